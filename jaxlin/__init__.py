@@ -1,0 +1,15 @@
+"""jaxlin: linear classification in JAX, as pure functions.
+
+Submodules, in the order of their layers (a file imports only from those before it):
+
+  typing, check                       words, and what may enter
+  normalization, linear, losses,
+  penalties, metrics                  mathematics of one example or one parameter tree
+  objective                           one number to minimise
+  solvers                             methods
+  selection, comparison               judging methods
+  data, checkpoint, plotting          the outside world
+  classifier                          front door: a trained classifier in one file
+"""
+
+__version__ = "0.1.0"

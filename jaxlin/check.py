@@ -1,0 +1,212 @@
+"""What may enter: the one place where values of data and settings are checked.
+
+Inside a compiled program an out-of-range label or a NaN is silent, so arrays are looked
+at once, on the host, where they enter (`jaxlin.data`, the experiments, the command
+line). Each function returns the checked value or raises `ValueError` with the name, the
+rule, the value found and, where there is one, the remedy. NumPy only: nothing here
+compiles.
+
+  >>> from jaxlin import check
+  >>> check.labels("labels", [0, 2, 1], num_classes=3)
+  array([0, 2, 1], dtype=int32)
+  >>> check.labels("labels", [0, 3], num_classes=3)
+  Traceback (most recent call last):
+  ...
+  ValueError: labels must lie in [0, 2], got 3 at position 1
+"""
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+
+# Rows looked at in one go, so that checking a memory map does not load it whole.
+_ROWS_PER_LOOK = 8192
+
+
+def features(name: str, value: Any, *, num_features: int | None = None) -> np.ndarray:
+    """Returns ``value`` as a dense array ``(examples, num_features)``.
+
+    Args:
+      name: how the error message calls the array.
+      value: array-like, one row per example; ``uint8`` and floating dtypes are kept
+        (float64 too), booleans and other integers become float32.
+      num_features: the width that the rows must have, if it is known.
+
+    Raises:
+      ValueError: if the rows are sparse, ragged, empty, not numeric, of another rank or
+        width, or hold NaN or infinity.
+    """
+    array = _dense(name, value)
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} must have shape (examples, features), got shape {array.shape}; "
+            "flatten each example to one row"
+        )
+    if 0 in array.shape:
+        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
+    if num_features is not None and array.shape[1] != num_features:
+        raise ValueError(
+            f"{name} must have {num_features} features, got {array.shape[1]}"
+        )
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind in "bui":
+        return array.astype(np.float32)
+    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        raise ValueError(
+            f"{name} must hold uint8 or floating-point numbers, got {array.dtype}"
+        )
+    for start in range(0, len(array), _ROWS_PER_LOOK):
+        bad = ~np.isfinite(array[start : start + _ROWS_PER_LOOK])
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            found = array[start + row, column]
+            raise ValueError(
+                f"{name} must be finite, got {found} at row {start + row}, "
+                f"feature {column}; drop or impute such values first"
+            )
+    return array
+
+
+def labels(
+    name: str,
+    value: Any,
+    *,
+    num_classes: int | None = None,
+    num_examples: int | None = None,
+) -> np.ndarray:
+    """Returns ``value`` as int32 labels ``(examples,)``, each in [0, num_classes).
+
+    Raises:
+      ValueError: if the labels are not integers, not of rank 1, empty, out of range, or
+        not as many as there are examples.
+    """
+    array = _dense(name, value)
+    if array.ndim != 1:
+        raise ValueError(
+            f"{name} must have shape (examples,), got shape {array.shape}; "
+            "use argmax over the last axis if these are one-hot rows"
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
+    if array.dtype.kind not in "ui":
+        raise ValueError(
+            f"{name} must be integers, got {array.dtype}; "
+            "map class names to 0, 1, 2, ... first"
+        )
+    if num_examples is not None and len(array) != num_examples:
+        raise ValueError(
+            f"{name} must have one entry per example, got {len(array)} labels "
+            f"for {num_examples} examples"
+        )
+    top = math.inf if num_classes is None else num_classes - 1
+    outside = (array < 0) | (array > top)
+    if outside.any():
+        where = int(np.argmax(outside))
+        rule = "be at least 0" if num_classes is None else f"lie in [0, {top}]"
+        raise ValueError(f"{name} must {rule}, got {array[where]} at position {where}")
+    return array.astype(np.int32)
+
+
+def several_classes(name: str, value: np.ndarray) -> np.ndarray:
+    """Returns labels ``value`` if they name at least two classes."""
+    found = np.unique(value)
+    if len(found) < 2:
+        raise ValueError(
+            f"{name} must name at least two classes, got only class {found[0]}; "
+            "a classifier has nothing to tell apart"
+        )
+    return value
+
+
+def example_weights(name: str, value: Any, *, num_examples: int) -> np.ndarray:
+    """Returns float32 weights ``(examples,)``, non-negative with a positive sum."""
+    array = _dense(name, value).astype(np.float32)
+    if array.shape != (num_examples,):
+        raise ValueError(
+            f"{name} must have shape ({num_examples},), got shape {array.shape}"
+        )
+    if not np.isfinite(array).all() or (array < 0).any():
+        raise ValueError(
+            f"{name} must be finite and at least 0, got minimum {array.min()}"
+        )
+    if array.sum() <= 0:
+        raise ValueError(f"{name} must have a positive sum, got {array.sum()}")
+    return array
+
+
+def number(
+    name: str,
+    value: Any,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Returns a finite number within the bounds that are given."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    rules = {
+        "finite": math.isfinite(value),
+        f"at least {at_least}": at_least is None or value >= at_least,
+        f"above {above}": above is None or value > above,
+        f"at most {at_most}": at_most is None or value <= at_most,
+        f"below {below}": below is None or value < below,
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise ValueError(f"{name} must be {rule}, got {value}")
+    return float(value)
+
+
+def integer(
+    name: str, value: Any, *, at_least: int | None = None, at_most: int | None = None
+) -> int:
+    """Returns an integer within the bounds that are given."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ValueError(f"{name} must be an integer, got {value!r}")
+    return int(number(name, value, at_least=at_least, at_most=at_most))
+
+
+def numbers_list(name: str, value: Any, **bounds: float) -> tuple[float, ...]:
+    """Returns a non-empty tuple of distinct finite numbers within the bounds."""
+    values = tuple(value)
+    if not values:
+        raise ValueError(f"{name} must not be empty, got {value!r}")
+    checked = tuple(
+        number(f"{name}[{i}]", entry, **bounds) for i, entry in enumerate(values)
+    )
+    if len(set(checked)) < len(checked):
+        raise ValueError(f"{name} must be distinct, got {value!r}")
+    return checked
+
+
+def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    """Returns ``value`` if it is one of ``allowed``."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    return value
+
+
+def _dense(name: str, value: Any) -> np.ndarray:
+    """Returns an array, or says why the value is not a rectangular dense one."""
+    if hasattr(value, "tocsr") or hasattr(value, "todense"):
+        raise ValueError(
+            f"{name} must be dense, got sparse {type(value).__name__}; sparse input is "
+            "out of scope: call .toarray() if it fits in memory"
+        )
+    try:
+        array = np.asanyarray(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be rectangular, got ragged rows ({error})"
+        ) from None
+    if array.dtype == object:
+        raise ValueError(
+            f"{name} must be a rectangular numeric array, got dtype object (ragged "
+            "rows or mixed types)"
+        )
+    return array
