@@ -149,17 +149,18 @@ def number(
     """Returns a finite number within the bounds that are given."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError(f"{name} must be a number, got {value!r}")
+    found = float(value)
     rules = {
-        "finite": math.isfinite(value),
-        f"at least {at_least}": at_least is None or value >= at_least,
-        f"above {above}": above is None or value > above,
-        f"at most {at_most}": at_most is None or value <= at_most,
-        f"below {below}": below is None or value < below,
+        "finite": math.isfinite(found),
+        f"at least {at_least}": at_least is None or found >= at_least,
+        f"above {above}": above is None or found > above,
+        f"at most {at_most}": at_most is None or found <= at_most,
+        f"below {below}": below is None or found < below,
     }
     for rule, holds in rules.items():
         if not holds:
             raise ValueError(f"{name} must be {rule}, got {value}")
-    return float(value)
+    return found
 
 
 def integer(

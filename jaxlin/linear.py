@@ -1,0 +1,136 @@
+"""The score function of the lecture: f(x, W, b) = W x + b, for one example.
+
+Row ``weights[c]`` is the template of class c. The parameters are a tree of two arrays,
+so they can be the head of any larger model. Use `jax.vmap` for a batch:
+
+  >>> import jax, jax.numpy as jnp
+  >>> from jaxlin import linear
+  >>> params = linear.init(jax.random.key(0), num_classes=10, num_features=3072)
+  >>> images = jnp.zeros((5, 3072), jnp.uint8)
+  >>> jax.vmap(linear.scores, in_axes=(None, 0))(params, images).shape
+  (5, 10)
+
+The computation runs in the dtype of the weights (float16, bfloat16, float32, float64);
+features of another dtype, such as uint8 pixels, are converted.
+"""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
+
+from jaxlin import check
+from jaxlin.normalization import Normalization
+from jaxlin.typing import Array
+
+
+class Params(NamedTuple):
+    """Parameters of a linear classifier.
+
+    Attributes:
+      weights: one template a class, shape ``(classes, features)``.
+      bias: shape ``(classes,)``.
+    """
+
+    weights: Array
+    bias: Array
+
+
+def init(
+    key: Array,
+    *,
+    num_classes: int,
+    num_features: int,
+    stddev: ArrayLike = 1e-4,
+    dtype: DTypeLike = jnp.float32,
+) -> Params:
+    """Draws weights from a normal distribution about zero; the bias is zero.
+
+    With the small default all scores are about equal, so the first loss is known: log C
+    for softmax, C - 1 for the Weston-Watkins hinge. ``stddev=0`` is allowed: the
+    problem is convex.
+
+    Args:
+      key: a `jax.random.key`.
+      num_classes: C, at least 2.
+      num_features: D, at least 1.
+      stddev: standard deviation of each weight.
+      dtype: a floating-point dtype.
+
+    Returns:
+      Parameters with weights ``(num_classes, num_features)``.
+
+    Raises:
+      ValueError: if a size is too small.
+    """
+    check.integer("num_classes", num_classes, at_least=2)
+    check.integer("num_features", num_features, at_least=1)
+    noise = jax.random.normal(key, (num_classes, num_features), dtype)
+    return Params(noise * jnp.asarray(stddev, dtype), jnp.zeros(num_classes, dtype))
+
+
+def scores(params: Params, features: ArrayLike) -> Array:
+    r"""Class scores of one example, :math:`s = W x + b`.
+
+    Args:
+      params: weights ``(classes, features)`` and bias ``(classes,)``.
+      features: one example :math:`x`, shape ``(features,)``, already normalised.
+
+    Returns:
+      Scores in the dtype of the weights, shape ``(classes,)``.
+
+    Example:
+      The lecture's image of four pixels and three classes. Its slide prints 61.95 for
+      the ship, which is W x without the bias of -1.2.
+
+      >>> weights = jnp.array([[0.2, -0.5, 0.1, 2.0],
+      ...                      [1.5, 1.3, 2.1, 0.0],
+      ...                      [0.0, 0.25, 0.2, -0.3]])
+      >>> cat_dog_ship = Params(weights, jnp.array([1.1, 3.2, -1.2]))
+      >>> image = jnp.array([56, 231, 24, 2])
+      >>> print([f"{score:.2f}" for score in scores(cat_dog_ship, image)])
+      ['-96.80', '437.90', '60.75']
+    """
+    weights, bias = params
+    chex.assert_rank([weights, bias, features], [2, 1, 1])
+    return weights @ jnp.asarray(features, weights.dtype) + bias
+
+
+def predict(params: Params, features: ArrayLike) -> Array:
+    """Label of the highest score of one example, shape ``()``; ties to the smallest."""
+    return jnp.argmax(scores(params, features)).astype(jnp.int32)
+
+
+def fold_bias(params: Params) -> Array:
+    """The bias trick: weights ``(classes, features + 1)`` with the bias as last column.
+
+    They act on `append_one` of the features. A penalty on the folded weights charges
+    the bias too.
+    """
+    return jnp.concatenate([params.weights, params.bias[:, None]], axis=1)
+
+
+def unfold_bias(weights: Array) -> Params:
+    """Undoes `fold_bias`: the last column of ``weights`` becomes the bias."""
+    chex.assert_rank(weights, 2)
+    return Params(weights[:, :-1], weights[:, -1])
+
+
+def append_one(features: Array) -> Array:
+    """Appends the constant feature 1 to one example, shape ``(features + 1,)``."""
+    chex.assert_rank(features, 1)
+    return jnp.append(features, jnp.ones((), features.dtype))
+
+
+def fold_normalization(params: Params, normalization: Normalization) -> Params:
+    """Returns parameters that give the same scores on raw features.
+
+    ``scores(fold_normalization(params, z), x)`` equals
+    ``scores(params, normalize(z, x))`` up to rounding: the algebraic viewpoint of the
+    lecture, since an affine map of an affine map is one.
+    """
+    weights = params.weights / jnp.asarray(normalization.scale, params.weights.dtype)
+    shift = weights @ jnp.asarray(normalization.mean, weights.dtype)
+    return Params(weights, params.bias - shift)

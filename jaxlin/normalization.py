@@ -1,0 +1,105 @@
+"""Input normalisation: fitted once on training rows, applied to one example.
+
+`(x - mean) / scale`, with the mean in the units of the raw features. Raw rows (uint8
+pixels, say) stay raw in memory: the normalisation is applied inside the compiled step,
+or folded into the parameters (`jaxlin.linear.fold_normalization`), never by making a
+float copy of the data set.
+
+"Raw pixels", the convention of all figures in the README, is
+``fit_centered(features, scale=255.0)``: pixel / 255, minus the mean training image.
+
+  >>> import numpy as np
+  >>> from jaxlin import normalization
+  >>> rows = np.array([[0, 255], [255, 255]], dtype=np.uint8)
+  >>> raw_pixels = normalization.fit_centered(rows, scale=255.0)
+  >>> print(normalization.normalize(raw_pixels, rows[0]))
+  [-0.5  0. ]
+"""
+
+from typing import NamedTuple
+
+import chex
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxlin import check
+from jaxlin.typing import Array
+
+# Rows summed in one go: bounds the float64 copy of a block of a memory map.
+_ROWS_PER_BLOCK = 4096
+
+
+class Normalization(NamedTuple):
+    """An affine map of one example, feature by feature.
+
+    Attributes:
+      mean: subtracted first, in raw units, shape ``(features,)``.
+      scale: divided by afterwards, in raw units, shape ``()`` or ``(features,)``.
+    """
+
+    mean: ArrayLike
+    scale: ArrayLike
+
+
+def normalize(normalization: Normalization, features: ArrayLike) -> Array:
+    """Returns ``(features - mean) / scale`` for one example, shape ``(features,)``.
+
+    Integer features are converted to the dtype of the mean.
+    """
+    mean, scale = map(jnp.asarray, normalization)
+    chex.assert_equal_shape([mean, features])
+    # One reciprocal and a product a pixel instead of a division a pixel.
+    return (jnp.asarray(features, mean.dtype) - mean) * (1.0 / scale)
+
+
+def identity(num_features: int) -> Normalization:
+    """Returns the normalisation that changes nothing."""
+    return Normalization(np.zeros(num_features, np.float32), np.float32(1.0))
+
+
+def fit_centered(features: ArrayLike, *, scale: float) -> Normalization:
+    """Fits the mean row; the scale is given (255 for 8-bit pixels).
+
+    Args:
+      features: training rows, shape ``(examples, features)``, on the host; may be a
+        memory map, read in blocks.
+      scale: what one unit of normalised feature is in raw units, above 0.
+
+    Returns:
+      The normalisation in float32; means are computed in float64.
+
+    Raises:
+      ValueError: if the features or the scale are not valid.
+    """
+    rows = check.features("features", features)
+    check.number("scale", scale, above=0)
+    return Normalization(_mean(rows).astype(np.float32), np.float32(scale))
+
+
+def fit_standard(features: ArrayLike) -> Normalization:
+    """Fits mean and standard deviation of each feature, as for standard scores.
+
+    A feature that is constant in the training rows gets scale 1, so that it becomes 0
+    there instead of NaN. Arguments and errors as `fit_centered`.
+    """
+    rows = check.features("features", features)
+    mean = _mean(rows)
+    variance = np.zeros_like(mean)
+    for block in _blocks(rows):
+        variance += ((block - mean) ** 2).sum(axis=0)
+    deviation = np.sqrt(variance / len(rows))
+    scale = np.where(deviation > 0, deviation, 1.0)
+    return Normalization(mean.astype(np.float32), scale.astype(np.float32))
+
+
+def _mean(rows: np.ndarray) -> np.ndarray:
+    total = np.zeros(rows.shape[1], np.float64)
+    for block in _blocks(rows):
+        total += block.sum(axis=0)
+    return total / len(rows)
+
+
+def _blocks(rows: np.ndarray):
+    for start in range(0, len(rows), _ROWS_PER_BLOCK):
+        yield rows[start : start + _ROWS_PER_BLOCK].astype(np.float64)

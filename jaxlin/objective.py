@@ -1,0 +1,188 @@
+r"""The full loss: mean loss over examples plus penalty, one number to minimise.
+
+.. math:: P(W, b) = \frac{\sum_i a_i\, \ell(W x_i + b, y_i)}{\sum_i a_i}
+          + \frac{\lambda_2}{2} \|W, b\|^2 + \lambda_1 \|W, b\|_1
+
+Means, not sums: an l2 keeps its meaning when examples are added. scikit-learn's
+``C`` is ``1 / (l2 * n)``; the lecture's :math:`\lambda` is half of ours. The bias is
+penalised, as by the bias trick, unless ``penalize_bias=False``.
+
+Example weights :math:`a_i` live here and nowhere else: 0 takes an example out, which is
+how folds and padding are made; `balanced_class_weights` makes classes count equally.
+
+  >>> import jax, jax.numpy as jnp
+  >>> from jaxlin import linear, losses, objective
+  >>> params = linear.Params(jnp.zeros((10, 4)), jnp.zeros(10))
+  >>> value = objective.objective(
+  ...     params, jnp.ones((6, 4)), jnp.arange(6),
+  ...     loss=losses.softmax_cross_entropy, l2=0.1)
+  >>> print(f"{value:.4f}")  # log 10
+  2.3026
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxlin import linear, penalties
+from jaxlin.linear import Params
+from jaxlin.normalization import Normalization, normalize
+from jaxlin.typing import Array, Loss, LossArguments
+
+
+def objective(
+    params: Params,
+    features: Array,
+    targets: Array,
+    *,
+    loss: Loss,
+    loss_arguments: LossArguments | None = None,
+    l2: ArrayLike | None = None,
+    l1: ArrayLike | None = None,
+    penalize_bias: bool = True,
+    example_weights: Array | None = None,
+    total_weight: ArrayLike | None = None,
+    normalization: Normalization | None = None,
+) -> Array:
+    r"""Mean loss plus penalty: the sum of `mean_loss` and `penalty`, shape ``()``.
+
+    Args:
+      params: parameters to judge.
+      features: raw rows, uint8 or floating, shape ``(examples, features)``.
+      targets: labels ``(examples,)``, or distributions ``(examples, classes)`` for a
+        loss that takes them.
+      loss: a loss of one example.
+      loss_arguments: traced keywords of the loss, such as ``{"margin": 1.0}``.
+      l2: strength :math:`\lambda_2` of half the sum of squares; None is 0.
+      l1: strength :math:`\lambda_1` of the sum of absolute values; None is 0.
+      penalize_bias: whether the penalty includes the bias.
+      example_weights: :math:`a_i \ge 0`, shape ``(examples,)``; None is all ones.
+      total_weight: what the weighted sum of losses is divided by, instead of the sum
+        of the weights (a minibatch divides by what it stands for).
+      normalization: applied to each row; None if the rows are normalised already.
+    """
+    data_term = mean_loss(
+        params,
+        features,
+        targets,
+        loss=loss,
+        loss_arguments=loss_arguments,
+        example_weights=example_weights,
+        total_weight=total_weight,
+        normalization=normalization,
+    )
+    return data_term + penalty(params, l2=l2, l1=l1, penalize_bias=penalize_bias)
+
+
+def mean_loss(
+    params: Params,
+    features: Array,
+    targets: Array,
+    *,
+    loss: Loss,
+    loss_arguments: LossArguments | None = None,
+    example_weights: Array | None = None,
+    total_weight: ArrayLike | None = None,
+    normalization: Normalization | None = None,
+) -> Array:
+    """Weighted mean of the losses of a batch; arguments as in `objective`."""
+    scores = batch_scores(params, features, normalization=normalization)
+    values = example_losses(scores, targets, loss=loss, loss_arguments=loss_arguments)
+    return weighted_mean(
+        values, example_weights=example_weights, total_weight=total_weight
+    )
+
+
+def penalty(
+    params: Params,
+    *,
+    l2: ArrayLike | None = None,
+    l1: ArrayLike | None = None,
+    penalize_bias: bool = True,
+) -> Array:
+    """The penalty term of `objective`, shape ``()``."""
+    penalized = params if penalize_bias else params.weights
+    total = jnp.zeros((), params.weights.dtype)
+    # A strength of None, unlike a traced 0, costs no pass over the weights.
+    if l2 is not None:
+        total += l2 * penalties.l2(penalized)
+    if l1 is not None:
+        total += l1 * penalties.l1(penalized)
+    return total
+
+
+def batch_scores(
+    params: Params, features: Array, *, normalization: Normalization | None = None
+) -> Array:
+    """Scores of a batch of raw rows, shape ``(examples, classes)``."""
+    chex.assert_rank(features, 2)
+    if normalization is not None:
+        features = jax.vmap(normalize, in_axes=(None, 0))(normalization, features)
+    return jax.vmap(linear.scores, in_axes=(None, 0))(params, features)
+
+
+def blocked_scores(
+    params: Params,
+    features: Array,
+    *,
+    normalization: Normalization | None = None,
+    block_size: int = 2048,
+) -> Array:
+    """`batch_scores` with at most ``block_size`` rows normalised at a time.
+
+    A whole data set of uint8 rows is scored without a float copy of it.
+    """
+    one_block = min(block_size, features.shape[0])
+
+    def scores_of_row(row: Array) -> Array:
+        if normalization is not None:
+            row = normalize(normalization, row)
+        return linear.scores(params, row)
+
+    return jax.lax.map(scores_of_row, features, batch_size=one_block)
+
+
+def example_losses(
+    scores: Array,
+    targets: Array,
+    *,
+    loss: Loss,
+    loss_arguments: LossArguments | None = None,
+) -> Array:
+    """Loss of each example from its scores, shape ``(examples,)``."""
+    arguments = dict(loss_arguments or {})
+    return jax.vmap(lambda one, target: loss(one, target, **arguments))(scores, targets)
+
+
+def weighted_mean(
+    values: Array,
+    *,
+    example_weights: Array | None = None,
+    total_weight: ArrayLike | None = None,
+) -> Array:
+    """Sum of weighted values over the total weight, shape ``()``."""
+    if example_weights is None:
+        return jnp.mean(values) if total_weight is None else values.sum() / total_weight
+    chex.assert_equal_shape([values, example_weights])
+    if total_weight is None:
+        total_weight = jnp.sum(example_weights)
+    # An example that is taken out stays out even if its loss is infinite.
+    counted = jnp.where(example_weights == 0, 0, values * example_weights)
+    return jnp.sum(counted) / total_weight
+
+
+def balanced_class_weights(labels: Array, *, num_classes: int) -> Array:
+    """Weights under which every class that occurs has the same total.
+
+    n / (k * n_c) for class c, where n_c of the n labels are c and k classes occur; 0
+    for a class that does not occur. As scikit-learn's ``class_weight="balanced"``.
+
+    Returns:
+      One weight a class, float32, shape ``(num_classes,)``. Index it with the labels
+      for example weights.
+    """
+    counts = jnp.bincount(labels, length=num_classes)
+    occurring = jnp.sum(counts > 0)
+    weights = labels.shape[0] / (occurring * jnp.maximum(counts, 1))
+    return jnp.where(counts > 0, weights, 0.0).astype(jnp.float32)
