@@ -131,6 +131,7 @@ def fold_normalization(params: Params, normalization: Normalization) -> Params:
     ``scores(params, normalize(z, x))`` up to rounding: the algebraic viewpoint of the
     lecture, since an affine map of an affine map is one.
     """
-    weights = params.weights / jnp.asarray(normalization.scale, params.weights.dtype)
+    scale = jnp.atleast_1d(jnp.asarray(normalization.scale, params.weights.dtype))
+    weights = params.weights / scale[None, :]
     shift = weights @ jnp.asarray(normalization.mean, weights.dtype)
     return Params(weights, params.bias - shift)

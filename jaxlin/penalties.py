@@ -26,7 +26,8 @@ def l2(weights: PyTree) -> Array:
 
 def l1(weights: PyTree) -> Array:
     r"""Sum of absolute values, :math:`\sum_j |w_j|`; its derivative at 0 is 0."""
-    return _total(jax.tree.map(lambda leaf: jnp.sum(jnp.abs(leaf)), weights))
+    # Not jnp.abs, whose derivative at 0 is 1.
+    return _total(jax.tree.map(lambda leaf: jnp.sum(leaf * jnp.sign(leaf)), weights))
 
 
 def elastic_net(weights: PyTree, *, l1_ratio: ArrayLike) -> Array:

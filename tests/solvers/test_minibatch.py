@@ -1,0 +1,340 @@
+"""Minibatch training: what an epoch is, and what may change without a new program."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxlin import linear, losses, normalization, objective
+from jaxlin.solvers import base, minibatch
+
+NUM_EXAMPLES, BATCH_SIZE = 50, 8  # 50 = 6 * 8 + 2: the last batch is smaller
+
+
+@functools.cache
+def raw_problem():
+    generator = np.random.default_rng(0)
+    labels = np.arange(NUM_EXAMPLES, dtype=np.int32) % 3
+    centers = generator.integers(0, 200, size=(3, 6))
+    raw = centers[labels] + generator.integers(0, 55, size=(NUM_EXAMPLES, 6))
+    raw = raw.astype(np.uint8)
+    fitted = normalization.fit_centered(raw, scale=255.0)
+    return base.Problem(jnp.asarray(raw), jnp.asarray(labels), None, fitted)
+
+
+def momentum(learning_rate):
+    return optax.sgd(learning_rate, momentum=0.9)
+
+
+def make(loss=losses.softmax_cross_entropy, make_optimizer=momentum, **arguments):
+    arguments = {"batch_size": BATCH_SIZE, **arguments}
+    return minibatch.solver(loss=loss, make_optimizer=make_optimizer, **arguments)
+
+
+def start(seed=0):
+    return linear.init(jax.random.key(seed), num_classes=3, num_features=6, stddev=0.1)
+
+
+def train(solver, settings, *, key=None, params=None, num_steps=4, problem=None, **how):
+    key = jax.random.key(7) if key is None else key
+    problem = raw_problem() if problem is None else problem
+    initial = solver.init(start() if params is None else params, settings)
+    infos = []
+    for _, state, info in base.run(
+        solver, key, initial, problem, settings, num_steps=num_steps, **how
+    ):
+        infos.append(np.asarray(info.loss))
+        trained = state.params
+    return jax.tree.map(np.asarray, trained), np.concatenate(infos)
+
+
+def assert_trees_equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def assert_trees_close(a, b, rtol=1e-5, atol=1e-6):
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=atol), a, b
+    )
+
+
+def test_an_epoch_visits_every_example_once_and_each_epoch_in_another_order():
+    orders = []
+    for epoch in range(3):
+        batches = minibatch._shuffled_batches(
+            jax.random.fold_in(jax.random.key(0), epoch),
+            raw_problem(),
+            batch_size=BATCH_SIZE,
+        )
+        rows = np.asarray(batches.rows)[np.asarray(batches.weights) > 0]
+        np.testing.assert_array_equal(np.sort(rows), np.arange(NUM_EXAMPLES))
+        assert list(batches.size) == [8, 8, 8, 8, 8, 8, 2]
+        orders.append(tuple(rows))
+    assert len(set(orders)) == 3
+
+
+def test_orders_are_uniform():
+    """Each example is equally often first: a chi-square test at the 1e-4 level."""
+    from scipy.stats import chisquare
+
+    problem = base.Problem(jnp.zeros((5, 1)), jnp.zeros(5, jnp.int32))
+    keys = jax.random.split(jax.random.key(1), 5000)
+    first = jax.vmap(
+        lambda key: minibatch._shuffled_batches(key, problem, batch_size=5).rows[0, 0]
+    )(keys)
+    assert chisquare(np.bincount(first, minlength=5)).pvalue > 1e-4
+
+
+def test_an_epoch_equals_a_python_loop_over_its_batches():
+    """Plain gradient descent, the last small batch used with its own mean."""
+    settings = base.Settings(learning_rate=0.3, l2=0.05)
+    trained, _ = train(make(make_optimizer=optax.sgd), settings, num_steps=1)
+
+    problem, params = raw_problem(), start()
+    order = np.asarray(
+        minibatch._shuffled_batches(
+            jax.random.fold_in(jax.random.key(7), 0), problem, batch_size=BATCH_SIZE
+        ).rows
+    ).ravel()[:NUM_EXAMPLES]
+    rows = (np.asarray(problem.features) - problem.normalization.mean) / 255.0
+    for begin in range(0, NUM_EXAMPLES, BATCH_SIZE):
+        chosen = order[begin : begin + BATCH_SIZE]
+        gradient = jax.grad(objective.objective)(
+            params,
+            jnp.asarray(rows[chosen], jnp.float32),
+            problem.targets[chosen],
+            loss=losses.softmax_cross_entropy,
+            l2=0.05,
+        )
+        params = jax.tree.map(lambda p, g: p - 0.3 * g, params, gradient)
+    assert_trees_close(trained, params)
+
+
+def test_batch_gradients_average_to_the_weighted_gradient():
+    """Unbiased: over an epoch the batches' gradients mean the objective's gradient."""
+    weights = jnp.arange(NUM_EXAMPLES) % 4 / 1.0
+    problem = raw_problem()._replace(example_weights=weights)
+    batches = minibatch._shuffled_batches(jax.random.key(3), problem, batch_size=10)
+
+    def value(params, rows, **totals):
+        return objective.mean_loss(
+            params,
+            problem.features[rows],
+            problem.targets[rows],
+            loss=losses.weston_watkins_hinge,
+            normalization=problem.normalization,
+            **totals,
+        )
+
+    gradients = [
+        jax.grad(value)(
+            start(),
+            batches.rows[i],
+            example_weights=batches.weights[i],
+            total_weight=batches.total_weight[i],
+        )
+        for i in range(5)
+    ]
+    mean = jax.tree.map(lambda *leaves: sum(leaves) / 5, *gradients)
+    whole = jax.grad(value)(start(), jnp.arange(NUM_EXAMPLES), example_weights=weights)
+    assert_trees_close(mean, whole)
+
+
+def test_chunks_of_any_length_give_the_same_bits():
+    settings = base.Settings(learning_rate=0.1, l2=0.01)
+    one, one_info = train(make(), settings, num_steps=6)
+    three, three_info = train(make(), settings, num_steps=6, steps_per_chunk=3)
+    rest, rest_info = train(make(), settings, num_steps=6, steps_per_chunk=4)
+    assert_trees_equal(one, three)
+    assert_trees_equal(one, rest)
+    np.testing.assert_array_equal(one_info, three_info)
+    np.testing.assert_array_equal(one_info, rest_info)
+
+
+def test_resuming_from_a_saved_state_gives_the_same_bits():
+    solver, settings = make(), base.Settings(learning_rate=0.1, l2=0.01)
+    key, problem = jax.random.key(7), raw_problem()
+    whole, _ = train(solver, settings, num_steps=6)
+
+    initial = solver.init(start(), settings)
+    for _, state, _ in base.run(solver, key, initial, problem, settings, num_steps=4):
+        saved = jax.tree.map(np.asarray, state)
+    loaded = jax.tree.map(jnp.asarray, saved)
+    for _, state, _ in base.run(
+        solver, key, loaded, problem, settings, num_steps=6, first_step=4
+    ):
+        resumed = jax.tree.map(np.asarray, state.params)
+    assert_trees_equal(resumed, whole)
+
+
+def grid_settings(margins=False):
+    settings = base.Settings(
+        learning_rate=jnp.array([0.1, 0.3, 0.1]), l2=jnp.array([0.0, 0.01, 0.1])
+    )
+    if margins:
+        arguments = {"margin": jnp.array([0.5, 1.0, 2.0])}
+        settings = settings._replace(loss_arguments=arguments)
+    return settings
+
+
+@pytest.mark.parametrize(
+    "loss", [losses.softmax_cross_entropy, losses.weston_watkins_hinge]
+)
+def test_a_grid_equals_its_models_trained_alone(loss):
+    margins = loss is losses.weston_watkins_hinge
+    settings = grid_settings(margins)
+    solver = make(loss=loss)
+    grid, grid_info = train(base.map_settings(solver), settings)
+    for i in range(3):
+        one = jax.tree.map(lambda leaf, i=i: leaf[i], settings)
+        alone, info = train(solver, one)
+        assert_trees_close(jax.tree.map(lambda leaf, i=i: leaf[i], grid), alone)
+        np.testing.assert_allclose(grid_info[:, i], info, rtol=1e-5)
+
+
+def test_a_grid_over_seeds_equals_each_seed_alone():
+    settings = grid_settings()
+    keys = jax.random.split(jax.random.key(11), 2)
+    params = [start(seed) for seed in (0, 1)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
+    over_settings = base.map_settings(make())
+    both, _ = train(base.map_seeds(over_settings), settings, key=keys, params=stacked)
+    assert both.weights.shape == (2, 3, 3, 6)
+    for s in range(2):
+        alone, _ = train(over_settings, settings, key=keys[s], params=params[s])
+        assert_trees_close(jax.tree.map(lambda leaf, s=s: leaf[s], both), alone)
+
+
+def test_models_of_one_seed_share_their_batches():
+    """Equal settings in one grid give equal models, bit for bit."""
+    settings = base.Settings(learning_rate=jnp.full(3, 0.1), l2=jnp.full(3, 0.01))
+    grid, _ = train(base.map_settings(make()), settings)
+    for i in (1, 2):
+        np.testing.assert_array_equal(grid.weights[i], grid.weights[0])
+
+
+def test_the_features_of_a_grid_are_gathered_once():
+    """No array of models x batch x features: one wide product serves all models."""
+    solver = base.map_settings(make())
+    settings = grid_settings()
+    state = solver.init(start(), settings)
+    jaxpr = str(
+        jax.make_jaxpr(solver.step)(
+            jax.random.key(0), 0, state, raw_problem(), settings
+        )
+    )
+    assert f"f32[{BATCH_SIZE},6]" in jaxpr
+    assert f"f32[3,{BATCH_SIZE},6]" not in jaxpr
+
+
+def test_uint8_features_are_never_copied_as_floats():
+    solver, settings = make(), base.Settings(learning_rate=0.1, l2=0.01)
+    state = solver.init(start(), settings)
+    jaxpr = str(
+        jax.make_jaxpr(solver.step)(
+            jax.random.key(0), 0, state, raw_problem(), settings
+        )
+    )
+    assert f"u8[{NUM_EXAMPLES},6]" in jaxpr
+    assert f"f32[{NUM_EXAMPLES},6]" not in jaxpr
+
+
+def test_new_values_recompile_nothing():
+    traces = []
+
+    def counting(learning_rate):
+        traces.append(None)
+        return momentum(learning_rate)
+
+    def fit(learning_rate, l2, margin, seed):
+        # Made anew each time, as a user's loop would: the cache returns one object.
+        solver = make(loss=losses.weston_watkins_hinge, make_optimizer=counting)
+        settings = base.Settings(learning_rate, l2, None, {"margin": margin})
+        train(solver, settings, key=jax.random.key(seed), params=start(seed))
+
+    fit(0.1, 0.01, 1.0, 0)
+    first = len(traces)
+    for values in [(0.2, 0.01, 1.0, 0), (0.1, 0.5, 1.0, 1), (0.1, 0.01, 3.0, 2)]:
+        fit(*values)
+    # `init` is not compiled and makes an optimiser each time; the step is not retraced.
+    assert len(traces) == first + 3
+
+
+def test_l1_and_free_bias():
+    settings = base.Settings(learning_rate=0.1, l1=10.0)
+    trained, _ = train(
+        make(make_optimizer=optax.sgd, penalize_bias=False), settings, num_steps=40
+    )
+    # So strong an l1 keeps every weight near zero, and leaves the bias alone.
+    assert np.abs(trained.weights).max() <= 2 * 0.1 * 10.0
+    penalized, _ = train(make(make_optimizer=optax.sgd), settings, num_steps=40)
+    assert np.abs(trained.bias - penalized.bias).max() > 0.1
+
+
+def test_training_reaches_the_optimum_that_scikit_learn_finds():
+    from sklearn.linear_model import LogisticRegression
+
+    problem, l2 = raw_problem(), 0.05
+    rows = (np.asarray(problem.features) - problem.normalization.mean) / 255.0
+    rows = np.c_[rows, np.ones(NUM_EXAMPLES)]  # the bias trick
+    model = LogisticRegression(
+        C=1 / (l2 * NUM_EXAMPLES), fit_intercept=False, tol=1e-10, max_iter=10_000
+    ).fit(rows, np.asarray(problem.targets))
+
+    settings = base.Settings(learning_rate=0.5, l2=l2)
+    trained, _ = train(
+        make(make_optimizer=optax.sgd, batch_size=NUM_EXAMPLES),
+        settings,
+        num_steps=800,
+        steps_per_chunk=400,
+    )
+    folded = np.asarray(linear.fold_bias(trained))
+    np.testing.assert_allclose(folded, model.coef_, atol=1e-4)
+
+
+def test_any_optax_transformation():
+    settings = base.Settings(learning_rate=0.01, l2=0.01)
+    for make_optimizer in (optax.adam, optax.adagrad, optax.lion):
+        _, info = train(make(make_optimizer=make_optimizer), settings, num_steps=5)
+        assert info[-1] < info[0]
+
+
+def test_the_callers_parameters_survive_donation():
+    params = start()
+    train(make(), base.Settings(learning_rate=0.1), params=params)
+    assert np.isfinite(params.weights).all()
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, True])
+def test_batch_size_must_be_a_positive_integer(batch_size):
+    with pytest.raises(ValueError, match="batch_size must be"):
+        make(batch_size=batch_size)
+
+
+def test_batch_size_must_not_exceed_the_number_of_examples():
+    with pytest.raises(ValueError, match="batch_size must be at most 50, got 51"):
+        train(make(batch_size=51), base.Settings(learning_rate=0.1))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"num_steps": -1}, "num_steps must be at least 0"),
+        ({"num_steps": 2, "steps_per_chunk": 0}, "steps_per_chunk must be at least 1"),
+        ({"num_steps": 2, "first_step": 3}, "first_step must be at most 2"),
+    ],
+)
+def test_bad_step_numbers_are_refused_when_run_is_called(numbers, message):
+    solver, settings = make(), base.Settings(learning_rate=0.1)
+    with pytest.raises(ValueError, match=message):
+        base.run(
+            solver,
+            jax.random.key(0),
+            solver.init(start(), settings),
+            raw_problem(),
+            settings,
+            **numbers,
+        )

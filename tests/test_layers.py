@@ -1,0 +1,92 @@
+"""Imports point one way: a file imports only from layers before its own."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import jaxlin
+
+ROOT = pathlib.Path(jaxlin.__file__).parent
+
+# The order of the architecture section in the README, lowest layer first.
+LAYERS = [
+    {"typing", "check"},
+    {"normalization", "linear", "losses", "loss_transforms", "penalties", "metrics"},
+    {"objective"},
+    {"solvers"},
+    {"selection", "comparison"},
+    {"data", "checkpoint", "plotting"},
+    {"classifier"},
+]
+WITHIN = {  # a layer's own order, where its files use each other
+    "check": {"typing"},
+    "linear": {"normalization"},
+}
+# Packages that only the outer layers may import, and only inside functions.
+OUTSIDE = {"tensorflow_datasets", "sklearn", "matplotlib", "PIL", "scipy"}
+MAY_IMPORT_OUTSIDE = {"data", "plotting", "comparison"}
+
+
+def modules():
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts != ("__init__",):
+            yield parts[0], path
+
+
+def imported_modules(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "absolute imports only"
+            yield node.module, node
+            yield from ((f"{node.module}.{alias.name}", node) for alias in node.names)
+
+
+def layer_of(name):
+    return next(i for i, layer in enumerate(LAYERS) if name in layer)
+
+
+def test_every_module_has_a_layer():
+    listed = set().union(*LAYERS)
+    assert {name for name, _ in modules()} <= listed
+
+
+def test_imports_point_to_earlier_layers():
+    for name, path in modules():
+        for imported, _ in imported_modules(ast.parse(path.read_text())):
+            first, *rest = imported.split(".")
+            assert first not in {"experiments", "tests"}, f"{path} imports {imported}"
+            if first != "jaxlin" or not rest or rest[0] == name:
+                continue
+            if rest[0] in WITHIN.get(name, ()) or rest[0] == "__version__":
+                continue
+            assert layer_of(rest[0]) < layer_of(name), f"{path} imports {imported}"
+
+
+def test_heavy_packages_are_imported_inside_functions_of_outer_layers():
+    for name, path in modules():
+        tree = ast.parse(path.read_text())
+        at_top = {id(node) for node in tree.body}
+        for imported, node in imported_modules(tree):
+            if imported.split(".")[0] in OUTSIDE:
+                assert name in MAY_IMPORT_OUTSIDE, f"{path} imports {imported}"
+                assert id(node) not in at_top, f"{path} imports {imported} at the top"
+
+
+def test_importing_everything_computes_nothing_and_loads_no_heavy_package():
+    names = [
+        "jaxlin." + ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for _, path in modules()
+    ]
+    names = [name.removesuffix(".__init__") for name in names]
+    program = (
+        f"import sys, {', '.join(names)}\n"
+        "from jax._src import xla_bridge\n"
+        "assert not xla_bridge._backends, 'a device was touched on import'\n"
+        f"heavy = set(sys.modules) & {OUTSIDE - {'scipy'}}\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,270 @@
+"""Every number of the lecture's slides that the core computes, slips shown as such."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlin import linear, loss_transforms, losses, objective, penalties
+
+WEIGHTS = np.array(
+    [[0.2, -0.5, 0.1, 2.0], [1.5, 1.3, 2.1, 0.0], [0.0, 0.25, 0.2, -0.3]]
+)
+BIAS = np.array([1.1, 3.2, -1.2])
+PIXELS = np.array([56, 231, 24, 2], np.uint8)
+
+# Rows are images (cat, car, frog), columns are classes in the same order.
+SCORES = np.array([[3.2, 5.1, -1.7], [1.3, 4.9, 2.0], [2.2, 2.5, -3.1]])
+LABELS = np.arange(3)
+
+
+def each(loss, scores=SCORES, **arguments):
+    with jax.enable_x64(True):
+        values = objective.example_losses(
+            jnp.asarray(scores),
+            jnp.asarray(LABELS),
+            loss=loss,
+            loss_arguments=arguments,
+        )
+        return np.asarray(values)
+
+
+def gradients(loss):
+    with jax.enable_x64(True):
+        return np.asarray(
+            jax.vmap(jax.grad(loss))(jnp.asarray(SCORES), jnp.asarray(LABELS))
+        )
+
+
+def worked_example():
+    with jax.enable_x64(True):
+        params = linear.Params(jnp.asarray(WEIGHTS), jnp.asarray(BIAS))
+        return np.asarray(linear.scores(params, jnp.asarray(PIXELS)))
+
+
+def test_row_3_two_classes_are_the_sign_of_a_difference():
+    """y = sign(w.x): softmax of two classes is the logistic loss of the difference."""
+    for low, high in [(0.3, 1.1), (-2.0, 4.0), (5.0, -5.0)]:
+        logistic = np.log1p(np.exp(-(high - low)))
+        loss = losses.softmax_cross_entropy(jnp.array([low, high]), 1)
+        np.testing.assert_allclose(loss, logistic, rtol=1e-6)
+        params = linear.Params(jnp.array([[0.0, 0.0], [low, high]]), jnp.zeros(2))
+        x = jnp.array([2.0, -1.0])
+        assert linear.predict(params, x) == (np.sign(2 * low - high) + 1) / 2
+
+
+def test_row_9_a_cifar_image_gives_ten_scores():
+    params = linear.init(jax.random.key(0), num_classes=10, num_features=3072)
+    assert params.weights.shape == (10, 3072)
+    assert linear.scores(params, jnp.zeros(3072, jnp.uint8)).shape == (10,)
+
+
+def test_row_10_the_bias_trick_gives_equal_scores():
+    params = linear.Params(jnp.asarray(WEIGHTS, jnp.float32), jnp.asarray(BIAS))
+    x = jnp.asarray(PIXELS, jnp.float32)
+    folded = linear.fold_bias(params)
+    assert folded.shape == (3, 5)
+    np.testing.assert_allclose(
+        folded @ linear.append_one(x), linear.scores(params, x), rtol=1e-6
+    )
+    # With the trick the bias is penalised too.
+    np.testing.assert_allclose(penalties.l2(folded), penalties.l2(params), rtol=1e-6)
+    assert penalties.l2(params) > penalties.l2(params.weights)
+
+
+def test_row_11_worked_example():
+    np.testing.assert_allclose(worked_example(), [-96.8, 437.9, 60.75], rtol=1e-12)
+
+
+def test_slip_1_the_slide_prints_the_ship_score_without_its_bias():
+    ship = WEIGHTS[2] @ PIXELS
+    np.testing.assert_allclose(ship, 61.95)
+    np.testing.assert_allclose(worked_example()[2], ship + BIAS[2])
+
+
+def test_row_22_sum_and_mean_are_different_reductions():
+    """Slip 3: "sum of losses" on one slide, "average" on the next."""
+    hinge = each(losses.weston_watkins_hinge)
+    np.testing.assert_allclose(hinge.sum(), 15.8)
+    np.testing.assert_allclose(hinge.mean(), 5.2667, atol=5e-5)
+
+
+def test_row_23_multiclass_svm_losses():
+    hinge = each(losses.weston_watkins_hinge)
+    np.testing.assert_allclose(hinge, [2.9, 0, 12.9], atol=1e-12)
+    # Slip 2: the frog's line lacks its "+ 1"; the 6.3 that follows is right.
+    np.testing.assert_allclose(hinge[2], (2.2 + 3.1 + 1) + (2.5 + 3.1 + 1))
+
+
+def test_row_24_q1_a_small_change_of_the_car_scores_changes_nothing():
+    car = jnp.asarray(SCORES[1], jnp.float32)
+    loss = losses.weston_watkins_hinge
+    np.testing.assert_array_equal(jax.grad(loss)(car, 1), np.zeros(3))
+    slack = (SCORES[1, 1] - 1) - SCORES[1, [0, 2]].max()
+    np.testing.assert_allclose(slack, 1.9)
+    for moved, expected in [(1.89, 0.0), (2.0, 0.1)]:
+        lowered = car.at[1].add(-moved)
+        np.testing.assert_allclose(loss(lowered, 1), expected, atol=1e-6)
+
+
+def test_row_25_q2_least_and_greatest_hinge():
+    loss = losses.weston_watkins_hinge
+    assert loss(jnp.array([100.0, 0.0, 0.0]), 0) == 0
+    assert loss(jnp.array([-1e30, 0.0, 0.0]), 0) > 1e30
+    assert min(float(loss(jnp.asarray(s), 0)) for s in SCORES) >= 0
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_row_26_q3_and_36_first_losses_at_small_weights(classes):
+    zeros = jnp.zeros(classes)
+    np.testing.assert_allclose(losses.weston_watkins_hinge(zeros, 1), classes - 1)
+    np.testing.assert_allclose(losses.crammer_singer_hinge(zeros, 1), 1)
+    np.testing.assert_allclose(
+        losses.softmax_cross_entropy(zeros, 1), np.log(classes), rtol=1e-6
+    )
+
+
+def test_row_36_softmax_of_ten_equal_scores():
+    loss = losses.softmax_cross_entropy(jnp.zeros(10), 4)
+    np.testing.assert_allclose(loss, 2.302585, atol=1e-6)
+
+
+def test_row_27_q4_summing_over_all_classes_adds_the_margin():
+    loss = losses.weston_watkins_hinge
+    summed = loss_transforms.sum_over_all_classes(loss)
+    np.testing.assert_allclose(each(summed), each(loss) + 1)
+    np.testing.assert_allclose(each(summed).mean(), 6.2667, atol=5e-5)
+    np.testing.assert_allclose(gradients(summed), gradients(loss))
+    np.testing.assert_allclose(each(summed, margin=2.5), each(loss, margin=2.5) + 2.5)
+
+
+def test_row_28_q5_means_over_classes():
+    loss = losses.weston_watkins_hinge
+    over_wrong = each(loss_transforms.mean_over_wrong_classes(loss))
+    over_all = each(loss_transforms.mean_over_all_classes(loss))
+    np.testing.assert_allclose(over_wrong.mean(), 2.6333, atol=5e-5)
+    np.testing.assert_allclose(over_all.mean(), 1.7556, atol=5e-5)
+
+
+def test_row_28_same_minimiser_only_if_l2_is_rescaled():
+    """The mean's objective is the sum's over C - 1 when l2 is divided by C - 1 too."""
+    params = linear.init(jax.random.key(1), num_classes=3, num_features=4, stddev=1.0)
+    rows = jax.random.normal(jax.random.key(2), (6, 4))
+    labels = jnp.arange(6) % 3
+    loss = losses.weston_watkins_hinge
+
+    def gradient(loss, l2):
+        def value(params):
+            return objective.objective(params, rows, labels, loss=loss, l2=l2)
+
+        return jax.grad(value)(params).weights
+
+    mean = loss_transforms.mean_over_wrong_classes(loss)
+    np.testing.assert_allclose(
+        gradient(mean, 0.1 / 2), gradient(loss, 0.1) / 2, rtol=1e-5, atol=1e-6
+    )
+    assert np.abs(gradient(mean, 0.1) - gradient(loss, 0.1) / 2).max() > 0.01
+
+
+def test_row_29_q6_squared_hinge():
+    squared = each(losses.weston_watkins_squared_hinge)
+    np.testing.assert_allclose(squared, [8.41, 0, 83.25])
+    np.testing.assert_allclose(squared.mean(), 30.5533, atol=5e-5)
+    # Not a rescaling of the hinge, so it has another minimiser.
+    directions = gradients(losses.weston_watkins_squared_hinge)
+    hinge_directions = gradients(losses.weston_watkins_hinge)
+    assert not np.allclose(directions[2] / hinge_directions[2], directions[2, 0])
+
+
+def test_row_30_q7_twice_the_weights():
+    """Slip 5: 2W has zero loss too only where W had (and the bias doubles with it)."""
+    np.testing.assert_allclose(
+        each(losses.weston_watkins_hinge, 2 * SCORES), [4.8, 0, 23.8], atol=1e-12
+    )
+    params = linear.Params(jnp.asarray(WEIGHTS), jnp.asarray(BIAS))
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, params)
+    x = jnp.asarray(PIXELS)
+    np.testing.assert_allclose(
+        linear.scores(doubled, x), 2 * linear.scores(params, x), rtol=1e-6
+    )
+
+
+def test_row_32_softmax_of_the_cat():
+    exponentials = np.exp(SCORES[0])
+    np.testing.assert_allclose(exponentials, [24.5325, 164.0219, 0.18268], rtol=3e-5)
+    probabilities = jax.nn.softmax(jnp.asarray(SCORES[0]))
+    np.testing.assert_allclose(probabilities, [0.12998, 0.86905, 0.00097], atol=5e-6)
+
+
+def test_row_33_softmax_losses():
+    loss = each(losses.softmax_cross_entropy)
+    np.testing.assert_allclose(loss, [2.04036, 0.07913, 6.15648], atol=5e-6)
+    np.testing.assert_allclose(loss.mean(), 2.75865, atol=5e-6)
+    # Slip 6: natural logarithm; the .89 of other editions is log10.
+    np.testing.assert_allclose(loss[0] / np.log(10), 0.89, atol=5e-3)
+
+
+def test_slip_7_the_printed_probability_zero_is_not_zero():
+    if_frog = each(losses.softmax_cross_entropy, np.tile(SCORES[0], (3, 1)))[2]
+    np.testing.assert_allclose(if_frog, 6.940, atol=5e-4)
+    np.testing.assert_allclose(np.exp(-if_frog), 0.00097, atol=5e-6)
+
+
+def test_row_34_cross_entropy_is_entropy_plus_divergence():
+    with jax.enable_x64(True):
+        scores = jnp.asarray(SCORES[0])
+        one_hot = jnp.array([1.0, 0.0, 0.0])
+        smoothed = 0.9 * one_hot + 0.1 / 3
+        np.testing.assert_allclose(
+            losses.cross_entropy(scores, smoothed), 2.14036, atol=5e-6
+        )
+        np.testing.assert_allclose(losses.entropy(smoothed), 0.29114, atol=5e-6)
+        np.testing.assert_allclose(
+            losses.kl_divergence(scores, smoothed), 1.84922, atol=5e-6
+        )
+        # One-hot: likelihood, divergence and cross-entropy are one number.
+        label = losses.softmax_cross_entropy(scores, 0)
+        np.testing.assert_allclose(losses.cross_entropy(scores, one_hot), label)
+        np.testing.assert_allclose(losses.kl_divergence(scores, one_hot), label)
+        log_likelihood = np.log(jax.nn.softmax(scores)[0])
+        np.testing.assert_allclose(label, -log_likelihood)
+
+
+def test_row_35_least_and_greatest_softmax_loss():
+    loss = losses.softmax_cross_entropy
+    assert 0 < loss(jnp.array([80.0, 0.0, 0.0]), 0) < 1e-30  # never attained
+    assert loss(jnp.array([-1e30, 0.0, 0.0]), 0) >= 1e30
+
+
+def test_row_37_softmax_against_svm():
+    scores = np.array([[10.0, -2, 3], [10, 9, 9], [10, -100, -100]])
+    labels = np.zeros(3, int)
+    svm = jax.vmap(losses.weston_watkins_hinge)(jnp.asarray(scores), labels)
+    softmax = jax.vmap(losses.softmax_cross_entropy)(jnp.asarray(scores), labels)
+    np.testing.assert_array_equal(svm, [0, 0, 0])
+    np.testing.assert_allclose(softmax, [0.0009, 0.5514, 0], atol=5e-5)
+    # The second row lies at the kink of the hinge: the inactive side's derivative.
+    at_kink = jax.grad(losses.weston_watkins_hinge)(jnp.asarray(scores[1]), 0)
+    np.testing.assert_array_equal(at_kink, [0, 0, 0])
+
+
+def test_row_38_sum_of_squares_of_the_worked_example():
+    np.testing.assert_allclose(2 * penalties.l2(jnp.asarray(WEIGHTS)), 12.8425)
+
+
+def test_row_40_adding_one_vector_to_every_template_changes_nothing():
+    x = jnp.array([0.5, -0.25, 1.0, 2.0])
+    params = linear.Params(jnp.asarray(WEIGHTS), jnp.asarray(BIAS))
+    shift = jnp.array([[3.0, -1.0, 2.0, 0.5]])
+    moved = params._replace(weights=params.weights + shift)
+    for loss in (losses.softmax_cross_entropy, losses.weston_watkins_hinge):
+        before = loss(linear.scores(params, x), 1)
+        after = loss(linear.scores(moved, x), 1)
+        np.testing.assert_allclose(after, before, rtol=1e-5)
+
+
+def test_slip_8_exponentials_overflow_where_the_stable_losses_do_not():
+    scores = jnp.asarray(worked_example(), jnp.float32)
+    assert np.isinf(jnp.exp(scores)).any()
+    stable = [losses.softmax_cross_entropy(scores, label) for label in range(3)]
+    np.testing.assert_allclose(stable, [534.7, 0, 377.15], rtol=1e-6)

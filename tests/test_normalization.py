@@ -1,0 +1,63 @@
+"""Fitted on rows in blocks, applied to one row."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlin import normalization
+
+
+def pixels(rows=10_000, width=5):
+    """More rows than one block, far from centred."""
+    generator = np.random.default_rng(0)
+    return generator.integers(100, 256, size=(rows, width)).astype(np.uint8)
+
+
+def test_centered_rows_have_mean_zero_and_the_given_scale():
+    raw = pixels()
+    fitted = normalization.fit_centered(raw, scale=255.0)
+    normalized = jax.vmap(normalization.normalize, (None, 0))(fitted, raw)
+    np.testing.assert_allclose(normalized.mean(axis=0), 0, atol=1e-6)
+    step = np.ptp(np.asarray(normalized)) / np.ptp(raw.astype(float) - fitted.mean)
+    np.testing.assert_allclose(step, 1 / 255, rtol=1e-5)
+
+
+def test_standard_scores_equal_scikit_learns():
+    from sklearn.preprocessing import StandardScaler
+
+    raw = pixels().astype(np.float64)
+    raw[:, 2] = 7.0  # constant: becomes 0, not NaN
+    fitted = normalization.fit_standard(raw)
+    ours = jax.vmap(normalization.normalize, (None, 0))(
+        fitted, raw[:100].astype(np.float32)
+    )
+    theirs = StandardScaler().fit(raw).transform(raw[:100])
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_identity_changes_nothing():
+    row = np.array([1.5, -2.0], np.float32)
+    np.testing.assert_array_equal(
+        normalization.normalize(normalization.identity(2), row), row
+    )
+
+
+def test_blocks_do_not_matter(monkeypatch):
+    raw = pixels(rows=1000)
+    whole = normalization.fit_standard(raw)
+    monkeypatch.setattr(normalization, "_ROWS_PER_BLOCK", 7)
+    blocked = normalization.fit_standard(raw)
+    for a, b in zip(whole, blocked, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_wrong_width_is_refused():
+    with pytest.raises(AssertionError):
+        normalization.normalize(normalization.identity(2), jnp.zeros(3))
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), "255"])
+def test_wrong_scale_is_refused(scale):
+    with pytest.raises(ValueError, match="scale must be"):
+        normalization.fit_centered(pixels(10), scale=scale)

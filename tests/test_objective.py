@@ -1,0 +1,139 @@
+"""Mean loss plus penalty: constants, weights, blocks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import references
+from problems import LABEL_LOSSES
+
+from jaxlin import linear, losses, normalization, objective
+
+ROWS = jax.random.normal(jax.random.key(0), (12, 5))
+LABELS = jnp.arange(12) % 3
+PARAMS = linear.Params(
+    jax.random.normal(jax.random.key(1), (3, 5)), jnp.array([0.5, -0.5, 0.25])
+)
+every_loss = pytest.mark.parametrize(
+    "entry", LABEL_LOSSES.values(), ids=LABEL_LOSSES.keys()
+)
+
+
+@every_loss
+def test_equals_loops_over_examples_and_weights(entry):
+    value = objective.objective(PARAMS, ROWS, LABELS, loss=entry.loss, l2=0.3, l1=0.2)
+    weights, bias, rows = (np.asarray(a, np.float64) for a in (*PARAMS, ROWS))
+    total = 0.0
+    for x, y in zip(rows, np.asarray(LABELS), strict=True):
+        total += entry.reference(weights @ x + bias, y)
+    everything = [*weights.ravel(), *bias]
+    expected = total / 12
+    expected += 0.3 / 2 * sum(w * w for w in everything)
+    expected += 0.2 * sum(abs(w) for w in everything)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def test_the_bias_is_penalised_unless_told_otherwise():
+    values = [
+        objective.objective(
+            PARAMS,
+            ROWS,
+            LABELS,
+            loss=losses.softmax_cross_entropy,
+            l2=2.0,
+            penalize_bias=penalize_bias,
+        )
+        for penalize_bias in (True, False)
+    ]
+    np.testing.assert_allclose(values[0] - values[1], 0.5**2 + 0.5**2 + 0.25**2, 1e-5)
+
+
+def test_integer_weights_are_repetition():
+    weights = jnp.array([0, 1, 2, 3] * 3, jnp.float32)
+    repeated = jnp.repeat(jnp.arange(12), weights.astype(int), total_repeat_length=18)
+    loss = losses.weston_watkins_hinge
+    weighted = objective.mean_loss(
+        PARAMS, ROWS, LABELS, loss=loss, example_weights=weights
+    )
+    plain = objective.mean_loss(PARAMS, ROWS[repeated], LABELS[repeated], loss=loss)
+    np.testing.assert_allclose(weighted, plain, rtol=1e-6)
+
+
+def test_a_fold_by_weights_is_a_fold_by_cutting_rows_out():
+    kept = jnp.array([i for i in range(12) if i % 4])
+    fold = jnp.zeros(12).at[kept].set(1.0)
+
+    def gradient(rows, labels, weights):
+        def value(params):
+            return objective.objective(
+                params,
+                rows,
+                labels,
+                loss=losses.softmax_cross_entropy,
+                l2=0.1,
+                example_weights=weights,
+            )
+
+        return jax.grad(value)(PARAMS)
+
+    by_weights = gradient(ROWS, LABELS, fold)
+    by_cutting = gradient(ROWS[kept], LABELS[kept], None)
+    for a, b in zip(by_weights, by_cutting, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_an_example_taken_out_stays_out_even_if_its_loss_is_infinite():
+    values = jnp.array([1.0, jnp.inf])
+    assert objective.weighted_mean(values, example_weights=jnp.array([1.0, 0.0])) == 1
+
+
+def test_soft_targets():
+    targets = jnp.full((12, 3), 1 / 3)
+    value = objective.mean_loss(PARAMS, ROWS, targets, loss=losses.cross_entropy)
+    scores = np.asarray(ROWS) @ np.asarray(PARAMS.weights).T + np.asarray(PARAMS.bias)
+    expected = np.mean([references.cross_entropy(s, [1 / 3] * 3) for s in scores])
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def test_margin_reaches_the_loss():
+    zero = linear.Params(jnp.zeros((3, 5)), jnp.zeros(3))
+    value = objective.mean_loss(
+        zero,
+        ROWS,
+        LABELS,
+        loss=losses.weston_watkins_hinge,
+        loss_arguments={"margin": 2.5},
+    )
+    assert value == 2 * 2.5
+
+
+@pytest.mark.parametrize("block_size", [1, 5, 12, 100])
+def test_blocked_scores_equal_unblocked_ones(block_size):
+    raw = np.asarray(jax.random.randint(jax.random.key(2), (12, 5), 0, 256), np.uint8)
+    fitted = normalization.fit_centered(raw, scale=255.0)
+    blocked = objective.blocked_scores(
+        PARAMS, jnp.asarray(raw), normalization=fitted, block_size=block_size
+    )
+    whole = objective.batch_scores(PARAMS, jnp.asarray(raw), normalization=fitted)
+    np.testing.assert_allclose(blocked, whole, rtol=1e-5, atol=1e-5)
+    folded = linear.fold_normalization(PARAMS, fitted)
+    np.testing.assert_allclose(
+        whole, objective.batch_scores(folded, jnp.asarray(raw)), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_balanced_class_weights_equal_scikit_learns():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.array([0, 0, 0, 0, 1, 1, 2])
+    ours = objective.balanced_class_weights(jnp.asarray(labels), num_classes=3)
+    theirs = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    # Each class then has the same total.
+    totals = np.bincount(labels, weights=np.asarray(ours)[labels])
+    np.testing.assert_allclose(totals, 7 / 3, rtol=1e-6)
+
+
+def test_a_class_that_does_not_occur_has_weight_zero():
+    weights = objective.balanced_class_weights(jnp.array([0, 2, 2, 2]), num_classes=4)
+    np.testing.assert_allclose(weights, [2.0, 0, 2 / 3, 0], rtol=1e-6)
