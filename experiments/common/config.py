@@ -1,0 +1,141 @@
+"""A frozen dataclass to JSON and back, exactly.
+
+`from_dict` knows the types that a command line can give: numbers, strings, booleans,
+paths, tuples, `Literal`, ``X | None`` and nested dataclasses.
+
+  >>> @dataclasses.dataclass(frozen=True)
+  ... class Config:
+  ...     l2: tuple[float, ...] = (1e-4, 1e-3)
+  >>> to_dict(Config())
+  {'l2': [0.0001, 0.001]}
+  >>> from_dict(Config, {"l2": [1]})
+  Config(l2=(1.0,))
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from experiments.common import files
+
+ConfigT = TypeVar("ConfigT")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Returns the fields of a dataclass as JSON types.
+
+    Raises:
+      ValueError: if a number is not finite, which JSON cannot hold.
+    """
+    _refuse_non_finite(dataclasses.asdict(config), "")
+    return files.json_ready(config)
+
+
+def from_dict(config_type: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
+    """Returns the dataclass with the given fields; absent ones keep their default.
+
+    Args:
+      config_type: a dataclass type.
+      values: fields by name, as `to_dict` gives them.
+
+    Raises:
+      ValueError: if a field is unknown, of the wrong type or missing without default;
+        the message names it.
+    """
+    return _dataclass("", config_type, values)
+
+
+def _dataclass(name: str, kind: Any, values: Any) -> Any:
+    """Returns a dataclass whose fields are decoded from a mapping."""
+    if not isinstance(values, Mapping):
+        raise _wrong(name or "config", "an object with named fields", values)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    prefix = f"{name}." if name else ""
+    for field in values:
+        if field not in fields:
+            raise ValueError(
+                f"config has no field {prefix + field!r}; "
+                f"it must be one of {', '.join(fields)}"
+            )
+    for field, definition in fields.items():
+        required = (
+            definition.default is dataclasses.MISSING
+            and definition.default_factory is dataclasses.MISSING
+        )
+        if required and field not in values:
+            raise ValueError(f"config must have the field {prefix + field!r}, got none")
+    hints = typing.get_type_hints(kind)
+    return kind(
+        **{
+            field: _decode(prefix + field, hints[field], value)
+            for field, value in values.items()
+        }
+    )
+
+
+def _decode(name: str, hint: Any, value: Any) -> Any:
+    """Returns a JSON value in the type that ``hint`` asks for."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _union(name, arguments, value)
+    if origin is typing.Literal:
+        if value in arguments:
+            return value
+        raise _wrong(name, "one of " + ", ".join(map(str, arguments)), value)
+    if origin is tuple:
+        return _tuple(name, arguments, value)
+    if dataclasses.is_dataclass(hint):
+        return _dataclass(name, hint, value)
+    # In JSON 1 and 1.0 are both numbers; True is none.
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if type(value) is hint or (value is None and hint is types.NoneType):
+        return value
+    raise _wrong(name, f"of type {getattr(hint, '__name__', hint)}", value)
+
+
+def _union(name: str, hints: tuple[Any, ...], value: Any) -> Any:
+    """Returns ``value`` in the first of several types that fits."""
+    for hint in hints:
+        try:
+            return _decode(name, hint, value)
+        except ValueError:
+            continue
+    kinds = " or ".join(getattr(hint, "__name__", str(hint)) for hint in hints)
+    raise _wrong(name, f"of type {kinds}", value)
+
+
+def _tuple(name: str, hints: tuple[Any, ...], values: Any) -> tuple[Any, ...]:
+    """Returns a list as a tuple of decoded entries."""
+    if not isinstance(values, list | tuple):
+        raise _wrong(name, "a list", values)
+    if len(hints) == 2 and hints[1] is Ellipsis:
+        hints = (hints[0],) * len(values)
+    if len(hints) != len(values):
+        raise _wrong(name, f"a list of {len(hints)} entries", values)
+    return tuple(
+        _decode(f"{name}[{i}]", hint, value)
+        for i, (hint, value) in enumerate(zip(hints, values, strict=True))
+    )
+
+
+def _refuse_non_finite(value: Any, name: str) -> None:
+    """Raises if a number anywhere in ``value`` is NaN or infinite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            _refuse_non_finite(entry, f"{name}.{key}" if name else key)
+    if isinstance(value, list | tuple):
+        for i, entry in enumerate(value):
+            _refuse_non_finite(entry, f"{name}[{i}]")
+
+
+def _wrong(name: str, rule: str, value: Any) -> ValueError:
+    return ValueError(f"{name} must be {rule}, got {value!r}")

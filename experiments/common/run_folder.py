@@ -1,0 +1,351 @@
+"""A run folder: everything one run of an experiment read, measured and concluded.
+
+  config.json        what was computed; reruns exactly with ``--config``
+  environment.json   versions, device, flags, commit, command; later starts in "resumed"
+  data.json          hashes and counts of the data
+  metrics.jsonl      one line of JSON per measurement, as training goes on
+  results.json       the conclusions; results.csv has one row per model
+  per_example.npz    predictions and losses of single examples
+  model-*.npz        trained classifiers
+  figures/           the pictures of report.html, which holds them too
+  STATUS             "running", "interrupted", "failed: ..." or "done"
+
+No file is ever half written (`files.write_bytes`). A killed run says "running" and is
+continued with ``--resume``.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.common import environment, files
+
+Config = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """A folder that holds one run; made by `create`, `resume` or `open_run`.
+
+    Attributes:
+      path: the folder.
+    """
+
+    path: Path
+
+    def write_json(self, name: str, value: Any) -> Path:
+        """Writes strict JSON of any value that `files.json_ready` takes."""
+        return self.write_text(name, files.json_text(value))
+
+    def write_csv(self, name: str, rows: Iterable[Mapping[str, Any]]) -> Path:
+        """Writes one line per row under a header."""
+        return self.write_text(name, files.csv_text(rows))
+
+    def write_npz(self, name: str, arrays: Mapping[str, Any]) -> Path:
+        """Writes named arrays; the same arrays make the same bytes."""
+        return files.write_bytes(self.path / name, files.npz_bytes(arrays))
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Writes text in UTF-8."""
+        return files.write_bytes(self.path / name, text.encode())
+
+    def write_figure(self, name: str, figure: Any, *, dots_per_inch: int = 160) -> Path:
+        """Writes a matplotlib figure to ``figures/<name>.png``."""
+        buffer = io.BytesIO()
+        # Without the version of matplotlib, equal pictures are equal files.
+        figure.savefig(
+            buffer, format="png", dpi=dots_per_inch, metadata={"Software": None}
+        )
+        folder = self.path / "figures"
+        folder.mkdir(exist_ok=True)
+        return files.write_bytes(folder / f"{name}.png", buffer.getvalue())
+
+    def read_json(self, name: str) -> Any:
+        """Returns the content of a JSON file of this run."""
+        return files.read_json(self.path / name)
+
+    def append_metrics(self, *records: Mapping[str, Any]) -> None:
+        """Adds one line per record to metrics.jsonl, all of them or none.
+
+        Raises:
+          OSError: if they cannot be written; the lines before are intact.
+        """
+        path = self.path / "metrics.jsonl"
+        lines = "".join(files.json_text(record, indent=None) for record in records)
+        try:
+            # Unbuffered, so that nothing is written after a failure was mended.
+            with open(path, "ab", buffering=0) as file:
+                _append_whole(file, lines.encode())
+        except OSError as error:
+            raise files.cannot_write(path, error) from error
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Returns the records of metrics.jsonl; a last line cut by a kill is left out.
+
+        Raises:
+          ValueError: if another line is damaged; the message says which.
+        """
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        # A line is written together with its newline, so the text after the last one
+        # is empty or torn.
+        lines = path.read_bytes().split(b"\n")[:-1]
+        records = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                records.append(json.loads(line))
+            except ValueError as error:
+                raise ValueError(
+                    f"{path} must hold one JSON object a line, got a damaged line "
+                    f"{number} ({error}); restore it or start a new run"
+                ) from error
+        return records
+
+    def truncate_metrics(self, keep: Callable[[dict[str, Any]], bool]) -> None:
+        """Rewrites metrics.jsonl with the records for which ``keep`` is true.
+
+        A resumed run calls it with "up to the step of the checkpoint", so that no
+        record is there twice.
+        """
+        kept = [record for record in self.read_metrics() if keep(record)]
+        text = "".join(files.json_text(record, indent=None) for record in kept)
+        self.write_text("metrics.jsonl", text)
+
+    @property
+    def status(self) -> str:
+        """The content of STATUS; empty if the run never started."""
+        path = self.path / "STATUS"
+        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+
+    def set_status(self, status: str) -> None:
+        """Writes one line to STATUS."""
+        self.write_text("STATUS", " ".join(status.split()) + "\n")
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["RunFolder"]:
+        """Marks the run as running, and afterwards as done, interrupted or failed.
+
+        On entry it takes the folder for this process, removes what a kill left half
+        written and records the environment. On Ctrl-C it prints how to continue.
+
+        Raises:
+          ValueError: if another process is working in the folder.
+        """
+        with _only_process_in(self.path):
+            for leftover in self.path.rglob(files.TEMPORARY_PATTERN):
+                leftover.unlink()
+            if (self.path / "metrics.jsonl").exists():
+                self.truncate_metrics(lambda record: True)
+            self._record_environment()
+            self.set_status("running")
+            try:
+                yield self
+            except KeyboardInterrupt:
+                self._try_status("interrupted")
+                command = [*environment.program(), "--resume", str(self.path)]
+                print(
+                    f"\ninterrupted; continue with: {shlex.join(command)}",
+                    file=sys.stderr,
+                )
+                raise
+            except BaseException as error:
+                self._try_status(f"failed: {type(error).__name__}: {error}")
+                raise
+            self.set_status("done")
+
+    def _record_environment(self) -> None:
+        """Writes environment.json, or adds this start to the one that is there."""
+        facts = environment.describe()
+        if (self.path / "environment.json").exists():
+            first = self.read_json("environment.json")
+            facts = {**first, "resumed": [*first.get("resumed", []), facts]}
+        self.write_json("environment.json", facts)
+
+    def _try_status(self, status: str) -> None:
+        """Sets the status, unless that fails too: the first error is the one to see."""
+        with contextlib.suppress(OSError):
+            self.set_status(status)
+
+
+def open_run(
+    *,
+    config: Config,
+    experiment: str,
+    dataset: str,
+    out: Path | None = None,
+    resume: Path | None = None,
+) -> RunFolder:
+    """Returns a new run folder, or the one to continue.
+
+    Args:
+      config: what is computed, as JSON types.
+      experiment: name of the experiment, for the default folder.
+      dataset: name of the data set, for the default folder.
+      out: the new folder; by default `default_path`.
+      resume: the folder of an earlier run with the same config.
+
+    Raises:
+      ValueError: as `create` and `resume` say, or if both folders are given.
+    """
+    if resume is None:
+        return create(out or default_path(experiment, dataset), config=config)
+    if out is not None and out != resume:
+        raise ValueError(
+            f"--out must not be given with --resume, got {out}; a resumed run "
+            f"continues in {resume}"
+        )
+    return resume_run(resume, config=config)
+
+
+def default_path(experiment: str, dataset: str, *, root: Path = Path("runs")) -> Path:
+    """Returns ``runs/<experiment>-<dataset>-<UTC time>``, a path that is free."""
+    # A data set may be named by the path of its file.
+    word = re.sub(r"[^A-Za-z0-9_.]+", "-", Path(dataset).stem) or "data"
+    stamp = environment.utc_now().strftime("%Y%m%dT%H%M%SZ")
+    path = root / f"{experiment}-{word}-{stamp}"
+    copy = 1
+    while path.exists():
+        copy += 1
+        path = root / f"{experiment}-{word}-{stamp}-{copy}"
+    return path
+
+
+def create(path: Path, *, config: Config) -> RunFolder:
+    """Makes a run folder that holds config.json.
+
+    Raises:
+      ValueError: if ``path`` is a file, holds anything already or cannot be written.
+    """
+    for part in (path, *path.parents):
+        if part.exists() and not part.is_dir():
+            raise ValueError(
+                f"out must be a folder, got {path}, where {part} is a file; "
+                "choose another with --out"
+            )
+    if path.is_dir() and any(path.iterdir()):
+        remedy = "choose another with --out"
+        if (path / "config.json").exists():
+            remedy = f"continue that run with --resume {path}, or {remedy}"
+        raise ValueError(f"out must be new or empty, got {path}; {remedy}")
+    given = path.is_dir()
+    try:
+        # Exclusive, so that of two runs that start together one is told.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(exist_ok=given)
+        RunFolder(path).write_json("config.json", config)
+    except OSError as error:
+        if not given:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise ValueError(
+            f"out must be a folder that can be written, got {path} "
+            f"({error.strerror}); choose another with --out"
+        ) from error
+    return RunFolder(path)
+
+
+def resume_run(path: Path, *, config: Config) -> RunFolder:
+    """Returns the folder of an earlier run, if ``config`` is the one it was made with.
+
+    Raises:
+      ValueError: if ``path`` is no run folder, or a field of ``config`` differs.
+    """
+    differing = differing_fields(read_config(path), config)
+    if differing:
+        what = "; ".join(
+            f"{name} is {_shown(saved)} in the run and {_shown(given)} now"
+            for name, (saved, given) in differing.items()
+        )
+        raise ValueError(
+            f"--resume must keep the configuration of {path}, but {what}; leave the "
+            f"flag out, or start a new run with --config {path / 'config.json'}"
+        )
+    return RunFolder(path)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Returns config.json of the run folder ``path``.
+
+    Raises:
+      ValueError: if ``path`` is no run folder, or its config.json is damaged.
+    """
+    if not (path / "config.json").is_file():
+        raise ValueError(
+            f"a run folder must hold config.json, got {path}"
+            + ("" if path.is_dir() else " (no such folder)")
+        )
+    config = files.read_json(path / "config.json")
+    if not isinstance(config, dict):
+        raise ValueError(
+            f"{path / 'config.json'} must hold a JSON object, got "
+            f"{type(config).__name__}"
+        )
+    return config
+
+
+def differing_fields(saved: Config, given: Config) -> dict[str, tuple[Any, Any]]:
+    """Returns ``{name: (saved value, given value)}`` for the fields that differ.
+
+    Both are compared as JSON would hold them; a field that one of them lacks counts as
+    differing, with None in its place.
+    """
+    old, new = files.json_ready(saved), files.json_ready(given)
+    names = dict.fromkeys([*old, *new])
+    # Not `get`: a field that is missing and one that is null are not the same.
+    return {
+        name: (old.get(name), new.get(name))
+        for name in names
+        if (name in old, old.get(name)) != (name in new, new.get(name))
+    }
+
+
+def _shown(value: Any) -> str:
+    """Returns a value as config.json shows it, on one line."""
+    return json.dumps(value)
+
+
+def _append_whole(file: io.FileIO, content: bytes) -> None:
+    """Appends ``content`` to an open file, or leaves the file as long as it was."""
+    size = os.fstat(file.fileno()).st_size
+    rest = memoryview(content)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
+    except OSError:
+        os.ftruncate(file.fileno(), size)
+        raise
+
+
+@contextlib.contextmanager
+def _only_process_in(path: Path) -> Iterator[None]:
+    """Holds a lock on a folder, which ends with the process however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks; runs go unguarded there.
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ValueError(
+            f"{path} must not be in use, got a process that is still running in it; "
+            "stop that one first"
+        ) from None
+    except OSError:
+        pass  # Some network file systems have no locks.
+    try:
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,34 @@
+"""Pictures of linear classifiers: each function draws on an Axes and returns it.
+
+Nothing here keeps a state or opens a window: `new_figure` makes a figure that is not
+registered with pyplot, so it is freed like any other object. The colours are those of
+Okabe and Ito, which readers with any of the common colour deficiencies can tell apart;
+`method_colors` gives every method the same one in all pictures.
+
+  >>> figure, axes = new_figure(width=4, height=3)
+  >>> ax = learning_curves(axes[0, 0], [0, 1], [[2.3, 1.9]], label="softmax")
+  >>> ax is axes[0, 0]
+  True
+"""
+
+from jaxlin.plotting.base import PALETTE, method_colors, new_figure
+from jaxlin.plotting.curves import (
+    bars_with_intervals,
+    learning_curves,
+    reliability_diagram,
+)
+from jaxlin.plotting.grids import confusion_matrix, heat_map
+from jaxlin.plotting.images import image_grid, templates
+
+__all__ = [
+    "PALETTE",
+    "bars_with_intervals",
+    "confusion_matrix",
+    "heat_map",
+    "image_grid",
+    "learning_curves",
+    "method_colors",
+    "new_figure",
+    "reliability_diagram",
+    "templates",
+]

@@ -1,0 +1,109 @@
+"""Weights and examples as images."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxlin.plotting.base import (
+    array_of_rank,
+    require_same,
+)
+
+
+def templates(
+    axes: Any,
+    weights: ArrayLike,
+    *,
+    image_shape: tuple[int, ...],
+    class_names: Sequence[str],
+    scale: Literal["per_class", "shared"] = "per_class",
+) -> Any:
+    r"""Draws each row of W as a picture.
+
+    A weight :math:`w` is shown as :math:`0.5 + 0.5 w / m`, so zero is mid-grey, with
+    :math:`m` the largest :math:`|w|` of the class ("per_class": each template uses the
+    whole range) or of all classes ("shared": templates can be compared).
+
+    Args:
+      axes: array of at least as many Axes as classes; those left over are hidden.
+      weights: W, shape ``(classes, features)``.
+      image_shape: ``(height, width)``, ``(height, width, 1)`` or ``(height, width, 3)``
+        with ``features`` entries in all.
+      class_names: one per class, the titles.
+      scale: what the extremes of grey or colour stand for.
+
+    Returns:
+      ``axes``.
+
+    Raises:
+      ValueError: if the shapes do not fit.
+    """
+    rows = array_of_rank("weights", weights, rank=2)
+    require_same("class_names", len(class_names), "the number of classes", len(rows))
+    require_same("weights.shape[1]", rows.shape[1], "pixels", int(np.prod(image_shape)))
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    if scale == "shared":
+        largest = np.full_like(largest, largest.max())
+    # A template of zeros has no largest weight; it is mid-grey at any scale.
+    pictures = 0.5 + 0.5 * rows / np.where(largest > 0, largest, 1.0)
+    return image_grid(
+        axes,
+        pictures.reshape(len(rows), *image_shape),
+        titles=class_names,
+        limits=(0.0, 1.0),
+    )
+
+
+def image_grid(
+    axes: Any,
+    images: ArrayLike,
+    *,
+    titles: Sequence[str],
+    limits: tuple[float, float] | None = None,
+) -> Any:
+    """Draws images, one per Axes, each under its title.
+
+    Args:
+      axes: array of at least as many Axes as images; those left over are hidden.
+      images: shape ``(images, height, width)``, the same with one channel, or with
+        three for red, green and blue.
+      titles: one per image.
+      limits: values of black and white (of no and full colour); by default 0 and 255
+        for uint8, for floats the least and the greatest of all the images.
+
+    Returns:
+      ``axes``.
+
+    Raises:
+      ValueError: if the shapes do not fit.
+    """
+    pictures = np.asarray(images)
+    if pictures.ndim == 4 and pictures.shape[-1] == 1:
+        pictures = pictures[..., 0]
+    if pictures.ndim != 3 and (pictures.ndim != 4 or pictures.shape[-1] != 3):
+        raise ValueError(
+            "images must have shape (images, height, width), with 1 or 3 channels "
+            f"after it or none, got shape {pictures.shape}"
+        )
+    require_same("titles", len(titles), "the number of images", len(pictures))
+    places = np.asarray(axes).ravel()
+    if len(places) < len(pictures):
+        raise ValueError(
+            f"axes must be at least as many as images, got {len(places)} for "
+            f"{len(pictures)}"
+        )
+    if limits is None and pictures.dtype == np.uint8:
+        limits = (0, 255)
+    elif limits is None:
+        limits = (pictures.min(), pictures.max()) if pictures.size else (0, 1)
+    low, high = limits
+    span = (high - low) or 1.0
+    scaled = np.clip((pictures.astype(np.float64) - low) / span, 0.0, 1.0)
+    for ax, picture, title in zip(places, scaled, titles, strict=False):
+        ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        ax.set_title(title, fontsize=10)
+    for ax in places:
+        ax.set_axis_off()
+    return axes

@@ -1,0 +1,348 @@
+"""The command line says what it does, refuses plainly and repeats exactly."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from experiments.common import cli, run_folder
+from experiments.common.config import from_dict, to_dict
+from experiments.common.progress import progress
+from jaxlin import check
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    rates: tuple[float, ...] = (0.1,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is computed.
+
+    Attributes:
+      dataset: name of the data set.
+      l2: strengths of the penalty to try.
+    """
+
+    dataset: str = "cifar10"
+    l2: tuple[float, ...] = (1e-4, 1e-3)
+    seeds: tuple[int, ...] = (0, 1)
+    epochs: int = 40
+    momentum: float = 0.9
+    augment: bool = False
+    kind: Literal["a", "b"] = "a"
+    limit: int | None = None
+    pair: tuple[int, str] = (1, "x")
+    path: Path = Path("x")
+    grid: Grid = Grid()
+
+
+SMOKE = Config(dataset="digits", l2=(1e-2,), epochs=1)
+
+
+def _parse(*arguments):
+    return cli.parse(Config(), smoke=SMOKE, arguments=arguments, description="Why?")
+
+
+# Config to JSON and back
+
+CHANGED = Config(
+    dataset="d",
+    l2=(1 / 3, 1e-300),
+    seeds=(),
+    augment=True,
+    kind="b",
+    limit=7,
+    pair=(2, "y"),
+    path=Path("a/b"),
+    grid=Grid((1.0, 2.0)),
+)
+
+
+@pytest.mark.parametrize("config", [Config(), SMOKE, CHANGED])
+def test_config_survives_json_exactly(config):
+    assert from_dict(Config, json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_absent_fields_keep_their_default_and_integers_become_floats():
+    config = from_dict(Config, {"l2": [1], "momentum": 0})
+    assert config == Config(l2=(1.0,), momentum=0.0)
+    assert type(config.momentum) is float
+    assert type(config.l2[0]) is float
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"l3": 1}, r"config has no field 'l3'; it must be one of dataset, l2"),
+        ({"grid": {"rate": 1}}, r"config has no field 'grid.rate'"),
+        ({"grid": [1]}, r"grid must be an object with named fields, got \[1\]"),
+        ({"epochs": "ten"}, r"epochs must be of type int, got 'ten'"),
+        ({"epochs": 1.5}, r"epochs must be of type int, got 1.5"),
+        ({"epochs": True}, r"epochs must be of type int, got True"),
+        ({"momentum": True}, r"momentum must be of type float, got True"),
+        ({"momentum": None}, r"momentum must be of type float, got None"),
+        ({"l2": 0.1}, r"l2 must be a list, got 0.1"),
+        ({"l2": [0.1, "x"]}, r"l2\[1\] must be of type float, got 'x'"),
+        ({"pair": [1]}, r"pair must be a list of 2 entries, got \[1\]"),
+        ({"kind": "c"}, r"kind must be one of a, b, got 'c'"),
+        ({"limit": "x"}, r"limit must be of type int or NoneType, got 'x'"),
+        ([1], r"config must be an object with named fields, got \[1\]"),
+    ],
+)
+def test_values_that_do_not_fit_are_named(values, message):
+    with pytest.raises(ValueError, match=message):
+        from_dict(Config, values)
+
+
+def test_a_field_without_default_must_be_there():
+    @dataclasses.dataclass(frozen=True)
+    class Needy:
+        seed: int
+
+    with pytest.raises(ValueError, match=r"config must have the field 'seed'"):
+        from_dict(Needy, {})
+
+
+def test_numbers_that_json_cannot_hold_are_refused():
+    with pytest.raises(ValueError, match=r"l2\[1\] must be finite, got inf"):
+        to_dict(Config(l2=(0.1, float("inf"))))
+    with pytest.raises(ValueError, match=r"grid.rates\[0\] must be finite, got nan"):
+        to_dict(Config(grid=Grid((float("nan"),))))
+
+
+# Flags
+
+
+def test_no_flag_gives_the_defaults():
+    assert _parse() == (Config(), cli.RunOptions())
+
+
+def test_flags_of_both_groups():
+    config, options = _parse(
+        *("--l2", "1e-4", "3", "--seeds", "5", "--augment"),
+        *("--out", "somewhere", "--data-dir", "data"),
+    )
+    assert config == Config(l2=(1e-4, 3.0), seeds=(5,), augment=True)
+    assert options == cli.RunOptions(out=Path("somewhere"), data_dir=Path("data"))
+
+
+def test_smoke_starts_from_the_tiny_preset_and_flags_override():
+    assert _parse("--smoke")[0] == SMOKE
+    assert _parse("--smoke", "--epochs", "3")[0] == dataclasses.replace(SMOKE, epochs=3)
+
+
+def test_saved_config_reruns_exactly_and_flags_override(tmp_path):
+    folder = run_folder.create(tmp_path / "run", config=to_dict(CHANGED))
+    path = str(folder.path / "config.json")
+    assert _parse("--config", path)[0] == CHANGED
+    config = _parse("--config", path, "--epochs", "3")[0]
+    assert config == dataclasses.replace(CHANGED, epochs=3)
+
+
+def test_resume_needs_no_other_flag_and_sees_the_one_that_differs(tmp_path):
+    out = tmp_path / "run"
+
+    def start(*arguments):
+        config, options = _parse(*arguments)
+        return run_folder.open_run(
+            config=to_dict(config),
+            experiment="test",
+            dataset=config.dataset,
+            out=options.out,
+            resume=options.resume,
+        )
+
+    first = ("--smoke", "--epochs", "3")
+    assert start(*first, "--out", str(out)).path == out
+    assert start("--resume", str(out)).path == out
+    assert start(*first, "--resume", str(out)).path == out
+    with pytest.raises(ValueError, match=r"epochs is 3 in the run and 4 now"):
+        start("--resume", str(out), "--epochs", "4")
+    with pytest.raises(ValueError, match=r"epochs is 3 in the run and 1 now"):
+        start("--smoke", "--resume", str(out))
+
+
+def test_two_places_to_start_from_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="--smoke and --config both say"):
+        _parse("--smoke", "--config", str(tmp_path / "config.json"))
+
+
+def test_files_of_another_experiment_are_refused(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"neighbours": 3}')
+    for flags in (("--config", str(path)), ("--resume", str(tmp_path))):
+        with pytest.raises(
+            ValueError, match=r"config.json does not fit .*'neighbours'"
+        ):
+            _parse(*flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--config", "nowhere.json"), r"nowhere.json must exist"),
+        (("--resume", "nowhere"), r"a run folder must hold config.json, got nowhere"),
+    ],
+)
+def test_missing_files_are_named(flags, message):
+    with pytest.raises(ValueError, match=message):
+        _parse(*flags)
+
+
+@pytest.mark.parametrize("flags", [("--l3", "1"), ("--epochs", "ten"), ("--kind", "c")])
+def test_wrong_flags_end_with_code_2(flags, capsys):
+    with pytest.raises(SystemExit) as info:
+        _parse(*flags)
+    assert info.value.code == 2
+    assert flags[0] in capsys.readouterr().err
+
+
+def test_help_explains_every_option(capsys):
+    with pytest.raises(SystemExit) as info:
+        _parse("--help")
+    assert info.value.code == 0
+    shown = capsys.readouterr().out
+    for word in ("Why?", "strengths of the penalty", "0.0001 0.001", "run folder to"):
+        assert word in shown
+    for field in dataclasses.fields(cli.RunOptions):
+        assert f"--{field.name.replace('_', '-')}" in shown
+    assert "None" not in shown.replace("{None}|INT", "").replace(
+        "(default: None)", "", 1
+    )
+
+
+# Errors
+
+
+def _main(capsys, run):
+    with pytest.raises(SystemExit) as info:
+        cli.main(run)
+    return info.value.code, capsys.readouterr().err
+
+
+def test_error_in_the_input_is_one_line_and_code_2(capsys, monkeypatch):
+    monkeypatch.delenv("JAXLIN_DEBUG", raising=False)
+    code, shown = _main(capsys, lambda: check.integer("batch_size", 0, at_least=1))
+    assert code == 2
+    assert shown == "error: batch_size must be at least 1, got 0\n"
+
+
+def test_system_errors_are_plain_too(capsys, tmp_path, monkeypatch):
+    monkeypatch.delenv("JAXLIN_DEBUG", raising=False)
+    code, shown = _main(capsys, lambda: (tmp_path / "gone").read_text())
+    assert code == 2
+    assert shown == f"error: No such file or directory: {tmp_path / 'gone'}\n"
+
+
+def test_debug_keeps_the_traceback(monkeypatch):
+    monkeypatch.setenv("JAXLIN_DEBUG", "1")
+    with pytest.raises(ValueError, match="must be at least 1"):
+        cli.main(lambda: check.integer("batch_size", 0, at_least=1))
+
+
+def test_faults_of_the_program_keep_their_traceback(monkeypatch):
+    monkeypatch.delenv("JAXLIN_DEBUG", raising=False)
+    with pytest.raises(ValueError, match="invalid literal"):
+        cli.main(lambda: json.loads("1", parse_int=lambda _: int("x")))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(lambda: 1 / 0)
+
+
+def test_interrupt_ends_with_code_130(capsys):
+    def run():
+        raise KeyboardInterrupt
+
+    assert _main(capsys, run) == (130, "")
+
+
+def test_a_run_from_the_shell(tmp_path):
+    """The outline of an experiment: run, refuse the same folder, resume."""
+    (tmp_path / "experiment.py").write_text(
+        textwrap.dedent(
+            """
+            import dataclasses
+            from experiments.common import cli, run_folder
+            from experiments.common.config import to_dict
+
+            @dataclasses.dataclass(frozen=True)
+            class Config:
+                epochs: int = 40
+
+            def run(config, options):
+                folder = run_folder.open_run(
+                    config=to_dict(config), experiment="e", dataset="d",
+                    out=options.out, resume=options.resume,
+                )
+                with folder.running():
+                    page = folder.write_text("report.html", "")
+                print(page)
+
+            cli.main(lambda: run(*cli.parse(Config(), smoke=Config(epochs=1))))
+            """
+        )
+    )
+
+    def shell(*arguments):
+        return subprocess.run(
+            [sys.executable, "experiment.py", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    first = shell("--smoke", "--out", "run")
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout.splitlines()[-1] == "run/report.html"
+    assert json.loads((tmp_path / "run/config.json").read_text()) == {"epochs": 1}
+    environment = json.loads((tmp_path / "run/environment.json").read_text())
+    assert environment["command"] == "python experiment.py --smoke --out run"
+    again = shell("--smoke", "--out", "run")
+    assert again.returncode == 2
+    assert again.stderr.startswith("error: out must be new or empty, got run; continue")
+    assert "Traceback" not in again.stderr
+    assert shell("--resume", "run").returncode == 0
+    assert (tmp_path / "run/STATUS").read_text() == "done\n"
+
+
+# Progress
+
+
+def test_without_a_terminal_lines_are_rare_and_the_last_is_whole(capsys):
+    with progress("training", total=100, unit="epochs", done=40) as advance:
+        for step in range(30):
+            advance(2, f"loss {step}")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("training: 100/100 epochs in ")
+    assert line.endswith(" s, loss 29")
+
+
+def test_lines_come_as_often_as_asked(capsys):
+    with progress("fit", total=3, seconds_between_lines=0) as advance:
+        for _ in range(3):
+            advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[:9] for line in lines] == ["fit: 1/3 ", "fit: 2/3 ", "fit: 3/3 "]
+
+
+def test_on_a_terminal_a_bar_is_drawn(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress("training [a]", total=2, unit="epochs") as advance:
+        advance(1, "loss [b]")
+        advance(1, "loss [c]")
+    shown = capsys.readouterr().err
+    assert "training [a]" in shown
+    assert "2/2 epochs" in shown
+    assert "loss [c]" in shown
