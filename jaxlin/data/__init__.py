@@ -1,0 +1,109 @@
+"""Data sets as NumPy arrays: one call, checked where they enter, the same every time.
+
+`load` takes the name of a data set or the path of a ``.npz`` file:
+
+  * ``"cifar10"``: read with tensorflow-datasets (no TensorFlow) from a prepared copy,
+    which is made from the official archive if there is none;
+  * ``"digits"``: scikit-learn's handwritten digits, no download;
+  * any other image-classification set that tensorflow-datasets has prepared, such as
+    ``"mnist"`` or ``"cifar100"``;
+  * ``"path/to/my.npz"`` with x_train, y_train, x_test, y_test.
+
+Images stay uint8 and are mapped from a cache after the first load, so that nothing
+waits or grows for a float copy. Where copies are looked for: ``data_dir``, else the
+environment variable ``TFDS_DATA_DIR``, else ``~/tensorflow_datasets``; the cache:
+``cache_dir``, else ``JAXLIN_CACHE``, else ``~/.cache/jaxlin``.
+
+  >>> from jaxlin import data
+  >>> digits = data.load("digits")
+  >>> digits.train.features.shape, digits.train.features.dtype, digits.max_value
+  ((1297, 64), dtype('uint8'), 16.0)
+  >>> data.summary(digits)["test"]["class_histogram"]
+  [50, 50, 50, 50, 50, 50, 50, 50, 50, 50]
+"""
+
+import os
+from functools import partial
+from pathlib import Path
+
+from jaxlin.data import cache, cifar10_archive, digits, npz, tfds_images
+from jaxlin.data.dataset import (
+    Dataset,
+    DataUnavailableError,
+    Split,
+    checked,
+    class_histogram,
+    summary,
+)
+
+__all__ = [
+    "DataUnavailableError",
+    "Dataset",
+    "Split",
+    "class_histogram",
+    "load",
+    "summary",
+]
+
+
+def load(
+    name: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    progress: bool = True,
+) -> Dataset:
+    """Returns a data set, checked.
+
+    Args:
+      name: ``"cifar10"``, ``"digits"``, the name of a set that tensorflow-datasets has
+        prepared, or a path that ends in ``.npz``.
+      data_dir: the folder of tensorflow-datasets; see above for the default. Of no
+        meaning for the digits and files.
+      cache_dir: the folder of decoded images; see above for the default.
+      download: whether CIFAR-10 may be fetched if it is not prepared in ``data_dir``.
+      progress: whether to draw progress bars if this is a terminal.
+
+    Returns:
+      The data set. CIFAR-10 has exactly 5,000 training and 1,000 test images of each
+      class, in the order of their ids.
+
+    Raises:
+      DataUnavailableError: an OSError; the set is not here and could not be fetched, or
+        a package that reads it is not installed.
+      ValueError: the name is not known, a file is damaged, or values are not valid.
+    """
+    name = os.fspath(name)
+    if name == "digits":
+        return digits.load()
+    if name.endswith(".npz"):
+        return npz.load(name)
+    folder = tfds_images.data_folder(data_dir)
+    prepared = tfds_images.find(name, folder)
+    if prepared is None and name == "cifar10":
+        if not download:
+            raise cifar10_archive.unavailable(folder, "downloads are switched off")
+        prepared = cifar10_archive.prepare(folder, progress=progress)
+    if prepared is None:
+        raise ValueError(_unknown(name, folder))
+    loaded = cache.through_cache(
+        partial(_read, name, prepared, progress),
+        name=name,
+        source=prepared,
+        folder=cache.cache_folder(cache_dir),
+    )
+    return cifar10_archive.checked_counts(loaded) if name == "cifar10" else loaded
+
+
+def _read(name: str, prepared: Path, progress: bool) -> Dataset:
+    return checked(tfds_images.read(prepared, name=name, progress=progress))
+
+
+def _unknown(name: str, folder: Path) -> str:
+    found = ", ".join(tfds_images.prepared_names(folder)) or "none"
+    return (
+        f"data set must be cifar10, digits, a path that ends in .npz, or an image set "
+        f"that tensorflow-datasets has prepared as array_record in {folder} (there "
+        f"now: {found}), got {name!r}; set TFDS_DATA_DIR or data_dir if it is elsewhere"
+    )

@@ -1,0 +1,186 @@
+"""What a data set is here, what it must satisfy, and how it is described."""
+
+import hashlib
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxlin import check
+
+# Rows hashed in one go, so that describing a memory map does not load it whole.
+_ROWS_PER_LOOK = 8192
+
+
+class DataUnavailableError(OSError):
+    """A data set is not on this machine and could not be fetched or opened."""
+
+
+class Split(NamedTuple):
+    """Examples with their labels.
+
+    Attributes:
+      features: one row per example, shape ``(examples, features)``, uint8 or float32;
+        may be a read-only memory map. Images are flattened in C order.
+      labels: shape ``(examples,)``, int32, each in [0, num_classes).
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+
+
+class Dataset(NamedTuple):
+    """A training and a test split with what is needed to read and to cite them.
+
+    Attributes:
+      name: what it is called in reports.
+      train: examples to fit and to choose by.
+      test: examples to judge by, once.
+      class_names: one name per class, in the order of the labels.
+      image_shape: shape of one image, such as (32, 32, 3) or (8, 8); None if the rows
+        are feature vectors.
+      max_value: the feature value that stands for 1.0 in raw pixels: 255 for 8-bit
+        images, 16 for digits, 1 for float features.
+      version: the version that the source states, or "".
+      source: the file, folder or package that the arrays were read from.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, ...] | None
+    max_value: float
+    version: str = ""
+    source: str = ""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, whether or not each occurs in both splits."""
+        return len(self.class_names)
+
+    @property
+    def num_features(self) -> int:
+        """Width of a row."""
+        return self.train.features.shape[1]
+
+
+def checked(
+    dataset: Dataset,
+    *,
+    names: tuple[str, str, str, str] | None = None,
+) -> Dataset:
+    """Returns ``dataset`` with uint8 or float32 rows and int32 labels, all valid.
+
+    Every source passes through here, so that nothing after it looks at values again.
+    A class may be missing from either split, as long as ``class_names`` has it and the
+    training split has two classes at least.
+
+    Args:
+      dataset: rows and labels as read; rows that are neither uint8 nor float32 become
+        float32, and a value too large for it counts as infinite.
+      names: how error messages call the four arrays; "mnist train features", "mnist
+        train labels" and so on if not given.
+
+    Raises:
+      ValueError: if rows or labels break a rule of `jaxlin.check`, the splits differ in
+        width or dtype, or ``image_shape`` does not have the width of the rows.
+    """
+    names = names or (
+        f"{dataset.name} train features",
+        f"{dataset.name} train labels",
+        f"{dataset.name} test features",
+        f"{dataset.name} test labels",
+    )
+    train_rows = _rows(names[0], dataset.train.features)
+    test_rows = _rows(names[2], dataset.test.features, num_features=train_rows.shape[1])
+    if train_rows.dtype != test_rows.dtype:
+        raise ValueError(
+            f"{names[2]} must have the dtype of {names[0]}, {train_rows.dtype}, got "
+            f"{test_rows.dtype}; give both the same scale and dtype"
+        )
+    shape = dataset.image_shape
+    if shape is not None and math.prod(shape) != train_rows.shape[1]:
+        raise ValueError(
+            f"image_shape must have {train_rows.shape[1]} entries in all, got {shape}"
+        )
+    splits = [
+        Split(
+            rows,
+            check.labels(
+                name, labels, num_classes=dataset.num_classes, num_examples=len(rows)
+            ),
+        )
+        for name, rows, labels in (
+            (names[1], train_rows, dataset.train.labels),
+            (names[3], test_rows, dataset.test.labels),
+        )
+    ]
+    check.several_classes(names[1], splits[0].labels)
+    return dataset._replace(train=splits[0], test=splits[1])
+
+
+def class_histogram(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Returns the number of examples of each class, shape ``(num_classes,)``.
+
+    >>> class_histogram(np.array([0, 2, 2]), 4)
+    array([1, 0, 2, 0])
+    """
+    return np.bincount(labels, minlength=num_classes)
+
+
+def summary(dataset: Dataset) -> dict[str, Any]:
+    """Describes ``dataset`` in values that JSON can hold.
+
+    Returns:
+      Name, version, source, class names, image shape, ``max_value``, numbers of classes
+      and features; per split the number of examples, the class histogram, and shape,
+      dtype and SHA-256 (of the values in C order) of features and labels.
+    """
+    return {
+        "name": dataset.name,
+        "version": dataset.version,
+        "source": dataset.source,
+        "num_classes": dataset.num_classes,
+        "num_features": dataset.num_features,
+        "image_shape": None if dataset.image_shape is None else [*dataset.image_shape],
+        "max_value": dataset.max_value,
+        "class_names": [*dataset.class_names],
+        "train": _describe(dataset.train, dataset.num_classes),
+        "test": _describe(dataset.test, dataset.num_classes),
+    }
+
+
+def _rows(name: str, value: Any, *, num_features: int | None = None) -> np.ndarray:
+    """Returns checked rows in uint8 or float32."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None and dtype.kind == "f" and dtype != np.float32:
+        # Converted first, so that what overflows is found by the check for infinity.
+        with np.errstate(over="ignore"):
+            value = value.astype(np.float32)
+    return check.features(name, value, num_features=num_features)
+
+
+def _describe(split: Split, num_classes: int) -> dict[str, Any]:
+    arrays = {
+        field: {
+            "shape": [*array.shape],
+            "dtype": str(array.dtype),
+            "sha256": _sha256(array),
+        }
+        for field, array in split._asdict().items()
+    }
+    histogram = class_histogram(split.labels, num_classes)
+    return {
+        "num_examples": len(split.labels),
+        "class_histogram": histogram.tolist(),
+        **arrays,
+    }
+
+
+def _sha256(array: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, len(array), _ROWS_PER_LOOK):
+        block = np.ascontiguousarray(array[start : start + _ROWS_PER_LOOK])
+        digest.update(block.data)
+    return digest.hexdigest()

@@ -1,0 +1,138 @@
+"""A data set in one NumPy file: x_train, y_train, x_test, y_test."""
+
+import math
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from jaxlin.data import dataset
+
+_KEYS = ("x_train", "y_train", "x_test", "y_test")
+_REMEDY = (
+    "save it with numpy.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)"
+)
+
+
+def load(path: str | os.PathLike[str]) -> dataset.Dataset:
+    """Reads a ``.npz`` file of images or feature vectors.
+
+    ``x_train`` and ``x_test`` have one example per entry of the first axis. Arrays of
+    rank 2 are feature vectors; those of higher rank are images, flattened in C order,
+    whose shape is kept. uint8 is taken as 8-bit pixels (``max_value`` 255), anything
+    else becomes float32 (``max_value`` 1). ``y_train`` and ``y_test`` are integers
+    0, 1, 2, ..., of shape ``(examples,)`` or ``(examples, 1)``. ``class_names`` may
+    name the classes; without it there are as many as the largest label says, and they
+    are called by their numbers.
+
+    Raises:
+      ValueError: naming the file, what is wrong with it and what to do.
+    """
+    path = Path(path)
+    try:
+        return _dataset(path, _read(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """Returns the arrays that are needed, unchecked."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        message = f"cannot be opened ({error.strerror}); check the path"
+        raise ValueError(message) from error
+    # A zip file ends with its table of contents, so one that was cut short is none.
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"is not a .npz file, or was cut short; {_REMEDY}")
+    with np.load(path, allow_pickle=False) as stored:
+        found = stored.files
+        missing = [key for key in _KEYS if key not in found]
+        if {"indices", "indptr"} <= set(found):
+            raise ValueError(
+                "holds a sparse matrix; sparse input is out of scope: call .toarray() "
+                f"if it fits in memory and {_REMEDY}"
+            )
+        if missing:
+            raise ValueError(
+                f"must hold {', '.join(_KEYS)}, missing {', '.join(missing)}, found "
+                f"{', '.join(found) or 'nothing'}; {_REMEDY}"
+            )
+        wanted = [*_KEYS, "class_names"] if "class_names" in found else _KEYS
+        return {key: _array(stored, key) for key in wanted}
+
+
+def _array(stored: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
+    try:
+        value = stored[key]
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{key} is damaged ({error}); {_REMEDY}") from error
+    except ValueError as error:
+        raise ValueError(
+            f"{key} must be a rectangular numeric array, got Python objects or damaged "
+            f"data ({error}); such arrays are not loaded, because unpickling can run "
+            "any code"
+        ) from error
+    # NumPy hands over members that are no arrays as bytes.
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{key} must be a NumPy array, got other data; {_REMEDY}")
+    return value
+
+
+def _dataset(path: Path, arrays: dict[str, np.ndarray]) -> dataset.Dataset:
+    """Returns the checked data set."""
+    x_train, y_train, x_test, y_test = (arrays[key] for key in _KEYS)
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise ValueError(
+            f"x_test must have examples of the shape of x_train, {x_train.shape[1:]}, "
+            f"got {x_test.shape[1:]}"
+        )
+    y_train, y_test = _flat_labels(y_train), _flat_labels(y_test)
+    image_shape = x_train.shape[1:] if x_train.ndim > 2 else None
+    is_bytes = x_train.dtype == np.uint8
+    found = dataset.Dataset(
+        name=path.stem,
+        train=dataset.Split(_flat_images(x_train), y_train),
+        test=dataset.Split(_flat_images(x_test), y_test),
+        class_names=_class_names(arrays.get("class_names"), y_train, y_test),
+        image_shape=image_shape,
+        max_value=255.0 if is_bytes else 1.0,
+        source=str(path.resolve()),
+    )
+    return dataset.checked(found, names=_KEYS)
+
+
+def _flat_images(array: np.ndarray) -> np.ndarray:
+    if array.ndim <= 2:
+        return array
+    return array.reshape(len(array), math.prod(array.shape[1:]))
+
+
+def _flat_labels(array: np.ndarray) -> np.ndarray:
+    """Returns labels kept as one column, as Keras does, without the second axis."""
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+
+
+def _class_names(
+    names: np.ndarray | None, y_train: np.ndarray, y_test: np.ndarray
+) -> tuple[str, ...]:
+    if names is not None:
+        if names.ndim != 1 or len(np.unique(names)) != len(names):
+            raise ValueError(
+                "class_names must be a list of different names, one per class, got "
+                f"{names.tolist()}"
+            )
+        return tuple(names.astype(str).tolist())
+    # Labels that are no integers or empty are refused later, with a message of theirs.
+    tops = [int(y.max()) for y in (y_train, y_test) if y.size and y.dtype.kind in "ui"]
+    num_classes = max(tops, default=0) + 1
+    # Account numbers or hashes used as labels would ask for billions of classes.
+    if tops and num_classes > y_train.size + y_test.size:
+        raise ValueError(
+            f"labels must be 0, 1, 2, ..., got {num_classes - 1} with only "
+            f"{y_train.size + y_test.size} examples; number the classes without gaps, "
+            "or give class_names"
+        )
+    return tuple(str(label) for label in range(max(num_classes, 1)))

@@ -1,0 +1,243 @@
+"""Image-classification sets that tensorflow-datasets has prepared, without TensorFlow.
+
+TFDS reads array_record files with no TensorFlow installed, as long as it decodes no
+image itself: images are handed over encoded and decoded here with Pillow.
+"""
+
+import io
+import operator
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxlin.data.dataset import Dataset, DataUnavailableError, Split
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+_INFO = "dataset_info.json"
+
+# Records asked for at once: one call of the reader instead of one per record.
+_RECORDS_PER_READ = 512
+
+# Pillow's name of 8-bit pixels with so many channels.
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
+    """Returns ``data_dir``, else ``$TFDS_DATA_DIR``, else ``~/tensorflow_datasets``."""
+    chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return Path(chosen).expanduser()
+
+
+def find(name: str, folder: Path) -> Path | None:
+    """Returns the folder of the newest prepared version of a set, or None.
+
+    Looks at paths only, which takes no import of tensorflow-datasets.
+
+    Args:
+      name: as TFDS calls it, such as ``"mnist"`` or ``"emnist/balanced"``.
+      folder: where TFDS keeps its sets.
+    """
+    if not _NAME.fullmatch(name):
+        return None
+    versions = [
+        info.parent
+        for info in (folder / name).glob(f"*/{_INFO}")
+        if _VERSION.fullmatch(info.parent.name)
+    ]
+    return max(versions, key=_version_order, default=None)
+
+
+def prepared_names(folder: Path) -> list[str]:
+    """Returns the names of all sets that are prepared in ``folder``, sorted."""
+    infos = [*folder.glob(f"*/*/{_INFO}"), *folder.glob(f"*/*/*/{_INFO}")]
+    names = {info.parent.parent.relative_to(folder).as_posix() for info in infos}
+    return sorted(name for name in names if find(name, folder) is not None)
+
+
+def import_tfds() -> Any:
+    """Returns the module `tensorflow_datasets`.
+
+    Raises:
+      DataUnavailableError: if it is not installed.
+    """
+    try:
+        import PIL.Image  # noqa: F401
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise DataUnavailableError(
+            "this data set needs tensorflow-datasets, importlib_resources and pillow "
+            f'({error}): pip install "jaxlin[data]"'
+        ) from error
+    return tfds
+
+
+def progress_bar(total: int, action: str, unit: str, *, progress: bool) -> Any:
+    """Returns a `tqdm` bar (tqdm comes with TFDS), drawn on a terminal only."""
+    import tqdm
+
+    return tqdm.tqdm(
+        total=total,
+        desc=action,
+        unit=unit if unit == "B" else f" {unit}",
+        unit_scale=unit == "B",
+        disable=None if progress else True,
+    )
+
+
+def read(folder: Path, *, name: str, progress: bool = True) -> Dataset:
+    """Reads a prepared set with splits train and test.
+
+    The image and the label are those that the set declares as supervised keys, or else
+    its features called ``image`` and ``label``. Examples are ordered by the feature
+    ``id`` if there is one (the order of TFDS is a shuffle), else as TFDS has them.
+
+    Args:
+      folder: of the version, as `find` returns it.
+      name: of the set.
+      progress: whether to draw a progress bar if this is a terminal.
+
+    Returns:
+      The data set, not checked yet.
+
+    Raises:
+      DataUnavailableError: if tensorflow-datasets is not installed.
+      ValueError: if the set is not made of images of one shape with one class each, or
+        its files are damaged or of another format.
+    """
+    tfds = import_tfds()
+    try:
+        builder = tfds.builder_from_directory(folder)
+    except Exception as error:
+        raise _unreadable(folder, error) from error
+    image_key, label_key = _keys(tfds, builder.info)
+    (train_images, train_labels), (test_images, test_labels) = (
+        _read_split(tfds, builder, split, image_key, label_key, progress=progress)
+        for split in ("train", "test")
+    )
+    _same_shape(name, train_images[0], test_images[0])
+    return Dataset(
+        name=name,
+        train=Split(train_images.reshape(len(train_images), -1), train_labels),
+        test=Split(test_images.reshape(len(test_images), -1), test_labels),
+        class_names=tuple(builder.info.features[label_key].names),
+        image_shape=train_images.shape[1:],
+        max_value=255.0,
+        version=str(builder.info.version),
+        source=str(folder),
+    )
+
+
+def _keys(tfds: Any, info: Any) -> tuple[str, str]:
+    """Returns the names of the image and of the label among the features."""
+    features = dict(info.features)
+    keys = info.supervised_keys
+    # The keys are trees, not names, where input or target have several parts.
+    named = keys and len(keys) == 2 and all(isinstance(key, str) for key in keys)
+    image_key, label_key = keys if named else ("image", "label")
+    is_image = isinstance(features.get(image_key), tfds.features.Image)
+    is_class = isinstance(features.get(label_key), tfds.features.ClassLabel)
+    if not (is_image and is_class):
+        raise ValueError(
+            f"{info.name} must be an image-classification set, with an image and a "
+            f"class label for each example, got features {', '.join(sorted(features))}"
+        )
+    image = features[image_key]
+    if image.np_dtype != np.uint8 or image.shape[-1] not in _MODES:
+        raise ValueError(
+            f"images of {info.name} must be 8-bit with 1, 3 or 4 channels, got "
+            f"{np.dtype(image.np_dtype)} of shape {image.shape}"
+        )
+    missing = {"train", "test"} - set(info.splits)
+    if missing:
+        raise ValueError(
+            f"{info.name} must have the splits train and test, got "
+            f"{', '.join(info.splits) or 'none'}; divide it as you want and save it as "
+            ".npz"
+        )
+    # TFDS also reads its parquet files, of which it drops most rows without a word.
+    if info.file_format.value != "array_record":
+        raise ValueError(
+            f"{info.name} must be in files of format array_record, got "
+            f"{info.file_format.value}; prepare it again with "
+            "file_format='array_record'"
+        )
+    return image_key, label_key
+
+
+def _read_split(
+    tfds: Any,
+    builder: Any,
+    split: str,
+    image_key: str,
+    label_key: str,
+    *,
+    progress: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images ``(examples, height, width, channels)`` and labels."""
+    info = builder.info
+    folder = Path(builder.data_dir)
+    try:
+        source = builder.as_data_source(
+            split=split, decoders={image_key: tfds.decode.SkipDecoding()}
+        )
+        records = [
+            record
+            for start in range(0, len(source), _RECORDS_PER_READ)
+            for record in source.__getitems__(
+                list(range(start, min(start + _RECORDS_PER_READ, len(source))))
+            )
+        ]
+    except Exception as error:
+        raise _unreadable(folder, error) from error
+    if not records:
+        raise ValueError(f"{info.name} must not be empty, got no {split} examples")
+    if "id" in info.features:
+        records.sort(key=operator.itemgetter("id"))
+    bar = progress_bar(
+        len(records), f"decoding {info.name} {split}", "images", progress=progress
+    )
+    channels = info.features[image_key].shape[-1]
+    try:
+        first = _decode(records[0][image_key], channels)
+        images = np.empty((len(records), *first.shape), np.uint8)
+        with bar:
+            for image, record in zip(images, records, strict=True):
+                pixels = _decode(record[image_key], channels)
+                _same_shape(info.name, first, pixels)
+                image[:] = pixels
+                bar.update()
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return images, np.array([record[label_key] for record in records])
+
+
+def _decode(encoded: bytes, channels: int) -> np.ndarray:
+    """Returns the pixels of one PNG or JPEG, ``(height, width, channels)``, uint8."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(encoded)) as image:
+        pixels = np.asarray(image.convert(_MODES[channels]))
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _same_shape(name: str, first: np.ndarray, other: np.ndarray) -> None:
+    if first.shape != other.shape:
+        raise ValueError(
+            f"images of {name} must share one shape, got {first.shape} and "
+            f"{other.shape}; resize them first and save them as .npz"
+        )
+
+
+def _unreadable(folder: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"the prepared data set in {folder} cannot be read "
+        f"({type(error).__name__}: {error}); delete that folder and prepare it again"
+    )
+
+
+def _version_order(folder: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in folder.name.split("."))

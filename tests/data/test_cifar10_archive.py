@@ -1,0 +1,223 @@
+import contextlib
+import http.server
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from jaxlin import data
+from jaxlin.data import cifar10_archive, files, tfds_images
+
+NAME = "cifar-10-binary.tar.gz"
+
+
+class Server:
+    """A server on localhost that sends an archive, all or half of it."""
+
+    def __init__(self, content):
+        self.sends = "all"
+        self.requests = 0
+        self.release = threading.Event()
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.requests += 1
+                self.send_response(404 if outer.sends == "nothing" else 200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                part = content if outer.sends == "all" else content[: len(content) // 2]
+                with contextlib.suppress(ConnectionError):
+                    self.wfile.write(part)
+                if outer.sends == "half, then waits":
+                    outer.release.wait(30)
+
+            def log_message(self, *args):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/{NAME}"
+
+
+@pytest.fixture
+def server(small_archive, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = Server(small_archive.content)
+    thread = threading.Thread(target=server.http.serve_forever, args=(0.02,))
+    thread.start()
+    yield server
+    server.release.set()
+    server.http.shutdown()
+    server.http.server_close()
+    thread.join()
+
+
+def prepare(folder, archive):
+    return cifar10_archive.prepare(folder, archive=archive, progress=False)
+
+
+def test_what_is_prepared_is_the_standard_layout(tmp_path, server, small_archive):
+    """Read by TFDS itself, under its own name, and compared byte for byte."""
+    made = prepare(tmp_path, small_archive.at(server.url))
+    assert made == tmp_path / "cifar10" / "3.0.2"
+    sources = tfds.data_source("cifar10", data_dir=tmp_path)
+    for split, records in (
+        ("train", small_archive.train),
+        ("test", small_archive.test),
+    ):
+        examples = sorted(sources[split], key=lambda example: example["id"])
+        assert len(examples) == len(records)
+        for index, (example, record) in enumerate(zip(examples, records, strict=True)):
+            assert example["id"] == f"{split}_{index:05d}".encode()
+            assert example["label"] == record[0]
+            for channel, row, column in [(0, 0, 0), (1, 2, 3), (2, 31, 30)]:
+                stored = record[1 + channel * 1024 + row * 32 + column]
+                assert example["image"][row, column, channel] == stored
+    names = tfds.builder("cifar10", data_dir=tmp_path).info.features["label"].names
+    assert names[:3] == ["airplane", "automobile", "bird"]
+    info = json.loads((made / "dataset_info.json").read_text())
+    assert info["moduleName"] == "tensorflow_datasets.image_classification.cifar"
+    assert str(tmp_path) not in (made / "dataset_info.json").read_text()
+
+
+def test_the_archive_comes_back_in_its_order(tmp_path, server, small_archive):
+    archive = small_archive.at(server.url)
+    found = tfds_images.read(prepare(tmp_path, archive), name="cifar10", progress=False)
+    for split, records in (
+        (found.train, small_archive.train),
+        (found.test, small_archive.test),
+    ):
+        planes = records[:, 1:].reshape(-1, 3, 32, 32)
+        images = split.features.reshape(-1, 32, 32, 3)
+        for channel in range(3):
+            np.testing.assert_array_equal(images[..., channel], planes[:, channel])
+        np.testing.assert_array_equal(split.labels, records[:, 0])
+    assert found.class_names[9] == "truck"
+    assert cifar10_archive.checked_counts(found, archive=archive) is found
+    with pytest.raises(ValueError, match="must have 5000 train images of each class"):
+        cifar10_archive.checked_counts(found)
+
+
+def test_nothing_is_left_but_the_archive_and_the_set(tmp_path, server, small_archive):
+    prepare(tmp_path, small_archive.at(server.url))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar10", "downloads"]
+    assert [path.name for path in (tmp_path / "cifar10").iterdir()] == ["3.0.2"]
+    assert [path.name for path in (tmp_path / "downloads").iterdir()] == [NAME]
+
+
+def test_a_verified_archive_is_not_fetched_again(tmp_path, server, small_archive):
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / NAME).write_bytes(small_archive.content)
+    prepare(tmp_path, small_archive.at(server.url))
+    assert server.requests == 0
+
+
+def test_an_archive_that_is_not_the_right_one_is_replaced(
+    tmp_path, server, small_archive
+):
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / NAME).write_bytes(small_archive.content[:-1])
+    prepare(tmp_path, small_archive.at(server.url))
+    assert server.requests == 1
+    assert (tmp_path / "downloads" / NAME).read_bytes() == small_archive.content
+
+
+FAILURES = {
+    "wrong checksum": ("all", {"sha256": "0" * 64}, "must have SHA-256 000000"),
+    "shorter than it should be": ("all", {"num_bytes": 10**9}, "broke off after"),
+    "cut in the middle": ("half", {}, "broke off after|IncompleteRead"),
+    "not found": ("nothing", {}, "404"),
+    "other counts": ("all", {"train_per_class": 6}, "must hold 60 train records"),
+}
+
+
+@pytest.mark.parametrize(("sends", "changes", "words"), FAILURES.values(), ids=FAILURES)
+def test_a_failure_names_the_ways_out_and_leaves_nothing(
+    tmp_path, server, small_archive, sends, changes, words
+):
+    server.sends = sends
+    with pytest.raises(data.DataUnavailableError, match=words) as caught:
+        prepare(tmp_path, small_archive.at(server.url, **changes))
+    for way_out in ("--dataset digits", "TFDS_DATA_DIR", "download of 170 MB"):
+        assert way_out in str(caught.value)
+    assert tfds_images.find("cifar10", tmp_path) is None
+    assert list(tmp_path.rglob(f"{files.STAGING_PREFIX}*")) == []
+    # And the same folder serves once the archive can be had.
+    server.sends = "all"
+    assert prepare(tmp_path, small_archive.at(server.url)).is_dir()
+
+
+def start(code, folder, archive):
+    """Runs ``code`` in a process of its own, which the test or itself will kill."""
+    program = (
+        "import os, signal, sys, time\n"
+        "from pathlib import Path\n"
+        "from jaxlin.data import cifar10_archive\n"
+        f"{code}\n"
+        f"archive = cifar10_archive.Archive(*{tuple(archive)!r})\n"
+        f"cifar10_archive.prepare(Path({str(folder)!r}), archive=archive)\n"
+    )
+    return subprocess.Popen([sys.executable, "-c", program])
+
+
+def test_a_kill_during_the_download(tmp_path, server, small_archive):
+    server.sends = "half, then waits"
+    archive = small_archive.at(server.url)
+    # Small pieces, so that the first half reaches the disk before the rest is due.
+    code = "cifar10_archive._CHUNK_BYTES = 4096"
+    process = start(code, tmp_path, archive)
+    deadline = time.monotonic() + 30
+    while not any(part.stat().st_size for part in tmp_path.rglob(NAME)):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "downloads" / NAME).exists()
+    assert tfds_images.find("cifar10", tmp_path) is None
+    server.sends = "all"
+    assert prepare(tmp_path, archive).is_dir()
+    assert (tmp_path / "downloads" / NAME).read_bytes() == small_archive.content
+
+
+def test_a_kill_during_the_preparation(tmp_path, server, small_archive):
+    archive = small_archive.at(server.url)
+    code = """
+real = cifar10_archive._examples
+def killed(split, records, bar):
+    for index, example in real(split, records, bar):
+        if split == "test" and index == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield index, example
+cifar10_archive._examples = killed
+"""
+    process = start(code, tmp_path, archive)
+    assert process.wait(60) == -9
+    assert tfds_images.find("cifar10", tmp_path) is None
+    assert tfds_images.prepared_names(tmp_path) == []
+    made = prepare(tmp_path, archive)
+    assert server.requests == 1
+    found = tfds_images.read(made, name="cifar10", progress=False)
+    assert len(found.train.labels) == 50
+    assert len(found.test.labels) == 20
+
+
+def test_a_faster_process_is_no_error(tmp_path, server, small_archive):
+    archive = small_archive.at(server.url)
+    made = prepare(tmp_path, archive)
+    before = sorted(path.name for path in made.iterdir())
+    assert prepare(tmp_path, archive) == made
+    assert sorted(path.name for path in made.iterdir()) == before
+
+
+def test_a_folder_in_the_way_is_an_error(tmp_path, server, small_archive):
+    in_the_way = tmp_path / "cifar10" / "3.0.2" / "something"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(data.DataUnavailableError, match="not empty"):
+        prepare(tmp_path, small_archive.at(server.url))
+    assert in_the_way.is_dir()

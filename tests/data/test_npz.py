@@ -1,0 +1,187 @@
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import scipy.sparse
+from data_makers import in_order
+
+from jaxlin import data
+
+X = np.random.default_rng(0).normal(size=(12, 4))
+Y = np.arange(12) % 3
+IMAGES = np.random.default_rng(1).integers(0, 256, (12, 3, 2, 2), dtype=np.uint8)
+
+
+def arrays(**changes):
+    good = {"x_train": X, "y_train": Y, "x_test": X[:6], "y_test": Y[:6]}
+    return {
+        key: value for key, value in {**good, **changes}.items() if value is not ...
+    }
+
+
+def write(path, **changes):
+    np.savez(path, **arrays(**changes))
+    return path
+
+
+def test_feature_vectors(tmp_path):
+    found = data.load(write(tmp_path / "mine.npz"))
+    assert found.name == "mine"
+    assert found.source == str(tmp_path / "mine.npz")
+    assert found.image_shape is None
+    assert found.max_value == 1.0
+    assert found.class_names == ("0", "1", "2")
+    assert found.train.features.dtype == np.float32
+    np.testing.assert_array_equal(found.train.features, X.astype(np.float32))
+    np.testing.assert_array_equal(found.test.labels, Y[:6])
+
+
+def test_images_are_flattened_in_c_order(tmp_path):
+    found = data.load(write(tmp_path / "i.npz", x_train=IMAGES, x_test=IMAGES[6:]))
+    assert found.image_shape == (3, 2, 2)
+    assert found.max_value == 255.0
+    assert found.train.features.dtype == np.uint8
+    for n, row, column, channel in np.ndindex(12, 3, 2, 2):
+        flat = row * 4 + column * 2 + channel
+        assert found.train.features[n, flat] == IMAGES[n, row, column, channel]
+
+
+def test_class_names_and_a_class_without_examples(tmp_path):
+    names = np.array(["cat", "dog", "eel", "fox"])
+    found = data.load(write(tmp_path / "n.npz", class_names=names))
+    assert found.class_names == ("cat", "dog", "eel", "fox")
+    assert found.num_classes == 4
+
+
+def test_a_class_only_in_test_counts(tmp_path):
+    found = data.load(write(tmp_path / "u.npz", y_test=np.full(6, 3)))
+    assert found.num_classes == 4
+
+
+def test_labels_in_one_column(tmp_path):
+    found = data.load(write(tmp_path / "k.npz", y_train=Y[:, None].astype(np.uint8)))
+    np.testing.assert_array_equal(found.train.labels, Y)
+
+
+def test_compressed_files_too(tmp_path):
+    np.savez_compressed(tmp_path / "c.npz", **arrays())
+    assert data.load(str(tmp_path / "c.npz")).num_features == 4
+
+
+def with_value(value):
+    changed = X.copy()
+    changed[5, 2] = value
+    return changed
+
+
+def with_label(value):
+    changed = Y.copy()
+    changed[5] = value
+    return changed
+
+
+RAGGED = np.array([[1, 2], [3]], dtype=object)
+
+BAD_VALUES = {
+    "nan": ({"x_train": with_value(np.nan)}, "x_train must be finite nan row 5"),
+    "infinity": ({"x_test": with_value(-np.inf)}, "x_test must be finite inf"),
+    "too large for float32": ({"x_train": with_value(1e300)}, "x_train finite inf"),
+    "label negative": ({"y_train": with_label(-1)}, "y_train must got -1 position 5"),
+    "label float": ({"y_train": Y.astype(float)}, "y_train must be integers float64"),
+    "label names": ({"y_test": Y[:6].astype(str)}, "y_test must be integers class"),
+    "label beyond names": ({"class_names": ["a", "b"]}, "y_train must lie in [0, 1]"),
+    "label a hash": ({"y_train": with_label(2**40)}, "labels must 1099511627776 gaps"),
+    "one-hot": ({"y_train": np.eye(3, dtype=int)[Y]}, "y_train shape (12, 3) argmax"),
+    "one class": ({"y_train": Y * 0}, "y_train at least two classes only class 0"),
+    "too few labels": ({"y_train": Y[:7]}, "y_train 7 labels for 12 examples"),
+    "empty train": ({"x_train": X[:0], "y_train": Y[:0]}, "x_train must not be empty"),
+    "empty test": ({"x_test": X[:0], "y_test": Y[:0]}, "x_test must not be empty"),
+    "no features": ({"x_train": X[:, :0], "x_test": X[:6, :0]}, "x_train empty"),
+    "empty images": (
+        {"x_train": IMAGES[:0], "y_train": Y[:0], "x_test": IMAGES[:6]},
+        "x_train must not be empty",
+    ),
+    "width": ({"x_test": X[:6, :3]}, "x_test shape of x_train (4,) got (3,)"),
+    "image shape": (
+        {"x_train": IMAGES, "x_test": IMAGES[:6].transpose(0, 2, 1, 3)},
+        "x_test shape of x_train (3, 2, 2) got (2, 3, 2)",
+    ),
+    "dtype": (
+        {"x_train": IMAGES, "x_test": IMAGES[:6] / 255},
+        "x_test dtype of x_train uint8 float32 scale",
+    ),
+    "rank 1": ({"x_train": X[:, 0], "x_test": X[:6, 0]}, "x_train shape (12,)"),
+    "text": ({"x_train": X.astype(str), "x_test": X[:6].astype(str)}, "floating-point"),
+    "complex": ({"x_train": X + 0j, "x_test": X[:6] + 0j}, "x_train complex128"),
+    "ragged": ({"x_train": RAGGED}, "x_train rectangular objects unpickling"),
+    "missing": ({"y_test": ...}, "missing y_test found x_train numpy.savez"),
+    "names repeated": ({"class_names": ["a", "a", "b"]}, "class_names different"),
+    "names of rank 2": ({"class_names": [["a", "b", "c"]]}, "class_names a list"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), BAD_VALUES.values(), ids=BAD_VALUES)
+def test_bad_values_are_named(tmp_path, changes, words):
+    path = write(tmp_path / "bad.npz", **changes)
+    with pytest.raises(ValueError, match=in_order(str(path), *words.split())):
+        data.load(path)
+
+
+def truncated(path):
+    write(path)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flipped(path):
+    write(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(X.tobytes()) + 40] ^= 1
+    path.write_bytes(content)
+
+
+def sparse(path):
+    scipy.sparse.save_npz(path, scipy.sparse.eye_array(4, format="csr"))
+
+
+def a_single_array(path):
+    with path.open("wb") as file:
+        np.save(file, X)
+
+
+def not_numpy(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for key in arrays():
+            archive.writestr(f"{key}.npy", b"no array")
+
+
+def header_too_long(path):
+    """A member whose header promises more values than follow."""
+    content = io.BytesIO()
+    np.save(content, X)
+    with zipfile.ZipFile(path, "w") as archive:
+        for key in arrays():
+            archive.writestr(f"{key}.npy", content.getvalue()[:-8])
+
+
+BAD_FILES = {
+    "absent": (lambda path: None, "cannot be opened No such file check the path"),
+    "a folder": (lambda path: path.mkdir(), "cannot be opened directory"),
+    "empty": (lambda path: path.touch(), "not a .npz file cut short numpy.savez"),
+    "text": (lambda path: path.write_text("a,b"), "not a .npz file numpy.savez"),
+    "truncated": (truncated, "cut short numpy.savez"),
+    "one byte flipped": (flipped, "x_train damaged CRC numpy.savez"),
+    "a single array": (a_single_array, "not a .npz file numpy.savez"),
+    "sparse": (sparse, "sparse out of scope .toarray()"),
+    "empty archive": (lambda path: np.savez(path), "missing x_train found nothing"),
+    "zip of text": (not_numpy, "x_train must be a NumPy array numpy.savez"),
+    "short member": (header_too_long, "x_train"),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), BAD_FILES.values(), ids=BAD_FILES)
+def test_bad_files_are_named(tmp_path, make, words):
+    path = tmp_path / "bad.npz"
+    make(path)
+    with pytest.raises(ValueError, match=in_order(str(path), *words.split())):
+        data.load(path)
