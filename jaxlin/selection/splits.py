@@ -1,0 +1,127 @@
+"""Splits of examples into disjoint parts, as index arrays.
+
+Pure functions of a key and the labels: the same key gives the same bits. The data stay
+where they are; an index array picks rows out of any array or memory map:
+
+  >>> import jax
+  >>> from jaxlin.selection import splits
+  >>> labels = [0, 1] * 50
+  >>> split = splits.stratified_split(jax.random.key(0), labels, fraction=0.2)
+  >>> len(split.train), len(split.held_out)
+  (80, 20)
+
+Indices are int32 and ascending, so that reading rows of a memory map moves forward.
+Splits are drawn on the host, outside compiled
+programs.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxlin import check
+from jaxlin.typing import Array
+
+
+class Split(NamedTuple):
+    """Two disjoint index arrays that together name every example once.
+
+    Attributes:
+      train: ascending int32 indices.
+      held_out: ascending int32 indices, the ``fraction`` that was asked for.
+    """
+
+    train: np.ndarray
+    held_out: np.ndarray
+
+
+def random_split(key: Array, num_examples: int, *, fraction: float) -> Split:
+    """Holds out a uniformly drawn part of the examples, whatever their labels.
+
+    Args:
+      key: a `jax.random.key`.
+      num_examples: n, at least 2.
+      fraction: the share to hold out, in (0, 1); n * fraction is rounded to the nearest
+        integer, halves up.
+
+    Returns:
+      The indices of both parts.
+
+    Raises:
+      ValueError: if an argument is out of range or a part would be empty.
+    """
+    check.integer("num_examples", num_examples, at_least=2)
+    num_held_out = _num_held_out(num_examples, fraction)
+    order = np.asarray(jax.random.permutation(key, num_examples))
+    held_out = np.zeros(num_examples, bool)
+    held_out[order[:num_held_out]] = True
+    return _from_mask(held_out)
+
+
+def stratified_split(key: Array, labels: Any, *, fraction: float) -> Split:
+    """Holds out the same share of every class.
+
+    A class of m examples gives m * fraction rounded down or up. Who is rounded up is
+    settled by largest remainders (of equal ones, the smaller label), so that the total
+    is n * fraction to the nearest integer, halves up. Within a class every subset of
+    that size is equally likely. A class with few examples may fall wholly into one
+    part, when its share of the other is less than one example.
+
+    Args:
+      key: a `jax.random.key`.
+      labels: integers, shape ``(examples,)``; at least two examples of each class that
+        occurs.
+      fraction: the share to hold out, in (0, 1).
+
+    Returns:
+      The indices of both parts.
+
+    Raises:
+      ValueError: if ``fraction`` is out of range, the labels are not integers, a class
+        has a single example, or a part would be empty.
+    """
+    labels = check.labels("labels", labels)
+    classes, sizes = np.unique(labels, return_counts=True)
+    if sizes.min() < 2:
+        raise ValueError(
+            "labels must have at least 2 examples of every class to be stratified, got "
+            f"1 of class {classes[np.argmin(sizes)]}; drop that class or use "
+            "random_split"
+        )
+    num_held_out = _num_held_out(len(labels), fraction)
+    parts = _largest_remainders(sizes * fraction, num_held_out)
+    # One uniform order of all examples is a uniform order within each class, and the
+    # orders of different classes are independent.
+    order = np.asarray(jax.random.permutation(key, len(labels)))
+    held_out = np.zeros(len(labels), bool)
+    for label, part in zip(classes, parts, strict=True):
+        held_out[order[labels[order] == label][:part]] = True
+    return _from_mask(held_out)
+
+
+def _num_held_out(num_examples: int, fraction: float) -> int:
+    """Returns the size of the held-out part; neither part may be empty."""
+    check.number("fraction", fraction, above=0, below=1)
+    held_out = int(np.floor(num_examples * fraction + 0.5))
+    if held_out in (0, num_examples):
+        empty = "held-out" if held_out == 0 else "training"
+        raise ValueError(
+            f"fraction must leave both parts an example, got {fraction} of "
+            f"{num_examples} examples: the {empty} part would be empty"
+        )
+    return held_out
+
+
+def _largest_remainders(quotas: np.ndarray, total: int) -> np.ndarray:
+    """Rounds ``quotas`` down or up so that they sum to ``total``."""
+    parts = np.floor(quotas).astype(np.int64)
+    by_remainder = np.argsort(parts - quotas, kind="stable")
+    parts[by_remainder[: total - parts.sum()]] += 1
+    return parts
+
+
+def _from_mask(held_out: np.ndarray) -> Split:
+    """Returns ascending indices of both parts."""
+    train, kept = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    return Split(train.astype(np.int32), kept.astype(np.int32))
