@@ -1,0 +1,73 @@
+"""What a run computes: the fields of config.json and of the command line."""
+
+import dataclasses
+
+from jaxlin import check
+
+MOMENTUM = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One comparison.
+
+    Learning rates are in units of 1 / (mean squared norm of a normalised training
+    example, with its constant feature), the scale of the inverse curvature, so that one
+    grid serves images of any size.
+
+    Attributes:
+      dataset: cifar10, digits, an image set that tfds has prepared, or FILE.npz.
+      seed: of everything random (split, first weights, order of the minibatches).
+      seeds: how many models of each setting are trained.
+      epochs: passes over the training examples, in the grid and in the refit.
+      batch_size: examples a minibatch.
+      validation_fraction: share of the training set that choices are made on.
+      evaluate_every: epochs between validations, which are also saving points.
+      hinge_l2: penalties tried for the multiclass SVM.
+      hinge_learning_rates: learning rates tried for the multiclass SVM.
+      softmax_l2: penalties tried for softmax.
+      softmax_learning_rates: learning rates tried for softmax.
+    """
+
+    dataset: str = "cifar10"
+    seed: int = 0
+    seeds: int = 3
+    epochs: int = 40
+    batch_size: int = 128
+    validation_fraction: float = 0.1
+    evaluate_every: int = 4
+    hinge_l2: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
+    hinge_learning_rates: tuple[float, ...] = (0.1, 0.3, 1.0)
+    softmax_l2: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
+    softmax_learning_rates: tuple[float, ...] = (0.5, 1.5, 5.0)
+
+
+SMOKE = Config(
+    dataset="digits",
+    seeds=2,
+    epochs=4,
+    evaluate_every=2,
+    hinge_l2=(1e-3, 1e-2),
+    hinge_learning_rates=(0.3, 1.0),
+    softmax_l2=(1e-3, 1e-2),
+    softmax_learning_rates=(0.5, 1.5),
+)
+
+
+def checked(config: Config) -> Config:
+    """Returns ``config``, if a run can be made of it.
+
+    Raises:
+      ValueError: that names the field, the rule and the value.
+    """
+    check.integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
+    check.integer("seeds", config.seeds, at_least=1)
+    check.integer("epochs", config.epochs, at_least=1)
+    check.integer("batch_size", config.batch_size, at_least=1)
+    check.number("validation_fraction", config.validation_fraction, above=0, below=1)
+    check.integer("evaluate_every", config.evaluate_every, at_least=1)
+    for name in ("hinge_l2", "softmax_l2"):
+        check.numbers_list(name, getattr(config, name), at_least=0)
+    for name in ("hinge_learning_rates", "softmax_learning_rates"):
+        check.numbers_list(name, getattr(config, name), above=0)
+    return config

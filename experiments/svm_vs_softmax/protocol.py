@@ -1,0 +1,302 @@
+"""The protocol: one split for all, a grid a loss, choice by validation, refit."""
+
+import functools
+import itertools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.common.run_folder import RunFolder
+from experiments.svm_vs_softmax import training
+from experiments.svm_vs_softmax.config import Config
+from jaxlin import check, data, linear, losses, metrics, normalization, objective
+from jaxlin.linear import Params
+from jaxlin.normalization import Normalization
+from jaxlin.selection import splits
+from jaxlin.solvers import base, minibatch
+from jaxlin.typing import Array, Loss
+
+
+class Method(NamedTuple):
+    """A loss with the grid it is tuned over.
+
+    Attributes:
+      name: in results.json; the name of the loss.
+      title: in the report.
+      loss: of one example.
+      settings: every (l2, learning rate) of the grid, l2 slowest.
+      grid_shape: numbers of l2 values and of learning rates.
+      first_loss: what the loss is at weights about zero, from theory.
+      first_loss_formula: the same as text.
+    """
+
+    name: str
+    title: str
+    loss: Loss
+    settings: tuple[tuple[float, float], ...]
+    grid_shape: tuple[int, int]
+    first_loss: float
+    first_loss_formula: str
+
+
+class Chosen(NamedTuple):
+    """The outcome of one method's grid and refit.
+
+    Attributes:
+      grid: the models of the grid.
+      validation: mean accuracy over seeds at the end, shape ``grid_shape``; NaN where
+        a seed diverged.
+      choice: index of the chosen setting in ``method.settings``.
+      at_edge: which of the two grids the choice lies at an end of.
+      refit: the models trained on all training examples.
+    """
+
+    grid: training.Trained
+    validation: np.ndarray
+    choice: int
+    at_edge: tuple[str, ...]
+    refit: training.Trained
+
+
+class Prepared(NamedTuple):
+    """The data as both methods see them, on the device.
+
+    Attributes:
+      search: the examples that grids train on, normalised by themselves.
+      held_out: the examples that choices are made on, normalised as the search is.
+      all_train: all training examples, normalised by themselves.
+      learning_rate_unit: 1 / mean squared norm of a normalised example.
+    """
+
+    search: base.Problem
+    held_out: base.Problem
+    all_train: base.Problem
+    learning_rate_unit: float
+
+
+# What the parts of a run draw from: keys folded with these never meet.
+_SPLIT, _FIRST_WEIGHTS, _ORDER, BOOTSTRAP = range(4)
+
+
+def key_for(config: Config, purpose: int) -> Array:
+    """The key of one purpose."""
+    return jax.random.fold_in(jax.random.key(config.seed), purpose)
+
+
+def prepare(dataset: data.Dataset, config: Config) -> Prepared:
+    """Splits, fits the normalisation, puts the examples on the device.
+
+    Raises:
+      ValueError: if there are too few examples for the split or the batch size.
+    """
+    labels = dataset.train.labels
+    split = splits.stratified_split(
+        key_for(config, _SPLIT), labels, fraction=config.validation_fraction
+    )
+    check.integer("batch_size", config.batch_size, at_most=len(split.train))
+    features = dataset.train.features
+    search = _problem(features[split.train], labels[split.train], dataset.max_value)
+    held_out = base.Problem(
+        jnp.asarray(features[split.held_out]),
+        jnp.asarray(labels[split.held_out]),
+        normalization=search.normalization,
+    )
+    all_train = _problem(features, labels, dataset.max_value)
+    norm = _mean_squared_norm(all_train.features, all_train.normalization)
+    return Prepared(search, held_out, all_train, 1.0 / float(norm))
+
+
+def methods(config: Config, prepared: Prepared, *, num_classes: int) -> list[Method]:
+    """The two methods, in the order of reports."""
+
+    def method(title, loss, l2, learning_rates, first_loss, formula):
+        unit = prepared.learning_rate_unit
+        settings = itertools.product(l2, [rate * unit for rate in learning_rates])
+        return Method(
+            loss.__name__,
+            title,
+            loss,
+            tuple(settings),
+            (len(l2), len(learning_rates)),
+            first_loss,
+            formula,
+        )
+
+    return [
+        method(
+            "Multiclass SVM",
+            losses.weston_watkins_hinge,
+            config.hinge_l2,
+            config.hinge_learning_rates,
+            num_classes - 1.0,
+            "C - 1",
+        ),
+        method(
+            "Softmax",
+            losses.softmax_cross_entropy,
+            config.softmax_l2,
+            config.softmax_learning_rates,
+            float(np.log(num_classes)),
+            "log C",
+        ),
+    ]
+
+
+def first_params(config: Config, prepared: Prepared, *, num_classes: int) -> Params:
+    """Weights at the start, one a seed; both methods start from the same."""
+    num_features = prepared.all_train.features.shape[1]
+    key = key_for(config, _FIRST_WEIGHTS)
+    each = [
+        linear.init(
+            jax.random.fold_in(key, seed),
+            num_classes=num_classes,
+            num_features=num_features,
+        )
+        for seed in range(config.seeds)
+    ]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+
+
+def first_losses(
+    methods: list[Method], params: Params, prepared: Prepared
+) -> dict[str, float]:
+    """Mean training loss of each method before any training, of the first seed."""
+    first = jax.tree.map(lambda leaf: leaf[0], params)
+    return {
+        method.name: float(training_loss(first, prepared.all_train, loss=method.loss))
+        for method in methods
+    }
+
+
+def tune_and_refit(
+    folder: RunFolder,
+    config: Config,
+    method: Method,
+    params: Params,
+    prepared: Prepared,
+) -> Chosen:
+    """Trains the grid, chooses by mean validation accuracy, trains again on all."""
+    l2, learning_rate = (
+        jnp.array(column) for column in zip(*method.settings, strict=True)
+    )
+    grid = training.train(
+        folder,
+        _stage(
+            f"{method.name}-grid",
+            config,
+            method,
+            params,
+            prepared.search,
+            base.Settings(learning_rate, l2),
+            evaluate=lambda params: validation_accuracies(params, prepared.held_out),
+        ),
+    )
+    validation = np.mean(grid.validation[-1], axis=0)
+    validation[~np.isfinite(grid.losses[-1]).all(axis=0)] = np.nan
+    if np.isnan(validation).all():
+        raise ValueError(
+            f"the learning rates of {method.name} must let one setting converge, but "
+            "all diverged; try smaller ones"
+        )
+    choice = int(np.nanargmax(validation))
+    chosen_l2, chosen_rate = method.settings[choice]
+    refit = training.train(
+        folder,
+        _stage(
+            f"{method.name}-refit",
+            config,
+            method,
+            params,
+            prepared.all_train,
+            base.Settings(jnp.float32(chosen_rate), jnp.float32(chosen_l2)),
+        ),
+    )
+    return Chosen(
+        grid,
+        validation.reshape(method.grid_shape),
+        choice,
+        _edges(method.grid_shape, choice),
+        refit,
+    )
+
+
+def _stage(name, config, method, params, problem, settings, evaluate=None):
+    num_examples = problem.features.shape[0]
+    updates = config.epochs * minibatch.updates_per_epoch(
+        num_examples, batch_size=config.batch_size
+    )
+    solver = minibatch.solver(
+        loss=method.loss,
+        make_optimizer=training.momentum_with_cosine_decay(updates),
+        batch_size=config.batch_size,
+    )
+    if np.ndim(settings.l2):
+        solver = base.map_settings(solver)
+    key = key_for(config, _ORDER)
+    keys = jnp.stack([jax.random.fold_in(key, seed) for seed in range(config.seeds)])
+    return training.Stage(
+        name,
+        base.map_seeds(solver),
+        keys,
+        params,
+        problem,
+        settings,
+        config.epochs,
+        config.evaluate_every,
+        evaluate,
+    )
+
+
+def _problem(features: Any, labels: Any, max_value: float) -> base.Problem:
+    fitted = normalization.fit_centered(features, scale=max_value)
+    return base.Problem(
+        jnp.asarray(features),
+        jnp.asarray(labels),
+        None,
+        Normalization(*map(jnp.asarray, fitted)),
+    )
+
+
+def _edges(shape: tuple[int, int], choice: int) -> tuple[str, ...]:
+    """Grids at an end of which the choice lies: a wider grid might do better."""
+    places = np.unravel_index(choice, shape)
+    return tuple(
+        name
+        for name, place, length in zip(
+            ("l2", "learning rate"), places, shape, strict=True
+        )
+        if length > 1 and place in (0, length - 1)
+    )
+
+
+@jax.jit
+def _mean_squared_norm(features: Array, fitted: Normalization) -> Array:
+    def squared_norm(row: Array) -> Array:
+        # Plus the square of the constant feature.
+        return jnp.sum(jnp.square(normalization.normalize(fitted, row))) + 1.0
+
+    return jnp.mean(jax.lax.map(squared_norm, features, batch_size=1000))
+
+
+@jax.jit
+def validation_accuracies(params: Params, held_out: base.Problem) -> Array:
+    """Accuracy of the models of a grid, shape ``(seeds, settings)``."""
+
+    def one(params: Params) -> Array:
+        scores = objective.blocked_scores(
+            params, held_out.features, normalization=held_out.normalization
+        )
+        return metrics.accuracy(scores, held_out.targets).value
+
+    return jax.vmap(jax.vmap(one))(params)
+
+
+@functools.partial(jax.jit, static_argnames="loss")
+def training_loss(params: Params, problem: base.Problem, *, loss: Loss) -> Array:
+    """Mean loss over all examples, without a float copy of them."""
+    scores = objective.blocked_scores(
+        params, problem.features, normalization=problem.normalization
+    )
+    return jnp.mean(objective.example_losses(scores, problem.targets, loss=loss))

@@ -1,0 +1,153 @@
+"""One stage of training: compiled chunks, metrics, a checkpoint after each chunk."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.common.progress import progress
+from experiments.common.run_folder import RunFolder
+from experiments.svm_vs_softmax.config import MOMENTUM
+from jaxlin import checkpoint
+from jaxlin.linear import Params
+from jaxlin.solvers import base
+from jaxlin.typing import Array, MakeOptimizer
+
+
+class Stage(NamedTuple):
+    """What is trained together, in one compiled program.
+
+    Attributes:
+      name: of the checkpoint and in metrics.jsonl.
+      solver: for all models of the stage.
+      keys: one a seed.
+      params: at the start, one a seed.
+      problem: the examples.
+      settings: of all models.
+      epochs: how many in all.
+      evaluate_every: epochs a chunk.
+      evaluate: validation accuracy of every model, or None if there is no validation.
+    """
+
+    name: str
+    solver: base.Solver
+    keys: Array
+    params: Params
+    problem: base.Problem
+    settings: base.Settings
+    epochs: int
+    evaluate_every: int
+    evaluate: Callable[[Params], Array] | None = None
+
+
+class Trained(NamedTuple):
+    """Models of a stage and how they came about.
+
+    Attributes:
+      params: one leading axis or two: seeds, and settings if there were several.
+      losses: mean training loss of each epoch, shape ``(epochs, seeds, ...)``.
+      validation_epochs: after how many epochs validation was done, shape ``(times,)``.
+      validation: accuracies, shape ``(times, seeds, ...)``.
+    """
+
+    params: Params
+    losses: np.ndarray
+    validation_epochs: np.ndarray
+    validation: np.ndarray
+
+
+class _Progress(NamedTuple):
+    """What a checkpoint holds."""
+
+    state: Any
+    losses: np.ndarray
+    validation: np.ndarray
+
+
+@functools.cache
+def momentum_with_cosine_decay(num_updates: int) -> MakeOptimizer:
+    """SGD with momentum whose learning rate falls to zero along a half cosine."""
+    decay = optax.cosine_decay_schedule(1.0, num_updates)
+
+    def make_optimizer(learning_rate):
+        return optax.sgd(lambda count: learning_rate * decay(count), momentum=MOMENTUM)
+
+    return make_optimizer
+
+
+def train(folder: RunFolder, stage: Stage) -> Trained:
+    """Trains a stage, or the rest of it if the run folder holds its checkpoint.
+
+    Raises:
+      ValueError: if the checkpoint is damaged or of another run.
+    """
+    path = folder.path / f"checkpoint-{stage.name}.npz"
+    chunk_ends = np.array(
+        [
+            min(start + stage.evaluate_every, stage.epochs)
+            for start in range(0, stage.epochs, stage.evaluate_every)
+        ]
+    )
+    state = stage.solver.init(stage.params, stage.settings)
+    models = state.params.weights.shape[:-2]
+    done, current = (
+        0,
+        _Progress(
+            state,
+            np.zeros((stage.epochs, *models), np.float32),
+            np.zeros((len(chunk_ends), *models), np.float32),
+        ),
+    )
+    if path.exists():
+        done = checkpoint.load_metadata(path)["epochs"]
+        current = checkpoint.load(path, like=current)
+    # A kill between the metrics and the checkpoint of a chunk leaves lines too many.
+    folder.truncate_metrics(
+        lambda record: record["stage"] != stage.name or record["epoch"] <= done
+    )
+
+    chunks = base.run(
+        stage.solver,
+        stage.keys,
+        current.state,
+        stage.problem,
+        stage.settings,
+        num_steps=stage.epochs,
+        steps_per_chunk=stage.evaluate_every,
+        first_step=done,
+    )
+    with progress(stage.name, total=stage.epochs, unit="epochs", done=done) as advance:
+        for end, state, info in chunks:
+            chunk = int(np.searchsorted(chunk_ends, end))
+            current.losses[done:end] = info.loss
+            record = {
+                "stage": stage.name,
+                "epoch": end,
+                "mean_loss": current.losses[end - 1].tolist(),
+            }
+            if stage.evaluate is not None:
+                current.validation[chunk] = stage.evaluate(state.params)
+                record["validation_accuracy"] = current.validation[chunk].tolist()
+            folder.append_metrics(record)
+            current = current._replace(state=state)
+            checkpoint.save(path, current, metadata={"epochs": end})
+            advance(end - done, _note(current, chunk, end))
+            done = end
+    return Trained(
+        jax.tree.map(jnp.asarray, current.state.params),
+        current.losses,
+        chunk_ends,
+        current.validation,
+    )
+
+
+def _note(current: _Progress, chunk: int, end: int) -> str:
+    """How the best model of the stage is doing."""
+    note = f"least loss {np.nanmin(current.losses[end - 1]):.4f}"
+    if current.validation[chunk].any():
+        note += f", best validation {100 * current.validation[chunk].max():.1f} %"
+    return note

@@ -1,0 +1,157 @@
+"""Front door: a trained classifier is one file, and one call predicts with it.
+
+>>> import os, tempfile
+>>> import jax, numpy as np
+>>> from jaxlin import classifier, linear, normalization
+>>> params = linear.init(jax.random.key(0), num_classes=2, num_features=3, stddev=1.0)
+>>> trained = classifier.Classifier(
+...     params, normalization.identity(3), ("cat", "dog"),
+...     loss="softmax_cross_entropy", l2=1e-3)
+>>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
+>>> classifier.save(path, trained)
+>>> new_rows = np.ones((4, 3), np.float32)
+>>> classifier.predict(path, new_rows).shape
+(4,)
+>>> classifier.load(path).class_names
+('cat', 'dog')
+"""
+
+import functools
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import jaxlin
+from jaxlin import check, checkpoint, objective
+from jaxlin.linear import Params
+from jaxlin.normalization import Normalization
+
+_KIND = "jaxlin linear classifier, format 1"
+
+_scores = jax.jit(objective.blocked_scores)
+
+
+class Classifier(NamedTuple):
+    """Everything that is needed to predict on raw features, and where it came from.
+
+    Attributes:
+      params: weights ``(classes, features)`` and bias ``(classes,)``, float32.
+      normalization: applied to raw features before the scores.
+      class_names: one name a class, in the order of the labels.
+      loss: name of the loss it was trained with.
+      l2: strength of the penalty it was trained with.
+      versions: of jaxlin and jax; filled in by `save`.
+    """
+
+    params: Params
+    normalization: Normalization
+    class_names: tuple[str, ...]
+    loss: str
+    l2: float
+    versions: Mapping[str, str] = {}
+
+
+def save(path: str | os.PathLike[str], trained: Classifier) -> None:
+    """Writes a classifier to one file, atomically and with a checksum.
+
+    Raises:
+      ValueError: if the shapes of parameters, normalisation and class names disagree.
+      OSError: if the file cannot be written; one that was there before is unchanged.
+    """
+    num_classes, num_features = np.shape(trained.params.weights)
+    if len(trained.class_names) != num_classes:
+        raise ValueError(
+            f"class_names must have one name for each of {num_classes} classes, got "
+            f"{len(trained.class_names)}"
+        )
+    if np.shape(trained.normalization.mean) != (num_features,):
+        raise ValueError(
+            f"normalization must be for {num_features} features, got a mean of shape "
+            f"{np.shape(trained.normalization.mean)}"
+        )
+    metadata = {
+        "kind": _KIND,
+        "class_names": list(trained.class_names),
+        "num_features": num_features,
+        "scale_shape": list(np.shape(trained.normalization.scale)),
+        "loss": trained.loss,
+        "l2": float(trained.l2),
+        "versions": {"jaxlin": jaxlin.__version__, "jax": jax.__version__},
+    }
+    arrays = (trained.params, trained.normalization)
+    arrays = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), arrays)
+    checkpoint.save(pathlib.Path(path), arrays, metadata=metadata)
+
+
+def load(path: str | os.PathLike[str]) -> Classifier:
+    """Reads a classifier that `save` wrote.
+
+    Raises:
+      ValueError: if the file is damaged or holds something else; it is named.
+      OSError: if the file cannot be read.
+    """
+    path = pathlib.Path(path)
+    metadata = checkpoint.load_metadata(path)
+    if metadata.get("kind") != _KIND:
+        raise ValueError(
+            f"{path} must be a {_KIND}, got {metadata.get('kind', 'a checkpoint')}; "
+            "classifiers are written by jaxlin.classifier.save"
+        )
+    num_classes, num_features = len(metadata["class_names"]), metadata["num_features"]
+    zeros = functools.partial(np.zeros, dtype=np.float32)
+    like: Any = (
+        (zeros((num_classes, num_features)), zeros(num_classes)),
+        (zeros(num_features), zeros(metadata["scale_shape"])),
+    )
+    like = (Params(*like[0]), Normalization(*like[1]))
+    params, fitted = checkpoint.load(path, like)
+    return Classifier(
+        params,
+        fitted,
+        tuple(metadata["class_names"]),
+        metadata["loss"],
+        metadata["l2"],
+        metadata["versions"],
+    )
+
+
+def scores(model: Classifier | str | os.PathLike[str], features: Any) -> np.ndarray:
+    """Class scores of raw examples, shape ``(examples, classes)``, float32.
+
+    Args:
+      model: a classifier, or the path of one.
+      features: raw examples as in training (pixels 0..255, say), with any shape after
+        the first axis that has the right number of features.
+
+    Raises:
+      ValueError: if the features are not finite, not numeric or of another width.
+    """
+    trained = model if isinstance(model, Classifier) else load(model)
+    num_features = np.shape(trained.params.weights)[1]
+    # Sparse and ragged input is left for the check to name.
+    if getattr(features, "ndim", 2) > 2 and hasattr(features, "reshape"):
+        features = features.reshape(len(features), -1)
+    rows = check.features("features", features, num_features=num_features)
+    return np.asarray(
+        _scores(trained.params, rows, normalization=trained.normalization)
+    )
+
+
+def predict(model: Classifier | str | os.PathLike[str], features: Any) -> np.ndarray:
+    """Labels of raw examples, shape ``(examples,)``, int32; arguments as `scores`."""
+    return np.argmax(scores(model, features), axis=1).astype(np.int32)
+
+
+def predict_probabilities(
+    model: Classifier | str | os.PathLike[str], features: Any
+) -> np.ndarray:
+    """Softmax of the scores, shape ``(examples, classes)``; arguments as `scores`.
+
+    These are the model's probabilities if it was trained with softmax cross-entropy;
+    hinge losses do not make scores mean log-probabilities.
+    """
+    return np.asarray(jax.nn.softmax(scores(model, features), axis=1))

@@ -1,0 +1,126 @@
+"""One file holds all that prediction needs."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import scipy.sparse
+
+import jaxlin
+from jaxlin import checkpoint, classifier, linear, normalization
+
+RAW = np.random.default_rng(0).integers(0, 256, size=(20, 12)).astype(np.uint8)
+
+
+def trained(scale="scalar"):
+    fit = {
+        "scalar": lambda rows: normalization.fit_centered(rows, scale=255.0),
+        "vector": normalization.fit_standard,
+    }[scale]
+    params = linear.init(jax.random.key(1), num_classes=3, num_features=12, stddev=1.0)
+    return classifier.Classifier(
+        params, fit(RAW), ("cat", "car", "frog"), "weston_watkins_hinge", 1e-2
+    )
+
+
+@pytest.mark.parametrize("scale", ["scalar", "vector"])
+def test_what_is_loaded_is_what_was_saved(tmp_path, scale):
+    path, before = tmp_path / "model.npz", trained(scale)
+    classifier.save(path, before)
+    after = classifier.load(path)
+    for a, b in zip(
+        jax.tree.leaves(before[:2]), jax.tree.leaves(after[:2]), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    assert after[2:5] == before[2:5]
+    assert after.versions == {"jaxlin": jaxlin.__version__, "jax": jax.__version__}
+
+
+def test_scores_equal_a_plain_computation_on_raw_rows(tmp_path):
+    model = trained()
+    rows = (RAW.astype(np.float64) - model.normalization.mean) / 255
+    expected = rows @ np.asarray(model.params.weights).T + np.asarray(model.params.bias)
+    np.testing.assert_allclose(classifier.scores(model, RAW), expected, atol=1e-5)
+    np.testing.assert_array_equal(
+        classifier.predict(model, RAW), expected.argmax(axis=1)
+    )
+    odds = np.exp(expected - expected.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        classifier.predict_probabilities(model, RAW),
+        odds / odds.sum(axis=1, keepdims=True),
+        atol=1e-5,
+    )
+
+
+def test_images_need_not_be_flattened():
+    images = RAW.reshape(20, 2, 2, 3)
+    np.testing.assert_array_equal(
+        classifier.predict(trained(), images), classifier.predict(trained(), RAW)
+    )
+
+
+def test_one_call_in_a_new_process_predicts(tmp_path):
+    classifier.save(tmp_path / "model.npz", trained())
+    np.save(tmp_path / "rows.npy", RAW)
+    program = (
+        "import json, numpy as np\n"
+        "from jaxlin import classifier\n"
+        "labels = classifier.predict('model.npz', np.load('rows.npy'))\n"
+        "print(json.dumps(labels.tolist()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == classifier.predict(trained(), RAW).tolist()
+
+
+BAD_ROWS = {
+    "width": (np.ones((2, 11)), "must have 12 features, got 11"),
+    "nan": (np.full((2, 12), np.nan), "finite"),
+    "sparse": (scipy.sparse.eye(12), "sparse"),
+    "ragged": ([[1.0], [1.0, 2.0]], "rectangular"),
+    "rank": (np.ones(12), "shape"),
+    "text": (np.full((2, 12), "a"), "floating-point"),
+}
+
+
+@pytest.mark.parametrize(("rows", "message"), BAD_ROWS.values(), ids=BAD_ROWS.keys())
+def test_bad_rows(rows, message):
+    with pytest.raises(ValueError, match=message):
+        classifier.predict(trained(), rows)
+
+
+def test_parts_that_disagree_are_not_saved(tmp_path):
+    path = tmp_path / "model.npz"
+    with pytest.raises(ValueError, match="one name for each of 3 classes, got 2"):
+        classifier.save(path, trained()._replace(class_names=("cat", "car")))
+    narrow = trained()._replace(normalization=normalization.identity(5))
+    with pytest.raises(ValueError, match="normalization must be for 12 features"):
+        classifier.save(path, narrow)
+    assert not path.exists()
+
+
+def test_another_checkpoint_is_no_classifier(tmp_path):
+    path = tmp_path / "state.npz"
+    checkpoint.save(path, {"w": np.zeros(3)})
+    with pytest.raises(ValueError, match=r"state\.npz must be a jaxlin linear"):
+        classifier.load(path)
+
+
+def test_a_missing_file():
+    with pytest.raises(OSError, match="nowhere"):
+        classifier.load("nowhere.npz")
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    path = tmp_path / "model.npz"
+    classifier.save(path, trained())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.npz"):
+        classifier.load(path)
