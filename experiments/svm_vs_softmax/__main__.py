@@ -7,7 +7,7 @@ from experiments.common import cli, report, run_folder, timing
 from experiments.common.config import to_dict
 from experiments.svm_vs_softmax import protocol, verdict
 from experiments.svm_vs_softmax import report as pages
-from experiments.svm_vs_softmax.config import SMOKE, Config, checked
+from experiments.svm_vs_softmax.config import DIGITS, SMOKE, Config, checked
 from jaxlin import check, classifier, data
 
 
@@ -119,9 +119,15 @@ def _summary(results):
 
 def main() -> None:
     """Parses the command line and runs."""
-    default = Config()
-    parsed = cli.parse(default, smoke=SMOKE, description=experiment.__doc__)
-    run(*parsed)
+
+    def parse(default: Config) -> tuple[Config, cli.RunOptions]:
+        return cli.parse(default, smoke=SMOKE, description=experiment.__doc__)
+
+    config, options = parse(Config())
+    start_is_given = options.smoke or options.config or options.resume
+    if config.dataset == DIGITS.dataset and not start_is_given:
+        config, options = parse(DIGITS)
+    run(config, options)
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ def tune_and_refit(
             f"the learning rates of {method.name} must let one setting converge, but "
             "all diverged; try smaller ones"
         )
-    choice = int(np.nanargmax(validation))
+    choice = _best(validation, method.settings)
     chosen_l2, chosen_rate = method.settings[choice]
     refit = training.train(
         folder,
@@ -256,6 +256,15 @@ def _problem(features: Any, labels: Any, max_value: float) -> base.Problem:
         jnp.asarray(labels),
         None,
         Normalization(*map(jnp.asarray, fitted)),
+    )
+
+
+def _best(validation: np.ndarray, settings: tuple[tuple[float, float], ...]) -> int:
+    """The most accurate setting; of equal ones the most penalised, then the slowest."""
+    converged = np.flatnonzero(~np.isnan(validation))
+    return max(
+        map(int, converged),
+        key=lambda i: (validation[i], settings[i][0], -settings[i][1]),
     )
 
 

@@ -24,6 +24,9 @@ from experiments.svm_vs_softmax.protocol import Chosen, Method
 from experiments.svm_vs_softmax.verdict import Tested
 from jaxlin import data
 
+# Level of the test that the verdict is worded by.
+SIGNIFICANCE = 0.05
+
 
 class Run(NamedTuple):
     """Everything a page is made of; the lists are in the order of the methods."""
@@ -69,7 +72,9 @@ def _verdict(run: Run) -> list[Block]:
     for method in run.methods:
         one = run.results["losses"][method.name]
         spread = one["test_accuracy_standard_deviation"]
-        seeds = "one seed" if spread is None else f"± {100 * spread:.2f} over seeds"
+        seeds = "one seed"
+        if spread is not None:
+            seeds = f"±\N{NO-BREAK SPACE}{100 * spread:.2f} over seeds"
         cards.append(
             Card(
                 _percent(one["test_accuracy"]),
@@ -85,15 +90,17 @@ def _verdict(run: Run) -> list[Block]:
             f"{paired['mcnemar_p']:.2g}",
         )
     )
+    # The exact test decides: with few discordant examples the bootstrap is too sure.
     finding = "This test set does not tell the two apart"
-    if low > 0:
-        finding = "Softmax classifies better than the SVM here"
-    if high < 0:
-        finding = "The SVM classifies better than softmax here"
+    if paired["mcnemar_p"] < SIGNIFICANCE:
+        better, worse = ("Softmax", "the SVM")
+        if paired["difference"] < 0:
+            better, worse = ("The SVM", "softmax")
+        finding = f"{better} classifies better than {worse} here"
     text = (
-        f"{finding}: the interval of the paired difference "
-        f"{'excludes' if low > 0 or high < 0 else 'includes'} zero. The two give the "
-        f"same label to {_percent(paired['agreement'], 1)} of the test examples. On "
+        f"{finding} (exact McNemar test, p = {paired['mcnemar_p']:.2g}; the interval of "
+        f"the paired difference {'excludes' if low > 0 or high < 0 else 'includes'} "
+        "zero). The two give the same label to {_percent(paired['agreement'], 1)} of the test examples. On "
         f"{paired['discordant']:,} exactly one of them is right: the SVM alone on "
         f"{paired['only_svm_right']:,}, softmax alone on "
         f"{paired['only_softmax_right']:,}."
@@ -112,8 +119,8 @@ def _protocol(run: Run) -> list[Block]:
     text = (
         f"Both losses see the same split ({_percent(config.validation_fraction, 0)} of "
         "the training set held out, stratified), the same first weights and the same "
-        f"minibatches in the same order. The SVM and softmax have {tried} settings to "
-        f"choose from, each trained with {config.seeds} seeds. The setting with the "
+        f"minibatches in the same order. The grids of the SVM and of softmax have {tried} "
+        f"settings, each trained with {config.seeds} seeds. The setting with the "
         "best mean validation accuracy is trained again on all training examples. The "
         "test set is read once, after that."
     )
