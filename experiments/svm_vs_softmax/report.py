@@ -97,10 +97,11 @@ def _verdict(run: Run) -> list[Block]:
         if paired["difference"] < 0:
             better, worse = ("The SVM", "softmax")
         finding = f"{better} classifies better than {worse} here"
+    zero = "excludes" if low > 0 or high < 0 else "includes"
     text = (
-        f"{finding} (exact McNemar test, p = {paired['mcnemar_p']:.2g}; the interval of "
-        f"the paired difference {'excludes' if low > 0 or high < 0 else 'includes'} "
-        "zero). The two give the same label to {_percent(paired['agreement'], 1)} of the test examples. On "
+        f"{finding} (exact McNemar test, p = {paired['mcnemar_p']:.2g}; the interval "
+        f"of the paired difference {zero} zero). The two give the same label to "
+        f"{_percent(paired['agreement'], 1)} of the test examples. On "
         f"{paired['discordant']:,} exactly one of them is right: the SVM alone on "
         f"{paired['only_svm_right']:,}, softmax alone on "
         f"{paired['only_softmax_right']:,}."
@@ -119,8 +120,8 @@ def _protocol(run: Run) -> list[Block]:
     text = (
         f"Both losses see the same split ({_percent(config.validation_fraction, 0)} of "
         "the training set held out, stratified), the same first weights and the same "
-        f"minibatches in the same order. The grids of the SVM and of softmax have {tried} "
-        f"settings, each trained with {config.seeds} seeds. The setting with the "
+        f"minibatches in the same order. The grids of the SVM and of softmax have "
+        f"{tried} settings, each trained with {config.seeds} seeds. The setting with the "
         "best mean validation accuracy is trained again on all training examples. The "
         "test set is read once, after that."
     )
