@@ -6,10 +6,14 @@ import pkgutil
 
 import pytest
 
+import experiments
 import jaxlin
 
 MODULES = sorted(
-    module.name for module in pkgutil.walk_packages(jaxlin.__path__, "jaxlin.")
+    module.name
+    for package in (jaxlin, experiments)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if not module.name.endswith("__main__")
 )
 
 

@@ -121,9 +121,9 @@ def _protocol(run: Run) -> list[Block]:
         f"Both losses see the same split ({_percent(config.validation_fraction, 0)} of "
         "the training set held out, stratified), the same first weights and the same "
         f"minibatches in the same order. The grids of the SVM and of softmax have "
-        f"{tried} settings, each trained with {config.seeds} seeds. The setting with the "
-        "best mean validation accuracy is trained again on all training examples. The "
-        "test set is read once, after that."
+        f"{tried} settings, each trained with {config.seeds} seeds. The setting with "
+        "the best mean validation accuracy is trained again on all training examples. "
+        "The test set is read once, after that."
     )
     rows = []
     for method in run.methods:
