@@ -74,21 +74,23 @@ def solver(
         key: Array, epoch: Array, state: State, problem: Problem, settings: Settings
     ) -> tuple[State, Info]:
         num_examples = problem.features.shape[0]
-        batches = _shuffled_batches(
-            jax.random.fold_in(key, epoch), problem, batch_size=batch_size
-        )
+        check.integer("batch_size", batch_size, at_most=num_examples)
         optimizer = make_optimizer(settings.learning_rate)
+        weights = problem.example_weights
+        mean_weight = 1.0 if weights is None else jnp.mean(weights)
 
-        def update(state: State, batch: _Batch) -> tuple[State, Array]:
+        def update(state: State, rows: Array) -> tuple[State, Array]:
             def batch_objective(params: Params) -> tuple[Array, Array]:
                 data_term = objective.mean_loss(
                     params,
-                    problem.features[batch.rows],
-                    problem.targets[batch.rows],
+                    problem.features[rows],
+                    problem.targets[rows],
                     loss=loss,
                     loss_arguments=settings.loss_arguments,
-                    example_weights=batch.weights,
-                    total_weight=batch.total_weight,
+                    example_weights=None if weights is None else weights[rows],
+                    # Not the weights of the batch: so a batch's gradient is an
+                    # unbiased estimate of the gradient of the weighted objective.
+                    total_weight=rows.shape[0] * mean_weight,
                     normalization=problem.normalization,
                 )
                 penalty = objective.penalty(
@@ -104,10 +106,17 @@ def solver(
                 gradient, state.optimizer_state, state.params
             )
             params = optax.apply_updates(state.params, updates)
-            return State(params, optimizer_state), data_term * batch.size
+            return State(params, optimizer_state), data_term
 
-        state, sums = jax.lax.scan(update, state, batches)
-        return state, Info(loss=jnp.sum(sums) / num_examples)
+        order = _shuffled(jax.random.fold_in(key, epoch), num_examples)
+        full, rest = divmod(num_examples, batch_size)
+        batches = order[: full * batch_size].reshape(full, batch_size)
+        state, losses = jax.lax.scan(update, state, batches)
+        total = batch_size * jnp.sum(losses)
+        if rest:
+            state, last = update(state, order[full * batch_size :])
+            total += rest * last
+        return state, Info(loss=total / num_examples)
 
     return Solver(init, step)
 
@@ -117,32 +126,9 @@ def updates_per_epoch(num_examples: int, *, batch_size: int) -> int:
     return -(-num_examples // batch_size)
 
 
-class _Batch(NamedTuple):
-    """One batch (or, stacked, an epoch of them)."""
-
-    rows: Array  # (batch_size,) int32; padding repeats row 0
-    weights: Array  # (batch_size,); 0 for padding
-    total_weight: Array  # () what the batch stands for
-    size: Array  # () examples, padding not counted
-
-
-def _shuffled_batches(key: Array, problem: Problem, *, batch_size: int) -> _Batch:
-    """Batches of one epoch, each field with a leading axis of updates."""
-    num_examples = problem.features.shape[0]
-    check.integer("batch_size", batch_size, at_most=num_examples)
-    updates = updates_per_epoch(num_examples, batch_size=batch_size)
-    padding = updates * batch_size - num_examples
+def _shuffled(key: Array, num_examples: int) -> Array:
+    """The numbers of all examples in random order, shape ``(num_examples,)``."""
     # Sorting random words: a uniform order but for ties of 32-bit words (which the
     # position breaks), at half the cost of `jax.random.permutation`, a fifth of an
     # epoch of one linear model on CIFAR-10.
-    order = jnp.argsort(jax.random.bits(key, (num_examples,))).astype(jnp.int32)
-    rows = jnp.pad(order, (0, padding)).reshape(updates, batch_size)
-    valid = (jnp.arange(updates * batch_size) < num_examples).reshape(rows.shape)
-    size = jnp.sum(valid, axis=1).astype(jnp.float32)
-    if problem.example_weights is None:
-        return _Batch(rows, valid.astype(jnp.float32), size, size)
-    # Divided by the mean weight of all examples, not of the batch, the gradient of a
-    # batch is an unbiased estimate of the gradient of the weighted objective.
-    weights = problem.example_weights[rows] * valid
-    mean_weight = jnp.mean(problem.example_weights)
-    return _Batch(rows, weights, size * mean_weight, size)
+    return jnp.argsort(jax.random.bits(key, (num_examples,))).astype(jnp.int32)
