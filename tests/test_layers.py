@@ -1,6 +1,7 @@
 """Imports point one way: a file imports only from layers before its own."""
 
 import ast
+import os
 import pathlib
 import subprocess
 import sys
@@ -84,9 +85,9 @@ def test_importing_everything_computes_nothing_and_loads_no_heavy_package():
     names = [name.removesuffix(".__init__") for name in names]
     program = (
         f"import sys, {', '.join(names)}\n"
-        "from jax._src import xla_bridge\n"
-        "assert not xla_bridge._backends, 'a device was touched on import'\n"
         f"heavy = set(sys.modules) & {OUTSIDE - {'scipy'}}\n"
         "assert not heavy, heavy\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    # Whoever computes on import meets a platform that does not exist.
+    nowhere = {**os.environ, "JAX_PLATFORMS": "nowhere"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=nowhere)
