@@ -5,10 +5,10 @@ import jax
 import experiments.svm_vs_softmax as experiment
 from experiments.common import cli, report, run_folder, timing
 from experiments.common.config import to_dict
-from experiments.svm_vs_softmax import protocol, verdict
+from experiments.svm_vs_softmax import protocol, training, verdict
 from experiments.svm_vs_softmax import report as pages
 from experiments.svm_vs_softmax.config import DIGITS, SMOKE, Config, checked
-from jaxlin import check, classifier, data
+from jaxlin import classifier, data
 
 
 def run(config: Config, options: cli.RunOptions) -> None:
@@ -19,9 +19,8 @@ def run(config: Config, options: cli.RunOptions) -> None:
         dataset = data.load(
             config.dataset, str(options.data_dir) if options.data_dir else None
         )
-    check.several_classes("training labels", dataset.train.labels)
-    with clock.part("preparation"):
-        prepared = protocol.prepare(dataset, config)
+        facts = data.summary(dataset)
+    protocol.check_fits(dataset.train.labels, config)
     folder = run_folder.open_run(
         config=to_dict(config),
         experiment="svm_vs_softmax",
@@ -29,17 +28,33 @@ def run(config: Config, options: cli.RunOptions) -> None:
         out=options.out,
         resume=options.resume,
     )
+    _check_resumable(folder, facts)
     with folder.running():
-        conclusions = _conclude(folder, config, dataset, prepared, clock)
+        conclusions = _conclude(folder, config, dataset, facts, clock)
         page = folder.path / "report.html"
         print(_summary(conclusions))
-    print(f"report: {page}")
+    print(page)
 
 
-def _conclude(folder, config, dataset, prepared, clock):
+def _check_resumable(folder, facts):
+    """Refuses what an earlier start left if it was of other data or is damaged."""
+    if (folder.path / "data.json").exists():
+        saved = folder.read_json("data.json")
+        for split in ("train", "test"):
+            if saved.get(split) != facts[split]:
+                raise ValueError(
+                    f"--resume must keep the data of {folder.path}, but the {split} "
+                    f"split of {facts['name']} is not the one that its data.json "
+                    "describes; start a new run"
+                )
+    training.check_checkpoints(folder)
+
+
+def _conclude(folder, config, dataset, facts, clock):
     """Trains, tests and writes everything but STATUS."""
-    facts = data.summary(dataset)
     folder.write_json("data.json", facts)
+    with clock.part("preparation"):
+        prepared = protocol.prepare(dataset, config)
     print(
         f"{dataset.name}: {len(dataset.train.labels):,} training and "
         f"{len(dataset.test.labels):,} test examples, {dataset.num_features:,} "

@@ -85,17 +85,35 @@ def key_for(config: Config, purpose: int) -> Array:
     return jax.random.fold_in(jax.random.key(config.seed), purpose)
 
 
-def prepare(dataset: data.Dataset, config: Config) -> Prepared:
-    """Splits, fits the normalisation, puts the examples on the device.
+def check_fits(labels: np.ndarray, config: Config) -> None:
+    """Checks, before anything is compiled, that a run can be made of these examples.
 
     Raises:
-      ValueError: if there are too few examples for the split or the batch size.
+      ValueError: if the training labels are too few to tell apart, split or batch.
     """
+    check.several_classes("training labels", labels)
+    counts = np.bincount(labels)
+    if (counts == 1).any():
+        raise ValueError(
+            "training labels must have at least 2 examples of every class, one to "
+            f"train on and one to hold out, got 1 of class {np.argmax(counts == 1)}; "
+            "drop that class"
+        )
+    held_out = int(np.floor(len(labels) * config.validation_fraction + 0.5))
+    if held_out in (0, len(labels)):
+        raise ValueError(
+            "validation_fraction must leave an example to train on and one to hold "
+            f"out, got {config.validation_fraction} of {len(labels)} examples"
+        )
+    check.integer("batch_size", config.batch_size, at_most=len(labels) - held_out)
+
+
+def prepare(dataset: data.Dataset, config: Config) -> Prepared:
+    """Splits, fits the normalisation, puts the examples on the device."""
     labels = dataset.train.labels
     split = splits.stratified_split(
         key_for(config, _SPLIT), labels, fraction=config.validation_fraction
     )
-    check.integer("batch_size", config.batch_size, at_most=len(split.train))
     features = dataset.train.features
     search = _problem(features[split.train], labels[split.train], dataset.max_value)
     held_out = base.Problem(

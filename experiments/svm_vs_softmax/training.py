@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.common import interrupts
 from experiments.common.progress import progress
 from experiments.common.run_folder import RunFolder
 from experiments.svm_vs_softmax.config import MOMENTUM
@@ -79,12 +80,34 @@ def momentum_with_cosine_decay(num_updates: int) -> MakeOptimizer:
     return make_optimizer
 
 
+def check_checkpoints(folder: RunFolder) -> None:
+    """Reads all checkpoints of a run through, before anything is compiled.
+
+    Raises:
+      ValueError: if one is damaged or was not written by `train`; it is named.
+    """
+    for path in sorted(folder.path.glob("checkpoint-*.npz")):
+        if "epochs" not in checkpoint.load_metadata(path):
+            raise ValueError(
+                f"{path} must be a checkpoint of training, got another kind; delete "
+                "it to train that stage again"
+            )
+
+
 def train(folder: RunFolder, stage: Stage) -> Trained:
     """Trains a stage, or the rest of it if the run folder holds its checkpoint.
 
     Raises:
       ValueError: if the checkpoint is damaged or of another run.
+      KeyboardInterrupt: after the next checkpoint, if Ctrl-C was pressed.
     """
+    with interrupts.held_back() as stop_if_asked:
+        return _train(folder, stage, stop_if_asked)
+
+
+def _train(
+    folder: RunFolder, stage: Stage, stop_if_asked: Callable[[], None]
+) -> Trained:
     path = folder.path / f"checkpoint-{stage.name}.npz"
     chunk_ends = np.array(
         [
@@ -137,6 +160,7 @@ def train(folder: RunFolder, stage: Stage) -> Trained:
             checkpoint.save(path, current, metadata={"epochs": end})
             advance(end - done, _note(current, chunk, end))
             done = end
+            stop_if_asked()
     return Trained(
         jax.tree.map(jnp.asarray, current.state.params),
         current.losses,

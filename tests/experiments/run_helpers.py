@@ -1,0 +1,116 @@
+"""What tests of whole runs share."""
+
+import contextlib
+import functools
+import io
+import json
+import math
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import pytest
+
+from experiments.common import cli
+from experiments.svm_vs_softmax import __main__ as entry
+from experiments.svm_vs_softmax.config import SMOKE, Config
+
+HINGE, SOFTMAX = METHODS = ("weston_watkins_hinge", "softmax_cross_entropy")
+STAGES = tuple(f"{name}-{part}" for name in METHODS for part in ("grid", "refit"))
+
+
+class Run(NamedTuple):
+    """A run that came to its end, what it printed and what was compiled for it."""
+
+    path: Path
+    printed: str
+    programs: list[str]
+
+
+@functools.cache
+def compiled_programs():
+    """Returns a list that gets the name of every program compiled from now on."""
+    names = []
+
+    def listen(event, duration_secs, *, fun_name="", **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            names.append(fun_name)
+
+    # JAX has no way to stop listening, hence the cache.
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    return names
+
+
+def run(config=SMOKE, *, out=None, resume=None):
+    """Runs the experiment in this process."""
+    names = compiled_programs()
+    before = len(names)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        entry.run(config, cli.RunOptions(out=out, resume=resume))
+    return Run(out or resume, printed.getvalue(), names[before:])
+
+
+def main(*flags):
+    """Returns the exit code of a command line and what it wrote to stderr."""
+    printed, errors = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(errors),
+    ):
+        patch.delenv("JAXLIN_DEBUG", raising=False)
+        patch.setattr(sys, "argv", ["svm_vs_softmax", *map(str, flags)])
+        try:
+            cli.main(entry.main)
+            code = 0
+        except SystemExit as exit:
+            code = exit.code
+    return code, errors.getvalue()
+
+
+def parse(*flags):
+    """Returns config and options of a command line, as the program reads it."""
+    return cli.parse(Config(), smoke=SMOKE, arguments=[str(flag) for flag in flags])
+
+
+def results(path, *, timing=False):
+    """Returns results.json, without the timing unless that is asked for."""
+    found = json.loads((path / "results.json").read_text())
+    return found if timing else {k: v for k, v in found.items() if k != "timing"}
+
+
+def metrics(path):
+    """Returns the lines of metrics.jsonl."""
+    lines = (path / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def contents(folder):
+    """Returns every path below a folder with its bytes (None for a folder)."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def assert_same_run(path, other):
+    """Fails unless two runs are bit for bit equal but for times and the machine."""
+    assert results(path) == results(other)
+    apart = {"environment.json", "report.html", "results.json"}
+    found, expected = contents(path), contents(other)
+    assert found.keys() == expected.keys()
+    assert [n for n in found.keys() - apart if found[n] != expected[n]] == []
+
+
+def in_order(words):
+    """Returns a pattern of words that must come in this order, whatever is between."""
+    return "(?s)" + ".*".join(map(re.escape, words.split()))
+
+
+def mcnemar_p(only_a, only_b):
+    """Chance that a fair coin is at least as lopsided, in either direction."""
+    tosses = only_a + only_b
+    tail = sum(math.comb(tosses, k) for k in range(min(only_a, only_b) + 1))
+    return min(1.0, 2 * tail / 2**tosses)

@@ -1,0 +1,272 @@
+"""A run that was stopped, however it was stopped, ends as if it had not been.
+
+Each test stops the smoke-size run, resumes it, and compares everything but times with
+the run that was never stopped, bit for bit.
+"""
+
+import dataclasses
+import errno
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import run_helpers
+from run_helpers import HINGE, SOFTMAX, STAGES
+
+from experiments.common import interrupts
+from experiments.svm_vs_softmax.config import SMOKE
+from jaxlin import checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+
+needs_signals = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+
+# Kills itself around or inside the saving of a checkpoint, the k-th of this process.
+KILL_ITSELF = """
+    import itertools, os, signal, sys
+    from experiments.common import cli
+    from experiments.svm_vs_softmax import __main__ as entry
+    from jaxlin import checkpoint
+
+    when, last = sys.argv.pop(1), int(sys.argv.pop(1))
+    save, fsync, calls = checkpoint.save, os.fsync, itertools.count(1)
+
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def saving(path, tree, **options):
+        if next(calls) < last:
+            return save(path, tree, **options)
+        if when == "before":
+            die()
+        if when == "while":
+            os.fsync = die
+        save(path, tree, **options)
+        die()
+
+    checkpoint.save = saving
+    cli.main(entry.main)
+"""
+
+
+def _shell(*flags, before=("-m", "experiments.svm_vs_softmax")):
+    """Starts the program in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, *before, *map(str, flags)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _wait_for_metrics(path, process, stage):
+    """Returns once a line of a stage is in metrics.jsonl."""
+    for _ in range(3000):
+        assert process.poll() is None, process.communicate()
+        if (path / "metrics.jsonl").exists():
+            lines = (path / "metrics.jsonl").read_text()
+            if f'"stage": "{stage}"' in lines:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"no line of {stage} within a minute")
+
+
+def _status(path):
+    return (path / "STATUS").read_text().strip()
+
+
+@needs_signals
+def test_interrupted_then_killed_then_resumed(smoke_run, tmp_path):
+    """Three processes: Ctrl-C in the first stage, kill -9 in the third, the end."""
+    out = tmp_path / "run"
+    first = _shell("--smoke", "--out", out)
+    _wait_for_metrics(out, first, f"{HINGE}-grid")
+    first.send_signal(signal.SIGINT)
+    _, errors = first.communicate(timeout=120)
+    assert first.returncode == 130
+    assert _status(out) == "interrupted"
+    assert f"experiments.svm_vs_softmax --resume {out}" in errors
+    assert "Traceback" not in errors
+    # It stopped at a save, not somewhere between two.
+    last = run_helpers.metrics(out)[-1]
+    saved = checkpoint.load_metadata(out / f"checkpoint-{last['stage']}.npz")
+    assert saved == {"epochs": last["epoch"]}
+
+    second = _shell("--resume", out)
+    _wait_for_metrics(out, second, f"{SOFTMAX}-grid")
+    second.send_signal(signal.SIGKILL)
+    second.communicate(timeout=120)
+    assert second.returncode == -signal.SIGKILL
+    assert _status(out) == "running"
+
+    third = _shell("--resume", out)
+    printed, errors = third.communicate(timeout=300)
+    assert third.returncode == 0, errors
+    assert printed.splitlines()[-1] == str(out / "report.html")
+    assert _status(out) == "done"
+    run_helpers.assert_same_run(out, smoke_run.path)
+
+
+@needs_signals
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("when", "save"),
+    [("before", 1), ("while", 2), ("after", 3), ("while", 8), ("after", 10)],
+)
+def test_killed_around_any_checkpoint(smoke_run, tmp_path, when, save):
+    """Saves 1 to 8 are of training, two a stage; then come the classifiers."""
+    out = tmp_path / "run"
+    code = ("-c", textwrap.dedent(KILL_ITSELF), when, str(save))
+    killed = _shell("--smoke", "--out", out, before=code)
+    _, errors = killed.communicate(timeout=300)
+    assert killed.returncode == -signal.SIGKILL, errors
+    assert _status(out) == "running"
+    run_helpers.run(resume=out)
+    assert _status(out) == "done"
+    run_helpers.assert_same_run(out, smoke_run.path)
+
+
+@needs_signals
+def test_ctrl_c_waits_for_a_safe_moment_and_a_second_one_does_not():
+    reached = []
+
+    def press():
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def obeyed_after_a_save():
+        with interrupts.held_back() as stop_if_asked:
+            stop_if_asked()
+            press()
+            reached.append("saved")
+            stop_if_asked()
+            reached.append("too late")
+
+    def obeyed_at_the_end():
+        with interrupts.held_back():
+            press()
+            reached.append("ended")
+        reached.append("too late")
+
+    def pressed_twice():
+        with interrupts.held_back():
+            press()
+            reached.append("again")
+            press()
+            reached.append("too late")
+
+    for pressed in (obeyed_after_a_save, obeyed_at_the_end, pressed_twice, press):
+        with pytest.raises(KeyboardInterrupt):
+            pressed()
+    assert reached == ["saved", "ended", "again"]
+
+
+class _Stopped(BaseException):
+    """Ends a run in this process as abruptly as Python can."""
+
+
+def test_stopped_before_and_after_every_checkpoint(smoke_run, tmp_path, monkeypatch):
+    """One run of sixteen starts: each epoch that was not saved is trained again."""
+    out = tmp_path / "run"
+    save = checkpoint.save
+    starts = 0
+    for before in [True, False] * (2 * len(STAGES)):
+
+        def saving(path, tree, *, metadata=None, before=before):
+            if not before:
+                save(path, tree, metadata=metadata)
+            raise _Stopped
+
+        monkeypatch.setattr(checkpoint, "save", saving)
+        with pytest.raises(_Stopped):
+            run_helpers.run(**({"resume": out} if starts else {"out": out}))
+        starts += 1
+        # A checkpoint more after every second start.
+        last = run_helpers.metrics(out)[-1]
+        assert (last["stage"], last["epoch"]) == (
+            STAGES[(starts - 1) // 4],
+            2 + (starts - 1) // 2 % 2 * 2,
+        )
+    monkeypatch.undo()
+    run_helpers.run(resume=out)
+    assert _status(out) == "done"
+    run_helpers.assert_same_run(out, smoke_run.path)
+    environment = (out / "environment.json").read_text()
+    assert environment.count('"started"') == starts + 1
+
+
+@pytest.mark.parametrize("write", [7, 20, 40, 60])
+def test_a_full_disk_is_reported_and_loses_nothing(
+    smoke_run, tmp_path, monkeypatch, write
+):
+    """The disk is full at one moment of the run, whatever is being written then."""
+    out = tmp_path / "run"
+    really, calls = os.fsync, itertools.count(1)
+
+    def fsync(descriptor):
+        if next(calls) >= write:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        really(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        code, errors = run_helpers.main("--smoke", "--out", out)
+    assert code == 2
+    assert "No space left on device" in errors
+    assert "Traceback" not in errors
+    assert _status(out) == "running", "there was no room for another status either"
+    run_helpers.run(resume=out)
+    run_helpers.assert_same_run(out, smoke_run.path)
+
+
+def test_a_finished_run_resumed_gives_the_same(smoke_run, tmp_path):
+    out = shutil.copytree(smoke_run.path, tmp_path / "run")
+    again = run_helpers.run(resume=out)
+    assert again.programs == []
+    run_helpers.assert_same_run(out, smoke_run.path)
+
+
+def test_the_first_command_line_may_be_repeated(smoke_run, tmp_path):
+    """``--smoke --resume RUN``, as `run_folder` promises."""
+    out = shutil.copytree(smoke_run.path, tmp_path / "run")
+    config, options = run_helpers.parse("--smoke", "--resume", out)
+    assert (config, options.resume) == (SMOKE, out)
+    assert run_helpers.parse("--resume", out)[0] == SMOKE
+    longer = dataclasses.replace(SMOKE, epochs=6)
+    with pytest.raises(ValueError, match="epochs is 4 in the run and 6 now"):
+        run_helpers.run(longer, resume=out)
+    assert run_helpers.contents(out) == run_helpers.contents(smoke_run.path)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_flipped_bit_in_a_checkpoint_is_refused(smoke_run, tmp_path, stage):
+    out = shutil.copytree(smoke_run.path, tmp_path / "run")
+    path = out / f"checkpoint-{stage}.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+    before = run_helpers.contents(out)
+    code, errors = run_helpers.main("--resume", out)
+    assert code == 2
+    assert errors.startswith(f"error: {path} is damaged")
+    assert errors.count("\n") == 1
+    assert run_helpers.contents(out) == before
+
+
+def test_without_its_checkpoint_a_stage_is_trained_again(smoke_run, tmp_path):
+    """Lines of metrics too many, and a torn one, are dropped."""
+    out = shutil.copytree(smoke_run.path, tmp_path / "run")
+    stage = STAGES[-1]
+    (out / f"checkpoint-{stage}.npz").unlink()
+    assert sum(one["stage"] == stage for one in run_helpers.metrics(out)) == 2
+    with open(out / "metrics.jsonl", "a") as file:
+        file.write('{"stage": "soft')
+    run_helpers.run(resume=out)
+    run_helpers.assert_same_run(out, smoke_run.path)
