@@ -35,6 +35,7 @@ from jaxlin import check, data, linear, losses, normalization
 from jaxlin.solvers import base, minibatch
 
 LEARNING_RATE, MOMENTUM, L2 = 1e-3, 0.9, 1e-3
+SETTLE_SECONDS = 0.5
 
 # Ours and the peer's name for the same loss (the peer's hinge is ours over C).
 LOSSES = {
@@ -56,7 +57,8 @@ class Config:
       batch_sizes: examples a minibatch.
       grids: numbers of models trained at once, besides one.
       rounds: epochs timed of each configuration.
-      threads: threads of the peer.
+      threads: threads of the peer. XLA uses all cores that the process may use: on a
+        larger machine, start it under ``taskset -c 0,1`` for the same two.
       peer: whether PyTorch is measured too.
       out: JSON file for the figures, besides the table that is printed.
     """
@@ -133,7 +135,12 @@ def torch_epoch(
 
 def run(config: Config) -> dict[str, Any]:
     """Measures, prints the table and returns the figures."""
+    for name in ("batch_sizes", "grids"):
+        lowest = 1 if name == "batch_sizes" else 2
+        for value in check.numbers_list(name, getattr(config, name)):
+            check.number(name, value, at_least=lowest)
     check.integer("rounds", config.rounds, at_least=1)
+    check.integer("threads", config.threads, at_least=1)
     dataset = data.load(
         config.dataset, str(config.data_dir) if config.data_dir else None
     )
@@ -235,6 +242,8 @@ def _product(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _seconds(epoch: Epoch) -> float:
+    # The threads of whoever ran before keep spinning for a while.
+    time.sleep(SETTLE_SECONDS)
     start = time.perf_counter()
     epoch()
     return time.perf_counter() - start

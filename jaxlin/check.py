@@ -101,12 +101,14 @@ def labels(
             f"{name} must have one entry per example, got {len(array)} labels "
             f"for {num_examples} examples"
         )
-    top = math.inf if num_classes is None else num_classes - 1
+    # Not known how many: whatever fits the int32 that is returned.
+    top = np.iinfo(np.int32).max if num_classes is None else num_classes - 1
     outside = (array < 0) | (array > top)
     if outside.any():
         where = int(np.argmax(outside))
-        rule = "be at least 0" if num_classes is None else f"lie in [0, {top}]"
-        raise ValueError(f"{name} must {rule}, got {array[where]} at position {where}")
+        raise ValueError(
+            f"{name} must lie in [0, {top}], got {array[where]} at position {where}"
+        )
     return array.astype(np.int32)
 
 
@@ -199,8 +201,13 @@ def _dense(name: str, value: Any) -> np.ndarray:
             f"{name} must be dense, got sparse {type(value).__name__}; sparse input is "
             "out of scope: call .toarray() if it fits in memory"
         )
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(
+            f"{name} must be without missing entries, got a masked array with "
+            f"{np.ma.count_masked(value)} masked; drop or impute them first"
+        )
     try:
-        array = np.asanyarray(value)
+        array = np.asarray(value)
     except ValueError as error:
         raise ValueError(
             f"{name} must be rectangular, got ragged rows ({error})"

@@ -165,7 +165,7 @@ def _serialize(tree: PyTree, metadata: Mapping[str, Any]) -> bytes:
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content)
         manifest = {"format": _FORMAT, "metadata": dict(metadata), "leaves": leaves}
         try:
-            text = json.dumps(manifest, indent=1)
+            text = json.dumps(manifest, indent=1, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ValueError(f"metadata must be JSON: {error}") from None
         archive.writestr(zipfile.ZipInfo(_MANIFEST), text)

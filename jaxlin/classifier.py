@@ -17,6 +17,7 @@
 """
 
 import functools
+import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -52,7 +53,7 @@ class Classifier(NamedTuple):
     class_names: tuple[str, ...]
     loss: str
     l2: float
-    versions: Mapping[str, str] = {}
+    versions: Mapping[str, str] | None = None
 
 
 def save(path: str | os.PathLike[str], trained: Classifier) -> None:
@@ -68,10 +69,14 @@ def save(path: str | os.PathLike[str], trained: Classifier) -> None:
             f"class_names must have one name for each of {num_classes} classes, got "
             f"{len(trained.class_names)}"
         )
-    if np.shape(trained.normalization.mean) != (num_features,):
+    bias = np.shape(trained.params.bias)
+    if bias != (num_classes,):
+        raise ValueError(f"bias must have shape ({num_classes},), got {bias}")
+    mean, scale = map(np.shape, trained.normalization)
+    if mean != (num_features,) or scale not in ((), (num_features,)):
         raise ValueError(
             f"normalization must be for {num_features} features, got a mean of shape "
-            f"{np.shape(trained.normalization.mean)}"
+            f"{mean} and a scale of shape {scale}"
         )
     metadata = {
         "kind": _KIND,
@@ -128,17 +133,27 @@ def scores(model: Classifier | str | os.PathLike[str], features: Any) -> np.ndar
         the first axis that has the right number of features.
 
     Raises:
-      ValueError: if the features are not finite, not numeric or of another width.
+      ValueError: if the features are not finite, not numeric or of another width, or
+        a score is not finite.
     """
     trained = model if isinstance(model, Classifier) else load(model)
     num_features = np.shape(trained.params.weights)[1]
     # Sparse and ragged input is left for the check to name.
     if getattr(features, "ndim", 2) > 2 and hasattr(features, "reshape"):
-        features = features.reshape(len(features), -1)
+        features = features.reshape(len(features), math.prod(features.shape[1:]))
     rows = check.features("features", features, num_features=num_features)
-    return np.asarray(
+    if rows.dtype == np.float64:
+        with np.errstate(over="ignore"):  # infinity is met below
+            rows = rows.astype(np.float32)
+    found = np.asarray(
         _scores(trained.params, rows, normalization=trained.normalization)
     )
+    if not np.isfinite(found).all():
+        raise ValueError(
+            "scores must be finite, got some that are not; the features are too large "
+            "for float32, or the classifier's training diverged"
+        )
+    return found
 
 
 def predict(model: Classifier | str | os.PathLike[str], features: Any) -> np.ndarray:

@@ -22,7 +22,8 @@ Batches and gradients come from JAX:
   >>> print([f"{hinge:.1f}" for hinge in hinges])
   ['2.9', '0.0', '12.9']
 
-The value has the dtype of the scores and stays finite for scores of +-1e9. At a kink
+The value has the dtype of the scores and stays finite for scores of +-1e9 (in float16:
+as long as differences of scores are below 65504). At a kink
 the derivative of the inactive side, 0, is used. NaN scores give a NaN loss. A class may
 be masked out by the score -inf. Labels are not range-checked here (inside a compiled
 program that would be silent): `jaxlin.check` does it where data enter.

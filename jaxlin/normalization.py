@@ -80,8 +80,8 @@ def fit_centered(features: ArrayLike, *, scale: float) -> Normalization:
 def fit_standard(features: ArrayLike) -> Normalization:
     """Fits mean and standard deviation of each feature, as for standard scores.
 
-    A feature that is constant in the training rows gets scale 1, so that it becomes 0
-    there instead of NaN. Arguments and errors as `fit_centered`.
+    A feature that is constant in the training rows, up to rounding, gets scale 1, so
+    that it becomes 0 there instead of NaN. Arguments and errors as `fit_centered`.
     """
     rows = check.features("features", features)
     mean = _mean(rows)
@@ -89,7 +89,9 @@ def fit_standard(features: ArrayLike) -> Normalization:
     for block in _blocks(rows):
         variance += ((block - mean) ** 2).sum(axis=0)
     deviation = np.sqrt(variance / len(rows))
-    scale = np.where(deviation > 0, deviation, 1.0)
+    rounding = 10 * np.finfo(np.float64).eps * np.abs(mean)
+    constant = (deviation <= rounding) | (deviation < np.finfo(np.float32).tiny)
+    scale = np.where(constant, 1.0, deviation)
     return Normalization(mean.astype(np.float32), scale.astype(np.float32))
 
 

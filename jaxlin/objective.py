@@ -88,6 +88,10 @@ def mean_loss(
 ) -> Array:
     """Weighted mean of the losses of a batch; arguments as in `objective`."""
     scores = batch_scores(params, features, normalization=normalization)
+    if example_weights is not None:
+        # An example that is taken out stays out: its loss may be infinite and have no
+        # gradient (but its features must be finite).
+        scores = jnp.where(example_weights[:, None] == 0, 0, scores)
     values = example_losses(scores, targets, loss=loss, loss_arguments=loss_arguments)
     return weighted_mean(
         values, example_weights=example_weights, total_weight=total_weight

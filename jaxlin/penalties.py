@@ -41,8 +41,9 @@ def elastic_net(weights: PyTree, *, l1_ratio: ArrayLike) -> Array:
       H. Zou and T. Hastie. Regularization and variable selection via the elastic net.
       Journal of the Royal Statistical Society B, 2005 (in the form of `glmnet`).
     """
-    ratio = jnp.asarray(l1_ratio)
-    return ratio * l1(weights) + (1 - ratio) * l2(weights)
+    absolute, squares = l1(weights), l2(weights)
+    ratio = jnp.asarray(l1_ratio, squares.dtype)
+    return ratio * absolute + (1 - ratio) * squares
 
 
 def _total(values: PyTree) -> Array:

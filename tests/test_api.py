@@ -13,7 +13,7 @@ MAY_BE_POSITIONAL = {"data_dir"}  # `data.load(name, data_dir)`, as in tfds
 FORBIDDEN = {"rng", "seed", "random_state"}
 
 
-def _public_functions():
+def _public():
     for info in pkgutil.walk_packages(jaxlin.__path__, "jaxlin."):
         if any(part.startswith("_") for part in info.name.split(".")):
             continue
@@ -21,12 +21,26 @@ def _public_functions():
         for name, value in vars(module).items():
             if name.startswith("_") or getattr(value, "__module__", "") != info.name:
                 continue
-            function = inspect.unwrap(value) if callable(value) else None
-            if inspect.isfunction(function):
-                yield pytest.param(function, id=f"{info.name}.{name}")
+            yield f"{info.name}.{name}", value
 
 
-every_public_function = pytest.mark.parametrize("function", list(_public_functions()))
+def _functions():
+    for name, value in _public():
+        function = inspect.unwrap(value) if callable(value) else None
+        if inspect.isfunction(function):
+            yield pytest.param(function, id=name)
+
+
+every_public_function = pytest.mark.parametrize("function", list(_functions()))
+
+
+def test_every_public_class_is_documented():
+    classes = [(name, value) for name, value in _public() if inspect.isclass(value)]
+    assert len(classes) > 15
+    for name, value in classes:
+        # A NamedTuple without a docstring gets a list of its fields for one.
+        written = value.__doc__ and not value.__doc__.startswith(f"{value.__name__}(")
+        assert written, f"{name} has no docstring"
 
 
 @every_public_function

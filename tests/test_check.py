@@ -82,8 +82,22 @@ def test_good_labels_become_int32():
 
 
 def test_labels_without_a_known_number_of_classes_must_not_be_negative():
-    with pytest.raises(ValueError, match="y must be at least 0, got -2"):
+    with pytest.raises(ValueError, match=r"y must lie in \[0, 2147483647\], got -2"):
         check.labels("y", [0, -2])
+
+
+@pytest.mark.parametrize("label", [2**31, 2**32 + 1])
+def test_labels_that_would_wrap_around(label):
+    with pytest.raises(ValueError, match=f"got {label} at position 0"):
+        check.labels("y", np.array([label, 0]))
+
+
+def test_masked_entries_are_missing_entries():
+    rows = np.ma.masked_invalid([[1.0, np.nan]])
+    with pytest.raises(ValueError, match="without missing entries, got .* 1 masked"):
+        check.features("rows", rows)
+    nothing_masked = np.ma.masked_invalid([[1.0, 2.0]])
+    assert type(check.features("rows", nothing_masked)) is np.ndarray
 
 
 def test_one_class_only():

@@ -84,6 +84,8 @@ BAD_ROWS = {
     "sparse": (scipy.sparse.eye(12), "sparse"),
     "ragged": ([[1.0], [1.0, 2.0]], "rectangular"),
     "rank": (np.ones(12), "shape"),
+    "no images": (np.ones((0, 2, 2, 3)), "not be empty"),
+    "beyond float32": (np.full((2, 12), 1e300), "scores must be finite"),
     "text": (np.full((2, 12), "a"), "floating-point"),
 }
 
@@ -101,6 +103,9 @@ def test_parts_that_disagree_are_not_saved(tmp_path):
     narrow = trained()._replace(normalization=normalization.identity(5))
     with pytest.raises(ValueError, match="normalization must be for 12 features"):
         classifier.save(path, narrow)
+    biased = trained()._replace(params=trained().params._replace(bias=np.zeros(5)))
+    with pytest.raises(ValueError, match=r"bias must have shape \(3,\), got \(5,\)"):
+        classifier.save(path, biased)
     assert not path.exists()
 
 

@@ -87,6 +87,25 @@ def test_an_example_taken_out_stays_out_even_if_its_loss_is_infinite():
     assert objective.weighted_mean(values, example_weights=jnp.array([1.0, 0.0])) == 1
 
 
+def test_nor_does_it_reach_the_gradient():
+    """Scores of 1e38 overflow in the difference of two of them."""
+    params = linear.Params(jnp.array([[2e38], [-2e38]]), jnp.zeros(2))
+    rows, labels = jnp.array([[1.0], [0.0]]), jnp.array([1, 0])
+
+    def value(params, weights):
+        return objective.mean_loss(
+            params,
+            rows,
+            labels,
+            loss=losses.softmax_cross_entropy,
+            example_weights=weights,
+        )
+
+    for weights, finite in ([1.0, 1.0], False), ([0.0, 1.0], True):
+        gradient = jax.grad(value)(params, jnp.array(weights))
+        assert np.isfinite(gradient.weights).all() == finite
+
+
 def test_soft_targets():
     targets = jnp.full((12, 3), 1 / 3)
     value = objective.mean_loss(PARAMS, ROWS, targets, loss=losses.cross_entropy)

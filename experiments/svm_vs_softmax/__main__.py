@@ -84,10 +84,13 @@ def _conclude(folder, config, dataset, facts, clock):
     folder.write_npz("per_example.npz", verdict.per_example(dataset, methods, tested))
     folder.write_csv("results.csv", verdict.rows(config, methods, chosen, tested))
     _save_models(folder, config, dataset, methods, chosen, prepared)
+    # The conclusions first: they must not be lost if a picture cannot be drawn.
+    results["timing"] = {**clock.total(), "parts": clock.seconds}
+    folder.write_json("results.json", results)
+    page = pages.Run(
+        folder, config, dataset, methods, chosen, tested, results, facts, clock
+    )
     with clock.part("report"):
-        page = pages.Run(
-            folder, config, dataset, methods, chosen, tested, results, facts, clock
-        )
         folder.write_text("report.html", report.render(pages.build(page)))
     results["timing"] = {**clock.total(), "parts": clock.seconds}
     folder.write_json("results.json", results)

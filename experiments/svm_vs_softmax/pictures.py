@@ -13,6 +13,12 @@ from jaxlin import data, metrics, plotting
 Figure = Any
 
 
+def can_be_shown(dataset: data.Dataset) -> bool:
+    """Whether examples and templates are grey or RGB pictures."""
+    shape = dataset.image_shape
+    return shape is not None and (len(shape) == 2 or shape[2:] in ((1,), (3,)))
+
+
 def colors(methods: list[Method]) -> dict[str, str]:
     """One colour a method, the same in every picture."""
     return plotting.method_colors([method.title for method in methods])

@@ -76,6 +76,9 @@ class Prepared(NamedTuple):
     learning_rate_unit: float
 
 
+# Small random weights move the first loss by a fraction of a percent on raw pixels.
+_FIRST_LOSS_TOLERANCE = 0.1
+
 # What the parts of a run draw from: keys folded with these never meet.
 _SPLIT, _FIRST_WEIGHTS, _ORDER, BOOTSTRAP = range(4)
 
@@ -92,24 +95,25 @@ def check_fits(labels: np.ndarray, config: Config) -> None:
       ValueError: if the training labels are too few to tell apart, split or batch.
     """
     check.several_classes("training labels", labels)
-    counts = np.bincount(labels)
-    if (counts == 1).any():
+    classes, sizes, held_out = splits.stratified_sizes(
+        labels, fraction=config.validation_fraction
+    )
+    if (held_out == sizes).any():
+        lost = classes[np.argmax(held_out == sizes)]
         raise ValueError(
-            "training labels must have at least 2 examples of every class, one to "
-            f"train on and one to hold out, got 1 of class {np.argmax(counts == 1)}; "
-            "drop that class"
+            "validation_fraction must leave an example of every class to train on, got "
+            f"{config.validation_fraction}, which holds out all of class {lost}"
         )
-    held_out = int(np.floor(len(labels) * config.validation_fraction + 0.5))
-    if held_out in (0, len(labels)):
-        raise ValueError(
-            "validation_fraction must leave an example to train on and one to hold "
-            f"out, got {config.validation_fraction} of {len(labels)} examples"
-        )
-    check.integer("batch_size", config.batch_size, at_most=len(labels) - held_out)
+    left = len(labels) - int(held_out.sum())
+    check.integer("batch_size", config.batch_size, at_most=left)
 
 
 def prepare(dataset: data.Dataset, config: Config) -> Prepared:
-    """Splits, fits the normalisation, puts the examples on the device."""
+    """Splits, fits the normalisation, puts the examples on the device.
+
+    Raises:
+      ValueError: if the features are too large for float32.
+    """
     labels = dataset.train.labels
     split = splits.stratified_split(
         key_for(config, _SPLIT), labels, fraction=config.validation_fraction
@@ -122,8 +126,13 @@ def prepare(dataset: data.Dataset, config: Config) -> Prepared:
         normalization=search.normalization,
     )
     all_train = _problem(features, labels, dataset.max_value)
-    norm = _mean_squared_norm(all_train.features, all_train.normalization)
-    return Prepared(search, held_out, all_train, 1.0 / float(norm))
+    norm = float(_mean_squared_norm(all_train.features, all_train.normalization))
+    if not np.isfinite(norm):
+        raise ValueError(
+            "features must have a mean squared norm that float32 can hold, got "
+            f"{norm}; divide them by their largest value"
+        )
+    return Prepared(search, held_out, all_train, 1.0 / norm)
 
 
 def methods(config: Config, prepared: Prepared, *, num_classes: int) -> list[Method]:
@@ -131,6 +140,8 @@ def methods(config: Config, prepared: Prepared, *, num_classes: int) -> list[Met
 
     def method(title, loss, l2, learning_rates, first_loss, formula):
         unit = prepared.learning_rate_unit
+        # In order, so that the ends of a grid are its ends.
+        l2, learning_rates = sorted(l2), sorted(learning_rates)
         settings = itertools.product(l2, [rate * unit for rate in learning_rates])
         return Method(
             loss.__name__,
@@ -180,12 +191,24 @@ def first_params(config: Config, prepared: Prepared, *, num_classes: int) -> Par
 def first_losses(
     methods: list[Method], params: Params, prepared: Prepared
 ) -> dict[str, float]:
-    """Mean training loss of each method before any training, of the first seed."""
+    """Mean training loss of each method before any training, of the first seed.
+
+    Raises:
+      ValueError: if one is far from what theory says of weights about zero.
+    """
     first = jax.tree.map(lambda leaf: leaf[0], params)
-    return {
-        method.name: float(training_loss(first, prepared.all_train, loss=method.loss))
-        for method in methods
-    }
+    measured = {}
+    for method in methods:
+        loss = float(training_loss(first, prepared.all_train, loss=method.loss))
+        if not abs(loss / method.first_loss - 1) < _FIRST_LOSS_TOLERANCE:
+            raise ValueError(
+                f"features must be small enough that weights about zero give "
+                f"{method.name} about {method.first_loss_formula} = "
+                f"{method.first_loss:.4f}, got {loss:.6g}; divide them by their "
+                "largest value"
+            )
+        measured[method.name] = loss
+    return measured
 
 
 def tune_and_refit(
@@ -231,6 +254,12 @@ def tune_and_refit(
             base.Settings(jnp.float32(chosen_rate), jnp.float32(chosen_l2)),
         ),
     )
+    if not np.isfinite(refit.losses).all():
+        raise ValueError(
+            f"the learning rates of {method.name} must converge on all training "
+            f"examples too, but the chosen {chosen_rate:.3g} diverged in the refit; "
+            "try smaller ones"
+        )
     return Chosen(
         grid,
         validation.reshape(method.grid_shape),

@@ -52,7 +52,7 @@ def build(run: Run) -> Report:
         Section("What happens per class", _per_class(run)),
         Section("Calibration", _calibration(run)),
     ]
-    if run.dataset.image_shape is not None:
+    if pictures.can_be_shown(run.dataset):
         sections.insert(4, Section("Templates", _templates(run)))
         sections.append(Section("Where the two disagree", _disagreements(run)))
     sections.append(Section("Data and machine", _record(run)))
@@ -108,6 +108,8 @@ def _verdict(run: Run) -> list[Block]:
     )
     note = (
         "The paired comparison is of the first seed's models, fixed before the run. "
+        "The validation accuracy of a chosen setting, being the best of many, is "
+        "optimistic; its test accuracy is not. "
         "Intervals over images say what another test set of this size would give; the "
         "spread over seeds says what another training run would give."
     )
@@ -295,7 +297,12 @@ def _record(run: Run) -> list[Block]:
     ]
     return [
         Code(environment["command"]),
-        Table(("Part", "Compiling", "Running"), parts, caption="Where the time went."),
+        Table(
+            ("Part", "Compiling", "Running"),
+            parts,
+            caption="Where the time of "
+            "this process went (a resumed run counts from its last start).",
+        ),
         Details("Data: counts and hashes", [Facts(_flat(run.data_summary))]),
         Details("Versions and machine", [Facts(_flat(environment))]),
     ]

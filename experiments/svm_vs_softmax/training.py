@@ -171,7 +171,8 @@ def _train(
 
 def _note(current: _Progress, chunk: int, end: int) -> str:
     """How the best model of the stage is doing."""
-    note = f"least loss {np.nanmin(current.losses[end - 1]):.4f}"
+    # fmin, unlike nanmin, is silent if all have diverged.
+    note = f"least loss {np.fmin.reduce(current.losses[end - 1], axis=None):.4f}"
     if current.validation[chunk].any():
         note += f", best validation {100 * current.validation[chunk].max():.1f} %"
     return note

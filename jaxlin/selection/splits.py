@@ -82,6 +82,29 @@ def stratified_split(key: Array, labels: Any, *, fraction: float) -> Split:
         has a single example, or a part would be empty.
     """
     labels = check.labels("labels", labels)
+    classes, _, parts = stratified_sizes(labels, fraction=fraction)
+    # One uniform order of all examples is a uniform order within each class, and the
+    # orders of different classes are independent.
+    order = np.asarray(jax.random.permutation(key, len(labels)))
+    held_out = np.zeros(len(labels), bool)
+    for label, part in zip(classes, parts, strict=True):
+        held_out[order[labels[order] == label][:part]] = True
+    return _from_mask(held_out)
+
+
+def stratified_sizes(
+    labels: Any, *, fraction: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `stratified_split` will hold out of each class, for any key.
+
+    Returns:
+      The classes that occur, how many examples each has, and how many of them will be
+      held out; each of shape ``(occurring classes,)``.
+
+    Raises:
+      ValueError: as `stratified_split`.
+    """
+    labels = check.labels("labels", labels)
     classes, sizes = np.unique(labels, return_counts=True)
     if sizes.min() < 2:
         raise ValueError(
@@ -90,14 +113,7 @@ def stratified_split(key: Array, labels: Any, *, fraction: float) -> Split:
             "random_split"
         )
     num_held_out = _num_held_out(len(labels), fraction)
-    parts = _largest_remainders(sizes * fraction, num_held_out)
-    # One uniform order of all examples is a uniform order within each class, and the
-    # orders of different classes are independent.
-    order = np.asarray(jax.random.permutation(key, len(labels)))
-    held_out = np.zeros(len(labels), bool)
-    for label, part in zip(classes, parts, strict=True):
-        held_out[order[labels[order] == label][:part]] = True
-    return _from_mask(held_out)
+    return classes, sizes, _largest_remainders(sizes * fraction, num_held_out)
 
 
 def _num_held_out(num_examples: int, fraction: float) -> int:

@@ -145,6 +145,9 @@ def run(
     check.integer("num_steps", num_steps, at_least=0)
     check.integer("steps_per_chunk", steps_per_chunk, at_least=1)
     check.integer("first_step", first_step, at_least=0, at_most=num_steps)
+    # One type for 0, 0.1 and arrays: a number of another type would be another program.
+    dtype = state.params.weights.dtype
+    settings = jax.tree.map(lambda value: jnp.asarray(value, dtype), settings)
     return _chunks(
         solver, key, state, problem, settings, num_steps, steps_per_chunk, first_step
     )

@@ -8,7 +8,9 @@ learning rates is one program:
   def momentum(learning_rate):
       return optax.sgd(learning_rate, momentum=0.9)
 
-Schedules count updates: `updates_per_epoch` says how many an epoch has.
+Transformations that ask for the value of the objective (line searches, Polyak steps)
+get that of the batch. Schedules count updates: `updates_per_epoch` says how many an
+epoch has.
 """
 
 import functools
@@ -66,16 +68,19 @@ def solver(
     check.integer("batch_size", batch_size, at_least=1)
 
     def init(params: Params, settings: Settings) -> State:
-        # A copy: the loop donates the state, and the caller keeps the parameters.
-        params = jax.tree.map(jnp.copy, params)
-        return State(params, make_optimizer(settings.learning_rate).init(params))
+        optimizer_state = make_optimizer(settings.learning_rate).init(params)
+        # A copy, because the loop donates the state: the caller keeps the parameters,
+        # and an optimiser may have put the same arrays into its own state.
+        return jax.tree.map(jnp.copy, State(params, optimizer_state))
 
     def step(
         key: Array, epoch: Array, state: State, problem: Problem, settings: Settings
     ) -> tuple[State, Info]:
         num_examples = problem.features.shape[0]
         check.integer("batch_size", batch_size, at_most=num_examples)
-        optimizer = make_optimizer(settings.learning_rate)
+        optimizer = optax.with_extra_args_support(
+            make_optimizer(settings.learning_rate)
+        )
         weights = problem.example_weights
         mean_weight = 1.0 if weights is None else jnp.mean(weights)
 
@@ -101,9 +106,17 @@ def solver(
                 )
                 return data_term + penalty, data_term
 
-            gradient, data_term = jax.grad(batch_objective, has_aux=True)(state.params)
+            (value, data_term), gradient = jax.value_and_grad(
+                batch_objective, has_aux=True
+            )(state.params)
+            # Transformations that take no value ignore it, and then none is computed.
             updates, optimizer_state = optimizer.update(
-                gradient, state.optimizer_state, state.params
+                gradient,
+                state.optimizer_state,
+                state.params,
+                value=value,
+                grad=gradient,
+                value_fn=lambda params: batch_objective(params)[0],
             )
             params = optax.apply_updates(state.params, updates)
             return State(params, optimizer_state), data_term
@@ -131,4 +144,6 @@ def _shuffled(key: Array, num_examples: int) -> Array:
     # Sorting random words: a uniform order but for ties of 32-bit words (which the
     # position breaks), at half the cost of `jax.random.permutation`, a fifth of an
     # epoch of one linear model on CIFAR-10.
-    return jnp.argsort(jax.random.bits(key, (num_examples,))).astype(jnp.int32)
+    return jnp.argsort(jax.random.bits(key, (num_examples,), jnp.uint32)).astype(
+        jnp.int32
+    )

@@ -255,10 +255,12 @@ ROWS = {
         "--smoke --validation-fraction nan", "validation_fraction must be finite nan"
     ),
     "fraction of nobody": command(
-        "--smoke --validation-fraction 1e-4", "validation_fraction hold out 0.0001 1297"
+        "--smoke --validation-fraction 1e-4",
+        "fraction leave both parts 0.0001 1297 held-out",
     ),
     "fraction of all": command(
-        "--smoke --validation-fraction 0.9999", "validation_fraction train on 0.9999"
+        "--smoke --validation-fraction 0.9999",
+        "fraction leave both parts 0.9999 training",
     ),
     "flag unknown": command("--smoke --loss hinge", "--loss"),
     # Files and folders on the command line
@@ -367,7 +369,7 @@ ROWS = {
     "no test examples": arrays("x_test not be empty", x_test=X[:0], y_test=Y[:0]),
     "one class": arrays("y_train at least two classes only class 0", y_train=Y * 0),
     "class of one": arrays(
-        "training labels at least 2 examples 1 of class 7",
+        "labels at least 2 examples 1 of class 7",
         y_train=with_entry(Y, 7),
         flags="--batch-size 8",
     ),

@@ -1,0 +1,30 @@
+"""What the README shows works as it stands there."""
+
+import pathlib
+import re
+
+README = pathlib.Path(__file__).parents[1] / "README.md"
+
+
+def test_the_library_example_runs(capsys):
+    example, *_ = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    names = {}
+    exec(example, names)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 30
+    assert printed[-1].startswith("30 [")
+    # The loss of every model fell from C - 1 to little.
+    assert (names["info"].loss < 1).all()
+
+
+def test_exactly_two_set_up_commands():
+    commands = [
+        line
+        for line in README.read_text().splitlines()
+        if line.startswith("pip install -e")
+    ]
+    assert commands[:2] == [
+        'pip install -e ".[experiments]" '
+        "&& python -m experiments.svm_vs_softmax --dataset digits",
+        'pip install -e ".[test]" && python -m pytest',
+    ]
