@@ -9,10 +9,14 @@ normalised inside the step; with a GPU or TPU, whatever JAX runs on.
 Method. Everything in one process, one after the other; every configuration is warmed up
 (compile time is reported apart), then the epochs of all configurations are interleaved
 round by round, so that a change of the machine's speed meets them alike; medians over
-rounds. The figures that matter are the ratios.
+rounds. The figures that matter are the ratios, and the floor that is printed last: what
+the two products of an epoch cost at the device's matrix rate.
+
+Result. Two CPU cores, batch 128: one model 3.2 (softmax) and 4.0 (hinge) times faster
+than PyTorch, each of 32 models 9.0 and 10.7 times, at three quarters of the matrix rate.
 
 Command. ``python -m experiments.benchmark_training`` after ``pip install -e
-".[benchmark]"``. ``--no-peer`` where PyTorch is not at hand. Results: see the README.
+".[benchmark]"``. ``--no-peer`` where PyTorch is not at hand.
 """
 
 import dataclasses

@@ -9,8 +9,12 @@ grid of (l2, learning rate) for all seeds as one compiled program; the setting w
 best mean validation accuracy is trained again on all training examples; the test set is
 read once, after that. The comparison is of the first seed's models, fixed beforehand.
 
-Command. ``python -m experiments.svm_vs_softmax`` (CIFAR-10), with ``--dataset digits``
-for a run without download. The README has the measured results.
+Result. CIFAR-10, raw pixels, 10,000 test images, 3 seeds: softmax 41.54 % (spread over
+seeds 0.01), SVM 39.78 % (0.09); paired difference of the first seed +1.72 points, 95 %
+[1.13, 2.32], McNemar p = 1.3e-8. Digits (500 test images) do not tell them apart.
+
+Command. ``python -m experiments.svm_vs_softmax`` (CIFAR-10, four minutes on two cores),
+with ``--dataset digits`` for half a minute and no download.
 
 The modules, in the order of a run: `config` (what may be asked for), `protocol` (data,
 split, grids, choice, refit), `training` (one stage: chunks, metrics, checkpoint),
