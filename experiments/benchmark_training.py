@@ -12,8 +12,9 @@ round by round, so that a change of the machine's speed meets them alike; median
 rounds. The figures that matter are the ratios, and the floor that is printed last: what
 the two products of an epoch cost at the device's matrix rate.
 
-Result. Two CPU cores, batch 128: one model 3.2 (softmax) and 4.0 (hinge) times faster
-than PyTorch, each of 32 models 9.0 and 10.7 times, at three quarters of the matrix rate.
+Result. Two CPU cores, batch 128: one model 3.2 (softmax) and 4.0 (hinge) times as fast
+as PyTorch, each of 32 models 9.0 and 10.7 times, at three quarters of the matrix
+rate.
 
 Command. ``python -m experiments.benchmark_training`` after ``pip install -e
 ".[benchmark]"``. ``--no-peer`` where PyTorch is not at hand.
