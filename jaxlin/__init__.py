@@ -8,7 +8,7 @@ Submodules, in the order of their layers (a file imports only from those before 
   objective                           one number to minimise
   solvers                             methods
   selection, comparison               judging methods
-  data, checkpoint, plotting          the outside world
+  files, data, checkpoint, plotting   the outside world
   classifier                          front door: a trained classifier in one file
 """
 

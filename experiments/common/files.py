@@ -1,12 +1,9 @@
-"""Files that are whole or absent, and text that any other program can read.
+"""Values as text and bytes that any other program can read, the same every time.
 
-A file is written under a temporary name in its own folder, flushed to the disk and then
-renamed over the old one, so a kill or a full disk leaves the previous version. JSON is
-strict (no NaN), sorted and indented; archives hold no time stamps, so equal arrays make
-equal files.
+JSON is strict (no NaN), sorted and indented; archives hold no time stamps, so equal
+arrays make equal files. `jaxlin.files` writes them.
 """
 
-import contextlib
 import csv
 import dataclasses
 import io
@@ -19,43 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-# A kill during a write leaves a file of this pattern (so does one of
-# `jaxlin.checkpoint`); nobody reads it.
-TEMPORARY_PATTERN = ".*.partial"
-
-
-def write_bytes(path: Path, content: bytes) -> Path:
-    """Replaces the file at ``path`` by ``content``, wholly or not at all.
-
-    Raises:
-      OSError: if the file cannot be written (a full disk, no permission). The previous
-        version is untouched then and no temporary file is left.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise cannot_write(path, error) from error
-        raise
-    return path
-
-
-def cannot_write(path: Path, error: OSError) -> OSError:
-    """Returns an error that says which file could not be written, and what remains."""
-    return OSError(
-        error.errno,
-        f"cannot write {path}: {error.strerror or error}; what was there before is "
-        "intact",
-    )
 
 
 def json_text(value: Any, *, indent: int | None = 2) -> str:
@@ -160,14 +120,3 @@ def _json_key(key: Any, name: str) -> str:
     if isinstance(key, bool) or not isinstance(key, str | int | np.integer):
         raise TypeError(f"keys of {name} must be strings, got {key!r}")
     return str(key)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename survive a power cut, where folders can be synchronised."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

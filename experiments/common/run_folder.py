@@ -10,8 +10,8 @@
   figures/           the pictures of report.html, which holds them too
   STATUS             "running", "interrupted", "failed: ..." or "done"
 
-No file is ever half written (`files.write_bytes`). A killed run says "running" and is
-continued with ``--resume``.
+No file is ever half written (`jaxlin.files.replace`). A killed run says "running" and
+is continued with ``--resume``.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common import environment, files
+from jaxlin import files as whole_files
 
 Config = Mapping[str, Any]
 
@@ -51,11 +52,11 @@ class RunFolder:
 
     def write_npz(self, name: str, arrays: Mapping[str, Any]) -> Path:
         """Writes named arrays; the same arrays make the same bytes."""
-        return files.write_bytes(self.path / name, files.npz_bytes(arrays))
+        return self._write(self.path / name, files.npz_bytes(arrays))
 
     def write_text(self, name: str, text: str) -> Path:
         """Writes text in UTF-8."""
-        return files.write_bytes(self.path / name, text.encode())
+        return self._write(self.path / name, text.encode())
 
     def write_figure(self, name: str, figure: Any, *, dots_per_inch: int = 160) -> Path:
         """Writes a matplotlib figure to ``figures/<name>.png``."""
@@ -66,7 +67,7 @@ class RunFolder:
         )
         folder = self.path / "figures"
         folder.mkdir(exist_ok=True)
-        return files.write_bytes(folder / f"{name}.png", buffer.getvalue())
+        return self._write(folder / f"{name}.png", buffer.getvalue())
 
     def read_json(self, name: str) -> Any:
         """Returns the content of a JSON file of this run."""
@@ -85,7 +86,7 @@ class RunFolder:
             with open(path, "ab", buffering=0) as file:
                 _append_whole(file, lines.encode())
         except OSError as error:
-            raise files.cannot_write(path, error) from error
+            raise whole_files.cannot_write(path, error) from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Returns the records of metrics.jsonl; a last line cut by a kill is left out.
@@ -141,7 +142,7 @@ class RunFolder:
           ValueError: if another process is working in the folder.
         """
         with _only_process_in(self.path):
-            for leftover in self.path.rglob(files.TEMPORARY_PATTERN):
+            for leftover in self.path.rglob(whole_files.PARTIAL_PATTERN):
                 leftover.unlink()
             if (self.path / "metrics.jsonl").exists():
                 self.truncate_metrics(lambda record: True)
@@ -161,6 +162,10 @@ class RunFolder:
                 self._try_status(f"failed: {type(error).__name__}: {error}")
                 raise
             self.set_status("done")
+
+    def _write(self, path: Path, content: bytes) -> Path:
+        whole_files.replace(path, content)
+        return path
 
     def _record_environment(self) -> None:
         """Writes environment.json, or adds this start to the one that is there."""

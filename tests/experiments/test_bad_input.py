@@ -425,7 +425,7 @@ ROWS = {
     ),
     "checkpoint cut short": call(load_tree({"w": X}), "tree.npz is damaged", cut_tree),
     "checkpoint on a full disk": call(
-        full_disk(save_tree), "No space left before unchanged tree.npz", tree
+        full_disk(save_tree), "cannot write tree.npz No space left intact", tree
     ),
     # Functions that users call
     "weights negative": call(
