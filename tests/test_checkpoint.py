@@ -370,7 +370,7 @@ def test_folder_that_does_not_exist_is_named(tmp_path):
     path = tmp_path / "no" / "c.npz"
     with pytest.raises(FileNotFoundError, match="cannot write") as caught:
         checkpoint.save(path, {})
-    assert caught.value.filename == str(path)
+    assert str(path) in str(caught.value)
 
 
 def test_contents_reach_the_disk_before_the_name_does(tmp_path, monkeypatch):
