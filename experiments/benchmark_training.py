@@ -150,10 +150,8 @@ def run(config: Config) -> dict[str, Any]:
         config.dataset, str(config.data_dir) if config.data_dir else None
     )
     fitted = normalization.fit_centered(dataset.train.features, scale=dataset.max_value)
-    problem = base.Problem(
-        jnp.asarray(dataset.train.features),
-        jnp.asarray(dataset.train.labels),
-        normalization=normalization.Normalization(*map(jnp.asarray, fitted)),
+    problem = base.problem(
+        *dataset.train, num_classes=dataset.num_classes, normalization=fitted
     )
     floats = None
     if config.peer:

@@ -42,7 +42,7 @@ def features(name: str, value: Any, *, num_features: int | None = None) -> np.nd
     if array.ndim != 2:
         raise ValueError(
             f"{name} must have shape (examples, features), got shape {array.shape}; "
-            "flatten each example to one row"
+            "flatten each example to one row, and give one example as x[None]"
         )
     if 0 in array.shape:
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
@@ -121,6 +121,20 @@ def several_classes(name: str, value: np.ndarray) -> np.ndarray:
             "a classifier has nothing to tell apart"
         )
     return value
+
+
+def distributions(name: str, value: Any, *, num_classes: int) -> np.ndarray:
+    """Returns float32 rows ``(examples, num_classes)``, non-negative with sums 1."""
+    array = features(name, value, num_features=num_classes).astype(np.float32)
+    sums = array.sum(axis=1)
+    wrong = (array < 0).any(axis=1) | (np.abs(sums - 1) > 1e-3)
+    if wrong.any():
+        where = int(np.argmax(wrong))
+        raise ValueError(
+            f"{name} must be distributions over classes, got a row with minimum "
+            f"{array[where].min()} and sum {sums[where]} at position {where}"
+        )
+    return array
 
 
 def example_weights(name: str, value: Any, *, num_examples: int) -> np.ndarray:

@@ -173,7 +173,8 @@ def _open(path: pathlib.Path) -> tuple[zipfile.ZipFile, dict[str, Any]]:
     if _COMMENT in contents or _FORMAT.encode() in contents:
         raise ValueError(f"{path} is damaged; {_REMEDY}")
     raise ValueError(
-        f"{path} is not a jaxlin checkpoint, or one cut short or damaged; {_REMEDY}"
+        f"{path} is not a jaxlin checkpoint, or one cut short or damaged; if it was "
+        f"one, {_REMEDY}"
     )
 
 

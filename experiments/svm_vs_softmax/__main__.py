@@ -1,6 +1,7 @@
 """Runs the comparison: ``python -m experiments.svm_vs_softmax --help``."""
 
 import jax
+import numpy as np
 
 import experiments.svm_vs_softmax as experiment
 from experiments.common import cli, report, run_folder, timing
@@ -61,6 +62,11 @@ def _conclude(folder, config, dataset, facts, clock):
         f"features, {dataset.num_classes} classes; held out for choices: "
         f"{len(prepared.held_out.targets):,}"
     )
+    absent = np.flatnonzero(
+        np.bincount(dataset.train.labels, minlength=dataset.num_classes) == 0
+    )
+    for label in absent:
+        print(f"note: class {dataset.class_names[label]!r} has no training example")
     methods = protocol.methods(config, prepared, num_classes=dataset.num_classes)
     params = protocol.first_params(config, prepared, num_classes=dataset.num_classes)
     first = protocol.first_losses(methods, params, prepared)
@@ -80,7 +86,8 @@ def _conclude(folder, config, dataset, facts, clock):
             verdict.evaluate(method, one, prepared, dataset.test)
             for method, one in zip(methods, chosen, strict=True)
         ]
-        results = verdict.results(config, dataset, methods, chosen, tested, first)
+        unit = prepared.learning_rate_unit
+        results = verdict.results(config, dataset, methods, chosen, tested, first, unit)
     folder.write_npz("per_example.npz", verdict.per_example(dataset, methods, tested))
     folder.write_csv("results.csv", verdict.rows(config, methods, chosen, tested))
     _save_models(folder, config, dataset, methods, chosen, prepared)

@@ -25,9 +25,10 @@ class Config:
       validation_fraction: share of the training set that choices are made on.
       evaluate_every: epochs between validations, which are also saving points.
       hinge_l2: penalties tried for the multiclass SVM.
-      hinge_learning_rates: learning rates tried for the multiclass SVM.
+      hinge_learning_rates: learning rates tried for the multiclass SVM, in units of
+        1 / mean squared norm of a normalised example.
       softmax_l2: penalties tried for softmax.
-      softmax_learning_rates: learning rates tried for softmax.
+      softmax_learning_rates: learning rates tried for softmax, in the same units.
     """
 
     dataset: str = "cifar10"

@@ -133,8 +133,8 @@ def calibration(
     for method, test in zip(methods, tested, strict=True):
         bins = verdict.calibration_bins(test.scores[0], dataset.test.labels)
         count = np.asarray(bins.count)
-        # An empty bin has neither confidence nor accuracy.
-        filled = np.where(count > 0, count, np.nan)
+        # The accuracy of a handful of examples says nothing.
+        filled = np.where(count >= 10, count, np.nan)
         plotting.reliability_diagram(
             axes.ravel()[0],
             np.asarray(bins.confidence_sum) / filled,

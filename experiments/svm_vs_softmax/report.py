@@ -97,10 +97,13 @@ def _verdict(run: Run) -> list[Block]:
         if paired["difference"] < 0:
             better, worse = ("The SVM", "softmax")
         finding = f"{better} classifies better than {worse} here"
+    disagree = (low > 0 or high < 0) != (paired["mcnemar_p"] < SIGNIFICANCE)
+    trust = ", but on so few examples the exact test is to be trusted"
+    trust = trust if disagree else ""
     zero = "excludes" if low > 0 or high < 0 else "includes"
     text = (
         f"{finding} (exact McNemar test, p = {paired['mcnemar_p']:.2g}; the interval "
-        f"of the paired difference {zero} zero). The two give the same label to "
+        f"of the paired difference {zero} zero{trust}). The two give the same label to "
         f"{_percent(paired['agreement'], 1)} of the test examples. On "
         f"{paired['discordant']:,} exactly one of them is right: the SVM alone on "
         f"{paired['only_svm_right']:,}, softmax alone on "
@@ -152,9 +155,11 @@ def _protocol(run: Run) -> list[Block]:
             "Objective",
         ),
         rows,
-        caption="A first loss other than the expected one would be a fault. The last "
-        "column is the training objective of the refitted models; the units of the two "
-        "losses differ.",
+        caption="A first loss not within 10 % of the expected one would have stopped "
+        "the run. Learning rates are absolute; the flags give them in units of "
+        f"{run.results['learning_rate_unit']:.4g}, which is 1 / mean squared norm of "
+        "an example. The last column is the training objective of the refitted "
+        "models; the units of the two losses differ.",
     )
     pixels = "value / maximum, minus the mean training image (raw pixels)"
     how = Facts(
@@ -255,8 +260,9 @@ def _calibration(run: Run) -> list[Block]:
             pictures.calibration(run.methods, run.tested, run.dataset),
             "Share of right answers among test examples of like confidence, the "
             "largest softmax probability (first seed). On the diagonal, confidence "
-            f"can be taken at its word. Expected calibration error: {errors}. The "
-            "SVM's loss does not make its scores log-probabilities; its curve shows "
+            "can be taken at its word; bins of fewer than ten are left out. Expected "
+            f"calibration error: {errors}. The SVM's loss does not make its scores "
+            "log-probabilities; its curve shows "
             "what happens if they are used as such.",
             "Reliability diagram of both methods.",
             width=600,

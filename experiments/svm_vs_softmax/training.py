@@ -174,5 +174,7 @@ def _note(current: _Progress, chunk: int, end: int) -> str:
     # fmin, unlike nanmin, is silent if all have diverged.
     note = f"least loss {np.fmin.reduce(current.losses[end - 1], axis=None):.4f}"
     if current.validation[chunk].any():
-        note += f", best validation {100 * current.validation[chunk].max():.1f} %"
+        note += (
+            f", best model on validation {100 * current.validation[chunk].max():.1f} %"
+        )
     return note

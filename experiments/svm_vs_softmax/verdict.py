@@ -79,6 +79,7 @@ def results(
     chosen: list[Chosen],
     tested: list[Tested],
     first_losses: dict[str, float],
+    unit: float,
 ) -> dict[str, Any]:
     """Everything that results.json says, but for the timing."""
     key = key_for(config, BOOTSTRAP)
@@ -88,6 +89,7 @@ def results(
         "num_train": len(dataset.train.labels),
         "num_test": len(dataset.test.labels),
         "num_classes": dataset.num_classes,
+        "learning_rate_unit": unit,
         "losses": {
             method.name: _method_results(
                 config, dataset, method, one, test, first_losses[method.name]

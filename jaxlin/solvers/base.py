@@ -10,7 +10,8 @@ it into a solver for a grid: one compiled program trains all models, and what th
   >>> solver = minibatch.solver(
   ...     loss=losses.softmax_cross_entropy, make_optimizer=optax.sgd, batch_size=4)
   >>> key = jax.random.key(0)
-  >>> problem = base.Problem(jax.random.normal(key, (12, 3)), jnp.arange(12) % 2)
+  >>> rows, labels = jax.random.normal(key, (12, 3)), jnp.arange(12) % 2
+  >>> problem = base.problem(rows, labels, num_classes=2)
   >>> settings = base.Settings(learning_rate=0.1, l2=1e-3)
   >>> params = linear.init(key, num_classes=2, num_features=3)
   >>> state = solver.init(params, settings)
@@ -32,6 +33,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
@@ -40,7 +42,7 @@ from jaxlin.typing import Array, LossArguments, PyTree
 
 
 class Problem(NamedTuple):
-    """The data that a solver sees; all models of a grid share it.
+    """The data that a solver sees; all models of a grid share it. Made by `problem`.
 
     Attributes:
       features: raw rows, uint8 or floating, shape ``(examples, features)``.
@@ -53,6 +55,58 @@ class Problem(NamedTuple):
     targets: Array
     example_weights: Array | None = None
     normalization: Normalization | None = None
+
+
+def problem(
+    features: ArrayLike,
+    targets: ArrayLike,
+    *,
+    num_classes: int,
+    example_weights: ArrayLike | None = None,
+    normalization: Normalization | None = None,
+) -> Problem:
+    """Checks arrays, once, and puts them on the device as a `Problem`.
+
+    Args:
+      features: raw rows, shape ``(examples, features)``, uint8 or floating, finite.
+      targets: labels ``(examples,)`` in [0, num_classes), or distributions of shape
+        ``(examples, num_classes)``, non-negative with sums 1.
+      num_classes: C, at least 2.
+      example_weights: shape ``(examples,)``, non-negative with a positive sum; None is
+        all ones.
+      normalization: for rows of this width, or None.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    check.integer("num_classes", num_classes, at_least=2)
+    rows = check.features("features", features)
+    if np.ndim(targets) == 2:
+        answers = check.distributions("targets", targets, num_classes=num_classes)
+    else:
+        answers = check.labels("targets", targets, num_classes=num_classes)
+    if len(answers) != len(rows):
+        raise ValueError(
+            f"targets must have one entry per example, got {len(answers)} for "
+            f"{len(rows)} examples"
+        )
+    if example_weights is not None:
+        example_weights = jnp.asarray(
+            check.example_weights(
+                "example_weights", example_weights, num_examples=len(rows)
+            )
+        )
+    if normalization is not None:
+        width = np.shape(normalization.mean)
+        if width != rows.shape[1:]:
+            raise ValueError(
+                f"normalization must be for {rows.shape[1]} features, got a mean of "
+                f"shape {width}"
+            )
+        normalization = Normalization(*map(jnp.asarray, normalization))
+    return Problem(
+        jnp.asarray(rows), jnp.asarray(answers), example_weights, normalization
+    )
 
 
 class Settings(NamedTuple):

@@ -333,6 +333,43 @@ def test_the_callers_parameters_survive_donation():
     assert np.isfinite(params.weights).all()
 
 
+BAD_PROBLEMS = {
+    "label too large": ({"targets": [0, 3]}, r"targets must lie in \[0, 2\], got 3"),
+    "too few labels": ({"targets": [0]}, "one entry per example, got 1 for 2"),
+    "nan": ({"features": [[np.nan], [0.0]]}, "features must be finite"),
+    "negative weight": ({"example_weights": [1, -1]}, "example_weights must be .* 0"),
+    "too many weights": ({"example_weights": np.ones(3)}, r"shape \(2,\), got"),
+    "sums": ({"targets": [[0.5, 0.5, 0.5], [1, 0, 0]]}, "sum 1.5 at position 0"),
+    "below zero": ({"targets": [[1, 0, 0], [1.5, -0.5, 0]]}, "minimum -0.5"),
+    "one class": ({"num_classes": 1}, "num_classes must be at least 2"),
+    "width": ({"normalization": normalization.identity(2)}, "for 1 features"),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), BAD_PROBLEMS.values(), ids=BAD_PROBLEMS.keys()
+)
+def test_bad_problems(change, message):
+    good = {"features": [[1.0], [2.0]], "targets": [0, 2], "num_classes": 3}
+    arguments = {**good, **change}
+    rows, targets = arguments.pop("features"), arguments.pop("targets")
+    with pytest.raises(ValueError, match=message):
+        base.problem(rows, targets, **arguments)
+
+
+def test_a_problem_with_soft_targets_and_weights():
+    made = base.problem(
+        np.eye(2, dtype=np.uint8),
+        [[0.5, 0.5], [0.0, 1.0]],
+        num_classes=2,
+        example_weights=[1, 2],
+        normalization=normalization.identity(2),
+    )
+    assert made.features.dtype == jnp.uint8
+    np.testing.assert_array_equal(made.targets, [[0.5, 0.5], [0, 1]])
+    np.testing.assert_array_equal(made.example_weights, [1, 2])
+
+
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, True])
 def test_batch_size_must_be_a_positive_integer(batch_size):
     with pytest.raises(ValueError, match="batch_size must be"):

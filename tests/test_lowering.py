@@ -1,0 +1,78 @@
+"""What is compiled lowers for CPU, GPU and TPU, none of which has to be there."""
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from problems import LABEL_LOSSES
+
+from jaxlin import linear, losses, metrics, normalization, objective
+from jaxlin.solvers import base, minibatch
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+ROWS = jax.ShapeDtypeStruct((20, 6), jnp.uint8)
+LABELS = jax.ShapeDtypeStruct((20,), jnp.int32)
+PARAMS = linear.Params(
+    jax.ShapeDtypeStruct((3, 6), jnp.float32), jax.ShapeDtypeStruct((3,), jnp.float32)
+)
+RAW_PIXELS = normalization.Normalization(
+    jax.ShapeDtypeStruct((6,), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32)
+)
+
+
+def lowers(function, *arguments):
+    exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(*arguments)
+    assert exported.platforms == PLATFORMS
+    return exported
+
+
+@pytest.mark.parametrize("entry", LABEL_LOSSES.values(), ids=LABEL_LOSSES.keys())
+def test_objective_and_gradient(entry):
+    def value(params, rows, labels, fitted):
+        return objective.objective(
+            params, rows, labels, loss=entry.loss, l2=1e-3, normalization=fitted
+        )
+
+    lowers(jax.value_and_grad(value), PARAMS, ROWS, LABELS, RAW_PIXELS)
+
+
+def test_an_epoch_of_a_grid_over_seeds():
+    solver = base.map_seeds(
+        base.map_settings(
+            minibatch.solver(
+                loss=losses.weston_watkins_hinge,
+                make_optimizer=optax.adam,
+                batch_size=8,
+            )
+        )
+    )
+    settings = base.Settings(*[jax.ShapeDtypeStruct((4,), jnp.float32)] * 2)
+    params = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), PARAMS
+    )
+    state = jax.eval_shape(solver.init, params, settings)
+    problem = base.Problem(ROWS, LABELS, normalization=RAW_PIXELS)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
+    epoch = jax.ShapeDtypeStruct((), jnp.int32)
+
+    def step(data, epoch, state, problem, settings):
+        keys = jax.random.wrap_key_data(data)
+        return solver.step(keys, epoch, state, problem, settings)
+
+    data = jax.eval_shape(jax.random.key_data, keys)
+    lowers(step, data, epoch, state, problem, settings)
+
+
+def test_blocked_scores_and_metrics():
+    def measures(params, rows, labels, fitted):
+        scores = objective.blocked_scores(
+            params, rows, normalization=fitted, block_size=7
+        )
+        bins = metrics.calibration_bins(jax.nn.softmax(scores), labels)
+        return (
+            metrics.accuracy(scores, labels),
+            metrics.confusion(jnp.argmax(scores, axis=1), labels, num_classes=3),
+            metrics.expected_calibration_error(bins),
+        )
+
+    lowers(measures, PARAMS, ROWS, LABELS, RAW_PIXELS)
