@@ -101,7 +101,7 @@ def jaxlin_epoch(
     chunks = base.run(
         solver,
         key,
-        solver.init(params, settings),
+        solver.init(params, problem, settings),
         problem,
         settings,
         num_steps=10**6,

@@ -4,8 +4,9 @@ Submodules, in the order of their layers (a file imports only from those before 
 
   typing, check                       words, and what may enter
   normalization, linear, losses,
+  loss_transforms, conjugates,
   penalties, metrics                  mathematics of one example or one parameter tree
-  objective                           one number to minimise
+  row_sums, objective, duality        one number to minimise, one number to trust
   solvers                             methods
   selection, comparison               judging methods
   files, data, checkpoint, plotting   the outside world

@@ -65,7 +65,7 @@ def weston_watkins_hinge(
       J. Weston and C. Watkins. Support vector machines for multi-class pattern
       recognition. ESANN 1999.
     """
-    return jnp.sum(_violations(scores, label, margin))
+    return jnp.sum(jax.nn.relu(margin_violations(scores, label, margin=margin)))
 
 
 def weston_watkins_squared_hinge(
@@ -82,7 +82,8 @@ def weston_watkins_squared_hinge(
       >>> print(weston_watkins_squared_hinge(jnp.array([3.0, 2.5, -1.0]), 0))
       0.25
     """
-    return jnp.sum(jnp.square(_violations(scores, label, margin)))
+    violations = jax.nn.relu(margin_violations(scores, label, margin=margin))
+    return jnp.sum(jnp.square(violations))
 
 
 def crammer_singer_hinge(
@@ -105,8 +106,7 @@ def crammer_singer_hinge(
       K. Crammer and Y. Singer. On the algorithmic implementation of multiclass
       kernel-based vector machines. Journal of Machine Learning Research, 2001.
     """
-    leads = _leads_of_wrong_classes(scores, label)
-    return jax.nn.relu(jnp.max(leads) + _like(margin, scores))
+    return jax.nn.relu(jnp.max(margin_violations(scores, label, margin=margin)))
 
 
 def one_vs_rest_hinge(
@@ -129,8 +129,7 @@ def one_vs_rest_hinge(
       R. Rifkin and A. Klautau. In defense of one-vs-all classification. Journal of
       Machine Learning Research, 2004.
     """
-    signs = jnp.where(_is_label(scores, label), -1, 1)
-    return jnp.sum(jax.nn.relu(_like(margin, scores) + signs * scores))
+    return jnp.sum(jax.nn.relu(one_vs_rest_violations(scores, label, margin=margin)))
 
 
 def softmax_cross_entropy(scores: Array, label: ArrayLike, /) -> Array:
@@ -211,10 +210,45 @@ def entropy(distribution: Array, /) -> Array:
     return jnp.sum(entr(distribution))
 
 
-def _violations(scores: Array, label: ArrayLike, margin: ArrayLike) -> Array:
-    """How far each wrong class breaks the margin: >= 0, and 0 for the right class."""
-    leads = _leads_of_wrong_classes(scores, label)
-    return jax.nn.relu(leads + _like(margin, scores))
+def margin_violations(
+    scores: Array, label: ArrayLike, /, *, margin: ArrayLike = 1.0
+) -> Array:
+    r"""What a multiclass hinge charges a wrong class for: :math:`\Delta + s_j - s_y`.
+
+    Negative where the margin is kept; -inf, charged by no hinge, for the right class.
+    Arguments are those of `weston_watkins_hinge`.
+
+    Returns:
+      Signed violations, shape ``(classes,)``.
+    """
+    return _leads_of_wrong_classes(scores, label) + _like(margin, scores)
+
+
+def one_vs_rest_violations(
+    scores: Array, label: ArrayLike, /, *, margin: ArrayLike = 1.0
+) -> Array:
+    r"""What `one_vs_rest_hinge` charges a class for: :math:`\Delta - t_j s_j`.
+
+    Negative where the margin is kept. Arguments are those of `weston_watkins_hinge`.
+
+    Returns:
+      Signed violations, shape ``(classes,)``.
+    """
+    signs = jnp.where(is_label(scores, label), -1, 1)
+    return _like(margin, scores) + signs * scores
+
+
+def is_label(scores: Array, label: ArrayLike, /) -> Array:
+    """Which class is the right one: booleans, shape ``(classes,)``.
+
+    Args:
+      scores: one number a class, shape ``(classes,)``.
+      label: index of the right class, shape ``()``.
+    """
+    _check_scores(scores)
+    chex.assert_rank(label, 0)
+    chex.assert_type(label, int)
+    return jnp.arange(scores.shape[0]) == label
 
 
 def _leads_of_wrong_classes(scores: Array, label: ArrayLike) -> Array:
@@ -222,17 +256,10 @@ def _leads_of_wrong_classes(scores: Array, label: ArrayLike) -> Array:
 
     A masked class (score -inf) stays -inf even if the right class is masked too.
     """
-    is_label = _is_label(scores, label)
+    is_right = is_label(scores, label)
     # A masked sum is faster than indexing here: under vmap it is no gather.
-    right = jnp.sum(jnp.where(is_label, scores, 0))
-    return jnp.where(is_label | (scores == -jnp.inf), -jnp.inf, scores - right)
-
-
-def _is_label(scores: Array, label: ArrayLike) -> Array:
-    _check_scores(scores)
-    chex.assert_rank(label, 0)
-    chex.assert_type(label, int)
-    return jnp.arange(scores.shape[0]) == label
+    right = jnp.sum(jnp.where(is_right, scores, 0))
+    return jnp.where(is_right | (scores == -jnp.inf), -jnp.inf, scores - right)
 
 
 def _check_scores(scores: Array) -> None:

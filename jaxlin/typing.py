@@ -32,6 +32,10 @@ class Loss(Protocol):
         """Returns the loss, shape ``()``."""
         ...
 
+    def __hash__(self) -> int:
+        """Functions are hashable by identity."""
+        ...
+
 
 # Weights in, one number out.
 Penalty = Callable[[PyTree], Array]

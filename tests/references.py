@@ -1,5 +1,6 @@
 """Second derivations: slow, plain NumPy, written from the definitions with loops."""
 
+import decimal
 import math
 
 import numpy as np
@@ -50,6 +51,20 @@ def cross_entropy(scores, target):
     return -math.fsum(
         t * math.log(p) for t, p in zip(target, probabilities, strict=True) if t > 0
     )
+
+
+def divergence_from_softmax(scores, q):
+    """Sum of q log(q / p) - q + p for p = softmax(scores), in fifty decimal digits."""
+    with decimal.localcontext(prec=50):
+        exponentials = [decimal.Decimal(float(score)).exp() for score in scores]
+        total = decimal.Decimal(0)
+        for exponential, weight in zip(exponentials, q, strict=True):
+            p = exponential / sum(exponentials)
+            weight = decimal.Decimal(float(weight))
+            total += p - weight
+            if weight > 0:
+                total += weight * (weight / p).ln()
+        return float(total)
 
 
 def numerical_gradient(function, point, step=1e-3):

@@ -13,8 +13,18 @@ ROOT = pathlib.Path(jaxlin.__file__).parent
 # The order of the architecture section in the README, lowest layer first.
 LAYERS = [
     {"typing", "check"},
-    {"normalization", "linear", "losses", "loss_transforms", "penalties", "metrics"},
+    {
+        "normalization",
+        "linear",
+        "losses",
+        "loss_transforms",
+        "conjugates",
+        "penalties",
+        "metrics",
+    },
+    {"row_sums"},
     {"objective"},
+    {"duality"},
     {"solvers"},
     {"selection", "comparison"},
     {"files"},
@@ -24,6 +34,7 @@ LAYERS = [
 WITHIN = {  # a layer's own order, where its files use each other
     "check": {"typing"},
     "linear": {"normalization"},
+    "conjugates": {"losses"},
 }
 # Packages that only the outer layers may import, and only inside functions.
 OUTSIDE = {"tensorflow_datasets", "sklearn", "matplotlib", "PIL", "scipy"}

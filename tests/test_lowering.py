@@ -50,8 +50,8 @@ def test_an_epoch_of_a_grid_over_seeds():
     params = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), PARAMS
     )
-    state = jax.eval_shape(solver.init, params, settings)
     problem = base.Problem(ROWS, LABELS, normalization=RAW_PIXELS)
+    state = jax.eval_shape(solver.init, params, problem, settings)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
     epoch = jax.ShapeDtypeStruct((), jnp.int32)
 

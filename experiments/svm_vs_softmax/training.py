@@ -115,7 +115,7 @@ def _train(
             for start in range(0, stage.epochs, stage.evaluate_every)
         ]
     )
-    state = stage.solver.init(stage.params, stage.settings)
+    state = stage.solver.init(stage.params, stage.problem, stage.settings)
     models = state.params.weights.shape[:-2]
     done, current = (
         0,

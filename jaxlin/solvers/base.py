@@ -14,7 +14,7 @@ it into a solver for a grid: one compiled program trains all models, and what th
   >>> problem = base.problem(rows, labels, num_classes=2)
   >>> settings = base.Settings(learning_rate=0.1, l2=1e-3)
   >>> params = linear.init(key, num_classes=2, num_features=3)
-  >>> state = solver.init(params, settings)
+  >>> state = solver.init(params, problem, settings)
   >>> for done, state, info in base.run(
   ...     solver, key, state, problem, settings, num_steps=6, steps_per_chunk=3):
   ...     print(done, info.loss.shape)
@@ -38,6 +38,7 @@ from jax.typing import ArrayLike
 
 from jaxlin import check
 from jaxlin.normalization import Normalization
+from jaxlin.solvers.curvature import Curvature
 from jaxlin.typing import Array, LossArguments, PyTree
 
 
@@ -49,12 +50,14 @@ class Problem(NamedTuple):
       targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
       example_weights: shape ``(examples,)``, or None for all ones.
       normalization: applied to each row inside the step, or None.
+      curvature: what certified solvers measured of the rows, or None.
     """
 
     features: Array
     targets: Array
     example_weights: Array | None = None
     normalization: Normalization | None = None
+    curvature: Curvature | None = None
 
 
 def problem(
@@ -113,13 +116,13 @@ class Settings(NamedTuple):
     """Hyperparameters of one model, all traced: new values recompile nothing.
 
     Attributes:
-      learning_rate: passed to ``make_optimizer``.
+      learning_rate: passed to ``make_optimizer``; None for a solver that takes none.
       l2: strength of half the sum of squares; None leaves the term out.
       l1: strength of the sum of absolute values; None leaves the term out.
       loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``.
     """
 
-    learning_rate: ArrayLike
+    learning_rate: ArrayLike | None = None
     l2: ArrayLike | None = None
     l1: ArrayLike | None = None
     loss_arguments: LossArguments | None = None
@@ -129,13 +132,13 @@ class Solver(NamedTuple):
     """A method on one model, or on many (`map_settings`, `map_seeds`).
 
     Attributes:
-      init: ``(params, settings) -> state``, where state has a field ``params``. It
-        copies the parameters, since `run` gives the state's memory away.
+      init: ``(params, problem, settings) -> state``, where state has a field
+        ``params``. It copies the parameters, since `run` gives the state's memory away.
       step: ``(key, step, state, problem, settings) -> (state, info)``; ``step`` is the
         number of steps done before, ``info`` what an analyst wants to see.
     """
 
-    init: Callable[[Any, Settings], Any]
+    init: Callable[[Any, Problem, Settings], Any]
     step: Callable[[Array, Array, Any, Problem, Settings], tuple[Any, Any]]
 
 
@@ -147,7 +150,7 @@ def map_settings(solver: Solver) -> Solver:
     state and info. The scores of all models are one matrix product of width G * C.
     """
     return Solver(
-        init=jax.vmap(solver.init, in_axes=(None, 0)),
+        init=jax.vmap(solver.init, in_axes=(None, None, 0)),
         step=jax.vmap(solver.step, in_axes=(None, None, 0, None, 0)),
     )
 
@@ -160,7 +163,7 @@ def map_seeds(solver: Solver) -> Solver:
     of state and info (before the axis of `map_settings`, if that was applied first).
     """
     return Solver(
-        init=jax.vmap(solver.init, in_axes=(0, None)),
+        init=jax.vmap(solver.init, in_axes=(0, None, None)),
         step=jax.vmap(solver.step, in_axes=(0, None, 0, None, None)),
     )
 

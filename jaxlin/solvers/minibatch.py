@@ -67,8 +67,17 @@ def solver(
     """
     check.integer("batch_size", batch_size, at_least=1)
 
-    def init(params: Params, settings: Settings) -> State:
-        optimizer_state = make_optimizer(settings.learning_rate).init(params)
+    def optimizer_of(settings: Settings) -> optax.GradientTransformation:
+        if settings.learning_rate is None:
+            raise ValueError(
+                "learning_rate must be a number or an array, got None; optimisers that "
+                "need none ignore it"
+            )
+        return make_optimizer(settings.learning_rate)
+
+    def init(params: Params, problem: Problem, settings: Settings) -> State:
+        del problem
+        optimizer_state = optimizer_of(settings).init(params)
         # A copy, because the loop donates the state: the caller keeps the parameters,
         # and an optimiser may have put the same arrays into its own state.
         return jax.tree.map(jnp.copy, State(params, optimizer_state))
@@ -78,9 +87,7 @@ def solver(
     ) -> tuple[State, Info]:
         num_examples = problem.features.shape[0]
         check.integer("batch_size", batch_size, at_most=num_examples)
-        optimizer = optax.with_extra_args_support(
-            make_optimizer(settings.learning_rate)
-        )
+        optimizer = optax.with_extra_args_support(optimizer_of(settings))
         weights = problem.example_weights
         mean_weight = 1.0 if weights is None else jnp.mean(weights)
 

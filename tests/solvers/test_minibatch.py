@@ -42,7 +42,8 @@ def start(seed=0):
 def train(solver, settings, *, key=None, params=None, num_steps=4, problem=None, **how):
     key = jax.random.key(7) if key is None else key
     problem = raw_problem() if problem is None else problem
-    initial = solver.init(start() if params is None else params, settings)
+    params = start() if params is None else params
+    initial = solver.init(params, problem, settings)
     infos = []
     for _, state, info in base.run(
         solver, key, initial, problem, settings, num_steps=num_steps, **how
@@ -159,7 +160,7 @@ def test_resuming_from_a_saved_state_gives_the_same_bits():
     key, problem = jax.random.key(7), raw_problem()
     whole, _ = train(solver, settings, num_steps=6)
 
-    initial = solver.init(start(), settings)
+    initial = solver.init(start(), raw_problem(), settings)
     for _, state, _ in base.run(solver, key, initial, problem, settings, num_steps=4):
         saved = jax.tree.map(np.asarray, state)
     loaded = jax.tree.map(jnp.asarray, saved)
@@ -220,7 +221,7 @@ def test_the_features_of_a_grid_are_gathered_once():
     """No array of models x batch x features: one wide product serves all models."""
     solver = base.map_settings(make())
     settings = grid_settings()
-    state = solver.init(start(), settings)
+    state = solver.init(start(), raw_problem(), settings)
     jaxpr = str(
         jax.make_jaxpr(solver.step)(
             jax.random.key(0), 0, state, raw_problem(), settings
@@ -232,7 +233,7 @@ def test_the_features_of_a_grid_are_gathered_once():
 
 def test_uint8_features_are_never_copied_as_floats():
     solver, settings = make(), base.Settings(learning_rate=0.1, l2=0.01)
-    state = solver.init(start(), settings)
+    state = solver.init(start(), raw_problem(), settings)
     jaxpr = str(
         jax.make_jaxpr(solver.step)(
             jax.random.key(0), 0, state, raw_problem(), settings
@@ -319,7 +320,7 @@ def test_any_optax_transformation():
 
 def test_the_state_is_donated():
     solver, settings = make(), base.Settings(learning_rate=0.1)
-    initial = solver.init(start(), settings)
+    initial = solver.init(start(), raw_problem(), settings)
     run = base.run(
         solver, jax.random.key(0), initial, raw_problem(), settings, num_steps=1
     )
@@ -395,7 +396,7 @@ def test_bad_step_numbers_are_refused_when_run_is_called(numbers, message):
         base.run(
             solver,
             jax.random.key(0),
-            solver.init(start(), settings),
+            solver.init(start(), raw_problem(), settings),
             raw_problem(),
             settings,
             **numbers,

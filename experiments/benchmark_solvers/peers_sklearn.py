@@ -1,0 +1,300 @@
+"""scikit-learn's solvers, LIBLINEAR among them, with what they did on the way.
+
+lbfgs and newton-cg tell nothing while they run, so the functions that they evaluate are
+wrapped. saga and LIBLINEAR are compiled loops without any callback: they are run again
+and again from the start, each time with twice the iterations. (Crammer-Singer: each
+time with half the tolerance, because scikit-learn passes no limit of iterations to that
+solver; nor is ``n_iter_`` of it to be relied on, up to version 1.9.)
+
+Constants. Theirs is C * sum of losses + 1/2 ||W||^2, so C = 1 / (l2 n) for ours. Of two
+classes scikit-learn keeps one row w: ours are then (-w, w) for one-vs-rest, and
+(-w/2, w/2) otherwise, where for `LogisticRegression` alone C = 2 / (l2 n), because its
+penalty is of w itself.
+
+scikit-learn is imported inside functions: its peers run in processes of their own.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.benchmark_solvers.traces import EnoughError, Recorder
+
+# Too small to be met: the solvers stop where float32 makes no more progress.
+GRADIENT_TOLERANCE = 1e-10
+ITERATIONS = 10**6
+# Of saga a relative change of the weights, of LIBLINEAR a violation of optimality.
+RERUN_TOLERANCE = 1e-8
+# LIBLINEAR's Crammer-Singer solver meets this after a pass or two.
+LOOSEST_TOLERANCE = 8.0
+
+# The share of the deadline that the last rerun is planned to take.
+_FILLED = 0.9
+
+
+def logistic_regression(
+    rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float, solver: str
+) -> str:
+    """`LogisticRegression` by ``solver``, lbfgs or newton-cg."""
+    model = _logistic_regression(rows, labels, l2=l2).set_params(
+        solver=solver, tol=GRADIENT_TOLERANCE, max_iter=ITERATIONS
+    )
+    watch = _Watch(recorder)
+    with _watched(watch), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        recorder.start()
+        model.fit(rows, labels)
+    # The answer is a point seen before, but perhaps not the last one seen.
+    watch.note(_all_classes(model.coef_, share=0.5), keep=True)
+    troubles = [str(warning.message).splitlines()[0] for warning in said]
+    return "; ".join(["ended by its own rule", *dict.fromkeys(troubles)])
+
+
+def saga(rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float) -> str:
+    """`LogisticRegression` by saga; an evaluation is an epoch."""
+    model = _logistic_regression(rows, labels, l2=l2).set_params(
+        solver="saga", tol=RERUN_TOLERANCE, random_state=0
+    )
+
+    def fit(effort: float) -> _Fit:
+        limit = int(effort)
+        model.set_params(max_iter=limit).fit(rows, labels)
+        epochs = int(np.max(model.n_iter_))
+        weights = _all_classes(model.coef_, share=0.5)
+        return _Fit(weights, epochs, epochs < limit, f"max_iter={limit}")
+
+    value = _objective(rows, labels, loss="softmax_cross_entropy", l2=l2)
+    return _rerun(fit, recorder, value, start=1.0)
+
+
+def crammer_singer(
+    rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float
+) -> str:
+    """LIBLINEAR's dual ascent for the Crammer-Singer hinge, through `LinearSVC`."""
+    model, doubles = _linear_svc(rows, l2=l2, multi_class="crammer_singer")
+
+    def fit(effort: float) -> _Fit:
+        tolerance = max(1 / effort, RERUN_TOLERANCE)
+        model.set_params(tol=tolerance).fit(doubles, labels)
+        weights = _all_classes(model.coef_, share=0.5)
+        ended = tolerance == RERUN_TOLERANCE
+        return _Fit(weights, None, ended, f"tol={tolerance:.2g}")
+
+    value = _objective(rows, labels, loss="crammer_singer_hinge", l2=l2)
+    return _rerun(fit, recorder, value, start=1 / LOOSEST_TOLERANCE)
+
+
+def one_vs_rest(
+    rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float
+) -> str:
+    """LIBLINEAR's dual ascent for one binary hinge a class, through `LinearSVC`."""
+    model, doubles = _linear_svc(rows, l2=l2, multi_class="ovr")
+    model.set_params(loss="hinge", tol=RERUN_TOLERANCE)
+
+    def fit(effort: float) -> _Fit:
+        limit = int(effort)
+        model.set_params(max_iter=limit).fit(doubles, labels)
+        weights = _all_classes(model.coef_, share=1.0)
+        return _Fit(weights, None, int(model.n_iter_) < limit, f"max_iter={limit}")
+
+    value = _objective(rows, labels, loss="one_vs_rest_hinge", l2=l2)
+    return _rerun(fit, recorder, value, start=1.0)
+
+
+def _logistic_regression(rows: np.ndarray, labels: np.ndarray, *, l2: float) -> Any:
+    """A model with our objective."""
+    from sklearn.linear_model import LogisticRegression
+
+    factor = 2 if labels.max() == 1 else 1
+    return LogisticRegression(C=factor / (l2 * len(rows)), fit_intercept=False)
+
+
+def _linear_svc(
+    rows: np.ndarray, *, l2: float, multi_class: str
+) -> tuple[Any, np.ndarray]:
+    """A model with our objective, and the rows in the float64 of LIBLINEAR.
+
+    The copy is not charged; LIBLINEAR's own, in its sparse format, is.
+    """
+    from sklearn.svm import LinearSVC
+
+    model = LinearSVC(
+        multi_class=multi_class,
+        C=1 / (l2 * len(rows)),
+        dual=True,
+        fit_intercept=False,
+        random_state=0,
+    )
+    return model, rows.astype(np.float64)
+
+
+def _all_classes(coefficients: np.ndarray, *, share: float) -> np.ndarray:
+    """One row a class, also of two classes, of which scikit-learn keeps one row."""
+    rows = np.atleast_2d(coefficients)
+    return rows if len(rows) > 1 else share * np.concatenate([-rows, rows])
+
+
+class _Watch:
+    """Counts a solver's evaluations and notes where they were made."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._evaluations = 0
+        self._products = 0
+        self._at: np.ndarray | None = None
+
+    def evaluated(
+        self, loss: Any, coefficients: np.ndarray, value: float | None = None
+    ) -> None:
+        """Notes an evaluation, unless the last was at the same point.
+
+        newton-cg asks for value, gradient and Hessian of a point one after the other.
+        """
+        if self._at is not None and np.array_equal(coefficients, self._at):
+            return
+        self._at = coefficients.copy()
+        self._evaluations += 1
+        if loss.base_loss.is_multiclass:
+            shape = loss.base_loss.n_classes, -1
+            weights = self._at.reshape(shape, order="F")
+        else:
+            weights = _all_classes(self._at, share=0.5)
+        self.note(weights, value=value)
+
+    def note(
+        self, weights: np.ndarray, *, value: float | None = None, keep: bool = False
+    ) -> None:
+        self._recorder.point(
+            weights,
+            evaluations=self._evaluations,
+            hessian_products=self._products,
+            value=value,
+            keep=keep,
+        )
+
+    def multiplied(self) -> None:
+        """Notes a product with the Hessian."""
+        self._products += 1
+        self._recorder.check()
+
+
+@contextlib.contextmanager
+def _watched(watch: _Watch) -> Iterator[None]:
+    """Shows ``watch`` every evaluation of scikit-learn's linear models, for a while."""
+    from sklearn.linear_model._linear_loss import LinearModelLoss
+
+    names = ("loss", "gradient", "loss_gradient", "gradient_hessian_product")
+    originals = {name: getattr(LinearModelLoss, name) for name in names}
+
+    def loss(self, coef, *args, **kwargs):
+        value = originals["loss"](self, coef, *args, **kwargs)
+        watch.evaluated(self, coef, value)
+        return value
+
+    def gradient(self, coef, *args, **kwargs):
+        slope = originals["gradient"](self, coef, *args, **kwargs)
+        watch.evaluated(self, coef)
+        return slope
+
+    def loss_gradient(self, coef, *args, **kwargs):
+        value, slope = originals["loss_gradient"](self, coef, *args, **kwargs)
+        watch.evaluated(self, coef, value)
+        return value, slope
+
+    def gradient_hessian_product(self, coef, *args, **kwargs):
+        slope, multiply = originals["gradient_hessian_product"](
+            self, coef, *args, **kwargs
+        )
+        watch.evaluated(self, coef)
+
+        def counted(direction):
+            product = multiply(direction)
+            watch.multiplied()
+            return product
+
+        return slope, counted
+
+    for function in (loss, gradient, loss_gradient, gradient_hessian_product):
+        setattr(LinearModelLoss, function.__name__, function)
+    try:
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(LinearModelLoss, name, original)
+
+
+class _Fit(NamedTuple):
+    """The outcome of one run of a method that is rerun.
+
+    Attributes:
+      weights: its answer.
+      evaluations: as in `traces.Point`.
+      ended: whether its own rule ended it, so that more effort changes nothing.
+      limit: what it was given, in words.
+    """
+
+    weights: np.ndarray
+    evaluations: int | None
+    ended: bool
+    limit: str
+
+
+def _rerun(
+    fit: Callable[[float], _Fit],
+    recorder: Recorder,
+    value: Callable[[np.ndarray], float],
+    *,
+    start: float,
+) -> str:
+    """Runs a method from its start with more and more effort, each run timed.
+
+    Args:
+      fit: a run with twice the effort of the one before, except for the last, whose
+        effort is less, so that it fills the deadline.
+      recorder: its clock starts anew for each run.
+      value: the objective of weights, which these methods do not tell. Not charged.
+      start: the first effort.
+    """
+    effort, growth, power, before = start, 2.0, 1.0, 0.0
+    while True:
+        with warnings.catch_warnings():
+            # "Did not converge" is what a limit is for.
+            warnings.simplefilter("ignore")
+            recorder.start()
+            done = fit(effort)
+            seconds = recorder.seconds()
+        with recorder.paused():
+            found = None if recorder.target is None else value(done.weights)
+        recorder.point(
+            done.weights, evaluations=done.evaluations, value=found, keep=True
+        )
+        if done.ended:
+            return f"ended by its own rule with {done.limit}"
+        if before:
+            # Seconds go with this power of the effort, as far as two runs can tell.
+            power = float(np.clip(np.log2(seconds / before), 0.25, 2.0))
+        fitting = (_FILLED * recorder.deadline_s / seconds) ** (1 / power)
+        if growth < 2 or fitting < 1.1:
+            raise EnoughError(
+                f"stopped after a run with {done.limit}: more would pass the deadline "
+                f"of {recorder.deadline_s:g} s"
+            )
+        growth, before = min(2.0, fitting), seconds
+        effort *= growth
+
+
+def _objective(
+    rows: np.ndarray, labels: np.ndarray, *, loss: str, l2: float
+) -> Callable[[np.ndarray], float]:
+    """Our objective as a function of weights."""
+
+    def value(weights: np.ndarray) -> float:
+        # JAX is loaded only where a target asks for values.
+        from experiments.benchmark_solvers import judge
+
+        return float(judge.objectives(weights[None], rows, labels, loss=loss, l2=l2)[0])
+
+    return value

@@ -1,0 +1,79 @@
+"""PyTorch's L-BFGS, on the CPU."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from experiments.benchmark_solvers.traces import Recorder
+
+HISTORY = 10
+ITERATIONS = 10**6
+# Its default: the least absolute change of objective or step. Of float32 objectives
+# about 1 it means no change at all.
+CHANGE_TOLERANCE = 1e-9
+
+
+def lbfgs(
+    rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float, loss: str
+) -> str:
+    """`torch.optim.LBFGS` with its strong Wolfe search on one loss of `torch.nn`."""
+    import torch
+
+    torch.set_num_threads(_cores())
+    num_classes = int(labels.max()) + 1
+    features, targets = torch.from_numpy(rows), torch.from_numpy(labels).long()
+    weights = torch.zeros(num_classes, rows.shape[1], requires_grad=True)
+    criterion, factor = _criterion(loss, num_classes)
+    optimizer = torch.optim.LBFGS(
+        [weights],
+        max_iter=ITERATIONS,
+        max_eval=2 * ITERATIONS,
+        tolerance_grad=0.0,
+        tolerance_change=CHANGE_TOLERANCE,
+        history_size=HISTORY,
+        line_search_fn="strong_wolfe",
+    )
+    evaluations = 0
+
+    def closure() -> Any:
+        nonlocal evaluations
+        optimizer.zero_grad()
+        scores = torch.nn.functional.linear(features, weights)
+        value = factor * criterion(scores, targets) + l2 / 2 * weights.square().sum()
+        value.backward()
+        evaluations += 1
+        recorder.point(
+            weights.detach().numpy(), evaluations=evaluations, value=value.item()
+        )
+        return value
+
+    recorder.start()
+    optimizer.step(closure)
+    recorder.point(weights.detach().numpy(), evaluations=evaluations, keep=True)
+    return f"ended by its own rule after {evaluations} evaluations"
+
+
+def _criterion(loss: str, num_classes: int) -> tuple[Any, float]:
+    """PyTorch's mean loss, and what it is to be multiplied by to be ours."""
+    import torch
+
+    return {
+        "softmax_cross_entropy": lambda: (torch.nn.CrossEntropyLoss(), 1.0),
+        # PyTorch divides the sum over wrong classes by the number of classes.
+        "weston_watkins_hinge": lambda: (
+            torch.nn.MultiMarginLoss(),
+            float(num_classes),
+        ),
+        "weston_watkins_squared_hinge": lambda: (
+            torch.nn.MultiMarginLoss(p=2),
+            float(num_classes),
+        ),
+    }[loss]()
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

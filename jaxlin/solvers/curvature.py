@@ -1,0 +1,236 @@
+r"""What the rows know about curvature: one factorisation for every l2, fold and loss.
+
+Near a point the mean loss curves about as :math:`S \otimes H`: H is the second moment
+of the rows (with the constant feature of the bias trick), S the mean Hessian of the
+loss in the scores, C x C. So
+
+.. math:: (S \otimes H + \lambda_2 I)^{-1} g, \quad H = V \,\text{diag}(h)\, V^\top
+
+is a good step for a gradient g. V and h are computed once, from a sample of the rows;
+S comes from the same sample at the current point; neither depends on l2. On CIFAR-10
+raw pixels, whose second moment has a condition number of 3e7, L-BFGS that starts from
+this metric needs 12 evaluations where plain L-BFGS needs more than 250.
+
+How V is found depends on the width D + 1, and `second_moment` says which way it took by
+the shape of what it returns:
+
+* up to `EXACT_WIDTH`: the whole eigendecomposition;
+* above: the `RANK` leading directions by a randomised Nystrom sketch, and one value for
+  all others (their mean). Up to `FORMED_WIDTH` the matrix H is formed first; above, the
+  sketch is two products with the sampled rows and nothing of size D x D exists.
+
+References:
+  J. Martens and R. Grosse. Optimizing neural networks with Kronecker-factored
+  approximate curvature. ICML 2015.
+  Z. Frangella, J. A. Tropp and M. Udell. Randomized Nystrom preconditioning. SIAM
+  Journal on Matrix Analysis and Applications, 2023.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxlin import check, row_sums
+from jaxlin.normalization import Normalization, normalize
+from jaxlin.typing import Array
+
+# An exact eigendecomposition up to here costs less than what a sketch saves later.
+EXACT_WIDTH = 1024
+# Directions kept of wider rows. On CIFAR-10, softmax to a gap of 1e-4 takes 12, 12, 15
+# and 36 evaluations with rank 1024, 768, 512 and 256 at l2 = 1e-3, and 25, 32 and 50
+# with 1024, 768 and 512 at l2 = 1e-4 (18 with all 3073 directions, ten times as dear).
+RANK = 1024
+# Up to this width the second moment itself fits (256 MB in float32).
+FORMED_WIDTH = 8192
+# Sampled rows: twice the width, but at least this many, and no more numbers than that.
+_MIN_ROWS = 4096
+_MAX_NUMBERS = 100_000_000
+# Sampled rows that are kept, for the curvature of the loss in the scores.
+SAMPLE_ROWS = 1000
+
+
+class SecondMoment(NamedTuple):
+    """Leading eigenvectors of the second moment of rows with a constant 1 appended.
+
+    Attributes:
+      vectors: orthonormal columns, shape ``(features + 1, rank)``.
+      values: eigenvalues, descending, shape ``(rank,)``.
+      rest: mean of the other eigenvalues, shape ``()``; 0 if there are none.
+    """
+
+    vectors: Array
+    values: Array
+    rest: Array
+
+
+class ClassCurvature(NamedTuple):
+    """Eigendecomposition of the mean Hessian S of a loss in its scores.
+
+    Attributes:
+      vectors: orthonormal columns, shape ``(classes, classes)``.
+      values: at least a small fraction of the largest, above 0, shape ``(classes,)``.
+    """
+
+    vectors: Array
+    values: Array
+
+
+class Curvature(NamedTuple):
+    """What certified solvers know of the rows beforehand; made by `of_rows`.
+
+    Attributes:
+      moment: second moment of the rows.
+      sample: numbers of some rows, in random order, shape ``(sampled,)``.
+      rows: those rows, normalised, with the constant 1, shape
+        ``(sampled, features + 1)``.
+      norms: of all rows with their constant 1, shape ``(examples,)``.
+    """
+
+    moment: SecondMoment
+    sample: Array
+    rows: Array
+    norms: Array
+
+
+@functools.partial(jax.jit, static_argnames=("rank",))
+def of_rows(
+    key: Array,
+    features: Array,
+    *,
+    normalization: Normalization | None = None,
+    rank: int = RANK,
+) -> Curvature:
+    """Measures raw rows, shape ``(examples, features)``; see `second_moment`."""
+    num_rows, num_features = features.shape
+    size = sample_size(num_rows, num_features)
+    sample_key, sketch_key = jax.random.split(key)
+    # Rows may be sorted by class: a sample must be drawn, not cut off.
+    words = jax.random.bits(sample_key, (num_rows,))
+    sample = jnp.argsort(words)[:size].astype(jnp.int32)
+    rows = extended_rows(features[sample], normalization)
+    return Curvature(
+        second_moment(sketch_key, rows, rank=rank),
+        sample[:SAMPLE_ROWS],
+        rows[:SAMPLE_ROWS],
+        row_sums.norms(features, normalization=normalization),
+    )
+
+
+def sample_size(num_rows: int, num_features: int) -> int:
+    """How many rows `second_moment` wants, given what there is."""
+    wanted = max(_MIN_ROWS, 2 * (num_features + 1))
+    return max(1, min(num_rows, wanted, _MAX_NUMBERS // (num_features + 1)))
+
+
+def extended_rows(features: Array, normalization: Normalization | None) -> Array:
+    """Normalised float rows with the constant 1, shape ``(rows, features + 1)``."""
+    if normalization is not None:
+        features = jax.vmap(normalize, in_axes=(None, 0))(normalization, features)
+    if not jnp.issubdtype(features.dtype, jnp.floating):
+        features = features.astype(jnp.float32)
+    ones = jnp.ones((features.shape[0], 1), features.dtype)
+    return jnp.concatenate([features, ones], axis=1)
+
+
+def second_moment(
+    key: Array,
+    rows: Array,
+    *,
+    rank: int = RANK,
+) -> SecondMoment:
+    """Factorises the second moment of rows from `extended_rows`.
+
+    Args:
+      key: for the sketch.
+      rows: shape ``(rows, features + 1)``.
+      rank: directions kept where the width exceeds `EXACT_WIDTH`.
+
+    Raises:
+      ValueError: if ``rank`` is below 1.
+    """
+    check.integer("rank", rank, at_least=1)
+    rows = rows / jnp.sqrt(jnp.asarray(rows.shape[0], rows.dtype))
+    width = rows.shape[1]
+    if width <= EXACT_WIDTH:
+        values, vectors = jnp.linalg.eigh(_gram(rows))
+        values = jnp.maximum(values, 0)
+        return SecondMoment(vectors[:, ::-1], values[::-1], jnp.zeros((), values.dtype))
+    rank = min(rank, width, rows.shape[0])
+    if width <= FORMED_WIDTH:
+        matrix = _gram(rows)
+        trace = jnp.trace(matrix)
+        vectors, values = _nystrom(key, lambda sketch: matrix @ sketch, width, rank)
+    else:
+        trace = jnp.sum(jnp.square(rows))
+        vectors, values = _nystrom(
+            key, lambda sketch: rows.T @ (rows @ sketch), width, rank
+        )
+    rest = jnp.maximum(trace - jnp.sum(values), 0) / max(width - rank, 1)
+    return SecondMoment(vectors, values, rest)
+
+
+def class_curvature(hessian: Array) -> ClassCurvature:
+    """Factorises a mean Hessian in the scores, shape ``(classes, classes)``.
+
+    Flat directions (a shift of all scores, a class that is never in doubt) are given a
+    thousandth of the largest curvature, so that noise in the gradient is not blown up.
+    """
+    values, vectors = jnp.linalg.eigh((hessian + hessian.T) / 2)
+    largest = jnp.where(values[-1] > 0, values[-1], 1.0)
+    return ClassCurvature(vectors, jnp.maximum(values, 1e-3 * largest))
+
+
+def solve(
+    moment: SecondMoment, classes: ClassCurvature, l2: Array, gradient: Array
+) -> Array:
+    r"""Applies :math:`(S \otimes H + \lambda_2 I)^{-1}`.
+
+    Args:
+      moment: H.
+      classes: S.
+      l2: :math:`\lambda_2 > 0`.
+      gradient: on folded weights, shape ``(classes, features + 1)``.
+    """
+    by_class = classes.vectors.T @ gradient
+    inside = 1 / (classes.values[:, None] * moment.values[None, :] + l2)
+    outside = 1 / (classes.values[:, None] * moment.rest + l2)
+    components = by_class @ moment.vectors
+    by_class = outside * by_class + ((inside - outside) * components) @ moment.vectors.T
+    return classes.vectors @ by_class
+
+
+def _gram(rows: Array) -> Array:
+    """rows^T rows, the columns in four parts so that little is computed twice."""
+    width = rows.shape[1]
+    part = -(-width // 4)
+    bands = [
+        rows[:, start : start + part].T @ rows[:, start:]
+        for start in range(0, width, part)
+    ]
+    upper = jnp.triu(
+        jnp.concatenate(
+            [jnp.pad(band, ((0, 0), (width - band.shape[1], 0))) for band in bands]
+        )
+    )
+    return upper + jnp.triu(upper, 1).T
+
+
+def _nystrom(key, multiply, width: int, rank: int) -> tuple[Array, Array]:
+    """Leading eigenpairs of a semidefinite matrix, from one product with it."""
+    sketch = jax.random.normal(key, (width, rank))
+    image = multiply(sketch)
+    # The shift keeps the Cholesky factorisation positive in spite of rounding; it is
+    # taken off the eigenvalues afterwards.
+    epsilon = jnp.finfo(image.dtype).eps
+    shift = epsilon * jnp.sqrt(width / rank) * jnp.linalg.norm(image)
+    image = image + shift * sketch
+    core = sketch.T @ image
+    lower = jnp.linalg.cholesky((core + core.T) / 2)
+    half = jax.scipy.linalg.solve_triangular(lower, image.T, lower=True).T
+    values, vectors = jnp.linalg.eigh(half.T @ half)
+    # Eigenvalues below the shift are noise, and so are their vectors.
+    kept = values > 2 * shift
+    vectors = jnp.where(kept, half @ vectors / jnp.sqrt(jnp.where(kept, values, 1)), 0)
+    return vectors[:, ::-1], jnp.where(kept, values - shift, 0)[::-1]
