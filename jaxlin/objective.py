@@ -18,16 +18,23 @@ how folds and padding are made; `balanced_class_weights` makes classes count equ
   ...     loss=losses.softmax_cross_entropy, l2=0.1)
   >>> print(f"{value:.4f}")  # log 10
   2.3026
+
+Full-batch methods take `value_and_gradient`, which reads each row once, in blocks, and
+makes no float copy of them. Rows that come in blocks, because they do not fit into
+memory, are added up by `accumulate`; `from_sums` then gives the same pair.
 """
+
+import functools
 
 import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxlin import linear, penalties
+from jaxlin import linear, penalties, row_sums
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
+from jaxlin.row_sums import RowSums
 from jaxlin.typing import Array, Loss, LossArguments
 
 
@@ -114,6 +121,150 @@ def penalty(
     if l1 is not None:
         total += l1 * penalties.l1(penalized)
     return total
+
+
+def value_and_gradient(
+    params: Params,
+    features: Array,
+    targets: Array,
+    *,
+    loss: Loss,
+    loss_arguments: LossArguments | None = None,
+    l2: ArrayLike | None = None,
+    l1: ArrayLike | None = None,
+    penalize_bias: bool = True,
+    example_weights: Array | None = None,
+    normalization: Normalization | None = None,
+    block_size: int | None = None,
+) -> tuple[Array, Params]:
+    """`objective` and its gradient, from one pass over the rows in blocks.
+
+    Four to five times as fast on a CPU as `jax.grad` of a product with all rows at
+    once, and without that product's float copy of the rows. For use inside a compiled
+    program; arguments as in `objective`, and:
+
+    Args:
+      params: parameters to judge.
+      features: raw rows, uint8 or floating, shape ``(examples, features)``.
+      targets: one an example.
+      loss: a loss of one example.
+      loss_arguments: traced keywords of the loss.
+      l2: strength of half the sum of squares.
+      l1: strength of the sum of absolute values.
+      penalize_bias: whether the penalty includes the bias.
+      example_weights: shape ``(examples,)``; None is all ones.
+      normalization: applied to each row.
+      block_size: rows a block; None chooses it from the shape.
+
+    Returns:
+      The value, shape ``()``, and the gradient, in the shape of the parameters.
+    """
+    sums, _ = row_sums.over_rows(
+        params,
+        features,
+        targets,
+        (),
+        link=_link(loss),
+        shared=dict(loss_arguments or {}),
+        example_weights=example_weights,
+        normalization=normalization,
+        block_size=block_size,
+    )
+    return from_sums(sums, params, l2=l2, l1=l1, penalize_bias=penalize_bias)
+
+
+def accumulate(
+    sums: RowSums | None,
+    params: Params,
+    features: Array,
+    targets: Array,
+    *,
+    loss: Loss,
+    loss_arguments: LossArguments | None = None,
+    example_weights: Array | None = None,
+    normalization: Normalization | None = None,
+) -> RowSums:
+    """Adds a block of rows to the sums that `from_sums` turns into a gradient.
+
+    The step of a host loop over blocks (`jaxlin.row_blocks`), compiled once a shape:
+
+    >>> from jaxlin import losses, row_blocks
+    >>> params, sums = linear.Params(jnp.zeros((3, 4)), jnp.zeros(3)), None
+    >>> for block in row_blocks.over(jnp.ones((9, 4)), jnp.arange(9) % 3,
+    ...                              block_size=3):
+    ...     sums = accumulate(sums, params, block.features, block.targets,
+    ...                       loss=losses.softmax_cross_entropy)
+    >>> value, gradient = from_sums(sums, params, l2=0.1)
+    >>> print(f"{value:.4f}")  # log 3
+    1.0986
+
+    Args:
+      sums: of earlier blocks; None begins.
+      params: the same for all blocks.
+      features: raw rows of the block.
+      targets: one a row.
+      loss: a loss of one example.
+      loss_arguments: traced keywords of the loss.
+      example_weights: shape ``(rows,)``; None is all ones.
+      normalization: applied to each row.
+    """
+    return _accumulate(
+        sums,
+        params,
+        features,
+        targets,
+        dict(loss_arguments or {}),
+        example_weights,
+        normalization,
+        loss=loss,
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _accumulate(sums, params, features, targets, arguments, weights, fitted, *, loss):
+    return row_sums.over_rows(
+        params,
+        features,
+        targets,
+        (),
+        link=_link(loss),
+        shared=arguments,
+        example_weights=weights,
+        normalization=fitted,
+        sums=sums,
+    )[0]
+
+
+def from_sums(
+    sums: RowSums,
+    params: Params,
+    *,
+    l2: ArrayLike | None = None,
+    l1: ArrayLike | None = None,
+    penalize_bias: bool = True,
+) -> tuple[Array, Params]:
+    """Value and gradient of the objective from the sums over all rows.
+
+    Arguments and result as of `value_and_gradient`; the weights must not sum to 0.
+    """
+    value, gradient = jax.value_and_grad(
+        lambda params: penalty(params, l2=l2, l1=l1, penalize_bias=penalize_bias)
+    )(params)
+    of_rows = Params(row_sums.total(sums.weights), row_sums.total(sums.bias))
+    gradient = jax.tree.map(
+        lambda own, rows: own + rows / sums.weight, gradient, of_rows
+    )
+    return value + row_sums.total(sums.values)[0] / sums.weight, gradient
+
+
+@functools.cache
+def _link(loss: Loss) -> row_sums.Link:
+    def value_of_example(arguments, scores, target, extra):
+        del extra
+        value, slope = jax.value_and_grad(loss)(scores, target, **arguments)
+        return value[None], slope, ()
+
+    return value_of_example
 
 
 def batch_scores(

@@ -19,8 +19,8 @@ block to the sums while it is still in the cache. No float copy of the rows is m
   >>> print(sums.weight, row_sums.total(sums.values))
   6.0 [12.]
 
-Rows that do not fit into memory go through `add_block`, block by block, in a loop of
-the caller: the same sums in constant memory.
+Rows that do not fit into memory are added by several calls, each with some of them and
+the sums of the calls before.
 
 Sums over blocks are compensated (Neumaier), because a float32 sum over a million rows
 loses the digits that a duality gap is made of; products run at full float32 precision
@@ -103,6 +103,7 @@ def over_rows(
     example_weights: Array | None = None,
     normalization: Normalization | None = None,
     block_size: int | None = None,
+    sums: RowSums | None = None,
 ) -> tuple[RowSums, PyTree]:
     """Sums over all rows in one pass, in blocks; for use inside a compiled program.
 
@@ -119,6 +120,7 @@ def over_rows(
       normalization: applied to each row, or None.
       block_size: rows a block; None chooses it from the shape. The sums depend on it
         only by rounding.
+      sums: of other rows, to add to; None begins.
 
     Returns:
       ``(sums, outputs)``, the outputs of the link with one entry an example.
@@ -141,7 +143,7 @@ def over_rows(
         rows, answers, more, weights = jax.tree.map(
             lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), by_row
         )
-        return add_block(
+        return _add_block(
             sums,
             params,
             rows,
@@ -154,13 +156,13 @@ def over_rows(
         )
 
     full, rest = divmod(num_rows, block_size)
-    # The first block outside the loop tells how many values the link has.
-    num_values = jax.eval_shape(
-        link, shared, params.bias, *jax.tree.map(lambda leaf: leaf[0], by_row[1:3])
-    )[0].shape[0]
+    if sums is None:
+        one_row = jax.tree.map(lambda leaf: leaf[0], by_row[1:3])
+        values, *_ = jax.eval_shape(link, shared, params.bias, *one_row)
+        sums = zeros(params, values.shape[0])
     sums, outputs = jax.lax.scan(
         lambda sums, start: add(sums, start, block_size),
-        zeros(params, num_values),
+        sums,
         block_size * jnp.arange(full),
     )
     outputs = jax.tree.map(
@@ -172,7 +174,29 @@ def over_rows(
     return sums, outputs
 
 
-def add_block(
+def norms(
+    features: Array,
+    *,
+    normalization: Normalization | None = None,
+    block_size: int | None = None,
+) -> Array:
+    """Norms of the normalised rows with their constant 1, shape ``(examples,)``."""
+    size = min(block_size or block_rows(*features.shape), features.shape[0])
+
+    def of_block(start: Array | int, length: int) -> Array:
+        rows = jax.lax.dynamic_slice_in_dim(features, start, length)
+        if normalization is not None:
+            rows = jax.vmap(normalize, in_axes=(None, 0))(normalization, rows)
+        rows = jnp.asarray(rows, jnp.result_type(rows.dtype, jnp.float32))
+        return jnp.sqrt(1 + jnp.sum(jnp.square(rows), axis=1))
+
+    full, rest = divmod(features.shape[0], size)
+    found = jax.lax.map(lambda block: of_block(block * size, size), jnp.arange(full))
+    last = [of_block(full * size, rest)] if rest else []
+    return jnp.concatenate([found.reshape(-1), *last])
+
+
+def _add_block(
     sums: RowSums,
     params: Params,
     features: Array,
@@ -180,11 +204,11 @@ def add_block(
     extra: PyTree,
     *,
     link: Link,
-    shared: PyTree = (),
-    example_weights: Array | None = None,
-    normalization: Normalization | None = None,
+    shared: PyTree,
+    example_weights: Array | None,
+    normalization: Normalization | None,
 ) -> tuple[RowSums, PyTree]:
-    """Adds one block of rows; arguments and result as of `over_rows`."""
+    """Adds rows that are normalised at once; arguments as of `over_rows`."""
     weights, bias = params
     if normalization is not None:
         normalization = Normalization(
@@ -210,28 +234,6 @@ def add_block(
         _add(sums.bias, jnp.sum(gradients, axis=0)),
         sums.weight + weight,
     ), outputs
-
-
-def norms(
-    features: Array,
-    *,
-    normalization: Normalization | None = None,
-    block_size: int | None = None,
-) -> Array:
-    """Norms of the normalised rows with their constant 1, shape ``(examples,)``."""
-    size = min(block_size or block_rows(*features.shape), features.shape[0])
-
-    def of_block(start: Array | int, length: int) -> Array:
-        rows = jax.lax.dynamic_slice_in_dim(features, start, length)
-        if normalization is not None:
-            rows = jax.vmap(normalize, in_axes=(None, 0))(normalization, rows)
-        rows = jnp.asarray(rows, jnp.result_type(rows.dtype, jnp.float32))
-        return jnp.sqrt(1 + jnp.sum(jnp.square(rows), axis=1))
-
-    full, rest = divmod(features.shape[0], size)
-    found = jax.lax.map(lambda block: of_block(block * size, size), jnp.arange(full))
-    last = [of_block(full * size, rest)] if rest else []
-    return jnp.concatenate([found.reshape(-1), *last])
 
 
 def _product(left: Array, right: Array) -> Array:

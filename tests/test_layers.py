@@ -22,7 +22,7 @@ LAYERS = [
         "penalties",
         "metrics",
     },
-    {"row_sums"},
+    {"row_sums", "row_blocks"},
     {"objective"},
     {"duality"},
     {"solvers"},

@@ -1,5 +1,6 @@
 """Mean loss plus penalty: constants, weights, blocks."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import references
 from problems import LABEL_LOSSES
 
-from jaxlin import linear, losses, normalization, objective
+from jaxlin import linear, losses, normalization, objective, row_blocks
+from jaxlin.normalization import Normalization
 
 ROWS = jax.random.normal(jax.random.key(0), (12, 5))
 LABELS = jnp.arange(12) % 3
@@ -156,3 +158,61 @@ def test_balanced_class_weights_equal_scikit_learns():
 def test_a_class_that_does_not_occur_has_weight_zero():
     weights = objective.balanced_class_weights(jnp.array([0, 2, 2, 2]), num_classes=4)
     np.testing.assert_allclose(weights, [2.0, 0, 2 / 3, 0], rtol=1e-6)
+
+
+class TestOnePass:
+    """Value and gradient from blocks, against autodiff of the whole."""
+
+    settings = {
+        "loss": losses.weston_watkins_hinge,
+        "loss_arguments": {"margin": 0.7},
+        "l2": 0.3,
+        "penalize_bias": False,
+    }
+
+    def problem(self):
+        keys = jax.random.split(jax.random.key(3), 4)
+        rows = jax.random.randint(keys[0], (23, 5), 0, 255).astype(jnp.uint8)
+        labels = jax.random.randint(keys[1], (23,), 0, 3)
+        weights = jax.random.uniform(keys[2], (23,)).at[4].set(0.0)
+        params = linear.init(keys[3], num_classes=3, num_features=5, stddev=1.0)
+        fitted = Normalization(jnp.full(5, 120.0), jnp.float32(60.0))
+        return params, rows, labels, weights, fitted
+
+    @pytest.mark.parametrize("block_size", [None, 1, 7, 23, 100])
+    def test_blocks_of_any_size_give_value_and_gradient(self, block_size):
+        params, rows, labels, weights, fitted = self.problem()
+        how = {"example_weights": weights, "normalization": fitted, **self.settings}
+        value, gradient = jax.value_and_grad(
+            lambda params: objective.objective(params, rows, labels, **how)
+        )(params)
+        found, slope = objective.value_and_gradient(
+            params, rows, labels, block_size=block_size, **how
+        )
+        np.testing.assert_allclose(found, value, rtol=1e-6)
+        chex.assert_trees_all_close(slope, gradient, rtol=1e-5, atol=1e-6)
+
+    def test_a_host_loop_over_blocks_gives_the_same(self):
+        params, rows, labels, weights, fitted = self.problem()
+        sums = None
+        blocks = row_blocks.over(rows, labels, example_weights=weights, block_size=6)
+        for block in blocks:
+            sums = objective.accumulate(
+                sums,
+                params,
+                *block[:2],
+                loss=self.settings["loss"],
+                loss_arguments=self.settings["loss_arguments"],
+                example_weights=block.example_weights,
+                normalization=fitted,
+            )
+        found = objective.from_sums(sums, params, l2=0.3, penalize_bias=False)
+        expected = objective.value_and_gradient(
+            params,
+            rows,
+            labels,
+            example_weights=weights,
+            normalization=fitted,
+            **self.settings,
+        )
+        chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-6)

@@ -181,7 +181,8 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
     link = duality.link(loss)
 
     def init(params: Params, problem: Problem, settings: Settings) -> State:
-        return start(loss, params, problem, settings)
+        _curvature(problem)
+        return start(loss, params, settings, num_examples=problem.targets.shape[0])
 
     def step(
         key: Array, step: Array, state: State, problem: Problem, settings: Settings
@@ -199,9 +200,35 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
             normalization=problem.normalization,
             block_size=block_size,
         )
-        return advance(loss, state, sums, parameters, problem, settings)
+        known, weights = _curvature(problem), problem.example_weights
+        sampled = Sampled(
+            known.rows,
+            problem.targets[known.sample],
+            None if weights is None else weights[known.sample],
+            state.centers[known.sample],
+        )
+        state, info = advance(loss, state, sums, sampled, known.moment, settings)
+        # What maximised the smoothed loss at the end of a round centers the next.
+        centers = jnp.where(state.is_round, parameters, state.centers)
+        return state._replace(centers=centers), info
 
     return Solver(init, step)
+
+
+class Sampled(NamedTuple):
+    """The rows that tell the curvature of the loss in the scores.
+
+    Attributes:
+      rows: normalised, with the constant 1, shape ``(sampled, features + 1)``.
+      targets: one a row.
+      weights: example weights, or None.
+      centers: present multipliers, as in `State`.
+    """
+
+    rows: Array
+    targets: Array
+    weights: Array | None
+    centers: Array
 
 
 def shared(state: State, settings: Settings) -> duality.Shared:
@@ -209,9 +236,10 @@ def shared(state: State, settings: Settings) -> duality.Shared:
     return duality.Shared(state.smoothing, dict(settings.loss_arguments or {}))
 
 
-def start(loss: Loss, params: Params, problem: Problem, settings: Settings) -> State:
+def start(
+    loss: Loss, params: Params, settings: Settings, *, num_examples: int
+) -> State:
     """The state before the first evaluation, at ``params`` with multipliers 0."""
-    _curvature(problem)
     if settings.l2 is None:
         raise ValueError(
             "l2 must be above 0, got None; without it there is no certificate"
@@ -241,7 +269,7 @@ def start(loss: Loss, params: Params, problem: Problem, settings: Settings) -> S
         classes=curvature.ClassCurvature(
             jnp.eye(num_classes, dtype=dtype), jnp.ones(num_classes, dtype)
         ),
-        centers=jnp.zeros((problem.targets.shape[0], width), dtype),
+        centers=jnp.zeros((num_examples, width), dtype),
         smoothing=_SMOOTHING * _margin(settings, dtype),
         is_round=jnp.ones((), bool),
         turns=zero,
@@ -257,18 +285,19 @@ def advance(
     loss: Loss,
     state: State,
     sums: RowSums,
-    parameters: Array,
-    problem: Problem,
+    sampled: Sampled,
+    moment: curvature.SecondMoment,
     settings: Settings,
 ) -> tuple[State, Info]:
     """Decides what to evaluate next, given the pass at ``state.trial``.
 
     Args:
       loss: static.
-      state: before the evaluation.
+      state: before the evaluation. Its centers are not touched: if the new state
+        begins a round (``is_round``), the caller puts the link's outputs there.
       sums: of `duality.link` at ``state.trial``.
-      parameters: the link's outputs, shape of ``state.centers``.
-      problem: prepared; its features are not read.
+      sampled: rows for the curvature of the loss.
+      moment: second moment of the rows.
       settings: of the model.
     """
     smooth, l2 = conjugates.of(loss).smooth, jnp.asarray(settings.l2)
@@ -296,7 +325,6 @@ def advance(
     # failed search begins one too, without the history that may have caused it.
     solved = accepted & ~state.is_round & (found.stationarity <= found.excess)
     next_round = failed if smooth else failed | solved
-    centers = jnp.where(next_round, parameters, state.centers)
     smoothing = jnp.where(solved, _next_smoothing(state), state.smoothing)
     # The part of the curvature that is the loss's goes with 1 / smoothing.
     history = _where(
@@ -307,13 +335,13 @@ def advance(
 
     classes = jax.lax.cond(
         state.is_round,
-        lambda: _class_curvature(loss, state, problem, settings),
+        lambda: _class_curvature(loss, state, sampled, settings),
         lambda: state.classes,
     )
     downhill = lbfgs.direction(
         history,
         gradient,
-        lambda vector: curvature.solve(_curvature(problem).moment, classes, l2, vector),
+        lambda vector: curvature.solve(moment, classes, l2, vector),
     )
     direction = jnp.where(accepted, downhill, state.direction)
     step = jnp.where(accepted, jnp.ones_like(state.step), shorter)
@@ -335,7 +363,7 @@ def advance(
         step=step,
         history=history,
         classes=classes,
-        centers=centers,
+        centers=state.centers,
         smoothing=smoothing,
         is_round=next_round,
         turns=jnp.where(next_round, 0, state.turns + 1),
@@ -396,20 +424,20 @@ def _shorter_step(state: State, found: Evaluation) -> Array:
 
 
 def _class_curvature(
-    loss: Loss, state: State, problem: Problem, settings: Settings
+    loss: Loss, state: State, sampled: Sampled, settings: Settings
 ) -> curvature.ClassCurvature:
     """Curvature of the (smoothed) loss in the scores at the trial, on a sample."""
     conjugate = conjugates.of(loss)
     num_classes, dtype = state.trial.shape[0], state.trial.dtype
-    known = _curvature(problem)
-    sample = known.sample[: _sample_size(num_classes)]
+    size = _sample_size(num_classes)
+    sampled = jax.tree.map(lambda leaf: leaf[:size], sampled)
     arguments = dict(settings.loss_arguments or {})
     # With the first smoothing no example is half way if all violate the margin fully.
     wide = _FIRST_SMOOTHING * _margin(settings, dtype)
     smoothing = jnp.where(state.rounds == 0, wide, state.smoothing)
-    centers = state.centers[sample]
+    centers = sampled.centers
     if conjugate.smooth:
-        centers = jnp.zeros((sample.shape[0], num_classes), dtype)
+        centers = jnp.zeros((centers.shape[0], num_classes), dtype)
 
     def slope(scores: Array, target: Array, center: Array) -> Array:
         parameters = conjugate.parameters(
@@ -417,14 +445,12 @@ def _class_curvature(
         )
         return conjugate.point(target, parameters)
 
-    rows = known.rows[: sample.shape[0]].astype(dtype)
-    hessians = jax.vmap(jax.jacfwd(slope))(
-        rows @ state.trial.T, problem.targets[sample], centers
-    )
-    if problem.example_weights is None:
+    scores = sampled.rows.astype(dtype) @ state.trial.T
+    hessians = jax.vmap(jax.jacfwd(slope))(scores, sampled.targets, centers)
+    if sampled.weights is None:
         mean = jnp.mean(hessians, axis=0)
     else:
-        weights = problem.example_weights[sample].astype(dtype)
+        weights = sampled.weights.astype(dtype)
         # A fold may leave nothing of the sample.
         total = jnp.maximum(jnp.sum(weights), jnp.finfo(dtype).tiny)
         mean = jnp.tensordot(weights / total, hessians, axes=1)

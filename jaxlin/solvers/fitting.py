@@ -68,6 +68,8 @@ class Fit(NamedTuple):
 
 # ``(evaluations so far, info of the last)``, called after each evaluation.
 Watch = Callable[[int, certified.Info], None]
+# An item an evaluation: how many there were, the best parameters, multipliers, info.
+Turns = Iterator[tuple[int, Params, ArrayLike, certified.Info]]
 
 
 def fit(
@@ -168,47 +170,85 @@ def fit_prepared(
         loss_arguments=loss_arguments,
         max_evaluations=max_evaluations,
     )
-    params, centers = _start_of(start, num_classes, problem.features.shape[1])
-    settings = Settings(l2=l2, loss_arguments=loss_arguments)
     solver = certified.solver(loss=loss)
+    settings = Settings(l2=l2, loss_arguments=loss_arguments)
 
-    def run(dtype: type, evaluations_before: int) -> Fit:
-        # Settings and parameters decide the precision of everything.
-        first = Params(*(jnp.asarray(leaf, dtype) for leaf in params))
-        state = solver.init(first, problem, settings)
+    def turns(params: Params, centers: ArrayLike | None, budget: int) -> Turns:
+        state = solver.init(params, problem, settings)
         if centers is not None and np.shape(centers) == state.centers.shape:
-            state = state._replace(centers=jnp.array(centers, dtype))
-        chunks = base.run(
-            solver,
-            jax.random.key(0),
-            state,
-            problem,
-            settings,
-            num_steps=max_evaluations - evaluations_before,
-        )
-        for done, latest, chunk in chunks:  # noqa: B007
-            info = jax.tree.map(lambda leaf: np.asarray(leaf)[-1], chunk)
+            state = state._replace(centers=jnp.array(centers, state.centers.dtype))
+        for done, after, info in base.run(
+            solver, jax.random.key(0), state, problem, settings, num_steps=budget
+        ):
+            info = jax.tree.map(lambda leaf: leaf[-1], info)
+            yield done, after.params, after.centers, info
+
+    return certify(
+        turns,
+        start=starting_point(start, num_classes, problem.features.shape[1]),
+        loss=loss,
+        l2=l2,
+        relative_gap=relative_gap,
+        max_evaluations=max_evaluations,
+        polish=polish,
+        watch=watch,
+    )
+
+
+def certify(
+    turns: Callable[[Params, ArrayLike | None, int], Turns],
+    *,
+    start: tuple[Params, ArrayLike | None],
+    loss: Loss,
+    l2: float,
+    relative_gap: float,
+    max_evaluations: int,
+    polish: bool,
+    watch: Watch | None,
+) -> Fit:
+    """Takes turns until the gap is proven: in float32, and in float64 if asked for.
+
+    Args:
+      turns: ``(parameters, multipliers, budget)`` to an iterator with one item an
+        evaluation. The dtype of the parameters decides that of everything.
+      start: parameters and multipliers, or None for 0.
+      loss: goes into the fit, like ``l2``.
+      l2: see ``loss``.
+      relative_gap: asked for.
+      max_evaluations: budget of float32 and float64 together.
+      polish: whether to go on in float64.
+      watch: called after each evaluation.
+    """
+
+    def run(params: Params, centers: ArrayLike | None, dtype: type, before: int) -> Fit:
+        params = Params(*(jnp.asarray(leaf, dtype) for leaf in params))
+        for done, latest, multipliers, info in turns(
+            params, centers, max_evaluations - before
+        ):
+            params, centers = latest, multipliers
+            info = jax.tree.map(np.asarray, info)
             if watch is not None:
-                watch(evaluations_before + done, info)
+                watch(before + done, info)
             if info.relative_gap <= relative_gap or info.stalled:
                 break
         return Fit(
-            params=jax.tree.map(np.asarray, latest.params),
+            params=jax.tree.map(np.asarray, params),
             certificate=Certificate(*(leaf.item() for leaf in info.certificate)),
             relative_gap=float(info.relative_gap),
             converged=bool(info.relative_gap <= relative_gap),
-            evaluations=evaluations_before + done,
+            evaluations=before + done,
             float64_evaluations=done if dtype is np.float64 else 0,
-            centers=np.asarray(latest.centers),
+            centers=np.asarray(centers),
             loss=loss,
             l2=float(l2),
         )
 
-    fitted = run(np.float32, 0)
+    fitted = run(*start, np.float32, 0)
     if polish and not fitted.converged and fitted.evaluations < max_evaluations:
-        params, centers = fitted.params, fitted.centers
         with jax.enable_x64(True):
-            polished = run(np.float64, fitted.evaluations)
+            polished = run(
+                fitted.params, fitted.centers, np.float64, fitted.evaluations
+            )
         # Where the polish was cut short, float32 may still have proven more.
         best = min(polished, fitted, key=lambda found: found.relative_gap)
         return best._replace(
@@ -298,9 +338,10 @@ def _classes_of(labels: ArrayLike) -> int:
     return max(2, int(array.max()) + 1)
 
 
-def _start_of(
+def starting_point(
     given: Params | Fit | None, num_classes: int, num_features: int
 ) -> tuple[Params, ArrayLike | None]:
+    """Parameters and multipliers to start from; zeros if none are given."""
     shape = (num_classes, num_features)
     start = given.params if isinstance(given, Fit) else given
     centers = given.centers if isinstance(given, Fit) else None

@@ -1,0 +1,142 @@
+"""Rows that come in blocks, because they do not fit into memory at once.
+
+Whoever reads all rows again and again (the accumulators of `jaxlin.objective`,
+`jaxlin.solvers.streaming`) takes any iterable of `Block` that can be iterated many
+times. `over` makes one of arrays that may be memory maps:
+
+  >>> import numpy as np
+  >>> from jaxlin import row_blocks
+  >>> blocks = row_blocks.over(np.zeros((10, 3), np.uint8), np.arange(10) % 2,
+  ...                          block_size=4)
+  >>> [len(block.targets) for block in blocks]
+  [4, 4, 2]
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxlin import check
+
+# Bytes of a block if no size is asked for: large beside the cost of a call, small
+# beside any memory.
+_BLOCK_BYTES = 32 * 2**20
+
+
+class Block(NamedTuple):
+    """Some rows.
+
+    Attributes:
+      features: raw rows, uint8 or floating, shape ``(rows, features)``.
+      targets: labels ``(rows,)`` or distributions ``(rows, classes)``.
+      example_weights: shape ``(rows,)``, or None for all ones.
+    """
+
+    features: Any
+    targets: Any
+    example_weights: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Slices:
+    """Arrays, or memory maps, as blocks of ``block_size`` rows; made by `over`."""
+
+    features: Any
+    targets: Any
+    example_weights: Any
+    block_size: int
+
+    def __iter__(self) -> Iterator[Block]:
+        """Yields the blocks, each read only when its turn comes."""
+        for start in range(0, len(self.features), self.block_size):
+            rows = slice(start, start + self.block_size)
+            weights = self.example_weights
+            yield Block(
+                np.asarray(self.features[rows]),
+                np.asarray(self.targets[rows]),
+                None if weights is None else np.asarray(weights[rows]),
+            )
+
+
+def over(
+    features: Any,
+    targets: Any,
+    *,
+    example_weights: Any = None,
+    block_size: int | None = None,
+) -> Slices:
+    """Blocks of consecutive rows of arrays that are read only as they are needed.
+
+    Args:
+      features: array or memory map of raw rows, shape ``(examples, features)``.
+      targets: one an example.
+      example_weights: shape ``(examples,)``, or None.
+      block_size: rows a block; None takes what makes 32 MiB.
+
+    Raises:
+      ValueError: if the lengths differ, or ``block_size`` is below 1.
+    """
+    for name, array in (("targets", targets), ("example_weights", example_weights)):
+        if array is not None and len(array) != len(features):
+            raise ValueError(
+                f"{name} must have one entry per example, got {len(array)} for "
+                f"{len(features)} examples"
+            )
+    if block_size is None:
+        row_bytes = features.shape[1] * features.dtype.itemsize
+        block_size = max(1, _BLOCK_BYTES // row_bytes)
+    check.integer("block_size", block_size, at_least=1)
+    return Slices(features, targets, example_weights, block_size)
+
+
+def checked(
+    blocks: Iterable[Block], *, num_classes: int, num_features: int | None = None
+) -> Iterator[Block]:
+    """Checks each block as `jaxlin.check` does, with its number in the message.
+
+    Yields:
+      The blocks, as arrays of the types that the library computes with.
+
+    Raises:
+      ValueError: that names the block and what is wrong with it; also if there is no
+        block at all, or if ``blocks`` can be iterated only once.
+    """
+    if iter(blocks) is blocks:
+        raise ValueError(
+            f"blocks must be iterable many times, got a {type(blocks).__name__}; give "
+            "a list, jaxlin.row_blocks.over(...), or an object whose __iter__ starts "
+            "anew"
+        )
+    weighted = None
+    for number, block in enumerate(blocks):
+        name = f"blocks[{number}]"
+        features = check.features(
+            f"{name}.features", block.features, num_features=num_features
+        )
+        num_features = features.shape[1]
+        check_targets = (
+            check.distributions if np.ndim(block.targets) == 2 else check.labels
+        )
+        targets = check_targets(
+            f"{name}.targets", block.targets, num_classes=num_classes
+        )
+        weights = block.example_weights
+        if weighted not in (None, weights is not None):
+            raise ValueError(
+                f"{name}.example_weights must be given in all blocks or in none"
+            )
+        weighted = weights is not None
+        if weights is not None:
+            weights = check.example_weights(
+                f"{name}.example_weights", weights, num_examples=len(features)
+            )
+        if len(targets) != len(features):
+            raise ValueError(
+                f"{name}.targets must have one entry per example, got {len(targets)} "
+                f"for {len(features)} examples"
+            )
+        yield Block(features, targets, weights)
+    if weighted is None:
+        raise ValueError("blocks must hold at least one block, got none")

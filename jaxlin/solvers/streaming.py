@@ -1,0 +1,243 @@
+"""Certified fits on rows that do not fit into memory.
+
+The method of `jaxlin.solvers.certified`, with the pass over the rows made by a host
+loop over blocks: on the device are one block and the state of one model, whatever the
+number of rows. The host keeps a norm an example and, for a hinge, its multipliers (two
+arrays of ``(examples, classes)`` floats).
+
+  >>> import numpy as np
+  >>> from jaxlin import losses, row_blocks
+  >>> from jaxlin.solvers import streaming
+  >>> generator = np.random.default_rng(0)
+  >>> rows = generator.normal(size=(300, 5)).astype(np.float32)
+  >>> labels = (rows[:, 0] > 0).astype(np.int32)
+  >>> blocks = row_blocks.over(rows, labels, block_size=128)  # rows may be a memory map
+  >>> fitted = streaming.fit(
+  ...     blocks, num_classes=2, loss=losses.softmax_cross_entropy, l2=1e-2)
+  >>> fitted.converged
+  True
+"""
+
+import functools
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxlin import conjugates, duality, linear, row_blocks, row_sums
+from jaxlin.linear import Params
+from jaxlin.normalization import Normalization
+from jaxlin.row_blocks import Block
+from jaxlin.row_sums import RowSums
+from jaxlin.solvers import certified, curvature, fitting
+from jaxlin.solvers.base import Settings
+from jaxlin.solvers.fitting import Fit, Turns, Watch
+from jaxlin.typing import Array, Loss, LossArguments
+
+
+class Survey(NamedTuple):
+    """What a first pass over the blocks finds out.
+
+    Attributes:
+      norms: of all rows with their constant 1, shape ``(examples,)``.
+      sample: numbers of sampled rows, shape ``(sampled,)``.
+      rows: sampled raw rows, in random order.
+      targets: of the sampled rows.
+      example_weights: of the sampled rows, or None.
+    """
+
+    norms: np.ndarray
+    sample: np.ndarray
+    rows: np.ndarray
+    targets: np.ndarray
+    example_weights: np.ndarray | None
+
+
+def fit(
+    blocks: Iterable[Block],
+    *,
+    num_classes: int,
+    loss: Loss,
+    l2: float,
+    relative_gap: float = 1e-4,
+    loss_arguments: LossArguments | None = None,
+    normalization: Normalization | None = None,
+    start: Params | Fit | None = None,
+    max_evaluations: int = 1000,
+    polish: bool = False,
+    watch: Watch | None = None,
+) -> Fit:
+    """`jaxlin.solvers.fitting.fit` on blocks of rows, up to rounding the same model.
+
+    Args:
+      blocks: what can be iterated many times, always with the same blocks: a list, or
+        `jaxlin.row_blocks.over` of memory maps. Blocks of one size compile once, a
+        last one of another size a second time.
+      num_classes: C, at least 2.
+      loss: one of the six losses that have a conjugate.
+      l2: strength of half the sum of squares, bias included, above 0.
+      relative_gap: bound asked for, above 0.
+      loss_arguments: such as ``{"margin": 1.0}``, above 0.
+      normalization: applied to each row, or None.
+      start: parameters, or an earlier fit of the same rows, to start from; None is 0.
+      max_evaluations: passes over the rows after which to give up.
+      polish: whether to go on in float64 where float32 cannot prove what is asked for.
+      watch: called as ``watch(evaluations, info)`` after each evaluation.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    first = next(iter(row_blocks.checked(blocks, num_classes=num_classes)))
+    fitting.check_settings(
+        loss=loss,
+        l2=l2,
+        targets_rank=np.ndim(first.targets),
+        relative_gap=relative_gap,
+        loss_arguments=loss_arguments,
+        max_evaluations=max_evaluations,
+    )
+    found = survey(blocks, num_classes=num_classes, normalization=normalization)
+    rows = curvature.extended_rows(jnp.asarray(found.rows), normalization)
+    moment = _second_moment(jax.random.key(0), rows)
+    rows = rows[: curvature.SAMPLE_ROWS]
+    of_sample = found.example_weights
+    weights = None if of_sample is None else jnp.asarray(of_sample)
+    settings = Settings(l2=l2, loss_arguments=loss_arguments)
+    width = 0 if conjugates.of(loss).smooth else num_classes
+
+    def turns(params: Params, centers: ArrayLike | None, budget: int) -> Turns:
+        dtype = params.weights.dtype
+        cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), settings)
+        state = certified.start(loss, params, cast, num_examples=0)
+        shape = (len(found.norms), width)
+        known = np.zeros(shape, dtype)
+        if centers is not None and np.shape(centers) == shape:
+            known[:] = centers
+        following = np.zeros_like(known)
+        for done in range(1, budget + 1):
+            sums = _one_pass(
+                blocks, loss, state, found.norms, known, following, cast, normalization
+            )
+            sampled = certified.Sampled(
+                rows,
+                jnp.asarray(found.targets),
+                weights,
+                jnp.asarray(known[found.sample]),
+            )
+            state, info = _advance(state, sums, sampled, moment, cast, loss=loss)
+            if state.is_round:
+                known, following = following, known
+            yield done, state.params, known, info
+
+    return fitting.certify(
+        turns,
+        start=fitting.starting_point(start, num_classes, found.rows.shape[1]),
+        loss=loss,
+        l2=l2,
+        relative_gap=relative_gap,
+        max_evaluations=max_evaluations,
+        polish=polish,
+        watch=watch,
+    )
+
+
+def survey(
+    blocks: Iterable[Block],
+    *,
+    num_classes: int,
+    normalization: Normalization | None = None,
+) -> Survey:
+    """Checks all blocks, measures their rows and samples some, in one pass.
+
+    The sample is as random as that of `jaxlin.solvers.certified.prepare`: each row
+    draws a number and the rows with the smallest are kept, however many there are.
+    """
+    generator = np.random.default_rng(0)
+    norms: list[np.ndarray] = []
+    kept: Any = None
+    seen = 0
+    for block in row_blocks.checked(blocks, num_classes=num_classes):
+        count, width = block.features.shape
+        norms.append(np.asarray(_norms(block.features, normalization)))
+        new: Any = (
+            generator.random(count),
+            seen + np.arange(count),
+            block.features,
+            block.targets,
+            block.example_weights,
+        )
+        seen += count
+        if kept is not None:
+            new = tuple(
+                None if old is None else np.concatenate([old, more])
+                for old, more in zip(kept, new, strict=True)
+            )
+        order = np.argsort(new[0])[: curvature.sample_size(seen, width)]
+        kept = tuple(None if leaf is None else leaf[order] for leaf in new)
+    _, sample, rows, targets, weights = kept
+    size = curvature.SAMPLE_ROWS
+    return Survey(
+        np.concatenate(norms),
+        sample[:size],
+        rows,
+        targets[:size],
+        None if weights is None else weights[:size],
+    )
+
+
+def _one_pass(
+    blocks, loss, state, norms, centers, following, settings, normalization
+) -> RowSums:
+    """Sums over all blocks; what they say of the multipliers goes to ``following``."""
+    params = linear.unfold_bias(state.trial)
+    sums: Any = None
+    first = 0
+    for block in blocks:
+        rows = slice(first, first + len(block.targets))
+        examples = duality.PerExample(centers[rows], norms[rows])
+        sums, parameters = _add_block(
+            sums, params, block, examples, state, settings, normalization, loss=loss
+        )
+        # Reading waits for the block, so that one block is on the device, not all.
+        following[rows] = np.asarray(parameters)
+        first = rows.stop
+    if first != len(norms):
+        raise ValueError(
+            f"blocks must give the same rows each time, got {first} rows after "
+            f"{len(norms)}"
+        )
+    return sums
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _add_block(
+    sums, params, block, examples, state, settings, normalization, *, loss
+) -> tuple[RowSums, Array]:
+    weights = block.example_weights
+    return row_sums.over_rows(
+        params,
+        jnp.asarray(block.features),
+        jnp.asarray(block.targets),
+        examples,
+        link=duality.link(loss),
+        shared=certified.shared(state, settings),
+        example_weights=None if weights is None else jnp.asarray(weights),
+        normalization=normalization,
+        sums=sums,
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _advance(state, sums, sampled, moment, settings, *, loss):
+    return certified.advance(loss, state, sums, sampled, moment, settings)
+
+
+@jax.jit
+def _norms(features, normalization):
+    return row_sums.norms(features, normalization=normalization)
+
+
+_second_moment = jax.jit(curvature.second_moment)

@@ -1,0 +1,134 @@
+"""Fits on blocks of rows: the same models as on arrays."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxlin import linear, losses, normalization, objective, row_blocks
+from jaxlin.solvers import fitting, streaming
+
+NUM_CLASSES = 3
+
+
+def data(soft=False):
+    generator = np.random.default_rng(4)
+    labels = generator.integers(NUM_CLASSES, size=310).astype(np.int32)
+    centers = generator.uniform(60, 190, size=(NUM_CLASSES, 8))
+    rows = generator.normal(centers[labels], 40).clip(0, 255).astype(np.uint8)
+    if soft:
+        sharp = np.eye(NUM_CLASSES, dtype=np.float32)[labels]
+        return rows, 0.9 * sharp + 0.1 / NUM_CLASSES
+    return rows, labels
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [losses.softmax_cross_entropy, losses.crammer_singer_hinge, losses.cross_entropy],
+)
+def test_the_model_is_that_of_the_arrays(loss):
+    rows, targets = data(soft=loss is losses.cross_entropy)
+    fitted = normalization.fit_centered(rows, scale=255.0)
+    weights = np.where(np.arange(len(rows)) % 5 == 0, 0.0, 1.5)
+    how = {"loss": loss, "l2": 1e-2, "relative_gap": 1e-5, "normalization": fitted}
+    whole = fitting.fit(
+        rows, targets, num_classes=NUM_CLASSES, example_weights=weights, **how
+    )
+    blocks = row_blocks.over(rows, targets, example_weights=weights, block_size=128)
+    streamed = streaming.fit(blocks, num_classes=NUM_CLASSES, **how)
+    assert whole.converged
+    assert streamed.converged
+    # Both are within the proven gap of one optimum.
+    assert whole.certificate.primal == pytest.approx(
+        streamed.certificate.primal, rel=1.1e-5
+    )
+    bound = sum(
+        np.sqrt(2 * (one.certificate.gap + one.certificate.rounding) / 1e-2)
+        for one in (whole, streamed)
+    )
+    distance = np.linalg.norm(
+        np.asarray(whole.params.weights) - np.asarray(streamed.params.weights)
+    )
+    assert distance <= bound < 0.2 * np.linalg.norm(np.asarray(whole.params.weights))
+
+
+def test_a_polish_goes_through_float64():
+    rows, labels = data()
+    blocks = row_blocks.over(rows / 255.0, labels, block_size=200)
+    fitted = streaming.fit(
+        blocks,
+        num_classes=NUM_CLASSES,
+        loss=losses.softmax_cross_entropy,
+        l2=1e-3,
+        relative_gap=1e-11,
+        polish=True,
+    )
+    assert fitted.converged
+    assert fitted.params.weights.dtype == np.float64
+    assert fitted.float64_evaluations > 0
+
+
+def test_a_warm_start_is_taken_up():
+    rows, labels = data()
+    blocks = row_blocks.over(rows / 255.0, labels)
+    how = {"num_classes": NUM_CLASSES, "loss": losses.weston_watkins_hinge, "l2": 1e-2}
+    cold = streaming.fit(blocks, **how)
+    warm = streaming.fit(blocks, start=cold, **how)
+    assert warm.converged
+    assert warm.evaluations < cold.evaluations / 2
+
+
+def test_the_sample_is_random_and_names_its_rows():
+    rows, labels = data()
+    # A feature that tells the row's number.
+    rows = np.concatenate([rows, np.arange(len(rows))[:, None] % 256], 1)
+    blocks = row_blocks.over(rows.astype(np.uint8), labels, block_size=100)
+    found = streaming.survey(blocks, num_classes=NUM_CLASSES)
+    np.testing.assert_array_equal(found.rows[:, -1], found.sample % 256)
+    np.testing.assert_array_equal(found.targets, labels[found.sample])
+    assert sorted(found.sample) == list(range(len(rows)))  # so few rows are all kept
+    assert abs(np.corrcoef(found.sample, np.arange(len(rows)))[0, 1]) < 0.2
+    expected = np.sqrt(1 + (rows.astype(float) ** 2).sum(axis=1))
+    np.testing.assert_allclose(found.norms, expected, rtol=1e-6)
+
+
+def test_blocks_that_change_are_noticed():
+    class Shrinking:
+        def __init__(self):
+            self.times = 0
+
+        def __iter__(self):
+            self.times += 1
+            rows, labels = data()
+            keep = 310 if self.times < 6 else 300
+            return iter([row_blocks.Block(rows[:keep] / 255.0, labels[:keep])])
+
+    with pytest.raises(ValueError, match="the same rows each time, got 300 rows"):
+        streaming.fit(
+            Shrinking(),
+            num_classes=NUM_CLASSES,
+            loss=losses.softmax_cross_entropy,
+            l2=1e-2,
+        )
+
+
+def test_a_block_shape_is_traced_once():
+    rows, labels = data()
+    shapes = []
+
+    def loss(scores, label):
+        shapes.append(scores.shape)
+        return losses.softmax_cross_entropy(scores, label)
+
+    params = linear.init(jax.random.key(0), num_classes=NUM_CLASSES, num_features=8)
+
+    def one_pass():
+        sums = None
+        for block in row_blocks.over(rows, labels, block_size=100):
+            sums = objective.accumulate(
+                sums, params, block.features, block.targets, loss=loss
+            )
+
+    one_pass()
+    traced = len(shapes)
+    one_pass()
+    assert len(shapes) == traced
