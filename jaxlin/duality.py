@@ -297,6 +297,28 @@ def radius(certificate: Certificate, *, l2: ArrayLike) -> Array:
     return jnp.sqrt(2 * (certificate.gap + certificate.rounding) / l2)
 
 
+def label_radii(
+    params: Params, features: Array, *, normalization: Normalization | None = None
+) -> Array:
+    r"""How far W may be moved before a row's label can change, shape ``(rows,)``.
+
+    :math:`(s_1 - s_2) / (\sqrt{2} \|x\|)` for the two best scores, less what rounding
+    may have added to their difference.
+
+    Args:
+      params: parameters, bias penalised.
+      features: raw rows, shape ``(rows, features)``.
+      normalization: the one the parameters were fitted with, or None.
+    """
+    scores = _blocked_scores(params, features, normalization=normalization)
+    norms = _row_norms(features, normalization=normalization)
+    best, second = jax.lax.top_k(scores, 2)[0].T
+    folded = linear.fold_bias(params)
+    unit = 2 * jnp.finfo(folded.dtype).eps * jnp.sqrt(1.0 * folded.shape[1])
+    rounding = 2 * unit * jnp.max(jnp.linalg.norm(folded, axis=1))
+    return ((best - second) / norms - rounding) / jnp.sqrt(2.0)
+
+
 def same_labels(
     params: Params,
     features: Array,
@@ -304,25 +326,12 @@ def same_labels(
     radius: ArrayLike,
     normalization: Normalization | None = None,
 ) -> Array:
-    r"""Which rows the exact optimum provably gives the same label, shape ``(rows,)``.
+    """Which rows the exact optimum provably gives the same label, shape ``(rows,)``.
 
-    Those whose best score leads the second best by more than
-    :math:`\sqrt{2}\, r \|x\|`: moving W by r cannot close that.
-
-    Args:
-      params: parameters at most ``radius`` from the optimum.
-      features: raw rows, shape ``(rows, features)``.
-      radius: from `radius`.
-      normalization: the one the parameters were fitted with, or None.
+    Those whose `label_radii` exceed ``radius``, the one of `radius`; other arguments as
+    there.
     """
-    scores = _blocked_scores(params, features, normalization=normalization)
-    norms = _row_norms(features, normalization=normalization)
-    best, second = jax.lax.top_k(scores, 2)[0].T
-    # The rounding of the two scores themselves, as in `evaluation`.
-    folded = linear.fold_bias(params)
-    unit = 2 * jnp.finfo(folded.dtype).eps * jnp.sqrt(1.0 * folded.shape[1])
-    moved = jnp.sqrt(2.0) * radius + 2 * unit * jnp.max(jnp.linalg.norm(folded, axis=1))
-    return best - second > moved * norms
+    return label_radii(params, features, normalization=normalization) > radius
 
 
 class AccuracyInterval(NamedTuple):

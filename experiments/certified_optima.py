@@ -1,0 +1,293 @@
+r"""What is the optimum? Objective, gap and accuracy of exact linear classifiers.
+
+For each loss and a path of l2, every classifier is fitted to a proven gap on all
+training rows: raw pixels (pixel / 255, minus the mean training image), bias penalised.
+The table gives the objective, the proven relative gap (rounding included), training and
+test accuracy, and the interval that provably holds the test accuracy of the exact
+optimum, beside the share of test labels that are proven.
+
+  python -m experiments.certified_optima                     # CIFAR-10
+  python -m experiments.certified_optima --dataset digits
+
+Smooth losses are polished in float64 until the share of proven test labels reaches
+``certified_share``, or ``max_evaluations`` are spent; hinges are taken to
+``relative_gap`` and report what they reach.
+"""
+
+import dataclasses
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.common import cli, report, run_folder, timing
+from experiments.common.config import to_dict
+from jaxlin import check, conjugates, data, duality, losses, normalization, objective
+from jaxlin.solvers import base, certified, fitting
+
+LOSSES = {
+    loss.__name__: loss
+    for loss in (
+        losses.softmax_cross_entropy,
+        losses.weston_watkins_hinge,
+        losses.weston_watkins_squared_hinge,
+        losses.crammer_singer_hinge,
+        losses.one_vs_rest_hinge,
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of the table.
+
+    Attributes:
+      dataset: cifar10, digits, a prepared image set, or an .npz file.
+      losses: names of losses in `jaxlin.losses`.
+      l2: strengths, fitted from the first to the last with warm starts.
+      relative_gap: asked of hinges, and of smooth losses before the polish.
+      certified_share: share of test labels to prove for smooth losses.
+      max_evaluations: of one fit.
+    """
+
+    dataset: str = "cifar10"
+    losses: tuple[str, ...] = tuple(LOSSES)
+    l2: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
+    relative_gap: float = 1e-4
+    certified_share: float = 0.95
+    max_evaluations: int = 500
+
+
+SMOKE = Config(
+    dataset="digits",
+    losses=("softmax_cross_entropy", "crammer_singer_hinge"),
+    l2=(1e-1, 1e-2),
+    relative_gap=1e-3,
+    certified_share=0.5,
+    max_evaluations=60,
+)
+_COLUMNS = (
+    "loss",
+    "l2",
+    "objective",
+    "proven relative gap",
+    "evaluations",
+    "in float64",
+    "seconds",
+    "train accuracy",
+    "test accuracy",
+    "test accuracy of the exact optimum",
+)
+
+
+def checked(config: Config) -> Config:
+    """Returns the settings, or says which one is wrong."""
+    for name in config.losses:
+        check.choice("losses", name, tuple(LOSSES))
+    check.numbers_list("l2", config.l2, above=0)
+    check.number("relative_gap", config.relative_gap, above=0)
+    check.number("certified_share", config.certified_share, at_least=0, at_most=1)
+    check.integer("max_evaluations", config.max_evaluations, at_least=1)
+    return config
+
+
+def fit_path(problem, test, loss, config, watch):
+    """Fits of one loss for all l2, each with its proof about the test labels."""
+    smooth, start = conjugates.of(loss).smooth, None
+    for l2 in config.l2:
+        began = time.perf_counter()
+        how = {
+            "num_classes": test.num_classes,
+            "loss": loss,
+            "l2": l2,
+            "max_evaluations": config.max_evaluations,
+            "watch": watch,
+        }
+        fitted = fitting.fit_prepared(
+            problem, relative_gap=config.relative_gap, start=start, **how
+        )
+        start = fitted
+        if smooth:
+            # The radius in which the optimum lies goes with the root of the gap.
+            radii = np.asarray(test.radii(fitted))
+            wanted = 0.9 * np.quantile(radii, 1 - config.certified_share)
+            gap = l2 * max(wanted, 0) ** 2 / 2 / abs(fitted.certificate.primal)
+            if 0 < gap < fitted.relative_gap:
+                more = fitting.fit_prepared(
+                    problem, relative_gap=gap, polish=True, start=fitted, **how
+                )
+                fitted = more._replace(
+                    evaluations=fitted.evaluations + more.evaluations
+                )
+        yield fitted, time.perf_counter() - began
+
+
+class Rows:
+    """Rows to judge a fit by: their labels, and what is proven of ours."""
+
+    def __init__(self, split, num_classes, fitted_normalization):
+        """Puts the rows on the device."""
+        self.num_classes = num_classes
+        self.features = jnp.asarray(split.features)
+        self.labels = jnp.asarray(split.labels)
+        self.normalization = fitted_normalization
+
+    def radii(self, fitted):
+        """How far each label is from changing."""
+        return duality.label_radii(
+            _float32(fitted.params), self.features, normalization=self.normalization
+        )
+
+    def correct(self, fitted):
+        """Whether each label is right."""
+        scores = _scores(_float32(fitted.params), self.features, self.normalization)
+        return jnp.argmax(scores, axis=1) == self.labels
+
+
+@jax.jit
+def _scores(params, features, fitted):
+    return objective.blocked_scores(params, features, normalization=fitted)
+
+
+def _float32(params):
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
+
+
+def run(config: Config, options: cli.RunOptions) -> None:
+    """Makes one run folder with the table."""
+    checked(config)
+    clock = timing.Clock()
+    with clock.part("data"):
+        dataset = data.load(
+            config.dataset, str(options.data_dir) if options.data_dir else None
+        )
+        facts = data.summary(dataset)
+    folder = run_folder.open_run(
+        config=to_dict(config),
+        experiment="certified_optima",
+        dataset=config.dataset,
+        out=options.out,
+        resume=options.resume,
+    )
+    with folder.running():
+        folder.write_json("data.json", facts)
+        results = _fit_all(folder, config, dataset, clock)
+        folder.write_csv("results.csv", results)
+        folder.write_json("results.json", {"optima": results, "timing": clock.total()})
+        folder.write_text("report.html", report.render(_page(config, facts, results)))
+        print(folder.path / "report.html")
+
+
+def _fit_all(folder, config, dataset, clock):
+    with clock.part("preparation"):
+        scale = dataset.max_value or 1.0
+        fitted = normalization.fit_centered(dataset.train.features, scale=scale)
+        problem = certified.prepare(
+            base.problem(
+                *dataset.train, num_classes=dataset.num_classes, normalization=fitted
+            )
+        )
+        train = Rows(dataset.train, dataset.num_classes, problem.normalization)
+        test = Rows(dataset.test, dataset.num_classes, problem.normalization)
+    done = {(row["loss"], row["l2"]): row for row in folder.read_metrics()}
+    for name in config.losses:
+        if all((name, l2) in done for l2 in config.l2):
+            continue
+        with clock.part(name):
+            for found, seconds in fit_path(problem, test, LOSSES[name], config, None):
+                row = _row(name, found, seconds, train, test)
+                if (name, found.l2) not in done:
+                    folder.append_metrics(row)
+                done[name, found.l2] = row
+                print(_line(row))
+    return [done[name, l2] for name in config.losses for l2 in config.l2]
+
+
+def _row(name, fitted, seconds, train, test):
+    """One line of the table as plain values."""
+    correct = test.correct(fitted)
+    bound = duality.radius(fitted.certificate, l2=fitted.l2)
+    proven = duality.accuracy_interval(correct, test.radii(fitted) > bound)
+    return {
+        "loss": name,
+        "l2": fitted.l2,
+        "objective": fitted.certificate.primal,
+        "gap": fitted.certificate.gap,
+        "rounding": fitted.certificate.rounding,
+        "relative_gap": fitted.relative_gap,
+        "evaluations": fitted.evaluations,
+        "float64_evaluations": fitted.float64_evaluations,
+        "seconds": seconds,
+        "train_accuracy": float(jnp.mean(train.correct(fitted))),
+        "test_accuracy": float(jnp.mean(correct)),
+        "optimum_lower": proven.lower,
+        "optimum_upper": proven.upper,
+        "certified_share": proven.certified,
+        "optimum": str(proven),
+    }
+
+
+def _cells(row):
+    return (
+        row["loss"],
+        f"{row['l2']:g}",
+        f"{row['objective']:.5f}",
+        f"{row['relative_gap']:.1e}",
+        row["evaluations"],
+        row["float64_evaluations"],
+        f"{row['seconds']:.1f} s",
+        f"{100 * row['train_accuracy']:.2f} %",
+        f"{100 * row['test_accuracy']:.2f} %",
+        row["optimum"],
+    )
+
+
+def _line(row):
+    return "  ".join(map(str, _cells(row)))
+
+
+def _page(config, facts, results):
+    gaps = [row["relative_gap"] for row in results]
+    return report.Report(
+        f"The optimum, certified: {facts['name']}",
+        "Linear classifiers, bias penalised, to a proven gap",
+        [
+            report.Section(
+                "Optima",
+                [
+                    report.Paragraph(
+                        f"{len(results)} fits; the objective of each is proven to be "
+                        f"within {min(gaps):.1e} to {max(gaps):.1e} of its minimum, "
+                        "relative, rounding included. The last column holds the "
+                        "test accuracy of the exact optimum, proven, beside the "
+                        "share of test labels on which that optimum must agree.",
+                        lead=True,
+                    ),
+                    report.Table(_COLUMNS, [_cells(row) for row in results]),
+                ],
+            ),
+            report.Section(
+                "Method",
+                [
+                    report.Paragraph(
+                        "Rows: raw features over the largest value, less the mean "
+                        "training row, with a constant 1. Objective: mean loss plus "
+                        "half l2 times the squared norm of weights and bias. Smooth "
+                        "losses go on in float64 until "
+                        f"{config.certified_share:.0%} of the test labels are proven."
+                    ),
+                    report.Facts(to_dict(config)),
+                ],
+            ),
+        ],
+    )
+
+
+def main() -> None:
+    """Parses the command line and runs."""
+    run(*cli.parse(Config(), smoke=SMOKE, description=__doc__))
+
+
+if __name__ == "__main__":
+    cli.main(main)
