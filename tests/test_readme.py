@@ -8,7 +8,14 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
 
 def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train, judge = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    certify, train, judge = re.findall(
+        r"```python\n(.*?)```", README.read_text(), re.DOTALL
+    )
+    exec(certify, names := {})
+    _, gap, share = capsys.readouterr().out.splitlines()
+    assert gap.startswith("True ")
+    assert float(share) > 0.9
+
     names = {}
     exec(train, names)
     printed = capsys.readouterr().out.splitlines()
