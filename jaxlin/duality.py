@@ -368,5 +368,10 @@ def accuracy_interval(correct: Array, same: Array) -> AccuracyInterval:
     return AccuracyInterval(right, 1 - wrong, float(jnp.mean(same)))
 
 
-_blocked_scores = jax.jit(objective.blocked_scores)
+@jax.jit
+@jax.default_matmul_precision("highest")
+def _blocked_scores(params, features, *, normalization):
+    return objective.blocked_scores(params, features, normalization=normalization)
+
+
 _row_norms = jax.jit(row_sums.norms, static_argnames=("block_size",))

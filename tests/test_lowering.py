@@ -1,13 +1,14 @@
 """What is compiled lowers for CPU, GPU and TPU, none of which has to be there."""
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import optax
 import pytest
 from problems import LABEL_LOSSES
 
 from jaxlin import linear, losses, metrics, normalization, objective
-from jaxlin.solvers import base, minibatch
+from jaxlin.solvers import base, certified, minibatch
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 ROWS = jax.ShapeDtypeStruct((20, 6), jnp.uint8)
@@ -76,3 +77,33 @@ def test_blocked_scores_and_metrics():
         )
 
     lowers(measures, PARAMS, ROWS, LABELS, RAW_PIXELS)
+
+
+def products(jaxpr):
+    """Every matrix product in a program, those of its parts included."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation
+        for inner in jax.extend.core.jaxprs_in_params(equation.params):
+            yield from products(inner)
+
+
+@pytest.mark.parametrize(
+    "loss", [losses.softmax_cross_entropy, losses.crammer_singer_hinge]
+)
+def test_certified_steps_of_a_grid_at_full_precision(loss):
+    solver = base.map_settings(certified.solver(loss=loss))
+    problem = base.Problem(ROWS, LABELS, normalization=RAW_PIXELS)
+    settings = base.Settings(l2=jax.ShapeDtypeStruct((4,), jnp.float32))
+
+    def steps(problem, params, settings):
+        prepared = certified.prepare(problem)
+        state = solver.init(params, prepared, settings)
+        key, number = jax.random.key(0), jnp.int32(0)
+        return solver.step(key, number, state, prepared, settings)
+
+    lowers(steps, problem, PARAMS, settings)
+    found = list(products(jax.make_jaxpr(steps)(problem, PARAMS, settings).jaxpr))
+    assert len(found) > 10
+    highest = (jax.lax.Precision.HIGHEST,) * 2
+    assert {equation.params["precision"] for equation in found} == {highest}

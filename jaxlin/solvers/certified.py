@@ -281,6 +281,9 @@ def start(
     return jax.tree.map(jnp.copy, state)
 
 
+# Devices that multiply float32 with fewer digits would spoil the directions, and with
+# them the number of evaluations, though not the certificate.
+@jax.default_matmul_precision("highest")
 def advance(
     loss: Loss,
     state: State,
@@ -333,6 +336,7 @@ def advance(
         history,
     )
 
+    # Afresh within rounds, or for smooth losses after some steps, gains nothing.
     classes = jax.lax.cond(
         state.is_round,
         lambda: _class_curvature(loss, state, sampled, settings),

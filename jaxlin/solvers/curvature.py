@@ -134,6 +134,7 @@ def extended_rows(features: Array, normalization: Normalization | None) -> Array
     return jnp.concatenate([features, ones], axis=1)
 
 
+@jax.default_matmul_precision("highest")
 def second_moment(
     key: Array,
     rows: Array,
