@@ -159,19 +159,21 @@ def over_rows(
     if sums is None:
         one_row = jax.tree.map(lambda leaf: leaf[0], by_row[1:3])
         values, *_ = jax.eval_shape(link, shared, params.bias, *one_row)
-        sums = zeros(params, values.shape[0])
-    sums, outputs = jax.lax.scan(
+        before = zeros(params, values.shape[0])
+    else:
+        before = sums
+    after, outputs = jax.lax.scan(
         lambda sums, start: add(sums, start, block_size),
-        sums,
+        before,
         block_size * jnp.arange(full),
     )
     outputs = jax.tree.map(
         lambda leaf: leaf.reshape(full * block_size, *leaf.shape[2:]), outputs
     )
     if rest:
-        sums, last = add(sums, full * block_size, rest)
+        after, last = add(after, full * block_size, rest)
         outputs = jax.tree.map(lambda *parts: jnp.concatenate(parts), outputs, last)
-    return sums, outputs
+    return after, outputs
 
 
 def norms(

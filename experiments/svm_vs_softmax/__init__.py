@@ -17,7 +17,12 @@ The README says what was seen before the default grids were set.
 Command. ``python -m experiments.svm_vs_softmax`` (CIFAR-10, four minutes on two cores),
 with ``--dataset digits`` for half a minute and no download.
 
-The modules, in the order of a run: `config` (what may be asked for), `protocol` (data,
-split, grids, choice, refit), `training` (one stage: chunks, metrics, checkpoint),
-`verdict` (the test set, intervals, comparison), `report` (the page).
+With ``--solver certified`` both losses are fitted to a proven optimum instead, which
+leaves nothing to training; the report then bounds the test accuracy of the exact
+optimum, and shows how far SGD stays from it (`experiments.svm_vs_softmax.certified`).
+
+The modules, in the order of a run: `config` (what may be asked for), `start` and
+`protocol` (data, split, grids, choice, refit), `training` (one stage: chunks, metrics,
+checkpoint), `verdict` (the test set, intervals, comparison), `report` (the page), with
+`sections` and `pictures` that both solvers have.
 """

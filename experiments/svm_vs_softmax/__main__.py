@@ -1,14 +1,16 @@
 """Runs the comparison: ``python -m experiments.svm_vs_softmax --help``."""
 
 import jax
-import numpy as np
 
 import experiments.svm_vs_softmax as experiment
 from experiments.common import cli, report, run_folder, timing
 from experiments.common.config import to_dict
 from experiments.svm_vs_softmax import protocol, training, verdict
 from experiments.svm_vs_softmax import report as pages
+from experiments.svm_vs_softmax.certified import run as certified
+from experiments.svm_vs_softmax.certified import saved as saved_fits
 from experiments.svm_vs_softmax.config import DIGITS, SMOKE, Config, checked
+from experiments.svm_vs_softmax.start import Started, start
 from jaxlin import classifier, data
 
 
@@ -31,10 +33,10 @@ def run(config: Config, options: cli.RunOptions) -> None:
     )
     _check_resumable(folder, facts)
     with folder.running():
-        conclusions = _conclude(folder, config, dataset, facts, clock)
-        page = folder.path / "report.html"
-        print(_summary(conclusions))
-    print(page)
+        started = start(folder, config, dataset, facts, clock)
+        conclude = certified.conclude if config.solver == "certified" else _conclude
+        print(conclude(started))
+    print(folder.path / "report.html")
 
 
 def _check_resumable(folder, facts):
@@ -49,32 +51,12 @@ def _check_resumable(folder, facts):
                     "describes; start a new run"
                 )
     training.check_checkpoints(folder)
+    saved_fits.check(folder)
 
 
-def _conclude(folder, config, dataset, facts, clock):
-    """Trains, tests and writes everything but STATUS."""
-    folder.write_json("data.json", facts)
-    with clock.part("preparation"):
-        prepared = protocol.prepare(dataset, config)
-    print(
-        f"{dataset.name}: {len(dataset.train.labels):,} training and "
-        f"{len(dataset.test.labels):,} test examples, {dataset.num_features:,} "
-        f"features, {dataset.num_classes} classes; held out for choices: "
-        f"{len(prepared.held_out.targets):,}"
-    )
-    absent = np.flatnonzero(
-        np.bincount(dataset.train.labels, minlength=dataset.num_classes) == 0
-    )
-    for label in absent:
-        print(f"note: class {dataset.class_names[label]!r} has no training example")
-    methods = protocol.methods(config, prepared, num_classes=dataset.num_classes)
-    params = protocol.first_params(config, prepared, num_classes=dataset.num_classes)
-    first = protocol.first_losses(methods, params, prepared)
-    for method in methods:
-        print(
-            f"step 0: {method.name} {first[method.name]:.4f}, expected "
-            f"{method.first_loss_formula} = {method.first_loss:.4f}"
-        )
+def _conclude(started: Started) -> str:
+    """Trains by SGD, tests and writes everything but STATUS."""
+    folder, config, dataset, facts, clock, prepared, methods, params, first = started
     chosen = []
     for method in methods:
         with clock.part(method.name):
@@ -101,7 +83,7 @@ def _conclude(folder, config, dataset, facts, clock):
         folder.write_text("report.html", report.render(pages.build(page)))
     results["timing"] = {**clock.total(), "parts": clock.seconds}
     folder.write_json("results.json", results)
-    return results
+    return _summary(results)
 
 
 def _save_models(folder, config, dataset, methods, chosen, prepared):

@@ -1,6 +1,7 @@
 """What a run computes: the fields of config.json and of the command line."""
 
 import dataclasses
+from typing import Literal
 
 from jaxlin import check
 
@@ -18,20 +19,32 @@ class Config:
     Attributes:
       dataset: cifar10, digits (with defaults of its own: more epochs, weaker
         penalties), an image set that tfds has prepared, or FILE.npz.
+      solver: minibatch trains by SGD over grids of penalty and learning rate;
+        certified fits a path over the penalty to a proven gap, and shows how far SGD
+        stays from that optimum.
       seed: of everything random (split, first weights, order of the minibatches).
-      seeds: how many models of each setting are trained.
-      epochs: passes over the training examples, in the grid and in the refit.
+      seeds: how many models of each setting minibatch trains; certified has no use
+        for more than one.
+      epochs: passes over the training examples by SGD, in the grid and in the refit.
       batch_size: examples a minibatch.
       validation_fraction: share of the training set that choices are made on.
-      evaluate_every: epochs between validations, which are also saving points.
-      hinge_l2: penalties tried for the multiclass SVM.
+      evaluate_every: epochs between validations, which are also saving points;
+        certified measures SGD after every epoch.
+      hinge_l2: penalties that minibatch tries for the multiclass SVM.
       hinge_learning_rates: learning rates tried for the multiclass SVM, in units of
         1 / mean squared norm of a normalised example.
-      softmax_l2: penalties tried for softmax.
+      softmax_l2: penalties that minibatch tries for softmax.
       softmax_learning_rates: learning rates tried for softmax, in the same units.
+      path_l2: penalties that certified tries, for both losses.
+      relative_gap: what a fit of certified's path must prove of (objective - optimum)
+        / objective.
+      polished_gap: what the fit of the chosen penalty on all training examples goes on
+        to, in float64 where float32 does not reach.
+      max_evaluations: passes over the examples after which a fit of certified gives up.
     """
 
     dataset: str = "cifar10"
+    solver: Literal["minibatch", "certified"] = "minibatch"
     seed: int = 0
     seeds: int = 3
     epochs: int = 40
@@ -42,6 +55,10 @@ class Config:
     hinge_learning_rates: tuple[float, ...] = (0.3, 1.0, 3.0)
     softmax_l2: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
     softmax_learning_rates: tuple[float, ...] = (0.15, 0.5, 1.5)
+    path_l2: tuple[float, ...] = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
+    relative_gap: float = 1e-4
+    polished_gap: float = 1e-8
+    max_evaluations: int = 1000
 
 
 # A thousand small images: an epoch is short and little penalty is needed.
@@ -54,6 +71,7 @@ DIGITS = Config(
     hinge_learning_rates=(0.15, 0.5, 1.5),
     softmax_l2=(1e-5, 1e-4, 1e-3, 1e-2),
     softmax_learning_rates=(0.5, 1.5, 5.0),
+    path_l2=(1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5),
 )
 
 SMOKE = Config(
@@ -65,6 +83,9 @@ SMOKE = Config(
     hinge_learning_rates=(0.3, 1.0),
     softmax_l2=(1e-3, 1e-2),
     softmax_learning_rates=(0.5, 1.5),
+    path_l2=(1e-1, 1e-2),
+    polished_gap=1e-6,
+    max_evaluations=300,
 )
 
 
@@ -74,6 +95,7 @@ def checked(config: Config) -> Config:
     Raises:
       ValueError: that names the field, the rule and the value.
     """
+    check.choice("solver", config.solver, ("minibatch", "certified"))
     check.integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
     check.integer("seeds", config.seeds, at_least=1)
     check.integer("epochs", config.epochs, at_least=1)
@@ -84,4 +106,13 @@ def checked(config: Config) -> Config:
         check.numbers_list(name, getattr(config, name), at_least=0)
     for name in ("hinge_learning_rates", "softmax_learning_rates"):
         check.numbers_list(name, getattr(config, name), above=0)
+    check.numbers_list("path_l2", config.path_l2, above=0)
+    check.number("relative_gap", config.relative_gap, above=0, below=1)
+    check.number("polished_gap", config.polished_gap, above=0)
+    if config.polished_gap > config.relative_gap:
+        raise ValueError(
+            f"polished_gap must be at most relative_gap, {config.relative_gap}, got "
+            f"{config.polished_gap}"
+        )
+    check.integer("max_evaluations", config.max_evaluations, at_least=1)
     return config

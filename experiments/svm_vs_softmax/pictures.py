@@ -70,8 +70,8 @@ def learning_curves(methods: list[Method], chosen: list[Chosen]) -> Figure:
     return figure
 
 
-def templates(one: Chosen, dataset: data.Dataset) -> Figure:
-    """The rows of W of the first seed as pictures."""
+def templates(weights: np.ndarray, dataset: data.Dataset) -> Figure:
+    """The rows of W as pictures."""
     columns = min(dataset.num_classes, 10)
     rows = -(-dataset.num_classes // columns)
     figure, axes = plotting.new_figure(
@@ -80,7 +80,7 @@ def templates(one: Chosen, dataset: data.Dataset) -> Figure:
     assert dataset.image_shape is not None
     plotting.templates(
         axes,
-        np.asarray(one.refit.params.weights[0]),
+        weights,
         image_shape=dataset.image_shape,
         class_names=dataset.class_names,
     )
@@ -111,7 +111,7 @@ def per_class(methods: list[Method], rows: list[dict[str, Any]]) -> Figure:
 def confusion(
     methods: list[Method], tested: list[Tested], dataset: data.Dataset
 ) -> Figure:
-    """Confusion matrices of the first seed, side by side."""
+    """Confusion matrices of the first model of each, side by side."""
     side = min(5.5, 1.5 + 0.42 * dataset.num_classes)
     figure, axes = plotting.new_figure(columns=2, width=2 * side, height=side)
     for ax, method, test in zip(axes.ravel(), methods, tested, strict=True):
@@ -128,7 +128,7 @@ def confusion(
 def calibration(
     methods: list[Method], tested: list[Tested], dataset: data.Dataset
 ) -> Figure:
-    """Reliability of the softmax of the scores, first seed."""
+    """Reliability of the softmax of the scores, first model of each."""
     figure, axes = plotting.new_figure(width=5.2, height=4.6)
     for method, test in zip(methods, tested, strict=True):
         bins = verdict.calibration_bins(test.scores[0], dataset.test.labels)

@@ -2,11 +2,13 @@
 
 import functools
 import itertools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from experiments.common.run_folder import RunFolder
 from experiments.svm_vs_softmax import training
@@ -224,7 +226,7 @@ def tune_and_refit(
     )
     grid = training.train(
         folder,
-        _stage(
+        stage(
             f"{method.name}-grid",
             config,
             method,
@@ -245,7 +247,7 @@ def tune_and_refit(
     chosen_l2, chosen_rate = method.settings[choice]
     refit = training.train(
         folder,
-        _stage(
+        stage(
             f"{method.name}-refit",
             config,
             method,
@@ -269,7 +271,26 @@ def tune_and_refit(
     )
 
 
-def _stage(name, config, method, params, problem, settings, evaluate=None):
+def stage(
+    name: str,
+    config: Config,
+    method: Method,
+    params: Params,
+    problem: base.Problem,
+    settings: base.Settings,
+    evaluate: Callable[[Params], ArrayLike] | None = None,
+) -> training.Stage:
+    """What is trained by SGD on a problem, for every seed and all settings at once.
+
+    Args:
+      name: of the stage.
+      config: epochs, batches and seeds.
+      method: the loss.
+      params: at the start, one a seed.
+      problem: the examples.
+      settings: of one model or, with a leading axis, of several.
+      evaluate: see `training.Stage`.
+    """
     num_examples = problem.features.shape[0]
     updates = config.epochs * minibatch.updates_per_epoch(
         num_examples, batch_size=config.batch_size
@@ -279,7 +300,7 @@ def _stage(name, config, method, params, problem, settings, evaluate=None):
         make_optimizer=training.momentum_with_cosine_decay(updates),
         batch_size=config.batch_size,
     )
-    if np.ndim(settings.l2):
+    if np.asarray(settings.l2).ndim:
         solver = base.map_settings(solver)
     key = key_for(config, _ORDER)
     keys = jnp.stack([jax.random.fold_in(key, seed) for seed in range(config.seeds)])

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 
 from experiments.common import interrupts
 from experiments.common.progress import progress
@@ -17,6 +18,8 @@ from jaxlin import checkpoint
 from jaxlin.linear import Params
 from jaxlin.solvers import base
 from jaxlin.typing import Array, MakeOptimizer
+
+VALIDATION = "validation_accuracy"
 
 
 class Stage(NamedTuple):
@@ -32,6 +35,7 @@ class Stage(NamedTuple):
       epochs: how many in all.
       evaluate_every: epochs a chunk.
       evaluate: validation accuracy of every model, or None if there is no validation.
+      measure: what ``evaluate`` measures, if not validation accuracy; less is better.
     """
 
     name: str
@@ -42,7 +46,8 @@ class Stage(NamedTuple):
     settings: base.Settings
     epochs: int
     evaluate_every: int
-    evaluate: Callable[[Params], Array] | None = None
+    evaluate: Callable[[Params], ArrayLike] | None = None
+    measure: str = VALIDATION
 
 
 class Trained(NamedTuple):
@@ -52,7 +57,8 @@ class Trained(NamedTuple):
       params: one leading axis or two: seeds, and settings if there were several.
       losses: mean training loss of each epoch, shape ``(epochs, seeds, ...)``.
       validation_epochs: after how many epochs validation was done, shape ``(times,)``.
-      validation: accuracies, shape ``(times, seeds, ...)``.
+      validation: accuracies, or what else the stage measures, shape
+        ``(times, seeds, ...)``.
     """
 
     params: Params
@@ -154,11 +160,11 @@ def _train(
             }
             if stage.evaluate is not None:
                 current.validation[chunk] = stage.evaluate(state.params)
-                record["validation_accuracy"] = current.validation[chunk].tolist()
+                record[stage.measure] = current.validation[chunk].tolist()
             folder.append_metrics(record)
             current = current._replace(state=state)
             checkpoint.save(path, current, metadata={"epochs": end})
-            advance(end - done, _note(current, chunk, end))
+            advance(end - done, _note(stage, current, chunk, end))
             done = end
             stop_if_asked()
     return Trained(
@@ -169,12 +175,14 @@ def _train(
     )
 
 
-def _note(current: _Progress, chunk: int, end: int) -> str:
+def _note(stage: Stage, current: _Progress, chunk: int, end: int) -> str:
     """How the best model of the stage is doing."""
     # fmin, unlike nanmin, is silent if all have diverged.
     note = f"least loss {np.fmin.reduce(current.losses[end - 1], axis=None):.4f}"
-    if current.validation[chunk].any():
-        note += (
-            f", best model on validation {100 * current.validation[chunk].max():.1f} %"
-        )
+    measured = current.validation[chunk]
+    if stage.measure != VALIDATION:
+        least = np.fmin.reduce(measured, axis=None)
+        note += f", least {stage.measure.replace('_', ' ')} {least:.1e}"
+    elif measured.any():
+        note += f", best model on validation {100 * measured.max():.1f} %"
     return note

@@ -17,6 +17,9 @@ from experiments.svm_vs_softmax.protocol import (
 from jaxlin import comparison, data, metrics, objective
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
+from jaxlin.solvers import base
+
+DIFFERENCE = "softmax_cross_entropy less weston_watkins_hinge"
 
 
 class Tested(NamedTuple):
@@ -45,15 +48,29 @@ def evaluate(
     Raises:
       ValueError: if a score is not finite.
     """
-    params, problem = chosen.refit.params, prepared.all_train
-    scores = _scores(params, jnp.asarray(test.features), problem.normalization)
+    l2 = method.settings[chosen.choice][0]
+    return evaluate_params(method, chosen.refit.params, l2, prepared.all_train, test)
+
+
+def evaluate_params(
+    method: Method,
+    params: Params,
+    l2: float,
+    problem: base.Problem,
+    test: data.Split,
+) -> Tested:
+    """Scores the test set with models of one method, one a seed.
+
+    Raises:
+      ValueError: if a score is not finite.
+    """
+    scores = class_scores(params, jnp.asarray(test.features), problem.normalization)
     if not jnp.isfinite(scores).all():
         raise ValueError(
             f"test features must give finite scores, got {method.name} scores that "
             "are not; are they in the units of the training features?"
         )
     labels = jnp.asarray(test.labels)
-    l2 = method.settings[chosen.choice][0]
     objectives, example_losses, correct = [], [], []
     for seed, seed_scores in enumerate(scores):
         one = jax.tree.map(lambda leaf, seed=seed: leaf[seed], params)
@@ -96,8 +113,13 @@ def results(
             )
             for method, one, test in zip(methods, chosen, tested, strict=True)
         },
-        "comparison": _comparison(svm, softmax, key),
-        "per_class": _per_class(dataset, methods, tested),
+        "comparison": {
+            **compare(svm, softmax, key),
+            "difference_is": f"{DIFFERENCE}, first seed",
+            "difference_of_means_over_seeds": softmax.correct.mean()
+            - svm.correct.mean(),
+        },
+        "per_class": per_class(dataset, methods, tested),
     }
 
 
@@ -181,15 +203,14 @@ def _method_results(config, dataset, method, chosen, tested, first_loss):
     }
 
 
-def _comparison(svm: Tested, softmax: Tested, key: jax.Array) -> dict[str, Any]:
-    """Softmax less SVM, on the first seed of each."""
+def compare(svm: Tested, softmax: Tested, key: jax.Array) -> dict[str, Any]:
+    """Softmax less SVM, on the first model of each."""
     first, second = svm.correct[0], softmax.correct[0]
     difference = comparison.paired_bootstrap(
         second.astype(float) - first.astype(float), key=key
     )
     test = comparison.mcnemar(first, second)
     return {
-        "difference_is": "softmax_cross_entropy less weston_watkins_hinge, first seed",
         "difference": difference.value,
         "interval": difference.interval,
         "mcnemar_p": test.p_value,
@@ -197,12 +218,16 @@ def _comparison(svm: Tested, softmax: Tested, key: jax.Array) -> dict[str, Any]:
         "only_svm_right": test.only_a,
         "only_softmax_right": test.only_b,
         "agreement": comparison.agreement(svm.predictions[0], softmax.predictions[0]),
-        "difference_of_means_over_seeds": softmax.correct.mean() - svm.correct.mean(),
     }
 
 
-def _per_class(dataset, methods, tested) -> list[dict[str, Any]]:
-    """Accuracy of each class, first seed, with Wilson intervals; None if absent."""
+def per_class(
+    dataset: data.Dataset, methods: list[Method], tested: list[Tested]
+) -> list[dict[str, Any]]:
+    """Accuracy of each class, first model of each method; None if absent.
+
+    With Wilson intervals.
+    """
     labels = dataset.test.labels
     table = []
     for label, name in enumerate(dataset.class_names):
@@ -226,7 +251,11 @@ def calibration_bins(scores: np.ndarray, labels: np.ndarray) -> metrics.Calibrat
 
 
 @jax.jit
-def _scores(params: Params, features: jax.Array, fitted: Normalization) -> jax.Array:
+def class_scores(
+    params: Params, features: jax.Array, fitted: Normalization
+) -> jax.Array:
+    """Scores by models with a leading axis, ``(models, examples, classes)``."""
+
     def one(params: Params) -> jax.Array:
         return objective.blocked_scores(params, features, normalization=fitted)
 

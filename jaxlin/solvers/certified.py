@@ -72,10 +72,11 @@ _FIRST_SMOOTHING = 2.0
 _SUFFICIENT_DECREASE = 1e-4
 # Below this step a line search has failed.
 _SMALLEST_STEP = 2.0**-20
-# Evaluations without a better certificate after which a model counts as stalled: many,
-# because a hinge's certificates come and go with its rounds; few once what rounding may
-# hide is more than the gap that is left.
-_PATIENCE = 200
+# Evaluations without a better certificate after which a model counts as stalled. A
+# hinge's certificates come and go with its rounds, so it gets more of them; few are
+# enough once what rounding may hide is more than the gap that is left.
+_PATIENCE = 40
+_PATIENCE_OF_HINGES = 200
 _PATIENCE_IN_ROUNDING = 20
 
 
@@ -378,7 +379,8 @@ def advance(
         idle=jnp.where(improved, 0, state.idle + 1),
     )
     in_rounding = certificate.rounding > certificate.gap
-    patience = jnp.where(in_rounding, _PATIENCE_IN_ROUNDING, _PATIENCE)
+    usual = _PATIENCE if smooth else _PATIENCE_OF_HINGES
+    patience = jnp.where(in_rounding, _PATIENCE_IN_ROUNDING, usual)
     return state, Info(
         certificate=certificate,
         relative_gap=duality.relative_gap(certificate),

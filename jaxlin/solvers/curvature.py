@@ -233,5 +233,6 @@ def _nystrom(key, multiply, width: int, rank: int) -> tuple[Array, Array]:
     values, vectors = jnp.linalg.eigh(half.T @ half)
     # Eigenvalues below the shift are noise, and so are their vectors.
     kept = values > 2 * shift
-    vectors = jnp.where(kept, half @ vectors / jnp.sqrt(jnp.where(kept, values, 1)), 0)
+    lengths = jnp.sqrt(jnp.where(kept, values, 1))
+    vectors = jnp.where(kept[None, :], half @ vectors / lengths[None, :], 0)
     return vectors[:, ::-1], jnp.where(kept, values - shift, 0)[::-1]

@@ -1,0 +1,115 @@
+"""A certified run, from prepared data to the report."""
+
+from typing import Any
+
+import jax
+
+from experiments.common import report
+from experiments.svm_vs_softmax.certified import distance, fits, verdict
+from experiments.svm_vs_softmax.certified import report as pages
+from experiments.svm_vs_softmax.certified.verdict import Outcome, Proven
+from experiments.svm_vs_softmax.start import Started
+from jaxlin import classifier
+from jaxlin.solvers import certified
+
+
+def conclude(started: Started) -> str:
+    """Fits, tests and writes everything but STATUS; returns the verdict as text."""
+    folder, clock, dataset = started.folder, started.clock, started.dataset
+    outcomes = _fit(started)
+    with clock.part("test"):
+        proven = [
+            verdict.evaluate(
+                method, one.optimum, started.prepared.all_train, dataset.test
+            )
+            for method, one in zip(started.methods, outcomes, strict=True)
+        ]
+        results = verdict.results(started, outcomes, proven)
+    folder.write_npz(
+        "per_example.npz", verdict.per_example(dataset, started.methods, proven)
+    )
+    folder.write_csv("results.csv", verdict.rows(started, outcomes, proven))
+    _save_models(started, outcomes)
+    # The conclusions first: they must not be lost if a picture cannot be drawn.
+    results["timing"] = {**clock.total(), "parts": clock.seconds}
+    folder.write_json("results.json", results)
+    page = pages.Run(started, outcomes, proven, results)
+    with clock.part("report"):
+        folder.write_text("report.html", report.render(pages.build(page)))
+    results["timing"] = {**clock.total(), "parts": clock.seconds}
+    folder.write_json("results.json", results)
+    return _summary(results, proven)
+
+
+def _fit(started: Started) -> list[Outcome]:
+    """Path, optimum and SGD's distance of each method."""
+    folder, config, clock = started.folder, started.config, started.clock
+    prepared, num_classes = started.prepared, started.dataset.num_classes
+    search, all_train = prepared.search, prepared.all_train
+    if not fits.are_finished(folder, config, started.methods):
+        with clock.part("second moments"):
+            search, all_train = map(certified.prepare, (search, all_train))
+            jax.block_until_ready((search, all_train))
+    one_seed = jax.tree.map(lambda leaf: leaf[:1], started.params)
+    outcomes = []
+    for method in started.methods:
+        with clock.part(f"{method.name}: path"):
+            path = fits.fit_path(
+                folder,
+                config,
+                method,
+                search,
+                prepared.held_out,
+                num_classes=num_classes,
+            )
+        with clock.part(f"{method.name}: optimum"):
+            l2 = path.chosen.l2
+            optimum = fits.fit_chosen(
+                folder, config, method, l2, all_train, num_classes=num_classes
+            )
+        with clock.part(f"{method.name}: SGD"):
+            measured = distance.measure(
+                folder, config, method, optimum, one_seed, prepared
+            )
+        outcomes.append(Outcome(path, optimum, measured))
+    return outcomes
+
+
+def _save_models(started: Started, outcomes: list[Outcome]) -> None:
+    normalization = started.prepared.all_train.normalization
+    assert normalization is not None
+    for method, one in zip(started.methods, outcomes, strict=True):
+        classifier.save(
+            started.folder.path / f"model-{method.name}.npz",
+            classifier.Classifier(
+                verdict.model(one.optimum),
+                normalization,
+                started.dataset.class_names,
+                method.name,
+                one.optimum.l2,
+            ),
+        )
+
+
+def _summary(results: dict[str, Any], proven: list[Proven]) -> str:
+    """The verdict in a few lines of plain text."""
+    lines = []
+    for (name, one), found in zip(results["losses"].items(), proven, strict=True):
+        low, high = one["test_accuracy_interval"]
+        lines.append(
+            f"{name}: test accuracy {100 * one['test_accuracy']:.2f} % "
+            f"[{100 * low:.2f}, {100 * high:.2f}] at l2 {one['l2']:g}; objective "
+            f"{one['training_objective']:.6g}, at most {one['relative_gap']:.1e} of it "
+            f"above the optimum; test accuracy of the exact optimum: {found.accuracy}"
+        )
+    paired = results["comparison"]
+    low, high = paired["interval"]
+    lines.append(
+        f"softmax less SVM: {100 * paired['difference']:+.2f} points "
+        f"[{100 * low:+.2f}, {100 * high:+.2f}], "
+        f"McNemar p = {paired['mcnemar_p']:.2g}, "
+        f"{paired['discordant']} discordant examples"
+    )
+    spent = results["timing"]
+    lines.append(f"compiled for {spent['compile']:.1f} s, ran {spent['run']:.1f} s")
+    return "\n".join(lines)
