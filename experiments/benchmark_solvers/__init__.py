@@ -1,7 +1,30 @@
 """How fast does each solver reach the optimum of a linear classifier?
 
-The peers' side: `peers` (the table: scikit-learn, LIBLINEAR, PyTorch, optax, jaxopt;
+Question. On the same rows, objective and cores: after how many seconds and gradient
+evaluations is each solver within 1e-2, 1e-3 and 1e-4 of the optimum (`compare`)? How
+far is one of our gradients from what the machine can do (`gradient`)? How does the time
+of a fit grow with examples, features, classes and models (`growth`)?
+
+Method. Ours is timed until it has proven its gap, preparation included, a peer
+(scikit-learn, LIBLINEAR, PyTorch, optax, jaxopt) until its objective is that near the
+best known one, which it cannot know. Every solver has a process of its own; every point
+is judged by our objective in float64, with the bias trick for all and constants
+converted. The page of a run says the rest, with each peer's settings.
+
+Result. To be run on an idle machine.
+
+Command. ``python -m experiments.benchmark_solvers`` after ``pip install -e
+".[benchmark]"``; hours on CIFAR-10. Results are written after every solver: a run that
+was cut goes on with ``--resume RUN``. Parts of it: ``--what gradient``, or ``--what
+compare --losses softmax_cross_entropy --l2s 1e-3``; ``--smoke`` to see it all in less
+than a minute. On two of many cores: ``taskset -c 0,1``; beside an accelerator:
+``JAX_PLATFORMS=cpu``.
+
+The modules, in the order of a run: `config` and `rows` (what is asked for, of what),
+`gradient` and `machine` (one pass and its floor), `growth`, `compare` (cells of loss
+and l2, written as they are measured), `ours`. The peers' side: `peers` (the table;
 implemented in `peers_sklearn`, `peers_torch`, `peers_jax`), `isolation` (each in a
 process of its own, with a deadline), `traces` (where it was, and when), `judge` (how
-near it came, by our objective alone).
+near it came, by our objective alone). The end: `conclusions`, `tables`, `pictures`,
+`report`.
 """

@@ -16,6 +16,8 @@ import multiprocessing.connection
 import os
 import signal
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -57,12 +59,16 @@ class Peer(NamedTuple):
       loss: the name in `jaxlin.losses` of the loss that it minimises.
       settings: solver, tolerance, iterations and treatment of the bias, in words.
       solve: runs it.
+      rerun: whether it tells nothing on the way, so that it is run again and again with
+        more and more iterations; it then needed less than the seconds of the first run
+        that was enough, and more than those of the run before.
     """
 
     name: str
     loss: str
     settings: str
     solve: Solve
+    rerun: bool = False
 
 
 class Shelf(NamedTuple):
@@ -140,7 +146,7 @@ def run(
     with tempfile.TemporaryDirectory(dir=shelf.folder, prefix="run-") as folder:
         process = context.Process(
             target=_child,
-            args=(peer.solve, shelf.folder, Path(folder), sender),
+            args=(peer.solve, shelf.folder, Path(folder), sender, os.getpid()),
             kwargs={"l2": l2, "deadline_s": deadline_s, "target": target},
             daemon=True,
         )
@@ -202,6 +208,7 @@ def _child(
     shelf: Path,
     folder: Path,
     sender: multiprocessing.connection.Connection,
+    parent: int,
     *,
     l2: float,
     deadline_s: float,
@@ -210,6 +217,7 @@ def _child(
     """The life of the other process."""
     # Ctrl-C goes to both; the parent hears it and kills this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     recorder = Recorder(
         folder,
         deadline_s=deadline_s,
@@ -227,3 +235,10 @@ def _child(
     sender.close()
     # Without the clean-up of libraries, some of which wait for their threads.
     os._exit(0)
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when a parent that was killed could not: it is in the way."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)

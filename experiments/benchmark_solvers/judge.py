@@ -107,22 +107,33 @@ def judge(
             f"points of {trace.name}"
         )
     values = np.where(np.isnan(values), np.inf, np.asarray(values, np.float64))
-    arrivals = {
-        tolerance: _first_below(trace.points, values, (1 + tolerance) * best)
-        for tolerance in tolerances
-    }
+    found = arrivals(trace.points, values, best=best, tolerances=tolerances)
     if not trace.points:
-        return Verdict(trace.name, arrivals, None, np.inf, np.inf, None)
+        return Verdict(trace.name, found, None, np.inf, np.inf, None)
     chosen = len(values) - 1 if trace.finished else int(np.argmin(values))
     answer, value = trace.points[chosen], float(values[chosen])
     return Verdict(
         trace.name,
-        arrivals,
+        found,
         answer,
         value,
         value / best - 1,
         accuracy(answer.weights, rows, labels),
     )
+
+
+def arrivals(
+    points: list[Point],
+    values: np.ndarray,
+    *,
+    best: float,
+    tolerances: tuple[float, ...] = TOLERANCES,
+) -> dict[float, Arrival | None]:
+    """`Verdict.arrivals` of points with these objectives."""
+    return {
+        tolerance: _first_below(points, values, (1 + tolerance) * best)
+        for tolerance in tolerances
+    }
 
 
 def values(

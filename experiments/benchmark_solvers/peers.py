@@ -54,6 +54,7 @@ def _saga() -> Peer:
             bias=_BIAS,
         ),
         peers_sklearn.saga,
+        rerun=True,
     )
 
 
@@ -68,6 +69,7 @@ def _crammer_singer() -> Peer:
             bias=_BIAS,
         ),
         peers_sklearn.crammer_singer,
+        rerun=True,
     )
 
 
@@ -81,6 +83,7 @@ def _one_vs_rest() -> Peer:
             bias=_BIAS,
         ),
         peers_sklearn.one_vs_rest,
+        rerun=True,
     )
 
 

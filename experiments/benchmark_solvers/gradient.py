@@ -1,0 +1,204 @@
+"""One gradient of one softmax model: ours, the plain formulations, the machine's floor.
+
+Ours is one pass of the certified solver: `jaxlin.row_sums.over_rows` through the link
+of `jaxlin.duality`, which also gives the objective and its gap. The plain formulation
+keeps W as (D, C) and float rows, and leaves the rest to `jax.grad`. The floor is the
+larger of what reading the stored rows once takes and what the two matrix products take,
+at the best rates that any library reaches here.
+"""
+
+import functools
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.benchmark_solvers import machine
+from experiments.benchmark_solvers.config import Config
+from experiments.benchmark_solvers.rows import Rows
+from jaxlin import duality, linear, losses, objective, row_sums
+from jaxlin.linear import Params
+from jaxlin.solvers import base
+from jaxlin.typing import Array
+
+OURS = "jaxlin, one certified pass"
+PLAIN = "jax.grad, W stored (D, C)"
+STORED = "jax.grad of jaxlin.objective, W (C, D)"
+TORCH = "PyTorch autograd, W (C, D)"
+ORDER = (OURS, PLAIN, STORED, TORCH)
+
+_L2 = 1e-3
+_SOFTMAX: Any = losses.softmax_cross_entropy
+
+
+def run(config: Config, rows: Rows) -> dict[str, Any]:
+    """Measures and prints; returns the figures as JSON types."""
+    tasks, found = _tasks(rows)
+    differences = _differences(found)
+    measured = machine.interleaved(
+        tasks, rounds=config.rounds, settle_s=config.settle_s
+    )
+    seconds = {name: statistics.median(each) for name, each in measured.items()}
+    few, settle_s = min(config.rounds, 5), config.settle_s
+    reads = machine.read_bandwidth(
+        megabytes=config.read_megabytes, rounds=few, settle_s=settle_s
+    )
+    rates = machine.matrix_rate(size=config.matrix_size, rounds=few, settle_s=settle_s)
+    size = rows.features.nbytes
+    # Two products, each a multiplication and an addition a weight and row.
+    work = 4 * rows.train.size * rows.num_classes
+    by_reading = 1e-9 * size / max(reads.values())
+    by_products = 1e-9 * work / max(rates.values())
+    floor = max(by_reading, by_products)
+    figures = {
+        "seconds": seconds,
+        "differences": differences,
+        "read_gb_per_s": reads,
+        "matrix_gflop_per_s": rates,
+        "matrix_size": config.matrix_size,
+        "bytes": size,
+        "operations": work,
+        "floor_by_reading": by_reading,
+        "floor_by_products": by_products,
+        "floor": floor,
+        "times_floor": {name: each / floor for name, each in seconds.items()},
+        "times_ours": {name: each / seconds[OURS] for name, each in seconds.items()},
+    }
+    print("\n".join(lines(figures)), flush=True)
+    return figures
+
+
+def lines(figures: Mapping[str, Any]) -> list[str]:
+    """The figures as text."""
+    reads, rates = figures["read_gb_per_s"], figures["matrix_gflop_per_s"]
+    size = figures["matrix_size"]
+    return [
+        "read bandwidth, GB/s: "
+        + ", ".join(f"{name} {rate:.1f}" for name, rate in reads.items()),
+        f"{size} x {size} float32 products, GFLOP/s: "
+        + ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items()),
+        f"floor {1e3 * figures['floor']:.3g} ms: reading "
+        f"{1e-6 * figures['bytes']:.4g} MB once takes "
+        f"{1e3 * figures['floor_by_reading']:.3g} ms, "
+        f"{1e-9 * figures['operations']:.3g} GFLOP take "
+        f"{1e3 * figures['floor_by_products']:.3g} ms",
+        *(
+            f"{name}: {1e3 * figures['seconds'][name]:.4g} ms a gradient, "
+            f"{figures['times_floor'][name]:.2f} times the floor, "
+            f"{figures['times_ours'][name]:.2f} times ours"
+            for name in ORDER
+            if name in figures["seconds"]
+        ),
+    ]
+
+
+def _tasks(rows: Rows) -> tuple[dict[str, machine.Task], dict[str, np.ndarray]]:
+    """What is timed, and the gradient that each gives, as folded weights."""
+    draw = np.random.default_rng(0)
+    weights = draw.normal(size=(rows.num_classes, rows.train.shape[1])) / 100
+    weights = weights.astype(np.float32)
+    problem = base.problem(
+        rows.features,
+        rows.labels,
+        num_classes=rows.num_classes,
+        normalization=rows.normalization,
+    )
+    examples = duality.PerExample(
+        jnp.zeros((len(rows.labels), 0)),
+        _norms(problem.features, normalization=problem.normalization),
+    )
+    params = linear.unfold_bias(jnp.asarray(weights))
+    floats, labels = jnp.asarray(rows.train), problem.targets
+    transposed, stored = jnp.asarray(weights.T), jnp.asarray(weights)
+    calls = {
+        OURS: lambda: _certified(params, problem, examples, jnp.float32(_L2)).gradient,
+        PLAIN: lambda: _plain(transposed, floats, labels)[1],
+        STORED: lambda: _stored(stored, floats, labels)[1],
+    }
+    tasks: dict[str, machine.Task] = {
+        name: functools.partial(_waited, call) for name, call in calls.items()
+    }
+    found = {name: np.asarray(call()) for name, call in calls.items()}
+    found[PLAIN] = found[PLAIN].T
+    torch = machine.torch_or_none()
+    if torch is not None:
+        tasks[TORCH] = _torch(torch, weights, rows)
+        found[TORCH] = tasks[TORCH]()
+    return tasks, found
+
+
+def _differences(found: dict[str, np.ndarray]) -> dict[str, float]:
+    """Distance of each gradient from ours, relative.
+
+    Raises:
+      RuntimeError: if they are not the same gradient, which a benchmark must not time.
+    """
+    ours = found[OURS]
+    differences = {
+        name: float(np.linalg.norm(one - ours) / np.linalg.norm(ours))
+        for name, one in found.items()
+    }
+    wrong = [name for name, one in differences.items() if not one < 1e-3]
+    if wrong:
+        raise RuntimeError(f"not the same gradient as ours: {', '.join(wrong)}")
+    return differences
+
+
+def _waited(call: Any) -> None:
+    jax.block_until_ready(call())
+
+
+_norms = jax.jit(row_sums.norms)
+
+
+@jax.jit
+def _certified(
+    params: Params, problem: base.Problem, examples: duality.PerExample, l2: Array
+) -> duality.Evaluation:
+    """What one evaluation of the certified solver computes of the rows."""
+    sums, _ = row_sums.over_rows(
+        params,
+        problem.features,
+        problem.targets,
+        examples,
+        link=duality.link(_SOFTMAX),
+        shared=duality.Shared(jnp.zeros((), l2.dtype), {}),
+        normalization=problem.normalization,
+    )
+    return duality.evaluation(sums, params, l2)
+
+
+@jax.jit
+@jax.value_and_grad
+def _plain(weights: Array, rows: Array, labels: Array) -> Array:
+    """The objective as it is usually written: X @ W, W of shape (D, C)."""
+    scores = rows @ weights
+    of_label = jnp.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
+    loss = jnp.mean(jax.nn.logsumexp(scores, axis=1) - of_label)
+    return loss + _L2 / 2 * jnp.sum(jnp.square(weights))
+
+
+@jax.jit
+@jax.value_and_grad
+def _stored(weights: Array, rows: Array, labels: Array) -> Array:
+    """`jaxlin.objective` of float rows; the constant feature is among them."""
+    params = Params(weights, jnp.zeros(weights.shape[0], weights.dtype))
+    return objective.objective(params, rows, labels, loss=_SOFTMAX, l2=_L2)
+
+
+def _torch(torch: Any, weights: np.ndarray, rows: Rows) -> machine.Task:
+    parameters = torch.from_numpy(weights.copy()).requires_grad_()
+    floats = torch.from_numpy(rows.train)
+    labels = torch.from_numpy(np.array(rows.labels)).long()
+
+    def gradient() -> np.ndarray:
+        scores = torch.nn.functional.linear(floats, parameters)
+        value = torch.nn.functional.cross_entropy(scores, labels)
+        value = value + _L2 / 2 * parameters.square().sum()
+        (slope,) = torch.autograd.grad(value, [parameters])
+        return slope.numpy()
+
+    return gradient

@@ -1,0 +1,512 @@
+"""The solver benchmark measures, resumes and concludes; its peers are tested apart."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import references
+
+from experiments.benchmark_solvers import (
+    __main__ as entry,
+)
+from experiments.benchmark_solvers import (
+    conclusions,
+    config,
+    gradient,
+    growth,
+    isolation,
+    machine,
+    ours,
+    rows,
+    traces,
+)
+from experiments.common import cli
+from jaxlin import data
+
+SOFTMAX, CRAMMER_SINGER = config.SMOKE.losses
+(L2,) = config.SMOKE.l2s
+LOOPS = {
+    SOFTMAX: references.softmax_cross_entropy,
+    CRAMMER_SINGER: references.crammer_singer,
+}
+
+
+def run(wanted, **options):
+    """Runs the benchmark in this process (its solvers in theirs)."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        entry.run(wanted, cli.RunOptions(**options))
+    return printed.getvalue()
+
+
+def read(path, name):
+    return json.loads((path / name).read_text())
+
+
+def cell_name(loss):
+    return f"compare-{loss}-{L2:g}.json"
+
+
+@pytest.fixture(scope="module")
+def smoke_run(tmp_path_factory):
+    """The smoke-size run. Tests must not write into it."""
+    path = tmp_path_factory.mktemp("solvers") / "run"
+    return path, run(config.SMOKE, out=path)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return rows.of(data.load("digits"))
+
+
+def optimum(loss, digits):
+    """The least objective, by scikit-learn in float64, judged by a loop."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    x, labels = digits.train.astype(float), digits.labels
+    share = {"C": 1 / (L2 * len(x)), "fit_intercept": False}
+    model = {
+        SOFTMAX: LogisticRegression(tol=1e-8, max_iter=5000, **share),
+        CRAMMER_SINGER: LinearSVC(
+            multi_class="crammer_singer", tol=1e-9, random_state=0, **share
+        ),
+    }[loss].fit(x, labels)
+    weights = model.coef_
+    losses = map(LOOPS[loss], x @ weights.T, labels)
+    return np.mean([*losses]) + L2 / 2 * (weights**2).sum()
+
+
+# The whole
+
+
+def test_every_file_is_there_and_the_page_is_the_last_word(smoke_run):
+    path, printed = smoke_run
+    expected = {"config.json", "environment.json", "data.json", "STATUS", "figures"}
+    expected |= {"results.json", "results.csv", "report.html"}
+    expected |= {"gradient.json", "growth.json", *map(cell_name, LOOPS)}
+    assert {one.name for one in path.iterdir()} == expected
+    assert (path / "STATUS").read_text() == "done\n"
+    assert printed.splitlines()[-1] == str(path / "report.html")
+    figures = {one.stem for one in (path / "figures").iterdir()}
+    assert figures == {"growth", *(f"distances-{loss}" for loss in LOOPS)}
+    page = (path / "report.html").read_text()
+    assert page.count('src="data:image/png') == len(figures)
+    assert "http" not in page.replace("http-equiv", "")
+    for words in ("C = 1 / (l2 n)", "bias trick", "max_iter=1000000"):
+        assert words in page
+
+
+@pytest.mark.parametrize("loss", LOOPS)
+def test_the_best_known_and_its_bound_hold_the_optimum(smoke_run, digits, loss):
+    (found,) = [
+        one
+        for one in read(smoke_run[0], "results.json")["compare"]
+        if one["loss"] == loss
+    ]
+    exact = optimum(loss, digits)
+    # scikit-learn stops above the optimum, hence the room on the left.
+    assert found["bound"] <= exact * (1 + 1e-9)
+    assert found["best"] == pytest.approx(exact, rel=2e-5)
+    assert 0 < found["reference_gap"] <= config.SMOKE.reference_gap
+    mine = found["ours"]
+    assert 0 <= mine["distance"] <= mine["gap"] <= mine["relative_gap"] <= 1e-4
+    (peer,) = found["theirs"]
+    assert 0 < peer["distance"] < 1e-4
+    assert peer["gap"] > peer["distance"]
+    assert abs(peer["test_accuracy"] - mine["test_accuracy"]) < 0.01
+
+
+@pytest.mark.parametrize("loss", LOOPS)
+def test_fits_of_ours_repeat_and_the_first_compiles(smoke_run, loss):
+    mine = read(smoke_run[0], cell_name(loss))["ours"]
+    cold, *warm = mine["fits"]
+    assert len(warm) == config.SMOKE.repeats
+    for fit in mine["fits"]:
+        assert 0 < fit["prepare_seconds"] < fit["seconds"][0]
+        assert fit["seconds"] == sorted(fit["seconds"])
+        assert fit["relative_gaps"][-1] <= 1e-4 < fit["relative_gaps"][-2]
+        # Those of the best certificate so far, which the judge confirms.
+        assert fit["objectives"][-1] == pytest.approx(mine["objective"], rel=1e-6)
+    assert cold["seconds"][-1] > 2 * warm[0]["seconds"][-1]
+    assert cold["relative_gaps"] == warm[0]["relative_gaps"]
+
+
+def test_the_reference_agrees_with_the_judge(smoke_run):
+    for loss in LOOPS:
+        found = read(smoke_run[0], cell_name(loss))["reference"]
+        primal = found["certificate"]["primal"]
+        assert found["objective"] == pytest.approx(primal, rel=1e-7)
+
+
+def test_the_table_has_a_row_for_each_solver(smoke_run):
+    text = (smoke_run[0] / "results.csv").read_text()
+    table = list(csv.DictReader(text.splitlines()))
+    assert [(row["loss"], row["solver"]) for row in table] == [
+        (SOFTMAX, ours.NAME),
+        (SOFTMAX, "scikit-learn lbfgs"),
+        (CRAMMER_SINGER, ours.NAME),
+        (CRAMMER_SINGER, "LIBLINEAR Crammer-Singer"),
+    ]
+    mine, peer = table[:2]
+    ratio = float(peer["seconds_to_1e-3"]) / float(mine["seconds_certified_1e-3"])
+    assert float(peer["times_ours_certified_1e-3"]) == pytest.approx(ratio)
+    assert table[3]["ratio_is_lower_bound_1e-4"] == "True"
+
+
+def test_gradients_are_held_against_the_floor(smoke_run, digits):
+    found = read(smoke_run[0], "gradient.json")
+    assert max(found["differences"].values()) < 1e-5
+    rate = 1e9 * max(found["matrix_gflop_per_s"].values())
+    bandwidth = 1e9 * max(found["read_gb_per_s"].values())
+    # Forward and backward: a product and a sum for each weight of each row.
+    slowest = max(2 * 2 * 1297 * 65 * 10 / rate, 1297 * 64 / bandwidth)
+    assert found["floor"] == pytest.approx(slowest)
+    for name in (gradient.OURS, gradient.PLAIN):
+        times = found["seconds"][name] / slowest
+        assert found["times_floor"][name] == pytest.approx(times)
+    assert found["times_ours"][gradient.OURS] == 1
+
+
+def test_growth_has_every_size_proven(smoke_run):
+    found = read(smoke_run[0], "growth.json")
+    assert [one["dimension"] for one in found] == [
+        one for one in growth.DIMENSIONS for _ in range(2)
+    ]
+    for one in found:
+        assert one["relative_gap"] <= 1e-3
+        assert one["first_seconds"] > 0
+        assert one["seconds"] >= one["fit_seconds"] > 0
+    assert [one["models"] for one in found[-2:]] == [1, 4]
+    assert [one["classes"] for one in found[4:6]] == [3, 10]
+    assert found[1]["evaluations"] == found[3]["evaluations"], "the same problem"
+
+
+# Cut and continued
+
+
+@pytest.fixture
+def cut(smoke_run, tmp_path):
+    """A copy of the run that lacks its last peer and whose first peer failed."""
+    path = tmp_path / "run"
+    shutil.copytree(smoke_run[0], path)
+    (path / "report.html").unlink()
+    cell = read(path, cell_name(SOFTMAX))
+    cell["peers"]["scikit-learn lbfgs"]["stopped"] = "failed: ImportError: no sklearn"
+    (path / cell_name(SOFTMAX)).write_text(json.dumps(cell))
+    cell = read(path, cell_name(CRAMMER_SINGER))
+    cell["peers"] = {}
+    (path / cell_name(CRAMMER_SINGER)).write_text(json.dumps(cell))
+    return path
+
+
+def test_a_run_that_was_cut_measures_only_what_is_missing(cut, smoke_run, monkeypatch):
+    asked = []
+
+    def made(peer, shelf, *, l2, deadline_s, target):
+        asked.append(peer.name)
+        best = read(cut, cell_name(peer.loss))["reference"]["objective"]
+        assert target == pytest.approx((1 + config.SMOKE.stop_at) * best)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        point = traces.Point(3.0, 7, np.zeros((10, 65), np.float32))
+        return traces.Trace(peer.name, peer.settings, [point], True, "made", 1.0)
+
+    monkeypatch.setattr(isolation, "run", made)
+    untouched = {
+        name: (cut / name).read_bytes() for name in ("gradient.json", "growth.json")
+    }
+    with pytest.raises(KeyboardInterrupt), contextlib.redirect_stderr(io.StringIO()):
+        run(config.SMOKE, resume=cut)
+    assert (cut / "STATUS").read_text() == "interrupted\n"
+    kept = read(cut, cell_name(SOFTMAX))["peers"]["scikit-learn lbfgs"]
+    assert kept["stopped"] == "made"
+    # By hand: weights of zero give every class the same chance.
+    assert kept["objectives"] == pytest.approx([math.log(10)])
+
+    run(config.SMOKE, resume=cut)
+    assert asked == [
+        "scikit-learn lbfgs",
+        *2 * ["LIBLINEAR Crammer-Singer"],
+    ]
+    assert (cut / "STATUS").read_text() == "done\n"
+    for name, content in untouched.items():
+        assert (cut / name).read_bytes() == content
+    before, after = (
+        read(path, cell_name(CRAMMER_SINGER)) for path in (smoke_run[0], cut)
+    )
+    assert after["ours"] == before["ours"]
+    assert after["reference"] == before["reference"]
+
+
+ORPHAN = """
+    import os, time
+    from pathlib import Path
+    import numpy as np
+    from experiments.benchmark_solvers import isolation
+
+    def solve(rows, labels, recorder, *, l2):
+        recorder.start()
+        Path("child.partial").write_text(str(os.getpid()))
+        os.replace("child.partial", "child")
+        time.sleep(600)
+
+    if __name__ == "__main__":
+        with isolation.shelve(np.ones((2, 1)), np.arange(2)) as shelf:
+            peer = isolation.Peer("sleeps", "none", "none", solve)
+            isolation.run(peer, shelf, l2=1.0, deadline_s=600)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_a_solver_does_not_outlive_a_killed_benchmark(tmp_path):
+    (tmp_path / "orphan.py").write_text(textwrap.dedent(ORPHAN))
+    root = str(Path(__file__).resolve().parents[2])
+    parent = subprocess.Popen(
+        [sys.executable, "orphan.py"],
+        cwd=tmp_path,
+        # Killed with its folder of rows in place.
+        env={**os.environ, "PYTHONPATH": root, "TMPDIR": str(tmp_path)},
+    )
+    try:
+        wait_until((tmp_path / "child").exists)
+    finally:
+        parent.kill()
+        parent.wait()
+    child = int((tmp_path / "child").read_text())
+    wait_until(lambda: has_ended(child))
+
+
+def wait_until(happened, seconds=60.0):
+    limit = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < limit, "waited too long"
+        time.sleep(0.05)
+
+
+def has_ended(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    # Where nobody collects orphans, what is left of one is a zombie.
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+# Conclusions, of a cell made by hand
+
+
+def fit(seconds, objectives, gaps):
+    return {
+        "prepare_seconds": seconds[0] / 2,
+        "seconds": seconds,
+        "objectives": objectives,
+        "relative_gaps": gaps,
+    }
+
+
+def peer(seconds, objectives, *, finished=True, rerun=False, **more):
+    return {
+        "settings": "by hand",
+        "stopped": "why",
+        "finished": finished,
+        "rerun": rerun,
+        "deadline_s": 100.0,
+        "compile_seconds": 0.0,
+        "seconds": seconds,
+        "evaluations": list(range(1, len(seconds) + 1)),
+        "hessian_products": [0] * len(seconds),
+        "objectives": objectives,
+        "objective": objectives[-1] if objectives else None,
+        "test_accuracy": 0.5,
+        **more,
+    }
+
+
+def made_cell(**peers):
+    """Best known objective 2, by the reference; its lower bound 1.9998."""
+    objectives, gaps = [2.2, 2.01, 2.0001], [None, 1e-2, 1e-3]
+    answer = {"stopped": "why", "test_accuracy": 0.5, "finished": True}
+    return {
+        "loss": SOFTMAX,
+        "l2": 0.1,
+        "ours": {
+            **answer,
+            "fits": [
+                fit([4.0, 5.0, 6.0], objectives, gaps),
+                fit([1.0, 2.0, 3.0], objectives, gaps),
+                fit([1.0, 2.2, 3.4], objectives, gaps),
+                fit([1.0, 2.1, 9.0], objectives, gaps),
+            ],
+            "objective": 2.0001,
+            "certificate": {"primal": 2.0001, "gap": 1e-3, "rounding": 1e-4},
+            "relative_gap": 1e-3,
+            "evaluations": 3,
+        },
+        "reference": {
+            **answer,
+            "objective": 2.0,
+            "certificate": {"primal": 2.0, "gap": 1e-4, "rounding": 1e-4},
+        },
+        "peers": peers,
+    }
+
+
+def test_ours_is_a_median_of_later_fits():
+    found = conclusions.conclude(made_cell())
+    assert (found.best, found.best_of) == (2.0, "float64 reference")
+    assert found.bound == pytest.approx(1.9998)
+    assert found.reference_gap == pytest.approx(1e-4)
+    mine = found.ours
+    assert [one and one.seconds for one in mine.certified] == [2.1, 3.4, None]
+    assert [one and one.evaluations for one in mine.certified] == [2, 3, None]
+    assert [one.seconds for one in mine.level] == [2.1, 3.4, 3.4]
+    assert mine.cold_certified == (5.0, 6.0, None)
+    assert mine.compile_seconds == pytest.approx(6.0 - 3.4)
+    # (3.0 - 0.5) / 3, (3.4 - 0.5) / 3, (9.0 - 0.5) / 3
+    assert mine.evaluation_seconds == pytest.approx(2.9 / 3)
+    assert mine.gap == pytest.approx(0.0003 / 2.0001)
+    assert conclusions.finest(found) == 1
+    assert conclusions.nearest(found, 1) is None
+
+
+def test_ratios_of_peers_that_arrive_are_late_or_give_up():
+    found = conclusions.conclude(
+        made_cell(
+            arrives=peer([1.0, 21.0, 68.0], [2.5, 2.001, 2.0001], compile_seconds=4.0),
+            late=peer([34.0, 340.0], [2.5, 2.01], finished=False),
+            gives_up=peer([34.0, 340.0], [2.5, 2.01]),
+            rerun=peer([4.2, 6.3, 68.0], [2.5, 2.01, 2.0001], rerun=True),
+            killed=peer([], [], finished=False, stopped="killed 115 s after"),
+        )
+    )
+    arrives, late, gives_up, rerun, killed = found.theirs
+    assert arrives.ratios == pytest.approx((10.0, 21 / 3.4, 20.0))
+    assert arrives.ratios_certified[:2] == pytest.approx((10.0, 21 / 3.4))
+    assert arrives.ratios_certified[2] is None
+    assert arrives.ratios_with_compiling[:2] == pytest.approx((25 / 5, 25 / 6))
+    assert arrives.at_least == (False, False, False)
+    assert late.ratios == pytest.approx((340 / 2.1, 100.0, 100.0))
+    assert late.at_least == (False, True, True)
+    assert late.distance == pytest.approx(5e-3)
+    assert gives_up.ratios[1:] == (None, None)
+    # Between 4.2 and 6.3 s, and between 6.3 and 68 s.
+    assert rerun.ratios == pytest.approx((2.0, 6.3 / 3.4, 6.3 / 3.4))
+    assert rerun.at_least == (True, True, True)
+    assert killed.ratios == pytest.approx((100 / 2.1, 100 / 3.4, 100 / 3.4))
+    assert killed.gap == killed.distance == math.inf
+    assert conclusions.nearest(found, 1).name == "rerun"
+    assert conclusions.nearest(found, 0).name == "rerun"
+
+
+def test_a_peer_may_know_better_than_the_reference():
+    found = conclusions.conclude(made_cell(better=peer([5.0], [1.9999])))
+    assert (found.best, found.best_of) == (1.9999, "better")
+    assert found.theirs[0].distance == 0
+    assert found.theirs[0].gap == pytest.approx(1e-4 / 1.9999)
+
+
+def test_nothing_follows_from_nothing():
+    empty = {"loss": SOFTMAX, "l2": 0.1, "peers": {}}
+    assert conclusions.conclude(empty) is None
+    only = conclusions.conclude({**empty, "peers": {"one": peer([1.0], [3.0])}})
+    assert only.ours is None
+    assert only.theirs[0].ratios == (None, None, None)
+    assert only.bound == -math.inf
+
+
+# Parts
+
+
+def test_rows_are_those_of_the_definition(digits):
+    raw = data.load("digits")
+    expected = (raw.test.features - raw.train.features.mean(axis=0)) / 16
+    np.testing.assert_allclose(digits.test[:, :-1], expected, atol=1e-6)
+    assert (digits.test[:, -1] == 1).all()
+    assert digits.test.dtype == digits.train.dtype == np.float32
+
+
+def test_slopes_are_exponents():
+    sizes = [3.0, 10.0, 40.0]
+    assert growth.slope(sizes, [5 * one**1.7 for one in sizes]) == pytest.approx(1.7)
+
+
+def test_tasks_take_turns(monkeypatch):
+    done, now = [], [0.0]
+
+    def task(name, seconds):
+        def work():
+            done.append(name)
+            now[0] += seconds
+
+        return work
+
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(machine.time, "sleep", lambda _: done.append("sleep"))
+    tasks = {"a": task("a", 2.0), "b": task("b", 3.0)}
+    found = machine.interleaved(tasks, rounds=2, settle_s=1.0, calls=2)
+    assert found == {"a": [2.0, 2.0], "b": [3.0, 3.0]}
+    assert done == 2 * ["sleep", "a", "a", "a", "sleep", "b", "b", "b"]
+
+
+def test_other_gradients_are_not_timed():
+    one = np.ones((2, 3))
+    assert gradient._differences({gradient.OURS: one, "same": one})["same"] == 0
+    with pytest.raises(RuntimeError, match="not the same gradient as ours: other"):
+        gradient._differences({gradient.OURS: one, "other": 1.01 * one})
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"what": ()}, "what must name compare, gradient or growth"),
+        ({"losses": ("hinge",)}, "losses must be one of .* got 'hinge'"),
+        ({"losses": ()}, "losses must be distinct and not empty"),
+        ({"l2s": (0.0,)}, r"l2s\[0\] must be above 0, got 0"),
+        ({"peers": ("sklearn",)}, "beginnings of the names .* got 'sklearn'"),
+        ({"deadline_s": 0.0}, "deadline_s must be above 0"),
+        ({"stop_at": -1.0}, "stop_at must be at least 0"),
+        ({"repeats": 0}, "repeats must be at least 1"),
+        ({"growth_classes": (1, 2)}, "growth_classes must be at least 2, got 1"),
+        ({"growth_base": 10**6}, "growth_base must be at most 1297 for digits"),
+        ({"growth_features": (65,)}, "growth_features must be at most 64"),
+    ],
+)
+def test_config_is_checked_before_anything_is_written(change, words, tmp_path):
+    wrong = dataclasses.replace(config.SMOKE, **change)
+    with pytest.raises(ValueError, match=words):
+        run(wrong, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_accelerator_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    with pytest.raises(ValueError, match="on the CPU.* got gpu; set JAX_PLATFORMS"):
+        run(config.SMOKE, out=tmp_path / "run")
+
+
+def test_peers_are_chosen_by_the_beginnings_of_their_names():
+    wanted = dataclasses.replace(config.SMOKE, peers=("scikit-learn", "optax"))
+    names = [peer.name for peer in config.chosen_peers(wanted, SOFTMAX)]
+    assert names == [
+        *("scikit-learn lbfgs", "scikit-learn newton-cg", "scikit-learn saga"),
+        "optax lbfgs",
+    ]
+    nobody = dataclasses.replace(config.SMOKE, peers=())
+    assert config.chosen_peers(config.checked(nobody), SOFTMAX) == ()
