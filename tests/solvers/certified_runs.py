@@ -1,0 +1,51 @@
+"""Runs of certified solvers on `random_problems`, by the public loop."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import random_problems
+from random_problems import LOSSES
+
+from jaxlin import linear
+from jaxlin.solvers import base, certified
+
+SHAPE = (24, 6, 3)
+DTYPES = dict(zip(LOSSES, 3 * [np.uint8, np.float32], strict=True))
+
+
+def draw(name, kind, *, seed=0, shape=SHAPE, dtype=None, l2=None):
+    generator = np.random.default_rng([seed, *map(ord, kind)])
+    dtype = DTYPES[name] if dtype is None else dtype
+    return random_problems.make(generator, kind, name, shape, dtype=dtype, l2=l2)
+
+
+def zeros(shape, dtype=jnp.float32):
+    _, width, classes = shape
+    return linear.Params(jnp.zeros((classes, width), dtype), jnp.zeros(classes, dtype))
+
+
+def evaluations(name, given, how, *, most, start=None, centers=None, key=0, **chunks):
+    """(evaluations, state, last info) after each chunk, from the public loop."""
+    shape = (*np.shape(given["features"]), given["num_classes"])
+    problem = certified.prepare(base.problem(**given))
+    solver, settings = certified.solver(loss=LOSSES[name]), base.Settings(**how)
+    first = solver.init(zeros(shape) if start is None else start, problem, settings)
+    if centers is not None:
+        first = first._replace(centers=jnp.array(centers))
+    for done, state, info in base.run(
+        solver, jax.random.key(key), first, problem, settings, num_steps=most, **chunks
+    ):
+        yield done, state, jax.tree.map(lambda leaf: leaf[-1], info)
+
+
+def fit(name, given, how, *, gap=1e-4, most=300, **start):
+    for done, state, info in evaluations(  # noqa: B007
+        name, given, how, most=most, **start
+    ):
+        if info.relative_gap <= gap or info.stalled:
+            break
+    return done, jax.tree.map(np.asarray, state), jax.tree.map(np.asarray, info)
+
+
+def exactly(params):
+    return np.asarray(linear.fold_bias(params), np.float64)

@@ -1,0 +1,141 @@
+"""How certified solvers run: programs, memory, chunks and grids."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from certified_runs import SHAPE, draw, evaluations, exactly, fit, zeros
+from random_problems import LOSSES
+
+from jaxlin.solvers import base, certified
+
+
+def test_new_values_recompile_nothing():
+    name = "crammer_singer_hinge"
+    given, how, _ = draw(name, "noisy", l2=0.1)
+    fit(name, given, how, most=2)
+    programs = base._advance._cache_size()
+    for seed, l2, margin in ((1, 0.01, 0.5), (2, jnp.float32(1), 2), (3, 1, 1.0)):
+        given, how, _ = draw(name, "weighted", seed=seed)
+        how = {"l2": l2, "loss_arguments": {"margin": margin}}
+        fit(name, given, how, most=2, key=seed)
+    assert base._advance._cache_size() == programs
+
+
+def test_the_state_is_donated_and_the_callers_parameters_are_not():
+    name = "crammer_singer_hinge"
+    given, how, _ = draw(name, "noisy")
+    problem = certified.prepare(base.problem(**given))
+    solver, settings = certified.solver(loss=LOSSES[name]), base.Settings(**how)
+    start = zeros(SHAPE)
+    state = solver.init(start, problem, settings)
+    run = base.run(solver, jax.random.key(0), state, problem, settings, num_steps=1)
+    next(run)
+    for leaf in (state.trial, state.centers, state.history.steps, state.params.weights):
+        assert leaf.is_deleted()
+    assert not start.weights.is_deleted()
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(problem))
+
+
+def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch):
+    traces = []
+    evaluation = certified.duality.evaluation
+
+    def counting(*arguments):
+        traces.append(None)
+        return evaluation(*arguments)
+
+    name = "softmax_cross_entropy"
+    given, how, _ = draw(name, "noisy", l2=1e-4)
+    *_, (_, one, _) = evaluations(name, given, how, most=12)
+    monkeypatch.setattr(certified.duality, "evaluation", counting)
+    *_, (done, many, _) = evaluations(name, given, how, most=12, steps_per_chunk=4)
+    assert done == 12
+    assert len(traces) == 1
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def grid_of(name, given, settings, *, most, dtype):
+    many = base.map_settings(certified.solver(loss=LOSSES[name]))
+    problem = certified.prepare(base.problem(**given))
+    first = many.init(zeros(SHAPE, dtype), problem, settings)
+    for _, state, info in base.run(  # noqa: B007
+        many, jax.random.key(0), first, problem, settings, num_steps=most
+    ):
+        pass
+    return state, jax.tree.map(lambda leaf: leaf[-1], info)
+
+
+def one_of(tree, i):
+    return jax.tree.map(lambda leaf: leaf[i], tree)
+
+
+def check_grid(name, *, most, gap, dtype=jnp.float32, kind="noisy"):
+    """A grid over l2 and margin has the objectives and parameters of fits alone."""
+    given, *_ = draw(name, kind)
+    arguments = {"margin": jnp.array([0.5, 1.0, 2.0], dtype)}
+    settings = base.Settings(
+        l2=jnp.array([0.01, 0.1, 1.0], dtype),
+        loss_arguments=arguments if "hinge" in name else {},
+    )
+    grid, info = grid_of(name, given, settings, most=most, dtype=dtype)
+    assert (info.relative_gap < gap).all()
+    for i in range(3):
+        how = one_of(settings, i)._asdict()
+        *_, (_, alone, _) = evaluations(
+            name, given, how, most=most, start=zeros(SHAPE, dtype)
+        )
+        np.testing.assert_allclose(
+            grid.certificate.primal[i], alone.certificate.primal, rtol=1e-5
+        )
+        together, single = exactly(one_of(grid.params, i)), exactly(alone.params)
+        error = np.linalg.norm(together - single)
+        assert error <= 1e-5 * np.linalg.norm(single)
+    # Each of them is a problem of its own.
+    assert np.ptp(grid.certificate.primal) > 0.1
+
+
+def test_a_grid_of_smooth_fits_equals_its_fits_alone():
+    check_grid("softmax_cross_entropy", most=40, gap=1e-6)
+
+
+def test_a_grid_of_hinges_equals_its_fits_alone_from_the_first_steps():
+    """Before rounding errors, which a hinge's rounds amplify, have grown."""
+    check_grid("crammer_singer_hinge", most=10, gap=2)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_grid_equals_its_fits_alone_in_float64(name):
+    """Where hinges too are solved to the digits that the comparison needs."""
+    with jax.enable_x64(True):
+        check_grid(name, most=300, gap=1e-10, dtype=jnp.float64)
+
+
+# --- Refused.
+
+
+def test_an_unprepared_problem_and_bad_settings_are_refused():
+    given, how, _ = draw("softmax_cross_entropy", "noisy")
+    raw = base.problem(**given)
+    solver = certified.solver(loss=LOSSES["softmax_cross_entropy"])
+    with pytest.raises(
+        ValueError, match="problem must be prepared .*certified.prepare"
+    ):
+        solver.init(zeros(SHAPE), raw, base.Settings(**how))
+    problem = certified.prepare(raw)
+    for settings, message in (
+        (base.Settings(), "l2 must be above 0, got None"),
+        (base.Settings(learning_rate=0.1, l2=0.1), "learning_rate must be None"),
+        (base.Settings(l2=0.1, l1=0.1), "l1 must be None"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            solver.init(zeros(SHAPE), problem, settings)
+    with pytest.raises(ValueError, match="loss must be one of"):
+        certified.solver(loss=lambda scores, label: 0.0)
+
+
+def test_equal_arguments_give_one_solver():
+    for loss in LOSSES.values():
+        assert certified.solver(loss=loss) is certified.solver(loss=loss)

@@ -1,0 +1,241 @@
+"""The metric of certified solvers, against dense linear algebra in NumPy."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlin import normalization
+from jaxlin.solvers import curvature
+
+L2S = (1e-3, 0.3)
+
+
+def dense(moment):
+    """H as a matrix: leading directions, and one value on all others."""
+    vectors = np.asarray(moment.vectors, np.float64)
+    width = vectors.shape[0]
+    inside = (vectors * np.asarray(moment.values, np.float64)) @ vectors.T
+    return inside + float(moment.rest) * (np.eye(width) - vectors @ vectors.T)
+
+
+def factorised(rows, *, rank=curvature.RANK, **limits):
+    """`second_moment`, traced anew under other limits."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, limit in limits.items():
+            patch.setattr(curvature, name, limit)
+        return jax.jit(lambda key, rows: curvature.second_moment(key, rows, rank=rank))(
+            jax.random.key(0), jnp.asarray(rows)
+        )
+
+
+@functools.cache
+def sketched(branch):
+    """25 of 60 directions of `decaying_rows`, by either branch of the sketch."""
+    rows, _ = decaying_rows(120, 60)
+    formed = 60 if branch == "formed" else 59
+    return factorised(rows, rank=25, EXACT_WIDTH=59, FORMED_WIDTH=formed)
+
+
+def decaying_rows(examples, width, *, decay=0.75, dtype=np.float32):
+    """Rows whose second moment has the eigenvalues 1, decay, decay^2, ..."""
+    generator = np.random.default_rng(0)
+    left, _ = np.linalg.qr(generator.normal(size=(examples, width)))
+    right, _ = np.linalg.qr(generator.normal(size=(width, width)))
+    values = decay ** np.arange(width)
+    rows = np.sqrt(examples) * (left * np.sqrt(values)) @ right.T
+    return rows.astype(dtype), values
+
+
+def a_hessian(classes, seed=1):
+    """Mean of diag(p) - p p^T: semidefinite, flat along equal scores."""
+    generator = np.random.default_rng(seed)
+    p = generator.dirichlet(np.ones(classes), size=50)
+    return np.einsum("ni,ij->ij", p, np.eye(classes)) / 50 - p.T @ p / 50
+
+
+def test_all_directions_of_narrow_rows_are_those_of_numpy():
+    generator = np.random.default_rng(2)
+    rows = generator.normal(size=(40, 7)) @ generator.normal(size=(7, 7))
+    moment = factorised(rows.astype(np.float32))
+    assert moment.vectors.shape == (7, 7)
+    assert moment.rest == 0
+    expected = rows.T @ rows / 40
+    np.testing.assert_allclose(
+        moment.values, np.linalg.eigvalsh(expected)[::-1], rtol=1e-4, atol=1e-4
+    )
+    np.testing.assert_allclose(moment.vectors.T @ moment.vectors, np.eye(7), atol=1e-5)
+    size = np.abs(expected).max()
+    np.testing.assert_allclose(dense(moment), expected, atol=1e-5 * size)
+
+
+@pytest.mark.parametrize("width", [1, 3, 9])
+def test_rows_of_any_width_are_multiplied_in_bands(width):
+    rows = np.random.default_rng(3).normal(size=(6, width))
+    np.testing.assert_allclose(
+        curvature._gram(jnp.asarray(rows, jnp.float32)), rows.T @ rows, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("rank", [7, 4])
+def test_solve_equals_the_dense_kronecker_solve(rank):
+    """Exact, and with one value for all directions beyond the rank."""
+    rows, _ = decaying_rows(30, 7)
+    limits = {} if rank == 7 else {"EXACT_WIDTH": 4}
+    moment = factorised(rows, rank=rank, **limits)
+    assert moment.vectors.shape == (7, rank)
+    classes = curvature.class_curvature(jnp.asarray(a_hessian(3), jnp.float32))
+    gradient = np.random.default_rng(4).normal(size=(3, 7))
+    of_classes = np.asarray(classes.vectors, np.float64)
+    hessian = (of_classes * np.asarray(classes.values)) @ of_classes.T
+    kronecker = np.kron(hessian, dense(moment))
+    for l2 in L2S:
+        expected = np.linalg.solve(kronecker + l2 * np.eye(21), gradient.ravel())
+        found = curvature.solve(
+            moment, classes, jnp.float32(l2), jnp.asarray(gradient, jnp.float32)
+        )
+        np.testing.assert_allclose(
+            found, expected.reshape(3, 7), rtol=1e-3, atol=1e-4 * np.abs(expected).max()
+        )
+
+
+def test_the_mean_hessian_is_kept_but_for_its_flat_directions():
+    hessian = a_hessian(4)
+    classes = curvature.class_curvature(jnp.asarray(hessian, jnp.float32))
+    vectors, values = (np.asarray(leaf, np.float64) for leaf in classes)
+    expected = np.linalg.eigvalsh(hessian)
+    assert expected[0] < 1e-3 * expected[-1]
+    np.testing.assert_allclose(values[0], 1e-3 * expected[-1], rtol=1e-4)
+    np.testing.assert_allclose(values[1:], expected[1:], rtol=1e-4)
+    # The flat direction is that of equal scores.
+    np.testing.assert_allclose(np.abs(vectors[:, 0]), 0.5, rtol=1e-3)
+    nothing = curvature.class_curvature(jnp.zeros((3, 3)))
+    assert (np.asarray(nothing.values) > 0).all()
+
+
+@pytest.mark.parametrize("branch", ["formed", "sketch only"])
+def test_a_sketch_finds_the_leading_directions_of_a_decaying_spectrum(branch):
+    rows, values = decaying_rows(120, 60)
+    moment = sketched(branch)
+    assert moment.vectors.shape == (60, 25)
+    np.testing.assert_allclose(moment.values[:8], values[:8], rtol=1e-2)
+    # A Nystrom approximation never exceeds the matrix.
+    assert (np.asarray(moment.values) <= values[:25] * (1 + 1e-4)).all()
+    # The rest keeps the trace.
+    total = float(jnp.sum(moment.values) + 35 * moment.rest)
+    np.testing.assert_allclose(total, values.sum(), rtol=1e-4)
+    exact = np.asarray(rows, np.float64).T @ rows / 120
+    found = dense(moment)
+    assert np.linalg.norm(found - exact, 2) < 0.02
+
+    # What it is for: (H + l2 I)^-1 as a preconditioner. Without it the condition
+    # number is that of the spectrum.
+    for l2, largest in ((1e-3, 10.0), (1e-2, 2.0)):
+        inverse = np.linalg.inv(found + l2 * np.eye(60))
+        spectrum = np.linalg.eigvals(inverse @ (exact + l2 * np.eye(60))).real
+        assert spectrum.max() / spectrum.min() < largest
+        assert (1 + l2) / (values[-1] + l2) > 50
+
+
+def test_both_branches_of_the_sketch_agree():
+    np.testing.assert_allclose(
+        dense(sketched("formed")), dense(sketched("sketch only")), atol=1e-4
+    )
+
+
+def test_a_sketch_in_full_rank_is_exact():
+    rows, _ = decaying_rows(40, 12)
+    moment = factorised(rows, rank=1000, EXACT_WIDTH=1)
+    assert moment.vectors.shape == (12, 12)
+    exact = np.asarray(rows, np.float64).T @ rows / 40
+    np.testing.assert_allclose(dense(moment), exact, atol=1e-4)
+
+
+AWKWARD = {
+    "one row": lambda rows: rows[:1],
+    "fewer rows than columns": lambda rows: rows[:4],
+    "duplicated columns": lambda rows: np.repeat(rows[:, :1], 12, axis=1),
+    "constant columns": lambda rows: np.ones_like(rows) * np.arange(12),
+    "all zero but the one": lambda rows: np.eye(12)[[11] * 8],
+    "large": lambda rows: 1e4 * rows,
+    "tiny": lambda rows: 1e-4 * rows,
+}
+
+
+@pytest.mark.parametrize("branch", ["exact", "formed", "sketch only"])
+def test_awkward_rows_give_a_finite_positive_operator(branch, monkeypatch):
+    limits = {
+        "exact": {},
+        "formed": {"EXACT_WIDTH": 4},
+        "sketch only": {"EXACT_WIDTH": 4, "FORMED_WIDTH": 4},
+    }[branch]
+    generator = np.random.default_rng(5)
+    plain = generator.normal(size=(8, 12))
+    classes = curvature.class_curvature(jnp.asarray(a_hessian(3), jnp.float32))
+    gradients = jnp.asarray(generator.normal(size=(20, 3, 12)), jnp.float32)
+
+    @jax.jit
+    def solved(rows):
+        moment = curvature.second_moment(jax.random.key(0), rows, rank=6)
+        return moment, jax.vmap(
+            lambda gradient: curvature.solve(moment, classes, 1e-2, gradient)
+        )(gradients)
+
+    for name, limit in limits.items():
+        monkeypatch.setattr(curvature, name, limit)
+    for name, change in AWKWARD.items():
+        rows = change(plain)
+        # Rows that count for nothing keep one shape, and so one program.
+        rows = np.concatenate([rows, np.zeros((8 - len(rows), 12))])
+        moment, steps = solved(jnp.asarray(rows, jnp.float32))
+        assert all(np.isfinite(leaf).all() for leaf in moment), name
+        assert (np.asarray(moment.values) >= 0).all(), name
+        assert moment.rest >= 0, name
+        assert np.isfinite(steps).all(), name
+        inner = np.einsum("kcd,kcd->k", np.float64(gradients), np.float64(steps))
+        # Between 1 over the largest curvature and 1 / l2.
+        squares = np.einsum("kcd,kcd->k", *[np.float64(gradients)] * 2)
+        assert (inner > 0).all(), name
+        assert (inner <= 1.01 * squares / 1e-2).all(), name
+
+
+def test_of_rows_measures_normalised_rows_with_their_one():
+    generator = np.random.default_rng(6)
+    raw = generator.integers(0, 256, size=(30, 5)).astype(np.uint8)
+    fitted = normalization.fit_centered(raw, scale=100.0)
+    known = curvature.of_rows(jax.random.key(1), jnp.asarray(raw), normalization=fitted)
+    exact = np.c_[(np.float64(raw) - fitted.mean) / 100, np.ones(30)]
+    np.testing.assert_allclose(dense(known.moment), exact.T @ exact / 30, atol=1e-5)
+    np.testing.assert_allclose(known.norms, np.linalg.norm(exact, axis=1), rtol=1e-5)
+    assert sorted(known.sample.tolist()) == list(range(30))
+    np.testing.assert_allclose(known.rows, exact[known.sample], rtol=1e-5, atol=1e-6)
+
+
+def test_sampled_rows_are_drawn_and_not_cut_off(monkeypatch):
+    """Of rows sorted by class a sample has every class."""
+    monkeypatch.setattr(curvature, "_MIN_ROWS", 50)
+    monkeypatch.setattr(curvature, "SAMPLE_ROWS", 20)
+    rows = np.repeat(np.arange(10), 40).astype(np.float32)[:, None]
+    known = jax.jit(lambda key: curvature.of_rows.__wrapped__(key, jnp.asarray(rows)))(
+        jax.random.key(0)
+    )
+    assert known.rows.shape == (20, 2)
+    assert len(set(known.sample.tolist())) == 20
+    np.testing.assert_array_equal(known.rows[:, 0], rows[known.sample, 0])
+    assert len(set(known.rows[:, 0].tolist())) >= 8
+
+
+def test_sizes_of_samples():
+    assert curvature.sample_size(10, 5) == 10
+    assert curvature.sample_size(10**6, 5) == 4096
+    assert curvature.sample_size(10**6, 3072) == 2 * 3073
+    assert curvature.sample_size(10**6, 99_999) == 1000
+    assert curvature.sample_size(10**6, 10**9) == 1
+
+
+@pytest.mark.parametrize("rank", [0, -1, 1.5, True])
+def test_a_bad_rank_is_refused(rank):
+    with pytest.raises(ValueError, match="rank must be"):
+        curvature.second_moment(jax.random.key(0), jnp.ones((3, 2)), rank=rank)

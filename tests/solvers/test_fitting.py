@@ -1,0 +1,286 @@
+"""Arrays in, proof out: agreement with other libraries, and what is refused."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optima
+import pytest
+
+from jaxlin import duality, losses, normalization
+from jaxlin.solvers import base, certified, fitting
+
+EXAMPLES, WIDTH = 60, 5
+SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
+LOSS_OF_CLASSES = {3: SOFTMAX, 2: HINGE}
+
+
+@functools.cache
+def data(num_classes):
+    """Rows that float32 holds exactly, and noisy labels."""
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(EXAMPLES, WIDTH)).astype(np.float32)
+    teacher = generator.normal(size=(num_classes, WIDTH))
+    noise = 0.5 * generator.normal(size=(EXAMPLES, num_classes))
+    return rows, np.argmax(rows @ teacher.T + noise, axis=1)
+
+
+@functools.cache
+def prepared(num_classes):
+    return certified.prepare(base.problem(*data(num_classes), num_classes=num_classes))
+
+
+def fit(num_classes, **how):
+    """Softmax of three classes, or the hinge of two: one program each."""
+    loss = LOSS_OF_CLASSES[num_classes]
+    return fitting.fit_prepared(
+        prepared(num_classes), num_classes=num_classes, loss=loss, **how
+    )
+
+
+def extended(rows):
+    """In float64, with the constant 1 that makes a bias of the last weight."""
+    return np.c_[np.float64(rows), np.ones(len(rows))]
+
+
+def folded(fitted):
+    return np.c_[fitted.params.weights, fitted.params.bias]
+
+
+def exact(num_classes, l2):
+    rows, labels = data(num_classes)
+    weights = np.full(EXAMPLES, 1 / EXAMPLES)
+    name = LOSS_OF_CLASSES[num_classes].__name__
+    return optima.Data(extended(rows), labels, weights, num_classes, name, l2)
+
+
+# --- Other libraries.
+
+
+def test_softmax_agrees_with_scikit_learn():
+    """C sum loss + |W|^2 / 2, and so C = 1 / (l2 n)."""
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    rows, labels = data(3)
+    for l2 in (1e-1, 1e-3):
+        model = linear_model.LogisticRegression(
+            C=1 / (l2 * EXAMPLES), fit_intercept=False, tol=1e-12, max_iter=10_000
+        ).fit(extended(rows), labels)
+        fitted = fit(3, l2=l2, relative_gap=1e-14, polish=True)
+        assert fitted.converged
+        assert fitted.params.weights.dtype == np.float64
+        theirs = optima.objective(model.coef_, exact(3, l2))
+        np.testing.assert_allclose(fitted.certificate.primal, theirs, rtol=1e-6)
+        assert fitted.certificate.primal <= theirs * (1 + 1e-10)
+        np.testing.assert_allclose(folded(fitted), model.coef_, rtol=1e-4, atol=1e-4)
+
+
+def test_the_hinge_of_two_classes_agrees_with_liblinear():
+    """Their w is the difference of our two rows; C = 2 / (n l2)."""
+    svm = pytest.importorskip("sklearn.svm")
+    rows, labels = data(2)
+    for l2 in (1e-1, 1e-2):
+        model = svm.LinearSVC(
+            loss="hinge",
+            C=2 / (EXAMPLES * l2),
+            fit_intercept=False,
+            tol=1e-10,
+            max_iter=10_000_000,
+        ).fit(extended(rows), labels)
+        theirs = np.concatenate([-model.coef_ / 2, model.coef_ / 2])
+        fitted = fit(2, l2=l2, relative_gap=1e-9, polish=True)
+        assert fitted.converged
+        value = optima.objective(theirs, exact(2, l2))
+        np.testing.assert_allclose(fitted.certificate.primal, value, rtol=1e-6)
+        np.testing.assert_allclose(folded(fitted), theirs, rtol=1e-4, atol=1e-4)
+
+
+# --- What a fit says of itself.
+
+
+@pytest.mark.parametrize("num_classes", [3, 2])
+def test_a_polish_goes_on_in_float64_to_the_gap_asked_for(num_classes):
+    # In float32 a small softmax comes as far as 1e-10.
+    gap = {3: 1e-14, 2: 1e-9}[num_classes]
+    fitted = fit(num_classes, l2=1e-2, relative_gap=gap, polish=True)
+    assert fitted.converged
+    assert fitted.relative_gap <= gap
+    for leaf in fitted.params:
+        assert isinstance(leaf, np.ndarray)
+        assert leaf.dtype == np.float64
+    assert 0 < fitted.float64_evaluations < fitted.evaluations
+    best = optima.optimum(exact(num_classes, 1e-2))
+    value = optima.objective(folded(fitted), exact(num_classes, 1e-2))
+    np.testing.assert_allclose(fitted.certificate.primal, value, rtol=1e-12)
+    assert value - best.value <= 1e-9 * value
+    assert fitted.certificate.dual <= best.value * (1 + 1e-12)
+    # Whatever jax.config says, and it says the same afterwards.
+    assert not jax.config.jax_enable_x64
+    assert jnp.zeros(1).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("num_classes", [3, 2])
+def test_float32_says_what_it_reached_where_it_cannot_reach_more(num_classes):
+    fitted = fit(num_classes, l2=1e-2, relative_gap=1e-13)
+    assert not fitted.converged
+    assert 1e-13 < fitted.relative_gap < 1e-4
+    assert fitted.float64_evaluations == 0
+    assert fitted.evaluations < 1000  # it stalled, and says so early
+    assert fitted.params.weights.dtype == jnp.float32
+    best = optima.optimum(exact(num_classes, 1e-2)).value
+    value = optima.objective(np.float64(folded(fitted)), exact(num_classes, 1e-2))
+    assert (value - best) / value <= fitted.relative_gap
+
+
+def test_a_polish_that_is_not_needed_is_not_made():
+    fitted = fit(3, l2=0.1, polish=True)
+    assert fitted.converged
+    assert fitted.float64_evaluations == 0
+    assert fitted.params.weights.dtype == jnp.float32
+
+
+def test_a_budget_is_kept():
+    for budget in (1, 3):
+        fitted = fit(2, l2=1e-2, relative_gap=1e-9, max_evaluations=budget, polish=True)
+        assert not fitted.converged
+        assert fitted.evaluations == budget
+    # What is left of it goes to the polish.
+    fitted = fit(2, l2=1e-2, relative_gap=1e-13, max_evaluations=400, polish=True)
+    assert fitted.evaluations <= 400
+
+
+def test_a_fit_is_plain_numbers_and_is_what_duality_certifies():
+    fitted = fit(3, l2=0.01)
+    assert isinstance(fitted, fitting.Fit)
+    assert all(type(leaf) is float for leaf in fitted.certificate)
+    assert type(fitted.relative_gap) is float
+    assert type(fitted.converged) is bool
+    assert (fitted.loss, fitted.l2) == (SOFTMAX, 0.01)
+    assert fitted.centers.shape == (EXAMPLES, 0)
+    expected = (fitted.certificate.gap + fitted.certificate.rounding) / (
+        fitted.certificate.primal
+    )
+    np.testing.assert_allclose(fitted.relative_gap, expected, rtol=1e-5)
+    rows, labels = data(3)
+    again = duality.certificate(
+        fitted.params, jnp.asarray(rows), jnp.asarray(labels), loss=SOFTMAX, l2=0.01
+    )
+    np.testing.assert_allclose(fitted.certificate, again, rtol=1e-3, atol=1e-8)
+    assert fit(2, l2=0.01).centers.shape == (EXAMPLES, 2)
+
+
+def test_labels_certified_by_a_fit_are_those_of_the_optimum():
+    """On held-out rows, at the gap that a fit has by default and at a tight one."""
+    generator = np.random.default_rng(1)
+    held_out = generator.normal(size=(500, WIDTH)).astype(np.float32)
+    shares = []
+    for num_classes, gap in ((3, 1e-3), (3, 1e-9), (2, 1e-3)):
+        fitted = fit(num_classes, l2=0.1, relative_gap=gap)
+        best = optima.optimum(exact(num_classes, 0.1)).weights
+        radius = duality.radius(fitted.certificate, l2=0.1)
+        assert np.linalg.norm(np.float64(folded(fitted)) - best) <= radius
+        same = duality.same_labels(fitted.params, jnp.asarray(held_out), radius=radius)
+        ours = np.argmax(extended(held_out) @ np.float64(folded(fitted)).T, axis=1)
+        truth = np.argmax(extended(held_out) @ best.T, axis=1)
+        np.testing.assert_array_equal(ours[same], truth[same])
+        shares.append(float(np.mean(same)))
+    assert 0.2 < shares[0] < shares[1]
+    assert shares[1] > 0.99
+
+
+def test_the_caller_may_watch():
+    seen = []
+    fitted = fit(2, l2=0.1, watch=lambda done, info: seen.append((done, info)))
+    assert [done for done, _ in seen] == list(range(1, fitted.evaluations + 1))
+    bounds = [
+        float(info.certificate.gap + info.certificate.rounding) for _, info in seen
+    ]
+    assert all(
+        after <= before for before, after in zip(bounds, bounds[1:], strict=False)
+    )
+    assert float(seen[-1][1].relative_gap) == fitted.relative_gap
+
+
+# --- Several fits.
+
+
+@pytest.mark.parametrize("num_classes", [3, 2])
+def test_a_path_gives_the_fits_alone(num_classes):
+    l2s = [1e-1, 5e-2, 2e-2]
+    loss = LOSS_OF_CLASSES[num_classes]
+    on_path = list(
+        fitting.path(prepared(num_classes), num_classes=num_classes, loss=loss, l2s=l2s)
+    )
+    alone = [fit(num_classes, l2=l2) for l2 in l2s]
+    assert [fitted.l2 for fitted in on_path] == l2s
+    for one, two in zip(on_path, alone, strict=True):
+        assert one.converged
+        assert two.converged
+        np.testing.assert_allclose(
+            one.certificate.primal, two.certificate.primal, rtol=1e-4
+        )
+        radii = [float(duality.radius(f.certificate, l2=f.l2)) for f in (one, two)]
+        assert np.linalg.norm(folded(one) - folded(two)) <= sum(radii)
+    # Warm starts save evaluations of smooth losses; hinges begin their rounds anew.
+    spent, cold = (sum(f.evaluations for f in fits[1:]) for fits in (on_path, alone))
+    assert spent <= (0.8 if num_classes == 3 else 1.5) * cold
+
+
+@pytest.mark.parametrize("num_classes", [3, 2])
+def test_a_start_from_the_solution_takes_few_evaluations(num_classes):
+    cold = fit(num_classes, l2=1e-2, relative_gap=1e-4)
+    warm = fit(num_classes, l2=1e-2, relative_gap=2e-4, start=cold)
+    assert warm.converged
+    assert warm.evaluations <= 3 < cold.evaluations
+    from_params = fit(num_classes, l2=1e-2, start=cold.params)
+    assert from_params.converged
+    # A polished, float64 fit starts a float32 one as well.
+    polished = fit(num_classes, l2=1e-2, relative_gap=1e-13, polish=True)
+    assert polished.params.weights.dtype == np.float64
+    again = fit(num_classes, l2=1e-2, relative_gap=1e-3, start=polished)
+    assert again.converged
+    assert again.evaluations <= 3
+    assert again.params.weights.dtype == jnp.float32
+
+
+def test_one_call_prepares_and_counts_the_classes():
+    """And takes what the problem takes: lists, float64 rows, normalization, weights."""
+    rows, labels = data(3)
+    whole = fitting.fit(rows, labels, loss=SOFTMAX, l2=0.1)
+    np.testing.assert_allclose(folded(whole), folded(fit(3, l2=0.1)), atol=1e-6)
+    lists = fitting.fit(rows.tolist(), labels.tolist(), loss=SOFTMAX, l2=0.1)
+    np.testing.assert_array_equal(folded(lists), folded(whole))
+    assert fitting._classes_of([0, 0, 4]) == 5
+    assert fitting._classes_of([0, 0]) == 2
+    assert fitting._classes_of(np.ones((3, 7))) == 7
+
+
+@pytest.mark.full
+def test_weights_normalization_and_distributions_go_into_one_call():
+    rows, labels = data(3)
+    raw = np.clip(100 + 40 * rows, 0, 255).astype(np.uint8)
+    fitted = normalization.fit_centered(raw, scale=40.0)
+    soft = np.float32(0.8 * np.eye(3)[labels] + 0.2 / 3)
+    weights = np.arange(EXAMPLES) % 3
+    found = fitting.fit(
+        raw,
+        soft,
+        loss=losses.cross_entropy,
+        l2=0.01,
+        relative_gap=1e-9,
+        example_weights=weights,
+        normalization=fitted,
+        polish=True,
+    )
+    assert found.converged
+    truth = optima.Data(
+        extended((np.float64(raw) - fitted.mean) / 40),
+        soft / np.float64(soft).sum(axis=1, keepdims=True),
+        weights / weights.sum(),
+        3,
+        "cross_entropy",
+        0.01,
+    )
+    best = optima.optimum(truth)
+    np.testing.assert_allclose(found.certificate.primal, best.value, rtol=1e-7)
+    np.testing.assert_allclose(folded(found), best.weights, atol=1e-4)

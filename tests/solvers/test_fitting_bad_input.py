@@ -1,0 +1,114 @@
+"""Arguments that no certified fit can have, refused before anything is compiled."""
+
+import numpy as np
+import pytest
+
+from jaxlin import linear, losses, normalization
+from jaxlin.solvers import base, certified, fitting
+
+EXAMPLES, WIDTH = 60, 5
+SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
+ROWS = np.random.default_rng(0).normal(size=(EXAMPLES, WIDTH)).astype(np.float32)
+LABELS = np.arange(EXAMPLES) % 3
+NAN = np.where(np.arange(WIDTH) == 2, np.nan, ROWS)
+SOFT = np.full((EXAMPLES, 3), 1 / 3, np.float32)
+BAD = {
+    "l2 is 0": ({"l2": 0}, "l2 must be above 0, got 0; without it"),
+    "l2 is 0.0": ({"l2": 0.0}, "l2 must be above 0, got 0"),
+    "negative l2": ({"l2": -0.1}, "l2 must be above 0.*, got -0.1"),
+    "l2 not finite": ({"l2": float("nan")}, "l2 must be finite, got nan"),
+    "l2 not a number": ({"l2": "0.1"}, "l2 must be a number, got '0.1'"),
+    "no l2": ({"l2": None}, "l2 must be a number, got None"),
+    "gap 0": ({"relative_gap": 0}, "relative_gap must be above 0.*, got 0"),
+    "gap not finite": ({"relative_gap": float("inf")}, "relative_gap must be finite"),
+    "no evaluations": ({"max_evaluations": 0}, "max_evaluations must be at least 1"),
+    "half an evaluation": ({"max_evaluations": 0.5}, "max_evaluations must be an int"),
+    "no conjugate": ({"loss": lambda s, y: 0.0}, "loss must be one of those with"),
+    "name of a loss": ({"loss": "softmax"}, "loss must be one of .*got softmax"),
+    "soft targets": (
+        {"labels": SOFT},
+        r"labels must be labels \(examples,\) for softmax_cross_entropy, got an array "
+        "of rank 2; for distributions use",
+    ),
+    "labels for distributions": (
+        {"loss": losses.cross_entropy},
+        r"labels must be distributions \(examples, classes\) for cross_entropy",
+    ),
+    "not distributions": (
+        {"loss": losses.cross_entropy, "labels": 2 * SOFT},
+        "targets must be distributions",
+    ),
+    "margin 0": (
+        {"loss": HINGE, "loss_arguments": {"margin": 0}},
+        r"loss_arguments\['margin'\] must be above 0.*, got 0",
+    ),
+    "unknown argument": (
+        {"loss": HINGE, "loss_arguments": {"temperature": 1.0}},
+        r"loss_arguments must be among \['margin'\] for weston_watkins_hinge, got",
+    ),
+    "no margin": ({"loss_arguments": {"margin": 1.0}}, "loss_arguments must be among"),
+    "classes of the start": (
+        {"start": linear.Params(np.zeros((2, WIDTH)), np.zeros(2))},
+        r"start must have weights \(3, 5\) and bias \(3,\), got \(2, 5\) and \(2,\)",
+    ),
+    "bias of the start": (
+        {"start": linear.Params(np.zeros((3, WIDTH)), np.zeros(1))},
+        "start must have weights",
+    ),
+    "nan": ({"features": NAN}, "features must be finite, got nan at row 0, feature 2"),
+    "one row": ({"features": ROWS[0]}, "features must have shape"),
+    "rank 3": ({"features": np.ones((2, 2, 2))}, "features must have shape"),
+    "no rows": ({"features": np.ones((0, 5))}, "features must not be empty"),
+    "label too large": ({"num_classes": 2}, r"targets must lie in \[0, 1\], got 2"),
+    "negative label": ({"labels": LABELS - 1}, r"targets must lie in \[0, 1\]"),
+    "float labels": ({"labels": LABELS * 1.0}, "targets must be integers"),
+    "too few labels": (
+        {"labels": [0, 1, 2]},
+        "targets must have one entry per example",
+    ),
+    "negative weights": (
+        {"example_weights": -np.ones(EXAMPLES)},
+        "example_weights must",
+    ),
+    "weights 0": ({"example_weights": np.zeros(EXAMPLES)}, "a positive sum"),
+    "one class": ({"num_classes": 1}, "num_classes must be at least 2"),
+    "normalization": (
+        {"normalization": normalization.identity(3)},
+        "normalization must",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_arguments_are_named(change, message, monkeypatch):
+    def compiled(*_, **__):
+        raise AssertionError("something was compiled")
+
+    if "start" not in change:
+        monkeypatch.setattr(certified, "prepare", compiled)
+    good = {"features": ROWS, "labels": LABELS, "loss": SOFTMAX, "l2": 0.1}
+    arguments = {**good, **change}
+    given = [arguments.pop(name) for name in ("features", "labels")]
+    with pytest.raises(ValueError, match=message):
+        fitting.fit(*given, **arguments)
+
+
+def test_an_unprepared_problem_is_refused():
+    problem = base.problem(ROWS, LABELS, num_classes=3)
+    with pytest.raises(ValueError, match="problem must be prepared"):
+        fitting.fit_prepared(problem, num_classes=3, loss=SOFTMAX, l2=0.1)
+
+
+@pytest.mark.parametrize(
+    ("l2s", "message"),
+    [
+        ([], "l2s must not be empty"),
+        ([0.1, 0.0], r"l2s\[1\] must be above 0.*, got 0"),
+        ([0.1, 0.1], "l2s must be distinct"),
+        ([0.1, None], r"l2s\[1\] must be a number"),
+    ],
+)
+def test_a_bad_path_is_refused_at_the_call(l2s, message):
+    problem = base.problem(ROWS, LABELS, num_classes=3)
+    with pytest.raises(ValueError, match=message):
+        fitting.path(problem, num_classes=3, loss=SOFTMAX, l2s=l2s)

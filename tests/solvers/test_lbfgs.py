@@ -1,0 +1,212 @@
+"""Directions of L-BFGS against the dense recursion for the inverse Hessian."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlin.solvers import lbfgs
+
+SHAPE, LENGTH = (2, 3), 4
+SIZE = 6
+
+remember = jax.jit(lbfgs.remember)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def spd(generator, size=SIZE):
+    root = generator.normal(size=(size, size))
+    return root @ root.T + 0.1 * np.eye(size)
+
+
+def quadratic_pairs(generator, hessian, count):
+    steps = generator.normal(size=(count, SIZE))
+    return [(step, hessian @ step) for step in steps]
+
+
+def filled(pairs, length=LENGTH):
+    history = lbfgs.empty(jnp.zeros(SHAPE), length)
+    for step, change in pairs:
+        history = remember(
+            history,
+            jnp.asarray(step).reshape(SHAPE),
+            jnp.asarray(change).reshape(SHAPE),
+            when=jnp.asarray(True),
+        )
+    return history
+
+
+def dense_inverse(pairs, metric):
+    """Nocedal and Wright, equation 6.17, from the scaled inverse metric."""
+    inverse = np.linalg.inv(metric)
+    if pairs:
+        step, change = pairs[-1]
+        inverse = inverse * (step @ change) / (change @ inverse @ change)
+    for step, change in pairs:
+        rho = 1 / (step @ change)
+        left = np.eye(SIZE) - rho * np.outer(step, change)
+        inverse = left @ inverse @ left.T + rho * np.outer(step, step)
+    return inverse
+
+
+@jax.jit
+def direction(history, gradient, metric):
+    return lbfgs.direction(
+        history,
+        gradient,
+        lambda vector: jnp.linalg.solve(metric, vector.ravel()).reshape(SHAPE),
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
+def test_the_direction_is_that_of_the_dense_recursion(count):
+    """Whether places are empty, just filled, or have been used again."""
+    generator = np.random.default_rng(count)
+    hessian, metric = spd(generator), spd(generator)
+    pairs = quadratic_pairs(generator, hessian, count)
+    gradient = generator.normal(size=SIZE)
+    found = direction(filled(pairs), gradient.reshape(SHAPE), metric)
+    expected = -dense_inverse(pairs[-LENGTH:], metric) @ gradient
+    np.testing.assert_allclose(found.ravel(), expected, rtol=1e-9)
+    assert gradient @ found.ravel() < 0
+
+
+def test_the_newest_pair_is_met_and_the_metrics_scale_does_not_matter():
+    """The secant equation: an inverse Hessian maps the last change to its step."""
+    generator = np.random.default_rng(10)
+    hessian, metric = spd(generator), spd(generator)
+    pairs = quadratic_pairs(generator, hessian, 3)
+    step, change = pairs[-1]
+    for scale in (1.0, 1e-3, 1e5):
+        found = direction(filled(pairs), change.reshape(SHAPE), scale * metric)
+        np.testing.assert_allclose(-found.ravel(), step, rtol=1e-8)
+
+
+def test_the_true_hessian_as_metric_gives_newtons_direction():
+    generator = np.random.default_rng(11)
+    hessian = spd(generator)
+    gradient = generator.normal(size=SIZE)
+    for count in (0, 2, 4):
+        history = filled(quadratic_pairs(generator, hessian, count))
+        found = direction(history, gradient.reshape(SHAPE), hessian)
+        np.testing.assert_allclose(
+            found.ravel(), -np.linalg.solve(hessian, gradient), rtol=1e-8
+        )
+
+
+def test_only_pairs_of_positive_curvature_are_remembered_and_only_when_asked():
+    generator = np.random.default_rng(12)
+    pairs = quadratic_pairs(generator, spd(generator), 2)
+    history = filled(pairs)
+    step, change = (jnp.asarray(part).reshape(SHAPE) for part in pairs[0])
+    across = jnp.zeros(SHAPE).at[0, 0].set(1.0), jnp.zeros(SHAPE).at[1, 1].set(1.0)
+    for when, pair in (
+        (False, (step, change)),
+        (True, (step, -change)),
+        (True, across),
+        (True, (0 * step, change)),
+        (True, (step, 0 * change)),
+        (True, (step, jnp.nan * change)),
+    ):
+        same = remember(history, *pair, when=jnp.asarray(when))
+        jax.tree.map(np.testing.assert_array_equal, same, history)
+    more = remember(history, step, change, when=jnp.asarray(True))
+    np.testing.assert_array_equal(more.steps[-1], step)
+    np.testing.assert_array_equal(more.steps[:-1], history.steps[1:])
+    np.testing.assert_allclose(more.scales[-1], 1 / np.vdot(step, change))
+
+
+def test_a_forgotten_history_leaves_the_metric_alone():
+    generator = np.random.default_rng(13)
+    metric, gradient = spd(generator), generator.normal(size=SIZE)
+    history = filled(quadratic_pairs(generator, spd(generator), 4))
+    found = direction(lbfgs.forget(history), gradient.reshape(SHAPE), metric)
+    np.testing.assert_allclose(
+        found.ravel(), -np.linalg.solve(metric, gradient), rtol=1e-10
+    )
+    # What is remembered afterwards is all there is.
+    pairs = quadratic_pairs(generator, spd(generator), 2)
+    history = lbfgs.forget(history)
+    for step, change in pairs:
+        history = remember(
+            history, step.reshape(SHAPE), change.reshape(SHAPE), when=jnp.asarray(True)
+        )
+    found = direction(history, gradient.reshape(SHAPE), metric)
+    expected = -dense_inverse(pairs, metric) @ gradient
+    np.testing.assert_allclose(found.ravel(), expected, rtol=1e-9)
+
+
+def test_rescaled_pairs_are_those_of_the_rescaled_function():
+    """From f + l2/2 |w|^2 to c f + l2/2 |w|^2."""
+    generator = np.random.default_rng(14)
+    hessian, metric, l2 = spd(generator), spd(generator), 0.3
+    gradient = generator.normal(size=SIZE)
+    ridge = l2 * np.eye(SIZE)
+    for factor, count in ((2.0, 4), (0.5, 2), (1.0, 3)):
+        steps = generator.normal(size=(count, SIZE))
+        before = filled([(step, (hessian + ridge) @ step) for step in steps])
+        after = [(step, (factor * hessian + ridge) @ step) for step in steps]
+        found = jax.jit(lbfgs.rescale)(before, factor, l2)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12),
+            found,
+            filled(after),
+        )
+        moved = direction(found, gradient.reshape(SHAPE), metric)
+        expected = -dense_inverse(after, metric) @ gradient
+        np.testing.assert_allclose(moved.ravel(), expected, rtol=1e-8)
+
+
+def test_pairs_that_rescaling_leaves_without_curvature_are_forgotten():
+    step = jnp.ones(SHAPE)
+    # Of the change only the penalty is left; -1 of the function outweighs it.
+    history = remember(
+        lbfgs.empty(step, LENGTH), step, 0.5 * step, when=jnp.asarray(True)
+    )
+    found = lbfgs.rescale(history, 2.0, jnp.asarray(1.0))
+    assert (np.asarray(found.scales) == 0).all()
+    empty = lbfgs.rescale(lbfgs.empty(step, LENGTH), 2.0, jnp.asarray(1.0))
+    assert (np.asarray(empty.scales) == 0).all()
+
+
+def test_vmapped_histories_are_those_of_each_model():
+    generator = np.random.default_rng(15)
+    metric = spd(generator)
+    gradients = generator.normal(size=(3, *SHAPE))
+    counts = (0, 2, 5)
+    histories = [
+        filled(quadratic_pairs(generator, spd(generator), count)) for count in counts
+    ]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *histories)
+    together = jax.vmap(direction, in_axes=(0, 0, None))(stacked, gradients, metric)
+    for one, history, gradient in zip(together, histories, gradients, strict=True):
+        np.testing.assert_allclose(one, direction(history, gradient, metric), rtol=1e-9)
+
+
+def test_a_quadratic_is_minimised_in_as_many_steps_as_it_has_unknowns():
+    """BFGS with exact line searches ends: Nocedal and Wright, theorem 6.4."""
+    generator = np.random.default_rng(16)
+    hessian, target = spd(generator), generator.normal(size=SIZE)
+    point = np.zeros(SIZE)
+    history = lbfgs.empty(jnp.zeros(SHAPE), SIZE)
+    for _ in range(SIZE):
+        gradient = hessian @ (point - target)
+        move = np.asarray(direction(history, gradient.reshape(SHAPE), np.eye(SIZE)))
+        move = (
+            move.ravel()
+            * -(gradient @ move.ravel())
+            / (move.ravel() @ hessian @ move.ravel())
+        )
+        history = remember(
+            history,
+            move.reshape(SHAPE),
+            (hessian @ move).reshape(SHAPE),
+            when=jnp.asarray(True),
+        )
+        point = point + move
+    np.testing.assert_allclose(point, target, rtol=1e-6)

@@ -1,0 +1,279 @@
+"""Certificates, held against optima that dense float64 methods find by themselves."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optima
+import pytest
+import random_problems
+from random_problems import LOSSES, SMOOTH
+
+from jaxlin import duality, linear, loss_transforms, losses, objective
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+SHAPE = (20, 5, 3)
+every_loss = pytest.mark.parametrize("name", LOSSES)
+every_hinge = pytest.mark.parametrize("name", optima.HINGES)
+
+
+@functools.cache
+def problem(name, kind, dtype=np.float32, seed=0):
+    """(arguments of `certificate`, its keywords, `optima.Data`, the optimum)."""
+    generator = np.random.default_rng([seed, *map(ord, kind)])
+    given, how, data = random_problems.make(generator, kind, name, SHAPE, dtype=dtype)
+    weights = given["example_weights"]
+    how = {
+        "loss": LOSSES[name],
+        "example_weights": jnp.asarray(weights),
+        "normalization": given["normalization"],
+        **how,
+    }
+    return (given["features"], given["targets"]), how, data, optima.optimum(data)
+
+
+def unfolded(folded, dtype):
+    return linear.Params(
+        jnp.asarray(folded[:, :-1], dtype), jnp.asarray(folded[:, -1], dtype)
+    )
+
+
+def exactly(params):
+    return np.asarray(linear.fold_bias(params), np.float64)
+
+
+def near(best, generator, dtype, scale):
+    """Parameters that miss the optimum by about ``scale`` of its size."""
+    noise = generator.normal(size=best.weights.shape)
+    size = np.abs(best.weights).max()
+    return unfolded(best.weights + scale * size * noise, dtype)
+
+
+def certify(name, kind, params, **change):
+    arrays, how, data, best = problem(name, kind)
+    proof = duality.certificate(params, *map(jnp.asarray, arrays), **{**how, **change})
+    return jax.tree.map(float, proof)
+
+
+# --- In float64, where rounding does not matter.
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_the_gap_of_a_smooth_loss_is_its_squared_gradient(name):
+    """Fenchel-Young equality: gap = ||grad P||^2 / (2 l2)."""
+    generator = np.random.default_rng(1)
+    with jax.enable_x64(True):
+        for kind in ("noisy", "weighted", "large scores"):
+            data, best = problem(name, kind)[2:]
+            for scale in (1e-4, 1e-1, 1.0):
+                params = near(best, generator, np.float64, scale)
+                proof = certify(name, kind, params)
+                value, gradient, _ = optima.parts(exactly(params), data)
+                expected = (gradient**2).sum() / (2 * data.l2)
+                np.testing.assert_allclose(proof.gap, expected, rtol=1e-6)
+                np.testing.assert_allclose(proof.primal, value, rtol=1e-12)
+
+
+@every_loss
+def test_no_parameters_are_below_the_dual_value(name):
+    """Weak duality; of all parameters the optimum is the hardest to stay below."""
+    generator = np.random.default_rng(2)
+    tried = 0
+    with jax.enable_x64(True):
+        for kind in random_problems.KINDS:
+            data, best = problem(name, kind)[2:]
+            for scale in (0.0, 1e-3, 0.3):
+                params = near(best, generator, np.float64, scale)
+                proof = certify(name, kind, params)
+                value = optima.objective(exactly(params), data)
+                np.testing.assert_allclose(proof.primal, value, rtol=1e-11)
+                np.testing.assert_allclose(
+                    proof.primal - proof.gap, proof.dual, rtol=1e-12
+                )
+                assert proof.gap >= 0
+                assert 0 < proof.rounding <= 1e-9 * (value + proof.gap + data.margin)
+                allowed = proof.rounding + 1e-14 * (value + data.margin)
+                assert proof.dual <= best.value + allowed
+                for spread in (1e-3, 0.1, 1.0, 10.0):
+                    noise = generator.normal(size=best.weights.shape)
+                    other = best.weights + spread * noise
+                    assert proof.dual <= optima.objective(other, data) + allowed
+                    tried += 1
+    assert tried == 12 * len(random_problems.KINDS)
+
+
+@every_loss
+def test_primal_is_the_objective(name):
+    arrays, how, data, best = problem(name, "weighted")
+    with jax.enable_x64(True):
+        params = near(best, np.random.default_rng(3), np.float64, 0.1)
+        expected = jax.jit(
+            lambda params, rows, targets: objective.objective(
+                params, rows, targets, **how
+            )
+        )(params, *map(jnp.asarray, arrays))
+        proof = certify(name, "weighted", params)
+    np.testing.assert_allclose(proof.primal, expected, rtol=1e-7)
+
+
+@every_loss
+def test_deliberately_wrong_parameters_are_seen_to_be_wrong(name):
+    with jax.enable_x64(True):
+        data, best = problem(name, "noisy")[2:]
+        for wrong in (-best.weights, best.weights[::-1], 10 * best.weights):
+            proof = certify(name, "noisy", unfolded(wrong, np.float64))
+            above = optima.objective(wrong, data) - best.value
+            assert above > 0.1 * best.value
+            assert proof.gap >= above * (1 - 1e-12)
+            assert duality.relative_gap(proof) > 0.1
+            assert duality.radius(proof, l2=data.l2) >= np.linalg.norm(
+                wrong - best.weights
+            ) * (1 - 1e-12)
+
+
+def test_targets_that_sum_to_one_only_roughly_count_as_distributions():
+    """Divided by their sums, as a float32 row seldom has the sum 1."""
+    (rows, targets), how, data, best = problem("cross_entropy", "noisy")
+    generator = np.random.default_rng(6)
+    rough = targets * generator.uniform(0.9995, 1.0005, size=(len(targets), 1))
+    sums = rough.sum(axis=1, keepdims=True)
+    assert np.abs(sums - 1).max() > 1e-4
+    exact = data._replace(targets=rough / sums)
+    truth = optima.optimum(exact)
+    with jax.enable_x64(True):
+        for scale in (0.0, 1e-5, 1e-2):
+            params = near(truth, generator, np.float64, scale)
+            proof = duality.certificate(params, rows, jnp.asarray(rough), **how)
+            value = optima.objective(exactly(params), exact)
+            np.testing.assert_allclose(proof.primal, value, rtol=1e-12)
+            assert proof.gap + proof.rounding >= value - truth.value - 1e-14 * value
+        at_optimum = unfolded(truth.weights, np.float64)
+        proof = duality.certificate(at_optimum, rows, jnp.asarray(rough), **how)
+        assert duality.relative_gap(proof) < 1e-12
+
+
+# --- In float32, where a certificate must allow for its rounding.
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in ("weston_watkins_hinge", "softmax_cross_entropy")
+        else pytest.param(name, marks=pytest.mark.full)
+        for name in LOSSES
+    ],
+)
+def test_certificates_of_any_parameters_bound_their_suboptimality(name):
+    """From far off to as near as float32 comes, and so does the radius."""
+    generator = np.random.default_rng(4)
+    for kind in random_problems.KINDS:
+        data, best = problem(name, kind)[2:]
+        for scale in (0.0, 1e-6, 1e-4, 1e-2, 1.0, 100.0):
+            params = near(best, generator, np.float32, scale)
+            proof = certify(name, kind, params)
+            folded = exactly(params)
+            above = optima.objective(folded, data) - best.value
+            assert proof.gap + proof.rounding >= above - 1e-14 * best.value, (
+                kind,
+                scale,
+            )
+            radius = float(duality.radius(duality.Certificate(*proof), l2=data.l2))
+            distance = np.linalg.norm(folded - best.weights)
+            assert distance <= radius * (1 + 1e-6) + 1e-6 * np.linalg.norm(best.weights)
+
+
+@every_hinge
+def test_the_optimum_with_its_multipliers_is_certified_to_rounding(name):
+    """As in a fit: here the true multipliers are the center."""
+    generator = np.random.default_rng(5)
+    evaluate = jax.jit(_evaluate, static_argnames="loss")
+    for kind in random_problems.KINDS:
+        arrays, how, data, best = problem(name, kind)
+        for scale in (0.0, 1e-7, 1e-5, 1e-3):
+            params = near(best, generator, np.float32, scale)
+            found = evaluate(
+                params,
+                *arrays,
+                np.float32(best.multipliers),
+                np.float32(np.linalg.norm(data.rows, axis=1)),
+                how["example_weights"],
+                np.float32(data.l2),
+                np.float32(data.margin),
+                loss=LOSSES[name],
+            )
+            proof = jax.tree.map(float, found.certificate)
+            above = optima.objective(exactly(params), data) - best.value
+            assert proof.gap + proof.rounding >= above - 1e-14 * best.value, (
+                kind,
+                scale,
+            )
+            if scale == 0 and data.l2 > 1e-2 and kind != "large scores":
+                assert float(duality.relative_gap(found.certificate)) < 1e-3
+                assert float(found.excess) <= proof.gap
+
+
+def _evaluate(params, rows, targets, centers, norms, weights, l2, margin, *, loss):
+    shared = duality.Shared(0.1 * margin, {"margin": margin})
+    sums, _ = duality.row_sums.over_rows(
+        params,
+        rows,
+        targets,
+        duality.PerExample(centers, norms),
+        link=duality.link(loss),
+        shared=shared,
+        example_weights=weights,
+    )
+    return duality.evaluation(sums, params, l2)
+
+
+# --- Refused, and what is compiled.
+
+
+@pytest.mark.parametrize("l2", [0, 0.0, -1e-3, float("nan"), float("inf"), None, "1"])
+def test_without_a_penalty_there_is_no_certificate(l2):
+    arrays, how, _, best = problem("softmax_cross_entropy", "noisy")
+    params = unfolded(best.weights, np.float32)
+    with pytest.raises(ValueError, match="l2 must be"):
+        duality.certificate(params, *arrays, **{**how, "l2": l2})
+
+
+def test_a_loss_without_a_conjugate_is_refused():
+    arrays, how, _, best = problem("weston_watkins_hinge", "noisy")
+    params = unfolded(best.weights, np.float32)
+    for loss in (
+        loss_transforms.mean_over_all_classes(losses.weston_watkins_hinge),
+        lambda scores, label: 0.0,
+    ):
+        with pytest.raises(ValueError, match="loss must be one of"):
+            duality.certificate(params, *arrays, **{**how, "loss": loss})
+        with pytest.raises(ValueError, match="loss must be one of"):
+            duality.link(loss)
+
+
+def test_products_are_at_full_precision_on_every_platform():
+    (rows, labels), how, *_ = problem("weston_watkins_hinge", "noisy", np.uint8)
+
+    def bound(params, rows, labels, weights, fitted):
+        proof = duality.certificate(
+            params,
+            rows,
+            labels,
+            loss=LOSSES["weston_watkins_hinge"],
+            l2=0.1,
+            example_weights=weights,
+            normalization=fitted,
+        )
+        return duality.radius(proof, l2=0.1)
+
+    params = linear.Params(jnp.zeros((3, 5)), jnp.zeros(3))
+    exported = jax.export.export(jax.jit(bound), platforms=PLATFORMS)(
+        params, rows, labels, how["example_weights"], how["normalization"]
+    )
+    assert exported.platforms == PLATFORMS
+    products = re.findall(r"dot_general .*contracting.*", exported.mlir_module())
+    assert products
+    for product in products:
+        assert "precision = [HIGHEST, HIGHEST]" in product

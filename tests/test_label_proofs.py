@@ -1,0 +1,104 @@
+"""Labels that the exact optimum provably shares, and where its accuracy lies."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlin import duality, linear, normalization
+
+
+def params_of(folded, dtype=np.float32):
+    folded = jnp.asarray(folded, dtype)
+    return linear.Params(folded[:, :-1], folded[:, -1])
+
+
+def test_certified_labels_are_those_of_all_parameters_so_near():
+    """Also of the worst of them; and the interval holds their accuracies."""
+    generator = np.random.default_rng(7)
+    rows = generator.normal(size=(500, 5)).astype(np.float32)
+    extended = np.c_[np.float64(rows), np.ones(500)]
+    optimum = generator.normal(size=(4, 6))
+    truth = np.argmax(extended @ optimum.T, axis=1)
+    answers = np.where(generator.uniform(size=500) < 0.7, truth, 0)
+    right = (truth == answers).mean()
+    shares = []
+    for distance in (1e-6, 1e-3, 0.1, 0.3, 3.0):
+        for _ in range(5):
+            noise = generator.normal(size=optimum.shape)
+            ours = params_of(optimum + distance * noise / np.linalg.norm(noise))
+            moved = np.float64(linear.fold_bias(ours)) - optimum
+            same = duality.same_labels(
+                ours, jnp.asarray(rows), radius=np.linalg.norm(moved)
+            )
+            same = np.asarray(same)
+            predicted = jax.vmap(linear.predict, in_axes=(None, 0))(ours, rows)
+            predicted = np.asarray(predicted)
+            np.testing.assert_array_equal(predicted[same], truth[same])
+            interval = duality.accuracy_interval(predicted == answers, same)
+            assert interval.lower - 1e-6 <= right <= interval.upper + 1e-6
+            np.testing.assert_allclose(interval.certified, np.mean(same), rtol=1e-6)
+        shares.append(interval.certified)
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 0.99
+    assert 0.2 < shares[3] < 0.99
+    assert shares[4] < 0.05
+
+
+def test_label_radii_are_the_shortest_moves_that_change_a_label():
+    """Moved by the radius towards the second class, the two best scores are equal."""
+    generator = np.random.default_rng(8)
+    rows = generator.normal(size=(50, 5)).astype(np.float32)
+    params = params_of(generator.normal(size=(4, 6)))
+    folded = np.float64(linear.fold_bias(params))
+    radii = np.asarray(duality.label_radii(params, jnp.asarray(rows)))
+    assert radii.shape == (50,)
+    for row, radius in zip(rows, radii, strict=True):
+        extended = np.append(np.float64(row), 1)
+        order = np.argsort(-(folded @ extended))
+        toward = np.zeros((4, 6))
+        toward[order[0]], toward[order[1]] = -extended, extended
+        toward /= np.linalg.norm(toward)
+        # The radius leaves a little to rounding.
+        for length, label in ((radius, order[0]), (1.001 * radius + 1e-5, order[1])):
+            moved = folded + length * toward
+            assert np.argmax(moved @ extended) == label
+
+
+def test_rows_are_normalised_before_they_are_judged():
+    generator = np.random.default_rng(9)
+    raw = generator.integers(0, 256, size=(50, 5)).astype(np.uint8)
+    fitted = normalization.fit_centered(raw, scale=255.0)
+    params = params_of(generator.normal(size=(4, 6)))
+    rows = (np.float32(raw) - fitted.mean) / fitted.scale
+    np.testing.assert_allclose(
+        duality.label_radii(params, jnp.asarray(raw), normalization=fitted),
+        duality.label_radii(params, jnp.asarray(rows)),
+        rtol=1e-4,
+        atol=1e-6,
+    )
+
+
+def test_intervals_count_what_is_proven_and_say_when_that_is_little():
+    correct = np.array([True] * 80 + [False] * 20)
+    everything, nothing = np.ones(100, bool), np.zeros(100, bool)
+    exact = duality.accuracy_interval(correct, everything)
+    np.testing.assert_allclose(exact, (0.8, 0.8, 1.0), rtol=1e-6)
+    assert str(exact) == "[80.00, 80.00] % (100.0 % of labels certified)"
+    assert duality.accuracy_interval(correct, nothing)[:2] == (0, 1)
+
+    # 3 of the right and 1 of the wrong are not proven: four points wide.
+    same = everything.copy()
+    same[[0, 1, 2, 99]] = False
+    interval = duality.accuracy_interval(correct, same)
+    np.testing.assert_allclose(interval, (0.77, 0.81, 0.96), rtol=1e-6)
+    assert str(interval) == "[77.00, 81.00] % (96.0 % of labels certified)"
+    same[[3, 4]] = False
+    said = str(duality.accuracy_interval(correct, same))
+    assert said == "uninformative (94.0 % of labels certified)"
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1), ()])
+def test_an_interval_needs_one_truth_value_a_row(shape):
+    with pytest.raises(AssertionError):
+        duality.accuracy_interval(np.ones(4, bool), np.ones(shape, bool))
