@@ -37,7 +37,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxlin import check, conjugates, linear, objective, row_sums
+from jaxlin import check, conjugates, linear, losses, objective, row_sums
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.row_sums import RowSums
@@ -91,10 +91,39 @@ def relative_gap(certificate: Certificate) -> Array:
 
 
 class Shared(NamedTuple):
-    """Traced arguments of a link: smoothing, and the loss's own, such as its margin."""
+    """Traced arguments of a link; made by `shared`.
+
+    Attributes:
+      smoothing: of a hinge, in units of score.
+      loss_arguments: the loss's own, such as its margin.
+      per_norm: error of a score per norm of the row.
+      per_score: error of a score per size of the largest score.
+    """
 
     smoothing: Array
     loss_arguments: LossArguments
+    per_norm: Array
+    per_score: Array
+
+
+def shared(
+    params: Params, smoothing: Array, loss_arguments: LossArguments | None
+) -> Shared:
+    """The traced arguments of a pass over the rows at these parameters.
+
+    In units of roundoff, a sum of D products strays from the truth by about the size of
+    its partial sums if their rounding errors are independent, and by sqrt(D) times the
+    total if all products have one sign (Higham and Mary, A new approach to
+    probabilistic rounding error analysis, SIAM Journal on Scientific Computing, 2019).
+    The factors leave room.
+    """
+    folded = linear.fold_bias(params)
+    unit = jnp.finfo(folded.dtype).eps / 2
+    width = jnp.sqrt(jnp.asarray(folded.shape[1], folded.dtype))
+    weight = jnp.max(jnp.linalg.norm(folded, axis=1))
+    return Shared(
+        smoothing, dict(loss_arguments or {}), 4 * unit * weight, 4 * unit * width
+    )
 
 
 class PerExample(NamedTuple):
@@ -135,7 +164,7 @@ def link(loss: Loss) -> row_sums.Link:
             scores, target, center, smoothing=smoothing, **arguments
         )
         point = conjugate.point(target, parameters)
-        value, slope = jax.value_and_grad(loss)(scores, target, **arguments)
+        value = loss(scores, target, **arguments)
         if conjugate.smooth:
             smoothed, excess = value, jnp.zeros_like(value)
         else:
@@ -143,30 +172,56 @@ def link(loss: Loss) -> row_sums.Link:
                 scores, target, parameters, center, smoothing=smoothing, **arguments
             )
             excess = conjugate.excess(scores, target, parameters, **arguments)
-            # The slope of the excess in the scores: how errors in these enter the gap.
-        sensitivity = jnp.sum(jnp.abs(slope - point))
+        # How far the scores of this row may be off; see `evaluation`.
+        largest = jnp.max(jnp.abs(scores))
+        error = shared.per_norm * example.norm + shared.per_score * largest
+        if conjugate.smooth:
+            # The excess vanishes at the gradient, to second order in the scores.
+            hidden = 4 * scores.shape[0] * jnp.square(error)
+        else:
+            hidden = _hidden(loss, scores, target, point, error, arguments)
         values = jnp.stack(
             [
                 smoothed,
                 value,
                 excess,
-                sensitivity * example.norm,
-                sensitivity * jnp.max(jnp.abs(scores)),
+                hidden,
                 jnp.linalg.norm(point) * example.norm,
-                jnp.square(example.norm),
             ]
-        )
+        ).astype(scores.dtype)
         return values, point, parameters[: 0 if conjugate.smooth else None]
 
     return values_of_example
 
 
+def _hidden(loss, scores, target, point, error, arguments) -> Array:
+    """How much of a hinge's excess errors of its scores may hide.
+
+    At a kink the slope is one of two, and which one is hidden by rounding: both count.
+    A shift of the margin moves all violations of it at once.
+    """
+    margin = jnp.asarray(arguments.get("margin", 1.0), scores.dtype)
+    # A violation is made of two scores and the margin, each sum rounded; that of
+    # one-vs-rest of one score, and the right class has one too.
+    one_score = loss is losses.one_vs_rest_hinge
+    reach = (1 if one_score else 2) * error + jnp.finfo(scores.dtype).eps * margin
+    if loss is losses.crammer_singer_hinge:
+        # Ties among wrong classes are kinks too. The excess is a mean, its weights
+        # summing to 1, of what separates violations from the largest of them.
+        return reach
+    slope = jax.grad(loss)
+    sides = [
+        jnp.abs(slope(scores, target, margin=margin + shift) - point)
+        for shift in (reach, -reach)
+    ]
+    charged = True if one_score else ~losses.is_label(scores, target)
+    return reach * jnp.sum(jnp.where(charged, jnp.maximum(*sides), 0))
+
+
 def evaluation(sums: RowSums, params: Params, l2: Array) -> Evaluation:
     """Turns the sums of `link` over all rows into objective, gradient and proof."""
     folded = linear.fold_bias(params)
-    smoothed, primal, excess, to_norm, to_score, size, square = (
-        row_sums.total(sums.values) / sums.weight
-    )
+    smoothed, primal, excess, hidden, size = row_sums.total(sums.values) / sums.weight
     of_rows = linear.fold_bias(
         Params(row_sums.total(sums.weights), row_sums.total(sums.bias))
     )
@@ -176,19 +231,11 @@ def evaluation(sums: RowSums, params: Params, l2: Array) -> Evaluation:
     stationarity = squared / (2 * l2)
     gap = excess + stationarity
 
-    # In units of roundoff, a sum of D products strays from the truth by about the size
-    # of its partial sums if their rounding errors are independent, and by sqrt(D) times
-    # the total if all products have one sign (Higham and Mary, A new approach to
-    # probabilistic rounding error analysis, SIAM Journal on Scientific Computing,
-    # 2019). The factors leave room; errors of examples are added as if they agreed.
+    # Errors of examples are added as if they agreed.
     unit = jnp.finfo(folded.dtype).eps / 2
-    width = jnp.sqrt(jnp.asarray(folded.shape[1], folded.dtype))
-    weight = jnp.max(jnp.linalg.norm(folded, axis=1))
     gradient_error = 8 * unit * (size + l2 * jnp.linalg.norm(folded))
     rounding = (
-        4 * unit * (weight * to_norm + width * to_score)
-        # A smooth loss's slope is its point but for errors of the scores.
-        + jnp.square(4 * unit * width * weight) * square
+        hidden
         + (2 * jnp.sqrt(squared) + gradient_error) * gradient_error / (2 * l2)
         + 8 * unit * gap
     )
@@ -275,7 +322,7 @@ def _certificate(
             targets,
             PerExample(centers, norms),
             link=link(loss),
-            shared=Shared(smoothing, arguments),
+            shared=shared(params, smoothing, arguments),
             example_weights=weights,
             normalization=normalization,
             block_size=block_size,

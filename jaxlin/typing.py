@@ -41,4 +41,4 @@ class Loss(Protocol):
 Penalty = Callable[[PyTree], Array]
 
 # A learning rate, possibly traced, in; an optax transformation out.
-MakeOptimizer = Callable[[ArrayLike], optax.GradientTransformation]
+MakeOptimizer = Callable[[Any], optax.GradientTransformation]

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import references
-import scipy.linalg
 import scipy.sparse
 import scipy.special
 
@@ -124,7 +123,7 @@ def _newton(data):
         above = float((gradient**2).sum()) / (2 * data.l2)
         if above <= 1e-15 * value:
             break
-        solved = scipy.linalg.solve(hessian, gradient.ravel(), assume_a="pos")
+        solved = np.linalg.solve(hessian, gradient.ravel())
         direction = -solved.reshape(weights.shape)
         slope, step = float((gradient * direction).sum()), 1.0
         while step > 1e-10:
@@ -213,12 +212,14 @@ def _quadratic_program(data):
         shares / (2 * np.bincount(owners)[owners]),
         prices / 2,
     )
-    best = program.bounds(at.w, at.g)
-    for _ in range(60):
+    best, idle = program.bounds(at.w, at.g), 0
+    # To twelve digits, or as far as it comes.
+    while idle < 20 and best[1] - best[2] > 1e-12 * best[1]:
         at = _improved(program, at)
-        best = min(best, program.bounds(at.w, at.g), key=lambda b: b[1] - b[2])
-        if best[1] - best[2] <= 1e-13 * best[1]:
-            break
+        found = program.bounds(at.w, at.g)
+        idle += 1
+        if found[1] - found[2] < best[1] - best[2]:
+            best, idle = found, 0
     w, value, lower, g = best
     multipliers = np.zeros((len(data.rows), data.num_classes))
     for (i, j), multiplier in zip(places, g / shares, strict=True):
@@ -251,7 +252,7 @@ def _improved(program, at):
         push = (to_g - g * r_s) / s
         of_slack = owning.T @ push + to_h / slack - r_h
         right = rows.T @ push - r_w - cross.T @ (of_slack / diagonal)
-        dw = scipy.linalg.cho_solve((triangle, False), right)
+        dw = np.linalg.solve(triangle, np.linalg.solve(triangle.T, right))
         dslack = (of_slack - cross @ dw) / diagonal
         ds = rows @ dw + dslack[owners] + r_s
         dg = (to_g - g * ds) / s

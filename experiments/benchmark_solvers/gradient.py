@@ -165,7 +165,7 @@ def _certified(
         problem.targets,
         examples,
         link=duality.link(_SOFTMAX),
-        shared=duality.Shared(jnp.zeros((), l2.dtype), {}),
+        shared=duality.shared(params, jnp.zeros((), l2.dtype), None),
         normalization=problem.normalization,
     )
     return duality.evaluation(sums, params, l2)

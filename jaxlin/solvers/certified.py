@@ -234,7 +234,9 @@ class Sampled(NamedTuple):
 
 def shared(state: State, settings: Settings) -> duality.Shared:
     """The traced arguments of the next pass: smoothing and the loss's own."""
-    return duality.Shared(state.smoothing, dict(settings.loss_arguments or {}))
+    return duality.shared(
+        linear.unfold_bias(state.trial), state.smoothing, settings.loss_arguments
+    )
 
 
 def start(

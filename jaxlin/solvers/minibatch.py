@@ -68,11 +68,6 @@ def solver(
     check.integer("batch_size", batch_size, at_least=1)
 
     def optimizer_of(settings: Settings) -> optax.GradientTransformation:
-        if settings.learning_rate is None:
-            raise ValueError(
-                "learning_rate must be a number or an array, got None; optimisers that "
-                "need none ignore it"
-            )
         return make_optimizer(settings.learning_rate)
 
     def init(params: Params, problem: Problem, settings: Settings) -> State:

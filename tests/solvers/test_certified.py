@@ -27,7 +27,9 @@ def check_soundness(name, given, how, data, *, most, start=None):
             proof = jax.tree.map(float, state.certificate)
             value = optima.objective(exactly(state.params), data)
             above = value - best.value
-            assert proof.gap + proof.rounding >= above - 1e-14 * best.value, done
+            # The reference rounds too, as scores of size 1 to 100 do.
+            allowed = 1e-14 * (1 + value)
+            assert proof.gap + proof.rounding >= above - allowed, done
             near = proof.rounding + 1e-6 * (value + data.margin)
             assert abs(proof.primal - value) <= near, done
             assert abs(proof.dual - (proof.primal - proof.gap)) <= near, done
@@ -84,12 +86,13 @@ def test_the_requested_gap_is_proven_and_true(name):
         # Strong convexity bounds the distance.
         distance = np.linalg.norm(exactly(state.params) - best.weights)
         assert distance <= np.sqrt(2 * 1.01e-4 * value / data.l2)
-        # A warm start from the solution needs no more than a look.
+        # A warm start from the solution needs no more than a look; a hinge, whose
+        # smoothing starts anew, up to half of its rounds.
         again, _, info = fit(
             name, given, how, start=state.params, centers=state.centers
         )
         assert info.relative_gap <= 2e-4, kind
-        assert again <= max(3, done // 3), kind
+        assert again <= max(3, done // (2 if name in optima.HINGES else 3)), kind
 
 
 @every_loss
