@@ -23,7 +23,16 @@ import numpy as np
 
 from experiments.common import cli, report, run_folder, timing
 from experiments.common.config import to_dict
-from jaxlin import check, conjugates, data, duality, losses, normalization, objective
+from jaxlin import (
+    check,
+    conjugates,
+    data,
+    duality,
+    label_proofs,
+    losses,
+    normalization,
+    objective,
+)
 from jaxlin.solvers import base, certified, fitting
 
 LOSSES = {
@@ -135,7 +144,7 @@ class Rows:
 
     def radii(self, fitted):
         """How far each label is from changing."""
-        return duality.label_radii(
+        return label_proofs.label_radii(
             _float32(fitted.params), self.features, normalization=self.normalization
         )
 
@@ -208,7 +217,7 @@ def _row(name, fitted, seconds, train, test):
     """One line of the table as plain values."""
     correct = test.correct(fitted)
     bound = duality.radius(fitted.certificate, l2=fitted.l2)
-    proven = duality.accuracy_interval(correct, test.radii(fitted) > bound)
+    proven = label_proofs.accuracy_interval(correct, test.radii(fitted) > bound)
     return {
         "loss": name,
         "l2": fitted.l2,

@@ -124,8 +124,11 @@ def several_classes(name: str, value: np.ndarray) -> np.ndarray:
 
 
 def distributions(name: str, value: Any, *, num_classes: int) -> np.ndarray:
-    """Returns float32 rows ``(examples, num_classes)``, non-negative with sums 1."""
-    array = features(name, value, num_features=num_classes).astype(np.float32)
+    """Returns rows ``(examples, num_classes)``, non-negative with sums about 1.
+
+    In float32, or in float64 if they are.
+    """
+    array = _float(features(name, value, num_features=num_classes))
     sums = array.sum(axis=1)
     wrong = (array < 0).any(axis=1) | (np.abs(sums - 1) > 1e-3)
     if wrong.any():
@@ -137,9 +140,15 @@ def distributions(name: str, value: Any, *, num_classes: int) -> np.ndarray:
     return array
 
 
-def example_weights(name: str, value: Any, *, num_examples: int) -> np.ndarray:
-    """Returns float32 weights ``(examples,)``, non-negative with a positive sum."""
-    array = _dense(name, value).astype(np.float32)
+def example_weights(
+    name: str, value: Any, *, num_examples: int, is_part: bool = False
+) -> np.ndarray:
+    """Returns weights ``(examples,)``, non-negative with a positive sum.
+
+    In float32, or in float64 if they are. Weights of a part of the examples
+    (``is_part``) may all be 0.
+    """
+    array = _float(_dense(name, value))
     if array.shape != (num_examples,):
         raise ValueError(
             f"{name} must have shape ({num_examples},), got shape {array.shape}"
@@ -148,9 +157,54 @@ def example_weights(name: str, value: Any, *, num_examples: int) -> np.ndarray:
         raise ValueError(
             f"{name} must be finite and at least 0, got minimum {array.min()}"
         )
-    if array.sum() <= 0:
+    if not is_part and array.sum() <= 0:
         raise ValueError(f"{name} must have a positive sum, got {array.sum()}")
     return array
+
+
+def examples(
+    rows: Any,
+    targets: Any,
+    weights: Any,
+    *,
+    num_classes: int,
+    num_features: int | None = None,
+    prefix: str = "",
+    is_part: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Checks what belongs together: features, targets and example weights.
+
+    Args:
+      rows: as in `features`.
+      targets: labels ``(examples,)`` as in `labels`, or distributions ``(examples,
+        num_classes)`` as in `distributions`.
+      weights: as in `example_weights`; None is all ones.
+      num_classes: C, at least 2.
+      num_features: the width that the rows must have, if it is known.
+      prefix: before each name in a message, such as ``"blocks[3]."``.
+      is_part: whether other examples follow, so that the weights may all be 0.
+
+    Returns:
+      The three, of the types that each check returns.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    integer("num_classes", num_classes, at_least=2)
+    found = features(f"{prefix}features", rows, num_features=num_features)
+    check_targets = distributions if np.ndim(targets) == 2 else labels
+    answers = check_targets(f"{prefix}targets", targets, num_classes=num_classes)
+    if len(answers) != len(found):
+        raise ValueError(
+            f"{prefix}targets must have one entry per example, got {len(answers)} for "
+            f"{len(found)} examples"
+        )
+    if weights is not None:
+        name = f"{prefix}example_weights"
+        weights = example_weights(
+            name, weights, num_examples=len(found), is_part=is_part
+        )
+    return found, answers, weights
 
 
 def number(
@@ -206,6 +260,10 @@ def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
     return value
+
+
+def _float(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float64 if array.dtype == np.float64 else np.float32)
 
 
 def _dense(name: str, value: Any) -> np.ndarray:

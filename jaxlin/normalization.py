@@ -53,6 +53,23 @@ def normalize(normalization: Normalization, features: ArrayLike) -> Array:
     return (jnp.asarray(features, mean.dtype) - mean) * (1.0 / scale)
 
 
+def check_normalization(
+    normalization: Normalization, *, num_features: int
+) -> Normalization:
+    """Returns the normalization as arrays.
+
+    Raises:
+      ValueError: if it is not for rows of this width.
+    """
+    width = np.shape(normalization.mean)
+    if width != (num_features,):
+        raise ValueError(
+            f"normalization must be for {num_features} features, got a mean of "
+            f"shape {width}"
+        )
+    return Normalization(*map(jnp.asarray, normalization))
+
+
 def identity(num_features: int) -> Normalization:
     """Returns the normalisation that changes nothing."""
     return Normalization(np.zeros(num_features, np.float32), np.float32(1.0))

@@ -109,34 +109,27 @@ def checked(
             "a list, jaxlin.row_blocks.over(...), or an object whose __iter__ starts "
             "anew"
         )
-    weighted = None
+    weighted, total = None, 0.0
     for number, block in enumerate(blocks):
         name = f"blocks[{number}]"
-        features = check.features(
-            f"{name}.features", block.features, num_features=num_features
+        features, targets, weights = check.examples(
+            *block,
+            num_classes=num_classes,
+            num_features=num_features,
+            prefix=f"{name}.",
+            is_part=True,
         )
         num_features = features.shape[1]
-        check_targets = (
-            check.distributions if np.ndim(block.targets) == 2 else check.labels
-        )
-        targets = check_targets(
-            f"{name}.targets", block.targets, num_classes=num_classes
-        )
-        weights = block.example_weights
         if weighted not in (None, weights is not None):
             raise ValueError(
                 f"{name}.example_weights must be given in all blocks or in none"
             )
         weighted = weights is not None
-        if weights is not None:
-            weights = check.example_weights(
-                f"{name}.example_weights", weights, num_examples=len(features)
-            )
-        if len(targets) != len(features):
-            raise ValueError(
-                f"{name}.targets must have one entry per example, got {len(targets)} "
-                f"for {len(features)} examples"
-            )
+        total += 1.0 if weights is None else float(weights.sum())
         yield Block(features, targets, weights)
     if weighted is None:
         raise ValueError("blocks must hold at least one block, got none")
+    if total <= 0:
+        raise ValueError(
+            f"example_weights of all blocks must have a positive sum, got {total}"
+        )

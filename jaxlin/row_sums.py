@@ -189,7 +189,7 @@ def norms(
         rows = jax.lax.dynamic_slice_in_dim(features, start, length)
         if normalization is not None:
             rows = jax.vmap(normalize, in_axes=(None, 0))(normalization, rows)
-        rows = jnp.asarray(rows, jnp.result_type(rows.dtype, jnp.float32))
+        rows = jnp.asarray(rows, jnp.promote_types(rows.dtype, jnp.float32))
         return jnp.sqrt(1 + jnp.sum(jnp.square(rows), axis=1))
 
     full, rest = divmod(features.shape[0], size)

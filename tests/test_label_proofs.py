@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin import duality, linear, normalization
+from jaxlin import label_proofs, linear, normalization
 
 
 def params_of(folded, dtype=np.float32):
@@ -28,14 +28,14 @@ def test_certified_labels_are_those_of_all_parameters_so_near():
             noise = generator.normal(size=optimum.shape)
             ours = params_of(optimum + distance * noise / np.linalg.norm(noise))
             moved = np.float64(linear.fold_bias(ours)) - optimum
-            same = duality.same_labels(
+            same = label_proofs.same_labels(
                 ours, jnp.asarray(rows), radius=np.linalg.norm(moved)
             )
             same = np.asarray(same)
             predicted = jax.vmap(linear.predict, in_axes=(None, 0))(ours, rows)
             predicted = np.asarray(predicted)
             np.testing.assert_array_equal(predicted[same], truth[same])
-            interval = duality.accuracy_interval(predicted == answers, same)
+            interval = label_proofs.accuracy_interval(predicted == answers, same)
             assert interval.lower - 1e-6 <= right <= interval.upper + 1e-6
             np.testing.assert_allclose(interval.certified, np.mean(same), rtol=1e-6)
         shares.append(interval.certified)
@@ -51,7 +51,7 @@ def test_label_radii_are_the_shortest_moves_that_change_a_label():
     rows = generator.normal(size=(50, 5)).astype(np.float32)
     params = params_of(generator.normal(size=(4, 6)))
     folded = np.float64(linear.fold_bias(params))
-    radii = np.asarray(duality.label_radii(params, jnp.asarray(rows)))
+    radii = np.asarray(label_proofs.label_radii(params, jnp.asarray(rows)))
     assert radii.shape == (50,)
     for row, radius in zip(rows, radii, strict=True):
         extended = np.append(np.float64(row), 1)
@@ -72,8 +72,8 @@ def test_rows_are_normalised_before_they_are_judged():
     params = params_of(generator.normal(size=(4, 6)))
     rows = (np.float32(raw) - fitted.mean) / fitted.scale
     np.testing.assert_allclose(
-        duality.label_radii(params, jnp.asarray(raw), normalization=fitted),
-        duality.label_radii(params, jnp.asarray(rows)),
+        label_proofs.label_radii(params, jnp.asarray(raw), normalization=fitted),
+        label_proofs.label_radii(params, jnp.asarray(rows)),
         rtol=1e-4,
         atol=1e-6,
     )
@@ -82,23 +82,23 @@ def test_rows_are_normalised_before_they_are_judged():
 def test_intervals_count_what_is_proven_and_say_when_that_is_little():
     correct = np.array([True] * 80 + [False] * 20)
     everything, nothing = np.ones(100, bool), np.zeros(100, bool)
-    exact = duality.accuracy_interval(correct, everything)
+    exact = label_proofs.accuracy_interval(correct, everything)
     np.testing.assert_allclose(exact, (0.8, 0.8, 1.0), rtol=1e-6)
     assert str(exact) == "[80.00, 80.00] % (100.0 % of labels certified)"
-    assert duality.accuracy_interval(correct, nothing)[:2] == (0, 1)
+    assert label_proofs.accuracy_interval(correct, nothing)[:2] == (0, 1)
 
     # 3 of the right and 1 of the wrong are not proven: four points wide.
     same = everything.copy()
     same[[0, 1, 2, 99]] = False
-    interval = duality.accuracy_interval(correct, same)
+    interval = label_proofs.accuracy_interval(correct, same)
     np.testing.assert_allclose(interval, (0.77, 0.81, 0.96), rtol=1e-6)
     assert str(interval) == "[77.00, 81.00] % (96.0 % of labels certified)"
     same[[3, 4]] = False
-    said = str(duality.accuracy_interval(correct, same))
+    said = str(label_proofs.accuracy_interval(correct, same))
     assert said == "uninformative (94.0 % of labels certified)"
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 1), ()])
 def test_an_interval_needs_one_truth_value_a_row(shape):
     with pytest.raises(AssertionError):
-        duality.accuracy_interval(np.ones(4, bool), np.ones(shape, bool))
+        label_proofs.accuracy_interval(np.ones(4, bool), np.ones(shape, bool))

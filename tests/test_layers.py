@@ -24,7 +24,7 @@ LAYERS = [
     },
     {"row_sums", "row_blocks"},
     {"objective"},
-    {"duality"},
+    {"proof_terms", "duality", "label_proofs"},
     {"solvers"},
     {"selection", "comparison"},
     {"files"},
@@ -35,6 +35,7 @@ WITHIN = {  # a layer's own order, where its files use each other
     "check": {"typing"},
     "linear": {"normalization"},
     "conjugates": {"losses"},
+    "duality": {"proof_terms"},
 }
 # Packages that only the outer layers may import, and only inside functions.
 OUTSIDE = {"tensorflow_datasets", "sklearn", "matplotlib", "PIL", "scipy"}

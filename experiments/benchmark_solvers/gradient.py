@@ -1,10 +1,10 @@
 """One gradient of one softmax model: ours, the plain formulations, the machine's floor.
 
 Ours is one pass of the certified solver: `jaxlin.row_sums.over_rows` through the link
-of `jaxlin.duality`, which also gives the objective and its gap. The plain formulation
-keeps W as (D, C) and float rows, and leaves the rest to `jax.grad`. The floor is the
-larger of what reading the stored rows once takes and what the two matrix products take,
-at the best rates that any library reaches here.
+of `jaxlin.proof_terms`, which also gives the objective and its gap. The plain
+formulation keeps W as (D, C) and float rows, and leaves the rest to `jax.grad`. The
+floor is the larger of what reading the stored rows once takes and what the two matrix
+products take, at the best rates that any library reaches here.
 """
 
 import functools
@@ -19,7 +19,7 @@ import numpy as np
 from experiments.benchmark_solvers import machine
 from experiments.benchmark_solvers.config import Config
 from experiments.benchmark_solvers.rows import Rows
-from jaxlin import duality, linear, losses, objective, row_sums
+from jaxlin import duality, linear, losses, objective, proof_terms, row_sums
 from jaxlin.linear import Params
 from jaxlin.solvers import base
 from jaxlin.typing import Array
@@ -106,7 +106,7 @@ def _tasks(rows: Rows) -> tuple[dict[str, machine.Task], dict[str, np.ndarray]]:
         num_classes=rows.num_classes,
         normalization=rows.normalization,
     )
-    examples = duality.PerExample(
+    examples = proof_terms.PerExample(
         jnp.zeros((len(rows.labels), 0)),
         _norms(problem.features, normalization=problem.normalization),
     )
@@ -156,7 +156,7 @@ _norms = jax.jit(row_sums.norms)
 
 @jax.jit
 def _certified(
-    params: Params, problem: base.Problem, examples: duality.PerExample, l2: Array
+    params: Params, problem: base.Problem, examples: proof_terms.PerExample, l2: Array
 ) -> duality.Evaluation:
     """What one evaluation of the certified solver computes of the rows."""
     sums, _ = row_sums.over_rows(
@@ -164,8 +164,8 @@ def _certified(
         problem.features,
         problem.targets,
         examples,
-        link=duality.link(_SOFTMAX),
-        shared=duality.shared(params, jnp.zeros((), l2.dtype), None),
+        link=proof_terms.link(_SOFTMAX),
+        shared=proof_terms.shared(params, jnp.zeros((), l2.dtype), None),
         normalization=problem.normalization,
     )
     return duality.evaluation(sums, params, l2)

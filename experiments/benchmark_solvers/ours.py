@@ -18,7 +18,7 @@ from experiments.benchmark_solvers import isolation, judge
 from experiments.benchmark_solvers.rows import Rows
 from experiments.benchmark_solvers.traces import Recorder, Trace
 from jaxlin.normalization import Normalization
-from jaxlin.solvers import base, certified, fitting
+from jaxlin.solvers import base, certified, fitting, search
 
 NAME = "jaxlin certified"
 # What a timed fit is asked to prove.
@@ -128,9 +128,9 @@ def solve(
     records: list[dict[str, Any]] = []
     for number in range(request.fits):
         time.sleep(request.settle_s)
-        watched: list[tuple[float, certified.Info]] = []
+        watched: list[tuple[float, search.Info]] = []
 
-        def watch(evaluations: int, info: certified.Info, watched=watched) -> None:
+        def watch(evaluations: int, info: search.Info, watched=watched) -> None:
             watched.append((recorder.seconds(), info))
 
         recorder.start()
@@ -185,7 +185,7 @@ def _run(
 
 
 def _record(
-    preparation: float, watched: list[tuple[float, certified.Info]]
+    preparation: float, watched: list[tuple[float, search.Info]]
 ) -> dict[str, Any]:
     """One fit, evaluation by evaluation.
 

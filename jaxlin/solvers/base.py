@@ -33,11 +33,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
-from jaxlin.normalization import Normalization
+from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.solvers.curvature import Curvature
 from jaxlin.typing import Array, LossArguments, PyTree
 
@@ -82,33 +81,16 @@ def problem(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
-    check.integer("num_classes", num_classes, at_least=2)
-    rows = check.features("features", features)
-    if np.ndim(targets) == 2:
-        answers = check.distributions("targets", targets, num_classes=num_classes)
-    else:
-        answers = check.labels("targets", targets, num_classes=num_classes)
-    if len(answers) != len(rows):
-        raise ValueError(
-            f"targets must have one entry per example, got {len(answers)} for "
-            f"{len(rows)} examples"
-        )
-    if example_weights is not None:
-        example_weights = jnp.asarray(
-            check.example_weights(
-                "example_weights", example_weights, num_examples=len(rows)
-            )
-        )
+    rows, answers, weights = check.examples(
+        features, targets, example_weights, num_classes=num_classes
+    )
     if normalization is not None:
-        width = np.shape(normalization.mean)
-        if width != rows.shape[1:]:
-            raise ValueError(
-                f"normalization must be for {rows.shape[1]} features, got a mean of "
-                f"shape {width}"
-            )
-        normalization = Normalization(*map(jnp.asarray, normalization))
+        normalization = check_normalization(normalization, num_features=rows.shape[1])
     return Problem(
-        jnp.asarray(rows), jnp.asarray(answers), example_weights, normalization
+        jnp.asarray(rows),
+        jnp.asarray(answers),
+        None if weights is None else jnp.asarray(weights),
+        normalization,
     )
 
 

@@ -1,23 +1,7 @@
 r"""Full-batch fits that stop when they can prove how good they are.
 
-Each step of this solver is one evaluation: one pass over the rows at one trial point,
-which gives value, gradient and `jaxlin.duality.Certificate` together. What happens
-next, another try of the line search, a new direction or a new round, is decided by
-the state, so models under `jax.vmap` each do what they need at every turn.
-
-Smooth losses: L-BFGS in the metric of `jaxlin.solvers.curvature`.
-
-Hinges: the same on a smoothed hinge, whose maximiser is kept near a center,
-
-.. math:: \ell_\mu(s; c) = \max_g \langle s, u(g) \rangle - \ell^*(u(g))
-          - \frac{\mu}{2} \|g - c\|^2
-
-(the augmented Lagrangian of the exact problem, with multipliers c, one vector an
-example). When the smoothed problem is solved about as well as it represents the exact
-one (stationarity below excess, the two terms of the gap), the maximisers become the
-next center, and the curvature S is taken afresh. So the smoothing need not go to 0,
-which is what makes smoothed hinges slow: at l2 = 1e-3 on CIFAR-10 a certified gap of
-1e-4 takes about 60 evaluations; driving the smoothing to 0 instead reached 4e-4 in 250.
+Each step of this solver is one evaluation: one pass over the rows at one trial point.
+`jaxlin.solvers.search` says what is evaluated next, and why.
 
 `jaxlin.solvers.fitting` has the one call on arrays. As a `Solver`, for grids:
 
@@ -37,110 +21,18 @@ which is what makes smoothed hinges slow: at l2 = 1e-3 on CIFAR-10 a certified g
   ...         break
   >>> print((state.certificate.gap < 1e-4).all())
   True
-
-References:
-  R. T. Rockafellar. Augmented Lagrangians and applications of the proximal point
-  algorithm in convex programming. Mathematics of Operations Research, 1976.
-  W. W. Hager and H. Zhang. A new conjugate gradient method with guaranteed descent and
-  an efficient line search. SIAM Journal on Optimization, 2005: approximate Wolfe test.
 """
 
 import functools
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxlin import conjugates, duality, linear, row_sums
-from jaxlin.duality import Certificate, Evaluation
+from jaxlin import linear, proof_terms, row_sums
 from jaxlin.linear import Params
-from jaxlin.row_sums import RowSums
-from jaxlin.solvers import curvature, lbfgs
+from jaxlin.solvers import curvature, search
 from jaxlin.solvers.base import Problem, Settings, Solver
-from jaxlin.typing import Array, Loss, PyTree
-
-# Pairs that L-BFGS keeps. On CIFAR-10 at l2 = 1e-4 the hinge wants 20 rather than 10.
-_HISTORY = 20
-# First smoothing of a hinge, in units of its margin, and the evaluations of a round
-# below which it is halved and above which it grows by half.
-_SMOOTHING = 0.5
-_EASY_ROUND = 6
-_HARD_ROUND = 16
-# The first round, from a point where all examples may violate the margin fully, has no
-# curvature at that smoothing; this one sees all of them half way.
-_FIRST_SMOOTHING = 2.0
-_SUFFICIENT_DECREASE = 1e-4
-# Below this step a line search has failed.
-_SMALLEST_STEP = 2.0**-20
-# Evaluations without a better certificate after which a model counts as stalled. A
-# hinge's certificates come and go with its rounds, so it gets more of them; few are
-# enough once what rounding may hide is more than the gap that is left.
-_PATIENCE = 40
-_PATIENCE_OF_HINGES = 200
-_PATIENCE_IN_ROUNDING = 20
-
-
-class State(NamedTuple):
-    """What the next evaluation needs.
-
-    Attributes:
-      params: the best so far, by its certificate.
-      certificate: of ``params``.
-      trial: folded weights to evaluate next, shape ``(classes, features + 1)``.
-      point: folded weights where the line search began.
-      value: smoothed objective there.
-      gradient: there.
-      direction: of the line search.
-      step: its current length.
-      history: pairs of L-BFGS.
-      classes: curvature of the loss in the scores.
-      centers: multipliers of a hinge, shape ``(examples, classes)``; ``(examples, 0)``
-        for a smooth loss.
-      smoothing: of a hinge, in units of score; means nothing for a smooth loss.
-      is_round: whether the next evaluation begins a round, at an unsearched point.
-      turns: evaluations of the present round so far.
-      rounds: begun after the first.
-      failures: line searches in a row that failed.
-      idle: evaluations in a row that did not improve the certificate.
-    """
-
-    params: Params
-    certificate: Certificate
-    trial: Array
-    point: Array
-    value: Array
-    gradient: Array
-    direction: Array
-    step: Array
-    history: lbfgs.History
-    classes: curvature.ClassCurvature
-    centers: Array
-    smoothing: Array
-    is_round: Array
-    turns: Array
-    rounds: Array
-    failures: Array
-    idle: Array
-
-
-class Info(NamedTuple):
-    """What an evaluation tells.
-
-    Attributes:
-      certificate: the best so far.
-      relative_gap: of that: gap and rounding over the objective.
-      objective: at the point just evaluated.
-      gap: of the point just evaluated, without rounding.
-      rounds: how often the multipliers were renewed.
-      stalled: whether rounding keeps the method from going on.
-    """
-
-    certificate: Certificate
-    relative_gap: Array
-    objective: Array
-    gap: Array
-    rounds: Array
-    stalled: Array
+from jaxlin.typing import Array, Loss
 
 
 def prepare(
@@ -179,218 +71,47 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
       ValueError: if no conjugate of the loss is known; in ``init``, if the problem is
         not prepared or the settings are not as above.
     """
-    link = duality.link(loss)
+    link = proof_terms.link(loss)
 
-    def init(params: Params, problem: Problem, settings: Settings) -> State:
+    def init(params: Params, problem: Problem, settings: Settings) -> search.State:
         _curvature(problem)
-        return start(loss, params, settings, num_examples=problem.targets.shape[0])
+        return search.start(
+            loss, params, settings, num_examples=problem.targets.shape[0]
+        )
 
     def step(
-        key: Array, step: Array, state: State, problem: Problem, settings: Settings
-    ) -> tuple[State, Info]:
+        key: Array,
+        step: Array,
+        state: search.State,
+        problem: Problem,
+        settings: Settings,
+    ) -> tuple[search.State, search.Info]:
         del key, step
         params = linear.unfold_bias(state.trial)
         sums, parameters = row_sums.over_rows(
             params,
             problem.features,
             problem.targets,
-            duality.PerExample(state.centers, _curvature(problem).norms),
+            proof_terms.PerExample(state.centers, _curvature(problem).norms),
             link=link,
-            shared=shared(state, settings),
+            shared=search.shared(state, settings),
             example_weights=problem.example_weights,
             normalization=problem.normalization,
             block_size=block_size,
         )
         known, weights = _curvature(problem), problem.example_weights
-        sampled = Sampled(
+        sampled = curvature.Sampled(
             known.rows,
             problem.targets[known.sample],
             None if weights is None else weights[known.sample],
             state.centers[known.sample],
         )
-        state, info = advance(loss, state, sums, sampled, known.moment, settings)
+        state, info = search.advance(loss, state, sums, sampled, known.moment, settings)
         # What maximised the smoothed loss at the end of a round centers the next.
         centers = jnp.where(state.is_round, parameters, state.centers)
         return state._replace(centers=centers), info
 
     return Solver(init, step)
-
-
-class Sampled(NamedTuple):
-    """The rows that tell the curvature of the loss in the scores.
-
-    Attributes:
-      rows: normalised, with the constant 1, shape ``(sampled, features + 1)``.
-      targets: one a row.
-      weights: example weights, or None.
-      centers: present multipliers, as in `State`.
-    """
-
-    rows: Array
-    targets: Array
-    weights: Array | None
-    centers: Array
-
-
-def shared(state: State, settings: Settings) -> duality.Shared:
-    """The traced arguments of the next pass: smoothing and the loss's own."""
-    return duality.shared(
-        linear.unfold_bias(state.trial), state.smoothing, settings.loss_arguments
-    )
-
-
-def start(
-    loss: Loss, params: Params, settings: Settings, *, num_examples: int
-) -> State:
-    """The state before the first evaluation, at ``params`` with multipliers 0."""
-    if settings.l2 is None:
-        raise ValueError(
-            "l2 must be above 0, got None; without it there is no certificate"
-        )
-    for name in ("learning_rate", "l1"):
-        if getattr(settings, name) is not None:
-            raise ValueError(
-                f"{name} must be None for a certified solver, got "
-                f"{getattr(settings, name)}"
-            )
-    folded = linear.fold_bias(params)
-    num_classes, dtype = folded.shape[0], folded.dtype
-    width = 0 if conjugates.of(loss).smooth else num_classes
-    scalar, nothing = jnp.zeros((), dtype), jnp.zeros_like(folded)
-    infinity = jnp.full((), jnp.inf, dtype)
-    zero = jnp.zeros((), jnp.int32)
-    state = State(
-        params=params,
-        certificate=Certificate(infinity, -infinity, infinity, scalar),
-        trial=folded,
-        point=folded,
-        value=scalar,
-        gradient=nothing,
-        direction=nothing,
-        step=scalar,
-        history=lbfgs.empty(folded, _HISTORY),
-        classes=curvature.ClassCurvature(
-            jnp.eye(num_classes, dtype=dtype), jnp.ones(num_classes, dtype)
-        ),
-        centers=jnp.zeros((num_examples, width), dtype),
-        smoothing=_SMOOTHING * _margin(settings, dtype),
-        is_round=jnp.ones((), bool),
-        turns=zero,
-        rounds=zero,
-        failures=zero,
-        idle=zero,
-    )
-    # The loop gives the state's memory away: no array may be in it twice.
-    return jax.tree.map(jnp.copy, state)
-
-
-# Devices that multiply float32 with fewer digits would spoil the directions, and with
-# them the number of evaluations, though not the certificate.
-@jax.default_matmul_precision("highest")
-def advance(
-    loss: Loss,
-    state: State,
-    sums: RowSums,
-    sampled: Sampled,
-    moment: curvature.SecondMoment,
-    settings: Settings,
-) -> tuple[State, Info]:
-    """Decides what to evaluate next, given the pass at ``state.trial``.
-
-    Args:
-      loss: static.
-      state: before the evaluation. Its centers are not touched: if the new state
-        begins a round (``is_round``), the caller puts the link's outputs there.
-      sums: of `duality.link` at ``state.trial``.
-      sampled: rows for the curvature of the loss.
-      moment: second moment of the rows.
-      settings: of the model.
-    """
-    smooth, l2 = conjugates.of(loss).smooth, jnp.asarray(settings.l2)
-    found = duality.evaluation(sums, linear.unfold_bias(state.trial), l2)
-    improved = _bound(found.certificate) < _bound(state.certificate)
-
-    # Line search. A round has none: its point is where the last one ended.
-    accepted = state.is_round | _is_enough(state, found)
-    history = lbfgs.remember(
-        state.history,
-        state.trial - state.point,
-        found.gradient - state.gradient,
-        when=accepted & ~state.is_round,
-    )
-    shorter = _shorter_step(state, found)
-    failed = ~accepted & (shorter < _SMALLEST_STEP)
-    history = _where(failed, lbfgs.forget(history), history)
-    point, value, gradient = _where(
-        accepted,
-        (state.trial, found.smoothed, found.gradient),
-        (state.point, state.value, state.gradient),
-    )
-
-    # A hinge's round is over when it is solved as well as it represents the problem. A
-    # failed search begins one too, without the history that may have caused it.
-    solved = accepted & ~state.is_round & (found.stationarity <= found.excess)
-    next_round = failed if smooth else failed | solved
-    smoothing = jnp.where(solved, _next_smoothing(state), state.smoothing)
-    # The part of the curvature that is the loss's goes with 1 / smoothing.
-    history = _where(
-        solved,
-        lbfgs.rescale(history, state.smoothing / smoothing, l2),
-        history,
-    )
-
-    # Afresh within rounds, or for smooth losses after some steps, gains nothing.
-    classes = jax.lax.cond(
-        state.is_round,
-        lambda: _class_curvature(loss, state, sampled, settings),
-        lambda: state.classes,
-    )
-    downhill = lbfgs.direction(
-        history,
-        gradient,
-        lambda vector: curvature.solve(moment, classes, l2, vector),
-    )
-    direction = jnp.where(accepted, downhill, state.direction)
-    step = jnp.where(accepted, jnp.ones_like(state.step), shorter)
-    trial = jnp.where(next_round, point, point + step * direction)
-
-    params, certificate = _where(
-        improved,
-        (linear.unfold_bias(state.trial), found.certificate),
-        (state.params, state.certificate),
-    )
-    state = State(
-        params=params,
-        certificate=certificate,
-        trial=trial,
-        point=point,
-        value=value,
-        gradient=gradient,
-        direction=direction,
-        step=step,
-        history=history,
-        classes=classes,
-        centers=state.centers,
-        smoothing=smoothing,
-        is_round=next_round,
-        turns=jnp.where(next_round, 0, state.turns + 1),
-        rounds=state.rounds + next_round,
-        failures=jnp.where(
-            failed, state.failures + 1, jnp.where(state.is_round, state.failures, 0)
-        ),
-        idle=jnp.where(improved, 0, state.idle + 1),
-    )
-    in_rounding = certificate.rounding > certificate.gap
-    usual = _PATIENCE if smooth else _PATIENCE_OF_HINGES
-    patience = jnp.where(in_rounding, _PATIENCE_IN_ROUNDING, usual)
-    return state, Info(
-        certificate=certificate,
-        relative_gap=duality.relative_gap(certificate),
-        objective=found.certificate.primal,
-        gap=found.certificate.gap,
-        rounds=state.rounds,
-        stalled=(state.failures > 1) | (state.idle >= patience),
-    )
 
 
 def _curvature(problem: Problem) -> curvature.Curvature:
@@ -400,83 +121,3 @@ def _curvature(problem: Problem) -> curvature.Curvature:
             "curvature; call jaxlin.solvers.certified.prepare(problem)"
         )
     return problem.curvature
-
-
-def _bound(certificate: Certificate) -> Array:
-    return certificate.gap + certificate.rounding
-
-
-def _where(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
-    return jax.tree.map(lambda *leaves: jnp.where(condition, *leaves), yes, no)
-
-
-def _is_enough(state: State, found: Evaluation) -> Array:
-    """Whether the trial point decreases the smoothed objective enough."""
-    slope = jnp.vdot(state.gradient, state.direction)
-    change = found.smoothed - state.value
-    decrease = change <= _SUFFICIENT_DECREASE * state.step * slope
-    # Near the optimum the change drowns in rounding; the slopes still tell.
-    noise = 8 * jnp.finfo(slope.dtype).eps * jnp.abs(state.value)
-    slope_there = jnp.vdot(found.gradient, state.direction)
-    return decrease | ((change <= noise) & (slope_there <= -0.8 * slope))
-
-
-def _shorter_step(state: State, found: Evaluation) -> Array:
-    """Minimum of the parabola through both values and the slope, within bounds."""
-    slope = jnp.vdot(state.gradient, state.direction)
-    rise = found.smoothed - state.value - state.step * slope
-    step = -slope * jnp.square(state.step) / (2 * rise)
-    # The lower bound also takes the place of a NaN, from a trial that overflowed.
-    step = jnp.where(jnp.isfinite(step), step, 0)
-    return jnp.clip(step, 0.1 * state.step, 0.5 * state.step)
-
-
-def _class_curvature(
-    loss: Loss, state: State, sampled: Sampled, settings: Settings
-) -> curvature.ClassCurvature:
-    """Curvature of the (smoothed) loss in the scores at the trial, on a sample."""
-    conjugate = conjugates.of(loss)
-    num_classes, dtype = state.trial.shape[0], state.trial.dtype
-    size = _sample_size(num_classes)
-    sampled = jax.tree.map(lambda leaf: leaf[:size], sampled)
-    arguments = dict(settings.loss_arguments or {})
-    # With the first smoothing no example is half way if all violate the margin fully.
-    wide = _FIRST_SMOOTHING * _margin(settings, dtype)
-    smoothing = jnp.where(state.rounds == 0, wide, state.smoothing)
-    centers = sampled.centers
-    if conjugate.smooth:
-        centers = jnp.zeros((centers.shape[0], num_classes), dtype)
-
-    def slope(scores: Array, target: Array, center: Array) -> Array:
-        parameters = conjugate.parameters(
-            scores, target, center, smoothing=smoothing, **arguments
-        )
-        return conjugate.point(target, parameters)
-
-    scores = sampled.rows.astype(dtype) @ state.trial.T
-    hessians = jax.vmap(jax.jacfwd(slope))(scores, sampled.targets, centers)
-    if sampled.weights is None:
-        mean = jnp.mean(hessians, axis=0)
-    else:
-        weights = sampled.weights.astype(dtype)
-        # A fold may leave nothing of the sample.
-        total = jnp.maximum(jnp.sum(weights), jnp.finfo(dtype).tiny)
-        mean = jnp.tensordot(weights / total, hessians, axes=1)
-    return curvature.class_curvature(mean)
-
-
-def _margin(settings: Settings, dtype: Any) -> Array:
-    margin = dict(settings.loss_arguments or {}).get("margin", 1.0)
-    return jnp.asarray(margin, dtype)
-
-
-def _next_smoothing(state: State) -> Array:
-    """Less where rounds are too easy to be worth their number, more where too hard."""
-    easy, hard = state.turns < _EASY_ROUND, state.turns > _HARD_ROUND
-    factor = jnp.where(easy, 0.5, jnp.where(hard, 1.5, 1.0))
-    return factor.astype(state.smoothing.dtype) * state.smoothing
-
-
-def _sample_size(num_classes: int) -> int:
-    """Sampled rows whose Hessians of the loss, C x C each, are averaged."""
-    return max(64, min(curvature.SAMPLE_ROWS, 4_000_000 // num_classes**2))

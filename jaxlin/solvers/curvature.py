@@ -32,9 +32,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxlin import check, row_sums
+from jaxlin import check, conjugates, row_sums
 from jaxlin.normalization import Normalization, normalize
-from jaxlin.typing import Array
+from jaxlin.typing import Array, Loss, LossArguments
 
 # An exact eigendecomposition up to here costs less than what a sketch saves later.
 EXACT_WIDTH = 1024
@@ -94,6 +94,22 @@ class Curvature(NamedTuple):
     norms: Array
 
 
+class Sampled(NamedTuple):
+    """The rows that tell the curvature of the loss in the scores.
+
+    Attributes:
+      rows: normalised, with the constant 1, shape ``(sampled, features + 1)``.
+      targets: one a row.
+      weights: example weights, or None.
+      centers: present multipliers, of a hinge, shape ``(sampled, classes)``.
+    """
+
+    rows: Array
+    targets: Array
+    weights: Array | None
+    centers: Array
+
+
 @functools.partial(jax.jit, static_argnames=("rank",))
 def of_rows(
     key: Array,
@@ -125,11 +141,13 @@ def sample_size(num_rows: int, num_features: int) -> int:
 
 
 def extended_rows(features: Array, normalization: Normalization | None) -> Array:
-    """Normalised float rows with the constant 1, shape ``(rows, features + 1)``."""
+    """Normalised rows with the constant 1, shape ``(rows, features + 1)``.
+
+    In float32 whatever the dtype of the rows: a metric needs no more digits.
+    """
     if normalization is not None:
         features = jax.vmap(normalize, in_axes=(None, 0))(normalization, features)
-    if not jnp.issubdtype(features.dtype, jnp.floating):
-        features = features.astype(jnp.float32)
+    features = features.astype(jnp.float32)
     ones = jnp.ones((features.shape[0], 1), features.dtype)
     return jnp.concatenate([features, ones], axis=1)
 
@@ -183,6 +201,51 @@ def class_curvature(hessian: Array) -> ClassCurvature:
     return ClassCurvature(vectors, jnp.maximum(values, 1e-3 * largest))
 
 
+def of_loss(
+    loss: Loss,
+    weights: Array,
+    sampled: Sampled,
+    *,
+    smoothing: Array,
+    loss_arguments: LossArguments | None = None,
+) -> ClassCurvature:
+    """Mean curvature of a (smoothed) loss in the scores, on a sample of the rows.
+
+    Args:
+      loss: one that has a conjugate.
+      weights: folded, shape ``(classes, features + 1)``.
+      sampled: the rows; of many classes not all are used.
+      smoothing: of a hinge, in units of score.
+      loss_arguments: traced keywords of the loss.
+    """
+    conjugate = conjugates.of(loss)
+    num_classes, dtype = weights.shape[0], weights.dtype
+    # Hessians of C x C numbers each are averaged.
+    size = max(64, min(SAMPLE_ROWS, 4_000_000 // num_classes**2))
+    sampled = jax.tree.map(lambda leaf: leaf[:size], sampled)
+    arguments = dict(loss_arguments or {})
+    centers = sampled.centers
+    if conjugate.smooth:
+        centers = jnp.zeros((centers.shape[0], num_classes), dtype)
+
+    def slope(scores: Array, target: Array, center: Array) -> Array:
+        parameters = conjugate.parameters(
+            scores, target, center, smoothing=smoothing, **arguments
+        )
+        return conjugate.point(target, parameters)
+
+    scores = sampled.rows.astype(dtype) @ weights.T
+    hessians = jax.vmap(jax.jacfwd(slope))(scores, sampled.targets, centers)
+    if sampled.weights is None:
+        mean = jnp.mean(hessians, axis=0)
+    else:
+        shares = sampled.weights.astype(dtype)
+        # A fold may leave nothing of the sample.
+        total = jnp.maximum(jnp.sum(shares), jnp.finfo(dtype).tiny)
+        mean = jnp.tensordot(shares / total, hessians, axes=1)
+    return class_curvature(mean)
+
+
 def solve(
     moment: SecondMoment, classes: ClassCurvature, l2: Array, gradient: Array
 ) -> Array:
@@ -192,8 +255,12 @@ def solve(
       moment: H.
       classes: S.
       l2: :math:`\lambda_2 > 0`.
-      gradient: on folded weights, shape ``(classes, features + 1)``.
+      gradient: on folded weights, shape ``(classes, features + 1)``; its dtype is that
+        of the computation.
     """
+    moment, classes = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, gradient.dtype), (moment, classes)
+    )
     by_class = classes.vectors.T @ gradient
     inside = 1 / (classes.values[:, None] * moment.values[None, :] + l2)
     outside = 1 / (classes.values[:, None] * moment.rest + l2)
@@ -220,7 +287,7 @@ def _gram(rows: Array) -> Array:
 
 def _nystrom(key, multiply, width: int, rank: int) -> tuple[Array, Array]:
     """Leading eigenpairs of a semidefinite matrix, from one product with it."""
-    sketch = jax.random.normal(key, (width, rank))
+    sketch = jax.random.normal(key, (width, rank), jnp.float32)
     image = multiply(sketch)
     # The shift keeps the Cholesky factorisation positive in spite of rounding; it is
     # taken off the eigenvalues afterwards.

@@ -21,8 +21,7 @@ fit goes on in float64 from where float32 ends, whatever `jax.config` says; its
 parameters are then float64 NumPy arrays.
 """
 
-import inspect
-import numbers
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -31,11 +30,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, conjugates, losses
+from jaxlin import check, duality
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
-from jaxlin.solvers import base, certified
+from jaxlin.solvers import base, certified, search
 from jaxlin.solvers.base import Problem, Settings
 from jaxlin.typing import Loss, LossArguments
 
@@ -50,7 +49,7 @@ class Fit(NamedTuple):
       converged: whether that is what was asked for.
       evaluations: passes over the rows, of which ``float64_evaluations`` in float64.
       float64_evaluations: passes of the polish.
-      centers: multipliers of a hinge, for warm starts, ``(examples, classes)``.
+      multipliers: of a hinge, for warm starts.
       loss: the loss.
       l2: strength of half the sum of squares.
     """
@@ -61,15 +60,37 @@ class Fit(NamedTuple):
     converged: bool
     evaluations: int
     float64_evaluations: int
-    centers: ArrayLike
+    multipliers: search.Multipliers
     loss: Loss
     l2: float
 
 
+# Larger rows may overflow float32 where products of them are squared.
+_LARGEST_NORM = 1e12
+
 # ``(evaluations so far, info of the last)``, called after each evaluation.
-Watch = Callable[[int, certified.Info], None]
-# An item an evaluation: how many there were, the best parameters, multipliers, info.
-Turns = Iterator[tuple[int, Params, ArrayLike, certified.Info]]
+Watch = Callable[[int, search.Info], None]
+
+
+class Start(NamedTuple):
+    """Where a fit begins; multipliers None are 0."""
+
+    params: Params
+    multipliers: search.Multipliers | None
+
+
+class Turn(NamedTuple):
+    """What is known after an evaluation.
+
+    Attributes:
+      params: the best so far.
+      multipliers: the latest.
+      info: of the evaluation.
+    """
+
+    params: Params
+    multipliers: search.Multipliers
+    info: search.Info
 
 
 def fit(
@@ -116,33 +137,33 @@ def fit(
     """
     if num_classes is None:
         num_classes = _classes_of(labels)
-    check_settings(
-        loss=loss,
-        l2=l2,
-        targets_rank=np.ndim(labels),
-        relative_gap=relative_gap,
-        loss_arguments=loss_arguments,
-        max_evaluations=max_evaluations,
-    )
-    problem = base.problem(
-        features,
-        labels,
-        num_classes=num_classes,
-        example_weights=example_weights,
-        normalization=normalization,
-    )
-    return fit_prepared(
-        certified.prepare(problem),
-        num_classes=num_classes,
-        loss=loss,
-        l2=l2,
-        relative_gap=relative_gap,
-        loss_arguments=loss_arguments,
-        start=start,
-        max_evaluations=max_evaluations,
-        polish=polish,
-        watch=watch,
-    )
+    how: dict[str, Any] = {
+        "loss": loss,
+        "l2": l2,
+        "relative_gap": relative_gap,
+        "loss_arguments": loss_arguments,
+        "max_evaluations": max_evaluations,
+    }
+    check_settings(targets_rank=np.ndim(labels), **how)
+    # A polish of float64 rows is of them, not of what float32 leaves of them.
+    keep = polish and getattr(features, "dtype", np.float64) == np.float64
+    with jax.enable_x64(True) if keep else contextlib.nullcontext():
+        problem = base.problem(
+            features,
+            labels,
+            num_classes=num_classes,
+            example_weights=example_weights,
+            normalization=normalization,
+        )
+        starting_point(start, num_classes, problem.features.shape[1])
+        return fit_prepared(
+            certified.prepare(problem),
+            num_classes=num_classes,
+            start=start,
+            polish=polish,
+            watch=watch,
+            **how,
+        )
 
 
 def fit_prepared(
@@ -160,7 +181,9 @@ def fit_prepared(
 ) -> Fit:
     """`fit` on a problem from `jaxlin.solvers.certified.prepare`, which fits can share.
 
-    Arguments, result and errors are those of `fit`.
+    Arguments, result and errors are those of `fit`. The rows have the dtype in which
+    `jaxlin.solvers.base.problem` put them on the device: for a polish of float64 rows
+    make problem and fits under ``jax.enable_x64(True)``.
     """
     check_settings(
         loss=loss,
@@ -170,18 +193,21 @@ def fit_prepared(
         loss_arguments=loss_arguments,
         max_evaluations=max_evaluations,
     )
+    _check_classes(problem.targets, num_classes)
+    if problem.curvature is not None:
+        check_norms(problem.curvature.norms)
     solver = certified.solver(loss=loss)
     settings = Settings(l2=l2, loss_arguments=loss_arguments)
 
-    def turns(params: Params, centers: ArrayLike | None, budget: int) -> Turns:
-        state = solver.init(params, problem, settings)
-        if centers is not None and np.shape(centers) == state.centers.shape:
-            state = state._replace(centers=jnp.array(centers, state.centers.dtype))
-        for done, after, info in base.run(
+    def turns(start: Start, budget: int) -> Iterator[Turn]:
+        state = solver.init(start.params, problem, settings)
+        state = search.resumed(state, start.multipliers)
+        for _, after, info in base.run(
             solver, jax.random.key(0), state, problem, settings, num_steps=budget
         ):
             info = jax.tree.map(lambda leaf: leaf[-1], info)
-            yield done, after.params, after.centers, info
+            multipliers = search.Multipliers(after.centers, after.smoothing)
+            yield Turn(after.params, multipliers, info)
 
     return certify(
         turns,
@@ -196,9 +222,9 @@ def fit_prepared(
 
 
 def certify(
-    turns: Callable[[Params, ArrayLike | None, int], Turns],
+    turns: Callable[[Start, int], Iterator[Turn]],
     *,
-    start: tuple[Params, ArrayLike | None],
+    start: Start,
     loss: Loss,
     l2: float,
     relative_gap: float,
@@ -209,9 +235,9 @@ def certify(
     """Takes turns until the gap is proven: in float32, and in float64 if asked for.
 
     Args:
-      turns: ``(parameters, multipliers, budget)`` to an iterator with one item an
-        evaluation. The dtype of the parameters decides that of everything.
-      start: parameters and multipliers, or None for 0.
+      turns: ``(start, budget)`` to an iterator with one item an evaluation. The dtype
+        of the parameters at the start decides that of everything.
+      start: where to begin.
       loss: goes into the fit, like ``l2``.
       l2: see ``loss``.
       relative_gap: asked for.
@@ -220,34 +246,33 @@ def certify(
       watch: called after each evaluation.
     """
 
-    def run(params: Params, centers: ArrayLike | None, dtype: type, before: int) -> Fit:
-        params = Params(*(jnp.asarray(leaf, dtype) for leaf in params))
-        for done, latest, multipliers, info in turns(
-            params, centers, max_evaluations - before
-        ):
-            params, centers = latest, multipliers
-            info = jax.tree.map(np.asarray, info)
+    def run(start: Start, dtype: type, before: int) -> Fit:
+        start = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), start)
+        for done, turn in enumerate(turns(start, max_evaluations - before), 1):
+            info = jax.tree.map(np.asarray, turn.info)
             if watch is not None:
                 watch(before + done, info)
             if info.relative_gap <= relative_gap or info.stalled:
                 break
         return Fit(
-            params=jax.tree.map(np.asarray, params),
+            params=jax.tree.map(np.asarray, turn.params),
             certificate=Certificate(*(leaf.item() for leaf in info.certificate)),
             relative_gap=float(info.relative_gap),
             converged=bool(info.relative_gap <= relative_gap),
             evaluations=before + done,
             float64_evaluations=done if dtype is np.float64 else 0,
-            centers=np.asarray(centers),
+            multipliers=jax.tree.map(np.asarray, turn.multipliers),
             loss=loss,
             l2=float(l2),
         )
 
-    fitted = run(*start, np.float32, 0)
+    fitted = run(start, np.float32, 0)
     if polish and not fitted.converged and fitted.evaluations < max_evaluations:
         with jax.enable_x64(True):
             polished = run(
-                fitted.params, fitted.centers, np.float64, fitted.evaluations
+                Start(fitted.params, fitted.multipliers),
+                np.float64,
+                fitted.evaluations,
             )
         # Where the polish was cut short, float32 may still have proven more.
         best = min(polished, fitted, key=lambda found: found.relative_gap)
@@ -298,34 +323,31 @@ def check_settings(
     max_evaluations: int,
 ) -> None:
     """Raises a ValueError for settings that no certified fit can have."""
-    conjugates.of(loss)
-    wants = 2 if loss is losses.cross_entropy else 1
-    if targets_rank != wants:
-        kinds = {1: "labels (examples,)", 2: "distributions (examples, classes)"}
-        raise ValueError(
-            f"labels must be {kinds[wants]} for {_name(loss)}, got an array of rank "
-            f"{targets_rank}; for distributions use jaxlin.losses.cross_entropy"
-        )
-    if isinstance(l2, numbers.Real) and l2 == 0:
-        raise ValueError(
-            "l2 must be above 0, got 0; without it the optimum may not exist and no "
-            "certificate does"
-        )
-    check.number("l2", l2, above=0)
+    duality.check_certifiable(loss=loss, l2=l2, loss_arguments=loss_arguments)
+    duality.check_rank(loss, targets_rank)
     check.number("relative_gap", relative_gap, above=0)
     check.integer("max_evaluations", max_evaluations, at_least=1)
-    known = {
-        name
-        for name, parameter in inspect.signature(loss).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-    for name, value in (loss_arguments or {}).items():
-        if name not in known:
-            raise ValueError(
-                f"loss_arguments must be among {sorted(known)} for {_name(loss)}, "
-                f"got {name!r}"
-            )
-        check.number(f"loss_arguments[{name!r}]", value, above=0)
+
+
+def check_norms(norms: ArrayLike) -> None:
+    """Raises a ValueError for rows so large that sums of their squares overflow."""
+    largest = float(np.max(norms))
+    if not largest < _LARGEST_NORM:
+        raise ValueError(
+            f"features must have norms below {_LARGEST_NORM:g} once normalised, got "
+            f"{largest:g}; scale them to size about 1 (jaxlin.normalization)"
+        )
+
+
+def _check_classes(targets: jax.Array, num_classes: int) -> None:
+    """Raises a ValueError if a prepared problem is not one of so many classes."""
+    check.integer("num_classes", num_classes, at_least=2)
+    found = targets.shape[1] if targets.ndim == 2 else int(jnp.max(targets)) + 1
+    if found > num_classes or (targets.ndim == 2 and found < num_classes):
+        raise ValueError(
+            f"num_classes must be that of the problem, which has {found}, got "
+            f"{num_classes}"
+        )
 
 
 def _classes_of(labels: ArrayLike) -> int:
@@ -340,11 +362,11 @@ def _classes_of(labels: ArrayLike) -> int:
 
 def starting_point(
     given: Params | Fit | None, num_classes: int, num_features: int
-) -> tuple[Params, ArrayLike | None]:
+) -> Start:
     """Parameters and multipliers to start from; zeros if none are given."""
     shape = (num_classes, num_features)
     start = given.params if isinstance(given, Fit) else given
-    centers = given.centers if isinstance(given, Fit) else None
+    multipliers = given.multipliers if isinstance(given, Fit) else None
     if start is None:
         start = Params(jnp.zeros(shape), jnp.zeros(num_classes))
     if np.shape(start.weights) != shape or np.shape(start.bias) != shape[:1]:
@@ -352,8 +374,6 @@ def starting_point(
             f"start must have weights {shape} and bias {shape[:1]}, got "
             f"{np.shape(start.weights)} and {np.shape(start.bias)}"
         )
-    return start, centers
-
-
-def _name(loss: Loss) -> str:
-    return getattr(loss, "__name__", str(loss))
+    if not all(np.isfinite(leaf).all() for leaf in start):
+        raise ValueError("start must be finite, got parameters with NaN or infinity")
+    return Start(start, multipliers)

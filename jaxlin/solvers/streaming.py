@@ -19,22 +19,21 @@ arrays of ``(examples, classes)`` floats).
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
-from jaxlin import conjugates, duality, linear, row_blocks, row_sums
+from jaxlin import conjugates, linear, proof_terms, row_blocks, row_sums
 from jaxlin.linear import Params
-from jaxlin.normalization import Normalization
+from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.row_blocks import Block
 from jaxlin.row_sums import RowSums
-from jaxlin.solvers import certified, curvature, fitting
+from jaxlin.solvers import curvature, fitting, search
 from jaxlin.solvers.base import Settings
-from jaxlin.solvers.fitting import Fit, Turns, Watch
+from jaxlin.solvers.fitting import Fit, Start, Turn, Watch
 from jaxlin.typing import Array, Loss, LossArguments
 
 
@@ -99,7 +98,12 @@ def fit(
         loss_arguments=loss_arguments,
         max_evaluations=max_evaluations,
     )
+    num_features = first.features.shape[1]
+    if normalization is not None:
+        normalization = check_normalization(normalization, num_features=num_features)
+    point = fitting.starting_point(start, num_classes, num_features)
     found = survey(blocks, num_classes=num_classes, normalization=normalization)
+    fitting.check_norms(found.norms)
     rows = curvature.extended_rows(jnp.asarray(found.rows), normalization)
     moment = _second_moment(jax.random.key(0), rows)
     rows = rows[: curvature.SAMPLE_ROWS]
@@ -108,20 +112,24 @@ def fit(
     settings = Settings(l2=l2, loss_arguments=loss_arguments)
     width = 0 if conjugates.of(loss).smooth else num_classes
 
-    def turns(params: Params, centers: ArrayLike | None, budget: int) -> Turns:
-        dtype = params.weights.dtype
+    def turns(start: Start, budget: int) -> Iterator[Turn]:
+        dtype = start.params.weights.dtype
         cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), settings)
-        state = certified.start(loss, params, cast, num_examples=0)
-        shape = (len(found.norms), width)
-        known = np.zeros(shape, dtype)
-        if centers is not None and np.shape(centers) == shape:
-            known[:] = centers
+        state = search.start(loss, start.params, cast, num_examples=0)
+        known = np.zeros((len(found.norms), width), dtype)
+        if start.multipliers is not None and (
+            start.multipliers.centers.shape == known.shape
+        ):
+            known[:] = start.multipliers.centers
+            # The state itself holds none.
+            nothing = start.multipliers._replace(centers=state.centers)
+            state = search.resumed(state, nothing)
         following = np.zeros_like(known)
-        for done in range(1, budget + 1):
+        for _ in range(budget):
             sums = _one_pass(
                 blocks, loss, state, found.norms, known, following, cast, normalization
             )
-            sampled = certified.Sampled(
+            sampled = curvature.Sampled(
                 rows,
                 jnp.asarray(found.targets),
                 weights,
@@ -130,11 +138,12 @@ def fit(
             state, info = _advance(state, sums, sampled, moment, cast, loss=loss)
             if state.is_round:
                 known, following = following, known
-            yield done, state.params, known, info
+            multipliers = search.Multipliers(known, state.smoothing)
+            yield Turn(state.params, multipliers, info)
 
     return fitting.certify(
         turns,
-        start=fitting.starting_point(start, num_classes, found.rows.shape[1]),
+        start=point,
         loss=loss,
         l2=l2,
         relative_gap=relative_gap,
@@ -197,7 +206,7 @@ def _one_pass(
     first = 0
     for block in blocks:
         rows = slice(first, first + len(block.targets))
-        examples = duality.PerExample(centers[rows], norms[rows])
+        examples = proof_terms.PerExample(centers[rows], norms[rows])
         sums, parameters = _add_block(
             sums, params, block, examples, state, settings, normalization, loss=loss
         )
@@ -222,8 +231,8 @@ def _add_block(
         jnp.asarray(block.features),
         jnp.asarray(block.targets),
         examples,
-        link=duality.link(loss),
-        shared=certified.shared(state, settings),
+        link=proof_terms.link(loss),
+        shared=search.shared(state, settings),
         example_weights=None if weights is None else jnp.asarray(weights),
         normalization=normalization,
         sums=sums,
@@ -232,7 +241,7 @@ def _add_block(
 
 @functools.partial(jax.jit, static_argnames=("loss",))
 def _advance(state, sums, sampled, moment, settings, *, loss):
-    return certified.advance(loss, state, sums, sampled, moment, settings)
+    return search.advance(loss, state, sums, sampled, moment, settings)
 
 
 @jax.jit

@@ -7,7 +7,7 @@ import pytest
 from certified_runs import SHAPE, draw, evaluations, exactly, fit, zeros
 from random_problems import LOSSES
 
-from jaxlin.solvers import base, certified
+from jaxlin.solvers import base, certified, search
 
 
 def test_new_values_recompile_nothing():
@@ -39,7 +39,7 @@ def test_the_state_is_donated_and_the_callers_parameters_are_not():
 
 def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch):
     traces = []
-    evaluation = certified.duality.evaluation
+    evaluation = search.duality.evaluation
 
     def counting(*arguments):
         traces.append(None)
@@ -48,7 +48,7 @@ def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch)
     name = "softmax_cross_entropy"
     given, how, _ = draw(name, "noisy", l2=1e-4)
     *_, (_, one, _) = evaluations(name, given, how, most=12)
-    monkeypatch.setattr(certified.duality, "evaluation", counting)
+    monkeypatch.setattr(search.duality, "evaluation", counting)
     *_, (done, many, _) = evaluations(name, given, how, most=12, steps_per_chunk=4)
     assert done == 12
     assert len(traces) == 1
@@ -129,11 +129,24 @@ def test_an_unprepared_problem_and_bad_settings_are_refused():
         (base.Settings(), "l2 must be above 0, got None"),
         (base.Settings(learning_rate=0.1, l2=0.1), "learning_rate must be None"),
         (base.Settings(l2=0.1, l1=0.1), "l1 must be None"),
+        (base.Settings(l2=0.0), "l2 must be above 0"),
+        (base.Settings(l2=jnp.float32(-1)), "l2 must be above 0"),
+        (base.Settings(l2=np.nan), "l2 must be finite"),
     ):
         with pytest.raises(ValueError, match=message):
             solver.init(zeros(SHAPE), problem, settings)
     with pytest.raises(ValueError, match="loss must be one of"):
         certified.solver(loss=lambda scores, label: 0.0)
+
+
+def test_a_traced_l2_that_is_not_above_0_proves_nothing():
+    given, *_ = draw("softmax_cross_entropy", "noisy")
+    settings = base.Settings(l2=jnp.array([0.1, 0.0, -0.1]))
+    _, info = grid_of(
+        "softmax_cross_entropy", given, settings, most=20, dtype=jnp.float32
+    )
+    assert info.relative_gap[0] < 1e-4
+    np.testing.assert_array_equal(info.relative_gap[1:], np.inf)
 
 
 def test_equal_arguments_give_one_solver():

@@ -8,7 +8,7 @@ import numpy as np
 import optima
 import pytest
 
-from jaxlin import duality, losses, normalization
+from jaxlin import duality, label_proofs, linear, losses, normalization
 from jaxlin.solvers import base, certified, fitting
 
 EXAMPLES, WIDTH = 60, 5
@@ -156,7 +156,7 @@ def test_a_fit_is_plain_numbers_and_is_what_duality_certifies():
     assert type(fitted.relative_gap) is float
     assert type(fitted.converged) is bool
     assert (fitted.loss, fitted.l2) == (SOFTMAX, 0.01)
-    assert fitted.centers.shape == (EXAMPLES, 0)
+    assert fitted.multipliers.centers.shape == (EXAMPLES, 0)
     expected = (fitted.certificate.gap + fitted.certificate.rounding) / (
         fitted.certificate.primal
     )
@@ -166,7 +166,7 @@ def test_a_fit_is_plain_numbers_and_is_what_duality_certifies():
         fitted.params, jnp.asarray(rows), jnp.asarray(labels), loss=SOFTMAX, l2=0.01
     )
     np.testing.assert_allclose(fitted.certificate, again, rtol=1e-3, atol=1e-8)
-    assert fit(2, l2=0.01).centers.shape == (EXAMPLES, 2)
+    assert fit(2, l2=0.01).multipliers.centers.shape == (EXAMPLES, 2)
 
 
 def test_labels_certified_by_a_fit_are_those_of_the_optimum():
@@ -179,7 +179,9 @@ def test_labels_certified_by_a_fit_are_those_of_the_optimum():
         best = optima.optimum(exact(num_classes, 0.1)).weights
         radius = duality.radius(fitted.certificate, l2=0.1)
         assert np.linalg.norm(np.float64(folded(fitted)) - best) <= radius
-        same = duality.same_labels(fitted.params, jnp.asarray(held_out), radius=radius)
+        same = label_proofs.same_labels(
+            fitted.params, jnp.asarray(held_out), radius=radius
+        )
         ours = np.argmax(extended(held_out) @ np.float64(folded(fitted)).T, axis=1)
         truth = np.argmax(extended(held_out) @ best.T, axis=1)
         np.testing.assert_array_equal(ours[same], truth[same])
@@ -199,6 +201,66 @@ def test_the_caller_may_watch():
         after <= before for before, after in zip(bounds, bounds[1:], strict=False)
     )
     assert float(seen[-1][1].relative_gap) == fitted.relative_gap
+
+
+# --- Dtypes and magnitudes.
+
+
+def test_a_polish_of_float64_rows_is_of_those_rows():
+    """Which float32 cannot hold, nor the weights and distributions beside them."""
+    generator = np.random.default_rng(3)
+    rows = 1 + 1e-4 * generator.normal(size=(40, 3))
+    soft = generator.dirichlet(np.ones(3), size=40)
+    weights = generator.uniform(1, 2, size=40)
+    fitted = fitting.fit(
+        rows,
+        soft,
+        loss=losses.cross_entropy,
+        l2=1e-5,
+        relative_gap=1e-16,
+        example_weights=weights,
+        polish=True,
+    )
+    assert fitted.converged
+    shares = weights / weights.sum()
+    truth = optima.Data(extended(rows), soft, shares, 3, "cross_entropy", 1e-5)
+    best = optima.optimum(truth)
+    np.testing.assert_allclose(fitted.certificate.primal, best.value, rtol=1e-12)
+    radius = float(duality.radius(fitted.certificate, l2=1e-5))
+    assert np.linalg.norm(folded(fitted) - best.weights) <= radius
+    # Rounded rows have another optimum.
+    rounded = truth._replace(rows=extended(np.float32(rows)))
+    other = optima.optimum(rounded)
+    assert np.linalg.norm(folded(fitted) - other.weights) > 2 * radius
+    assert not jax.config.jax_enable_x64
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, jnp.bfloat16])
+@pytest.mark.parametrize("x64", [False, True])
+def test_rows_of_any_float_dtype_whatever_the_configuration(dtype, x64):
+    rows, labels = data(3)
+    with jax.enable_x64(x64):
+        given = np.asarray(rows, dtype)
+        fitted = fitting.fit(given, labels, loss=SOFTMAX, l2=0.1)
+        proof = duality.certificate(fitted.params, given, labels, loss=SOFTMAX, l2=0.1)
+    assert fitted.converged
+    assert fitted.params.weights.dtype == jnp.float32
+    exactly = exact(3, 0.1)._replace(rows=extended(given))
+    best = optima.optimum(exactly)
+    value = optima.objective(np.float64(folded(fitted)), exactly)
+    assert (value - best.value) / value <= fitted.relative_gap
+    np.testing.assert_allclose(proof.primal, value, rtol=1e-5)
+
+
+def test_numbers_that_overflow_prove_nothing():
+    rows, labels = data(3)
+    with pytest.raises(ValueError, match=r"norms below 1e\+12 .*scale them to size"):
+        fitting.fit(1e20 * rows, labels, loss=SOFTMAX, l2=0.1)
+    for size in (1e25, np.nan):
+        params = linear.Params(np.full((3, WIDTH), size, np.float32), np.zeros(3))
+        proof = duality.certificate(params, rows, labels, loss=SOFTMAX, l2=0.1)
+        assert proof.gap == np.inf
+        assert duality.relative_gap(proof) == np.inf
 
 
 # --- Several fits.

@@ -27,8 +27,8 @@ BAD = {
     "name of a loss": ({"loss": "softmax"}, "loss must be one of .*got softmax"),
     "soft targets": (
         {"labels": SOFT},
-        r"labels must be labels \(examples,\) for softmax_cross_entropy, got an array "
-        "of rank 2; for distributions use",
+        r"labels must be integers \(examples,\) for softmax_cross_entropy, got an "
+        "array of rank 2; for distributions over classes use .*one-hot rows",
     ),
     "labels for distributions": (
         {"loss": losses.cross_entropy},
@@ -47,6 +47,10 @@ BAD = {
         r"loss_arguments must be among \['margin'\] for weston_watkins_hinge, got",
     ),
     "no margin": ({"loss_arguments": {"margin": 1.0}}, "loss_arguments must be among"),
+    "start not finite": (
+        {"start": linear.Params(np.full((3, WIDTH), np.nan), np.zeros(3))},
+        "start must be finite",
+    ),
     "classes of the start": (
         {"start": linear.Params(np.zeros((2, WIDTH)), np.zeros(2))},
         r"start must have weights \(3, 5\) and bias \(3,\), got \(2, 5\) and \(2,\)",
@@ -97,6 +101,22 @@ def test_an_unprepared_problem_is_refused():
     problem = base.problem(ROWS, LABELS, num_classes=3)
     with pytest.raises(ValueError, match="problem must be prepared"):
         fitting.fit_prepared(problem, num_classes=3, loss=SOFTMAX, l2=0.1)
+
+
+@pytest.mark.parametrize("num_classes", [1, 2])
+def test_fewer_classes_than_the_problem_has_are_refused(num_classes):
+    problem = certified.prepare(base.problem(ROWS, LABELS, num_classes=3))
+    with pytest.raises(ValueError, match="num_classes must be"):
+        fitting.fit_prepared(problem, num_classes=num_classes, loss=SOFTMAX, l2=0.1)
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+def test_other_classes_than_distributions_have_are_refused(num_classes):
+    problem = certified.prepare(base.problem(ROWS, SOFT, num_classes=3))
+    with pytest.raises(ValueError, match="num_classes must be that of the problem"):
+        fitting.fit_prepared(
+            problem, num_classes=num_classes, loss=losses.cross_entropy, l2=0.1
+        )
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,22 @@ def test_a_polish_goes_through_float64():
     assert fitted.float64_evaluations > 0
 
 
+def test_blocks_whose_weights_are_all_0_are_left_out():
+    rows, labels = data()
+    weights = (np.arange(len(rows)) < 200).astype(np.float32)
+    blocks = row_blocks.over(
+        rows / 255.0, labels, example_weights=weights, block_size=100
+    )
+    how = {"num_classes": NUM_CLASSES, "loss": losses.softmax_cross_entropy, "l2": 1e-2}
+    part = streaming.fit(blocks, **how)
+    whole = fitting.fit(rows[:200] / 255.0, labels[:200], **how)
+    assert part.converged
+    assert part.certificate.primal == pytest.approx(whole.certificate.primal, rel=1e-4)
+    nothing = row_blocks.over(rows, labels, example_weights=0 * weights)
+    with pytest.raises(ValueError, match="of all blocks must have a positive sum"):
+        streaming.fit(nothing, **how)
+
+
 def test_a_warm_start_is_taken_up():
     rows, labels = data()
     blocks = row_blocks.over(rows / 255.0, labels)

@@ -12,6 +12,7 @@ from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.solvers import fitting
 from jaxlin.solvers.base import Problem
+from jaxlin.solvers.search import Multipliers
 from jaxlin.typing import Loss
 
 _KIND = "certified fits"
@@ -98,7 +99,7 @@ def save_path(path: FilePath, tried: list[Tried], last: fitting.Fit) -> None:
     """Writes the fits of a path so far, with what the next one starts from."""
     checkpoint.save(
         path,
-        {"params": last.params, "centers": last.centers},
+        {"params": last.params, "multipliers": last.multipliers},
         metadata={"kind": _KIND, "fits": [record(one) for one in tried]},
     )
 
@@ -121,7 +122,9 @@ def load_last(
     width = 0 if conjugates.of(loss).smooth else num_classes
     like = {
         "params": _params(num_classes, num_features, np.float32),
-        "centers": np.zeros((num_examples, width), np.float32),
+        "multipliers": Multipliers(
+            np.zeros((num_examples, width), np.float32), np.zeros((), np.float32)
+        ),
     }
     tree = checkpoint.load(path, like)
     return fitting.Fit(
@@ -131,7 +134,7 @@ def load_last(
         converged=last.converged,
         evaluations=last.evaluations,
         float64_evaluations=0,
-        centers=tree["centers"],
+        multipliers=tree["multipliers"],
         loss=loss,
         l2=last.l2,
     )
