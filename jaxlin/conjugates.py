@@ -190,25 +190,40 @@ def _box(target: Array) -> Array:
 
 
 def _capped_simplex(target: Array) -> Array:
-    r"""Projects onto all g >= 0 with sum at most 1, exactly, by sorting.
+    r"""Projects onto all g >= 0 with sum at most 1, exactly.
 
     The projection lowers all coordinates by one threshold and cuts them at 0. For the
-    sum 1 the threshold is the largest over k of (sum of the k largest - 1) / k; where
-    that is negative, cutting alone leaves a sum below 1, and the threshold is 0.
+    sum 1 the threshold t solves sum(relu(target - t)) = 1; where that is negative,
+    cutting alone leaves a sum below 1, and the threshold is 0. It is found by leaving
+    out, again and again, what is below the threshold of those that are left: a few
+    times, while XLA's sort of ten numbers costs a quarter of a pass over CIFAR-10.
 
     References:
       M. Held, P. Wolfe and H. P. Crowder. Validation of subgradient optimization.
       Mathematical Programming, 1974.
-      J. Duchi, S. Shalev-Shwartz, Y. Singer and T. Chandra. Efficient projections onto
-      the l1-ball for learning in high dimensions. ICML 2008.
+      C. Michelot. A finite algorithm for finding the projection of a point onto the
+      canonical simplex of R^n. Journal of Optimization Theory and Applications, 1986.
     """
     largest = jnp.max(target)
     # Measured from the largest, the few that stay positive keep their digits however
     # large all are.
     target = target - largest
-    counts = jnp.arange(1, target.shape[0] + 1, dtype=target.dtype)
-    thresholds = (jnp.cumsum(-jnp.sort(-target)) - 1) / counts
-    return jax.nn.relu(target - jnp.maximum(jnp.max(thresholds), -largest))
+
+    def threshold(left: Array) -> Array:
+        total = jnp.sum(jnp.where(left, target, 0))
+        return (total - 1) / jnp.sum(left, dtype=target.dtype)
+
+    def leave_out(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        left, _ = state
+        fewer = left & (target > threshold(left))
+        return fewer, jnp.any(fewer != left)
+
+    # The largest exceeds the threshold by no more than the sum.
+    start = target > -1
+    left, _ = jax.lax.while_loop(
+        lambda state: state[1], leave_out, (start, jnp.any(start))
+    )
+    return jax.nn.relu(target - jnp.maximum(threshold(left), -largest))
 
 
 def _box_excess(violations: Array, g: Array) -> Array:

@@ -218,22 +218,24 @@ def _add_block(
         )
         features = jax.vmap(normalize, in_axes=(None, 0))(normalization, features)
     rows = features.astype(weights.dtype)
-    scores = _product(rows, weights.T) + bias[None, :]
-    values, gradients, outputs = jax.vmap(link, in_axes=(None, 0, 0, 0))(
-        shared, scores, targets, extra
-    )
+    # Classes come first: so sums over the few classes of an example are made for many
+    # examples at once.
+    scores = _product(weights, rows.T) + bias[:, None]
+    values, gradients, outputs = jax.vmap(
+        link, in_axes=(None, 1, 0, 0), out_axes=(1, 1, 0)
+    )(shared, scores, targets, extra)
     if example_weights is None:
         weight = jnp.asarray(rows.shape[0], weights.dtype)
     else:
         weight = jnp.sum(example_weights)
         # An example that is taken out stays out even if its value is infinite.
-        taken = (example_weights == 0)[:, None]
-        values = jnp.where(taken, 0, values * example_weights[:, None])
-        gradients = jnp.where(taken, 0, gradients * example_weights[:, None])
+        taken = (example_weights == 0)[None, :]
+        values = jnp.where(taken, 0, values * example_weights[None, :])
+        gradients = jnp.where(taken, 0, gradients * example_weights[None, :])
     return RowSums(
-        _add(sums.values, jnp.sum(values, axis=0)),
-        _add(sums.weights, _product(gradients.T, rows)),
-        _add(sums.bias, jnp.sum(gradients, axis=0)),
+        _add(sums.values, jnp.sum(values, axis=1)),
+        _add(sums.weights, _product(gradients, rows)),
+        _add(sums.bias, jnp.sum(gradients, axis=1)),
         sums.weight + weight,
     ), outputs
 

@@ -20,7 +20,7 @@ from experiments.benchmark_solvers.rows import Rows
 from experiments.common.run_folder import RunFolder
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
-from jaxlin.solvers import base, certified
+from jaxlin.solvers import base, certified, curvature
 
 FILE = "growth.json"
 # What is to be proven of each model.
@@ -102,10 +102,11 @@ def _fit(
 ) -> tuple[float, float, int, float]:
     """Seconds to prepare and to fit, evaluations, and the worst gap proven."""
     start = time.perf_counter()
-    prepared = certified.prepare(problem)
+    known: Any = judge.LOSSES[loss]
+    prepared = certified.prepare(problem, rank=curvature.rank_for(known))
     jax.block_until_ready(prepared.curvature)
     between = time.perf_counter()
-    solver = certified.solver(loss=judge.LOSSES[loss])
+    solver = certified.solver(loss=known)
     l2: Any = np.float32(config.growth_l2)
     if size.models > 1:
         solver = base.map_settings(solver)

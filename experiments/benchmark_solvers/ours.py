@@ -18,7 +18,7 @@ from experiments.benchmark_solvers import isolation, judge
 from experiments.benchmark_solvers.rows import Rows
 from experiments.benchmark_solvers.traces import Recorder, Trace
 from jaxlin.normalization import Normalization
-from jaxlin.solvers import base, certified, fitting, search
+from jaxlin.solvers import base, certified, curvature, fitting, search
 
 NAME = "jaxlin certified"
 # What a timed fit is asked to prove.
@@ -134,7 +134,7 @@ def solve(
             watched.append((recorder.seconds(), info))
 
         recorder.start()
-        prepared = certified.prepare(problem)
+        prepared = certified.prepare(problem, rank=curvature.rank_for(loss))
         jax.block_until_ready(prepared.curvature)
         preparation = recorder.seconds()
         found = fitting.fit_prepared(

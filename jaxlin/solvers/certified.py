@@ -43,7 +43,8 @@ def prepare(
     Args:
       problem: from `jaxlin.solvers.base.problem`.
       key: draws the sampled rows and the sketch; None is ``jax.random.key(0)``.
-      rank: directions of the second moment kept where rows are wide.
+      rank: directions of the second moment kept where rows are wide; if one loss alone
+        is to be fitted, `jaxlin.solvers.curvature.rank_for` it.
 
     Returns:
       The problem with ``curvature``. One factorisation serves every l2, loss and fold.

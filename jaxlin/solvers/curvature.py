@@ -9,15 +9,22 @@ loss in the scores, C x C. So
 is a good step for a gradient g. V and h are computed once, from a sample of the rows;
 S comes from the same sample at the current point; neither depends on l2. On CIFAR-10
 raw pixels, whose second moment has a condition number of 3e7, L-BFGS that starts from
-this metric needs 12 evaluations where plain L-BFGS needs more than 250.
+this metric needs 14 evaluations where plain L-BFGS needs more than 250.
 
 How V is found depends on the width D + 1, and `second_moment` says which way it took by
 the shape of what it returns:
 
 * up to `EXACT_WIDTH`: the whole eigendecomposition;
-* above: the `RANK` leading directions by a randomised Nystrom sketch, and one value for
-  all others (their mean). Up to `FORMED_WIDTH` the matrix H is formed first; above, the
-  sketch is two products with the sampled rows and nothing of size D x D exists.
+* above: the leading directions by a randomised Nystrom sketch, and one value for all
+  others (their mean). The sketch is two products with the sampled rows; nothing of
+  size D x D exists.
+
+What was tried and did not pay, on CIFAR-10 and to a certified gap of 1e-4: starting
+from a fit of a part of the rows (the gap is made of gradients, and in flat directions
+those of a part are noise: no evaluation saved in any of seven plans); Newton steps by
+conjugate gradients on the sample (9 evaluations instead of 14 for softmax at l2 = 1e-3,
+22 instead of 24 at 1e-4, each twice as dear, and many more for hinges); S taken afresh
+during the search; other floors for flat directions.
 
 References:
   J. Martens and R. Grosse. Optimizing neural networks with Kronecker-factored
@@ -38,12 +45,15 @@ from jaxlin.typing import Array, Loss, LossArguments
 
 # An exact eigendecomposition up to here costs less than what a sketch saves later.
 EXACT_WIDTH = 1024
-# Directions kept of wider rows. On CIFAR-10, softmax to a gap of 1e-4 takes 12, 12, 15
-# and 36 evaluations with rank 1024, 768, 512 and 256 at l2 = 1e-3, and 25, 32 and 50
-# with 1024, 768 and 512 at l2 = 1e-4 (18 with all 3073 directions, ten times as dear).
+# Directions kept of wider rows, for losses with kinks or several losses, and for one
+# smooth loss, whose fits are so short that the factorisation counts. On CIFAR-10, with
+# rank 384, 512, 640, 768 and 1024, softmax takes 18, 17, 14, 15 and 14 evaluations to a
+# gap of 1e-4 at l2 = 1e-3, and 34, 30, 25, 25 and 24 at 1e-4, while the factorisation
+# takes as long as 5, 6, 7, 9 and 11 of them. The one-vs-rest hinge at l2 = 1e-3 takes
+# 216 with 640 and 162 with 1024. Half as many sampled rows cost 2 to 3 evaluations
+# more, twice as many save 1.
 RANK = 1024
-# Up to this width the second moment itself fits (256 MB in float32).
-FORMED_WIDTH = 8192
+RANK_OF_SMOOTH = 640
 # Sampled rows: twice the width, but at least this many, and no more numbers than that.
 _MIN_ROWS = 4096
 _MAX_NUMBERS = 100_000_000
@@ -134,6 +144,11 @@ def of_rows(
     )
 
 
+def rank_for(loss: Loss) -> int:
+    """Directions to keep for fits of this loss alone."""
+    return RANK_OF_SMOOTH if conjugates.of(loss).smooth else RANK
+
+
 def sample_size(num_rows: int, num_features: int) -> int:
     """How many rows `second_moment` wants, given what there is."""
     wanted = max(_MIN_ROWS, 2 * (num_features + 1))
@@ -173,19 +188,12 @@ def second_moment(
     rows = rows / jnp.sqrt(jnp.asarray(rows.shape[0], rows.dtype))
     width = rows.shape[1]
     if width <= EXACT_WIDTH:
-        values, vectors = jnp.linalg.eigh(_gram(rows))
+        values, vectors = jnp.linalg.eigh(rows.T @ rows)
         values = jnp.maximum(values, 0)
         return SecondMoment(vectors[:, ::-1], values[::-1], jnp.zeros((), values.dtype))
     rank = min(rank, width, rows.shape[0])
-    if width <= FORMED_WIDTH:
-        matrix = _gram(rows)
-        trace = jnp.trace(matrix)
-        vectors, values = _nystrom(key, lambda sketch: matrix @ sketch, width, rank)
-    else:
-        trace = jnp.sum(jnp.square(rows))
-        vectors, values = _nystrom(
-            key, lambda sketch: rows.T @ (rows @ sketch), width, rank
-        )
+    vectors, values = _nystrom(key, rows, rank)
+    trace = jnp.sum(jnp.square(rows))
     rest = jnp.maximum(trace - jnp.sum(values), 0) / max(width - rank, 1)
     return SecondMoment(vectors, values, rest)
 
@@ -269,26 +277,11 @@ def solve(
     return classes.vectors @ by_class
 
 
-def _gram(rows: Array) -> Array:
-    """rows^T rows, the columns in four parts so that little is computed twice."""
+def _nystrom(key: Array, rows: Array, rank: int) -> tuple[Array, Array]:
+    """Leading eigenpairs of rows^T rows, from one product with it."""
     width = rows.shape[1]
-    part = -(-width // 4)
-    bands = [
-        rows[:, start : start + part].T @ rows[:, start:]
-        for start in range(0, width, part)
-    ]
-    upper = jnp.triu(
-        jnp.concatenate(
-            [jnp.pad(band, ((0, 0), (width - band.shape[1], 0))) for band in bands]
-        )
-    )
-    return upper + jnp.triu(upper, 1).T
-
-
-def _nystrom(key, multiply, width: int, rank: int) -> tuple[Array, Array]:
-    """Leading eigenpairs of a semidefinite matrix, from one product with it."""
     sketch = jax.random.normal(key, (width, rank), jnp.float32)
-    image = multiply(sketch)
+    image = rows.T @ (rows @ sketch)
     # The shift keeps the Cholesky factorisation positive in spite of rounding; it is
     # taken off the eigenvalues afterwards.
     epsilon = jnp.finfo(image.dtype).eps

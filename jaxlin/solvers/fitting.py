@@ -34,7 +34,7 @@ from jaxlin import check, duality
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
-from jaxlin.solvers import base, certified, search
+from jaxlin.solvers import base, certified, curvature, search
 from jaxlin.solvers.base import Problem, Settings
 from jaxlin.typing import Loss, LossArguments
 
@@ -157,7 +157,7 @@ def fit(
         )
         starting_point(start, num_classes, problem.features.shape[1])
         return fit_prepared(
-            certified.prepare(problem),
+            certified.prepare(problem, rank=curvature.rank_for(loss)),
             num_classes=num_classes,
             start=start,
             polish=polish,

@@ -105,7 +105,8 @@ def fit(
     found = survey(blocks, num_classes=num_classes, normalization=normalization)
     fitting.check_norms(found.norms)
     rows = curvature.extended_rows(jnp.asarray(found.rows), normalization)
-    moment = _second_moment(jax.random.key(0), rows)
+    rank = curvature.rank_for(loss)
+    moment = _second_moment(jax.random.key(0), rows, rank=rank)
     rows = rows[: curvature.SAMPLE_ROWS]
     of_sample = found.example_weights
     weights = None if of_sample is None else jnp.asarray(of_sample)
@@ -249,4 +250,4 @@ def _norms(features, normalization):
     return row_sums.norms(features, normalization=normalization)
 
 
-_second_moment = jax.jit(curvature.second_moment)
+_second_moment = jax.jit(curvature.second_moment, static_argnames=("rank",))

@@ -46,11 +46,11 @@ def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch)
         return evaluation(*arguments)
 
     name = "softmax_cross_entropy"
-    given, how, _ = draw(name, "noisy", l2=1e-4)
-    *_, (_, one, _) = evaluations(name, given, how, most=12)
+    given, how, _ = draw(name, "noisy", l2=1e-2)
+    *_, (_, one, _) = evaluations(name, given, how, most=6)
     monkeypatch.setattr(search.duality, "evaluation", counting)
-    *_, (done, many, _) = evaluations(name, given, how, most=12, steps_per_chunk=4)
-    assert done == 12
+    *_, (done, many, _) = evaluations(name, given, how, most=6, steps_per_chunk=3)
+    assert done == 6
     assert len(traces) == 1
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
