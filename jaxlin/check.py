@@ -124,9 +124,10 @@ def several_classes(name: str, value: np.ndarray) -> np.ndarray:
 
 
 def distributions(name: str, value: Any, *, num_classes: int) -> np.ndarray:
-    """Returns rows ``(examples, num_classes)``, non-negative with sums about 1.
+    """Returns rows ``(examples, num_classes)``, non-negative with sums 1.
 
-    In float32, or in float64 if they are.
+    In float32, or in float64 if they are. Sums within a thousandth of 1 are taken for
+    it, and the rows divided by them.
     """
     array = _float(features(name, value, num_features=num_classes))
     sums = array.sum(axis=1)
@@ -137,7 +138,10 @@ def distributions(name: str, value: Any, *, num_classes: int) -> np.ndarray:
             f"{name} must be distributions over classes, got a row with minimum "
             f"{array[where].min()} and sum {sums[where]} at position {where}"
         )
-    return array
+    # What float32 makes of a distribution is left as it is.
+    exact = array.sum(axis=1, keepdims=True, dtype=np.float64)
+    rough = np.abs(exact - 1) > 1e-6
+    return np.where(rough, array / exact, array).astype(array.dtype)
 
 
 def example_weights(
@@ -216,7 +220,9 @@ def number(
     at_most: float | None = None,
     below: float | None = None,
 ) -> float:
-    """Returns a finite number within the bounds that are given."""
+    """Returns a finite number, or an array of no dimension, within the bounds."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError(f"{name} must be a number, got {value!r}")
     found = float(value)

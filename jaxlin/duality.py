@@ -32,13 +32,14 @@ dual value, of different passes, would be a bound as well, but along fits of CIF
 (all hinges, l2 from 1e-2 to 1e-4) it never saved an evaluation.
 """
 
+import contextlib
 import functools
 import inspect
-import numbers
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check, conjugates, linear, losses, proof_terms, row_sums
@@ -110,13 +111,14 @@ def evaluation(sums: RowSums, params: Params, l2: Array) -> Evaluation:
     Where l2 is not above 0, or a number has overflowed, the gap is infinite.
     """
     folded = linear.fold_bias(params)
+    weight = row_sums.total(sums.weight)
     smoothed, data_term, excess, hidden, value_error, size = (
-        row_sums.total(sums.values) / sums.weight
+        row_sums.total(sums.values) / weight
     )
     of_rows = linear.fold_bias(
         Params(row_sums.total(sums.weights), row_sums.total(sums.bias))
     )
-    gradient = of_rows / sums.weight + l2 * folded
+    gradient = of_rows / weight + l2 * folded
     penalty = l2 / 2 * jnp.sum(jnp.square(folded))
     primal = data_term + penalty
     squared = jnp.sum(jnp.square(gradient))
@@ -124,16 +126,19 @@ def evaluation(sums: RowSums, params: Params, l2: Array) -> Evaluation:
 
     # Errors of examples are added as if they agreed.
     unit = jnp.finfo(folded.dtype).eps / 2
-    gradient_error = 8 * unit * (size + l2 * jnp.linalg.norm(folded))
+    # Sums over blocks are compensated. Those over the R rows of a block, if all their
+    # terms have one sign, are off by about the root of R, and that of N blocks by the
+    # root of N less.
+    in_block = 2 * jnp.sqrt(sums.rows) / sums.blocks
+    gradient_error = (8 + in_block) * unit * (size + l2 * jnp.linalg.norm(folded))
     rounding = (
         hidden
         + (2 * jnp.sqrt(squared) + gradient_error) * gradient_error / (2 * l2)
         + 8 * unit * (excess + stationarity)
     )
-    # Sums over blocks are compensated; those over the rows of a block, of terms of one
-    # sign, are off by the root of their number if not by less.
     primal_error = value_error + 64 * unit * primal
-    is_proof = (l2 > 0) & (excess + stationarity + rounding < jnp.inf)
+    is_proof = (l2 > 0) & (weight > 0) & (weight < jnp.inf)
+    is_proof &= (excess + stationarity + rounding < jnp.inf) & (primal < jnp.inf)
     gap = jnp.where(is_proof, excess + stationarity, jnp.inf)
     rounding = jnp.where(is_proof, rounding, 0)
     return Evaluation(
@@ -143,7 +148,7 @@ def evaluation(sums: RowSums, params: Params, l2: Array) -> Evaluation:
         stationarity=stationarity,
         certificate=Certificate(
             primal=primal,
-            dual=primal - primal_error - gap - rounding,
+            dual=jnp.where(is_proof, primal - primal_error - gap - rounding, -jnp.inf),
             gap=gap,
             rounding=rounding,
         ),
@@ -172,7 +177,8 @@ def certificate(
     and where l2 is not above 0 the gap is infinite.
 
     Args:
-      params: parameters, whose bias counts as penalised.
+      params: parameters, whose bias counts as penalised. float64 ones are certified in
+        float64, others in float32.
       features: raw rows, shape ``(examples, features)``.
       targets: labels or distributions, one an example.
       loss: one that has a conjugate.
@@ -188,8 +194,9 @@ def certificate(
     """
     conjugates.of(loss)
     check_rank(loss, jnp.ndim(targets))
-    traced = (params, features, targets, l2, loss_arguments, example_weights)
-    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(traced)):
+    given = (params, features, targets, l2, loss_arguments, example_weights)
+    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
+        params = _checked_params(params)
         check_certifiable(loss=loss, l2=l2, loss_arguments=loss_arguments)
         num_classes, num_features = params.weights.shape
         checked: Any = check.examples(
@@ -204,17 +211,35 @@ def certificate(
             normalization = check_normalization(
                 normalization, num_features=num_features
             )
-    return _certificate(
-        params,
-        features,
-        targets,
-        jnp.asarray(l2, params.weights.dtype),
-        dict(loss_arguments or {}),
-        example_weights,
-        normalization,
-        loss=loss,
-        block_size=block_size,
-    )
+    # Parameters of a polish are float64 NumPy arrays; their proof is of those digits.
+    exact = params.weights.dtype == np.float64
+    with jax.enable_x64(True) if exact else contextlib.nullcontext():
+        found = _certificate(
+            params,
+            features,
+            targets,
+            jnp.asarray(l2, params.weights.dtype),
+            dict(loss_arguments or {}),
+            example_weights,
+            normalization,
+            loss=loss,
+            block_size=block_size,
+        )
+    if exact and jnp.result_type(float) == jnp.float32:
+        return jax.tree.map(np.asarray, found)
+    return found
+
+
+def _checked_params(params: Params) -> Params:
+    """Parameters of one floating dtype, at least float32, whose shapes agree."""
+    weights, bias = map(np.asarray, params)
+    if weights.ndim != 2 or bias.shape != weights.shape[:1]:
+        raise ValueError(
+            "params must have weights (classes, features) and bias (classes,), got "
+            f"{weights.shape} and {bias.shape}"
+        )
+    dtype = np.float64 if weights.dtype == np.float64 else np.float32
+    return Params(weights.astype(dtype), bias.astype(dtype))  # type: ignore[arg-type]
 
 
 def check_certifiable(
@@ -222,7 +247,7 @@ def check_certifiable(
 ) -> None:
     """Raises a ValueError, with the reason, where no certificate exists."""
     conjugates.of(loss)
-    if isinstance(l2, numbers.Real) and l2 == 0:
+    if check.number("l2", l2) == 0:
         raise ValueError(
             "l2 must be above 0, got 0; without it the optimum may not exist and no "
             "certificate does"

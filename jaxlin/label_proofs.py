@@ -47,6 +47,11 @@ def label_radii(
       features: raw rows, shape ``(rows, features)``.
       normalization: the one the parameters were fitted with, or None.
     """
+    if normalization is not None:
+        # The digits of the scores, and of the norms, are those of the parameters.
+        normalization = Normalization(
+            *(jnp.asarray(part, params.weights.dtype) for part in normalization)
+        )
     scores = _blocked_scores(params, features, normalization=normalization)
     norms = _row_norms(features, normalization=normalization)
     best, second = jax.lax.top_k(scores, 2)[0].T

@@ -45,29 +45,52 @@ class Normalization(NamedTuple):
 def normalize(normalization: Normalization, features: ArrayLike) -> Array:
     """Returns ``(features - mean) / scale`` for one example, shape ``(features,)``.
 
-    Integer features are converted to the dtype of the mean.
+    Integer features are converted to the dtype of the mean, floating ones to the wider
+    of the two, so that nothing is lost before the subtraction.
     """
     mean, scale = map(jnp.asarray, normalization)
-    chex.assert_equal_shape([mean, features])
+    row = jnp.asarray(features)
+    chex.assert_equal_shape([mean, row])
+    dtype = mean.dtype
+    if jnp.issubdtype(row.dtype, jnp.floating):
+        dtype = jnp.promote_types(dtype, row.dtype)
     # One reciprocal and a product a pixel instead of a division a pixel.
-    return (jnp.asarray(features, mean.dtype) - mean) * (1.0 / scale)
+    return (row.astype(dtype) - mean) * (1.0 / scale)
 
 
 def check_normalization(
     normalization: Normalization, *, num_features: int
 ) -> Normalization:
-    """Returns the normalization as arrays.
+    """Returns the normalization as floating arrays.
 
     Raises:
-      ValueError: if it is not for rows of this width.
+      ValueError: if it is not for rows of this width, or not finite, or a scale is 0.
     """
-    width = np.shape(normalization.mean)
-    if width != (num_features,):
+    mean, scale = map(np.asarray, normalization)
+    if mean.shape != (num_features,):
         raise ValueError(
             f"normalization must be for {num_features} features, got a mean of "
-            f"shape {width}"
+            f"shape {mean.shape}"
         )
-    return Normalization(*map(jnp.asarray, normalization))
+    if scale.shape not in ((), (num_features,)):
+        raise ValueError(
+            f"normalization must have a scale of shape () or ({num_features},), got "
+            f"shape {scale.shape}"
+        )
+    if not (
+        np.isfinite(mean).all() and np.isfinite(scale).all() and (scale != 0).all()
+    ):
+        raise ValueError(
+            "normalization must be finite with scales other than 0, got mean from "
+            f"{mean.min()} to {mean.max()} and scale from {scale.min()} to "
+            f"{scale.max()}"
+        )
+    kinds = (
+        part.dtype if part.dtype.kind == "f" else np.float32 for part in (mean, scale)
+    )
+    return Normalization(
+        *(part.astype(kind) for part, kind in zip((mean, scale), kinds, strict=True))
+    )
 
 
 def identity(num_features: int) -> Normalization:

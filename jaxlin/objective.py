@@ -251,10 +251,9 @@ def from_sums(
         lambda params: penalty(params, l2=l2, l1=l1, penalize_bias=penalize_bias)
     )(params)
     of_rows = Params(row_sums.total(sums.weights), row_sums.total(sums.bias))
-    gradient = jax.tree.map(
-        lambda own, rows: own + rows / sums.weight, gradient, of_rows
-    )
-    return value + row_sums.total(sums.values)[0] / sums.weight, gradient
+    weight = row_sums.total(sums.weight)
+    gradient = jax.tree.map(lambda own, rows: own + rows / weight, gradient, of_rows)
+    return value + row_sums.total(sums.values)[0] / weight, gradient
 
 
 @functools.cache

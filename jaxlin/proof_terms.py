@@ -108,7 +108,7 @@ def link(loss: Loss) -> row_sums.Link:
                 scores, target, parameters, center, smoothing=smoothing, **arguments
             )
             excess = conjugate.excess(scores, target, parameters, **arguments)
-        # How far the scores of this row may be off; see `evaluation`.
+        # How far the scores of this row may be off; see `shared`.
         largest = jnp.max(jnp.abs(scores))
         norm = jnp.asarray(example.norm, scores.dtype)
         error = shared.per_norm * norm + shared.per_score * largest
@@ -122,6 +122,10 @@ def link(loss: Loss) -> row_sums.Link:
         value_error = jnp.sum(jnp.abs(point)) * error + hidden
         if jnp.ndim(target) == 1:
             value_error += 4 * jnp.finfo(scores.dtype).eps * (1 + largest)
+        size = jnp.linalg.norm(point)
+        if jnp.ndim(target) == 1:
+            # The difference of two distributions has the rounding errors of both.
+            size = jnp.linalg.norm(parameters + target)
         values = jnp.stack(
             [
                 smoothed,
@@ -129,7 +133,7 @@ def link(loss: Loss) -> row_sums.Link:
                 excess,
                 hidden,
                 value_error,
-                jnp.linalg.norm(point) * norm,
+                size * norm,
             ]
         ).astype(scores.dtype)
         return values, point, parameters[: 0 if conjugate.smooth else None]

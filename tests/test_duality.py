@@ -192,7 +192,11 @@ def test_certificates_of_any_parameters_bound_their_suboptimality(name):
             )
             radius = float(duality.radius(duality.Certificate(*proof), l2=data.l2))
             distance = np.linalg.norm(folded - best.weights)
-            assert distance <= radius * (1 + 1e-6) + 1e-6 * np.linalg.norm(best.weights)
+            # The reference is exact to nine digits of its value.
+            reference = np.sqrt(2e-9 * best.value / data.l2)
+            assert distance <= radius * (1 + 1e-6) + min(
+                reference, 1e-6 * np.linalg.norm(best.weights)
+            )
 
 
 @every_hinge
@@ -239,6 +243,63 @@ def _evaluate(params, rows, targets, centers, norms, weights, l2, margin, *, los
     return duality.evaluation(sums, params, l2)
 
 
+@pytest.mark.parametrize("constant", [10.1, 3.3, 0.7, 1 / 3])
+@pytest.mark.parametrize(
+    ("examples", "block_size", "weight"),
+    [(200_000, None, None), (20_000, None, 0.1), (5_000, 1, 0.1)],
+)
+def test_sums_of_many_equal_terms(constant, examples, block_size, weight):
+    """Their rounding errors agree. While all margins are violated, P is a parabola."""
+    rows = np.full((examples, 1), constant, np.float32)
+    weights = None if weight is None else np.full(examples, weight, np.float32)
+    proof = duality.certificate(
+        linear.Params(jnp.zeros((2, 1)), jnp.zeros(2)),
+        rows,
+        np.zeros(examples, np.int32),
+        loss=LOSSES["weston_watkins_hinge"],
+        l2=1000.0,
+        example_weights=weights,
+        block_size=block_size,
+    )
+    proof = jax.tree.map(float, proof)
+    # The slope is (x, 1) for one class and its negative for the other.
+    above = 2 * (float(rows[0, 0]) ** 2 + 1) / (2 * 1000.0)
+    assert proof.gap + proof.rounding >= above
+    assert proof.dual <= 1 - above
+    assert proof.gap + proof.rounding <= 1.001 * above
+
+
+@pytest.mark.parametrize("weight", [2e38, 0.0])
+def test_weights_whose_sum_is_no_number_prove_nothing(weight):
+    def certify(weights):
+        return duality.certificate(
+            linear.Params(jnp.zeros((2, 1)), jnp.zeros(2)),
+            jnp.full((2, 1), 0.1),
+            jnp.array([0, 1]),
+            loss=LOSSES["weston_watkins_hinge"],
+            l2=1.0,
+            example_weights=weights,
+        )
+
+    proof = jax.jit(certify)(jnp.full(2, weight))
+    assert proof.gap == np.inf
+    assert proof.dual == -np.inf
+
+
+def test_soft_targets_count_with_the_rounding_of_both_distributions():
+    """Where they agree with the prediction, their difference is all roundoff."""
+    proof = duality.certificate(
+        linear.Params(jnp.zeros((2, 1)), jnp.zeros(2)),
+        np.ones((1, 1)),
+        np.array([[0.5, 0.5]], np.float32),
+        loss=LOSSES["cross_entropy"],
+        l2=10.0,
+    )
+    assert proof.gap < 1e-20
+    # Two units of roundoff in the slope.
+    assert proof.rounding > 4 * np.finfo(np.float32).eps ** 2 / (2 * 10.0)
+
+
 # --- Refused, and what is compiled.
 
 
@@ -261,14 +322,18 @@ def test_without_a_penalty_there_is_no_certificate(l2):
         ({"example_weights": np.zeros(20)}, "example_weights must have a positive sum"),
         ({"loss_arguments": {"margin": 1.0}}, "loss_arguments must be among"),
         ({"normalization": normalization.identity(4)}, "normalization must be for 5"),
+        (
+            {"params": linear.Params(np.zeros((3, 5)), np.zeros(2))},
+            r"params must have weights \(classes, features\) and bias",
+        ),
     ],
 )
 def test_data_are_checked(change, message):
     (rows, labels), how, *_ = problem("softmax_cross_entropy", "noisy")
-    given = {"features": rows, "targets": labels, **how, **change}
     params = linear.Params(jnp.zeros((3, 5)), jnp.zeros(3))
+    given = {"params": params, "features": rows, "targets": labels, **how, **change}
     with pytest.raises(ValueError, match=message):
-        duality.certificate(params, **given)
+        duality.certificate(**given)
 
 
 def test_a_loss_without_a_conjugate_is_refused():

@@ -102,3 +102,26 @@ def test_intervals_count_what_is_proven_and_say_when_that_is_little():
 def test_an_interval_needs_one_truth_value_a_row(shape):
     with pytest.raises(AssertionError):
         label_proofs.accuracy_interval(np.ones(4, bool), np.ones(shape, bool))
+
+
+def test_in_float64_all_digits_are_float64():
+    """Also those of rows normalised with a float32 mean."""
+    generator = np.random.default_rng(4)
+    rows = generator.integers(0, 256, size=(20, 6)).astype(np.uint8)
+    fitted = normalization.fit_centered(rows, scale=255.0)
+    weights = generator.normal(size=(3, 7))
+    with jax.enable_x64(True):
+        params = linear.Params(
+            jnp.asarray(weights[:, :-1]), jnp.asarray(weights[:, -1])
+        )
+        found = label_proofs.label_radii(
+            params, jnp.asarray(rows), normalization=fitted
+        )
+    exact = (np.float64(rows) - np.float64(fitted.mean)) * (
+        1 / np.float64(fitted.scale)
+    )
+    exact = np.c_[exact, np.ones(20)]
+    ordered = np.sort(exact @ weights.T, axis=1)
+    leads = ordered[:, -1] - ordered[:, -2]
+    expected = leads / np.linalg.norm(exact, axis=1) / np.sqrt(2)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)

@@ -61,3 +61,33 @@ def test_wrong_width_is_refused():
 def test_wrong_scale_is_refused(scale):
     with pytest.raises(ValueError, match="scale must be"):
         normalization.fit_centered(pixels(10), scale=scale)
+
+
+def test_floating_rows_lose_nothing_before_the_subtraction():
+    rows = 1e8 + np.arange(3.0)
+    fitted = normalization.Normalization(np.full(3, 1e8, np.float32), np.float32(1))
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(
+            normalization.normalize(fitted, rows), [0.0, 1.0, 2.0]
+        )
+    whole = normalization.Normalization(np.zeros(3, int), np.float32(1))
+    checked = normalization.check_normalization(whole, num_features=3)
+    np.testing.assert_array_equal(
+        normalization.normalize(checked, np.full(3, 0.5, np.float32)), 0.5
+    )
+
+
+@pytest.mark.parametrize(
+    ("mean", "scale", "message"),
+    [
+        (np.zeros(4), 1.0, "must be for 3 features, got a mean of shape"),
+        (np.zeros(3), np.ones(2), r"a scale of shape \(\) or \(3,\), got shape \(2,\)"),
+        (np.zeros(3), 0.0, "scales other than 0"),
+        (np.zeros(3), np.nan, "must be finite"),
+        (np.full(3, np.inf), 1.0, "must be finite"),
+    ],
+)
+def test_bad_normalizations_are_named(mean, scale, message):
+    fitted = normalization.Normalization(mean, scale)
+    with pytest.raises(ValueError, match=message):
+        normalization.check_normalization(fitted, num_features=3)

@@ -134,7 +134,9 @@ def test_sums_are_those_of_a_double_loop_for_any_block_size(dtype, weighted, siz
         sums, outputs = compiled(rows, size=size)
         for found, truth in zip(totals(sums), expected, strict=True):
             np.testing.assert_allclose(found, truth, rtol=1e-5, atol=1e-4)
-        assert sums.weight == (rows.weights.sum() if weighted else EXAMPLES)
+        assert row_sums.total(sums.weight) == (
+            rows.weights.sum() if weighted else EXAMPLES
+        )
         # One output an example, in the order of the rows, whatever its weight.
         np.testing.assert_array_equal(outputs["extra"], rows.extra)
         of_label = scores[np.arange(EXAMPLES), rows.labels]
@@ -179,7 +181,7 @@ def test_the_gradient_is_that_of_the_mean_loss(dtype, loss, arguments):
         jax.tree.map(jnp.asarray, rows.params), jax.tree.map(jnp.asarray, rows)
     )
     sums, _ = compiled(rows, link=loss_link(loss), shared=arguments)
-    found = [part / sums.weight for part in totals(sums)]
+    found = [part / row_sums.total(sums.weight) for part in totals(sums)]
     np.testing.assert_allclose(found[0][0], value, rtol=1e-6)
     np.testing.assert_allclose(found[1], gradient.weights, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found[2], gradient.bias, rtol=1e-5, atol=1e-6)
@@ -305,7 +307,11 @@ def test_blocks_fit_the_rows_and_the_cache():
     assert row_sums.block_rows(10, 4) == 10
     assert row_sums.block_rows(1, 10**9) == 1
     assert row_sums.block_rows(50_000, 10**9) == 32
-    for width in (100, 3072, 12_000):
+    # Eight numbers of each score.
+    assert row_sums.block_rows(10**9, 10, num_classes=1000) == 1_500_000 // 8000
+    # Sums within a block are not compensated.
+    assert row_sums.block_rows(10**9, 100) == 512
+    for width in (3072, 12_000):
         rows = row_sums.block_rows(10**9, width)
         assert 4 * rows * width <= 6_000_000 < 4 * (rows + 1) * width
 

@@ -85,7 +85,8 @@ def problem(
         features, targets, example_weights, num_classes=num_classes
     )
     if normalization is not None:
-        normalization = check_normalization(normalization, num_features=rows.shape[1])
+        checked = check_normalization(normalization, num_features=rows.shape[1])
+        normalization = Normalization(*map(jnp.asarray, checked))
     return Problem(
         jnp.asarray(rows),
         jnp.asarray(answers),

@@ -179,7 +179,7 @@ def second_moment(
     Args:
       key: for the sketch.
       rows: shape ``(rows, features + 1)``.
-      rank: directions kept where the width exceeds `EXACT_WIDTH`.
+      rank: directions kept where the width exceeds `EXACT_WIDTH`; at most half of it.
 
     Raises:
       ValueError: if ``rank`` is below 1.
@@ -191,7 +191,8 @@ def second_moment(
         values, vectors = jnp.linalg.eigh(rows.T @ rows)
         values = jnp.maximum(values, 0)
         return SecondMoment(vectors[:, ::-1], values[::-1], jnp.zeros((), values.dtype))
-    rank = min(rank, width, rows.shape[0])
+    # A sketch that is nearly square is ill-conditioned.
+    rank = min(rank, -(-width // 2), rows.shape[0])
     vectors, values = _nystrom(key, rows, rank)
     trace = jnp.sum(jnp.square(rows))
     rest = jnp.maximum(trace - jnp.sum(values), 0) / max(width - rank, 1)

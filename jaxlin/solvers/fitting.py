@@ -113,7 +113,8 @@ def fit(
 
     Args:
       features: raw rows, uint8 or floating, shape ``(examples, features)``; features
-        that are not normalised should be of size about 1.
+        that are not normalised should be of size about 1. Only a polish keeps the
+        digits of float64 data; otherwise what is fitted is their float32 rounding.
       labels: ``(examples,)`` in [0, num_classes); for `jaxlin.losses.cross_entropy`
         distributions ``(examples, num_classes)``.
       loss: one of the six losses that have a conjugate (`jaxlin.conjugates`).
@@ -145,8 +146,13 @@ def fit(
         "max_evaluations": max_evaluations,
     }
     check_settings(targets_rank=np.ndim(labels), **how)
-    # A polish of float64 rows is of them, not of what float32 leaves of them.
-    keep = polish and getattr(features, "dtype", np.float64) == np.float64
+    # A polish of float64 data is of them, not of what float32 leaves of them.
+    data = (features, labels, example_weights, *(normalization or ()))
+    keep = polish and any(
+        getattr(part, "dtype", np.float64) == np.float64
+        for part in data
+        if part is not None
+    )
     with jax.enable_x64(True) if keep else contextlib.nullcontext():
         problem = base.problem(
             features,
@@ -247,7 +253,8 @@ def certify(
     """
 
     def run(start: Start, dtype: type, before: int) -> Fit:
-        start = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), start)
+        params = Params(*(jnp.asarray(leaf, dtype) for leaf in start.params))
+        start = start._replace(params=params)
         for done, turn in enumerate(turns(start, max_evaluations - before), 1):
             info = jax.tree.map(np.asarray, turn.info)
             if watch is not None:

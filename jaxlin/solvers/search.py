@@ -196,7 +196,7 @@ def start(
 
 def resumed(state: State, multipliers: Multipliers | None) -> State:
     """The state from `start` with the multipliers of an earlier fit, if they fit it."""
-    if multipliers is None or multipliers.centers.shape != state.centers.shape:
+    if multipliers is None or np.shape(multipliers.centers) != state.centers.shape:
         return state
     return state._replace(
         centers=jnp.array(multipliers.centers, state.centers.dtype),

@@ -129,12 +129,22 @@ def test_a_sketch_finds_the_leading_directions_of_a_decaying_spectrum():
         assert (1 + l2) / (values[-1] + l2) > 50
 
 
-def test_a_sketch_in_full_rank_is_exact():
-    rows, _ = decaying_rows(40, 12)
-    moment = factorised(rows, rank=1000, EXACT_WIDTH=1)
-    assert moment.vectors.shape == (12, 12)
-    exact = np.asarray(rows, np.float64).T @ rows / 40
-    np.testing.assert_allclose(dense(moment), exact, atol=1e-4)
+def test_a_sketch_of_rows_of_low_rank_is_exact():
+    generator = np.random.default_rng(7)
+    rows = generator.normal(size=(40, 5)) @ generator.normal(size=(5, 12))
+    moment = factorised(rows.astype(np.float32), rank=1000, EXACT_WIDTH=1)
+    assert moment.vectors.shape == (12, 6)
+    exact = rows.T @ rows / 40
+    np.testing.assert_allclose(dense(moment), exact, atol=1e-4 * np.abs(exact).max())
+
+
+def test_a_sketch_is_never_nearly_square():
+    """It would be ill-conditioned: width 1025, rank 1024 gave NaN."""
+    rows, _ = decaying_rows(200, 60, decay=0.5)
+    moment = factorised(rows, rank=59, EXACT_WIDTH=59)
+    assert moment.vectors.shape == (60, 30)
+    assert all(np.isfinite(leaf).all() for leaf in moment)
+    np.testing.assert_allclose(moment.values[0], 1, rtol=1e-3)
 
 
 AWKWARD = {

@@ -263,6 +263,21 @@ def test_numbers_that_overflow_prove_nothing():
         assert duality.relative_gap(proof) == np.inf
 
 
+def test_the_certificate_of_a_polished_fit_can_be_had_again():
+    """Of float64 parameters, from whatever configuration."""
+    rows, labels = data(3)
+    fitted = fit(3, l2=0.01, relative_gap=1e-13, polish=True)
+    again = duality.certificate(fitted.params, rows, labels, loss=SOFTMAX, l2=0.01)
+    np.testing.assert_allclose(again.primal, fitted.certificate.primal, rtol=1e-13)
+    assert duality.relative_gap(again) <= 2e-13
+
+
+def test_numbers_may_be_arrays_of_no_dimension():
+    one = fit(3, l2=jnp.float32(0.5), relative_gap=np.array(1e-3))
+    two = fit(3, l2=0.5, relative_gap=1e-3)
+    np.testing.assert_array_equal(folded(one), folded(two))
+
+
 # --- Several fits.
 
 
