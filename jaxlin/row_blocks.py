@@ -91,6 +91,16 @@ def over(
     return Slices(features, targets, example_weights, block_size)
 
 
+def as_arrays(block: Block) -> Block:
+    """The block, whatever tuple it was, with lists made arrays."""
+    return Block(
+        *(
+            part if part is None or hasattr(part, "dtype") else np.asarray(part)
+            for part in block
+        )
+    )
+
+
 def checked(
     blocks: Iterable[Block], *, num_classes: int, num_features: int | None = None
 ) -> Iterator[Block]:
@@ -109,8 +119,9 @@ def checked(
             "a list, jaxlin.row_blocks.over(...), or an object whose __iter__ starts "
             "anew"
         )
-    weighted, total = None, 0.0
-    for number, block in enumerate(blocks):
+    weighted, rank, total = None, None, 0.0
+    for number, given in enumerate(blocks):
+        block = as_arrays(given)
         name = f"blocks[{number}]"
         features, targets, weights = check.examples(
             *block,
@@ -120,6 +131,12 @@ def checked(
             is_part=True,
         )
         num_features = features.shape[1]
+        if rank not in (None, targets.ndim):
+            raise ValueError(
+                f"{name}.targets must have rank {rank} as in the blocks before, got "
+                f"{targets.ndim}; labels and distributions do not mix"
+            )
+        rank = targets.ndim
         if weighted not in (None, weights is not None):
             raise ValueError(
                 f"{name}.example_weights must be given in all blocks or in none"

@@ -205,8 +205,14 @@ def _one_pass(
     params = linear.unfold_bias(state.trial)
     sums: Any = None
     first = 0
-    for block in blocks:
+    for given in blocks:
+        block = row_blocks.as_arrays(given)
         rows = slice(first, first + len(block.targets))
+        if rows.stop > len(norms):
+            raise ValueError(
+                f"blocks must give the same rows each time, got more than {len(norms)} "
+                "rows this time"
+            )
         examples = proof_terms.PerExample(centers[rows], norms[rows])
         sums, parameters = _add_block(
             sums, params, block, examples, state, settings, normalization, loss=loss

@@ -298,7 +298,7 @@ def test_a_path_gives_the_fits_alone(num_classes):
         )
         radii = [float(duality.radius(f.certificate, l2=f.l2)) for f in (one, two)]
         assert np.linalg.norm(folded(one) - folded(two)) <= sum(radii)
-    # Warm starts save evaluations of smooth losses; hinges begin their rounds anew.
+    # Warm starts save evaluations of smooth losses; a small hinge has none to save.
     spent, cold = (sum(f.evaluations for f in fits[1:]) for fits in (on_path, alone))
     assert spent <= (0.8 if num_classes == 3 else 1.5) * cold
 

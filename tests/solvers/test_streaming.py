@@ -127,6 +127,49 @@ def test_blocks_that_change_are_noticed():
         )
 
 
+def test_blocks_may_be_tuples_of_lists():
+    rows, labels = data()
+    rows = rows[:60] / 255.0
+    how = {"num_classes": NUM_CLASSES, "loss": losses.softmax_cross_entropy, "l2": 1e-1}
+    lists = [(rows[:30].tolist(), labels[:30].tolist(), None)]
+    lists.append((rows[30:].tolist(), labels[30:60].tolist(), None))
+    fitted = streaming.fit(lists, **how)
+    whole = fitting.fit(rows, labels[:60], **how)
+    assert fitted.certificate.primal == pytest.approx(
+        whole.certificate.primal, rel=1e-4
+    )
+
+
+def test_more_rows_than_before_are_noticed():
+    class Growing:
+        def __init__(self):
+            self.times = 0
+
+        def __iter__(self):
+            self.times += 1
+            rows, labels = data()
+            keep = 300 if self.times < 6 else 310
+            return iter([row_blocks.Block(rows[:keep] / 255.0, labels[:keep])])
+
+    with pytest.raises(ValueError, match="the same rows each time, got more than 300"):
+        streaming.fit(
+            Growing(),
+            num_classes=NUM_CLASSES,
+            loss=losses.softmax_cross_entropy,
+            l2=1e-2,
+        )
+
+
+def test_labels_and_distributions_do_not_mix():
+    rows, labels = data()
+    soft = np.full((310, NUM_CLASSES), 1 / NUM_CLASSES, np.float32)
+    blocks = [row_blocks.Block(rows, labels), row_blocks.Block(rows, soft)]
+    with pytest.raises(ValueError, match=r"blocks\[1\].targets must have rank 1"):
+        streaming.fit(
+            blocks, num_classes=NUM_CLASSES, loss=losses.softmax_cross_entropy, l2=1e-2
+        )
+
+
 def test_a_block_shape_is_traced_once():
     rows, labels = data()
     shapes = []
