@@ -6,7 +6,7 @@ The table gives the objective, the proven relative gap (rounding included), trai
 test accuracy, and the interval that provably holds the test accuracy of the exact
 optimum, beside the share of test labels that are proven.
 
-  python -m experiments.certified_optima                     # CIFAR-10
+  python -m experiments.certified_optima                     # CIFAR-10, half an hour
   python -m experiments.certified_optima --dataset digits
 
 Fits go on, in float64 where float32 can prove no more, until the share of proven test
