@@ -235,8 +235,9 @@ def test_a_polish_of_float64_rows_is_of_those_rows():
     assert not jax.config.jax_enable_x64
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float64, jnp.bfloat16])
-@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "x64"), [(np.float16, False), (jnp.bfloat16, True), (np.float64, True)]
+)
 def test_rows_of_any_float_dtype_whatever_the_configuration(dtype, x64):
     rows, labels = data(3)
     with jax.enable_x64(x64):
