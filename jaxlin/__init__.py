@@ -8,7 +8,7 @@ Submodules, in the order of their layers (a file imports only from those before 
   penalties, metrics                  mathematics of one example or one parameter tree
   row_sums, objective, duality        one number to minimise, one number to trust
   solvers                             methods
-  selection, comparison               judging methods
+  intervals, selection, comparison    judging methods
   files, data, checkpoint, plotting   the outside world
   classifier                          front door: a trained classifier in one file
 """

@@ -105,7 +105,7 @@ def relative_gap(certificate: Certificate) -> Array:
     return jnp.where(is_proof, proven / jnp.where(is_proof, objective, 1), jnp.inf)
 
 
-def evaluation(sums: RowSums, params: Params, l2: Array) -> Evaluation:
+def evaluation(sums: RowSums, params: Params, *, l2: Array) -> Evaluation:
     """Turns sums of `proof_terms.link` over all rows into gradient and proof.
 
     Where l2 is not above 0, or a number has overflowed, the gap is infinite.
@@ -271,13 +271,13 @@ def check_rank(loss: Loss, rank: int) -> None:
     """Raises a ValueError if targets of this rank are not what the loss takes."""
     if rank == 2 and loss is not losses.cross_entropy:
         raise ValueError(
-            f"labels must be integers (examples,) for {_name(loss)}, got an array of "
+            f"targets must be integers (examples,) for {_name(loss)}, got an array of "
             "rank 2; for distributions over classes use jaxlin.losses.cross_entropy, "
             "for one-hot rows give their argmax"
         )
     if rank != 2 and loss is losses.cross_entropy:
         raise ValueError(
-            "labels must be distributions (examples, classes) for cross_entropy, got "
+            "targets must be distributions (examples, classes) for cross_entropy, got "
             f"an array of rank {rank}; for integer labels use "
             "jaxlin.losses.softmax_cross_entropy"
         )
@@ -318,7 +318,7 @@ def _certificate(
             normalization=normalization,
             block_size=block_size,
         )
-        return evaluation(sums, params, l2).certificate
+        return evaluation(sums, params, l2=l2).certificate
 
     smoothings = margin * jnp.asarray(_SMOOTHINGS[: 1 if smooth else None], l2.dtype)
     found = jax.vmap(with_smoothing)(smoothings)

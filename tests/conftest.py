@@ -1,6 +1,8 @@
 """A strict JAX for every test: no silent rank promotion, eight CPU devices."""
 
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # A busy machine makes the threads of a small product wait for one another: a hundred
@@ -9,6 +11,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
+# Processes of one session share what they compile; each session begins with nothing.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR",
+    os.path.join(tempfile.gettempdir(), f"jaxlin-programs-{os.getpid()}"),
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 import jax
 import pytest
@@ -18,6 +26,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="run the long tests too")
+
+
+def pytest_unconfigure(config):
+    programs = os.environ["JAX_COMPILATION_CACHE_DIR"]
+    if programs.endswith(f"jaxlin-programs-{os.getpid()}"):
+        shutil.rmtree(programs, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -240,7 +240,7 @@ def _evaluate(params, rows, targets, centers, norms, weights, l2, margin, *, los
         shared=shared,
         example_weights=weights,
     )
-    return duality.evaluation(sums, params, l2)
+    return duality.evaluation(sums, params, l2=l2)
 
 
 @pytest.mark.parametrize("constant", [10.1, 3.3])
@@ -316,7 +316,7 @@ def test_without_a_penalty_there_is_no_certificate(l2):
     [
         ({"targets": np.full(20, 3)}, r"targets must lie in \[0, 2\], got 3"),
         ({"targets": np.zeros(20)}, "targets must be integers"),
-        ({"targets": np.eye(3)}, "labels must be integers"),
+        ({"targets": np.eye(3)}, "targets must be integers"),
         ({"features": np.ones((20, 4))}, "features must have 5 features, got 4"),
         ({"features": np.full((20, 5), np.nan)}, "features must be finite"),
         ({"example_weights": np.zeros(20)}, "example_weights must have a positive sum"),

@@ -168,7 +168,7 @@ def _certified(
         shared=proof_terms.shared(params, jnp.zeros((), l2.dtype), None),
         normalization=problem.normalization,
     )
-    return duality.evaluation(sums, params, l2)
+    return duality.evaluation(sums, params, l2=l2)
 
 
 @jax.jit

@@ -14,7 +14,7 @@ from experiments.svm_vs_softmax.protocol import (
     key_for,
     training_loss,
 )
-from jaxlin import comparison, data, metrics, objective
+from jaxlin import comparison, data, intervals, metrics, objective
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.solvers import base
@@ -174,11 +174,11 @@ def per_example(
 
 def _method_results(config, dataset, method, chosen, tested, first_loss):
     accuracies = tested.correct.mean(axis=1)
-    spread = comparison.mean_and_spread(accuracies)
+    spread = intervals.mean_and_spread(accuracies)
     l2, learning_rate = method.settings[chosen.choice]
     num_seeds, num_examples = tested.correct.shape
     right = round(tested.correct.sum() / num_seeds)
-    over_images = comparison.proportion_interval(right, num_examples)
+    over_images = intervals.proportion_interval(right, num_examples)
     return {
         "test_accuracy": spread.mean,
         # Wilson, of the mean over seeds: what another test set would give.
@@ -238,7 +238,7 @@ def per_class(
             right = int(test.correct[0][of_class].sum())
             row[method.name] = None if count == 0 else right / count
             row[f"{method.name}_interval"] = (
-                None if count == 0 else comparison.proportion_interval(right, count)
+                None if count == 0 else intervals.proportion_interval(right, count)
             )
         table.append(row)
     return table

@@ -1,5 +1,9 @@
 """Methods that find the best W: each is a `Solver` for the one loop in `base`.
 
-`base` has the roles (Problem, Settings, Solver), mapping over models and the loop;
-`minibatch` trains in epochs of minibatch steps with any optax transformation.
+  base        the roles (Problem, Settings, Solver), mapping over models, the loop
+  minibatch   epochs of minibatch steps with any optax transformation
+  certified   full-batch fits that stop when they can prove how good they are
+  fitting     the same in one call on arrays; `streaming` on blocks of rows
+
+Import the module that you need: ``from jaxlin.solvers import fitting``.
 """

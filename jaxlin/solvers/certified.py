@@ -30,7 +30,7 @@ import jax.numpy as jnp
 
 from jaxlin import linear, proof_terms, row_sums
 from jaxlin.linear import Params
-from jaxlin.solvers import curvature, search
+from jaxlin.solvers import curvature, search, search_state
 from jaxlin.solvers.base import Problem, Settings, Solver
 from jaxlin.typing import Array, Loss
 
@@ -74,19 +74,21 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
     """
     link = proof_terms.link(loss)
 
-    def init(params: Params, problem: Problem, settings: Settings) -> search.State:
+    def init(
+        params: Params, problem: Problem, settings: Settings
+    ) -> search_state.State:
         _curvature(problem)
-        return search.start(
+        return search_state.start(
             loss, params, settings, num_examples=problem.targets.shape[0]
         )
 
     def step(
         key: Array,
         step: Array,
-        state: search.State,
+        state: search_state.State,
         problem: Problem,
         settings: Settings,
-    ) -> tuple[search.State, search.Info]:
+    ) -> tuple[search_state.State, search.Info]:
         del key, step
         params = linear.unfold_bias(state.trial)
         sums, parameters = row_sums.over_rows(

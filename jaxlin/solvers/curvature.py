@@ -59,6 +59,10 @@ _MIN_ROWS = 4096
 _MAX_NUMBERS = 100_000_000
 # Sampled rows that are kept, for the curvature of the loss in the scores.
 SAMPLE_ROWS = 1000
+# Of many classes fewer are used, down to so many, and so many numbers are held at once.
+_MIN_HESSIANS = 64
+_MAX_HESSIAN_NUMBERS = 4_000_000
+_NUMBERS_AT_ONCE = 400_000
 
 
 class SecondMoment(NamedTuple):
@@ -229,13 +233,21 @@ def of_loss(
     """
     conjugate = conjugates.of(loss)
     num_classes, dtype = weights.shape[0], weights.dtype
-    # Hessians of C x C numbers each are averaged.
-    size = max(64, min(SAMPLE_ROWS, 4_000_000 // num_classes**2))
-    sampled = jax.tree.map(lambda leaf: leaf[:size], sampled)
     arguments = dict(loss_arguments or {})
-    centers = sampled.centers
+    # Hessians of C x C numbers each are averaged: of many classes fewer, in parts.
+    size = max(_MIN_HESSIANS, _MAX_HESSIAN_NUMBERS // num_classes**2)
+    size = min(size, sampled.rows.shape[0])
+    at_once = min(size, max(1, _NUMBERS_AT_ONCE // num_classes**2))
+    size -= size % at_once
+    shares = jnp.ones(size, dtype)
+    if sampled.weights is not None:
+        shares = sampled.weights[:size].astype(dtype)
+    # A fold may leave nothing of the sample.
+    shares = shares / jnp.maximum(jnp.sum(shares), jnp.finfo(dtype).tiny)
+    centers = sampled.centers[:size].astype(dtype)
     if conjugate.smooth:
-        centers = jnp.zeros((centers.shape[0], num_classes), dtype)
+        centers = jnp.zeros((size, num_classes), dtype)
+    scores = sampled.rows[:size].astype(dtype) @ weights.T
 
     def slope(scores: Array, target: Array, center: Array) -> Array:
         parameters = conjugate.parameters(
@@ -243,29 +255,30 @@ def of_loss(
         )
         return conjugate.point(target, parameters)
 
-    scores = sampled.rows.astype(dtype) @ weights.T
-    hessians = jax.vmap(jax.jacfwd(slope))(scores, sampled.targets, centers)
-    if sampled.weights is None:
-        mean = jnp.mean(hessians, axis=0)
-    else:
-        shares = sampled.weights.astype(dtype)
-        # A fold may leave nothing of the sample.
-        total = jnp.maximum(jnp.sum(shares), jnp.finfo(dtype).tiny)
-        mean = jnp.tensordot(shares / total, hessians, axes=1)
-    return class_curvature(mean)
+    def add(mean: Array, some: tuple[Array, Array, Array, Array]) -> tuple[Array, None]:
+        shares, *where = some
+        hessians = jax.vmap(jax.jacfwd(slope))(*where)
+        return mean + jnp.tensordot(shares, hessians, axes=1), None
+
+    in_parts = jax.tree.map(
+        lambda leaf: leaf.reshape(-1, at_once, *leaf.shape[1:]),
+        (shares, scores, sampled.targets[:size], centers),
+    )
+    nothing = jnp.zeros((num_classes, num_classes), dtype)
+    return class_curvature(jax.lax.scan(add, nothing, in_parts)[0])
 
 
 def solve(
-    moment: SecondMoment, classes: ClassCurvature, l2: Array, gradient: Array
+    moment: SecondMoment, classes: ClassCurvature, gradient: Array, *, l2: Array
 ) -> Array:
     r"""Applies :math:`(S \otimes H + \lambda_2 I)^{-1}`.
 
     Args:
       moment: H.
       classes: S.
-      l2: :math:`\lambda_2 > 0`.
       gradient: on folded weights, shape ``(classes, features + 1)``; its dtype is that
         of the computation.
+      l2: :math:`\lambda_2 > 0`.
     """
     moment, classes = jax.tree.map(
         lambda leaf: jnp.asarray(leaf, gradient.dtype), (moment, classes)

@@ -64,7 +64,7 @@ def remember(history: History, step: Array, change: Array, *, when: Array) -> Hi
     return History(*map(shifted, history, (step, change, scale)))
 
 
-def rescale(history: History, factor: Array, l2: Array) -> History:
+def rescale(history: History, factor: Array, *, l2: Array) -> History:
     """The pairs of ``factor`` times the function plus l2 / 2 times the squared norm.
 
     Given pairs of the function plus that penalty.

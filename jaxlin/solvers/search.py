@@ -1,4 +1,4 @@
-r"""The search for the optimum: its state, and what is decided after each evaluation.
+r"""The search for the optimum: what is decided after each evaluation.
 
 An evaluation is one pass over the rows at one trial point, which gives value, gradient
 and `jaxlin.duality.Certificate` together. What happens next, another try of the line
@@ -29,25 +29,21 @@ References:
   an efficient line search. SIAM Journal on Optimization, 2005: approximate Wolfe test.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxlin import check, conjugates, duality, linear, proof_terms
+from jaxlin import conjugates, duality, linear, proof_terms
 from jaxlin.duality import Certificate, Evaluation
-from jaxlin.linear import Params
 from jaxlin.row_sums import RowSums
-from jaxlin.solvers import curvature, lbfgs
+from jaxlin.solvers import curvature, lbfgs, search_state
 from jaxlin.solvers.base import Settings
+from jaxlin.solvers.search_state import State
 from jaxlin.typing import Array, Loss, PyTree
 
-# Pairs that L-BFGS keeps. On CIFAR-10 at l2 = 1e-4 the hinge wants 20 rather than 10.
-_HISTORY = 20
-# First smoothing of a hinge, in units of its margin, and the evaluations of a round
-# below which it is halved and above which it grows by half.
-_SMOOTHING = 0.5
+# Evaluations of a round below which its smoothing is halved and above which it grows by
+# half.
 _EASY_ROUND = 6
 _HARD_ROUND = 16
 # The first round, from a point where all examples may violate the margin fully, has no
@@ -62,62 +58,6 @@ _SMALLEST_STEP = 2.0**-20
 _PATIENCE = 40
 _PATIENCE_OF_HINGES = 200
 _PATIENCE_IN_ROUNDING = 20
-
-
-class State(NamedTuple):
-    """What the next evaluation needs.
-
-    Attributes:
-      params: the best so far, by its certificate.
-      certificate: of ``params``.
-      trial: folded weights to evaluate next, shape ``(classes, features + 1)``.
-      point: folded weights where the line search began.
-      value: smoothed objective there.
-      gradient: there.
-      direction: of the line search.
-      step: its current length.
-      history: pairs of L-BFGS.
-      classes: curvature of the loss in the scores.
-      centers: multipliers of a hinge, shape ``(examples, classes)``; ``(examples, 0)``
-        for a smooth loss.
-      smoothing: of a hinge, in units of score; means nothing for a smooth loss.
-      is_round: whether the next evaluation begins a round, at an unsearched point.
-      turns: evaluations of the present round so far.
-      rounds: begun after the first.
-      failures: line searches in a row that failed.
-      idle: evaluations in a row that did not improve the certificate.
-    """
-
-    params: Params
-    certificate: Certificate
-    trial: Array
-    point: Array
-    value: Array
-    gradient: Array
-    direction: Array
-    step: Array
-    history: lbfgs.History
-    classes: curvature.ClassCurvature
-    centers: Array
-    smoothing: Array
-    is_round: Array
-    turns: Array
-    rounds: Array
-    failures: Array
-    idle: Array
-
-
-class Multipliers(NamedTuple):
-    """Where a hinge's rounds stood.
-
-    Attributes:
-      centers: one vector an example, shape ``(examples, classes)``; ``(examples, 0)``
-        for a smooth loss.
-      smoothing: in units of score.
-    """
-
-    centers: Array | np.ndarray
-    smoothing: Array | np.ndarray
 
 
 class Info(NamedTuple):
@@ -147,71 +87,6 @@ def shared(state: State, settings: Settings) -> proof_terms.Shared:
     )
 
 
-def start(
-    loss: Loss, params: Params, settings: Settings, *, num_examples: int
-) -> State:
-    """The state before the first evaluation, at ``params`` with multipliers 0."""
-    if settings.l2 is None:
-        raise ValueError(
-            "l2 must be above 0, got None; without it there is no certificate"
-        )
-    if not isinstance(settings.l2, jax.core.Tracer):
-        # A traced one that is not above 0 gives certificates with an infinite gap.
-        check.number("l2", np.asarray(settings.l2).item(), above=0)
-    for name in ("learning_rate", "l1"):
-        if getattr(settings, name) is not None:
-            raise ValueError(
-                f"{name} must be None for a certified solver, got "
-                f"{getattr(settings, name)}"
-            )
-    folded = linear.fold_bias(params)
-    num_classes, dtype = folded.shape[0], folded.dtype
-    width = 0 if conjugates.of(loss).smooth else num_classes
-    scalar, nothing = jnp.zeros((), dtype), jnp.zeros_like(folded)
-    infinity = jnp.full((), jnp.inf, dtype)
-    zero = jnp.zeros((), jnp.int32)
-    state = State(
-        params=params,
-        certificate=Certificate(infinity, -infinity, infinity, scalar),
-        trial=folded,
-        point=folded,
-        value=scalar,
-        gradient=nothing,
-        direction=nothing,
-        step=scalar,
-        history=lbfgs.empty(folded, _HISTORY),
-        classes=curvature.ClassCurvature(
-            jnp.eye(num_classes, dtype=dtype), jnp.ones(num_classes, dtype)
-        ),
-        centers=jnp.zeros((num_examples, width), dtype),
-        smoothing=_SMOOTHING * _margin(settings, dtype),
-        is_round=jnp.ones((), bool),
-        turns=zero,
-        rounds=zero,
-        failures=zero,
-        idle=zero,
-    )
-    # The loop gives the state's memory away: no array may be in it twice.
-    return jax.tree.map(jnp.copy, state)
-
-
-def resumed(state: State, multipliers: Multipliers | None) -> State:
-    """The state from `start` with the multipliers of an earlier fit, if they fit it."""
-    if multipliers is None or np.shape(multipliers.centers) != state.centers.shape:
-        return state
-    return state._replace(
-        centers=jnp.array(multipliers.centers, state.centers.dtype),
-        # Between the first smoothing and the last. Along seven l2 of CIFAR-10, to a gap
-        # of 1e-4, the Weston-Watkins hinge takes 247 evaluations cold, 195 so, 215 with
-        # the first, 189 with the last; Crammer-Singer 610, 345, 328 and 599.
-        smoothing=jnp.sqrt(
-            state.smoothing * jnp.asarray(multipliers.smoothing, state.smoothing.dtype)
-        ),
-        # Not the first: its curvature is known at the smoothing that it has.
-        rounds=state.rounds + 1,
-    )
-
-
 # Devices that multiply float32 with fewer digits would spoil the directions, and with
 # them the number of evaluations, though not the certificate.
 @jax.default_matmul_precision("highest")
@@ -235,7 +110,7 @@ def advance(
       settings: of the model.
     """
     smooth, l2 = conjugates.of(loss).smooth, jnp.asarray(settings.l2)
-    found = duality.evaluation(sums, linear.unfold_bias(state.trial), l2)
+    found = duality.evaluation(sums, linear.unfold_bias(state.trial), l2=l2)
     improved = duality.bound(found.certificate) < duality.bound(state.certificate)
 
     # Line search. A round has none: its point is where the last one ended.
@@ -263,7 +138,7 @@ def advance(
     # The part of the curvature that is the loss's goes with 1 / smoothing.
     history = _where(
         solved,
-        lbfgs.rescale(history, state.smoothing / smoothing, l2),
+        lbfgs.rescale(history, state.smoothing / smoothing, l2=l2),
         history,
     )
 
@@ -276,7 +151,7 @@ def advance(
     downhill = lbfgs.direction(
         history,
         gradient,
-        lambda vector: curvature.solve(moment, classes, l2, vector),
+        lambda vector: curvature.solve(moment, classes, vector, l2=l2),
     )
     direction = jnp.where(accepted, downhill, state.direction)
     step = jnp.where(accepted, jnp.ones_like(state.step), shorter)
@@ -350,7 +225,9 @@ def _curvature_of_loss(
     loss: Loss, state: State, sampled: curvature.Sampled, settings: Settings
 ) -> curvature.ClassCurvature:
     # With the first smoothing no example is half way if all violate the margin fully.
-    wide = _FIRST_SMOOTHING * _margin(settings, state.smoothing.dtype)
+    wide = _FIRST_SMOOTHING * search_state.margin(
+        settings.loss_arguments, state.smoothing.dtype
+    )
     return curvature.of_loss(
         loss,
         state.trial,
@@ -358,11 +235,6 @@ def _curvature_of_loss(
         smoothing=jnp.where(state.rounds == 0, wide, state.smoothing),
         loss_arguments=settings.loss_arguments,
     )
-
-
-def _margin(settings: Settings, dtype: Any) -> Array:
-    margin = dict(settings.loss_arguments or {}).get("margin", 1.0)
-    return jnp.asarray(margin, dtype)
 
 
 def _next_smoothing(state: State) -> Array:

@@ -2,8 +2,9 @@
 
 The method of `jaxlin.solvers.certified`, with the pass over the rows made by a host
 loop over blocks: on the device are one block and the state of one model, whatever the
-number of rows. The host keeps a norm an example and, for a hinge, its multipliers (two
-arrays of ``(examples, classes)`` floats).
+number of rows. The host keeps a norm an example, the sampled rows (twice the width or
+4,096 of them) and, for a hinge, its multipliers (two arrays of ``(examples, classes)``
+floats).
 
   >>> import numpy as np
   >>> from jaxlin import losses, row_blocks
@@ -31,9 +32,9 @@ from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.row_blocks import Block
 from jaxlin.row_sums import RowSums
-from jaxlin.solvers import curvature, fitting, search
+from jaxlin.solvers import curvature, fits, search, search_state
 from jaxlin.solvers.base import Settings
-from jaxlin.solvers.fitting import Fit, Start, Turn, Watch
+from jaxlin.solvers.fits import Fit, Start, Turn, Watch
 from jaxlin.typing import Array, Loss, LossArguments
 
 
@@ -90,7 +91,7 @@ def fit(
       ValueError: that names the argument, the rule and the value.
     """
     first = next(iter(row_blocks.checked(blocks, num_classes=num_classes)))
-    fitting.check_settings(
+    fits.check_settings(
         loss=loss,
         l2=l2,
         targets_rank=np.ndim(first.targets),
@@ -101,22 +102,22 @@ def fit(
     num_features = first.features.shape[1]
     if normalization is not None:
         normalization = check_normalization(normalization, num_features=num_features)
-    point = fitting.starting_point(start, num_classes, num_features)
+    point = fits.starting_point(start, num_classes, num_features)
     found = survey(blocks, num_classes=num_classes, normalization=normalization)
-    fitting.check_norms(found.norms)
+    fits.check_norms(found.norms)
     rows = curvature.extended_rows(jnp.asarray(found.rows), normalization)
     rank = curvature.rank_for(loss)
     moment = _second_moment(jax.random.key(0), rows, rank=rank)
     rows = rows[: curvature.SAMPLE_ROWS]
     of_sample = found.example_weights
     weights = None if of_sample is None else jnp.asarray(of_sample)
-    settings = Settings(l2=l2, loss_arguments=loss_arguments)
+    settings = Settings(l2=l2, loss_arguments=dict(loss_arguments or {}))
     width = 0 if conjugates.of(loss).smooth else num_classes
 
     def turns(start: Start, budget: int) -> Iterator[Turn]:
         dtype = start.params.weights.dtype
         cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), settings)
-        state = search.start(loss, start.params, cast, num_examples=0)
+        state = search_state.start(loss, start.params, cast, num_examples=0)
         known = np.zeros((len(found.norms), width), dtype)
         if start.multipliers is not None and (
             start.multipliers.centers.shape == known.shape
@@ -124,7 +125,7 @@ def fit(
             known[:] = start.multipliers.centers
             # The state itself holds none.
             nothing = start.multipliers._replace(centers=state.centers)
-            state = search.resumed(state, nothing)
+            state = search_state.resumed(state, nothing)
         following = np.zeros_like(known)
         for _ in range(budget):
             sums = _one_pass(
@@ -139,19 +140,20 @@ def fit(
             state, info = _advance(state, sums, sampled, moment, cast, loss=loss)
             if state.is_round:
                 known, following = following, known
-            multipliers = search.Multipliers(known, state.smoothing)
+            multipliers = search_state.Multipliers(known, state.smoothing)
             yield Turn(state.params, multipliers, info)
 
-    return fitting.certify(
-        turns,
-        start=point,
-        loss=loss,
-        l2=l2,
-        relative_gap=relative_gap,
-        max_evaluations=max_evaluations,
-        polish=polish,
-        watch=watch,
-    )
+    with fits.keeping_digits((*first, *(normalization or ())) if polish else ()):
+        return fits.certify(
+            turns,
+            start=point,
+            loss=loss,
+            l2=l2,
+            relative_gap=relative_gap,
+            max_evaluations=max_evaluations,
+            polish=polish,
+            watch=watch,
+        )
 
 
 def survey(

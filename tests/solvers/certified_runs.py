@@ -7,7 +7,7 @@ import random_problems
 from random_problems import LOSSES
 
 from jaxlin import linear
-from jaxlin.solvers import base, certified
+from jaxlin.solvers import base, certified, search_state
 
 SHAPE = (24, 6, 3)
 DTYPES = dict(zip(LOSSES, 3 * [np.uint8, np.float32], strict=True))
@@ -24,14 +24,17 @@ def zeros(shape, dtype=jnp.float32):
     return linear.Params(jnp.zeros((classes, width), dtype), jnp.zeros(classes, dtype))
 
 
-def evaluations(name, given, how, *, most, start=None, centers=None, key=0, **chunks):
+def evaluations(
+    name, given, how, *, most, start=None, multipliers=None, key=0, **chunks
+):
     """(evaluations, state, last info) after each chunk, from the public loop."""
     shape = (*np.shape(given["features"]), given["num_classes"])
     problem = certified.prepare(base.problem(**given))
-    solver, settings = certified.solver(loss=LOSSES[name]), base.Settings(**how)
+    # Blocks of which the last is not full.
+    solver = certified.solver(loss=LOSSES[name], block_size=7)
+    settings = base.Settings(**how)
     first = solver.init(zeros(shape) if start is None else start, problem, settings)
-    if centers is not None:
-        first = first._replace(centers=jnp.array(centers))
+    first = search_state.resumed(first, multipliers)
     for done, state, info in base.run(
         solver, jax.random.key(key), first, problem, settings, num_steps=most, **chunks
     ):

@@ -15,6 +15,7 @@ from certified_runs import SHAPE, draw, evaluations, exactly, fit, zeros
 from random_problems import LOSSES
 
 from jaxlin import duality, linear
+from jaxlin.solvers import search_state
 
 EASY = ("noisy", "separable", "duplicated columns", "constant features", "weighted")
 every_loss = pytest.mark.parametrize("name", LOSSES)
@@ -104,9 +105,10 @@ def test_the_requested_gap_is_proven_and_true(name):
         distance = np.linalg.norm(exactly(state.params) - best.weights)
         assert distance <= np.sqrt(2 * 1.01e-4 * value / data.l2)
         # A warm start from the solution needs no more than a look; a hinge, whose
-        # smoothing starts anew, up to half of its rounds.
+        # smoothing is between its first and its last, up to half of its rounds.
+        multipliers = search_state.Multipliers(state.centers, state.smoothing)
         again, _, info = fit(
-            name, given, how, start=state.params, centers=state.centers
+            name, given, how, start=state.params, multipliers=multipliers
         )
         assert info.relative_gap <= 2e-4, kind
         assert again <= max(3, done // (2 if name in optima.HINGES else 3)), kind

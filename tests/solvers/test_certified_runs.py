@@ -41,9 +41,9 @@ def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch)
     traces = []
     evaluation = search.duality.evaluation
 
-    def counting(*arguments):
+    def counting(*arguments, **how):
         traces.append(None)
-        return evaluation(*arguments)
+        return evaluation(*arguments, **how)
 
     name = "softmax_cross_entropy"
     given, how, _ = draw(name, "noisy", l2=1e-2)
@@ -57,7 +57,7 @@ def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch)
 
 
 def grid_of(name, given, settings, *, most, dtype):
-    many = base.map_settings(certified.solver(loss=LOSSES[name]))
+    many = base.map_settings(certified.solver(loss=LOSSES[name], block_size=7))
     problem = certified.prepare(base.problem(**given))
     first = many.init(zeros(SHAPE, dtype), problem, settings)
     for _, state, info in base.run(  # noqa: B007

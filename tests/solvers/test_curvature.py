@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin import normalization
+from jaxlin import losses, normalization
 from jaxlin.solvers import curvature
 
 L2S = (1e-3, 0.3)
@@ -85,7 +85,7 @@ def test_solve_equals_the_dense_kronecker_solve(rank):
     for l2 in L2S:
         expected = np.linalg.solve(kronecker + l2 * np.eye(21), gradient.ravel())
         found = curvature.solve(
-            moment, classes, jnp.float32(l2), jnp.asarray(gradient, jnp.float32)
+            moment, classes, jnp.asarray(gradient, jnp.float32), l2=jnp.float32(l2)
         )
         np.testing.assert_allclose(
             found, expected.reshape(3, 7), rtol=1e-3, atol=1e-4 * np.abs(expected).max()
@@ -170,7 +170,7 @@ def test_awkward_rows_give_a_finite_positive_operator(branch, monkeypatch):
     def solved(rows):
         moment = curvature.second_moment(jax.random.key(0), rows, rank=6)
         return moment, jax.vmap(
-            lambda gradient: curvature.solve(moment, classes, 1e-2, gradient)
+            lambda gradient: curvature.solve(moment, classes, gradient, l2=1e-2)
         )(gradients)
 
     for name, limit in limits.items():
@@ -201,6 +201,52 @@ def test_of_rows_measures_normalised_rows_with_their_one():
     np.testing.assert_allclose(known.norms, np.linalg.norm(exact, axis=1), rtol=1e-5)
     assert sorted(known.sample.tolist()) == list(range(30))
     np.testing.assert_allclose(known.rows, exact[known.sample], rtol=1e-5, atol=1e-6)
+
+
+def test_the_curvature_of_a_loss_is_its_mean_hessian(monkeypatch):
+    """Weighted, and the same if few examples are held at once."""
+    generator = np.random.default_rng(8)
+    rows = generator.normal(size=(50, 4))
+    weights = generator.normal(size=(3, 4))
+    shares = generator.uniform(0, 2, size=50)
+    p = np.exp(rows @ weights.T)
+    p /= p.sum(axis=1, keepdims=True)
+    hessians = p[:, :, None] * np.eye(3) - p[:, :, None] * p[:, None, :]
+
+    def found(shares, *, at_once=None):
+        # 9 numbers each; 8 examples at once leave 2 of the 50 over.
+        limit = 400_000 if at_once is None else 9 * at_once
+        monkeypatch.setattr(curvature, "_NUMBERS_AT_ONCE", limit)
+        sampled = curvature.Sampled(
+            jnp.asarray(rows, jnp.float32),
+            jnp.arange(50) % 3,
+            None if shares is None else jnp.asarray(shares, jnp.float32),
+            jnp.zeros((50, 0)),
+        )
+        classes = jax.jit(
+            lambda: curvature.of_loss(
+                losses.softmax_cross_entropy,
+                jnp.asarray(weights, jnp.float32),
+                sampled,
+                smoothing=jnp.float32(0),
+            )
+        )()
+        vectors = np.asarray(classes.vectors, np.float64)
+        return (vectors * np.asarray(classes.values)) @ vectors.T
+
+    flat = np.full((3, 3), 1 / 3)
+    for given, at_once, used in (
+        (None, None, 50),
+        (shares, None, 50),
+        (shares, 8, 48),
+        (None, 8, 48),
+    ):
+        by = np.ones(50) if given is None else given
+        mean = np.average(hessians[:used], axis=0, weights=by[:used])
+        mean += 1e-3 * np.linalg.eigvalsh(mean)[-1] * flat
+        np.testing.assert_allclose(found(given, at_once=at_once), mean, atol=1e-5)
+    # A fold may leave nothing of the sample.
+    assert np.isfinite(found(np.zeros(50))).all()
 
 
 def test_sampled_rows_are_drawn_and_not_cut_off(monkeypatch):

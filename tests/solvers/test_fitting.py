@@ -1,6 +1,7 @@
 """Arrays in, proof out: agreement with other libraries, and what is refused."""
 
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import optima
 import pytest
 
 from jaxlin import duality, label_proofs, linear, losses, normalization
-from jaxlin.solvers import base, certified, fitting
+from jaxlin.solvers import base, certified, fits, fitting
 
 EXAMPLES, WIDTH = 60, 5
 SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
@@ -151,16 +152,13 @@ def test_a_budget_is_kept():
 
 def test_a_fit_is_plain_numbers_and_is_what_duality_certifies():
     fitted = fit(3, l2=0.01)
-    assert isinstance(fitted, fitting.Fit)
+    assert isinstance(fitted, fits.Fit)
     assert all(type(leaf) is float for leaf in fitted.certificate)
     assert type(fitted.relative_gap) is float
     assert type(fitted.converged) is bool
     assert (fitted.loss, fitted.l2) == (SOFTMAX, 0.01)
     assert fitted.multipliers.centers.shape == (EXAMPLES, 0)
-    expected = (fitted.certificate.gap + fitted.certificate.rounding) / (
-        fitted.certificate.primal
-    )
-    np.testing.assert_allclose(fitted.relative_gap, expected, rtol=1e-5)
+    assert fitted.relative_gap == float(duality.relative_gap(fitted.certificate))
     rows, labels = data(3)
     again = duality.certificate(
         fitted.params, jnp.asarray(rows), jnp.asarray(labels), loss=SOFTMAX, l2=0.01
@@ -277,6 +275,13 @@ def test_numbers_may_be_arrays_of_no_dimension():
     one = fit(3, l2=jnp.float32(0.5), relative_gap=np.array(1e-3))
     two = fit(3, l2=0.5, relative_gap=1e-3)
     np.testing.assert_array_equal(folded(one), folded(two))
+
+
+def test_arguments_of_the_loss_may_be_any_mapping():
+    given = types.MappingProxyType({"margin": 2.0})
+    found = fit(2, l2=0.1, loss_arguments=given)
+    same = fit(2, l2=0.1, loss_arguments=dict(given))
+    assert found.certificate == same.certificate != fit(2, l2=0.1).certificate
 
 
 # --- Several fits.

@@ -26,16 +26,16 @@ BAD = {
     "no conjugate": ({"loss": lambda s, y: 0.0}, "loss must be one of those with"),
     "name of a loss": ({"loss": "softmax"}, "loss must be one of .*got softmax"),
     "soft targets": (
-        {"labels": SOFT},
-        r"labels must be integers \(examples,\) for softmax_cross_entropy, got an "
+        {"targets": SOFT},
+        r"targets must be integers \(examples,\) for softmax_cross_entropy, got an "
         "array of rank 2; for distributions over classes use .*one-hot rows",
     ),
     "labels for distributions": (
         {"loss": losses.cross_entropy},
-        r"labels must be distributions \(examples, classes\) for cross_entropy",
+        r"targets must be distributions \(examples, classes\) for cross_entropy",
     ),
     "not distributions": (
-        {"loss": losses.cross_entropy, "labels": 2 * SOFT},
+        {"loss": losses.cross_entropy, "targets": 2 * SOFT},
         "targets must be distributions",
     ),
     "margin 0": (
@@ -55,6 +55,10 @@ BAD = {
         {"start": linear.Params(np.zeros((2, WIDTH)), np.zeros(2))},
         r"start must have weights \(3, 5\) and bias \(3,\), got \(2, 5\) and \(2,\)",
     ),
+    "a start of another kind": (
+        {"start": (np.zeros((3, WIDTH)), np.zeros(3))},
+        "start must be None, jaxlin.linear.Params or an earlier fit, got a tuple",
+    ),
     "bias of the start": (
         {"start": linear.Params(np.zeros((3, WIDTH)), np.zeros(1))},
         "start must have weights",
@@ -64,10 +68,10 @@ BAD = {
     "rank 3": ({"features": np.ones((2, 2, 2))}, "features must have shape"),
     "no rows": ({"features": np.ones((0, 5))}, "features must not be empty"),
     "label too large": ({"num_classes": 2}, r"targets must lie in \[0, 1\], got 2"),
-    "negative label": ({"labels": LABELS - 1}, r"targets must lie in \[0, 1\]"),
-    "float labels": ({"labels": LABELS * 1.0}, "targets must be integers"),
+    "negative label": ({"targets": LABELS - 1}, r"targets must lie in \[0, 1\]"),
+    "float labels": ({"targets": LABELS * 1.0}, "targets must be integers"),
     "too few labels": (
-        {"labels": [0, 1, 2]},
+        {"targets": [0, 1, 2]},
         "targets must have one entry per example",
     ),
     "negative weights": (
@@ -90,11 +94,21 @@ def test_bad_arguments_are_named(change, message, monkeypatch):
 
     if "start" not in change:
         monkeypatch.setattr(certified, "prepare", compiled)
-    good = {"features": ROWS, "labels": LABELS, "loss": SOFTMAX, "l2": 0.1}
+    good = {"features": ROWS, "targets": LABELS, "loss": SOFTMAX, "l2": 0.1}
     arguments = {**good, **change}
-    given = [arguments.pop(name) for name in ("features", "labels")]
+    given = [arguments.pop(name) for name in ("features", "targets")]
     with pytest.raises(ValueError, match=message):
         fitting.fit(*given, **arguments)
+
+
+def test_a_path_sees_bad_arguments_when_it_is_called():
+    problem = base.problem(ROWS, LABELS, num_classes=3)
+    good = {"num_classes": 3, "loss": SOFTMAX, "l2s": [0.1]}
+    with pytest.raises(TypeError, match="relative_gp"):
+        fitting.path(problem, **good, relative_gp=1e-3)
+    del good["loss"]
+    with pytest.raises(TypeError, match="loss"):
+        fitting.path(problem, **good)
 
 
 def test_an_unprepared_problem_is_refused():

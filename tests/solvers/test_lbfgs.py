@@ -151,7 +151,7 @@ def test_rescaled_pairs_are_those_of_the_rescaled_function():
         steps = generator.normal(size=(count, SIZE))
         before = filled([(step, (hessian + ridge) @ step) for step in steps])
         after = [(step, (factor * hessian + ridge) @ step) for step in steps]
-        found = jax.jit(lbfgs.rescale)(before, factor, l2)
+        found = jax.jit(lbfgs.rescale)(before, factor, l2=l2)
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12),
             found,
@@ -168,9 +168,9 @@ def test_pairs_that_rescaling_leaves_without_curvature_are_forgotten():
     history = remember(
         lbfgs.empty(step, LENGTH), step, 0.5 * step, when=jnp.asarray(True)
     )
-    found = lbfgs.rescale(history, 2.0, jnp.asarray(1.0))
+    found = lbfgs.rescale(history, 2.0, l2=jnp.asarray(1.0))
     assert (np.asarray(found.scales) == 0).all()
-    empty = lbfgs.rescale(lbfgs.empty(step, LENGTH), 2.0, jnp.asarray(1.0))
+    empty = lbfgs.rescale(lbfgs.empty(step, LENGTH), 2.0, l2=jnp.asarray(1.0))
     assert (np.asarray(empty.scales) == 0).all()
 
 

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import optima
 import pytest
 
 from jaxlin import linear, losses, normalization, objective, row_blocks
@@ -37,6 +38,22 @@ def test_the_model_is_that_of_the_arrays(loss):
     streamed = streaming.fit(blocks, num_classes=NUM_CLASSES, **how)
     assert whole.converged
     assert streamed.converged
+    # What the streamed one proves is true.
+    exact = optima.Data(
+        np.c_[(np.float64(rows) - fitted.mean) / 255, np.ones(len(rows))],
+        targets / np.float64(targets).sum(axis=1, keepdims=True)
+        if targets.ndim == 2
+        else targets,
+        weights / weights.sum(),
+        NUM_CLASSES,
+        loss.__name__,
+        1e-2,
+    )
+    best = optima.optimum(exact)
+    proof = streamed.certificate
+    folded = np.float64(np.c_[streamed.params.weights, streamed.params.bias])
+    assert optima.objective(folded, exact) - best.value <= proof.gap + proof.rounding
+    assert proof.dual <= best.value
     # Both are within the proven gap of one optimum.
     assert whole.certificate.primal == pytest.approx(
         streamed.certificate.primal, rel=1.1e-5
@@ -65,6 +82,37 @@ def test_a_polish_goes_through_float64():
     assert fitted.converged
     assert fitted.params.weights.dtype == np.float64
     assert fitted.float64_evaluations > 0
+
+
+def test_a_polish_keeps_the_digits_of_a_float64_mean():
+    """Even where float32 would prove the gap, of rows rounded to its digits."""
+    rows, labels = data()
+    offset = 1e5
+    rows = np.float64(offset + rows / 255.0)
+    fitted = normalization.Normalization(rows.mean(axis=0), np.float64(1))
+    blocks = row_blocks.over(rows, labels, block_size=155)
+    how = {
+        "num_classes": NUM_CLASSES,
+        "loss": losses.softmax_cross_entropy,
+        "l2": 1e-2,
+        "normalization": fitted,
+        "polish": True,
+    }
+    streamed = streaming.fit(blocks, **how)
+    assert streamed.converged
+    exact = optima.Data(
+        np.c_[rows - rows.mean(axis=0), np.ones(len(rows))],
+        labels,
+        np.full(len(rows), 1 / len(rows)),
+        NUM_CLASSES,
+        "softmax_cross_entropy",
+        1e-2,
+    )
+    best = optima.optimum(exact)
+    weights = np.float64(np.c_[streamed.params.weights, streamed.params.bias])
+    above = optima.objective(weights, exact) - best.value
+    assert above <= streamed.certificate.gap + streamed.certificate.rounding
+    assert streamed.certificate.dual <= best.value
 
 
 def test_blocks_whose_weights_are_all_0_are_left_out():
@@ -170,8 +218,9 @@ def test_a_block_shape_is_traced_once():
             sums = objective.accumulate(
                 sums, params, block.features, block.targets, loss=loss
             )
+            yield len(shapes)
 
-    one_pass()
-    traced = len(shapes)
-    one_pass()
-    assert len(shapes) == traced
+    # Three blocks of 100 rows, and a last one of 10. The first of all has no sums yet.
+    first, second, third, last = one_pass()
+    assert 0 < first < second == third < last
+    assert [*one_pass()] == 4 * [last]

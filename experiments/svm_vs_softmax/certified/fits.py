@@ -21,6 +21,7 @@ from experiments.svm_vs_softmax.protocol import Method
 from jaxlin.duality import Certificate
 from jaxlin.solvers import fitting
 from jaxlin.solvers.base import Problem
+from jaxlin.solvers.fits import Fit
 
 
 class Path(NamedTuple):
@@ -193,7 +194,7 @@ def _refit_stage(method: Method) -> str:
     return f"{method.name}-optimum"
 
 
-def _tried(fitted: fitting.Fit, held_out: Problem) -> Tried:
+def _tried(fitted: Fit, held_out: Problem) -> Tried:
     # One seed and one setting, to the function that judges grids.
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None, None], fitted.params)
     accuracy = protocol.validation_accuracies(params, held_out)

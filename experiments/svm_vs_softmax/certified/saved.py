@@ -10,9 +10,9 @@ from experiments.common.run_folder import RunFolder
 from jaxlin import checkpoint, conjugates
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
-from jaxlin.solvers import fitting
 from jaxlin.solvers.base import Problem
-from jaxlin.solvers.search import Multipliers
+from jaxlin.solvers.fits import Fit
+from jaxlin.solvers.search_state import Multipliers
 from jaxlin.typing import Loss
 
 _KIND = "certified fits"
@@ -95,7 +95,7 @@ def check(folder: RunFolder) -> None:
             )
 
 
-def save_path(path: FilePath, tried: list[Tried], last: fitting.Fit) -> None:
+def save_path(path: FilePath, tried: list[Tried], last: Fit) -> None:
     """Writes the fits of a path so far, with what the next one starts from."""
     checkpoint.save(
         path,
@@ -116,7 +116,7 @@ def load_path(path: FilePath) -> list[Tried]:
 
 def load_last(
     path: FilePath, last: Tried, problem: Problem, *, loss: Loss, num_classes: int
-) -> fitting.Fit:
+) -> Fit:
     """The last fit of a path, for the next one to start from."""
     num_examples, num_features = problem.features.shape
     width = 0 if conjugates.of(loss).smooth else num_classes
@@ -127,7 +127,7 @@ def load_last(
         ),
     }
     tree = checkpoint.load(path, like)
-    return fitting.Fit(
+    return Fit(
         params=tree["params"],
         certificate=last.certificate,
         relative_gap=last.relative_gap,

@@ -14,7 +14,7 @@ from experiments.svm_vs_softmax.certified.saved import Optimum
 from experiments.svm_vs_softmax.protocol import BOOTSTRAP, Method, key_for
 from experiments.svm_vs_softmax.start import Started
 from experiments.svm_vs_softmax.verdict import Tested
-from jaxlin import comparison, data, duality, label_proofs, metrics
+from jaxlin import data, duality, intervals, label_proofs, metrics
 from jaxlin.label_proofs import AccuracyInterval
 from jaxlin.linear import Params
 from jaxlin.solvers.base import Problem
@@ -175,7 +175,7 @@ def _method_results(
         "training_objective": optimum.objective,
         "evaluations_to_relative_gap": optimum.evaluations_to(config.relative_gap),
         "test_accuracy": right / count,
-        "test_accuracy_interval": comparison.proportion_interval(right, count),
+        "test_accuracy_interval": intervals.proportion_interval(right, count),
         "test_loss": tested.losses.mean(),
         "calibration_error": float(
             metrics.expected_calibration_error(
