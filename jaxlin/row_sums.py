@@ -166,6 +166,8 @@ def over_rows(
             normalization=normalization,
         )
 
+    # A last block that overlaps the one before, its old rows masked, would compile in
+    # .25 s less, but masks made a pass over CIFAR-10 4 ms of 61 slower.
     full, rest = divmod(num_rows, block_size)
     if sums is None:
         one_row = jax.tree.map(lambda leaf: leaf[0], by_row[1:3])

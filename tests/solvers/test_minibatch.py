@@ -303,9 +303,7 @@ def _with_line_search(learning_rate):
 
 OPTIMIZERS = [
     (optax.adam, 0.01),
-    (optax.lion, 0.01),
     (optax.contrib.prodigy, 1.0),
-    (optax.polyak_sgd, 1.0),
     (_with_line_search, None),
 ]
 

@@ -22,10 +22,7 @@ def data(soft=False):
     return rows, labels
 
 
-@pytest.mark.parametrize(
-    "loss",
-    [losses.softmax_cross_entropy, losses.crammer_singer_hinge, losses.cross_entropy],
-)
+@pytest.mark.parametrize("loss", [losses.crammer_singer_hinge, losses.cross_entropy])
 def test_the_model_is_that_of_the_arrays(loss):
     rows, targets = data(soft=loss is losses.cross_entropy)
     fitted = normalization.fit_centered(rows, scale=255.0)
@@ -70,7 +67,7 @@ def test_the_model_is_that_of_the_arrays(loss):
 
 def test_a_polish_goes_through_float64():
     rows, labels = data()
-    blocks = row_blocks.over(rows / 255.0, labels, block_size=200)
+    blocks = row_blocks.over(rows / 255.0, labels, block_size=155)
     fitted = streaming.fit(
         blocks,
         num_classes=NUM_CLASSES,
@@ -168,7 +165,7 @@ def test_blocks_that_change_are_noticed(before, after, message):
             self.times += 1
             rows, labels = data()
             keep = before if self.times < 6 else after
-            return iter([row_blocks.Block(rows[:keep] / 255.0, labels[:keep])])
+            return iter(row_blocks.over(rows[:keep] / 255.0, labels[:keep]))
 
     with pytest.raises(ValueError, match=f"the same rows each time, {message}"):
         streaming.fit(
@@ -181,15 +178,15 @@ def test_blocks_that_change_are_noticed(before, after, message):
 
 def test_blocks_may_be_tuples_of_lists():
     rows, labels = data()
-    rows = rows[:60] / 255.0
-    how = {"num_classes": NUM_CLASSES, "loss": losses.softmax_cross_entropy, "l2": 1e-1}
-    lists = [(rows[:30].tolist(), labels[:30].tolist(), None)]
-    lists.append((rows[30:].tolist(), labels[30:60].tolist(), None))
+    rows = rows / 255.0
+    how = {"num_classes": NUM_CLASSES, "loss": losses.softmax_cross_entropy, "l2": 1e-2}
+    lists = [
+        (rows[part].tolist(), labels[part].tolist(), None)
+        for part in (slice(155), slice(155, None))
+    ]
     fitted = streaming.fit(lists, **how)
-    whole = fitting.fit(rows, labels[:60], **how)
-    assert fitted.certificate.primal == pytest.approx(
-        whole.certificate.primal, rel=1e-4
-    )
+    same = streaming.fit(row_blocks.over(rows, labels, block_size=155), **how)
+    assert fitted.certificate == same.certificate
 
 
 def test_labels_and_distributions_do_not_mix():
