@@ -62,7 +62,8 @@ def build(run: Run) -> Report:
             Section("Learning curves", _learning_curves(run)),
             *sections.of_models(shown),
         ],
-        footer=f"python -m experiments.svm_vs_softmax, run {run.folder.path.name}",
+        footer="python -m experiments.svm_vs_softmax --solver minibatch, run "
+        f"{run.folder.path.name}",
     )
 
 

@@ -6,5 +6,5 @@ import run_helpers
 
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory):
-    """The smoke-size run, never interrupted. Tests must not write into it."""
+    """The smoke-size minibatch run, never interrupted. Not to be written into."""
     return run_helpers.run(out=tmp_path_factory.mktemp("smoke") / "run")

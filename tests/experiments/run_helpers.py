@@ -1,6 +1,7 @@
 """What tests of whole runs share."""
 
 import contextlib
+import dataclasses
 import functools
 import io
 import json
@@ -17,6 +18,7 @@ from experiments.common import cli
 from experiments.svm_vs_softmax import __main__ as entry
 from experiments.svm_vs_softmax.config import SMOKE, Config
 
+MINIBATCH = dataclasses.replace(SMOKE, solver="minibatch")
 HINGE, SOFTMAX = METHODS = ("weston_watkins_hinge", "softmax_cross_entropy")
 STAGES = tuple(f"{name}-{part}" for name in METHODS for part in ("grid", "refit"))
 
@@ -43,7 +45,7 @@ def compiled_programs():
     return names
 
 
-def run(config=SMOKE, *, out=None, resume=None):
+def run(config=MINIBATCH, *, out=None, resume=None):
     """Runs the experiment in this process."""
     names = compiled_programs()
     before = len(names)

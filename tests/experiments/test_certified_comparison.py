@@ -18,7 +18,6 @@ from experiments.svm_vs_softmax.config import SMOKE, checked
 from jaxlin import checkpoint, classifier, data
 from jaxlin.solvers import fitting
 
-CERTIFIED = dataclasses.replace(SMOKE, solver="certified")
 STAGES = tuple(
     f"{name}-{part}" for name in METHODS for part in ("path", "optimum", "sgd")
 )
@@ -27,7 +26,7 @@ STAGES = tuple(
 @pytest.fixture(scope="module")
 def certified_run(tmp_path_factory):
     """The smoke-size certified run. Tests must not write into it."""
-    return run_helpers.run(CERTIFIED, out=tmp_path_factory.mktemp("certified") / "run")
+    return run_helpers.run(SMOKE, out=tmp_path_factory.mktemp("certified") / "run")
 
 
 class _Rows(NamedTuple):
@@ -170,7 +169,7 @@ def test_objective_is_that_of_the_saved_model(certified_run, rows, name):
         (proof["gap"] + proof["rounding"]) / proof["primal"], rel=1e-4
     )
     assert proof["gap"] >= 0
-    assert one["relative_gap"] < CERTIFIED.relative_gap
+    assert one["relative_gap"] < SMOKE.relative_gap
     assert one["evaluations_to_relative_gap"] <= one["evaluations"]
 
 
@@ -270,7 +269,7 @@ def test_choice_is_the_best_on_validation_of_fits_that_reached_the_gap(
     path = one["path"]
     assert [fit["l2"] for fit in path] == [0.1, 0.01]
     assert all(fit["converged"] for fit in path)
-    assert all(fit["relative_gap"] <= CERTIFIED.relative_gap for fit in path)
+    assert all(fit["relative_gap"] <= SMOKE.relative_gap for fit in path)
     best = max(path, key=lambda fit: (fit["validation_accuracy"], fit["l2"]))
     assert (one["l2"], one["validation_accuracy"]) == (
         best["l2"],
@@ -293,7 +292,7 @@ def test_the_test_set_is_sealed_until_all_is_fitted(
     monkeypatch.setattr(data, "load", lambda *_: sealed)
     monkeypatch.setattr(data, "summary", lambda _: facts)
     monkeypatch.setattr(verdict, "evaluate", watched)
-    again = run_helpers.run(CERTIFIED, out=tmp_path / "run")
+    again = run_helpers.run(SMOKE, out=tmp_path / "run")
     assert seen == [set(STAGES)] * 2
     # A second run is the same, and compiles nothing.
     assert again.programs == []
@@ -307,7 +306,7 @@ def test_the_test_set_is_sealed_until_all_is_fitted(
 def poor_run(certified_run, tmp_path_factory):
     """Too few evaluations for the hinge, learning rates at which SGD diverges."""
     config = dataclasses.replace(
-        CERTIFIED,
+        SMOKE,
         max_evaluations=20,
         hinge_learning_rates=(0.3, 1e30),
         softmax_learning_rates=(1e30, 1e31),
@@ -378,10 +377,10 @@ def test_stopped_around_every_save_of_a_fit(
 
         monkeypatch.setattr(checkpoint, "save", saving)
         with pytest.raises(_Stopped):
-            run_helpers.run(CERTIFIED, **({"resume": out} if start else {"out": out}))
+            run_helpers.run(SMOKE, **({"resume": out} if start else {"out": out}))
         assert (out / "STATUS").read_text().startswith("failed")
     monkeypatch.undo()
-    run_helpers.run(CERTIFIED, resume=out)
+    run_helpers.run(SMOKE, resume=out)
     run_helpers.assert_same_run(out, certified_run.path)
 
 
@@ -393,7 +392,7 @@ def test_a_finished_run_resumed_fits_nothing(certified_run, tmp_path, monkeypatc
 
     monkeypatch.setattr(fitting, "fit_prepared", refuse)
     config, options = run_helpers.parse("--resume", out)
-    assert config == CERTIFIED
+    assert config == SMOKE
     again = run_helpers.run(config, resume=options.resume)
     assert again.programs == []
     run_helpers.assert_same_run(out, certified_run.path)
@@ -441,7 +440,7 @@ def test_a_file_of_another_kind_is_refused(certified_run, tmp_path):
 def test_bad_settings_are_refused_before_a_folder_is_made(tmp_path, flags, words):
     programs = len(run_helpers.compiled_programs())
     code, errors = run_helpers.main(
-        *("--smoke", "--out", tmp_path / "run", "--solver", "certified"),
+        *("--smoke", "--out", tmp_path / "run"),
         *flags.split(),
     )
     assert code == 2
@@ -456,7 +455,7 @@ def test_an_unknown_solver_in_a_config_is_refused(tmp_path):
     path.write_text('{"solver": "newton"}')
     code, errors = run_helpers.main("--config", path)
     assert code == 2
-    assert "solver must be one of minibatch, certified, got 'newton'" in errors
+    assert "solver must be one of certified, minibatch, got 'newton'" in errors
     with pytest.raises(ValueError, match="solver must be one of"):
         checked(dataclasses.replace(SMOKE, solver="newton"))
 

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 import run_helpers
-from run_helpers import HINGE, SOFTMAX, STAGES
+from run_helpers import HINGE, MINIBATCH, SOFTMAX, STAGES
 
 from experiments.common import interrupts
-from experiments.svm_vs_softmax.config import SMOKE
 from jaxlin import checkpoint
 
+SMALL = ("--smoke", "--solver", "minibatch")
 ROOT = Path(__file__).resolve().parents[2]
 
 needs_signals = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
@@ -87,7 +87,7 @@ def _status(path):
 def test_interrupted_then_killed_then_resumed(smoke_run, tmp_path):
     """Three processes: Ctrl-C in the first stage, kill -9 in the third, the end."""
     out = tmp_path / "run"
-    first = _shell("--smoke", "--out", out)
+    first = _shell(*SMALL, "--out", out)
     _wait_for_metrics(out, first, f"{HINGE}-grid")
     first.send_signal(signal.SIGINT)
     _, errors = first.communicate(timeout=120)
@@ -125,7 +125,7 @@ def test_killed_around_any_checkpoint(smoke_run, tmp_path, when, save):
     """Saves 1 to 8 are of training, two a stage; then come the classifiers."""
     out = tmp_path / "run"
     code = ("-c", textwrap.dedent(KILL_ITSELF), when, str(save))
-    killed = _shell("--smoke", "--out", out, before=code)
+    killed = _shell(*SMALL, "--out", out, before=code)
     _, errors = killed.communicate(timeout=300)
     assert killed.returncode == -signal.SIGKILL, errors
     assert _status(out) == "running"
@@ -217,7 +217,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
-        code, errors = run_helpers.main("--smoke", "--out", out)
+        code, errors = run_helpers.main(*SMALL, "--out", out)
     assert code == 2
     assert "No space left on device" in errors
     assert "Traceback" not in errors
@@ -236,10 +236,10 @@ def test_a_finished_run_resumed_gives_the_same(smoke_run, tmp_path):
 def test_the_first_command_line_may_be_repeated(smoke_run, tmp_path):
     """``--smoke --resume RUN``, as `run_folder` promises."""
     out = shutil.copytree(smoke_run.path, tmp_path / "run")
-    config, options = run_helpers.parse("--smoke", "--resume", out)
-    assert (config, options.resume) == (SMOKE, out)
-    assert run_helpers.parse("--resume", out)[0] == SMOKE
-    longer = dataclasses.replace(SMOKE, epochs=6)
+    config, options = run_helpers.parse(*SMALL, "--resume", out)
+    assert (config, options.resume) == (MINIBATCH, out)
+    assert run_helpers.parse("--resume", out)[0] == MINIBATCH
+    longer = dataclasses.replace(MINIBATCH, epochs=6)
     with pytest.raises(ValueError, match="epochs is 4 in the run and 6 now"):
         run_helpers.run(longer, resume=out)
     assert run_helpers.contents(out) == run_helpers.contents(smoke_run.path)

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import run_helpers
-from run_helpers import HINGE, METHODS, SOFTMAX, STAGES
+from run_helpers import HINGE, METHODS, MINIBATCH, SOFTMAX, STAGES
 
 from experiments.svm_vs_softmax import protocol, training, verdict
-from experiments.svm_vs_softmax.config import SMOKE, Config
+from experiments.svm_vs_softmax.config import Config
 from jaxlin import classifier, data
 
 
@@ -298,7 +298,7 @@ def test_choice_is_the_best_mean_validation_accuracy(smoke_run, table, name):
 
 def test_validation_is_of_examples_that_the_grid_never_saw(smoke_run, table, digits):
     """Recomputed by NumPy from the weights of the checkpoints."""
-    prepared = protocol.prepare(digits, SMOKE)
+    prepared = protocol.prepare(digits, MINIBATCH)
     searched, held_out = (
         np.asarray(problem.features, float)
         for problem in (prepared.search, prepared.held_out)
@@ -354,7 +354,7 @@ def test_saved_config_reruns_exactly_and_compiles_nothing(smoke_run, tmp_path):
     config, options = run_helpers.parse(
         *("--config", smoke_run.path / "config.json", "--out", tmp_path / "again"),
     )
-    assert config == SMOKE
+    assert config == MINIBATCH
     again = run_helpers.run(config, out=options.out)
     assert again.programs == []
     run_helpers.assert_same_run(again.path, smoke_run.path)
@@ -399,7 +399,7 @@ class _Watched(NamedTuple):
 def watched(smoke_run, digits, tmp_path_factory):
     """Other l2 and learning rates, the same shapes, a sealed test set."""
     config = dataclasses.replace(
-        SMOKE,
+        MINIBATCH,
         hinge_l2=(1e-4, 3e-3),
         hinge_learning_rates=(0.1, 2.0),
         softmax_l2=(3e-5, 3e-3),
@@ -489,6 +489,7 @@ def vectors_run(tmp_path_factory):
     )
     config = Config(
         dataset=str(folder / "mine.npz"),
+        solver="minibatch",
         seeds=1,
         epochs=3,
         batch_size=16,

@@ -57,8 +57,7 @@ def build(run: Run) -> Report:
             Section("How far SGD stays from the optimum", _distance(run)),
             *sections.of_models(shown),
         ],
-        footer="python -m experiments.svm_vs_softmax --solver certified, run "
-        f"{started.folder.path.name}",
+        footer=f"python -m experiments.svm_vs_softmax, run {started.folder.path.name}",
     )
 
 
