@@ -140,15 +140,13 @@ class Rows:
 
     def radii(self, fitted):
         """How far each label is from changing."""
-        # Rounded to float32, parameters are elsewhere than where the proof puts them.
-        with jax.enable_x64(True):
-            return np.asarray(
-                label_proofs.label_radii(
-                    _float64(fitted.params),
-                    self.features,
-                    normalization=self.normalization,
-                )
+        # float32 scores would leave more labels open than the optimum's distance does.
+        params = jax.tree.map(np.float64, fitted.params)
+        return np.asarray(
+            label_proofs.label_radii(
+                params, self.features, normalization=self.normalization
             )
+        )
 
     def correct(self, fitted):
         """Whether each label is right."""

@@ -2,11 +2,12 @@
 
 Submodules, in the order of their layers (a file imports only from those before it):
 
-  typing, check                       words, and what may enter
+  typing, check, precision            words, what may enter, float64 where it is wanted
   normalization, linear, losses,
   loss_transforms, conjugates,
   penalties, metrics                  mathematics of one example or one parameter tree
-  row_sums, objective, duality        one number to minimise, one number to trust
+  row_blocks, row_sums, objective,
+  proof_terms, duality, label_proofs  one number to minimise, one number to trust
   solvers                             methods
   intervals, selection, comparison    judging methods
   files, data, checkpoint, plotting   the outside world

@@ -32,7 +32,6 @@ dual value, of different passes, would be a bound as well, but along fits of CIF
 (all hinges, l2 from 1e-2 to 1e-4) it never saved an evaluation.
 """
 
-import contextlib
 import functools
 import inspect
 from typing import Any, NamedTuple
@@ -42,7 +41,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, conjugates, linear, losses, proof_terms, row_sums
+from jaxlin import (
+    check,
+    conjugates,
+    linear,
+    losses,
+    precision,
+    proof_terms,
+    row_sums,
+)
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.row_sums import RowSums
@@ -174,7 +181,8 @@ def certificate(
     better ones, from its multipliers, so that its own certificate is tighter.
 
     Under `jax.jit` or `jax.vmap` values cannot be looked at: arguments are not checked,
-    and where l2 is not above 0 the gap is infinite.
+    where l2 is not above 0 the gap is infinite, and float64 parameters have as many
+    digits as `jax.config` allows.
 
     Args:
       params: parameters, whose bias counts as penalised. float64 ones are certified in
@@ -194,8 +202,12 @@ def certificate(
     """
     conjugates.of(loss)
     check_rank(loss, jnp.ndim(targets))
-    given = (params, features, targets, l2, loss_arguments, example_weights)
-    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
+    given = (
+        *(params, features, targets, l2, loss_arguments, example_weights),
+        normalization,
+    )
+    is_traced = any(isinstance(one, jax.core.Tracer) for one in jax.tree.leaves(given))
+    if not is_traced:
         params = _checked_params(params)
         check_certifiable(loss=loss, l2=l2, loss_arguments=loss_arguments)
         num_classes, num_features = params.weights.shape
@@ -212,22 +224,19 @@ def certificate(
                 normalization, num_features=num_features
             )
     # Parameters of a polish are float64 NumPy arrays; their proof is of those digits.
-    exact = params.weights.dtype == np.float64
-    with jax.enable_x64(True) if exact else contextlib.nullcontext():
+    with precision.keeping_digits(*(() if is_traced else params)):
         found = _certificate(
             params,
             features,
             targets,
-            jnp.asarray(l2, params.weights.dtype),
+            jnp.asarray(l2, jnp.result_type(params.weights)),
             dict(loss_arguments or {}),
             example_weights,
             normalization,
             loss=loss,
             block_size=block_size,
         )
-    if exact and jnp.result_type(float) == jnp.float32:
-        return jax.tree.map(np.asarray, found)
-    return found
+    return precision.as_given(found)
 
 
 def _checked_params(params: Params) -> Params:

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxlin import linear, objective, row_sums
+from jaxlin import linear, objective, precision, row_sums
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.typing import Array
@@ -43,22 +43,14 @@ def label_radii(
     may have added to their difference.
 
     Args:
-      params: parameters, bias penalised.
+      params: parameters, bias penalised; float64 ones, of a polish, are taken at their
+        digits, and the result then is a NumPy array. float32 ones mean float32 rows.
       features: raw rows, shape ``(rows, features)``.
       normalization: the one the parameters were fitted with, or None.
     """
-    if normalization is not None:
-        # The digits of the scores, and of the norms, are those of the parameters.
-        normalization = Normalization(
-            *(jnp.asarray(part, params.weights.dtype) for part in normalization)
-        )
-    scores = _blocked_scores(params, features, normalization=normalization)
-    norms = _row_norms(features, normalization=normalization)
-    best, second = jax.lax.top_k(scores, 2)[0].T
-    folded = linear.fold_bias(params)
-    unit = 2 * jnp.finfo(folded.dtype).eps * jnp.sqrt(1.0 * folded.shape[1])
-    rounding = 2 * unit * jnp.max(jnp.linalg.norm(folded, axis=1))
-    return ((best - second) / norms - rounding) / jnp.sqrt(2.0)
+    # The digits of the scores, and of the norms, are those of the parameters.
+    with precision.keeping_digits(*params):
+        return precision.as_given(_label_radii(params, features, normalization))
 
 
 def same_labels(
@@ -74,6 +66,22 @@ def same_labels(
     arguments as there.
     """
     return label_radii(params, features, normalization=normalization) > radius
+
+
+@jax.jit
+@jax.default_matmul_precision("highest")
+def _label_radii(params, features, normalization):
+    if normalization is not None:
+        normalization = Normalization(
+            *(jnp.asarray(part, params.weights.dtype) for part in normalization)
+        )
+    scores = objective.blocked_scores(params, features, normalization=normalization)
+    norms = row_sums.norms(features, normalization=normalization)
+    best, second = jax.lax.top_k(scores, 2)[0].T
+    folded = linear.fold_bias(params)
+    unit = 2 * jnp.finfo(folded.dtype).eps * jnp.sqrt(1.0 * folded.shape[1])
+    rounding = 2 * unit * jnp.max(jnp.linalg.norm(folded, axis=1))
+    return ((best - second) / norms - rounding) / jnp.sqrt(2.0)
 
 
 class AccuracyInterval(NamedTuple):
@@ -108,12 +116,3 @@ def accuracy_interval(correct: Array, same: Array) -> AccuracyInterval:
     right = float(jnp.mean(same & correct))
     wrong = float(jnp.mean(same & ~correct))
     return AccuracyInterval(right, 1 - wrong, float(jnp.mean(same)))
-
-
-@jax.jit
-@jax.default_matmul_precision("highest")
-def _blocked_scores(params, features, *, normalization):
-    return objective.blocked_scores(params, features, normalization=normalization)
-
-
-_row_norms = jax.jit(row_sums.norms, static_argnames=("block_size",))

@@ -186,7 +186,8 @@ def accumulate(
 ) -> RowSums:
     """Adds a block of rows to the sums that `from_sums` turns into a gradient.
 
-    The step of a host loop over blocks (`jaxlin.row_blocks`), compiled once a shape:
+    The step of a host loop over blocks (`jaxlin.row_blocks`), compiled once a shape of
+    a block and once more for the first of all, which has no sums yet:
 
     >>> from jaxlin import losses, row_blocks
     >>> params, sums = linear.Params(jnp.zeros((3, 4)), jnp.zeros(3)), None

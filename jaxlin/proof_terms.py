@@ -70,6 +70,10 @@ class PerExample(NamedTuple):
     norm: Array
 
 
+# Values of a link.
+NUM_VALUES = 6
+
+
 @functools.cache
 def link(loss: Loss) -> row_sums.Link:
     """The link of `row_sums.over_rows` whose sums `duality.evaluation` takes.

@@ -119,7 +119,7 @@ def checked(
             "a list, jaxlin.row_blocks.over(...), or an object whose __iter__ starts "
             "anew"
         )
-    weighted, rank, total = None, None, 0.0
+    weighted, rank, dtype, total = None, None, None, 0.0
     for number, given in enumerate(blocks):
         block = as_arrays(given)
         name = f"blocks[{number}]"
@@ -137,6 +137,12 @@ def checked(
                 f"{targets.ndim}; labels and distributions do not mix"
             )
         rank = targets.ndim
+        if dtype not in (None, features.dtype):
+            raise ValueError(
+                f"{name}.features must be {dtype} as in the blocks before, got "
+                f"{features.dtype}"
+            )
+        dtype = features.dtype
         if weighted not in (None, weights is not None):
             raise ValueError(
                 f"{name}.example_weights must be given in all blocks or in none"

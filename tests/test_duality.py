@@ -336,6 +336,25 @@ def test_data_are_checked(change, message):
         duality.certificate(**given)
 
 
+def test_traced_rows_normalizations_and_float64_parameters():
+    """Whatever is traced: nothing then is looked at, and digits are those of JAX."""
+    (rows, labels), how, _, best = problem("softmax_cross_entropy", "noisy")
+    fitted = normalization.Normalization(jnp.full(5, 0.1), jnp.float32(2))
+    params = unfolded(best.weights, np.float32)
+    precise = jax.tree.map(np.float64, params)
+
+    def proof(params, rows, fitted):
+        given = {**how, "normalization": fitted}
+        return duality.certificate(params, rows, labels, **given)
+
+    plain = proof(params, rows, fitted)
+    for one, given in (
+        (lambda fitted: proof(params, rows, fitted), fitted),
+        (lambda rows: proof(precise, rows, fitted), rows),
+    ):
+        np.testing.assert_allclose(jax.jit(one)(given), plain, rtol=1e-3, atol=1e-6)
+
+
 def test_a_loss_without_a_conjugate_is_refused():
     arrays, how, _, best = problem("weston_watkins_hinge", "noisy")
     params = unfolded(best.weights, np.float32)

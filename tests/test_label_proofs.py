@@ -45,6 +45,22 @@ def test_certified_labels_are_those_of_all_parameters_so_near():
     assert shares[4] < 0.05
 
 
+def test_radii_of_float64_parameters_have_their_digits():
+    """Of a polish, whatever jax.config says; the mean, too, is not rounded."""
+    generator = np.random.default_rng(9)
+    rows = generator.normal(size=(50, 5)).astype(np.float32)
+    folded = generator.normal(size=(4, 6))
+    fitted = normalization.Normalization(generator.normal(size=5), np.float64(0.7))
+    params = linear.Params(folded[:, :-1], folded[:, -1])
+    found = label_proofs.label_radii(params, rows, normalization=fitted)
+    assert isinstance(found, np.ndarray)
+    exact = np.c_[(np.float64(rows) - fitted.mean) / 0.7, np.ones(50)]
+    second, best = np.sort(exact @ folded.T, axis=1)[:, -2:].T
+    expected = (best - second) / np.linalg.norm(exact, axis=1) / np.sqrt(2)
+    np.testing.assert_allclose(found, expected, atol=1e-13)
+    assert (found <= expected).all()
+
+
 def test_label_radii_are_the_shortest_moves_that_change_a_label():
     """Moved by the radius towards the second class, the two best scores are equal."""
     generator = np.random.default_rng(8)

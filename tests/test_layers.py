@@ -12,7 +12,7 @@ ROOT = pathlib.Path(jaxlin.__file__).parent
 
 # The order of the architecture section in the README, lowest layer first.
 LAYERS = [
-    {"typing", "check"},
+    {"typing", "check", "precision"},
     {
         "normalization",
         "linear",
@@ -32,7 +32,17 @@ LAYERS = [
     {"data", "checkpoint", "plotting"},
     {"classifier"},
 ]
+# And within the package that is a stack of its own.
+SOLVERS = [
+    {"curvature", "lbfgs"},
+    {"base"},
+    {"minibatch", "search_state"},
+    {"search"},
+    {"certified", "fit_loop"},
+    {"fitting", "streaming"},
+]
 WITHIN = {  # a layer's own order, where its files use each other
+    "precision": {"typing"},
     "linear": {"normalization"},
     "conjugates": {"losses"},
     "duality": {"proof_terms"},
@@ -59,8 +69,8 @@ def imported_modules(tree):
             yield from ((f"{node.module}.{alias.name}", node) for alias in node.names)
 
 
-def layer_of(name):
-    return next(i for i, layer in enumerate(LAYERS) if name in layer)
+def layer_of(name, layers=LAYERS):
+    return next(i for i, layer in enumerate(layers) if name in layer)
 
 
 def test_every_module_has_a_layer():
@@ -78,6 +88,17 @@ def test_imports_point_to_earlier_layers():
             if rest[0] in WITHIN.get(name, ()) or rest[0] == "__version__":
                 continue
             assert layer_of(rest[0]) < layer_of(name), f"{path} imports {imported}"
+
+
+def test_so_do_imports_among_the_solvers():
+    files = [path for path in (ROOT / "solvers").glob("*.py") if path.stem[0] != "_"]
+    assert {path.stem for path in files} == set().union(*SOLVERS)
+    for path in files:
+        for imported, _ in imported_modules(ast.parse(path.read_text())):
+            package, _, rest = imported.partition("jaxlin.solvers.")
+            if package == "" and "." not in rest:
+                here, there = (layer_of(name, SOLVERS) for name in (path.stem, rest))
+                assert there < here, f"{path} imports {imported}"
 
 
 def test_heavy_packages_are_imported_inside_functions_of_outer_layers():

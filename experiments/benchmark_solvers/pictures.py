@@ -109,7 +109,10 @@ def growths(measured: list[dict[str, Any]]) -> Figure:
         ax.set_xticks([], minor=True)
         label_axes(ax, dimension, "seconds")
         if ax.get_legend_handles_labels()[1]:
-            ax.legend(frameon=False, fontsize=7)
+            # Above: inside it would cover lines wherever it stood.
+            ax.legend(
+                frameon=False, fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0)
+            )
     return figure
 
 

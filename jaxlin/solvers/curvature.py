@@ -139,7 +139,7 @@ def of_rows(
     size = sample_size(num_rows, num_features)
     sample_key, sketch_key = jax.random.split(key)
     # Rows may be sorted by class: a sample must be drawn, not cut off.
-    words = jax.random.bits(sample_key, (num_rows,))
+    words = jax.random.bits(sample_key, (num_rows,), jnp.uint32)
     sample = jnp.argsort(words)[:size].astype(jnp.int32)
     rows = extended_rows(features[sample], normalization)
     return Curvature(

@@ -17,8 +17,8 @@ requested relative gap is proven. Several fits of the same rows share the prepar
 in memory maps larger than memory are fitted by `jaxlin.solvers.streaming`.
 
 float32 carries a proof of about 1e-5 to 1e-6 of the objective. With ``polish=True`` a
-fit goes on in float64 from where float32 ends, whatever `jax.config` says; its
-parameters are then float64 NumPy arrays.
+fit goes on in float64 from where float32 ends, whatever `jax.config` says; if that
+proves more, its parameters are float64 NumPy arrays.
 """
 
 import inspect
@@ -29,12 +29,12 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check
+from jaxlin import check, precision
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
-from jaxlin.solvers import base, certified, curvature, fits, search_state
+from jaxlin.solvers import base, certified, curvature, fit_loop, search_state
 from jaxlin.solvers.base import Problem, Settings
-from jaxlin.solvers.fits import Fit, Start, Turn, Watch
+from jaxlin.solvers.fit_loop import Fit, Start, Turn, Watch
 from jaxlin.typing import Loss, LossArguments
 
 
@@ -71,6 +71,7 @@ def fit(
       example_weights: shape ``(examples,)``, non-negative; None is all ones.
       normalization: applied to each row, or None.
       start: parameters, or an earlier fit of the same rows, to start from; None is 0.
+        A polish goes on from an earlier polish at the same l2 where that ended.
       max_evaluations: passes over the rows after which to give up.
       polish: whether to go on in float64 where float32 cannot prove what is asked for.
       watch: called as ``watch(evaluations, info)`` after each evaluation.
@@ -90,9 +91,9 @@ def fit(
         "loss_arguments": loss_arguments,
         "max_evaluations": max_evaluations,
     }
-    fits.check_settings(targets_rank=np.ndim(targets), **how)
+    fit_loop.check_settings(targets_rank=np.ndim(targets), **how)
     data = (features, targets, example_weights, *(normalization or ()))
-    with fits.keeping_digits(data if polish else ()):
+    with precision.keeping_digits(*data if polish else ()):
         problem = base.problem(
             features,
             targets,
@@ -100,7 +101,7 @@ def fit(
             example_weights=example_weights,
             normalization=normalization,
         )
-        fits.starting_point(start, num_classes, problem.features.shape[1])
+        fit_loop.starting_point(start, num_classes, problem.features.shape[1], l2=l2)
         return fit_prepared(
             certified.prepare(problem, rank=curvature.rank_for(loss)),
             num_classes=num_classes,
@@ -130,7 +131,7 @@ def fit_prepared(
     `jaxlin.solvers.base.problem` put them on the device: for a polish of float64 rows
     make problem and fits under ``jax.enable_x64(True)``.
     """
-    fits.check_settings(
+    fit_loop.check_settings(
         loss=loss,
         l2=l2,
         targets_rank=problem.targets.ndim,
@@ -140,7 +141,7 @@ def fit_prepared(
     )
     _check_classes(problem.targets, num_classes)
     if problem.curvature is not None:
-        fits.check_norms(problem.curvature.norms)
+        fit_loop.check_norms(problem.curvature.norms)
     solver = certified.solver(loss=loss)
     settings = Settings(l2=l2, loss_arguments=dict(loss_arguments or {}))
 
@@ -154,9 +155,11 @@ def fit_prepared(
             multipliers = search_state.Multipliers(after.centers, after.smoothing)
             yield Turn(after.params, multipliers, info)
 
-    return fits.certify(
+    return fit_loop.certify(
         turns,
-        start=fits.starting_point(start, num_classes, problem.features.shape[1]),
+        start=fit_loop.starting_point(
+            start, num_classes, problem.features.shape[1], l2=l2
+        ),
         loss=loss,
         l2=l2,
         relative_gap=relative_gap,

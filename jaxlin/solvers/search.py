@@ -68,8 +68,8 @@ class Info(NamedTuple):
       relative_gap: of that: gap and rounding over the objective.
       objective: at the point just evaluated.
       gap: of the point just evaluated, without rounding.
-      rounds: how often the multipliers were renewed.
-      stalled: whether rounding keeps the method from going on.
+      rounds: how often the multipliers were renewed, an earlier fit's counted as once.
+      stalled: whether to give up: line searches fail, or nothing has improved for long.
     """
 
     certificate: Certificate

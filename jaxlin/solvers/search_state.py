@@ -43,7 +43,7 @@ class State(NamedTuple):
       smoothing: of a hinge, in units of score; means nothing for a smooth loss.
       is_round: whether the next evaluation begins a round, at an unsearched point.
       turns: evaluations of the present round so far.
-      rounds: begun after the first.
+      rounds: begun so far; the multipliers of an earlier fit count as one.
       failures: line searches in a row that failed.
       idle: evaluations in a row that did not improve the certificate.
     """
@@ -90,7 +90,12 @@ def start(
         )
     if not isinstance(settings.l2, jax.core.Tracer):
         # A traced one that is not above 0 gives certificates with an infinite gap.
-        check.number("l2", np.asarray(settings.l2).item(), above=0)
+        if np.ndim(settings.l2):
+            raise ValueError(
+                f"l2 must be one number, got shape {np.shape(settings.l2)}; many "
+                "models are fitted by jaxlin.solvers.base.map_settings(solver)"
+            )
+        check.number("l2", settings.l2, above=0)
     for name in ("learning_rate", "l1"):
         if getattr(settings, name) is not None:
             raise ValueError(

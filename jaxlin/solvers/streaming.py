@@ -1,10 +1,10 @@
 """Certified fits on rows that do not fit into memory.
 
 The method of `jaxlin.solvers.certified`, with the pass over the rows made by a host
-loop over blocks: on the device are one block and the state of one model, whatever the
-number of rows. The host keeps a norm an example, the sampled rows (twice the width or
-4,096 of them) and, for a hinge, its multipliers (two arrays of ``(examples, classes)``
-floats).
+loop over blocks: on the device are one block and the state of one model, and before the
+first evaluation the sampled rows, whatever the number of rows. The host keeps a norm an
+example, for the first pass the sampled rows (twice the width or 4,096 of them) and, for
+a hinge, its multipliers (two arrays of ``(examples, classes)`` floats).
 
   >>> import numpy as np
   >>> from jaxlin import losses, row_blocks
@@ -27,14 +27,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import conjugates, linear, proof_terms, row_blocks, row_sums
+from jaxlin import conjugates, linear, precision, proof_terms, row_blocks, row_sums
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.row_blocks import Block
 from jaxlin.row_sums import RowSums
-from jaxlin.solvers import curvature, fits, search, search_state
+from jaxlin.solvers import curvature, fit_loop, search, search_state
 from jaxlin.solvers.base import Settings
-from jaxlin.solvers.fits import Fit, Start, Turn, Watch
+from jaxlin.solvers.fit_loop import Fit, Start, Turn, Watch
 from jaxlin.typing import Array, Loss, LossArguments
 
 
@@ -91,7 +91,7 @@ def fit(
       ValueError: that names the argument, the rule and the value.
     """
     first = next(iter(row_blocks.checked(blocks, num_classes=num_classes)))
-    fits.check_settings(
+    fit_loop.check_settings(
         loss=loss,
         l2=l2,
         targets_rank=np.ndim(first.targets),
@@ -102,49 +102,50 @@ def fit(
     num_features = first.features.shape[1]
     if normalization is not None:
         normalization = check_normalization(normalization, num_features=num_features)
-    point = fits.starting_point(start, num_classes, num_features)
-    found = survey(blocks, num_classes=num_classes, normalization=normalization)
-    fits.check_norms(found.norms)
-    rows = curvature.extended_rows(jnp.asarray(found.rows), normalization)
-    rank = curvature.rank_for(loss)
-    moment = _second_moment(jax.random.key(0), rows, rank=rank)
-    rows = rows[: curvature.SAMPLE_ROWS]
-    of_sample = found.example_weights
-    weights = None if of_sample is None else jnp.asarray(of_sample)
+    point = fit_loop.starting_point(start, num_classes, num_features, l2=l2)
     settings = Settings(l2=l2, loss_arguments=dict(loss_arguments or {}))
     width = 0 if conjugates.of(loss).smooth else num_classes
+    with precision.keeping_digits(*(*first, *(normalization or ())) if polish else ()):
+        known = _measured(
+            blocks, num_classes=num_classes, loss=loss, normalization=normalization
+        )
 
-    def turns(start: Start, budget: int) -> Iterator[Turn]:
-        dtype = start.params.weights.dtype
-        cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), settings)
-        state = search_state.start(loss, start.params, cast, num_examples=0)
-        known = np.zeros((len(found.norms), width), dtype)
-        if start.multipliers is not None and (
-            start.multipliers.centers.shape == known.shape
-        ):
-            known[:] = start.multipliers.centers
-            # The state itself holds none.
-            nothing = start.multipliers._replace(centers=state.centers)
-            state = search_state.resumed(state, nothing)
-        following = np.zeros_like(known)
-        for _ in range(budget):
-            sums = _one_pass(
-                blocks, loss, state, found.norms, known, following, cast, normalization
-            )
-            sampled = curvature.Sampled(
-                rows,
-                jnp.asarray(found.targets),
-                weights,
-                jnp.asarray(known[found.sample]),
-            )
-            state, info = _advance(state, sums, sampled, moment, cast, loss=loss)
-            if state.is_round:
-                known, following = following, known
-            multipliers = search_state.Multipliers(known, state.smoothing)
-            yield Turn(state.params, multipliers, info)
+        def turns(start: Start, budget: int) -> Iterator[Turn]:
+            dtype = start.params.weights.dtype
+            cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), settings)
+            state = search_state.start(loss, start.params, cast, num_examples=0)
+            centers = np.zeros((len(known.norms), width), dtype)
+            if start.multipliers is not None and (
+                start.multipliers.centers.shape == centers.shape
+            ):
+                centers[:] = start.multipliers.centers
+                # The state itself holds none.
+                nothing = start.multipliers._replace(centers=state.centers)
+                state = search_state.resumed(state, nothing)
+            following = np.zeros_like(centers)
+            for _ in range(budget):
+                sums = _one_pass(
+                    blocks,
+                    loss,
+                    state,
+                    known.norms,
+                    centers,
+                    following,
+                    cast,
+                    normalization,
+                )
+                sampled = known.sampled._replace(
+                    centers=jnp.asarray(centers[known.sample])
+                )
+                state, info = _advance(
+                    state, sums, sampled, known.moment, cast, loss=loss
+                )
+                if state.is_round:
+                    centers, following = following, centers
+                multipliers = search_state.Multipliers(centers, state.smoothing)
+                yield Turn(state.params, multipliers, info)
 
-    with fits.keeping_digits((*first, *(normalization or ())) if polish else ()):
-        return fits.certify(
+        return fit_loop.certify(
             turns,
             start=point,
             loss=loss,
@@ -154,6 +155,38 @@ def fit(
             polish=polish,
             watch=watch,
         )
+
+
+class _Known(NamedTuple):
+    """What a fit keeps of the first pass.
+
+    Attributes:
+      norms: of all rows with their constant 1, shape ``(examples,)``.
+      sample: numbers of the rows in ``sampled``.
+      sampled: on the device, without centers.
+      moment: second moment of the rows.
+    """
+
+    norms: np.ndarray
+    sample: np.ndarray
+    sampled: curvature.Sampled
+    moment: curvature.SecondMoment
+
+
+def _measured(blocks, *, num_classes, loss, normalization) -> _Known:
+    found = survey(blocks, num_classes=num_classes, normalization=normalization)
+    fit_loop.check_norms(found.norms)
+    rows = curvature.extended_rows(jnp.asarray(found.rows), normalization)
+    rank = curvature.rank_for(loss)
+    moment = _second_moment(jax.random.key(0), rows, rank=rank)
+    weights = found.example_weights
+    sampled = curvature.Sampled(
+        rows[: curvature.SAMPLE_ROWS],
+        jnp.asarray(found.targets),
+        None if weights is None else jnp.asarray(weights),
+        jnp.zeros(0),
+    )
+    return _Known(found.norms, found.sample, sampled, moment)
 
 
 def survey(
@@ -205,7 +238,7 @@ def _one_pass(
 ) -> RowSums:
     """Sums over all blocks; what they say of the multipliers goes to ``following``."""
     params = linear.unfold_bias(state.trial)
-    sums: Any = None
+    sums = _no_rows(params, proof_terms.NUM_VALUES)
     first = 0
     for given in blocks:
         block = row_blocks.as_arrays(given)
@@ -258,4 +291,5 @@ def _norms(features, normalization):
     return row_sums.norms(features, normalization=normalization)
 
 
+_no_rows = jax.jit(row_sums.zeros, static_argnames=("num_values",))
 _second_moment = jax.jit(curvature.second_moment, static_argnames=("rank",))

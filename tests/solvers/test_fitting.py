@@ -10,7 +10,7 @@ import optima
 import pytest
 
 from jaxlin import duality, label_proofs, linear, losses, normalization
-from jaxlin.solvers import base, certified, fits, fitting
+from jaxlin.solvers import base, certified, fit_loop, fitting
 
 EXAMPLES, WIDTH = 60, 5
 SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
@@ -152,13 +152,16 @@ def test_a_budget_is_kept():
 
 def test_a_fit_is_plain_numbers_and_is_what_duality_certifies():
     fitted = fit(3, l2=0.01)
-    assert isinstance(fitted, fits.Fit)
+    assert isinstance(fitted, fit_loop.Fit)
     assert all(type(leaf) is float for leaf in fitted.certificate)
     assert type(fitted.relative_gap) is float
     assert type(fitted.converged) is bool
     assert (fitted.loss, fitted.l2) == (SOFTMAX, 0.01)
     assert fitted.multipliers.centers.shape == (EXAMPLES, 0)
-    assert fitted.relative_gap == float(duality.relative_gap(fitted.certificate))
+    expected = (fitted.certificate.gap + fitted.certificate.rounding) / (
+        fitted.certificate.primal
+    )
+    np.testing.assert_allclose(fitted.relative_gap, expected, rtol=1e-5)
     rows, labels = data(3)
     again = duality.certificate(
         fitted.params, jnp.asarray(rows), jnp.asarray(labels), loss=SOFTMAX, l2=0.01
@@ -324,6 +327,18 @@ def test_a_start_from_the_solution_takes_few_evaluations(num_classes):
     assert again.converged
     assert again.evaluations <= 3
     assert again.params.weights.dtype == jnp.float32
+
+
+def test_a_polish_goes_on_where_an_earlier_one_ended():
+    first = fit(2, l2=1e-2, relative_gap=1e-8, polish=True)
+    again = fit(2, l2=1e-2, relative_gap=1e-10, polish=True, start=first)
+    assert again.converged
+    assert again.float64_evaluations == again.evaluations
+    whole = fit(2, l2=1e-2, relative_gap=1e-10, polish=True)
+    assert again.evaluations < whole.evaluations - first.evaluations / 2
+    # At another l2 float32 goes first.
+    other = fit(2, l2=2e-2, relative_gap=1e-8, polish=True, start=first)
+    assert other.float64_evaluations < other.evaluations
 
 
 def test_one_call_prepares_and_counts_the_classes():

@@ -81,24 +81,18 @@ def test_a_polish_goes_through_float64():
     assert fitted.float64_evaluations > 0
 
 
-def test_a_polish_keeps_the_digits_of_a_float64_mean():
-    """Even where float32 would prove the gap, of rows rounded to its digits."""
+def test_a_polish_keeps_the_digits_of_float64_rows_and_mean():
+    """Where float32 has a spacing of 64: it would see neither the rows nor norms."""
     rows, labels = data()
-    offset = 1e5
-    rows = np.float64(offset + rows / 255.0)
-    fitted = normalization.Normalization(rows.mean(axis=0), np.float64(1))
+    rows = 1e9 + rows / 255.0
+    mean = rows.mean(axis=0)
     blocks = row_blocks.over(rows, labels, block_size=155)
-    how = {
-        "num_classes": NUM_CLASSES,
-        "loss": losses.softmax_cross_entropy,
-        "l2": 1e-2,
-        "normalization": fitted,
-        "polish": True,
-    }
-    streamed = streaming.fit(blocks, **how)
+    how = {"num_classes": NUM_CLASSES, "loss": losses.softmax_cross_entropy, "l2": 1e-2}
+    how |= {"normalization": normalization.Normalization(mean, np.float64(1))}
+    streamed = streaming.fit(blocks, polish=True, **how)
     assert streamed.converged
     exact = optima.Data(
-        np.c_[rows - rows.mean(axis=0), np.ones(len(rows))],
+        np.c_[rows - mean, np.ones(len(rows))],
         labels,
         np.full(len(rows), 1 / len(rows)),
         NUM_CLASSES,
@@ -110,6 +104,11 @@ def test_a_polish_keeps_the_digits_of_a_float64_mean():
     above = optima.objective(weights, exact) - best.value
     assert above <= streamed.certificate.gap + streamed.certificate.rounding
     assert streamed.certificate.dual <= best.value
+    # The metric is that of the rows, too, and rounding that of their norms.
+    whole = fitting.fit(rows, labels, polish=True, **how)
+    assert abs(streamed.evaluations - whole.evaluations) <= 1
+    ratio = streamed.certificate.rounding / whole.certificate.rounding
+    assert 1 / 3 < ratio < 3
 
 
 def test_blocks_whose_weights_are_all_0_are_left_out():
@@ -194,6 +193,15 @@ def test_labels_and_distributions_do_not_mix():
     soft = np.full((310, NUM_CLASSES), 1 / NUM_CLASSES, np.float32)
     blocks = [row_blocks.Block(rows, labels), row_blocks.Block(rows, soft)]
     with pytest.raises(ValueError, match=r"blocks\[1\].targets must have rank 1"):
+        streaming.fit(
+            blocks, num_classes=NUM_CLASSES, loss=losses.softmax_cross_entropy, l2=1e-2
+        )
+
+
+def test_blocks_have_one_dtype():
+    rows, labels = data()
+    blocks = [row_blocks.Block(rows, labels), row_blocks.Block(rows / 255.0, labels)]
+    with pytest.raises(ValueError, match=r"blocks\[1\].features must be uint8 as in"):
         streaming.fit(
             blocks, num_classes=NUM_CLASSES, loss=losses.softmax_cross_entropy, l2=1e-2
         )

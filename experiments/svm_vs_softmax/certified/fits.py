@@ -21,7 +21,7 @@ from experiments.svm_vs_softmax.protocol import Method
 from jaxlin.duality import Certificate
 from jaxlin.solvers import fitting
 from jaxlin.solvers.base import Problem
-from jaxlin.solvers.fits import Fit
+from jaxlin.solvers.fit_loop import Fit
 
 
 class Path(NamedTuple):

@@ -11,7 +11,7 @@ from jaxlin import checkpoint, conjugates
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.solvers.base import Problem
-from jaxlin.solvers.fits import Fit
+from jaxlin.solvers.fit_loop import Fit
 from jaxlin.solvers.search_state import Multipliers
 from jaxlin.typing import Loss
 

@@ -5,8 +5,7 @@ one a turn; `certify` takes turns until the gap is proven, in float32 and, where
 polish is asked for and needed, in float64.
 """
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, duality
+from jaxlin import check, duality, precision
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.solvers import search, search_state
@@ -23,7 +22,14 @@ from jaxlin.typing import Loss, LossArguments
 # Larger rows may overflow float32 where products of them are squared.
 _LARGEST_NORM = 1e12
 
-# ``(evaluations so far, info of the last)``, called after each evaluation.
+# Evaluations that lower the gap by less than a tenth, after which float32 gives way to
+# a polish, once the gap is below what rounding may hide. Its own rule for giving up
+# waits for the sum of both: on CIFAR-10 in 50 of 249 evaluations (Weston-Watkins, l2 =
+# 1e-2, gap 1e-8), and in 35 of 56 for softmax.
+_PATIENCE_BEFORE_POLISH = 15
+
+# ``(evaluations so far, info of the last)``, called after each evaluation; during a
+# polish under ``jax.enable_x64(True)``, with the best certificate of the polish.
 Watch = Callable[[int, search.Info], None]
 
 
@@ -54,10 +60,18 @@ class Fit(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Where a fit begins; multipliers None are 0."""
+    """Where a fit begins.
+
+    Attributes:
+      params: the first that are evaluated.
+      multipliers: of an earlier fit, or None for 0.
+      is_polished: whether they are those of this very problem in float64, so that a
+        polish goes on from them without float32.
+    """
 
     params: Params
     multipliers: search_state.Multipliers | None
+    is_polished: bool
 
 
 class Turn(NamedTuple):
@@ -102,17 +116,29 @@ def certify(
     def run(start: Start, dtype: type, before: int) -> Fit:
         params = Params(*(jnp.asarray(leaf, dtype) for leaf in start.params))
         start = start._replace(params=params)
+        least, since = np.inf, 0
         for done, turn in enumerate(turns(start, max_evaluations - before), 1):
             info = jax.tree.map(np.asarray, turn.info)
             if watch is not None:
                 watch(before + done, info)
-            if info.relative_gap <= relative_gap or info.stalled:
+            if float(info.relative_gap) <= relative_gap or info.stalled:
+                break
+            proof = info.certificate
+            if proof.gap <= 0.9 * least:
+                least, since = proof.gap, done
+            is_spent = done - since >= _PATIENCE_BEFORE_POLISH
+            if (
+                polish
+                and dtype is np.float32
+                and is_spent
+                and proof.gap <= proof.rounding
+            ):
                 break
         return Fit(
-            params=jax.tree.map(np.asarray, turn.params),
+            params=precision.as_given(turn.params),
             certificate=Certificate(*(leaf.item() for leaf in info.certificate)),
             relative_gap=float(info.relative_gap),
-            converged=bool(info.relative_gap <= relative_gap),
+            converged=float(info.relative_gap) <= relative_gap,
             evaluations=before + done,
             float64_evaluations=done if dtype is np.float64 else 0,
             multipliers=jax.tree.map(np.asarray, turn.multipliers),
@@ -120,21 +146,24 @@ def certify(
             l2=float(l2),
         )
 
-    fitted = run(start, np.float32, 0)
-    if polish and not fitted.converged and fitted.evaluations < max_evaluations:
+    def run_polish(start: Start, before: int) -> Fit:
         with jax.enable_x64(True):
-            polished = run(
-                Start(fitted.params, fitted.multipliers),
-                np.float64,
-                fitted.evaluations,
-            )
-        # Where the polish was cut short, float32 may still have proven more.
-        best = min(polished, fitted, key=lambda found: found.relative_gap)
-        return best._replace(
-            evaluations=polished.evaluations,
-            float64_evaluations=polished.float64_evaluations,
-        )
-    return fitted._replace(params=Params(*map(jnp.asarray, fitted.params)))
+            return run(start, np.float64, before)
+
+    if polish and start.is_polished:
+        return run_polish(start, 0)
+    fitted = run(start, np.float32, 0)
+    if not polish or fitted.converged or fitted.evaluations == max_evaluations:
+        return fitted
+    polished = run_polish(
+        Start(fitted.params, fitted.multipliers, is_polished=False), fitted.evaluations
+    )
+    # Where the polish was cut short, float32 may still have proven more.
+    best = min(polished, fitted, key=lambda found: found.relative_gap)
+    return best._replace(
+        evaluations=polished.evaluations,
+        float64_evaluations=polished.float64_evaluations,
+    )
 
 
 def check_settings(
@@ -163,18 +192,8 @@ def check_norms(norms: ArrayLike) -> None:
         )
 
 
-def keeping_digits(data: Iterable[Any]) -> contextlib.AbstractContextManager:
-    """A context in which no array of these, None left out, loses digits of float64.
-
-    A polish of float64 data is of them, not of what float32 leaves of them.
-    """
-    given = (getattr(part, "dtype", np.float64) for part in data if part is not None)
-    is_wide = any(dtype == np.float64 for dtype in given)
-    return jax.enable_x64(True) if is_wide else contextlib.nullcontext()
-
-
 def starting_point(
-    given: Params | Fit | None, num_classes: int, num_features: int
+    given: Params | Fit | None, num_classes: int, num_features: int, *, l2: float
 ) -> Start:
     """Parameters and multipliers to start from; zeros if none are given."""
     if not isinstance(given, Params | Fit | None):
@@ -195,4 +214,9 @@ def starting_point(
         )
     if not all(np.isfinite(leaf).all() for leaf in start):
         raise ValueError("start must be finite, got parameters with NaN or infinity")
-    return Start(start, multipliers)
+    is_polished = (
+        isinstance(given, Fit)
+        and given.l2 == float(l2)
+        and np.asarray(given.params.weights).dtype == np.float64
+    )
+    return Start(start, multipliers, is_polished)

@@ -1,0 +1,48 @@
+"""float64 where data or parameters have it, whatever `jax.config` says.
+
+JAX computes in float32 unless it is told otherwise, process-wide. A proof in float64
+should not ask its user for that: what has float64 digits is computed under
+`keeping_digits` and handed back by `as_given` as NumPy arrays, which keep them.
+
+  >>> import jax.numpy as jnp, numpy as np
+  >>> from jaxlin import precision
+  >>> x = np.array([1 + 1e-12])
+  >>> with precision.keeping_digits(x):
+  ...     y = precision.as_given(jnp.asarray(x) - 1)
+  >>> print(type(y).__name__, y.dtype, y > 0)
+  ndarray float64 [ True]
+"""
+
+import contextlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxlin.typing import PyTree
+
+
+def keeping_digits(*arrays: Any) -> contextlib.AbstractContextManager:
+    """A context in which none of these arrays loses digits of float64.
+
+    Lists count as float64, which NumPy makes of them; None does not count.
+    """
+    dtypes = [
+        getattr(array, "dtype", np.float64) for array in arrays if array is not None
+    ]
+    is_wide = any(dtype == np.float64 for dtype in dtypes)
+    return jax.enable_x64(True) if is_wide else contextlib.nullcontext()
+
+
+def as_given(tree: PyTree) -> PyTree:
+    """What was computed under `keeping_digits`: NumPy where it is float64.
+
+    As JAX arrays they would lose digits in whatever is computed next, outside the
+    context. Traced values are left as they are.
+    """
+
+    def leaf_as_given(leaf):
+        is_traced = isinstance(leaf, jax.core.Tracer)
+        return leaf if is_traced or leaf.dtype != np.float64 else np.asarray(leaf)
+
+    return jax.tree.map(leaf_as_given, tree)
