@@ -105,8 +105,9 @@ def of(loss: Loss, /) -> Conjugate:
         raise ValueError(
             "loss must be one of those with a known conjugate "
             f"({', '.join(known.__name__ for known in _CONJUGATES)}), "
-            f"got {getattr(loss, '__name__', loss)}; "
-            "for such a loss divided by a number, multiply l2 by that number instead"
+            f"got {getattr(loss, '__name__', repr(loss))}; give the function itself, "
+            "such as jaxlin.losses.softmax_cross_entropy (for one of them divided by a "
+            "number, multiply l2 by that number)"
         )
     return _CONJUGATES[loss]
 

@@ -113,6 +113,9 @@ def accuracy_interval(correct: Array, same: Array) -> AccuracyInterval:
     """
     chex.assert_rank([correct, same], 1)
     chex.assert_equal_shape([correct, same])
-    right = float(jnp.mean(same & correct))
-    wrong = float(jnp.mean(same & ~correct))
-    return AccuracyInterval(right, 1 - wrong, float(jnp.mean(same)))
+    right, wrong = (int(jnp.sum(same & hits)) for hits in (correct, ~correct))
+    # Of counts: shares in float32 could exclude the accuracy by their rounding.
+    count = len(same)
+    return AccuracyInterval(
+        right / count, (count - wrong) / count, (right + wrong) / count
+    )

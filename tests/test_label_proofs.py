@@ -45,6 +45,13 @@ def test_certified_labels_are_those_of_all_parameters_so_near():
     assert shares[4] < 0.05
 
 
+def test_an_interval_of_all_labels_proven_is_the_accuracy():
+    """Exactly: 122 of 125 is no float32."""
+    correct = np.arange(125) >= 3
+    interval = label_proofs.accuracy_interval(correct, np.ones(125, bool))
+    assert interval == (122 / 125, 122 / 125, 1.0)
+
+
 def test_radii_of_float64_parameters_have_their_digits():
     """Of a polish, whatever jax.config says; the mean, too, is not rounded."""
     generator = np.random.default_rng(9)

@@ -8,13 +8,19 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
 
 def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    certify, train, judge = re.findall(
+    certify, more, train, judge = re.findall(
         r"```python\n(.*?)```", README.read_text(), re.DOTALL
     )
     exec(certify, names := {})
     _, gap, share = capsys.readouterr().out.splitlines()
     assert gap.startswith("True ")
     assert float(share) > 0.9
+    exec(more, names)
+    *path, last = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in path] == [
+        [l2, "True"] for l2 in ("0.1", "0.01", "0.001")
+    ]
+    assert last == "True True"
 
     names = {}
     exec(train, names)

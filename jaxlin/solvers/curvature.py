@@ -195,7 +195,8 @@ def second_moment(
     width = rows.shape[1]
     if width <= EXACT_WIDTH:
         values, vectors = jnp.linalg.eigh(rows.T @ rows)
-        values = jnp.maximum(values, 0)
+        # Smaller ones are roundoff.
+        values = jnp.maximum(values, jnp.finfo(values.dtype).eps * values[-1])
         return SecondMoment(vectors[:, ::-1], values[::-1], jnp.zeros((), values.dtype))
     # A sketch that is nearly square is ill-conditioned.
     rank = min(rank, -(-width // 2), rows.shape[0])
@@ -286,11 +287,16 @@ def solve(
         lambda leaf: jnp.asarray(leaf, gradient.dtype), (moment, classes)
     )
     by_class = classes.vectors.T @ gradient
-    inside = 1 / (classes.values[:, None] * moment.values[None, :] + l2)
-    outside = 1 / (classes.values[:, None] * moment.rest + l2)
     components = by_class @ moment.vectors
-    by_class = outside * by_class + ((inside - outside) * components) @ moment.vectors.T
-    return classes.vectors @ by_class
+    inside = components / (classes.values[:, None] * moment.values[None, :] + l2)
+    steps = inside @ moment.vectors.T
+    if moment.vectors.shape[0] > moment.vectors.shape[1]:
+        # Projected out twice: a trace of the stiffest direction, divided by the
+        # curvature of the others, may point uphill.
+        others = by_class - components @ moment.vectors.T
+        others -= (others @ moment.vectors) @ moment.vectors.T
+        steps += others / (classes.values[:, None] * moment.rest + l2)
+    return classes.vectors @ steps
 
 
 def _nystrom(key: Array, rows: Array, rank: int) -> tuple[Array, Array]:

@@ -46,6 +46,9 @@ class Fit(NamedTuple):
       multipliers: of a hinge, for warm starts.
       loss: the loss.
       l2: strength of half the sum of squares.
+      stalled: whether it gave up with evaluations left: where rounding hides more than
+        was asked for, ``polish=True`` goes on, and features scaled to size about 1
+        (`jaxlin.normalization`) have less of it.
     """
 
     params: Params
@@ -57,6 +60,7 @@ class Fit(NamedTuple):
     multipliers: search_state.Multipliers
     loss: Loss
     l2: float
+    stalled: bool = False
 
 
 class Start(NamedTuple):
@@ -144,6 +148,7 @@ def certify(
             multipliers=jax.tree.map(np.asarray, turn.multipliers),
             loss=loss,
             l2=float(l2),
+            stalled=bool(info.stalled) and float(info.relative_gap) > relative_gap,
         )
 
     def run_polish(start: Start, before: int) -> Fit:

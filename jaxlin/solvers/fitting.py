@@ -65,7 +65,8 @@ def fit(
       loss: one of the six losses that have a conjugate (`jaxlin.conjugates`).
       l2: strength of half the sum of squares, bias included, above 0; 1 / (C n) for
         scikit-learn's C.
-      num_classes: None takes the largest label plus one.
+      num_classes: None takes the largest label plus one; then every class must have an
+        example.
       relative_gap: bound asked for on (objective - optimum) / objective, above 0.
       loss_arguments: such as ``{"margin": 1.0}``, above 0.
       example_weights: shape ``(examples,)``, non-negative; None is all ones.
@@ -216,10 +217,19 @@ def _check_classes(targets: jax.Array, num_classes: int) -> None:
 
 
 def _classes_of(targets: ArrayLike) -> int:
+    """How many classes labels or distributions have, if nobody says."""
     array = np.asarray(targets)
     if array.ndim == 2:
         return array.shape[1]
     if array.dtype.kind not in "iu" or array.size == 0:
         # The problem's own check will say what is wrong with them.
         return 2
-    return max(2, int(array.max()) + 1)
+    num_classes = max(2, int(array.max()) + 1)
+    if array.min() >= 0 and num_classes <= array.size:
+        absent = np.flatnonzero(np.bincount(array.ravel(), minlength=num_classes) == 0)
+        if len(absent) and len(np.unique(array)) > 1:
+            raise ValueError(
+                "targets must have an example of every class unless num_classes is "
+                f"given, got none of class {absent[0]}; labels count from 0"
+            )
+    return num_classes

@@ -92,6 +92,26 @@ def test_solve_equals_the_dense_kronecker_solve(rank):
         )
 
 
+@pytest.mark.parametrize("branch", ["exact", "sketch"])
+def test_the_stiffest_direction_goes_downhill_however_flat_the_others(branch):
+    """Its trace in the others, over l2, must not outweigh it."""
+    rows, values = decaying_rows(120, 60, decay=0.3)
+    rows = 1000 * rows
+    limits = {"exact": {}, "sketch": {"EXACT_WIDTH": 59}}[branch]
+    moment = factorised(rows, rank=25, **limits)
+    _, vectors = np.linalg.eigh(np.float64(rows).T @ rows)
+    stiff = np.outer([1.0, -1.0, 0.0], vectors[:, -1])
+    classes = curvature.class_curvature(jnp.asarray(a_hessian(3), jnp.float32))
+    for l2 in (1e-2, 1e-6):
+        step = curvature.solve(
+            moment, classes, jnp.asarray(stiff, jnp.float32), l2=jnp.float32(l2)
+        )
+        along = (np.float64(step) * stiff).sum() / 2
+        # Between one over the largest and the smallest curvature of classes, times 1e6.
+        inverse = 1 / np.asarray(classes.values, np.float64) / 1e6
+        assert 0.5 * inverse.min() < along < 2 * inverse.max()
+
+
 def test_the_mean_hessian_is_kept_but_for_its_flat_directions():
     hessian = a_hessian(4)
     classes = curvature.class_curvature(jnp.asarray(hessian, jnp.float32))

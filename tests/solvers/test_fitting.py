@@ -191,6 +191,22 @@ def test_labels_certified_by_a_fit_are_those_of_the_optimum():
     assert shares[1] > 0.99
 
 
+def test_features_of_very_different_sizes_are_fitted():
+    """From 0.1 to 1,000: a metric that took roundoff for curvature would not move."""
+    rows, labels = data(3)
+    rows = (rows + 1) * np.float32([1000, 100, 1, 10, 0.1])
+    fitted = fitting.fit(rows, labels, loss=SOFTMAX, l2=1e-2)
+    assert fitted.converged
+    assert not fitted.stalled
+    # Where float32 has no more to give, that is said.
+    hopeless = fitting.fit(rows, labels, loss=SOFTMAX, l2=1e-2, relative_gap=1e-12)
+    assert hopeless.stalled
+    assert not hopeless.converged
+    assert not fitting.fit(
+        rows, labels, loss=SOFTMAX, l2=1e-2, max_evaluations=2
+    ).stalled
+
+
 def test_the_caller_may_watch():
     seen = []
     fitted = fit(2, l2=0.1, watch=lambda done, info: seen.append((done, info)))

@@ -24,7 +24,10 @@ BAD = {
     "no evaluations": ({"max_evaluations": 0}, "max_evaluations must be at least 1"),
     "half an evaluation": ({"max_evaluations": 0.5}, "max_evaluations must be an int"),
     "no conjugate": ({"loss": lambda s, y: 0.0}, "loss must be one of those with"),
-    "name of a loss": ({"loss": "softmax"}, "loss must be one of .*got softmax"),
+    "name of a loss": (
+        {"loss": "softmax"},
+        "loss must be one of .*got 'softmax'; give the function",
+    ),
     "soft targets": (
         {"targets": SOFT},
         r"targets must be integers \(examples,\) for softmax_cross_entropy, got an "
@@ -68,6 +71,10 @@ BAD = {
     "rank 3": ({"features": np.ones((2, 2, 2))}, "features must have shape"),
     "no rows": ({"features": np.ones((0, 5))}, "features must not be empty"),
     "label too large": ({"num_classes": 2}, r"targets must lie in \[0, 1\], got 2"),
+    "labels from 1": (
+        {"targets": LABELS + 1},
+        "targets must have an example of every class .*none of class 0; labels count",
+    ),
     "negative label": ({"targets": LABELS - 1}, r"targets must lie in \[0, 1\]"),
     "float labels": ({"targets": LABELS * 1.0}, "targets must be integers"),
     "too few labels": (

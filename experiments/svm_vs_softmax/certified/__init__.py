@@ -1,4 +1,4 @@
-"""The comparison with certified solvers: both losses at their proven optimum.
+"""The comparison with certified solvers: both losses as near the optimum as is proven.
 
 Each loss is fitted over a path of l2 on the training split, every fit to a proven
 relative gap; the l2 that validates best is fitted again on all training examples and

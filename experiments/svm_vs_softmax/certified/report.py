@@ -47,7 +47,8 @@ def build(run: Run) -> Report:
     )
     return Report(
         f"Multiclass SVM against softmax on {started.dataset.name}, certified",
-        f"Linear classifiers at their proven optimum, {run.results['num_train']:,} "
+        "Linear classifiers and the proof of their optimum, "
+        f"{run.results['num_train']:,} "
         f"training and {run.results['num_test']:,} test examples",
         [
             Section("Verdict", _verdict(run)),
@@ -76,7 +77,7 @@ def _verdict(run: Run) -> list[Block]:
             )
         )
     note = (
-        "Each model is fitted until its distance from the optimum is proven, so this "
+        "How far each model is from the optimum is proven, so this "
         "compares the losses, not how well they were trained: no learning rate, number "
         "of epochs or first weights are to blame. Intervals over images say "
         "what another test set of this size would give."
