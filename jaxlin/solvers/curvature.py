@@ -289,14 +289,14 @@ def solve(
     by_class = classes.vectors.T @ gradient
     components = by_class @ moment.vectors
     inside = components / (classes.values[:, None] * moment.values[None, :] + l2)
-    steps = inside @ moment.vectors.T
-    if moment.vectors.shape[0] > moment.vectors.shape[1]:
-        # Projected out twice: a trace of the stiffest direction, divided by the
-        # curvature of the others, may point uphill.
-        others = by_class - components @ moment.vectors.T
-        others -= (others @ moment.vectors) @ moment.vectors.T
-        steps += others / (classes.values[:, None] * moment.rest + l2)
-    return classes.vectors @ steps
+    if moment.vectors.shape[0] == moment.vectors.shape[1]:
+        return classes.vectors @ (inside @ moment.vectors.T)
+    # Projected out twice: a trace of the stiffest direction, divided by the curvature
+    # of the others, may point uphill.
+    others = by_class - components @ moment.vectors.T
+    outside = 1 / (classes.values[:, None] * moment.rest + l2)
+    inside -= outside * (others @ moment.vectors)
+    return classes.vectors @ (outside * others + inside @ moment.vectors.T)
 
 
 def _nystrom(key: Array, rows: Array, rank: int) -> tuple[Array, Array]:
