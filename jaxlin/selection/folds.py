@@ -1,0 +1,172 @@
+"""Folds: which part of the examples each example is held out with.
+
+A partition into k folds is one int32 array, the number of the fold of each example;
+split j holds fold j out and trains on the rest. Pure functions of a key and the labels:
+
+  >>> import jax
+  >>> from jaxlin.selection import folds
+  >>> labels = [0, 1] * 50
+  >>> fold_of = folds.stratified_k_fold(jax.random.key(0), labels, num_folds=5)
+  >>> weights = folds.train_weights(fold_of, num_folds=5)
+  >>> weights.shape, weights.sum(axis=1)
+  ((5, 100), array([80., 80., 80., 80., 80.], dtype=float32))
+
+As example weights of 0 and 1 all splits have the shape of the whole, so that the models
+of all folds are one compiled program on shared features.
+"""
+
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxlin import check
+from jaxlin.typing import Array
+
+
+def k_fold(key: Array, num_examples: int, *, num_folds: int) -> np.ndarray:
+    """Deals examples out to folds, whatever their labels.
+
+    Args:
+      key: a `jax.random.key`.
+      num_examples: n.
+      num_folds: k, from 2 to n.
+
+    Returns:
+      The fold of each example, shape ``(examples,)``; sizes differ by at most one.
+
+    Raises:
+      ValueError: if an argument is out of range.
+    """
+    check.integer("num_examples", num_examples, at_least=2)
+    return _dealt(key, np.zeros(num_examples, np.int32), num_folds)
+
+
+def stratified_k_fold(key: Array, labels: Any, *, num_folds: int) -> np.ndarray:
+    """Deals the examples of each class out to folds.
+
+    Args:
+      key: a `jax.random.key`.
+      labels: integers, shape ``(examples,)``; at least k of each class that occurs.
+      num_folds: k, at least 2.
+
+    Returns:
+      The fold of each example, shape ``(examples,)``. Numbers of examples differ by at
+      most one between folds, in all and of each class.
+
+    Raises:
+      ValueError: if ``num_folds`` is out of range, the labels are not integers, or some
+        class would be missing from a fold.
+    """
+    labels = check.labels("labels", labels)
+    classes, sizes = np.unique(labels, return_counts=True)
+    check.integer("num_folds", num_folds, at_least=2, at_most=len(labels))
+    if sizes.min() < num_folds:
+        smallest = int(np.argmin(sizes))
+        raise ValueError(
+            f"labels must have at least num_folds = {num_folds} examples of every "
+            f"class to be stratified, got {sizes[smallest]} of class "
+            f"{classes[smallest]}; drop that class, take fewer folds or use k_fold"
+        )
+    return _dealt(key, labels, num_folds)
+
+
+def grouped_k_fold(key: Array, groups: Any, *, num_folds: int) -> np.ndarray:
+    """Puts whole groups into folds: patients, speakers, images of one scene.
+
+    The largest groups first, each into the fold that is smallest so far.
+
+    Args:
+      key: a `jax.random.key`; settles which of several equally large groups goes where.
+      groups: integers, shape ``(examples,)``; at least k different ones.
+      num_folds: k, at least 2.
+
+    Returns:
+      The fold of each example, shape ``(examples,)``. Sizes differ by at most the size
+      of the largest group.
+
+    Raises:
+      ValueError: if ``num_folds`` is out of range or the groups are not integers.
+    """
+    groups = check.labels("groups", groups)
+    names, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    check.integer("num_folds", num_folds, at_least=2)
+    if len(names) < num_folds:
+        raise ValueError(
+            f"groups must be at least num_folds = {num_folds} different ones, got "
+            f"{len(names)}"
+        )
+    order = np.asarray(jax.random.permutation(key, len(names)))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    smallest = [(0, fold) for fold in range(num_folds)]
+    fold_of_group = np.zeros(len(names), np.int32)
+    for group in order:
+        size, fold = heapq.heappop(smallest)
+        fold_of_group[group] = fold
+        heapq.heappush(smallest, (size + int(sizes[group]), fold))
+    return fold_of_group[group_of]
+
+
+def repeated(
+    key: Array, draw: Callable[[Array], np.ndarray], *, num_repeats: int
+) -> np.ndarray:
+    """Draws folds several times; more repeats keep the first ones.
+
+    Args:
+      key: a `jax.random.key`; repeat r draws with ``jax.random.fold_in(key, r)``.
+      draw: ``key -> folds``, such as ``lambda key: k_fold(key, 100, num_folds=5)``.
+      num_repeats: R, at least 1.
+
+    Returns:
+      Shape ``(repeats, examples)``.
+    """
+    check.integer("num_repeats", num_repeats, at_least=1)
+    return np.stack([draw(jax.random.fold_in(key, i)) for i in range(num_repeats)])
+
+
+def train_weights(fold_of: Any, *, num_folds: int) -> np.ndarray:
+    """Example weights of every split's training part: 0 for what is held out, else 1.
+
+    Args:
+      fold_of: shape ``(..., examples)``, from any function here.
+      num_folds: k.
+
+    Returns:
+      float32, shape ``(..., folds, examples)``.
+
+    Raises:
+      ValueError: if a fold's number is not in [0, num_folds), or a training part has
+        no example.
+    """
+    fold_of = np.asarray(fold_of)
+    if fold_of.dtype.kind not in "iu" or fold_of.ndim < 1:
+        raise ValueError(
+            f"fold_of must be integers (..., examples), got {fold_of.dtype} of shape "
+            f"{fold_of.shape}"
+        )
+    check.integer("num_folds", num_folds, at_least=2)
+    if fold_of.min() < 0 or fold_of.max() >= num_folds:
+        raise ValueError(
+            f"fold_of must lie in [0, {num_folds - 1}], got {fold_of.min()} to "
+            f"{fold_of.max()}"
+        )
+    weights = fold_of[..., None, :] != np.arange(num_folds)[:, None]
+    if not weights.any(axis=-1).all():
+        raise ValueError("fold_of must leave each split an example to train on")
+    return weights.astype(np.float32)
+
+
+def _dealt(key: Array, labels: np.ndarray, num_folds: int) -> np.ndarray:
+    """Examples in random order, class after class, dealt to the folds in turn."""
+    num_examples = len(labels)
+    check.integer("num_folds", num_folds, at_least=2, at_most=num_examples)
+    order_key, name_key = jax.random.split(key)
+    order = np.asarray(jax.random.permutation(order_key, num_examples))
+    order = order[np.argsort(labels[order], kind="stable")]
+    # So that none of them is always among the larger ones.
+    names = np.asarray(jax.random.permutation(name_key, num_folds))
+    fold_of = np.empty(num_examples, np.int32)
+    fold_of[order] = names[np.arange(num_examples) % num_folds]
+    return fold_of

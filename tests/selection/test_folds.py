@@ -1,0 +1,146 @@
+"""Folds: disjoint, complete, even, repeatable, each example as often in each fold."""
+
+import collections
+
+import jax
+import numpy as np
+import pytest
+
+from jaxlin.selection import folds
+
+# Few sizes, because JAX compiles a permutation for each.
+SIZES = [6, 17, 60, 111, 512]
+
+
+def random_problems(count):
+    """(key, n, k, labels with gaps between them, at least k of each class)."""
+    random = np.random.default_rng(0)
+    for trial in range(count):
+        num_examples = SIZES[trial % len(SIZES)]
+        num_folds = int(random.integers(2, min(11, num_examples + 1)))
+        num_classes = int(random.integers(1, num_examples // num_folds + 1))
+        shares = random.dirichlet(np.full(num_classes, 0.5))
+        rest = num_examples - num_folds * num_classes
+        sizes = num_folds + random.multinomial(rest, shares)
+        names = random.choice(1000, size=num_classes, replace=False)
+        labels = random.permutation(np.repeat(names, sizes))
+        yield jax.random.key(trial), num_examples, num_folds, labels
+
+
+def test_a_thousand_random_partitions_are_even():
+    for key, num_examples, num_folds, labels in random_problems(1000):
+        plain = folds.k_fold(key, num_examples, num_folds=num_folds)
+        stratified = folds.stratified_k_fold(key, labels, num_folds=num_folds)
+        for fold_of in (plain, stratified):
+            assert fold_of.dtype == np.int32
+            assert fold_of.shape == (num_examples,)
+            assert np.ptp(np.bincount(fold_of, minlength=num_folds)) <= 1
+        for name in np.unique(labels):
+            counts = np.bincount(stratified[labels == name], minlength=num_folds)
+            assert len(counts) == num_folds
+            assert np.ptp(counts) <= 1
+
+
+def test_training_weights_hold_out_every_example_once():
+    for key, num_examples, num_folds, _ in random_problems(50):
+        fold_of = folds.k_fold(key, num_examples, num_folds=num_folds)
+        weights = folds.train_weights(fold_of, num_folds=num_folds)
+        assert weights.dtype == np.float32
+        assert weights.shape == (num_folds, num_examples)
+        assert set(np.unique(weights)) == {0.0, 1.0}
+        np.testing.assert_array_equal(weights.sum(axis=0), num_folds - 1)
+        for fold in range(num_folds):
+            np.testing.assert_array_equal(weights[fold] == 0, fold_of == fold)
+
+
+def test_the_same_key_gives_the_same_bits_and_another_does_not():
+    labels = np.arange(60) % 3
+    for draw in (
+        lambda key: folds.k_fold(key, 60, num_folds=4),
+        lambda key: folds.stratified_k_fold(key, labels, num_folds=4),
+        lambda key: folds.grouped_k_fold(key, np.arange(60) // 2, num_folds=4),
+    ):
+        first, again, other = (draw(jax.random.key(seed)) for seed in (0, 0, 1))
+        np.testing.assert_array_equal(first, again)
+        assert (first != other).mean() > 0.4
+        # More repeats keep the first ones.
+        many = folds.repeated(jax.random.key(0), draw, num_repeats=5)
+        few = folds.repeated(jax.random.key(0), draw, num_repeats=2)
+        np.testing.assert_array_equal(many[:2], few)
+        assert len({row.tobytes() for row in many}) == 5
+        assert folds.train_weights(many, num_folds=4).shape == (5, 4, 60)
+
+
+def test_every_example_is_as_often_in_every_fold():
+    """Also in those that are larger: 7 examples in 3 folds."""
+    counts = np.zeros((7, 3))
+    for seed in range(600):
+        fold_of = folds.k_fold(jax.random.key(seed), 7, num_folds=3)
+        counts[np.arange(7), fold_of] += 1
+    # Standard error 11.5.
+    assert np.abs(counts - 200).max() < 50
+
+
+def test_groups_stay_together_and_folds_are_even():
+    random = np.random.default_rng(1)
+    for trial in range(100):
+        num_folds = int(random.integers(2, 6))
+        sizes = random.integers(1, 20, size=SIZES[trial % 3])
+        groups = random.permutation(np.repeat(random.permutation(len(sizes)), sizes))
+        fold_of = folds.grouped_k_fold(
+            jax.random.key(trial), groups, num_folds=num_folds
+        )
+        homes = collections.defaultdict(set)
+        for group, fold in zip(groups, fold_of, strict=True):
+            homes[group].add(fold)
+        assert all(len(home) == 1 for home in homes.values())
+        counts = np.bincount(fold_of, minlength=num_folds)
+        assert len(counts) == num_folds
+        assert np.ptp(counts) <= sizes.max()
+
+
+KEY = jax.random.key(0)
+BAD = {
+    "one fold": (
+        lambda: folds.k_fold(KEY, 5, num_folds=1),
+        "num_folds must be at least 2, got 1",
+    ),
+    "more folds than examples": (
+        lambda: folds.k_fold(KEY, 5, num_folds=6),
+        "num_folds must be at most 5, got 6",
+    ),
+    "a class missing from a fold": (
+        lambda: folds.stratified_k_fold(KEY, [0, 0, 0, 4, 4], num_folds=3),
+        "at least num_folds = 3 examples of every class .*got 2 of class 4; drop",
+    ),
+    "labels that are words": (
+        lambda: folds.stratified_k_fold(KEY, ["cat", "dog"], num_folds=2),
+        "labels must be integers",
+    ),
+    "fewer groups than folds": (
+        lambda: folds.grouped_k_fold(KEY, [7, 7, 8], num_folds=3),
+        "groups must be at least num_folds = 3 different ones, got 2",
+    ),
+    "no repeats": (
+        lambda: folds.repeated(KEY, lambda key: None, num_repeats=0),
+        "num_repeats must be at least 1",
+    ),
+    "a fold too many": (
+        lambda: folds.train_weights([0, 1, 2], num_folds=2),
+        r"fold_of must lie in \[0, 1\], got 0 to 2",
+    ),
+    "folds that are no integers": (
+        lambda: folds.train_weights([0.0, 1.0], num_folds=2),
+        "fold_of must be integers",
+    ),
+    "nothing to train on": (
+        lambda: folds.train_weights([0, 0], num_folds=2),
+        "fold_of must leave each split an example",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
