@@ -40,3 +40,10 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "full" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="long; runs with --full"))
+
+
+@pytest.fixture(scope="module")
+def float64():
+    """Arrays made from NumPy stay float64 unless a test says otherwise."""
+    with jax.enable_x64(True):
+        yield

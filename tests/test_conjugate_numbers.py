@@ -19,11 +19,7 @@ from jaxlin import conjugates, losses
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _float64():
-    """Arrays made from NumPy stay float64 unless a test says otherwise."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 # In each the excess is far smaller than what its definition adds and subtracts.

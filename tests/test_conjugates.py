@@ -21,12 +21,7 @@ from conjugate_problems import (
 
 from jaxlin import conjugates, loss_transforms, losses
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _float64():
-    """Arrays made from NumPy stay float64 unless a test says otherwise."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def test_there_is_a_conjugate_of_every_loss_and_of_no_other():

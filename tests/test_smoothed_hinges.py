@@ -20,12 +20,7 @@ from conjugate_problems import (
 
 from jaxlin import conjugates, losses
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _float64():
-    """Arrays made from NumPy stay float64 unless a test says otherwise."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def linear_part(entry, scores, label):
