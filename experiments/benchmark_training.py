@@ -22,6 +22,7 @@ Command. ``python -m experiments.benchmark_training`` after ``pip install -e
 
 import dataclasses
 import functools
+import importlib.util
 import json
 import statistics
 import time
@@ -146,6 +147,11 @@ def run(config: Config) -> dict[str, Any]:
             check.number(name, value, at_least=lowest)
     check.integer("rounds", config.rounds, at_least=1)
     check.integer("threads", config.threads, at_least=1)
+    if config.peer and importlib.util.find_spec("torch") is None:
+        raise ValueError(
+            "peer must be False where PyTorch is not installed; give --no-peer, or "
+            'pip install -e ".[benchmark]"'
+        )
     dataset = data.load(
         config.dataset, str(config.data_dir) if config.data_dir else None
     )

@@ -152,7 +152,10 @@ def example_weights(
     In float32, or in float64 if they are. Weights of a part of the examples
     (``is_part``) may all be 0.
     """
-    array = _float(_dense(name, value))
+    array = _dense(name, value)
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{name} must be numbers, got {value!r:.80}")
+    array = _float(array)
     if array.shape != (num_examples,):
         raise ValueError(
             f"{name} must have shape ({num_examples},), got shape {array.shape}"

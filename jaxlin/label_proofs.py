@@ -23,6 +23,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import linear, objective, precision, row_sums
@@ -47,7 +48,16 @@ def label_radii(
         digits, and the result then is a NumPy array. float32 ones mean float32 rows.
       features: raw rows, shape ``(rows, features)``.
       normalization: the one the parameters were fitted with, or None.
+
+    Raises:
+      ValueError: if the rows are not as wide as the parameters.
     """
+    num_features = params.weights.shape[1]
+    if np.ndim(features) != 2 or np.shape(features)[1] != num_features:
+        raise ValueError(
+            f"features must have shape (rows, {num_features}) for these parameters, "
+            f"got {np.shape(features)}"
+        )
     # The digits of the scores, and of the norms, are those of the parameters.
     with precision.keeping_digits(*params):
         return precision.as_given(_label_radii(params, features, normalization))

@@ -64,8 +64,14 @@ def check_normalization(
     """Returns the normalization as floating arrays.
 
     Raises:
-      ValueError: if it is not for rows of this width, or not finite, or a scale is 0.
+      ValueError: if it is no `Normalization`, not for rows of this width, or not
+        finite, or a scale is 0.
     """
+    if not isinstance(normalization, Normalization):
+        raise ValueError(
+            "normalization must be a jaxlin.normalization.Normalization or None, got "
+            f"{normalization!r:.80}; fit_standard(features) makes one"
+        )
     mean, scale = map(np.asarray, normalization)
     if mean.shape != (num_features,):
         raise ValueError(

@@ -9,7 +9,13 @@ from experiments.svm_vs_softmax import protocol, training, verdict
 from experiments.svm_vs_softmax import report as pages
 from experiments.svm_vs_softmax.certified import run as certified
 from experiments.svm_vs_softmax.certified import saved as saved_fits
-from experiments.svm_vs_softmax.config import DIGITS, SMOKE, Config, checked
+from experiments.svm_vs_softmax.config import (
+    DIGITS,
+    SMOKE,
+    Config,
+    checked,
+    ignored,
+)
 from experiments.svm_vs_softmax.start import Started, start
 from jaxlin import classifier, data
 
@@ -17,6 +23,11 @@ from jaxlin import classifier, data
 def run(config: Config, options: cli.RunOptions) -> None:
     """Makes one run folder, or completes the one to be resumed."""
     checked(config)
+    for name in ignored(config):
+        print(
+            f"note: {name} changes nothing, because solver is {config.solver}; see "
+            "--help"
+        )
     clock = timing.Clock()
     with clock.part("data"):
         dataset = data.load(

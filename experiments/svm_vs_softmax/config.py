@@ -89,6 +89,26 @@ SMOKE = Config(
 )
 
 
+# What one solver alone reads.
+_READ_BY = {
+    "certified": ("path_l2", "relative_gap", "polished_gap", "max_evaluations"),
+    "minibatch": ("seeds", "evaluate_every", "hinge_l2", "softmax_l2"),
+}
+
+
+def ignored(config: Config) -> tuple[str, ...]:
+    """Fields that were given another value than any default and that nobody reads."""
+    other = "minibatch" if config.solver == "certified" else "certified"
+    return tuple(
+        name
+        for name in _READ_BY[other]
+        if all(
+            getattr(config, name) != getattr(default, name)
+            for default in (Config(), DIGITS, SMOKE)
+        )
+    )
+
+
 def checked(config: Config) -> Config:
     """Returns ``config``, if a run can be made of it.
 

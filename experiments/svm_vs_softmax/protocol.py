@@ -107,7 +107,12 @@ def check_fits(labels: np.ndarray, config: Config) -> None:
             f"{config.validation_fraction}, which holds out all of class {lost}"
         )
     left = len(labels) - int(held_out.sum())
-    check.integer("batch_size", config.batch_size, at_most=left)
+    if config.batch_size > left:
+        raise ValueError(
+            f"batch_size must be at most {left}, the examples left to train on, got "
+            f"{config.batch_size} (both solvers run SGD, certified for comparison); "
+            f"give --batch-size {left} or less"
+        )
 
 
 def prepare(dataset: data.Dataset, config: Config) -> Prepared:

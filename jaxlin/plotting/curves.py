@@ -167,5 +167,5 @@ def reliability_diagram(
     ax.scatter(*points, s=220 * number[filled] / largest, color=color, alpha=0.35)
     label_axes(ax, "confidence", "accuracy")
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    ax.legend(frameon=False, loc="upper left")
+    ax.legend(frameon=False)
     return ax

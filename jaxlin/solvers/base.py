@@ -99,7 +99,7 @@ class Settings(NamedTuple):
     """Hyperparameters of one model, all traced: new values recompile nothing.
 
     Attributes:
-      learning_rate: passed to ``make_optimizer``; None for a solver that takes none.
+      learning_rate: passed to ``make_optimizer``; None for a certified solver.
       l2: strength of half the sum of squares; None leaves the term out.
       l1: strength of the sum of absolute values; None leaves the term out.
       loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``.

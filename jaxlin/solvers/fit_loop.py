@@ -62,6 +62,14 @@ class Fit(NamedTuple):
     l2: float
     stalled: bool = False
 
+    def __str__(self) -> str:
+        outcome = "proven" if self.converged else "reached, not what was asked for,"
+        return (
+            f"{getattr(self.loss, '__name__', self.loss)}, l2 {self.l2:g}: objective "
+            f"{self.certificate.primal:.6g}, relative gap {self.relative_gap:.1e} "
+            f"{outcome} in {self.evaluations} evaluations"
+        )
+
 
 class Start(NamedTuple):
     """Where a fit begins.

@@ -62,16 +62,29 @@ def solver(
       penalize_bias: whether the penalties of the settings include the bias.
 
     Raises:
-      ValueError: if ``batch_size`` is below 1; in ``step``, while tracing, if it is
-        above the number of examples.
+      ValueError: if ``batch_size`` is below 1 or ``make_optimizer`` no function; in
+        ``init`` if the settings have no learning rate; in ``step``, while tracing, if
+        ``batch_size`` is above the number of examples.
     """
     check.integer("batch_size", batch_size, at_least=1)
+    if not callable(make_optimizer):
+        raise ValueError(
+            "make_optimizer must be a function of the learning rate, such as "
+            f"optax.sgd, got a {type(make_optimizer).__name__}; the settings give the "
+            "learning rate"
+        )
 
     def optimizer_of(settings: Settings) -> optax.GradientTransformation:
         return make_optimizer(settings.learning_rate)
 
     def init(params: Params, problem: Problem, settings: Settings) -> State:
         del problem
+        if settings.learning_rate is None:
+            # To most of optax None means: do not scale, not even by -1.
+            raise ValueError(
+                "settings.learning_rate must be a number, got None; give 1.0 to a "
+                "method that finds its own step"
+            )
         optimizer_state = optimizer_of(settings).init(params)
         # A copy, because the loop donates the state: the caller keeps the parameters,
         # and an optimiser may have put the same arrays into its own state.

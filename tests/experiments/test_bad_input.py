@@ -18,10 +18,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 import pytest
 import run_helpers
 import scipy.sparse
 
+from experiments import benchmark_training
 from experiments.common import run_folder
 from experiments.common.config import to_dict
 from experiments.svm_vs_softmax.config import SMOKE
@@ -31,6 +33,7 @@ from jaxlin import (
     classifier,
     comparison,
     data,
+    label_proofs,
     linear,
     losses,
     normalization,
@@ -78,6 +81,13 @@ def call(act, words, given=lambda: None):
         return str(caught.value)
 
     return Row(words, message, given)
+
+
+def without_torch():
+    """The benchmark against PyTorch where that is not installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda name: None)
+        benchmark_training.run(benchmark_training.Config())
 
 
 def arrays(words, *, flags="", **changes):
@@ -236,7 +246,8 @@ ROWS = {
     ),
     "batch size 0": command("--smoke --batch-size 0", "batch_size at least 1, got 0"),
     "batch size above n": command(
-        "--smoke --batch-size 1168", "batch_size must be at most 1167, got 1168"
+        "--smoke --batch-size 1168",
+        "batch_size must be at most 1167, got 1168 --batch-size 1167 or less",
     ),
     "batch size not whole": command("--smoke --batch-size 1.5", "batch-size int 1.5"),
     "seeds 0": command("--smoke --seeds 0", "seeds must be at least 1, got 0"),
@@ -432,6 +443,23 @@ ROWS = {
         lambda: check.example_weights("weights", -np.ones(3), num_examples=3),
         "weights must be finite and at least 0, got minimum -1.0",
     ),
+    "weights a word": call(
+        lambda: check.example_weights("weights", "balanced", num_examples=3),
+        "weights must be numbers, got 'balanced'",
+    ),
+    "normalization a word": call(
+        lambda: normalization.check_normalization("standard", num_features=4),
+        "normalization must be Normalization or None, got 'standard' fit_standard",
+    ),
+    "labels of another width": call(
+        lambda: label_proofs.same_labels(
+            linear.Params(X[:2], X[:2, 0]), X[:, :3], radius=0.1
+        ),
+        "features must have shape (rows, 4) got (40, 3)",
+    ),
+    "PyTorch not installed": call(
+        without_torch, "peer must be False PyTorch not installed --no-peer"
+    ),
     "loss unknown": call(
         lambda: check.choice("loss", "hinge", ("softmax_cross_entropy",)),
         "loss must be one of softmax_cross_entropy, got 'hinge'",
@@ -444,6 +472,20 @@ ROWS = {
             loss=losses.softmax_cross_entropy, make_optimizer=None, batch_size=0
         ),
         "batch_size must be at least 1, got 0",
+    ),
+    "solver without an optimiser's maker": call(
+        lambda: minibatch.solver(
+            loss=losses.softmax_cross_entropy,
+            make_optimizer=optax.sgd(0.1),
+            batch_size=1,
+        ),
+        "make_optimizer function of the learning rate optax.sgd",
+    ),
+    "solver without a learning rate": call(
+        lambda: minibatch.solver(
+            loss=losses.softmax_cross_entropy, make_optimizer=optax.sgd, batch_size=1
+        ).init(None, None, base.Settings(l2=0.1)),
+        "settings.learning_rate must be a number, got None",
     ),
     "solver beyond its end": call(
         lambda: base.run(None, None, None, None, None, num_steps=3, first_step=4),

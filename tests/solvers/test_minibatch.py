@@ -304,7 +304,7 @@ def _with_line_search(learning_rate):
 OPTIMIZERS = [
     (optax.adam, 0.01),
     (optax.contrib.prodigy, 1.0),
-    (_with_line_search, None),
+    (_with_line_search, 1.0),
 ]
 
 
