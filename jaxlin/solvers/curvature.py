@@ -36,7 +36,8 @@ References:
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -269,6 +270,66 @@ def of_loss(
     )
     nothing = jnp.zeros((num_classes, num_classes), dtype)
     return class_curvature(jax.lax.scan(add, nothing, in_parts)[0])
+
+
+def renewed(
+    loss: Loss,
+    classes: ClassCurvature,
+    weights: Array,
+    sampled: Sampled,
+    *,
+    smoothing: Array,
+    loss_arguments: LossArguments | None,
+    when: Array,
+) -> ClassCurvature:
+    """`of_loss` where ``when``, else what is known already, ``classes``.
+
+    Under `jax.vmap` it is computed for all models if one of them asks, and for none if
+    none does, where a plain `jax.lax.cond` would compute it always: a fifth of what a
+    turn of 32 models takes beside its pass over the rows.
+    """
+    return _renewed(loss)(
+        when, classes, weights, sampled, smoothing, dict(loss_arguments or {})
+    )
+
+
+@functools.cache
+def _renewed(loss: Loss) -> Callable[..., ClassCurvature]:
+    def compute(
+        weights: Array, sampled: Sampled, smoothing: Array, arguments: dict[str, Array]
+    ) -> ClassCurvature:
+        return of_loss(
+            loss, weights, sampled, smoothing=smoothing, loss_arguments=arguments
+        )
+
+    @jax.custom_batching.custom_vmap
+    def one(when: Array, classes: ClassCurvature, *of_what: Any) -> ClassCurvature:
+        return jax.lax.cond(when, lambda: compute(*of_what), lambda: classes)
+
+    @one.def_vmap
+    def many(
+        axis_size: int, is_mapped: Any, when: Any, classes: Any, *of_what: Any
+    ) -> Any:
+        given = (when, classes, *of_what)
+        axes = jax.tree.map(lambda mapped: 0 if mapped else None, is_mapped)
+        when, classes = jax.vmap(
+            lambda *leaves: leaves, in_axes=tuple(axes[:2]), axis_size=axis_size
+        )(*given[:2])
+
+        def where_asked() -> ClassCurvature:
+            found = jax.vmap(compute, in_axes=tuple(axes[2:]), axis_size=axis_size)(
+                *of_what
+            )
+            return jax.vmap(
+                lambda *three: jax.tree.map(
+                    lambda new, old: jnp.where(three[0], new, old), *three[1:]
+                )
+            )(when, found, classes)
+
+        found = jax.lax.cond(jnp.any(when), where_asked, lambda: classes)
+        return found, jax.tree.map(lambda _: True, found)
+
+    return one
 
 
 def solve(

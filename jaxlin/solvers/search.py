@@ -119,6 +119,7 @@ def advance(
         state.history,
         state.trial - state.point,
         found.gradient - state.gradient,
+        l2=l2,
         when=accepted & ~state.is_round,
     )
     shorter = _shorter_step(state, found)
@@ -143,15 +144,24 @@ def advance(
     )
 
     # Afresh within rounds, or for smooth losses after some steps, gains nothing.
-    classes = jax.lax.cond(
-        state.is_round,
-        lambda: _curvature_of_loss(loss, state, sampled, settings),
-        lambda: state.classes,
+    # With the first smoothing no example is half way if all violate the margin fully.
+    wide = _FIRST_SMOOTHING * search_state.margin(
+        settings.loss_arguments, state.smoothing.dtype
+    )
+    classes = curvature.renewed(
+        loss,
+        state.classes,
+        state.trial,
+        sampled,
+        smoothing=jnp.where(state.rounds == 0, wide, state.smoothing),
+        loss_arguments=settings.loss_arguments,
+        when=state.is_round,
     )
     downhill = lbfgs.direction(
         history,
         gradient,
         lambda vector: curvature.solve(moment, classes, vector, l2=l2),
+        l2=l2,
     )
     direction = jnp.where(accepted, downhill, state.direction)
     step = jnp.where(accepted, jnp.ones_like(state.step), shorter)
@@ -219,22 +229,6 @@ def _shorter_step(state: State, found: Evaluation) -> Array:
     # The lower bound also takes the place of a NaN, from a trial that overflowed.
     step = jnp.where(jnp.isfinite(step), step, 0)
     return jnp.clip(step, 0.1 * state.step, 0.5 * state.step)
-
-
-def _curvature_of_loss(
-    loss: Loss, state: State, sampled: curvature.Sampled, settings: Settings
-) -> curvature.ClassCurvature:
-    # With the first smoothing no example is half way if all violate the margin fully.
-    wide = _FIRST_SMOOTHING * search_state.margin(
-        settings.loss_arguments, state.smoothing.dtype
-    )
-    return curvature.of_loss(
-        loss,
-        state.trial,
-        sampled,
-        smoothing=jnp.where(state.rounds == 0, wide, state.smoothing),
-        loss_arguments=settings.loss_arguments,
-    )
 
 
 def _next_smoothing(state: State) -> Array:

@@ -29,13 +29,14 @@ def quadratic_pairs(generator, hessian, count):
     return [(step, hessian @ step) for step in steps]
 
 
-def filled(pairs, length=LENGTH):
+def filled(pairs, length=LENGTH, *, l2=0.0):
     history = lbfgs.empty(jnp.zeros(SHAPE), length)
     for step, change in pairs:
         history = remember(
             history,
             jnp.asarray(step).reshape(SHAPE),
             jnp.asarray(change).reshape(SHAPE),
+            l2=l2,
             when=jnp.asarray(True),
         )
     return history
@@ -55,11 +56,12 @@ def dense_inverse(pairs, metric):
 
 
 @jax.jit
-def direction(history, gradient, metric):
+def direction(history, gradient, metric, l2=0.0):
     return lbfgs.direction(
         history,
         gradient,
         lambda vector: jnp.linalg.solve(metric, vector.ravel()).reshape(SHAPE),
+        l2=l2,
     )
 
 
@@ -113,12 +115,32 @@ def test_only_pairs_of_positive_curvature_are_remembered_and_only_when_asked():
         (True, (step, 0 * change)),
         (True, (step, jnp.nan * change)),
     ):
-        same = remember(history, *pair, when=jnp.asarray(when))
+        same = remember(history, *pair, l2=0.0, when=jnp.asarray(when))
         jax.tree.map(np.testing.assert_array_equal, same, history)
-    more = remember(history, step, change, when=jnp.asarray(True))
-    np.testing.assert_array_equal(more.steps[-1], step)
-    np.testing.assert_array_equal(more.steps[:-1], history.steps[1:])
-    np.testing.assert_allclose(more.scales[-1], 1 / np.vdot(step, change))
+    more = remember(history, step, change, l2=0.0, when=jnp.asarray(True))
+    place = int(more.newest)
+    assert place == (int(history.newest) + 1) % LENGTH
+    np.testing.assert_array_equal(more.steps[place], step)
+    others = np.arange(LENGTH) != place
+    np.testing.assert_array_equal(more.steps[others], history.steps[others])
+    np.testing.assert_allclose(more.products[place, place], np.vdot(step, change))
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+@pytest.mark.parametrize("l2", [0.0, 0.7])
+def test_products_are_those_of_the_pairs(count, l2):
+    generator = np.random.default_rng(count)
+    pairs = quadratic_pairs(generator, spd(generator), count)
+    history = filled(pairs, l2=l2)
+    steps = history.steps.reshape(LENGTH, -1)
+    changes = history.changes.reshape(LENGTH, -1)
+    assert int(history.is_filled.sum()) == min(count, LENGTH)
+    np.testing.assert_allclose(history.squares, steps @ steps.T, atol=1e-12)
+    np.testing.assert_allclose(history.products, steps @ changes.T, atol=1e-12)
+    for age, (step, change) in enumerate(pairs[::-1][:LENGTH]):
+        place = (int(history.newest) - age) % LENGTH
+        np.testing.assert_allclose(steps[place], step)
+        np.testing.assert_allclose(changes[place], change - l2 * step, atol=1e-12)
 
 
 def test_a_forgotten_history_leaves_the_metric_alone():
@@ -134,7 +156,11 @@ def test_a_forgotten_history_leaves_the_metric_alone():
     history = lbfgs.forget(history)
     for step, change in pairs:
         history = remember(
-            history, step.reshape(SHAPE), change.reshape(SHAPE), when=jnp.asarray(True)
+            history,
+            step.reshape(SHAPE),
+            change.reshape(SHAPE),
+            l2=0.0,
+            when=jnp.asarray(True),
         )
     found = direction(history, gradient.reshape(SHAPE), metric)
     expected = -dense_inverse(pairs, metric) @ gradient
@@ -149,15 +175,23 @@ def test_rescaled_pairs_are_those_of_the_rescaled_function():
     ridge = l2 * np.eye(SIZE)
     for factor, count in ((2.0, 4), (0.5, 2), (1.0, 3)):
         steps = generator.normal(size=(count, SIZE))
-        before = filled([(step, (hessian + ridge) @ step) for step in steps])
+        before = filled([(step, (hessian + ridge) @ step) for step in steps], l2=l2)
         after = [(step, (factor * hessian + ridge) @ step) for step in steps]
         found = jax.jit(lbfgs.rescale)(before, factor, l2=l2)
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12),
+        moved = direction(found, gradient.reshape(SHAPE), metric, l2)
+        expected = -dense_inverse(after, metric) @ gradient
+        np.testing.assert_allclose(moved.ravel(), expected, rtol=1e-8)
+        # What comes after it is not rescaled.
+        step = generator.normal(size=SIZE)
+        after = [*after, (step, (factor * hessian + ridge) @ step)][-LENGTH:]
+        found = remember(
             found,
-            filled(after),
+            step.reshape(SHAPE),
+            after[-1][1].reshape(SHAPE),
+            l2=l2,
+            when=jnp.asarray(True),
         )
-        moved = direction(found, gradient.reshape(SHAPE), metric)
+        moved = direction(found, gradient.reshape(SHAPE), metric, l2)
         expected = -dense_inverse(after, metric) @ gradient
         np.testing.assert_allclose(moved.ravel(), expected, rtol=1e-8)
 
@@ -166,12 +200,12 @@ def test_pairs_that_rescaling_leaves_without_curvature_are_forgotten():
     step = jnp.ones(SHAPE)
     # Of the change only the penalty is left; -1 of the function outweighs it.
     history = remember(
-        lbfgs.empty(step, LENGTH), step, 0.5 * step, when=jnp.asarray(True)
+        lbfgs.empty(step, LENGTH), step, 0.5 * step, l2=1.0, when=jnp.asarray(True)
     )
-    found = lbfgs.rescale(history, 2.0, l2=jnp.asarray(1.0))
-    assert (np.asarray(found.scales) == 0).all()
-    empty = lbfgs.rescale(lbfgs.empty(step, LENGTH), 2.0, l2=jnp.asarray(1.0))
-    assert (np.asarray(empty.scales) == 0).all()
+    assert history.is_filled.sum() == 1
+    assert not lbfgs.rescale(history, 2.0, l2=1.0).is_filled.any()
+    empty = lbfgs.rescale(lbfgs.empty(step, LENGTH), 2.0, l2=1.0)
+    assert not empty.is_filled.any()
 
 
 def test_vmapped_histories_are_those_of_each_model():
@@ -206,6 +240,7 @@ def test_a_quadratic_is_minimised_in_as_many_steps_as_it_has_unknowns():
             history,
             move.reshape(SHAPE),
             (hessian @ move).reshape(SHAPE),
+            l2=0.0,
             when=jnp.asarray(True),
         )
         point = point + move
