@@ -262,11 +262,7 @@ def check_certifiable(
             "certificate does"
         )
     check.number("l2", l2, above=0)
-    known = {
-        name
-        for name, parameter in inspect.signature(loss).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    known = argument_names(loss)
     for name, value in (loss_arguments or {}).items():
         if name not in known:
             raise ValueError(
@@ -274,6 +270,15 @@ def check_certifiable(
                 f"got {name!r}"
             )
         check.number(f"loss_arguments[{name!r}]", value, above=0)
+
+
+def argument_names(loss: Loss) -> frozenset[str]:
+    """Names of the keywords that a loss takes, such as ``margin``."""
+    return frozenset(
+        name
+        for name, parameter in inspect.signature(loss).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    )
 
 
 def check_rank(loss: Loss, rank: int) -> None:

@@ -42,7 +42,8 @@ from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
 from jaxlin.typing import Array, PyTree
 
-# ``(shared, scores, target, extra) -> (values (K,), score gradient (C,), output)``
+# ``(shared, scores, target, extra) -> (values (K,), score gradient (C,), output)``; of
+# several models at once all but the target with their leading axes.
 Link = Callable[[Any, Array, Any, Any], tuple[Array, Array, PyTree]]
 
 # Numbers in a block of float rows. 6 MB in float32 stay in the cache between the two
@@ -86,19 +87,19 @@ def total(summed: Compensated) -> Array:
     return summed.high + summed.low
 
 
-def zeros(params: Params, num_values: int) -> RowSums:
-    """Sums over no rows, for parameters of this shape and ``num_values`` values."""
+def zeros(params: Params, values: tuple[int, ...]) -> RowSums:
+    """Sums over no rows, for parameters and values of these shapes."""
     dtype = params.weights.dtype
     none = jnp.zeros((), dtype)
-    empty = (jnp.zeros(num_values, dtype), *map(jnp.zeros_like, params), none)
-    values, weights, bias, weight = (Compensated(zero, zero) for zero in empty)
-    return RowSums(values, weights, bias, weight, rows=none, blocks=none)
+    empty = (jnp.zeros(values, dtype), *map(jnp.zeros_like, params), none)
+    of_values, of_weights, of_bias, weight = (Compensated(zero, zero) for zero in empty)
+    return RowSums(of_values, of_weights, of_bias, weight, rows=none, blocks=none)
 
 
-def block_rows(num_rows: int, num_features: int, *, num_classes: int = 1) -> int:
+def block_rows(num_rows: int, num_features: int, *, num_scores: int = 1) -> int:
     """Rows a block if none are asked for: those that stay in the cache as floats."""
     # Of each score there are several more numbers.
-    numbers = max(num_features, 8 * num_classes)
+    numbers = max(num_features, 8 * num_scores)
     return max(1, min(num_rows, _MAX_ROWS, max(32, _BLOCK_NUMBERS // numbers)))
 
 
@@ -118,7 +119,9 @@ def over_rows(
     """Sums over all rows in one pass, in blocks; for use inside a compiled program.
 
     Args:
-      params: parameters, in the dtype of the computation.
+      params: parameters, in the dtype of the computation. Of several models, with
+        leading axes ``(..., classes, features)``, the scores are one wide product; so
+        have the scores that the link is given, and its gradients and values.
       features: raw rows, uint8 or floating, shape ``(examples, features)``.
       targets: labels or distributions, one an example.
       extra: a tree of arrays with one entry an example, handed to the link; ``()`` if
@@ -140,8 +143,8 @@ def over_rows(
     """
     num_rows, num_features = features.shape
     if block_size is None:
-        num_classes = params.bias.shape[0]
-        block_size = block_rows(num_rows, num_features, num_classes=num_classes)
+        num_scores = params.bias.size
+        block_size = block_rows(num_rows, num_features, num_scores=num_scores)
     check.integer("block_size", block_size, at_least=1)
     block_size = min(block_size, num_rows)
     if example_weights is not None:
@@ -172,7 +175,7 @@ def over_rows(
     if sums is None:
         one_row = jax.tree.map(lambda leaf: leaf[0], by_row[1:3])
         values, *_ = jax.eval_shape(link, shared, params.bias, *one_row)
-        before = zeros(params, values.shape[0])
+        before = zeros(params, values.shape)
     else:
         before = sums
     after, outputs = jax.lax.scan(
@@ -239,22 +242,22 @@ def _add_block(
     rows = features.astype(weights.dtype)
     # Classes come first: so sums over the few classes of an example are made for many
     # examples at once.
-    scores = _product(weights, rows.T) + bias[:, None]
+    scores = _product(weights, rows.T) + bias[..., None]
     values, gradients, outputs = jax.vmap(
-        link, in_axes=(None, 1, 0, 0), out_axes=(1, 1, 0)
+        link, in_axes=(None, -1, 0, 0), out_axes=(-1, -1, 0)
     )(shared, scores, targets, extra)
     if example_weights is None:
         weight = jnp.asarray(rows.shape[0], weights.dtype)
     else:
         weight = jnp.sum(example_weights)
+        by_row = example_weights.reshape((1,) * (values.ndim - 1) + (-1,))
         # An example that is taken out stays out even if its value is infinite.
-        taken = (example_weights == 0)[None, :]
-        values = jnp.where(taken, 0, values * example_weights[None, :])
-        gradients = jnp.where(taken, 0, gradients * example_weights[None, :])
+        values = jnp.where(by_row == 0, 0, values * by_row)
+        gradients = jnp.where(by_row == 0, 0, gradients * by_row)
     return RowSums(
-        _add(sums.values, jnp.sum(values, axis=1)),
+        _add(sums.values, jnp.sum(values, axis=-1)),
         _add(sums.weights, _product(gradients, rows)),
-        _add(sums.bias, jnp.sum(gradients, axis=1)),
+        _add(sums.bias, jnp.sum(gradients, axis=-1)),
         _add(sums.weight, weight),
         sums.rows + rows.shape[0],
         sums.blocks + 1,
@@ -262,7 +265,7 @@ def _add_block(
 
 
 def _product(left: Array, right: Array) -> Array:
-    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
+    return jnp.tensordot(left, right, axes=1, precision=jax.lax.Precision.HIGHEST)
 
 
 def _add(summed: Compensated, term: Array) -> Compensated:

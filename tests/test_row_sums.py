@@ -189,7 +189,7 @@ def test_the_gradient_is_that_of_the_mean_loss(dtype, loss, arguments):
 
 def test_sums_of_several_calls_are_those_of_one_pass():
     rows = draw(np.uint8)
-    sums = row_sums.zeros(rows.params, 2)
+    sums = row_sums.zeros(rows.params, (2,))
     for start in range(0, EXAMPLES, 4):
         part = rows._replace(
             **{
@@ -308,7 +308,7 @@ def test_blocks_fit_the_rows_and_the_cache():
     assert row_sums.block_rows(1, 10**9) == 1
     assert row_sums.block_rows(50_000, 10**9) == 32
     # Eight numbers of each score.
-    assert row_sums.block_rows(10**9, 10, num_classes=1000) == 1_500_000 // 8000
+    assert row_sums.block_rows(10**9, 10, num_scores=1000) == 1_500_000 // 8000
     # Sums within a block are not compensated.
     assert row_sums.block_rows(10**9, 100) == 512
     for width in (3072, 12_000):

@@ -77,7 +77,7 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
     def init(
         params: Params, problem: Problem, settings: Settings
     ) -> search_state.State:
-        _curvature(problem)
+        curvature_of(problem)
         return search_state.start(
             loss, params, settings, num_examples=problem.targets.shape[0]
         )
@@ -95,14 +95,14 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
             params,
             problem.features,
             problem.targets,
-            proof_terms.PerExample(state.centers, _curvature(problem).norms),
+            proof_terms.PerExample(state.centers, curvature_of(problem).norms),
             link=link,
             shared=search.shared(state, settings),
             example_weights=problem.example_weights,
             normalization=problem.normalization,
             block_size=block_size,
         )
-        known, weights = _curvature(problem), problem.example_weights
+        known, weights = curvature_of(problem), problem.example_weights
         sampled = curvature.Sampled(
             known.rows,
             problem.targets[known.sample],
@@ -117,7 +117,8 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
     return Solver(init, step)
 
 
-def _curvature(problem: Problem) -> curvature.Curvature:
+def curvature_of(problem: Problem) -> curvature.Curvature:
+    """What `prepare` has found; a ValueError for a problem that was not prepared."""
     if problem.curvature is None:
         raise ValueError(
             "problem must be prepared for certified solvers, got one without "

@@ -238,7 +238,7 @@ def _one_pass(
 ) -> RowSums:
     """Sums over all blocks; what they say of the multipliers goes to ``following``."""
     params = linear.unfold_bias(state.trial)
-    sums = _no_rows(params, proof_terms.NUM_VALUES)
+    sums = _no_rows(params, (proof_terms.NUM_VALUES,))
     first = 0
     for given in blocks:
         block = row_blocks.as_arrays(given)
@@ -291,5 +291,5 @@ def _norms(features, normalization):
     return row_sums.norms(features, normalization=normalization)
 
 
-_no_rows = jax.jit(row_sums.zeros, static_argnames=("num_values",))
+_no_rows = jax.jit(row_sums.zeros, static_argnames=("values",))
 _second_moment = jax.jit(curvature.second_moment, static_argnames=("rank",))

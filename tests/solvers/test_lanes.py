@@ -1,0 +1,193 @@
+"""Many models in one pass: each the same as alone, whatever runs beside it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlin import linear, losses, proof_terms, row_sums
+from jaxlin.solvers import base, certified, lanes, search
+
+KEY = jax.random.key(0)
+NUM_CLASSES = 3
+ROWS = np.random.default_rng(0).normal(size=(70, 5)).astype(np.float32)
+LABELS = np.random.default_rng(1).integers(0, NUM_CLASSES, 70)
+WEIGHTINGS = np.random.default_rng(2).integers(0, 3, (4, 70)).astype(np.float32)
+LOSSES = (
+    losses.softmax_cross_entropy,
+    losses.weston_watkins_hinge,
+    losses.crammer_singer_hinge,
+)
+MODELS = [(0.1, 0, 1.0), (0.01, 3, 2.0), (0.3, 1, 0.5)]
+ZERO = linear.Params(np.zeros((3, 5), np.float32), np.zeros(3, np.float32))
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return certified.prepare(base.problem(ROWS, LABELS, num_classes=NUM_CLASSES))
+
+
+def filled(problem, loss, models=MODELS):
+    """A lane with a model in each slot: (l2, weighting, margin)."""
+    names = () if loss is LOSSES[0] else ("margin",)
+    lane = lanes.empty(
+        len(models), problem, num_classes=NUM_CLASSES, loss=loss, arguments=names
+    )
+    for slot, (l2, weighting, margin) in enumerate(models):
+        lane = lanes.place(
+            lane,
+            slot,
+            ZERO,
+            l2=l2,
+            loss_arguments={"margin": margin} if names else {},
+            weighting=weighting,
+            loss=loss,
+        )
+    return lane
+
+
+def turns(problem, count, *, used=LOSSES, models=MODELS, weightings=WEIGHTINGS.T):
+    """The lanes and what they told, after some turns."""
+    weightings = None if weightings is None else jnp.asarray(weightings)
+    running = [filled(problem, loss, models) for loss in used]
+    told = []
+    for _ in range(count):
+        sums, points = lanes.evaluate(tuple(running), problem, weightings, losses=used)
+        infos = []
+        for place, loss in enumerate(used):
+            running[place], info = lanes.advance(
+                running[place],
+                sums[place],
+                points[place],
+                problem,
+                weightings,
+                loss=loss,
+            )
+            infos.append(info)
+        told.append(infos)
+    return running, told
+
+
+def alone(problem, loss, model, count):
+    """What a model tells that is fitted by itself, by the solver of one model."""
+    l2, weighting, margin = model
+    arguments = {} if loss is LOSSES[0] else {"margin": margin}
+    problem = problem._replace(example_weights=jnp.asarray(WEIGHTINGS[weighting]))
+    solver = certified.solver(loss=loss)
+    settings = base.Settings(l2=l2, loss_arguments=arguments)
+    state = solver.init(jax.tree.map(jnp.asarray, ZERO), problem, settings)
+    runs = base.run(solver, KEY, state, problem, settings, num_steps=count)
+    return [jax.tree.map(lambda leaf: np.asarray(leaf)[0], info) for *_, info in runs]
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_every_model_is_the_one_that_runs_alone(problem, place):
+    count = 25
+    running, told = turns(problem, count)
+    for slot, model in enumerate(MODELS):
+        expected = alone(problem, LOSSES[place], model, count)
+        for turn in (0, 5, count - 1):
+            found = told[turn][place]
+            np.testing.assert_allclose(
+                found.objective[slot], expected[turn].objective, rtol=1e-4
+            )
+        # Both have proven the same optimum.
+        np.testing.assert_allclose(
+            found.certificate.primal[slot], expected[-1].certificate.primal, rtol=1e-5
+        )
+    assert running[place].state.params.weights.shape == (3, NUM_CLASSES, 5)
+
+
+def test_sums_are_those_of_a_pass_for_each_model(problem):
+    lane = filled(problem, LOSSES[1])
+    trial = jnp.asarray(np.random.default_rng(3).normal(size=(3, 3, 6)), jnp.float32)
+    lane = lane._replace(state=lane.state._replace(trial=trial))
+    (sums,), (points,) = lanes.evaluate(
+        (lane,), problem, jnp.asarray(WEIGHTINGS.T), losses=LOSSES[1:2], block_size=32
+    )
+    for slot, (l2, weighting, margin) in enumerate(MODELS):
+        state = jax.tree.map(lambda leaf, slot=slot: leaf[slot], lane.state)
+        expected, outputs = row_sums.over_rows(
+            linear.unfold_bias(trial[slot]),
+            problem.features,
+            problem.targets,
+            proof_terms.PerExample(jnp.zeros((70, 3)), problem.curvature.norms),
+            link=proof_terms.link(LOSSES[1]),
+            shared=search.shared(
+                state, base.Settings(l2=l2, loss_arguments={"margin": margin})
+            ),
+            example_weights=jnp.asarray(WEIGHTINGS[weighting]),
+            block_size=32,
+        )
+        for name in row_sums.RowSums._fields:
+            mine, its = getattr(sums, name), getattr(expected, name)
+            if isinstance(mine, row_sums.Compensated):
+                mine, its = row_sums.total(mine), row_sums.total(its)
+            np.testing.assert_allclose(mine[slot], its, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(points[:, slot], outputs, rtol=1e-5, atol=1e-6)
+
+
+def test_an_example_that_is_taken_out_may_be_anything(problem):
+    wild = problem._replace(features=problem.features.at[7].set(1e30))
+    out = np.ones((70, 1), np.float32)
+    out[7] = 0
+    models = [(0.1, 0, 1.0)]
+    _, told = turns(problem, 3, models=models, weightings=out)
+    _, of_wild = turns(wild, 3, models=models, weightings=out)
+    for one, other in zip(told[-1], of_wild[-1], strict=True):
+        np.testing.assert_allclose(one.objective, other.objective, rtol=1e-5)
+
+
+def test_without_weightings_all_examples_count(problem):
+    models = [(0.1, 0, 1.0), (0.2, 0, 1.0)]
+    ones = np.ones((70, 1), np.float32)
+    _, plain = turns(problem, 4, models=models, weightings=None)
+    _, weighted = turns(problem, 4, models=models, weightings=ones)
+    for one, other in zip(plain[-1], weighted[-1], strict=True):
+        np.testing.assert_allclose(one.objective, other.objective, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES[:2])
+def test_slots_that_stay_go_on_as_before(problem, loss):
+    lane = turns(problem, 6, used=(loss,))[0][0]
+    kept = lanes.narrow(lane, jnp.array([2, 0]))
+    assert kept.width == 2
+    for slot, old in enumerate((2, 0)):
+        mine, its = lanes.taken(kept, slot), lanes.taken(lane, old)
+        jax.tree.map(np.testing.assert_array_equal, mine, its)
+    assert kept.settings.l2.tolist() == lane.settings.l2[jnp.array([2, 0])].tolist()
+    assert kept.weighting.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("loss", LOSSES[:2])
+def test_a_new_model_begins_at_its_start_and_leaves_the_others_alone(problem, loss):
+    lane = turns(problem, 6, used=(loss,))[0][0]
+    before = [jax.tree.map(np.asarray, lanes.taken(lane, slot)) for slot in range(3)]
+    params, _, multipliers = before[0]
+    arguments = {} if loss is LOSSES[0] else {"margin": 1.0}
+    lane = lanes.place(
+        lane,
+        1,
+        params,
+        l2=0.5,
+        loss_arguments=arguments,
+        weighting=2,
+        loss=loss,
+        multipliers=multipliers,
+    )
+    for slot in (0, 2):
+        jax.tree.map(
+            np.testing.assert_array_equal, lanes.taken(lane, slot), before[slot]
+        )
+    np.testing.assert_array_equal(lane.state.trial[1, :, :-1], params.weights)
+    np.testing.assert_array_equal(lane.centers[:, 1], multipliers.centers)
+    assert lane.settings.l2[1] == 0.5
+    assert lane.weighting.tolist() == [0, 2, 1]
+    assert np.isinf(lane.state.certificate.gap[1])
+
+
+def test_new_values_compile_nothing(problem):
+    turns(problem, 2)
+    sizes = [f._cache_size() for f in (lanes.evaluate, lanes.advance)]
+    turns(problem, 2, models=[(0.7, 1, 3.0), (0.2, 2, 0.1), (1.3, 0, 1.0)])
+    assert [f._cache_size() for f in (lanes.evaluate, lanes.advance)] == sizes
