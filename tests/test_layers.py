@@ -6,6 +6,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 import jaxlin
 
 ROOT = pathlib.Path(jaxlin.__file__).parent
@@ -31,16 +33,26 @@ LAYERS = [
     {"files"},
     {"data", "checkpoint", "plotting"},
     {"classifier"},
+    {"probe", "sweep_checkpoint"},
 ]
-# And within the package that is a stack of its own.
-SOLVERS = [
-    {"curvature", "lbfgs"},
-    {"base"},
-    {"minibatch", "search_state"},
-    {"search"},
-    {"certified", "fit_loop"},
-    {"fitting", "streaming"},
-]
+# And within the packages that are stacks of their own.
+STACKS = {
+    "solvers": [
+        {"curvature", "lbfgs"},
+        {"base"},
+        {"minibatch", "search_state"},
+        {"search"},
+        {"certified", "fit_loop"},
+        {"fitting", "lanes", "streaming"},
+    ],
+    "selection": [
+        {"calibration", "choice", "folds", "schedule", "splits"},
+        {"grids"},
+        {"sweep"},
+        {"cross_validation"},
+        {"nested"},
+    ],
+}
 WITHIN = {  # a layer's own order, where its files use each other
     "precision": {"typing"},
     "linear": {"normalization"},
@@ -90,14 +102,16 @@ def test_imports_point_to_earlier_layers():
             assert layer_of(rest[0]) < layer_of(name), f"{path} imports {imported}"
 
 
-def test_so_do_imports_among_the_solvers():
-    files = [path for path in (ROOT / "solvers").glob("*.py") if path.stem[0] != "_"]
-    assert {path.stem for path in files} == set().union(*SOLVERS)
+@pytest.mark.parametrize("package", STACKS)
+def test_so_do_imports_within_a_package(package):
+    layers = STACKS[package]
+    files = [path for path in (ROOT / package).glob("*.py") if path.stem[0] != "_"]
+    assert {path.stem for path in files} == set().union(*layers)
     for path in files:
         for imported, _ in imported_modules(ast.parse(path.read_text())):
-            package, _, rest = imported.partition("jaxlin.solvers.")
-            if package == "" and "." not in rest:
-                here, there = (layer_of(name, SOLVERS) for name in (path.stem, rest))
+            before, _, rest = imported.partition(f"jaxlin.{package}.")
+            if before == "" and rest and "." not in rest:
+                here, there = (layer_of(name, layers) for name in (path.stem, rest))
                 assert there < here, f"{path} imports {imported}"
 
 

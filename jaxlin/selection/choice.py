@@ -1,0 +1,91 @@
+"""Which setting to take, given how each did on several parts held out.
+
+>>> import numpy as np
+>>> from jaxlin.selection import choice
+>>> accuracy = np.array([[0.80, 0.84], [0.81, 0.85], [0.80, 0.83]])
+>>> strength = np.array([1e-3, 1e-2, 1e-1])
+>>> choice.best(accuracy, strength=strength)
+1
+>>> choice.one_standard_error(accuracy, strength=strength)
+2
+"""
+
+from typing import Any
+
+import numpy as np
+
+
+def mean_and_error(scores: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over the parts held out, and its standard error.
+
+    The parts share training examples, so that their scores are not independent and the
+    error is too small, as a rule; there is no unbiased one (Bengio and Grandvalet, No
+    unbiased estimator of the variance of k-fold cross-validation, JMLR 2004).
+
+    Args:
+      scores: shape ``(settings, parts)``.
+
+    Returns:
+      Two arrays ``(settings,)``; the errors of a single part are NaN.
+    """
+    scores = _scores(scores)
+    parts = scores.shape[1]
+    if parts == 1:
+        return scores[:, 0], np.full(len(scores), np.nan)
+    return scores.mean(axis=1), scores.std(axis=1, ddof=1) / np.sqrt(parts)
+
+
+def best(scores: Any, *, strength: Any) -> int:
+    """Number of the setting with the highest mean; of equal ones the most penalised.
+
+    Args:
+      scores: higher is better, shape ``(settings, parts)``.
+      strength: of the penalty of each setting, shape ``(settings,)``.
+
+    Raises:
+      ValueError: if there is no setting, a score is NaN, or shapes differ.
+    """
+    scores, strength = _checked(scores, strength)
+    mean, _ = mean_and_error(scores)
+    return int(max(range(len(mean)), key=lambda i: (mean[i], strength[i])))
+
+
+def one_standard_error(scores: Any, *, strength: Any) -> int:
+    """Number of the most penalised setting within one standard error of the best.
+
+    The simplest model that the parts held out cannot tell from the best (Breiman,
+    Friedman, Olshen and Stone, Classification and regression trees, 1984). With a
+    single part there is no error, and it is `best`.
+
+    Arguments and errors as of `best`.
+    """
+    scores, strength = _checked(scores, strength)
+    mean, error = mean_and_error(scores)
+    top = best(scores, strength=strength)
+    lowest = mean[top] - np.nan_to_num(error[top])
+    near = np.flatnonzero(mean >= lowest)
+    return int(max(near, key=lambda i: (strength[i], mean[i])))
+
+
+def _scores(scores: Any) -> np.ndarray:
+    array = np.asarray(scores, np.float64)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(
+            f"scores must have shape (settings, parts), not empty, got {array.shape}"
+        )
+    return array
+
+
+def _checked(scores: Any, strength: Any) -> tuple[np.ndarray, np.ndarray]:
+    array, strengths = _scores(scores), np.asarray(strength, np.float64)
+    if strengths.shape != array.shape[:1]:
+        raise ValueError(
+            f"strength must have one entry per setting, {len(array)}, got shape "
+            f"{strengths.shape}"
+        )
+    if np.isnan(array).any():
+        setting, part = np.argwhere(np.isnan(array))[0]
+        raise ValueError(
+            f"scores must be numbers, got NaN of setting {setting} in part {part}"
+        )
+    return array, strengths

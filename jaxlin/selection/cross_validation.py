@@ -1,0 +1,251 @@
+"""Cross-validation of a grid: every setting on every fold, in one sweep.
+
+  >>> import jax, jax.numpy as jnp
+  >>> from jaxlin import losses
+  >>> from jaxlin.selection import cross_validation, folds
+  >>> from jaxlin.solvers import base, certified
+  >>> key = jax.random.key(0)
+  >>> rows = jax.random.normal(key, (200, 4))
+  >>> labels = (rows[:, 0] + 0.5 * rows[:, 1] > 0).astype(int)
+  >>> problem = certified.prepare(base.problem(rows, labels, num_classes=2))
+  >>> table = cross_validation.cross_validate(
+  ...     problem, num_classes=2, losses=(losses.softmax_cross_entropy,),
+  ...     l2s=(1e-3, 1e-1),
+  ...     fold_of=folds.stratified_k_fold(key, labels, num_folds=4))
+  >>> table.accuracy.shape, bool(table.fits.converged.all())
+  ((2, 4), True)
+  >>> table.rows()[0]["l2"], table.rows()[0]["accuracy"] > 0.9
+  (0.1, True)
+
+Folds are example weights of 0 and 1, so that all models share rows, shapes and one
+factorisation; a model of a fold is the one that cutting the rows out would give, up to
+the proven gap.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlin import metrics, objective
+from jaxlin.linear import Params
+from jaxlin.selection import choice, folds, grids, sweep
+from jaxlin.selection.grids import Grid, Plan
+from jaxlin.selection.sweep import Fits
+from jaxlin.solvers.base import Problem
+from jaxlin.typing import Array, Loss
+
+# Scores of so many models are held at once.
+_MODELS_AT_ONCE = 32
+
+
+class Table(NamedTuple):
+    """How every setting did on every part held out.
+
+    Attributes:
+      losses: of each setting, shape ``(settings,)`` as a tuple.
+      l2: shape ``(settings,)``.
+      loss_arguments: of each setting.
+      accuracy: on the part held out, shape ``(settings, parts)``.
+      loss: mean of the setting's own loss there, without penalty, same shape.
+      relative_gap: proven of each fit, same shape.
+      fits: the models, setting by setting, part fastest.
+    """
+
+    losses: tuple[Loss, ...]
+    l2: np.ndarray
+    loss_arguments: tuple[dict[str, float], ...]
+    accuracy: np.ndarray
+    loss: np.ndarray
+    relative_gap: np.ndarray
+    fits: Fits
+
+    def settings_of(self, loss: Loss) -> np.ndarray:
+        """Numbers of the settings of one loss."""
+        return np.flatnonzero([one is loss for one in self.losses])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The tidy table: one row a setting, as plain values."""
+        mean, error = choice.mean_and_error(self.accuracy)
+        mean_loss, error_of_loss = choice.mean_and_error(self.loss)
+        return [
+            {
+                "loss": getattr(self.losses[i], "__name__", str(self.losses[i])),
+                "l2": float(self.l2[i]),
+                **self.loss_arguments[i],
+                "accuracy": float(mean[i]),
+                "accuracy_standard_error": float(error[i]),
+                "held_out_loss": float(mean_loss[i]),
+                "held_out_loss_standard_error": float(error_of_loss[i]),
+                "largest_relative_gap": float(self.relative_gap[i].max()),
+            }
+            for i in range(len(self.l2))
+        ]
+
+
+def cross_validate(
+    problem: Problem,
+    *,
+    num_classes: int,
+    losses: Sequence[Loss],
+    l2s: Sequence[float],
+    fold_of: Any,
+    loss_arguments: Mapping[str, Sequence[float]] | None = None,
+    relative_gap: float = 1e-3,
+    max_evaluations: int = 1000,
+    plan: Plan | None = None,
+) -> Table:
+    """Fits every setting without each fold in turn, and tests it on that fold.
+
+    Args:
+      problem: from `jaxlin.solvers.certified.prepare`, with labels and without example
+        weights.
+      num_classes: C.
+      losses: as of `jaxlin.selection.grids.product`, like ``l2s`` and
+        ``loss_arguments``.
+      l2s: see ``losses``.
+      fold_of: fold of each example, shape ``(examples,)`` or ``(repeats, examples)``,
+        from `jaxlin.selection.folds`; each repeat has k parts of its own.
+      loss_arguments: see ``losses``.
+      relative_gap: asked of every fit.
+      max_evaluations: of a fit, after which it is taken as it is.
+      plan: None makes one of the shapes.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    fold_of = np.asarray(fold_of)
+    train = folds.train_weights(fold_of, num_folds=int(fold_of.max()) + 1)
+    train = train.reshape(-1, train.shape[-1])
+    models = grids.product(
+        losses=losses,
+        l2s=l2s,
+        loss_arguments=loss_arguments,
+        num_weightings=len(train),
+    )
+    if plan is None:
+        plan = grids.plan(models, problem, num_classes=num_classes)
+    fits = sweep.fit(
+        problem,
+        models,
+        plan=plan,
+        num_classes=num_classes,
+        weightings=train,
+        relative_gap=relative_gap,
+        max_evaluations=max_evaluations,
+    )
+    return tabulated(problem, models, fits, held_out=1 - train)
+
+
+def tabulated(
+    problem: Problem, models: Grid, fits: Fits, *, held_out: np.ndarray
+) -> Table:
+    """Tests every model on the examples that it was not trained on.
+
+    Args:
+      problem: the rows.
+      models: a product of settings and parts, from `jaxlin.selection.grids.product`.
+      fits: of these models.
+      held_out: weights of the examples held out in each part, ``(parts, examples)``.
+    """
+    accuracy, loss = tested(problem, models, fits.params, held_out=held_out)
+    order = by_setting(models)
+    parts = len(held_out)
+    first = order[::parts]
+
+    def in_rows(values: Any) -> np.ndarray:
+        return np.asarray(values)[order].reshape(-1, parts)
+
+    return Table(
+        losses=tuple(models.losses[models.loss[i]] for i in first),
+        l2=models.l2[first],
+        loss_arguments=tuple(models.arguments_of(int(i)) for i in first),
+        accuracy=in_rows(accuracy),
+        loss=in_rows(loss),
+        relative_gap=in_rows(fits.relative_gap),
+        fits=_reordered(fits, order),
+    )
+
+
+def by_setting(models: Grid) -> np.ndarray:
+    """Numbers of the models of a product, settings first, parts fastest."""
+    names = sorted(models.loss_arguments)
+    return np.lexsort(
+        (
+            models.weighting,
+            -models.l2,
+            *(models.loss_arguments[name] for name in names),
+            models.loss,
+        )
+    )
+
+
+def tested(
+    problem: Problem, models: Grid, params: Params, *, held_out: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy and mean loss of each model where its part is held out, ``(models,)``.
+
+    Args:
+      problem: the rows, with labels.
+      models: whose params they are.
+      params: with a leading axis of models.
+      held_out: weights, shape ``(parts, examples)``; a model's part is its weighting.
+    """
+    accuracy, loss = np.zeros((2, models.size))
+    weights = jnp.asarray(held_out, jnp.float32)
+    for number, one in enumerate(models.losses):
+        mine = np.flatnonzero(models.loss == number)
+        for start in range(0, len(mine), _MODELS_AT_ONCE):
+            some = mine[start : start + _MODELS_AT_ONCE]
+            # Repeats fill the last group up: one program for all.
+            padded = np.resize(some, _MODELS_AT_ONCE)
+            names = models.arguments_of(int(mine[0]))
+            found = _tested(
+                jax.tree.map(lambda leaf, rows=padded: jnp.asarray(leaf[rows]), params),
+                {
+                    name: jnp.asarray(models.loss_arguments[name][padded])
+                    for name in names
+                },
+                jnp.asarray(models.weighting[padded]),
+                problem,
+                weights,
+                loss=one,
+            )
+            accuracy[some], loss[some] = (np.asarray(x)[: len(some)] for x in found)
+    return accuracy, loss
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _tested(
+    params: Params,
+    arguments: dict[str, Array],
+    weighting: Array,
+    problem: Problem,
+    weights: Array,
+    *,
+    loss: Loss,
+) -> tuple[Array, Array]:
+    def one(
+        params: Params, arguments: dict[str, Array], weighting: Array
+    ) -> tuple[Array, Array]:
+        scores = objective.blocked_scores(
+            params, problem.features, normalization=problem.normalization
+        )
+        counted = weights[weighting]
+        values = objective.example_losses(
+            scores, problem.targets, loss=loss, loss_arguments=arguments
+        )
+        return (
+            metrics.accuracy(scores, problem.targets, example_weights=counted).value,
+            objective.weighted_mean(values, example_weights=counted),
+        )
+
+    return jax.vmap(one)(params, arguments, weighting)
+
+
+def _reordered(fits: Fits, order: np.ndarray) -> Fits:
+    by_model: Any = fits._replace(paid=None)  # type: ignore[arg-type]
+    return jax.tree.map(lambda leaf: leaf[order], by_model)._replace(paid=fits.paid)

@@ -1,0 +1,224 @@
+"""What a sweep fits, and with how much of the machine: grids of models, and plans.
+
+  >>> from jaxlin import losses
+  >>> from jaxlin.selection import grids
+  >>> models = grids.product(
+  ...     losses=(losses.weston_watkins_hinge, losses.softmax_cross_entropy),
+  ...     l2s=(1e-2, 1e-1), loss_arguments={"margin": (0.5, 1.0)}, num_weightings=5)
+  >>> models.size
+  30
+  >>> models.l2[:3], models.loss_arguments["margin"][:3]
+  (array([0.1 , 0.01, 0.1 ]), array([0.5, 0.5, 0.5]))
+
+The softmax, which has no margin, is not repeated for it.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jaxlin import check, conjugates, duality
+from jaxlin.solvers import lanes
+from jaxlin.solvers.base import Problem
+from jaxlin.typing import Loss
+
+# With more the products get no faster, and states take memory.
+_MAX_SLOTS = 32
+_MEMORY_BYTES = 2 * 2**30
+# What compiling a program costs, in operations of the products: two to three seconds
+# of two cores at 100 to 200 GFLOP/s.
+_PROGRAM_OPERATIONS = 3e11
+
+
+class Grid(NamedTuple):
+    """What is to be fitted, one entry a model.
+
+    Attributes:
+      losses: the distinct losses.
+      loss: number of the model's loss, shape ``(models,)``.
+      l2: shape ``(models,)``.
+      loss_arguments: by name, shape ``(models,)`` each; 1 where the loss takes none.
+      weighting: number of the model's example weights, shape ``(models,)``.
+      chain: models of one number differ by l2 alone, shape ``(models,)``.
+    """
+
+    losses: tuple[Loss, ...]
+    loss: np.ndarray
+    l2: np.ndarray
+    loss_arguments: dict[str, np.ndarray]
+    weighting: np.ndarray
+    chain: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Number of models."""
+        return len(self.l2)
+
+    def arguments_of(self, model: int) -> dict[str, float]:
+        """The loss arguments of one model."""
+        taken = duality.argument_names(self.losses[self.loss[model]])
+        return {
+            name: float(values[model])
+            for name, values in self.loss_arguments.items()
+            if name in taken
+        }
+
+
+class Plan(NamedTuple):
+    """How a sweep uses the machine; decided by shapes alone.
+
+    Attributes:
+      slots: of each lane, one a loss: models of it that run at once.
+      block_size: rows a block of the pass, or None for what the shape asks for.
+      price: evaluations that idle slots may cost before a narrower program is compiled.
+      bytes_per_slot: state of one model, the most of any loss.
+      bytes: of all slots.
+    """
+
+    slots: tuple[int, ...]
+    block_size: int | None
+    price: int
+    bytes_per_slot: int
+    bytes: int
+
+
+def product(
+    *,
+    losses: Sequence[Loss],
+    l2s: Sequence[float],
+    loss_arguments: Mapping[str, Sequence[float]] | None = None,
+    num_weightings: int = 1,
+) -> Grid:
+    """Every combination, l2 fastest and from large to small.
+
+    Args:
+      losses: distinct, each one that has a conjugate.
+      l2s: distinct, above 0.
+      loss_arguments: values to try of each, such as ``{"margin": (0.5, 1.0)}``, above
+        0. A loss that does not take one is not repeated for it.
+      num_weightings: how many vectors of example weights there are.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    if not losses or len(set(losses)) < len(losses):
+        raise ValueError(f"losses must be distinct and at least one, got {losses!r}")
+    for loss in losses:
+        conjugates.of(loss)
+    values = sorted(check.numbers_list("l2s", l2s, above=0), reverse=True)
+    check.integer("num_weightings", num_weightings, at_least=1)
+    tried = {
+        name: check.numbers_list(f"loss_arguments[{name!r}]", some, above=0)
+        for name, some in (loss_arguments or {}).items()
+    }
+    taken = [duality.argument_names(loss) for loss in losses]
+    for name in tried:
+        if not any(name in names for names in taken):
+            raise ValueError(
+                f"loss_arguments must be taken by one of the losses, got {name!r}"
+            )
+    rows, chains = [], 0
+    for number in range(len(losses)):
+        options = [
+            some if name in taken[number] else (1.0,) for name, some in tried.items()
+        ]
+        for arguments in itertools.product(*options):
+            for weighting in range(num_weightings):
+                rows += [(number, l2, arguments, weighting, chains) for l2 in values]
+                chains += 1
+    loss_of, l2_of, arguments_of, weighting_of, chain_of = zip(*rows, strict=True)
+    return Grid(
+        tuple(losses),
+        np.array(loss_of, np.int32),
+        np.array(l2_of),
+        {
+            name: np.array([given[place] for given in arguments_of])
+            for place, name in enumerate(tried)
+        },
+        np.array(weighting_of, np.int32),
+        np.array(chain_of, np.int32),
+    )
+
+
+def subset(models: Grid, numbers: Sequence[int]) -> Grid:
+    """The grid of some of the models, in this order.
+
+    Args:
+      models: from `product`.
+      numbers: of models of it, at least one.
+    """
+    chosen = np.asarray(numbers, np.int32)
+    used = np.unique(models.loss[chosen])
+    _, chain = np.unique(models.chain[chosen], return_inverse=True)
+    return Grid(
+        tuple(models.losses[i] for i in used),
+        np.searchsorted(used, models.loss[chosen]).astype(np.int32),
+        models.l2[chosen],
+        {name: values[chosen] for name, values in models.loss_arguments.items()},
+        models.weighting[chosen],
+        chain.astype(np.int32),
+    )
+
+
+def plan(
+    models: Grid,
+    problem: Problem,
+    *,
+    num_classes: int,
+    slots: int | None = None,
+    memory_bytes: int = _MEMORY_BYTES,
+    block_size: int | None = None,
+) -> Plan:
+    """Says how many models run at once, and in what memory.
+
+    Args:
+      models: from `grid`.
+      problem: from `jaxlin.solvers.certified.prepare`.
+      num_classes: C.
+      slots: in all lanes together; None takes as many as the memory holds, up to 32.
+      memory_bytes: what the states of running models may take, with as much again while
+        one turn's states are made of the last one's.
+      block_size: rows a block; None chooses it from the shape.
+
+    Raises:
+      ValueError: if there is not room for one slot a loss.
+    """
+    sizes = [
+        _bytes_of_slot(models, problem, loss, num_classes) for loss in models.losses
+    ]
+    per_slot = max(sizes)
+    most = memory_bytes // (2 * per_slot)
+    if most < len(models.losses):
+        raise ValueError(
+            f"memory_bytes must hold a slot for each of {len(models.losses)} losses, "
+            f"at {2 * per_slot} bytes each, got {memory_bytes}"
+        )
+    wanted = min(most, _MAX_SLOTS) if slots is None else slots
+    check.integer("slots", wanted, at_least=len(models.losses), at_most=int(most))
+    counts = np.bincount(models.loss, minlength=len(models.losses))
+    # Each loss as many as its share of the models.
+    shares = [
+        max(1, min(int(count), int(wanted * count / models.size))) for count in counts
+    ]
+    num_rows, num_features = problem.features.shape
+    operations = 4 * num_rows * (num_features + 1) * num_classes
+    price = round(_PROGRAM_OPERATIONS / operations)
+    return Plan(tuple(shares), block_size, price, per_slot, per_slot * sum(shares))
+
+
+def _bytes_of_slot(models, problem, loss, num_classes) -> int:
+    """State of one model of a loss, by shapes alone."""
+    first = int(np.argmax(models.loss == models.losses.index(loss)))
+    lane = jax.eval_shape(
+        lambda: lanes.empty(
+            1,
+            problem,
+            num_classes=num_classes,
+            loss=loss,
+            arguments=models.arguments_of(first),
+        )
+    )
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(lane))

@@ -1,0 +1,155 @@
+"""Nested cross-validation: an honest accuracy for a procedure that also chooses.
+
+The accuracy of the best of many settings on the very parts they were compared on is too
+good. Here each outer part is held out of everything: settings are compared by inner
+folds of what is left, the chosen one is fitted on all of that, and only then the outer
+part is looked at.
+
+  >>> import jax, jax.numpy as jnp
+  >>> from jaxlin import losses
+  >>> from jaxlin.selection import folds, nested
+  >>> from jaxlin.solvers import base, certified
+  >>> key = jax.random.key(0)
+  >>> rows = jax.random.normal(key, (200, 4))
+  >>> labels = (rows[:, 0] + 0.5 * rows[:, 1] > 0).astype(int)
+  >>> found = nested.cross_validate(
+  ...     key, certified.prepare(base.problem(rows, labels, num_classes=2)),
+  ...     num_classes=2, losses=(losses.softmax_cross_entropy,), l2s=(1e-3, 1e-1),
+  ...     fold_of=folds.stratified_k_fold(key, labels, num_folds=4),
+  ...     num_inner_folds=3)
+  >>> found.accuracy.shape, found.l2.shape, found.inner.accuracy.shape
+  ((4,), (4,), (2, 12))
+
+Reference:
+  S. Varma and R. Simon. Bias in error estimation when using cross-validation for model
+  selection. BMC Bioinformatics, 2006.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxlin import check
+from jaxlin.selection import choice, cross_validation, folds, grids, sweep
+from jaxlin.selection.cross_validation import Table
+from jaxlin.selection.sweep import Fits
+from jaxlin.solvers.base import Problem
+from jaxlin.typing import Array, Loss
+
+# ``(scores (settings, parts), strength (settings,)) -> setting``, as `choice.best`.
+Choose = Callable[..., int]
+
+
+class Nested(NamedTuple):
+    """What the procedure did on each outer part.
+
+    Attributes:
+      accuracy: of the chosen setting on the outer part, shape ``(parts,)``.
+      loss: mean of the chosen setting's own loss there, shape ``(parts,)``.
+      chosen: number of the setting in ``inner``, shape ``(parts,)``.
+      l2: of the chosen setting, shape ``(parts,)``.
+      fits: the models fitted with it, one an outer part.
+      inner: the comparison; inner folds of the first outer part come first.
+    """
+
+    accuracy: np.ndarray
+    loss: np.ndarray
+    chosen: np.ndarray
+    l2: np.ndarray
+    fits: Fits
+    inner: Table
+
+
+def cross_validate(
+    key: Array,
+    problem: Problem,
+    *,
+    num_classes: int,
+    losses: Sequence[Loss],
+    l2s: Sequence[float],
+    fold_of: Any,
+    num_inner_folds: int,
+    loss_arguments: Mapping[str, Sequence[float]] | None = None,
+    choose: Choose = choice.best,
+    relative_gap: float = 1e-3,
+    max_evaluations: int = 1000,
+) -> Nested:
+    """Chooses and tests on each outer part, in two sweeps.
+
+    Args:
+      key: draws the inner folds, stratified by label.
+      problem: from `jaxlin.solvers.certified.prepare`, with labels and without example
+        weights.
+      num_classes: C.
+      losses: as of `jaxlin.selection.grids.product`, like ``l2s`` and
+        ``loss_arguments``.
+      l2s: see ``losses``.
+      fold_of: outer part of each example, shape ``(examples,)``.
+      num_inner_folds: at least 2.
+      loss_arguments: see ``losses``.
+      choose: `jaxlin.selection.choice.best` or ``one_standard_error``, or a function
+        like them.
+      relative_gap: asked of every fit.
+      max_evaluations: of a fit, after which it is taken as it is.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    fold_of = np.asarray(fold_of)
+    if fold_of.ndim != 1:
+        raise ValueError(
+            f"fold_of must have shape (examples,), got shape {fold_of.shape}"
+        )
+    check.integer("num_inner_folds", num_inner_folds, at_least=2)
+    outer = folds.train_weights(fold_of, num_folds=int(fold_of.max()) + 1)
+    train, held_out = _inner(key, np.asarray(problem.targets), outer, num_inner_folds)
+    what: dict[str, Any] = {
+        "losses": losses,
+        "l2s": l2s,
+        "loss_arguments": loss_arguments,
+    }
+    how: dict[str, Any] = {
+        "num_classes": num_classes,
+        "relative_gap": relative_gap,
+        "max_evaluations": max_evaluations,
+    }
+
+    def fitted(models: grids.Grid, weightings: np.ndarray) -> Fits:
+        plan = grids.plan(models, problem, num_classes=num_classes)
+        return sweep.fit(problem, models, plan=plan, weightings=weightings, **how)
+
+    compared = grids.product(**what, num_weightings=len(train))
+    inner = cross_validation.tabulated(
+        problem, compared, fitted(compared, train), held_out=held_out
+    )
+    by_part = inner.accuracy.reshape(-1, len(outer), num_inner_folds)
+    chosen = np.array(
+        [choose(by_part[:, part], strength=inner.l2) for part in range(len(outer))]
+    )
+    everything = grids.product(**what, num_weightings=len(outer))
+    order = cross_validation.by_setting(everything).reshape(-1, len(outer))
+    refitted = grids.subset(everything, order[chosen, np.arange(len(outer))])
+    fits = fitted(refitted, outer)
+    accuracy, loss = cross_validation.tested(
+        problem, refitted, fits.params, held_out=1 - outer
+    )
+    return Nested(accuracy, loss, chosen, inner.l2[chosen], fits, inner)
+
+
+def _inner(
+    key: Array, labels: np.ndarray, outer: np.ndarray, num_inner_folds: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights to train and to test on, of every inner fold of every outer part."""
+    train, held_out = [], []
+    for part, weights in enumerate(outer):
+        left = np.flatnonzero(weights)
+        fold_of = np.full(len(labels), -1)
+        fold_of[left] = folds.stratified_k_fold(
+            jax.random.fold_in(key, part), labels[left], num_folds=num_inner_folds
+        )
+        for fold in range(num_inner_folds):
+            held_out.append(fold_of == fold)
+            train.append((fold_of >= 0) & (fold_of != fold))
+    return np.stack(train).astype(np.float32), np.stack(held_out).astype(np.float32)

@@ -1,0 +1,346 @@
+"""Hundreds of certified models of the same rows, a fixed number at a time.
+
+`jaxlin.selection.grids` says which models, and with how much of the machine. Models of
+one loss share a lane of slots (`jaxlin.solvers.lanes`), all lanes share the pass over
+the rows, and `jaxlin.selection.schedule` says which model is in which slot.
+
+  >>> import jax, jax.numpy as jnp
+  >>> from jaxlin import losses
+  >>> from jaxlin.selection import folds, grids, sweep
+  >>> from jaxlin.solvers import base, certified
+  >>> key = jax.random.key(0)
+  >>> rows, labels = jax.random.normal(key, (60, 3)), jnp.arange(60) % 3
+  >>> problem = certified.prepare(base.problem(rows, labels, num_classes=3))
+  >>> fold_of = folds.stratified_k_fold(key, labels, num_folds=5)
+  >>> models = grids.product(
+  ...     losses=(losses.weston_watkins_hinge, losses.softmax_cross_entropy),
+  ...     l2s=(1e-1, 1e-2), num_weightings=5)
+  >>> fits = sweep.fit(
+  ...     problem, models, num_classes=3,
+  ...     plan=grids.plan(models, problem, num_classes=3),
+  ...     weightings=folds.train_weights(fold_of, num_folds=5))
+  >>> fits.params.weights.shape, bool(fits.converged.all())
+  ((20, 3, 3), True)
+
+A model begins where the model of its chain (the same but for l2) with the smallest l2
+that is finished ended, or at 0 if there is none. Nothing is decided by a clock or by
+free memory: the same sweep takes the same steps everywhere.
+"""
+
+import collections
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxlin import check, duality
+from jaxlin.duality import Certificate
+from jaxlin.linear import Params
+from jaxlin.selection import schedule
+from jaxlin.selection.grids import Grid, Plan
+from jaxlin.selection.schedule import Board
+from jaxlin.solvers import fit_loop, lanes
+from jaxlin.solvers.base import Problem
+from jaxlin.solvers.lanes import Lane
+from jaxlin.solvers.search_state import Multipliers
+from jaxlin.typing import Array
+
+
+class Finished(NamedTuple):
+    """A model that has given its slot away, on the host.
+
+    Attributes:
+      params: the best, by their certificate.
+      certificate: of those; numbers.
+      evaluations: passes over the rows that it took part in.
+      start: the model at whose solution it began, or -1 for 0.
+      multipliers: of a hinge, until a model of its chain with a smaller l2 has some.
+    """
+
+    params: Params
+    certificate: Certificate
+    evaluations: int
+    start: int
+    multipliers: Multipliers | None
+
+
+class Sweep(NamedTuple):
+    """A sweep between two turns: all that the next one needs.
+
+    Attributes:
+      boards: one a loss.
+      lanes: one a loss; None where all its models are finished.
+      starts: where each model that has begun began: a model, or -1 for 0.
+      finished: by the number of the model.
+    """
+
+    boards: tuple[Board, ...]
+    lanes: tuple[Lane | None, ...]
+    starts: Mapping[int, int]
+    finished: Mapping[int, Finished]
+
+
+class Fits(NamedTuple):
+    """What became of all models, one entry each, in the order of the grid.
+
+    Attributes:
+      params: weights ``(models, classes, features)``, bias ``(models, classes)``.
+      certificate: four arrays ``(models,)``.
+      relative_gap: gap and rounding over the objective, shape ``(models,)``.
+      converged: whether that is what was asked for.
+      evaluations: passes over the rows that each model took part in.
+      paid: passes of slots, idle ones too, one number; at least the sum of the former.
+    """
+
+    params: Params
+    certificate: Certificate
+    relative_gap: np.ndarray
+    converged: np.ndarray
+    evaluations: np.ndarray
+    paid: int
+
+
+def fit(
+    problem: Problem,
+    models: Grid,
+    *,
+    plan: Plan,
+    num_classes: int,
+    weightings: ArrayLike | None = None,
+    relative_gap: float = 1e-3,
+    max_evaluations: int = 1000,
+) -> Fits:
+    """Fits all models; arguments and errors as of `run`."""
+    states = run(
+        problem,
+        models,
+        plan=plan,
+        num_classes=num_classes,
+        weightings=weightings,
+        relative_gap=relative_gap,
+        max_evaluations=max_evaluations,
+    )
+    (last,) = collections.deque(states, maxlen=1)
+    return collected(last, relative_gap=relative_gap)
+
+
+def run(
+    problem: Problem,
+    models: Grid,
+    *,
+    plan: Plan,
+    num_classes: int,
+    weightings: ArrayLike | None = None,
+    relative_gap: float = 1e-3,
+    max_evaluations: int = 1000,
+    resume: Sweep | None = None,
+) -> Iterator[Sweep]:
+    """Fits all models, turn by turn: each evaluates what runs once.
+
+    Args:
+      problem: from `jaxlin.solvers.certified.prepare`, without example weights.
+      models: from `jaxlin.selection.grids.product`.
+      plan: from `jaxlin.selection.grids.plan`.
+      num_classes: C.
+      weightings: example weights to choose from, shape ``(weightings, examples)``;
+        None is all ones.
+      relative_gap: asked of every model.
+      max_evaluations: of a model, after which it is taken as it is.
+      resume: a state that an earlier run of the same arguments has yielded.
+
+    Yields:
+      The state after each turn. Its lanes are given away when the next is asked for.
+
+    Raises:
+      ValueError: at the call, that names the argument, the rule and the value.
+    """
+    check.number("relative_gap", relative_gap, above=0)
+    check.integer("max_evaluations", max_evaluations, at_least=1)
+    by_row = _by_row(problem, models, weightings)
+    for loss in models.losses:
+        duality.check_rank(loss, problem.targets.ndim)
+    if problem.curvature is not None:
+        fit_loop.check_norms(problem.curvature.norms)
+    state = resume or _begun(problem, models, plan, num_classes)
+    return _turns(problem, models, plan, by_row, relative_gap, max_evaluations, state)
+
+
+def collected(state: Sweep, *, relative_gap: float) -> Fits:
+    """The finished models of a sweep that is over, as arrays.
+
+    Args:
+      state: the last that `run` has yielded.
+      relative_gap: what was asked for.
+    """
+    models = [state.finished[model] for model in range(len(state.finished))]
+    params, certificate = jax.tree.map(
+        lambda *leaves: np.stack(leaves),
+        *((one.params, one.certificate) for one in models),
+    )
+    gaps = np.asarray(duality.relative_gap(certificate))
+    return Fits(
+        params,
+        certificate,
+        relative_gap=gaps,
+        converged=gaps <= relative_gap,
+        evaluations=np.array([one.evaluations for one in models]),
+        paid=sum(board.paid for board in state.boards),
+    )
+
+
+def _turns(problem, models, plan, by_row, relative_gap, max_evaluations, state):
+    while len(state.finished) < models.size:
+        active = [i for i, lane in enumerate(state.lanes) if lane is not None]
+        sums, points = lanes.evaluate(
+            tuple(state.lanes[i] for i in active),
+            problem,
+            by_row,
+            losses=tuple(models.losses[i] for i in active),
+            block_size=plan.block_size,
+        )
+        for place, i in enumerate(active):
+            lane, info = lanes.advance(
+                state.lanes[i],
+                sums[place],
+                points[place],
+                problem,
+                by_row,
+                loss=models.losses[i],
+            )
+            over = np.asarray(info.relative_gap) <= relative_gap
+            over |= np.asarray(info.stalled)
+            over |= np.array(state.boards[i].evaluations) + 1 >= max_evaluations
+            state = _given_slots(state, models, i, lane, over, price=plan.price)
+        yield state
+
+
+def _given_slots(
+    state: Sweep,
+    models: Grid,
+    number: int,
+    lane: Lane,
+    over: np.ndarray,
+    *,
+    price: int,
+) -> Sweep:
+    """The state with a lane's finished models out of their slots and others in."""
+    board = state.boards[number]
+    finished, starts = dict(state.finished), dict(state.starts)
+    for slot, model in enumerate(board.running):
+        if model != schedule.IDLE and over[slot]:
+            params, certificate, multipliers = jax.tree.map(
+                np.asarray, lanes.taken(lane, jnp.int32(slot))
+            )
+            finished[model] = Finished(
+                params,
+                certificate,
+                board.evaluations[slot] + 1,
+                starts[model],
+                multipliers if multipliers.centers.size else None,
+            )
+            _forget_multipliers(finished, models, int(models.chain[model]))
+    finished_slots = tuple(map(bool, over))
+    turn = schedule.after_turn(board, finished=finished_slots, price=price)
+    for slot, model in turn.filled:
+        lane, starts[model] = _placed(lane, slot, models, model, finished)
+    if turn.kept is not None:
+        lane = lanes.narrow(lane, jnp.array(turn.kept))
+    boards, all_lanes = list(state.boards), list(state.lanes)
+    boards[number] = turn.board
+    all_lanes[number] = None if turn.board.is_over else lane
+    return Sweep(tuple(boards), tuple(all_lanes), starts, finished)
+
+
+def _begun(problem: Problem, models: Grid, plan: Plan, num_classes: int) -> Sweep:
+    """The state before the first turn: the first models are in their slots."""
+    boards, filled, starts = [], [], {}
+    for number, loss in enumerate(models.losses):
+        mine = np.flatnonzero(models.loss == number)
+        # All chains side by side, from the strongest penalty down.
+        mine = mine[np.argsort(-models.l2[mine], kind="stable")]
+        board = schedule.begin(map(int, mine), slots=plan.slots[number])
+        lane = lanes.empty(
+            len(board.running),
+            problem,
+            num_classes=num_classes,
+            loss=loss,
+            arguments=models.arguments_of(int(mine[0])),
+        )
+        for slot, model in enumerate(board.running):
+            lane, starts[model] = _placed(lane, slot, models, model, {})
+        boards.append(board)
+        filled.append(lane)
+    return Sweep(tuple(boards), tuple(filled), starts, {})
+
+
+def _placed(
+    lane: Lane, slot: int, models: Grid, model: int, finished: Mapping[int, Finished]
+) -> tuple[Lane, int]:
+    """A model put into a slot, and where it begins."""
+    start = _least_penalised(finished, models, int(models.chain[model]))
+    if start == schedule.IDLE:
+        num_classes, width = lane.state.trial.shape[1:]
+        zeros: Any = (np.zeros((num_classes, width - 1)), np.zeros(num_classes))
+        params, multipliers = Params(*(x.astype(np.float32) for x in zeros)), None
+    else:
+        params, multipliers = finished[start].params, finished[start].multipliers
+    lane = lanes.place(
+        lane,
+        slot,
+        params,
+        loss=models.losses[models.loss[model]],
+        l2=float(models.l2[model]),
+        loss_arguments=models.arguments_of(model),
+        weighting=int(models.weighting[model]),
+        multipliers=multipliers,
+    )
+    return lane, start
+
+
+def _least_penalised(finished: Mapping[int, Finished], models: Grid, chain: int) -> int:
+    """The finished model of a chain with the smallest l2, or -1."""
+    mine = [model for model in finished if models.chain[model] == chain]
+    return min(mine, key=lambda model: models.l2[model], default=schedule.IDLE)
+
+
+def _forget_multipliers(
+    finished: dict[int, Finished], models: Grid, chain: int
+) -> None:
+    """Keeps those of a chain that the next model begins with."""
+    kept = _least_penalised(finished, models, chain)
+    for model, one in finished.items():
+        if models.chain[model] == chain and model != kept:
+            finished[model] = one._replace(multipliers=None)
+
+
+def _by_row(
+    problem: Problem, models: Grid, weightings: ArrayLike | None
+) -> Array | None:
+    """Example weights with rows first, checked."""
+    if problem.example_weights is not None:
+        raise ValueError(
+            "problem must have no example weights, got some; give them as weightings, "
+            "shape (weightings, examples)"
+        )
+    wanted = int(models.weighting.max()) + 1
+    if weightings is None:
+        if wanted > 1:
+            raise ValueError(
+                f"weightings must be given for models of {wanted} of them, got None"
+            )
+        return None
+    array = np.asarray(weightings)
+    num_rows = problem.features.shape[0]
+    if array.ndim != 2 or array.shape[0] < wanted or array.shape[1] != num_rows:
+        raise ValueError(
+            f"weightings must have shape ({wanted}, {num_rows}) for these models and "
+            f"rows, got {array.shape}"
+        )
+    checked = [
+        check.example_weights(f"weightings[{i}]", one, num_examples=num_rows)
+        for i, one in enumerate(array)
+    ]
+    return jnp.asarray(np.stack(checked, axis=1), jnp.float32)

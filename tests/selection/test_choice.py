@@ -1,0 +1,53 @@
+"""Which setting is chosen: the best mean, or the simplest near it."""
+
+import numpy as np
+import pytest
+
+from jaxlin.selection import choice
+
+
+def test_mean_and_error_are_those_of_a_sample():
+    scores = [[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]
+    mean, error = choice.mean_and_error(scores)
+    np.testing.assert_allclose(mean, [2, 5])
+    np.testing.assert_allclose(error, [1 / np.sqrt(3), 0])
+
+
+def test_a_single_part_has_no_error():
+    mean, error = choice.mean_and_error([[0.5], [0.75]])
+    assert mean.tolist() == [0.5, 0.75]
+    assert np.isnan(error).all()
+    assert choice.one_standard_error([[0.5], [0.75]], strength=[2, 1]) == 1
+
+
+def test_of_equally_good_settings_the_most_penalised_is_best():
+    assert choice.best([[0.5, 0.5], [0.4, 0.6], [0.1, 0.2]], strength=[1, 2, 3]) == 1
+
+
+@pytest.mark.parametrize(
+    ("third", "chosen"),
+    [
+        # The best has mean .80 and a standard error of .02.
+        ([0.783, 0.783, 0.783], 2),
+        ([0.777, 0.777, 0.777], 1),
+    ],
+)
+def test_one_standard_error_takes_the_simplest_within_it(third, chosen):
+    error = 0.02 * np.sqrt(3)
+    scores = [[0.8 - error, 0.8, 0.8 + error], [0.79, 0.79, 0.79], third]
+    assert choice.best(scores, strength=[1, 2, 3]) == 0
+    assert choice.one_standard_error(scores, strength=[1, 2, 3]) == chosen
+
+
+@pytest.mark.parametrize(
+    ("scores", "strength", "words"),
+    [
+        ([0.5], [1], "scores must have shape"),
+        (np.zeros((0, 2)), [], "scores must have shape"),
+        ([[0.5], [0.6]], [1], "strength must have one entry per setting, 2"),
+        ([[0.5, np.nan]], [1], "got NaN of setting 0 in part 1"),
+    ],
+)
+def test_bad_input(scores, strength, words):
+    with pytest.raises(ValueError, match=words):
+        choice.one_standard_error(scores, strength=strength)

@@ -1,0 +1,120 @@
+"""Which models a sweep has, and in what memory it runs."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxlin import losses
+from jaxlin.selection import grids
+from jaxlin.solvers import base, certified, lanes
+
+SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
+
+
+@pytest.fixture(scope="module")
+def problem():
+    rows = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    return certified.prepare(base.problem(rows, np.arange(40) % 4, num_classes=4))
+
+
+def product(**changes):
+    arguments = {
+        "losses": (SOFTMAX, HINGE),
+        "l2s": (1e-3, 1e-1, 1e-2),
+        "loss_arguments": {"margin": (1.0, 2.0)},
+        "num_weightings": 2,
+    }
+    return grids.product(**{**arguments, **changes})
+
+
+def test_every_combination_once():
+    models = product()
+    found = {
+        (models.losses[models.loss[i]], models.l2[i], models.weighting[i], margin)
+        for i in range(models.size)
+        for margin in [models.arguments_of(i).get("margin")]
+    }
+    expected = {
+        (loss, l2, weighting, margin)
+        for loss, margins in ((SOFTMAX, [None]), (HINGE, [1.0, 2.0]))
+        for l2 in (1e-1, 1e-2, 1e-3)
+        for weighting in (0, 1)
+        for margin in margins
+    }
+    assert models.size == len(found) == 18
+    assert found == expected
+
+
+def test_models_of_a_chain_differ_by_l2_alone():
+    models = product()
+    assert models.chain.max() == 5
+    for chain in range(6):
+        mine = np.flatnonzero(models.chain == chain)
+        assert models.l2[mine].tolist() == [1e-1, 1e-2, 1e-3]
+        for column in (models.loss, models.weighting, models.loss_arguments["margin"]):
+            assert len(set(column[mine])) == 1
+
+
+def test_subset_keeps_what_each_model_is():
+    models = product()
+    numbers = [17, 3, 8]
+    some = grids.subset(models, numbers)
+    assert some.size == 3
+    for place, number in enumerate(numbers):
+        assert some.losses[some.loss[place]] is models.losses[models.loss[number]]
+        assert some.l2[place] == models.l2[number]
+        assert some.weighting[place] == models.weighting[number]
+        assert some.arguments_of(place) == models.arguments_of(number)
+    only = grids.subset(models, [9])
+    assert only.losses == (HINGE,)
+    assert only.loss.tolist() == only.chain.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"losses": ()}, "losses must be distinct and at least one"),
+        ({"losses": (HINGE, HINGE)}, "losses must be distinct"),
+        ({"losses": (max,)}, "conjugate"),
+        ({"l2s": ()}, "l2s must not be empty"),
+        ({"l2s": (0.1, 0.0)}, r"l2s\[1\] must be above 0"),
+        ({"l2s": (0.1, 0.1)}, "l2s must be distinct"),
+        ({"loss_arguments": {"margin": (0.0,)}}, "must be above 0"),
+        ({"loss_arguments": {"width": (1.0,)}}, "taken by one of the losses, got 'wi"),
+        ({"num_weightings": 0}, "num_weightings must be at least 1"),
+    ],
+)
+def test_bad_grids(changes, words):
+    with pytest.raises(ValueError, match=words):
+        product(**changes)
+
+
+def test_a_plan_shares_its_slots_out(problem):
+    models = product()
+    plan = grids.plan(models, problem, num_classes=4, slots=9)
+    # 6 softmax models and 12 hinges.
+    assert plan.slots == (3, 6)
+    assert plan.bytes == 9 * plan.bytes_per_slot
+    assert grids.plan(models, problem, num_classes=4).slots == (6, 12)
+    assert grids.plan(models, problem, num_classes=4, slots=2).slots == (1, 1)
+
+
+def test_a_plan_counts_what_a_lane_holds(problem):
+    models = product(losses=(HINGE,))
+    plan = grids.plan(models, problem, num_classes=4)
+    lane = lanes.empty(5, problem, num_classes=4, loss=HINGE, arguments=("margin",))
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(lane))
+    assert size == 5 * plan.bytes_per_slot
+
+
+def test_a_plan_keeps_to_its_memory(problem):
+    models = product()
+    per_slot = grids.plan(models, problem, num_classes=4).bytes_per_slot
+    plan = grids.plan(models, problem, num_classes=4, memory_bytes=12 * per_slot)
+    assert sum(plan.slots) <= 6
+    with pytest.raises(ValueError, match="memory_bytes must hold a slot for each of 2"):
+        grids.plan(models, problem, num_classes=4, memory_bytes=3 * per_slot)
+    with pytest.raises(ValueError, match="slots must be at most"):
+        grids.plan(models, problem, num_classes=4, slots=7, memory_bytes=12 * per_slot)
+    with pytest.raises(ValueError, match="slots must be at least 2"):
+        grids.plan(models, problem, num_classes=4, slots=1)

@@ -1,0 +1,193 @@
+"""A sweep is a loop of single fits, in less time."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from jaxlin import losses, normalization
+from jaxlin.selection import folds, grids, schedule, sweep
+from jaxlin.solvers import base, certified, fitting, lanes
+
+KEY = jax.random.key(0)
+NUM_CLASSES, NUM_FOLDS = 3, 3
+ROWS = np.random.default_rng(0).integers(0, 256, (90, 7)).astype(np.uint8)
+LABELS = 1 * (ROWS[:, 0] > 128) + 1 * (ROWS[:, 1] + 0.5 * ROWS[:, 2] > 160)
+FITTED = normalization.fit_standard(ROWS)
+LOSSES = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
+L2S = (1e-1, 3e-2, 1e-2)
+GAP = 1e-5
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return certified.prepare(
+        base.problem(ROWS, LABELS, num_classes=NUM_CLASSES, normalization=FITTED)
+    )
+
+
+@pytest.fixture(scope="module")
+def fold_of():
+    return folds.stratified_k_fold(KEY, LABELS, num_folds=NUM_FOLDS)
+
+
+@pytest.fixture(scope="module")
+def models():
+    return grids.product(losses=LOSSES, l2s=L2S, num_weightings=NUM_FOLDS)
+
+
+def arguments(problem, models, fold_of, *, slots=7, **changes):
+    how = {
+        "plan": grids.plan(models, problem, num_classes=NUM_CLASSES, slots=slots),
+        "num_classes": NUM_CLASSES,
+        "weightings": folds.train_weights(fold_of, num_folds=NUM_FOLDS),
+        "relative_gap": GAP,
+    }
+    return {**how, **changes}
+
+
+@pytest.fixture(scope="module")
+def fits(problem, models, fold_of):
+    return sweep.fit(problem, models, **arguments(problem, models, fold_of))
+
+
+def test_is_the_loop_of_single_fits_on_rows_cut_out(fits, models, fold_of):
+    assert fits.converged.all()
+    assert (fits.relative_gap <= GAP).all()
+    for model in range(models.size):
+        train = fold_of != models.weighting[model]
+        single = fitting.fit(
+            ROWS[train],
+            LABELS[train],
+            loss=models.losses[models.loss[model]],
+            l2=models.l2[model],
+            num_classes=NUM_CLASSES,
+            relative_gap=1e-7,
+            normalization=FITTED,
+            polish=True,
+        )
+        np.testing.assert_allclose(
+            fits.certificate.primal[model], single.certificate.primal, rtol=1e-5
+        )
+        # Strong convexity: that near both must be to one optimum.
+        radius = sum(
+            np.sqrt(2 * gap / models.l2[model])
+            for gap in (
+                fits.certificate.gap[model] + fits.certificate.rounding[model],
+                single.certificate.gap + single.certificate.rounding,
+            )
+        )
+        distance = np.linalg.norm(fits.params.weights[model] - single.params.weights)
+        assert distance <= radius
+
+
+@pytest.mark.parametrize("slots", [2, 18])
+def test_slots_do_not_change_the_answer(problem, models, fold_of, fits, slots):
+    other = sweep.fit(
+        problem, models, **arguments(problem, models, fold_of, slots=slots)
+    )
+    np.testing.assert_allclose(
+        other.certificate.primal, fits.certificate.primal, rtol=1e-5
+    )
+
+
+def test_what_is_paid_counts_idle_slots(problem, models, fold_of, fits):
+    paid = 0
+    boards = None
+    for state in sweep.run(problem, models, **arguments(problem, models, fold_of)):
+        widths = [len(board.running) for board in state.boards]
+        if boards is not None:
+            paid += sum(len(board.running) for board in boards if not board.is_over)
+        else:
+            paid += 2 + 5 if widths[0] == 2 else 3 + 3
+        boards = state.boards
+    assert fits.paid == paid >= fits.evaluations.sum()
+
+
+def test_a_model_begins_where_its_chain_has_come_to(problem, models, fold_of):
+    for state in sweep.run(
+        problem, models, **arguments(problem, models, fold_of, slots=2)
+    ):
+        last = state
+    begun_cold = 0
+    for model, start in last.starts.items():
+        if start == schedule.IDLE:
+            begun_cold += 1
+            continue
+        assert models.chain[start] == models.chain[model]
+        assert models.l2[start] > models.l2[model]
+    # One slot a loss: the first model of each chain alone.
+    assert begun_cold == 2 * NUM_FOLDS
+    assert all(one.start == last.starts[i] for i, one in last.finished.items())
+
+
+def test_multipliers_are_kept_of_one_model_a_chain(problem, models, fold_of):
+    for state in sweep.run(
+        problem, models, **arguments(problem, models, fold_of, slots=4)
+    ):
+        for chain in range(models.chain.max() + 1):
+            kept = [
+                model
+                for model, one in state.finished.items()
+                if models.chain[model] == chain and one.multipliers is not None
+            ]
+            assert len(kept) <= 1
+
+
+def test_a_model_that_cannot_prove_its_gap_ends(problem, models, fold_of):
+    found = sweep.fit(
+        problem, models, **arguments(problem, models, fold_of, max_evaluations=3)
+    )
+    assert (found.evaluations <= 3).all()
+    assert not found.converged.all()
+    assert (found.converged == (found.relative_gap <= GAP)).all()
+    assert np.isfinite(found.relative_gap).all()
+
+
+def test_a_sweep_goes_on_from_any_state_as_if_it_had_not_stopped(
+    problem, models, fold_of, fits
+):
+    how = arguments(problem, models, fold_of)
+    state = next(itertools.islice(sweep.run(problem, models, **how), 12, None))
+    saved = jax.tree.map(np.array, state.lanes)
+    assert 0 < len(state.finished) < models.size
+    state = state._replace(lanes=jax.tree.map(jax.numpy.asarray, saved))
+    *_, last = sweep.run(problem, models, **how, resume=state)
+    found = sweep.collected(last, relative_gap=GAP)
+    jax.tree.map(np.testing.assert_array_equal, found, fits)
+
+
+def test_new_values_compile_nothing(problem, models, fold_of, fits):
+    programs = (lanes.evaluate, lanes.advance, lanes.narrow, lanes.taken)
+    before = [program._cache_size() for program in programs]
+    others = grids.product(
+        losses=LOSSES, l2s=(0.2, 0.05, 0.02), num_weightings=NUM_FOLDS
+    )
+    sweep.fit(problem, others, **arguments(problem, others, fold_of))
+    after = [program._cache_size() for program in programs]
+    # Lanes may end in another order, and then a pass has another mix of widths.
+    assert after[1:] == before[1:]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"relative_gap": 0}, "relative_gap must be above 0"),
+        ({"max_evaluations": 0}, "max_evaluations must be at least 1"),
+        ({"weightings": None}, "weightings must be given for models of 3"),
+        ({"weightings": np.ones((2, 90))}, r"weightings must have shape \(3, 90\)"),
+        ({"weightings": np.ones((3, 80))}, r"weightings must have shape \(3, 90\)"),
+        ({"weightings": -np.ones((3, 90))}, r"weightings\[0\] must be finite and at"),
+        ({"weightings": np.zeros((3, 90))}, r"weightings\[0\] must have a positive"),
+    ],
+)
+def test_bad_input(problem, models, fold_of, changes, words):
+    with pytest.raises(ValueError, match=words):
+        sweep.run(problem, models, **arguments(problem, models, fold_of, **changes))
+
+
+def test_a_problem_must_have_no_weights_of_its_own(problem, models, fold_of):
+    weighted = problem._replace(example_weights=np.ones(90, np.float32))
+    with pytest.raises(ValueError, match="problem must have no example weights"):
+        sweep.run(weighted, models, **arguments(problem, models, fold_of))
