@@ -1,0 +1,244 @@
+"""Linear probe: features in, one answer out, with everything that it rests on.
+
+How good is a representation? Fit a linear classifier on frozen features for many values
+of l2, choose one where it was not trained, fit that on everything, test once:
+
+  >>> import jax
+  >>> from jaxlin import probe
+  >>> key = jax.random.key(0)
+  >>> features = jax.random.normal(key, (600, 8))
+  >>> labels = (features[:, 0] + 0.3 * features[:, 1] > 0).astype(int)
+  >>> answer = probe.fit(
+  ...     key, features[:400], labels[:400], features[400:], labels[400:],
+  ...     l2s=probe.l2_of_c((0.01, 1.0, 100.0), num_examples=400))
+  >>> answer.accuracy > 0.95, answer.fit.converged
+  (True, True)
+
+The default grid is that of DINOv2's protocol: 45 values of scikit-learn's C from 1e-6
+to 1e5, compared on a tenth of the training examples (Oquab et al., DINOv2: Learning
+robust visual features without supervision, 2023). Features are standardised by the
+training examples unless a normalization is given.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxlin import check, duality, intervals, label_proofs, losses, objective
+from jaxlin.intervals import Interval
+from jaxlin.label_proofs import AccuracyInterval
+from jaxlin.linear import Params
+from jaxlin.normalization import Normalization, fit_standard
+from jaxlin.selection import (
+    calibration,
+    choice,
+    cross_validation,
+    folds,
+    grids,
+    splits,
+    sweep,
+)
+from jaxlin.selection.calibration import Temperature
+from jaxlin.selection.cross_validation import Table
+from jaxlin.selection.nested import Choose
+from jaxlin.solvers import base, certified, fitting
+from jaxlin.solvers.fit_loop import Fit
+from jaxlin.typing import Array, Loss
+
+# Scikit-learn's C of DINOv2's protocol.
+CS = tuple(float(c) for c in np.logspace(-6, 5, 45))
+
+# Typed as one loss among others.
+_SOFTMAX: Any = losses.softmax_cross_entropy
+
+
+class Answer(NamedTuple):
+    """What a probe found.
+
+    Attributes:
+      accuracy: share of the test examples that are right.
+      interval: 95 % over test examples (Wilson).
+      optimum: bounds that the accuracy of the exact optimum at the chosen l2 provably
+        satisfies on these test examples.
+      l2: chosen.
+      at_edge: whether that is the smallest or the largest tried: a wider grid might do
+        better.
+      fit: on all training examples, with its certificate.
+      normalization: that the features went through.
+      temperature: of the scores; for `jaxlin.selection.calibration.probabilities`.
+      table: how every l2 did on the examples held out.
+      evaluations: passes over the training examples in all, idle slots counted.
+    """
+
+    accuracy: float
+    interval: Interval
+    optimum: AccuracyInterval
+    l2: float
+    at_edge: bool
+    fit: Fit
+    normalization: Normalization
+    temperature: Temperature
+    table: Table
+    evaluations: int
+
+
+def l2_of_c(cs: Sequence[float], *, num_examples: int) -> tuple[float, ...]:
+    """Strengths 1 / (C n) of scikit-learn's C on n examples."""
+    check.integer("num_examples", num_examples, at_least=1)
+    values = check.numbers_list("cs", cs, above=0)
+    return tuple(1 / (c * num_examples) for c in values)
+
+
+def fit(
+    key: Array,
+    features: ArrayLike,
+    labels: ArrayLike,
+    test_features: ArrayLike,
+    test_labels: ArrayLike,
+    *,
+    loss: Loss = _SOFTMAX,
+    l2s: Sequence[float] | None = None,
+    num_classes: int | None = None,
+    normalization: Normalization | None = None,
+    validation_fraction: float = 0.1,
+    num_folds: int | None = None,
+    choose: Choose = choice.best,
+    relative_gap: float = 1e-3,
+    max_evaluations: int = 200,
+) -> Answer:
+    """Chooses l2 by examples held out, fits on all, tests once.
+
+    Args:
+      key: draws the examples held out, stratified by label.
+      features: of the training examples, raw, shape ``(examples, features)``.
+      labels: in [0, num_classes), shape ``(examples,)``.
+      test_features: as wide.
+      test_labels: looked at once, by the model chosen.
+      loss: one that has a conjugate.
+      l2s: to try; None takes `CS`.
+      num_classes: None takes the largest label of both parts plus one.
+      normalization: None standardises each feature.
+      validation_fraction: share of the training examples that l2 is chosen on.
+      num_folds: chooses by so many folds instead.
+      choose: `jaxlin.selection.choice.best` or ``one_standard_error``.
+      relative_gap: asked of every fit.
+      max_evaluations: of a fit of the comparison; the last fit may take ten times as
+        many. What a fit has not proven by then the table says.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    num_classes = num_classes or _classes(labels, test_labels)
+    rows, answers, _ = check.examples(features, labels, None, num_classes=num_classes)
+    test_rows, test_answers, _ = check.examples(
+        test_features,
+        test_labels,
+        None,
+        num_classes=num_classes,
+        num_features=rows.shape[1],
+        prefix="test_",
+    )
+    check.several_classes("labels", answers)
+    if l2s is None:
+        l2s = l2_of_c(CS, num_examples=len(rows))
+    held_out = _held_out(key, answers, validation_fraction, num_folds)
+    fitted = fit_standard(rows) if normalization is None else normalization
+    problem = certified.prepare(
+        base.problem(rows, answers, num_classes=num_classes, normalization=fitted)
+    )
+    models = grids.product(losses=(loss,), l2s=l2s, num_weightings=len(held_out))
+    fits = sweep.fit(
+        problem,
+        models,
+        plan=grids.plan(models, problem, num_classes=num_classes),
+        num_classes=num_classes,
+        weightings=1 - held_out,
+        relative_gap=relative_gap,
+        max_evaluations=max_evaluations,
+    )
+    table = cross_validation.tabulated(problem, models, fits, held_out=held_out)
+    setting = choose(table.accuracy, strength=table.l2)
+    chosen = [
+        Params(*(leaf[setting * len(held_out) + part] for leaf in table.fits.params))
+        for part in range(len(held_out))
+    ]
+    last = fitting.fit_prepared(
+        problem,
+        num_classes=num_classes,
+        loss=loss,
+        l2=float(table.l2[setting]),
+        relative_gap=relative_gap,
+        start=chosen[0],
+        max_evaluations=10 * max_evaluations,
+        polish=True,
+    )
+    test_scores = _scores(last.params, test_rows, fitted)
+    correct = test_scores.argmax(axis=1) == test_answers
+    radius = duality.radius(last.certificate, l2=last.l2)
+    same = label_proofs.same_labels(
+        last.params, jnp.asarray(test_rows), radius=radius, normalization=fitted
+    )
+    return Answer(
+        accuracy=float(correct.mean()),
+        interval=intervals.proportion_interval(int(correct.sum()), len(correct)),
+        optimum=label_proofs.accuracy_interval(jnp.asarray(correct), jnp.asarray(same)),
+        l2=last.l2,
+        at_edge=last.l2 in (min(table.l2), max(table.l2)),
+        fit=last,
+        normalization=fitted,
+        temperature=_temperature(chosen, rows, answers, held_out, fitted),
+        table=table,
+        evaluations=fits.paid + last.evaluations,
+    )
+
+
+def _classes(*labels: ArrayLike) -> int:
+    """How many classes integers of both parts name; what else they are is not said."""
+    arrays = [np.asarray(one) for one in labels]
+    tops = [int(one.max()) for one in arrays if one.size and one.dtype.kind in "iu"]
+    return max(2, 1 + max(tops, default=1))
+
+
+def _held_out(
+    key: Array, labels: np.ndarray, fraction: float, num_folds: int | None
+) -> np.ndarray:
+    """Weights of the examples held out, shape ``(parts, examples)``."""
+    if num_folds is None:
+        split = splits.stratified_split(key, labels, fraction=fraction)
+        weights = np.zeros((1, len(labels)), np.float32)
+        weights[0, split.held_out] = 1
+        return weights
+    fold_of = folds.stratified_k_fold(key, labels, num_folds=num_folds)
+    return 1 - folds.train_weights(fold_of, num_folds=num_folds)
+
+
+@jax.jit
+def _blocked_scores(params: Params, rows: Array, normalization: Normalization) -> Array:
+    return objective.blocked_scores(params, rows, normalization=normalization)
+
+
+def _scores(
+    params: Params, rows: np.ndarray, normalization: Normalization
+) -> np.ndarray:
+    single = Params(*(np.asarray(leaf, np.float32) for leaf in params))  # type: ignore[arg-type]
+    return np.asarray(_blocked_scores(single, rows, normalization))
+
+
+def _temperature(
+    chosen: list[Params],
+    rows: np.ndarray,
+    labels: np.ndarray,
+    held_out: np.ndarray,
+    normalization: Normalization,
+) -> Temperature:
+    """From the scores of examples by models that were not trained on them."""
+    scores, answers = [], []
+    for params, weights in zip(chosen, held_out, strict=True):
+        out = np.flatnonzero(weights)
+        scores.append(_scores(params, rows[out], normalization))
+        answers.append(labels[out])
+    return calibration.temperature(np.concatenate(scores), np.concatenate(answers))

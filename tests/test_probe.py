@@ -1,0 +1,137 @@
+"""The probe: the answer of its parts done by hand, and honest about each."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxlin import data, losses, normalization, probe
+from jaxlin.selection import choice, splits
+from jaxlin.solvers import fitting
+
+KEY = jax.random.key(0)
+L2S = (1e-1, 1e-2, 1e-3)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def answer(digits):
+    return probe.fit(KEY, *digits.train, *digits.test, l2s=L2S)
+
+
+def test_is_choice_refit_and_test_by_hand(digits, answer):
+    fitted = normalization.fit_standard(digits.train.features)
+    split = splits.stratified_split(KEY, digits.train.labels, fraction=0.1)
+
+    def accuracy(fit, features, labels):
+        rows = (features - fitted.mean) / fitted.scale
+        scores = rows @ np.asarray(fit.params.weights).T + np.asarray(fit.params.bias)
+        return np.mean(scores.argmax(axis=1) == labels)
+
+    features, labels = digits.train
+    found = []
+    for l2 in L2S:
+        fit = fitting.fit(
+            features[split.train],
+            labels[split.train],
+            loss=losses.softmax_cross_entropy,
+            l2=l2,
+            relative_gap=1e-3,
+            normalization=fitted,
+        )
+        found.append(accuracy(fit, features[split.held_out], labels[split.held_out]))
+    # Fits that have proven the same gap may differ on an image or two.
+    np.testing.assert_allclose(answer.table.accuracy[:, 0], found, atol=0.02)
+    assert (
+        answer.l2
+        == answer.table.l2[choice.best(answer.table.accuracy, strength=answer.table.l2)]
+    )
+    refit = fitting.fit(
+        features,
+        labels,
+        loss=losses.softmax_cross_entropy,
+        l2=answer.l2,
+        relative_gap=1e-3,
+        normalization=fitted,
+    )
+    assert answer.fit.converged
+    np.testing.assert_allclose(
+        answer.fit.certificate.primal, refit.certificate.primal, rtol=1e-3
+    )
+    np.testing.assert_allclose(
+        answer.accuracy, accuracy(answer.fit, *digits.test), atol=1e-9
+    )
+    assert answer.interval.low < answer.accuracy < answer.interval.high
+    assert answer.optimum.lower <= answer.accuracy <= answer.optimum.upper
+    assert answer.evaluations >= answer.table.fits.evaluations.sum()
+
+
+def test_temperature_makes_held_out_labels_likelier(answer):
+    assert answer.temperature.loss_after <= answer.temperature.loss_before
+    assert not answer.temperature.at_bound
+
+
+def test_folds_choose_by_all_examples(digits):
+    found = probe.fit(
+        KEY,
+        *digits.train,
+        *digits.test,
+        loss=losses.weston_watkins_hinge,
+        l2s=L2S[:2],
+        num_folds=3,
+        choose=choice.one_standard_error,
+    )
+    assert found.table.accuracy.shape == (2, 3)
+    assert (
+        found.l2
+        == found.table.l2[
+            choice.one_standard_error(found.table.accuracy, strength=found.table.l2)
+        ]
+    )
+    assert found.at_edge
+
+
+def test_strengths_of_c():
+    assert len(probe.CS) == 45
+    np.testing.assert_allclose([probe.CS[0], probe.CS[-1]], [1e-6, 1e5])
+    np.testing.assert_allclose(
+        probe.l2_of_c((0.5, 2.0), num_examples=100), [0.02, 0.005]
+    )
+
+
+ROWS = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+LABELS = np.arange(40) % 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"features": ROWS * np.nan}, "features must be finite"),
+        ({"test_features": ROWS[:, :2]}, "test_features must have 3 features, got 2"),
+        ({"labels": LABELS.astype(str)}, "targets must be integers"),
+        ({"test_labels": LABELS - 1}, "test_targets must lie in"),
+        ({"labels": LABELS * 0}, "labels must name at least two classes"),
+        ({"l2s": ()}, "l2s must not be empty"),
+        ({"l2s": (0.0,)}, "must be above 0"),
+        ({"validation_fraction": 1.5}, "fraction must be below 1"),
+        ({"num_folds": 30}, "at least num_folds = 30 examples of every class"),
+        ({"relative_gap": 0}, "relative_gap must be above 0"),
+        ({"loss": losses.cross_entropy}, "targets must be distributions"),
+    ],
+)
+def test_bad_input(changes, words):
+    given = {
+        "features": ROWS,
+        "labels": LABELS,
+        "test_features": ROWS,
+        "test_labels": LABELS,
+        "l2s": (0.1,),
+        **changes,
+    }
+    parts = [given.pop(name) for name in ("features", "labels")]
+    parts += [given.pop(name) for name in ("test_features", "test_labels")]
+    with pytest.raises(ValueError, match=words):
+        probe.fit(KEY, *parts, **given)

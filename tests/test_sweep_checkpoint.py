@@ -1,0 +1,93 @@
+"""A sweep that is killed goes on as if it had not been."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from jaxlin import losses, sweep_checkpoint
+from jaxlin.selection import grids, sweep
+from jaxlin.solvers import base, certified
+
+ROWS = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+LABELS = np.arange(60) % 3
+WEIGHTS = np.random.default_rng(1).integers(1, 3, (2, 60)).astype(np.float32)
+LOSSES = (losses.softmax_cross_entropy, losses.crammer_singer_hinge)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return certified.prepare(base.problem(ROWS, LABELS, num_classes=3))
+
+
+@pytest.fixture(scope="module")
+def models():
+    return grids.product(
+        losses=LOSSES,
+        l2s=(0.3, 0.1, 0.03),
+        num_weightings=2,
+        loss_arguments={"margin": (0.5,)},
+    )
+
+
+@pytest.fixture(scope="module")
+def how(problem, models):
+    return {
+        "plan": grids.plan(models, problem, num_classes=3, slots=4),
+        "num_classes": 3,
+        "weightings": WEIGHTS,
+        "relative_gap": 1e-4,
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(problem, models, how):
+    *_, last = sweep.run(problem, models, **how)
+    return last
+
+
+def equal(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.parametrize("turns", [1, 8, 30])
+def test_a_sweep_goes_on_bit_for_bit(problem, models, how, whole, tmp_path, turns):
+    path = tmp_path / "sweep.npz"
+    state = next(itertools.islice(sweep.run(problem, models, **how), turns - 1, None))
+    sweep_checkpoint.save(path, state)
+    finished = set(state.finished)
+    loaded = sweep_checkpoint.load(path, problem, models, num_classes=3)
+    equal(loaded.lanes, state.lanes)
+    assert loaded.boards == state.boards
+    assert loaded.starts == state.starts
+    begun = set(loaded.starts)
+    for state in sweep.run(problem, models, **how, resume=loaded):
+        # Nothing that is finished is ever in a slot again.
+        running = {model for board in state.boards for model in board.running}
+        assert not running & finished
+    assert begun <= set(state.starts)
+    assert state.boards == whole.boards
+    equal(
+        sweep.collected(state, relative_gap=1e-4),
+        sweep.collected(whole, relative_gap=1e-4),
+    )
+
+
+def test_a_file_of_another_sweep_is_refused(problem, models, how, tmp_path):
+    path = tmp_path / "sweep.npz"
+    state = next(sweep.run(problem, models, **how))
+    sweep_checkpoint.save(path, state)
+    fewer = grids.subset(models, [0, 1])
+    with pytest.raises(ValueError, match="must be of a sweep of 1 losses and 2 models"):
+        sweep_checkpoint.load(path, problem, fewer, num_classes=3)
+    with pytest.raises(ValueError, match="shape"):
+        sweep_checkpoint.load(path, problem, models, num_classes=4)
+
+
+def test_a_damaged_file_is_named(problem, models, how, tmp_path):
+    path = tmp_path / "sweep.npz"
+    sweep_checkpoint.save(path, next(sweep.run(problem, models, **how)))
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match="sweep.npz is damaged"):
+        sweep_checkpoint.load(path, problem, models, num_classes=3)
