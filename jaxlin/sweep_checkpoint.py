@@ -30,7 +30,7 @@ from jaxlin import checkpoint
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.selection.grids import Grid
-from jaxlin.selection.schedule import Board
+from jaxlin.selection.schedule import IDLE, Board
 from jaxlin.selection.sweep import Finished, Sweep
 from jaxlin.solvers import lanes
 from jaxlin.solvers.base import Problem
@@ -87,12 +87,14 @@ def load(
         )
         for board in found["boards"]
     )
-    numbers = [model for model, *_ in found["finished"]]
-    if len(boards) != len(models.losses) or max(numbers, default=0) >= models.size:
+    numbers = {model for model, *_ in found["finished"]}
+    for board in boards:
+        numbers |= {*board.running, *board.waiting} - {IDLE}
+    if len(boards) != len(models.losses) or numbers != set(range(models.size)):
         raise ValueError(
             f"{path} must be of a sweep of {len(models.losses)} losses and "
-            f"{models.size} models, got one of {len(boards)} losses; give it the grid "
-            "that it was begun with"
+            f"{models.size} models, got one of {len(boards)} and {len(numbers)}; give "
+            "it the grid that it was begun with"
         )
     like = _like(found, boards, problem, models, num_classes)
     tree = checkpoint.load(path, like)

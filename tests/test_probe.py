@@ -74,6 +74,7 @@ def test_temperature_makes_held_out_labels_likelier(answer):
     assert not answer.temperature.at_bound
 
 
+@pytest.mark.full
 def test_folds_choose_by_all_examples(digits):
     found = probe.fit(
         KEY,

@@ -8,7 +8,7 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
 
 def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    certify, more, train, judge = re.findall(
+    certify, more, validate, probe, train, judge = re.findall(
         r"```python\n(.*?)```", README.read_text(), re.DOTALL
     )
     exec(certify, names := {})
@@ -21,6 +21,14 @@ def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
         [l2, "True"] for l2 in ("0.1", "0.01", "0.001")
     ]
     assert last == "True True"
+    exec(validate, names)
+    *rows, chosen = capsys.readouterr().out.splitlines()
+    assert len(rows) == 6
+    assert all(float(row.split()[3]) <= 1e-3 for row in rows)
+    assert float(chosen.split()[0]) in (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
+    exec(probe, names)
+    chosen, _ = capsys.readouterr().out.splitlines()
+    assert float(chosen.split()[1]) > 0.9
 
     names = {}
     exec(train, names)

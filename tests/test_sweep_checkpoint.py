@@ -13,7 +13,7 @@ from jaxlin.solvers import base, certified
 ROWS = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 LABELS = np.arange(60) % 3
 WEIGHTS = np.random.default_rng(1).integers(1, 3, (2, 60)).astype(np.float32)
-LOSSES = (losses.softmax_cross_entropy, losses.crammer_singer_hinge)
+LOSSES = (losses.crammer_singer_hinge,)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def models():
 @pytest.fixture(scope="module")
 def how(problem, models):
     return {
-        "plan": grids.plan(models, problem, num_classes=3, slots=4),
+        "plan": grids.plan(models, problem, num_classes=3, slots=2),
         "num_classes": 3,
         "weightings": WEIGHTS,
         "relative_gap": 1e-4,
@@ -51,7 +51,7 @@ def equal(one, other):
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
-@pytest.mark.parametrize("turns", [1, 8, 30])
+@pytest.mark.parametrize("turns", [1, 20])
 def test_a_sweep_goes_on_bit_for_bit(problem, models, how, whole, tmp_path, turns):
     path = tmp_path / "sweep.npz"
     state = next(itertools.islice(sweep.run(problem, models, **how), turns - 1, None))

@@ -13,14 +13,13 @@ the rows, and `jaxlin.selection.schedule` says which model is in which slot.
   >>> problem = certified.prepare(base.problem(rows, labels, num_classes=3))
   >>> fold_of = folds.stratified_k_fold(key, labels, num_folds=5)
   >>> models = grids.product(
-  ...     losses=(losses.weston_watkins_hinge, losses.softmax_cross_entropy),
-  ...     l2s=(1e-1, 1e-2), num_weightings=5)
+  ...     losses=(losses.softmax_cross_entropy,), l2s=(1e-1, 1e-2), num_weightings=5)
   >>> fits = sweep.fit(
   ...     problem, models, num_classes=3,
   ...     plan=grids.plan(models, problem, num_classes=3),
   ...     weightings=folds.train_weights(fold_of, num_folds=5))
   >>> fits.params.weights.shape, bool(fits.converged.all())
-  ((20, 3, 3), True)
+  ((10, 3, 3), True)
 
 A model begins where the model of its chain (the same but for l2) with the smallest l2
 that is finished ended, or at 0 if there is none. Nothing is decided by a clock or by
@@ -28,7 +27,7 @@ free memory: the same sweep takes the same steps everywhere.
 """
 
 import collections
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -111,7 +110,7 @@ def fit(
     num_classes: int,
     weightings: ArrayLike | None = None,
     relative_gap: float = 1e-3,
-    max_evaluations: int = 1000,
+    max_evaluations: int | Sequence[int] = 1000,
 ) -> Fits:
     """Fits all models; arguments and errors as of `run`."""
     states = run(
@@ -135,7 +134,7 @@ def run(
     num_classes: int,
     weightings: ArrayLike | None = None,
     relative_gap: float = 1e-3,
-    max_evaluations: int = 1000,
+    max_evaluations: int | Sequence[int] = 1000,
     resume: Sweep | None = None,
 ) -> Iterator[Sweep]:
     """Fits all models, turn by turn: each evaluates what runs once.
@@ -148,7 +147,8 @@ def run(
       weightings: example weights to choose from, shape ``(weightings, examples)``;
         None is all ones.
       relative_gap: asked of every model.
-      max_evaluations: of a model, after which it is taken as it is.
+      max_evaluations: of a model, after which it is taken as it is; one number, or
+        one a model.
       resume: a state that an earlier run of the same arguments has yielded.
 
     Yields:
@@ -158,14 +158,14 @@ def run(
       ValueError: at the call, that names the argument, the rule and the value.
     """
     check.number("relative_gap", relative_gap, above=0)
-    check.integer("max_evaluations", max_evaluations, at_least=1)
+    budgets = _budgets(models, max_evaluations)
     by_row = _by_row(problem, models, weightings)
     for loss in models.losses:
         duality.check_rank(loss, problem.targets.ndim)
     if problem.curvature is not None:
         fit_loop.check_norms(problem.curvature.norms)
     state = resume or _begun(problem, models, plan, num_classes)
-    return _turns(problem, models, plan, by_row, relative_gap, max_evaluations, state)
+    return _turns(problem, models, plan, by_row, relative_gap, budgets, state)
 
 
 def collected(state: Sweep, *, relative_gap: float) -> Fits:
@@ -191,7 +191,7 @@ def collected(state: Sweep, *, relative_gap: float) -> Fits:
     )
 
 
-def _turns(problem, models, plan, by_row, relative_gap, max_evaluations, state):
+def _turns(problem, models, plan, by_row, relative_gap, budgets, state):
     while len(state.finished) < models.size:
         active = [i for i, lane in enumerate(state.lanes) if lane is not None]
         sums, points = lanes.evaluate(
@@ -212,7 +212,9 @@ def _turns(problem, models, plan, by_row, relative_gap, max_evaluations, state):
             )
             over = np.asarray(info.relative_gap) <= relative_gap
             over |= np.asarray(info.stalled)
-            over |= np.array(state.boards[i].evaluations) + 1 >= max_evaluations
+            board = state.boards[i]
+            # The last entry stands for idle slots, whose number is -1.
+            over |= np.array(board.evaluations) + 1 >= budgets[list(board.running)]
             state = _given_slots(state, models, i, lane, over, price=plan.price)
         yield state
 
@@ -314,6 +316,18 @@ def _forget_multipliers(
     for model, one in finished.items():
         if models.chain[model] == chain and model != kept:
             finished[model] = one._replace(multipliers=None)
+
+
+def _budgets(models: Grid, max_evaluations: int | Sequence[int]) -> np.ndarray:
+    """Evaluations that each model may take."""
+    budgets = np.asarray(max_evaluations)
+    if budgets.dtype.kind not in "iu" or budgets.shape not in ((), (models.size,)):
+        raise ValueError(
+            f"max_evaluations must be an integer, or {models.size} of them for these "
+            f"models, got {max_evaluations!r:.80}"
+        )
+    check.integer("max_evaluations", int(budgets.min()), at_least=1)
+    return np.broadcast_to(budgets, models.size)
 
 
 def _by_row(

@@ -92,26 +92,23 @@ def remember(
     noise = 10 * jnp.finfo(step.dtype).eps * jnp.linalg.norm(step.ravel())
     when &= curvature > noise * jnp.linalg.norm(change.ravel())
     place = (history.newest + 1) % history.factors.shape[0]
-
-    def put(entries: Array, new: Array, at: Array | tuple = place) -> Array:
-        # Where there is nothing to add the old is written again: nothing moves.
-        return entries.at[at].set(jnp.where(when, new, entries[at]))
-
-    steps = put(history.steps, step)
-    changes = put(history.changes, change - l2 * step)
-    # Of the new step with all, and of all with the new change.
-    with_steps = _products(steps, steps[place])
-    squares = put(history.squares, with_steps)
-    squares = put(squares, with_steps, (slice(None), place))
-    products = put(history.products, _products(changes, steps[place]))
-    products = put(products, _products(steps, changes[place]), (slice(None), place))
+    # Where there is nothing to add the old is written again: nothing moves.
+    step = jnp.where(when, step, history.steps[place])
+    change = jnp.where(when, change - l2 * step, history.changes[place])
+    steps = jax.lax.dynamic_update_index_in_dim(history.steps, step, place, 0)
+    changes = jax.lax.dynamic_update_index_in_dim(history.changes, change, place, 0)
+    is_new = when & (jnp.arange(history.factors.shape[0]) == place)
+    with_steps = _products(steps, step)
     return History(
         steps,
         changes,
-        squares,
-        products,
-        put(history.factors, jnp.ones_like(curvature)),
-        put(history.is_filled, jnp.ones((), bool)),
+        _bordered(history.squares, with_steps, with_steps, is_new),
+        # Of the new step with all changes, of all steps with the new change.
+        _bordered(
+            history.products, _products(changes, step), _products(steps, change), is_new
+        ),
+        jnp.where(is_new, 1, history.factors),
+        is_new | history.is_filled,
         jnp.where(when, place, history.newest),
     )
 
@@ -180,6 +177,12 @@ def _of_changes(history: History, weights: Array, l2: Array) -> Array:
     return _combined(history.steps, l2 * weights) + _combined(
         history.changes, history.factors * weights
     )
+
+
+def _bordered(square: Array, row: Array, column: Array, is_new: Array) -> Array:
+    """A matrix with the row and the column of the new place replaced."""
+    square = jnp.where(is_new[None, :], column[:, None], square)
+    return jnp.where(is_new[:, None], row[None, :], square)
 
 
 def _products(vectors: Array, one: Array) -> Array:

@@ -37,10 +37,10 @@ def table(digits):
     return cross_validation.cross_validate(
         problem,
         num_classes=10,
-        losses=(losses.softmax_cross_entropy, losses.weston_watkins_hinge),
+        losses=(losses.weston_watkins_hinge,),
         l2s=L2S,
         fold_of=fold_of,
-        relative_gap=1e-5,
+        relative_gap=1e-4,
     )
 
 
@@ -106,16 +106,14 @@ def test_accuracy_and_loss_are_those_of_the_fold_held_out(digits, table):
 def test_table_is_tidy(table):
     rows = table.rows()
     assert [(row["loss"], row["l2"]) for row in rows] == [
-        (name, l2)
-        for name in ("softmax_cross_entropy", "weston_watkins_hinge")
-        for l2 in L2S
+        ("weston_watkins_hinge", l2) for l2 in L2S
     ]
     for i, row in enumerate(rows):
         np.testing.assert_allclose(row["accuracy"], table.accuracy[i].mean())
         np.testing.assert_allclose(
             row["accuracy_standard_error"], table.accuracy[i].std(ddof=1) / 2
         )
-        assert row["largest_relative_gap"] == table.relative_gap[i].max() <= 1e-5
+        assert row["largest_relative_gap"] == table.relative_gap[i].max() <= 1e-4
 
 
 def test_repeats_and_margins_have_parts_and_settings_of_their_own():
@@ -137,12 +135,12 @@ def test_repeats_and_margins_have_parts_and_settings_of_their_own():
     )
     assert found.accuracy.shape == (4, 6)
     assert [one["margin"] for one in found.loss_arguments] == [1.0, 1.0, 2.0, 2.0]
-    again = cross_validation.cross_validate(
-        problem,
-        num_classes=2,
-        losses=(losses.weston_watkins_hinge,),
-        l2s=L2S,
-        loss_arguments={"margin": (2.0,)},
-        fold_of=fold_of[1],
-    )
-    np.testing.assert_allclose(found.accuracy[2:, 3:], again.accuracy, atol=1e-6)
+    for part in range(6):
+        out = fold_of[part // 3] == part % 3
+        for setting in range(4):
+            weights = found.fits.params.weights[setting * 6 + part]
+            bias = found.fits.params.bias[setting * 6 + part]
+            right = (rows @ weights.T + bias).argmax(axis=1) == labels
+            np.testing.assert_allclose(
+                found.accuracy[setting, part], right[out].mean(), atol=1e-6
+            )

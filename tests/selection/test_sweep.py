@@ -82,11 +82,8 @@ def test_is_the_loop_of_single_fits_on_rows_cut_out(fits, models, fold_of):
         assert distance <= radius
 
 
-@pytest.mark.parametrize("slots", [2, 18])
-def test_slots_do_not_change_the_answer(problem, models, fold_of, fits, slots):
-    other = sweep.fit(
-        problem, models, **arguments(problem, models, fold_of, slots=slots)
-    )
+def test_slots_do_not_change_the_answer(problem, models, fold_of, fits):
+    other = sweep.fit(problem, models, **arguments(problem, models, fold_of, slots=2))
     np.testing.assert_allclose(
         other.certificate.primal, fits.certificate.primal, rtol=1e-5
     )
@@ -124,7 +121,7 @@ def test_a_model_begins_where_its_chain_has_come_to(problem, models, fold_of):
 
 def test_multipliers_are_kept_of_one_model_a_chain(problem, models, fold_of):
     for state in sweep.run(
-        problem, models, **arguments(problem, models, fold_of, slots=4)
+        problem, models, **arguments(problem, models, fold_of, slots=2)
     ):
         for chain in range(models.chain.max() + 1):
             kept = [
@@ -170,11 +167,23 @@ def test_new_values_compile_nothing(problem, models, fold_of, fits):
     assert after[1:] == before[1:]
 
 
+def test_each_model_may_have_a_budget_of_its_own(problem, models, fold_of, fits):
+    budgets = np.where(np.arange(models.size) % 2, 2, 1000)
+    found = sweep.fit(
+        problem, models, **arguments(problem, models, fold_of, max_evaluations=budgets)
+    )
+    assert (found.evaluations <= budgets).all()
+    assert found.converged[::2].all()
+    assert not found.converged[1::2].any()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"relative_gap": 0}, "relative_gap must be above 0"),
         ({"max_evaluations": 0}, "max_evaluations must be at least 1"),
+        ({"max_evaluations": [1, 2]}, "max_evaluations must be an integer, or 18 of"),
+        ({"max_evaluations": 2.5}, "max_evaluations must be an integer, or 18 of"),
         ({"weightings": None}, "weightings must be given for models of 3"),
         ({"weightings": np.ones((2, 90))}, r"weightings must have shape \(3, 90\)"),
         ({"weightings": np.ones((3, 80))}, r"weightings must have shape \(3, 90\)"),

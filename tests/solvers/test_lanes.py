@@ -129,22 +129,21 @@ def test_sums_are_those_of_a_pass_for_each_model(problem):
 
 def test_an_example_that_is_taken_out_may_be_anything(problem):
     wild = problem._replace(features=problem.features.at[7].set(1e30))
-    out = np.ones((70, 1), np.float32)
+    out = WEIGHTINGS.T.copy()
     out[7] = 0
-    models = [(0.1, 0, 1.0)]
-    _, told = turns(problem, 3, models=models, weightings=out)
-    _, of_wild = turns(wild, 3, models=models, weightings=out)
+    _, told = turns(problem, 3, weightings=out)
+    _, of_wild = turns(wild, 3, weightings=out)
     for one, other in zip(told[-1], of_wild[-1], strict=True):
         np.testing.assert_allclose(one.objective, other.objective, rtol=1e-5)
 
 
 def test_without_weightings_all_examples_count(problem):
-    models = [(0.1, 0, 1.0), (0.2, 0, 1.0)]
-    ones = np.ones((70, 1), np.float32)
-    _, plain = turns(problem, 4, models=models, weightings=None)
-    _, weighted = turns(problem, 4, models=models, weightings=ones)
-    for one, other in zip(plain[-1], weighted[-1], strict=True):
-        np.testing.assert_allclose(one.objective, other.objective, rtol=1e-6)
+    used = LOSSES[:1]
+    _, plain = turns(problem, 4, used=used, weightings=None)
+    _, weighted = turns(problem, 4, used=used, weightings=np.ones_like(WEIGHTINGS.T))
+    np.testing.assert_allclose(
+        plain[-1][0].objective, weighted[-1][0].objective, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("loss", LOSSES[:2])

@@ -1,0 +1,25 @@
+"""What do hundreds of certified models cost, run as one program?
+
+Question. Against one model: how does an evaluation's price fall with the number of
+models that share it (`rate`)? Against models run alone: how many evaluations does a
+sweep of folds, losses and l2 pay for (`folds`)? Against scikit-learn: how long does a
+probe over 45 values of C take (`cs`)?
+
+Method. Rows as everywhere: raw pixels / 255, less the mean row, bias penalised. `rate`
+times the pass over the rows for lanes of 1 to 512 models and compares it with the
+fastest product that the same machine makes in the same run. `folds` counts what every
+slot was evaluated for, idle ones too, and fits the models of one fold alone, each from
+zero. `cs` takes DINOv2's 45 values, certified to 1e-3 where l2 is at least 1e-5, a few
+evaluations below, where the gap reached is printed; scikit-learn's
+``LogisticRegression(C=..., fit_intercept=False)`` on the same float32 rows with a
+column of ones, otherwise at its defaults, for some of the values, and then with more
+iterations until its objective is that of ours; the rest is extrapolated and says so.
+
+Result. See the README.
+
+Command. ``python -m experiments.benchmark_sweep`` after ``pip install -e
+".[benchmark]"``; half an hour on CIFAR-10, most of it scikit-learn's. Parts: ``--what
+rate``. ``--smoke`` to see it all on digits in a minute.
+
+The modules: `config`, `parts` (what is measured), `peer` (scikit-learn), `report`.
+"""

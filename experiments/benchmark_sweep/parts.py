@@ -1,0 +1,189 @@
+"""What is measured: the price of an evaluation, of folds, of values of C."""
+
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.benchmark_solvers import machine
+from experiments.benchmark_sweep import peer
+from experiments.benchmark_sweep.config import Config
+from jaxlin import data, losses, normalization
+from jaxlin.selection import folds, grids, sweep
+from jaxlin.solvers import base, certified, curvature, fitting, lanes
+from jaxlin.typing import Loss
+
+LOSSES: tuple[Any, ...] = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
+
+
+def prepared(dataset: data.Dataset, used: tuple[Loss, ...]) -> base.Problem:
+    """The training rows with their curvature."""
+    fitted = normalization.fit_centered(dataset.train.features, scale=dataset.max_value)
+    problem = base.problem(
+        *dataset.train, num_classes=dataset.num_classes, normalization=fitted
+    )
+    rank = curvature.rank_for(used[0]) if len(used) == 1 else curvature.RANK
+    return jax.block_until_ready(certified.prepare(problem, rank=rank))
+
+
+def rate(config: Config, dataset: data.Dataset) -> dict[str, Any]:
+    """Seconds of one evaluation against the number of models, each loss."""
+    rates = machine.matrix_rate(size=config.matrix_size, rounds=5, settle_s=0.5)
+    fastest = max(rates.values())
+    rows = []
+    for loss in LOSSES:
+        problem = prepared(dataset, (loss,))
+        for models in config.rate_models:
+            lane = lanes.empty(
+                models, problem, num_classes=dataset.num_classes, loss=loss
+            )
+            trial = 1e-3 * jax.random.normal(jax.random.key(0), lane.state.trial.shape)
+            lane = lane._replace(state=lane.state._replace(trial=trial))
+            seconds = []
+            for _ in range(config.rate_rounds + 1):
+                time.sleep(config.settle_s)
+                start = time.perf_counter()
+                jax.block_until_ready(
+                    lanes.evaluate((lane,), problem, None, losses=(loss,))
+                )
+                seconds.append(time.perf_counter() - start)
+            median = float(np.median(seconds[1:]))
+            num_rows, num_features = problem.features.shape
+            work = 4e-9 * num_rows * num_features * dataset.num_classes * models
+            rows.append(
+                {
+                    "loss": loss.__name__,
+                    "models": models,
+                    "seconds": median,
+                    "seconds_per_model": median / models,
+                    "share_of_rate": work / median / fastest,
+                }
+            )
+            print("rate", rows[-1], flush=True)
+    return {"matrix_rate": rates, "rows": rows}
+
+
+def cross_validation(config: Config, dataset: data.Dataset) -> dict[str, Any]:
+    """A sweep over folds, losses and l2; and one fold's models alone."""
+    labels = dataset.train.labels
+    key = jax.random.key(config.seed)
+    fold_of = folds.stratified_k_fold(key, labels, num_folds=config.folds)
+    weights = folds.train_weights(fold_of, num_folds=config.folds)
+    start = time.perf_counter()
+    problem = prepared(dataset, LOSSES)
+    preparation = time.perf_counter() - start
+    models = grids.product(
+        losses=LOSSES, l2s=config.fold_l2s, num_weightings=config.folds
+    )
+    plan = grids.plan(models, problem, num_classes=dataset.num_classes)
+    print(plan, flush=True)
+    fits = sweep.fit(
+        problem,
+        models,
+        plan=plan,
+        num_classes=dataset.num_classes,
+        weightings=weights,
+        relative_gap=config.relative_gap,
+    )
+    seconds = time.perf_counter() - start
+    print(f"folds: {seconds:.0f} s, {fits.converged.mean():.1%} certified", flush=True)
+    alone = _alone(config, dataset, problem, models, weights)
+    return {
+        "models": models.size,
+        "plan": plan._asdict(),
+        "seconds": seconds,
+        "preparation_seconds": preparation,
+        "certified": int(fits.converged.sum()),
+        "largest_gap": float(fits.relative_gap.max()),
+        "paid": fits.paid,
+        "evaluations": int(fits.evaluations.sum()),
+        "alone_of_one_fold": alone,
+        "paid_over_alone": fits.paid / (config.folds * sum(alone)),
+    }
+
+
+def _alone(config, dataset, problem, models, weights) -> list[int]:
+    """Evaluations of each model of the first fold, fitted by itself from zero."""
+    only = problem._replace(example_weights=jnp.asarray(weights[0]))
+    found = []
+    for model in np.flatnonzero(models.weighting == 0):
+        fit = fitting.fit_prepared(
+            only,
+            num_classes=dataset.num_classes,
+            loss=models.losses[models.loss[model]],
+            l2=float(models.l2[model]),
+            relative_gap=config.relative_gap,
+        )
+        found.append(fit.evaluations)
+    return found
+
+
+def values_of_c(config: Config, dataset: data.Dataset) -> dict[str, Any]:
+    """A sweep over values of C, compiled and not, and scikit-learn over some."""
+    runs = []
+    for _ in range(2):
+        time.sleep(config.settle_s)
+        start = time.perf_counter()
+        problem = prepared(dataset, LOSSES[:1])
+        l2s = [1 / (c * len(dataset.train.labels)) for c in config.cs]
+        models = grids.product(losses=LOSSES[:1], l2s=l2s)
+        budgets = np.where(
+            models.l2 >= config.certified_from, config.budget, config.budget_below
+        )
+        fits = sweep.fit(
+            problem,
+            models,
+            plan=grids.plan(models, problem, num_classes=dataset.num_classes),
+            num_classes=dataset.num_classes,
+            relative_gap=config.relative_gap,
+            max_evaluations=budgets.tolist(),
+        )
+        runs.append(time.perf_counter() - start)
+        print(f"cs: {runs[-1]:.1f} s", flush=True)
+    by_c = np.argsort(-models.l2)
+    rows = [
+        {
+            "c": c,
+            "l2": float(models.l2[model]),
+            "objective": float(fits.certificate.primal[model]),
+            "relative_gap": float(fits.relative_gap[model]),
+            "evaluations": int(fits.evaluations[model]),
+        }
+        for c, model in zip(sorted(config.cs), by_c, strict=True)
+    ]
+    features, labels = peer.rows_of(dataset), dataset.train.labels
+    chosen = np.linspace(0, len(rows) - 1, config.peer_fits).round().astype(int)
+    peers = []
+    for i in chosen:
+        row = rows[i]
+        default = peer.fit(features, labels, row["c"])
+        equal = default | {"reached": True}
+        target = row["objective"] * (1 + config.relative_gap)
+        if default["objective"] > target:
+            equal = peer.reaching(
+                features,
+                labels,
+                row["c"],
+                target=target,
+                deadline_s=config.peer_deadline_s,
+            )
+        peers.append({"c": row["c"], "ours": row, "default": default, "equal": equal})
+        print("scikit-learn", peers[-1], flush=True)
+    share = len(rows) / len(peers)
+    totals = {
+        kind: share * sum(one[kind]["seconds"] for one in peers)
+        for kind in ("default", "equal")
+    }
+    return {
+        "seconds_with_compiling": runs[0],
+        "seconds": runs[1],
+        "paid": fits.paid,
+        "evaluations": int(fits.evaluations.sum()),
+        "rows": rows,
+        "peers": peers,
+        "peer_seconds": totals,
+        "times_faster": {kind: total / runs[1] for kind, total in totals.items()},
+        "equal_is_lower_bound": not all(one["equal"]["reached"] for one in peers),
+    }
