@@ -153,7 +153,7 @@ def example_weights(
     (``is_part``) may all be 0.
     """
     array = _dense(name, value)
-    if array.dtype.kind not in "buif":
+    if array.dtype.kind not in "buif" and array.dtype.name != "bfloat16":
         raise ValueError(f"{name} must be numbers, got {value!r:.80}")
     array = _float(array)
     if array.shape != (num_examples,):
@@ -253,6 +253,8 @@ def integer(
 
 def numbers_list(name: str, value: Any, **bounds: float) -> tuple[float, ...]:
     """Returns a non-empty tuple of distinct finite numbers within the bounds."""
+    if np.ndim(value) != 1:
+        raise ValueError(f"{name} must be a sequence of numbers, got {value!r}")
     values = tuple(value)
     if not values:
         raise ValueError(f"{name} must not be empty, got {value!r}")

@@ -28,7 +28,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, duality, intervals, label_proofs, losses, objective
+from jaxlin import (
+    check,
+    duality,
+    intervals,
+    label_proofs,
+    losses,
+    objective,
+    precision,
+)
 from jaxlin.intervals import Interval
 from jaxlin.label_proofs import AccuracyInterval
 from jaxlin.linear import Params
@@ -45,7 +53,7 @@ from jaxlin.selection import (
 from jaxlin.selection.calibration import Temperature
 from jaxlin.selection.cross_validation import Table
 from jaxlin.selection.nested import Choose
-from jaxlin.solvers import base, certified, fitting
+from jaxlin.solvers import base, certified, curvature, fitting
 from jaxlin.solvers.fit_loop import Fit
 from jaxlin.typing import Array, Loss
 
@@ -132,24 +140,29 @@ def fit(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
-    num_classes = num_classes or _classes(labels, test_labels)
-    rows, answers, _ = check.examples(features, labels, None, num_classes=num_classes)
-    test_rows, test_answers, _ = check.examples(
-        test_features,
-        test_labels,
-        None,
-        num_classes=num_classes,
-        num_features=rows.shape[1],
-        prefix="test_",
+    if num_classes is None:
+        num_classes = _classes(labels, test_labels)
+    check.integer("num_classes", num_classes, at_least=2)
+    rows = check.features("features", features)
+    answers = check.labels(
+        "labels", labels, num_classes=num_classes, num_examples=len(rows)
     )
     check.several_classes("labels", answers)
+    test_rows = check.features(
+        "test_features", test_features, num_features=rows.shape[1]
+    )
+    test_answers = check.labels(
+        "test_labels", test_labels, num_classes=num_classes, num_examples=len(test_rows)
+    )
     if l2s is None:
         l2s = l2_of_c(CS, num_examples=len(rows))
     held_out = _held_out(key, answers, validation_fraction, num_folds)
     fitted = fit_standard(rows) if normalization is None else normalization
     problem = certified.prepare(
-        base.problem(rows, answers, num_classes=num_classes, normalization=fitted)
+        base.problem(rows, answers, num_classes=num_classes, normalization=fitted),
+        rank=curvature.rank_for(loss),
     )
+    fitted = Normalization(*map(np.asarray, problem.normalization or ()))
     models = grids.product(losses=(loss,), l2s=l2s, num_weightings=len(held_out))
     fits = sweep.fit(
         problem,
@@ -217,6 +230,7 @@ def _held_out(
 
 
 @jax.jit
+@jax.default_matmul_precision("highest")
 def _blocked_scores(params: Params, rows: Array, normalization: Normalization) -> Array:
     return objective.blocked_scores(params, rows, normalization=normalization)
 
@@ -224,8 +238,12 @@ def _blocked_scores(params: Params, rows: Array, normalization: Normalization) -
 def _scores(
     params: Params, rows: np.ndarray, normalization: Normalization
 ) -> np.ndarray:
-    single = Params(*(np.asarray(leaf, np.float32) for leaf in params))  # type: ignore[arg-type]
-    return np.asarray(_blocked_scores(single, rows, normalization))
+    """Scores in the digits of the parameters, as the proofs of labels take them."""
+    with precision.keeping_digits(*params):
+        dtype = params.weights.dtype
+        digits = Normalization(*(jnp.asarray(part, dtype) for part in normalization))
+        params = Params(*(jnp.asarray(leaf, dtype) for leaf in params))
+        return np.asarray(_blocked_scores(params, rows, digits))
 
 
 def _temperature(

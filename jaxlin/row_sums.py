@@ -98,8 +98,11 @@ def zeros(params: Params, values: tuple[int, ...]) -> RowSums:
 
 def block_rows(num_rows: int, num_features: int, *, num_scores: int = 1) -> int:
     """Rows a block if none are asked for: those that stay in the cache as floats."""
-    # Of each score there are several more numbers.
-    numbers = max(num_features, 8 * num_scores)
+    # Of each score there are several more numbers. But sums that are too large for the
+    # cache are read and written once a block, so that blocks must be long: for 128
+    # models of CIFAR-10 488 rows are at 80 % of the matrix rate, 146 at 63 %.
+    are_cached = num_features * num_scores <= _BLOCK_NUMBERS
+    numbers = max(num_features, (8 if are_cached else 1) * num_scores)
     return max(1, min(num_rows, _MAX_ROWS, max(32, _BLOCK_NUMBERS // numbers)))
 
 

@@ -12,7 +12,7 @@
   >>> with tempfile.TemporaryDirectory() as folder:
   ...     path = pathlib.Path(folder, "sweep.npz")
   ...     for state in itertools.islice(sweep.run(problem, models, **how), 2):
-  ...         sweep_checkpoint.save(path, state)
+  ...         sweep_checkpoint.save(path, state, models)
   ...     state = sweep_checkpoint.load(path, problem, models, num_classes=3)
   >>> *_, last = sweep.run(problem, models, **how, resume=state)
   >>> sorted(last.finished)
@@ -24,28 +24,32 @@ bit on the same machine. A model that is finished in the file is not trained aga
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxlin import checkpoint
-from jaxlin.duality import Certificate
-from jaxlin.linear import Params
 from jaxlin.selection.grids import Grid
-from jaxlin.selection.schedule import IDLE, Board
+from jaxlin.selection.schedule import Board
 from jaxlin.selection.sweep import Finished, Sweep
 from jaxlin.solvers import lanes
 from jaxlin.solvers.base import Problem
-from jaxlin.solvers.search_state import Multipliers
 
 
-def save(path: checkpoint.Path, state: Sweep) -> None:
+def save(path: checkpoint.Path, state: Sweep, models: Grid) -> None:
     """Writes a state that `jaxlin.selection.sweep.run` has just yielded.
 
     The file is whole or what it was before, whenever the process is killed.
+
+    Args:
+      path: the file.
+      state: between two turns.
+      models: of the sweep; what they are is written too.
 
     Raises:
       OSError: if writing fails; the file that was there is then unchanged.
     """
     metadata = {
+        "models": _described(models),
         "boards": [board._asdict() for board in state.boards],
         "starts": [[model, start] for model, start in state.starts.items()],
         "finished": [
@@ -73,7 +77,8 @@ def load(
       num_classes: C.
 
     Raises:
-      ValueError: if the file is damaged or of another sweep, as far as shapes tell.
+      ValueError: if the file is damaged, or of other models or shapes. That rows,
+        example weights and the gap asked for are the same is for the caller to see to.
       OSError: if the file cannot be read.
     """
     found = checkpoint.load_metadata(path)
@@ -87,15 +92,12 @@ def load(
         )
         for board in found["boards"]
     )
-    numbers = {model for model, *_ in found["finished"]}
-    for board in boards:
-        numbers |= {*board.running, *board.waiting} - {IDLE}
-    if len(boards) != len(models.losses) or numbers != set(range(models.size)):
-        raise ValueError(
-            f"{path} must be of a sweep of {len(models.losses)} losses and "
-            f"{models.size} models, got one of {len(boards)} and {len(numbers)}; give "
-            "it the grid that it was begun with"
-        )
+    for name, value in _described(models).items():
+        if found["models"][name] != value:
+            raise ValueError(
+                f"{path} must be of a sweep of these models, but its {name} are not "
+                "theirs; give the grid that it was begun with"
+            )
     like = _like(found, boards, problem, models, num_classes)
     tree = checkpoint.load(path, like)
     finished = {}
@@ -112,30 +114,49 @@ def _like(
     models: Grid,
     num_classes: int,
 ) -> dict[str, Any]:
-    """The tree of the file, with any values."""
-    num_rows, num_features = problem.features.shape
-    number: Any = np.zeros((), np.float32)
-    weights: Any = np.zeros((num_classes, num_features), np.float32)
-    params = Params(weights, weights[:, 0])
-    centers = np.zeros((num_rows, num_classes), np.float32)
-    finished = {
-        str(model): (
-            params,
-            Certificate(number, number, number, number),
-            Multipliers(centers, number) if has_multipliers else None,
+    """Shapes and dtypes of the tree in the file."""
+
+    def lane(number: int, width: int) -> Any:
+        first = int(np.argmax(models.loss == number))
+        return jax.eval_shape(
+            lambda: lanes.empty(
+                width,
+                problem,
+                num_classes=num_classes,
+                loss=models.losses[number],
+                arguments=models.arguments_of(first),
+            )
         )
-        for model, *_, has_multipliers in found["finished"]
-    }
+
+    finished = {}
+    for model, *_, has_multipliers in found["finished"]:
+        one = lane(int(models.loss[model]), 1)
+        params, certificate, multipliers = jax.eval_shape(lanes.taken, one, 0)
+        finished[str(model)] = _on_host(
+            (params, certificate, multipliers if has_multipliers else None)
+        )
     running = tuple(
-        None
-        if board.is_over
-        else lanes.empty(
-            len(board.running),
-            problem,
-            num_classes=num_classes,
-            loss=loss,
-            arguments=models.arguments_of(int(np.argmax(models.loss == i))),
-        )
-        for i, (board, loss) in enumerate(zip(boards, models.losses, strict=True))
+        None if board.is_over else lane(number, len(board.running))
+        for number, board in enumerate(boards)
     )
     return {"lanes": running, "finished": finished}
+
+
+def _on_host(tree: Any) -> Any:
+    """NumPy arrays of these shapes, none of which takes memory."""
+    return jax.tree.map(
+        lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), tree
+    )
+
+
+def _described(models: Grid) -> dict[str, Any]:
+    """What the models are, in values that JSON can hold."""
+    return {
+        "losses": [getattr(loss, "__name__", str(loss)) for loss in models.losses],
+        "loss of each": models.loss.tolist(),
+        "l2": models.l2.tolist(),
+        "loss arguments": {
+            name: values.tolist() for name, values in models.loss_arguments.items()
+        },
+        "weightings": models.weighting.tolist(),
+    }

@@ -112,8 +112,8 @@ LABELS = np.arange(40) % 2
     [
         ({"features": ROWS * np.nan}, "features must be finite"),
         ({"test_features": ROWS[:, :2]}, "test_features must have 3 features, got 2"),
-        ({"labels": LABELS.astype(str)}, "targets must be integers"),
-        ({"test_labels": LABELS - 1}, "test_targets must lie in"),
+        ({"labels": LABELS.astype(str)}, "labels must be integers"),
+        ({"test_labels": LABELS - 1}, "test_labels must lie in"),
         ({"labels": LABELS * 0}, "labels must name at least two classes"),
         ({"l2s": ()}, "l2s must not be empty"),
         ({"l2s": (0.0,)}, "must be above 0"),

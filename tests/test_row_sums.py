@@ -309,6 +309,9 @@ def test_blocks_fit_the_rows_and_the_cache():
     assert row_sums.block_rows(50_000, 10**9) == 32
     # Eight numbers of each score.
     assert row_sums.block_rows(10**9, 10, num_scores=1000) == 1_500_000 // 8000
+    # Sums that do not fit into the cache want long blocks.
+    assert row_sums.block_rows(10**9, 3072, num_scores=1280) == 1_500_000 // 3072
+    assert row_sums.block_rows(10**9, 384, num_scores=32_000) == 1_500_000 // 32_000
     # Sums within a block are not compensated.
     assert row_sums.block_rows(10**9, 100) == 512
     for width in (3072, 12_000):

@@ -55,7 +55,7 @@ def equal(one, other):
 def test_a_sweep_goes_on_bit_for_bit(problem, models, how, whole, tmp_path, turns):
     path = tmp_path / "sweep.npz"
     state = next(itertools.islice(sweep.run(problem, models, **how), turns - 1, None))
-    sweep_checkpoint.save(path, state)
+    sweep_checkpoint.save(path, state, models)
     finished = set(state.finished)
     loaded = sweep_checkpoint.load(path, problem, models, num_classes=3)
     equal(loaded.lanes, state.lanes)
@@ -77,17 +77,33 @@ def test_a_sweep_goes_on_bit_for_bit(problem, models, how, whole, tmp_path, turn
 def test_a_file_of_another_sweep_is_refused(problem, models, how, tmp_path):
     path = tmp_path / "sweep.npz"
     state = next(sweep.run(problem, models, **how))
-    sweep_checkpoint.save(path, state)
-    fewer = grids.subset(models, [0, 1])
-    with pytest.raises(ValueError, match="must be of a sweep of 1 losses and 2 models"):
-        sweep_checkpoint.load(path, problem, fewer, num_classes=3)
+    sweep_checkpoint.save(path, state, models)
+    for changed, name in (
+        (grids.subset(models, [0, 1]), "loss of each"),
+        (models._replace(l2=models.l2 * 2), "l2"),
+        (models._replace(weighting=1 - models.weighting), "weightings"),
+        (models._replace(losses=(losses.weston_watkins_hinge,)), "losses"),
+    ):
+        with pytest.raises(ValueError, match=f"models, but its {name} are not"):
+            sweep_checkpoint.load(path, problem, changed, num_classes=3)
     with pytest.raises(ValueError, match="shape"):
         sweep_checkpoint.load(path, problem, models, num_classes=4)
 
 
+def test_a_sweep_that_is_over_is_yielded_once(problem, models, how, whole, tmp_path):
+    path = tmp_path / "sweep.npz"
+    sweep_checkpoint.save(path, whole, models)
+    loaded = sweep_checkpoint.load(path, problem, models, num_classes=3)
+    (last,) = sweep.run(problem, models, **how, resume=loaded)
+    equal(
+        sweep.collected(last, relative_gap=1e-4),
+        sweep.collected(whole, relative_gap=1e-4),
+    )
+
+
 def test_a_damaged_file_is_named(problem, models, how, tmp_path):
     path = tmp_path / "sweep.npz"
-    sweep_checkpoint.save(path, next(sweep.run(problem, models, **how)))
+    sweep_checkpoint.save(path, next(sweep.run(problem, models, **how)), models)
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(ValueError, match="sweep.npz is damaged"):
         sweep_checkpoint.load(path, problem, models, num_classes=3)

@@ -10,10 +10,11 @@ from experiments.common import report as pages
 from experiments.common.config import to_dict
 from jaxlin import data
 
+# Values of C first: its first run is that of a new process, which compiles.
 PARTS = {
-    "rate": parts.rate,
-    "folds": parts.cross_validation,
     "cs": parts.values_of_c,
+    "folds": parts.cross_validation,
+    "rate": parts.rate,
 }
 
 

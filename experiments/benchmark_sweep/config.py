@@ -39,7 +39,7 @@ class Config:
     seed: int = 0
     relative_gap: float = 1e-3
     rate_models: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-    rate_rounds: int = 5
+    rate_rounds: int = 3
     matrix_size: int = 4096
     settle_s: float = 0.5
     folds: int = 5

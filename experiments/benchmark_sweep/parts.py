@@ -30,7 +30,9 @@ def prepared(dataset: data.Dataset, used: tuple[Loss, ...]) -> base.Problem:
 
 def rate(config: Config, dataset: data.Dataset) -> dict[str, Any]:
     """Seconds of one evaluation against the number of models, each loss."""
-    rates = machine.matrix_rate(size=config.matrix_size, rounds=5, settle_s=0.5)
+    rates = machine.matrix_rate(
+        size=config.matrix_size, rounds=5, settle_s=config.settle_s
+    )
     fastest = max(rates.values())
     rows = []
     for loss in LOSSES:

@@ -67,9 +67,17 @@ def temperature(
       ValueError: that names the argument, the rule and the value.
     """
     checked = check.features("scores", scores)
-    _, answers, weights = check.examples(
-        checked, labels, example_weights, num_classes=checked.shape[1]
+    if checked.shape[1] < 2:
+        raise ValueError(
+            f"scores must be of at least two classes, got shape {checked.shape}"
+        )
+    count, num_classes = checked.shape
+    answers = check.labels(
+        "labels", labels, num_classes=num_classes, num_examples=count
     )
+    weights = example_weights
+    if weights is not None:
+        weights = check.example_weights("example_weights", weights, num_examples=count)
     return _temperature(
         jnp.asarray(checked, jnp.float32),
         jnp.asarray(answers),

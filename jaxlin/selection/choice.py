@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+# Means of accuracies that were computed in float32 and are this near are equal.
+_ROUNDING = 1e-6
+
 
 def mean_and_error(scores: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean over the parts held out, and its standard error.
@@ -38,6 +41,9 @@ def mean_and_error(scores: Any) -> tuple[np.ndarray, np.ndarray]:
 def best(scores: Any, *, strength: Any) -> int:
     """Number of the setting with the highest mean; of equal ones the most penalised.
 
+    Strengths of different losses are not one scale: compare settings of one loss, or
+    take what decides between equally good ones as it comes.
+
     Args:
       scores: higher is better, shape ``(settings, parts)``.
       strength: of the penalty of each setting, shape ``(settings,)``.
@@ -47,7 +53,7 @@ def best(scores: Any, *, strength: Any) -> int:
     """
     scores, strength = _checked(scores, strength)
     mean, _ = mean_and_error(scores)
-    return int(max(range(len(mean)), key=lambda i: (mean[i], strength[i])))
+    return _strongest(mean, mean.max() - _ROUNDING, strength)
 
 
 def one_standard_error(scores: Any, *, strength: Any) -> int:
@@ -62,7 +68,11 @@ def one_standard_error(scores: Any, *, strength: Any) -> int:
     scores, strength = _checked(scores, strength)
     mean, error = mean_and_error(scores)
     top = best(scores, strength=strength)
-    lowest = mean[top] - np.nan_to_num(error[top])
+    lowest = mean[top] - np.nan_to_num(error[top]) - _ROUNDING
+    return _strongest(mean, lowest, strength)
+
+
+def _strongest(mean: np.ndarray, lowest: float, strength: np.ndarray) -> int:
     near = np.flatnonzero(mean >= lowest)
     return int(max(near, key=lambda i: (strength[i], mean[i])))
 

@@ -38,8 +38,9 @@ from jaxlin.selection.sweep import Fits
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Array, Loss
 
-# Scores of so many models are held at once.
+# Scores of so many models are held at once, fewer where they are more numbers.
 _MODELS_AT_ONCE = 32
+_SCORES_AT_ONCE = 50_000_000
 
 
 class Table(NamedTuple):
@@ -117,8 +118,8 @@ def cross_validate(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
-    fold_of = np.asarray(fold_of)
-    train = folds.train_weights(fold_of, num_folds=int(fold_of.max()) + 1)
+    check_labels(problem)
+    train = folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
     train = train.reshape(-1, train.shape[-1])
     models = grids.product(
         losses=losses,
@@ -138,6 +139,15 @@ def cross_validate(
         max_evaluations=max_evaluations,
     )
     return tabulated(problem, models, fits, held_out=1 - train)
+
+
+def check_labels(problem: Problem) -> None:
+    """Raises a ValueError if accuracy means nothing for the targets."""
+    if problem.targets.ndim != 1:
+        raise ValueError(
+            "problem must have labels to be validated on, got targets of shape "
+            f"{problem.targets.shape}"
+        )
 
 
 def tabulated(
@@ -196,12 +206,14 @@ def tested(
     """
     accuracy, loss = np.zeros((2, models.size))
     weights = jnp.asarray(held_out, jnp.float32)
+    of_one = len(problem.targets) * params.bias.shape[1]
+    at_once = max(1, min(_MODELS_AT_ONCE, models.size, _SCORES_AT_ONCE // of_one))
     for number, one in enumerate(models.losses):
         mine = np.flatnonzero(models.loss == number)
-        for start in range(0, len(mine), _MODELS_AT_ONCE):
-            some = mine[start : start + _MODELS_AT_ONCE]
+        for start in range(0, len(mine), at_once):
+            some = mine[start : start + at_once]
             # Repeats fill the last group up: one program for all.
-            padded = np.resize(some, _MODELS_AT_ONCE)
+            padded = np.resize(some, at_once)
             names = models.arguments_of(int(mine[0]))
             found = _tested(
                 jax.tree.map(lambda leaf, rows=padded: jnp.asarray(leaf[rows]), params),

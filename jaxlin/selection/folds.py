@@ -158,6 +158,30 @@ def train_weights(fold_of: Any, *, num_folds: int) -> np.ndarray:
     return weights.astype(np.float32)
 
 
+def train_weights_of_all(fold_of: Any, *, num_examples: int) -> np.ndarray:
+    """`train_weights` where the folds themselves say how many there are.
+
+    Raises:
+      ValueError: if ``fold_of`` is not one number an example, or some fold up to the
+        largest number is empty.
+    """
+    fold_of = np.asarray(fold_of)
+    if fold_of.dtype.kind not in "iu" or fold_of.shape[-1:] != (num_examples,):
+        raise ValueError(
+            f"fold_of must be integers (..., {num_examples}), one an example, got "
+            f"{fold_of.dtype} of shape {fold_of.shape}"
+        )
+    occupied = np.unique(fold_of.reshape(-1, num_examples)[0])
+    num_folds = len(occupied)
+    for one in fold_of.reshape(-1, num_examples):
+        if not np.array_equal(np.unique(one), np.arange(num_folds)) or num_folds < 2:
+            raise ValueError(
+                "fold_of must name folds 0, 1, ... without gaps, at least two, got "
+                f"{np.unique(one).tolist()[:9]}"
+            )
+    return train_weights(fold_of, num_folds=num_folds)
+
+
 def _dealt(key: Array, labels: np.ndarray, num_folds: int) -> np.ndarray:
     """Examples in random order, class after class, dealt to the folds in turn."""
     num_examples = len(labels)

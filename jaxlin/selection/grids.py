@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from jaxlin import check, conjugates, duality
-from jaxlin.solvers import lanes
+from jaxlin.solvers import fit_loop, lanes
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Loss
 
@@ -104,8 +104,11 @@ def product(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
-    if not losses or len(set(losses)) < len(losses):
-        raise ValueError(f"losses must be distinct and at least one, got {losses!r}")
+    if callable(losses) or not losses or len(set(losses)) < len(losses):
+        raise ValueError(
+            "losses must be a sequence of distinct losses, at least one, got "
+            f"{losses!r}"
+        )
     for loss in losses:
         conjugates.of(loss)
     values = sorted(check.numbers_list("l2s", l2s, above=0), reverse=True)
@@ -175,7 +178,7 @@ def plan(
     """Says how many models run at once, and in what memory.
 
     Args:
-      models: from `grid`.
+      models: from `product`.
       problem: from `jaxlin.solvers.certified.prepare`.
       num_classes: C.
       slots: in all lanes together; None takes as many as the memory holds, up to 32.
@@ -186,23 +189,25 @@ def plan(
     Raises:
       ValueError: if there is not room for one slot a loss.
     """
+    fit_loop.check_classes(problem.targets, num_classes)
     sizes = [
         _bytes_of_slot(models, problem, loss, num_classes) for loss in models.losses
     ]
     per_slot = max(sizes)
+    check.integer("memory_bytes", memory_bytes, at_least=1)
     most = memory_bytes // (2 * per_slot)
-    if most < len(models.losses):
+    num_losses = len(models.losses)
+    if most < num_losses:
         raise ValueError(
-            f"memory_bytes must hold a slot for each of {len(models.losses)} losses, "
-            f"at {2 * per_slot} bytes each, got {memory_bytes}"
+            f"memory_bytes must hold a slot for each of {num_losses} losses, at "
+            f"{2 * per_slot} bytes each, got {memory_bytes}"
         )
-    wanted = min(most, _MAX_SLOTS) if slots is None else slots
-    check.integer("slots", wanted, at_least=len(models.losses), at_most=int(most))
-    counts = np.bincount(models.loss, minlength=len(models.losses))
-    # Each loss as many as its share of the models.
-    shares = [
-        max(1, min(int(count), int(wanted * count / models.size))) for count in counts
-    ]
+    wanted = min(most, max(_MAX_SLOTS, num_losses)) if slots is None else slots
+    check.integer("slots", wanted, at_least=num_losses, at_most=most)
+    # One slot a loss; of the rest each as much as is its share of the models.
+    counts = np.bincount(models.loss, minlength=num_losses) - 1
+    spare = min(wanted - num_losses, int(counts.sum()))
+    shares = [1 + int(spare * count / max(counts.sum(), 1)) for count in counts]
     num_rows, num_features = problem.features.shape
     operations = 4 * num_rows * (num_features + 1) * num_classes
     price = round(_PROGRAM_OPERATIONS / operations)

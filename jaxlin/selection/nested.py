@@ -89,8 +89,8 @@ def cross_validate(
       fold_of: outer part of each example, shape ``(examples,)``.
       num_inner_folds: at least 2.
       loss_arguments: see ``losses``.
-      choose: `jaxlin.selection.choice.best` or ``one_standard_error``, or a function
-        like them.
+      choose: `jaxlin.selection.choice.best` or, for settings of one loss, since only
+        their strengths are one scale, ``one_standard_error``; or a function like them.
       relative_gap: asked of every fit.
       max_evaluations: of a fit, after which it is taken as it is.
 
@@ -103,7 +103,8 @@ def cross_validate(
             f"fold_of must have shape (examples,), got shape {fold_of.shape}"
         )
     check.integer("num_inner_folds", num_inner_folds, at_least=2)
-    outer = folds.train_weights(fold_of, num_folds=int(fold_of.max()) + 1)
+    cross_validation.check_labels(problem)
+    outer = folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
     train, held_out = _inner(key, np.asarray(problem.targets), outer, num_inner_folds)
     what: dict[str, Any] = {
         "losses": losses,

@@ -2,16 +2,16 @@
 
 A sweep runs a fixed number of models at once, in slots of one compiled program. A model
 that is finished gives its slot to the next one that waits. When none waits, what is
-left moves together into a program with fewer slots, down a ladder of widths, each of
-which is compiled once, whatever the values swept.
+left moves together into a program with fewer slots, down a ladder of widths. Each is
+compiled once for a loss, whatever the values swept.
 
 A narrower program costs its compilation, idle slots cost evaluations. A lane becomes
-narrower once its idle slots have been evaluated as often as a program is worth, so that
-it never pays more than twice what the better of waiting and moving would have cost, and
-small problems, whose evaluations cost nothing, compile one program.
+narrower once its idle slots have been evaluated as often as a program is worth: at each
+width it wastes at most what it then spends on the next, and small problems, whose
+evaluations cost nothing, compile one program.
 
-All of it is decided by numbers of models and evaluations: the same sweep takes the same
-steps on every machine, however fast and however full.
+All of it is decided by numbers of models and evaluations, however fast the machine and
+however full.
 
   >>> from jaxlin.selection import schedule
   >>> board = schedule.begin(range(6), slots=4)

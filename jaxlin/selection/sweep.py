@@ -23,7 +23,8 @@ the rows, and `jaxlin.selection.schedule` says which model is in which slot.
 
 A model begins where the model of its chain (the same but for l2) with the smallest l2
 that is finished ended, or at 0 if there is none. Nothing is decided by a clock or by
-free memory: the same sweep takes the same steps everywhere.
+free memory: the same sweep takes the same steps on the same machine, however busy, and
+elsewhere only rounding makes another number of evaluations.
 """
 
 import collections
@@ -41,7 +42,7 @@ from jaxlin.linear import Params
 from jaxlin.selection import schedule
 from jaxlin.selection.grids import Grid, Plan
 from jaxlin.selection.schedule import Board
-from jaxlin.solvers import fit_loop, lanes
+from jaxlin.solvers import certified, fit_loop, lanes
 from jaxlin.solvers.base import Problem
 from jaxlin.solvers.lanes import Lane
 from jaxlin.solvers.search_state import Multipliers
@@ -149,7 +150,8 @@ def run(
       relative_gap: asked of every model.
       max_evaluations: of a model, after which it is taken as it is; one number, or
         one a model.
-      resume: a state that an earlier run of the same arguments has yielded.
+      resume: a state that an earlier run of the same arguments has yielded; its lanes
+        are given away.
 
     Yields:
       The state after each turn. Its lanes are given away when the next is asked for.
@@ -162,8 +164,8 @@ def run(
     by_row = _by_row(problem, models, weightings)
     for loss in models.losses:
         duality.check_rank(loss, problem.targets.ndim)
-    if problem.curvature is not None:
-        fit_loop.check_norms(problem.curvature.norms)
+    fit_loop.check_norms(certified.curvature_of(problem).norms)
+    fit_loop.check_classes(problem.targets, num_classes)
     state = resume or _begun(problem, models, plan, num_classes)
     return _turns(problem, models, plan, by_row, relative_gap, budgets, state)
 
@@ -175,6 +177,11 @@ def collected(state: Sweep, *, relative_gap: float) -> Fits:
       state: the last that `run` has yielded.
       relative_gap: what was asked for.
     """
+    if not all(board.is_over for board in state.boards):
+        raise ValueError(
+            "state must be of a sweep that is over, got one with models still running; "
+            "take the last that run yields"
+        )
     models = [state.finished[model] for model in range(len(state.finished))]
     params, certificate = jax.tree.map(
         lambda *leaves: np.stack(leaves),
@@ -192,6 +199,8 @@ def collected(state: Sweep, *, relative_gap: float) -> Fits:
 
 
 def _turns(problem, models, plan, by_row, relative_gap, budgets, state):
+    if len(state.finished) == models.size:
+        yield state
     while len(state.finished) < models.size:
         active = [i for i, lane in enumerate(state.lanes) if lane is not None]
         sums, points = lanes.evaluate(

@@ -284,8 +284,8 @@ def renewed(
 ) -> ClassCurvature:
     """`of_loss` where ``when``, else what is known already, ``classes``.
 
-    Under `jax.vmap` it is computed for all models if one of them asks, and for none if
-    none does, where a plain `jax.lax.cond` would compute it always: a fifth of what a
+    Under one `jax.vmap` it is computed for all models if one asks, and for none if none
+    does, where a plain `jax.lax.cond` would compute it always: a fifth of what a
     turn of 32 models takes beside its pass over the rows.
     """
     return _renewed(loss)(

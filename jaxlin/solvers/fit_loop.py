@@ -195,6 +195,19 @@ def check_settings(
     check.integer("max_evaluations", max_evaluations, at_least=1)
 
 
+def check_classes(targets: jax.Array, num_classes: int) -> None:
+    """Raises a ValueError if a prepared problem is not one of so many classes."""
+    check.integer("num_classes", num_classes, at_least=2)
+    found = (
+        targets.shape[1] if targets.ndim == 2 else int(np.asarray(targets).max()) + 1
+    )
+    if found > num_classes or (targets.ndim == 2 and found < num_classes):
+        raise ValueError(
+            f"num_classes must be that of the problem, which has {found}, got "
+            f"{num_classes}"
+        )
+
+
 def check_norms(norms: ArrayLike) -> None:
     """Raises a ValueError for rows so large that sums of their squares overflow."""
     largest = float(np.asarray(norms).max())

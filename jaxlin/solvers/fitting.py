@@ -140,7 +140,7 @@ def fit_prepared(
         loss_arguments=loss_arguments,
         max_evaluations=max_evaluations,
     )
-    _check_classes(problem.targets, num_classes)
+    fit_loop.check_classes(problem.targets, num_classes)
     if problem.curvature is not None:
         fit_loop.check_norms(problem.curvature.norms)
     solver = certified.solver(loss=loss)
@@ -201,19 +201,6 @@ def _path(problem, l2s, previous, how):
     for l2 in l2s:
         previous = fit_prepared(problem, l2=l2, start=previous, **how)
         yield previous
-
-
-def _check_classes(targets: jax.Array, num_classes: int) -> None:
-    """Raises a ValueError if a prepared problem is not one of so many classes."""
-    check.integer("num_classes", num_classes, at_least=2)
-    found = (
-        targets.shape[1] if targets.ndim == 2 else int(np.asarray(targets).max()) + 1
-    )
-    if found > num_classes or (targets.ndim == 2 and found < num_classes):
-        raise ValueError(
-            f"num_classes must be that of the problem, which has {found}, got "
-            f"{num_classes}"
-        )
 
 
 def _classes_of(targets: ArrayLike) -> int:

@@ -91,6 +91,8 @@ def remember(
     curvature = jnp.vdot(step, change)
     noise = 10 * jnp.finfo(step.dtype).eps * jnp.linalg.norm(step.ravel())
     when &= curvature > noise * jnp.linalg.norm(change.ravel())
+    # Also in the numbers that are kept.
+    when &= l2 * jnp.vdot(step, step) + jnp.vdot(step, change - l2 * step) > 0
     place = (history.newest + 1) % history.factors.shape[0]
     # Where there is nothing to add the old is written again: nothing moves.
     step = jnp.where(when, step, history.steps[place])

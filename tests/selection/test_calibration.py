@@ -81,10 +81,10 @@ def test_probabilities_are_softmax_of_what_is_left():
     ("scores", "labels", "words"),
     [
         (np.ones(3), [0, 1, 2], "scores must have shape"),
-        (np.ones((2, 3)), [0, 3], r"targets must lie in \[0, 2\], got 3"),
+        (np.ones((2, 3)), [0, 3], r"labels must lie in \[0, 2\], got 3"),
         (np.array([[1.0, np.inf]]), [0], "scores must be finite"),
-        (np.ones((2, 3)), [0], "targets must have one entry per example, got 1 for 2"),
-        (np.ones((2, 1)), [0, 0], "num_classes must be at least 2"),
+        (np.ones((2, 3)), [0], "labels must have one entry per example, got 1"),
+        (np.ones((2, 1)), [0, 0], "scores must be of at least two classes"),
     ],
 )
 def test_bad_input(scores, labels, words):

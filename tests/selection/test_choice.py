@@ -24,6 +24,13 @@ def test_of_equally_good_settings_the_most_penalised_is_best():
     assert choice.best([[0.5, 0.5], [0.4, 0.6], [0.1, 0.2]], strength=[1, 2, 3]) == 1
 
 
+def test_means_that_only_rounding_tells_apart_are_equal():
+    thirds = np.array([[1 / 3, 2 / 3], [0.5, 0.5]], np.float32)
+    for scores, strength in ((thirds, [2, 1]), (thirds[::-1], [2, 1])):
+        assert choice.best(scores, strength=strength) == 0
+        assert choice.best(scores, strength=strength[::-1]) == 1
+
+
 @pytest.mark.parametrize(
     ("third", "chosen"),
     [

@@ -144,3 +144,24 @@ BAD = {
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("fold_of", "words"),
+    [
+        ([0, 1, 0], r"fold_of must be integers \(..., 4\), one an example"),
+        ([0.0, 1.0, 0.0, 1.0], r"fold_of must be integers \(..., 4\)"),
+        ([0, 2, 0, 2], r"folds 0, 1, ... without gaps, at least two, got \[0, 2\]"),
+        ([0, 0, 0, 0], "without gaps, at least two"),
+        ([-1, 0, 1, 1], "without gaps"),
+        ([[0, 1, 0, 1], [0, 1, 2, 2]], "without gaps"),
+    ],
+)
+def test_folds_that_say_how_many_they_are(fold_of, words):
+    with pytest.raises(ValueError, match=words):
+        folds.train_weights_of_all(fold_of, num_examples=4)
+
+
+def test_all_of_them_are_taken():
+    found = folds.train_weights_of_all([0, 1, 2, 2], num_examples=4)
+    assert found.tolist() == [[0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 0, 0]]

@@ -73,8 +73,11 @@ def test_subset_keeps_what_each_model_is():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"losses": ()}, "losses must be distinct and at least one"),
-        ({"losses": (HINGE, HINGE)}, "losses must be distinct"),
+        ({"losses": ()}, "losses must be a sequence of distinct losses, at least one"),
+        ({"losses": (HINGE, HINGE)}, "losses must be a sequence of distinct"),
+        ({"losses": HINGE}, "losses must be a sequence of distinct"),
+        ({"l2s": 0.1}, "l2s must be a sequence of numbers, got 0.1"),
+        ({"loss_arguments": {"margin": 1.0}}, "must be a sequence of numbers, got 1.0"),
         ({"losses": (max,)}, "conjugate"),
         ({"l2s": ()}, "l2s must not be empty"),
         ({"l2s": (0.1, 0.0)}, r"l2s\[1\] must be above 0"),
@@ -93,8 +96,14 @@ def test_a_plan_shares_its_slots_out(problem):
     models = product()
     plan = grids.plan(models, problem, num_classes=4, slots=9)
     # 6 softmax models and 12 hinges.
-    assert plan.slots == (3, 6)
-    assert plan.bytes == 9 * plan.bytes_per_slot
+    assert plan.slots == (3, 5)
+    assert plan.bytes == 8 * plan.bytes_per_slot
+    three = grids.product(
+        losses=(SOFTMAX, HINGE, losses.crammer_singer_hinge), l2s=np.logspace(-3, 0, 9)
+    )
+    three = grids.subset(three, [0, 9, *range(18, 27)])
+    assert grids.plan(three, problem, num_classes=4, slots=6).slots == (1, 1, 4)
+    assert grids.plan(three, problem, num_classes=4, slots=3).slots == (1, 1, 1)
     assert grids.plan(models, problem, num_classes=4).slots == (6, 12)
     assert grids.plan(models, problem, num_classes=4, slots=2).slots == (1, 1)
 

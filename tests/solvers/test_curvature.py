@@ -295,3 +295,46 @@ def test_sizes_of_samples():
 def test_a_bad_rank_is_refused(rank):
     with pytest.raises(ValueError, match="rank must be"):
         curvature.second_moment(jax.random.key(0), jnp.ones((3, 2)), rank=rank)
+
+
+@pytest.mark.parametrize("asked", [[True, False, True], [False] * 3, [True] * 3])
+def test_renewed_under_vmap_is_that_of_each_model(asked):
+    rows = jax.random.normal(jax.random.key(0), (40, 5))
+    sampled = curvature.Sampled(rows, jnp.arange(40) % 3, None, jnp.zeros((40, 3)))
+    weights = jax.random.normal(jax.random.key(1), (3, 3, 5))
+    known = curvature.ClassCurvature(
+        jnp.broadcast_to(jnp.eye(3), (3, 3, 3)), jnp.ones((3, 3))
+    )
+
+    def renewed(when, classes, weights):
+        return curvature.renewed(
+            losses.softmax_cross_entropy,
+            classes,
+            weights,
+            sampled,
+            smoothing=jnp.ones(()),
+            loss_arguments=None,
+            when=when,
+        )
+
+    when = jnp.array(asked)
+    together = jax.jit(jax.vmap(renewed))(when, known, weights)
+    for i, is_asked in enumerate(asked):
+        old = jax.tree.map(lambda leaf, i=i: leaf[i], known)
+        expected = old
+        if is_asked:
+            expected = curvature.of_loss(
+                losses.softmax_cross_entropy,
+                weights[i],
+                sampled,
+                smoothing=jnp.ones(()),
+            )
+        for found in (
+            jax.tree.map(lambda leaf, i=i: leaf[i], together),
+            renewed(when[i], old, weights[i]),
+        ):
+            hessians = (
+                (one.vectors * one.values[None, :]) @ one.vectors.T
+                for one in (found, expected)
+            )
+            np.testing.assert_allclose(*hessians, rtol=1e-4, atol=1e-6)
