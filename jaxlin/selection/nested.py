@@ -3,22 +3,21 @@
 The accuracy of the best of many settings on the very parts they were compared on is too
 good. Here each outer part is held out of everything: settings are compared by inner
 folds of what is left, the chosen one is fitted on all of that, and only then the outer
-part is looked at.
+part is looked at::
 
-  >>> import jax, jax.numpy as jnp
-  >>> from jaxlin import losses
-  >>> from jaxlin.selection import folds, nested
-  >>> from jaxlin.solvers import base, certified
-  >>> key = jax.random.key(0)
-  >>> rows = jax.random.normal(key, (200, 4))
-  >>> labels = (rows[:, 0] + 0.5 * rows[:, 1] > 0).astype(int)
-  >>> found = nested.cross_validate(
-  ...     key, certified.prepare(base.problem(rows, labels, num_classes=2)),
-  ...     num_classes=2, losses=(losses.softmax_cross_entropy,), l2s=(1e-3, 1e-1),
-  ...     fold_of=folds.stratified_k_fold(key, labels, num_folds=4),
-  ...     num_inner_folds=3)
-  >>> found.accuracy.shape, found.l2.shape, found.inner.accuracy.shape
-  ((4,), (4,), (2, 12))
+    import jax, jax.numpy as jnp
+    from jaxlin import losses
+    from jaxlin.selection import folds, nested
+    from jaxlin.solvers import base, certified
+    key = jax.random.key(0)
+    rows = jax.random.normal(key, (200, 4))
+    labels = (rows[:, 0] + 0.5 * rows[:, 1] > 0).astype(int)
+    found = nested.cross_validate(
+        key, certified.prepare(base.problem(rows, labels, num_classes=2)),
+        num_classes=2, losses=(losses.softmax_cross_entropy,), l2s=(1e-3, 1e-1),
+        fold_of=folds.stratified_k_fold(key, labels, num_folds=4),
+        num_inner_folds=3)
+    print(found.accuracy, found.l2)  # one of each outer part
 
 Reference:
   S. Varma and R. Simon. Bias in error estimation when using cross-validation for model

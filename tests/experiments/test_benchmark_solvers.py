@@ -91,6 +91,7 @@ def optimum(loss, digits):
 # The whole
 
 
+@pytest.mark.full
 def test_every_file_is_there_and_the_page_is_the_last_word(smoke_run):
     path, printed = smoke_run
     expected = {"config.json", "environment.json", "data.json", "STATUS", "figures"}
@@ -108,6 +109,7 @@ def test_every_file_is_there_and_the_page_is_the_last_word(smoke_run):
         assert words in page
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("loss", LOOPS)
 def test_the_best_known_and_its_bound_hold_the_optimum(smoke_run, digits, loss):
     (found,) = [
@@ -128,6 +130,7 @@ def test_the_best_known_and_its_bound_hold_the_optimum(smoke_run, digits, loss):
     assert abs(peer["test_accuracy"] - mine["test_accuracy"]) < 0.01
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("loss", LOOPS)
 def test_fits_of_ours_repeat_and_the_first_compiles(smoke_run, loss):
     mine = read(smoke_run[0], cell_name(loss))["ours"]
@@ -143,6 +146,7 @@ def test_fits_of_ours_repeat_and_the_first_compiles(smoke_run, loss):
     assert cold["relative_gaps"] == warm[0]["relative_gaps"]
 
 
+@pytest.mark.full
 def test_the_reference_agrees_with_the_judge(smoke_run):
     for loss in LOOPS:
         found = read(smoke_run[0], cell_name(loss))["reference"]
@@ -150,6 +154,7 @@ def test_the_reference_agrees_with_the_judge(smoke_run):
         assert found["objective"] == pytest.approx(primal, rel=1e-7)
 
 
+@pytest.mark.full
 def test_the_table_has_a_row_for_each_solver(smoke_run):
     text = (smoke_run[0] / "results.csv").read_text()
     table = list(csv.DictReader(text.splitlines()))
@@ -165,6 +170,7 @@ def test_the_table_has_a_row_for_each_solver(smoke_run):
     assert table[3]["ratio_is_lower_bound_1e-4"] == "True"
 
 
+@pytest.mark.full
 def test_gradients_are_held_against_the_floor(smoke_run, digits):
     found = read(smoke_run[0], "gradient.json")
     assert max(found["differences"].values()) < 1e-5
@@ -179,6 +185,7 @@ def test_gradients_are_held_against_the_floor(smoke_run, digits):
     assert found["times_ours"][gradient.OURS] == 1
 
 
+@pytest.mark.full
 def test_growth_has_every_size_proven(smoke_run):
     found = read(smoke_run[0], "growth.json")
     assert [one["dimension"] for one in found] == [
@@ -211,6 +218,7 @@ def cut(smoke_run, tmp_path):
     return path
 
 
+@pytest.mark.full
 def test_a_run_that_was_cut_measures_only_what_is_missing(cut, smoke_run, monkeypatch):
     asked = []
 

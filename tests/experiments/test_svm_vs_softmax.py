@@ -502,6 +502,7 @@ def vectors_run(tmp_path_factory):
     return run_helpers.run(config, out=folder / "run")
 
 
+@pytest.mark.full
 def test_feature_vectors_make_a_report_without_pictures_of_images(vectors_run):
     figures = {path.stem for path in (vectors_run.path / "figures").iterdir()}
     assert figures == {
