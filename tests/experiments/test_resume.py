@@ -26,7 +26,10 @@ from jaxlin import checkpoint
 SMALL = ("--smoke", "--solver", "minibatch")
 ROOT = Path(__file__).resolve().parents[2]
 
-needs_signals = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+needs_signals = pytest.mark.skipif(
+    os.name != "posix" or signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
+    reason="needs SIGKILL, and a SIGINT that a background job does not ignore",
+)
 
 # Kills itself around or inside the saving of a checkpoint, the k-th of this process.
 KILL_ITSELF = """

@@ -13,11 +13,7 @@ NUM_CLASSES = 3
 ROWS = np.random.default_rng(0).normal(size=(70, 5)).astype(np.float32)
 LABELS = np.random.default_rng(1).integers(0, NUM_CLASSES, 70)
 WEIGHTINGS = np.random.default_rng(2).integers(0, 3, (4, 70)).astype(np.float32)
-LOSSES = (
-    losses.softmax_cross_entropy,
-    losses.weston_watkins_hinge,
-    losses.crammer_singer_hinge,
-)
+LOSSES = (losses.softmax_cross_entropy, losses.crammer_singer_hinge)
 MODELS = [(0.1, 0, 1.0), (0.01, 3, 2.0), (0.3, 1, 0.5)]
 ZERO = linear.Params(np.zeros((3, 5), np.float32), np.zeros(3, np.float32))
 
@@ -80,7 +76,7 @@ def alone(problem, loss, model, count):
     return [jax.tree.map(lambda leaf: np.asarray(leaf)[0], info) for *_, info in runs]
 
 
-@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("place", range(2))
 def test_every_model_is_the_one_that_runs_alone(problem, place):
     count = 25
     _, told = turns(problem, count)
@@ -102,7 +98,7 @@ def test_sums_are_those_of_a_pass_for_each_model(problem):
     trial = jnp.asarray(np.random.default_rng(3).normal(size=(3, 3, 6)), jnp.float32)
     lane = lane._replace(state=lane.state._replace(trial=trial))
     (sums,), (points,) = lanes.evaluate(
-        (lane,), problem, jnp.asarray(WEIGHTINGS.T), losses=LOSSES[1:2], block_size=32
+        (lane,), problem, jnp.asarray(WEIGHTINGS.T), losses=LOSSES[1:], block_size=32
     )
     for slot, (l2, weighting, margin) in enumerate(MODELS):
         state = jax.tree.map(lambda leaf, slot=slot: leaf[slot], lane.state)
@@ -145,7 +141,7 @@ def test_without_weightings_all_examples_count(problem):
     )
 
 
-@pytest.mark.parametrize("loss", LOSSES[:2])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_slots_that_stay_go_on_as_before(problem, loss):
     lane = turns(problem, 6, used=(loss,))[0][0]
     kept = lanes.narrow(lane, jnp.array([2, 0]))
@@ -157,7 +153,7 @@ def test_slots_that_stay_go_on_as_before(problem, loss):
     assert kept.weighting.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("loss", LOSSES[:2])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_a_new_model_begins_at_its_start_and_leaves_the_others_alone(problem, loss):
     lane = turns(problem, 6, used=(loss,))[0][0]
     before = [jax.tree.map(np.asarray, lanes.taken(lane, slot)) for slot in range(3)]
