@@ -16,7 +16,8 @@ of l2, choose one where it was not trained, fit that on everything, test once::
 The default grid is that of DINOv2's protocol: 45 values of scikit-learn's C from 1e-6
 to 1e5, compared on a tenth of the training examples (Oquab et al., DINOv2: Learning
 robust visual features without supervision, 2023). Features are standardised by the
-training examples unless a normalization is given.
+training examples unless a normalization is given. What is proven is the objective: the
+accuracy may still move with ``relative_gap``, within the bounds that ``optimum`` gives.
 """
 
 from collections.abc import Sequence
@@ -91,6 +92,18 @@ class Answer(NamedTuple):
     temperature: Temperature
     table: Table
     evaluations: int
+
+    def __str__(self) -> str:
+        fits = self.table.fits
+        low, high = (100 * end for end in self.interval)
+        return (
+            f"accuracy {100 * self.accuracy:.2f} % [{low:.2f}, {high:.2f}], exact "
+            f"optimum {self.optimum}; l2 {self.l2:g}"
+            + (" (at an edge of the grid)" if self.at_edge else "")
+            + f", {self.fit.relative_gap:.1e} of the objective unproven; of the "
+            f"{fits.converged.size} fits compared {fits.converged.sum()} have proven "
+            f"their gap; temperature {float(self.temperature.value):.3g}"
+        )
 
 
 def l2_of_c(cs: Sequence[float], *, num_examples: int) -> tuple[float, ...]:

@@ -69,6 +69,13 @@ def test_is_choice_refit_and_test_by_hand(digits, answer):
     assert answer.evaluations >= answer.table.fits.evaluations.sum()
 
 
+def test_prints_as_a_line_that_says_what_was_proven(answer):
+    line = str(answer)
+    assert line.startswith(f"accuracy {100 * answer.accuracy:.2f} % [")
+    assert "of the 3 fits compared 3 have proven their gap" in line
+    assert ("edge" in line) == answer.at_edge
+
+
 def test_temperature_makes_held_out_labels_likelier(answer):
     assert answer.temperature.loss_after <= answer.temperature.loss_before
     assert not answer.temperature.at_bound

@@ -41,8 +41,10 @@ def mean_and_error(scores: Any) -> tuple[np.ndarray, np.ndarray]:
 def best(scores: Any, *, strength: Any) -> int:
     """Number of the setting with the highest mean; of equal ones the most penalised.
 
-    Strengths of different losses are not one scale: compare settings of one loss, or
-    take what decides between equally good ones as it comes.
+    Strengths of different losses are not one scale, nor are those of different margins
+    (of a hinge, margin m at l2 is the model of margin 1 at m l2, times m): compare
+    settings of one loss and margin, or take what decides between equally good ones as
+    it comes.
 
     Args:
       scores: higher is better, shape ``(settings, parts)``.

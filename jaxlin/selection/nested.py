@@ -88,7 +88,7 @@ def cross_validate(
       fold_of: outer part of each example, shape ``(examples,)``.
       num_inner_folds: at least 2.
       loss_arguments: see ``losses``.
-      choose: `jaxlin.selection.choice.best` or, for settings of one loss, since only
+      choose: `jaxlin.selection.choice.best` or, for one loss at one margin, since only
         their strengths are one scale, ``one_standard_error``; or a function like them.
       relative_gap: asked of every fit.
       max_evaluations: of a fit, after which it is taken as it is.
@@ -116,11 +116,20 @@ def cross_validate(
         "max_evaluations": max_evaluations,
     }
 
+    compared = grids.product(**what, num_weightings=len(train))
+    scales = {
+        tuple(sorted(compared.arguments_of(i).items())) for i in range(compared.size)
+    }
+    if choose is choice.one_standard_error and len(losses) * len(scales) > 1:
+        raise ValueError(
+            "choose must not be one_standard_error for several losses or margins, whose "
+            "l2 are not one scale; validate each by itself, or take choice.best"
+        )
+
     def fitted(models: grids.Grid, weightings: np.ndarray) -> Fits:
         plan = grids.plan(models, problem, num_classes=num_classes)
         return sweep.fit(problem, models, plan=plan, weightings=weightings, **how)
 
-    compared = grids.product(**what, num_weightings=len(train))
     inner = cross_validation.tabulated(
         problem, compared, fitted(compared, train), held_out=held_out
     )

@@ -164,6 +164,14 @@ def run(
     by_row = _by_row(problem, models, weightings)
     for loss in models.losses:
         duality.check_rank(loss, problem.targets.ndim)
+    if resume is not None and any(
+        isinstance(leaf, jax.Array) and leaf.is_deleted()
+        for leaf in jax.tree.leaves(resume.lanes)
+    ):
+        raise ValueError(
+            "resume must be a state whose lanes have not been given away, got one that "
+            "a run has gone on from; load it again, or copy the lanes before"
+        )
     fit_loop.check_norms(certified.curvature_of(problem).norms)
     fit_loop.check_classes(problem.targets, num_classes)
     state = resume or _begun(problem, models, plan, num_classes)
@@ -222,6 +230,10 @@ def _turns(problem, models, plan, by_row, relative_gap, budgets, state):
             over = np.asarray(info.relative_gap) <= relative_gap
             over |= np.asarray(info.stalled)
             board = state.boards[i]
+            # 0 may prove the gap, but its labels are worth nothing.
+            starts = [state.starts.get(model, schedule.IDLE) for model in board.running]
+            is_first = np.array(board.evaluations) == 0
+            over &= ~(is_first & (np.array(starts) == schedule.IDLE))
             # The last entry stands for idle slots, whose number is -1.
             over |= np.array(board.evaluations) + 1 >= budgets[list(board.running)]
             state = _given_slots(state, models, i, lane, over, price=plan.price)

@@ -75,6 +75,14 @@ def test_labels_of_the_outer_part_change_nothing_but_its_own_test(found):
             r"fold_of must have shape \(examples,\)",
         ),
         ({"l2s": ()}, "l2s must not be empty"),
+        (
+            {
+                "losses": (losses.weston_watkins_hinge,),
+                "loss_arguments": {"margin": (1.0, 2.0)},
+                "choose": choice.one_standard_error,
+            },
+            "choose must not be one_standard_error for several losses or margins",
+        ),
         ({"num_inner_folds": 90}, "labels must have at least num_folds = 90"),
     ],
 )

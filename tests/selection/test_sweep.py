@@ -169,6 +169,29 @@ def test_new_values_compile_nothing(problem, models, fold_of, fits):
     assert after[1:] == before[1:]
 
 
+def test_no_model_ends_at_the_zero_where_it_began(problem):
+    """At a strong penalty 0 proves the gap, and says nothing of any label."""
+    strong = grids.product(losses=LOSSES[:1], l2s=(1e3, 1e4))
+    plan = grids.plan(strong, problem, num_classes=NUM_CLASSES)
+    found = sweep.fit(problem, strong, plan=plan, num_classes=NUM_CLASSES)
+    assert found.converged.all()
+    assert (np.abs(found.params.weights).max(axis=(1, 2)) > 0).all()
+    single = fitting.fit_prepared(
+        problem, num_classes=NUM_CLASSES, loss=LOSSES[0], l2=1e4, relative_gap=0.1
+    )
+    assert single.converged
+    assert np.abs(single.params.weights).max() > 0
+
+
+def test_a_state_whose_lanes_are_gone_is_refused(problem, models, fold_of):
+    how = arguments(problem, models, fold_of)
+    states = sweep.run(problem, models, **how)
+    first = next(states)
+    next(states)
+    with pytest.raises(ValueError, match="resume must be a state whose lanes have not"):
+        sweep.run(problem, models, **how, resume=first)
+
+
 def test_each_model_may_have_a_budget_of_its_own(problem, models, fold_of, fits):
     budgets = np.where(np.arange(models.size) % 2, 2, 1000)
     found = sweep.fit(
