@@ -122,8 +122,8 @@ def cross_validate(
     }
     if choose is choice.one_standard_error and len(losses) * len(scales) > 1:
         raise ValueError(
-            "choose must not be one_standard_error for several losses or margins, whose "
-            "l2 are not one scale; validate each by itself, or take choice.best"
+            "choose must not be one_standard_error for several losses or margins: "
+            "their l2 are not one scale; validate each by itself, or take choice.best"
         )
 
     def fitted(models: grids.Grid, weightings: np.ndarray) -> Fits:
