@@ -18,7 +18,7 @@ iterations until its objective is that of ours; the rest is extrapolated and say
 Result. CIFAR-10, two cores: 160 models of five folds certified to 1e-3 in 8 minutes,
 for 1.03 times the evaluations that they need alone; 45 values of C in 28 to 31 s, 23 to
 26 times as fast as scikit-learn at its defaults; 32 models at 70 to 84 % of the
-machine's matrix rate. Details in the README.
+machine's matrix rate. The README says which of these the command made.
 
 Command. ``python -m experiments.benchmark_sweep`` after ``pip install -e
 ".[benchmark]"``; half an hour on CIFAR-10, most of it scikit-learn's. Parts: ``--what
