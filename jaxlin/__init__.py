@@ -11,7 +11,9 @@ Submodules, in the order of their layers (a file imports only from those before 
   solvers                             methods
   intervals, selection, comparison    judging methods
   files, data, checkpoint, plotting   the outside world
-  classifier                          front door: a trained classifier in one file
+  classifier, sweep_checkpoint        front door: a trained classifier in one file; a
+                                      sweep that can be killed
+  probe                               features in, one answer out
 """
 
 __version__ = "0.1.0"

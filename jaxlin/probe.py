@@ -53,6 +53,7 @@ from jaxlin.selection import (
 from jaxlin.selection.calibration import Temperature
 from jaxlin.selection.cross_validation import Table
 from jaxlin.selection.nested import Choose
+from jaxlin.selection.sweep import FitModels
 from jaxlin.solvers import base, certified, curvature, fitting
 from jaxlin.solvers.fit_loop import Fit
 from jaxlin.typing import Array, Loss
@@ -129,6 +130,8 @@ def fit(
     choose: Choose = choice.best,
     relative_gap: float = 1e-3,
     max_evaluations: int = 200,
+    slots: int | None = None,
+    fit_models: FitModels = sweep.fit,
 ) -> Answer:
     """Chooses l2 by examples held out, fits on all, tests once.
 
@@ -140,18 +143,23 @@ def fit(
       test_labels: looked at once, by the model chosen.
       loss: one that has a conjugate.
       l2s: to try; None takes `CS`.
-      num_classes: None takes the largest label of both parts plus one.
+      num_classes: None takes the largest label of both parts plus one; then every class
+        must have a training example.
       normalization: None standardises each feature.
-      validation_fraction: share of the training examples that l2 is chosen on.
+      validation_fraction: share of the training examples that l2 is chosen on; of no
+        meaning with ``num_folds``.
       num_folds: chooses by so many folds instead.
       choose: `jaxlin.selection.choice.best` or ``one_standard_error``.
       relative_gap: asked of every fit.
       max_evaluations: of a fit of the comparison; the last fit may take ten times as
         many. What a fit has not proven by then the table says.
+      slots: models fitted at once; None takes what `jaxlin.selection.grids.plan` says.
+      fit_models: as of `jaxlin.selection.cross_validation.cross_validate`.
 
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
+    every_class = num_classes is None
     if num_classes is None:
         num_classes = _classes(labels, test_labels)
     check.integer("num_classes", num_classes, at_least=2)
@@ -160,6 +168,13 @@ def fit(
         "labels", labels, num_classes=num_classes, num_examples=len(rows)
     )
     check.several_classes("labels", answers)
+    missing = np.setdiff1d(np.arange(num_classes), answers)
+    if every_class and len(missing):
+        raise ValueError(
+            f"labels must have an example of each of {num_classes} classes, got none "
+            f"of class {missing[0]}; number the classes from 0 without gaps, or give "
+            "num_classes"
+        )
     test_rows = check.features(
         "test_features", test_features, num_features=rows.shape[1]
     )
@@ -176,10 +191,10 @@ def fit(
     )
     fitted = Normalization(*map(np.asarray, problem.normalization or ()))
     models = grids.product(losses=(loss,), l2s=l2s, num_weightings=len(held_out))
-    fits = sweep.fit(
+    fits = fit_models(
         problem,
         models,
-        plan=grids.plan(models, problem, num_classes=num_classes),
+        plan=grids.plan(models, problem, num_classes=num_classes, slots=slots),
         num_classes=num_classes,
         weightings=1 - held_out,
         relative_gap=relative_gap,

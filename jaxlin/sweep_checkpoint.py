@@ -20,22 +20,122 @@
 
 A run that goes on from the file takes the steps of one that was never stopped, bit for
 bit on the same machine. A model that is finished in the file is not trained again.
+`fit` is `jaxlin.selection.sweep.fit` with such a file.
 """
 
+import hashlib
+import json
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxlin import checkpoint
-from jaxlin.selection.grids import Grid
+from jaxlin.selection import sweep
+from jaxlin.selection.grids import Grid, Plan
 from jaxlin.selection.schedule import Board
-from jaxlin.selection.sweep import Finished, Sweep
+from jaxlin.selection.sweep import Finished, Fits, Sweep
 from jaxlin.solvers import lanes
 from jaxlin.solvers.base import Problem
 
+# Saving may take one second of so many.
+_SECONDS_PER_SECOND_OF_SAVING = 20
+# And comes at the latest after so many, though no model is finished.
+_SECONDS_BETWEEN_SAVES = 60
 
-def save(path: checkpoint.Path, state: Sweep, models: Grid) -> None:
+# ``watch(state)``, after each turn and when what was to be saved is saved.
+Watch = Callable[[Sweep], None]
+
+
+def fit(
+    problem: Problem,
+    models: Grid,
+    *,
+    path: checkpoint.Path,
+    plan: Plan,
+    num_classes: int,
+    weightings: Any = None,
+    relative_gap: float = 1e-3,
+    max_evaluations: int | Sequence[int] = 1000,
+    watch: Watch | None = None,
+) -> Fits:
+    """`jaxlin.selection.sweep.fit` that can be killed at any moment and called again.
+
+    The state is saved after turns that have finished a model, or after a minute, as
+    often as may be with a twentieth of the time: small sweeps after each, large ones
+    every few seconds. When it is saved changes no result. Turns after the last save are
+    made again, bit for bit; a model that the file has as finished is not.
+
+    Args:
+      problem: as of `jaxlin.selection.sweep.run`, like all arguments that are not here.
+      models: see ``problem``.
+      path: the file. If it is there the sweep goes on from it: it must be of the same
+        rows, targets, normalization and arguments, and stays when all is done.
+      plan: see ``problem``.
+      num_classes: see ``problem``.
+      weightings: see ``problem``.
+      relative_gap: see ``problem``.
+      max_evaluations: see ``problem``.
+      watch: called as ``watch(state)`` after each turn; it may stop the run by an
+        exception.
+
+    Raises:
+      ValueError: as `jaxlin.selection.sweep.run` and `load`.
+      OSError: if the file cannot be read or written.
+    """
+    facts = {
+        "relative_gap": relative_gap,
+        "max_evaluations": np.asarray(max_evaluations).tolist(),
+        "plan": plan._asdict(),
+        "features": _digest(problem.features),
+        "targets": _digest(problem.targets),
+        "normalization": [_digest(part) for part in problem.normalization or ()],
+        "weightings": None if weightings is None else _digest(weightings),
+    }
+    path = pathlib.Path(path)
+    resume = None
+    if path.exists():
+        resume = load(path, problem, models, num_classes=num_classes, facts=facts)
+    saved_models = len(resume.finished) if resume is not None else 0
+    last_save = next_save = time.monotonic()
+    state = resume
+    for state in sweep.run(
+        problem,
+        models,
+        plan=plan,
+        num_classes=num_classes,
+        weightings=weightings,
+        relative_gap=relative_gap,
+        max_evaluations=max_evaluations,
+        resume=resume,
+    ):
+        is_over = len(state.finished) == models.size
+        is_news = len(state.finished) > saved_models
+        now = time.monotonic()
+        is_due = now >= next_save and (
+            is_news or now >= last_save + _SECONDS_BETWEEN_SAVES
+        )
+        if is_due or (is_over and is_news):
+            save(path, state, models, facts=facts)
+            saved_models, last_save = len(state.finished), now
+            taken = time.monotonic() - now
+            next_save = now + _SECONDS_PER_SECOND_OF_SAVING * taken
+        if watch is not None:
+            watch(state)
+    assert state is not None, "run yields at least one state"
+    return sweep.collected(state, relative_gap=relative_gap)
+
+
+def save(
+    path: checkpoint.Path,
+    state: Sweep,
+    models: Grid,
+    *,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
     """Writes a state that `jaxlin.selection.sweep.run` has just yielded.
 
     The file is whole or what it was before, whenever the process is killed.
@@ -44,12 +144,15 @@ def save(path: checkpoint.Path, state: Sweep, models: Grid) -> None:
       path: the file.
       state: between two turns.
       models: of the sweep; what they are is written too.
+      facts: what JSON can hold that must be the same when it goes on.
 
     Raises:
       OSError: if writing fails; the file that was there is then unchanged.
     """
     metadata = {
         "models": _described(models),
+        "facts": _as_json(facts),
+        "shape": _shape_of(state),
         "boards": [board._asdict() for board in state.boards],
         "starts": [[model, start] for model, start in state.starts.items()],
         "finished": [
@@ -66,7 +169,12 @@ def save(path: checkpoint.Path, state: Sweep, models: Grid) -> None:
 
 
 def load(
-    path: checkpoint.Path, problem: Problem, models: Grid, *, num_classes: int
+    path: checkpoint.Path,
+    problem: Problem,
+    models: Grid,
+    *,
+    num_classes: int,
+    facts: Mapping[str, Any] | None = None,
 ) -> Sweep:
     """Reads a state for ``resume`` of `jaxlin.selection.sweep.run`.
 
@@ -75,10 +183,11 @@ def load(
       problem: that of the sweep.
       models: those of the sweep.
       num_classes: C.
+      facts: those that `save` was given. That rows, example weights and the gap asked
+        for are the same is known only from here.
 
     Raises:
-      ValueError: if the file is damaged, or of other models or shapes. That rows,
-        example weights and the gap asked for are the same is for the caller to see to.
+      ValueError: if the file is damaged, or of other models, facts or shapes.
       OSError: if the file cannot be read.
     """
     found = checkpoint.load_metadata(path)
@@ -98,6 +207,9 @@ def load(
                 f"{path} must be of a sweep of these models, but its {name} are not "
                 "theirs; give the grid that it was begun with"
             )
+    _check_same(path, "facts", found["facts"], _as_json(facts))
+    shape = {"num_classes": num_classes, "num_features": problem.features.shape[1]}
+    _check_same(path, "arguments", found["shape"], shape)
     like = _like(found, boards, problem, models, num_classes)
     tree = checkpoint.load(path, like)
     finished = {}
@@ -140,6 +252,38 @@ def _like(
         for number, board in enumerate(boards)
     )
     return {"lanes": running, "finished": finished}
+
+
+def _as_json(facts: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Facts as a file gives them back."""
+    return json.loads(json.dumps(dict(facts or {})))
+
+
+def _digest(array: Any) -> str:
+    """SHA-256 of values in C order."""
+    numbers = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return hashlib.sha256(numbers.data).hexdigest()
+
+
+def _shape_of(state: Sweep) -> dict[str, int]:
+    """Classes and features of a sweep, from any of its models."""
+    shapes = [lane.state.trial.shape[1:] for lane in state.lanes if lane]
+    shapes += [one.params.weights.shape for one in state.finished.values()]
+    num_classes, width = shapes[0]
+    is_folded = any(lane is not None for lane in state.lanes)
+    return {"num_classes": num_classes, "num_features": width - is_folded}
+
+
+def _check_same(
+    path: checkpoint.Path, what: str, found: dict[str, Any], given: dict[str, Any]
+) -> None:
+    for name in {**found, **given}:
+        if found.get(name) != given.get(name):
+            raise ValueError(
+                f"{path} must be of a sweep of the same {what}, but its {name} is "
+                f"{found.get(name)!r:.80}, got {given.get(name)!r:.80}; go on with "
+                "what it was begun with, or take another file"
+            )
 
 
 def _on_host(tree: Any) -> Any:

@@ -86,8 +86,10 @@ def test_a_file_of_another_sweep_is_refused(problem, models, how, tmp_path):
     ):
         with pytest.raises(ValueError, match=f"models, but its {name} are not"):
             sweep_checkpoint.load(path, problem, changed, num_classes=3)
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match="its num_classes is 3, got 4"):
         sweep_checkpoint.load(path, problem, models, num_classes=4)
+    with pytest.raises(ValueError, match="its seed is None, got 1"):
+        sweep_checkpoint.load(path, problem, models, num_classes=3, facts={"seed": 1})
 
 
 def test_a_sweep_that_is_over_is_yielded_once(problem, models, how, whole, tmp_path):
@@ -107,3 +109,67 @@ def test_a_damaged_file_is_named(problem, models, how, tmp_path):
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(ValueError, match="sweep.npz is damaged"):
         sweep_checkpoint.load(path, problem, models, num_classes=3)
+
+
+class Killed(Exception):
+    """Thrown where a process might have been killed."""
+
+
+def test_fit_goes_on_wherever_it_was_killed(problem, models, how, whole, tmp_path):
+    path = tmp_path / "sweep.npz"
+    finished_before = set()
+
+    def kill_after(turns):
+        def watch(state):
+            nonlocal turns
+            running = {model for board in state.boards for model in board.running}
+            assert not running & finished_before
+            turns -= 1
+            if turns == 0:
+                raise Killed
+
+        return watch
+
+    for turns in (3, 31, 6, 9, 40):
+        with pytest.raises(Killed):
+            sweep_checkpoint.fit(
+                problem, models, path=path, watch=kill_after(turns), **how
+            )
+        if path.exists():
+            finished_before |= finished_in(path)
+    assert finished_before
+    fits = sweep_checkpoint.fit(problem, models, path=path, **how)
+    equal(fits, sweep.collected(whole, relative_gap=1e-4))
+    # And what is over is read, not fitted.
+    counted = []
+    again = sweep_checkpoint.fit(
+        problem, models, path=path, watch=counted.append, **how
+    )
+    equal(again, fits)
+    assert len(counted) == 1
+
+
+def finished_in(path):
+    """Numbers of the models that a file has as finished."""
+    with np.load(path) as stored:
+        names = [name for name in stored.files if name.startswith("['finished']")]
+    return {int(name.split("'")[3]) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"relative_gap": 1e-3}, "relative_gap"),
+        ({"max_evaluations": 7}, "max_evaluations"),
+        ({"weightings": WEIGHTS + 1}, "weightings"),
+        ({"problem": {"features": ROWS[::-1].copy()}}, "features"),
+        ({"problem": {"targets": 2 - LABELS}}, "targets"),
+    ],
+)
+def test_fit_goes_on_with_the_same_alone(problem, models, how, tmp_path, changed, name):
+    path = tmp_path / "sweep.npz"
+    brief = {**how, "max_evaluations": 2}
+    sweep_checkpoint.fit(problem, models, path=path, **brief)
+    other = problem._replace(**changed.pop("problem", {}))
+    with pytest.raises(ValueError, match=f"sweep of the same facts, but its {name} is"):
+        sweep_checkpoint.fit(other, models, path=path, **{**brief, **changed})

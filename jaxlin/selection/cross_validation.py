@@ -34,7 +34,7 @@ from jaxlin import metrics, objective
 from jaxlin.linear import Params
 from jaxlin.selection import choice, folds, grids, sweep
 from jaxlin.selection.grids import Grid, Plan
-from jaxlin.selection.sweep import Fits
+from jaxlin.selection.sweep import FitModels, Fits
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Array, Loss
 
@@ -98,6 +98,7 @@ def cross_validate(
     relative_gap: float = 1e-3,
     max_evaluations: int = 1000,
     plan: Plan | None = None,
+    fit_models: FitModels = sweep.fit,
 ) -> Table:
     """Fits every setting without each fold in turn, and tests it on that fold.
 
@@ -114,6 +115,8 @@ def cross_validate(
       relative_gap: asked of every fit.
       max_evaluations: of a fit, after which it is taken as it is.
       plan: None makes one of the shapes.
+      fit_models: `jaxlin.selection.sweep.fit`, or a function of the same arguments and
+        result that also shows progress or saves states.
 
     Raises:
       ValueError: that names the argument, the rule and the value.
@@ -129,7 +132,7 @@ def cross_validate(
     )
     if plan is None:
         plan = grids.plan(models, problem, num_classes=num_classes)
-    fits = sweep.fit(
+    fits = fit_models(
         problem,
         models,
         plan=plan,

@@ -137,8 +137,7 @@ def train_weights(fold_of: Any, *, num_folds: int) -> np.ndarray:
       float32, shape ``(..., folds, examples)``.
 
     Raises:
-      ValueError: if a fold's number is not in [0, num_folds), or a training part has
-        no example.
+      ValueError: if a fold's number is not in [0, num_folds), or a fold is empty.
     """
     fold_of = np.asarray(fold_of)
     if fold_of.dtype.kind not in "iu" or fold_of.ndim < 1:
@@ -153,8 +152,11 @@ def train_weights(fold_of: Any, *, num_folds: int) -> np.ndarray:
             f"{fold_of.max()}"
         )
     weights = fold_of[..., None, :] != np.arange(num_folds)[:, None]
-    if not weights.any(axis=-1).all():
-        raise ValueError("fold_of must leave each split an example to train on")
+    if weights.all(axis=-1).any():
+        raise ValueError(
+            f"fold_of must put an example into each of {num_folds} folds, got an empty "
+            "fold; give num_folds as the folds were drawn"
+        )
     return weights.astype(np.float32)
 
 

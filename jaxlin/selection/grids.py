@@ -20,7 +20,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxlin import check, conjugates, duality
+from jaxlin import check, conjugates, duality, row_sums
 from jaxlin.solvers import fit_loop, lanes
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Loss
@@ -72,17 +72,24 @@ class Plan(NamedTuple):
 
     Attributes:
       slots: of each lane, one a loss: models of it that run at once.
-      block_size: rows a block of the pass, or None for what the shape asks for.
+      block_size: rows a block of the pass.
       price: evaluations that idle slots may cost before a narrower program is compiled.
       bytes_per_slot: state of one model, the most of any loss.
       bytes: of all slots.
     """
 
     slots: tuple[int, ...]
-    block_size: int | None
+    block_size: int
     price: int
     bytes_per_slot: int
     bytes: int
+
+    def __str__(self) -> str:
+        slots = " + ".join(map(str, self.slots))
+        return (
+            f"{slots} models at once, {self.bytes / 1e6:.0f} MB of states, blocks of "
+            f"{self.block_size} rows"
+        )
 
 
 def product(
@@ -107,7 +114,7 @@ def product(
     if callable(losses) or not losses or len(set(losses)) < len(losses):
         raise ValueError(
             "losses must be a sequence of distinct losses, at least one, got "
-            f"{losses!r}"
+            f"{losses!r}; write (loss,) for one"
         )
     for loss in losses:
         conjugates.of(loss)
@@ -120,8 +127,10 @@ def product(
     taken = [duality.argument_names(loss) for loss in losses]
     for name in tried:
         if not any(name in names for names in taken):
+            known = ", ".join(sorted(frozenset().union(*taken))) or "nothing"
             raise ValueError(
-                f"loss_arguments must be taken by one of the losses, got {name!r}"
+                "loss_arguments must be taken by one of the losses, which take "
+                f"{known}, got {name!r}"
             )
     rows, chains = [], 0
     for number in range(len(losses)):
@@ -211,6 +220,10 @@ def plan(
     num_rows, num_features = problem.features.shape
     operations = 4 * num_rows * (num_features + 1) * num_classes
     price = round(_PROGRAM_OPERATIONS / operations)
+    if block_size is None:
+        num_scores = sum(shares) * num_classes
+        block_size = row_sums.block_rows(num_rows, num_features, num_scores=num_scores)
+    check.integer("block_size", block_size, at_least=1)
     return Plan(tuple(shares), block_size, price, per_slot, per_slot * sum(shares))
 
 

@@ -33,7 +33,7 @@ import numpy as np
 from jaxlin import check
 from jaxlin.selection import choice, cross_validation, folds, grids, sweep
 from jaxlin.selection.cross_validation import Table
-from jaxlin.selection.sweep import Fits
+from jaxlin.selection.sweep import FitModels, Fits
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Array, Loss
 
@@ -60,6 +60,14 @@ class Nested(NamedTuple):
     fits: Fits
     inner: Table
 
+    def __str__(self) -> str:
+        (mean,), (error,) = choice.mean_and_error(self.accuracy[None])
+        strengths = ", ".join(f"{l2:g}" for l2 in self.l2)
+        return (
+            f"accuracy {100 * mean:.2f} +- {100 * error:.2f} % over "
+            f"{len(self.accuracy)} outer parts; l2 chosen: {strengths}"
+        )
+
 
 def cross_validate(
     key: Array,
@@ -74,6 +82,7 @@ def cross_validate(
     choose: Choose = choice.best,
     relative_gap: float = 1e-3,
     max_evaluations: int = 1000,
+    fit_models: FitModels = sweep.fit,
 ) -> Nested:
     """Chooses and tests on each outer part, in two sweeps.
 
@@ -92,6 +101,8 @@ def cross_validate(
         their strengths are one scale, ``one_standard_error``; or a function like them.
       relative_gap: asked of every fit.
       max_evaluations: of a fit, after which it is taken as it is.
+      fit_models: as of `jaxlin.selection.cross_validation.cross_validate`; called
+        twice, for the comparison and for the chosen settings.
 
     Raises:
       ValueError: that names the argument, the rule and the value.
@@ -128,7 +139,7 @@ def cross_validate(
 
     def fitted(models: grids.Grid, weightings: np.ndarray) -> Fits:
         plan = grids.plan(models, problem, num_classes=num_classes)
-        return sweep.fit(problem, models, plan=plan, weightings=weightings, **how)
+        return fit_models(problem, models, plan=plan, weightings=weightings, **how)
 
     inner = cross_validation.tabulated(
         problem, compared, fitted(compared, train), held_out=held_out

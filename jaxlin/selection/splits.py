@@ -10,9 +10,9 @@ where they are; an index array picks rows out of any array or memory map:
   >>> len(split.train), len(split.held_out)
   (80, 20)
 
-Indices are int32 and ascending, so that reading rows of a memory map moves forward.
-Splits are drawn on the host, outside compiled
-programs.
+`three_way_split` draws train, validation and test parts. Indices are int32 and
+ascending, so that reading rows of a memory map moves forward. Splits are drawn on the
+host, outside compiled programs.
 """
 
 from typing import Any, NamedTuple
@@ -34,6 +34,20 @@ class Split(NamedTuple):
 
     train: np.ndarray
     held_out: np.ndarray
+
+
+class ThreeWaySplit(NamedTuple):
+    """Three disjoint index arrays that together name every example once.
+
+    Attributes:
+      train: ascending int32 indices of what settings are fitted on.
+      validation: of what they are compared on.
+      test: of what the one that was chosen is judged by.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
 
 
 def random_split(key: Array, num_examples: int, *, fraction: float) -> Split:
@@ -90,6 +104,43 @@ def stratified_split(key: Array, labels: Any, *, fraction: float) -> Split:
     for label, part in zip(classes, parts, strict=True):
         held_out[order[labels[order] == label][:part]] = True
     return _from_mask(held_out)
+
+
+def three_way_split(
+    key: Array, labels: Any, *, validation_fraction: float, test_fraction: float
+) -> ThreeWaySplit:
+    """Draws train, validation and test parts, each with its share of every class.
+
+    The test part is that of ``stratified_split`` by the same key, whatever the
+    validation fraction, so that a test set stays untouched when that changes.
+
+    Args:
+      key: a `jax.random.key`.
+      labels: integers, shape ``(examples,)``; of each class that occurs at least two
+        examples outside the test part.
+      validation_fraction: share of all examples, in (0, 1).
+      test_fraction: share of all examples, in (0, 1).
+
+    Raises:
+      ValueError: as `stratified_split`, or if the two shares leave nothing to train on.
+    """
+    check.number("validation_fraction", validation_fraction, above=0, below=1)
+    check.number("test_fraction", test_fraction, above=0, below=1)
+    if validation_fraction + test_fraction >= 1:
+        raise ValueError(
+            "validation_fraction and test_fraction must leave something to train on, "
+            f"got {validation_fraction} + {test_fraction}"
+        )
+    labels = check.labels("labels", labels)
+    outer = stratified_split(key, labels, fraction=test_fraction)
+    inner = stratified_split(
+        jax.random.fold_in(key, 1),
+        labels[outer.train],
+        fraction=validation_fraction / (1 - test_fraction),
+    )
+    return ThreeWaySplit(
+        outer.train[inner.train], outer.train[inner.held_out], outer.held_out
+    )
 
 
 def stratified_sizes(

@@ -28,7 +28,7 @@ elsewhere only rounding makes another number of evaluations.
 """
 
 import collections
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -101,6 +101,11 @@ class Fits(NamedTuple):
     converged: np.ndarray
     evaluations: np.ndarray
     paid: int
+
+
+# Of the arguments and the result of `fit`: a caller of cross-validation or of a probe
+# may give a function of its own that shows progress or saves what `run` yields.
+FitModels = Callable[..., Fits]
 
 
 def fit(

@@ -135,7 +135,11 @@ BAD = {
     ),
     "nothing to train on": (
         lambda: folds.train_weights([0, 0], num_folds=2),
-        "fold_of must leave each split an example",
+        "fold_of must put an example into each of 2 folds",
+    ),
+    "an empty fold": (
+        lambda: folds.train_weights([0, 1, 0], num_folds=3),
+        "fold_of must put an example into each of 3 folds",
     ),
 }
 

@@ -83,7 +83,10 @@ def test_subset_keeps_what_each_model_is():
         ({"l2s": (0.1, 0.0)}, r"l2s\[1\] must be above 0"),
         ({"l2s": (0.1, 0.1)}, "l2s must be distinct"),
         ({"loss_arguments": {"margin": (0.0,)}}, "must be above 0"),
-        ({"loss_arguments": {"width": (1.0,)}}, "taken by one of the losses, got 'wi"),
+        (
+            {"loss_arguments": {"width": (1.0,)}},
+            "one of the losses, which take margin, got 'wi",
+        ),
         ({"num_weightings": 0}, "num_weightings must be at least 1"),
     ],
 )

@@ -142,3 +142,46 @@ def test_wrong_labels_and_sizes_are_refused():
         splits.stratified_split(jax.random.key(0), [], fraction=0.5)
     with pytest.raises(ValueError, match="num_examples must be at least 2, got 1"):
         splits.random_split(jax.random.key(0), 1, fraction=0.5)
+
+
+def test_three_ways_are_a_partition_in_proportion():
+    random = np.random.default_rng(0)
+    for trial in range(60):
+        num_examples = SIZES[2 + trial % 3]
+        labels = random.integers(0, 3, num_examples)
+        validation, test = random.uniform(0.15, 0.4, 2)
+        key = jax.random.key(trial)
+        split = splits.three_way_split(
+            key, labels, validation_fraction=validation, test_fraction=test
+        )
+        together = np.concatenate(split)
+        np.testing.assert_array_equal(np.sort(together), np.arange(num_examples))
+        assert len(split.test) == rounded(num_examples, test)
+        assert abs(len(split.validation) - num_examples * validation) <= 1
+        for label in range(3):
+            in_class = np.sum(labels == label)
+            for part, share in ((split.validation, validation), (split.test, test)):
+                found = np.sum(labels[part] == label)
+                # The test part was rounded before the validation part was drawn.
+                assert abs(found - in_class * share) < 2
+        # The test part does not depend on the other.
+        alone = splits.stratified_split(key, labels, fraction=test)
+        np.testing.assert_array_equal(split.test, alone.held_out)
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "words"),
+    [
+        (0.5, 0.5, "must leave something to train on, got 0.5 \\+ 0.5"),
+        (0.0, 0.5, "validation_fraction must be above 0"),
+        (0.5, 1.0, "test_fraction must be below 1"),
+    ],
+)
+def test_three_ways_must_be_three(validation, test, words):
+    with pytest.raises(ValueError, match=words):
+        splits.three_way_split(
+            jax.random.key(0),
+            np.arange(20) % 2,
+            validation_fraction=validation,
+            test_fraction=test,
+        )
