@@ -1,13 +1,17 @@
 """Data sets as NumPy arrays: one call, checked where they enter, the same every time.
 
-`load` takes the name of a data set or the path of a ``.npz`` file:
+`load` takes the name of a data set or the path of one in NumPy files:
 
   * ``"cifar10"``: read with tensorflow-datasets (no TensorFlow) from a prepared copy,
     which is made from the official archive if there is none;
   * ``"digits"``: scikit-learn's handwritten digits, no download;
   * any other image-classification set that tensorflow-datasets has prepared, such as
     ``"mnist"`` or ``"cifar100"``;
-  * ``"path/to/my.npz"`` with x_train, y_train, x_test, y_test.
+  * ``"path/to/my.npz"`` with x_train, y_train, x_test, y_test, or a folder with
+    x_train.npy and so on, which are mapped.
+
+Features that come as several embeddings, and answers that are no numbers, are read by
+`jaxlin.data.embeddings`.
 
 Images stay uint8 and are mapped from a cache after the first load, so that nothing
 waits or grows for a float copy. Where copies are looked for: ``data_dir``, else the
@@ -26,7 +30,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from jaxlin.data import cache, cifar10_archive, digits, npz, tfds_images
+from jaxlin.data import arrays, cache, cifar10_archive, digits, npz, tfds_images
 from jaxlin.data.dataset import (
     Dataset,
     DataUnavailableError,
@@ -58,7 +62,7 @@ def load(
 
     Args:
       name: ``"cifar10"``, ``"digits"``, the name of a set that tensorflow-datasets has
-        prepared, or a path that ends in ``.npz``.
+        prepared, a path that ends in ``.npz``, or a folder of ``.npy`` files.
       data_dir: the folder of tensorflow-datasets; see above for the default. Of no
         meaning for the digits and files.
       cache_dir: the folder of decoded images; see above for the default.
@@ -77,7 +81,7 @@ def load(
     name = os.fspath(name)
     if name == "digits":
         return digits.load()
-    if name.endswith(".npz"):
+    if name.endswith(".npz") or arrays.is_folder(name):
         return npz.load(name)
     folder = tfds_images.data_folder(data_dir)
     prepared = tfds_images.find(name, folder)
@@ -103,7 +107,8 @@ def _read(name: str, prepared: Path, progress: bool) -> Dataset:
 def _unknown(name: str, folder: Path) -> str:
     found = ", ".join(tfds_images.prepared_names(folder)) or "none"
     return (
-        f"data set must be cifar10, digits, a path that ends in .npz, or an image set "
-        f"that tensorflow-datasets has prepared as array_record in {folder} (there "
-        f"now: {found}), got {name!r}; set TFDS_DATA_DIR or data_dir if it is elsewhere"
+        "data set must be cifar10, digits, a path that ends in .npz, a folder of .npy "
+        "files, or an image set that tensorflow-datasets has prepared as array_record "
+        f"in {folder} (there now: {found}), got {name!r}; set TFDS_DATA_DIR or "
+        "data_dir if it is elsewhere"
     )

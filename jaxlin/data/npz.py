@@ -1,23 +1,20 @@
-"""A data set in one NumPy file: x_train, y_train, x_test, y_test."""
+"""A data set in NumPy files: x_train, y_train, x_test, y_test."""
 
 import math
 import os
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from jaxlin.data import dataset
+from jaxlin.data import arrays, dataset
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
-_REMEDY = (
-    "save it with numpy.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)"
-)
 
 
 def load(path: str | os.PathLike[str]) -> dataset.Dataset:
-    """Reads a ``.npz`` file of images or feature vectors.
+    """Reads images or feature vectors from a ``.npz`` file or a folder of ``.npy``.
+
+    The arrays of a folder are mapped, not loaded.
 
     ``x_train`` and ``x_test`` have one example per entry of the first axis. Arrays of
     rank 2 are feature vectors; those of higher rank are images, flattened in C order,
@@ -32,58 +29,15 @@ def load(path: str | os.PathLike[str]) -> dataset.Dataset:
     """
     path = Path(path)
     try:
-        return _dataset(path, _read(path))
+        found = arrays.read(path, _KEYS, optional=("class_names",))
+        return _dataset(path, found)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    """Returns the arrays that are needed, unchecked."""
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        message = f"cannot be opened ({error.strerror}); check the path"
-        raise ValueError(message) from error
-    # A zip file ends with its table of contents, so one that was cut short is none.
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"is not a .npz file, or was cut short; {_REMEDY}")
-    with np.load(path, allow_pickle=False) as stored:
-        found = stored.files
-        missing = [key for key in _KEYS if key not in found]
-        if {"indices", "indptr"} <= set(found):
-            raise ValueError(
-                "holds a sparse matrix; sparse input is out of scope: call .toarray() "
-                f"if it fits in memory and {_REMEDY}"
-            )
-        if missing:
-            raise ValueError(
-                f"must hold {', '.join(_KEYS)}, missing {', '.join(missing)}, found "
-                f"{', '.join(found) or 'nothing'}; {_REMEDY}"
-            )
-        wanted = [*_KEYS, "class_names"] if "class_names" in found else _KEYS
-        return {key: _array(stored, key) for key in wanted}
-
-
-def _array(stored: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
-    try:
-        value = stored[key]
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{key} is damaged ({error}); {_REMEDY}") from error
-    except ValueError as error:
-        raise ValueError(
-            f"{key} must be a rectangular numeric array, got Python objects or damaged "
-            f"data ({error}); such arrays are not loaded, because unpickling can run "
-            "any code"
-        ) from error
-    # NumPy hands over members that are no arrays as bytes.
-    if not isinstance(value, np.ndarray):
-        raise ValueError(f"{key} must be a NumPy array, got other data; {_REMEDY}")
-    return value
-
-
-def _dataset(path: Path, arrays: dict[str, np.ndarray]) -> dataset.Dataset:
+def _dataset(path: Path, found: dict[str, np.ndarray]) -> dataset.Dataset:
     """Returns the checked data set."""
-    x_train, y_train, x_test, y_test = (arrays[key] for key in _KEYS)
+    x_train, y_train, x_test, y_test = (found[key] for key in _KEYS)
     if x_train.shape[1:] != x_test.shape[1:]:
         raise ValueError(
             f"x_test must have examples of the shape of x_train, {x_train.shape[1:]}, "
@@ -92,16 +46,16 @@ def _dataset(path: Path, arrays: dict[str, np.ndarray]) -> dataset.Dataset:
     y_train, y_test = _flat_labels(y_train), _flat_labels(y_test)
     image_shape = x_train.shape[1:] if x_train.ndim > 2 else None
     is_bytes = x_train.dtype == np.uint8
-    found = dataset.Dataset(
+    loaded = dataset.Dataset(
         name=path.stem,
         train=dataset.Split(_flat_images(x_train), y_train),
         test=dataset.Split(_flat_images(x_test), y_test),
-        class_names=_class_names(arrays.get("class_names"), y_train, y_test),
+        class_names=_class_names(found.get("class_names"), y_train, y_test),
         image_shape=image_shape,
         max_value=255.0 if is_bytes else 1.0,
         source=str(path.resolve()),
     )
-    return dataset.checked(found, names=_KEYS)
+    return dataset.checked(loaded, names=_KEYS)
 
 
 def _flat_images(array: np.ndarray) -> np.ndarray:
