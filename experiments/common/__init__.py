@@ -2,7 +2,7 @@
 
   cli, config, progress      the command line and what it shows
   files, environment,        a run folder: whole files, facts of the machine, status,
-  run_folder                 metrics, resuming
+  run_folder, same_data      metrics, resuming with the same data
   report                     one builder of self-contained HTML reports
 
 An experiment reads, in outline:

@@ -3,7 +3,7 @@
 import jax
 
 import experiments.svm_vs_softmax as experiment
-from experiments.common import cli, report, run_folder, timing
+from experiments.common import cli, report, run_folder, same_data, timing
 from experiments.common.config import to_dict
 from experiments.svm_vs_softmax import protocol, training, verdict
 from experiments.svm_vs_softmax import report as pages
@@ -42,27 +42,14 @@ def run(config: Config, options: cli.RunOptions) -> None:
         out=options.out,
         resume=options.resume,
     )
-    _check_resumable(folder, facts)
+    same_data.check(folder, facts)
+    training.check_checkpoints(folder)
+    saved_fits.check(folder)
     with folder.running():
         started = start(folder, config, dataset, facts, clock)
         conclude = certified.conclude if config.solver == "certified" else _conclude
         print(conclude(started))
     print(folder.path / "report.html")
-
-
-def _check_resumable(folder, facts):
-    """Refuses what an earlier start left if it was of other data or is damaged."""
-    if (folder.path / "data.json").exists():
-        saved = folder.read_json("data.json")
-        for split in ("train", "test"):
-            if saved.get(split) != facts[split]:
-                raise ValueError(
-                    f"--resume must keep the data of {folder.path}, but the {split} "
-                    f"split of {facts['name']} is not the one that its data.json "
-                    "describes; start a new run"
-                )
-    training.check_checkpoints(folder)
-    saved_fits.check(folder)
 
 
 def _conclude(started: Started) -> str:

@@ -1,0 +1,28 @@
+"""How good are these features? A linear probe, every model of it certified.
+
+Question. What accuracy does a linear classifier reach on frozen features, with its
+strength of penalty chosen honestly?
+
+Method. Features of the training examples are standardised; a tenth of the examples
+(or each of k folds in turn) is held out, and a classifier is fitted without them for
+each of DINOv2's 45 values of scikit-learn's C (l2 = 1 / (C n)), all in one sweep, each
+with its duality gap. The best is fitted on all training examples to a proven gap and
+tested once; a temperature from the examples held out makes its scores probabilities.
+
+Features. FEATURES is a .npz file, or a folder of .npy files that are mapped, with
+x_train, y_train, x_test, y_test (labels 0, 1, 2, ...); or the name of a data set, such
+as cifar10 or digits; or ``random``, small features made from the seed. With ``--answers
+K`` labels may be any integers or strings: the K most frequent are the classes, and what
+lies outside them is counted, in training as left out and in the test as wrong.
+``--join image question`` puts image_train and question_train side by side (and so for
+the test), as visual question answering does.
+
+Result. report.html, results.json, results.csv (one line a value of C), model.npz for
+`jaxlin.classifier`, per_example.npz with labels and calibrated probabilities of the
+test examples. ``kill -9`` it and go on with ``--resume FOLDER``.
+
+Command. ``python -m experiments.probe FEATURES.npz``; ``--smoke`` to see a page in
+seconds.
+
+The modules: `config`, `source` (features in), `verdict` (results), `report`.
+"""

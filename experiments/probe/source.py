@@ -1,0 +1,64 @@
+"""Where the features of a probe come from."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from experiments.probe.config import RANDOM, Config
+from jaxlin import data, normalization
+from jaxlin.data import dataset as datasets
+from jaxlin.data import embeddings
+from jaxlin.normalization import Normalization
+
+# Of the random features.
+_TRAIN, _TEST, _FEATURES, _CLASSES = 300, 150, 12, 3
+
+
+def load(
+    config: Config, data_dir: Path | None
+) -> tuple[data.Dataset, embeddings.Coverage | None]:
+    """Returns the features, and what a vocabulary of answers leaves out.
+
+    Raises:
+      ValueError: naming what is wrong with the file or the name.
+      OSError: if a data set is not on this machine.
+    """
+    if config.answers is not None:
+        return embeddings.load(
+            config.features, parts=config.join or ("x",), num_answers=config.answers
+        )
+    if config.features == RANDOM:
+        return made(config.seed), None
+    return data.load(config.features, str(data_dir) if data_dir else None), None
+
+
+def made(seed: int) -> data.Dataset:
+    """Three classes of Gaussian features that overlap."""
+    keys = jax.random.split(jax.random.key(seed), 3)
+    centers = 0.8 * np.asarray(jax.random.normal(keys[0], (_CLASSES, _FEATURES)))
+    noise = np.asarray(jax.random.normal(keys[1], (_TRAIN + _TEST, _FEATURES)))
+    labels = np.arange(_TRAIN + _TEST) % _CLASSES
+    rows = (centers[labels] + noise).astype(np.float32)
+    parts = (slice(_TRAIN), slice(_TRAIN, None))
+    train, test = (data.Split(rows[part], labels[part]) for part in parts)
+    return datasets.checked(
+        data.Dataset(
+            name=RANDOM,
+            train=train,
+            test=test,
+            class_names=tuple(map(str, range(_CLASSES))),
+            image_shape=None,
+            max_value=1.0,
+            source=f"made from the seed {seed}",
+        )
+    )
+
+
+def normalized(dataset: data.Dataset, config: Config) -> Normalization:
+    """The normalization of the training features that was asked for."""
+    features = dataset.train.features
+    if config.standardize:
+        return normalization.fit_standard(features)
+    identity = normalization.identity(dataset.num_features)
+    return identity._replace(scale=np.float32(dataset.max_value))

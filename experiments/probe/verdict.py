@@ -1,0 +1,120 @@
+"""What a probe concludes, in plain values."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.probe.config import Config
+from jaxlin import classifier, data, intervals, metrics
+from jaxlin.classifier import Classifier
+from jaxlin.data.embeddings import Coverage
+from jaxlin.probe import Answer
+from jaxlin.selection import calibration
+
+
+class Tested(NamedTuple):
+    """The model on the test examples.
+
+    Attributes:
+      model: as it is saved.
+      predictions: labels, shape ``(examples,)``.
+      probabilities: calibrated, shape ``(examples, classes)``.
+      bins: of confidences before and after calibration.
+    """
+
+    model: Classifier
+    predictions: np.ndarray
+    probabilities: np.ndarray
+    bins: tuple[metrics.CalibrationBins, metrics.CalibrationBins]
+
+
+def test(answer: Answer, dataset: data.Dataset, *, loss_name: str) -> Tested:
+    """Predicts the test examples."""
+    model = Classifier(
+        answer.fit.params,
+        answer.normalization,
+        dataset.class_names,
+        loss_name,
+        answer.l2,
+    )
+    scores = classifier.scores(model, dataset.test.features)
+    labels = jnp.asarray(dataset.test.labels)
+    before, after = (
+        calibration.probabilities(scores, temperature=value)
+        for value in (1.0, float(answer.temperature.value))
+    )
+    bins = (
+        metrics.calibration_bins(before, labels),
+        metrics.calibration_bins(after, labels),
+    )
+    return Tested(model, scores.argmax(axis=1), np.asarray(after), bins)
+
+
+def results(
+    config: Config,
+    answer: Answer,
+    tested: Tested,
+    dataset: data.Dataset,
+    coverage: Coverage | None,
+) -> dict[str, Any]:
+    """The conclusions; accuracies count answers outside the vocabulary as wrong."""
+    num_inside = len(dataset.test.labels)
+    num_test = coverage.test_examples if coverage is not None else num_inside
+    correct = round(answer.accuracy * num_inside)
+    fits = answer.table.fits
+    before, after = (
+        float(metrics.expected_calibration_error(bins)) for bins in tested.bins
+    )
+    share = num_inside / num_test
+    return {
+        "test_accuracy": correct / num_test,
+        "test_accuracy_interval": list(
+            intervals.proportion_interval(correct, num_test)
+        ),
+        "optimum_accuracy": [
+            share * answer.optimum.lower,
+            share * answer.optimum.upper,
+        ],
+        "labels_certified": answer.optimum.certified,
+        "num_train": len(dataset.train.labels),
+        "num_test": num_test,
+        "num_features": dataset.num_features,
+        "num_classes": dataset.num_classes,
+        "c": 1 / (answer.l2 * len(dataset.train.labels)),
+        "l2": answer.l2,
+        "at_edge": answer.at_edge,
+        "relative_gap": answer.fit.relative_gap,
+        "converged": answer.fit.converged,
+        "fits_compared": int(fits.converged.size),
+        "fits_certified": int(fits.converged.sum()),
+        "evaluations": answer.evaluations,
+        "temperature": float(answer.temperature.value),
+        "calibration_error": {"before": before, "after": after},
+        "answers": None
+        if coverage is None
+        else {**coverage._asdict(), "ceiling": coverage.ceiling},
+        "config": {"loss": config.loss, "choose": config.choose},
+    }
+
+
+def rows(answer: Answer, *, num_examples: int) -> list[dict[str, Any]]:
+    """One row a value of C, the smallest first."""
+    found = [
+        {"c": 1 / (row["l2"] * num_examples), **row, "chosen": row["l2"] == answer.l2}
+        for row in answer.table.rows()
+    ]
+    return sorted(found, key=lambda row: row["c"])
+
+
+def line(results: dict[str, Any]) -> str:
+    """The verdict in one line."""
+    low, high = (100 * end for end in results["test_accuracy_interval"])
+    return (
+        f"test accuracy {100 * results['test_accuracy']:.2f} % [{low:.2f}, "
+        f"{high:.2f}] at C = {results['c']:.3g} (l2 {results['l2']:.3g}"
+        + (", at an edge of the grid" if results["at_edge"] else "")
+        + f"); {results['relative_gap']:.1e} of its objective is unproven; "
+        f"{results['fits_certified']} of {results['fits_compared']} fits compared have "
+        f"proven their gap; {results['evaluations']:,} passes over the rows"
+    )

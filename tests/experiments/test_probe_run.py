@@ -1,0 +1,213 @@
+"""The probe from the command line: any features in, one answer out, killed or not."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from run_helpers import results
+
+from experiments.common import cli
+from experiments.probe import __main__ as command
+from experiments.probe import source
+from experiments.probe.config import DEFAULT, SMOKE, Config, checked
+from jaxlin import classifier, data, intervals, sweep_checkpoint
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(*flags):
+    """Runs the command line in this process and returns what it printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        command.run(
+            *cli.parse(DEFAULT, smoke=SMOKE, arguments=[str(flag) for flag in flags])
+        )
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    out = tmp_path_factory.mktemp("probe") / "run"
+    return out, run("--smoke", "--out", out)
+
+
+def test_a_run_leaves_what_it_says(smoke):
+    out, printed = smoke
+    assert printed.splitlines()[-1] == str(out / "report.html")
+    assert "models at once" in printed
+    found = results(out)
+    made = source.made(0)
+    saved = classifier.load(out / "model.npz")
+    predictions = classifier.predict(saved, made.test.features)
+    right = predictions == made.test.labels
+    assert found["test_accuracy"] == pytest.approx(right.mean())
+    assert found["test_accuracy_interval"] == pytest.approx(
+        list(intervals.proportion_interval(int(right.sum()), len(right)))
+    )
+    assert saved.l2 == found["l2"] == pytest.approx(1 / (found["c"] * 300))
+    with np.load(out / "per_example.npz") as stored:
+        np.testing.assert_array_equal(stored["prediction"], predictions)
+        np.testing.assert_allclose(stored["probability"].sum(axis=1), 1, atol=1e-5)
+        np.testing.assert_array_equal(stored["probability"].argmax(axis=1), predictions)
+    with open(out / "results.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["c"]) for row in rows] == pytest.approx(sorted(SMOKE.cs))
+    best = max(rows, key=lambda row: float(row["accuracy"]))
+    chosen = [row for row in rows if row["chosen"] == "True"]
+    assert [row["accuracy"] for row in chosen] == [best["accuracy"]]
+    assert (out / "STATUS").read_text() == "done\n"
+    assert {path.name for path in (out / "figures").iterdir()} == {
+        "choice.png",
+        "calibration.png",
+    }
+
+
+def test_the_plan_is_kept(smoke):
+    out, printed = smoke
+    config = json.loads((out / "config.json").read_text())
+    assert config["slots"] == 12
+    assert "random: 4 values of C, 12 models at once" in printed
+
+
+def _start(*flags):
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.probe", *map(str, flags)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_killed_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    process = _start("--smoke", "--out", out)
+    deadline = time.monotonic() + 300
+    while not (out / "sweep.npz").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert (out / "STATUS").read_text() == "running\n"
+    metadata = sweep_checkpoint.checkpoint.load_metadata(out / "sweep.npz")
+    finished = {model for model, *_ in metadata["finished"]}
+    assert finished
+    begun = []
+    whole = sweep_checkpoint.sweep.run
+
+    def watched(*data, **how):
+        for state in whole(*data, **how):
+            begun.extend(model for board in state.boards for model in board.running)
+            yield state
+
+    monkeypatch.setattr(sweep_checkpoint.sweep, "run", watched)
+    run("--resume", out)
+    # No model that was finished is in a slot again.
+    assert not finished & set(begun)
+    assert results(out) == results(smoke[0])
+    for name in ("per_example.npz", "model.npz", "results.csv", "config.json"):
+        assert (out / name).read_bytes() == (smoke[0] / name).read_bytes()
+
+
+def test_a_resumed_run_keeps_its_data(smoke, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    path = tmp_path / "mine.npz"
+
+    def write(rows):
+        labels = np.arange(60) % 2
+        np.savez(path, x_train=rows, y_train=labels, x_test=rows, y_test=labels)
+
+    write(rows)
+    run(path, "--cs", 1, 10, "--out", tmp_path / "run")
+    write(rows + 1)
+    with pytest.raises(ValueError, match="--resume must keep the data of"):
+        run("--resume", tmp_path / "run")
+
+
+def test_joined_embeddings_and_answers_outside(tmp_path):
+    """Digits as two half images, the seven most frequent of ten answers in words."""
+    digits = data.load("digits")
+    words = np.array(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    )
+    folder = tmp_path / "halves"
+    folder.mkdir()
+    for split, (rows, labels) in (("train", digits.train), ("test", digits.test)):
+        np.save(folder / f"top_{split}.npy", rows[:, :32])
+        np.save(folder / f"bottom_{split}.npy", rows[:, 32:])
+        np.save(folder / f"y_{split}.npy", words[labels])
+    out = tmp_path / "run"
+    flags = ("--join", "top", "bottom", "--answers", 7, "--cs", 0.01, 0.1, "--out", out)
+    printed = run(folder, *flags)
+    assert "accuracy is at most 70.00 %" in printed
+    found = results(out)
+    assert found["answers"]["test_outside"] == 150
+    assert found["answers"]["ceiling"] == pytest.approx(0.7)
+    saved = classifier.load(out / "model.npz")
+    names = np.array(saved.class_names)
+    assert set(names) < set(words)
+    said = names[classifier.predict(saved, digits.test.features)]
+    right = said == words[digits.test.labels]
+    assert found["num_test"] == 500
+    assert found["test_accuracy"] == pytest.approx(right.mean())
+    assert 0.6 < found["test_accuracy"] <= found["answers"]["ceiling"]
+    low, high = found["optimum_accuracy"]
+    assert low <= found["test_accuracy"] <= high <= 0.7 + 1e-9
+    assert "counted as wrong" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"features": ""}, "FEATURES must be a .npz file, a folder"),
+        ({"join": ("a",)}, "join must be given with answers, got a alone"),
+        ({"answers": 1}, "answers must be at least 2"),
+        ({"loss": "hinge"}, "loss must be one of softmax_cross_entropy"),
+        ({"cs": (1.0, 1.0)}, "cs must be distinct"),
+        ({"validation_fraction": 1.0}, "validation_fraction must be below 1"),
+        ({"folds": 1}, "folds must be at least 2"),
+        ({"choose": "one_standard_error"}, "choose must be best without folds"),
+        ({"relative_gap": 0.0}, "relative_gap must be above 0"),
+        ({"max_evaluations": 0}, "max_evaluations must be at least 1"),
+        ({"slots": 0}, "slots must be at least 1"),
+        ({"seed": -1}, "seed must be at least 0"),
+    ],
+)
+def test_bad_configs(changes, words):
+    with pytest.raises(ValueError, match=words):
+        checked(Config(**{"features": "digits", **changes}))
+
+
+ROWS = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+LABELS = np.arange(40) % 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"x_train": ROWS * np.nan}, "x_train must be finite, got nan"),
+        ({"x_test": ROWS.astype(np.uint8)}, "x_test must have the dtype of x_train"),
+        ({"y_train": LABELS.astype(str)}, "y_train must be integers"),
+        ({"x_test": ROWS[:, :2]}, "x_test must have examples of the shape"),
+        ({"y_train": LABELS[:9]}, "y_train must have one entry per example"),
+    ],
+)
+def test_bad_features_are_named_before_a_run_begins(tmp_path, changes, words):
+    good = {"x_train": ROWS, "y_train": LABELS, "x_test": ROWS, "y_test": LABELS}
+    path = tmp_path / "bad.npz"
+    np.savez(path, **{**good, **changes})
+    with pytest.raises(ValueError, match=words):
+        run(path, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
