@@ -2,7 +2,8 @@
 
 Submodules, in the order of their layers (a file imports only from those before it):
 
-  typing, check, precision            words, what may enter, float64 where it is wanted
+  typing, check, precision,
+  placement                           words, what may enter, float64 where it is wanted
   normalization, linear, losses,
   loss_transforms, conjugates,
   penalties, metrics                  mathematics of one example or one parameter tree
@@ -13,7 +14,7 @@ Submodules, in the order of their layers (a file imports only from those before 
   files, data, checkpoint, plotting   the outside world
   classifier, sweep_checkpoint        front door: a trained classifier in one file; a
                                       sweep that can be killed
-  probe                               features in, one answer out
+  sharding, probe                     many devices; features in, one answer out
 """
 
 __version__ = "0.1.0"

@@ -20,7 +20,8 @@ block to the sums while it is still in the cache. No float copy of the rows is m
   6.0 [12.]
 
 Rows that do not fit into memory are added by several calls, each with some of them and
-the sums of the calls before.
+the sums of the calls before. Under a mesh with an axis `jaxlin.placement.ROWS` each of
+its devices makes the pass over its own rows, and the sums are added.
 
 Sums over blocks are compensated (Neumaier), because a float32 sum over a million rows
 loses the digits that a duality gap is made of; products run at full float32 precision
@@ -31,13 +32,15 @@ Reference:
   ZAMM, 1974.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
-from jaxlin import check
+from jaxlin import check, placement
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
 from jaxlin.typing import Array, PyTree
@@ -106,6 +109,23 @@ def block_rows(num_rows: int, num_features: int, *, num_scores: int = 1) -> int:
     return max(1, min(num_rows, _MAX_ROWS, max(32, _BLOCK_NUMBERS // numbers)))
 
 
+def merged(first: RowSums, second: RowSums) -> RowSums:
+    """Sums over the rows of both."""
+
+    def add(one: Compensated, other: Compensated) -> Compensated:
+        found = _add(one, other.high)
+        return found._replace(low=found.low + other.low)
+
+    return RowSums(
+        values=add(first.values, second.values),
+        weights=add(first.weights, second.weights),
+        bias=add(first.bias, second.bias),
+        weight=add(first.weight, second.weight),
+        rows=first.rows + second.rows,
+        blocks=first.blocks + second.blocks,
+    )
+
+
 def over_rows(
     params: Params,
     features: Array,
@@ -144,6 +164,48 @@ def over_rows(
     Raises:
       ValueError: if ``block_size`` is below 1.
     """
+    num_shards = placement.num_shards(features.shape[0])
+    given = (params, features, targets, extra, shared, example_weights, normalization)
+
+    if num_shards == 1:
+        return _over_rows(*given, link=link, block_size=block_size, sums=sums)
+
+    def of_shard(*given: Any) -> tuple[RowSums, PyTree]:
+        found, outputs = _over_rows(*given, link=link, block_size=block_size, sums=None)
+        # Added in their order and compensated, where a plain sum over devices would
+        # lose digits that no bound knows of.
+        return jax.lax.all_gather(found, placement.ROWS), outputs
+
+    by_row, whole = PartitionSpec(placement.ROWS), PartitionSpec()
+    parts, outputs = jax.shard_map(
+        of_shard,
+        in_specs=(whole, by_row, by_row, by_row, whole, by_row, whole),
+        out_specs=(whole, by_row),
+        axis_names={placement.ROWS},
+        check_vma=False,
+    )(*given)
+    by_shard = [
+        jax.tree.map(lambda leaf, i=i: leaf[i], parts) for i in range(num_shards)
+    ]
+    if sums is not None:
+        by_shard.insert(0, sums)
+    return functools.reduce(merged, by_shard), outputs
+
+
+def _over_rows(
+    params: Params,
+    features: Array,
+    targets: Array,
+    extra: PyTree,
+    shared: PyTree,
+    example_weights: Array | None,
+    normalization: Normalization | None,
+    *,
+    link: Link,
+    block_size: int | None,
+    sums: RowSums | None,
+) -> tuple[RowSums, PyTree]:
+    """`over_rows` on one device."""
     num_rows, num_features = features.shape
     if block_size is None:
         num_scores = params.bias.size
@@ -202,6 +264,21 @@ def norms(
     block_size: int | None = None,
 ) -> Array:
     """Norms of the normalised rows with their constant 1, shape ``(examples,)``."""
+    if placement.num_shards(features.shape[0]) == 1:
+        return _norms(features, normalization, block_size=block_size)
+    by_row = PartitionSpec(placement.ROWS)
+    return jax.shard_map(
+        functools.partial(_norms, block_size=block_size),
+        in_specs=(by_row, PartitionSpec()),
+        out_specs=by_row,
+        axis_names={placement.ROWS},
+        check_vma=False,
+    )(features, normalization)
+
+
+def _norms(
+    features: Array, normalization: Normalization | None, *, block_size: int | None
+) -> Array:
     if block_size is None:
         block_size = block_rows(*features.shape)
     check.integer("block_size", block_size, at_least=1)

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(jaxlin.__file__).parent
 
 # The order of the architecture section in the README, lowest layer first.
 LAYERS = [
-    {"typing", "check", "precision"},
+    {"typing", "check", "precision", "placement"},
     {
         "normalization",
         "linear",
@@ -33,7 +33,7 @@ LAYERS = [
     {"files"},
     {"data", "checkpoint", "plotting"},
     {"classifier"},
-    {"probe", "sweep_checkpoint"},
+    {"probe", "sharding", "sweep_checkpoint"},
 ]
 # And within the packages that are stacks of their own.
 STACKS = {
@@ -55,6 +55,7 @@ STACKS = {
 }
 WITHIN = {  # a layer's own order, where its files use each other
     "precision": {"typing"},
+    "placement": {"typing"},
     "linear": {"normalization"},
     "conjugates": {"losses"},
     "duality": {"proof_terms"},

@@ -8,7 +8,7 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
 
 def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    certify, more, validate, probe, train, judge = re.findall(
+    certify, more, validate, probe, spread, train, judge = re.findall(
         r"```python\n(.*?)```", README.read_text(), re.DOTALL
     )
     exec(certify, names := {})
@@ -29,6 +29,8 @@ def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
     exec(probe, names)
     chosen, _ = capsys.readouterr().out.splitlines()
     assert float(chosen.split()[1]) > 0.9
+    exec(spread, names)
+    assert capsys.readouterr().out == "True\n"
 
     names = {}
     exec(train, names)

@@ -103,8 +103,8 @@ def cross_validate(
     """Fits every setting without each fold in turn, and tests it on that fold.
 
     Args:
-      problem: from `jaxlin.solvers.certified.prepare`, with labels and without example
-        weights.
+      problem: from `jaxlin.solvers.certified.prepare`, with labels. Its example weights
+        count in fits and in tests.
       num_classes: C.
       losses: as of `jaxlin.selection.grids.product`, like ``l2s`` and
         ``loss_arguments``.
@@ -209,6 +209,8 @@ def tested(
     """
     accuracy, loss = np.zeros((2, models.size))
     weights = jnp.asarray(held_out, jnp.float32)
+    if problem.example_weights is not None:
+        weights = weights * problem.example_weights[None]
     of_one = len(problem.targets) * params.bias.shape[1]
     at_once = max(1, min(_MODELS_AT_ONCE, models.size, _SCORES_AT_ONCE // of_one))
     for number, one in enumerate(models.losses):

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxlin import check, conjugates, duality, row_sums
+from jaxlin import check, conjugates, duality, placement, row_sums
 from jaxlin.solvers import fit_loop, lanes
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Loss
@@ -73,6 +73,7 @@ class Plan(NamedTuple):
     Attributes:
       slots: of each lane, one a loss: models of it that run at once.
       block_size: rows a block of the pass.
+      multiple: of which each lane's slots are one: devices that models are spread over.
       price: evaluations that idle slots may cost before a narrower program is compiled.
       bytes_per_slot: state of one model, the most of any loss.
       bytes: of all slots.
@@ -80,6 +81,7 @@ class Plan(NamedTuple):
 
     slots: tuple[int, ...]
     block_size: int
+    multiple: int
     price: int
     bytes_per_slot: int
     bytes: int
@@ -186,6 +188,9 @@ def plan(
 ) -> Plan:
     """Says how many models run at once, and in what memory.
 
+    Under a mesh that spreads models (`jaxlin.sharding`), slots are rounded up to a
+    multiple of its devices.
+
     Args:
       models: from `product`.
       problem: from `jaxlin.solvers.certified.prepare`.
@@ -217,6 +222,8 @@ def plan(
     counts = np.bincount(models.loss, minlength=num_losses) - 1
     spare = min(wanted - num_losses, int(counts.sum()))
     shares = [1 + int(spare * count / max(counts.sum(), 1)) for count in counts]
+    multiple = placement.axis_size(placement.MODELS)
+    shares = [-(-share // multiple) * multiple for share in shares]
     num_rows, num_features = problem.features.shape
     operations = 4 * num_rows * (num_features + 1) * num_classes
     price = round(_PROGRAM_OPERATIONS / operations)
@@ -224,7 +231,9 @@ def plan(
         num_scores = sum(shares) * num_classes
         block_size = row_sums.block_rows(num_rows, num_features, num_scores=num_scores)
     check.integer("block_size", block_size, at_least=1)
-    return Plan(tuple(shares), block_size, price, per_slot, per_slot * sum(shares))
+    return Plan(
+        tuple(shares), block_size, multiple, price, per_slot, per_slot * sum(shares)
+    )
 
 
 def _bytes_of_slot(models, problem, loss, num_classes) -> int:

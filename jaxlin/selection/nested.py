@@ -88,8 +88,8 @@ def cross_validate(
 
     Args:
       key: draws the inner folds, stratified by label.
-      problem: from `jaxlin.solvers.certified.prepare`, with labels and without example
-        weights.
+      problem: from `jaxlin.solvers.certified.prepare`, with labels. Its example weights
+        count in fits and in tests.
       num_classes: C.
       losses: as of `jaxlin.selection.grids.product`, like ``l2s`` and
         ``loss_arguments``.

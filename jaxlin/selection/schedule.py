@@ -76,25 +76,30 @@ class Turn(NamedTuple):
     kept: tuple[int, ...] | None
 
 
-def ladder(slots: int) -> tuple[int, ...]:
+def ladder(slots: int, *, multiple: int = 1) -> tuple[int, ...]:
     """Widths that a lane may have, descending: by a quarter at a time, down to one.
+
+    Where slots are spread over devices all widths are multiples of their number.
 
     >>> ladder(32)
     (32, 24, 18, 13, 9, 6, 4, 3, 2, 1)
+    >>> ladder(32, multiple=8)
+    (32, 24, 16, 8)
     """
     check.integer("slots", slots, at_least=1)
-    widths = [slots]
+    widths = [-(-slots // multiple)]
     while widths[-1] > 1:
         widths.append(3 * widths[-1] // 4)
-    return tuple(widths)
+    return tuple(width * multiple for width in widths)
 
 
-def begin(models: Iterable[int], *, slots: int) -> Board:
+def begin(models: Iterable[int], *, slots: int, multiple: int = 1) -> Board:
     """The board before the first turn: the first models run, the others wait.
 
     Args:
       models: their numbers, distinct and at least 0, in the order in which they begin.
       slots: at most so many run at once; fewer if there are fewer models.
+      multiple: of which the number of slots is one; idle slots fill it up.
 
     Raises:
       ValueError: if there is no model, or a number is out of range.
@@ -106,16 +111,21 @@ def begin(models: Iterable[int], *, slots: int) -> Board:
             f"models must be distinct numbers from 0 on, at least one, got {numbers}"
         )
     slots = min(slots, len(numbers))
-    return Board(numbers[:slots], numbers[slots:], (0,) * slots)
+    width = -(-slots // multiple) * multiple
+    running = numbers[:slots] + (IDLE,) * (width - slots)
+    return Board(running, numbers[slots:], (0,) * width)
 
 
-def after_turn(board: Board, *, finished: Sequence[bool], price: int = 0) -> Turn:
+def after_turn(
+    board: Board, *, finished: Sequence[bool], price: int = 0, multiple: int = 1
+) -> Turn:
     """Gives the slots of finished models away, and closes those that cost too much.
 
     Args:
       board: before the turn.
       finished: whether the model of each slot is; of an idle slot it means nothing.
       price: of one more program, in evaluations.
+      multiple: as of `begin`.
     """
     width = len(board.running)
     running, waiting = list(board.running), list(board.waiting)
@@ -132,7 +142,8 @@ def after_turn(board: Board, *, finished: Sequence[bool], price: int = 0) -> Tur
     busy = [slot for slot, model in enumerate(running) if model != IDLE]
     kept = None
     if busy and len(busy) < width and idle >= price:
-        rung = min(rung for rung in ladder(width) if rung >= len(busy))
+        rungs = ladder(width, multiple=multiple)
+        rung = min(rung for rung in rungs if rung >= len(busy))
         if rung < width:
             others = [slot for slot, model in enumerate(running) if model == IDLE]
             kept, idle = tuple((busy + others)[:rung]), 0

@@ -36,7 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, duality
+from jaxlin import check, duality, placement
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.selection import schedule
@@ -146,7 +146,8 @@ def run(
     """Fits all models, turn by turn: each evaluates what runs once.
 
     Args:
-      problem: from `jaxlin.solvers.certified.prepare`, without example weights.
+      problem: from `jaxlin.solvers.certified.prepare`. If it has example weights, the
+        weightings are multiplied by them.
       models: from `jaxlin.selection.grids.product`.
       plan: from `jaxlin.selection.grids.plan`.
       num_classes: C.
@@ -241,7 +242,7 @@ def _turns(problem, models, plan, by_row, relative_gap, budgets, state):
             over &= ~(is_first & (np.array(starts) == schedule.IDLE))
             # The last entry stands for idle slots, whose number is -1.
             over |= np.array(board.evaluations) + 1 >= budgets[list(board.running)]
-            state = _given_slots(state, models, i, lane, over, price=plan.price)
+            state = _given_slots(state, models, i, lane, over, plan=plan)
         yield state
 
 
@@ -252,7 +253,7 @@ def _given_slots(
     lane: Lane,
     over: np.ndarray,
     *,
-    price: int,
+    plan: Plan,
 ) -> Sweep:
     """The state with a lane's finished models out of their slots and others in."""
     board = state.boards[number]
@@ -260,7 +261,7 @@ def _given_slots(
     for slot, model in enumerate(board.running):
         if model != schedule.IDLE and over[slot]:
             params, certificate, multipliers = jax.tree.map(
-                np.asarray, lanes.taken(lane, jnp.int32(slot))
+                placement.on_host, lanes.taken(lane, jnp.int32(slot))
             )
             finished[model] = Finished(
                 params,
@@ -271,7 +272,9 @@ def _given_slots(
             )
             _forget_multipliers(finished, models, int(models.chain[model]))
     finished_slots = tuple(map(bool, over))
-    turn = schedule.after_turn(board, finished=finished_slots, price=price)
+    turn = schedule.after_turn(
+        board, finished=finished_slots, price=plan.price, multiple=plan.multiple
+    )
     for slot, model in turn.filled:
         lane, starts[model] = _placed(lane, slot, models, model, finished)
     if turn.kept is not None:
@@ -289,7 +292,9 @@ def _begun(problem: Problem, models: Grid, plan: Plan, num_classes: int) -> Swee
         mine = np.flatnonzero(models.loss == number)
         # All chains side by side, from the strongest penalty down.
         mine = mine[np.argsort(-models.l2[mine], kind="stable")]
-        board = schedule.begin(map(int, mine), slots=plan.slots[number])
+        board = schedule.begin(
+            map(int, mine), slots=plan.slots[number], multiple=plan.multiple
+        )
         lane = lanes.empty(
             len(board.running),
             problem,
@@ -298,7 +303,8 @@ def _begun(problem: Problem, models: Grid, plan: Plan, num_classes: int) -> Swee
             arguments=models.arguments_of(int(mine[0])),
         )
         for slot, model in enumerate(board.running):
-            lane, starts[model] = _placed(lane, slot, models, model, {})
+            if model != schedule.IDLE:
+                lane, starts[model] = _placed(lane, slot, models, model, {})
         boards.append(board)
         filled.append(lane)
     return Sweep(tuple(boards), tuple(filled), starts, {})
@@ -359,28 +365,30 @@ def _budgets(models: Grid, max_evaluations: int | Sequence[int]) -> np.ndarray:
 def _by_row(
     problem: Problem, models: Grid, weightings: ArrayLike | None
 ) -> Array | None:
-    """Example weights with rows first, checked."""
-    if problem.example_weights is not None:
-        raise ValueError(
-            "problem must have no example weights, got some; give them as weightings, "
-            "shape (weightings, examples)"
-        )
+    """Example weights with rows first, checked, those of the problem counted in."""
     wanted = int(models.weighting.max()) + 1
+    own, num_rows = problem.example_weights, problem.features.shape[0]
     if weightings is None:
         if wanted > 1:
             raise ValueError(
                 f"weightings must be given for models of {wanted} of them, got None"
             )
-        return None
-    array = np.asarray(weightings)
-    num_rows = problem.features.shape[0]
-    if array.ndim != 2 or array.shape[0] < wanted or array.shape[1] != num_rows:
+        return None if own is None else jnp.asarray(own, jnp.float32)[:, None]
+    shape = np.shape(weightings)
+    if len(shape) != 2 or shape[0] < wanted or shape[1] != num_rows:
         raise ValueError(
             f"weightings must have shape ({wanted}, {num_rows}) for these models and "
-            f"rows, got {array.shape}"
+            f"rows, got {shape}"
         )
-    checked = [
-        check.example_weights(f"weightings[{i}]", one, num_examples=num_rows)
-        for i, one in enumerate(array)
-    ]
-    return jnp.asarray(np.stack(checked, axis=1), jnp.float32)
+    if isinstance(weightings, jax.Array) and not weightings.is_fully_addressable:
+        # Checked when `jaxlin.sharding` placed them; no process sees all of them.
+        by_row = weightings.T
+    else:
+        checked = [
+            check.example_weights(f"weightings[{i}]", one, num_examples=num_rows)
+            for i, one in enumerate(np.asarray(weightings))
+        ]
+        by_row = jnp.asarray(np.stack(checked, axis=1), jnp.float32)
+    if own is not None:
+        by_row = by_row * jnp.asarray(own, jnp.float32)[:, None]
+    return placement.spread(by_row, placement.ROWS)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, duality, precision
+from jaxlin import check, duality, placement, precision
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.solvers import search, search_state
@@ -158,7 +158,7 @@ def certify(
             converged=float(info.relative_gap) <= relative_gap,
             evaluations=before + done,
             float64_evaluations=done if dtype is np.float64 else 0,
-            multipliers=jax.tree.map(np.asarray, turn.multipliers),
+            multipliers=jax.tree.map(placement.on_host, turn.multipliers),
             loss=loss,
             l2=float(l2),
             stalled=bool(info.stalled) and float(info.relative_gap) > relative_gap,
@@ -203,9 +203,7 @@ def check_settings(
 def check_classes(targets: jax.Array, num_classes: int) -> None:
     """Raises a ValueError if a prepared problem is not one of so many classes."""
     check.integer("num_classes", num_classes, at_least=2)
-    found = (
-        targets.shape[1] if targets.ndim == 2 else int(np.asarray(targets).max()) + 1
-    )
+    found = targets.shape[1] if targets.ndim == 2 else int(jnp.max(targets)) + 1
     if found > num_classes or (targets.ndim == 2 and found < num_classes):
         raise ValueError(
             f"num_classes must be that of the problem, which has {found}, got "
@@ -215,7 +213,7 @@ def check_classes(targets: jax.Array, num_classes: int) -> None:
 
 def check_norms(norms: ArrayLike) -> None:
     """Raises a ValueError for rows so large that sums of their squares overflow."""
-    largest = float(np.asarray(norms).max())
+    largest = float(jnp.max(jnp.asarray(norms)))
     if not largest < _LARGEST_NORM:
         raise ValueError(
             f"features must have norms below {_LARGEST_NORM:g} once normalised, got "

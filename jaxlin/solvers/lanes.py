@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxlin import proof_terms, row_sums
+from jaxlin import placement, proof_terms, row_sums
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.row_sums import RowSums
@@ -115,6 +116,32 @@ def evaluate(
       For each lane the sums that `advance` takes, with slots first, and the parameters
       of the points, in the shape of the centers.
     """
+    num_shards = placement.axis_size(placement.MODELS)
+    if num_shards == 1 or any(lane.width % num_shards for lane in lanes):
+        return _evaluate(
+            lanes, problem, weightings, losses=losses, block_size=block_size
+        )
+    whole, by_model = PartitionSpec(), PartitionSpec(placement.MODELS)
+    by_slot = PartitionSpec(None, placement.MODELS)
+    of_lane: Any = Lane(by_model, by_slot, by_model, by_model)  # type: ignore[arg-type]
+    return jax.shard_map(
+        functools.partial(_evaluate, losses=losses, block_size=block_size),
+        in_specs=((of_lane,) * len(lanes), whole, whole),
+        out_specs=((by_model,) * len(lanes), (by_slot,) * len(lanes)),
+        axis_names={placement.MODELS},
+        check_vma=False,
+    )(lanes, problem, weightings)
+
+
+def _evaluate(
+    lanes: tuple[Lane, ...],
+    problem: Problem,
+    weightings: Array | None,
+    *,
+    losses: tuple[Loss, ...],
+    block_size: int | None,
+) -> tuple[tuple[RowSums, ...], tuple[Array, ...]]:
+    """`evaluate` where all models are on this device."""
     trials = jnp.concatenate([lane.state.trial for lane in lanes])
     sums, points = row_sums.over_rows(
         Params(trials[..., :-1], trials[..., -1]),
@@ -174,7 +201,7 @@ def advance(
     # What maximised the smoothed loss at the end of a round centers the next.
     renewed = state.is_round[None, :, None]
     centers = jnp.where(renewed, points, lane.centers)
-    return lane._replace(state=state, centers=centers), info
+    return _spread(lane._replace(state=state, centers=centers)), info
 
 
 def place(
@@ -227,7 +254,7 @@ def narrow(lane: Lane, slots: Array) -> Lane:
     state, settings, weighting = jax.tree.map(
         lambda leaf: leaf[slots], (lane.state, lane.settings, lane.weighting)
     )
-    return Lane(state, lane.centers[:, slots], settings, weighting)
+    return _spread(Lane(state, lane.centers[:, slots], settings, weighting))
 
 
 @functools.partial(jax.jit, static_argnames=("num_rows", "width"))
@@ -237,11 +264,13 @@ def _copied(state: State, settings: Settings, *, num_rows: int, width: int) -> L
 
     centers = jnp.zeros((num_rows, width, state.centers.shape[-1]))
     state = state._replace(centers=jnp.zeros(0))
-    return Lane(
-        jax.tree.map(copies, state),
-        centers,
-        jax.tree.map(copies, settings),
-        jnp.zeros(width, jnp.int32),
+    return _spread(
+        Lane(
+            jax.tree.map(copies, state),
+            centers,
+            jax.tree.map(copies, settings),
+            jnp.zeros(width, jnp.int32),
+        )
     )
 
 
@@ -256,7 +285,16 @@ def _placed(
         (lane.state, lane.settings, lane.weighting),
         (state, settings, weighting),
     )
-    return Lane(state, centers, settings, weighting)
+    return _spread(Lane(state, centers, settings, weighting))
+
+
+def _spread(lane: Lane) -> Lane:
+    """The lane, its models and the rows of its centers split as the mesh says."""
+    models = placement.MODELS
+    others = lane._replace(centers=jnp.zeros(0))
+    others = jax.tree.map(lambda leaf: placement.spread(leaf, models), others)
+    centers = placement.spread(lane.centers, placement.ROWS, models)
+    return others._replace(centers=centers)
 
 
 def _by_lane(by_model: RowSums, lanes: Iterable[Lane]) -> Iterator[RowSums]:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import check, conjugates, linear
+from jaxlin import check, conjugates, linear, placement
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.solvers import curvature, lbfgs
@@ -133,7 +133,9 @@ def _begin(
         classes=curvature.ClassCurvature(
             jnp.eye(num_classes, dtype=dtype), jnp.ones(num_classes, dtype)
         ),
-        centers=jnp.zeros((num_examples, width), dtype),
+        centers=placement.spread(
+            jnp.zeros((num_examples, width), dtype), placement.ROWS
+        ),
         smoothing=_SMOOTHING * margin(loss_arguments, dtype),
         is_round=jnp.ones((), bool),
         turns=zero,

@@ -206,6 +206,7 @@ def test_stopped_before_and_after_every_checkpoint(smoke_run, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("write", [7, 20, 40, 60])
+@pytest.mark.full
 def test_a_full_disk_is_reported_and_loses_nothing(
     smoke_run, tmp_path, monkeypatch, write
 ):

@@ -53,6 +53,7 @@ def _marked(peer):
 
 
 @pytest.mark.parametrize("peer", [*map(_marked, peers.PEERS)])
+@pytest.mark.full
 def test_peer_comes_to_the_optimum_of_our_objective(peer, tmp_path):
     """A constant converted wrongly would lead elsewhere."""
     skip_without_library(peer)

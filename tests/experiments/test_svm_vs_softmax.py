@@ -515,6 +515,7 @@ def test_feature_vectors_make_a_report_without_pictures_of_images(vectors_run):
     assert (vectors_run.path / "STATUS").read_text() == "done\n"
 
 
+@pytest.mark.full
 def test_a_class_without_test_examples_has_no_accuracy(vectors_run):
     found = run_helpers.results(vectors_run.path)
     assert (found["num_train"], found["num_test"], found["num_classes"]) == (66, 24, 3)

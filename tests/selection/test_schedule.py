@@ -103,3 +103,17 @@ def test_models_must_be_distinct_numbers(models):
 def test_slots_must_be_positive():
     with pytest.raises(ValueError, match="slots must be at least 1, got 0"):
         schedule.begin([1], slots=0)
+
+
+def test_widths_are_multiples_where_models_are_spread():
+    assert schedule.ladder(30, multiple=8) == (32, 24, 16, 8)
+    board = schedule.begin(range(9), slots=6, multiple=4)
+    assert board.running == (0, 1, 2, 3, 4, 5, schedule.IDLE, schedule.IDLE)
+    widths = set()
+    while not board.is_over:
+        turn = schedule.after_turn(
+            board, finished=(True,) + (False,) * (len(board.running) - 1), multiple=4
+        )
+        board = turn.board
+        widths.add(len(board.running))
+    assert widths == {8, 4}

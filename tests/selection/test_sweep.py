@@ -82,6 +82,7 @@ def test_is_the_loop_of_single_fits_on_rows_cut_out(fits, models, fold_of):
         assert distance <= radius
 
 
+@pytest.mark.full
 def test_slots_do_not_change_the_answer(problem, models, fold_of, fits):
     other = sweep.fit(problem, models, **arguments(problem, models, fold_of, slots=2))
     np.testing.assert_allclose(
@@ -221,7 +222,11 @@ def test_bad_input(problem, models, fold_of, changes, words):
         sweep.run(problem, models, **arguments(problem, models, fold_of, **changes))
 
 
-def test_a_problem_must_have_no_weights_of_its_own(problem, models, fold_of):
-    weighted = problem._replace(example_weights=np.ones(90, np.float32))
-    with pytest.raises(ValueError, match="problem must have no example weights"):
-        sweep.run(weighted, models, **arguments(problem, models, fold_of))
+def test_weights_of_the_problem_count_in_every_weighting(problem, models, fold_of):
+    own = np.random.default_rng(0).integers(0, 3, 90).astype(np.float32)
+    how = arguments(problem, models, fold_of)
+    weighted = problem._replace(example_weights=own)
+    found = sweep.fit(weighted, models, **how)
+    how["weightings"] = how["weightings"] * own
+    expected = sweep.fit(problem, models, **how)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)

@@ -57,6 +57,7 @@ def test_no_certificate_of_a_fit_is_false(name, kind):
 
 
 @every_loss
+@pytest.mark.full
 def test_nor_is_one_whose_objective_is_lost_in_rounding(name):
     """Nearly no penalty on separable rows: the losses themselves are roundoff."""
     for l2 in (1e-6, 1e-9):

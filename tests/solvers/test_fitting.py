@@ -255,6 +255,7 @@ def test_a_polish_of_float64_rows_is_of_those_rows():
 @pytest.mark.parametrize(
     ("dtype", "x64"), [(np.float16, False), (jnp.bfloat16, True), (np.float64, True)]
 )
+@pytest.mark.full
 def test_rows_of_any_float_dtype_whatever_the_configuration(dtype, x64):
     rows, labels = data(3)
     with jax.enable_x64(x64):

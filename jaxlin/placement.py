@@ -1,0 +1,65 @@
+"""Names of the axes of a mesh, and what the mesh of the moment says about them.
+
+`jaxlin.sharding` makes meshes and puts arrays on them; under ``jax.set_mesh`` the
+passes over rows see from here on how many devices they are spread. Without a mesh
+nothing here does anything.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from jaxlin.typing import Array
+
+# Examples, and models of a sweep.
+ROWS = "rows"
+MODELS = "models"
+
+
+def num_shards(num_rows: int) -> int:
+    """Devices that so many rows are spread over by the mesh of the moment.
+
+    1 if the rows do not divide evenly: such arrays were not placed by
+    `jaxlin.sharding`, which pads.
+    """
+    size = axis_size(ROWS)
+    return size if num_rows % size == 0 else 1
+
+
+def axis_size(name: str) -> int:
+    """Devices along an axis of the mesh of the moment; 1 if it has no such axis.
+
+    An axis that a program is already inside of, one device of it, counts as absent.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or name not in mesh.axis_names or name in mesh.manual_axes:
+        return 1
+    return mesh.shape[name]
+
+
+def spread(array: Array, *axes: str | None) -> Array:
+    """Asks for an array to be split along named axes, as far as the mesh has them.
+
+    Args:
+      array: inside a program or outside.
+      axes: for each of its first axes the name of the axis of the mesh, or None.
+    """
+    names = [
+        name
+        if name is not None and axis_size(name) > 1 and size % axis_size(name) == 0
+        else None
+        for name, size in zip(axes, array.shape, strict=False)
+    ]
+    if not any(names):
+        return array
+    return jax.lax.with_sharding_constraint(array, PartitionSpec(*names))
+
+
+def on_host(array: Any) -> Any:
+    """A NumPy array, or the array itself if other processes hold a part of it."""
+    if isinstance(array, jax.Array) and not array.is_fully_addressable:
+        is_whole_here = array.is_fully_replicated
+        return np.asarray(array) if is_whole_here else array
+    return np.asarray(array)

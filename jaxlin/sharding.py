@@ -1,0 +1,213 @@
+"""Rows or models on many devices, and in many processes.
+
+Under a mesh with the axis ``rows`` every pass over the rows is made by all devices,
+each over its own; with the axis ``models`` the models of a sweep are spread, each
+device makes the pass for some. Fits, sweeps and cross-validation are called as ever::
+
+    import jax
+    from jaxlin import sharding
+    with jax.set_mesh(sharding.mesh(rows=8)):
+        problem = sharding.problem(features, labels, num_classes=10)
+        fit = fitting.fit_prepared(certified.prepare(problem), ...)
+
+Rows that do not divide evenly are padded: some are there twice, the second time with
+weight 0. Objectives agree with those of one device up to rounding.
+
+In several processes, after ``jax.distributed.initialize``, each calls `problem` with
+the rows that it has loaded and sees no others; all then make the same calls. Parameters
+and certificates are the same in all of them; what has one entry an example (the
+multipliers of a hinge) stays spread over them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
+
+from jaxlin import check, placement
+from jaxlin.normalization import Normalization, check_normalization
+from jaxlin.solvers.base import Problem
+from jaxlin.typing import Array
+
+
+def mesh(
+    *, rows: int = 1, models: int = 1, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+    """A mesh for ``jax.set_mesh`` over rows, over models, or over both.
+
+    Args:
+      rows: devices that share the rows.
+      models: devices that share the models of a sweep.
+      devices: as many as the product; None takes the first of ``jax.devices()``.
+
+    Raises:
+      ValueError: if there are not so many devices.
+    """
+    check.integer("rows", rows, at_least=1)
+    check.integer("models", models, at_least=1)
+    found = list(jax.devices() if devices is None else devices)
+    wanted = rows * models
+    if len(found) < wanted or (devices is not None and len(found) > wanted):
+        raise ValueError(
+            f"rows times models must be the number of devices, {len(found)}, got "
+            f"{rows} x {models}"
+        )
+    return jax.make_mesh(
+        (rows, models),
+        (placement.ROWS, placement.MODELS),
+        axis_types=(AxisType.Auto, AxisType.Auto),
+        devices=found[:wanted],
+    )
+
+
+def problem(
+    features: ArrayLike,
+    targets: ArrayLike,
+    *,
+    num_classes: int,
+    example_weights: ArrayLike | None = None,
+    normalization: Normalization | None = None,
+) -> Problem:
+    """`jaxlin.solvers.base.problem` on the mesh of the moment.
+
+    Args:
+      features: as of `jaxlin.solvers.base.problem`; of several processes the rows of
+        this one.
+      targets: likewise.
+      num_classes: C.
+      example_weights: likewise; rows that pad get 0.
+      normalization: the same in all processes; `fit_standard` and `fit_centered` here
+        fit one to the rows of all.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    rows, answers, weights = check.examples(
+        features, targets, example_weights, num_classes=num_classes
+    )
+    if normalization is not None:
+        checked = check_normalization(normalization, num_features=rows.shape[1])
+        normalization = Normalization(*(_place(part, ()) for part in checked))
+    num_padded = _num_padded(len(rows))
+    if weights is None and _any_process(num_padded > len(rows)):
+        weights = np.ones(len(rows), np.float32)
+    if weights is not None:
+        weights = np.pad(weights, (0, num_padded - len(rows)))
+    by_row = (placement.ROWS,)
+    return Problem(
+        _place(padded(rows), by_row),
+        _place(padded(answers), by_row),
+        None if weights is None else _place(weights, by_row),
+        normalization,
+    )
+
+
+def padded(values: ArrayLike) -> np.ndarray:
+    """Values of this process's examples, on the host, repeated as `problem` pads them.
+
+    Such are the folds of a padded problem; its weights see to it that they count once.
+    """
+    array = np.asarray(values)
+    wanted = _num_padded(len(array))
+    if wanted == len(array):
+        return array
+    return array[np.arange(wanted) % len(array)]
+
+
+def weightings(values: ArrayLike) -> Array:
+    """Weightings of a sweep on the mesh of the moment.
+
+    Args:
+      values: shape ``(weightings, examples)``, of the examples of this process.
+
+    Returns:
+      Shape ``(weightings, padded examples of all processes)``.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    array = np.asarray(values)
+    if array.ndim != 2:
+        raise ValueError(
+            f"values must have shape (weightings, examples), got {array.shape}"
+        )
+    checked = [
+        check.example_weights(
+            f"values[{i}]", one, num_examples=array.shape[1], is_part=True
+        )
+        for i, one in enumerate(array)
+    ]
+    wider = np.stack([padded(one) for one in checked]).astype(np.float32)
+    return _place(wider, (None, placement.ROWS))
+
+
+def fit_centered(features: ArrayLike, *, scale: float) -> Normalization:
+    """`jaxlin.normalization.fit_centered` of the rows of all processes."""
+    rows = check.features("features", features)
+    check.number("scale", scale, above=0)
+    return Normalization(_mean(rows).astype(np.float32), np.float32(scale))
+
+
+def fit_standard(features: ArrayLike) -> Normalization:
+    """`jaxlin.normalization.fit_standard` of the rows of all processes."""
+    rows = check.features("features", features)
+    mean = _mean(rows)
+    squares = np.zeros_like(mean)
+    for start in range(0, len(rows), 4096):
+        squares += ((rows[start : start + 4096] - mean) ** 2).sum(axis=0)
+    deviation = np.sqrt(_sum(squares) / _sum(np.float64(len(rows))))
+    rounding = 10 * np.finfo(np.float64).eps * np.abs(mean)
+    constant = (deviation <= rounding) | (deviation < np.finfo(np.float32).tiny)
+    scale = np.where(constant, 1.0, deviation)
+    return Normalization(mean.astype(np.float32), scale.astype(np.float32))
+
+
+def _mean(rows: np.ndarray) -> np.ndarray:
+    total = np.zeros(rows.shape[1])
+    for start in range(0, len(rows), 4096):
+        total += rows[start : start + 4096].sum(axis=0, dtype=np.float64)
+    return _sum(total) / _sum(np.float64(len(rows)))
+
+
+def _num_padded(num_rows: int) -> int:
+    """Rows of this process once padded, the same number in every process."""
+    size = placement.axis_size(placement.ROWS)
+    here = -(-size // jax.process_count())
+    most = int(np.max(_gathered(np.int32(num_rows))))
+    return -(-most // here) * here
+
+
+def _any_process(value: bool) -> bool:
+    return bool(np.any(_gathered(np.int32(value))))
+
+
+def _sum(value: Any) -> np.ndarray:
+    """The sum over processes, in float64: its words are sent as bytes."""
+    array = np.asarray(value, np.float64)
+    words = np.frombuffer(array.tobytes(), np.uint8)
+    parts = np.ascontiguousarray(_gathered(words)).reshape(-1, words.size)
+    numbers = [np.frombuffer(part.tobytes(), np.float64) for part in parts]
+    return np.sum(numbers, axis=0).reshape(array.shape)
+
+
+def _gathered(value: Any) -> np.ndarray:
+    """One entry a process."""
+    if jax.process_count() == 1:
+        return np.asarray(value)[None]
+    return np.asarray(multihost_utils.process_allgather(value))
+
+
+def _place(array: Any, axes: tuple[str | None, ...]) -> Array:
+    """Puts this process's part of an array onto the mesh of the moment."""
+    if jax.sharding.get_abstract_mesh().empty:
+        raise ValueError(
+            "a mesh must be set to place arrays on it, got none; call this under "
+            "jax.set_mesh(jaxlin.sharding.mesh(rows=...))"
+        )
+    names = (name if placement.axis_size(name or "") > 1 else None for name in axes)
+    target = NamedSharding(jax.sharding.get_mesh(), PartitionSpec(*names))
+    return jax.make_array_from_process_local_data(target, np.asarray(array))

@@ -1,0 +1,199 @@
+"""Rows and models on eight virtual devices, and in two processes: the same optimum."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from jaxlin import data, losses, normalization, placement, sharding
+from jaxlin.selection import cross_validation, folds, grids, sweep
+from jaxlin.solvers import base, certified, fitting
+
+HERE = pathlib.Path(__file__).parent
+KEY = jax.random.key(0)
+# 203 rows: no number of devices divides them.
+DIGITS = data.load("digits").train
+ROWS, LABELS = DIGITS.features[:203], DIGITS.labels[:203]
+FITTED = normalization.fit_centered(ROWS, scale=16.0)
+BOTH = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
+# A gap proven to 1e-5 puts two objectives within 1e-5; hinges need float64 for it.
+HOW = {"num_classes": 10, "l2": 1e-1, "relative_gap": 1e-5, "polish": True}
+GAP_OF_SWEEP = 2e-5
+
+
+def plain():
+    return certified.prepare(
+        base.problem(ROWS, LABELS, num_classes=10, normalization=FITTED)
+    )
+
+
+def placed():
+    return certified.prepare(
+        sharding.problem(ROWS, LABELS, num_classes=10, normalization=FITTED)
+    )
+
+
+@pytest.mark.parametrize(
+    ("loss", "numbers"),
+    [
+        (BOTH[0], (2, 8)),
+        pytest.param(BOTH[0], (1, 4), marks=pytest.mark.full),
+        pytest.param(BOTH[1], (1, 2, 4, 8), marks=pytest.mark.full),
+    ],
+)
+def test_rows_on_any_number_of_devices_have_one_optimum(loss, numbers):
+    alone = fitting.fit_prepared(plain(), loss=loss, **HOW)
+    for devices in numbers:
+        with jax.set_mesh(sharding.mesh(rows=devices)):
+            problem = placed()
+            assert len(problem.features.sharding.device_set) == devices
+            assert problem.features.shape[0] % devices == 0
+            found = fitting.fit_prepared(problem, loss=loss, **HOW)
+        assert found.converged
+        np.testing.assert_allclose(
+            found.certificate.primal, alone.certificate.primal, rtol=1e-5
+        )
+        assert abs(found.evaluations - alone.evaluations) <= 0.2 * alone.evaluations
+
+
+@pytest.mark.parametrize(
+    ("rows", "models"),
+    [
+        (2, 2),
+        pytest.param(1, 8, marks=pytest.mark.full),
+        pytest.param(4, 1, marks=pytest.mark.full),
+    ],
+)
+def test_a_sweep_on_devices_is_the_sweep(rows, models):
+    grid = grids.product(losses=BOTH, l2s=(1e-1,), num_weightings=3)
+    fold_of = folds.stratified_k_fold(KEY, LABELS, num_folds=3)
+    weights = folds.train_weights(fold_of, num_folds=3)
+
+    def fits(problem, weightings):
+        plan = grids.plan(grid, problem, num_classes=10, slots=6)
+        assert all(slots % plan.multiple == 0 for slots in plan.slots)
+        return sweep.fit(
+            problem,
+            grid,
+            plan=plan,
+            num_classes=10,
+            weightings=weightings,
+            relative_gap=GAP_OF_SWEEP,
+        )
+
+    alone = fits(plain(), weights)
+    with jax.set_mesh(sharding.mesh(rows=rows, models=models)):
+        found = fits(placed(), sharding.weightings(weights))
+    assert found.converged.all()
+    np.testing.assert_allclose(
+        found.certificate.primal, alone.certificate.primal, rtol=GAP_OF_SWEEP
+    )
+
+
+def test_the_pass_is_made_by_all_devices():
+    """The program of a pass has each device's share of the rows, not all of them."""
+    with jax.set_mesh(sharding.mesh(rows=8)):
+        problem = placed()
+        solver = certified.solver(loss=BOTH[0])
+        settings = base.Settings(l2=np.float32(1e-2))
+        params = jax.tree.map(
+            np.float32, fitting.Params(np.zeros((10, 64)), np.zeros(10))
+        )
+        state = solver.init(params, problem, settings)
+        text = (
+            jax.jit(solver.step)
+            .lower(KEY, np.int32(0), state, problem, settings)
+            .compile()
+            .as_text()
+        )
+    # 208 rows on 8 devices: blocks of 26.
+    assert "u8[26,64]" in text
+    assert "u8[208,64]" not in text
+
+
+def test_cross_validation_of_padded_rows():
+    fold_of = folds.stratified_k_fold(KEY, LABELS, num_folds=3)
+    how = {
+        "num_classes": 10,
+        "losses": BOTH[:1],
+        "l2s": (1e-1,),
+        "relative_gap": 1e-5,
+    }
+    alone = cross_validation.cross_validate(plain(), fold_of=fold_of, **how)
+    with jax.set_mesh(sharding.mesh(rows=4)):
+        found = cross_validation.cross_validate(
+            placed(), fold_of=sharding.padded(fold_of), **how
+        )
+    np.testing.assert_allclose(found.accuracy, alone.accuracy, atol=1e-6)
+    np.testing.assert_allclose(found.loss, alone.loss, rtol=1e-3)
+
+
+def test_rows_that_divide_are_not_weighted():
+    with jax.set_mesh(sharding.mesh(rows=2)):
+        even = sharding.problem(ROWS[:200], LABELS[:200], num_classes=10)
+        odd = sharding.problem(ROWS, LABELS, num_classes=10)
+    assert even.example_weights is None
+    assert odd.features.shape[0] == 204
+    np.testing.assert_array_equal(np.asarray(odd.example_weights)[-2:], [1, 0])
+
+
+def test_normalizations_of_one_process_are_those_of_the_rows():
+    for mine, theirs in (
+        (sharding.fit_centered(ROWS, scale=16.0), FITTED),
+        (sharding.fit_standard(ROWS), normalization.fit_standard(ROWS)),
+    ):
+        for one, other in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="rows times models must be the number of dev"):
+        sharding.mesh(rows=3, models=3)
+    with pytest.raises(ValueError, match="rows must be at least 1"):
+        sharding.mesh(rows=0)
+    with pytest.raises(ValueError, match="a mesh must be set"):
+        sharding.problem(ROWS, LABELS, num_classes=10)
+    with jax.set_mesh(sharding.mesh(rows=2)):
+        with pytest.raises(ValueError, match="targets must lie in"):
+            sharding.problem(ROWS, LABELS, num_classes=5)
+        with pytest.raises(ValueError, match="values must have shape"):
+            sharding.weightings(np.ones(203))
+    assert placement.axis_size(placement.ROWS) == 1
+
+
+def test_two_processes_that_load_half_the_rows_each():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR")
+    }
+    environment["PYTHONPATH"] = str(HERE.parent)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, HERE / "two_processes.py", address, str(number)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    printed = [process.communicate(timeout=240) for process in processes]
+    for process, (_, errors) in zip(processes, printed, strict=True):
+        assert process.returncode == 0, errors
+    # What the runtime says comes before.
+    values = [[float(x) for x in out.splitlines()[-1].split()] for out, _ in printed]
+    assert values[0] == values[1]
+    expected = [
+        fitting.fit_prepared(plain(), loss=loss, **HOW).certificate.primal
+        for loss in BOTH
+    ]
+    np.testing.assert_allclose(values[0], [*expected, expected[0]], rtol=1e-5)
