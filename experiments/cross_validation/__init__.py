@@ -1,0 +1,22 @@
+"""Which estimate of accuracy can be believed? The lecture's four ideas, measured.
+
+Question. A penalty is chosen and an accuracy reported in four ways: both on the
+training examples (1), both on a test set (2), the one on a validation set and the other
+on a test set (3), the one by cross-validation and the other on a test set (4). How far
+is what each reports from the truth, and how much does each choice vary?
+
+Method. All examples of a data set, training and test, are a population. Again and again
+n of them are drawn; what is left tells the truth about every classifier fitted on them.
+Of the n a fifth is the test set and a fifth the validation set; folds are made of the
+four fifths that are not test. Idea 1 reports about the classifier fitted on all n, the
+others about the one fitted on four fifths. All fits of a sample (every l2 on all, on
+four fifths, on three, and without each fold) are one certified sweep, with example
+weights of 0 and 1. Bias is the mean of estimate less truth over samples, spread its
+standard deviation.
+
+Command. ``python -m experiments.cross_validation`` (CIFAR-10, raw pixels), ``--dataset
+digits``, ``--smoke``. A run that was killed goes on with ``--resume FOLDER`` from the
+sample it was at.
+
+The modules: `config`, `protocol` (one sample), `verdict` (all of them), `report`.
+"""
