@@ -358,7 +358,6 @@ class _Stopped(BaseException):
 
 
 @pytest.mark.parametrize("before", [True, False])
-@pytest.mark.full
 def test_stopped_around_every_save_of_a_fit(
     certified_run, tmp_path, monkeypatch, before
 ):
