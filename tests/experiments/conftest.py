@@ -1,10 +1,36 @@
-"""One run of the main experiment, looked at by several tests."""
+"""What tests of experiments look at or write into: a run, its data, a folder."""
 
+import jax
 import pytest
 import run_helpers
+
+from experiments.common import run_folder
+from jaxlin import data
 
 
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory):
     """The smoke-size minibatch run, never interrupted. Not to be written into."""
     return run_helpers.run(out=tmp_path_factory.mktemp("smoke") / "run")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A new run folder, in which nothing ran yet."""
+    return run_folder.create(tmp_path / "run", config=run_helpers.FOLDER_CONFIG)
+
+
+@pytest.fixture
+def compiled(tmp_path, monkeypatch):
+    """Names of programs compiled from here on, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    # What an earlier test compiled would not be compiled again, nor seen.
+    jax.clear_caches()
+    names = run_helpers.compiled_programs()
+    del names[:]
+    return names

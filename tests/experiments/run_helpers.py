@@ -1,11 +1,15 @@
 """What tests of whole runs share."""
 
 import contextlib
+import csv
 import dataclasses
+import errno
 import functools
+import html.parser
 import io
 import json
 import math
+import os
 import re
 import sys
 from pathlib import Path
@@ -17,10 +21,12 @@ import pytest
 from experiments.common import cli
 from experiments.svm_vs_softmax import __main__ as entry
 from experiments.svm_vs_softmax.config import SMOKE, Config
+from jaxlin import checkpoint
 
 MINIBATCH = dataclasses.replace(SMOKE, solver="minibatch")
 HINGE, SOFTMAX = METHODS = ("weston_watkins_hinge", "softmax_cross_entropy")
 STAGES = tuple(f"{name}-{part}" for name in METHODS for part in ("grid", "refit"))
+FOLDER_CONFIG = {"dataset": "digits", "l2": [1e-4, 1e-3]}
 
 
 class Run(NamedTuple):
@@ -89,6 +95,11 @@ def metrics(path):
     return [json.loads(line) for line in lines]
 
 
+def table(path):
+    """Returns the rows of results.csv."""
+    return list(csv.DictReader((path / "results.csv").read_text().splitlines()))
+
+
 def contents(folder):
     """Returns every path below a folder with its bytes (None for a folder)."""
     return {
@@ -104,6 +115,60 @@ def assert_same_run(path, other):
     found, expected = contents(path), contents(other)
     assert found.keys() == expected.keys()
     assert [n for n in found.keys() - apart if found[n] != expected[n]] == []
+
+
+class Page(html.parser.HTMLParser):
+    """What a report shows and where its references lead."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.images, self.references, self.text, self.tag = [], [], "", ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tag = tag
+        attributes = dict(attrs)
+        self.references += [attributes[n] for n in ("src", "href") if n in attributes]
+        if tag == "img":
+            self.images.append(attributes["src"])
+
+    def handle_data(self, data):
+        self.text += data if self.tag != "style" else ""
+
+
+def full_disk(patch, when=lambda: True):
+    """Makes the system report a full disk when data are forced to it."""
+    really = os.fsync
+
+    def fsync(descriptor):
+        if when():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        really(descriptor)
+
+    patch.setattr(os, "fsync", fsync)
+
+
+class _Stopped(BaseException):
+    """Ends a run in this process as abruptly as Python can."""
+
+
+@contextlib.contextmanager
+def stopped_at_a_save(allowed, *, before):
+    """Ends a run once it made so many saves: before the next, or right after them."""
+    save, budget = checkpoint.save, [allowed]
+
+    def saving(path, tree, *, metadata=None):
+        if budget[0] == 0:
+            raise _Stopped
+        save(path, tree, metadata=metadata)
+        budget[0] -= 1
+        if not before and budget[0] == 0:
+            raise _Stopped
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", saving)
+        with pytest.raises(_Stopped):
+            yield
 
 
 def in_order(words):

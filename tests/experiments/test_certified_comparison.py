@@ -1,21 +1,19 @@
 """The certified comparison: what it proves is true, whole, and resumed bit for bit."""
 
-import csv
 import dataclasses
 import json
 import shutil
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 import run_helpers
-import scipy.optimize
+import sealed_data
+from plain_numpy import digits_rows, folded, objective, softmax_minimum
 from run_helpers import HINGE, METHODS, SOFTMAX
-from test_svm_vs_softmax import _Page, _SealedDataset
 
-from experiments.svm_vs_softmax.certified import fits, verdict
-from experiments.svm_vs_softmax.config import SMOKE, checked
-from jaxlin import checkpoint, classifier, data
+from experiments.svm_vs_softmax.certified import verdict
+from experiments.svm_vs_softmax.config import SMOKE
+from jaxlin import checkpoint, classifier
 from jaxlin.solvers import fitting
 
 STAGES = tuple(
@@ -29,51 +27,9 @@ def certified_run(tmp_path_factory):
     return run_helpers.run(SMOKE, out=tmp_path_factory.mktemp("certified") / "run")
 
 
-class _Rows(NamedTuple):
-    """Digits in float64, normalised by NumPy, with the constant feature."""
-
-    train: np.ndarray
-    train_labels: np.ndarray
-    test: np.ndarray
-    test_labels: np.ndarray
-
-
 @pytest.fixture(scope="module")
 def rows():
-    digits = data.load("digits")
-    mean = digits.train.features.astype(float).mean(axis=0).astype(np.float32)
-
-    def normalised(features):
-        rows = (features - mean.astype(float)) / 16
-        return np.hstack([rows, np.ones((len(rows), 1))])
-
-    return _Rows(
-        normalised(digits.train.features),
-        digits.train.labels,
-        normalised(digits.test.features),
-        digits.test.labels,
-    )
-
-
-def _objective(name, folded, rows, l2):
-    """Objective and gradient in float64 by NumPy; the gradient of softmax only."""
-    scores = rows.train @ folded.T
-    index = np.arange(len(scores))
-    right = scores[index, rows.train_labels]
-    penalty = l2 / 2 * (folded**2).sum()
-    if name == HINGE:
-        margins = np.maximum(0, scores - right[:, None] + 1)
-        return (margins.sum(axis=1) - 1).mean() + penalty, None
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-    shares = shifted / shifted.sum(axis=1, keepdims=True)
-    value = -np.log(shares[index, rows.train_labels]).mean() + penalty
-    shares[index, rows.train_labels] -= 1
-    return value, shares.T @ rows.train / len(scores) + l2 * folded
-
-
-def _folded(params):
-    weights, bias = (np.asarray(leaf, float) for leaf in params)
-    return np.hstack([weights, bias[:, None]])
+    return digits_rows()
 
 
 def _losses(run):
@@ -122,7 +78,7 @@ def test_metrics_have_every_fit_evaluation_and_epoch_once_in_order(certified_run
 
 
 def test_report_says_what_is_proven_and_pretends_no_seeds(certified_run):
-    page = _Page((certified_run.path / "report.html").read_text())
+    page = run_helpers.Page((certified_run.path / "report.html").read_text())
     assert all(one.startswith(("data:", "#")) for one in page.references)
     for name, one in _losses(certified_run).items():
         assert f"{100 * one['test_accuracy']:.2f} %" in page.text
@@ -144,8 +100,7 @@ def test_report_says_what_is_proven_and_pretends_no_seeds(certified_run):
 
 
 def test_table_has_a_row_for_each_fit_and_each_run_of_sgd(certified_run):
-    text = (certified_run.path / "results.csv").read_text()
-    table = list(csv.DictReader(text.splitlines()))
+    table = run_helpers.table(certified_run.path)
     kinds = [(row["loss"], row["stage"]) for row in table]
     parts = ("path", "path", "optimum", "sgd", "sgd")
     assert kinds == [(name, part) for name in METHODS for part in parts]
@@ -161,7 +116,7 @@ def test_table_has_a_row_for_each_fit_and_each_run_of_sgd(certified_run):
 def test_objective_is_that_of_the_saved_model(certified_run, rows, name):
     one = _losses(certified_run)[name]
     model = classifier.load(certified_run.path / f"model-{name}.npz")
-    value, _ = _objective(name, _folded(model.params), rows, one["l2"])
+    value, _ = objective(name, folded(model.params), rows, one["l2"])
     # The model was rounded to float32 after the proof.
     assert one["training_objective"] == pytest.approx(value, rel=1e-6)
     proof = one["certificate"]
@@ -175,21 +130,7 @@ def test_objective_is_that_of_the_saved_model(certified_run, rows, name):
 
 @pytest.fixture(scope="module")
 def softmax_optimum(certified_run, rows):
-    """The minimum of the softmax objective by SciPy, in float64."""
-    l2 = _losses(certified_run)[SOFTMAX]["l2"]
-
-    def fun(flat):
-        value, gradient = _objective(SOFTMAX, flat.reshape(10, -1), rows, l2)
-        return value, gradient.ravel()
-
-    found = scipy.optimize.minimize(
-        *(fun, np.zeros(10 * 65)),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 2000, "ftol": 1e-16, "gtol": 1e-9},
-    )
-    assert np.abs(found.jac).max() < 1e-7
-    return found
+    return softmax_minimum(rows, _losses(certified_run)[SOFTMAX]["l2"])
 
 
 def test_the_minimum_of_scipy_lies_within_the_certificate(
@@ -216,7 +157,7 @@ def test_labels_said_to_be_certified_are_those_of_scipys_optimum(
     assert one["test_accuracy_at_least"] - 1e-6 <= accuracy
     assert accuracy <= one["test_accuracy_at_most"] + 1e-6
     model = classifier.load(certified_run.path / f"model-{SOFTMAX}.npz")
-    apart = _folded(model.params) - softmax_optimum.x.reshape(10, -1)
+    apart = folded(model.params) - softmax_optimum.x.reshape(10, -1)
     # SciPy's own gradient of 1e-7 leaves it so far from the optimum itself.
     assert np.linalg.norm(apart) <= one["parameters_within"] + 1e-4
 
@@ -246,19 +187,12 @@ def test_distance_of_sgd_is_its_objective_over_the_lower_bound(
     assert np.shape(one["sgd"]["relative_distance"]) == (2, 4)
     assert np.min(one["sgd"]["relative_distance"]) > 0
     for i in range(2):
-        value, _ = _objective(name, _folded((weights[i], bias[i])), rows, one["l2"])
+        value, _ = objective(name, folded((weights[i], bias[i])), rows, one["l2"])
         found = one["sgd"]["relative_distance"][i][-1]
         assert found == pytest.approx((value - lower) / proof["primal"], rel=1e-5)
 
 
 # The choice
-
-
-def test_ties_go_to_the_stronger_penalty():
-    l2s = [0.1, 0.01, 0.001]
-    assert fits.choose([0.5, 0.7, 0.7], l2s) == 1
-    assert fits.choose([0.7, 0.7, 0.7], l2s) == 0
-    assert fits.choose([0.5, 0.6, 0.7], l2s) == 2
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -279,18 +213,15 @@ def test_choice_is_the_best_on_validation_of_fits_that_reached_the_gap(
 
 
 def test_the_test_set_is_sealed_until_all_is_fitted(
-    certified_run, tmp_path, monkeypatch
+    certified_run, digits, tmp_path, monkeypatch
 ):
-    digits, seen = data.load("digits"), []
-    evaluate, facts = verdict.evaluate, data.summary(digits)
-    sealed = _SealedDataset(digits, lambda: seen)
+    seen, evaluate = [], verdict.evaluate
 
     def watched(method, optimum, problem, test):
         seen.append({one["stage"] for one in run_helpers.metrics(tmp_path / "run")})
         return evaluate(method, optimum, problem, digits.test)
 
-    monkeypatch.setattr(data, "load", lambda *_: sealed)
-    monkeypatch.setattr(data, "summary", lambda _: facts)
+    sealed_data.seal(monkeypatch, digits, lambda: seen)
     monkeypatch.setattr(verdict, "evaluate", watched)
     again = run_helpers.run(SMOKE, out=tmp_path / "run")
     assert seen == [set(STAGES)] * 2
@@ -324,7 +255,7 @@ def test_a_gap_that_was_not_reached_is_said_plainly(poor_run):
     assert hinge["evaluations_to_relative_gap"] is None
     assert not any(fit["converged"] for fit in hinge["path"])
     assert losses[SOFTMAX]["converged"]
-    page = _Page((poor_run.path / "report.html").read_text())
+    page = run_helpers.Page((poor_run.path / "report.html").read_text())
     reached = f"the fit reached {hinge['relative_gap']:.1e} in 20 evaluations"
     assert f"asked for a gap of 1e-06, {reached}" in page.text
     assert "Softmax: the gap of 1e-06 that was asked for is proven" in page.text
@@ -346,40 +277,21 @@ def test_sgd_that_diverges_is_shown_as_such(poor_run):
     hinge, softmax = (losses[name]["sgd"]["relative_distance"] for name in METHODS)
     assert hinge[0][-1] > 0
     assert [one[-1] for one in (hinge[1], *softmax)] == [None] * 3
-    page = _Page((poor_run.path / "report.html").read_text())
+    page = run_helpers.Page((poor_run.path / "report.html").read_text())
     assert "diverged" in page.text
 
 
 # Stopped and resumed
 
 
-class _Stopped(BaseException):
-    """Ends a run in this process as abruptly as Python can."""
-
-
 @pytest.mark.parametrize("before", [True, False])
-def test_stopped_around_every_save_of_a_fit(
-    certified_run, tmp_path, monkeypatch, before
-):
+def test_stopped_around_every_save_of_a_fit(certified_run, tmp_path, before):
     """The first method's path (two saves), its optimum, an epoch of SGD; the next."""
     out = tmp_path / "run"
-    save = checkpoint.save
     for start, allowed in enumerate([0, 0, 0, 0, 4] if before else [1, 1, 1, 1, 4]):
-        budget = [allowed]
-
-        def saving(path, tree, *, metadata=None, budget=budget):
-            if budget[0] == 0:
-                raise _Stopped
-            save(path, tree, metadata=metadata)
-            budget[0] -= 1
-            if not before and budget[0] == 0:
-                raise _Stopped
-
-        monkeypatch.setattr(checkpoint, "save", saving)
-        with pytest.raises(_Stopped):
+        with run_helpers.stopped_at_a_save(allowed, before=before):
             run_helpers.run(SMOKE, **({"resume": out} if start else {"out": out}))
         assert (out / "STATUS").read_text().startswith("failed")
-    monkeypatch.undo()
     run_helpers.run(SMOKE, resume=out)
     run_helpers.assert_same_run(out, certified_run.path)
 
@@ -416,48 +328,6 @@ def test_a_file_of_another_kind_is_refused(certified_run, tmp_path):
     code, errors = run_helpers.main("--resume", out)
     assert code == 2
     assert "must hold certified fits, got another kind" in errors
-
-
-# Bad input
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        ("--solver newton", "invalid choice"),
-        ("--relative-gap 0", "relative_gap must be above 0, got 0"),
-        ("--relative-gap -1", "relative_gap must be above 0, got -1"),
-        ("--relative-gap nan", "relative_gap must be finite, got nan"),
-        ("--relative-gap 1", "relative_gap must be below 1, got 1"),
-        ("--polished-gap 0", "polished_gap must be above 0, got 0"),
-        ("--polished-gap 1e-3", "polished_gap must be at most relative_gap, 0.0001"),
-        ("--max-evaluations 0", "max_evaluations must be at least 1, got 0"),
-        ("--path-l2 0.1 0", "path_l2[1] must be above 0, got 0"),
-        ("--path-l2", "path_l2 must not be empty"),
-        ("--path-l2 0.1 0.1", "path_l2 must be distinct"),
-    ],
-)
-def test_bad_settings_are_refused_before_a_folder_is_made(tmp_path, flags, words):
-    programs = len(run_helpers.compiled_programs())
-    code, errors = run_helpers.main(
-        *("--smoke", "--out", tmp_path / "run"),
-        *flags.split(),
-    )
-    assert code == 2
-    assert words in " ".join(errors.replace("│", " ").split())
-    assert "Traceback" not in errors
-    assert not (tmp_path / "run").exists()
-    assert len(run_helpers.compiled_programs()) == programs
-
-
-def test_an_unknown_solver_in_a_config_is_refused(tmp_path):
-    path = tmp_path / "config.json"
-    path.write_text('{"solver": "newton"}')
-    code, errors = run_helpers.main("--config", path)
-    assert code == 2
-    assert "solver must be one of certified, minibatch, got 'newton'" in errors
-    with pytest.raises(ValueError, match="solver must be one of"):
-        checked(dataclasses.replace(SMOKE, solver="newton"))
 
 
 def test_resume_keeps_the_solver(certified_run, tmp_path):

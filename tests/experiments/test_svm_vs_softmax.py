@@ -1,28 +1,19 @@
 """What a run yields is complete, agrees with plain NumPy and was made by the rules."""
 
 import base64
-import csv
-import dataclasses
-import html.parser
 import json
 import math
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import plain_numpy
 import pytest
 import run_helpers
+import sealed_data
 from run_helpers import HINGE, METHODS, MINIBATCH, SOFTMAX, STAGES
 
-from experiments.svm_vs_softmax import protocol, training, verdict
-from experiments.svm_vs_softmax.config import Config
+from experiments.svm_vs_softmax import protocol
 from jaxlin import classifier, data
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return data.load("digits")
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +24,10 @@ def examples(smoke_run):
 
 @pytest.fixture(scope="module")
 def table(smoke_run):
-    text = (smoke_run.path / "results.csv").read_text()
-    return list(csv.DictReader(text.splitlines()))
+    return run_helpers.table(smoke_run.path)
 
 
-def _correct(examples, name):
+def correct(examples, name):
     return examples[f"{name}_predictions"] == examples["labels"]
 
 
@@ -97,25 +87,8 @@ def test_training_lowers_the_loss_from_that_of_zero_weights(smoke_run):
         assert np.max(one["mean_loss"]) < first[name]["first_loss"]
 
 
-class _Page(html.parser.HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.images, self.references, self.text, self.tag = [], [], "", ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tag = tag
-        attributes = dict(attrs)
-        self.references += [attributes[n] for n in ("src", "href") if n in attributes]
-        if tag == "img":
-            self.images.append(attributes["src"])
-
-    def handle_data(self, data):
-        self.text += data if self.tag != "style" else ""
-
-
 def test_report_holds_its_pictures_and_the_numbers_of_the_run(smoke_run):
-    page = _Page((smoke_run.path / "report.html").read_text())
+    page = run_helpers.Page((smoke_run.path / "report.html").read_text())
     assert all(one.startswith(("data:", "#")) for one in page.references)
     shown = {base64.b64decode(image.partition(",")[2]) for image in page.images}
     drawn = {path.read_bytes() for path in (smoke_run.path / "figures").iterdir()}
@@ -156,7 +129,7 @@ def test_results_have_what_others_rely_on(smoke_run):
 @pytest.mark.parametrize("name", METHODS)
 def test_accuracies_are_means_over_examples_and_seeds(smoke_run, examples, name):
     one = run_helpers.results(smoke_run.path)["losses"][name]
-    right = _correct(examples, name)
+    right = correct(examples, name)
     assert right.shape == (2, 500)
     per_seed = [sum(map(bool, row)) / 500 for row in right]
     assert one["test_accuracy"] == pytest.approx(sum(per_seed) / 2, rel=1e-12)
@@ -172,7 +145,7 @@ def test_accuracies_are_means_over_examples_and_seeds(smoke_run, examples, name)
 
 def test_comparison_is_of_the_first_seeds_and_exact(smoke_run, examples):
     paired = run_helpers.results(smoke_run.path)["comparison"]
-    svm, softmax = (_correct(examples, name)[0] for name in METHODS)
+    svm, softmax = (correct(examples, name)[0] for name in METHODS)
     only_svm = sum(a and not b for a, b in zip(svm, softmax, strict=True))
     only_softmax = sum(b and not a for a, b in zip(svm, softmax, strict=True))
     assert paired["only_svm_right"] == only_svm
@@ -194,16 +167,8 @@ def test_per_class_rows_count_the_first_seed(smoke_run, examples):
         members = np.flatnonzero(examples["labels"] == label)
         assert (row["class"], row["count"]) == (str(label), len(members))
         for name in METHODS:
-            right = sum(_correct(examples, name)[0, i] for i in members)
+            right = sum(correct(examples, name)[0, i] for i in members)
             assert row[name] == pytest.approx(right / len(members))
-
-
-def _example_loss(name, scores, label):
-    """Loss of one example by a loop, as the lecture says it in words."""
-    if name == HINGE:
-        others = (s for j, s in enumerate(scores) if j != label)
-        return sum(max(0.0, s - scores[label] + 1) for s in others)
-    return math.log(sum(math.exp(s - scores[label]) for s in scores))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -211,7 +176,7 @@ def test_scores_predictions_and_losses_belong_together(smoke_run, examples, name
     scores = examples[f"{name}_scores"].astype(float)
     expected = [
         [
-            _example_loss(name, s, y)
+            plain_numpy.example_loss(name, s, y)
             for s, y in zip(rows, examples["labels"], strict=True)
         ]
         for rows in scores
@@ -245,7 +210,7 @@ def test_saved_models_make_the_saved_predictions(smoke_run, examples, digits, na
         np.testing.assert_allclose(scores, examples[f"{name}_scores"][seed], atol=1e-4)
         scores = (train - mean) / 16 @ weights.T + bias
         labels = digits.train.labels
-        losses = map(_example_loss, [name] * len(labels), scores, labels)
+        losses = map(plain_numpy.example_loss, [name] * len(labels), scores, labels)
         squares = (weights**2).sum() + (bias**2).sum()
         objectives.append(np.mean([*losses]) + found["l2"] / 2 * squares)
     assert found["training_objective"] == pytest.approx(np.mean(objectives), rel=1e-4)
@@ -266,7 +231,7 @@ def test_table_has_a_row_for_each_model(smoke_run, table, examples):
         assert (row["test_accuracy"] == "") == (row["stage"] == "grid")
         assert (row["validation_accuracy"] == "") == (row["stage"] == "refit")
         if row["stage"] == "refit":
-            right = _correct(examples, row["loss"])[int(row["seed"])]
+            right = correct(examples, row["loss"])[int(row["seed"])]
             assert float(row["test_accuracy"]) == pytest.approx(right.mean())
 
 
@@ -313,32 +278,14 @@ def test_validation_is_of_examples_that_the_grid_never_saw(smoke_run, table, dig
     rows = (held_out - searched.mean(axis=0)) / 16
     for name in METHODS:
         path = smoke_run.path / f"checkpoint-{name}-grid.npz"
-        with np.load(path, allow_pickle=False) as arrays:
-            weights = arrays[".state.params.weights"].astype(float)
-            bias = arrays[".state.params.bias"].astype(float)
-        scores = np.einsum("nd,sgcd->sgnc", rows, weights) + bias[:, :, None]
-        right = scores.argmax(axis=-1) == np.asarray(prepared.held_out.targets)
+        expected = plain_numpy.accuracies(path, rows, prepared.held_out.targets)
         found = [
             float(row["validation_accuracy"])
             for row in table
             if (row["loss"], row["stage"]) == (name, "grid")
         ]
         # The table has the seeds of a setting in consecutive rows.
-        np.testing.assert_allclose(found, right.mean(axis=-1).T.ravel(), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("accuracies", "choice"),
-    [
-        ([0.5, 0.7, 0.6, 0.7], 3),
-        ([0.7, 0.7, 0.7, 0.7], 2),
-        ([0.7, 0.7, np.nan, 0.7], 3),
-        ([0.7, 0.1, np.nan, np.nan], 0),
-    ],
-)
-def test_ties_go_to_the_stronger_penalty_then_the_slower_rate(accuracies, choice):
-    settings = ((0.1, 1.0), (0.1, 2.0), (0.2, 1.0), (0.2, 2.0))
-    assert protocol._best(np.array(accuracies), settings) == choice
+        np.testing.assert_allclose(found, expected.T.ravel(), atol=1e-6)
 
 
 # Again: the same, and without compiling
@@ -360,73 +307,10 @@ def test_saved_config_reruns_exactly_and_compiles_nothing(smoke_run, tmp_path):
     run_helpers.assert_same_run(again.path, smoke_run.path)
 
 
-class _Sealed:
-    """Test examples that may be counted and not looked at."""
-
-    def __init__(self, array):
-        self._length = len(array)
-
-    def __len__(self):
-        return self._length
-
-    def _refuse(self, *_):
-        raise AssertionError("the test set was touched early")
-
-    __getattr__ = __getitem__ = __array__ = __eq__ = _refuse
-    __hash__ = None
-
-
-class _SealedDataset:
-    """A data set whose test split is sealed until ``is_open()``."""
-
-    def __init__(self, dataset, is_open):
-        self._dataset, self._is_open = dataset, is_open
-        self._sealed = data.Split(*map(_Sealed, dataset.test))
-
-    def __getattr__(self, name):
-        if name == "test" and not self._is_open():
-            return self._sealed
-        return getattr(self._dataset, name)
-
-
-class _Watched(NamedTuple):
-    run: run_helpers.Run
-    stages: list[training.Stage]
-    tested: list[list[str]]
-
-
 @pytest.fixture(scope="module")
 def watched(smoke_run, digits, tmp_path_factory):
     """Other l2 and learning rates, the same shapes, a sealed test set."""
-    config = dataclasses.replace(
-        MINIBATCH,
-        hinge_l2=(1e-4, 3e-3),
-        hinge_learning_rates=(0.1, 2.0),
-        softmax_l2=(3e-5, 3e-3),
-        softmax_learning_rates=(0.2, 0.9),
-    )
-    out = tmp_path_factory.mktemp("watched") / "run"
-    facts = data.summary(digits)
-    stages, tested = [], []
-    sealed = _SealedDataset(digits, lambda: tested)
-    train, evaluate = training.train, verdict.evaluate
-
-    def watched_train(folder, stage):
-        assert not tested, "training after a look at the test set"
-        stages.append(stage)
-        return train(folder, stage)
-
-    def watched_evaluate(method, one, prepared, test):
-        tested.append([record["stage"] for record in run_helpers.metrics(out)])
-        return evaluate(method, one, prepared, digits.test)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "load", lambda *_: sealed)
-        patch.setattr(data, "summary", lambda _: facts)
-        patch.setattr(training, "train", watched_train)
-        patch.setattr(verdict, "evaluate", watched_evaluate)
-        found = run_helpers.run(config, out=out)
-    return _Watched(found, stages, tested)
+    return sealed_data.watched_run(digits, tmp_path_factory.mktemp("watched") / "run")
 
 
 def test_other_settings_of_the_same_shapes_compile_nothing(watched):
@@ -438,15 +322,6 @@ def test_the_test_set_is_touched_once_after_all_training(watched):
     assert len(watched.tested) == len(METHODS)
     for seen in watched.tested:
         assert seen == [stage for stage in STAGES for _ in range(2)]
-
-
-def test_a_seal_can_tell(digits):
-    sealed = _SealedDataset(digits, lambda: False).test.labels
-    assert len(sealed) == 500
-    looks = (np.asarray, jnp.asarray, lambda x: x == 1, lambda x: x[0], lambda x: x.max)
-    for look in looks:
-        with pytest.raises(AssertionError, match="touched early"):
-            look(sealed)
 
 
 def test_both_losses_have_the_same_start_order_and_examples(watched):
@@ -465,71 +340,3 @@ def test_both_losses_have_the_same_start_order_and_examples(watched):
     assert grid is other_grid
     assert refit is other_refit
     assert (len(grid.targets), len(refit.targets)) == (1297 - 130, 1297)
-
-
-# Other data
-
-
-@pytest.fixture(scope="module")
-def vectors_run(tmp_path_factory):
-    """Float feature vectors; no test example of the last class; uneven chunks."""
-    folder = tmp_path_factory.mktemp("vectors")
-    draw = np.random.default_rng(0)
-    labels = np.arange(66) % 3
-    centres = 3 * draw.normal(size=(3, 5))
-    rows = centres[labels] + draw.normal(size=(66, 5))
-    test = np.flatnonzero(labels[:36] < 2)
-    np.savez(
-        folder / "mine.npz",
-        x_train=rows,
-        y_train=labels,
-        x_test=rows[test] + 0.1,
-        y_test=labels[test],
-        class_names=["left", "right", "absent"],
-    )
-    config = Config(
-        dataset=str(folder / "mine.npz"),
-        solver="minibatch",
-        seeds=1,
-        epochs=3,
-        batch_size=16,
-        evaluate_every=2,
-        hinge_l2=(0.0,),
-        hinge_learning_rates=(0.5,),
-        softmax_l2=(0.0, 1e-2),
-        softmax_learning_rates=(0.5,),
-    )
-    return run_helpers.run(config, out=folder / "run")
-
-
-@pytest.mark.full
-def test_feature_vectors_make_a_report_without_pictures_of_images(vectors_run):
-    figures = {path.stem for path in (vectors_run.path / "figures").iterdir()}
-    assert figures == {
-        *("tuning", "learning_curves", "per_class", "confusion", "calibration"),
-    }
-    page = _Page((vectors_run.path / "report.html").read_text())
-    assert len(page.images) == len(figures)
-    assert "Templates" not in page.text
-    assert "one seed" in page.text
-    assert (vectors_run.path / "STATUS").read_text() == "done\n"
-
-
-@pytest.mark.full
-def test_a_class_without_test_examples_has_no_accuracy(vectors_run):
-    found = run_helpers.results(vectors_run.path)
-    assert (found["num_train"], found["num_test"], found["num_classes"]) == (66, 24, 3)
-    absent = found["per_class"][2]
-    assert (absent["class"], absent["count"]) == ("absent", 0)
-    for name in METHODS:
-        assert absent[name] is None
-        assert absent[f"{name}_interval"] is None
-        one = found["losses"][name]
-        assert one["test_accuracy_standard_deviation"] is None
-        assert one["test_accuracy"] > 0.9
-    assert found["losses"][HINGE]["first_loss_expected"] == 2.0
-
-
-def test_a_last_chunk_that_is_shorter_is_recorded(vectors_run):
-    found = run_helpers.metrics(vectors_run.path)
-    assert [one["epoch"] for one in found] == [2, 3] * len(STAGES)

@@ -1,6 +1,5 @@
-"""Minibatch training: what an epoch is, and what may change without a new program."""
+"""Minibatch training: what an epoch is, and where training ends."""
 
-import functools
 import itertools
 
 import jax
@@ -8,59 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from minibatch_runs import (
+    BATCH_SIZE,
+    NUM_EXAMPLES,
+    assert_trees_close,
+    assert_trees_equal,
+    make,
+    raw_problem,
+    start,
+    train,
+)
 
-from jaxlin import linear, losses, normalization, objective
+from jaxlin import linear, losses, objective
 from jaxlin.solvers import base, minibatch
-
-NUM_EXAMPLES, BATCH_SIZE = 50, 8  # 50 = 6 * 8 + 2: the last batch is smaller
-
-
-@functools.cache
-def raw_problem():
-    generator = np.random.default_rng(0)
-    labels = np.arange(NUM_EXAMPLES, dtype=np.int32) % 3
-    centers = generator.integers(0, 200, size=(3, 6))
-    raw = centers[labels] + generator.integers(0, 55, size=(NUM_EXAMPLES, 6))
-    raw = raw.astype(np.uint8)
-    fitted = normalization.fit_centered(raw, scale=255.0)
-    return base.Problem(jnp.asarray(raw), jnp.asarray(labels), None, fitted)
-
-
-def momentum(learning_rate):
-    return optax.sgd(learning_rate, momentum=0.9)
-
-
-def make(loss=losses.softmax_cross_entropy, make_optimizer=momentum, **arguments):
-    arguments = {"batch_size": BATCH_SIZE, **arguments}
-    return minibatch.solver(loss=loss, make_optimizer=make_optimizer, **arguments)
-
-
-def start(seed=0):
-    return linear.init(jax.random.key(seed), num_classes=3, num_features=6, stddev=0.1)
-
-
-def train(solver, settings, *, key=None, params=None, num_steps=4, problem=None, **how):
-    key = jax.random.key(7) if key is None else key
-    problem = raw_problem() if problem is None else problem
-    params = start() if params is None else params
-    initial = solver.init(params, problem, settings)
-    infos = []
-    for _, state, info in base.run(
-        solver, key, initial, problem, settings, num_steps=num_steps, **how
-    ):
-        infos.append(np.asarray(info.loss))
-        trained = state.params
-    return jax.tree.map(np.asarray, trained), np.concatenate(infos)
-
-
-def assert_trees_equal(a, b):
-    jax.tree.map(np.testing.assert_array_equal, a, b)
-
-
-def assert_trees_close(a, b, rtol=1e-5, atol=1e-6):
-    jax.tree.map(
-        lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=atol), a, b
-    )
 
 
 def order_of(epoch, key=None):
@@ -171,100 +130,6 @@ def test_resuming_from_a_saved_state_gives_the_same_bits():
     assert_trees_equal(resumed, whole)
 
 
-def grid_settings(margins=False):
-    settings = base.Settings(
-        learning_rate=jnp.array([0.1, 0.3, 0.1]), l2=jnp.array([0.0, 0.01, 0.1])
-    )
-    if margins:
-        arguments = {"margin": jnp.array([0.5, 1.0, 2.0])}
-        settings = settings._replace(loss_arguments=arguments)
-    return settings
-
-
-@pytest.mark.parametrize(
-    "loss", [losses.softmax_cross_entropy, losses.weston_watkins_hinge]
-)
-def test_a_grid_equals_its_models_trained_alone(loss):
-    margins = loss is losses.weston_watkins_hinge
-    settings = grid_settings(margins)
-    solver = make(loss=loss)
-    grid, grid_info = train(base.map_settings(solver), settings)
-    for i in range(3):
-        one = jax.tree.map(lambda leaf, i=i: leaf[i], settings)
-        alone, info = train(solver, one)
-        assert_trees_close(jax.tree.map(lambda leaf, i=i: leaf[i], grid), alone)
-        np.testing.assert_allclose(grid_info[:, i], info, rtol=1e-5)
-
-
-def test_a_grid_over_seeds_equals_each_seed_alone():
-    settings = grid_settings()
-    keys = jax.random.split(jax.random.key(11), 2)
-    params = [start(seed) for seed in (0, 1)]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
-    over_settings = base.map_settings(make())
-    both, _ = train(base.map_seeds(over_settings), settings, key=keys, params=stacked)
-    assert both.weights.shape == (2, 3, 3, 6)
-    for s in range(2):
-        alone, _ = train(over_settings, settings, key=keys[s], params=params[s])
-        assert_trees_close(jax.tree.map(lambda leaf, s=s: leaf[s], both), alone)
-
-
-def test_models_of_one_seed_share_their_batches():
-    """Equal settings in one grid give equal models, bit for bit."""
-    settings = base.Settings(learning_rate=jnp.full(3, 0.1), l2=jnp.full(3, 0.01))
-    grid, _ = train(base.map_settings(make()), settings)
-    for i in (1, 2):
-        np.testing.assert_array_equal(grid.weights[i], grid.weights[0])
-
-
-def test_the_features_of_a_grid_are_gathered_once():
-    """No array of models x batch x features: one wide product serves all models."""
-    solver = base.map_settings(make())
-    settings = grid_settings()
-    state = solver.init(start(), raw_problem(), settings)
-    jaxpr = str(
-        jax.make_jaxpr(solver.step)(
-            jax.random.key(0), 0, state, raw_problem(), settings
-        )
-    )
-    assert f"f32[{BATCH_SIZE},6]" in jaxpr
-    assert f"f32[3,{BATCH_SIZE},6]" not in jaxpr
-
-
-def test_uint8_features_are_never_copied_as_floats():
-    solver, settings = make(), base.Settings(learning_rate=0.1, l2=0.01)
-    state = solver.init(start(), raw_problem(), settings)
-    jaxpr = str(
-        jax.make_jaxpr(solver.step)(
-            jax.random.key(0), 0, state, raw_problem(), settings
-        )
-    )
-    assert f"u8[{NUM_EXAMPLES},6]" in jaxpr
-    assert f"f32[{NUM_EXAMPLES},6]" not in jaxpr
-
-
-def test_new_values_recompile_nothing():
-    traces = []
-
-    def counting(learning_rate):
-        traces.append(None)
-        return momentum(learning_rate)
-
-    def fit(learning_rate, l2, margin, seed):
-        # Made anew each time, as a user's loop would: the cache returns one object.
-        solver = make(loss=losses.weston_watkins_hinge, make_optimizer=counting)
-        settings = base.Settings(learning_rate, l2, None, {"margin": margin})
-        train(solver, settings, key=jax.random.key(seed), params=start(seed))
-
-    fit(0.1, 0.01, 1.0, 0)
-    first = len(traces)
-    others = [(0.2, 0.01, 1.0, 0), (0.1, 0, 1, 1), (jnp.float32(1), 0.01, 3.0, 2)]
-    for values in others:
-        fit(*values)
-    # `init` is not compiled and makes an optimiser each time; the step is not retraced.
-    assert len(traces) == first + 3
-
-
 def test_l1_and_free_bias():
     settings = base.Settings(learning_rate=0.1, l1=10.0)
     trained, _ = train(
@@ -314,88 +179,3 @@ def test_any_optax_transformation():
         settings = base.Settings(learning_rate=rate, l2=0.01)
         _, info = train(make(make_optimizer=make_optimizer), settings, num_steps=5)
         assert info[-1] < info[0], make_optimizer
-
-
-def test_the_state_is_donated():
-    solver, settings = make(), base.Settings(learning_rate=0.1)
-    initial = solver.init(start(), raw_problem(), settings)
-    run = base.run(
-        solver, jax.random.key(0), initial, raw_problem(), settings, num_steps=1
-    )
-    next(run)
-    assert initial.params.weights.is_deleted()
-
-
-def test_the_callers_parameters_survive_donation():
-    params = start()
-    train(make(), base.Settings(learning_rate=0.1), params=params)
-    assert np.isfinite(params.weights).all()
-
-
-BAD_PROBLEMS = {
-    "label too large": ({"targets": [0, 3]}, r"targets must lie in \[0, 2\], got 3"),
-    "too few labels": ({"targets": [0]}, "one entry per example, got 1 for 2"),
-    "nan": ({"features": [[np.nan], [0.0]]}, "features must be finite"),
-    "negative weight": ({"example_weights": [1, -1]}, "example_weights must be .* 0"),
-    "too many weights": ({"example_weights": np.ones(3)}, r"shape \(2,\), got"),
-    "sums": ({"targets": [[0.5, 0.5, 0.5], [1, 0, 0]]}, "sum 1.5 at position 0"),
-    "below zero": ({"targets": [[1, 0, 0], [1.5, -0.5, 0]]}, "minimum -0.5"),
-    "one class": ({"num_classes": 1}, "num_classes must be at least 2"),
-    "width": ({"normalization": normalization.identity(2)}, "for 1 features"),
-}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"), BAD_PROBLEMS.values(), ids=BAD_PROBLEMS.keys()
-)
-def test_bad_problems(change, message):
-    good = {"features": [[1.0], [2.0]], "targets": [0, 2], "num_classes": 3}
-    arguments = {**good, **change}
-    rows, targets = arguments.pop("features"), arguments.pop("targets")
-    with pytest.raises(ValueError, match=message):
-        base.problem(rows, targets, **arguments)
-
-
-def test_a_problem_with_soft_targets_and_weights():
-    made = base.problem(
-        np.eye(2, dtype=np.uint8),
-        [[0.5, 0.5], [0.0, 1.0]],
-        num_classes=2,
-        example_weights=[1, 2],
-        normalization=normalization.identity(2),
-    )
-    assert made.features.dtype == jnp.uint8
-    np.testing.assert_array_equal(made.targets, [[0.5, 0.5], [0, 1]])
-    np.testing.assert_array_equal(made.example_weights, [1, 2])
-
-
-@pytest.mark.parametrize("batch_size", [0, -1, 2.5, True])
-def test_batch_size_must_be_a_positive_integer(batch_size):
-    with pytest.raises(ValueError, match="batch_size must be"):
-        make(batch_size=batch_size)
-
-
-def test_batch_size_must_not_exceed_the_number_of_examples():
-    with pytest.raises(ValueError, match="batch_size must be at most 50, got 51"):
-        train(make(batch_size=51), base.Settings(learning_rate=0.1))
-
-
-@pytest.mark.parametrize(
-    ("numbers", "message"),
-    [
-        ({"num_steps": -1}, "num_steps must be at least 0"),
-        ({"num_steps": 2, "steps_per_chunk": 0}, "steps_per_chunk must be at least 1"),
-        ({"num_steps": 2, "first_step": 3}, "first_step must be at most 2"),
-    ],
-)
-def test_bad_step_numbers_are_refused_when_run_is_called(numbers, message):
-    solver, settings = make(), base.Settings(learning_rate=0.1)
-    with pytest.raises(ValueError, match=message):
-        base.run(
-            solver,
-            jax.random.key(0),
-            solver.init(start(), raw_problem(), settings),
-            raw_problem(),
-            settings,
-            **numbers,
-        )

@@ -1,0 +1,91 @@
+"""What the main experiment should find, by loops, NumPy and SciPy."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import scipy.optimize
+from run_helpers import HINGE, SOFTMAX
+
+from jaxlin import data
+
+
+def example_loss(name, scores, label):
+    """Loss of one example by a loop, as the lecture says it in words."""
+    if name == HINGE:
+        others = (s for j, s in enumerate(scores) if j != label)
+        return sum(max(0.0, s - scores[label] + 1) for s in others)
+    return math.log(sum(math.exp(s - scores[label]) for s in scores))
+
+
+class Rows(NamedTuple):
+    """Digits in float64, normalised by NumPy, with the constant feature."""
+
+    train: np.ndarray
+    train_labels: np.ndarray
+    test: np.ndarray
+    test_labels: np.ndarray
+
+
+def digits_rows():
+    """Returns the rows of digits."""
+    digits = data.load("digits")
+    mean = digits.train.features.astype(float).mean(axis=0).astype(np.float32)
+
+    def normalised(features):
+        rows = (features - mean.astype(float)) / 16
+        return np.hstack([rows, np.ones((len(rows), 1))])
+
+    return Rows(
+        normalised(digits.train.features),
+        digits.train.labels,
+        normalised(digits.test.features),
+        digits.test.labels,
+    )
+
+
+def objective(name, folded, rows, l2):
+    """Objective and gradient in float64 by NumPy; the gradient of softmax only."""
+    scores = rows.train @ folded.T
+    index = np.arange(len(scores))
+    right = scores[index, rows.train_labels]
+    penalty = l2 / 2 * (folded**2).sum()
+    if name == HINGE:
+        margins = np.maximum(0, scores - right[:, None] + 1)
+        return (margins.sum(axis=1) - 1).mean() + penalty, None
+    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares = shifted / shifted.sum(axis=1, keepdims=True)
+    value = -np.log(shares[index, rows.train_labels]).mean() + penalty
+    shares[index, rows.train_labels] -= 1
+    return value, shares.T @ rows.train / len(scores) + l2 * folded
+
+
+def folded(params):
+    weights, bias = (np.asarray(leaf, float) for leaf in params)
+    return np.hstack([weights, bias[:, None]])
+
+
+def accuracies(checkpoint, rows, labels):
+    """Of the models in a checkpoint of a grid: seeds x settings."""
+    with np.load(checkpoint, allow_pickle=False) as arrays:
+        weights = arrays[".state.params.weights"].astype(float)
+        bias = arrays[".state.params.bias"].astype(float)
+    scores = np.einsum("nd,sgcd->sgnc", rows, weights) + bias[:, :, None]
+    return (scores.argmax(axis=-1) == np.asarray(labels)).mean(axis=-1)
+
+
+def softmax_minimum(rows, l2):
+    """The minimum of the softmax objective by SciPy, in float64."""
+
+    def fun(flat):
+        value, gradient = objective(SOFTMAX, flat.reshape(10, -1), rows, l2)
+        return value, gradient.ravel()
+
+    found = scipy.optimize.minimize(
+        *(fun, np.zeros(10 * 65)),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 2000, "ftol": 1e-16, "gtol": 1e-9},
+    )
+    assert np.abs(found.jac).max() < 1e-7
+    return found

@@ -1,0 +1,159 @@
+"""Bad input to functions of the library is refused by name; files stay as they were."""
+
+from pathlib import Path
+
+import numpy as np
+import optax
+import pytest
+import scipy.sparse
+from bad_input_rows import X, assert_refused, call, full_disk, write
+
+from experiments import benchmark_training
+from jaxlin import (
+    check,
+    checkpoint,
+    classifier,
+    comparison,
+    label_proofs,
+    linear,
+    losses,
+    normalization,
+)
+from jaxlin.selection import splits
+from jaxlin.solvers import base, minibatch
+
+
+def model():
+    """A classifier of 3 classes and 4 features."""
+    params = linear.Params(np.ones((3, 4)), np.zeros(3))
+    made = classifier.Classifier(
+        params, normalization.identity(4), ("a", "b", "c"), "hinge", 0.1
+    )
+    classifier.save("model.npz", made)
+
+
+def predict(features):
+    return lambda: classifier.predict("model.npz", features)
+
+
+def tree():
+    checkpoint.save("tree.npz", {"w": np.ones(3, np.float32)})
+
+
+def cut_tree():
+    tree()
+    write("tree.npz", Path("tree.npz").read_bytes()[:-99])
+
+
+def load_tree(like):
+    return lambda: checkpoint.load("tree.npz", like)
+
+
+def save_tree():
+    checkpoint.save("tree.npz", {"w": np.zeros(3, np.float32)})
+
+
+def without_torch():
+    """The benchmark against PyTorch where that is not installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda name: None)
+        benchmark_training.run(benchmark_training.Config())
+
+
+ROWS = {
+    # Classifiers and checkpoints
+    "predict sparse": call(
+        predict(scipy.sparse.eye_array(4)), "features dense sparse .toarray()", model
+    ),
+    "predict ragged": call(predict([[1.0], [1.0, 2.0]]), "features rectangular", model),
+    "predict another width": call(
+        predict(X[:, :3]), "features must have 4 features, got 3", model
+    ),
+    "predict a NaN": call(predict(X * np.nan), "features finite nan row 0", model),
+    "predict nothing": call(predict(X[:0]), "features must not be empty", model),
+    "classifier missing": call(predict(X), "model.npz"),
+    "classifier of another kind": call(
+        lambda: classifier.predict("tree.npz", X), "tree.npz classifier.save", tree
+    ),
+    "checkpoint of other leaves": call(
+        load_tree({"v": np.ones(3, np.float32)}), "tree.npz has no leaf ['v']", tree
+    ),
+    "checkpoint of another shape": call(
+        load_tree({"w": np.ones(4, np.float32)}), "tree.npz ['w'] shape (3,) (4,)", tree
+    ),
+    "checkpoint cut short": call(load_tree({"w": X}), "tree.npz is damaged", cut_tree),
+    "checkpoint on a full disk": call(
+        full_disk(save_tree), "cannot write tree.npz No space left intact", tree
+    ),
+    # Functions that users call
+    "weights negative": call(
+        lambda: check.example_weights("weights", -np.ones(3), num_examples=3),
+        "weights must be finite and at least 0, got minimum -1.0",
+    ),
+    "weights a word": call(
+        lambda: check.example_weights("weights", "balanced", num_examples=3),
+        "weights must be numbers, got 'balanced'",
+    ),
+    "normalization a word": call(
+        lambda: normalization.check_normalization("standard", num_features=4),
+        "normalization must be Normalization or None, got 'standard' fit_standard",
+    ),
+    "labels of another width": call(
+        lambda: label_proofs.same_labels(
+            linear.Params(X[:2], X[:2, 0]), X[:, :3], radius=0.1
+        ),
+        "features must have shape (rows, 4) got (40, 3)",
+    ),
+    "PyTorch not installed": call(
+        without_torch, "peer must be False PyTorch not installed --no-peer"
+    ),
+    "loss unknown": call(
+        lambda: check.choice("loss", "hinge", ("softmax_cross_entropy",)),
+        "loss must be one of softmax_cross_entropy, got 'hinge'",
+    ),
+    "a single class to score": call(
+        lambda: linear.init(None, num_classes=1, num_features=4), "num_classes least 2"
+    ),
+    "solver batch size 0": call(
+        lambda: minibatch.solver(
+            loss=losses.softmax_cross_entropy, make_optimizer=None, batch_size=0
+        ),
+        "batch_size must be at least 1, got 0",
+    ),
+    "solver without an optimiser's maker": call(
+        lambda: minibatch.solver(
+            loss=losses.softmax_cross_entropy,
+            make_optimizer=optax.sgd(0.1),
+            batch_size=1,
+        ),
+        "make_optimizer function of the learning rate optax.sgd",
+    ),
+    "solver without a learning rate": call(
+        lambda: minibatch.solver(
+            loss=losses.softmax_cross_entropy, make_optimizer=optax.sgd, batch_size=1
+        ).init(None, None, base.Settings(l2=0.1)),
+        "settings.learning_rate must be a number, got None",
+    ),
+    "solver beyond its end": call(
+        lambda: base.run(None, None, None, None, None, num_steps=3, first_step=4),
+        "first_step must be at most 3, got 4",
+    ),
+    "split of one": call(
+        lambda: splits.random_split(None, 1, fraction=0.5), "num_examples at least 2"
+    ),
+    "split by float labels": call(
+        lambda: splits.stratified_split(None, [0.5, 1.0], fraction=0.5),
+        "labels must be integers",
+    ),
+    "scale 0": call(
+        lambda: normalization.fit_centered(X, scale=0), "scale must be above 0, got 0"
+    ),
+    "comparison of other examples": call(
+        lambda: comparison.mcnemar([True], [True, False]), "same examples 1 and 2"
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_bad_input(row, compiled, tmp_path):
+    assert_refused(row, compiled, tmp_path)

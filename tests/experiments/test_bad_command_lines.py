@@ -1,0 +1,212 @@
+"""Bad flags, configs and run folders are refused by name, and nothing is lost."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import run_helpers
+from bad_input_rows import assert_refused, command, full_disk, good_data, write
+
+from experiments.common import run_folder
+from experiments.common.config import to_dict
+from experiments.svm_vs_softmax.config import SMOKE
+from jaxlin import checkpoint, data
+
+
+def some_run(config=SMOKE):
+    """A run folder that was started and has trained a little."""
+    folder = run_folder.create(Path("run"), config=to_dict(config))
+    folder.write_json("data.json", data.summary(data.load("digits")))
+    tree = {"weights": np.arange(300.0, dtype=np.float32)}
+    checkpoint.save(folder.path / "checkpoint-a.npz", tree, metadata={"epochs": 2})
+    folder.append_metrics({"stage": "a", "epoch": 2})
+    return folder
+
+
+def run_with(name, content):
+    """A run in which one file was replaced."""
+    return lambda: write(some_run().path / name, content)
+
+
+def run_of_other_data():
+    folder = some_run()
+    facts = folder.read_json("data.json")
+    facts["train"]["features"]["sha256"] = "0" * 64
+    folder.write_json("data.json", facts)
+
+
+def flipped_checkpoint():
+    path = some_run().path / "checkpoint-a.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def foreign_checkpoint():
+    checkpoint.save(some_run().path / "checkpoint-a.npz", {"x": np.ones(2)})
+
+
+no_space = command("--smoke --out run", "out must written run No space left --out")
+
+ROWS = {
+    # Numbers on the command line
+    "l2 negative": command(
+        "--smoke --hinge-l2 0.1 -0.1", "hinge_l2[1] must be at least 0, got -0.1"
+    ),
+    "l2 infinite": command("--smoke --softmax-l2 inf", "softmax_l2[0] finite inf"),
+    "l2 not a number": command("--smoke --softmax-l2 nan", "softmax_l2[0] finite nan"),
+    "l2 twice": command("--smoke --hinge-l2 0.1 1e-1", "hinge_l2 must be distinct"),
+    "grid empty": command("--smoke --hinge-l2", "hinge_l2 must not be empty, got ()"),
+    "learning rate 0": command(
+        "--smoke --hinge-learning-rates 0", "hinge_learning_rates[0] must above 0 got 0"
+    ),
+    "learning rate negative": command(
+        "--smoke --softmax-learning-rates -1", "softmax_learning_rates[0] above 0 -1"
+    ),
+    "learning rate not finite": command(
+        "--smoke --softmax-learning-rates 1 nan", "softmax_learning_rates[1] finite nan"
+    ),
+    "learning rates empty": command(
+        "--smoke --softmax-learning-rates", "softmax_learning_rates not be empty"
+    ),
+    "batch size 0": command("--smoke --batch-size 0", "batch_size at least 1, got 0"),
+    "batch size above n": command(
+        "--smoke --batch-size 1168",
+        "batch_size must be at most 1167, got 1168 --batch-size 1167 or less",
+    ),
+    "batch size not whole": command("--smoke --batch-size 1.5", "batch-size int 1.5"),
+    "seeds 0": command("--smoke --seeds 0", "seeds must be at least 1, got 0"),
+    "seed negative": command("--smoke --seed -1", "seed must be at least 0, got -1"),
+    "seed too large": command("--smoke --seed 4294967296", "seed at most 4294967295"),
+    "epochs 0": command("--smoke --epochs 0", "epochs must be at least 1, got 0"),
+    "epochs in words": command("--smoke --epochs ten", "epochs int ten"),
+    "evaluate every 0": command("--smoke --evaluate-every 0", "evaluate_every least 1"),
+    "fraction 0": command(
+        "--smoke --validation-fraction 0", "validation_fraction must be above 0, got 0"
+    ),
+    "fraction 1": command(
+        "--smoke --validation-fraction 1", "validation_fraction must be below 1, got 1"
+    ),
+    "fraction not a number": command(
+        "--smoke --validation-fraction nan", "validation_fraction must be finite nan"
+    ),
+    "fraction of nobody": command(
+        "--smoke --validation-fraction 1e-4",
+        "fraction leave both parts 0.0001 1297 held-out",
+    ),
+    "fraction of all": command(
+        "--smoke --validation-fraction 0.9999",
+        "fraction leave both parts 0.9999 training",
+    ),
+    "flag unknown": command("--smoke --loss hinge", "--loss"),
+    # Files and folders on the command line
+    "smoke and config": command(
+        "--smoke --config run/config.json", "--smoke --config both got both", some_run
+    ),
+    "config missing": command("--config gone.json", "gone.json must exist"),
+    "config not JSON": command(
+        "--config c.json", "c.json must hold valid JSON", lambda: write("c.json", b"{")
+    ),
+    "config with an unknown field": command(
+        "--config c.json",
+        "c.json does not fit no field 'momentum' must be one of dataset",
+        lambda: write("c.json", b'{"momentum": 0.9}'),
+    ),
+    "config of wrong type": command(
+        "--config c.json",
+        "c.json does not fit epochs must be of type int, got '4'",
+        lambda: write("c.json", b'{"epochs": "4"}'),
+    ),
+    "config not finite": command(
+        "--config c.json",
+        "softmax_l2[0] must be finite, got nan",
+        lambda: write("c.json", b'{"dataset": "digits", "softmax_l2": [NaN]}'),
+    ),
+    "config a list": command(
+        "--config c.json",
+        "c.json config must be an object got [1]",
+        lambda: write("c.json", b"[1]"),
+    ),
+    "out a file": command(
+        "--smoke --out f", "out must be a folder, got f --out", lambda: write("f", b"x")
+    ),
+    "out below a file": command(
+        "--smoke --out f/run",
+        "out folder f/run where f a file",
+        lambda: write("f", b""),
+    ),
+    "out another run": command(
+        "--smoke --out run", "out must be new or empty, got run --resume run", some_run
+    ),
+    "out holds files": command(
+        "--smoke --out d",
+        "out must be new or empty, got d choose another",
+        lambda: (Path("d").mkdir(), write("d/thesis.tex", b"precious")),
+    ),
+    "out on a full disk": no_space._replace(act=full_disk(no_space.act)),
+    "resume nowhere": command("--resume gone", "run folder config.json gone no such"),
+    "resume no run": command(
+        "--resume d",
+        "a run folder must hold config.json, got d",
+        lambda: Path("d").mkdir(),
+    ),
+    "resume with out": command(
+        "--resume run --out other", "--out must not --resume other run", some_run
+    ),
+    "resume another config": command(
+        "--resume run --seeds 3",
+        "--resume must keep seeds is 2 in the run and 3 now",
+        some_run,
+    ),
+    "resume another data set": command(
+        "--resume run --dataset bad.npz",
+        'dataset is "digits" in the run and "bad.npz" now',
+        lambda: (some_run(), good_data("bad.npz")),
+    ),
+    "resume other data": command(
+        "--resume run",
+        "--resume must keep the data of run train data.json",
+        run_of_other_data,
+    ),
+    "resume a damaged config": command(
+        "--resume run", "run/config.json valid JSON", run_with("config.json", b'{"see')
+    ),
+    "resume a damaged checkpoint": command(
+        "--resume run", "run/checkpoint-a.npz is damaged weights", flipped_checkpoint
+    ),
+    "resume a checkpoint that is none": command(
+        "--resume run",
+        "run/checkpoint-a.npz is not a jaxlin checkpoint",
+        run_with("checkpoint-a.npz", b"PK"),
+    ),
+    "resume a foreign checkpoint": command(
+        "--resume run", "run/checkpoint-a.npz must be of training", foreign_checkpoint
+    ),
+}
+
+
+def test_table_is_long_enough():
+    assert len(ROWS) >= 40
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_bad_input(row, compiled, tmp_path):
+    assert_refused(row, compiled, tmp_path)
+
+
+def test_a_good_command_line_would_have_compiled(compiled, monkeypatch):
+    """The table's test can fail: the first thing after the checks compiles."""
+
+    class Reached(Exception):
+        pass
+
+    def stop(*_):
+        raise Reached
+
+    monkeypatch.setattr("experiments.svm_vs_softmax.protocol.first_losses", stop)
+    with pytest.raises(Reached):
+        run_helpers.main("--smoke", "--out", "run")
+    assert compiled
+    config = json.loads(Path("run/config.json").read_text())
+    assert config == to_dict(SMOKE)

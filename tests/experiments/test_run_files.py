@@ -1,0 +1,221 @@
+"""Files of a run survive kills and full disks whole, and give back what was written."""
+
+import csv
+import dataclasses
+import io
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import zipfile
+from collections import namedtuple
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import run_helpers
+
+from experiments.common import files
+from jaxlin.files import PARTIAL_PATTERN
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _python(code, *arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+# What is written
+
+
+def test_json_is_strict_sorted_and_takes_what_experiments_have():
+    Pair = namedtuple("Pair", "low high")
+
+    @dataclasses.dataclass
+    class Point:
+        x: float
+
+    value = {
+        "b": (np.float32(0.5), np.int64(3), np.bool_(True), None),
+        "a": [float("nan"), float("inf"), np.float64("-inf")],
+        "c": {"array": np.arange(2), "jax": jnp.float32(0.25), "pair": Pair(1, 2)},
+        "d": [Point(1.5), Path("x/y"), jnp.bfloat16(1.5), jnp.array([jnp.nan])],
+        7: "é",
+    }
+    text = files.json_text(value)
+
+    def refuse(constant):
+        raise AssertionError(f"not JSON: {constant}")
+
+    assert json.loads(text, parse_constant=refuse) == {
+        "7": "é",
+        "a": [None, None, None],
+        "b": [0.5, 3, True, None],
+        "c": {"array": [0, 1], "jax": 0.25, "pair": {"low": 1, "high": 2}},
+        "d": [{"x": 1.5}, "x/y", 1.5, [None]],
+    }
+    assert list(json.loads(text)) == ["7", "a", "b", "c", "d"]
+    assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize("number", [0.1, 1 / 3, 5e-324, 1.7976931348623157e308, 1e23])
+def test_json_gives_floats_back_exactly(number):
+    assert json.loads(files.json_text([number, np.float64(number)])) == [number] * 2
+
+
+def test_json_names_the_part_that_it_cannot_write():
+    with pytest.raises(TypeError, match=r"value\.losses\[1\] must be .*, got set"):
+        files.json_text({"losses": [1, {2}]})
+    with pytest.raises(TypeError, match=r"keys of value\.a must be strings, got \(1,"):
+        files.json_text({"a": {(1, 2): 3}})
+
+
+def test_csv_has_the_columns_of_all_rows():
+    rows = [{"loss": "a,b", "l2": 0.1}, {"loss": "c", "l2": np.nan, "seed": 3}]
+    read = list(csv.DictReader(io.StringIO(files.csv_text(rows))))
+    assert read == [
+        {"loss": "a,b", "l2": "0.1", "seed": ""},
+        {"loss": "c", "l2": "", "seed": "3"},
+    ]
+
+
+def test_npz_of_equal_arrays_is_equal_and_numpy_reads_it(tmp_path):
+    arrays = {"x": np.arange(6.0).reshape(2, 3), "names": np.array(["a", "bc"])}
+    first = files.npz_bytes(arrays)
+    assert files.npz_bytes({**arrays, "x": jnp.asarray(arrays["x"])}) != first
+    assert files.npz_bytes(dict(arrays)) == first
+    path = tmp_path / "a.npz"
+    path.write_bytes(first)
+    with zipfile.ZipFile(path) as archive:
+        dates = {entry.date_time for entry in archive.infolist()}
+    assert dates == {(1980, 1, 1, 0, 0, 0)}  # The earliest that the format can hold.
+    with np.load(path, allow_pickle=False) as read:
+        assert set(read) == set(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(read[name], array, strict=True)
+
+
+@pytest.mark.parametrize("array", [np.array([{}]), jnp.ones(2, jnp.bfloat16)])
+def test_npz_refuses_what_numpy_could_not_read(array):
+    with pytest.raises(TypeError, match="bad must hold numbers or text, got dtype"):
+        files.npz_bytes({"bad": array})
+
+
+# Writes cut off
+
+
+def test_a_disk_that_fills_up_half_way_leaves_whole_files(folder):
+    """A real partial write: the system refuses files of more than 2000 bytes."""
+    pytest.importorskip("resource")
+    folder.write_json("results.json", [1])
+    folder.append_metrics({"step": 0})
+    code = """
+        import pathlib, resource, sys
+        from experiments.common.run_folder import RunFolder
+        folder = RunFolder(pathlib.Path(sys.argv[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        for act in (
+            lambda: folder.write_json("results.json", list(range(10_000))),
+            lambda: folder.append_metrics({"step": 1, "text": "x" * 10_000}),
+        ):
+            try:
+                act()
+            except OSError as error:
+                print(error.strerror)
+    """
+    process = _python(code, folder.path)
+    output, errors = process.communicate(timeout=60)
+    assert errors == ""
+    assert output.count("cannot write") == 2
+    assert folder.read_json("results.json") == [1]
+    assert (folder.path / "metrics.jsonl").read_text() == '{"step": 0}\n'
+    assert not list(folder.path.glob(PARTIAL_PATTERN))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_kill_leaves_whole_files(folder):
+    """Killed while it writes without pause, at growing delays."""
+    code = """
+        import itertools, pathlib, sys
+        from experiments.common.run_folder import RunFolder
+        folder = RunFolder(pathlib.Path(sys.argv[1]))
+        for i in itertools.count():
+            folder.write_json("results.json", [i] * 20_000)
+            folder.append_metrics(*({"step": i, "text": "x" * 999} for _ in range(99)))
+            print(i, flush=True)
+    """
+    for delay in range(1, 4):
+        (folder.path / "metrics.jsonl").unlink(missing_ok=True)
+        process = _python(code, folder.path)
+        for _ in range(delay):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        written = folder.read_json("results.json")
+        assert written == [written[0]] * 20_000
+        assert len(folder.read_metrics()) >= 99 * delay
+        with folder.running():
+            steps = [record["step"] for record in folder.read_metrics()]
+            assert (folder.path / "metrics.jsonl").read_bytes().endswith(b"}\n")
+            assert not list(folder.path.glob(PARTIAL_PATTERN))
+        assert steps == sorted(steps)
+
+
+def test_what_a_kill_left_half_written_is_removed(folder):
+    (folder.path / "figures").mkdir()
+    leftovers = [
+        folder.path / ".results.json.123.partial",
+        folder.path / "figures" / ".checkpoint.npz.partial",
+    ]
+    for leftover in leftovers:
+        leftover.write_text("{")
+    with folder.running():
+        assert not any(leftover.exists() for leftover in leftovers)
+
+
+# Metrics
+
+
+def test_torn_last_line_is_dropped_before_the_next_is_written(folder):
+    folder.append_metrics({"step": 0}, {"step": 1})
+    with open(folder.path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 2, "lo')
+    assert [record["step"] for record in folder.read_metrics()] == [0, 1]
+    with folder.running():
+        folder.append_metrics({"step": 2, "loss": np.float32("nan")})
+    lines = (folder.path / "metrics.jsonl").read_text().splitlines()
+    assert lines == ['{"step": 0}', '{"step": 1}', '{"loss": null, "step": 2}']
+
+
+def test_resuming_at_a_checkpoint_repeats_no_record(folder):
+    folder.append_metrics(*({"step": step} for step in range(5)))
+    folder.truncate_metrics(lambda record: record["step"] <= 2)
+    folder.append_metrics(*({"step": step} for step in range(3, 5)))
+    assert [record["step"] for record in folder.read_metrics()] == [0, 1, 2, 3, 4]
+
+
+def test_damage_inside_the_metrics_is_named(folder):
+    (folder.path / "metrics.jsonl").write_text('{"step": 0}\n{"st\n{"step": 2}\n')
+    with pytest.raises(ValueError, match=r"metrics.jsonl must .* damaged line 2"):
+        folder.read_metrics()
+
+
+def test_full_disk_takes_back_the_lines_it_could_not_keep(folder, monkeypatch):
+    folder.append_metrics({"step": 0})
+    counter = itertools.count()
+    run_helpers.full_disk(monkeypatch, when=lambda: next(counter) == 0)
+    with pytest.raises(OSError, match=r"cannot write .*metrics.jsonl: No space"):
+        folder.append_metrics({"step": 1})
+    folder.append_metrics({"step": 2})
+    assert [record["step"] for record in folder.read_metrics()] == [0, 2]

@@ -1,0 +1,78 @@
+"""Minibatch training: bad problems, batch sizes and step numbers are refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from minibatch_runs import make, raw_problem, start, train
+
+from jaxlin import normalization
+from jaxlin.solvers import base
+
+BAD_PROBLEMS = {
+    "label too large": ({"targets": [0, 3]}, r"targets must lie in \[0, 2\], got 3"),
+    "too few labels": ({"targets": [0]}, "one entry per example, got 1 for 2"),
+    "nan": ({"features": [[np.nan], [0.0]]}, "features must be finite"),
+    "negative weight": ({"example_weights": [1, -1]}, "example_weights must be .* 0"),
+    "too many weights": ({"example_weights": np.ones(3)}, r"shape \(2,\), got"),
+    "sums": ({"targets": [[0.5, 0.5, 0.5], [1, 0, 0]]}, "sum 1.5 at position 0"),
+    "below zero": ({"targets": [[1, 0, 0], [1.5, -0.5, 0]]}, "minimum -0.5"),
+    "one class": ({"num_classes": 1}, "num_classes must be at least 2"),
+    "width": ({"normalization": normalization.identity(2)}, "for 1 features"),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), BAD_PROBLEMS.values(), ids=BAD_PROBLEMS.keys()
+)
+def test_bad_problems(change, message):
+    good = {"features": [[1.0], [2.0]], "targets": [0, 2], "num_classes": 3}
+    arguments = {**good, **change}
+    rows, targets = arguments.pop("features"), arguments.pop("targets")
+    with pytest.raises(ValueError, match=message):
+        base.problem(rows, targets, **arguments)
+
+
+def test_a_problem_with_soft_targets_and_weights():
+    made = base.problem(
+        np.eye(2, dtype=np.uint8),
+        [[0.5, 0.5], [0.0, 1.0]],
+        num_classes=2,
+        example_weights=[1, 2],
+        normalization=normalization.identity(2),
+    )
+    assert made.features.dtype == jnp.uint8
+    np.testing.assert_array_equal(made.targets, [[0.5, 0.5], [0, 1]])
+    np.testing.assert_array_equal(made.example_weights, [1, 2])
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, True])
+def test_batch_size_must_be_a_positive_integer(batch_size):
+    with pytest.raises(ValueError, match="batch_size must be"):
+        make(batch_size=batch_size)
+
+
+def test_batch_size_must_not_exceed_the_number_of_examples():
+    with pytest.raises(ValueError, match="batch_size must be at most 50, got 51"):
+        train(make(batch_size=51), base.Settings(learning_rate=0.1))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"num_steps": -1}, "num_steps must be at least 0"),
+        ({"num_steps": 2, "steps_per_chunk": 0}, "steps_per_chunk must be at least 1"),
+        ({"num_steps": 2, "first_step": 3}, "first_step must be at most 2"),
+    ],
+)
+def test_bad_step_numbers_are_refused_when_run_is_called(numbers, message):
+    solver, settings = make(), base.Settings(learning_rate=0.1)
+    with pytest.raises(ValueError, match=message):
+        base.run(
+            solver,
+            jax.random.key(0),
+            solver.init(start(), raw_problem(), settings),
+            raw_problem(),
+            settings,
+            **numbers,
+        )
