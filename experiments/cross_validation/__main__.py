@@ -7,7 +7,9 @@ from experiments.common import cli, interrupts, run_folder, same_data, timing
 from experiments.common import report as pages
 from experiments.common.config import to_dict
 from experiments.common.progress import progress
-from experiments.cross_validation import protocol, report, verdict
+from experiments.common.run_folder import RunFolder
+from experiments.common.timing import Clock
+from experiments.cross_validation import findings, protocol, report, verdict
 from experiments.cross_validation.config import (
     DIGITS,
     SMOKE,
@@ -15,7 +17,10 @@ from experiments.cross_validation.config import (
     check_fits,
     checked,
 )
+from experiments.cross_validation.ideas import Record
+from experiments.cross_validation.protocol import Pool
 from jaxlin import data
+from jaxlin.selection.grids import Plan
 
 
 def run(config: Config, options: cli.RunOptions) -> None:
@@ -26,8 +31,8 @@ def run(config: Config, options: cli.RunOptions) -> None:
         dataset = data.load(
             config.dataset, str(options.data_dir) if options.data_dir else None
         )
-        facts = data.summary(dataset)
         check_fits(config, dataset)
+        facts = data.summary(dataset)
         population = protocol.pool(dataset)
     plan = protocol.planned(config, population)
     # Kept, so that a run with --config has the same slots whatever the rule is then.
@@ -42,38 +47,57 @@ def run(config: Config, options: cli.RunOptions) -> None:
     same_data.check(folder, facts)
     with folder.running():
         folder.write_json("data.json", facts)
-        print(f"{config.samples} samples of {config.examples} examples; {plan}")
-        with clock.part("samples"):
-            records = _sampled(config, population, plan, folder)
-        results = verdict.results(records)
+        print(
+            f"{dataset.name}: {config.samples} samples of {config.examples:,} of "
+            f"{len(population.labels):,} examples; of each "
+            f"{protocol.models_of(config).size} fits, {plan}"
+        )
+        records = _sampled(config, population, plan, folder, clock)
+        with clock.part("conclusions"):
+            results = verdict.results(config, records)
         folder.write_csv("results.csv", verdict.rows(records))
+        # The conclusions first: they must not be lost if a picture cannot be drawn.
         timings = {**clock.total(), "parts": clock.seconds}
         folder.write_json("results.json", {**results, "timing": timings})
-        page = report.build(folder, config, records, results, str(plan))
-        folder.write_text("report.html", pages.render(page))
-        for name, one in results["estimates"].items():
-            low, high = (100 * end for end in one["bias_interval"])
-            print(
-                f"{name}: bias {100 * one['bias']:+.2f} [{low:+.2f}, {high:+.2f}], "
-                f"spread {100 * one['spread']:.2f} points"
-            )
+        page = report.Run(
+            folder, config, records, results, facts, str(plan), clock.seconds
+        )
+        folder.write_text("report.html", pages.render(report.build(page)))
+        print("\n".join(findings.lines(results)))
+        spent = clock.total()
+        print(f"compiled for {spent['compile']:.1f} s, ran {spent['run']:.1f} s")
     print(folder.path / "report.html")
 
 
-def _sampled(config, population, plan, folder):
-    """A record a sample; those of an earlier start are read."""
-    done = len(folder.read_metrics())
+def _sampled(
+    config: Config, population: Pool, plan: Plan, folder: RunFolder, clock: Clock
+) -> list[Record]:
+    """The records of all samples; those of an earlier start are read."""
+    done = len(_read(folder))
     with (
         interrupts.held_back() as stop_if_asked,
         progress("samples", total=config.samples, unit="samples", done=done) as advance,
     ):
         for number in range(done, config.samples):
-            record = protocol.run(config, population, plan, number)
+            with clock.part("first sample" if number == done else "other samples"):
+                record = protocol.measured(config, population, plan, number)
             folder.append_metrics(record)
             advance()
             stop_if_asked()
     # From the file in any case, so that a resumed run has the same numbers.
-    return folder.read_metrics()
+    return _read(folder)
+
+
+def _read(folder: RunFolder) -> list[Record]:
+    """The records of a run so far; a ValueError if one is missing."""
+    records = folder.read_metrics()
+    numbers = [record.get("sample") for record in records]
+    if numbers != list(range(len(records))):
+        raise ValueError(
+            f"{folder.path / 'metrics.jsonl'} must hold samples 0, 1, ... in order, "
+            f"got {numbers}; restore it or start a new run"
+        )
+    return records
 
 
 def main() -> None:

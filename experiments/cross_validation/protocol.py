@@ -1,29 +1,30 @@
-"""One sample: what each idea reports about it, and the truth."""
+"""One sample: what is drawn, what is fitted on it, and what became of that."""
 
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from experiments.cross_validation import ideas
 from experiments.cross_validation.config import LOSSES, TEST, VALIDATION, Config
 from jaxlin import data, normalization
-from jaxlin.selection import choice, cross_validation, folds, grids, splits, sweep
+from jaxlin.selection import cross_validation, folds, grids, splits, sweep
 from jaxlin.selection.grids import Grid, Plan
+from jaxlin.selection.sweep import Fits
 from jaxlin.solvers import base, certified, curvature
 from jaxlin.solvers.base import Problem
+from jaxlin.typing import Array
 
-# Weightings of a sample before those of the folds.
+# Parts of a sample that are trained on; those of the folds come after them.
 ALL, FOUR_FIFTHS, THREE_FIFTHS = range(3)
+_FIRST_FOLD = 3
 
-# What is reported: by which idea, and on which examples.
-ESTIMATES = {
-    "1: train only": "training examples, chosen on them",
-    "2: train / test": "test set, chosen on it",
-    "3: winner on validation": "validation set, chosen on it",
-    "3: train / validation / test": "test set, chosen on validation",
-    "4: winner over folds": "folds held out, chosen on them",
-    "4: cross-validation / test": "test set, chosen over folds",
-}
+# What a sample draws from: keys folded with these never meet.
+_EXAMPLES, _SPLIT, _FOLDS = range(3)
+
+# So that all samples are fitted by one program. With a slot for each part few are ever
+# idle, as all parts end at about the same time.
+_NEVER_NARROWER = 2**62
 
 
 class Pool(NamedTuple):
@@ -44,6 +45,19 @@ class Pool(NamedTuple):
     scale: float
 
 
+class Parts(NamedTuple):
+    """Example weights of a sample, each of shape ``(3 + folds, examples)``.
+
+    Attributes:
+      train: what each part is trained on.
+      judge: what accuracy is measured on: all of it again, the test set, the validation
+        set, each fold.
+    """
+
+    train: np.ndarray
+    judge: np.ndarray
+
+
 def pool(dataset: data.Dataset) -> Pool:
     """Training and test examples together."""
     features = np.concatenate([dataset.train.features, dataset.test.features])
@@ -55,46 +69,55 @@ def pool(dataset: data.Dataset) -> Pool:
 def models_of(config: Config) -> Grid:
     """Every l2 on every part of a sample."""
     return grids.product(
-        losses=(LOSSES[config.loss],), l2s=config.l2, num_weightings=3 + config.folds
+        losses=(LOSSES[config.loss],),
+        l2s=config.l2,
+        num_weightings=_FIRST_FOLD + config.folds,
     )
 
 
 def planned(config: Config, population: Pool) -> Plan:
-    """Slots of the sweep of any sample; they have one shape."""
+    """How the sweep of any sample uses the machine: they have one shape."""
     rows: Any = (
         population.features[: config.examples],
         population.labels[: config.examples],
     )
-    return grids.plan(
-        models_of(config),
-        Problem(*rows),
-        num_classes=population.num_classes,
-        slots=config.slots,
-    )
+    models, problem = models_of(config), Problem(*rows)
+    how = {"num_classes": population.num_classes}
+    slots = config.slots
+    if slots is None:
+        # One for each chain of models, which each begin where the last one ended.
+        most = sum(grids.plan(models, problem, **how).slots)
+        slots = min(_FIRST_FOLD + config.folds, most)
+    plan = grids.plan(models, problem, slots=slots, **how)
+    return plan._replace(price=_NEVER_NARROWER)
+
+
+def _key(config: Config, number: int, purpose: int) -> Array:
+    key = jax.random.fold_in(jax.random.key(config.seed), number)
+    return jax.random.fold_in(key, purpose)
 
 
 def drawn(config: Config, labels: np.ndarray, number: int) -> np.ndarray:
-    """Indices of a sample, ascending."""
-    key = jax.random.fold_in(jax.random.key(config.seed), number)
+    """Indices of the examples of a sample, ascending."""
+    key = _key(config, number, _EXAMPLES)
     fraction = config.examples / len(labels)
     return splits.stratified_split(key, labels, fraction=fraction).held_out
 
 
-def parts(
-    config: Config, labels: np.ndarray, number: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights to train and to test with, both ``(3 + folds, examples)``."""
-    key = jax.random.fold_in(jax.random.key(config.seed), number)
-    split_key, fold_key = jax.random.split(key)
+def parts(config: Config, labels: np.ndarray, number: int) -> Parts:
+    """What of a sample, which has these labels, is trained on and judged by."""
     split = splits.three_way_split(
-        split_key, labels, validation_fraction=VALIDATION, test_fraction=TEST
+        _key(config, number, _SPLIT),
+        labels,
+        validation_fraction=VALIDATION,
+        test_fraction=TEST,
     )
     is_test, is_validation = np.zeros((2, len(labels)), bool)
     is_test[split.test], is_validation[split.validation] = True, True
-    rest = np.flatnonzero(~is_test)
+    outside = np.flatnonzero(~is_test)
     fold_of = np.full(len(labels), -1)
-    fold_of[rest] = folds.stratified_k_fold(
-        fold_key, labels[rest], num_folds=config.folds
+    fold_of[outside] = folds.stratified_k_fold(
+        _key(config, number, _FOLDS), labels[outside], num_folds=config.folds
     )
     everything = np.ones(len(labels), bool)
     train = [everything, ~is_test, ~is_test & ~is_validation]
@@ -102,18 +125,13 @@ def parts(
     for fold in range(config.folds):
         train.append((fold_of >= 0) & (fold_of != fold))
         judge.append(fold_of == fold)
-    return np.stack(train).astype(np.float32), np.stack(judge).astype(np.float32)
+    return Parts(*(np.stack(some).astype(np.float32) for some in (train, judge)))
 
 
-def run(config: Config, population: Pool, plan: Plan, number: int) -> dict[str, Any]:
-    """What one sample shows, as plain values.
-
-    Returns:
-      By estimate the ``estimate``, the ``truth``, the ``l2`` chosen; ``l2``; curves of
-      accuracy over l2: ``training``, ``test``, ``validation``, ``folds`` (a list of
-      each fold), ``truth`` (fitted on four fifths); the largest gap and how many fits
-      have proven theirs.
-    """
+def measured(
+    config: Config, population: Pool, plan: Plan, number: int
+) -> dict[str, Any]:
+    """The record of a sample (see `experiments.cross_validation.ideas`)."""
     indices = drawn(config, population.labels, number)
     rows, labels = population.features[indices], population.labels[indices]
     fitted = normalization.fit_centered(rows, scale=population.scale)
@@ -123,8 +141,7 @@ def run(config: Config, population: Pool, plan: Plan, number: int) -> dict[str, 
         ),
         rank=curvature.rank_for(LOSSES[config.loss]),
     )
-    train, judge = parts(config, labels, number)
-    models = models_of(config)
+    models, (train, judge) = models_of(config), parts(config, labels, number)
     fits = sweep.fit(
         problem,
         models,
@@ -135,67 +152,58 @@ def run(config: Config, population: Pool, plan: Plan, number: int) -> dict[str, 
         max_evaluations=config.max_evaluations,
     )
     within, _ = cross_validation.tested(problem, models, fits.params, held_out=judge)
-    # By part and l2, l2 from large to small.
-    by_part = np.stack([within[models.weighting == i] for i in range(len(train))])
-    l2 = models.l2[models.weighting == ALL]
-    truth = _truth(population, problem, models, fits.params, indices)
-    over_folds = by_part[3:].T
-
-    def chosen_on(scores: np.ndarray) -> int:
-        return choice.best(scores.reshape(len(l2), -1), strength=l2)
-
-    picks = {
-        "1": chosen_on(by_part[ALL]),
-        "2": chosen_on(by_part[FOUR_FIFTHS]),
-        "3": chosen_on(by_part[THREE_FIFTHS]),
-        "4": chosen_on(over_folds),
-    }
-    values = {
-        "1: train only": by_part[ALL],
-        "2: train / test": by_part[FOUR_FIFTHS],
-        "3: winner on validation": by_part[THREE_FIFTHS],
-        "3: train / validation / test": by_part[FOUR_FIFTHS],
-        "4: winner over folds": over_folds.mean(axis=1),
-        "4: cross-validation / test": by_part[FOUR_FIFTHS],
-    }
-    return {
+    by_part = [within[models.weighting == part].tolist() for part in range(len(train))]
+    record: dict[str, Any] = {
         "sample": number,
-        "estimates": {
-            name: {
-                "estimate": float(values[name][picks[name[0]]]),
-                "truth": float(
-                    truth[ALL if name[0] == "1" else FOUR_FIFTHS][picks[name[0]]]
-                ),
-                "l2": float(l2[picks[name[0]]]),
-            }
-            for name in ESTIMATES
+        "l2": models.l2[models.weighting == ALL].tolist(),
+        "accuracy": {
+            "training": by_part[ALL],
+            "test": by_part[FOUR_FIFTHS],
+            "validation": by_part[THREE_FIFTHS],
+            "folds": by_part[_FIRST_FOLD:],
         },
-        "oracle_l2": float(l2[chosen_on(truth[FOUR_FIFTHS])]),
-        "oracle_truth": float(truth[FOUR_FIFTHS].max()),
-        "l2": l2.tolist(),
-        "curves": {
-            "training": by_part[ALL].tolist(),
-            "validation": by_part[THREE_FIFTHS].tolist(),
-            "test": by_part[FOUR_FIFTHS].tolist(),
-            "folds": by_part[3:].tolist(),
-            "truth": truth[FOUR_FIFTHS].tolist(),
+        "proofs": {
+            "fits": models.size,
+            "certified": int(fits.converged.sum()),
+            "largest_gap": float(fits.relative_gap.max()),
+            "evaluations": fits.paid,
         },
-        "largest_gap": float(fits.relative_gap.max()),
-        "certified": int(fits.converged.sum()),
-        "fits": int(fits.converged.size),
     }
+    outside = np.ones(len(population.labels), bool)
+    outside[indices] = False
+    judged = population.on_device._replace(normalization=problem.normalization)
+    return {**record, "truth": _truth(record, judged, models, fits, outside)}
 
 
-def _truth(population, problem, models, params, indices) -> np.ndarray:
-    """Accuracy on all that was not drawn, of the fits on all and on four fifths."""
-    numbers = np.flatnonzero(models.weighting <= FOUR_FIFTHS)
-    some = grids.subset(models, numbers.tolist())
-    outside = np.ones((2, len(population.labels)), np.float32)
-    outside[:, indices] = 0
-    accuracy, _ = cross_validation.tested(
-        population.on_device._replace(normalization=problem.normalization),
-        some,
-        jax.tree.map(lambda leaf: leaf[numbers], params),
-        held_out=outside,
+def _truth(
+    record: ideas.Record,
+    judged: Problem,
+    models: Grid,
+    fits: Fits,
+    outside: np.ndarray,
+) -> dict[str, Any]:
+    """Accuracy on what was not drawn, of every fit that an idea may end with."""
+    by_validation, by_folds = (
+        record["l2"][ideas.chosen(record, ideas.IDEAS[name])]
+        for name in ("train_validation_test", "cross_validation")
     )
-    return np.stack([accuracy[some.weighting == i] for i in (ALL, FOUR_FIFTHS)])
+    is_wanted = (
+        (models.weighting <= FOUR_FIFTHS)
+        | ((models.weighting == THREE_FIFTHS) & (models.l2 == by_validation))
+        | ((models.weighting >= _FIRST_FOLD) & (models.l2 == by_folds))
+    )
+    numbers = np.flatnonzero(is_wanted)
+    some = grids.subset(models, numbers.tolist())
+    num_parts = int(models.weighting.max()) + 1
+    accuracy, _ = cross_validation.tested(
+        judged,
+        some,
+        jax.tree.map(lambda leaf: leaf[numbers], fits.params),
+        held_out=np.broadcast_to(outside, (num_parts, len(outside))),
+    )
+    return {
+        "all": accuracy[some.weighting == ALL].tolist(),
+        "four_fifths": accuracy[some.weighting == FOUR_FIFTHS].tolist(),
+        "three_fifths": accuracy[some.weighting == THREE_FIFTHS].tolist(),
+        "folds": accuracy[some.weighting >= _FIRST_FOLD].tolist(),
+    }

@@ -1,236 +1,254 @@
 """The page of a run."""
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from experiments.common import report
 from experiments.common.config import to_dict
-from experiments.common.report import Card, Cards, Facts, Paragraph, Section, Table
+from experiments.common.report import (
+    Block,
+    Card,
+    Cards,
+    Details,
+    Facts,
+    Paragraph,
+    Section,
+    Table,
+)
 from experiments.common.run_folder import RunFolder
-from experiments.cross_validation import verdict
+from experiments.cross_validation import findings, pictures
 from experiments.cross_validation.config import Config
-from experiments.cross_validation.protocol import ESTIMATES
-from experiments.cross_validation.verdict import IDEAS, Record
-from jaxlin import plotting
-from jaxlin.plotting.base import label_axes
-
-_ORACLE = "best in truth"
+from experiments.cross_validation.findings import points, points_interval
+from experiments.cross_validation.ideas import ESTIMATES, IDEAS, UNTOUCHED, Record
 
 
-def build(
-    folder: RunFolder,
-    config: Config,
-    records: Sequence[Record],
-    results: dict[str, Any],
-    plan: str,
-) -> report.Report:
+class Run(NamedTuple):
+    """Everything a page is made of."""
+
+    folder: RunFolder
+    config: Config
+    records: Sequence[Record]
+    results: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    plan: str
+    seconds: Mapping[str, Mapping[str, float]]
+
+
+def build(run: Run) -> report.Report:
     """Draws the pictures into the run folder and puts the page together."""
     return report.Report(
-        f"Which estimate can be believed: {config.dataset}",
-        f"{results['samples']} samples of {config.examples:,} examples, "
-        f"{results['fits']:,} certified fits",
+        f"Setting hyperparameters on {run.facts['name']}: the four ideas, measured",
+        f"{run.results['samples']} samples of {run.config.examples:,} examples, "
+        f"{run.results['fits']:,} fits with a proof",
         [
-            Section("Estimates", _estimates(folder, records, results)),
-            Section("Choices", _choices(folder, records, results)),
-            Section("One sample", _one_sample(folder, config, records)),
-            Section("Accuracy over l2", _curves(folder, records)),
-            Section("Method", _method(config, results, plan)),
+            Section("What was found", _found(run)),
+            Section("What is reported, against the truth", _estimates(run)),
+            Section("Which l2 is chosen", _choices(run)),
+            Section("Cross-validation of one sample", _one_sample(run)),
+            Section("Accuracy against l2", _curves(run)),
+            Section("Method", _method(run)),
         ],
-        footer=f"python -m experiments.cross_validation, run {folder.path.name}",
+        footer=f"python -m experiments.cross_validation, run {run.folder.path.name}",
     )
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:+.2f}"
+def _draw(run: Run, name: str, figure: Any, *, caption: str, alt: str, width: int):
+    path = run.folder.write_figure(name, figure)
+    return report.picture(path, caption=caption, alt=alt, width=width)
 
 
-def _estimates(folder, records, results) -> list[report.Block]:
-    found = results["estimates"]
+def _found(run: Run) -> list[Block]:
+    found = run.results["estimates"]
     cards = [
         Card(
-            _points(found[name]["bias"]),
-            f"points of bias, {name}",
-            "95 %: [{}, {}]".format(*map(_points, found[name]["bias_interval"])),
+            points(found[name]["bias"]),
+            f"points of bias, {ESTIMATES[name].title}",
+            f"95 % {points_interval(found[name]['bias_interval'])}",
         )
-        for name in ESTIMATES
-        if "winner" not in name
+        for name in ("training", "test_that_chose", *UNTOUCHED)
     ]
-    table = Table(
-        ("idea", "reported on", "estimate", "truth", "bias", "95 %", "spread"),
-        [
-            (
-                name,
-                where,
-                f"{100 * found[name]['estimate']:.2f} %",
-                f"{100 * found[name]['truth']:.2f} %",
-                _points(found[name]["bias"]),
-                "[{}, {}]".format(*map(_points, found[name]["bias_interval"])),
-                f"{100 * found[name]['spread']:.2f}",
-            )
-            for name, where in ESTIMATES.items()
-        ],
-        caption="Bias and spread of estimate less truth, in points, over samples.",
-    )
-    figure, axes = plotting.new_figure(width=8, height=4)
-    ax = axes[0, 0]
-    random = np.random.default_rng(0)
-    for place, name in enumerate(ESTIMATES):
-        errors = 100 * verdict.errors(name, records)
-        color = plotting.PALETTE[int(name[0]) - 1]
-        ax.plot(
-            errors,
-            place + random.uniform(-0.2, 0.2, len(errors)),
-            "o",
-            color=color,
-            alpha=0.5,
-            markersize=4,
-        )
-        ax.plot([errors.mean()] * 2, [place - 0.35, place + 0.35], color=color, lw=3)
-    ax.axvline(0, color="#767676", linewidth=1)
-    ax.set_yticks(range(len(ESTIMATES)), list(ESTIMATES))
-    ax.invert_yaxis()
-    label_axes(ax, "estimate less truth (points)", "")
-    folder.write_figure("estimates", figure)
     return [
         Cards(cards),
-        report.picture(
-            figure,
-            caption="One dot a sample; the bar is the bias.",
-            alt="errors of each estimate",
-            width=800,
-        ),
-        table,
+        *(Paragraph(text) for text in findings.of_ideas(run.results)),
     ]
 
 
-def _choices(folder, records, results) -> list[report.Block]:
-    found = results["choices"]
-    l2 = np.log10(sorted(records[0]["l2"]))
-    figure, axes = plotting.new_figure(width=8, height=4)
-    ax = axes[0, 0]
-    chosen = {
-        **{name: verdict.log_l2(name, records) for name in IDEAS},
-        _ORACLE: verdict.log_oracle(records),
-    }
-    for place, values in enumerate(chosen.values()):
-        counts = np.array([np.sum(np.isclose(values, one)) for one in l2])
-        color = plotting.PALETTE[min(place, 4)]
-        ax.scatter(
-            10.0**l2,
-            np.full(len(l2), place),
-            s=600 * counts / len(records),
-            color=color,
-            alpha=0.8,
+def _estimates(run: Run) -> list[Block]:
+    rows = []
+    for name, one in run.results["estimates"].items():
+        chose = one["too_good_for_models_measured"]
+        fewer = one["models_measured_less_classifier"]
+        rows.append(
+            (
+                ESTIMATES[name].title,
+                f"{100 * one['reported']:.2f} %",
+                f"{100 * one['truth']:.2f} %",
+                points(one["bias"]),
+                points_interval(one["bias_interval"]),
+                points(chose["mean"]),
+                points(fewer["mean"]) if any(fewer["interval"]) else None,
+                f"{100 * one['spread']:.2f}",
+            )
         )
-    ax.set_xscale("log")
-    ax.set_yticks(range(len(chosen)), list(chosen))
-    ax.invert_yaxis()
-    ax.margins(y=0.15)
-    label_axes(ax, "l2 chosen", "")
-    folder.write_figure("choices", figure)
     return [
-        report.picture(
-            figure,
-            caption="How often each l2 was chosen: the area of a dot is the share of "
-            "samples. The last row is the l2 whose fit on four fifths is best in "
-            "truth.",
-            alt="l2 chosen by each idea",
-            width=800,
+        _draw(
+            run,
+            "errors",
+            pictures.errors(run.records),
+            caption="Accuracy reported less accuracy in truth: one dot a sample, the "
+            "box from quartile to quartile, the coloured bar at the mean, which is the "
+            "bias.",
+            alt="errors of each estimate, as dots and boxes",
+            width=860,
         ),
         Table(
-            ("idea", "median l2", "spread", "less the best in truth", "accuracy lost"),
-            [
-                (
-                    name,
-                    f"{10 ** one['log10_l2_median']:.1e}",
-                    f"{one['log10_l2_spread']:.2f}",
-                    f"{one['log10_l2_bias']:+.2f}",
-                    f"{100 * one['accuracy_lost']:.2f}",
-                )
-                for name, one in found.items()
-            ],
-            caption="Spread and difference in powers of ten of l2; accuracy lost, in "
-            "points, by the l2 chosen against the best, fitted on four fifths.",
+            (
+                "reported on",
+                "reported",
+                "truth",
+                "bias",
+                "95 %",
+                "of it by choosing",
+                "by fewer examples",
+                "spread",
+            ),
+            rows,
+            caption="Means over samples, in points from the fourth column on. Bias is "
+            "what is reported less the truth, spread its standard deviation over "
+            "samples. The models that a validation set or folds report about are not "
+            "the classifier, which is fitted on more examples: the bias is then the "
+            "sum of two parts.",
         ),
     ]
 
 
-def _one_sample(folder, config, records) -> list[report.Block]:
-    record = records[0]
-    l2, by_fold = np.array(record["l2"]), 100 * np.array(record["curves"]["folds"])
-    figure, axes = plotting.new_figure(width=7.5, height=3.8)
-    ax = axes[0, 0]
-    for one in by_fold:
-        ax.plot(l2, one, "o", color=plotting.PALETTE[5], markersize=4)
-    error = by_fold.std(axis=0, ddof=1) / np.sqrt(len(by_fold))
-    ax.errorbar(
-        l2, by_fold.mean(axis=0), error, color=plotting.PALETTE[0], capsize=3, lw=1.8
-    )
-    ax.axvline(
-        record["estimates"]["4: cross-validation / test"]["l2"],
-        color=plotting.PALETTE[1],
-        label="chosen",
-    )
-    ax.set_xscale("log")
-    ax.legend(frameon=False)
-    label_axes(ax, "l2", "accuracy (%)")
-    folder.write_figure("folds", figure)
+def _choices(run: Run) -> list[Block]:
+    rows = []
+    for name, one in run.results["choices"].items():
+        chosen, best = one["log10_l2"], one["log10_best_l2"]
+        away, lost = one["log10_l2_less_best"], one["accuracy_lost"]
+        rows.append(
+            (
+                IDEAS[name].title,
+                _l2(chosen["median"]),
+                f"{_l2(chosen['quartiles'][0])} to {_l2(chosen['quartiles'][1])}",
+                f"{chosen['spread']:.2f}",
+                _l2(best["median"]),
+                f"{away['mean']:+.2f} [{away['interval'][0]:+.2f}, "
+                f"{away['interval'][1]:+.2f}]",
+                f"{100 * one['truth']:.2f} %",
+                f"{100 * lost['mean']:.2f} ± {100 * lost['standard_error']:.2f}",
+            )
+        )
     return [
-        report.picture(
-            figure,
-            caption=f"Cross-validation with {config.folds} folds on the first sample: "
-            "a dot a fold, the line through their means, bars of one standard error.",
-            alt="accuracy of each fold against l2",
+        _draw(
+            run,
+            "choices",
+            pictures.choices(run.records),
+            caption="Bars: in how many samples an idea chose each l2. The black line: "
+            "in how many this l2 was best in truth, among fits on as many examples "
+            "(all of the sample for idea 1, four fifths for the others).",
+            alt="histograms of the l2 that each idea chose",
+            width=760,
+        ),
+        Table(
+            (
+                "idea",
+                "median l2",
+                "quartiles",
+                "spread",
+                "best, median",
+                "chosen less best",
+                "truth",
+                "points lost",
+            ),
+            rows,
+            caption="Spread (standard deviation over samples) and chosen less best (95 "
+            "%) in powers of ten of l2. Truth is that of the classifier used in the "
+            "end; idea 1's has seen all of the sample, the others four fifths. Points "
+            "lost: against the l2 that is best in truth, ± one standard error.",
+        ),
+    ]
+
+
+def _one_sample(run: Run) -> list[Block]:
+    return [
+        _draw(
+            run,
+            "folds",
+            pictures.folds(run.records[0]),
+            caption=f"The first sample, {run.config.folds} folds: a dot a fold, the "
+            "line through their means, bars of one standard error to each side (the "
+            "folds share training examples: as a rule it is too small).",
+            alt="accuracy of each fold against l2, with the mean and the choice",
             width=760,
         )
     ]
 
 
-def _curves(folder, records) -> list[report.Block]:
-    figure, axes = plotting.new_figure(width=7.5, height=3.8)
-    ax = axes[0, 0]
-    l2 = np.array(records[0]["l2"])
-    curves = {
-        "training examples": [one["curves"]["training"] for one in records],
-        "validation set": [one["curves"]["validation"] for one in records],
-        "folds": [np.mean(one["curves"]["folds"], axis=0) for one in records],
-        "truth": [one["curves"]["truth"] for one in records],
-    }
-    colors = plotting.method_colors(list(curves))
-    for name, values in curves.items():
-        plotting.learning_curves(
-            ax,
-            l2,
-            100 * np.array(values),
-            label=name,
-            color=colors[name],
-            band="standard_error",
-            x_label="l2",
-            y_label="accuracy (%)",
-        )
-    ax.set_xscale("log")
-    folder.write_figure("curves", figure)
+def _curves(run: Run) -> list[Block]:
     return [
-        report.picture(
-            figure,
-            caption="Means over samples, the band one standard error to each side.",
-            alt="accuracy against l2",
-            width=760,
+        _draw(
+            run,
+            "curves",
+            pictures.curves(run.records),
+            caption="Means over samples, in bands of one standard error to each side. "
+            "Where nothing was chosen, a test set is on the truth. A validation set "
+            "and folds lie a little below it, having fitted on less.",
+            alt="accuracy against l2: training, test, validation, folds, truth",
+            width=820,
         )
     ]
 
 
-def _method(config, results, plan) -> list[report.Block]:
+def _method(run: Run) -> list[Block]:
+    found, config = run.results, run.config
+    parts = [
+        (name, f"{one['compile']:.1f} s", f"{one['run']:.1f} s")
+        for name, one in run.seconds.items()
+    ]
+    text = (
+        "Training and test examples of the data set together are a population. Each "
+        f"sample draws {config.examples:,} of them, the same share of every class; "
+        "accuracy on all others is the truth. A fifth of the sample is the test set, a "
+        f"fifth the validation set; the {config.folds} folds are of the four fifths "
+        "that are not the test set. Idea 1 fits on all of the sample, 2 to 4 on four "
+        "fifths in the end. Features are divided by their largest value, less the mean "
+        "row of the sample (of its features, test set included; labels are not "
+        "looked at). Of equally good values of l2 the strongest is chosen."
+        "\n\n"
+        f"The {found['fits'] // found['samples']} fits of a sample are one sweep, with "
+        "example weights of 0 and 1. "
+        f"{found['certified']:,} of {found['fits']:,} have proven a relative gap of "
+        f"{config.relative_gap:g}; the largest is {found['largest_relative_gap']:.1e}. "
+        "Intervals are over samples, which are independent draws from this "
+        "population: they say nothing of other data sets."
+    )
     return [
-        Paragraph(
-            "Training and test examples of the data set together are the population; "
-            "what a sample leaves is its truth. Ideas 2 to 4 report about the fit on "
-            "four fifths of the sample, idea 1 about the fit on all of it. "
-            f"{results['certified']:,} of {results['fits']:,} fits have proven their "
-            f"gap; the largest is {results['largest_gap']:.1e}."
+        Paragraph(text),
+        Facts({"sweep of a sample": run.plan, "loss": config.loss}),
+        Table(
+            ("part", "compiling", "running"),
+            parts,
+            caption="Where the time of this process went (a resumed run counts from "
+            "its last start).",
         ),
-        Facts({"sweep of a sample": plan}),
-        report.Details("Settings", [Facts(to_dict(config))]),
+        Details("Settings", [Facts(to_dict(config))]),
+        Details("Data", [Facts(_flat(run.facts))]),
+        Details("Machine", [Facts(_flat(run.folder.read_json("environment.json")))]),
     ]
+
+
+def _l2(log10: float) -> str:
+    return f"{10**log10:.1e}"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested names joined by dots."""
+    flat: dict[str, Any] = {}
+    for name, entry in values.items():
+        if isinstance(entry, Mapping):
+            flat.update(_flat(entry, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = entry
+    return flat

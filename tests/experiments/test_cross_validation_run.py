@@ -1,10 +1,11 @@
-"""The four ideas: each estimate and truth by hand, bias where there is one."""
+"""The four ideas: a sample by hand, bias where there is one, killed and resumed."""
 
 import contextlib
 import csv
 import dataclasses
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,10 +13,15 @@ from run_helpers import compiled_programs, metrics, results
 
 from experiments.common import cli
 from experiments.cross_validation import __main__ as command
-from experiments.cross_validation import protocol
-from experiments.cross_validation.config import LOSSES, SMOKE, Config, checked
-from jaxlin import data, normalization
-from jaxlin.solvers import fitting
+from experiments.cross_validation import findings, protocol
+from experiments.cross_validation.config import (
+    SMOKE,
+    Config,
+    check_fits,
+    checked,
+)
+from experiments.cross_validation.ideas import ESTIMATES
+from jaxlin import data
 
 
 def run(config=SMOKE, **options):
@@ -24,154 +30,269 @@ def run(config=SMOKE, **options):
     return printed.getvalue()
 
 
+def table(out):
+    """results.csv by column, numbers where there are any."""
+    with open(out / "results.csv") as file:
+        rows = list(csv.DictReader(file))
+    words = {"idea", "estimate"}
+    return {
+        name: np.array(
+            [row[name] if name in words else float(row[name]) for row in rows]
+        )
+        for name in rows[0]
+    }
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
-    out = tmp_path_factory.mktemp("cv") / "run"
+    out = tmp_path_factory.mktemp("cross_validation") / "run"
     return out, run(out=out)
 
 
 def test_a_run_leaves_what_it_says(smoke):
     out, printed = smoke
     assert printed.splitlines()[-1] == str(out / "report.html")
-    assert "models at once" in printed
-    assert json.loads((out / "config.json").read_text())["slots"] == 12
-    assert {path.stem for path in (out / "figures").iterdir()} == {
-        "estimates",
-        "choices",
-        "folds",
-        "curves",
-    }
+    assert "of each 12 fits, 6 models at once" in printed
+    # Kept: three parts of a sample and three folds.
+    assert json.loads((out / "config.json").read_text())["slots"] == 6
+    assert (out / "STATUS").read_text() == "done\n"
+    names = {path.name for path in (out / "figures").iterdir()}
+    assert names == {f"{name}.png" for name in ("errors", "choices", "folds", "curves")}
     found = results(out)
-    with open(out / "results.csv") as file:
-        rows = list(csv.DictReader(file))
+    assert (found["fits"], found["certified"]) == (36, 36)
+    assert found["largest_relative_gap"] <= SMOKE.relative_gap
+    page = (out / "report.html").read_text()
+    for estimate in ESTIMATES.values():
+        assert f"<td>{estimate.title}</td>" in page
+
+
+def test_conclusions_are_those_of_the_table(smoke):
+    out, _ = smoke
+    found, rows = results(out), table(out)
     for name, one in found["estimates"].items():
-        errors = np.array(
-            [
-                float(row["estimate"]) - float(row["truth"])
-                for row in rows
-                if row["name"] == name
-            ]
-        )
+        mine = rows["estimate"] == name
+        errors = (rows["reported"] - rows["truth"])[mine]
         assert len(errors) == SMOKE.samples
+        np.testing.assert_allclose(errors, rows["error"][mine], atol=1e-12)
         assert one["bias"] == pytest.approx(errors.mean())
         assert one["spread"] == pytest.approx(errors.std(ddof=1))
-        low, high = one["bias_interval"]
-        assert low <= one["bias"] <= high
+        error = errors.std(ddof=1) / np.sqrt(SMOKE.samples)
+        assert one["bias_standard_error"] == pytest.approx(error)
+        # 4.303 is the 97.5 % quantile of t with two degrees of freedom.
+        ends = [errors.mean() - 4.303 * error, errors.mean() + 4.303 * error]
+        assert one["bias_interval"] == pytest.approx(ends, abs=1e-4)
+        parts = ("too_good_for_models_measured", "models_measured_less_classifier")
+        assert sum(one[part]["mean"] for part in parts) == pytest.approx(one["bias"])
+    for name, one in found["choices"].items():
+        # An idea's choice is the same in the rows of all its estimates.
+        estimates = [key for key, what in ESTIMATES.items() if what.idea == name]
+        mine = rows["estimate"] == estimates[0]
+        for other in estimates[1:]:
+            also = rows["estimate"] == other
+            np.testing.assert_array_equal(rows["l2"][mine], rows["l2"][also])
+        logs, best = np.log10(rows["l2"][mine]), np.log10(rows["best_l2"][mine])
+        assert one["log10_l2"]["spread"] == pytest.approx(logs.std(ddof=1))
+        assert one["log10_l2"]["median"] == pytest.approx(sorted(logs)[1])
+        assert one["log10_l2_less_best"]["mean"] == pytest.approx((logs - best).mean())
+        lost = (rows["truth_at_best_l2"] - rows["truth"])[mine]
+        assert (lost >= 0).all()
+        assert one["accuracy_lost"]["mean"] == pytest.approx(lost.mean())
 
 
-def test_one_sample_by_hand(smoke):
-    """Single fits on rows cut out, accuracies in NumPy."""
-    record = metrics(smoke[0])[1]
+def test_one_sample_by_hand():
+    """Single fits of scikit-learn on rows cut out."""
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    config = dataclasses.replace(SMOKE, relative_gap=1e-5)
     dataset = data.load("digits")
+    population = protocol.pool(dataset)
+    plan = protocol.planned(config, population)
+    record = protocol.measured(config, population, plan, 1)
     features = np.concatenate([dataset.train.features, dataset.test.features])
     labels = np.concatenate([dataset.train.labels, dataset.test.labels])
-    drawn = protocol.drawn(SMOKE, labels, 1)
-    assert len(drawn) == len(set(drawn.tolist())) == SMOKE.examples
+    drawn = protocol.drawn(config, labels, 1)
+    assert len(set(drawn.tolist())) == config.examples
     rows, answers = features[drawn], labels[drawn]
-    fitted = normalization.fit_centered(rows, scale=16.0)
-    train, judge = protocol.parts(SMOKE, answers, 1)
+    counts = np.bincount(answers)
+    assert counts.max() - counts.min() <= 1
+    train, judge = (part > 0 for part in protocol.parts(config, answers, 1))
     # A fifth, a fifth and folds of the rest; what is trained on is not judged by.
-    assert (judge[1].sum(), judge[2].sum(), train[2].sum()) == (30, 30, 90)
-    assert not (train[1:] * judge[1:]).any()
-    np.testing.assert_array_equal(judge[3:].sum(axis=0), 1 - judge[1])
-    rest = np.setdiff1d(np.arange(len(labels)), drawn)
+    assert judge.sum(axis=1).tolist() == [150, 30, 30, 40, 40, 40]
+    assert train.sum(axis=1).tolist() == [150, 120, 90, 80, 80, 80]
+    assert not (train[1:] & judge[1:]).any()
+    assert not (judge[1] & judge[2:]).any()
+    assert not (judge[1] & train[1:]).any()
+    np.testing.assert_array_equal(judge[3:].sum(axis=0), ~judge[1])
+    left = np.setdiff1d(np.arange(len(labels)), drawn)
 
-    def accuracy(weights, l2, on, answers_on):
-        fit = fitting.fit(
-            rows[weights > 0],
-            answers[weights > 0],
-            loss=LOSSES[SMOKE.loss],
-            l2=l2,
-            num_classes=10,
-            normalization=fitted,
+    def extended(some):
+        centered = (some - rows.mean(axis=0)) / 16
+        return np.concatenate([centered, np.ones((len(some), 1))], axis=1)
+
+    def model(part, l2):
+        """Accuracy where the part is judged, and in truth."""
+        mine = train[part]
+        fit = linear_model.LogisticRegression(
+            C=1 / (l2 * mine.sum()), fit_intercept=False, tol=1e-8, max_iter=5000
         )
-        scores = ((on - fitted.mean) / fitted.scale) @ np.asarray(fit.params.weights).T
-        scores += np.asarray(fit.params.bias)
-        return np.mean(scores.argmax(axis=1) == answers_on)
+        fit.fit(extended(rows[mine]), answers[mine])
+        return (
+            fit.score(extended(rows[judge[part]]), answers[judge[part]]),
+            fit.score(extended(features[left]), labels[left]),
+        )
 
-    for place, l2 in enumerate(record["l2"]):
-        curves = record["curves"]
-        for name, part in (("training", 0), ("test", 1), ("validation", 2)):
-            out = judge[part] > 0
-            found = accuracy(train[part], l2, rows[out], answers[out])
-            assert curves[name][place] == pytest.approx(found, abs=0.035)
-        truth = accuracy(train[1], l2, features[rest], labels[rest])
-        assert curves["truth"][place] == pytest.approx(truth, abs=0.01)
-    for name, one in record["estimates"].items():
-        assert one["l2"] in record["l2"], name
-    best = int(np.argmax(record["curves"]["validation"]))
-    three = record["estimates"]["3: train / validation / test"]
-    assert (
-        record["curves"]["validation"][record["l2"].index(three["l2"])]
-        == (record["curves"]["validation"][best])
-    )
-    assert (
-        three["estimate"] == record["curves"]["test"][record["l2"].index(three["l2"])]
+    assert record["l2"] == [1e-1, 1e-3]
+    models = [[model(part, l2) for l2 in record["l2"]] for part in range(6)]
+    within, truth = np.moveaxis(models, -1, 0)
+    found = record["accuracy"]
+    np.testing.assert_allclose(
+        [found["training"], found["test"], found["validation"], *found["folds"]],
+        within,
+        atol=0.02,
     )
 
+    # Of equally good values the strongest, which comes first.
+    by_validation, by_folds = within[2].argmax(), within[3:].mean(axis=0).argmax()
+    expected = {
+        "all": truth[0],
+        "four_fifths": truth[1],
+        "three_fifths": truth[2:3, by_validation],
+        "folds": truth[3:, by_folds],
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(record["truth"][name], values, atol=0.002)
 
-def test_killed_and_resumed_it_is_the_same_run(smoke, tmp_path):
-    out = tmp_path / "run"
-    run(out=out)
+
+def test_all_samples_are_one_program():
+    population = protocol.pool(data.load("digits"))
+    plan = protocol.planned(SMOKE, population)
+    protocol.measured(SMOKE, population, plan, 0)
     names = compiled_programs()
-    lines = (out / "metrics.jsonl").read_bytes().splitlines(keepends=True)
-    # A kill in the middle of a line; the samples after the first one are lost.
-    (out / "metrics.jsonl").write_bytes(lines[0] + lines[1][:40])
-    (out / "results.json").unlink()
     before = len(names)
-    run(dataclasses.replace(SMOKE, slots=12), resume=out)
-    assert results(out) == results(smoke[0])
-    assert (out / "metrics.jsonl").read_bytes() == (
-        smoke[0] / "metrics.jsonl"
-    ).read_bytes()
-    # Two samples were fitted again, by the programs of the first.
-    assert not {"jit(evaluate)", "jit(advance)"} & set(names[before:])
+    for number in (1, 2):
+        protocol.measured(SMOKE, population, plan, number)
+    assert names[before:] == []
+
+
+def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch):
+    out, expected = tmp_path / "run", smoke[0]
+    measured, begun = protocol.measured, []
+
+    def watched(config, population, plan, number):
+        begun.append(number)
+        if begun == [0, 1]:
+            raise OSError("the machine is gone")
+        return measured(config, population, plan, number)
+
+    monkeypatch.setattr(protocol, "measured", watched)
+    with pytest.raises(OSError, match="the machine is gone"):
+        run(out=out)
+    assert (out / "STATUS").read_text().startswith("failed")
+    assert len(metrics(out)) == 1
+    # As a kill in the middle of a line leaves it.
+    with open(out / "metrics.jsonl", "a") as file:
+        file.write('{"accuracy": {"fol')
+    begun.clear()
+    monkeypatch.setattr(
+        protocol, "measured", lambda *what: begun.append(what[-1]) or measured(*what)
+    )
+    run(resume=out)
+    assert begun == [1, 2]
+    assert results(out) == results(expected)
+    for name in ("metrics.jsonl", "results.csv", "config.json", "data.json"):
+        assert (out / name).read_bytes() == (expected / name).read_bytes()
+    # A finished run draws its page again and fits nothing.
+    begun.clear()
+    run(resume=out)
+    assert begun == []
+    lines = (out / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (out / "metrics.jsonl").write_text("".join(lines[1:]))
+    with pytest.raises(ValueError, match=r"must hold samples 0, 1, .* got \[1, 2\]"):
+        run(resume=out)
 
 
 def test_more_samples_keep_the_first_ones(smoke, tmp_path):
-    more = dataclasses.replace(SMOKE, samples=4)
-    run(more, out=tmp_path / "run")
+    run(dataclasses.replace(SMOKE, samples=4), out=tmp_path / "run")
     assert metrics(tmp_path / "run")[:3] == metrics(smoke[0])
 
 
-@pytest.mark.full
+def test_a_resumed_run_keeps_its_data(smoke, tmp_path):
+    out = shutil.copytree(smoke[0], tmp_path / "run")
+    facts = json.loads((out / "data.json").read_text())
+    facts["test"]["features"]["sha256"] = "another"
+    (out / "data.json").write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match="--resume must keep the data of"):
+        run(resume=out)
+
+
 def test_labels_of_noise_show_who_deceives_himself(tmp_path):
     random = np.random.default_rng(0)
     rows = random.normal(size=(1200, 20)).astype(np.float32)
-    labels = random.integers(0, 2, 1200)
-    path = tmp_path / "noise.npz"
+    labels = random.permutation(1200) % 2
+    parts = {"train": slice(600), "test": slice(600, None)}
     np.savez(
-        path,
-        x_train=rows[:600],
-        y_train=labels[:600],
-        x_test=rows[600:],
-        y_test=labels[600:],
+        tmp_path / "noise.npz",
+        **{f"x_{name}": rows[part] for name, part in parts.items()},
+        **{f"y_{name}": labels[part] for name, part in parts.items()},
     )
     config = Config(
-        dataset=str(path),
+        dataset=str(tmp_path / "noise.npz"),
         examples=100,
-        samples=200,
+        samples=120,
+        folds=3,
         l2=(1e-3, 1e-2, 1e-1, 1.0, 10.0),
     )
     run(config, out=tmp_path / "run")
-    found = results(tmp_path / "run")["estimates"]
-    for name, one in found.items():
-        standard_errors = one["bias"] / one["bias_standard_error"]
-        if name.startswith(("1", "2")) or "winner on" in name:
-            assert standard_errors > 3, name
-        elif "winner" not in name:
-            assert abs(standard_errors) < 3, name
+    found = results(tmp_path / "run")
+    in_errors = {
+        name: one["bias"] / one["bias_standard_error"]
+        for name, one in found["estimates"].items()
+    }
+    for name in ("training", "test_that_chose", "validation"):
+        assert in_errors[name] > 3, in_errors
+    for name in ("test_after_validation", "test_after_folds"):
+        assert abs(in_errors[name]) < 3, in_errors
+    # Nothing can be learned, so that a model fitted on less is no worse.
+    for one in found["estimates"].values():
+        assert one["truth"] == pytest.approx(0.5, abs=0.02)
+    said = findings.of_ideas(found)
+    assert "The training set, which chose, says" in said[0]
+    assert "too good by" in said[0]
+    assert "too good by" in said[1]
+    assert "The test set, untouched, says" in said[2]
+
+
+def test_words_follow_intervals(smoke):
+    found = results(smoke[0])
+    three = found["estimates"]["test_after_validation"]
+    for interval, words in (
+        ([0.01, 0.03], "too good by 2.00 points, 95 % [+1.00, +3.00]"),
+        ([-0.03, -0.01], "too low by 2.00 points, 95 % [-3.00, -1.00]"),
+        ([-0.01, 0.01], "no bias can be measured, +0.00 points"),
+    ):
+        three.update(bias=sum(interval) / 2, bias_interval=interval)
+        assert words in findings.of_ideas(found)[2]
+    compared = found["idea_4_less_idea_3"]
+    for interval, words in (
+        ([-0.2, -0.1], "varies less than idea 3's: the spread is"),
+        ([-0.2, 0.1], "does not measurably vary less than idea 3's: the spread is"),
+        ([0.1, 0.2], "varies more than idea 3's: the spread is"),
+    ):
+        compared["log10_l2_spread"]["interval"] = interval
+        assert f"Its choice of l2 {words}" in findings.of_ideas(found)[3]
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"loss": "hinge"}, "loss must be one of"),
+        ({"loss": "hinge"}, "loss must be one of softmax_cross_entropy"),
         ({"examples": 5}, "examples must be at least 10"),
         ({"samples": 1}, "samples must be at least 2"),
         ({"folds": 1}, "folds must be at least 2"),
-        ({"l2": (0.0,)}, r"l2\[0\] must be above 0"),
+        ({"l2": (0.0, 1.0)}, r"l2\[0\] must be above 0"),
+        ({"l2": (0.1,)}, "l2 must have two values at least"),
+        ({"seed": -1}, "seed must be at least 0"),
         ({"relative_gap": 1.0}, "relative_gap must be below 1"),
+        ({"max_evaluations": 0}, "max_evaluations must be at least 1"),
         ({"slots": 0}, "slots must be at least 1"),
     ],
 )
@@ -183,12 +304,36 @@ def test_bad_configs(changes, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"examples": 1500}, "examples must be at most 898"),
-        ({"examples": 60}, "examples must give each class at least 9 of a sample"),
-        ({"folds": 30}, "examples must give each class at least 40 of a sample"),
+        ({"examples": 899}, "examples must be at most 898, half of what digits has"),
+        ({"examples": 35}, "outside the test set, one a fold, got 2 of class"),
+        ({"examples": 15}, "outside the test set, one a fold, got 1 of class"),
+        ({"folds": 13}, "each class 13 outside the test set, one a fold, got 12"),
     ],
 )
 def test_samples_that_the_data_cannot_give(tmp_path, changes, words):
+    names = compiled_programs()
+    before = len(names)
     with pytest.raises(ValueError, match=words):
         run(dataclasses.replace(SMOKE, **changes), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    assert names[before:] == []
+
+
+def test_sizes_that_are_just_enough():
+    """The check says what the draws themselves would say."""
+    dataset = data.load("digits")
+    labels = np.concatenate([dataset.train.labels, dataset.test.labels])
+    for examples in (20, 36, 37, 38, 39, 40):
+        config = dataclasses.replace(SMOKE, examples=examples)
+        try:
+            check_fits(config, dataset)
+            fits = True
+        except ValueError:
+            fits = False
+        sample = labels[protocol.drawn(config, labels, 0)]
+        try:
+            protocol.parts(config, sample, 0)
+            drawn = np.bincount(sample, minlength=10).min() > 0
+        except ValueError:
+            drawn = False
+        assert fits == drawn, examples
