@@ -23,27 +23,16 @@ import numpy as np
 
 from experiments.common import cli, report, run_folder, timing
 from experiments.common.config import to_dict
+from experiments.common.losses import CERTIFIED
 from jaxlin import (
     check,
     data,
     duality,
     label_proofs,
-    losses,
     normalization,
     objective,
 )
 from jaxlin.solvers import base, certified, fitting
-
-LOSSES = {
-    loss.__name__: loss
-    for loss in (
-        losses.softmax_cross_entropy,
-        losses.weston_watkins_hinge,
-        losses.weston_watkins_squared_hinge,
-        losses.crammer_singer_hinge,
-        losses.one_vs_rest_hinge,
-    )
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +50,7 @@ class Config:
     """
 
     dataset: str = "cifar10"
-    losses: tuple[str, ...] = tuple(LOSSES)
+    losses: tuple[str, ...] = tuple(CERTIFIED)
     l2: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
     relative_gap: float = 1e-4
     certified_share: float = 0.95
@@ -93,7 +82,7 @@ _COLUMNS = (
 def checked(config: Config) -> Config:
     """Returns the settings, or says which one is wrong."""
     for name in config.losses:
-        check.choice("losses", name, tuple(LOSSES))
+        check.choice("losses", name, tuple(CERTIFIED))
     check.numbers_list("l2", config.l2, above=0)
     check.number("relative_gap", config.relative_gap, above=0)
     check.number("certified_share", config.certified_share, at_least=0, at_most=1)
@@ -205,7 +194,9 @@ def _fit_all(folder, config, dataset, clock):
         if all((name, l2) in done for l2 in config.l2):
             continue
         with clock.part(name):
-            for found, seconds in fit_path(problem, test, LOSSES[name], config, None):
+            for found, seconds in fit_path(
+                problem, test, CERTIFIED[name], config, None
+            ):
                 row = _row(name, found, seconds, train, test)
                 if (name, found.l2) not in done:
                     folder.append_metrics(row)

@@ -297,4 +297,4 @@ def _restore(name: str, array: np.ndarray, like: Any, entry: dict[str, Any]) -> 
             f"leaf {name or _ROOT} must have a dtype that JAX may use, got "
             f"{like.dtype}; set jax_enable_x64"
         )
-    return jnp.asarray(array)
+    return jax.device_put(array)

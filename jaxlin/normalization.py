@@ -120,7 +120,8 @@ def fit_centered(features: ArrayLike, *, scale: float) -> Normalization:
     """
     rows = check.features("features", features)
     check.number("scale", scale, above=0)
-    return Normalization(_mean(rows).astype(np.float32), np.float32(scale))
+    mean = sum_of_rows(rows) / len(rows)
+    return Normalization(mean.astype(np.float32), np.float32(scale))
 
 
 def fit_standard(features: ArrayLike) -> Normalization:
@@ -130,22 +131,33 @@ def fit_standard(features: ArrayLike) -> Normalization:
     that it becomes 0 there instead of NaN. Arguments and errors as `fit_centered`.
     """
     rows = check.features("features", features)
-    mean = _mean(rows)
-    variance = np.zeros_like(mean)
-    for block in _blocks(rows):
-        variance += ((block - mean) ** 2).sum(axis=0)
-    deviation = np.sqrt(variance / len(rows))
+    mean = sum_of_rows(rows) / len(rows)
+    return standard(mean, sum_of_squares(rows, mean) / len(rows))
+
+
+def standard(mean: np.ndarray, variance: np.ndarray) -> Normalization:
+    """What `fit_standard` makes of the moments of each feature, in float64."""
+    deviation = np.sqrt(variance)
     rounding = 10 * np.finfo(np.float64).eps * np.abs(mean)
     constant = (deviation <= rounding) | (deviation < np.finfo(np.float32).tiny)
     scale = np.where(constant, 1.0, deviation)
     return Normalization(mean.astype(np.float32), scale.astype(np.float32))
 
 
-def _mean(rows: np.ndarray) -> np.ndarray:
+def sum_of_rows(rows: np.ndarray) -> np.ndarray:
+    """Sum of each feature in float64, shape ``(features,)``; rows as checked."""
     total = np.zeros(rows.shape[1], np.float64)
     for block in _blocks(rows):
         total += block.sum(axis=0)
-    return total / len(rows)
+    return total
+
+
+def sum_of_squares(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Sum of the squared distance of each feature from its mean, in float64."""
+    total = np.zeros_like(mean)
+    for block in _blocks(rows):
+        total += ((block - mean) ** 2).sum(axis=0)
+    return total
 
 
 def _blocks(rows: np.ndarray):

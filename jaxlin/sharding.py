@@ -29,6 +29,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from jaxlin import check, placement
+from jaxlin import normalization as normalization_of
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Array
@@ -149,28 +150,22 @@ def fit_centered(features: ArrayLike, *, scale: float) -> Normalization:
     """`jaxlin.normalization.fit_centered` of the rows of all processes."""
     rows = check.features("features", features)
     check.number("scale", scale, above=0)
-    return Normalization(_mean(rows).astype(np.float32), np.float32(scale))
+    mean = _mean(normalization_of.sum_of_rows(rows), rows)
+    return Normalization(mean.astype(np.float32), np.float32(scale))
 
 
 def fit_standard(features: ArrayLike) -> Normalization:
     """`jaxlin.normalization.fit_standard` of the rows of all processes."""
     rows = check.features("features", features)
-    mean = _mean(rows)
-    squares = np.zeros_like(mean)
-    for start in range(0, len(rows), 4096):
-        squares += ((rows[start : start + 4096] - mean) ** 2).sum(axis=0)
-    deviation = np.sqrt(_sum(squares) / _sum(np.float64(len(rows))))
-    rounding = 10 * np.finfo(np.float64).eps * np.abs(mean)
-    constant = (deviation <= rounding) | (deviation < np.finfo(np.float32).tiny)
-    scale = np.where(constant, 1.0, deviation)
-    return Normalization(mean.astype(np.float32), scale.astype(np.float32))
+    mean = _mean(normalization_of.sum_of_rows(rows), rows)
+    return normalization_of.standard(
+        mean, _mean(normalization_of.sum_of_squares(rows, mean), rows)
+    )
 
 
-def _mean(rows: np.ndarray) -> np.ndarray:
-    total = np.zeros(rows.shape[1])
-    for start in range(0, len(rows), 4096):
-        total += rows[start : start + 4096].sum(axis=0, dtype=np.float64)
-    return _sum(total) / _sum(np.float64(len(rows)))
+def _mean(sums: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Sums over the rows of each process, over the number of all rows."""
+    return _sum(sums) / _sum(np.float64(len(rows)))
 
 
 def _num_padded(num_rows: int) -> int:

@@ -3,8 +3,9 @@
 import dataclasses
 from typing import Literal
 
-from experiments.benchmark_solvers import judge, peers
+from experiments.benchmark_solvers import peers
 from experiments.benchmark_solvers.isolation import Peer
+from experiments.common.losses import CERTIFIED
 from jaxlin import check, data
 
 Part = Literal["compare", "gradient", "growth"]
@@ -45,7 +46,7 @@ class Config:
 
     dataset: str = "cifar10"
     what: tuple[Part, ...] = ("compare", "gradient", "growth")
-    losses: tuple[str, ...] = tuple(judge.LOSSES)
+    losses: tuple[str, ...] = tuple(CERTIFIED)
     l2s: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
     peers: tuple[str, ...] = ("scikit-learn", "LIBLINEAR", "PyTorch", "optax", "jaxopt")
     deadline_s: float = 600.0
@@ -108,7 +109,7 @@ def checked(config: Config) -> Config:
         raise ValueError("what must name compare, gradient or growth, got nothing")
     for name in ("losses", "growth_losses"):
         for loss in _several(name, getattr(config, name)):
-            check.choice(name, loss, tuple(judge.LOSSES))
+            check.choice(name, loss, tuple(CERTIFIED))
     check.numbers_list("l2s", config.l2s, above=0)
     for word in config.peers:
         if not any(peer.name.startswith(word) for peer in peers.PEERS):

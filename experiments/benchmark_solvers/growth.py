@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmark_solvers import judge
 from experiments.benchmark_solvers.config import Config
 from experiments.benchmark_solvers.rows import Rows
+from experiments.common.losses import CERTIFIED
 from experiments.common.run_folder import RunFolder
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
@@ -102,7 +102,7 @@ def _fit(
 ) -> tuple[float, float, int, float]:
     """Seconds to prepare and to fit, evaluations, and the worst gap proven."""
     start = time.perf_counter()
-    known: Any = judge.LOSSES[loss]
+    known: Any = CERTIFIED[loss]
     prepared = certified.prepare(problem, rank=curvature.rank_for(known))
     jax.block_until_ready(prepared.curvature)
     between = time.perf_counter()

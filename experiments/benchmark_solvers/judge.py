@@ -16,22 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmark_solvers.traces import Point, Trace
-from jaxlin import check, linear, losses, objective
+from experiments.common.losses import CERTIFIED
+from jaxlin import check, linear, objective
 from jaxlin.typing import Array
 
 # Relative distances above the best known objective that are asked for.
 TOLERANCES = (1e-2, 1e-3, 1e-4)
 
-LOSSES = {
-    loss.__name__: loss
-    for loss in (
-        losses.softmax_cross_entropy,
-        losses.weston_watkins_hinge,
-        losses.weston_watkins_squared_hinge,
-        losses.crammer_singer_hinge,
-        losses.one_vs_rest_hinge,
-    )
-}
 
 # In float64: at 3,072 features 25 MB of rows, and 30 MB of weights of 10 classes.
 _ROWS_PER_BLOCK = 1024
@@ -155,15 +146,15 @@ def objectives(
       weights: shape ``(points, classes, features)``, the constant feature's last.
       rows: training rows, shape ``(examples, features)``, the last feature 1.
       labels: shape ``(examples,)``.
-      loss: its name in `jaxlin.losses`, one of `LOSSES`.
+      loss: its name in `jaxlin.losses`, one of `experiments.common.losses.CERTIFIED`.
       l2: strength of half the sum of squares, of the bias too.
 
     Returns:
       Shape ``(points,)``; not finite where weights are not.
     """
-    check.choice("loss", loss, tuple(LOSSES))
+    check.choice("loss", loss, tuple(CERTIFIED))
     found = [
-        _objectives(block, rows, labels, loss=LOSSES[loss], l2=l2)
+        _objectives(block, rows, labels, loss=CERTIFIED[loss], l2=l2)
         for block in _blocks(weights, _POINTS_PER_BLOCK)
     ]
     return np.concatenate(found)

@@ -17,6 +17,7 @@ import numpy as np
 from experiments.benchmark_solvers import isolation, judge
 from experiments.benchmark_solvers.rows import Rows
 from experiments.benchmark_solvers.traces import Recorder, Trace
+from experiments.common.losses import CERTIFIED
 from jaxlin.normalization import Normalization
 from jaxlin.solvers import base, certified, curvature, fitting, search
 
@@ -124,7 +125,7 @@ def solve(
         normalization=fitted,
     )
     jax.block_until_ready(problem.features)
-    loss: Any = judge.LOSSES[request.loss]
+    loss: Any = CERTIFIED[request.loss]
     records: list[dict[str, Any]] = []
     for number in range(request.fits):
         time.sleep(request.settle_s)

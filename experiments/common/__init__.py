@@ -1,6 +1,7 @@
 """What every experiment uses, written once.
 
-  cli, config, progress      the command line and what it shows
+  cli, config, losses,       the command line, names of losses, what it shows
+  progress
   files, environment,        a run folder: whole files, facts of the machine, status,
   run_folder, same_data      metrics, resuming with the same data
   report                     one builder of self-contained HTML reports

@@ -11,7 +11,7 @@ import shlex
 import sys
 import traceback
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -70,19 +70,22 @@ def parse(
     default: ConfigT,
     *,
     smoke: ConfigT,
+    of_dataset: Mapping[str, ConfigT] | None = None,
     description: str | None = None,
     arguments: Sequence[str] | None = None,
 ) -> tuple[ConfigT, RunOptions]:
     """Returns the config and the run options that a command line asks for.
 
     Values that no flag gives come from the first of: the file of ``--config``, the
-    smoke preset under ``--smoke``, the run of ``--resume``, ``default``. So ``--resume
+    smoke preset under ``--smoke``, the run of ``--resume``, the defaults of the data
+    set that is asked for, ``default``. So ``--resume
     RUN`` alone continues a run, and so does its first command line with ``--resume
     RUN`` added; `run_folder.open_run` refuses a config that differs from the run's.
 
     Args:
       default: a frozen dataclass with every field set; its docstring documents them.
       smoke: the same, so small that a run takes seconds.
+      of_dataset: by the name of a data set, defaults of its own.
       description: what ``--help`` shows first, usually the module's docstring.
       arguments: the command line, by default that of this process.
 
@@ -93,7 +96,9 @@ def parse(
         code 0 after ``--help``.
     """
     asked = _parse_flags(default, description, arguments)
-    start = _starting_config(default, smoke, asked.run)
+    named = getattr(asked.experiment, "dataset", "")
+    own = (of_dataset or {}).get(named, default)
+    start = _starting_config(own, smoke, asked.run)
     if start is default:
         return asked.experiment, asked.run
     return _parse_flags(start, description, arguments).experiment, asked.run

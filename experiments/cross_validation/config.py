@@ -1,23 +1,13 @@
 """What a run computes: the fields of config.json and of the command line."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
-from jaxlin import check, data, losses
+from experiments.common.losses import CERTIFIED
+from jaxlin import check, data
 from jaxlin.selection import splits
 
-LOSSES: dict[str, Any] = {
-    loss.__name__: loss
-    for loss in (
-        losses.softmax_cross_entropy,
-        losses.weston_watkins_hinge,
-        losses.weston_watkins_squared_hinge,
-        losses.crammer_singer_hinge,
-        losses.one_vs_rest_hinge,
-    )
-}
 # Shares of the sample; the rest is to train on.
 TEST, VALIDATION = 0.2, 0.2
 
@@ -69,7 +59,7 @@ def checked(config: Config) -> Config:
     Raises:
       ValueError: that names the field, the rule and the value.
     """
-    check.choice("loss", config.loss, tuple(LOSSES))
+    check.choice("loss", config.loss, tuple(CERTIFIED))
     check.integer("examples", config.examples, at_least=10)
     check.integer("samples", config.samples, at_least=2)
     check.integer("folds", config.folds, at_least=2)

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments.common.losses import CERTIFIED
 from experiments.cross_validation import ideas
-from experiments.cross_validation.config import LOSSES, TEST, VALIDATION, Config
+from experiments.cross_validation.config import TEST, VALIDATION, Config
 from jaxlin import data, normalization
 from jaxlin.selection import cross_validation, folds, grids, splits, sweep
 from jaxlin.selection.grids import Grid, Plan
@@ -69,7 +70,7 @@ def pool(dataset: data.Dataset) -> Pool:
 def models_of(config: Config) -> Grid:
     """Every l2 on every part of a sample."""
     return grids.product(
-        losses=(LOSSES[config.loss],),
+        losses=(CERTIFIED[config.loss],),
         l2s=config.l2,
         num_weightings=_FIRST_FOLD + config.folds,
     )
@@ -139,7 +140,7 @@ def measured(
         base.problem(
             rows, labels, num_classes=population.num_classes, normalization=fitted
         ),
-        rank=curvature.rank_for(LOSSES[config.loss]),
+        rank=curvature.rank_for(CERTIFIED[config.loss]),
     )
     models, (train, judge) = models_of(config), parts(config, labels, number)
     fits = sweep.fit(

@@ -10,9 +10,10 @@ import experiments.probe as experiment
 from experiments.common import cli, interrupts, run_folder, same_data, timing
 from experiments.common import report as pages
 from experiments.common.config import to_dict
+from experiments.common.losses import CERTIFIED
 from experiments.common.progress import progress
 from experiments.probe import report, source, verdict
-from experiments.probe.config import CHOICES, DEFAULT, LOSSES, SMOKE, Config, checked
+from experiments.probe.config import CHOICES, DEFAULT, SMOKE, Config, checked
 from jaxlin import classifier, data, probe, sweep_checkpoint
 from jaxlin.selection import grids
 from jaxlin.selection.grids import Plan
@@ -78,7 +79,9 @@ def run(config: Config, options: cli.RunOptions) -> None:
 def planned(config: Config, dataset: data.Dataset) -> Plan:
     """How many models run at once; by shapes alone, before anything is computed."""
     models = grids.product(
-        losses=(LOSSES[config.loss],), l2s=config.cs, num_weightings=config.folds or 1
+        losses=(CERTIFIED[config.loss],),
+        l2s=config.cs,
+        num_weightings=config.folds or 1,
     )
     rows: tuple[Any, Any] = dataset.train
     return grids.plan(
@@ -114,7 +117,7 @@ def fitted(
             jax.random.key(config.seed),
             *dataset.train,
             *dataset.test,
-            loss=LOSSES[config.loss],
+            loss=CERTIFIED[config.loss],
             l2s=probe.l2_of_c(config.cs, num_examples=len(dataset.train.labels)),
             num_classes=dataset.num_classes,
             normalization=source.normalized(dataset, config),

@@ -5,21 +5,12 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from jaxlin import check, losses, probe
+from experiments.common.losses import CERTIFIED
+from jaxlin import check, probe
 from jaxlin.selection import choice
 
 RANDOM = "random"
 
-LOSSES: dict[str, Any] = {
-    loss.__name__: loss
-    for loss in (
-        losses.softmax_cross_entropy,
-        losses.weston_watkins_hinge,
-        losses.weston_watkins_squared_hinge,
-        losses.crammer_singer_hinge,
-        losses.one_vs_rest_hinge,
-    )
-}
 CHOICES: dict[str, Any] = {
     "best": choice.best,
     "one_standard_error": choice.one_standard_error,
@@ -88,7 +79,7 @@ def checked(config: Config) -> Config:
         )
     if config.answers is not None:
         check.integer("answers", config.answers, at_least=2)
-    check.choice("loss", config.loss, tuple(LOSSES))
+    check.choice("loss", config.loss, tuple(CERTIFIED))
     check.numbers_list("cs", config.cs, above=0)
     check.number("validation_fraction", config.validation_fraction, above=0, below=1)
     if config.folds is not None:

@@ -124,14 +124,12 @@ def _summary(results):
 
 def main() -> None:
     """Parses the command line and runs."""
-
-    def parse(default: Config) -> tuple[Config, cli.RunOptions]:
-        return cli.parse(default, smoke=SMOKE, description=experiment.__doc__)
-
-    config, options = parse(Config())
-    start_is_given = options.smoke or options.config or options.resume
-    if config.dataset == DIGITS.dataset and not start_is_given:
-        config, options = parse(DIGITS)
+    config, options = cli.parse(
+        Config(),
+        smoke=SMOKE,
+        of_dataset={DIGITS.dataset: DIGITS},
+        description=experiment.__doc__,
+    )
     run(config, options)
 
 

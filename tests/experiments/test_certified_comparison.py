@@ -285,6 +285,7 @@ def test_sgd_that_diverges_is_shown_as_such(poor_run):
 
 
 @pytest.mark.parametrize("before", [True, False])
+@pytest.mark.full
 def test_stopped_around_every_save_of_a_fit(certified_run, tmp_path, before):
     """The first method's path (two saves), its optimum, an epoch of SGD; the next."""
     out = tmp_path / "run"

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,18 +123,13 @@ def test_killed_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch):
 
 
 def test_a_resumed_run_keeps_its_data(smoke, tmp_path):
-    rows = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
-    path = tmp_path / "mine.npz"
-
-    def write(rows):
-        labels = np.arange(60) % 2
-        np.savez(path, x_train=rows, y_train=labels, x_test=rows, y_test=labels)
-
-    write(rows)
-    run(path, "--cs", 1, 10, "--out", tmp_path / "run")
-    write(rows + 1)
-    with pytest.raises(ValueError, match="--resume must keep the data of"):
-        run("--resume", tmp_path / "run")
+    """As if other features had been in the file when the run began."""
+    out = shutil.copytree(smoke[0], tmp_path / "run")
+    facts = json.loads((out / "data.json").read_text())
+    facts["test"]["features"]["sha256"] = "0" * 64
+    (out / "data.json").write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match="--resume must keep the data of .* the test"):
+        run("--resume", out)
 
 
 def test_joined_embeddings_and_answers_outside(tmp_path):

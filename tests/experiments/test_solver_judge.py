@@ -8,10 +8,11 @@ from experiments.benchmark_solvers import (
     judge,
     traces,
 )
+from experiments.common.losses import CERTIFIED
 from jaxlin import linear
 
 
-@pytest.mark.parametrize("loss", judge.LOSSES)
+@pytest.mark.parametrize("loss", CERTIFIED)
 def test_objectives_are_those_of_the_definition(loss, monkeypatch):
     monkeypatch.setattr(judge, "_ROWS_PER_BLOCK", 7)
     monkeypatch.setattr(judge, "_POINTS_PER_BLOCK", 4)

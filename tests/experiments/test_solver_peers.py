@@ -8,10 +8,10 @@ import pytest
 from solver_problems import KINKED, L2, LOOPS, find, loop_objective, optimum, problem
 
 from experiments.benchmark_solvers import (
-    judge,
     peers,
     traces,
 )
+from experiments.common.losses import CERTIFIED
 
 NEEDS = {"scikit-learn": "sklearn", "LIBLINEAR": "sklearn", "PyTorch": "torch"}
 
@@ -143,7 +143,7 @@ def test_a_peer_is_stopped_at_the_target_or_the_deadline(name, tmp_path):
 def test_peers_are_named_once_and_say_how_they_run():
     names = [(peer.name, peer.loss) for peer in peers.PEERS]
     assert len(set(names)) == len(names)
-    assert {peer.loss for peer in peers.PEERS} == set(judge.LOSSES) == set(LOOPS)
+    assert {peer.loss for peer in peers.PEERS} == set(CERTIFIED) == set(LOOPS)
     for peer in peers.PEERS:
         assert "bias penalised" in peer.settings
         assert "{" not in peer.settings
