@@ -27,6 +27,7 @@ def run(config: Config, options: cli.RunOptions) -> None:
     with clock.part("data"):
         dataset, coverage = source.load(config, options.data_dir)
         facts = data.summary(dataset)
+        source.check_parts(config, dataset)
     plan = planned(config, dataset)
     # Kept, so that a run with --config has the same slots whatever the rule is then.
     config = dataclasses.replace(config, slots=sum(plan.slots))
@@ -41,6 +42,8 @@ def run(config: Config, options: cli.RunOptions) -> None:
     with folder.running():
         folder.write_json("data.json", facts)
         print(f"{dataset.name}: {len(config.cs)} values of C, {plan}")
+        for name in data.absent_classes(dataset):
+            print(f"note: class {name!r} has no training example")
         if coverage is not None:
             print(coverage)
         answer = fitted(config, dataset, folder, clock)

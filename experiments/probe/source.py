@@ -10,6 +10,7 @@ from jaxlin import data, normalization
 from jaxlin.data import dataset as datasets
 from jaxlin.data import embeddings
 from jaxlin.normalization import Normalization
+from jaxlin.selection import folds, splits
 
 # Of the random features.
 _TRAIN, _TEST, _FEATURES, _CLASSES = 300, 150, 12, 3
@@ -25,12 +26,26 @@ def load(
       OSError: if a data set is not on this machine.
     """
     if config.answers is not None:
+        if not config.features.endswith(".npz") and not Path(config.features).is_dir():
+            raise ValueError(
+                "FEATURES must be a .npz file or a folder of .npy files where answers "
+                f"is given, got {config.features!r}"
+            )
         return embeddings.load(
             config.features, parts=config.join or ("x",), num_answers=config.answers
         )
     if config.features == RANDOM:
         return made(config.seed), None
     return data.load(config.features, str(data_dir) if data_dir else None), None
+
+
+def check_parts(config: Config, dataset: data.Dataset) -> None:
+    """Raises a ValueError if C cannot be chosen as asked on these labels."""
+    key, labels = jax.random.key(config.seed), dataset.train.labels
+    if config.folds is not None:
+        folds.stratified_k_fold(key, labels, num_folds=config.folds)
+    else:
+        splits.stratified_sizes(labels, fraction=config.validation_fraction)
 
 
 def made(seed: int) -> data.Dataset:

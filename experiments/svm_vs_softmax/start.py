@@ -2,8 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from experiments.common.run_folder import RunFolder
 from experiments.common.timing import Clock
 from experiments.svm_vs_softmax import protocol
@@ -59,11 +57,8 @@ def start(
         f"features, {dataset.num_classes} classes; held out for choices: "
         f"{len(prepared.held_out.targets):,}"
     )
-    absent = np.flatnonzero(
-        np.bincount(dataset.train.labels, minlength=dataset.num_classes) == 0
-    )
-    for label in absent:
-        print(f"note: class {dataset.class_names[label]!r} has no training example")
+    for name in data.absent_classes(dataset):
+        print(f"note: class {name!r} has no training example")
     methods = protocol.methods(config, prepared, num_classes=dataset.num_classes)
     params = protocol.first_params(config, prepared, num_classes=dataset.num_classes)
     first = protocol.first_losses(methods, params, prepared)

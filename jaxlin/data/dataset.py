@@ -129,6 +129,12 @@ def class_histogram(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return np.bincount(labels, minlength=num_classes)
 
 
+def absent_classes(dataset: Dataset) -> tuple[str, ...]:
+    """Names of the classes that have no training example."""
+    counts = class_histogram(dataset.train.labels, dataset.num_classes)
+    return tuple(dataset.class_names[i] for i in np.flatnonzero(counts == 0))
+
+
 def summary(dataset: Dataset) -> dict[str, Any]:
     """Describes ``dataset`` in values that JSON can hold.
 

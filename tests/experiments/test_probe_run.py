@@ -198,6 +198,7 @@ LABELS = np.arange(40) % 2
         ({"y_train": LABELS.astype(str)}, "y_train must be integers"),
         ({"x_test": ROWS[:, :2]}, "x_test must have examples of the shape"),
         ({"y_train": LABELS[:9]}, "y_train must have one entry per example"),
+        ({"y_train": np.eye(40, dtype=int)[0]}, "at least 2 examples of every class"),
     ],
 )
 def test_bad_features_are_named_before_a_run_begins(tmp_path, changes, words):
@@ -207,3 +208,28 @@ def test_bad_features_are_named_before_a_run_begins(tmp_path, changes, words):
     with pytest.raises(ValueError, match=words):
         run(path, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            ("digits", "--answers", 5),
+            "FEATURES must be a .npz file or a folder .* 'dig",
+        ),
+        (("digits", "--folds", 400), "at least num_folds = 400 examples of every cla"),
+        (("nothing.npz",), "nothing.npz: cannot be opened"),
+    ],
+)
+def test_bad_requests_leave_no_folder(tmp_path, flags, words):
+    with pytest.raises(ValueError, match=words):
+        run(*flags, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_without_training_example_is_said(tmp_path):
+    path = tmp_path / "from_one.npz"
+    labels = 1 + LABELS
+    np.savez(path, x_train=ROWS, y_train=labels, x_test=ROWS, y_test=labels)
+    printed = run(path, "--cs", 1, 10, "--out", tmp_path / "run")
+    assert "note: class '0' has no training example" in printed
