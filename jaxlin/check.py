@@ -3,7 +3,7 @@
 Inside a compiled program an out-of-range label or a NaN is silent, so arrays are looked
 at once, on the host, where they enter (`jaxlin.data`, the experiments, the command
 line). Each function returns the checked value or raises `ValueError` with the name, the
-rule, the value found and, where there is one, the remedy. NumPy only: nothing here
+rule, the value found and, where there is one, the remedy. All in NumPy: nothing here
 compiles.
 
   >>> from jaxlin import check
@@ -19,6 +19,7 @@ import math
 import numbers
 from typing import Any
 
+import jax
 import numpy as np
 
 # Rows looked at in one go, so that checking a memory map does not load it whole.
@@ -271,6 +272,16 @@ def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
     return value
+
+
+def key(name: str, value: Any) -> Any:
+    """Returns ``value`` if it is one key of `jax.random`, new style or old."""
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    is_new = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    if (is_new and shape == ()) or (dtype == np.uint32 and shape == (2,)):
+        return value
+    found = f"{dtype} of shape {shape}" if dtype is not None else repr(value)
+    raise ValueError(f"{name} must be a key, got {found}; make one: jax.random.key(0)")
 
 
 def _float(array: np.ndarray) -> np.ndarray:

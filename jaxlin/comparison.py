@@ -169,6 +169,7 @@ def paired_bootstrap(
       1979.
     """
     values = vector("differences", differences)
+    check.key("key", key)
     check.integer("num_resamples", num_resamples, at_least=1)
     check.number("confidence", confidence, above=0, below=1)
     # float32 sums of small residuals: the shift is one of the values and the scale a

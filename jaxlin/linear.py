@@ -65,6 +65,7 @@ def init(
     Raises:
       ValueError: if a size is too small.
     """
+    check.key("key", key)
     check.integer("num_classes", num_classes, at_least=2)
     check.integer("num_features", num_features, at_least=1)
     noise = jax.random.normal(key, (num_classes, num_features), dtype)

@@ -159,6 +159,7 @@ def fit(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
+    check.key("key", key)
     every_class = num_classes is None
     if num_classes is None:
         num_classes = _classes(labels, test_labels)

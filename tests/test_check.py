@@ -1,5 +1,6 @@
 """What may enter, and what the message says when something may not."""
 
+import jax
 import numpy as np
 import pytest
 import scipy.sparse
@@ -98,6 +99,25 @@ def test_masked_entries_are_missing_entries():
         check.features("rows", rows)
     nothing_masked = np.ma.masked_invalid([[1.0, 2.0]])
     assert type(check.features("rows", nothing_masked)) is np.ndarray
+
+
+@pytest.mark.parametrize("key", [jax.random.key(0), jax.random.PRNGKey(0)])
+def test_keys_of_both_styles_are_keys(key):
+    assert check.key("key", key) is key
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0, "key must be a key, got 0; make one: jax.random.key"),
+        (jax.random.split(jax.random.key(0), 3), r"got key<fry> of shape \(3,\)"),
+        (np.zeros(2, np.int64), r"got int64 of shape \(2,\)"),
+        (None, "got None"),
+    ],
+)
+def test_what_is_no_key(value, message):
+    with pytest.raises(ValueError, match=message):
+        check.key("key", value)
 
 
 def test_one_class_only():

@@ -46,7 +46,7 @@ STACKS = {
         {"fitting", "lanes", "streaming"},
     ],
     "selection": [
-        {"calibration", "choice", "folds", "schedule", "splits"},
+        {"calibration", "choice", "folds", "minibatch_sweep", "schedule", "splits"},
         {"grids"},
         {"sweep"},
         {"cross_validation"},

@@ -8,7 +8,7 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
 
 def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    certify, more, validate, probe, spread, train, judge = re.findall(
+    certify, more, validate, probe, spread, train, judge, grid = re.findall(
         r"```python\n(.*?)```", README.read_text(), re.DOTALL
     )
     exec(certify, names := {})
@@ -42,6 +42,11 @@ def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
     exec(judge, names)
     assert float(capsys.readouterr().out) > 0.9
     assert (names["labels"] == names["scores"].argmax(axis=1)).all()
+    exec(grid, names)
+    shape, *_, last = capsys.readouterr().out.splitlines()
+    assert shape == "(2, 3, 2, 4)"
+    assert last.endswith("False")
+    assert names["accuracy"].min() > 0.8
 
 
 def test_exactly_two_set_up_commands():

@@ -1,7 +1,15 @@
 """Choosing between models without touching the test set.
 
-  splits    disjoint index arrays: training and held-out examples
-  folds     k folds, stratified, grouped, repeated, as example weights of 0 and 1
+  splits            disjoint index arrays: training, validation and test examples
+  folds             k folds, stratified, grouped, repeated, as weights of 0 and 1
+  schedule          which model is in which slot of a sweep, turn by turn
+  grids             which models a sweep fits, and with how much of the machine
+  sweep             hundreds of certified models in one program
+  minibatch_sweep   learning rates, seeds, folds and normalisations in one program
+  cross_validation  every setting on every fold
+  nested            and an honest estimate of what was chosen so
+  choice            the best setting, or the simplest within one standard error
+  calibration       the temperature of a softmax
 
 Import the module that you need: ``from jaxlin.selection import splits``.
 """

@@ -14,28 +14,45 @@ from typing import Any
 
 import numpy as np
 
+from jaxlin import check
+
 # Means of accuracies that were computed in float32 and are this near are equal.
 _ROUNDING = 1e-6
 
 
-def mean_and_error(scores: Any) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_error(
+    scores: Any, *, num_repeats: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean over the parts held out, and its standard error.
 
     The parts share training examples, so that their scores are not independent and the
     error is too small, as a rule; there is no unbiased one (Bengio and Grandvalet, No
     unbiased estimator of the variance of k-fold cross-validation, JMLR 2004).
 
+    Parts of another repeat are the same examples dealt out again: they steady the mean
+    and are no new data, so that they make the error no smaller.
+
     Args:
       scores: shape ``(settings, parts)``.
+      num_repeats: how many times all examples were dealt out to these parts.
 
     Returns:
       Two arrays ``(settings,)``; the errors of a single part are NaN.
+
+    Raises:
+      ValueError: if the parts are not a multiple of ``num_repeats``.
     """
     scores = _scores(scores)
     parts = scores.shape[1]
+    check.integer("num_repeats", num_repeats, at_least=1, at_most=parts)
+    if parts % num_repeats:
+        raise ValueError(
+            f"num_repeats must divide the number of parts, {parts}, got {num_repeats}"
+        )
     if parts == 1:
         return scores[:, 0], np.full(len(scores), np.nan)
-    return scores.mean(axis=1), scores.std(axis=1, ddof=1) / np.sqrt(parts)
+    error = scores.std(axis=1, ddof=1) / np.sqrt(parts / num_repeats)
+    return scores.mean(axis=1), error
 
 
 def best(scores: Any, *, strength: Any) -> int:
@@ -58,17 +75,17 @@ def best(scores: Any, *, strength: Any) -> int:
     return _strongest(mean, mean.max() - _ROUNDING, strength)
 
 
-def one_standard_error(scores: Any, *, strength: Any) -> int:
+def one_standard_error(scores: Any, *, strength: Any, num_repeats: int = 1) -> int:
     """Number of the most penalised setting within one standard error of the best.
 
     The simplest model that the parts held out cannot tell from the best (Breiman,
     Friedman, Olshen and Stone, Classification and regression trees, 1984). With a
     single part there is no error, and it is `best`.
 
-    Arguments and errors as of `best`.
+    Arguments and errors as of `best`, and ``num_repeats`` as of `mean_and_error`.
     """
     scores, strength = _checked(scores, strength)
-    mean, error = mean_and_error(scores)
+    mean, error = mean_and_error(scores, num_repeats=num_repeats)
     top = best(scores, strength=strength)
     lowest = mean[top] - np.nan_to_num(error[top]) - _ROUNDING
     return _strongest(mean, lowest, strength)

@@ -54,6 +54,7 @@ class Table(NamedTuple):
       loss: mean of the setting's own loss there, without penalty, same shape.
       relative_gap: proven of each fit, same shape.
       fits: the models, setting by setting, part fastest.
+      num_repeats: how many times the examples were dealt out to folds.
     """
 
     losses: tuple[Loss, ...]
@@ -63,6 +64,7 @@ class Table(NamedTuple):
     loss: np.ndarray
     relative_gap: np.ndarray
     fits: Fits
+    num_repeats: int = 1
 
     def settings_of(self, loss: Loss) -> np.ndarray:
         """Numbers of the settings of one loss."""
@@ -70,8 +72,9 @@ class Table(NamedTuple):
 
     def rows(self) -> list[dict[str, Any]]:
         """The tidy table: one row a setting, as plain values."""
-        mean, error = choice.mean_and_error(self.accuracy)
-        mean_loss, error_of_loss = choice.mean_and_error(self.loss)
+        repeats = self.num_repeats
+        mean, error = choice.mean_and_error(self.accuracy, num_repeats=repeats)
+        losses = choice.mean_and_error(self.loss, num_repeats=repeats)
         return [
             {
                 "loss": getattr(self.losses[i], "__name__", str(self.losses[i])),
@@ -79,8 +82,8 @@ class Table(NamedTuple):
                 **self.loss_arguments[i],
                 "accuracy": float(mean[i]),
                 "accuracy_standard_error": float(error[i]),
-                "held_out_loss": float(mean_loss[i]),
-                "held_out_loss_standard_error": float(error_of_loss[i]),
+                "held_out_loss": float(losses[0][i]),
+                "held_out_loss_standard_error": float(losses[1][i]),
                 "largest_relative_gap": float(self.relative_gap[i].max()),
             }
             for i in range(len(self.l2))
@@ -123,6 +126,7 @@ def cross_validate(
     """
     check_labels(problem)
     train = folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
+    num_repeats = np.atleast_2d(np.asarray(fold_of)).shape[0]
     train = train.reshape(-1, train.shape[-1])
     models = grids.product(
         losses=losses,
@@ -141,7 +145,8 @@ def cross_validate(
         relative_gap=relative_gap,
         max_evaluations=max_evaluations,
     )
-    return tabulated(problem, models, fits, held_out=1 - train)
+    table = tabulated(problem, models, fits, held_out=1 - train)
+    return table._replace(num_repeats=num_repeats)
 
 
 def check_labels(problem: Problem) -> None:

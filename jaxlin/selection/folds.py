@@ -90,6 +90,7 @@ def grouped_k_fold(key: Array, groups: Any, *, num_folds: int) -> np.ndarray:
     Raises:
       ValueError: if ``num_folds`` is out of range or the groups are not integers.
     """
+    check.key("key", key)
     groups = check.labels("groups", groups)
     names, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     check.integer("num_folds", num_folds, at_least=2)
@@ -122,6 +123,7 @@ def repeated(
     Returns:
       Shape ``(repeats, examples)``.
     """
+    check.key("key", key)
     check.integer("num_repeats", num_repeats, at_least=1)
     return np.stack([draw(jax.random.fold_in(key, i)) for i in range(num_repeats)])
 
@@ -187,6 +189,7 @@ def train_weights_of_all(fold_of: Any, *, num_examples: int) -> np.ndarray:
 def _dealt(key: Array, labels: np.ndarray, num_folds: int) -> np.ndarray:
     """Examples in random order, class after class, dealt to the folds in turn."""
     num_examples = len(labels)
+    check.key("key", key)
     check.integer("num_folds", num_folds, at_least=2, at_most=num_examples)
     order_key, name_key = jax.random.split(key)
     order = np.asarray(jax.random.permutation(order_key, num_examples))

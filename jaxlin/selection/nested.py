@@ -107,6 +107,7 @@ def cross_validate(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
+    check.key("key", key)
     fold_of = np.asarray(fold_of)
     if fold_of.ndim != 1:
         raise ValueError(

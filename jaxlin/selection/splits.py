@@ -65,6 +65,7 @@ def random_split(key: Array, num_examples: int, *, fraction: float) -> Split:
     Raises:
       ValueError: if an argument is out of range or a part would be empty.
     """
+    check.key("key", key)
     check.integer("num_examples", num_examples, at_least=2)
     num_held_out = _num_held_out(num_examples, fraction)
     order = np.asarray(jax.random.permutation(key, num_examples))
@@ -95,6 +96,7 @@ def stratified_split(key: Array, labels: Any, *, fraction: float) -> Split:
       ValueError: if ``fraction`` is out of range, the labels are not integers, a class
         has a single example, or a part would be empty.
     """
+    check.key("key", key)
     labels = check.labels("labels", labels)
     classes, _, parts = stratified_sizes(labels, fraction=fraction)
     # One uniform order of all examples is a uniform order within each class, and the

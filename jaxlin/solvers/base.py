@@ -151,6 +151,36 @@ def map_seeds(solver: Solver) -> Solver:
     )
 
 
+@functools.cache
+def map_weightings(solver: Solver) -> Solver:
+    """A solver for several vectors of example weights that share all else.
+
+    The example weights of the problem get a leading axis; so have the leaves of state
+    and info (before the axes of the maps applied first). Rows are still shared, so that
+    folds, as weights of 0 and 1, are one matrix product.
+    """
+    axes: Any = Problem(None, None, example_weights=0)  # type: ignore[arg-type]
+    return _map_problem(solver, axes)
+
+
+@functools.cache
+def map_normalizations(solver: Solver) -> Solver:
+    """A solver for several normalisations of the same raw rows.
+
+    The leaves of the problem's normalisation get a leading axis; so have the leaves of
+    state and info. Each normalisation is a product of its own.
+    """
+    axes: Any = Problem(None, None, normalization=0)  # type: ignore[arg-type]
+    return _map_problem(solver, axes)
+
+
+def _map_problem(solver: Solver, axes: Any) -> Solver:
+    return Solver(
+        init=jax.vmap(solver.init, in_axes=(None, axes, None)),
+        step=jax.vmap(solver.step, in_axes=(None, None, 0, axes, None)),
+    )
+
+
 def run(
     solver: Solver,
     key: Array,

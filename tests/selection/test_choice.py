@@ -13,6 +13,17 @@ def test_mean_and_error_are_those_of_a_sample():
     np.testing.assert_allclose(error, [1 / np.sqrt(3), 0])
 
 
+def test_dealing_the_same_examples_out_again_makes_no_error_smaller():
+    scores = [[0.5, 0.6, 0.7, 0.9]]
+    mean, error = choice.mean_and_error(scores)
+    again, same = choice.mean_and_error([scores[0] * 3], num_repeats=3)
+    np.testing.assert_allclose(again, mean)
+    # But for Bessel's correction, n / (n - 1), of four parts and of twelve.
+    np.testing.assert_allclose(same, error * np.sqrt(12 / 11 * 3 / 4))
+    with pytest.raises(ValueError, match="num_repeats must divide .* 4, got 3"):
+        choice.mean_and_error(scores, num_repeats=3)
+
+
 def test_a_single_part_has_no_error():
     mean, error = choice.mean_and_error([[0.5], [0.75]])
     assert mean.tolist() == [0.5, 0.75]

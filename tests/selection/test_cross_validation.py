@@ -144,3 +144,7 @@ def test_repeats_and_margins_have_parts_and_settings_of_their_own():
             np.testing.assert_allclose(
                 found.accuracy[setting, part], right[out].mean(), atol=1e-6
             )
+    for row, accuracy in zip(found.rows(), found.accuracy, strict=True):
+        # Two repeats of three folds: three parts' worth of data.
+        error = np.std(accuracy, ddof=1) / np.sqrt(3)
+        assert row["accuracy_standard_error"] == pytest.approx(error)

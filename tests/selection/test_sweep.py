@@ -158,13 +158,17 @@ def test_a_sweep_goes_on_from_any_state_as_if_it_had_not_stopped(
     jax.tree.map(np.testing.assert_array_equal, found, fits)
 
 
-def test_new_values_compile_nothing(problem, models, fold_of, fits):
+def test_new_values_and_another_scaling_compile_nothing(problem, models, fold_of, fits):
     programs = (lanes.evaluate, lanes.advance, lanes.narrow, lanes.taken)
     before = [program._cache_size() for program in programs]
     others = grids.product(
         losses=LOSSES, l2s=(0.2, 0.05, 0.02), num_weightings=NUM_FOLDS
     )
-    sweep.fit(problem, others, **arguments(problem, others, fold_of))
+    scaled = certified.prepare(
+        problem._replace(features=2 * problem.features, curvature=None)
+    )
+    for one in (problem, scaled):
+        sweep.fit(one, others, **arguments(one, others, fold_of))
     after = [program._cache_size() for program in programs]
     # Lanes may end in another order, and then a pass has another mix of widths.
     assert after[1:] == before[1:]

@@ -1,0 +1,280 @@
+"""A sweep of minibatch training: every combination as one compiled program.
+
+What certified fits have no use for is an axis here: learning rates and seeds, beside
+l2, arguments of the loss, example weights (folds) and normalisations of the features.
+
+  >>> import jax, jax.numpy as jnp, optax
+  >>> from jaxlin import losses
+  >>> from jaxlin.selection import choice, folds, minibatch_sweep
+  >>> from jaxlin.solvers import base
+  >>> key = jax.random.key(0)
+  >>> rows = jax.random.normal(key, (90, 3))
+  >>> labels = (rows[:, 0] > 0).astype(int)
+  >>> fold_of = folds.stratified_k_fold(key, labels, num_folds=3)
+  >>> trained = minibatch_sweep.fit(
+  ...     key, base.problem(rows, labels, num_classes=2), num_classes=2,
+  ...     loss=losses.softmax_cross_entropy, make_optimizer=optax.sgd, batch_size=10,
+  ...     num_epochs=20, learning_rates=(0.1, 1.0), l2s=(1e-3, 1e-1), num_seeds=2,
+  ...     weightings=folds.train_weights(fold_of, num_folds=3))
+  >>> trained.shape  # normalisations, weightings, seeds, settings
+  (1, 3, 2, 4)
+
+All seeds of a setting are trained on the same orders of examples as those of any other,
+so that settings are compared on equal terms. For several losses call it once each.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxlin import check, duality, linear, metrics, objective
+from jaxlin.linear import Params
+from jaxlin.normalization import Normalization, check_normalization
+from jaxlin.solvers import base, minibatch
+from jaxlin.solvers.base import Problem, Settings
+from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
+
+_FIRST_WEIGHTS, _ORDER = range(2)
+
+
+class Trained(NamedTuple):
+    """All models, on four axes: normalisations, weightings, seeds, settings.
+
+    Attributes:
+      params: with these four axes before their own.
+      loss: mean over the examples of each epoch, without penalty, shape
+        ``(epochs, normalizations, weightings, seeds, settings)``. Not finite where
+        training diverged.
+      settings: learning rate, l2 and arguments of the loss, shape ``(settings,)`` each.
+      normalizations: leaves with a leading axis, or None.
+    """
+
+    params: Params
+    loss: np.ndarray
+    settings: Settings
+    normalizations: Normalization | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Normalisations, weightings, seeds, settings."""
+        return self.loss.shape[1:]
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Models whose last epoch is not finite, of the four axes."""
+        return ~np.isfinite(self.loss[-1])
+
+
+def fit(
+    key: Array,
+    problem: Problem,
+    *,
+    num_classes: int,
+    loss: Loss,
+    make_optimizer: MakeOptimizer,
+    batch_size: int,
+    num_epochs: int,
+    learning_rates: Sequence[float],
+    l2s: Sequence[float],
+    loss_arguments: Mapping[str, Sequence[float]] | None = None,
+    num_seeds: int = 1,
+    weightings: ArrayLike | None = None,
+    normalizations: Sequence[Normalization] | None = None,
+) -> Trained:
+    """Trains every combination from small random weights, for all epochs.
+
+    Args:
+      key: seed s draws weights and orders with ``jax.random.fold_in(key, s)``: more
+        seeds keep the first ones.
+      problem: from `jaxlin.solvers.base.problem`. Its example weights multiply the
+        weightings.
+      num_classes: C.
+      loss: a loss of one example.
+      make_optimizer: as of `jaxlin.solvers.minibatch.solver`, like ``batch_size``.
+      batch_size: see ``make_optimizer``.
+      num_epochs: at least 1.
+      learning_rates: distinct, above 0.
+      l2s: distinct, at least 0.
+      loss_arguments: values to try of each, such as ``{"margin": (0.5, 1.0)}``.
+      num_seeds: at least 1.
+      weightings: example weights, shape ``(weightings, examples)``; None is all ones.
+      normalizations: of the raw rows, in place of the problem's own.
+
+    Returns:
+      The models; settings are every combination, l2 slowest, learning rate next.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    check.key("key", key)
+    check.integer("num_classes", num_classes, at_least=2)
+    check.integer("num_epochs", num_epochs, at_least=1)
+    check.integer("num_seeds", num_seeds, at_least=1)
+    settings = _settings(loss, learning_rates, l2s, loss_arguments or {})
+    stacked = _stacked(problem, weightings, normalizations)
+    solver = base.map_seeds(
+        base.map_settings(
+            minibatch.solver(
+                loss=loss, make_optimizer=make_optimizer, batch_size=batch_size
+            )
+        )
+    )
+    solver = base.map_weightings(solver)
+    if stacked.normalization is not None:
+        solver = base.map_normalizations(solver)
+    seeds = [jax.random.fold_in(key, seed) for seed in range(num_seeds)]
+    first = [
+        linear.init(
+            jax.random.fold_in(seed, _FIRST_WEIGHTS),
+            num_classes=num_classes,
+            num_features=problem.features.shape[1],
+        )
+        for seed in seeds
+    ]
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *first)
+    keys = jnp.stack([jax.random.fold_in(seed, _ORDER) for seed in seeds])
+    state = solver.init(params, stacked, settings)
+    losses = []
+    chunks = base.run(solver, keys, state, stacked, settings, num_steps=num_epochs)
+    for _, state, info in chunks:  # noqa: B007, the last one is what is returned
+        losses.append(info.loss)
+    return _with_four_axes(state.params, jnp.concatenate(losses), settings, stacked)
+
+
+def accuracies(
+    trained: Trained, problem: Problem, *, held_out: ArrayLike | None = None
+) -> np.ndarray:
+    """Accuracy of every model, of the four axes of `Trained`.
+
+    Args:
+      trained: from `fit`.
+      problem: the rows and labels to test on; its normalisation is used where the
+        sweep had none of its own.
+      held_out: weights of the examples that a weighting's models are tested on, shape
+        ``(weightings, examples)``, such as one minus what they were trained with; None
+        tests all models on all examples, with the problem's own example weights.
+
+    Raises:
+      ValueError: if the shape of ``held_out`` does not fit.
+    """
+    num_weightings, num_rows = trained.shape[1], problem.features.shape[0]
+    if held_out is None:
+        held_out = np.ones((num_weightings, num_rows), np.float32)
+    weights = _weightings("held_out", held_out, problem)
+    if len(weights) != num_weightings:
+        raise ValueError(
+            f"held_out must have {num_weightings} rows, one a weighting of the sweep, "
+            f"got {len(weights)}"
+        )
+    found = []
+    for i in range(trained.shape[0]):
+        own = problem.normalization
+        if trained.normalizations is not None:
+            own = jax.tree.map(lambda leaf, i=i: leaf[i], trained.normalizations)
+        params = jax.tree.map(lambda leaf, i=i: leaf[i], trained.params)
+        found.append(np.asarray(_weighted_accuracies(params, problem, own, weights)))
+    return np.stack(found)
+
+
+@jax.jit
+def _weighted_accuracies(
+    params: Params, problem: Problem, normalization: PyTree, weights: Array
+) -> Array:
+    """Of models ``(weightings, seeds, settings)`` on rows weighted so."""
+
+    def one(params: Params, weights: Array) -> Array:
+        scores = objective.blocked_scores(
+            params, problem.features, normalization=normalization
+        )
+        return metrics.accuracy(scores, problem.targets, example_weights=weights).value
+
+    of_settings = jax.vmap(one, in_axes=(0, None))
+    of_seeds = jax.vmap(of_settings, in_axes=(0, None))
+    return jax.vmap(of_seeds)(params, weights)
+
+
+def _settings(loss, learning_rates, l2s, loss_arguments) -> Settings:
+    """Every combination, checked; l2 slowest."""
+    rates = check.numbers_list("learning_rates", learning_rates, above=0)
+    penalties = check.numbers_list("l2s", l2s, at_least=0)
+    taken = duality.argument_names(loss)
+    for name in loss_arguments:
+        if name not in taken:
+            raise ValueError(
+                f"loss_arguments must be taken by {loss.__name__}, which takes "
+                f"{', '.join(sorted(taken)) or 'nothing'}, got {name!r}"
+            )
+    tried = [
+        check.numbers_list(f"loss_arguments[{name!r}]", some)
+        for name, some in loss_arguments.items()
+    ]
+    columns = np.array(list(itertools.product(penalties, rates, *tried))).T
+    return Settings(
+        learning_rate=columns[1],
+        l2=columns[0],
+        loss_arguments=dict(zip(loss_arguments, columns[2:], strict=True)) or None,
+    )
+
+
+def _stacked(
+    problem: Problem,
+    weightings: ArrayLike | None,
+    normalizations: Sequence[Normalization] | None,
+) -> Problem:
+    """The problem with an axis of weightings and, if there are any, normalisations."""
+    num_rows, num_features = problem.features.shape
+    if weightings is None:
+        weightings = np.ones((1, num_rows), np.float32)
+    weights = _weightings("weightings", weightings, problem)
+    # Curvature is of one normalisation and has no use here.
+    problem = problem._replace(example_weights=weights, curvature=None)
+    if normalizations is None:
+        if problem.normalization is None:
+            return problem
+        normalizations = [problem.normalization]
+    if not normalizations:
+        raise ValueError("normalizations must not be empty, got none")
+    each = [
+        check_normalization(one, num_features=num_features) for one in normalizations
+    ]
+    return problem._replace(
+        normalization=jax.tree.map(
+            lambda *leaves: jnp.asarray(
+                np.stack([np.broadcast_to(x, (num_features,)) for x in leaves])
+            ),
+            *each,
+        )
+    )
+
+
+def _weightings(name: str, value: ArrayLike, problem: Problem) -> Array:
+    """Checked, and multiplied by the problem's own example weights."""
+    shape, num_rows = np.shape(value), problem.features.shape[0]
+    if len(shape) != 2 or shape[0] < 1 or shape[1] != num_rows:
+        raise ValueError(
+            f"{name} must have shape (weightings, {num_rows}) for these rows, got "
+            f"{shape}"
+        )
+    checked = [
+        check.example_weights(f"{name}[{i}]", one, num_examples=num_rows)
+        for i, one in enumerate(np.asarray(value))
+    ]
+    weights = jnp.asarray(np.stack(checked), jnp.float32)
+    own = problem.example_weights
+    return weights if own is None else weights * own[None]
+
+
+def _with_four_axes(
+    params: Params, loss: Array, settings: Settings, problem: Problem
+) -> Trained:
+    """On the host; without normalisations theirs is an axis of one."""
+    params, losses = jax.tree.map(np.asarray, params), np.asarray(loss)
+    if problem.normalization is None:
+        params = jax.tree.map(lambda leaf: leaf[None], params)
+        losses = losses[:, None]
+    return Trained(params, losses, settings, problem.normalization)

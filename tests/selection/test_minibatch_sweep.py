@@ -1,0 +1,218 @@
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxlin import linear, losses, normalization
+from jaxlin.normalization import Normalization
+from jaxlin.selection import folds, minibatch_sweep
+from jaxlin.solvers import base, minibatch
+
+KEY = jax.random.key(0)
+NUM_ROWS, NUM_FEATURES, NUM_CLASSES, EPOCHS = 40, 5, 3, 3
+RATES, L2S, MARGINS = (0.05, 0.2), (0.0, 1e-1), (0.5, 1.0)
+HINGE = losses.weston_watkins_hinge
+
+
+@pytest.fixture(scope="module")
+def data():
+    key = np.random.default_rng(0)
+    labels = np.arange(NUM_ROWS) % NUM_CLASSES
+    rows = key.normal(3, 2, (NUM_ROWS, NUM_FEATURES)).astype(np.float32)
+    return rows + np.eye(NUM_CLASSES, NUM_FEATURES, dtype=np.float32)[labels], labels
+
+
+def how(**changes):
+    return {
+        "num_classes": NUM_CLASSES,
+        "loss": HINGE,
+        "make_optimizer": optax.sgd,
+        "batch_size": 16,
+        "num_epochs": EPOCHS,
+        "learning_rates": RATES,
+        "l2s": L2S,
+        "loss_arguments": {"margin": MARGINS},
+        "num_seeds": 2,
+        **changes,
+    }
+
+
+@pytest.fixture(scope="module")
+def scalings(data):
+    rows, _ = data
+    return [
+        normalization.fit_centered(rows, scale=4.0),
+        normalization.fit_standard(rows),
+    ]
+
+
+@pytest.fixture(scope="module")
+def weights(data):
+    fold_of = folds.stratified_k_fold(KEY, data[1], num_folds=3)
+    return folds.train_weights(fold_of, num_folds=3)
+
+
+@pytest.fixture(scope="module")
+def trained(data, scalings, weights):
+    problem = base.problem(*data, num_classes=NUM_CLASSES)
+    return minibatch_sweep.fit(
+        KEY, problem, **how(), weightings=weights, normalizations=scalings
+    )
+
+
+def test_every_model_is_the_one_that_is_trained_alone(data, scalings, weights, trained):
+    solver = minibatch.solver(loss=HINGE, make_optimizer=optax.sgd, batch_size=16)
+    settings = list(itertools.product(L2S, RATES, MARGINS))
+    assert trained.shape == (2, 3, 2, len(settings))
+    for place in itertools.product((0, 1), (0, 2), (0, 1), (0, 3, 6)):
+        scaling, weighting, seed, setting = place
+        problem = base.problem(
+            *data,
+            num_classes=NUM_CLASSES,
+            example_weights=weights[weighting],
+            normalization=scalings[scaling]._replace(
+                scale=np.broadcast_to(scalings[scaling].scale, NUM_FEATURES)
+            ),
+        )
+        l2, rate, margin = settings[setting]
+        alone = base.Settings(rate, l2, loss_arguments={"margin": margin})
+        own = jax.random.fold_in(KEY, seed)
+        params = linear.init(
+            jax.random.fold_in(own, 0),
+            num_classes=NUM_CLASSES,
+            num_features=NUM_FEATURES,
+        )
+        state = solver.init(params, problem, alone)
+        steps = base.run(
+            solver,
+            jax.random.fold_in(own, 1),
+            state,
+            problem,
+            alone,
+            num_steps=EPOCHS,
+            steps_per_chunk=EPOCHS,
+        )
+        ((_, state, info),) = steps
+        np.testing.assert_allclose(
+            trained.params.weights[place], state.params.weights, rtol=1e-4, atol=1e-5
+        )
+        np.testing.assert_allclose(
+            trained.loss[(slice(None), *place)], info.loss, rtol=1e-5
+        )
+
+
+def test_settings_are_named_in_the_order_of_their_axis(trained):
+    expected = np.array(list(itertools.product(L2S, RATES, MARGINS)))
+    found = trained.settings
+    columns = [found.l2, found.learning_rate, found.loss_arguments["margin"]]
+    np.testing.assert_array_equal(np.stack(columns, axis=1), expected)
+
+
+def test_accuracy_is_of_the_rows_held_out(data, scalings, weights, trained):
+    rows, labels = data
+    problem = base.problem(rows, labels, num_classes=NUM_CLASSES)
+    found = minibatch_sweep.accuracies(trained, problem, held_out=1 - weights)
+    assert found.shape == trained.shape
+    assert found.min() < found.max()
+    for place in np.ndindex(*trained.shape):
+        mean, scale = scalings[place[0]]
+        out = weights[place[1]] == 0
+        scores = (rows[out] - mean) / scale @ trained.params.weights[place].T
+        right = (scores + trained.params.bias[place]).argmax(axis=1) == labels[out]
+        assert found[place] == pytest.approx(right.mean())
+
+
+def test_without_weightings_all_models_are_tested_on_all_rows(data, scalings):
+    problem = base.problem(*data, num_classes=NUM_CLASSES, normalization=scalings[1])
+    one = how(loss_arguments=None, num_seeds=1)
+    given = minibatch_sweep.fit(KEY, problem, **one)
+    plain = base.problem(*data, num_classes=NUM_CLASSES)
+    swept = minibatch_sweep.fit(KEY, plain, **one, normalizations=scalings[1:])
+    assert given.shape == (1, 1, 1, 4)
+    np.testing.assert_array_equal(given.params.weights, swept.params.weights)
+    np.testing.assert_array_equal(
+        minibatch_sweep.accuracies(given, problem),
+        minibatch_sweep.accuracies(swept, plain),
+    )
+    assert minibatch_sweep.accuracies(given, problem).max() > 0.5
+
+
+def test_raw_rows_need_no_normalization_and_more_seeds_keep_the_first(data):
+    problem = base.problem(data[0] / 5, data[1], num_classes=NUM_CLASSES)
+    one = minibatch_sweep.fit(KEY, problem, **how(num_seeds=1))
+    two = minibatch_sweep.fit(KEY, problem, **how(num_seeds=2))
+    assert two.shape == (1, 1, 2, 8)
+    np.testing.assert_allclose(
+        two.params.weights[:, :, 0], one.params.weights[:, :, 0], rtol=1e-5, atol=1e-7
+    )
+    assert not np.allclose(two.loss[..., 0, :], two.loss[..., 1, :], rtol=1e-4)
+
+
+def test_what_diverges_is_told(data):
+    problem = base.problem(*data, num_classes=NUM_CLASSES)
+    squared = losses.weston_watkins_squared_hinge
+    found = minibatch_sweep.fit(
+        KEY,
+        problem,
+        **how(
+            loss=squared, learning_rates=(1e-4, 1e9), num_epochs=12, loss_arguments=None
+        ),
+    )
+    diverged = np.isinf(found.settings.learning_rate) | (
+        found.settings.learning_rate > 1
+    )
+    np.testing.assert_array_equal(found.diverged[0, 0, 0], diverged)
+
+
+def test_new_values_of_everything_compile_nothing(data, scalings, weights, trained):
+    compiled = base._advance._cache_size()
+    problem = base.problem(*data, num_classes=NUM_CLASSES)
+    minibatch_sweep.fit(
+        jax.random.key(5),
+        problem,
+        **how(
+            l2s=(1e-3, 1e-2),
+            learning_rates=(0.01, 0.3),
+            loss_arguments={"margin": (2.0, 3.0)},
+        ),
+        weightings=weights[::-1],
+        normalizations=scalings[::-1],
+    )
+    assert base._advance._cache_size() == compiled
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rates": ()}, "learning_rates must not be empty"),
+        ({"learning_rates": (0.1, 0.0)}, r"learning_rates\[1\] must be above 0"),
+        ({"l2s": (-1.0,)}, r"l2s\[0\] must be at least 0"),
+        ({"l2s": (0.1, 0.1)}, "l2s must be distinct"),
+        ({"num_epochs": 0}, "num_epochs must be at least 1"),
+        ({"num_seeds": 0}, "num_seeds must be at least 1"),
+        ({"batch_size": 41}, "batch_size must be at most 40"),
+        ({"loss_arguments": {"marign": (1.0,)}}, "which takes margin, got 'marign'"),
+        ({"weightings": np.ones(40)}, r"weightings must have shape \(weightings, 40\)"),
+        ({"weightings": np.zeros((1, 40))}, r"weightings\[0\]"),
+        ({"normalizations": []}, "normalizations must not be empty"),
+        (
+            {"normalizations": [Normalization(np.zeros(3), 1.0)]},
+            "normalization",
+        ),
+    ],
+)
+def test_bad_input_is_named(data, changes, message):
+    problem = base.problem(*data, num_classes=NUM_CLASSES)
+    with pytest.raises(ValueError, match=message):
+        minibatch_sweep.fit(KEY, problem, **how(**changes))
+
+
+def test_keys_and_parts_that_do_not_fit_are_named(data, trained, weights):
+    problem = base.problem(*data, num_classes=NUM_CLASSES)
+    with pytest.raises(ValueError, match=r"key must be a key, got 0; make one: jax"):
+        minibatch_sweep.fit(0, problem, **how())
+    with pytest.raises(ValueError, match="held_out must have 3 rows"):
+        minibatch_sweep.accuracies(trained, problem, held_out=jnp.asarray(weights[:2]))
