@@ -40,7 +40,7 @@ STACKS = {
     "solvers": [
         {"curvature", "lbfgs"},
         {"base"},
-        {"minibatch", "search_state"},
+        {"minibatch", "random_search", "search_state"},
         {"search"},
         {"certified", "fit_loop"},
         {"fitting", "lanes", "streaming"},

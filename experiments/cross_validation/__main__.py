@@ -23,8 +23,8 @@ from jaxlin import data
 from jaxlin.selection.grids import Plan
 
 
-def run(config: Config, options: cli.RunOptions) -> None:
-    """Makes one run folder, or completes the one to be resumed."""
+def run(config: Config, options: cli.RunOptions) -> pages.Report:
+    """Makes one run folder, or completes the one to be resumed; returns its page."""
     checked(config)
     clock = timing.Clock()
     with clock.part("data"):
@@ -59,14 +59,17 @@ def run(config: Config, options: cli.RunOptions) -> None:
         # The conclusions first: they must not be lost if a picture cannot be drawn.
         timings = {**clock.total(), "parts": clock.seconds}
         folder.write_json("results.json", {**results, "timing": timings})
-        page = report.Run(
-            folder, config, records, results, facts, str(plan), clock.seconds
+        page = report.build(
+            report.Run(
+                folder, config, records, results, facts, str(plan), clock.seconds
+            )
         )
-        folder.write_text("report.html", pages.render(report.build(page)))
+        folder.write_text("report.html", pages.render(page))
         print("\n".join(findings.lines(results)))
         spent = clock.total()
         print(f"compiled for {spent['compile']:.1f} s, ran {spent['run']:.1f} s")
     print(folder.path / "report.html")
+    return page
 
 
 def _sampled(

@@ -20,8 +20,8 @@ from experiments.svm_vs_softmax.start import Started, start
 from jaxlin import classifier, data
 
 
-def run(config: Config, options: cli.RunOptions) -> None:
-    """Makes one run folder, or completes the one to be resumed."""
+def run(config: Config, options: cli.RunOptions) -> report.Report:
+    """Makes one run folder, or completes the one to be resumed; returns its page."""
     checked(config)
     for name in ignored(config):
         print(
@@ -48,11 +48,13 @@ def run(config: Config, options: cli.RunOptions) -> None:
     with folder.running():
         started = start(folder, config, dataset, facts, clock)
         conclude = certified.conclude if config.solver == "certified" else _conclude
-        print(conclude(started))
+        summary, page = conclude(started)
+        print(summary)
     print(folder.path / "report.html")
+    return page
 
 
-def _conclude(started: Started) -> str:
+def _conclude(started: Started) -> tuple[str, report.Report]:
     """Trains by SGD, tests and writes everything but STATUS."""
     folder, config, dataset, facts, clock, prepared, methods, params, first = started
     chosen = []
@@ -74,14 +76,15 @@ def _conclude(started: Started) -> str:
     # The conclusions first: they must not be lost if a picture cannot be drawn.
     results["timing"] = {**clock.total(), "parts": clock.seconds}
     folder.write_json("results.json", results)
-    page = pages.Run(
+    made = pages.Run(
         folder, config, dataset, methods, chosen, tested, results, facts, clock
     )
     with clock.part("report"):
-        folder.write_text("report.html", report.render(pages.build(page)))
+        page = pages.build(made)
+        folder.write_text("report.html", report.render(page))
     results["timing"] = {**clock.total(), "parts": clock.seconds}
     folder.write_json("results.json", results)
-    return _summary(results)
+    return _summary(results), page
 
 
 def _save_models(folder, config, dataset, methods, chosen, prepared):

@@ -1,9 +1,10 @@
 """Methods that find the best W: each is a `Solver` for the one loop in `base`.
 
-  base        the roles (Problem, Settings, Solver), mapping over models, the loop
-  minibatch   epochs of minibatch steps with any optax transformation
-  certified   full-batch fits that stop when they can prove how good they are
-  fitting     the same in one call on arrays; `streaming` on blocks of rows
+  base           the roles (Problem, Settings, Solver), mapping over models, the loop
+  minibatch      epochs of minibatch steps with any optax transformation
+  random_search  the lecture's search without gradients, global and local
+  certified      full-batch fits that stop when they can prove how good they are
+  fitting        the same in one call on arrays; `streaming` on blocks of rows
 
 Import the module that you need: ``from jaxlin.solvers import fitting``.
 """

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 
 from experiments.common import report
+from experiments.common.report import Report
 from experiments.svm_vs_softmax.certified import distance, fits, verdict
 from experiments.svm_vs_softmax.certified import report as pages
 from experiments.svm_vs_softmax.certified.verdict import Outcome, Proven
@@ -13,8 +14,8 @@ from jaxlin import classifier
 from jaxlin.solvers import certified
 
 
-def conclude(started: Started) -> str:
-    """Fits, tests and writes everything but STATUS; returns the verdict as text."""
+def conclude(started: Started) -> tuple[str, Report]:
+    """Fits, tests, writes everything but STATUS; returns verdict in words, and page."""
     folder, clock, dataset = started.folder, started.clock, started.dataset
     outcomes = _fit(started)
     with clock.part("test"):
@@ -33,12 +34,13 @@ def conclude(started: Started) -> str:
     # The conclusions first: they must not be lost if a picture cannot be drawn.
     results["timing"] = {**clock.total(), "parts": clock.seconds}
     folder.write_json("results.json", results)
-    page = pages.Run(started, outcomes, proven, results)
+    run = pages.Run(started, outcomes, proven, results)
     with clock.part("report"):
-        folder.write_text("report.html", report.render(pages.build(page)))
+        page = pages.build(run)
+        folder.write_text("report.html", report.render(page))
     results["timing"] = {**clock.total(), "parts": clock.seconds}
     folder.write_json("results.json", results)
-    return _summary(results, proven)
+    return _summary(results, proven), page
 
 
 def _fit(started: Started) -> list[Outcome]:

@@ -1,0 +1,118 @@
+"""Random search over W: what minimisation without a gradient comes to.
+
+The lecture's two first strategies, as baselines. Random search draws new parameters at
+every step, random local search adds noise to the best ones; both keep what has the
+least objective so far. A step evaluates ``num_trials`` candidates in one wide product.
+
+  >>> import jax, jax.numpy as jnp
+  >>> from jaxlin import linear, losses
+  >>> from jaxlin.solvers import base, random_search
+  >>> key = jax.random.key(0)
+  >>> rows, labels = jax.random.normal(key, (60, 3)), jnp.arange(60) % 2
+  >>> problem = base.problem(rows, labels, num_classes=2)
+  >>> solver = random_search.solver(
+  ...     loss=losses.weston_watkins_hinge, is_local=True, num_trials=4)
+  >>> settings = base.Settings(learning_rate=0.1, l2=1e-3)
+  >>> params = linear.init(key, num_classes=2, num_features=3)
+  >>> state = solver.init(params, problem, settings)
+  >>> for done, state, info in base.run(
+  ...     solver, key, state, problem, settings, num_steps=50, steps_per_chunk=50):
+  ...     print(done, bool(info.objective[-1] < info.objective[0]))
+  50 True
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxlin import check, objective
+from jaxlin.linear import Params
+from jaxlin.solvers.base import Problem, Settings, Solver
+from jaxlin.typing import Array, Loss
+
+
+class State(NamedTuple):
+    """The best parameters so far, and their objective, shape ``()``."""
+
+    params: Params
+    objective: Array
+
+
+class Info(NamedTuple):
+    """What a step tells.
+
+    Attributes:
+      objective: the least so far, shape ``()``.
+      improved: whether this step found it, shape ``()``.
+    """
+
+    objective: Array
+    improved: Array
+
+
+@functools.cache
+def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
+    """Returns the solver; equal arguments give the same object and so one program.
+
+    ``settings.learning_rate`` is the standard deviation of every entry of a draw, in
+    units of the weights.
+
+    Args:
+      loss: a loss of one example (a function at module level).
+      is_local: whether candidates are the best parameters plus a draw, or the draw.
+      num_trials: candidates a step, of which the best may be kept; at least 1.
+
+    Raises:
+      ValueError: if ``num_trials`` is below 1; in ``init`` if the settings have no
+        learning rate.
+    """
+    check.integer("num_trials", num_trials, at_least=1)
+
+    def value(params: Params, problem: Problem, settings: Settings) -> Array:
+        scores = objective.blocked_scores(
+            params, problem.features, normalization=problem.normalization
+        )
+        losses = objective.example_losses(
+            scores, problem.targets, loss=loss, loss_arguments=settings.loss_arguments
+        )
+        mean = objective.weighted_mean(losses, example_weights=problem.example_weights)
+        return mean + objective.penalty(params, l2=settings.l2, l1=settings.l1)
+
+    def init(params: Params, problem: Problem, settings: Settings) -> State:
+        if settings.learning_rate is None:
+            raise ValueError(
+                "settings.learning_rate must be a number, got None; it is the standard "
+                "deviation of a draw"
+            )
+        # A copy, because the loop donates the state and the caller keeps these.
+        params = jax.tree.map(jnp.copy, params)
+        return State(params, value(params, problem, settings))
+
+    def step(
+        key: Array, number: Array, state: State, problem: Problem, settings: Settings
+    ) -> tuple[State, Info]:
+        def drawn(key: Array) -> Params:
+            keys = jax.random.split(key)
+            noise = Params(
+                *(
+                    settings.learning_rate * jax.random.normal(one, x.shape, x.dtype)
+                    for one, x in zip(keys, state.params, strict=True)
+                )
+            )
+            return jax.tree.map(jnp.add, state.params, noise) if is_local else noise
+
+        keys = jax.random.split(jax.random.fold_in(key, number), num_trials)
+        candidates = jax.vmap(drawn)(keys)
+        values = jax.vmap(value, in_axes=(0, None, None))(candidates, problem, settings)
+        best = jnp.argmin(values)
+        found = State(jax.tree.map(lambda leaf: leaf[best], candidates), values[best])
+        # Not smaller, which NaN is not either.
+        improved = found.objective < state.objective
+        state = jax.tree.map(
+            lambda new, old: jnp.where(improved, new, old), found, state
+        )
+        return state, Info(state.objective, improved)
+
+    return Solver(init, step)
