@@ -93,11 +93,13 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
     def step(
         key: Array, number: Array, state: State, problem: Problem, settings: Settings
     ) -> tuple[State, Info]:
+        stddev = jnp.asarray(settings.learning_rate)
+
         def drawn(key: Array) -> Params:
             keys = jax.random.split(key)
             noise = Params(
                 *(
-                    settings.learning_rate * jax.random.normal(one, x.shape, x.dtype)
+                    stddev * jax.random.normal(one, x.shape, x.dtype)
                     for one, x in zip(keys, state.params, strict=True)
                 )
             )
