@@ -16,8 +16,9 @@ of l2, choose one where it was not trained, fit that on everything, test once::
 The default grid is that of DINOv2's protocol: 45 values of scikit-learn's C from 1e-6
 to 1e5, compared on a tenth of the training examples (Oquab et al., DINOv2: Learning
 robust visual features without supervision, 2023). Features are standardised by the
-training examples unless a normalization is given. What is proven is the objective: the
-accuracy may still move with ``relative_gap``, within the bounds that ``optimum`` gives.
+training examples unless a normalization is given. All rows are put on one device. What
+is proven is the objective: the accuracy may still move with ``relative_gap``, within
+the bounds that ``optimum`` gives.
 """
 
 from collections.abc import Sequence
@@ -51,8 +52,8 @@ from jaxlin.selection import (
     sweep,
 )
 from jaxlin.selection.calibration import Temperature
+from jaxlin.selection.choice import Choose
 from jaxlin.selection.cross_validation import Table
-from jaxlin.selection.nested import Choose
 from jaxlin.selection.sweep import FitModels
 from jaxlin.solvers import base, certified, curvature, fitting
 from jaxlin.solvers.fit_loop import Fit
@@ -80,7 +81,7 @@ class Answer(NamedTuple):
       normalization: that the features went through.
       temperature: of the scores; for `jaxlin.selection.calibration.probabilities`.
       table: how every l2 did on the examples held out.
-      evaluations: passes over the training examples in all, idle slots counted.
+      evaluations: of models on the training examples in all, idle slots counted.
     """
 
     accuracy: float
@@ -95,7 +96,7 @@ class Answer(NamedTuple):
     evaluations: int
 
     def __str__(self) -> str:
-        fits = self.table.fits
+        fits, at_bound = self.table.fits, bool(self.temperature.at_bound)
         low, high = (100 * end for end in self.interval)
         return (
             f"accuracy {100 * self.accuracy:.2f} % [{low:.2f}, {high:.2f}], exact "
@@ -104,11 +105,17 @@ class Answer(NamedTuple):
             + f", {self.fit.relative_gap:.1e} of the objective unproven; of the "
             f"{fits.converged.size} fits compared {fits.converged.sum()} have proven "
             f"their gap; temperature {float(self.temperature.value):.3g}"
+            + (" (at its bound)" * at_bound)
         )
 
 
 def l2_of_c(cs: Sequence[float], *, num_examples: int) -> tuple[float, ...]:
-    """Strengths 1 / (C n) of scikit-learn's C on n examples."""
+    """Strengths 1 / (C n) of scikit-learn's C on n examples.
+
+    `fit` compares models of the same l2 on the examples that are left after some are
+    held out; scikit-learn's model of those at the same C has an l2 that is larger by
+    the share held out.
+    """
     check.integer("num_examples", num_examples, at_least=1)
     values = check.numbers_list("cs", cs, above=0)
     return tuple(1 / (c * num_examples) for c in values)
@@ -131,6 +138,7 @@ def fit(
     relative_gap: float = 1e-3,
     max_evaluations: int = 200,
     slots: int | None = None,
+    block_size: int | None = None,
     fit_models: FitModels = sweep.fit,
 ) -> Answer:
     """Chooses l2 by examples held out, fits on all, tests once.
@@ -154,6 +162,7 @@ def fit(
       max_evaluations: of a fit of the comparison; the last fit may take ten times as
         many. What a fit has not proven by then the table says.
       slots: models fitted at once; None takes what `jaxlin.selection.grids.plan` says.
+      block_size: rows a block of a pass; likewise.
       fit_models: as of `jaxlin.selection.cross_validation.cross_validate`.
 
     Raises:
@@ -195,7 +204,13 @@ def fit(
     fits = fit_models(
         problem,
         models,
-        plan=grids.plan(models, problem, num_classes=num_classes, slots=slots),
+        plan=grids.plan(
+            models,
+            problem,
+            num_classes=num_classes,
+            slots=slots,
+            block_size=block_size,
+        ),
         num_classes=num_classes,
         weightings=1 - held_out,
         relative_gap=relative_gap,

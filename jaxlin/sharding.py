@@ -19,8 +19,8 @@ and certificates are the same in all of them; what has one entry an example (the
 multipliers of a hinge) stays spread over them.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -33,6 +33,8 @@ from jaxlin import normalization as normalization_of
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Array
+
+Found = TypeVar("Found")
 
 
 def mesh(
@@ -53,9 +55,18 @@ def mesh(
     found = list(jax.devices() if devices is None else devices)
     wanted = rows * models
     if len(found) < wanted or (devices is not None and len(found) > wanted):
+        rule = "at most" if devices is None else "the number of devices,"
         raise ValueError(
-            f"rows times models must be the number of devices, {len(found)}, got "
-            f"{rows} x {models}"
+            f"rows times models must be {rule} {len(found)}, got {rows} x {models}"
+        )
+    absent = set(range(jax.process_count())) - {
+        device.process_index for device in found[:wanted]
+    }
+    if absent:
+        raise ValueError(
+            "rows times models must give each process a device, got "
+            f"{rows} x {models}, which leaves process {min(absent)} without; take all "
+            f"{len(found)} devices"
         )
     return jax.make_mesh(
         (rows, models),
@@ -87,9 +98,13 @@ def problem(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
-    rows, answers, weights = check.examples(
-        features, targets, example_weights, num_classes=num_classes
+    rows, answers, weights = _together(
+        lambda: check.examples(
+            features, targets, example_weights, num_classes=num_classes
+        )
     )
+    _check_rows_of_processes()
+    _check_alike(width=rows.shape[1], dtype=rows.dtype.num, rank=answers.ndim)
     if normalization is not None:
         checked = check_normalization(normalization, num_features=rows.shape[1])
         normalization = Normalization(*(_place(part, ()) for part in checked))
@@ -136,19 +151,29 @@ def weightings(values: ArrayLike) -> Array:
         raise ValueError(
             f"values must have shape (weightings, examples), got {array.shape}"
         )
-    checked = [
-        check.example_weights(
-            f"values[{i}]", one, num_examples=array.shape[1], is_part=True
+    checked = _together(
+        lambda: [
+            check.example_weights(
+                f"values[{i}]", one, num_examples=array.shape[1], is_part=True
+            )
+            for i, one in enumerate(array)
+        ]
+    )
+    _check_rows_of_processes()
+    _check_alike(weightings=len(array))
+    sums = _sum(array.sum(axis=1))
+    if not sums.all():
+        raise ValueError(
+            f"values[{int(np.argmin(sums))}] must have a positive sum over the "
+            "examples of all processes, got 0"
         )
-        for i, one in enumerate(array)
-    ]
     wider = np.stack([padded(one) for one in checked]).astype(np.float32)
     return _place(wider, (None, placement.ROWS))
 
 
 def fit_centered(features: ArrayLike, *, scale: float) -> Normalization:
     """`jaxlin.normalization.fit_centered` of the rows of all processes."""
-    rows = check.features("features", features)
+    rows = _together(lambda: check.features("features", features))
     check.number("scale", scale, above=0)
     mean = _mean(normalization_of.sum_of_rows(rows), rows)
     return Normalization(mean.astype(np.float32), np.float32(scale))
@@ -156,11 +181,60 @@ def fit_centered(features: ArrayLike, *, scale: float) -> Normalization:
 
 def fit_standard(features: ArrayLike) -> Normalization:
     """`jaxlin.normalization.fit_standard` of the rows of all processes."""
-    rows = check.features("features", features)
+    rows = _together(lambda: check.features("features", features))
     mean = _mean(normalization_of.sum_of_rows(rows), rows)
     return normalization_of.standard(
         mean, _mean(normalization_of.sum_of_squares(rows, mean), rows)
     )
+
+
+def _together(checked: Callable[[], Found]) -> Found:
+    """What a check returns, or an error in all processes if one has it."""
+    found, error = None, None
+    try:
+        found = checked()
+    except ValueError as raised:
+        error = raised
+    failed = _gathered(np.int32(error is not None))
+    if error is not None:
+        raise error
+    if failed.any():
+        raise ValueError(
+            "rows must pass the checks of all processes, got an error in process "
+            f"{int(np.argmax(failed))}; mend what it says there"
+        )
+    return found  # type: ignore[return-value]
+
+
+def _check_alike(**facts: int) -> None:
+    """Raises a ValueError in all processes if a fact is not the same in all."""
+    for name, value in facts.items():
+        values = _gathered(np.int32(value))
+        if len(set(values.tolist())) > 1:
+            raise ValueError(
+                f"{name} must be the same in all processes, got {values.tolist()}"
+            )
+
+
+def _check_rows_of_processes() -> None:
+    """Raises a ValueError if the mesh does not give each process rows of its own."""
+    if jax.process_count() == 1:
+        return
+    mesh = jax.sharding.get_mesh()
+    owners = np.vectorize(lambda device: device.process_index)(mesh.devices)
+    if placement.ROWS in mesh.axis_names:
+        place = mesh.axis_names.index(placement.ROWS)
+        by_row = np.moveaxis(owners, place, 0).reshape(owners.shape[place], -1)
+    else:
+        by_row = owners.reshape(1, -1)
+    is_owned = (by_row == by_row[:, :1]).all()
+    counts = np.bincount(by_row[:, 0], minlength=jax.process_count())
+    if not is_owned or len(set(counts.tolist())) > 1:
+        raise ValueError(
+            "the mesh must split the rows evenly over all processes, each of which has "
+            f"loaded its own, got {dict(mesh.shape)} over {jax.process_count()} "
+            "processes; give rows= a multiple of their number"
+        )
 
 
 def _mean(sums: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -46,6 +46,8 @@ _SECONDS_PER_SECOND_OF_SAVING = 20
 # And comes at the latest after so many, though no model is finished.
 _SECONDS_BETWEEN_SAVES = 60
 
+_KIND = "sweep"
+
 # ``watch(state)``, after each turn and when what was to be saved is saved.
 Watch = Callable[[Sweep], None]
 
@@ -73,7 +75,7 @@ def fit(
       problem: as of `jaxlin.selection.sweep.run`, like all arguments that are not here.
       models: see ``problem``.
       path: the file. If it is there the sweep goes on from it: it must be of the same
-        rows, targets, normalization and arguments, and stays when all is done.
+        problem and arguments, and stays when all is done.
       plan: see ``problem``.
       num_classes: see ``problem``.
       weightings: see ``problem``.
@@ -93,7 +95,9 @@ def fit(
         "features": _digest(problem.features),
         "targets": _digest(problem.targets),
         "normalization": [_digest(part) for part in problem.normalization or ()],
-        "weightings": None if weightings is None else _digest(weightings),
+        "example_weights": _digest(problem.example_weights),
+        "curvature": [_digest(part) for part in jax.tree.leaves(problem.curvature)],
+        "weightings": _digest(weightings),
     }
     path = pathlib.Path(path)
     resume = None
@@ -150,6 +154,7 @@ def save(
       OSError: if writing fails; the file that was there is then unchanged.
     """
     metadata = {
+        "kind": _KIND,
         "models": _described(models),
         "facts": _as_json(facts),
         "shape": _shape_of(state),
@@ -191,6 +196,10 @@ def load(
       OSError: if the file cannot be read.
     """
     found = checkpoint.load_metadata(path)
+    if found.get("kind") != _KIND:
+        raise ValueError(
+            f"{path} must be of a sweep, got another checkpoint; take another file"
+        )
     boards = tuple(
         Board(
             tuple(board["running"]),
@@ -259,8 +268,10 @@ def _as_json(facts: Mapping[str, Any] | None) -> dict[str, Any]:
     return json.loads(json.dumps(dict(facts or {})))
 
 
-def _digest(array: Any) -> str:
-    """SHA-256 of values in C order."""
+def _digest(array: Any) -> str | None:
+    """SHA-256 of values in C order; None of None."""
+    if array is None:
+        return None
     numbers = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     return hashlib.sha256(numbers.data).hexdigest()
 

@@ -12,7 +12,7 @@ import pytest
 
 from jaxlin import data, losses, normalization, placement, sharding
 from jaxlin.selection import cross_validation, folds, grids, sweep
-from jaxlin.solvers import base, certified, fitting
+from jaxlin.solvers import base, certified, fitting, lanes
 
 HERE = pathlib.Path(__file__).parent
 KEY = jax.random.key(0)
@@ -116,6 +116,28 @@ def test_the_pass_is_made_by_all_devices():
     assert "u8[208,64]" not in text
 
 
+def test_each_device_makes_the_pass_for_its_own_models():
+    """Eight slots on eight devices: each has the scores of one."""
+    with jax.set_mesh(sharding.mesh(models=8)):
+        problem = placed()
+        lane = lanes.empty(8, problem, num_classes=10, loss=BOTH[0])
+        program = lanes.evaluate.lower((lane,), problem, None, losses=BOTH[:1])
+        text = program.compile().as_text()
+    assert "f32[203,1,10]" in text
+    assert "f32[203,8,10]" not in text
+
+
+def test_a_plan_of_another_mesh_is_refused():
+    grid = grids.product(losses=BOTH[:1], l2s=(1e-1,))
+    plan = grids.plan(grid, plain(), num_classes=10)
+    with jax.set_mesh(sharding.mesh(models=2)):
+        problem = placed()
+        with pytest.raises(
+            ValueError, match="plan must be made under the mesh .* 1 de"
+        ):
+            sweep.fit(problem, grid, plan=plan, num_classes=10)
+
+
 @pytest.mark.full
 def test_cross_validation_of_padded_rows():
     fold_of = folds.stratified_k_fold(KEY, LABELS, num_folds=3)
@@ -153,7 +175,9 @@ def test_normalizations_of_one_process_are_those_of_the_rows():
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="rows times models must be the number of dev"):
+    with pytest.raises(
+        ValueError, match="rows times models must be at most 8, got 3 x 3"
+    ):
         sharding.mesh(rows=3, models=3)
     with pytest.raises(ValueError, match="rows must be at least 1"):
         sharding.mesh(rows=0)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlin import losses, sweep_checkpoint
+from jaxlin import checkpoint, losses, sweep_checkpoint
 from jaxlin.selection import grids, sweep
 from jaxlin.solvers import base, certified
 
@@ -111,6 +111,23 @@ def test_a_damaged_file_is_named(problem, models, how, tmp_path):
         sweep_checkpoint.load(path, problem, models, num_classes=3)
 
 
+def test_a_file_that_is_no_sweep_is_named(problem, models, tmp_path):
+    checkpoint.save(tmp_path / "other.npz", {"x": np.zeros(2)})
+    with pytest.raises(ValueError, match="must be of a sweep, got another checkpoint"):
+        sweep_checkpoint.load(tmp_path / "other.npz", problem, models, num_classes=3)
+
+
+def test_another_factorisation_is_another_sweep(problem, models, how, tmp_path):
+    path = tmp_path / "sweep.npz"
+    brief = {**how, "max_evaluations": 2}
+    sweep_checkpoint.fit(problem, models, path=path, **brief)
+    curvature = jax.tree.map(lambda leaf: 2 * leaf, problem.curvature)
+    with pytest.raises(ValueError, match="its curvature is"):
+        sweep_checkpoint.fit(
+            problem._replace(curvature=curvature), models, path=path, **brief
+        )
+
+
 class Killed(Exception):
     """Thrown where a process might have been killed."""
 
@@ -164,6 +181,7 @@ def finished_in(path):
         ({"weightings": WEIGHTS + 1}, "weightings"),
         ({"problem": {"features": ROWS[::-1].copy()}}, "features"),
         ({"problem": {"targets": 2 - LABELS}}, "targets"),
+        ({"problem": {"example_weights": np.ones(60)}}, "example_weights"),
     ],
 )
 def test_fit_goes_on_with_the_same_alone(problem, models, how, tmp_path, changed, name):

@@ -4,6 +4,7 @@ import sys
 
 import jax
 import numpy as np
+import pytest
 
 from jaxlin import data, losses, sharding
 from jaxlin.selection import grids, sweep
@@ -36,7 +37,31 @@ def main(address, number):
             **how,
         )
         found.append(fits.certificate.primal[-1])
+    refused()
     sys.stdout.write("\n" + " ".join(map(str, found)) + "\n")
+
+
+def refused():
+    """What would leave each process with a problem of its own is said in both."""
+    rows, labels = np.ones((4, 2), np.float32), np.arange(4) % 2
+    with pytest.raises(ValueError, match="which leaves process 1 without"):
+        sharding.mesh(rows=1)
+    with (
+        jax.set_mesh(sharding.mesh(models=2)),
+        pytest.raises(ValueError, match="must split the rows evenly"),
+    ):
+        sharding.problem(rows, labels, num_classes=2)
+    is_first = jax.process_index() == 0
+    with jax.set_mesh(sharding.mesh(rows=2)):
+        width = 2 if is_first else 1
+        with pytest.raises(ValueError, match=r"width must be the same .* got \[2, 1\]"):
+            sharding.problem(rows[:, :width], labels, num_classes=2)
+        message = "got 7 at" if is_first else "got an error in process 0"
+        wrong = np.where(is_first, 7, labels)
+        with pytest.raises(ValueError, match=message):
+            sharding.problem(rows, wrong, num_classes=2)
+        with pytest.raises(ValueError, match=r"values\[1\] must have a positive sum"):
+            sharding.weightings([[0, 0, 1, 0], [0, 0, 0, 0]])
 
 
 if __name__ == "__main__":

@@ -35,8 +35,10 @@ def run(config: Config, options: cli.RunOptions) -> pages.Report:
         facts = data.summary(dataset)
         population = protocol.pool(dataset)
     plan = protocol.planned(config, population)
-    # Kept, so that a run with --config has the same slots whatever the rule is then.
-    config = dataclasses.replace(config, slots=sum(plan.slots))
+    # Kept, so that a run with --config has the same plan whatever the rule is then.
+    config = dataclasses.replace(
+        config, slots=sum(plan.slots), block_size=plan.block_size
+    )
     folder = run_folder.open_run(
         config=to_dict(config),
         experiment="cross_validation",

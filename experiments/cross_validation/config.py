@@ -30,6 +30,7 @@ class Config:
       max_evaluations: of a fit, after which it is taken as it is.
       slots: models fitted at once; one for each part of a sample that is trained on
         unless given, and then kept.
+      block_size: rows a block of each pass; decided by shapes unless given, then kept.
     """
 
     dataset: str = "cifar10"
@@ -42,6 +43,7 @@ class Config:
     relative_gap: float = 1e-3
     max_evaluations: int = 300
     slots: int | None = None
+    block_size: int | None = None
 
 
 DIGITS = Config(
@@ -72,8 +74,9 @@ def checked(config: Config) -> Config:
     check.integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
     check.number("relative_gap", config.relative_gap, above=0, below=1)
     check.integer("max_evaluations", config.max_evaluations, at_least=1)
-    if config.slots is not None:
-        check.integer("slots", config.slots, at_least=1)
+    for name in ("slots", "block_size"):
+        if getattr(config, name) is not None:
+            check.integer(name, getattr(config, name), at_least=1)
     return config
 
 

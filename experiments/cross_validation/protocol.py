@@ -89,7 +89,7 @@ def planned(config: Config, population: Pool) -> Plan:
         # One for each chain of models, which each begin where the last one ended.
         most = sum(grids.plan(models, problem, **how).slots)
         slots = min(_FIRST_FOLD + config.folds, most)
-    plan = grids.plan(models, problem, slots=slots, **how)
+    plan = grids.plan(models, problem, slots=slots, block_size=config.block_size, **how)
     return plan._replace(price=_NEVER_NARROWER)
 
 

@@ -29,8 +29,10 @@ def run(config: Config, options: cli.RunOptions) -> None:
         facts = data.summary(dataset)
         source.check_parts(config, dataset)
     plan = planned(config, dataset)
-    # Kept, so that a run with --config has the same slots whatever the rule is then.
-    config = dataclasses.replace(config, slots=sum(plan.slots))
+    # Kept, so that a run with --config has the same plan whatever the rule is then.
+    config = dataclasses.replace(
+        config, slots=sum(plan.slots), block_size=plan.block_size
+    )
     folder = run_folder.open_run(
         config=to_dict(config),
         experiment="probe",
@@ -92,6 +94,7 @@ def planned(config: Config, dataset: data.Dataset) -> Plan:
         Problem(*rows),
         num_classes=dataset.num_classes,
         slots=config.slots,
+        block_size=config.block_size,
     )
 
 
@@ -130,6 +133,7 @@ def fitted(
             relative_gap=config.relative_gap,
             max_evaluations=config.max_evaluations,
             slots=config.slots,
+            block_size=config.block_size,
             fit_models=functools.partial(
                 sweep_checkpoint.fit, path=folder.path / "sweep.npz", watch=watch
             ),

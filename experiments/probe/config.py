@@ -35,9 +35,10 @@ class Config:
       seed: of the examples held out, and of random features.
       relative_gap: what each fit is asked to prove of (objective - optimum) /
         objective.
-      max_evaluations: passes over the rows of a fit of the comparison, after which it
-        is taken as it is; the last fit may take ten times as many.
+      max_evaluations: of a fit of the comparison, after which it is taken as it is; the
+        last fit may take ten times as many.
       slots: models fitted at once; decided by shapes unless given, and then kept.
+      block_size: rows a block of each pass; likewise.
     """
 
     features: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FEATURES")]]
@@ -53,6 +54,7 @@ class Config:
     relative_gap: float = 1e-3
     max_evaluations: int = 200
     slots: int | None = None
+    block_size: int | None = None
 
 
 DEFAULT = Config(features="")
@@ -93,6 +95,7 @@ def checked(config: Config) -> Config:
     check.integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
     check.number("relative_gap", config.relative_gap, above=0, below=1)
     check.integer("max_evaluations", config.max_evaluations, at_least=1)
-    if config.slots is not None:
-        check.integer("slots", config.slots, at_least=1)
+    for name in ("slots", "block_size"):
+        if getattr(config, name) is not None:
+            check.integer(name, getattr(config, name), at_least=1)
     return config

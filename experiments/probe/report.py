@@ -72,7 +72,7 @@ def _answer(run: Run) -> list[report.Block]:
             f"{run.seconds['compile'] + run.seconds['run']:.1f} s",
             "for everything but this page",
             f"{run.seconds['compile']:.1f} s of it compiling; "
-            f"{found['evaluations']:,} passes over the rows",
+            f"{found['evaluations']:,} evaluations of models",
         ),
     ]
     text = (
@@ -200,6 +200,11 @@ def _probabilities(run: Run) -> list[report.Block]:
         "which was set by examples held out. The expected calibration error on the "
         f"test examples goes from {errors['before']:.3f} to {errors['after']:.3f}."
     )
+    if run.results["temperature_at_bound"]:
+        text += (
+            " The examples held out do not settle the temperature: the scores tell all "
+            "of their labels, or none. These probabilities are not to be trusted."
+        )
     if run.coverage is not None:
         text += " Both count the answers inside the vocabulary alone."
     return [

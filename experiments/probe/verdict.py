@@ -90,6 +90,7 @@ def results(
         "fits_certified": int(fits.converged.sum()),
         "evaluations": answer.evaluations,
         "temperature": float(answer.temperature.value),
+        "temperature_at_bound": bool(answer.temperature.at_bound),
         "calibration_error": {"before": before, "after": after},
         "answers": None
         if coverage is None
@@ -116,5 +117,5 @@ def line(results: dict[str, Any]) -> str:
         + (", at an edge of the grid" if results["at_edge"] else "")
         + f"); {results['relative_gap']:.1e} of its objective is unproven; "
         f"{results['fits_certified']} of {results['fits_compared']} fits compared have "
-        f"proven their gap; {results['evaluations']:,} passes over the rows"
+        f"proven their gap; {results['evaluations']:,} evaluations of models"
     )

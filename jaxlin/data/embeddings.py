@@ -81,7 +81,15 @@ def joined(*embeddings: Any) -> np.ndarray:
     """
     if not embeddings:
         raise ValueError("embeddings must be at least one array, got none")
-    rows = [np.asarray(one).reshape(len(one), -1) for one in embeddings]
+    rows = []
+    for number, one in enumerate(embeddings):
+        array = np.asarray(one)
+        if array.ndim == 0 or array.dtype.kind not in "buif" or not array.size:
+            raise ValueError(
+                "embeddings must be numbers of shape (examples, width), got "
+                f"{array.dtype} of shape {array.shape} as number {number}"
+            )
+        rows.append(array.reshape(len(array), -1))
     lengths = [len(one) for one in rows]
     if len(set(lengths)) > 1:
         raise ValueError(
@@ -120,6 +128,8 @@ def encode(answers: Any, vocabulary: Sequence[Any]) -> np.ndarray:
     """
     given = _answers("answers", answers)
     known = np.asarray(vocabulary)
+    if not known.size:
+        raise ValueError("vocabulary must have an answer, got none")
     order = np.argsort(known)
     place = np.minimum(np.searchsorted(known[order], given), len(known) - 1)
     labels = order[place]

@@ -6,7 +6,7 @@ classifier was trained on would make it too sure: use others.
 
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin.selection import calibration
-  >>> key, noise = jax.random.split(jax.random.key(0))
+  >>> key, noise = jax.random.split(jax.random.key(1))
   >>> scores = jax.random.normal(key, (2000, 3))
   >>> labels = jax.random.categorical(noise, scores)
   >>> found = calibration.temperature(5 * scores, labels)

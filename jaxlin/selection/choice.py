@@ -10,6 +10,7 @@
 2
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ from jaxlin import check
 
 # Means of accuracies that were computed in float32 and are this near are equal.
 _ROUNDING = 1e-6
+
+
+# ``(scores (settings, parts), strength=(settings,), num_repeats=1) -> setting``.
+Choose = Callable[..., int]
 
 
 def mean_and_error(
@@ -55,7 +60,7 @@ def mean_and_error(
     return scores.mean(axis=1), error
 
 
-def best(scores: Any, *, strength: Any) -> int:
+def best(scores: Any, *, strength: Any, num_repeats: int = 1) -> int:
     """Number of the setting with the highest mean; of equal ones the most penalised.
 
     Strengths of different losses are not one scale, nor are those of different margins
@@ -66,12 +71,13 @@ def best(scores: Any, *, strength: Any) -> int:
     Args:
       scores: higher is better, shape ``(settings, parts)``.
       strength: of the penalty of each setting, shape ``(settings,)``.
+      num_repeats: as of `mean_and_error`; it changes no mean.
 
     Raises:
       ValueError: if there is no setting, a score is NaN, or shapes differ.
     """
     scores, strength = _checked(scores, strength)
-    mean, _ = mean_and_error(scores)
+    mean, _ = mean_and_error(scores, num_repeats=num_repeats)
     return _strongest(mean, mean.max() - _ROUNDING, strength)
 
 
@@ -82,11 +88,11 @@ def one_standard_error(scores: Any, *, strength: Any, num_repeats: int = 1) -> i
     Friedman, Olshen and Stone, Classification and regression trees, 1984). With a
     single part there is no error, and it is `best`.
 
-    Arguments and errors as of `best`, and ``num_repeats`` as of `mean_and_error`.
+    Arguments and errors as of `best`.
     """
     scores, strength = _checked(scores, strength)
     mean, error = mean_and_error(scores, num_repeats=num_repeats)
-    top = best(scores, strength=strength)
+    top = best(scores, strength=strength, num_repeats=num_repeats)
     lowest = mean[top] - np.nan_to_num(error[top]) - _ROUNDING
     return _strongest(mean, lowest, strength)
 

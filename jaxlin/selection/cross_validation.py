@@ -33,6 +33,7 @@ import numpy as np
 from jaxlin import metrics, objective
 from jaxlin.linear import Params
 from jaxlin.selection import choice, folds, grids, sweep
+from jaxlin.selection.choice import Choose
 from jaxlin.selection.grids import Grid, Plan
 from jaxlin.selection.sweep import FitModels, Fits
 from jaxlin.solvers.base import Problem
@@ -69,6 +70,27 @@ class Table(NamedTuple):
     def settings_of(self, loss: Loss) -> np.ndarray:
         """Numbers of the settings of one loss."""
         return np.flatnonzero([one is loss for one in self.losses])
+
+    def chosen(self, loss: Loss, *, choose: Choose = choice.best) -> int:
+        """Number of the setting of a loss to take.
+
+        Args:
+          loss: one of the table's.
+          choose: `jaxlin.selection.choice.best`, ``one_standard_error`` (for one
+            margin, since only its strengths are one scale), or a function like them.
+
+        Raises:
+          ValueError: if the table has none of the loss, or several scales.
+        """
+        mine = self.settings_of(loss)
+        if not len(mine):
+            name = getattr(loss, "__name__", loss)
+            raise ValueError(f"loss must be one of the table's, got {name}")
+        check_one_scale(choose, [self.loss_arguments[i] for i in mine])
+        number = choose(
+            self.accuracy[mine], strength=self.l2[mine], num_repeats=self.num_repeats
+        )
+        return int(mine[number])
 
     def rows(self) -> list[dict[str, Any]]:
         """The tidy table: one row a setting, as plain values."""
@@ -128,6 +150,7 @@ def cross_validate(
     train = folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
     num_repeats = np.atleast_2d(np.asarray(fold_of)).shape[0]
     train = train.reshape(-1, train.shape[-1])
+    check_parts(problem, train)
     models = grids.product(
         losses=losses,
         l2s=l2s,
@@ -155,6 +178,39 @@ def check_labels(problem: Problem) -> None:
         raise ValueError(
             "problem must have labels to be validated on, got targets of shape "
             f"{problem.targets.shape}"
+        )
+
+
+def check_parts(problem: Problem, train: np.ndarray) -> None:
+    """Raises a ValueError if a class is not there to be learned in some part.
+
+    Args:
+      problem: with labels.
+      train: weights of the examples trained on, shape ``(parts, examples)``.
+    """
+    labels, own = np.asarray(problem.targets), problem.example_weights
+    counts = np.stack([np.bincount(labels, weights=one) for one in train])
+    counted = np.bincount(labels, weights=None if own is None else np.asarray(own))
+    for part, label in np.argwhere((counts == 0) & (counted > 0)[None]):
+        raise ValueError(
+            "fold_of must leave an example of every class to train on, but without "
+            f"part {part} there is none of class {label}; draw the folds stratified, "
+            "fewer of them, or leave the class out"
+        )
+
+
+def check_one_scale(choose: Choose, arguments: Sequence[Mapping[str, float]]) -> None:
+    """Raises a ValueError if strengths are compared that mean different things.
+
+    Args:
+      choose: the rule.
+      arguments: of the loss, of all settings that are compared.
+    """
+    scales = {tuple(sorted(one.items())) for one in arguments}
+    if choose is choice.one_standard_error and len(scales) > 1:
+        raise ValueError(
+            "choose must not be one_standard_error for several losses or margins: "
+            "their l2 are not one scale; validate each by itself, or take choice.best"
         )
 
 

@@ -178,6 +178,11 @@ def train_weights_of_all(fold_of: Any, *, num_examples: int) -> np.ndarray:
     occupied = np.unique(fold_of.reshape(-1, num_examples)[0])
     num_folds = len(occupied)
     for one in fold_of.reshape(-1, num_examples):
+        if len(np.unique(one)) != num_folds:
+            raise ValueError(
+                "fold_of must have the same number of folds in each repeat, got "
+                f"{num_folds} and {len(np.unique(one))}"
+            )
         if not np.array_equal(np.unique(one), np.arange(num_folds)) or num_folds < 2:
             raise ValueError(
                 "fold_of must name folds 0, 1, ... without gaps, at least two, got "

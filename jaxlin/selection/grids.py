@@ -163,8 +163,16 @@ def subset(models: Grid, numbers: Sequence[int]) -> Grid:
     Args:
       models: from `product`.
       numbers: of models of it, at least one.
+
+    Raises:
+      ValueError: if there is none, or one is no model of the grid.
     """
     chosen = np.asarray(numbers, np.int32)
+    if not chosen.size or chosen.min() < 0 or chosen.max() >= models.size:
+        raise ValueError(
+            f"numbers must be of models, 0 to {models.size - 1}, at least one, got "
+            f"{chosen.tolist()!r:.80}"
+        )
     used = np.unique(models.loss[chosen])
     _, chain = np.unique(models.chain[chosen], return_inverse=True)
     return Grid(

@@ -19,7 +19,8 @@ l2, arguments of the loss, example weights (folds) and normalisations of the fea
   >>> trained.shape  # normalisations, weightings, seeds, settings
   (1, 3, 2, 4)
 
-All seeds of a setting are trained on the same orders of examples as those of any other,
+All models are trained at once, without slots: their states must fit into memory. All
+seeds of a setting are trained on the same orders of examples as those of any other,
 so that settings are compared on equal terms. For several losses call it once each.
 """
 
@@ -40,6 +41,8 @@ from jaxlin.solvers.base import Problem, Settings
 from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
 
 _FIRST_WEIGHTS, _ORDER = range(2)
+# Models whose scores of all rows are held at once.
+_MODELS_AT_ONCE = 16
 
 
 class Trained(NamedTuple):
@@ -66,8 +69,9 @@ class Trained(NamedTuple):
 
     @property
     def diverged(self) -> np.ndarray:
-        """Models whose last epoch is not finite, of the four axes."""
-        return ~np.isfinite(self.loss[-1])
+        """Models whose last loss or weights are not finite, of the four axes."""
+        last = np.isfinite(self.params.weights).all(axis=(-1, -2))
+        return ~(np.isfinite(self.loss[-1]) & last)
 
 
 def fit(
@@ -186,16 +190,22 @@ def _weighted_accuracies(
     params: Params, problem: Problem, normalization: PyTree, weights: Array
 ) -> Array:
     """Of models ``(weightings, seeds, settings)`` on rows weighted so."""
+    axes = params.bias.shape[:-1]
 
-    def one(params: Params, weights: Array) -> Array:
+    def one(model: tuple[Params, Array]) -> Array:
+        params, number = model
         scores = objective.blocked_scores(
             params, problem.features, normalization=normalization
         )
-        return metrics.accuracy(scores, problem.targets, example_weights=weights).value
+        return metrics.accuracy(
+            scores, problem.targets, example_weights=weights[number]
+        ).value
 
-    of_settings = jax.vmap(one, in_axes=(0, None))
-    of_seeds = jax.vmap(of_settings, in_axes=(0, None))
-    return jax.vmap(of_seeds)(params, weights)
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(axes) :]), params)
+    numbers = jnp.repeat(jnp.arange(axes[0]), axes[1] * axes[2])
+    # Not all at once: their scores of all rows might not fit into memory.
+    found = jax.lax.map(one, (flat, numbers), batch_size=_MODELS_AT_ONCE)
+    return found.reshape(axes)
 
 
 def _settings(loss, learning_rates, l2s, loss_arguments) -> Settings:

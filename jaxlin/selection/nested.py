@@ -24,7 +24,7 @@ Reference:
   selection. BMC Bioinformatics, 2006.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -32,13 +32,11 @@ import numpy as np
 
 from jaxlin import check
 from jaxlin.selection import choice, cross_validation, folds, grids, sweep
+from jaxlin.selection.choice import Choose
 from jaxlin.selection.cross_validation import Table
 from jaxlin.selection.sweep import FitModels, Fits
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Array, Loss
-
-# ``(scores (settings, parts), strength (settings,)) -> setting``, as `choice.best`.
-Choose = Callable[..., int]
 
 
 class Nested(NamedTuple):
@@ -83,6 +81,7 @@ def cross_validate(
     relative_gap: float = 1e-3,
     max_evaluations: int = 1000,
     fit_models: FitModels = sweep.fit,
+    refit_models: FitModels = sweep.fit,
 ) -> Nested:
     """Chooses and tests on each outer part, in two sweeps.
 
@@ -101,8 +100,9 @@ def cross_validate(
         their strengths are one scale, ``one_standard_error``; or a function like them.
       relative_gap: asked of every fit.
       max_evaluations: of a fit, after which it is taken as it is.
-      fit_models: as of `jaxlin.selection.cross_validation.cross_validate`; called
-        twice, for the comparison and for the chosen settings.
+      fit_models: as of `jaxlin.selection.cross_validation.cross_validate`, of the
+        comparison.
+      refit_models: likewise, of the settings chosen; with files, one of its own.
 
     Raises:
       ValueError: that names the argument, the rule and the value.
@@ -116,6 +116,7 @@ def cross_validate(
     check.integer("num_inner_folds", num_inner_folds, at_least=2)
     cross_validation.check_labels(problem)
     outer = folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
+    cross_validation.check_parts(problem, outer)
     train, held_out = _inner(key, np.asarray(problem.targets), outer, num_inner_folds)
     what: dict[str, Any] = {
         "losses": losses,
@@ -129,22 +130,22 @@ def cross_validate(
     }
 
     compared = grids.product(**what, num_weightings=len(train))
-    scales = {
-        tuple(sorted(compared.arguments_of(i).items())) for i in range(compared.size)
-    }
-    if choose is choice.one_standard_error and len(losses) * len(scales) > 1:
-        raise ValueError(
-            "choose must not be one_standard_error for several losses or margins: "
-            "their l2 are not one scale; validate each by itself, or take choice.best"
-        )
-
-    def fitted(models: grids.Grid, weightings: np.ndarray) -> Fits:
-        plan = grids.plan(models, problem, num_classes=num_classes)
-        return fit_models(problem, models, plan=plan, weightings=weightings, **how)
-
-    inner = cross_validation.tabulated(
-        problem, compared, fitted(compared, train), held_out=held_out
+    cross_validation.check_one_scale(
+        choose,
+        [
+            {**compared.arguments_of(i), "loss": float(compared.loss[i])}
+            for i in range(compared.size)
+        ],
     )
+
+    def fitted(fit: FitModels, models: grids.Grid, weightings: np.ndarray) -> Fits:
+        plan = grids.plan(models, problem, num_classes=num_classes)
+        return fit(problem, models, plan=plan, weightings=weightings, **how)
+
+    fits = fitted(fit_models, compared, train)
+    inner = cross_validation.tabulated(problem, compared, fits, held_out=held_out)
+    # The inner folds of every outer part deal nearly the same examples out.
+    inner = inner._replace(num_repeats=len(outer))
     by_part = inner.accuracy.reshape(-1, len(outer), num_inner_folds)
     chosen = np.array(
         [choose(by_part[:, part], strength=inner.l2) for part in range(len(outer))]
@@ -152,7 +153,7 @@ def cross_validate(
     everything = grids.product(**what, num_weightings=len(outer))
     order = cross_validation.by_setting(everything).reshape(-1, len(outer))
     refitted = grids.subset(everything, order[chosen, np.arange(len(outer))])
-    fits = fitted(refitted, outer)
+    fits = fitted(refit_models, refitted, outer)
     accuracy, loss = cross_validation.tested(
         problem, refitted, fits.params, held_out=1 - outer
     )

@@ -3,7 +3,8 @@
 A sweep runs a fixed number of models at once, in slots of one compiled program. A model
 that is finished gives its slot to the next one that waits. When none waits, what is
 left moves together into a program with fewer slots, down a ladder of widths. Each is
-compiled once for a loss, whatever the values swept.
+compiled once for a loss, whatever the values swept; the pass over the rows, which all
+losses share, once for each combination of their widths that occurs.
 
 A narrower program costs its compilation, idle slots cost evaluations. A lane becomes
 narrower once its idle slots have been evaluated as often as a program is worth: at each

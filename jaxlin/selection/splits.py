@@ -103,8 +103,10 @@ def stratified_split(key: Array, labels: Any, *, fraction: float) -> Split:
     # orders of different classes are independent.
     order = np.asarray(jax.random.permutation(key, len(labels)))
     held_out = np.zeros(len(labels), bool)
-    for label, part in zip(classes, parts, strict=True):
-        held_out[order[labels[order] == label][:part]] = True
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    starts = np.searchsorted(labels[by_class], classes)
+    for start, part in zip(starts, parts, strict=True):
+        held_out[by_class[start : start + part]] = True
     return _from_mask(held_out)
 
 

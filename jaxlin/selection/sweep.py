@@ -178,6 +178,12 @@ def run(
             "resume must be a state whose lanes have not been given away, got one that "
             "a run has gone on from; load it again, or copy the lanes before"
         )
+    if plan.multiple != placement.axis_size(placement.MODELS):
+        raise ValueError(
+            "plan must be made under the mesh that the sweep runs under, got one for "
+            f"{plan.multiple} devices that share models, not "
+            f"{placement.axis_size(placement.MODELS)}; call grids.plan there"
+        )
     fit_loop.check_norms(certified.curvature_of(problem).norms)
     fit_loop.check_classes(problem.targets, num_classes)
     state = resume or _begun(problem, models, plan, num_classes)

@@ -108,7 +108,8 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
         keys = jax.random.split(jax.random.fold_in(key, number), num_trials)
         candidates = jax.vmap(drawn)(keys)
         values = jax.vmap(value, in_axes=(0, None, None))(candidates, problem, settings)
-        best = jnp.argmin(values)
+        # NaN would be the least.
+        best = jnp.argmin(jnp.where(jnp.isnan(values), jnp.inf, values))
         found = State(jax.tree.map(lambda leaf: leaf[best], candidates), values[best])
         # Not smaller, which NaN is not either.
         improved = found.objective < state.objective

@@ -127,3 +127,17 @@ class TestFolders:
     def test_a_folder_without_arrays_is_no_data_set(self, tmp_path):
         with pytest.raises(ValueError, match="a folder of .npy files"):
             data.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("one", "found"),
+    [(np.float32(1), r"float32 of shape \(\)"), (np.array(["a"]), "<U1 of shape")],
+)
+def test_what_is_no_embedding(one, found):
+    with pytest.raises(ValueError, match=f"must be numbers .* got {found}.* number 1"):
+        embeddings.joined(np.zeros((2, 3)), one)
+
+
+def test_an_empty_vocabulary_is_refused():
+    with pytest.raises(ValueError, match="vocabulary must have an answer, got none"):
+        embeddings.encode([1, 2], ())

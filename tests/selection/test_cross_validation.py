@@ -7,7 +7,7 @@ import sklearn.linear_model
 import sklearn.model_selection
 
 from jaxlin import data, losses, normalization
-from jaxlin.selection import cross_validation, folds
+from jaxlin.selection import choice, cross_validation, folds
 from jaxlin.solvers import base, certified
 
 KEY = jax.random.key(0)
@@ -144,7 +144,33 @@ def test_repeats_and_margins_have_parts_and_settings_of_their_own():
             np.testing.assert_allclose(
                 found.accuracy[setting, part], right[out].mean(), atol=1e-6
             )
+    hinge = losses.weston_watkins_hinge
+    best = found.chosen(hinge)
+    assert best == choice.best(found.accuracy, strength=found.l2)
+    with pytest.raises(ValueError, match="choose must not be one_standard_error for"):
+        found.chosen(hinge, choose=choice.one_standard_error)
+    with pytest.raises(ValueError, match="loss must be one of the table's, got cross"):
+        found.chosen(losses.cross_entropy)
+    # Of one margin, with an error of three parts.
+    one = found._replace(loss_arguments=({},) * 4)
+    assert one.chosen(hinge, choose=choice.one_standard_error) == (
+        choice.one_standard_error(found.accuracy, strength=found.l2, num_repeats=2)
+    )
     for row, accuracy in zip(found.rows(), found.accuracy, strict=True):
         # Two repeats of three folds: three parts' worth of data.
         error = np.std(accuracy, ddof=1) / np.sqrt(3)
         assert row["accuracy_standard_error"] == pytest.approx(error)
+
+
+def test_a_class_that_is_missing_where_one_trains_is_named():
+    rows, labels = np.zeros((9, 2), np.float32), np.repeat([0, 1, 2], 3)
+    problem = base.problem(rows, labels, num_classes=3)
+    how = {"num_classes": 3, "losses": (losses.softmax_cross_entropy,), "l2s": L2S}
+    with pytest.raises(ValueError, match="without part 1 there is none of class 1"):
+        cross_validation.cross_validate(
+            problem, fold_of=np.array([0, 2, 0, 1, 1, 1, 2, 0, 2]), **how
+        )
+    # A class without examples is missing everywhere, and so nowhere.
+    wider = base.problem(rows, np.where(labels == 1, 3, labels), num_classes=4)
+    train = np.ones((1, 9), np.float32)
+    cross_validation.check_parts(wider, train)

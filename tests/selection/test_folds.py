@@ -158,7 +158,10 @@ def test_bad_arguments_are_named(call, message):
         ([0, 2, 0, 2], r"folds 0, 1, ... without gaps, at least two, got \[0, 2\]"),
         ([0, 0, 0, 0], "without gaps, at least two"),
         ([-1, 0, 1, 1], "without gaps"),
-        ([[0, 1, 0, 1], [0, 1, 2, 2]], "without gaps"),
+        (
+            [[0, 1, 0, 1], [0, 1, 2, 2]],
+            "same number of folds in each repeat, got 2 and 3",
+        ),
     ],
 )
 def test_folds_that_say_how_many_they_are(fold_of, words):

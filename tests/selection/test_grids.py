@@ -130,3 +130,10 @@ def test_a_plan_keeps_to_its_memory(problem):
         grids.plan(models, problem, num_classes=4, slots=7, memory_bytes=12 * per_slot)
     with pytest.raises(ValueError, match="slots must be at least 2"):
         grids.plan(models, problem, num_classes=4, slots=1)
+
+
+@pytest.mark.parametrize("numbers", [[], [-1], [0, 2]])
+def test_a_subset_is_of_the_grid(numbers):
+    models = grids.product(losses=(losses.softmax_cross_entropy,), l2s=(1e-1, 1e-2))
+    with pytest.raises(ValueError, match="numbers must be of models, 0 to 1, at least"):
+        grids.subset(models, numbers)

@@ -1,10 +1,12 @@
 """Nested cross-validation: the outer part is held out of everything."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 
-from jaxlin import losses
+from jaxlin import losses, sweep_checkpoint
 from jaxlin.selection import choice, folds, nested
 from jaxlin.solvers import base, certified, fitting
 
@@ -66,6 +68,29 @@ def test_labels_of_the_outer_part_change_nothing_but_its_own_test(found):
     np.testing.assert_allclose(other.accuracy[2], 1 - found.accuracy[2], atol=1e-6)
 
 
+def test_both_sweeps_can_be_killed_and_go_on(found, tmp_path):
+    def kept(name):
+        return functools.partial(sweep_checkpoint.fit, path=tmp_path / name)
+
+    def killed(*arguments, **how):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        validated(fit_models=kept("compared.npz"), refit_models=killed)
+    before = (tmp_path / "compared.npz").read_bytes()
+    again = validated(fit_models=kept("compared.npz"), refit_models=kept("chosen.npz"))
+    assert (tmp_path / "compared.npz").read_bytes() == before
+    np.testing.assert_array_equal(again.accuracy, found.accuracy)
+    np.testing.assert_array_equal(again.inner.accuracy, found.inner.accuracy)
+
+
+def test_errors_of_the_comparison_count_each_example_about_once(found):
+    """Four outer parts deal the rest out again: three parts' worth of data."""
+    for row, accuracy in zip(found.inner.rows(), found.inner.accuracy, strict=True):
+        error = np.std(accuracy, ddof=1) / np.sqrt(3)
+        assert row["accuracy_standard_error"] == pytest.approx(error)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -75,6 +100,10 @@ def test_labels_of_the_outer_part_change_nothing_but_its_own_test(found):
             r"fold_of must have shape \(examples,\)",
         ),
         ({"l2s": ()}, "l2s must not be empty"),
+        (
+            {"fold_of": LABELS},
+            "without part 0 there is none of class 0; draw the folds stratified",
+        ),
         (
             {
                 "losses": (losses.weston_watkins_hinge,),

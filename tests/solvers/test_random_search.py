@@ -88,6 +88,22 @@ def test_what_is_no_number_is_never_kept(problem):
     assert np.isfinite(state.objective)
 
 
+def test_one_broken_candidate_does_not_hide_the_others(problem, monkeypatch):
+    normal = jax.random.normal
+
+    def broken(key, shape, dtype):
+        # About half of the draws of W, of which eight make a step.
+        noise = normal(key, shape, dtype)
+        return jnp.where(noise[0] > 0, jnp.nan, noise) if len(shape) == 2 else noise
+
+    monkeypatch.setattr(jax.random, "normal", lambda *a: broken(*a))
+    solver = random_search.solver(loss=HINGE, is_local=False, num_trials=64)
+    params = linear.Params(jnp.zeros((2, 3)), jnp.zeros(2))
+    state = solver.init(params, problem, SETTINGS)
+    _, info = solver.step(KEY, jnp.int32(0), state, problem, SETTINGS)
+    assert info.improved
+
+
 def test_bad_input_is_named(problem):
     with pytest.raises(ValueError, match="num_trials must be at least 1, got 0"):
         random_search.solver(loss=HINGE, is_local=True, num_trials=0)
