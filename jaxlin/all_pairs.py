@@ -155,7 +155,7 @@ def _squares_of_bytes(queries: Array, rows: Array) -> Array:
     products = jnp.zeros((len(queries), len(rows)), jnp.int32)
     for start in range(0, rows.shape[1], _EXACT_FEATURES):
         some = slice(start, start + _EXACT_FEATURES)
-        part = _product(_centered(queries[:, some]), _centered(rows[:, some]))
+        part = product(_centered(queries[:, some]), _centered(rows[:, some]))
         products += part.astype(jnp.int32)
     sizes = _squared_norms(queries)[:, None] + _squared_norms(rows)[None, :]
     return sizes - 2 * products
@@ -184,7 +184,7 @@ def _sums_of_bytes(queries: Array, rows: Array) -> Array:
 
         return jax.lax.map(to_query, (_whole_sums(queries), sums))
 
-    return _abreast(to_rows_abreast, _whole_sums(rows))
+    return abreast(to_rows_abreast, _whole_sums(rows))
 
 
 def _whole_sums(rows: Array) -> Array:
@@ -212,11 +212,16 @@ def _largest_of_bytes(queries: Array, rows: Array) -> Array:
 
         return jax.lax.map(to_query, queries)
 
-    return _abreast(to_rows_abreast, rows)
+    return abreast(to_rows_abreast, rows)
 
 
-def _abreast(form: Callable[[Array], Array], rows: Array) -> Array:
-    """Applies a form to some rows side by side, one a column, and joins the results."""
+def abreast(form: Callable[[Array], Array], rows: Array) -> Array:
+    """Applies a form to some rows at a time, side by side, and joins what it gives.
+
+    Args:
+      form: ``(features, some rows) -> (queries, some rows)``.
+      rows: shape ``(rows, features)``.
+    """
     num_rows, num_features = rows.shape
     padded = jnp.pad(rows, ((0, -num_rows % _ROWS_ABREAST), (0, 0)))
     parts = padded.reshape(-1, _ROWS_ABREAST, num_features)
@@ -236,23 +241,23 @@ def squares(queries: Array, rows: Array) -> Array:
     .. math:: \|x\|^2 - 2 \langle x, z \rangle + \|z\|^2
     """
     sizes = _sizes(queries)[:, None] + _sizes(rows)[None, :]
-    return jnp.maximum(sizes - 2 * _product(queries, rows), 0)
+    return jnp.maximum(sizes - 2 * product(queries, rows), 0)
 
 
 def _cosine(queries: Array, rows: Array) -> Array:
     unit = jax.vmap(distances.unit)
-    return jnp.clip(1 - _product(unit(queries), unit(rows)), 0, 2)
+    return jnp.clip(1 - product(unit(queries), unit(rows)), 0, 2)
 
 
 def _mahalanobis(queries: Array, rows: Array, *, matrix: Array) -> Array:
     # M = L L^T, so that the distance is that of rows times L.
     factor = jnp.linalg.cholesky(jnp.asarray(matrix, rows.dtype))
     center = jnp.mean(queries, axis=0, keepdims=True)
-    moved = (_product(some - center, factor.T) for some in (queries, rows))
+    moved = (product(some - center, factor.T) for some in (queries, rows))
     return jnp.sqrt(squares(*moved))
 
 
-def _product(queries: Array, rows: Array) -> Array:
+def product(queries: Array, rows: Array) -> Array:
     """Inner products of each query with each row."""
     # Accelerators default to fewer digits.
     return jax.lax.dot_general(
