@@ -167,7 +167,8 @@ def _centered(rows: Array) -> Array:
 
 def _squared_norms(rows: Array) -> Array:
     """Squared lengths of uint8 rows less 128, int32."""
-    return jnp.sum(jnp.square(rows.astype(jnp.int32) - 128), axis=1)
+    squares = jnp.square(rows.astype(jnp.int32) - 128)
+    return jnp.sum(squares, axis=1, dtype=jnp.int32)
 
 
 def _sums_of_bytes(queries: Array, rows: Array) -> Array:
@@ -196,7 +197,7 @@ def _short_sums(columns: Array) -> Array:
     """Sums over the features, which lie along the first axis, int32."""
     parts = columns.reshape(-1, _SHORT_SUM, columns.shape[1]).astype(jnp.uint16)
     short = jnp.sum(parts, axis=1, dtype=jnp.uint16)
-    return jnp.sum(short.astype(jnp.int32), axis=0)
+    return jnp.sum(short.astype(jnp.int32), axis=0, dtype=jnp.int32)
 
 
 def _largest_of_bytes(queries: Array, rows: Array) -> Array:

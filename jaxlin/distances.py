@@ -46,7 +46,8 @@ def squared_euclidean(first: Array, second: Array, /) -> Array:
       >>> print(squared_euclidean(jnp.array([0.0, 0.0]), jnp.array([3.0, 4.0])))
       25.0
     """
-    return jnp.sum(jnp.square(_difference(first, second)))
+    squares = jnp.square(_difference(first, second))
+    return jnp.sum(squares, dtype=squares.dtype)
 
 
 def euclidean(first: Array, second: Array, /) -> Array:
@@ -70,7 +71,8 @@ def manhattan(first: Array, second: Array, /) -> Array:
       >>> print(manhattan(jnp.array([0.0, 0.0]), jnp.array([3.0, -4.0])))
       7.0
     """
-    return jnp.sum(_absolute(_difference(first, second)))
+    sizes = _absolute(_difference(first, second))
+    return jnp.sum(sizes, dtype=sizes.dtype)
 
 
 def chebyshev(first: Array, second: Array, /) -> Array:

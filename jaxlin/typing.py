@@ -49,7 +49,10 @@ class Distance(Protocol):
     (a function at module level); what may vary (a power) is a traced keyword.
     """
 
-    def __call__(self, first: Array, second: Array, /, **arguments: Any) -> Array:
+    # ``*_`` asks nothing: without it a type checker wants every keyword of everyone.
+    def __call__(
+        self, first: Array, second: Array, /, *_: Any, **arguments: Any
+    ) -> Array:
         """Returns the distance, shape ``()``."""
         ...
 
@@ -66,7 +69,7 @@ class Weighting(Protocol):
     factor that all share: then one call serves every k. Hashable, like `Distance`.
     """
 
-    def __call__(self, distances: Array, /, **arguments: Any) -> Array:
+    def __call__(self, distances: Array, /, *_: Any, **arguments: Any) -> Array:
         """Returns the weights, shape ``(k,)``."""
         ...
 
@@ -79,7 +82,8 @@ class LocalFit(Protocol):
     """A score for each class at one query, from its neighbours.
 
     ``query`` has shape ``(features,)``, ``rows`` ``(k, features)``, ``labels`` and
-    ``weights`` ``(k,)``. Hashable, like `Distance`.
+    ``weights`` ``(k,)``. Keywords are ``num_classes``, static, and what may vary.
+    Hashable, like `Distance`.
     """
 
     def __call__(
@@ -89,8 +93,7 @@ class LocalFit(Protocol):
         labels: Array,
         weights: Array,
         /,
-        *,
-        num_classes: int,
+        *_: Any,
         **arguments: Any,
     ) -> Array:
         """Returns the scores, shape ``(num_classes,)``."""

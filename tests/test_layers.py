@@ -49,8 +49,8 @@ STACKS = {
         {"fitting", "lanes", "streaming"},
     ],
     "neighbors": [
-        {"best", "bounds", "measuring"},
-        {"passes"},
+        {"best", "bounds"},
+        {"measuring", "passes"},
         {"search"},
         {"voting"},
         {"local_fits"},

@@ -119,3 +119,8 @@ def key_of_integer(value: Array) -> Array:
 def integer_of_key(key: Array) -> Array:
     """The integers that `key_of_integer` was given; anything for an infinite key."""
     return jax.lax.bitcast_convert_type(key, jnp.int32) - _OFFSET
+
+
+def power_of_two(count: int) -> int:
+    """The next power of two: numbers rounded up to it share a program."""
+    return 1 << (count - 1).bit_length()

@@ -52,10 +52,10 @@ class Frame(NamedTuple):
       power: of `jaxlin.distances.minkowski`, or None.
     """
 
-    center: Array
-    scale: Array
-    factor: Array | None = None
-    power: Array | None = None
+    center: Any
+    scale: Any
+    factor: Any = None
+    power: Any = None
 
 
 class Moved(NamedTuple):

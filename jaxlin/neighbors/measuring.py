@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxlin.neighbors import best
 from jaxlin.typing import Array, Distance
 
 # Bytes of rows gathered at a time.
@@ -40,10 +41,13 @@ def nearest_of(
       distances the smaller index first.
     """
     # In the order of their indices, so that a stable sort breaks ties by them.
+    width = candidates.shape[1]
+    spare = best.power_of_two(width) - width
+    candidates = np.pad(candidates, ((0, 0), (0, spare)), constant_values=-1)
     candidates = np.sort(candidates, axis=1)
     row_bytes = 8 * rows.shape[1] * candidates.shape[1]
     size = 1 << max(0, (_BLOCK_BYTES // row_bytes).bit_length() - 1)
-    size = min(size, 1 << (len(queries) - 1).bit_length())
+    size = min(size, best.power_of_two(len(queries)))
     parts = []
     for start in range(0, len(queries), size):
         some = slice(start, start + size)

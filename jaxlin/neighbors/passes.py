@@ -95,7 +95,7 @@ def run(
       Keys and indices, shape ``(queries, k)``; infinity and -1 where a query does not
       see so many rows.
     """
-    slots = _power_of_two(k)
+    slots = best.power_of_two(k)
     num_rows, num_queries = len(search.rows), len(search.queries)
     width = measure.width(search.rows.shape[1])
     row_block = block_size or _even(
@@ -119,7 +119,7 @@ def run(
                 arguments,
                 _padded(search.queries, start, query_block),
                 moved,
-                np.int32([first, num_rows]),
+                np.array([first, num_rows], np.int32),
                 row_groups,
                 _padded(search.query_groups, start, query_block),
                 keys=measure.keys,
@@ -156,7 +156,7 @@ def _step(
     first, end = first_and_end
     found = keys(arguments, queries, rows)
     is_seen = (first + jnp.arange(found.shape[1], dtype=jnp.int32) < end)[None, :]
-    if row_groups is not None:
+    if row_groups is not None and query_groups is not None:
         is_seen &= row_groups[None, :] != query_groups[:, None]
     found = jnp.where(is_seen, found, jnp.inf)
     return best.update(state, found, first=first, recall_target=recall_target)
@@ -174,14 +174,12 @@ def _padded(rows: Any, start: int, size: int) -> Any:
 def _even(count: int, most: int, multiple: int) -> int:
     """Size of blocks, all nearly full, none larger than about ``most``."""
     if count <= min(most, multiple):
-        return _power_of_two(count)
+        return best.power_of_two(count)
     blocks = -(-count // max(most, 1))
     size = -(-count // blocks)
-    return -(-size // multiple) * multiple if size > multiple else _power_of_two(size)
-
-
-def _power_of_two(count: int) -> int:
-    return 1 << (count - 1).bit_length()
+    return (
+        -(-size // multiple) * multiple if size > multiple else best.power_of_two(size)
+    )
 
 
 @functools.cache

@@ -180,7 +180,7 @@ def _search(metric, arguments, search, k, block_size, recall_target) -> Neighbor
         keys, indices = passes.run(
             passes.exact_integers(metric), None, search, k=k, **how
         )
-        found = np.asarray(best.integer_of_key(keys))
+        found = np.asarray(best.integer_of_key(jnp.asarray(keys)))
         is_root = metric is distances.euclidean
         return Neighbors(np.sqrt(found, dtype=float) if is_root else found, indices)
     form = bounds.form(metric, num_features=search.rows.shape[1])
@@ -212,7 +212,8 @@ def _proven(metric, arguments, form, search, k, *, block_size, recall_target):
     if recall_target is not None:
         lists = [k]
     else:
-        lists = [min(num_rows, k + _SPARE), min(num_rows, _WIDER * (k + _SPARE))]
+        first = best.power_of_two(k + _SPARE)
+        lists = [min(num_rows, first), min(num_rows, _WIDER * first)]
     shape = (len(search.queries), k)
     found = Neighbors(np.empty(shape), np.empty(shape, np.int32))
     open_queries = np.arange(len(search.queries))
