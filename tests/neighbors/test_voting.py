@@ -214,9 +214,7 @@ def test_a_local_linear_fit_is_scikit_learns(found):
         ).fit(moved, labels[near], sample_weight=weights)
         mine = found_scores[peer.classes_]
         if len(peer.classes_) == CLASSES:
-            np.testing.assert_allclose(
-                mine - mine.mean(), peer.coef_[:, -1], atol=2e-3
-            )
+            np.testing.assert_allclose(mine - mine.mean(), peer.coef_[:, -1], atol=2e-3)
 
 
 @pytest.mark.full
