@@ -29,7 +29,7 @@ On uint8 rows the squared Euclidean distance, Manhattan and Chebyshev are exact 
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -150,25 +150,41 @@ def integer_form(
     return None if is_square and rows.shape[1] > MOST_EXACT_FEATURES else form
 
 
+class Centered(NamedTuple):
+    """uint8 rows less 128, ready for exact products.
+
+    Attributes:
+      parts: float32, at most 1,024 features each, shape ``(rows, features of it)``.
+      sizes: squared lengths, int32, shape ``(rows,)``.
+    """
+
+    parts: tuple[Array, ...]
+    sizes: Array
+
+
+def centered(rows: Array) -> Centered:
+    """Makes `Centered` rows of uint8 ones."""
+    parts = tuple(
+        rows[:, start : start + _EXACT_FEATURES].astype(jnp.float32) - 128
+        for start in range(0, rows.shape[1], _EXACT_FEATURES)
+    )
+    squares = jnp.square(rows.astype(jnp.int32) - 128)
+    return Centered(parts, jnp.sum(squares, axis=1, dtype=jnp.int32))
+
+
+def exact_squares(queries: Centered, rows: Centered) -> Array:
+    """Squared Euclidean distances, int32, of up to `MOST_EXACT_FEATURES`."""
+    products = [
+        product(some, others).astype(jnp.int32)
+        for some, others in zip(queries.parts, rows.parts, strict=True)
+    ]
+    sizes = queries.sizes[:, None] + rows.sizes[None, :]
+    return sizes - 2 * functools.reduce(jnp.add, products)
+
+
 def _squares_of_bytes(queries: Array, rows: Array) -> Array:
     """Squared Euclidean distances of uint8 rows, int32."""
-    products = jnp.zeros((len(queries), len(rows)), jnp.int32)
-    for start in range(0, rows.shape[1], _EXACT_FEATURES):
-        some = slice(start, start + _EXACT_FEATURES)
-        part = product(_centered(queries[:, some]), _centered(rows[:, some]))
-        products += part.astype(jnp.int32)
-    sizes = _squared_norms(queries)[:, None] + _squared_norms(rows)[None, :]
-    return sizes - 2 * products
-
-
-def _centered(rows: Array) -> Array:
-    return rows.astype(jnp.float32) - 128
-
-
-def _squared_norms(rows: Array) -> Array:
-    """Squared lengths of uint8 rows less 128, int32."""
-    squares = jnp.square(rows.astype(jnp.int32) - 128)
-    return jnp.sum(squares, axis=1, dtype=jnp.int32)
+    return exact_squares(centered(queries), centered(rows))
 
 
 def _sums_of_bytes(queries: Array, rows: Array) -> Array:

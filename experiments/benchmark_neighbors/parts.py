@@ -114,14 +114,16 @@ def _in_turns(config, searches, queries):
 def recall(config: Config, dataset: data.Dataset) -> dict[str, Any]:
     """What an approximate search finds of the exact neighbours, and how fast."""
     train, queries = _rows(dataset, config.l2_queries)
-    how = {"metric": distances.squared_euclidean, "k": config.k}
+    how: dict[str, Any] = {"metric": distances.squared_euclidean, "k": config.k}
     target = config.recall_target
     found: dict[str, Any] = {"target": target, "device": jax.devices()[0].device_kind}
     answers = {}
-    for name, more in (("exact", {}), ("approximate", {"recall_target": target})):
+    for name, asked in (("exact", None), ("approximate", target)):
         for _ in range(2):
             start = time.perf_counter()
-            answers[name] = neighbors.nearest(train, queries, **how, **more)
+            answers[name] = neighbors.nearest(
+                train, queries, recall_target=asked, **how
+            )
             found[f"{name}_s"] = time.perf_counter() - start
     found["recall"] = neighbors.recall(answers["approximate"], answers["exact"])
     print("recall", found, flush=True)

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import all_pairs
+from jaxlin import all_pairs, distances
 from jaxlin.neighbors import best, bounds
 from jaxlin.neighbors.best import Best
 from jaxlin.typing import Array, Distance, PyTree
@@ -189,6 +189,9 @@ def exact_integers(metric: Distance) -> Measure:
     Of those metrics that `jaxlin.all_pairs.integer_form` has, in as few features that
     keys hold them.
     """
+    if metric in (distances.squared_euclidean, distances.euclidean):
+        # Rows become floats once, and not again for every block of queries.
+        return Measure(_centered, _keys_of_squares, lambda width: width)
 
     def keys(arguments: Any, queries: Array, rows: Array) -> Array:
         del arguments
@@ -197,6 +200,17 @@ def exact_integers(metric: Distance) -> Measure:
         return best.key_of_integer(form(queries, rows))
 
     return Measure(_unmoved, keys, lambda width: min(width, 1024))
+
+
+def _centered(arguments: Any, rows: Array) -> all_pairs.Centered:
+    del arguments
+    return all_pairs.centered(rows)
+
+
+def _keys_of_squares(arguments: Any, queries: Array, rows: all_pairs.Centered) -> Array:
+    del arguments
+    found = all_pairs.exact_squares(all_pairs.centered(queries), rows)
+    return best.key_of_integer(found)
 
 
 @functools.cache
