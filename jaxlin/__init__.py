@@ -6,10 +6,12 @@ Submodules, in the order of their layers (a file imports only from those before 
   placement                           words, what may enter, float64 where it is wanted
   normalization, linear, losses,
   loss_transforms, conjugates,
-  penalties, metrics                  mathematics of one example or one parameter tree
+  penalties, metrics, distances,
+  all_pairs                           mathematics of one example, one parameter tree or
+                                      one pair of rows
   row_blocks, row_sums, objective,
   proof_terms, duality, label_proofs  one number to minimise, one number to trust
-  solvers                             methods
+  solvers, neighbors                  methods
   intervals, selection, comparison    judging methods
   files, data, checkpoint, plotting   the outside world
   classifier, sweep_checkpoint        front door: a trained classifier in one file; a

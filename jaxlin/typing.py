@@ -37,6 +37,73 @@ class Loss(Protocol):
         ...
 
 
+# Traced keyword arguments of a distance or a weighting, such as ``{"power": 3.0}``.
+Arguments = Mapping[str, ArrayLike]
+
+
+class Distance(Protocol):
+    """A distance of one pair.
+
+    Two vectors of one shape ``(features,)`` in, a number of at least 0 out, smaller for
+    what is nearer. Handed to a search it must be hashable and the same object each time
+    (a function at module level); what may vary (a power) is a traced keyword.
+    """
+
+    # ``*_`` asks nothing: without it a type checker wants every keyword of everyone.
+    def __call__(
+        self, first: Array, second: Array, /, *_: Any, **arguments: Any
+    ) -> Array:
+        """Returns the distance, shape ``()``."""
+        ...
+
+    def __hash__(self) -> int:
+        """Functions are hashable by identity."""
+        ...
+
+
+class Weighting(Protocol):
+    """Weights of the neighbours of one query, from their distances.
+
+    ``distances`` has shape ``(k,)``, ascending; the result has that shape and is at
+    least 0. The weight of a neighbour must not depend on those behind it, except by a
+    factor that all share: then one call serves every k. Hashable, like `Distance`.
+    """
+
+    def __call__(self, distances: Array, /, *_: Any, **arguments: Any) -> Array:
+        """Returns the weights, shape ``(k,)``."""
+        ...
+
+    def __hash__(self) -> int:
+        """Functions are hashable by identity."""
+        ...
+
+
+class LocalFit(Protocol):
+    """A score for each class at one query, from its neighbours.
+
+    ``query`` has shape ``(features,)``, ``rows`` ``(k, features)``, ``labels`` and
+    ``weights`` ``(k,)``. Keywords are ``num_classes``, static, and what may vary.
+    Hashable, like `Distance`.
+    """
+
+    def __call__(
+        self,
+        query: Array,
+        rows: Array,
+        labels: Array,
+        weights: Array,
+        /,
+        *_: Any,
+        **arguments: Any,
+    ) -> Array:
+        """Returns the scores, shape ``(num_classes,)``."""
+        ...
+
+    def __hash__(self) -> int:
+        """Functions are hashable by identity."""
+        ...
+
+
 # Weights in, one number out.
 Penalty = Callable[[PyTree], Array]
 

@@ -23,11 +23,14 @@ LAYERS = [
         "conjugates",
         "penalties",
         "metrics",
+        "distances",
+        "all_pairs",
     },
     {"row_sums", "row_blocks"},
     {"objective"},
     {"proof_terms", "duality", "label_proofs"},
     {"solvers"},
+    {"neighbors"},
     {"intervals"},
     {"selection", "comparison"},
     {"files"},
@@ -45,6 +48,13 @@ STACKS = {
         {"certified", "fit_loop"},
         {"fitting", "lanes", "streaming"},
     ],
+    "neighbors": [
+        {"best", "bounds"},
+        {"measuring", "passes"},
+        {"search"},
+        {"voting"},
+        {"local_fits"},
+    ],
     "selection": [
         {"calibration", "choice", "folds", "minibatch_sweep", "schedule", "splits"},
         {"grids"},
@@ -58,6 +68,7 @@ WITHIN = {  # a layer's own order, where its files use each other
     "placement": {"typing"},
     "linear": {"normalization"},
     "conjugates": {"losses"},
+    "all_pairs": {"distances"},
     "duality": {"proof_terms"},
 }
 # Packages that only the outer layers may import, and only inside functions.

@@ -7,7 +7,17 @@ import optax
 import pytest
 from problems import LABEL_LOSSES
 
-from jaxlin import linear, losses, metrics, normalization, objective
+from jaxlin import (
+    all_pairs,
+    distances,
+    linear,
+    losses,
+    metrics,
+    neighbors,
+    normalization,
+    objective,
+)
+from jaxlin.neighbors import best, bounds, passes, voting
 from jaxlin.solvers import base, certified, minibatch
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -107,3 +117,65 @@ def test_certified_steps_of_a_grid_at_full_precision(loss):
     assert len(found) > 10
     highest = (jax.lax.Precision.HIGHEST,) * 2
     assert {equation.params["precision"] for equation in found} == {highest}
+
+
+INTEGERS = [distances.euclidean, distances.manhattan, distances.chebyshev]
+
+
+@pytest.mark.parametrize("metric", INTEGERS, ids=lambda metric: metric.__name__)
+@pytest.mark.parametrize("recall_target", [None, 0.9])
+def test_a_step_of_a_search_among_bytes(metric, recall_target):
+    measure = passes.exact_integers(metric)
+
+    def step(queries, rows, groups):
+        state = best.none_yet(20, 2)
+        keys = measure.keys(None, queries, measure.move(None, rows))
+        keys = jnp.where(groups[:, None] == groups[None, :], jnp.inf, keys)
+        return best.update(state, keys, first=0, recall_target=recall_target)
+
+    exported = lowers(step, ROWS, ROWS, LABELS)
+    assert ("approx" in exported.mlir_module().lower()) == (recall_target is not None)
+    for equation in products(jax.make_jaxpr(step)(ROWS, ROWS, LABELS).jaxpr):
+        assert equation.params["precision"] == (jax.lax.Precision.HIGHEST,) * 2
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [distances.euclidean, distances.cosine, distances.minkowski, distances.mahalanobis],
+    ids=lambda metric: metric.__name__,
+)
+def test_bounds_and_the_distances_that_they_bound(metric):
+    form = bounds.form(metric, num_features=6)
+    measure = passes.lower_bounds(form)
+    with jax.enable_x64(True):
+        number = jax.ShapeDtypeStruct((), jnp.float64)
+        matrix = jax.ShapeDtypeStruct((6, 6), jnp.float64)
+        center = jax.ShapeDtypeStruct((6,), jnp.float64)
+        is_moved = metric is distances.mahalanobis
+        frame = bounds.Frame(center, number, matrix if is_moved else None, number)
+        rows = jax.ShapeDtypeStruct((20, 6), jnp.float32)
+        lowers(
+            lambda f, q, x: measure.keys(f, q, measure.move(f, x)), frame, rows, rows
+        )
+
+
+def test_votes_and_local_fits():
+    weights = jax.ShapeDtypeStruct((4, 5), jnp.float32)
+    labels = jax.ShapeDtypeStruct((4, 5), jnp.int32)
+    lowers(lambda w, y: voting._winners(w, y, num_classes=3), weights, labels)
+    fit = neighbors.linear_classifier(loss=losses.softmax_cross_entropy, num_steps=2)
+    one = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((6,), (5, 6), (5,))]
+    lowers(
+        lambda q, x, y, w, l2: fit(q, x, y, w, num_classes=3, l2=l2),
+        one[0],
+        one[1],
+        jax.ShapeDtypeStruct((5,), jnp.int32),
+        one[2],
+        jax.ShapeDtypeStruct((), jnp.float32),
+    )
+
+
+def test_all_pairs_of_floats():
+    rows = jax.ShapeDtypeStruct((20, 6), jnp.float32)
+    for metric in (distances.cosine, distances.manhattan):
+        lowers(lambda q, x, m=metric: all_pairs.between(q, x, metric=m), rows, rows)

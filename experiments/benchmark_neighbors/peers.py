@@ -1,0 +1,37 @@
+"""Other libraries' exact searches over the same rows."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from experiments.benchmark_solvers import machine
+
+# Queries in, distances and indices out.
+Search = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def faiss(rows: np.ndarray, *, distance: str, k: int) -> Search:
+    """A flat index of float32 rows, on all cores that the process may use."""
+    import faiss as library
+
+    library.omp_set_num_threads(machine.cores())
+    metric = {"l2": library.METRIC_L2, "l1": library.METRIC_L1}[distance]
+    index = library.IndexFlat(rows.shape[1], metric)
+    index.add(rows.astype(np.float32))
+    return lambda queries: index.search(queries.astype(np.float32), k)
+
+
+def sklearn(rows: np.ndarray, *, distance: str, k: int) -> Search:
+    """Brute force over float32 rows; the threads are those of NumPy and its own."""
+    from sklearn.neighbors import NearestNeighbors
+
+    metric = {"l2": "sqeuclidean", "l1": "manhattan"}[distance]
+    found = NearestNeighbors(
+        n_neighbors=k, algorithm="brute", metric=metric, n_jobs=machine.cores()
+    )
+    found.fit(rows.astype(np.float32))
+    return lambda queries: found.kneighbors(queries.astype(np.float32))
+
+
+PEERS: dict[str, Any] = {"faiss": faiss, "sklearn": sklearn}

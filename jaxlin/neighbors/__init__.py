@@ -1,0 +1,50 @@
+r"""Nearest neighbours: keep all examples, answer by those that are most like the query.
+
+Four choices make such a learner, and are four independent arguments: a distance
+``metric``, how many neighbours ``k``, a ``weighting`` of them, and how to ``fit`` with
+the local points.
+
+  >>> import numpy as np
+  >>> from jaxlin import distances, neighbors
+  >>> rows = np.random.default_rng(0).integers(0, 256, (90, 12), dtype=np.uint8)
+  >>> labels = np.arange(90) % 3
+  >>> found = neighbors.nearest(rows, rows[:5], metric=distances.manhattan, k=7)
+  >>> every_k = neighbors.vote(found, labels, num_classes=3)  # one pass for all k
+  >>> print(every_k.shape, every_k[:, 0])
+  (5, 7) [0 1 2 0 1]
+
+The modules:
+
+  best         the k best, kept while blocks of candidates go by
+  passes       one pass over the rows, in blocks from the host
+  bounds       lower bounds in float32 that prove a search exact
+  measuring    distances of a few candidates in float64
+  search       `nearest`, `nearest_others` (leave-one-out, all folds at once), `recall`
+  voting       `vote`, `shares`; `uniform`, `inverse_distance`, `gaussian`
+  local_fits   `local_fit`; `majority`, `weighted_vote`, `linear_classifier`
+"""
+
+from jaxlin.neighbors.local_fits import (
+    linear_classifier,
+    local_fit,
+    majority,
+    weighted_vote,
+)
+from jaxlin.neighbors.search import Neighbors, nearest, nearest_others, recall
+from jaxlin.neighbors.voting import gaussian, inverse_distance, shares, uniform, vote
+
+__all__ = [
+    "Neighbors",
+    "gaussian",
+    "inverse_distance",
+    "linear_classifier",
+    "local_fit",
+    "majority",
+    "nearest",
+    "nearest_others",
+    "recall",
+    "shares",
+    "uniform",
+    "vote",
+    "weighted_vote",
+]

@@ -1,0 +1,81 @@
+"""Distances of each query to some rows of its own, in float64."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlin.neighbors import best
+from jaxlin.typing import Array, Distance
+
+# Bytes of rows gathered at a time.
+_BLOCK_BYTES = 32 * 2**20
+
+
+def nearest_of(
+    metric: Distance,
+    arguments: dict[str, Any],
+    queries: np.ndarray,
+    rows: np.ndarray,
+    candidates: np.ndarray,
+    *,
+    k: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest of a list of candidates for each query, measured in float64.
+
+    To be called under ``jax.enable_x64(True)``.
+
+    Args:
+      metric: of one pair.
+      arguments: its keywords.
+      queries: on the host, shape ``(queries, features)``.
+      rows: on the host, or a memory map.
+      candidates: indices of rows, shape ``(queries, candidates)``; -1 is none, and
+        there are at least k others.
+      k: how many to return.
+
+    Returns:
+      Distances, float64, and indices, both ``(queries, k)``, nearest first; of equal
+      distances the smaller index first.
+    """
+    # In the order of their indices, so that a stable sort breaks ties by them.
+    width = candidates.shape[1]
+    spare = best.power_of_two(width) - width
+    candidates = np.pad(candidates, ((0, 0), (0, spare)), constant_values=-1)
+    candidates = np.sort(candidates, axis=1)
+    row_bytes = 8 * rows.shape[1] * candidates.shape[1]
+    size = 1 << max(0, (_BLOCK_BYTES // row_bytes).bit_length() - 1)
+    size = min(size, best.power_of_two(len(queries)))
+    parts = []
+    for start in range(0, len(queries), size):
+        some = slice(start, start + size)
+        missing = size - len(queries[some])
+        parts.append(
+            _distances(
+                np.pad(queries[some], ((0, missing), (0, 0))),
+                rows[np.pad(candidates[some], ((0, missing), (0, 0)))],
+                arguments,
+                metric=metric,
+            )
+        )
+    found = np.concatenate(parts)[: len(queries)]
+    found[candidates < 0] = np.inf
+    order = np.argsort(found, axis=1, kind="stable")[:, :k]
+    return (
+        np.take_along_axis(found, order, axis=1),
+        np.take_along_axis(candidates, order, axis=1),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("metric",))
+def _distances(
+    queries: Array, candidates: Array, arguments: dict[str, Any], *, metric: Distance
+) -> Array:
+    def of_query(query: Array, rows: Array) -> Array:
+        return jax.vmap(lambda row: metric(query, row, **arguments))(rows)
+
+    return jax.vmap(of_query)(
+        queries.astype(jnp.float64), candidates.astype(jnp.float64)
+    )

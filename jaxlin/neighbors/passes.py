@@ -1,0 +1,243 @@
+"""One pass over the training rows, which keeps the best candidates of every query.
+
+Rows come from the host in blocks (so they may be a memory map, larger than any memory)
+or lie on the device already. A block is put there once and meets all queries, a block
+of them at a time, before the next is read: memory holds one block of rows, one of
+distances, and the best of each query.
+
+A `Measure` says what the keys of candidates are. That of `exact_integers` are exact
+int32 distances of uint8 rows; that of `lower_bounds` and of `in_float64` are what they
+are called.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlin import all_pairs, distances
+from jaxlin.neighbors import best, bounds
+from jaxlin.neighbors.best import Best
+from jaxlin.typing import Array, Distance, PyTree
+
+# Bytes of a block of rows as float32, and of the distances of a block of queries.
+_BLOCK_BYTES = 32 * 2**20
+_MOST_ROWS = 8192
+_MOST_QUERIES = 1024
+# A number of rows or queries is rounded up to a multiple of this, or a power of two
+# below it, so that similar searches share a program.
+_MULTIPLE = {"rows": 256, "queries": 8}
+
+
+class Measure(NamedTuple):
+    """What candidates are judged by; static, and the same object each time.
+
+    Attributes:
+      move: ``(arguments, rows) -> tree``, once a block.
+      keys: ``(arguments, queries, tree) -> keys (queries, rows)``.
+      width: features of a row that are float32 at one time, of so many.
+    """
+
+    move: Callable[[Any, Array], PyTree]
+    keys: Callable[[Any, Array, PyTree], Array]
+    width: Callable[[int], int]
+
+
+class Search(NamedTuple):
+    """Who is looked for among whom.
+
+    Attributes:
+      rows: shape ``(rows, features)``, on the host or the device.
+      queries: shape ``(queries, features)``, likewise.
+      row_groups: int32, shape ``(rows,)``, or None.
+      query_groups: shape ``(queries,)``; a query does not see rows of its own group.
+    """
+
+    rows: Any
+    queries: Any
+    row_groups: np.ndarray | None = None
+    query_groups: np.ndarray | None = None
+
+    def of_queries(self, chosen: np.ndarray) -> "Search":
+        """The same for some of the queries."""
+        groups = self.query_groups
+        return self._replace(
+            queries=self.queries[chosen],
+            query_groups=None if groups is None else groups[chosen],
+        )
+
+
+def run(
+    measure: Measure,
+    arguments: Any,
+    search: Search,
+    *,
+    k: int,
+    block_size: int | None = None,
+    recall_target: float | None = None,
+    dtype: Any = jnp.float32,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k candidates with the smallest keys, ascending.
+
+    Args:
+      measure: what keys are.
+      arguments: traced, for the measure.
+      search: rows and queries.
+      k: how many; rounded up inside, so that similar numbers share a program.
+      block_size: rows a block; None chooses it.
+      recall_target: as in `best.update`.
+      dtype: of the keys.
+
+    Returns:
+      Keys and indices, shape ``(queries, k)``; infinity and -1 where a query does not
+      see so many rows.
+    """
+    slots = best.power_of_two(k)
+    num_rows, num_queries = len(search.rows), len(search.queries)
+    width = measure.width(search.rows.shape[1])
+    row_block = block_size or _even(
+        num_rows, min(_MOST_ROWS, _BLOCK_BYTES // (4 * width)), _MULTIPLE["rows"]
+    )
+    at_once = min(_MOST_QUERIES, _BLOCK_BYTES // (4 * max(row_block, slots)))
+    query_block = _even(num_queries, at_once, _MULTIPLE["queries"])
+    found = [
+        best.none_yet(query_block, slots, dtype=dtype)
+        for _ in range(0, num_queries, query_block)
+    ]
+    for first in range(0, num_rows, row_block):
+        moved = _move(
+            arguments, _padded(search.rows, first, row_block), move=measure.move
+        )
+        row_groups = _padded(search.row_groups, first, row_block)
+        for number in range(len(found)):
+            start = number * query_block
+            found[number] = _step(
+                found[number],
+                arguments,
+                _padded(search.queries, start, query_block),
+                moved,
+                np.array([first, num_rows], np.int32),
+                row_groups,
+                _padded(search.query_groups, start, query_block),
+                keys=measure.keys,
+                recall_target=recall_target,
+            )
+        # Else blocks would be read faster than they are used, and fill the memory.
+        jax.block_until_ready(found)
+    whole = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    keys, indices = (array[:num_queries, :k] for array in whole)
+    return keys, indices
+
+
+@functools.partial(jax.jit, static_argnames=("move",))
+def _move(arguments, rows, *, move):
+    return move(arguments, rows)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("keys", "recall_target"), donate_argnames=("state",)
+)
+def _step(
+    state: Best,
+    arguments: Any,
+    queries: Array,
+    rows: PyTree,
+    first_and_end: Array,
+    row_groups: Array | None,
+    query_groups: Array | None,
+    *,
+    keys: Callable[[Any, Array, PyTree], Array],
+    recall_target: float | None,
+) -> Best:
+    """Adds a block of rows to the best of a block of queries."""
+    first, end = first_and_end
+    found = keys(arguments, queries, rows)
+    is_seen = (first + jnp.arange(found.shape[1], dtype=jnp.int32) < end)[None, :]
+    if row_groups is not None and query_groups is not None:
+        is_seen &= row_groups[None, :] != query_groups[:, None]
+    found = jnp.where(is_seen, found, jnp.inf)
+    return best.update(state, found, first=first, recall_target=recall_target)
+
+
+def _padded(rows: Any, start: int, size: int) -> Any:
+    """Some rows on the device, and zeros behind the last."""
+    if rows is None:
+        return None
+    some = jnp.asarray(rows[start : start + size])
+    missing = size - len(some)
+    return jnp.pad(some, [(0, missing)] + [(0, 0)] * (some.ndim - 1))
+
+
+def _even(count: int, most: int, multiple: int) -> int:
+    """Size of blocks, all nearly full, none larger than about ``most``."""
+    if count <= min(most, multiple):
+        return best.power_of_two(count)
+    blocks = -(-count // max(most, 1))
+    size = -(-count // blocks)
+    return (
+        -(-size // multiple) * multiple if size > multiple else best.power_of_two(size)
+    )
+
+
+@functools.cache
+def exact_integers(metric: Distance) -> Measure:
+    """Keys of `best.key_of_integer`: exact distances of uint8 rows.
+
+    Of those metrics that `jaxlin.all_pairs.integer_form` has, in as few features that
+    keys hold them.
+    """
+    if metric in (distances.squared_euclidean, distances.euclidean):
+        # Rows become floats once, and not again for every block of queries.
+        return Measure(_centered, _keys_of_squares, lambda width: width)
+
+    def keys(arguments: Any, queries: Array, rows: Array) -> Array:
+        del arguments
+        form = all_pairs.integer_form(metric, queries, rows)
+        assert form is not None
+        return best.key_of_integer(form(queries, rows))
+
+    return Measure(_unmoved, keys, lambda width: min(width, 1024))
+
+
+def _centered(arguments: Any, rows: Array) -> all_pairs.Centered:
+    del arguments
+    return all_pairs.centered(rows)
+
+
+def _keys_of_squares(arguments: Any, queries: Array, rows: all_pairs.Centered) -> Array:
+    del arguments
+    found = all_pairs.exact_squares(all_pairs.centered(queries), rows)
+    return best.key_of_integer(found)
+
+
+@functools.cache
+def lower_bounds(form: bounds.Form) -> Measure:
+    """Keys that are below the distance in a `bounds.Frame`, the argument."""
+
+    def keys(frame: bounds.Frame, queries: Array, rows: bounds.Moved) -> Array:
+        return form.bound(frame, form.move(frame, queries), rows)
+
+    return Measure(form.move, keys, lambda width: width)
+
+
+@functools.cache
+def in_float64(metric: Distance) -> Measure:
+    """Distances in float64, one pair after the other; the keywords are the argument."""
+
+    def keys(arguments: dict[str, Any], queries: Array, rows: Array) -> Array:
+        def to_every_row(query: Array) -> Array:
+            return jax.vmap(lambda row: metric(query, row, **arguments))(rows)
+
+        return jax.lax.map(to_every_row, queries.astype(jnp.float64))
+
+    return Measure(
+        lambda _, rows: rows.astype(jnp.float64), keys, lambda width: 2 * width
+    )
+
+
+def _unmoved(arguments: Any, rows: Array) -> Array:
+    del arguments
+    return rows

@@ -1,0 +1,144 @@
+"""Distances of one pair: SciPy's, gradients that stay finite, and what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial import distance as scipy_distance
+
+from jaxlin import distances
+
+MATRIX = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, -0.25], [0.0, -0.25, 3.0]])
+# Ours, SciPy's, keywords of each.
+METRICS = {
+    "squared": (distances.squared_euclidean, scipy_distance.sqeuclidean, {}, {}),
+    "euclidean": (distances.euclidean, scipy_distance.euclidean, {}, {}),
+    "manhattan": (distances.manhattan, scipy_distance.cityblock, {}, {}),
+    "chebyshev": (distances.chebyshev, scipy_distance.chebyshev, {}, {}),
+    "minkowski": (
+        distances.minkowski,
+        scipy_distance.minkowski,
+        {"power": 3.5},
+        {"p": 3.5},
+    ),
+    "cosine": (distances.cosine, scipy_distance.cosine, {}, {}),
+    "mahalanobis": (
+        distances.mahalanobis,
+        scipy_distance.mahalanobis,
+        {"matrix": MATRIX},
+        {"VI": MATRIX},
+    ),
+}
+every_metric = pytest.mark.parametrize("name", METRICS)
+
+
+@every_metric
+def test_equals_scipy(name, float64):
+    ours, theirs, keywords, their_keywords = METRICS[name]
+    draw = np.random.default_rng(0)
+    for first, second in draw.normal(size=(5, 2, 3)):
+        expected = theirs(first, second, **their_keywords)
+        assert ours(first, second, **keywords) == pytest.approx(expected, rel=1e-12)
+
+
+@every_metric
+def test_is_zero_at_equal_vectors_and_symmetric(name):
+    ours, _, keywords, _ = METRICS[name]
+    first, second = np.random.default_rng(1).normal(size=(2, 3)).astype(np.float32)
+    assert ours(first, first, **keywords) == 0
+    there, back = ours(first, second, **keywords), ours(second, first, **keywords)
+    assert there == pytest.approx(float(back), rel=1e-6)
+
+
+@every_metric
+@pytest.mark.parametrize("first", [[0.0, 0.0, 0.0], [1.0, -2.0, 0.5]])
+def test_gradients_at_zero_are_zero(name, first):
+    ours, _, keywords, _ = METRICS[name]
+    first = jnp.array(first)
+    for argument in (0, 1):
+        found = jax.grad(ours, argnums=argument)(first, first, **keywords)
+        np.testing.assert_array_equal(found, np.zeros(3))
+
+
+@every_metric
+def test_gradients_are_slopes(name, float64):
+    ours, _, keywords, _ = METRICS[name]
+    first, second = np.random.default_rng(2).normal(size=(2, 3))
+    found = jax.grad(ours)(first, second, **keywords)
+    for j, step in enumerate(1e-5 * np.eye(3)):
+        higher = ours(first + step, second, **keywords)
+        lower = ours(first - step, second, **keywords)
+        assert found[j] == pytest.approx(float(higher - lower) / 2e-5, abs=1e-8)
+
+
+def test_the_power_has_a_slope_too(float64):
+    def of_power(power):
+        return distances.minkowski(jnp.array([3.0, 0.0]), jnp.zeros(2), power=power)
+
+    # One coordinate differs: every power gives the same.
+    assert jax.grad(of_power)(2.0) == 0
+    assert np.isfinite(
+        jax.grad(distances.minkowski)(jnp.zeros(2), jnp.ones(2), power=1.0)
+    ).all()
+
+
+def test_minkowski_joins_its_neighbours():
+    first, second = np.float32([1, 5, -2]), np.float32([4, 1, -2])
+    assert distances.minkowski(first, second, power=1.0) == 7
+    assert distances.minkowski(first, second, power=2.0) == pytest.approx(5)
+    assert distances.minkowski(first, second, power=1e6) == pytest.approx(4)
+    # No power of these fits float32.
+    huge = distances.minkowski(1e30 * first, 1e30 * second, power=2.0)
+    assert huge == pytest.approx(5e30)
+
+
+def test_bytes_are_exact():
+    black, white = np.zeros(3072, np.uint8), np.full(3072, 255, np.uint8)
+    white[0] = 254
+    assert distances.squared_euclidean(black, white) == 3071 * 255**2 + 254**2
+    assert distances.manhattan(white, black) == 3072 * 255 - 1
+    assert distances.chebyshev(white, black) == 255
+    assert distances.squared_euclidean(black, white).dtype == np.int32
+
+
+def test_a_zero_vector_is_at_right_angles_to_all():
+    zero, other = np.zeros(2, np.float32), np.float32([3, 4])
+    assert distances.cosine(zero, other) == 1
+    assert distances.cosine(zero, zero) == 1
+    np.testing.assert_array_equal(jax.grad(distances.cosine)(zero, other), [0, 0])
+    assert distances.cosine(other, -other) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("metric", "arguments", "message"),
+    [
+        ("euclidean", {}, "metric must be a function, got 'euclidean'"),
+        (distances.minkowski, {}, "metric_arguments must fit minkowski, got .*power"),
+        (distances.euclidean, {"power": 2}, "must fit euclidean, got .*'power'"),
+        (distances.minkowski, {"power": 0.5}, "power must be at least 1"),
+        (distances.minkowski, {"power": np.nan}, "power must be finite"),
+        (distances.mahalanobis, {"matrix": np.eye(2)}, r"shape \(3, 3\), got"),
+        (
+            distances.mahalanobis,
+            {"matrix": np.diag([1.0, -1.0, 1.0])},
+            "matrix must be positive definite, got smallest eigenvalue -1",
+        ),
+        (distances.mahalanobis, {"matrix": np.zeros((3, 3))}, "positive definite"),
+        (
+            distances.mahalanobis,
+            {"matrix": np.triu(np.ones((3, 3)))},
+            "matrix must be symmetric",
+        ),
+        (distances.mahalanobis, {"matrix": np.full((3, 3), np.nan)}, "finite"),
+    ],
+)
+def test_bad_arguments_are_named(metric, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        distances.check_arguments(metric, arguments, num_features=3)
+
+
+def test_pairs_must_match():
+    with pytest.raises(AssertionError):
+        distances.euclidean(np.zeros(2), np.zeros(3))
+    with pytest.raises(AssertionError):
+        distances.cosine(np.zeros((2, 2)), np.zeros((2, 2)))
