@@ -6,7 +6,9 @@ Submodules, in the order of their layers (a file imports only from those before 
   placement                           words, what may enter, float64 where it is wanted
   normalization, linear, losses,
   loss_transforms, conjugates,
-  penalties, metrics                  mathematics of one example or one parameter tree
+  penalties, metrics, geometry,
+  robustness, separability, best_line mathematics of one example, one parameter tree or
+                                      points in the plane
   row_blocks, row_sums, objective,
   proof_terms, duality, label_proofs  one number to minimise, one number to trust
   solvers                             methods

@@ -23,6 +23,10 @@ LAYERS = [
         "conjugates",
         "penalties",
         "metrics",
+        "geometry",
+        "robustness",
+        "separability",
+        "best_line",
     },
     {"row_sums", "row_blocks"},
     {"objective"},
@@ -58,6 +62,9 @@ WITHIN = {  # a layer's own order, where its files use each other
     "placement": {"typing"},
     "linear": {"normalization"},
     "conjugates": {"losses"},
+    "geometry": {"linear"},
+    "robustness": {"linear", "metrics"},
+    "best_line": {"separability"},
     "duality": {"proof_terms"},
 }
 # Packages that only the outer layers may import, and only inside functions.
