@@ -184,6 +184,7 @@ def _opposite(direction: Direction) -> Direction:
 
 def _line(turn: _Turn, rows: np.ndarray) -> Plane:
     """The line through the pivot of a turn, moved off it to the side that is right."""
+    towards: Direction
     if turn.before is None or turn.after is None:
         towards = Fraction(1), Fraction(0)
     elif _opposite(turn.before) == turn.after:
@@ -194,7 +195,7 @@ def _line(turn: _Turn, rows: np.ndarray) -> Plane:
             a / sum(map(abs, turn.before)) + b / sum(map(abs, turn.after))
             for a, b in zip(turn.before, turn.after, strict=True)
         )
-    normal = -towards[1], towards[0]
+    normal: Direction = (-towards[1], towards[0])
     if turn.is_reversed:
         normal = _opposite(normal)
     through = Plane(normal, Fraction(0))

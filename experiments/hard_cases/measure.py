@@ -137,7 +137,7 @@ def _fits(config: Config, case: Case, points: Split, l2: float) -> dict[str, Fit
         )
         found[name] = Fitted(
             fit,
-            float(correct.mean()),
+            int(correct.sum()) / len(points.labels),
             label_proofs.accuracy_interval(correct, jnp.asarray(same)),
         )
     return found

@@ -80,7 +80,7 @@ def _draw_proof(ax: Any, measured: Measured) -> None:
             *corners.T,
             facecolor=_COLORS[label],
             edgecolor=_COLORS[label],
-            alpha=0.9,
+            alpha=0.45 if len(corners) > 2 else 0.9,
             linewidth=2,
             fill=len(corners) > 2,
             zorder=3,

@@ -13,7 +13,7 @@ from jaxlin.data import toy
 from jaxlin.linear import Params
 from jaxlin.solvers import fitting
 
-_HINGE = losses.weston_watkins_hinge
+_HINGE: Any = losses.weston_watkins_hinge
 _CLASSES = 3
 
 

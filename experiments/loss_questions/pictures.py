@@ -24,7 +24,7 @@ def _line(ax: Any, x: Any, y: Any, name: str, **style: Any) -> None:
 def moving(config: Config) -> Figure:
     """Losses of the cat and their slopes as its own score moves."""
     figure, axes = plotting.new_figure(columns=2, width=10, height=4.2)
-    positions = np.linspace(0.0, 10.0, config.points)
+    positions = np.linspace(-5.0, 10.0, config.points)
     for name, loss in curves.LOSSES.items():
         losses, slopes = curves.moved(loss, positions, 0, 0)
         for ax, values in zip(axes[0], (losses, slopes), strict=True):
@@ -33,7 +33,7 @@ def moving(config: Config) -> Figure:
         label_axes(ax, "score of the right class, cat", y_label)
         ax.axvline(SCORES[0, 0], color=_GREY, linestyle=":", linewidth=1)
         ax.axvline(SCORES[0, 1] + 1, color=_GREY, linewidth=1)
-    axes[0, 0].set_ylim(-0.2, 12)
+    axes[0, 0].set_ylim(-0.3, 16)
     axes[0, 1].set_ylim(-6, 0.3)
     axes[0, 0].legend(frameon=False, fontsize=9)
     return figure

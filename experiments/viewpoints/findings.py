@@ -8,7 +8,7 @@ Results = Mapping[str, Any]
 
 def percent(share: float) -> str:
     """A share in percent."""
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def lead(results: Results) -> str:

@@ -13,7 +13,7 @@ from jaxlin.plotting.base import label_axes
 
 Figure = Any
 
-# Twelve classes at most keep a colour of their own; Okabe and Ito have seven.
+# Ten classes have a colour of their own; those of Okabe and Ito are seven.
 _CLASS_COLORS = (
     *plotting.PALETTE[:6],
     "#8c6d31",
@@ -79,7 +79,13 @@ def plane(found: Plane, dataset: data.Dataset) -> Figure:
     label_axes(ax, "first principal axis", "second principal axis")
     ax.grid(visible=False)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    ax.legend(
+        fontsize=8,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        frameon=False,
+        markerscale=2.5,
+    )
     return figure
 
 

@@ -179,7 +179,7 @@ def _contributions(run: Run) -> list[Block]:
             "colours summed) adds to the lead of the predicted class over the second, "
             "against the mean image: red for, blue against, on one scale.",
             "images and the contributions of their pixels",
-            900,
+            180 * len(run.images),
         ),
         Table(
             ("right class", "predicted", "second", "lead", "sum of pixels", "and bias"),

@@ -33,8 +33,10 @@ def decision_regions(
         corners = array_of_rank("polygons", polygon, rank=2)
         require_same("polygons.shape[1]", corners.shape[1], "two coordinates", 2)
         if len(corners) > 2:
-            ax.fill(*corners.T, facecolor=color, alpha=_TINT, linewidth=0)
-            ax.plot(*np.vstack([corners, corners[:1]]).T, color="white", linewidth=1.2)
+            closed = np.vstack([corners, corners[:1]])
+            # Below points, whenever those are drawn.
+            ax.fill(*corners.T, facecolor=color, alpha=_TINT, linewidth=0, zorder=0.5)
+            ax.plot(*closed.T, color="white", linewidth=1.2, zorder=0.6)
     return ax
 
 
