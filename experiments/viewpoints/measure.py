@@ -88,10 +88,11 @@ def trained(config: Config, dataset: data.Dataset) -> Trained:
     )
     scores = _scores(fit.params, dataset.test.features, fitted)
     with jax.enable_x64(True):
-        # In float64, or the rounding of a mean image of 3,072 pixels would show.
+        # Both ways in float64, or it would be the rounding of float32 that shows.
         wide = Params(*(jnp.asarray(part, jnp.float64) for part in fit.params))
-        folded = linear.fold_normalization(wide, fitted)
-        own = _scores(wide, dataset.test.features, fitted)
+        exact = Normalization(*(np.asarray(part, np.float64) for part in fitted))
+        folded = linear.fold_normalization(wide, exact)
+        own = _scores(wide, dataset.test.features, exact)
         error = np.abs(_scores(folded, dataset.test.features, None) - own).max()
         raw = jax.tree.map(np.asarray, folded)
     return Trained(fit, fitted, raw, scores, float(error))

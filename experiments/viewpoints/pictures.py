@@ -50,7 +50,7 @@ def templates(weights: np.ndarray, dataset: data.Dataset) -> Figure:
 
 def plane(found: Plane, dataset: data.Dataset) -> Figure:
     """Regions of the plane and the training images projected on it."""
-    figure, axes = plotting.new_figure(width=8.6, height=6.2)
+    figure, axes = plotting.new_figure(width=8.6, height=5.4)
     ax = axes[0, 0]
     low, high = limits(found)
     colors = class_colors(dataset.num_classes)
