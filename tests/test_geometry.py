@@ -8,6 +8,10 @@ import pytest
 from jaxlin import geometry, linear, normalization
 
 CLASSES, FEATURES = 5, 7
+SCORES = jax.jit(linear.scores)
+DISTANCES = jax.jit(geometry.signed_distances)
+PLANES = jax.jit(geometry.hyperplanes)
+PREDICT = jax.jit(jax.vmap(linear.predict, (None, 0)))
 
 
 def random_params(seed, classes=CLASSES, features=FEATURES):
@@ -88,23 +92,25 @@ def test_contributions_of_pixels_with_the_normalisation_folded_in():
 
 def test_a_step_of_the_signed_distance_ends_where_two_classes_tie():
     params = random_params(3)
-    for x in random_rows(4, 5):
+    for x in np.asarray(random_rows(4, 5)):
         for label in range(CLASSES):
-            distances = geometry.signed_distances(params, x, label)
-            planes = geometry.hyperplanes(params, label)
+            distances = DISTANCES(params, x, label)
+            planes = PLANES(params, label)
             assert distances[label] == np.inf
             for j in set(range(CLASSES)) - {label}:
                 normal = np.asarray(planes.normals[j], np.float64)
                 step = float(distances[j]) * normal / np.linalg.norm(normal)
-                scores = linear.scores(params, x - step.astype(np.float32))
+                scores = SCORES(params, x - step.astype(np.float32))
                 assert scores[label] == pytest.approx(float(scores[j]), abs=1e-4)
-                before = linear.scores(params, x)
+                before = SCORES(params, x)
                 assert (distances[j] > 0) == (before[label] > before[j])
 
 
 def test_all_pairs_of_hyperplanes_by_vmap():
     params = random_params(5)
-    every = jax.vmap(geometry.hyperplanes, (None, 0))(params, jnp.arange(CLASSES))
+    every = jax.jit(jax.vmap(geometry.hyperplanes, (None, 0)))(
+        params, jnp.arange(CLASSES)
+    )
     assert every.normals.shape == (CLASSES, CLASSES, FEATURES)
     np.testing.assert_array_equal(every.normals, -every.normals.swapaxes(0, 1))
     np.testing.assert_array_equal(every.offsets, -every.offsets.T)
@@ -115,9 +121,7 @@ def test_classes_of_one_template_have_no_hyperplane():
     params = linear.Params(weights, jnp.array([0.5, 0.5, 0.0, 0.0]))
     x = jnp.array([1.0, 1.0])
     inf = np.inf
-    first, second, third = (
-        geometry.signed_distances(params, x, label)[:3] for label in range(3)
-    )
+    first, second, third = (DISTANCES(params, x, label)[:3] for label in range(3))
     assert first.tolist() == [inf, inf, inf]
     assert second.tolist() == [-inf, inf, inf]  # a tie goes to the smaller index
     assert third.tolist() == [-inf, -inf, inf]
@@ -142,7 +146,7 @@ def test_regions_agree_with_predict(seed):
     polygons = geometry.regions(params, low=low, high=high)
     assert len(polygons) == CLASSES
     points = np.random.default_rng(seed).uniform(low, high, size=(300, 2))
-    labels = jax.vmap(linear.predict, (None, 0))(params, jnp.asarray(points))
+    labels = PREDICT(params, jnp.asarray(points))
     for point, label in zip(points, np.asarray(labels), strict=True):
         found = [inside(polygon, point, slack=1e-5) for polygon in polygons]
         assert found[label]

@@ -37,7 +37,9 @@ def path_margin(temperature: float) -> float:
     return 1.0 - temperature
 
 
-def moved(loss: Any, positions: np.ndarray, image: int, moving: int):
+def moved(
+    loss: Any, positions: np.ndarray, image: int, moving: int, **arguments: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Losses of one image, label as on the slides, and the slope in a score that moves.
 
     Args:
@@ -45,6 +47,7 @@ def moved(loss: Any, positions: np.ndarray, image: int, moving: int):
       positions: values of the score, shape ``(positions,)``.
       image: row of the slides' scores.
       moving: class whose score moves.
+      **arguments: keywords of the loss.
 
     Returns:
       Losses and derivatives, each of shape ``(positions,)``.
@@ -52,28 +55,34 @@ def moved(loss: Any, positions: np.ndarray, image: int, moving: int):
     rows = np.tile(SCORES[image], (len(positions), 1))
     rows[:, moving] = positions
     with jax.enable_x64(True):
-        both = jax.vmap(jax.value_and_grad(loss), (0, None))
-        value, slope = both(jnp.asarray(rows), image)
+        value, slope = _value_and_slope(jnp.asarray(rows), image, arguments, loss=loss)
         return np.asarray(value), np.asarray(slope)[:, moving]
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _value_and_slope(rows, label, arguments, *, loss):
+    def of_row(row):
+        return loss(row, label, **arguments)
+
+    return jax.vmap(jax.value_and_grad(of_row))(rows)
 
 
 def path(positions: np.ndarray, temperatures: Any) -> dict[float, np.ndarray]:
     """Loss of the cat as its score moves, by temperature from 0 to 1."""
     found = {0.0: moved(losses.crammer_singer_hinge, positions, 0, 0)[0]}
     for temperature in temperatures:
-        loss = functools.partial(
-            tempered, temperature=temperature, margin=path_margin(temperature)
-        )
-        found[temperature] = moved(loss, positions, 0, 0)[0]
+        where = {"temperature": temperature, "margin": path_margin(temperature)}
+        found[temperature] = moved(tempered, positions, 0, 0, **where)[0]
     found[1.0] = moved(losses.softmax_cross_entropy, positions, 0, 0)[0]
     return found
 
 
-def jiggled(positions: np.ndarray):
+def jiggled(positions: np.ndarray) -> dict[str, np.ndarray]:
     """Both losses of scores (10, t, t) as the two wrong scores move."""
     rows = np.stack([np.full_like(positions, 10.0), positions, positions], axis=1)
+    found = {}
     with jax.enable_x64(True):
-        return {
-            name: np.asarray(jax.vmap(LOSSES[name], (0, None))(jnp.asarray(rows), 0))
-            for name in ("SVM (Weston-Watkins)", "softmax")
-        }
+        for name in ("SVM (Weston-Watkins)", "softmax"):
+            values, _ = _value_and_slope(jnp.asarray(rows), 0, {}, loss=LOSSES[name])
+            found[name] = np.asarray(values)
+    return found

@@ -1,5 +1,6 @@
 """What the slides show: scores, labels, the worked example; and losses of them."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -47,20 +48,25 @@ class Answer(NamedTuple):
 def each(loss: Any, scores: Any = SCORES, labels: Any = LABELS, **arguments: Any):
     """Loss of each row of scores, float64."""
     with jax.enable_x64(True):
-        found = objective.example_losses(
-            jnp.asarray(scores, jnp.float64),
-            jnp.asarray(labels),
-            loss=loss,
-            loss_arguments=arguments,
-        )
-        return np.asarray(found)
+        rows = jnp.asarray(scores, jnp.float64)
+        return np.asarray(_each(rows, jnp.asarray(labels), arguments, loss=loss))
 
 
 def gradients(loss: Any, scores: Any = SCORES, labels: Any = LABELS) -> np.ndarray:
     """Gradient of each row's loss in its scores, float64."""
     with jax.enable_x64(True):
-        slope = jax.vmap(jax.grad(loss))
-        return np.asarray(slope(jnp.asarray(scores, jnp.float64), jnp.asarray(labels)))
+        rows = jnp.asarray(scores, jnp.float64)
+        return np.asarray(_gradients(rows, jnp.asarray(labels), loss=loss))
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _each(scores, labels, arguments, *, loss):
+    return objective.example_losses(scores, labels, loss=loss, loss_arguments=arguments)
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _gradients(scores, labels, *, loss):
+    return jax.vmap(jax.grad(loss))(scores, labels)
 
 
 def text(values: Any, digits: int = 4) -> str:

@@ -46,7 +46,7 @@ def run(config: Config, options: cli.RunOptions) -> None:
         for name in radii.NORMS:
             with clock.part(f"radii in {name}"):
                 found[name] = radii.of_norm(config, dataset, trained, name)
-        changes = [_change(dataset, trained, name) for name in radii.NORMS]
+        changes = [_change(dataset, name, one) for name, one in found.items()]
         results = _results(config, dataset, trained, plane, found)
         timings = {**clock.total(), "parts": clock.seconds}
         folder.write_json("results.json", {**results, "timing": timings})
@@ -77,10 +77,12 @@ def run(config: Config, options: cli.RunOptions) -> None:
     print(folder.path / "report.html")
 
 
-def _change(dataset: data.Dataset, trained: measure.Trained, name: str):
+def _change(
+    dataset: data.Dataset, name: str, one: radii.Radii
+) -> tuple[np.ndarray, str]:
     """The smallest change of the first test image in a norm, and its title."""
-    change, size, label = radii.smallest(dataset, trained, 0, name)
-    return change, f"{name} {size:.3g}: {dataset.class_names[label]}"
+    size, label, change = one.first
+    return np.asarray(change), f"{name} {size:.3g}: {dataset.class_names[int(label)]}"
 
 
 def _results(

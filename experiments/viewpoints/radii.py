@@ -12,6 +12,7 @@ from experiments.viewpoints.config import Config
 from experiments.viewpoints.measure import Trained
 from jaxlin import data, intervals, robustness
 from jaxlin.linear import Params
+from jaxlin.robustness import Perturbation
 
 NORMS = {"L1": 1, "L2": 2, "Linf": math.inf}
 
@@ -26,35 +27,29 @@ class Radii(NamedTuple):
       free: of all test images, without bounds.
       boxed: of the first ones, within the pixel range.
       correct: whether each test image is labelled rightly.
+      first: of the first image within the pixel range: size, new label and change.
     """
 
     free: np.ndarray
     boxed: np.ndarray
     correct: np.ndarray
+    first: Perturbation
 
 
-def of_norm(config: Config, dataset: data.Dataset, classifier: Trained, name: str):
+def of_norm(
+    config: Config, dataset: data.Dataset, classifier: Trained, name: str
+) -> Radii:
     """Radii of the test images in a norm, right images or not."""
     raw, scale = _in_units(classifier, dataset)
     rows = dataset.test.features
-    free = _radii(raw, rows, scale, norm=NORMS[name], is_boxed=False)
-    boxed = _radii(
-        raw, rows[: config.boxed_images], scale, norm=NORMS[name], is_boxed=True
+    free = _radii(raw, rows, scale, norm=NORMS[name])
+    boxed = _boxed(raw, rows[: config.boxed_images], scale, norm=NORMS[name])
+    return Radii(
+        np.asarray(free),
+        np.asarray(boxed.radius),
+        classifier.scores.argmax(axis=1) == dataset.test.labels,
+        jax.tree.map(lambda leaf: np.asarray(leaf[0]), boxed),
     )
-    correct = classifier.scores.argmax(axis=1) == dataset.test.labels
-    return Radii(np.asarray(free), np.asarray(boxed), correct)
-
-
-def smallest(
-    dataset: data.Dataset, classifier: Trained, number: int, name: str
-) -> tuple[np.ndarray, float, int]:
-    """The change of a test image within the pixel range, its size and the new label."""
-    raw, scale = _in_units(classifier, dataset)
-    image = jnp.asarray(dataset.test.features[number]) / scale
-    found = robustness.smallest_perturbation(
-        raw, image, norm=NORMS[name], low=0.0, high=1.0
-    )
-    return np.asarray(found.change), float(found.radius), int(found.label)
 
 
 def curve(radii: Radii, sizes: np.ndarray, *, boxed: bool) -> np.ndarray:
@@ -98,13 +93,21 @@ def _in_units(classifier: Trained, dataset: data.Dataset) -> tuple[Params, float
     )
 
 
-@functools.partial(jax.jit, static_argnames=("norm", "is_boxed"))
-def _radii(params, rows, scale, *, norm, is_boxed):
-    box = {"low": 0.0, "high": 1.0} if is_boxed else {}
-
+@functools.partial(jax.jit, static_argnames=("norm",))
+def _radii(params, rows, scale, *, norm):
     def radius(row):
         image = row.astype(params.weights.dtype) / scale
-        found = robustness.smallest_perturbation(params, image, norm=norm, **box)
-        return found.radius
+        return robustness.smallest_perturbation(params, image, norm=norm).radius
 
     return jax.lax.map(radius, rows, batch_size=min(_IN_A_BLOCK, len(rows)))
+
+
+@functools.partial(jax.jit, static_argnames=("norm",))
+def _boxed(params, rows, scale, *, norm):
+    def smallest(row):
+        image = row.astype(params.weights.dtype) / scale
+        return robustness.smallest_perturbation(
+            params, image, norm=norm, low=0.0, high=1.0
+        )
+
+    return jax.lax.map(smallest, rows, batch_size=min(_IN_A_BLOCK, len(rows)))

@@ -27,6 +27,7 @@ def smoke(tmp_path_factory):
     return out, run(out=out)
 
 
+@pytest.mark.full
 def test_a_run_leaves_what_it_says(smoke):
     out, printed = smoke
     assert printed.splitlines()[-1] == str(out / "report.html")
@@ -41,6 +42,7 @@ def test_a_run_leaves_what_it_says(smoke):
         assert text in page
 
 
+@pytest.mark.full
 def test_radii_of_a_run_by_hand(smoke):
     """From the saved classifier, a loop over classes in float64."""
     out, _ = smoke
@@ -73,6 +75,7 @@ def test_radii_of_a_run_by_hand(smoke):
         assert one["free"]["accuracy"] == pytest.approx(correct.mean())
 
 
+@pytest.mark.full
 def test_algebra_and_contributions(smoke):
     found = results(smoke[0])
     assert found["folding_error"] < 1e-10
@@ -107,6 +110,7 @@ def test_principal_axes_of_many_and_of_few_pixels():
         np.testing.assert_allclose(overlaps, np.eye(2), atol=1e-4)
 
 
+@pytest.mark.full
 def test_words_follow_the_numbers(smoke):
     found = results(smoke[0])
     assert "One W, test accuracy" in findings.lead(found)
