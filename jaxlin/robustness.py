@@ -112,35 +112,24 @@ def smallest_perturbation(
         raise ValueError(
             f"low and high must be given together or not at all, got {low} and {high}"
         )
-    weights = params.weights
-    x = jnp.asarray(features, weights.dtype)
-    scores = linear.scores(params, x)
+    x = jnp.asarray(features, params.weights.dtype)
+    # A lead is a small difference of scores, which TF32 would not carry.
+    with jax.default_matmul_precision("highest"):
+        scores = linear.scores(params, x)
     label = jnp.argmax(scores)
-    directions = weights - weights[label][None, :]
-    if low is None or high is None:
-        rooms = jnp.full_like(directions, jnp.inf)
-        sizes_of = _FREE[norm]
-    else:
-        up, down = (
-            jax.nn.relu(jnp.broadcast_to(jnp.asarray(room, weights.dtype), x.shape))
-            for room in (high - x, x - low)
-        )
-        rooms = jnp.where(directions > 0, up[None, :], down[None, :])
-        sizes_of = _BOXED[norm]
+    directions = params.weights - params.weights[label][None, :]
+    rooms = _rooms(directions, x, low, high)
+    sizes_of = _FREE[norm] if rooms is None else _BOXED[norm]
     leads = scores[label] - scores
     sizes = jax.vmap(sizes_of)(jnp.abs(directions), rooms, leads)
-    radii = jnp.linalg.norm(sizes, ord=norm, axis=1)
     # The class itself, and those with the same template, never overtake it.
     moves = (directions != 0).any(axis=1)
-    radii = jnp.where(moves & ~jnp.isnan(radii), radii, jnp.inf)
+    radii = jnp.where(moves, jnp.linalg.norm(sizes, ord=norm, axis=1), jnp.inf)
     nearest = jnp.argmin(radii)
+    radius = jnp.where(jnp.isnan(scores).any(), jnp.nan, radii[nearest])
     change = jnp.sign(directions[nearest]) * sizes[nearest]
-    radius = radii[nearest]
-    return Perturbation(
-        jnp.where(jnp.isnan(scores).any(), jnp.nan, radius),
-        nearest.astype(jnp.int32),
-        jnp.where(jnp.isfinite(radius), change, 0),
-    )
+    change = jnp.where(jnp.isfinite(radius), change, 0)
+    return Perturbation(radius, nearest.astype(jnp.int32), change)
 
 
 def robust_accuracy(radii: Array, correct: Array, sizes: Array) -> Ratio:
@@ -168,19 +157,32 @@ def robust_accuracy(radii: Array, correct: Array, sizes: Array) -> Ratio:
     return Ratio(jnp.sum(stays, axis=1), jnp.full(sizes.shape, len(radii)))
 
 
-def _free_l1(gains: Array, rooms: Array, lead: Array) -> Array:
+def _rooms(
+    directions: Array, x: Array, low: ArrayLike | None, high: ArrayLike | None
+) -> Array | None:
+    """How far each feature can move the way that helps each class; None if any far."""
+    if low is None or high is None:
+        return None
+    up, down = (
+        jax.nn.relu(jnp.broadcast_to(jnp.asarray(room, x.dtype), x.shape))
+        for room in (high - x, x - low)
+    )
+    return jnp.where(directions > 0, up[None, :], down[None, :])
+
+
+def _free_l1(gains: Array, rooms: None, lead: Array) -> Array:
     best = jnp.argmax(gains)
     return jnp.zeros_like(gains).at[best].set(lead / gains[best])
 
 
-def _free_l2(gains: Array, rooms: Array, lead: Array) -> Array:
+def _free_l2(gains: Array, rooms: None, lead: Array) -> Array:
     # Scaled, so that squares neither overflow nor vanish.
     largest = jnp.max(gains)
     scaled = gains / largest
     return scaled * (lead / largest / jnp.sum(jnp.square(scaled)))
 
 
-def _free_linf(gains: Array, rooms: Array, lead: Array) -> Array:
+def _free_linf(gains: Array, rooms: None, lead: Array) -> Array:
     return jnp.where(gains > 0, lead / jnp.sum(gains), 0)
 
 

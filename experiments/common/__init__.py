@@ -5,6 +5,7 @@
   files, environment,        a run folder: whole files, facts of the machine, status,
   run_folder, same_data      metrics, resuming with the same data
   report, record             one builder of self-contained HTML reports; small print
+  slides                     numbers of the lecture's slides
 
 An experiment reads, in outline:
 

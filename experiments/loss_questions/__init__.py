@@ -18,7 +18,7 @@ temperature, weights scaled up where the loss is 0 and where it is not.
 Command. ``python -m experiments.loss_questions`` (half a minute); ``--smoke``. The run
 is short: continued with ``--resume FOLDER`` it begins anew.
 
-The modules: `config`, `slides` (what the slides show), `answers` (SVM), `likelihood`
+The modules: `config`, `evaluate` (losses in float64), `answers` (SVM), `likelihood`
 (softmax and both), `minimisers` (what takes a fit), `slips`, `curves`, `pictures`,
-`report`.
+`report`. The slides' numbers are in `experiments.common.slides`.
 """

@@ -2,14 +2,8 @@
 
 import numpy as np
 
-from experiments.loss_questions.slides import (
-    LABELS,
-    SCORES,
-    Answer,
-    each,
-    gradients,
-    text,
-)
+from experiments.common.slides import LABELS, SCORES
+from experiments.loss_questions.evaluate import Answer, each, gradients, text
 from jaxlin import loss_transforms, losses
 
 _HINGE = losses.weston_watkins_hinge

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.loss_questions.slides import SCORES
+from experiments.common.slides import SCORES
 from jaxlin import losses
 from jaxlin.typing import Array
 

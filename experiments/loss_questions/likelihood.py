@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.loss_questions.slides import COMPARED, SCORES, Answer, each, text
+from experiments.common.slides import COMPARED, SCORES
+from experiments.loss_questions.evaluate import Answer, each, text
 from jaxlin import losses
 
 _SOFTMAX = losses.softmax_cross_entropy

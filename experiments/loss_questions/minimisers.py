@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common.slides import SCORES
 from experiments.loss_questions.config import Config
-from experiments.loss_questions.slides import SCORES, Answer, each, text
+from experiments.loss_questions.evaluate import Answer, each, text
 from jaxlin import duality, linear, losses, objective
 from jaxlin.data import toy
 from jaxlin.linear import Params

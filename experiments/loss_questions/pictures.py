@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.common.slides import SCORES
 from experiments.loss_questions import curves, minimisers
 from experiments.loss_questions.answers import slack
 from experiments.loss_questions.config import Config
-from experiments.loss_questions.slides import SCORES
 from jaxlin import plotting
 from jaxlin.plotting.base import label_axes
 

@@ -8,7 +8,7 @@ from experiments.common.report import Block, Paragraph, Section, Table
 from experiments.common.run_folder import RunFolder
 from experiments.loss_questions import pictures
 from experiments.loss_questions.config import Config
-from experiments.loss_questions.slides import Answer
+from experiments.loss_questions.evaluate import Answer
 from experiments.loss_questions.slips import Slip
 
 

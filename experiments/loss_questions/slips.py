@@ -6,15 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.loss_questions.slides import (
-    BIAS,
-    LABELS,
-    PIXELS,
-    SCORES,
-    WEIGHTS,
-    each,
-    text,
-)
+from experiments.common.slides import BIAS, LABELS, PIXELS, SCORES, WEIGHTS
+from experiments.loss_questions.evaluate import each, text
 from jaxlin import linear, losses
 
 

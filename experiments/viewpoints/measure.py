@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common import slides
 from experiments.common.losses import CERTIFIED
-from experiments.loss_questions import slides
 from experiments.viewpoints.config import Config
 from jaxlin import data, geometry, linear, normalization, objective
 from jaxlin.linear import Params

@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common import record, report
+from experiments.common import record, report, slides
 from experiments.common.report import Block, Card, Cards, Paragraph, Section, Table
 from experiments.common.run_folder import RunFolder
-from experiments.loss_questions import slides
 from experiments.viewpoints import findings, pictures
 from experiments.viewpoints.config import Config
 from experiments.viewpoints.findings import percent

@@ -12,14 +12,13 @@ import pytest
 from references import crammer_singer, softmax_cross_entropy, weston_watkins
 from run_helpers import results
 
-from experiments.common import cli
+from experiments.common import cli, slides
 from experiments.loss_questions import __main__ as command
 from experiments.loss_questions import (
     answers,
     curves,
     likelihood,
     minimisers,
-    slides,
     slips,
 )
 from experiments.loss_questions.config import SMOKE, Config, checked
