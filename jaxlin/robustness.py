@@ -38,7 +38,7 @@ extremum problems. Operations Research, 1957.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -119,7 +119,7 @@ def smallest_perturbation(
     label = jnp.argmax(scores)
     directions = params.weights - params.weights[label][None, :]
     rooms = _rooms(directions, x, low, high)
-    sizes_of = _FREE[norm] if rooms is None else _BOXED[norm]
+    sizes_of: Any = _FREE[norm] if rooms is None else _BOXED[norm]
     leads = scores[label] - scores
     sizes = jax.vmap(sizes_of)(jnp.abs(directions), rooms, leads)
     # The class itself, and those with the same template, never overtake it.
