@@ -25,6 +25,10 @@ LAYERS = [
         "metrics",
         "distances",
         "all_pairs",
+        "geometry",
+        "robustness",
+        "separability",
+        "best_line",
     },
     {"row_sums", "row_blocks"},
     {"objective"},
@@ -69,6 +73,9 @@ WITHIN = {  # a layer's own order, where its files use each other
     "linear": {"normalization"},
     "conjugates": {"losses"},
     "all_pairs": {"distances"},
+    "geometry": {"linear"},
+    "robustness": {"linear", "metrics"},
+    "best_line": {"separability"},
     "duality": {"proof_terms"},
 }
 # Packages that only the outer layers may import, and only inside functions.

@@ -1,11 +1,22 @@
-"""Every number of the lecture's slides that the core computes, slips shown as such."""
+"""Every number of the lecture's slides that jaxlin computes, slips shown as such."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin import linear, loss_transforms, losses, objective, penalties
+from jaxlin import (
+    best_line,
+    geometry,
+    linear,
+    loss_transforms,
+    losses,
+    normalization,
+    objective,
+    penalties,
+    robustness,
+    separability,
+)
 
 WEIGHTS = np.array(
     [[0.2, -0.5, 0.1, 2.0], [1.5, 1.3, 2.1, 0.0], [0.0, 0.25, 0.2, -0.3]]
@@ -74,6 +85,66 @@ def test_row_10_the_bias_trick_gives_equal_scores():
 
 def test_row_11_worked_example():
     np.testing.assert_allclose(worked_example(), [-96.8, 437.9, 60.75], rtol=1e-12)
+
+
+def test_row_12_the_normalisation_folds_into_the_parameters():
+    """The algebraic viewpoint: an affine map of an affine map is one."""
+    with jax.enable_x64(True):
+        params = linear.Params(jnp.asarray(WEIGHTS), jnp.asarray(BIAS))
+        fitted = normalization.Normalization(np.array([9.0, 80, 200, 3]), 255.0)
+        folded = linear.fold_normalization(params, fitted)
+        row = normalization.normalize(fitted, PIXELS.astype(np.float64))
+        np.testing.assert_allclose(
+            linear.scores(folded, PIXELS), linear.scores(params, row), rtol=1e-12
+        )
+
+
+def test_row_13_templates_are_pictures():
+    pictures = geometry.templates(jnp.ones((10, 3072)), image_shape=(32, 32, 3))
+    assert pictures.shape == (10, 32, 32, 3)
+    small = geometry.templates(WEIGHTS, image_shape=(2, 2))
+    # The cat's largest weight is the last pixel's, 2.0, and its zero is mid-grey.
+    np.testing.assert_allclose(small[0], [[0.55, 0.375], [0.525, 1.0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("image", range(3))
+def test_row_14_the_radius_is_the_least_margin_over_the_norm(image):
+    """r = min_j (s_y - s_j) / norm(w_y - w_j), typed out for the worked example."""
+    with jax.enable_x64(True):
+        params = linear.Params(jnp.asarray(WEIGHTS), jnp.asarray(BIAS))
+        x = np.roll(PIXELS, image).astype(np.float64)
+        scores = WEIGHTS @ x + BIAS
+        y = int(scores.argmax())
+        expected = min(
+            (scores[y] - scores[j]) / np.sqrt(((WEIGHTS[y] - WEIGHTS[j]) ** 2).sum())
+            for j in range(3)
+            if j != y
+        )
+        found = robustness.smallest_perturbation(params, x, norm=2)
+        np.testing.assert_allclose(found.radius, expected, rtol=1e-12)
+        distances = geometry.signed_distances(params, x, y)
+        np.testing.assert_allclose(distances.min(), expected, rtol=1e-12)
+
+
+def test_row_15_hard_cases_are_proven_hard_and_mended():
+    """Here the quadrants by four points; the others in tests/data/test_toy.py."""
+    corners = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
+    labels = np.array([1, 1, 0, 0])
+    proof = separability.prove(corners, labels)
+    assert isinstance(proof, separability.CommonPoint)
+    assert separability.holds(proof, corners, labels)
+    assert best_line.find(corners, labels).correct == 3
+    product = corners.prod(axis=1, keepdims=True)
+    assert isinstance(separability.prove(product, labels), separability.Plane)
+
+
+def test_row_16_contributions_sum_with_the_bias_to_the_score():
+    with jax.enable_x64(True):
+        params = linear.Params(jnp.asarray(WEIGHTS), jnp.asarray(BIAS))
+        parts = np.asarray(geometry.contributions(params, PIXELS))
+    # The dog: 1.5 * 56, 1.3 * 231, 2.1 * 24, 0 * 2.
+    np.testing.assert_allclose(parts[1], [84.0, 300.3, 50.4, 0.0])
+    np.testing.assert_allclose(parts.sum(axis=1) + BIAS, [-96.8, 437.9, 60.75])
 
 
 def test_slip_1_the_slide_prints_the_ship_score_without_its_bias():

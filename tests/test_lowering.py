@@ -16,6 +16,7 @@ from jaxlin import (
     neighbors,
     normalization,
     objective,
+    robustness,
 )
 from jaxlin.neighbors import best, bounds, passes, voting
 from jaxlin.solvers import base, certified, minibatch
@@ -87,6 +88,19 @@ def test_blocked_scores_and_metrics():
         )
 
     lowers(measures, PARAMS, ROWS, LABELS, RAW_PIXELS)
+
+
+@pytest.mark.parametrize("norm", robustness.NORMS)
+def test_smallest_perturbations_in_a_box(norm):
+    def radii(params, rows):
+        def smallest(row):
+            return robustness.smallest_perturbation(
+                params, row, norm=norm, low=0.0, high=255.0
+            )
+
+        return jax.vmap(smallest)(rows)
+
+    lowers(radii, PARAMS, ROWS)
 
 
 def products(jaxpr):

@@ -4,7 +4,8 @@
   progress
   files, environment,        a run folder: whole files, facts of the machine, status,
   run_folder, same_data      metrics, resuming with the same data
-  report                     one builder of self-contained HTML reports
+  report, record             one builder of self-contained HTML reports; small print
+  slides                     numbers of the lecture's slides
 
 An experiment reads, in outline:
 

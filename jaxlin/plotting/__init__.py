@@ -18,17 +18,28 @@ from jaxlin.plotting.curves import (
     reliability_diagram,
 )
 from jaxlin.plotting.grids import confusion_matrix, heat_map
-from jaxlin.plotting.images import image_grid, templates
+from jaxlin.plotting.images import image_grid, signed_images, templates
+from jaxlin.plotting.regions import (
+    decision_regions,
+    label_map,
+    labelled_points,
+    line,
+)
 
 __all__ = [
     "PALETTE",
     "bars_with_intervals",
     "confusion_matrix",
+    "decision_regions",
     "heat_map",
     "image_grid",
+    "label_map",
+    "labelled_points",
     "learning_curves",
+    "line",
     "method_colors",
     "new_figure",
     "reliability_diagram",
+    "signed_images",
     "templates",
 ]

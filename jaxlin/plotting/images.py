@@ -6,10 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxlin.plotting.base import (
-    array_of_rank,
-    require_same,
-)
+from jaxlin import geometry
+from jaxlin.plotting.base import array_of_rank, require_same
 
 
 def templates(
@@ -20,11 +18,11 @@ def templates(
     class_names: Sequence[str],
     scale: Literal["per_class", "shared"] = "per_class",
 ) -> Any:
-    r"""Draws each row of W as a picture.
+    """Draws each row of W as a picture, by `jaxlin.geometry.templates`.
 
-    A weight :math:`w` is shown as :math:`0.5 + 0.5 w / m`, so zero is mid-grey, with
-    :math:`m` the largest :math:`|w|` of the class ("per_class": each template uses the
-    whole range) or of all classes ("shared": templates can be compared).
+    Zero is mid-grey; black and white are the largest weight of the class ("per_class":
+    each template uses the whole range) or of all classes ("shared": templates can be
+    compared).
 
     Args:
       axes: array of at least as many Axes as classes; those left over are hidden.
@@ -43,17 +41,8 @@ def templates(
     rows = array_of_rank("weights", weights, rank=2)
     require_same("class_names", len(class_names), "the number of classes", len(rows))
     require_same("weights.shape[1]", rows.shape[1], "pixels", int(np.prod(image_shape)))
-    largest = np.abs(rows).max(axis=1, keepdims=True)
-    if scale == "shared":
-        largest = np.full_like(largest, largest.max())
-    # A template of zeros has no largest weight; it is mid-grey at any scale.
-    pictures = 0.5 + 0.5 * rows / np.where(largest > 0, largest, 1.0)
-    return image_grid(
-        axes,
-        pictures.reshape(len(rows), *image_shape),
-        titles=class_names,
-        limits=(0.0, 1.0),
-    )
+    pictures = geometry.templates(rows, image_shape=image_shape, scale=scale)
+    return image_grid(axes, np.asarray(pictures), titles=class_names, limits=(0.0, 1.0))
 
 
 def image_grid(
@@ -103,6 +92,45 @@ def image_grid(
     scaled = np.clip((pictures.astype(np.float64) - low) / span, 0.0, 1.0)
     for ax, picture, title in zip(places, scaled, titles, strict=False):
         ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        ax.set_title(title, fontsize=10)
+    for ax in places:
+        ax.set_axis_off()
+    return axes
+
+
+def signed_images(
+    axes: Any,
+    values: ArrayLike,
+    *,
+    titles: Sequence[str],
+    largest: float | None = None,
+) -> Any:
+    """Draws signed numbers a pixel: red where positive, blue where negative.
+
+    Args:
+      axes: array of at least as many Axes as images; those left over are hidden.
+      values: shape ``(images, height, width)``.
+      titles: one per image.
+      largest: absolute value of the full colours; by default the largest there is, the
+        same for all the images, so that they can be compared.
+
+    Returns:
+      ``axes``.
+
+    Raises:
+      ValueError: if the shapes do not fit.
+    """
+    pictures = array_of_rank("values", values, rank=3)
+    require_same("titles", len(titles), "the number of images", len(pictures))
+    places = np.asarray(axes).ravel()
+    if len(places) < len(pictures):
+        raise ValueError(
+            f"axes must be at least as many as images, got {len(places)} for "
+            f"{len(pictures)}"
+        )
+    end = largest or float(np.abs(pictures).max(initial=0.0)) or 1.0
+    for ax, picture, title in zip(places, pictures, titles, strict=False):
+        ax.imshow(picture, cmap="RdBu_r", vmin=-end, vmax=end, interpolation="nearest")
         ax.set_title(title, fontsize=10)
     for ax in places:
         ax.set_axis_off()

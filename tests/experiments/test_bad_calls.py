@@ -10,15 +10,20 @@ from bad_input_rows import X, assert_refused, call, full_disk, write
 
 from experiments import benchmark_training
 from jaxlin import (
+    best_line,
     check,
     checkpoint,
     classifier,
     comparison,
+    geometry,
     label_proofs,
     linear,
     losses,
     normalization,
+    robustness,
+    separability,
 )
+from jaxlin.data import toy
 from jaxlin.selection import splits
 from jaxlin.solvers import base, minibatch
 
@@ -147,6 +152,28 @@ ROWS = {
     ),
     "scale 0": call(
         lambda: normalization.fit_centered(X, scale=0), "scale must be above 0, got 0"
+    ),
+    "a radius in another norm": call(
+        lambda: robustness.smallest_perturbation(None, X[0], norm=3),
+        "norm must be 1, 2 or infinity, got 3",
+    ),
+    "half a box": call(
+        lambda: robustness.smallest_perturbation(None, X[0], norm=2, high=1.0),
+        "low and high must be given together or not at all, got None and 1.0",
+    ),
+    "regions of four features": call(
+        lambda: geometry.regions(linear.Params(X[:3], X[:3, 0]), low=0, high=1),
+        "params.weights must have 2 features, got 4",
+    ),
+    "a proof about one class": call(
+        lambda: separability.prove(X, np.zeros(40, int)),
+        "labels must name at least two classes, got only class 0",
+    ),
+    "a line in four dimensions": call(
+        lambda: best_line.find(X, np.arange(40) % 2), "features 2 features, got 4"
+    ),
+    "a gap wider than the ring": call(
+        lambda: toy.ring(None, num_examples=4, gap=1.5), "gap must be at most 0.99"
     ),
     "comparison of other examples": call(
         lambda: comparison.mcnemar([True], [True, False]), "same examples 1 and 2"

@@ -1,0 +1,139 @@
+"""The conclusions in words: only what this run has proven or counted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.hard_cases.cases import CASES
+
+Results = Mapping[str, Any]
+
+
+def percent(share: float) -> str:
+    """A share in percent; 100 % only if it is all."""
+    text = f"{100 * share:.1f}"
+    number = "99.9+" if text == "100.0" and share < 1 else text
+    return f"{number}\N{NO-BREAK SPACE}%"
+
+
+def of_case(name: str, one: Results) -> str:
+    """What was found of one case."""
+    said = [] if "proof" not in one else [_of_proof(one["proof"])]
+    if "best_line" in one:
+        best = one["best_line"]
+        said.append(
+            f"The best of all lines gets {best['correct']} of {one['examples']} points "
+            f"right, {percent(best['accuracy'])}."
+        )
+    said += [_of_fit(loss, fit) for loss, fit in one["fits"].items()]
+    if "lifted_proof" in one:
+        said.append(_of_lift(name, one))
+    return " ".join(said)
+
+
+def lead(results: Mapping[str, Results]) -> str:
+    """The page in a few sentences."""
+    hard = {
+        name: one
+        for name, one in results.items()
+        if "proof" in one and not one["proof"]["separable"]
+    }
+    if not hard:
+        return "Every case of this run is separable."
+    best = ", ".join(
+        f"{percent(one['best_line']['accuracy'])} ({CASES[name].title.lower()})"
+        for name, one in hard.items()
+    )
+    mended = [
+        one
+        for one in hard.values()
+        if one.get("lifted_proof", {}).get("separable")
+        and all(fit["accuracy"] == 1 for fit in one["lifted_fits"].values())
+    ]
+    short = sum(
+        fit["accuracy"] < one["best_line"]["accuracy"] - 0.1
+        for one in hard.values()
+        for fit in one["fits"].values()
+    )
+    far = (
+        " The surrogates, at their proven optimum, fall short of that by more than ten "
+        f"points in {short} of {2 * len(hard)} fits: they do not count errors."
+        if short
+        else ""
+    )
+    return (
+        f"No line separates the classes of {_number(len(hard))}: for each a point is "
+        f"shown that both convex hulls have. Of the points the best lines get {best} "
+        f"right, whatever the loss.{far} With the feature that the page adds, both "
+        f"losses classify every point of {_number(len(mended))} rightly."
+    )
+
+
+def lines(results: Mapping[str, Results]) -> list[str]:
+    """One line a case, for a terminal."""
+    found = []
+    for name, one in results.items():
+        parts = [f"{loss} {percent(fit['accuracy'])}" for loss, fit in _fits(one)]
+        if "best_line" in one:
+            parts.insert(0, f"best line {percent(one['best_line']['accuracy'])}")
+        if "proof" in one:
+            parts.insert(
+                0, "separable" if one["proof"]["separable"] else "not separable"
+            )
+        found.append(f"{name:12} {', '.join(parts)}")
+    return found
+
+
+def _fits(one: Results):
+    yield from one["fits"].items()
+    for loss, fit in one["lifted_fits"].items():
+        yield f"{loss} with the feature", fit
+
+
+def _of_proof(proof: Results) -> str:
+    if proof["separable"]:
+        return "A line separates the classes, checked in exact arithmetic."
+    return (
+        f"No line separates the classes: {len(proof['rows'])} points have weights that "
+        "make the same point of either class, checked in exact arithmetic."
+    )
+
+
+def _of_fit(loss: str, fit: Results) -> str:
+    proven = (
+        f"The least objective of the {loss} lies between {fit['dual']:.6f} and "
+        f"{fit['primal']:.6f}"
+    )
+    if not fit["converged"]:
+        proven += f" (asked for less; {fit['evaluations']} evaluations were spent)"
+    optimum = fit["optimum"]
+    if optimum["upper"] - optimum["lower"] > 0.05:
+        exact = "too few labels are proven to say the same of the exact optimum"
+    elif optimum["upper"] == optimum["lower"]:
+        exact = "and so does the exact optimum, all of whose labels are proven"
+    else:
+        exact = (
+            f"and the exact optimum between {percent(optimum['lower'])} and "
+            f"{percent(optimum['upper'])}"
+        )
+    return f"{proven}; its line gets {percent(fit['accuracy'])} right, {exact}."
+
+
+def _of_lift(name: str, one: Results) -> str:
+    shares = {loss: fit["accuracy"] for loss, fit in one["lifted_fits"].items()}
+    separates = (
+        "a plane separates them, checked in exact arithmetic"
+        if one["lifted_proof"]["separable"]
+        else "still no plane separates them"
+    )
+    return (
+        f"With {CASES[name].added} {separates}; "
+        + " and ".join(
+            f"the {loss} gets {percent(share)} right" for loss, share in shares.items()
+        )
+        + "."
+    )
+
+
+def _number(count: int) -> str:
+    words = ("no case", "one case", "two cases", "three cases")
+    return words[count] if count < len(words) else f"{count} cases"

@@ -1,0 +1,88 @@
+"""Losses of one example as a score moves, and from Crammer-Singer to softmax."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.common.slides import SCORES
+from jaxlin import losses
+from jaxlin.typing import Array
+
+# In the order of the legend.
+LOSSES: dict[str, Any] = {
+    "SVM (Weston-Watkins)": losses.weston_watkins_hinge,
+    "squared": losses.weston_watkins_squared_hinge,
+    "Crammer-Singer": losses.crammer_singer_hinge,
+    "softmax": losses.softmax_cross_entropy,
+}
+
+
+def tempered(scores: Array, label: Any, *, temperature: Any, margin: Any) -> Array:
+    r"""Softmax of scores that get a head start, at a temperature.
+
+    .. math:: T \log \sum_j e^{(s_j + \Delta [j \ne y] - s_y) / T}
+
+    For T -> 0 the Crammer-Singer hinge, and never more than T log C above it; softmax
+    at T = 1 without a margin.
+    """
+    behind = jnp.where(losses.is_label(scores, label), scores - margin, scores)
+    return temperature * losses.softmax_cross_entropy(behind / temperature, label)
+
+
+def path_margin(temperature: float) -> float:
+    """The margin along the path: 1 at temperature 0, none at temperature 1."""
+    return 1.0 - temperature
+
+
+def moved(
+    loss: Any, positions: np.ndarray, image: int, moving: int, **arguments: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Losses of one image, label as on the slides, and the slope in a score that moves.
+
+    Args:
+      loss: of scores and a label.
+      positions: values of the score, shape ``(positions,)``.
+      image: row of the slides' scores.
+      moving: class whose score moves.
+      **arguments: keywords of the loss.
+
+    Returns:
+      Losses and derivatives, each of shape ``(positions,)``.
+    """
+    rows = np.tile(SCORES[image], (len(positions), 1))
+    rows[:, moving] = positions
+    with jax.enable_x64(True):
+        value, slope = _value_and_slope(jnp.asarray(rows), image, arguments, loss=loss)
+        return np.asarray(value), np.asarray(slope)[:, moving]
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _value_and_slope(rows, label, arguments, *, loss):
+    def of_row(row):
+        return loss(row, label, **arguments)
+
+    return jax.vmap(jax.value_and_grad(of_row))(rows)
+
+
+def path(positions: np.ndarray, temperatures: Any) -> dict[float, np.ndarray]:
+    """Loss of the cat as its score moves, by temperature from 0 to 1."""
+    found = {0.0: moved(losses.crammer_singer_hinge, positions, 0, 0)[0]}
+    for temperature in temperatures:
+        where = {"temperature": temperature, "margin": path_margin(temperature)}
+        found[temperature] = moved(tempered, positions, 0, 0, **where)[0]
+    found[1.0] = moved(losses.softmax_cross_entropy, positions, 0, 0)[0]
+    return found
+
+
+def jiggled(positions: np.ndarray) -> dict[str, np.ndarray]:
+    """Both losses of scores (10, t, t) as the two wrong scores move."""
+    rows = np.stack([np.full_like(positions, 10.0), positions, positions], axis=1)
+    found = {}
+    with jax.enable_x64(True):
+        for name in ("SVM (Weston-Watkins)", "softmax"):
+            values, _ = _value_and_slope(jnp.asarray(rows), 0, {}, loss=LOSSES[name])
+            found[name] = np.asarray(values)
+    return found

@@ -1,0 +1,269 @@
+"""The page of a run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.common import record, report, slides
+from experiments.common.report import Block, Card, Cards, Paragraph, Section, Table
+from experiments.common.run_folder import RunFolder
+from experiments.viewpoints import findings, pictures
+from experiments.viewpoints.config import Config
+from experiments.viewpoints.findings import percent
+from experiments.viewpoints.measure import Explained, Plane, Trained
+from experiments.viewpoints.radii import Radii
+from jaxlin import data
+
+
+class Run(NamedTuple):
+    """Everything a page is made of.
+
+    Attributes:
+      folder: where pictures go.
+      config: of the run.
+      dataset: what was fitted and tested on.
+      classifier: the one W.
+      plane: two principal axes.
+      images: what is explained pixel by pixel.
+      changes: for each norm the smallest change of the first image, and its title.
+      radii: by norm.
+      example: the worked example.
+      results: results.json.
+      facts: data.json.
+    """
+
+    folder: RunFolder
+    config: Config
+    dataset: data.Dataset
+    classifier: Trained
+    plane: Plane
+    images: Sequence[Explained]
+    changes: Sequence[tuple[np.ndarray, str]]
+    radii: dict[str, Radii]
+    example: dict[str, np.ndarray]
+    results: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+
+def build(run: Run) -> report.Report:
+    """Draws the pictures into the run folder and puts the page together."""
+    name = run.facts["name"]
+    return report.Report(
+        f"One linear classifier of {name}, seen three ways",
+        f"{run.config.loss}, l2 {run.config.l2:g}",
+        [
+            Section("What was found", _found(run)),
+            Section("Algebra: W x + b", _algebra(run)),
+            Section("Pictures: one template a class", _templates(run)),
+            Section("Geometry: hyperplanes cutting up space", _plane(run)),
+            Section("Which pixels count", _contributions(run)),
+            Section("The smallest change of a label", _changes(run)),
+            Section("Accuracy against the size of a perturbation", _accuracy(run)),
+            Section("Method", _method(run)),
+        ],
+        footer=f"python -m experiments.viewpoints, run {run.folder.path.name}",
+    )
+
+
+def _draw(run: Run, name: str, figure: Any, caption: str, alt: str, width: int):
+    path = run.folder.write_figure(name, figure)
+    return report.picture(path, caption=caption, alt=alt, width=width)
+
+
+def _found(run: Run) -> list[Block]:
+    cards = [
+        Card(
+            f"{one['free']['median']:.3g}",
+            f"median radius in {name}",
+            f"half lie in [{one['free']['quartiles'][0]:.3g}, "
+            f"{one['free']['quartiles'][1]:.3g}]",
+        )
+        for name, one in run.results["radii"].items()
+    ]
+    accuracy = run.results["radii"]["L2"]["free"]
+    cards.insert(0, Card(percent(accuracy["accuracy"]), "test accuracy"))
+    return [Paragraph(findings.lead(run.results), lead=True), Cards(cards)]
+
+
+def _algebra(run: Run) -> list[Block]:
+    parts, scores = run.example["contributions"], run.example["scores"]
+    names = ("cat", "dog", "ship")
+    rows = [
+        (
+            name,
+            *(f"{value:.2f}" for value in parts[c]),
+            f"{slides.BIAS[c]:.1f}",
+            f"{scores[c]:.2f}",
+        )
+        for c, name in enumerate(names)
+    ]
+    error = run.classifier.folding_error
+    largest = float(np.abs(run.classifier.scores).max())
+    return [
+        Table(
+            (
+                "class",
+                *(f"pixel {value}" for value in slides.PIXELS),
+                "bias",
+                "score",
+            ),
+            rows,
+            caption="The lecture's image of four pixels: what each adds to each score. "
+            "The slide prints 61.95 for the ship, which is the sum without its bias.",
+        ),
+        Paragraph(
+            "An affine map of an affine map is affine: the normalisation (pixel / "
+            f"{run.dataset.max_value:g}, less the mean image) folded into W and b "
+            f"gives the same scores on raw pixels. Over all "
+            f"{len(run.classifier.scores):,} test images and classes the largest "
+            f"difference is {error:.1e}, in float64, of scores up to {largest:.3g}."
+        ),
+    ]
+
+
+def _templates(run: Run) -> list[Block]:
+    return [
+        _draw(
+            run,
+            "templates",
+            pictures.templates(
+                np.asarray(run.classifier.fit.params.weights), run.dataset
+            ),
+            "The rows of W; mid-grey is 0. Above, each on a scale of its own: black "
+            "and white are its largest weight. Below, all on one scale, so that they "
+            "can be compared. Of all inputs of one norm, its template is what a class "
+            "scores highest.",
+            "templates of all classes, on their own and on a shared scale",
+            900,
+        )
+    ]
+
+
+def _plane(run: Run) -> list[Block]:
+    return [
+        Paragraph(findings.of_plane(run.results)),
+        _draw(
+            run,
+            "plane",
+            pictures.plane(run.plane, run.dataset),
+            "A plane through all dimensions, cut by the hyperplanes along lines: exact "
+            "convex regions, tinted. Points are training images projected on the "
+            "plane, in the colour of their right class.",
+            "decision regions on the plane of two principal axes",
+            820,
+        ),
+    ]
+
+
+def _contributions(run: Run) -> list[Block]:
+    names = run.dataset.class_names
+    rows = [
+        (
+            names[one.label],
+            names[one.first],
+            names[one.second],
+            f"{one.lead:.4f}",
+            f"{one.parts.sum():.4f}",
+            f"{one.constant:+.4f}",
+        )
+        for one in run.images
+    ]
+    return [
+        _draw(
+            run,
+            "contributions",
+            pictures.contributions(run.images, run.dataset),
+            "Above: test images under their right class. Below: what each pixel (its "
+            "colours summed) adds to the lead of the predicted class over the second, "
+            "against the mean image: red for, blue against, on one scale.",
+            "images and the contributions of their pixels",
+            180 * len(run.images),
+        ),
+        Table(
+            ("right class", "predicted", "second", "lead", "sum of pixels", "and bias"),
+            rows,
+            caption="The pixels and the bias sum to the lead: nothing is left to "
+            "interpret.",
+        ),
+    ]
+
+
+def _changes(run: Run) -> list[Block]:
+    return [
+        _draw(
+            run,
+            "changes",
+            pictures.perturbed(run.changes, run.images[0].image, run.dataset),
+            "The first test image with the smallest change, in each norm and within "
+            "the pixel range, at which its label ties with another; below the change "
+            "itself (colours summed), each on its own scale. L1 takes few pixels to "
+            "the end of their range, Linf all by the same.",
+            "one image after its smallest perturbations",
+            760,
+        )
+    ]
+
+
+def _accuracy(run: Run) -> list[Block]:
+    rows = []
+    for name, one in run.results["radii"].items():
+        for kind, where in (("free", "any"), ("boxed", "within the range")):
+            found = one[kind]
+            rows.append(
+                (
+                    name,
+                    where,
+                    found["images"],
+                    percent(found["accuracy"]),
+                    f"{found['median']:.4g}",
+                    f"{found['quartiles'][0]:.4g} to {found['quartiles'][1]:.4g}",
+                    percent(found["never"]),
+                )
+            )
+    return [
+        Paragraph(findings.of_radii(run.results)),
+        _draw(
+            run,
+            "accuracy",
+            pictures.accuracy(run.radii, run.config.sizes),
+            "Share of test images that are right under every perturbation up to a "
+            "size: exact, as the radius of each image is. The two curves start at "
+            "different accuracies where they are of different images.",
+            "accuracy against perturbation size in L1, L2 and Linf",
+            940,
+        ),
+        Table(
+            (
+                "norm",
+                "pixel values",
+                "images",
+                "right",
+                "median radius",
+                "quartiles",
+                "cannot be changed",
+            ),
+            rows,
+            caption="Radii of the images that are right, in units of the pixel range.",
+        ),
+    ]
+
+
+def _method(run: Run) -> list[Block]:
+    fit = run.results["fit"]
+    return [
+        Paragraph(
+            f"Fitted on all {len(run.dataset.train.labels):,} training images, pixel / "
+            f"{run.dataset.max_value:g} less the mean image, bias penalised: objective "
+            f"{fit['primal']:.6f}, no W has less than {fit['dual']:.6f}, "
+            f"{fit['evaluations']} evaluations"
+            + ("." if fit["converged"] else ", which was not what was asked for.")
+            + "\n\n"
+            "A radius is the least over all other classes of the least change that "
+            "makes up the lead. Without bounds that is the lead over the dual norm of "
+            "the difference of two templates; within the pixel range the pixels that "
+            "have reached its end leave the rest to the others, which is solved "
+            "exactly piece by piece."
+        ),
+        *record.details(run.folder, run.config, data=run.facts),
+    ]
