@@ -1,5 +1,6 @@
 """Cross-validation of one metric: accuracy of every weighting and k in every fold."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,9 @@ from jaxlin import data, neighbors
 from jaxlin.selection import choice, folds
 
 ALL, PART = "all", "subsample"
+
+
+Record = Mapping[str, Any]
 
 
 class Setting(NamedTuple):
@@ -44,8 +48,8 @@ def cross_validated(
     """The record of one metric on all training rows or the subsample.
 
     Returns:
-      ``accuracy`` by weighting: lists ``(ks, folds)``; the ``scale`` that bandwidths
-      are multiples of; how many ``examples``.
+      ``accuracy``: lists ``(weightings, ks, folds)``; the ``scale`` that bandwidths are
+      multiples of; how many ``examples``.
     """
     features, labels = dataset.train
     if rows == PART:
@@ -59,26 +63,27 @@ def cross_validated(
         moved, metric=METRICS[name].distance, k=max(config.ks), groups=fold_of
     )
     scale = typical(found.distances[:, 0])
-    answers = {
-        weighting: voting.answers(
+    weightings = voting.names(config.bandwidths)
+    answers = [
+        voting.answers(
             found,
             labels,
             num_classes=dataset.num_classes,
             weights=voting.named(weighting, scale=scale),
             ks=config.ks,
         )
-        for weighting in voting.names(config.bandwidths)
-    }
+        for weighting in weightings
+    ]
     return {
         "metric": name,
         "rows": rows,
         "examples": len(labels),
         "scale": scale,
         "ks": config.ks,
-        "accuracy": {
-            weighting: by_fold(given == labels[:, None], fold_of).tolist()
-            for weighting, given in answers.items()
-        },
+        "weightings": weightings,
+        "accuracy": [
+            by_fold(given == labels[:, None], fold_of).tolist() for given in answers
+        ],
     }
 
 
@@ -94,12 +99,12 @@ def by_fold(right: np.ndarray, fold_of: np.ndarray) -> np.ndarray:
     return np.stack([right[fold_of == fold].mean(axis=0) for fold in numbers], axis=1)
 
 
-def chosen(records: list[dict[str, Any]]) -> Setting:
+def chosen(records: Sequence[Record]) -> Setting:
     """The metric by the rows on which all are compared; k and weighting by most rows.
 
     Every metric is judged by its best k and weighting; those of the metric chosen are
     taken from all training rows, if it was compared there too. Of equally good settings
-    the one with the largest k, which is the smoothest.
+    the one with the fewest neighbours, and of those the one that comes first.
     """
     compared = [one for one in records if one["rows"] == records[0]["rows"]]
     metric = best_of(compared)[0]["metric"]
@@ -111,23 +116,30 @@ def chosen(records: list[dict[str, Any]]) -> Setting:
     return Setting(metric, weighting, k, record["scale"])
 
 
-def best_of(records: list[dict[str, Any]]) -> tuple[dict[str, Any], str, int]:
+def best_of(records: Sequence[Record]) -> tuple[Record, str, int]:
     """The record, the weighting and the k with the highest mean over folds."""
     settings, scores = [], []
     for record in records:
-        for weighting, accuracy in record["accuracy"].items():
+        for weighting, accuracy in zip(
+            record["weightings"], record["accuracy"], strict=True
+        ):
             for k, of_folds in zip(record["ks"], accuracy, strict=True):
                 settings.append((record, weighting, k))
                 scores.append(of_folds)
-    ks = [k for _, _, k in settings]
-    return settings[choice.best(np.array(scores), strength=ks)]
+    fewest = [-k for _, _, k in settings]
+    return settings[choice.best(np.array(scores), strength=fewest)]
 
 
-def score_of(record: dict[str, Any], weighting: str, k: int) -> tuple[float, float]:
+def score_of(record: Record, weighting: str, k: int) -> tuple[float, float]:
     """Mean over folds and its standard error."""
-    of_folds = record["accuracy"][weighting][list(record["ks"]).index(k)]
-    mean, error = choice.mean_and_error([of_folds])
+    mean, error = choice.mean_and_error([of_folds(record, weighting, k)])
     return float(mean[0]), float(error[0])
+
+
+def of_folds(record: Record, weighting: str, k: int) -> list[float]:
+    """Accuracy of a setting in each fold."""
+    place = record["weightings"].index(weighting)
+    return record["accuracy"][place][record["ks"].index(k)]
 
 
 def key_of_search(name: str, rows: str) -> str:
@@ -135,6 +147,6 @@ def key_of_search(name: str, rows: str) -> str:
     return f"choose {name} on {rows}"
 
 
-def records_of(config: Config, done: dict[str, Any]) -> list[dict[str, Any]]:
+def records_of(config: Config, done: Mapping[str, Record]) -> list[Record]:
     """The records of all searches, in their order."""
     return [done[key_of_search(*search)] for search in searches(config)]

@@ -63,8 +63,8 @@ class Config:
     folds: int = 5
     seed: int = 0
     l2: float = 3e-3
-    local_queries: int = 1000
-    local_ks: tuple[int, ...] = (5, 10, 20, 50, 100)
+    local_queries: int = 500
+    local_ks: tuple[int, ...] = (5, 10, 20, 50)
     local_bandwidth: float = 0.6
     local_l2: float = 1e-2
     time_sizes: tuple[int, ...] = (1000, 2000, 5000, 10_000, 20_000, 50_000)

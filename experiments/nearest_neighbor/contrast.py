@@ -8,12 +8,13 @@ contrast, in probability.
 
 For normal data in D dimensions the distance of a query to the points is about normal
 with mean :math:`\sqrt{2 D}` and deviation :math:`\sqrt{3} / 2`, so that the contrast is
-about :math:`R_n \sqrt{3 / (8 D)}`, where :math:`R_n` is the expected range of n standard
-normal numbers.
+about :math:`R_n \sqrt{3 / (8 D)}`, where :math:`R_n` is the expected range of n
+standard normal numbers.
 """
 
 import math
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -72,7 +73,7 @@ def measured(config: Config, dataset: data.Dataset) -> dict[str, Any]:
 
 def of_rows(points: np.ndarray, queries: np.ndarray) -> dict[str, float]:
     """Quartiles over queries; infinite where a query lies on a point."""
-    how = {"metric": distances.euclidean}
+    how: dict[str, Any] = {"metric": distances.euclidean}
     nearest = neighbors.nearest(points, queries, k=1, **how).distances[:, 0]
     parts = all_pairs.blocks(queries, points, block_size=len(points), **how)
     farthest = np.max([np.asarray(found).max(axis=1) for _, found in parts], axis=0)
@@ -89,7 +90,7 @@ def in_theory(dimension: float, examples: int) -> float:
     return 2 * largest * math.sqrt(3 / (8 * dimension))
 
 
-def normal_dimension(record: dict[str, Any]) -> float | None:
+def normal_dimension(record: Mapping[str, Any]) -> float | None:
     """In how many dimensions normal data have the contrast of the rows as they are.
 
     Between two that were measured by a power law; None outside them.

@@ -20,6 +20,7 @@ from jaxlin.classifier import Classifier
 
 # Neighbours of each query that are found.
 K = 10
+_LINEAR = "linear"
 TIMED = ("euclidean", "manhattan")
 
 
@@ -35,14 +36,14 @@ def measured(
 
     def search(name: str, size: int) -> Callable[[], Any]:
         rows = shuffled[:size]
-        how = {"metric": METRICS[name].distance, "k": min(K, size)}
+        how: Any = {"metric": METRICS[name].distance, "k": min(K, size)}
         return lambda: neighbors.nearest(rows, queries, **how)
 
-    calls = {
+    calls: dict[Any, Callable[[], Any]] = {
         (name, size): search(name, size) for name in TIMED for size in config.time_sizes
     }
-    seconds: dict[Any, list[float]] = {call: [] for call in (*calls, "linear")}
-    calls["linear"] = lambda: classifier.predict(linear, queries)  # type: ignore[index]
+    seconds: dict[Any, list[float]] = {call: [] for call in (*calls, _LINEAR)}
+    calls[_LINEAR] = lambda: classifier.predict(linear, queries)
     first = {name: _seconds_of(call) for name, call in calls.items()}
     for _ in range(config.time_repeats):
         for name, call in calls.items():
@@ -59,7 +60,7 @@ def measured(
             ]
             for name in TIMED
         },
-        "linear": {"seconds": seconds["linear"], "first": first["linear"]},
+        "linear": {"seconds": seconds[_LINEAR], "first": first[_LINEAR]},
         "linear_bytes": 4 * dataset.num_classes * (dataset.num_features + 1),
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 from experiments.nearest_neighbor import contrast
 from experiments.nearest_neighbor.config import BASELINES
 from experiments.nearest_neighbor.contrast import NORMAL, PIXELS, PROJECTED
+from experiments.nearest_neighbor.local import FITS
 from experiments.nearest_neighbor.spaces import METRICS
 from experiments.nearest_neighbor.testing import CHOSEN, LINEAR, one_nearest
 
@@ -133,8 +134,8 @@ def _against_linear(linear: Results) -> str:
 
 def _local(found: Results) -> str:
     best = {
-        name: max(zip(accuracy, found["ks"], strict=True))
-        for name, accuracy in found["accuracy"].items()
+        name: max(zip(found["accuracy"][name], found["ks"], strict=True))
+        for name in FITS
     }
     said = ", ".join(
         f"{name} {percent(accuracy)} (k = {k})" for name, (accuracy, k) in best.items()
@@ -156,24 +157,24 @@ def _local(found: Results) -> str:
 
 
 def _time(found: Results) -> str:
+    rows = f"{found['sizes'][-1]:,}"
     said = []
     for name, one in found["searches"].items():
         text = (
-            f"by {METRICS[name].title} {milliseconds(one['seconds'][-1])} a query among "
-            f"{found['sizes'][-1]:,} rows, {one['times_linear'][-1]:,.0f} times as long "
-            "as the linear classifier"
+            f"by {METRICS[name].title} {milliseconds(one['seconds'][-1])}, "
+            f"{one['times_linear'][-1]:,.0f} times as long as the linear classifier"
         )
         if one["power"] is not None:
-            text += f", growing with rows by the power {one['power']:.2f}"
+            text += f" and growing by the power {one['power']:.2f} of the rows"
         said.append(text)
-    data, model = found["row_bytes"] * found["sizes"][-1], found["linear_bytes"]
+    memory = found["row_bytes"] * found["sizes"][-1] / found["linear_bytes"]
     return (
-        "Problem 1, expensive when it answers. An answer takes "
+        f"Problem 1, expensive when it answers. Among {rows} rows an answer takes, "
         + "; ".join(said)
-        + f", which takes {milliseconds(found['linear'])}. The memory is "
-        f"{data / 2**20:,.1f} MiB of rows against {model / 2**20:,.2g} MiB of weights. "
-        "Absolute times are of this machine, and of a batch of "
-        f"{found['queries']:,} queries: read the ratios."
+        + f". That one takes {milliseconds(found['linear'])}, whatever the number of "
+        f"rows. The rows take {memory:,.0f} times the memory of its weights. Absolute "
+        f"times are of this machine and of batches of {found['queries']:,} queries: "
+        "read the ratios."
     )
 
 
@@ -199,41 +200,47 @@ def _noise(found: Results) -> str:
 
 
 def _contrast(found: Results) -> str:
-    normal = [one for one in found["curves"][NORMAL] if one["median"]]
+    """Ratios Dmax / Dmin, which are the contrast plus one."""
     text = "Problem 3, the curse of dimensionality. "
+    normal = [one for one in found["curves"][NORMAL] if one["median"]]
     if normal:
-        last = normal[-1]
+        first, last = normal[0], normal[-1]
         theory = contrast.in_theory(last["dimension"], found["examples"])
         text += (
             f"Of {found['examples']:,} normal points the farthest is "
-            f"{100 * normal[0]['median']:,.0f} % farther than the nearest in "
-            f"{_dimensions(normal[0]['dimension'])}, and "
-            f"{100 * last['median']:.3g} % in {_dimensions(last['dimension'])} "
-            f"(in theory about {100 * theory:.3g} %, and 0 in the limit). "
+            f"{_times(first['median'])} as far as the nearest in "
+            f"{_dimensions(first['dimension'])}, {_times(last['median'])} in "
+            f"{_dimensions(last['dimension'])} (in theory about {_times(theory)}; in "
+            "the limit as far). "
         )
     whole = found["whole"]
     if whole["median"] is None:
-        return text + "Half of the test rows have a copy among the training rows."
+        return text + "Most test rows have a copy among the training rows."
     text += (
-        f"The rows as they are, of {whole['dimension']:,} features, have a contrast of "
-        f"{100 * whole['median']:.3g} %"
+        f"For the rows as they are, of {whole['dimension']:,} features, it is "
+        f"{_times(whole['median'])}"
     )
     if found["normal_dimension"]:
-        text += f", that of normal data in {found['normal_dimension']:.0f} dimensions"
+        text += f", as for normal data in {found['normal_dimension']:.0f} dimensions"
     ends = [
-        f"{100 * curve[-1]['median']:.3g} % ({name}, {curve[-1]['dimension']:,})"
+        f"{_times(curve[-1]['median'])} with {curve[-1]['dimension']:,} {name}"
         for name in (PIXELS, PROJECTED)
         if (curve := found["curves"][name]) and curve[-1]["median"]
     ]
     if ends:
         text += (
-            ". Neither random features nor random projections of them go to 0 as "
-            "their number grows, but to that: " + ", ".join(ends)
+            ". With more features drawn of them, or more random projections, it does "
+            "not go on falling but comes to that: " + ", ".join(ends)
         )
     return text + (
-        ". Features that depend on one another do not make distances equal, which the "
-        "theorem asks for; independent ones do."
+        ". The theorem needs distances that vary ever less beside their mean: "
+        "independent features have that, features that depend on one another need not."
     )
+
+
+def _times(contrast_found: float) -> str:
+    ratio = 1 + contrast_found
+    return f"{ratio:,.0f} times" if ratio >= 10 else f"{ratio:.3g} times"
 
 
 def _dimensions(count: int) -> str:

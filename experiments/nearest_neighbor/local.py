@@ -19,7 +19,7 @@ from jaxlin import data, losses, neighbors
 from jaxlin.neighbors import Neighbors
 from jaxlin.typing import Array
 
-MAJORITY, VOTE, LINEAR = "majority", "weighted vote", "linear classifier"
+FITS = MAJORITY, VOTE, LINEAR = "majority", "weighted vote", "linear classifier"
 
 
 def measured(config: Config, dataset: data.Dataset, setting: Setting) -> dict[str, Any]:
@@ -77,18 +77,25 @@ def _linear(
 ) -> np.ndarray:
     """Classes of the local linear classifier, shape ``(queries, ks)``."""
     features, labels = dataset.train
-    # As l2 means something only with a scale of the rows.
-    scaled = features.astype(np.float32) / np.float32(dataset.max_value)
+    # Only rows that are somebody's neighbours become float32.
+    used, places = np.unique(found.indices, return_inverse=True)
+    near = found._replace(indices=places.reshape(found.indices.shape))
+    rows, queries = (
+        # An l2 means something only with a scale of the rows.
+        some.astype(np.float32) / np.float32(dataset.max_value)
+        for some in (features[~asked][used], features[asked])
+    )
+    weighting: Any = nearest_of_all
     scores = [
         neighbors.local_fit(
-            found,
-            scaled[~asked],
-            labels[~asked],
-            scaled[asked],
+            near,
+            rows,
+            labels[~asked][used],
+            queries,
             num_classes=dataset.num_classes,
             fit=neighbors.linear_classifier(loss=losses.softmax_cross_entropy),
             fit_arguments={"l2": config.local_l2},
-            weighting=nearest_of_all,
+            weighting=weighting,
             weighting_arguments={"count": float(k), "bandwidth": bandwidth},
         )
         for k in config.local_ks

@@ -26,7 +26,7 @@ _TRAIN, _TEST, _SPLIT, _NORMAL = range(4)
 _MOST_EVALUATIONS = 300
 # So that all levels and repeats are fitted by one program.
 _NEVER_NARROWER = 2**62
-_LOSS = losses.softmax_cross_entropy
+_LOSS: Any = losses.softmax_cross_entropy
 
 
 class Drawn(NamedTuple):
@@ -116,15 +116,16 @@ def _nearest(config: Config, dataset: data.Dataset, level: Drawn) -> dict[str, A
         dataset.num_classes,
     )
     right = chosen_by == level.labels[level.is_held_out][:, None]
-    # Of equally good ones the largest.
-    k = max(zip(right.mean(axis=0), ks, strict=True))[1]
+    # Of equally good ones the smallest, which comes first.
+    k = ks[int(right.mean(axis=0).argmax())]
     found = _votes(level.rows, level.labels, level.tests, [1, k], dataset.num_classes)
     one, many = (found == level.test_labels[:, None]).mean(axis=0)
     return {"one_nearest": float(one), "nearest": float(many), "k": k}
 
 
 def _votes(rows, labels, queries, ks, num_classes) -> np.ndarray:
-    found = neighbors.nearest(rows, queries, metric=distances.euclidean, k=max(ks))
+    metric: Any = distances.euclidean
+    found = neighbors.nearest(rows, queries, metric=metric, k=max(ks))
     every = neighbors.vote(found, labels, num_classes=num_classes)
     return every[:, np.asarray(ks) - 1]
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.nearest_neighbor import contrast
+from experiments.nearest_neighbor import choosing, contrast
 from experiments.nearest_neighbor.contrast import NORMAL, PIXELS, PROJECTED
+from experiments.nearest_neighbor.local import FITS
 from experiments.nearest_neighbor.spaces import METRICS
 from jaxlin import data, plotting
 from jaxlin.plotting.base import label_axes
@@ -45,12 +46,11 @@ def accuracy_of_weightings(record: Mapping[str, Any], chosen: Any) -> Figure:
     """Accuracy held out against k, one metric: a line a weighting."""
     figure, axes = plotting.new_figure(width=7.5, height=4.2)
     ax = axes[0, 0]
-    for place, weighting in enumerate(record["accuracy"]):
+    for place, weighting in enumerate(record["weightings"]):
         color = plotting.PALETTE[place % len(plotting.PALETTE)]
         _against_k(ax, record, weighting, label=weighting, color=color)
     if record["metric"] == chosen["metric"]:
-        of_folds = record["accuracy"][chosen["weighting"]]
-        mean = np.mean(of_folds[list(record["ks"]).index(chosen["k"])])
+        mean, _ = choosing.score_of(record, chosen["weighting"], chosen["k"])
         ax.plot(
             *(chosen["k"], 100 * mean),
             "o",
@@ -102,8 +102,10 @@ def accuracy_of_local_fits(found: Mapping[str, Any]) -> Figure:
     """Accuracy against k, a line a local fit, bars from end to end of the interval."""
     figure, axes = plotting.new_figure(width=7.5, height=4)
     ax = axes[0, 0]
-    for place, (name, accuracy) in enumerate(found["accuracy"].items()):
-        mean, ends = 100 * np.array(accuracy), 100 * np.array(found["interval"][name])
+    for place, name in enumerate(FITS):
+        mean, ends = (
+            100 * np.array(found[what][name]) for what in ("accuracy", "interval")
+        )
         ax.errorbar(
             # Side by side instead of on one another.
             np.array(found["ks"]) * (1 + 0.02 * (place - 1)),
@@ -212,10 +214,11 @@ def contrast_against_dimension(found: Mapping[str, Any]) -> Figure:
 
 
 def _against_k(ax, record, weighting, *, label, color, line_style="-") -> None:
+    place = record["weightings"].index(weighting)
     plotting.learning_curves(
         ax,
         record["ks"],
-        100 * np.array(record["accuracy"][weighting]).T,
+        100 * np.array(record["accuracy"][place]).T,
         label=label,
         color=color,
         band="standard_error",

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxlin import distances, normalization
-from jaxlin.typing import Distance
 
 # Added to a covariance before it is inverted, in mean variances of a feature: pixels of
 # some images never change, and directions in which images hardly differ are noise.
@@ -24,7 +23,8 @@ class Metric(NamedTuple):
     """
 
     title: str
-    distance: Distance
+    # Any: a function without keywords is no `jaxlin.typing.Distance` to mypy.
+    distance: Any
     change: Callable[[np.ndarray], Callable[[Any], np.ndarray]] | None = None
 
 
@@ -41,10 +41,11 @@ def whitening(rows: np.ndarray) -> Callable[[Any], np.ndarray]:
     Returns:
       ``rows -> rows``, float32.
     """
-    total, mean = 0.0, normalization.sum_of_rows(rows) / len(rows)
+    mean = normalization.sum_of_rows(rows) / len(rows)
+    total = np.zeros((len(mean), len(mean)))
     for some in _parts(rows):
         centered = some - mean
-        total = total + centered.T @ centered
+        total += centered.T @ centered
     covariance = total / len(rows)
     ridge = RIDGE * np.trace(covariance) / len(covariance)
     lower = np.linalg.cholesky(covariance + (ridge or 1.0) * np.eye(len(covariance)))

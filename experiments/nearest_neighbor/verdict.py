@@ -61,7 +61,7 @@ def rows(config: Config, done: Mapping[str, Record]) -> list[dict[str, Any]]:
     setting = choosing.chosen(choosing.records_of(config, done))
     table = []
     for record in choosing.records_of(config, done):
-        for weighting in record["accuracy"]:
+        for weighting in record["weightings"]:
             for k in record["ks"]:
                 mean, error = choosing.score_of(record, weighting, k)
                 table.append(

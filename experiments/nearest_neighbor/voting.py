@@ -7,7 +7,6 @@ import numpy as np
 
 from jaxlin import neighbors
 from jaxlin.neighbors import Neighbors
-from jaxlin.typing import Weighting
 
 UNIFORM, INVERSE = "uniform", "inverse distance"
 _GAUSSIAN = "Gaussian, bandwidth "
@@ -21,7 +20,8 @@ class Weights(NamedTuple):
       arguments: its keywords.
     """
 
-    function: Weighting
+    # Any, as a function without keywords is no `jaxlin.typing.Weighting` to mypy.
+    function: Any
     arguments: Mapping[str, Any]
 
 
