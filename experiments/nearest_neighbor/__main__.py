@@ -124,7 +124,7 @@ def parts_of(
             for each in choosing.searches(config)
         },
         verdict.TEST: test,
-        verdict.LOCAL: local_fits,
+        **({verdict.LOCAL: local_fits} if config.local_ks else {}),
         verdict.TIME: time,
         **{
             verdict.noise_part(number): repeat(number)

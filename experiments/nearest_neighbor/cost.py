@@ -32,12 +32,18 @@ def measured(
     key = key_of(config, TIME)
     queries = test[any_of(key, len(test), config.time_queries)]
     # Rows in random order, so that the first of them are any.
-    shuffled = train[np.asarray(jax.random.permutation(key, len(train)))]
+    order = np.asarray(jax.random.permutation(key, len(train)))
+    shuffled, labels = train[order], dataset.train.labels[order]
 
     def search(name: str, size: int) -> Callable[[], Any]:
         rows = shuffled[:size]
         how: Any = {"metric": METRICS[name].distance, "k": min(K, size)}
-        return lambda: neighbors.nearest(rows, queries, **how)
+
+        def answer() -> np.ndarray:
+            found = neighbors.nearest(rows, queries, **how)
+            return neighbors.vote(found, labels[:size], num_classes=dataset.num_classes)
+
+        return answer
 
     calls: dict[Any, Callable[[], Any]] = {
         (name, size): search(name, size) for name in TIMED for size in config.time_sizes
@@ -74,5 +80,5 @@ def power(sizes: Any, medians: Any) -> float | None:
 
 def _seconds_of(call: Callable[[], Any]) -> float:
     start = time.perf_counter()
-    np.asarray(call()[0])
+    call()
     return time.perf_counter() - start

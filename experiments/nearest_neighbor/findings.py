@@ -46,10 +46,11 @@ def milliseconds(seconds: float) -> str:
 
 def paragraphs(results: Results) -> dict[str, str]:
     """What was found, a paragraph a subject."""
+    local = {"local": _local(results["local"])} if results["local"] else {}
     return {
         "choice": _choice(results),
         "test": _test(results),
-        "local": _local(results["local"]),
+        **local,
         "time": _time(results["time"]),
         "noise": _noise(results["noise"]),
         "contrast": _contrast(results["contrast"]),

@@ -35,6 +35,11 @@ def build(run: Run) -> report.Report:
     """Draws the pictures into the run folder and puts the page together."""
     words = findings.paragraphs(run.results)
     found = run.results
+    local = (
+        [Section("How to fit with the local points", sections.local_fits(run))]
+        if found["local"]
+        else []
+    )
     return report.Report(
         f"Nearest neighbours on {run.dataset.name}: the best choice, and the problems",
         f"{found['train_examples']:,} training and {found['test_examples']:,} test "
@@ -44,7 +49,7 @@ def build(run: Run) -> report.Report:
             Section("Which metric, how many neighbours, which weights", _choice(run)),
             Section("The test", _test(run)),
             Section("Test examples and their neighbours", _neighbors(run)),
-            Section("How to fit with the local points", sections.local_fits(run)),
+            *local,
             Section("Time against the number of rows", sections.time(run)),
             Section("Irrelevant features", sections.noise(run)),
             Section("The curse of dimensionality", sections.contrast(run)),

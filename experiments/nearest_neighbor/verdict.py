@@ -46,7 +46,7 @@ def results(
         "best_of_search": [best(one) for one in searches],
         "test": of_test(answers, dataset.test.labels),
         "linear": done[TEST]["linear"],
-        "local": of_local(done[LOCAL]),
+        "local": of_local(done[LOCAL]) if LOCAL in done else None,
         "time": of_time(done[TIME]),
         "noise": of_noise(noisy),
         "contrast": {
