@@ -58,7 +58,7 @@ def cross_validated(
     fold_of = folds.stratified_k_fold(
         key_of(config, FOLDS), labels, num_folds=config.folds
     )
-    (moved,) = spaces.changed(METRICS[name], features)
+    (moved,) = spaces.changed(METRICS[name], dataset.train.features, features)
     found = neighbors.nearest_others(
         moved, metric=METRICS[name].distance, k=max(config.ks), groups=fold_of
     )

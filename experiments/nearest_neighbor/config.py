@@ -43,6 +43,8 @@ class Config:
       time_queries: queries a search.
       time_repeats: searches that a median is taken of.
       noise_features: how many features of noise are added, one level after the other.
+      noise_scale: size of such a feature, in root mean squares of the others: pixels of
+        photographs go together, so that noise of their size adds little to distances.
       noise_examples: training examples of a repeat.
       noise_tests: test examples of a repeat.
       noise_repeats: independent draws of examples and noise, at least two.
@@ -63,18 +65,19 @@ class Config:
     folds: int = 5
     seed: int = 0
     l2: float = 3e-3
-    local_queries: int = 500
-    local_ks: tuple[int, ...] = (5, 10, 20, 50)
+    local_queries: int = 200
+    local_ks: tuple[int, ...] = (5, 20, 50)
     local_bandwidth: float = 0.6
     local_l2: float = 1e-2
     time_sizes: tuple[int, ...] = (1000, 2000, 5000, 10_000, 20_000, 50_000)
     time_queries: int = 200
     time_repeats: int = 5
     noise_features: tuple[int, ...] = (0, 192, 768, 3072)
-    noise_examples: int = 2000
+    noise_scale: float = 4.0
+    noise_examples: int = 1000
     noise_tests: int = 1000
     noise_repeats: int = 5
-    noise_l2: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
+    noise_l2: tuple[float, ...] = (1e-2, 1e-1, 1.0, 10.0)
     dimensions: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 3072)
     contrast_examples: int = 2000
     contrast_queries: int = 100
@@ -87,6 +90,7 @@ DIGITS = Config(
     local_queries=300,
     time_sizes=(100, 200, 500, 1000, 1297),
     noise_features=(0, 16, 64, 256, 1024),
+    noise_scale=1.0,
     noise_examples=1000,
     noise_tests=500,
     noise_l2=(1e-4, 1e-3, 1e-2, 1e-1),
@@ -144,7 +148,7 @@ def checked(config: Config) -> Config:
     _integers("noise_features", config.noise_features, at_least=0)
     check.numbers_list("bandwidths", config.bandwidths, above=0)
     check.numbers_list("noise_l2", config.noise_l2, above=0)
-    for name in ("l2", "local_l2", "local_bandwidth"):
+    for name in ("l2", "local_l2", "local_bandwidth", "noise_scale"):
         check.number(name, getattr(config, name), above=0)
     check.integer("folds", config.folds, at_least=2)
     check.integer("seed", config.seed, at_least=0, at_most=2**32 - 1)

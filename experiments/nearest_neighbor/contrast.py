@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from experiments.nearest_neighbor.config import Config
-from experiments.nearest_neighbor.parts import CONTRAST, any_of, key_of
+from experiments.nearest_neighbor.parts import CONTRAST, any_of, generator, key_of
 from jaxlin import all_pairs, data, distances, neighbors
 
 PIXELS, PROJECTED, NORMAL = "features drawn", "random projections", "normal data"
@@ -44,7 +44,7 @@ def measured(config: Config, dataset: data.Dataset) -> dict[str, Any]:
     )
     width = max(max(config.dimensions), dataset.num_features)
     shape = (len(points) + len(queries), width)
-    normal = np.asarray(jax.random.normal(keys[_NORMAL], shape))
+    normal = generator(keys[_NORMAL]).standard_normal(shape, np.float32)
     curves = {
         PIXELS: _drawn(keys[_ORDER], points, queries),
         PROJECTED: _projected(keys[_MATRIX], points, queries, width),
@@ -110,12 +110,13 @@ def normal_dimension(record: Mapping[str, Any]) -> float | None:
 
 def _drawn(key, points, queries) -> list[np.ndarray]:
     """Features in random order, so that the first D of them are any D."""
-    order = np.asarray(jax.random.permutation(key, points.shape[1]))
+    order = generator(key).permutation(points.shape[1])
     return [points[:, order], queries[:, order]]
 
 
 def _projected(key, points, queries, width) -> list[np.ndarray]:
-    matrix = np.asarray(jax.random.normal(key, (points.shape[1], width)))
+    shape = (points.shape[1], width)
+    matrix = generator(key).standard_normal(shape, np.float32)
     center = points.mean(axis=0)
     return [(rows - center) @ matrix for rows in (points, queries)]
 

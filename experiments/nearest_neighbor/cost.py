@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from experiments.nearest_neighbor.config import Config
-from experiments.nearest_neighbor.parts import TIME, any_of, key_of
+from experiments.nearest_neighbor.parts import TIME, any_of, generator, key_of
 from experiments.nearest_neighbor.spaces import METRICS
 from jaxlin import classifier, data, neighbors
 from jaxlin.classifier import Classifier
@@ -32,7 +32,7 @@ def measured(
     key = key_of(config, TIME)
     queries = test[any_of(key, len(test), config.time_queries)]
     # Rows in random order, so that the first of them are any.
-    order = np.asarray(jax.random.permutation(key, len(train)))
+    order = generator(jax.random.fold_in(key, 1)).permutation(len(train))
     shuffled, labels = train[order], dataset.train.labels[order]
 
     def search(name: str, size: int) -> Callable[[], Any]:

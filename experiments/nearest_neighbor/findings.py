@@ -212,7 +212,7 @@ def _contrast(found: Results) -> str:
             f"{_times(first['median'])} as far as the nearest in "
             f"{_dimensions(first['dimension'])}, {_times(last['median'])} in "
             f"{_dimensions(last['dimension'])} (in theory about {_times(theory)}; in "
-            "the limit as far). "
+            "the limit just as far). "
         )
     whole = found["whole"]
     if whole["median"] is None:

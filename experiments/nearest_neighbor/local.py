@@ -32,7 +32,7 @@ def measured(config: Config, dataset: data.Dataset, setting: Setting) -> dict[st
     asked = np.zeros(len(labels), bool)
     asked[any_of(key_of(config, LOCAL), len(labels), config.local_queries)] = True
     metric = METRICS[setting.metric]
-    rows, queries = spaces.changed(metric, features[~asked], features[asked])
+    rows, queries = spaces.changed(metric, features, features[~asked], features[asked])
     found = neighbors.nearest(
         rows, queries, metric=metric.distance, k=max(config.local_ks)
     )

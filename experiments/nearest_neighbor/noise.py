@@ -1,7 +1,6 @@
 """Accuracy against features of noise: a nearest neighbour and a linear classifier.
 
-A repeat draws training and test examples and noise of its own: normal, as large as a
-feature is on average. Of the training examples a fifth is held out, on which k and l2
+A repeat draws training and test examples and noise of its own, which is normal. Of the training examples a fifth is held out, on which k and l2
 are chosen; then all are used. More noise keeps the noise there was before. Features
 that are not added yet are 0, which changes no distance and no optimum, so that all
 levels have one shape and are one program.
@@ -13,7 +12,13 @@ import jax
 import numpy as np
 
 from experiments.nearest_neighbor.config import Config
-from experiments.nearest_neighbor.parts import NOISE, any_of, key_of, stratified
+from experiments.nearest_neighbor.parts import (
+    NOISE,
+    any_of,
+    generator,
+    key_of,
+    stratified,
+)
 from jaxlin import data, distances, losses, neighbors
 from jaxlin.selection import cross_validation, grids, splits, sweep
 from jaxlin.solvers import base, certified, curvature
@@ -74,9 +79,9 @@ def drawn(config: Config, dataset: data.Dataset, repeat: int) -> Drawn:
     )
     mean = rows.mean(axis=0)
     rows, tests = rows - mean, tests - mean
-    size = np.sqrt(np.mean(np.square(rows)))
+    size = np.float32(config.noise_scale) * np.sqrt(np.mean(np.square(rows)))
     shape = (len(rows) + len(tests), max(config.noise_features))
-    noise = size * np.asarray(jax.random.normal(keys[_NORMAL], shape))
+    noise = size * generator(keys[_NORMAL]).standard_normal(shape, np.float32)
     labels = train.labels[some]
     split = splits.stratified_split(keys[_SPLIT], labels, fraction=HELD_OUT)
     is_held_out = np.zeros(len(labels), bool)

@@ -18,6 +18,11 @@ def key_of(config: Config, purpose: int) -> Array:
     return jax.random.fold_in(jax.random.key(config.seed), purpose)
 
 
+def generator(key: Array) -> np.random.Generator:
+    """Draws by NumPy, where JAX would compile a program for every shape."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
+
+
 def stratified(key: Array, labels: np.ndarray, examples: int) -> np.ndarray:
     """Ascending indices of some examples, of every class the same share."""
     if examples >= len(labels):
@@ -30,7 +35,7 @@ def any_of(key: Array, num_examples: int, examples: int) -> np.ndarray:
     """Ascending indices of some examples, whatever their class."""
     if examples >= num_examples:
         return np.arange(num_examples)
-    return np.sort(np.asarray(jax.random.permutation(key, num_examples))[:examples])
+    return np.sort(generator(key).choice(num_examples, examples, replace=False))
 
 
 def reduced(config: Config, dataset: data.Dataset) -> data.Dataset:

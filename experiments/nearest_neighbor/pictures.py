@@ -24,7 +24,7 @@ EACH = 4
 
 def accuracy_of_metrics(records: Sequence[Mapping[str, Any]], chosen: Any) -> Figure:
     """Accuracy held out against k, equal weights: a line a metric."""
-    figure, axes = plotting.new_figure(width=7.5, height=4.2)
+    figure, axes = plotting.new_figure(width=8.5, height=4.2)
     ax = axes[0, 0]
     for record in records:
         many = len({one["examples"] for one in records if _same(one, record)}) > 1
@@ -44,7 +44,7 @@ def accuracy_of_metrics(records: Sequence[Mapping[str, Any]], chosen: Any) -> Fi
 
 def accuracy_of_weightings(record: Mapping[str, Any], chosen: Any) -> Figure:
     """Accuracy held out against k, one metric: a line a weighting."""
-    figure, axes = plotting.new_figure(width=7.5, height=4.2)
+    figure, axes = plotting.new_figure(width=8.5, height=4.2)
     ax = axes[0, 0]
     for place, weighting in enumerate(record["weightings"]):
         color = plotting.PALETTE[place % len(plotting.PALETTE)]
@@ -118,7 +118,6 @@ def accuracy_of_local_fits(found: Mapping[str, Any]) -> Figure:
             label=name,
         )
     label_axes(ax, "neighbours k", "accuracy (%)")
-    ax.legend(frameon=False)
     _finish_k(ax, found["ks"])
     return figure
 
@@ -232,6 +231,8 @@ def _finish_k(ax, ks) -> None:
     ax.set_xscale("log")
     ax.set_xticks(ks, [str(k) if k in _NAMED_KS else "" for k in ks])
     ax.minorticks_off()
+    # Beside the lines, which may be anywhere.
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
 
 
 _NAMED_KS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 500, 1000)

@@ -176,8 +176,9 @@ def noise(run: Run) -> list[Block]:
             caption="Test accuracy in per cent, ± one standard error over draws.",
         ),
         Paragraph(
-            "A feature of noise is normal, independent of everything, and as large as "
-            "a feature of the data is on average. k and l2 are chosen for every level "
+            "A feature of noise is normal and independent of everything; its size is "
+            f"{config.noise_scale:g} times that of a feature of the data (less its "
+            "mean, root mean square over all). k and l2 are chosen for every level "
             f"and draw on {HELD_OUT:.0%} of the training examples; then all are used. "
             f"Every linear fit was asked to prove a relative gap of {GAP:g}; the "
             f"largest left is {found['largest_gap']:.1e}."

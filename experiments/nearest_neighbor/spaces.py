@@ -58,12 +58,18 @@ def whitening(rows: np.ndarray) -> Callable[[Any], np.ndarray]:
     return change
 
 
-def changed(metric: Metric, train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-    """Training rows and others, as the metric wants them."""
+def changed(metric: Metric, train: np.ndarray, *parts: np.ndarray) -> list[np.ndarray]:
+    """Rows as the metric wants them.
+
+    Args:
+      metric: of `METRICS`.
+      train: all training rows, so that it is the same metric in every part of a run.
+      *parts: rows to change.
+    """
     if metric.change is None:
-        return [train, *others]
+        return list(parts)
     change = metric.change(train)
-    return [change(rows) for rows in (train, *others)]
+    return [change(rows) for rows in parts]
 
 
 def _parts(rows: Any):

@@ -95,9 +95,8 @@ def fitted(config: Config, dataset: data.Dataset) -> tuple[Classifier, dict[str,
 
 def _searched(dataset: data.Dataset, name: str, k: int) -> Neighbors:
     metric = METRICS[name]
-    rows, queries = spaces.changed(
-        metric, dataset.train.features, dataset.test.features
-    )
+    train = dataset.train.features
+    rows, queries = spaces.changed(metric, train, train, dataset.test.features)
     return neighbors.nearest(rows, queries, metric=metric.distance, k=k)
 
 

@@ -269,7 +269,7 @@ def test_whitened_rows_have_mahalanobis_distances():
     covariance = np.cov(rows.T.astype(float), bias=True)
     ridge = spaces.RIDGE * np.trace(covariance) / 5
     matrix = np.linalg.inv(covariance + ridge * np.eye(5))
-    train, others = spaces.changed(spaces.METRICS["mahalanobis"], rows, rows[:9])
+    train, others = spaces.changed(spaces.METRICS["mahalanobis"], rows, rows, rows[:9])
     for i in range(9):
         expected = distance.mahalanobis(rows[i], rows[i + 20], matrix)
         found = np.linalg.norm(others[i] - train[i + 20])
@@ -456,6 +456,7 @@ BAD = {
     "one fold": ({"folds": 1}, "folds must be at least 2"),
     "seed": ({"seed": -1}, "seed must be at least 0"),
     "l2 0": ({"l2": 0.0}, "l2 must be above 0"),
+    "noise of no size": ({"noise_scale": 0.0}, "noise_scale must be above 0"),
     "local l2": ({"local_l2": float("nan")}, "local_l2 must be finite"),
     "noise negative": ({"noise_features": (-1,)}, r"noise_features\[0\] must be at"),
     "one repeat": ({"noise_repeats": 1}, "noise_repeats must be at least 2"),
