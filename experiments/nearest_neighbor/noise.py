@@ -1,9 +1,10 @@
 """Accuracy against features of noise: a nearest neighbour and a linear classifier.
 
-A repeat draws training and test examples and noise of its own, which is normal. Of the training examples a fifth is held out, on which k and l2
-are chosen; then all are used. More noise keeps the noise there was before. Features
-that are not added yet are 0, which changes no distance and no optimum, so that all
-levels have one shape and are one program.
+A repeat draws training and test examples and noise of its own, which is normal. Of the
+training examples a fifth is held out, on which k and l2 are chosen; then all are used.
+More noise keeps the noise there was before. Features that are not added yet are 0,
+which changes no distance and no optimum, so that all levels have one shape and are one
+program.
 """
 
 from typing import Any, NamedTuple
