@@ -1,0 +1,29 @@
+"""What does a memory-based learner reach, and what are its problems? All measured.
+
+Question. The lecture's first classifier memorises the training images and answers with
+the labels of the most similar ones. Four things make it: a distance, how many
+neighbours, a weighting, how to fit with the local points. Which choice is best, how
+good is it on the test set, and how bad are the three problems that the lecture names:
+its cost when it answers, irrelevant features, the curse of dimensionality?
+
+Method. Every metric is compared with every k and weighting by cross-validation: one
+search a metric finds the neighbours of every row in the other folds, and they give the
+answers for all k and weightings. The dearer metrics are compared on a subsample, the
+Euclidean one there and on all rows. The test set is then looked at once, by the choice
+and by three classifiers that were fixed before: the lecture's 1-NN by L2 and L1, and a
+linear softmax classifier with a proven gap. Local fits are compared on training
+examples that are taken out. Time is measured against the number of
+training rows, accuracy against the number of noise features, and the relative contrast
+(Dmax - Dmin) / Dmin against the dimension.
+
+Command. ``python -m experiments.nearest_neighbor`` (CIFAR-10, raw pixels), ``--dataset
+digits`` (seconds), ``--smoke``. A run that was killed goes on with ``--resume FOLDER``
+after the last part that it has measured.
+
+Reference. K. Beyer, J. Goldstein, R. Ramakrishnan and U. Shaft. When is "nearest
+neighbor" meaningful? ICDT 1999.
+
+The modules: `config`, `spaces` (metrics by name), `voting` (answers for all k),
+`choosing`, `testing`, `local`, `cost`, `noise`, `contrast` (a part each), `verdict`
+(results), `findings` (in words), `pictures`, `sections` and `report` (the page).
+"""
