@@ -9,8 +9,8 @@ from experiments.hard_cases import findings, measure, report
 from experiments.hard_cases.config import SMOKE, Config, checked
 
 
-def run(config: Config, options: cli.RunOptions) -> None:
-    """Makes one run folder, or does the one to be resumed again."""
+def run(config: Config, options: cli.RunOptions) -> pages.Report:
+    """Makes one run folder, or does the one to be resumed again; returns its page."""
     checked(config)
     clock = timing.Clock()
     folder = run_folder.open_run(
@@ -43,6 +43,7 @@ def run(config: Config, options: cli.RunOptions) -> None:
         folder.write_text("report.html", pages.render(page))
         print("\n".join(findings.lines(cases)))
     print(folder.path / "report.html")
+    return page
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ from experiments.loss_questions import answers, likelihood, minimisers, report, 
 from experiments.loss_questions.config import SMOKE, Config, checked
 
 
-def run(config: Config, options: cli.RunOptions) -> None:
-    """Makes one run folder, or does the one to be resumed again."""
+def run(config: Config, options: cli.RunOptions) -> pages.Report:
+    """Makes one run folder, or does the one to be resumed again; returns its page."""
     checked(config)
     folder = run_folder.open_run(
         config=to_dict(config),
@@ -46,6 +46,7 @@ def run(config: Config, options: cli.RunOptions) -> None:
         for one in rows:
             print(f"{one.question}\n  {one.shown}")
     print(folder.path / "report.html")
+    return page
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from experiments.viewpoints.config import SMOKE, Config, check_fits, checked
 from jaxlin import classifier, data, geometry
 
 
-def run(config: Config, options: cli.RunOptions) -> None:
-    """Makes one run folder, or does the one to be resumed again."""
+def run(config: Config, options: cli.RunOptions) -> pages.Report:
+    """Makes one run folder, or does the one to be resumed again; returns its page."""
     checked(config)
     clock = timing.Clock()
     with clock.part("data"):
@@ -75,6 +75,7 @@ def run(config: Config, options: cli.RunOptions) -> None:
         folder.write_text("report.html", pages.render(report.build(page)))
         print("\n".join(findings.lines(results)))
     print(folder.path / "report.html")
+    return page
 
 
 def _change(

@@ -1,0 +1,154 @@
+"""What is run for each chapter, and at what size."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import experiments.cross_validation.__main__ as cross_validation
+import experiments.cross_validation.config as cross_validation_config
+import experiments.error_decomposition.__main__ as error_decomposition
+import experiments.error_decomposition.config as error_decomposition_config
+import experiments.hard_cases.__main__ as hard_cases
+import experiments.hard_cases.config as hard_cases_config
+import experiments.loss_questions.__main__ as loss_questions
+import experiments.loss_questions.config as loss_questions_config
+import experiments.nearest_neighbor.__main__ as nearest_neighbor
+import experiments.nearest_neighbor.config as nearest_neighbor_config
+import experiments.svm_vs_softmax.__main__ as svm_vs_softmax
+import experiments.svm_vs_softmax.config as svm_vs_softmax_config
+import experiments.viewpoints.__main__ as viewpoints
+import experiments.viewpoints.config as viewpoints_config
+from experiments.common.cli import RunOptions
+from experiments.common.report import Report
+from experiments.lecture.config import Config
+
+
+class Chapter(NamedTuple):
+    """An experiment as a part of the page.
+
+    Attributes:
+      name: of its package and of its run folder.
+      question: that it answers.
+      run: of its config and run options; returns its page.
+      configs: of a page, by data set, and ``smoke``.
+    """
+
+    name: str
+    question: str
+    run: Callable[[Any, RunOptions], Report]
+    configs: Mapping[str, Any]
+
+
+class Made(NamedTuple):
+    """A chapter's page, and the seconds that it took in this start."""
+
+    chapter: Chapter
+    page: Report
+    seconds: float
+
+
+def make(chapter: Chapter, config: Config, folder: Path, data_dir: Path | None) -> Made:
+    """Runs a chapter, or the rest of it, in a folder of its own."""
+    begun = (folder / "config.json").exists()
+    options = RunOptions(
+        data_dir=data_dir,
+        out=None if begun else folder,
+        resume=folder if begun else None,
+    )
+    size = "smoke" if config.size == "smoke" else config.dataset
+    start = time.perf_counter()
+    page = chapter.run(chapter.configs[size], options)
+    return Made(chapter, page, time.perf_counter() - start)
+
+
+def _everywhere(smoke: Any, config: Any) -> dict[str, Any]:
+    """Configs of a chapter that looks at no data set."""
+    return {"smoke": smoke, "cifar10": config, "digits": config}
+
+
+# In the order of the lecture; on CIFAR-10 a page is to take a quarter of an hour.
+CHAPTERS = (
+    Chapter(
+        "nearest_neighbor",
+        "How far does memory get, and what is wrong with it?",
+        nearest_neighbor.run,
+        {
+            "smoke": nearest_neighbor_config.SMOKE,
+            "digits": nearest_neighbor_config.DIGITS,
+            "cifar10": dataclasses.replace(
+                nearest_neighbor_config.Config(),
+                train_examples=10_000,
+                test_examples=1000,
+                subsample=2000,
+                local_queries=100,
+                time_sizes=(1000, 2000, 5000, 10_000),
+                time_queries=50,
+                time_repeats=3,
+                noise_features=(0, 768, 3072),
+                noise_tests=500,
+                noise_repeats=3,
+                contrast_examples=1000,
+            ),
+        },
+    ),
+    Chapter(
+        "cross_validation",
+        "Which estimate of accuracy can be believed?",
+        cross_validation.run,
+        {
+            "smoke": cross_validation_config.SMOKE,
+            "digits": dataclasses.replace(cross_validation_config.DIGITS, samples=30),
+            "cifar10": dataclasses.replace(
+                cross_validation_config.Config(), samples=15
+            ),
+        },
+    ),
+    Chapter(
+        "viewpoints",
+        "What does one W look like as algebra, pictures and hyperplanes?",
+        viewpoints.run,
+        {
+            "smoke": viewpoints_config.SMOKE,
+            "digits": dataclasses.replace(
+                viewpoints_config.Config(), dataset="digits", boxed_images=500
+            ),
+            "cifar10": viewpoints_config.Config(),
+        },
+    ),
+    Chapter(
+        "hard_cases",
+        "What can no line do, and which feature mends it?",
+        hard_cases.run,
+        _everywhere(hard_cases_config.SMOKE, hard_cases_config.Config()),
+    ),
+    Chapter(
+        "error_decomposition",
+        "Whose error is it: the model's, the sample's, the optimiser's?",
+        error_decomposition.run,
+        {
+            "smoke": error_decomposition_config.SMOKE,
+            "digits": dataclasses.replace(
+                error_decomposition_config.DIGITS, splits=8, resamples=8, seeds=2
+            ),
+            "cifar10": error_decomposition_config.LECTURE,
+        },
+    ),
+    Chapter(
+        "loss_questions",
+        "What do the two losses say to the lecture's questions?",
+        loss_questions.run,
+        _everywhere(loss_questions_config.SMOKE, loss_questions_config.Config()),
+    ),
+    Chapter(
+        "svm_vs_softmax",
+        "Which of the two is the better classifier?",
+        svm_vs_softmax.run,
+        {
+            "smoke": svm_vs_softmax_config.SMOKE,
+            "digits": svm_vs_softmax_config.DIGITS,
+            "cifar10": svm_vs_softmax_config.Config(),
+        },
+    ),
+)

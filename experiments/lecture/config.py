@@ -1,0 +1,48 @@
+"""What a page is made of: the fields of config.json and of the command line."""
+
+import dataclasses
+from typing import Literal
+
+Chapter = Literal[
+    "nearest_neighbor",
+    "cross_validation",
+    "viewpoints",
+    "hard_cases",
+    "error_decomposition",
+    "loss_questions",
+    "svm_vs_softmax",
+]
+# In the order of the lecture.
+CHAPTERS: tuple[Chapter, ...] = Chapter.__args__  # type: ignore[attr-defined]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One page.
+
+    Attributes:
+      dataset: cifar10 or digits.
+      chapters: what to show; they appear in the order of the lecture.
+      size: page (each chapter minutes at most, on two cores) or smoke (seconds).
+    """
+
+    dataset: Literal["cifar10", "digits"] = "cifar10"
+    chapters: tuple[Chapter, ...] = CHAPTERS
+    size: Literal["page", "smoke"] = "page"
+
+
+SMOKE = Config(dataset="digits", size="smoke")
+
+
+def checked(config: Config) -> Config:
+    """Returns ``config``, if a page can be made of it.
+
+    Raises:
+      ValueError: that names the field, the rule and the value.
+    """
+    if not config.chapters or len(set(config.chapters)) < len(config.chapters):
+        raise ValueError(
+            "chapters must be distinct, at least one, got "
+            f"{' '.join(config.chapters) or 'none'}"
+        )
+    return config
