@@ -1,0 +1,170 @@
+"""Intervals of every term against closed forms: two Gaussians, a linear class."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate, optimize, special, stats
+
+from jaxlin import decomposition
+
+REPEATS = 200
+SPLITS = 30
+L2 = 1e-2
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
+
+
+class World(NamedTuple):
+    """Labels +-1 with even odds; features normal about +-(1, 0, ...) / 2 * gap.
+
+    Attributes:
+      dimension: of the features.
+      gap: between the means.
+      wide: standard deviation of the negative class; that of the positive one is 1.
+    """
+
+    dimension: int
+    gap: float
+    wide: float
+
+    def risks(self, weights, bias):
+        """Mean logistic loss and error of labels sign(w x + b), exactly."""
+        norm = np.linalg.norm(weights)
+        found = []
+        for sign, spread in ((1, 1.0), (-1, self.wide)):
+            # sign * score is normal.
+            center = sign * (sign * self.gap / 2 * weights[0] + bias)
+            margins = center + spread * norm * NODES
+            loss = WEIGHTS @ np.logaddexp(0, -margins)
+            found.append((loss, stats.norm.cdf(-center / (spread * norm))))
+        return np.mean(found, axis=0)
+
+    def best(self):
+        """Of the class: by symmetry on the first axis, so two numbers to find."""
+
+        def objective(two):
+            weights = np.zeros(self.dimension)
+            weights[0] = two[0]
+            return self.risks(weights, two[1])[0] + L2 / 2 * (two @ two)
+
+        two = optimize.minimize(objective, [1.0, 0.1], method="BFGS", tol=1e-10).x
+        return np.append(two[0], np.zeros(self.dimension - 1)), two[1]
+
+    def bayes(self):
+        """Least logistic loss and least error of any function.
+
+        The posterior depends on the first coordinate and the length of the others,
+        which has a chi distribution: a double integral.
+        """
+        rest = self.dimension - 1
+        first = np.linspace(-12 * self.wide, 12 * self.wide, 1601)
+        length = np.linspace(0, 12 * self.wide, 1601)
+        densities = []
+        for sign, spread in ((1, 1.0), (-1, self.wide)):
+            along = stats.norm.pdf(first, sign * self.gap / 2, spread)
+            across = stats.chi.pdf(length / spread, rest) / spread
+            densities.append(along[:, None] * across)
+        positive, negative = densities
+        total = positive + negative
+        share = np.divide(positive, total, out=np.zeros_like(total), where=total > 0)
+        entropy = special.entr(share) + special.entr(1 - share)
+
+        def mean(values):
+            inner = integrate.simpson(total / 2 * values, x=length, axis=1)
+            return integrate.simpson(inner, x=first)
+
+        return mean(entropy), mean(np.minimum(share, 1 - share))
+
+
+def drawn(random, world, size):
+    signs = random.choice([-1.0, 1.0], size)
+    spreads = np.where(signs > 0, 1.0, world.wide)
+    rows = random.normal(size=(size, world.dimension)) * spreads[:, None]
+    rows[:, 0] += signs * world.gap / 2
+    return np.concatenate([rows, np.ones((size, 1))], axis=1), signs
+
+
+@jax.jit
+def newton(rows, signs, weights):
+    """The optimum of the penalised logistic loss, for each row of example weights."""
+
+    def one(weights):
+        share = weights / weights.sum()
+
+        def step(_, w):
+            p = jax.nn.sigmoid(-signs * (rows @ w))
+            gradient = -rows.T @ (share * signs * p) + L2 * w
+            hessian = (rows * (share * p * (1 - p))[:, None]).T @ rows
+            return w - jnp.linalg.solve(hessian + L2 * jnp.eye(len(w)), gradient)
+
+        return jax.lax.fori_loop(0, 12, step, jnp.zeros(rows.shape[1]))
+
+    return jax.vmap(one)(weights)
+
+
+@jax.jit
+def descended(rows, signs):
+    """A few steps of gradient descent: trained, but not to the end."""
+
+    def step(_, w):
+        p = jax.nn.sigmoid(-signs * (rows @ w))
+        return w - 0.3 * (-rows.T @ (signs * p) / len(rows) + L2 * w)
+
+    return jax.lax.fori_loop(0, 4, step, jnp.zeros(rows.shape[1]))
+
+
+def repeat(seed, world, num_train=400, num_test=4000):
+    """One sample: the decomposition of both losses, and both closed forms."""
+    random = np.random.default_rng([seed, world.dimension])
+    rows, signs = drawn(random, world, num_train)
+    test, answers = drawn(random, world, num_test)
+    orders = np.stack([random.permutation(num_train) for _ in range(SPLITS)])
+    part = np.argsort(orders, axis=1) * 4 // num_train
+    quarters = (part[:, None] == np.arange(4)[:, None]).astype(float)
+    halves = quarters[:, ::2] + quarters[:, 1::2]
+    every = np.concatenate(
+        [np.ones((1, num_train)), halves.reshape(-1, num_train)]
+        + [quarters.reshape(-1, num_train)]
+    )
+    fitted = np.asarray(newton(rows, signs, every), np.float64)
+    trained = np.asarray(descended(rows, signs), np.float64)
+    margins = np.concatenate([trained[None], fitted]) @ (test * answers[:, None]).T
+    cut = 2 + 2 * SPLITS
+    found = []
+    for losses in (np.logaddexp(0, -margins), margins < 0):
+        measured = decomposition.Measured(
+            trained=losses[:1],
+            optimum=losses[1:2],
+            halves=losses[2:cut].reshape(SPLITS, 2, -1),
+            quarters=losses[cut:],
+        )
+        found.append(measured)
+    return found, trained, fitted[0]
+
+
+def coverage(world):
+    """Share of intervals that hold their closed form, by loss and term."""
+    bayes = world.bayes()
+    best = world.risks(*world.best())
+    holds = np.zeros((2, 4))
+    with jax.enable_x64(True):
+        for seed in range(REPEATS):
+            both, trained, optimum = repeat(seed, world)
+            at_trained = world.risks(trained[:-1], trained[-1])
+            at_optimum = world.risks(optimum[:-1], optimum[-1])
+            for kind, measured in enumerate(both):
+                found = decomposition.decompose(measured, reference=(bayes[kind],) * 2)
+                truth = (
+                    (best[kind] - bayes[kind], found.modelling),
+                    (at_optimum[kind] - best[kind], found.estimation),
+                    (at_trained[kind] - at_optimum[kind], found.optimisation),
+                    (at_trained[kind], found.error),
+                )
+                for term, (value, estimate) in enumerate(truth):
+                    low, high = estimate.interval
+                    holds[kind, term] += low <= value <= high
+    return holds / REPEATS
