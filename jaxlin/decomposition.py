@@ -25,8 +25,9 @@ and its spread over splits tells how far off this sample may be. Half the differ
 the two halves, :math:`(g + Q \delta)^\top d`, has a variance that exceeds twice that
 spread squared by the variance of :math:`g^\top \delta`, which is 0 where g is: for the
 objective itself. That is a learning curve :math:`a + b / n` from n / 2 and n. The
-quarters give its next term, :math:`c / n^2`, and what that term changes widens the
-interval.
+quarters give its next term, :math:`c / n^2`, which overshoots as a rule where there are
+not many more examples than parameters (so it can be worked out for least squares): half
+of it is added, and half of it widens the interval.
 
 Why the curve and not the bracket (training error of the optimum below, test error
 above): on average that holds for the objective alone, not for the zero-one error.
@@ -96,7 +97,8 @@ class Decomposition(NamedTuple):
       best_of_class: nothing taken off.
       exponent: of the power law through the three sizes of samples; NaN if the errors
         do not fall.
-      next_order: what the 1 / n^2 term of the curve adds to estimation.
+      next_order: what the 1 / n^2 term of the curve would add to the estimation term;
+        half of it was added.
     """
 
     error: Estimate
@@ -156,10 +158,10 @@ def decompose(
 
     of_sample = _of_sample(halves, gains, quarters)
     systematic = _Variance(
-        max(0.0, next_order.mean() ** 2 - _examples(next_order).value), math.inf
+        max(0.0, next_order.mean() ** 2 - _examples(next_order).value) / 4, math.inf
     )
     if is_regular:
-        per_example = first + next_order
+        per_example = first + next_order / 2
         others = [*of_sample, systematic]
         half = _estimate([_examples(per_example), *others], confidence)
         estimation = _around(per_example.mean(), half)
@@ -271,15 +273,17 @@ def _of_sample(
     return [
         # Of this sample, about which splits of it say how others would vary.
         _Variance(quadratic + gradient, freedom),
-        # Of means over finitely many splits; halves enter twice, quarters a third.
-        _Variance(4 * quadratic / len(gains), freedom),
-        _Variance(refits / (9 * len(quarters)), more),
+        # Of means over finitely many splits: of 3 halves / 2 less quarters / 6.
+        _Variance(2.25 * quadratic / len(gains), freedom),
+        _Variance(refits / (36 * len(quarters)), more),
     ]
 
 
 def _component(rows: np.ndarray) -> tuple[float, float]:
-    """Variance between rows beyond what finitely many examples bring, by a two-way
-    analysis of variance without repetition; and its degrees of freedom."""
+    """Variance between rows beyond what finitely many examples bring, and its freedom.
+
+    By a two-way analysis of variance without repetition.
+    """
     number, size = rows.shape
     if number == 1:
         return 0.0, math.inf
@@ -319,7 +323,7 @@ def _around(value: Any, half: float) -> Estimate:
 
 
 def _exponent(gain: float, before: float) -> float:
-    """c of a + b n^-c through errors at n / 4, n / 2 and n."""
+    """The c of a + b n^-c through errors at n / 4, n / 2 and n."""
     falls = gain > 0 and before > 0
     return float(np.log2(before / gain)) if falls else math.nan
 

@@ -1,6 +1,5 @@
 """Intervals of every term against closed forms: two Gaussians, a linear class."""
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -12,7 +11,7 @@ from scipy import integrate, optimize, special, stats
 from jaxlin import decomposition
 
 REPEATS = 200
-SPLITS = 30
+SPLITS = 20
 L2 = 1e-2
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
@@ -117,7 +116,7 @@ def descended(rows, signs):
     return jax.lax.fori_loop(0, 4, step, jnp.zeros(rows.shape[1]))
 
 
-def repeat(seed, world, num_train=400, num_test=4000):
+def repeat(seed, world, num_train=1000, num_test=8000):
     """One sample: the decomposition of both losses, and both closed forms."""
     random = np.random.default_rng([seed, world.dimension])
     rows, signs = drawn(random, world, num_train)

@@ -147,7 +147,7 @@ def convolve(layer: Convolution, image: Array) -> Array:
         padding="SAME",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-    return responses[0] + layer.bias
+    return responses[0] + layer.bias[None, None]
 
 
 def max_pool(image: Array) -> Array:

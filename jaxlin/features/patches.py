@@ -22,7 +22,7 @@ Reference:
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import chex
@@ -143,9 +143,7 @@ def triangle(patch: Array, filters: Array) -> Array:
     return jax.nn.relu(jnp.mean(distances) - distances)
 
 
-def two_sided(
-    patch: Array, filters: Array, *, threshold: ArrayLike = 0.25
-) -> Array:
+def two_sided(patch: Array, filters: Array, *, threshold: ArrayLike = 0.25) -> Array:
     r"""Inner products beyond a threshold, positive and negative ones apart.
 
     .. math:: \max(0,\; z_k - t), \quad \max(0,\; -z_k - t), \quad z_k = f_k^\top x
@@ -169,7 +167,12 @@ def two_sided(
 
 
 def apply(
-    stats: Stats, image: Array, *, encoding: Encoding = two_sided, pool: int = 2
+    stats: Stats,
+    image: Array,
+    *,
+    encoding: Encoding = two_sided,
+    encoding_arguments: Mapping[str, ArrayLike] | None = None,
+    pool: int = 2,
 ) -> Array:
     """The features of one image.
 
@@ -178,6 +181,7 @@ def apply(
       image: raw, shape ``(height, width, channels)``.
       encoding: `two_sided`, `triangle` or another function of one whitened patch and
         the filters, at module level.
+      encoding_arguments: traced keywords of it, such as ``{"threshold": 0.5}``.
       pool: the image is cut into ``pool`` by ``pool`` parts, over each of which the
         responses are averaged.
 
@@ -191,7 +195,8 @@ def apply(
     patches = whitened_patches(stats, image)
     rows, columns, values = patches.shape
     check.integer("pool", pool, at_least=1, at_most=min(rows, columns))
-    responses = jax.vmap(encoding, (0, None))(
+    encode = functools.partial(encoding, **(encoding_arguments or {}))
+    responses = jax.vmap(encode, (0, None))(
         patches.reshape(rows * columns, values), stats.filters
     )
     # As a product, means over parts cost a fifth less than as sums of slices.
@@ -203,6 +208,7 @@ def apply_all(
     images: Any,
     *,
     encoding: Encoding = two_sided,
+    encoding_arguments: Mapping[str, ArrayLike] | None = None,
     pool: int = 2,
     block_size: int = 1,
 ) -> Array:
@@ -212,6 +218,7 @@ def apply_all(
       stats: from `fit`.
       images: shape ``(images, height, width, channels)``.
       encoding: as of `apply`.
+      encoding_arguments: as of `apply`.
       pool: as of `apply`.
       block_size: images at a time. On a CPU the responses of one stay in the cache; an
         accelerator wants some hundreds.
@@ -227,6 +234,7 @@ def apply_all(
     return _apply_all(
         stats,
         jnp.asarray(images),
+        dict(encoding_arguments or {}),
         encoding=encoding,
         pool=pool,
         block_size=min(block_size, len(images)),
@@ -247,7 +255,8 @@ def whitened_patches(stats: Stats, image: Array) -> Array:
         ],
         axis=-1,
     )
-    return (alike(unfolded, stats.contrast_floor) - stats.mean) @ stats.whitening
+    centered = alike(unfolded, stats.contrast_floor) - stats.mean[None, None]
+    return centered @ stats.whitening
 
 
 def alike(patches: Array, contrast_floor: ArrayLike) -> Array:
@@ -277,11 +286,11 @@ def _fit(
     raw = _drawn(draw_key, images, patch_size=patch_size, num_patches=num_patches)
     patches = alike(raw.astype(jnp.float32) / scale, contrast_floor)
     mean = jnp.mean(patches, axis=0)
-    centered = patches - mean
+    centered = patches - mean[None]
     covariance = jnp.matmul(centered.T, centered, precision="highest") / num_patches
     values, vectors = jnp.linalg.eigh(covariance)
     # Rounding leaves an empty direction at -1e-8, say.
-    stretched = vectors * jax.lax.rsqrt(jnp.maximum(values, 0) + whitening_floor)
+    stretched = vectors * jax.lax.rsqrt(jnp.maximum(values, 0) + whitening_floor)[None]
     whitening = jnp.matmul(stretched, vectors.T, precision="highest")
     directions = _unit(centered @ whitening)
     chosen = jax.random.choice(filter_key, num_patches, (num_filters,), replace=False)
@@ -305,9 +314,11 @@ def _fit(
 
 
 @functools.partial(jax.jit, static_argnames=("encoding", "pool", "block_size"))
-def _apply_all(stats, images, *, encoding, pool, block_size):
+def _apply_all(stats, images, arguments, *, encoding, pool, block_size):
     def one(image):
-        return apply(stats, image, encoding=encoding, pool=pool)
+        return apply(
+            stats, image, encoding=encoding, encoding_arguments=arguments, pool=pool
+        )
 
     return jax.lax.map(one, images, batch_size=block_size)
 

@@ -42,8 +42,8 @@ def quarters(key: Array, num_examples: int, *, num_splits: int) -> np.ndarray:
     weights = np.zeros((num_splits, 4, num_examples), np.float32)
     for number, split in enumerate(weights):
         order = jax.random.permutation(jax.random.fold_in(key, number), num_examples)
-        for part, members in zip(split, np.asarray(order[: 4 * size]).reshape(4, size)):
-            part[members] = 1
+        members = np.asarray(order[: 4 * size]).reshape(4, size)
+        np.put_along_axis(split, members, 1, axis=1)
     return weights
 
 
