@@ -1,4 +1,8 @@
-"""Intervals of every term against closed forms: two Gaussians, a linear class."""
+"""Intervals of every term against closed forms: two Gaussians, a linear class.
+
+The bounds of 90 and 98 % are those asked for. Where a term deviates, it is said below
+by how much, and why.
+"""
 
 from typing import NamedTuple
 
@@ -11,6 +15,8 @@ from scipy import integrate, optimize, special, stats
 from jaxlin import decomposition
 
 REPEATS = 200
+KINDS = ("surrogate", "zero_one")
+TERMS = ("modelling", "estimation", "optimisation", "error")
 SPLITS = 20
 L2 = 1e-2
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
@@ -145,25 +151,46 @@ def repeat(seed, world, num_train=1000, num_test=8000):
     return found, trained, fitted[0]
 
 
-def coverage(world):
-    """Share of intervals that hold their closed form, by loss and term."""
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("world", "too_wide"),
+    [
+        # One spread: the best rule is linear, so that no error is modelling error.
+        (World(dimension=4, gap=2.0, wide=1.0), ()),
+        # Two spreads: the best rule is a sphere.
+        (World(dimension=3, gap=2.0, wide=2.0), ()),
+        (World(dimension=10, gap=1.5, wide=1.5), ()),
+    ],
+    ids=["well specified", "misspecified", "wide"],
+)
+def test_intervals_cover_the_closed_form(world, too_wide):
     bayes = world.bayes()
     best = world.risks(*world.best())
-    holds = np.zeros((2, 4))
+    if world.wide == 1:
+        assert bayes[1] == pytest.approx(stats.norm.cdf(-world.gap / 2), abs=1e-6)
+        assert best[1] == pytest.approx(bayes[1], abs=1e-6)
+    else:
+        assert best[1] > bayes[1] + 0.05
+    holds = {(kind, term): 0 for kind in KINDS for term in TERMS}
     with jax.enable_x64(True):
         for seed in range(REPEATS):
             both, trained, optimum = repeat(seed, world)
             at_trained = world.risks(trained[:-1], trained[-1])
             at_optimum = world.risks(optimum[:-1], optimum[-1])
-            for kind, measured in enumerate(both):
-                found = decomposition.decompose(measured, reference=(bayes[kind],) * 2)
-                truth = (
-                    (best[kind] - bayes[kind], found.modelling),
-                    (at_optimum[kind] - best[kind], found.estimation),
-                    (at_trained[kind] - at_optimum[kind], found.optimisation),
-                    (at_trained[kind], found.error),
+            for number, (kind, measured) in enumerate(zip(KINDS, both, strict=True)):
+                found = decomposition.decompose(
+                    measured, reference=(bayes[number],) * 2
                 )
-                for term, (value, estimate) in enumerate(truth):
-                    low, high = estimate.interval
+                closed = (
+                    best[number] - bayes[number],
+                    at_optimum[number] - best[number],
+                    at_trained[number] - at_optimum[number],
+                    at_trained[number],
+                )
+                for term, value in zip(TERMS, closed, strict=True):
+                    low, high = getattr(found, term).interval
                     holds[kind, term] += low <= value <= high
-    return holds / REPEATS
+    shares = {place: count / REPEATS for place, count in holds.items()}
+    for place, share in shares.items():
+        highest = 1.0 if place in too_wide else 0.98
+        assert 0.90 <= share <= highest, (place, shares)

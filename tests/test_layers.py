@@ -27,9 +27,10 @@ LAYERS = [
     {"row_sums", "row_blocks"},
     {"objective"},
     {"proof_terms", "duality", "label_proofs"},
-    {"solvers"},
+    {"solvers", "features"},
     {"intervals"},
     {"selection", "comparison"},
+    {"decomposition"},
     {"files"},
     {"data", "checkpoint", "plotting"},
     {"classifier"},
@@ -46,7 +47,7 @@ STACKS = {
         {"fitting", "lanes", "streaming"},
     ],
     "selection": [
-        {"calibration", "choice", "folds", "schedule", "splits"},
+        {"calibration", "choice", "folds", "resamples", "schedule", "splits"},
         {"grids"},
         {"sweep"},
         {"cross_validation"},
@@ -62,7 +63,7 @@ WITHIN = {  # a layer's own order, where its files use each other
 }
 # Packages that only the outer layers may import, and only inside functions.
 OUTSIDE = {"tensorflow_datasets", "sklearn", "matplotlib", "PIL", "scipy"}
-MAY_IMPORT_OUTSIDE = {"data", "plotting", "intervals", "comparison"}
+MAY_IMPORT_OUTSIDE = {"data", "plotting", "intervals", "comparison", "decomposition"}
 
 
 def modules():

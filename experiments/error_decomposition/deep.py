@@ -37,8 +37,8 @@ def measured(folder: RunFolder, config: Config, sample: Sample) -> Found:
         key(config, NETWORK), len(sample.train_labels), num_splits=config.seeds
     )
     found: dict[str, list[Found]] = {part: [] for part in PARTS}
-    for seed, parts in enumerate(quarters > 0):
-        members = (np.ones(parts.shape[1], bool), *resamples.halves(parts), parts[0])
+    for seed, halves in enumerate(resamples.halves(quarters)):
+        members = (np.ones_like(halves[0]), *halves, quarters[seed, 0])
         for place, (part, mine) in enumerate(zip(PARTS, members, strict=True)):
             name = f"network-{seed}-{part}"
             one = saved.read(folder, name)

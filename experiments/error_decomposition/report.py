@@ -159,8 +159,8 @@ def _terms(run: Run) -> list[Block]:
         *tables,
         Paragraph(
             "Bootstrap refits estimate the same term to first order. Where there are "
-            "not many more examples than parameters they say too much, since a resample "
-            "has only 63 % of the examples."
+            "not many more examples than parameters they say too much, since a "
+            "resample has only 63 % of the examples."
         ),
     ]
 
@@ -255,8 +255,8 @@ def _filters(run: Run) -> list[Block]:
             run,
             "filters",
             pictures.filters(found.arrays["filters"], run.config.patch_size),
-            caption=f"Some of {run.config.filters} filters of {run.config.patch_size} by "
-            f"{run.config.patch_size} pixels, found in whitened patches by k-means, "
+            caption=f"Some of {run.config.filters} filters, found in whitened patches "
+            f"of {run.config.patch_size} by {run.config.patch_size} pixels by k-means, "
             f"without labels. Mean of 1 - cosine to the nearest: {first:.3f} at the "
             f"start, {last:.3f} at the end.",
             alt="learned filters as small pictures",
@@ -312,12 +312,12 @@ def _method(run: Run) -> list[Block]:
     ]
     text = (
         "What was trained less Bayes = modelling (best of the class less Bayes) + "
-        "estimation (best on the training sample less best of the class) + optimisation "
-        "(what was trained less best on the sample). The best of a linear class is the "
-        "minimum of the penalised objective on all examples that there could be, at an "
-        "l2 that was chosen once on a held-out fifth and kept. All its refits, on "
-        "halves, quarters and bootstrap resamples, are one certified sweep with example "
-        "weights."
+        "estimation (best on the training sample less best of the class) + "
+        "optimisation (what was trained less best on the sample). The best of a linear "
+        "class is the minimum of the penalised objective on all examples that there "
+        "could be, at an l2 that was chosen once on a held-out fifth and kept. All its "
+        "refits, on halves, quarters and bootstrap resamples, are one certified sweep "
+        "with example weights."
         "\n\n"
         "The estimation term is what the halves lose against the whole, corrected by "
         "half of the curve's next term; the spread over random splits tells how much "

@@ -105,12 +105,14 @@ def init(
             f"{len(blocks)} poolings halve each, got {image_shape}; give fewer blocks"
         )
     check.integer("num_features", num_features, at_least=1)
-    keys = iter(jax.random.split(key, sum(map(len, blocks)) + 1))
-    made = []
     for number, block in enumerate(blocks):
-        layers = []
         for place, wanted in enumerate(block):
             check.integer(f"blocks[{number}][{place}]", wanted, at_least=1)
+    keys = iter(jax.random.split(key, sum(map(len, blocks)) + 1))
+    made = []
+    for block in blocks:
+        layers = []
+        for wanted in block:
             shape = (_KERNEL, _KERNEL, channels, wanted)
             weights = _drawn(next(keys), shape, fan_in=_KERNEL**2 * channels)
             layers.append(Convolution(weights, jnp.zeros(wanted)))
