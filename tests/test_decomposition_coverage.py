@@ -1,7 +1,9 @@
 """Intervals of every term against closed forms: two Gaussians, a linear class.
 
-The bounds of 90 and 98 % are those asked for. Where a term deviates, it is said below
-by how much, and why.
+The bounds of 90 and 98 % are those asked for. In the two misspecified worlds 99.5 and
+98.5 % of the intervals of the estimation term of the surrogate hold it: the gradient of
+the loss at the best of the class is next to 0 there, so that the estimate of what it
+adds to the variance is noise, cut at 0. Those are held from below alone.
 """
 
 from typing import NamedTuple
@@ -15,6 +17,7 @@ from scipy import integrate, optimize, special, stats
 from jaxlin import decomposition
 
 REPEATS = 200
+TOO_WIDE = (("surrogate", "estimation"),)
 KINDS = ("surrogate", "zero_one")
 TERMS = ("modelling", "estimation", "optimisation", "error")
 SPLITS = 20
@@ -158,8 +161,8 @@ def repeat(seed, world, num_train=1000, num_test=8000):
         # One spread: the best rule is linear, so that no error is modelling error.
         (World(dimension=4, gap=2.0, wide=1.0), ()),
         # Two spreads: the best rule is a sphere.
-        (World(dimension=3, gap=2.0, wide=2.0), ()),
-        (World(dimension=10, gap=1.5, wide=1.5), ()),
+        (World(dimension=3, gap=2.0, wide=2.0), TOO_WIDE),
+        (World(dimension=10, gap=1.5, wide=1.5), TOO_WIDE),
     ],
     ids=["well specified", "misspecified", "wide"],
 )
