@@ -1,10 +1,10 @@
 """Training the convolutional network, epoch by epoch, and its head by proof.
 
 AdamW with a learning rate that rises for a fifth of the updates and falls along a
-cosine; images are flipped and shifted, features dropped out. An epoch of any sample is
-a number of equal chunks, so that one program trains on the whole, on halves and on
-quarters; what does not fill a chunk waits for the next order, which is drawn anew each
-epoch.
+cosine; images are flipped and shifted, features dropped out. One compiled update serves
+the whole sample, halves and quarters; what does not fill a batch waits for the next
+order, which is drawn anew each epoch. Updates are called from Python: as the body of a
+compiled loop, convolutions on a CPU take many times as long.
 """
 
 import functools
@@ -52,7 +52,7 @@ class Images(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """How networks are trained; what is traced comes first.
+    """How networks are trained; static in the compiled update.
 
     Attributes:
       learning_rate: the highest.
@@ -168,11 +168,6 @@ def trained(
     return current["state"].network, current["losses"]
 
 
-def updates_per_chunk(num_images: int, batch_size: int) -> int:
-    """Updates of a compiled chunk: those of an epoch of a quarter of the images."""
-    return num_images // 4 // batch_size
-
-
 @jax.jit
 def features(body: convolutional.Params, images: Images) -> Array:
     """Features of all images, shape ``(images, features)``."""
@@ -212,49 +207,37 @@ def _epoch(
     members: np.ndarray,
     recipe: Recipe,
 ) -> tuple[State, float]:
-    """One epoch, chunk by chunk; the mean loss over its updates."""
+    """One epoch, batch by batch; the mean loss over its updates."""
     epoch_key = jax.random.fold_in(key, epoch)
     order = members[np.asarray(jax.random.permutation(epoch_key, len(members)))]
-    length = updates_per_chunk(len(images.labels), recipe.batch_size)
-    chunks = len(members) // recipe.batch_size // length
-    batches = order[: chunks * length * recipe.batch_size]
-    batches = batches.reshape(chunks, length, recipe.batch_size)
-    total, loss = chunks * length * recipe.epochs, []
-    for number, some in enumerate(batches):
-        first = (epoch * chunks + number) * length
-        state, mean = _chunk(
-            jax.random.fold_in(epoch_key, number),
+    number = len(members) // recipe.batch_size
+    batches = order[: number * recipe.batch_size].reshape(number, recipe.batch_size)
+    losses_of_updates = []
+    for place, batch in enumerate(batches):
+        state, loss = _update(
+            epoch_key,
             state,
             images,
-            jnp.asarray(some, jnp.int32),
-            jnp.float32(first),
-            jnp.float32(total),
+            jnp.asarray(batch, jnp.int32),
+            jnp.int32(epoch * number + place),
+            jnp.int32(recipe.epochs * number),
             recipe=recipe,
         )
-        loss.append(float(mean))
-    return state, math.fsum(loss) / len(loss)
+        losses_of_updates.append(loss)
+    return state, math.fsum(map(float, losses_of_updates)) / number
 
 
 @functools.partial(jax.jit, static_argnames=("recipe",), donate_argnames=("state",))
-def _chunk(key, state, images, batches, first, total, *, recipe):
-    recipe_key = key
-
-    def update(state, one):
-        number, batch = one
-        key = jax.random.fold_in(recipe_key, number)
-        value, gradient = jax.value_and_grad(_loss)(
-            state.network, key, images, batch, recipe
-        )
-        rate = recipe.learning_rate * one_cycle((first + number + 0.5) / total)
-        updates, optimizer_state = _optimizer(recipe, rate).update(
-            gradient, state.optimizer_state, state.network
-        )
-        network = optax.apply_updates(state.network, updates)
-        return State(network, optimizer_state), value
-
-    numbers = jnp.arange(len(batches))
-    state, values = jax.lax.scan(update, state, (numbers, batches))
-    return state, jnp.mean(values)
+def _update(key, state, images, batch, number, total, *, recipe):
+    value, gradient = jax.value_and_grad(_loss)(
+        state.network, jax.random.fold_in(key, number), images, batch, recipe
+    )
+    rate = recipe.learning_rate * one_cycle((number + 0.5) / total)
+    updates, optimizer_state = _optimizer(recipe, rate).update(
+        gradient, state.optimizer_state, state.network
+    )
+    network = optax.apply_updates(state.network, updates)
+    return State(network, optimizer_state), value
 
 
 def _loss(
