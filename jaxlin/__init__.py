@@ -12,8 +12,9 @@ Submodules, in the order of their layers (a file imports only from those before 
                                       parameter tree or points in the plane
   row_blocks, row_sums, objective,
   proof_terms, duality, label_proofs  one number to minimise, one number to trust
-  solvers, neighbors                  methods
-  intervals, selection, comparison    judging methods
+  solvers, neighbors, features        methods
+  intervals, selection, comparison,
+  decomposition                       judging methods
   files, data, checkpoint, plotting   the outside world
   classifier, sweep_checkpoint        front door: a trained classifier in one file; a
                                       sweep that can be killed

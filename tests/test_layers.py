@@ -33,10 +33,11 @@ LAYERS = [
     {"row_sums", "row_blocks"},
     {"objective"},
     {"proof_terms", "duality", "label_proofs"},
-    {"solvers"},
+    {"solvers", "features"},
     {"neighbors"},
     {"intervals"},
     {"selection", "comparison"},
+    {"decomposition"},
     {"files"},
     {"data", "checkpoint", "plotting"},
     {"classifier"},
@@ -60,7 +61,8 @@ STACKS = {
         {"local_fits"},
     ],
     "selection": [
-        {"calibration", "choice", "folds", "minibatch_sweep", "schedule", "splits"},
+        {"calibration", "choice", "folds", "resamples", "schedule", "splits"},
+        {"minibatch_sweep"},
         {"grids"},
         {"sweep"},
         {"cross_validation"},
@@ -80,7 +82,7 @@ WITHIN = {  # a layer's own order, where its files use each other
 }
 # Packages that only the outer layers may import, and only inside functions.
 OUTSIDE = {"tensorflow_datasets", "sklearn", "matplotlib", "PIL", "scipy"}
-MAY_IMPORT_OUTSIDE = {"data", "plotting", "intervals", "comparison"}
+MAY_IMPORT_OUTSIDE = {"data", "plotting", "intervals", "comparison", "decomposition"}
 
 
 def modules():

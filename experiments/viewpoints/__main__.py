@@ -59,7 +59,7 @@ def run(config: Config, options: cli.RunOptions) -> pages.Report:
             config.l2,
         )
         classifier.save(folder.path / "model.npz", model)
-        page = report.Run(
+        made = report.Run(
             folder,
             config,
             dataset,
@@ -72,7 +72,8 @@ def run(config: Config, options: cli.RunOptions) -> pages.Report:
             results,
             facts,
         )
-        folder.write_text("report.html", pages.render(report.build(page)))
+        page = report.build(made)
+        folder.write_text("report.html", pages.render(page))
         print("\n".join(findings.lines(results)))
     print(folder.path / "report.html")
     return page

@@ -1,0 +1,24 @@
+"""Whose error is it: the model's, the sample's, the optimiser's?
+
+Question. The lecture splits the error of a classifier into modelling error (the best
+of its class is not perfect), estimation error (the sample chose another one of the
+class) and optimisation error (what was trained is not the best on the sample), and sets
+AlexNet against multi-class logistic regression. How large are the terms?
+
+Method. Three classes, each richer: linear on pixels, linear on whitened patches, a
+small convolutional network. For each the test error of what was trained (minibatch SGD,
+AdamW) is split by `jaxlin.decomposition`, for the zero-one error and for cross-entropy,
+with 95 % intervals: the optimum on the sample comes with a certificate, learning curves
+and bootstrap refits of a linear class are one sweep, the reference is the least
+published error. The network's head is also fitted by the certified solver on frozen
+features.
+
+Command. ``python -m experiments.error_decomposition`` (CIFAR-10, hours, because of
+twelve networks; ``--classes pixels patches`` leaves them out), ``--dataset digits``,
+``--smoke``. A run that was killed goes on with ``--resume FOLDER`` from the class, the
+network and the epoch it was at.
+
+The modules: `config`, `sample` (what is drawn), `convex` and `deep` (what is measured
+of a class), `network` (how one is trained), `losses_of`, `classes`, `saved`, `verdict`
+(the terms), `findings` (in words), `pictures`, `report`.
+"""

@@ -1,0 +1,239 @@
+"""A linear class on some features: its optimum, its refits, and what SGD makes of it.
+
+l2 is chosen once, on a held-out fifth, and then belongs to the class: every refit, on
+whatever examples, minimises the same penalised objective. All refits are one sweep.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.error_decomposition import config as settings
+from experiments.error_decomposition import losses_of
+from experiments.error_decomposition.config import Config
+from experiments.error_decomposition.sample import (
+    BOOTSTRAP,
+    CHOICE,
+    SGD,
+    SPLITS,
+    Sample,
+    key,
+)
+from experiments.error_decomposition.saved import Found
+from jaxlin import duality, linear, losses
+from jaxlin.linear import Params
+from jaxlin.normalization import Normalization
+from jaxlin.selection import choice, cross_validation, grids, resamples, splits, sweep
+from jaxlin.selection.grids import Grid
+from jaxlin.selection.sweep import Fits
+from jaxlin.solvers import base, certified, curvature, minibatch
+from jaxlin.solvers.base import Problem
+from jaxlin.typing import MakeOptimizer
+
+LOSS = losses.softmax_cross_entropy
+
+
+class Rows(NamedTuple):
+    """Features of the training and the test examples.
+
+    Attributes:
+      train: shape ``(n, features)``.
+      test: shape ``(test examples, features)``.
+      normalization: of both, made from the training rows.
+    """
+
+    train: Any
+    test: Any
+    normalization: Normalization
+
+
+def measured(config: Config, sample: Sample, rows: Rows) -> Found:
+    """Losses of test examples under what was trained and all refits."""
+    how = {"num_classes": sample.num_classes, "normalization": rows.normalization}
+    problem = certified.prepare(
+        base.problem(rows.train, sample.train_labels, **how),
+        rank=curvature.rank_for(LOSS),
+    )
+    judge = base.problem(rows.test, sample.test_labels, **how)
+    weightings = all_weightings(config, sample)
+    chosen = _chosen_l2(config, sample, problem, weightings)
+    models = grids.product(
+        losses=(LOSS,), l2s=(chosen["l2"],), num_weightings=len(weightings)
+    )
+    # The part that chose l2 is of no more use.
+    models = grids.subset(models, range(1, models.size))
+    fits = _fitted(config, sample, problem, models, weightings)
+    trained, certificate = _by_sgd(config, sample, problem, chosen["l2"])
+    on_test = losses_of.of_models(fits.params, judge)
+    of_trained = losses_of.of_model(trained, judge)
+    arrays = {
+        f"{name}-{kind}": values
+        for kind in losses_of.KINDS
+        for name, values in _named(
+            config, getattr(of_trained, kind), getattr(on_test, kind)
+        ).items()
+    }
+    best = jax.tree.map(lambda leaf: leaf[0], fits.params)
+    on_train = losses_of.of_model(best, problem)
+    primal, dual = (
+        float(part[0]) for part in (fits.certificate.primal, fits.certificate.dual)
+    )
+    above = float(certificate.primal)
+    numbers = {
+        **chosen,
+        "features": int(problem.features.shape[1]),
+        "fits": len(fits.converged),
+        "certified": int(fits.converged.sum()),
+        "largest_relative_gap": float(fits.relative_gap.max()),
+        "evaluations": int(fits.paid),
+        "objective": primal,
+        "objective_trained": above,
+        # What was trained is at least so far from what was found, and at most so far
+        # from what there can be.
+        "optimisation_on_objective": [max(0.0, above - primal), above - dual],
+        "train_surrogate": float(on_train.surrogate.mean(dtype=np.float64)),
+        "train_zero_one": float(on_train.zero_one.mean()),
+    }
+    return Found(arrays, numbers)
+
+
+def all_weightings(config: Config, sample: Sample) -> np.ndarray:
+    """Example weights, one row each.
+
+    Of the fits that choose l2; of all examples; of halves, quarters, resamples.
+    """
+    labels, number = sample.train_labels, len(sample.train_labels)
+    split = splits.stratified_split(
+        key(config, CHOICE), labels, fraction=settings.HELD_OUT
+    )
+    kept = np.zeros((1, number), np.float32)
+    kept[0, split.train] = 1
+    parts = resamples.quarters(key(config, SPLITS), number, num_splits=config.splits)
+    drawn = resamples.bootstrap(
+        key(config, BOOTSTRAP), number, num_resamples=config.resamples
+    )
+    return np.concatenate(
+        [
+            kept,
+            np.ones((1, number), np.float32),
+            resamples.halves(parts).reshape(-1, number),
+            parts[: config.quarter_splits].reshape(-1, number),
+            drawn,
+        ]
+    )
+
+
+def _chosen_l2(
+    config: Config, sample: Sample, problem: Problem, weightings: np.ndarray
+) -> dict[str, Any]:
+    """The l2 with the best accuracy on a held-out fifth; of equals the strongest."""
+    models = grids.product(losses=(LOSS,), l2s=config.l2)
+    fits = _fitted(config, sample, problem, models, weightings)
+    accuracy, _ = cross_validation.tested(
+        problem, models, fits.params, held_out=1 - weightings[:1]
+    )
+    place = choice.best(accuracy[:, None], strength=models.l2)
+    return {
+        "l2": float(models.l2[place]),
+        "l2_at_edge": place in (0, models.size - 1) and models.size > 1,
+        "held_out_accuracy": float(accuracy[place]),
+    }
+
+
+def _fitted(
+    config: Config,
+    sample: Sample,
+    problem: Problem,
+    models: Grid,
+    weightings: np.ndarray,
+) -> Fits:
+    """As many at once as there are l2, so that both sweeps are one program."""
+    how = {"num_classes": sample.num_classes}
+    return sweep.fit(
+        problem,
+        models,
+        plan=grids.plan(models, problem, slots=len(config.l2), **how),
+        weightings=weightings,
+        relative_gap=config.relative_gap,
+        max_evaluations=config.max_evaluations,
+        **how,
+    )
+
+
+def _named(
+    config: Config, trained: np.ndarray, fitted: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Losses by what they are of, as `jaxlin.decomposition.Measured` has them."""
+    ends = np.cumsum([1, 2 * config.splits, 4 * config.quarter_splits])
+    optimum, halves, quarters, drawn = np.split(fitted, ends)
+    return {
+        "trained": trained[None],
+        "optimum": optimum,
+        "halves": halves.reshape(config.splits, 2, -1),
+        "quarters": quarters,
+        "bootstrap": drawn,
+    }
+
+
+def _by_sgd(
+    config: Config, sample: Sample, problem: Problem, l2: float
+) -> tuple[Params, duality.Certificate]:
+    """Minibatch SGD at the learning rate that ends with the least objective."""
+    rates = jnp.array(config.sgd_learning_rates)
+    solver = base.map_settings(
+        minibatch.solver(
+            loss=LOSS,
+            make_optimizer=momentum(settings.updates(config, len(sample.train_labels))),
+            batch_size=config.batch_size,
+        )
+    )
+    start = linear.init(
+        key(config, SGD),
+        num_classes=sample.num_classes,
+        num_features=problem.features.shape[1],
+    )
+    grid = base.Settings(learning_rate=rates, l2=jnp.full(len(rates), l2))
+    # Its curvature is of no use here, and another shape would be another program.
+    plain = problem._replace(curvature=None)
+    state = solver.init(start, plain, grid)
+    for _, after, _ in base.run(
+        solver, key(config, SGD), state, plain, grid, num_steps=config.sgd_epochs
+    ):
+        state = after
+    found = []
+    for place in range(len(rates)):
+        params = jax.tree.map(lambda leaf, i=place: leaf[i], state.params)
+        if all(bool(jnp.isfinite(leaf).all()) for leaf in params):
+            found.append((params, _certificate(params, problem, l2)))
+    if not found:
+        raise ValueError(
+            "sgd_learning_rates must have one with which SGD does not diverge, got "
+            f"{config.sgd_learning_rates}; give smaller ones"
+        )
+    return min(found, key=lambda one: float(one[1].primal))
+
+
+def _certificate(params: Params, problem: Problem, l2: float) -> duality.Certificate:
+    return duality.certificate(
+        params,
+        problem.features,
+        problem.targets,
+        loss=LOSS,
+        l2=l2,
+        normalization=problem.normalization,
+    )
+
+
+@functools.cache
+def momentum(num_updates: int) -> MakeOptimizer:
+    """SGD with momentum whose learning rate falls to zero along a half cosine."""
+    decay = optax.cosine_decay_schedule(1.0, num_updates)
+
+    def make_optimizer(learning_rate):
+        return optax.sgd(lambda count: learning_rate * decay(count), momentum=0.9)
+
+    return make_optimizer

@@ -1,0 +1,54 @@
+"""Losses of single test examples under many linear models at once."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxlin import losses, metrics, objective
+from jaxlin.linear import Params
+from jaxlin.solvers.base import Problem
+from jaxlin.typing import Array
+
+KINDS = ("surrogate", "zero_one")
+
+
+class Losses(NamedTuple):
+    """Of each model on each example, shape ``(..., examples)``.
+
+    Attributes:
+      surrogate: softmax cross-entropy, in nats.
+      zero_one: 1 where the label is wrong.
+    """
+
+    surrogate: np.ndarray
+    zero_one: np.ndarray
+
+
+def of_models(params: Params, problem: Problem) -> Losses:
+    """Losses of models with one leading axis on the rows of a problem."""
+    return Losses(*map(np.asarray, _of_models(params, problem)))
+
+
+def of_model(params: Params, problem: Problem) -> Losses:
+    """Losses of one model, shape ``(examples,)``."""
+    one: Any = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
+    return Losses(*(found[0] for found in of_models(one, problem)))
+
+
+@jax.jit
+def _of_models(params: Params, problem: Problem) -> tuple[Array, Array]:
+    return jax.vmap(functools.partial(_of_one, problem=problem))(params)
+
+
+def _of_one(params: Params, problem: Problem) -> tuple[Array, Array]:
+    scores = objective.blocked_scores(
+        params, problem.features, normalization=problem.normalization
+    )
+    return (
+        objective.example_losses(
+            scores, problem.targets, loss=losses.softmax_cross_entropy
+        ),
+        ~metrics.correct(scores, problem.targets),
+    )

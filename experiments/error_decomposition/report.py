@@ -1,0 +1,359 @@
+"""The page: the slide drawn from measurements, every term, curves, heads, method."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from experiments.common import report
+from experiments.common.config import to_dict
+from experiments.common.report import (
+    Block,
+    Card,
+    Cards,
+    Details,
+    Facts,
+    Paragraph,
+    Section,
+    Table,
+)
+from experiments.common.run_folder import RunFolder
+from experiments.error_decomposition import findings, pictures
+from experiments.error_decomposition.config import Config
+from experiments.error_decomposition.findings import estimate, percent
+from experiments.error_decomposition.pictures import TITLES
+from experiments.error_decomposition.saved import Found
+from experiments.error_decomposition.verdict import TERMS
+
+
+class Run(NamedTuple):
+    """What a page is made of.
+
+    Attributes:
+      folder: of the run.
+      config: settings.
+      results: as of results.json.
+      found: what was measured, by class.
+      facts: of the data.
+      examples: n.
+      seconds: of the parts of the run.
+    """
+
+    folder: RunFolder
+    config: Config
+    results: Mapping[str, Any]
+    found: Mapping[str, Found]
+    facts: Mapping[str, Any]
+    examples: int
+    seconds: Mapping[str, Mapping[str, float]]
+
+
+def build(run: Run) -> report.Report:
+    """Draws the pictures into the run folder and puts the page together."""
+    classes = run.results["classes"]
+    sections = [
+        Section("What the error is made of", _bars(run)),
+        Section("Every term", _terms(run)),
+        Section(
+            "Optimisation: on the objective, and on the test set", _optimisation(run)
+        ),
+        Section("Learning curves", _curves(run)),
+    ]
+    if "patches" in classes:
+        sections.append(Section("Filters", _filters(run)))
+    if "network" in classes:
+        sections.append(Section("The network and its head", _network(run)))
+    sections.append(Section("Method", _method(run)))
+    return report.Report(
+        f"Whose error is it? {run.facts['name']}: modelling, estimation, optimisation",
+        f"{run.examples:,} training examples, {len(classes)} model classes, two losses",
+        sections,
+        footer=f"python -m experiments.error_decomposition, run {run.folder.path.name}",
+    )
+
+
+def _draw(run: Run, name: str, figure: Any, *, caption: str, alt: str, width: int):
+    path = run.folder.write_figure(name, figure)
+    return report.picture(path, caption=caption, alt=alt, width=width)
+
+
+def _bars(run: Run) -> list[Block]:
+    classes = run.results["classes"]
+    cards = [
+        Card(
+            percent(one["zero_one"]["error"]["value"]),
+            f"test error, {TITLES[name]}",
+            "estimation "
+            f"{estimate(one['zero_one']['estimation'], 'zero_one')} points of it",
+        )
+        for name, one in classes.items()
+    ]
+    low, high = run.results["reference"]["zero_one"]
+    reference = (
+        f"The reference: the Bayes error lies between 0 and {percent(high)}, the least "
+        "that has been published."
+        if high > low
+        else "The reference is an error of 0, so that what is called modelling is an "
+        "upper bound of it."
+    )
+    blocks: list[Block] = [
+        Cards(cards),
+        *(Paragraph(text) for text in findings.of_classes(run.results)),
+        _draw(
+            run,
+            "stacked",
+            pictures.stacked(run.results, "zero_one"),
+            caption="From below: the middle of where the Bayes error may lie, then "
+            "modelling, estimation and optimisation error, which add up to the test "
+            "error. A term below 0 is drawn downwards. Black: the 95 % interval of "
+            f"each term, from its own foot. {reference}",
+            alt="stacked bars of error terms for each model class",
+            width=760,
+        ),
+        _draw(
+            run,
+            "stacked-surrogate",
+            pictures.stacked(run.results, "surrogate"),
+            caption="The same for the loss that was minimised. By Fano's inequality "
+            "the published error bounds the least cross-entropy of any function, "
+            f"{run.results['reference']['surrogate'][1]:.4f} nats.",
+            alt="stacked bars of cross-entropy terms for each model class",
+            width=760,
+        ),
+    ]
+    return blocks
+
+
+def _terms(run: Run) -> list[Block]:
+    tables = []
+    for kind, title in (
+        ("zero_one", "Zero-one error, in points"),
+        ("surrogate", "Cross-entropy, in nats"),
+    ):
+        rows = []
+        for name, one in run.results["classes"].items():
+            terms = one[kind]
+            bootstrap = terms["bootstrap"]
+            rows.append(
+                (
+                    TITLES[name],
+                    estimate(terms["error"], kind),
+                    *(estimate(terms[term], kind) for term in TERMS),
+                    estimate(bootstrap, kind) if bootstrap else None,
+                )
+            )
+        tables.append(
+            Table(
+                ("class", "test error", *TERMS, "estimation by bootstrap"),
+                rows,
+                caption=f"{title}, with 95 % intervals.",
+            )
+        )
+    return [
+        _draw(
+            run,
+            "terms",
+            pictures.terms(run.results),
+            caption="Every term with its 95 % interval.",
+            alt="error terms as points with intervals",
+            width=900,
+        ),
+        *tables,
+        Paragraph(
+            "Bootstrap refits estimate the same term to first order. Where there are "
+            "not many more examples than parameters they say too much, since a "
+            "resample has only 63 % of the examples."
+        ),
+    ]
+
+
+def _optimisation(run: Run) -> list[Block]:
+    rows = []
+    for name, one in run.results["classes"].items():
+        found = one["measured"]
+        low, high = found["optimisation_on_objective"]
+        rows.append(
+            (
+                TITLES[name],
+                f"{found['objective_trained']:.5f}",
+                f"[{low:.2g}, {high:.2g}]",
+                estimate(one["surrogate"]["optimisation"], "surrogate"),
+                estimate(one["zero_one"]["optimisation"], "zero_one"),
+            )
+        )
+    slip = findings.of_slip(run.results)
+    return [
+        *([Paragraph(slip)] if slip else []),
+        Table(
+            (
+                "class",
+                "training objective",
+                "above its minimum",
+                "test cross-entropy",
+                "test error, points",
+            ),
+            rows,
+            caption="What was trained (minibatch SGD; for the network AdamW) against "
+            "the best on the sample. Of linear classes the third column is proven: "
+            "from the certified fit's objective and its dual value. Of the network the "
+            "minimum is unknown: a certified head shows how much is lost at least, and "
+            "no loss is below 0.",
+        ),
+    ]
+
+
+def _curves(run: Run) -> list[Block]:
+    rows = [
+        (
+            TITLES[name],
+            kind.replace("_", "-"),
+            *(
+                percent(x) if kind == "zero_one" else f"{x:.4f}"
+                for x in one[kind]["curve"]
+            ),
+            percent(one[kind]["train"])
+            if kind == "zero_one"
+            else f"{one[kind]['train']:.4f}",
+            estimate(one[kind]["best_of_class"], kind),
+            one[kind]["exponent"],
+        )
+        for name, one in run.results["classes"].items()
+        for kind in ("zero_one", "surrogate")
+    ]
+    return [
+        _draw(
+            run,
+            "curves",
+            pictures.curves(run.results, run.examples),
+            caption="Test error of the best on the sample against its size; dotted, in "
+            "its 95 % band: where the curve ends, the best of the class. The triangle "
+            "is the error on the training examples themselves.",
+            alt="learning curves of each class with extrapolation",
+            width=900,
+        ),
+        Table(
+            (
+                "class",
+                "loss",
+                "n / 4",
+                "n / 2",
+                "n",
+                "on training",
+                "best of class",
+                "exponent",
+            ),
+            rows,
+            caption="The exponent is that of a + b / n^c through the three sizes; 1 "
+            "where theory holds and n is large.",
+        ),
+    ]
+
+
+def _filters(run: Run) -> list[Block]:
+    found = run.found["patches"]
+    first, *_, last = found.numbers["clustering"]
+    return [
+        _draw(
+            run,
+            "filters",
+            pictures.filters(found.arrays["filters"], run.config.patch_size),
+            caption=f"Some of {run.config.filters} filters, found in whitened patches "
+            f"of {run.config.patch_size} by {run.config.patch_size} pixels by k-means, "
+            f"without labels. Mean of 1 - cosine to the nearest: {first:.3f} at the "
+            f"start, {last:.3f} at the end.",
+            alt="learned filters as small pictures",
+            width=760,
+        )
+    ]
+
+
+def _network(run: Run) -> list[Block]:
+    one = run.results["classes"]["network"]
+    heads, found = one["heads"], one["measured"]
+    rows = [
+        (seed, percent(own), percent(other), f"{p:.3g}")
+        for seed, (own, other, p) in enumerate(
+            zip(
+                heads["own_error"],
+                heads["certified_error"],
+                heads["p_values"],
+                strict=True,
+            )
+        )
+    ]
+    return [
+        Paragraph(
+            f"{found['parameters']:,} parameters, of which the head is a linear "
+            "classifier like any other here. With the body frozen, its optimum is "
+            f"found with a proof: all {found['fits']} heads to a relative gap of "
+            f"{found['largest_relative_gap']:.1e} or less. On training images the "
+            f"networks are wrong on {percent(found['own_train_zero_one'])} with their "
+            f"own heads and on {percent(found['train_zero_one'])} with certified ones."
+        ),
+        Table(
+            ("seed", "own head", "certified head", "p"),
+            rows,
+            caption="Test errors of the networks on all examples; exact McNemar tests, "
+            "adjusted by Holm.",
+        ),
+        _draw(
+            run,
+            "training",
+            pictures.training(found["training_loss"]),
+            caption="Mean over seeds, band from the least to the greatest.",
+            alt="training loss of the networks against the epoch",
+            width=620,
+        ),
+    ]
+
+
+def _method(run: Run) -> list[Block]:
+    parts = [
+        (name, f"{one['compile']:.1f} s", f"{one['run']:.1f} s")
+        for name, one in run.seconds.items()
+    ]
+    text = (
+        "What was trained less Bayes = modelling (best of the class less Bayes) + "
+        "estimation (best on the training sample less best of the class) + "
+        "optimisation (what was trained less best on the sample). The best of a linear "
+        "class is the minimum of the penalised objective on all examples that there "
+        "could be, at an l2 that was chosen once on a held-out fifth and kept. All its "
+        "refits, on halves, quarters and bootstrap resamples, are one certified sweep "
+        "with example weights."
+        "\n\n"
+        "The estimation term is what the halves lose against the whole, corrected by "
+        "half of the curve's next term; the spread over random splits tells how much "
+        "this one sample may deviate. Intervals are over paired test images and over "
+        "training samples. Networks on fewer images make as many epochs, so that they "
+        "have fewer updates: part of what their curve shows is that."
+    )
+    facts = {}
+    for name, one in run.results["classes"].items():
+        found = one["measured"]
+        told = f"{found['certified']} of {found['fits']} certified fits"
+        if "l2" in found:
+            edge = ", at an end of the grid" if found["l2_at_edge"] else ""
+            told += f", {found['features']:,} features, l2 {found['l2']:g}{edge}"
+        facts[TITLES[name]] = told
+    return [
+        Paragraph(text),
+        Facts(facts),
+        Table(
+            ("part", "compiling", "running"),
+            parts,
+            caption="Where the time of this process went (a resumed run counts from "
+            "its last start).",
+        ),
+        Details("Settings", [Facts(to_dict(run.config))]),
+        Details("Data", [Facts(_flat(run.facts))]),
+        Details("Machine", [Facts(_flat(run.folder.read_json("environment.json")))]),
+    ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested names joined by dots."""
+    flat: dict[str, Any] = {}
+    for name, entry in values.items():
+        if isinstance(entry, Mapping):
+            flat.update(_flat(entry, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = entry
+    return flat

@@ -1,0 +1,115 @@
+"""The terms of every class and of both errors, from what was measured."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.error_decomposition import losses_of
+from experiments.error_decomposition.config import Config
+from experiments.error_decomposition.saved import Found
+from jaxlin import comparison, decomposition, intervals
+from jaxlin.decomposition import Decomposition, Measured
+
+TERMS = ("modelling", "estimation", "optimisation")
+# Classes in which the optimum's error falls as 1 / n.
+_REGULAR = ("pixels", "patches")
+
+
+def references(config: Config, num_classes: int) -> dict[str, tuple[float, float]]:
+    """Where the least error of any function is known to lie, for both losses."""
+    error = config.published_error
+    entropy = decomposition.least_cross_entropy(error, num_classes=num_classes)
+    return {"surrogate": (0.0, entropy), "zero_one": (0.0, error)}
+
+
+def results(
+    config: Config, found: Mapping[str, Found], *, num_classes: int
+) -> dict[str, Any]:
+    """Everything that results.json says, but for the timing."""
+    reference = references(config, num_classes)
+    return {
+        "reference": reference,
+        "human_error": config.human_error or None,
+        "classes": {
+            name: {
+                "measured": dict(one.numbers),
+                **{
+                    kind: _of_class(name, one, kind, reference[kind])
+                    for kind in losses_of.KINDS
+                },
+                **({"heads": _heads(one)} if name == "network" else {}),
+            }
+            for name, one in found.items()
+        },
+    }
+
+
+def rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row of results.csv for each class, loss and term."""
+    return [
+        {
+            "class": name,
+            "loss": kind,
+            "term": term,
+            "value": one[kind][term]["value"],
+            "low": one[kind][term]["interval"][0],
+            "high": one[kind][term]["interval"][1],
+        }
+        for name, one in results["classes"].items()
+        for kind in losses_of.KINDS
+        for term in ("error", *TERMS, "best_of_class")
+    ]
+
+
+def _of_class(
+    name: str, found: Found, kind: str, reference: tuple[float, float]
+) -> dict[str, Any]:
+    arrays = {part: found.arrays[f"{part}-{kind}"] for part in Measured._fields}
+    taken = decomposition.decompose(
+        Measured(**arrays), reference=reference, is_regular=name in _REGULAR
+    )
+    told = _told(taken)
+    told["curve"] = [
+        float(arrays[part].mean()) for part in ("quarters", "halves", "optimum")
+    ]
+    told["train"] = found.numbers[f"train_{kind}"]
+    drawn = found.arrays.get(f"bootstrap-{kind}")
+    told["bootstrap"] = None
+    if drawn is not None:
+        told["bootstrap"] = _estimate(
+            decomposition.bootstrap_estimation(arrays["optimum"][0], drawn)
+        )
+    runs = intervals.mean_and_spread(arrays["trained"].mean(axis=1))
+    told["spread_over_runs"] = runs.standard_deviation
+    return told
+
+
+def _told(taken: Decomposition) -> dict[str, Any]:
+    terms: dict[str, Any] = {
+        name: _estimate(getattr(taken, name))
+        for name in ("error", *TERMS, "best_of_class")
+    }
+    terms["irreducible"] = sum(taken.reference) / 2
+    terms["exponent"] = taken.exponent
+    terms["next_order"] = taken.next_order
+    return terms
+
+
+def _heads(found: Found) -> dict[str, Any]:
+    """The network's own head against the certified one on the same features."""
+    own, other = (found.arrays[f"{name}-zero_one"] for name in ("trained", "optimum"))
+    test = [
+        comparison.mcnemar(mine == 0, theirs == 0)
+        for mine, theirs in zip(own, other, strict=True)
+    ]
+    return {
+        "own_error": own.mean(axis=1).tolist(),
+        "certified_error": other.mean(axis=1).tolist(),
+        "p_values": list(comparison.holm([one.p_value for one in test])),
+        "same_labels_right": float(np.mean((own == 0) == (other == 0))),
+    }
+
+
+def _estimate(estimate: comparison.Estimate) -> dict[str, Any]:
+    return {"value": estimate.value, "interval": list(estimate.interval)}

@@ -1,0 +1,8 @@
+"""Features that make a linear class richer.
+
+What is learned of images is a tuple of arrays; `apply` turns one image into one vector,
+on which everything of this library works unchanged.
+
+  patches         whitened patches as filters, encoded and pooled; k-means, no labels
+  convolutional   a small convolutional network, without its head
+"""

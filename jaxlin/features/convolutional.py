@@ -1,0 +1,164 @@
+r"""A small convolutional network without its head: the lecture's richer class.
+
+AlexNet's plan at the size of small images: convolutions with ReLU, max pooling after
+the first, the second and the last of them, one fully connected layer. What comes out is
+a vector of features; the head on top is `jaxlin.linear`, so that softmax on the network
+is the same softmax classifier as on pixels.
+
+  >>> import jax, jax.numpy as jnp
+  >>> from jaxlin import linear
+  >>> from jaxlin.features import convolutional
+  >>> body = convolutional.init(
+  ...     jax.random.key(0), image_shape=(8, 8, 3), blocks=((4,), (8,), (16, 16)),
+  ...     num_features=32)
+  >>> features = convolutional.apply(body, jnp.zeros((8, 8, 3)))
+  >>> head = linear.init(jax.random.key(1), num_classes=10, num_features=32)
+  >>> linear.scores(head, features).shape
+  (10,)
+
+Reference:
+  A. Krizhevsky, I. Sutskever and G. E. Hinton. ImageNet classification with deep
+  convolutional neural networks. NIPS 2012.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxlin import check
+from jaxlin.typing import Array
+
+# Sides of every kernel and every pooling window.
+_KERNEL, _POOL = 3, 2
+
+
+class Convolution(NamedTuple):
+    """Kernels of 3 by 3 pixels and a bias for each.
+
+    Attributes:
+      weights: shape ``(3, 3, channels in, channels out)``.
+      bias: shape ``(channels out,)``.
+    """
+
+    weights: Array
+    bias: Array
+
+
+class Dense(NamedTuple):
+    """A fully connected layer; one row of weights a unit, as `jaxlin.linear.Params`.
+
+    Attributes:
+      weights: shape ``(units out, units in)``.
+      bias: shape ``(units out,)``.
+    """
+
+    weights: Array
+    bias: Array
+
+
+class Params(NamedTuple):
+    """Parameters of a network without head.
+
+    Attributes:
+      blocks: convolutions, block by block; pooling comes after each block.
+      dense: from the last pooled responses to the features.
+    """
+
+    blocks: tuple[tuple[Convolution, ...], ...]
+    dense: Dense
+
+
+def init(
+    key: Array,
+    *,
+    image_shape: tuple[int, int, int],
+    blocks: Sequence[Sequence[int]] = ((32,), (64,), (128, 128)),
+    num_features: int = 256,
+) -> Params:
+    """Draws weights so that ReLU keeps the size of what goes through; biases are 0.
+
+    Args:
+      key: a `jax.random.key`.
+      image_shape: height, width and channels.
+      blocks: channels of each convolution, block by block.
+      num_features: width of what comes out.
+
+    Returns:
+      Parameters in float32.
+
+    Raises:
+      ValueError: if a size is too small, or the images are too small for so much
+        pooling.
+
+    Reference:
+      K. He, X. Zhang, S. Ren and J. Sun. Delving deep into rectifiers. ICCV 2015.
+    """
+    height, width, channels = image_shape
+    smallest = _POOL ** len(blocks)
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"image_shape must have sides of at least {smallest} pixels, which "
+            f"{len(blocks)} poolings halve each, got {image_shape}; give fewer blocks"
+        )
+    check.integer("num_features", num_features, at_least=1)
+    for number, block in enumerate(blocks):
+        for place, wanted in enumerate(block):
+            check.integer(f"blocks[{number}][{place}]", wanted, at_least=1)
+    keys = iter(jax.random.split(key, sum(map(len, blocks)) + 1))
+    made = []
+    for block in blocks:
+        layers = []
+        for wanted in block:
+            shape = (_KERNEL, _KERNEL, channels, wanted)
+            weights = _drawn(next(keys), shape, fan_in=_KERNEL**2 * channels)
+            layers.append(Convolution(weights, jnp.zeros(wanted)))
+            channels = wanted
+        made.append(tuple(layers))
+        height, width = height // _POOL, width // _POOL
+    units = height * width * channels
+    weights = _drawn(next(keys), (num_features, units), fan_in=units)
+    return Params(tuple(made), Dense(weights, jnp.zeros(num_features)))
+
+
+def apply(params: Params, image: Array) -> Array:
+    """The features of one image, shape ``(features,)``, none below 0.
+
+    Args:
+      params: from `init`.
+      image: normalised, floating, shape ``(height, width, channels)``.
+    """
+    chex.assert_rank(image, 3)
+    for block in params.blocks:
+        for layer in block:
+            image = jax.nn.relu(convolve(layer, image))
+        image = max_pool(image)
+    dense = params.dense
+    return jax.nn.relu(dense.weights @ image.ravel() + dense.bias)
+
+
+def convolve(layer: Convolution, image: Array) -> Array:
+    """Responses of one image, as large as it is; beyond its edges all is 0."""
+    responses = jax.lax.conv_general_dilated(
+        image[None],
+        layer.weights,
+        window_strides=(1, 1),
+        padding="SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return responses[0] + layer.bias[None, None]
+
+
+def max_pool(image: Array) -> Array:
+    """The largest response in each 2 by 2 pixels; an odd last row or column is lost."""
+    height, width, channels = image.shape
+    height, width = height // _POOL, width // _POOL
+    cut = image[: height * _POOL, : width * _POOL]
+    return cut.reshape(height, _POOL, width, _POOL, channels).max(axis=(1, 3))
+
+
+def _drawn(key: Array, shape: tuple[int, ...], *, fan_in: int) -> Array:
+    return math.sqrt(2 / fan_in) * jax.random.normal(key, shape)

@@ -1,0 +1,223 @@
+"""Errors decomposed: a smoke run, its table, killed and resumed, bad settings."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+
+import jax
+import numpy as np
+import pytest
+from run_helpers import metrics, results, stopped_at_a_save
+
+from experiments.common import cli
+from experiments.error_decomposition import __main__ as command
+from experiments.error_decomposition import findings, network, verdict
+from experiments.error_decomposition.config import SMOKE, Config, checked
+from experiments.error_decomposition.network import Recipe
+from jaxlin import data
+
+
+def run(config=SMOKE, **options):
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        command.run(config, cli.RunOptions(**options))
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    out = tmp_path_factory.mktemp("error_decomposition") / "run"
+    return out, run(out=out)
+
+
+def test_a_run_leaves_what_it_says(smoke):
+    out, printed = smoke
+    assert printed.splitlines()[-1] == str(out / "report.html")
+    assert "digits: 400 training and 500 test examples, 8 networks" in printed
+    assert (out / "STATUS").read_text() == "done\n"
+    names = {path.stem for path in (out / "figures").iterdir()}
+    assert names == {
+        "stacked", "stacked-surrogate", "terms", "curves", "filters", "training"
+    }  # fmt: skip
+    found = results(out)["classes"]
+    assert list(found) == ["network", "patches", "pixels"]
+    for one in found.values():
+        assert one["measured"]["certified"] == one["measured"]["fits"]
+        assert one["measured"]["largest_relative_gap"] <= SMOKE.relative_gap
+    # One on all examples, six on halves, four on quarters, three resamples.
+    assert found["pixels"]["measured"]["fits"] == 14
+    page = (out / "report.html").read_text()
+    for words in ("The slide writes optimisation error = 0", "certified head", "Fano"):
+        assert words in page
+
+
+def test_terms_of_the_table_add_up_to_the_test_error(smoke):
+    out, _ = smoke
+    with open(out / "results.csv") as file:
+        rows = {
+            (row["class"], row["loss"], row["term"]): row
+            for row in csv.DictReader(file)
+        }
+    assert len(rows) == 3 * 2 * 5
+    for name in SMOKE.classes:
+        archive = {}
+        if name != "network":
+            archive = dict(np.load(out / f"measured-{name}.npz"))
+        for kind in ("surrogate", "zero_one"):
+            values = {
+                term: float(rows[name, kind, term]["value"])
+                for term in ("error", *verdict.TERMS)
+            }
+            parts = sum(values[term] for term in verdict.TERMS)
+            # The reference of the digits is an error of 0.
+            assert values["error"] == pytest.approx(parts)
+            if archive:
+                expected = archive[f"trained-{kind}"].mean()
+                assert values["error"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_sgd_is_above_the_proven_minimum(smoke):
+    for name in ("pixels", "patches"):
+        one = results(smoke[0])["classes"][name]["measured"]
+        low, high = one["optimisation_on_objective"]
+        assert 0 < low <= high
+        assert one["objective_trained"] - one["objective"] == pytest.approx(low)
+        assert high - low <= 1.01 * SMOKE.relative_gap * one["objective"]
+
+
+def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path):
+    out = tmp_path / "run"
+    # In the middle of the second network: the first epoch of two is saved.
+    with stopped_at_a_save(3, before=False):
+        run(out=out)
+    assert not (out / "measured-network-0-half-0.json").exists()
+    assert len(metrics(out)) == 3
+    run(resume=out)
+    assert results(out) == results(smoke[0])
+    for name in ("metrics.jsonl", "results.csv", "config.json"):
+        assert (out / name).read_bytes() == (smoke[0] / name).read_bytes()
+    # A finished run trains nothing: its checkpoints are not even looked at.
+    for path in out.glob("checkpoint-*"):
+        path.unlink()
+    run(resume=out)
+    assert results(out) == results(smoke[0])
+    assert not list(out.glob("checkpoint-*"))
+    (out / "measured-pixels.npz").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"measured-pixels\.npz must hold the arrays"):
+        run(resume=out)
+
+
+def test_training_lowers_the_loss_and_only_members_matter(smoke):
+    digits = data.load("digits")
+    images = network.images_of(
+        digits.train.features[:400], digits.train.labels[:400], digits.image_shape
+    )
+    recipe = Recipe(3e-2, 0.0, 0.0, 0, False, SMOKE.batch_size, 12)
+    start = network.init(
+        jax.random.key(0), images, num_classes=10, width=4, num_features=16
+    )
+    members = np.arange(200)
+    state = network.State(start, network._optimizer(recipe, 0.0).init(start))
+    damaged = images._replace(pixels=images.pixels.at[200:].set(255))
+    losses, others = [], []
+    for which, found in ((images, losses), (damaged, others)):
+        now = jax.tree.map(jax.numpy.copy, state)
+        for epoch in range(recipe.epochs):
+            now, loss = network._epoch(
+                jax.random.key(1), epoch, now, which, members, recipe
+            )
+            found.append(loss)
+    assert losses == others
+    assert losses[-1] < losses[0] - 0.5
+
+
+def test_augmentation_moves_and_mirrors():
+    image = np.random.default_rng(0).normal(size=(6, 5, 2)).astype(np.float32)
+    padded = np.pad(image, ((1, 1), (1, 1), (0, 0)))
+    moved = [padded[i : i + 6, j : j + 5] for i in range(3) for j in range(3)]
+    expected = moved + [one[:, ::-1] for one in moved]
+    keys = jax.random.split(jax.random.key(0), 400)
+    found = jax.vmap(
+        lambda key: network.augmented(
+            key, jax.numpy.asarray(image), shift=1, flips=True
+        )
+    )(keys)
+    which = [
+        next(i for i, one in enumerate(expected) if np.array_equal(one, each))
+        for each in np.asarray(found)
+    ]
+    counts = np.bincount(which, minlength=18)
+    assert counts.min() > 5
+
+
+def test_words_follow_intervals(smoke):
+    found = results(smoke[0])
+    poor, rich = (found["classes"][name]["zero_one"] for name in ("pixels", "patches"))
+    for interval, words in (
+        ([0.0, 0.01], "modelling error falls"),
+        ([0.1, 0.5], "modelling error does not measurably change"),
+        ([0.8, 0.9], "modelling error rises"),
+    ):
+        poor["modelling"]["interval"] = [0.2, 0.4]
+        rich["modelling"]["interval"] = interval
+        assert words in findings.of_classes(found)[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"classes": ()}, "classes must be distinct, at least one"),
+        ({"classes": ("pixels", "forest")}, "classes must be one of pixels, patches"),
+        ({"train_examples": 10}, "train_examples must be at least 20"),
+        ({"splits": 1}, "splits must be at least 2"),
+        ({"quarter_splits": 13}, "quarter_splits must be at most 12, got 13"),
+        ({"resamples": 1}, "resamples must be at least 2"),
+        ({"l2": ()}, "l2 must not be empty"),
+        ({"relative_gap": 0.0}, "relative_gap must be above 0"),
+        ({"sgd_learning_rates": (0.0,)}, r"sgd_learning_rates\[0\] must be above 0"),
+        ({"patches": 700}, "patches must be at least 800, got 700"),
+        ({"threshold": -1.0}, "threshold must be at least 0"),
+        ({"seeds": 1}, "seeds must be at least 2"),
+        ({"dropout": 1.0}, "dropout must be below 1"),
+        ({"head_l2": 0.0}, "head_l2 must be above 0"),
+        ({"published_error": -0.1}, "published_error must be at least 0"),
+        ({"seed": 2**32}, "seed must be at most"),
+    ],
+)
+def test_bad_configs(changes, words):
+    with pytest.raises(ValueError, match=words):
+        checked(Config(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"train_examples": 1298}, "train_examples must be at most 1297, got 1298"),
+        ({"test_examples": 501}, "test_examples must be at most 500, got 501"),
+        ({"batch_size": 101}, "batch_size must be at most 100, got 101"),
+        ({"patch_size": 8}, "patch_size must be at most 7, got 8"),
+        ({"published_error": 0.95}, r"published_error must be at most 0\.9"),
+        ({"train_examples": 39}, "train_examples must be at least 40, four a class"),
+    ],
+)
+def test_settings_that_the_data_cannot_give(tmp_path, changes, words):
+    changes = {"batch_size": 1, **changes}
+    with pytest.raises(ValueError, match=words):
+        run(dataclasses.replace(SMOKE, **changes), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_features_that_are_no_images(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    labels = np.arange(60) % 3
+    path = tmp_path / "rows.npz"
+    np.savez(path, x_train=rows, y_train=labels, x_test=rows, y_test=labels)
+    config = dataclasses.replace(SMOKE, dataset=str(path), train_examples=None)
+    with pytest.raises(ValueError, match="must be images to be decomposed"):
+        run(config, out=tmp_path / "run")
+
+
+def test_config_is_saved(smoke):
+    saved = json.loads((smoke[0] / "config.json").read_text())
+    assert saved["classes"] == list(SMOKE.classes)
