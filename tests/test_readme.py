@@ -3,14 +3,16 @@
 import pathlib
 import re
 
+import numpy as np
+
 README = pathlib.Path(__file__).parents[1] / "README.md"
 
 
 def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    certify, more, validate, probe, spread, train, judge, grid = re.findall(
-        r"```python\n(.*?)```", README.read_text(), re.DOTALL
-    )
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    certify, more, validate, probe, near, geometry, richer, spread, *blocks = blocks
+    train, judge, grid = blocks
     exec(certify, names := {})
     _, gap, share = capsys.readouterr().out.splitlines()
     assert gap.startswith("True ")
@@ -29,6 +31,16 @@ def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
     exec(probe, names)
     chosen, _ = capsys.readouterr().out.splitlines()
     assert float(chosen.split()[1]) > 0.9
+    exec(near, names)
+    assert all(float(line) > 0.96 for line in capsys.readouterr().out.splitlines())
+    exec(geometry, names)
+    scores = names["linear"].scores(names["raw"], names["image"])
+    added = names["geometry"].contributions(names["raw"], names["image"]).sum(axis=1)
+    np.testing.assert_allclose(added + names["raw"].bias, scores, atol=1e-4)
+    assert 0 < float(names["nearest"].radius) < 16
+    capsys.readouterr()
+    exec(richer, names)
+    assert capsys.readouterr().out == "(1297, 128)\n"
     exec(spread, names)
     assert capsys.readouterr().out == "True\n"
 
