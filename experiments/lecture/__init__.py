@@ -9,7 +9,7 @@ experiment it is.
 
 Command. ``python -m experiments.lecture`` (CIFAR-10), ``--dataset digits``,
 ``--smoke``; ``--chapters hard_cases loss_questions`` for some of them. A page that was
-stopped goes on with ``--resume FOLDER``: chapters that are done are not run again.
+stopped goes on with ``--resume FOLDER``: what the long chapters have measured is kept.
 
 The modules: `config`, `chapters` (what is run, at what size), `concepts` (the forty
 rows), `page`.
