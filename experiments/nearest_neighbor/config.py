@@ -93,7 +93,7 @@ DIGITS = Config(
     noise_scale=1.0,
     noise_examples=1000,
     noise_tests=500,
-    noise_l2=(1e-4, 1e-3, 1e-2, 1e-1),
+    noise_l2=(1e-3, 1e-2, 1e-1),
     dimensions=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
     contrast_examples=1000,
 )

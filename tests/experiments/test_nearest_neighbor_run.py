@@ -589,6 +589,7 @@ def test_rows_that_are_no_images(tmp_path):
         metrics=("cosine", "mahalanobis"),
         on_all=(),
         local_ks=(2, 5),
+        contrast_examples=300,
     )
     _, printed = run(config, out=tmp_path / "run")
     assert "chosen: " in printed
