@@ -77,7 +77,7 @@ class Config:
     noise_examples: int = 1000
     noise_tests: int = 1000
     noise_repeats: int = 5
-    noise_l2: tuple[float, ...] = (1e-2, 1e-1, 1.0, 10.0)
+    noise_l2: tuple[float, ...] = (1e-2, 1e-1, 1.0, 10.0, 100.0)
     dimensions: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 3072)
     contrast_examples: int = 2000
     contrast_queries: int = 100

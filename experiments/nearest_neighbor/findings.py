@@ -166,7 +166,7 @@ def _time(found: Results) -> str:
             f"{one['times_linear'][-1]:,.0f} times as long as the linear classifier"
         )
         if one["power"] is not None:
-            text += f" and growing by the power {one['power']:.2f} of the rows"
+            text += f", growing as the power {one['power']:.2f} of that number"
         said.append(text)
     memory = found["row_bytes"] * found["sizes"][-1] / found["linear_bytes"]
     return (

@@ -48,7 +48,7 @@ def results(
         "linear": done[TEST]["linear"],
         "local": of_local(done[LOCAL]) if LOCAL in done else None,
         "time": of_time(done[TIME]),
-        "noise": of_noise(noisy),
+        "noise": of_noise(noisy, l2s=config.noise_l2),
         "contrast": {
             **done[CONTRAST],
             "normal_dimension": contrast.normal_dimension(done[CONTRAST]),
@@ -173,7 +173,7 @@ def of_time(record: Record) -> dict[str, Any]:
     }
 
 
-def of_noise(records: Sequence[Record]) -> dict[str, Any]:
+def of_noise(records: Sequence[Record], *, l2s: Sequence[float]) -> dict[str, Any]:
     """Means over repeats, with standard errors, and what noise took from each."""
     found: dict[str, Any] = {"noise_features": records[0]["noise_features"]}
     for name in NOISY:
@@ -200,6 +200,11 @@ def of_noise(records: Sequence[Record]) -> dict[str, Any]:
     found["repeats"] = len(records)
     found["largest_gap"] = max(max(one["largest_gap"]) for one in records)
     found["median_k"] = np.median([one["k"] for one in records], axis=0).tolist()
+    chosen = np.array([one["l2"] for one in records])
+    # Compared as float32, in which a sweep has them.
+    ends = np.array([min(l2s), max(l2s)], np.float32)
+    found["l2_at_an_end"] = int(np.isin(chosen.astype(np.float32), ends).sum())
+    found["l2_chosen"] = chosen.size
     found["median_l2"] = np.median([one["l2"] for one in records], axis=0).tolist()
     return found
 

@@ -355,6 +355,23 @@ def test_medians_ratios_and_powers_of_time():
     assert cost.power((10,), (1.0,)) is None
 
 
+def test_choices_at_an_end_of_the_grid_are_counted():
+    record = {
+        "noise_features": [0, 1],
+        "k": [1, 1],
+        "l2": [1e-3, 1e-2],
+        "largest_gap": [1e-4, 1e-3],
+        **{name: [0.5, 0.4] for name in verdict.NOISY},
+    }
+    other = {**record, "l2": [1e-1, 1e-2], "linear": [0.5, 0.5]}
+    found = verdict.of_noise([record, other], l2s=(1e-3, 1e-2, 1e-1))
+    assert (found["l2_at_an_end"], found["l2_chosen"]) == (2, 4)
+    assert found["largest_gap"] == 1e-3
+    assert found["linear"]["lost"] == pytest.approx(0.05)
+    # The nearest neighbours have lost 0 and 0.1 more.
+    assert found["nearest_loses_more"]["mean"] == pytest.approx(0.05)
+
+
 def test_words_follow_numbers(smoke):
     found = copy.deepcopy(results(smoke[0]))
     linear = found["test"]["linear"]
@@ -589,6 +606,7 @@ def test_rows_that_are_no_images(tmp_path):
         metrics=("cosine", "mahalanobis"),
         on_all=(),
         local_ks=(2, 5),
+        contrast_examples=300,
     )
     _, printed = run(config, out=tmp_path / "run")
     assert "chosen: " in printed
