@@ -150,11 +150,11 @@ def decompose(
     next_order = (2 * first - before) / 3
     exponent = _exponent(first.mean(), before.mean())
 
-    error = _estimate([_examples(trained.mean(axis=0)), _runs(trained)], confidence)
-    error = _around(trained.mean(), error)
+    half = _half_width([_examples(trained.mean(axis=0)), _runs(trained)], confidence)
+    error = _around(trained.mean(), half)
     lost = trained - optimum
-    spread = _estimate([_examples(lost.mean(axis=0)), _runs(lost)], confidence)
-    optimisation = _around(lost.mean(), spread)
+    half = _half_width([_examples(lost.mean(axis=0)), _runs(lost)], confidence)
+    optimisation = _around(lost.mean(), half)
 
     of_sample = _of_sample(halves, gains, quarters)
     systematic = _Variance(
@@ -163,10 +163,10 @@ def decompose(
     if is_regular:
         per_example = first + next_order / 2
         others = [*of_sample, systematic]
-        half = _estimate([_examples(per_example), *others], confidence)
+        half = _half_width([_examples(per_example), *others], confidence)
         estimation = _around(per_example.mean(), half)
         limits = best_on_sample - per_example
-        half = _estimate([_examples(limits), *others], confidence)
+        half = _half_width([_examples(limits), *others], confidence)
         best = _around(limits.mean(), half)
         low, high = best.interval
         modelling = Estimate(
@@ -175,10 +175,10 @@ def decompose(
     else:
         most = float(best_on_sample.mean()) - middle
         value = _power_law(float(first.mean()), float(before.mean()), most)
-        half = _estimate([_examples(first), *of_sample], confidence)
+        half = _half_width([_examples(first), *of_sample], confidence)
         least = min(float(first.mean()) - half, value)
         estimation = Estimate(value, Interval(least, max(most, value)))
-        half = _estimate([_examples(best_on_sample - first), *of_sample], confidence)
+        half = _half_width([_examples(best_on_sample - first), *of_sample], confidence)
         highest = float((best_on_sample - first).mean()) + half
         value = most - value
         modelling = Estimate(
@@ -228,7 +228,7 @@ def bootstrap_estimation(
     differences = refits - best
     of_sample = _runs(differences)
     varying = of_sample._replace(value=of_sample.value * (len(refits) + 1))
-    half = _estimate([_examples(differences.mean(axis=0)), varying], confidence)
+    half = _half_width([_examples(differences.mean(axis=0)), varying], confidence)
     return _around(differences.mean(), half)
 
 
@@ -304,7 +304,7 @@ def _examples(values: np.ndarray) -> _Variance:
     return _Variance(float(values.var(ddof=1)) / len(values), len(values) - 1)
 
 
-def _estimate(parts: list[_Variance], confidence: float) -> float:
+def _half_width(parts: list[_Variance], confidence: float) -> float:
     """Half the width of the interval, by Welch and Satterthwaite."""
     from scipy import stats
 

@@ -15,6 +15,7 @@ import optax
 from experiments.error_decomposition import config as settings
 from experiments.error_decomposition import losses_of
 from experiments.error_decomposition.config import Config
+from experiments.error_decomposition.losses_of import LOSS
 from experiments.error_decomposition.sample import (
     BOOTSTRAP,
     CHOICE,
@@ -24,7 +25,7 @@ from experiments.error_decomposition.sample import (
     key,
 )
 from experiments.error_decomposition.saved import Found
-from jaxlin import duality, linear, losses
+from jaxlin import duality, linear
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.selection import choice, cross_validation, grids, resamples, splits, sweep
@@ -33,8 +34,6 @@ from jaxlin.selection.sweep import Fits
 from jaxlin.solvers import base, certified, curvature, minibatch
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import MakeOptimizer
-
-LOSS = losses.softmax_cross_entropy
 
 
 class Rows(NamedTuple):
@@ -53,7 +52,10 @@ class Rows(NamedTuple):
 
 def measured(config: Config, sample: Sample, rows: Rows) -> Found:
     """Losses of test examples under what was trained and all refits."""
-    how = {"num_classes": sample.num_classes, "normalization": rows.normalization}
+    how: dict[str, Any] = {
+        "num_classes": sample.num_classes,
+        "normalization": rows.normalization,
+    }
     problem = certified.prepare(
         base.problem(rows.train, sample.train_labels, **how),
         rank=curvature.rank_for(LOSS),
@@ -152,7 +154,7 @@ def _fitted(
     weightings: np.ndarray,
 ) -> Fits:
     """As many at once as there are l2, so that both sweeps are one program."""
-    how = {"num_classes": sample.num_classes}
+    how: Any = {"num_classes": sample.num_classes}
     return sweep.fit(
         problem,
         models,

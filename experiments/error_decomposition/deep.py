@@ -15,10 +15,11 @@ import numpy as np
 from experiments.common.run_folder import RunFolder
 from experiments.error_decomposition import losses_of, network, saved
 from experiments.error_decomposition.config import Config
+from experiments.error_decomposition.losses_of import LOSS
 from experiments.error_decomposition.network import Images, Network, Recipe
 from experiments.error_decomposition.sample import NETWORK, Sample, key
 from experiments.error_decomposition.saved import Found
-from jaxlin import losses, normalization
+from jaxlin import normalization
 from jaxlin.normalization import Normalization
 from jaxlin.selection import resamples
 from jaxlin.solvers import fitting
@@ -93,7 +94,7 @@ def _one(
     head = fitting.fit(
         rows,
         sample.train_labels,
-        loss=losses.softmax_cross_entropy,
+        loss=LOSS,
         l2=config.head_l2,
         num_classes=sample.num_classes,
         example_weights=is_member,
@@ -134,7 +135,7 @@ def _joined(found: dict[str, list[Found]]) -> Found:
     def stacked(which: str, networks: list[Found]) -> np.ndarray:
         return np.stack([one.arrays[which] for one in networks])
 
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for kind in losses_of.KINDS:
         arrays |= {
             f"trained-{kind}": stacked(f"own-{kind}", whole),

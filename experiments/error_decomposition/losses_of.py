@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxlin import losses, metrics, objective
+from experiments.common.losses import CERTIFIED
+from jaxlin import metrics, objective
 from jaxlin.linear import Params
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Array
 
+LOSS = CERTIFIED["softmax_cross_entropy"]
 KINDS = ("surrogate", "zero_one")
 
 
@@ -47,8 +49,6 @@ def _of_one(params: Params, problem: Problem) -> tuple[Array, Array]:
         params, problem.features, normalization=problem.normalization
     )
     return (
-        objective.example_losses(
-            scores, problem.targets, loss=losses.softmax_cross_entropy
-        ),
+        objective.example_losses(scores, problem.targets, loss=LOSS),
         ~metrics.correct(scores, problem.targets),
     )

@@ -146,7 +146,10 @@ def trained(
     """
     path = folder.path / f"checkpoint-{name}.npz"
     state = State(network, _optimizer(recipe, 0.0).init(network))
-    current = {"state": state, "losses": np.zeros(recipe.epochs, np.float32)}
+    current: dict[str, Any] = {
+        "state": state,
+        "losses": np.zeros(recipe.epochs, np.float32),
+    }
     done = 0
     if path.exists():
         done = checkpoint.load_metadata(path)["epochs"]

@@ -200,7 +200,7 @@ def apply(
         patches.reshape(rows * columns, values), stats.filters
     )
     # As a product, means over parts cost a fifth less than as sums of slices.
-    return (_pooling(rows, columns, pool) @ responses).ravel()
+    return (jnp.asarray(_pooling(rows, columns, pool)) @ responses).ravel()
 
 
 def apply_all(

@@ -226,7 +226,7 @@ def test_bad_images(stats):
 @pytest.mark.full
 @pytest.mark.cifar10
 def test_a_linear_classifier_on_patches_of_cifar10():
-    """800 filters, 20,000 training images: at least 72 %. Three minutes on two idle cores."""
+    """800 filters, 20,000 training images: at least 72 %. Some minutes."""
     from jaxlin import data, losses, metrics, normalization, objective
     from jaxlin.selection import splits
     from jaxlin.solvers import fitting
