@@ -16,8 +16,8 @@ from experiments.error_decomposition.config import (
 from jaxlin import data
 
 
-def run(config: Config, options: cli.RunOptions) -> None:
-    """Makes one run folder, or completes the one to be resumed."""
+def run(config: Config, options: cli.RunOptions) -> pages.Report:
+    """Makes one run folder, or completes the one to be resumed; returns its page."""
     checked(config)
     clock = timing.Clock()
     with clock.part("data"):
@@ -52,14 +52,15 @@ def run(config: Config, options: cli.RunOptions) -> None:
         # The conclusions first: they must not be lost if a picture cannot be drawn.
         timings = {**clock.total(), "parts": clock.seconds}
         folder.write_json("results.json", {**results, "timing": timings})
-        page = report.Run(
-            folder, config, results, found, facts, examples, clock.seconds
+        page = report.build(
+            report.Run(folder, config, results, found, facts, examples, clock.seconds)
         )
-        folder.write_text("report.html", pages.render(report.build(page)))
+        folder.write_text("report.html", pages.render(page))
         print("\n".join(findings.lines(results)))
         spent = clock.total()
         print(f"compiled for {spent['compile']:.1f} s, ran {spent['run']:.1f} s")
     print(folder.path / "report.html")
+    return page
 
 
 def main() -> None:
