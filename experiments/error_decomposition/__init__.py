@@ -13,6 +13,13 @@ and bootstrap refits of a linear class are one sweep, the reference is the least
 published error. The network's head is also fitted by the certified solver on frozen
 features.
 
+Result. Digits, in points of the zero-one error: linear on pixels 2.80 % = modelling
+1.19, 95 % [-0.57, 2.95], + estimation 1.41 [0.52, 2.30] + optimisation 0.20 [-0.19,
+0.59]; linear on patches 1.20 % = 0.73 [-0.46, 1.91] + 0.47 [-0.04, 0.99] + 0.00. In
+cross-entropy the modelling term falls from 0.108 [0.071, 0.145] to 0.030 [0.006, 0.054]
+nats. A network is worse than either here, 3.56 %, which its own best head would lower
+by 0.88 [0.38, 1.38].
+
 Command. ``python -m experiments.error_decomposition`` (CIFAR-10, hours, because of
 twelve networks; ``--classes pixels patches`` leaves them out), ``--dataset digits``,
 ``--smoke``. A run that was killed goes on with ``--resume FOLDER`` from the class, the

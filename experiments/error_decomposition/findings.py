@@ -99,7 +99,7 @@ def _trade(results: Results) -> str:
     if not {"pixels", "patches"} <= set(classes):
         return ""
     poor, rich = (classes[name]["zero_one"] for name in ("pixels", "patches"))
-    said = []
+    said: list[str] = []
     for term in ("modelling", "estimation"):
         before, after = poor[term], rich[term]
         if after["interval"][1] < before["interval"][0]:
@@ -108,9 +108,7 @@ def _trade(results: Results) -> str:
             said.append(f"{term} error rises")
         else:
             said.append(f"{term} error does not measurably change")
-    return (
-        "From pixels to patches, the class being richer, "
-        + " and ".join(said)
-        + ": that is the trade of the slide, a larger class against a harder choice in "
-        "it."
-    )
+    text = "From pixels to patches, the class being richer, " + " and ".join(said)
+    if said == ["modelling error falls", "estimation error rises"]:
+        text += ": the trade of the slide, a larger class against a harder choice in it"
+    return text + "."

@@ -94,6 +94,12 @@ def _bars(run: Run) -> list[Block]:
         else "The reference is an error of 0, so that what is called modelling is an "
         "upper bound of it."
     )
+    fano = ""
+    if high > low:
+        fano = (
+            " By Fano's inequality the published error bounds the least cross-entropy "
+            f"of any function, {run.results['reference']['surrogate'][1]:.4f} nats."
+        )
     blocks: list[Block] = [
         Cards(cards),
         *(Paragraph(text) for text in findings.of_classes(run.results)),
@@ -112,9 +118,7 @@ def _bars(run: Run) -> list[Block]:
             run,
             "stacked-surrogate",
             pictures.stacked(run.results, "surrogate"),
-            caption="The same for the loss that was minimised. By Fano's inequality "
-            "the published error bounds the least cross-entropy of any function, "
-            f"{run.results['reference']['surrogate'][1]:.4f} nats.",
+            caption="The same for the loss that was minimised." + fano,
             alt="stacked bars of cross-entropy terms for each model class",
             width=760,
         ),
