@@ -64,7 +64,7 @@ def test_rows_on_any_number_of_devices_have_one_optimum(loss, numbers):
 @pytest.mark.parametrize(
     ("rows", "models"),
     [
-        (2, 2),
+        pytest.param(2, 2, marks=pytest.mark.full),
         pytest.param(1, 8, marks=pytest.mark.full),
         pytest.param(4, 1, marks=pytest.mark.full),
     ],
@@ -191,6 +191,7 @@ def test_bad_input():
     assert placement.axis_size(placement.ROWS) == 1
 
 
+@pytest.mark.full
 def test_two_processes_that_load_half_the_rows_each():
     with socket.socket() as free:
         free.bind(("localhost", 0))

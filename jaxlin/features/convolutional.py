@@ -11,7 +11,7 @@ is the same softmax classifier as on pixels.
   >>> body = convolutional.init(
   ...     jax.random.key(0), image_shape=(8, 8, 3), blocks=((4,), (8,), (16, 16)),
   ...     num_features=32)
-  >>> features = convolutional.apply(body, jnp.zeros((8, 8, 3)))
+  >>> features = jax.jit(convolutional.apply)(body, jnp.zeros((8, 8, 3)))
   >>> head = linear.init(jax.random.key(1), num_classes=10, num_features=32)
   >>> linear.scores(head, features).shape
   (10,)

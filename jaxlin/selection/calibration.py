@@ -11,7 +11,7 @@ classifier was trained on would make it too sure: use others.
   >>> labels = jax.random.categorical(noise, scores)
   >>> found = calibration.temperature(5 * scores, labels)
   >>> print(f"{found.value:.1f}")
-  5.5
+  4.9
 
 Reference:
   C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger. On calibration of modern neural

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -26,6 +27,8 @@ from jaxlin import (
 from jaxlin.data import toy
 from jaxlin.selection import splits
 from jaxlin.solvers import base, minibatch
+
+KEY = jax.random.key(0)
 
 
 def model():
@@ -117,7 +120,7 @@ ROWS = {
         "loss must be one of softmax_cross_entropy, got 'hinge'",
     ),
     "a single class to score": call(
-        lambda: linear.init(None, num_classes=1, num_features=4), "num_classes least 2"
+        lambda: linear.init(KEY, num_classes=1, num_features=4), "num_classes least 2"
     ),
     "solver batch size 0": call(
         lambda: minibatch.solver(
@@ -144,10 +147,10 @@ ROWS = {
         "first_step must be at most 3, got 4",
     ),
     "split of one": call(
-        lambda: splits.random_split(None, 1, fraction=0.5), "num_examples at least 2"
+        lambda: splits.random_split(KEY, 1, fraction=0.5), "num_examples at least 2"
     ),
     "split by float labels": call(
-        lambda: splits.stratified_split(None, [0.5, 1.0], fraction=0.5),
+        lambda: splits.stratified_split(KEY, [0.5, 1.0], fraction=0.5),
         "labels must be integers",
     ),
     "scale 0": call(

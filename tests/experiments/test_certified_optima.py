@@ -12,6 +12,7 @@ from experiments.common import cli
 pytest.importorskip("sklearn")
 
 
+@pytest.mark.full
 def test_the_table_holds_what_was_proven(tmp_path, capsys):
     config = certified_optima.SMOKE
     certified_optima.run(config, cli.RunOptions(out=tmp_path / "run"))

@@ -224,6 +224,7 @@ def test_a_resumed_run_keeps_its_data(smoke, tmp_path):
         run(resume=out)
 
 
+@pytest.mark.full
 def test_labels_of_noise_show_who_deceives_himself(tmp_path):
     random = np.random.default_rng(0)
     rows = random.normal(size=(1200, 20)).astype(np.float32)

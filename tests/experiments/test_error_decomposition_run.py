@@ -85,6 +85,7 @@ def test_sgd_is_above_the_proven_minimum(smoke):
     assert high - low <= 1.01 * SMOKE.relative_gap * one["objective"]
 
 
+@pytest.mark.full
 def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path):
     out = tmp_path / "run"
     # In the middle of the second network: the first epoch of two is saved.

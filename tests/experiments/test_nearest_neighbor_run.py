@@ -415,6 +415,7 @@ def test_words_follow_numbers(smoke):
     assert "have a copy" in findings.paragraphs(found)["contrast"]
 
 
+@pytest.mark.full
 def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch):
     out, expected = tmp_path / "run", smoke[0]
     measured, begun = noise.measured, []

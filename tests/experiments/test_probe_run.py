@@ -132,6 +132,7 @@ def test_a_resumed_run_keeps_its_data(smoke, tmp_path):
         run("--resume", out)
 
 
+@pytest.mark.full
 def test_joined_embeddings_and_answers_outside(tmp_path):
     """Digits as two half images, the seven most frequent of ten answers in words."""
     digits = data.load("digits")
