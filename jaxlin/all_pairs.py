@@ -19,9 +19,10 @@ not exactly 0; `jaxlin.neighbors` orders by exact distances.
 
 On uint8 rows the squared Euclidean distance, Manhattan and Chebyshev are exact int32:
 
-* A product of pixels less 128 is at most :math:`2^{14}` in size, so that a sum over
-  1,024 features stays within :math:`2^{24}`, up to which float32 holds every integer:
-  a float32 product of 1,024 features at a time is exact in any order of its sums.
+* Pixels less 128 are int8, and the product of two such matrices is summed in int32,
+  which holds 255^2 a feature for up to 33,025 of them. On two cores of a CPU with
+  AVX-512 that was 1.2 times as fast as float32 products that are exact because 1,024
+  features at a time stay below 2^24, and reads a quarter of the bytes.
 * :math:`|x - z| = 2 \max(x, z) - x - z`, and of these three sums only the first is over
   pairs. It is taken in uint16 over 64 features at a time, with neighbouring rows side
   by side, as processors add bytes fastest.
@@ -39,8 +40,6 @@ import numpy as np
 from jaxlin import check, distances
 from jaxlin.typing import Arguments, Array, Distance
 
-# Features whose centered products a float32 sum holds exactly: 2^24 / 128^2.
-_EXACT_FEATURES = 1024
 # More features may overflow int32: 255^2 each.
 MOST_EXACT_FEATURES = 33_025
 # Features summed in uint16, at most 257 of 255; 64 were fastest.
@@ -154,32 +153,30 @@ class Centered(NamedTuple):
     """uint8 rows less 128, ready for exact products.
 
     Attributes:
-      parts: float32, at most 1,024 features each, shape ``(rows, features of it)``.
+      rows: int8, shape ``(rows, features)``.
       sizes: squared lengths, int32, shape ``(rows,)``.
     """
 
-    parts: tuple[Array, ...]
+    rows: Array
     sizes: Array
 
 
 def centered(rows: Array) -> Centered:
     """Makes `Centered` rows of uint8 ones."""
-    parts = tuple(
-        rows[:, start : start + _EXACT_FEATURES].astype(jnp.float32) - 128
-        for start in range(0, rows.shape[1], _EXACT_FEATURES)
-    )
-    squares = jnp.square(rows.astype(jnp.int32) - 128)
-    return Centered(parts, jnp.sum(squares, axis=1, dtype=jnp.int32))
+    less = jax.lax.bitcast_convert_type(rows ^ jnp.uint8(128), jnp.int8)
+    squares = jnp.square(less.astype(jnp.int32))
+    return Centered(less, jnp.sum(squares, axis=1, dtype=jnp.int32))
 
 
 def exact_squares(queries: Centered, rows: Centered) -> Array:
     """Squared Euclidean distances, int32, of up to `MOST_EXACT_FEATURES`."""
-    products = [
-        product(some, others).astype(jnp.int32)
-        for some, others in zip(queries.parts, rows.parts, strict=True)
-    ]
-    sizes = queries.sizes[:, None] + rows.sizes[None, :]
-    return sizes - 2 * functools.reduce(jnp.add, products)
+    products = jax.lax.dot_general(
+        queries.rows,
+        rows.rows,
+        (((1,), (1,)), ((), ())),
+        preferred_element_type=jnp.int32,
+    )
+    return queries.sizes[:, None] + rows.sizes[None, :] - 2 * products
 
 
 def _squares_of_bytes(queries: Array, rows: Array) -> Array:

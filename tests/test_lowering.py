@@ -149,8 +149,12 @@ def test_a_step_of_a_search_among_bytes(metric, recall_target):
 
     exported = lowers(step, ROWS, ROWS, LABELS)
     assert ("approx" in exported.mlir_module().lower()) == (recall_target is not None)
-    for equation in products(jax.make_jaxpr(step)(ROWS, ROWS, LABELS).jaxpr):
-        assert equation.params["precision"] == (jax.lax.Precision.HIGHEST,) * 2
+    # Integers all the way, which no accelerator rounds.
+    found = list(products(jax.make_jaxpr(step)(ROWS, ROWS, LABELS).jaxpr))
+    assert len(found) == (metric is distances.euclidean)
+    for equation in found:
+        assert {value.aval.dtype for value in equation.invars} == {jnp.int8.dtype}
+        assert equation.outvars[0].aval.dtype == jnp.int32
 
 
 @pytest.mark.parametrize(

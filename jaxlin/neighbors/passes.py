@@ -26,7 +26,7 @@ from jaxlin.typing import Array, Distance, PyTree
 # Bytes of a block of rows as float32, and of the distances of a block of queries.
 _BLOCK_BYTES = 32 * 2**20
 _MOST_ROWS = 8192
-_MOST_QUERIES = 1024
+_MOST_QUERIES = 2048
 # A number of rows or queries is rounded up to a multiple of this, or a power of two
 # below it, so that similar searches share a program.
 _MULTIPLE = {"rows": 256, "queries": 8}
@@ -190,8 +190,8 @@ def exact_integers(metric: Distance) -> Measure:
     keys hold them.
     """
     if metric in (distances.squared_euclidean, distances.euclidean):
-        # Rows become floats once, and not again for every block of queries.
-        return Measure(_centered, _keys_of_squares, lambda width: width)
+        # Four features of a byte take the place of a float.
+        return Measure(_centered, _keys_of_squares, lambda width: -(-width // 4))
 
     def keys(arguments: Any, queries: Array, rows: Array) -> Array:
         del arguments
