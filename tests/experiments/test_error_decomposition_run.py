@@ -31,6 +31,7 @@ def smoke(tmp_path_factory):
     return out, run(out=out)
 
 
+@pytest.mark.full
 def test_a_run_leaves_what_it_says(smoke):
     out, printed = smoke
     assert printed.splitlines()[-1] == str(out / "report.html")
@@ -52,6 +53,7 @@ def test_a_run_leaves_what_it_says(smoke):
         assert words in page
 
 
+@pytest.mark.full
 def test_terms_of_the_table_add_up_to_the_test_error(smoke):
     out, _ = smoke
     with open(out / "results.csv") as file:
@@ -77,6 +79,7 @@ def test_terms_of_the_table_add_up_to_the_test_error(smoke):
                 assert values["error"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.full
 def test_sgd_is_above_the_proven_minimum(smoke):
     one = results(smoke[0])["classes"]["patches"]["measured"]
     low, high = one["optimisation_on_objective"]
@@ -108,6 +111,7 @@ def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path):
         run(resume=out)
 
 
+@pytest.mark.full
 def test_training_lowers_the_loss_and_only_members_matter(smoke):
     digits = data.load("digits")
     images = network.images_of(
@@ -151,6 +155,7 @@ def test_augmentation_moves_and_mirrors():
     assert counts.min() > 5
 
 
+@pytest.mark.full
 def test_words_follow_intervals(smoke):
     found = results(smoke[0])
     found["classes"]["pixels"] = json.loads(json.dumps(found["classes"]["patches"]))
@@ -230,6 +235,7 @@ def test_all_three_classes(tmp_path):
     assert "From pixels to patches, the class being richer" in page
 
 
+@pytest.mark.full
 def test_config_is_saved(smoke):
     saved = json.loads((smoke[0] / "config.json").read_text())
     assert saved["classes"] == list(SMOKE.classes)

@@ -44,6 +44,7 @@ def test_chapters_are_those_that_can_be_asked_for():
         assert set(one.configs) == {"smoke", "cifar10", "digits"}
 
 
+@pytest.mark.full
 def test_two_chapters_make_a_page_that_can_be_completed(tmp_path):
     asked = Config(
         dataset="digits", chapters=("loss_questions", "hard_cases"), size="smoke"

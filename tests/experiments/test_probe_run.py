@@ -228,6 +228,7 @@ def test_bad_requests_leave_no_folder(tmp_path, flags, words):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.full
 def test_a_class_without_training_example_is_said(tmp_path):
     path = tmp_path / "from_one.npz"
     labels = 1 + LABELS

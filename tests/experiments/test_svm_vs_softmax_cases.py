@@ -97,6 +97,7 @@ def test_a_class_without_test_examples_has_no_accuracy(vectors_run):
     assert found["losses"][HINGE]["first_loss_expected"] == 2.0
 
 
+@pytest.mark.full
 def test_a_last_chunk_that_is_shorter_is_recorded(vectors_run):
     found = run_helpers.metrics(vectors_run.path)
     assert [one["epoch"] for one in found] == [2, 3] * len(STAGES)

@@ -54,6 +54,7 @@ def test_the_best_is_kept_with_its_objective(problem, is_local):
     np.testing.assert_allclose(values[-1], found, rtol=1e-6)
 
 
+@pytest.mark.full
 def test_no_search_beats_the_proven_optimum_and_a_local_one_comes_near(problem):
     fit = fitting.fit(problem.features, problem.targets, loss=HINGE, l2=1e-2)
     least = float(fit.certificate.primal - fit.certificate.gap)

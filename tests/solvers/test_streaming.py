@@ -65,6 +65,7 @@ def test_the_model_is_that_of_the_arrays(loss):
     assert distance <= bound < 0.2 * np.linalg.norm(np.asarray(whole.params.weights))
 
 
+@pytest.mark.full
 def test_a_polish_goes_through_float64():
     rows, labels = data()
     blocks = row_blocks.over(rows / 255.0, labels, block_size=155)
@@ -111,6 +112,7 @@ def test_a_polish_keeps_the_digits_of_float64_rows_and_mean():
     assert 1 / 3 < ratio < 3
 
 
+@pytest.mark.full
 def test_blocks_whose_weights_are_all_0_are_left_out():
     rows, labels = data()
     weights = (np.arange(len(rows)) < 200).astype(np.float32)
