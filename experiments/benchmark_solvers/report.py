@@ -12,6 +12,7 @@ from experiments.benchmark_solvers import (
 )
 from experiments.benchmark_solvers.conclusions import Conclusion
 from experiments.benchmark_solvers.config import Config
+from experiments.common import record
 from experiments.common.report import (
     Block,
     Card,
@@ -254,17 +255,6 @@ def _record(folder: RunFolder) -> list[Block]:
     facts = folder.read_json("data.json")
     return [
         Code(environment["command"]),
-        Details("Data: counts and hashes", [Facts(_flat(facts))]),
-        Details("Versions and machine", [Facts(_flat(environment))]),
+        Details("Data: counts and hashes", [Facts(record.flat(facts))]),
+        Details("Versions and machine", [Facts(record.flat(environment))]),
     ]
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested names joined by dots."""
-    flat: dict[str, Any] = {}
-    for name, entry in value.items():
-        if isinstance(entry, Mapping):
-            flat.update(_flat(entry, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = entry
-    return flat

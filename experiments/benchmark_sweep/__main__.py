@@ -1,14 +1,10 @@
 """Runs the benchmark: ``python -m experiments.benchmark_sweep --help``."""
 
-from typing import Any
-
 import experiments.benchmark_sweep as experiment
 from experiments.benchmark_sweep import parts, report
 from experiments.benchmark_sweep.config import SMOKE, Config, checked
-from experiments.common import cli, run_folder
-from experiments.common import report as pages
-from experiments.common.config import to_dict
-from jaxlin import data
+from experiments.common import cli
+from experiments.common import parts as in_parts
 
 # Values of C first: its first run is that of a new process, which compiles.
 PARTS = {
@@ -20,31 +16,13 @@ PARTS = {
 
 def run(config: Config, options: cli.RunOptions) -> None:
     """Makes one run folder, or completes the one to be resumed."""
-    checked(config)
-    dataset = data.load(
-        config.dataset, str(options.data_dir) if options.data_dir else None
-    )
-    folder = run_folder.open_run(
-        config=to_dict(config),
+    in_parts.run(
+        checked(config),
+        options,
         experiment="benchmark_sweep",
-        dataset=config.dataset,
-        out=options.out,
-        resume=options.resume,
+        parts=PARTS,
+        build=report.build,
     )
-    with folder.running():
-        folder.write_json("data.json", data.summary(dataset))
-        results: dict[str, Any] = {}
-        for name, part in PARTS.items():
-            if name not in config.what:
-                continue
-            file = f"{name}.json"
-            if not (folder.path / file).exists():
-                folder.write_json(file, part(config, dataset))
-            results[name] = folder.read_json(file)
-            folder.write_json("results.json", results)
-            page = report.build(config, results)
-            folder.write_text("report.html", pages.render(page))
-        print(folder.path / "report.html")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.common import report
+from experiments.common import record, report
 from experiments.common.config import to_dict
 from experiments.common.report import (
     Block,
@@ -234,21 +234,12 @@ def _method(run: Run) -> list[Block]:
             "its last start).",
         ),
         Details("Settings", [Facts(to_dict(config))]),
-        Details("Data", [Facts(_flat(run.facts))]),
-        Details("Machine", [Facts(_flat(run.folder.read_json("environment.json")))]),
+        Details("Data", [Facts(record.flat(run.facts))]),
+        Details(
+            "Machine", [Facts(record.flat(run.folder.read_json("environment.json")))]
+        ),
     ]
 
 
 def _l2(log10: float) -> str:
     return f"{10**log10:.1e}"
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested names joined by dots."""
-    flat: dict[str, Any] = {}
-    for name, entry in values.items():
-        if isinstance(entry, Mapping):
-            flat.update(_flat(entry, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = entry
-    return flat

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from experiments.common import report
-from experiments.common.config import to_dict
+from experiments.common import record, report
 from experiments.common.report import (
     Block,
     Card,
     Cards,
-    Details,
     Facts,
     Paragraph,
     Section,
@@ -346,18 +344,5 @@ def _method(run: Run) -> list[Block]:
             caption="Where the time of this process went (a resumed run counts from "
             "its last start).",
         ),
-        Details("Settings", [Facts(to_dict(run.config))]),
-        Details("Data", [Facts(_flat(run.facts))]),
-        Details("Machine", [Facts(_flat(run.folder.read_json("environment.json")))]),
+        *record.details(run.folder, run.config, data=run.facts),
     ]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested names joined by dots."""
-    flat: dict[str, Any] = {}
-    for name, entry in values.items():
-        if isinstance(entry, Mapping):
-            flat.update(_flat(entry, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = entry
-    return flat

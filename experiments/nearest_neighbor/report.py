@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common import report
+from experiments.common import record, report
 from experiments.common.config import to_dict
 from experiments.common.report import (
     Block,
@@ -236,8 +236,10 @@ def _method(run: Run) -> list[Block]:
             "its last start).",
         ),
         Details("Settings", [Facts(to_dict(config))]),
-        Details("Data", [Facts(_flat(run.facts))]),
-        Details("Machine", [Facts(_flat(run.folder.read_json("environment.json")))]),
+        Details("Data", [Facts(record.flat(run.facts))]),
+        Details(
+            "Machine", [Facts(record.flat(run.folder.read_json("environment.json")))]
+        ),
     ]
 
 
@@ -247,14 +249,3 @@ def _with_error(one: Mapping[str, Any], name: str) -> str | None:
     if value is None or error is None:
         return None
     return f"{100 * value:.2f} ± {100 * error:.2f}"
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested names joined by dots."""
-    flat: dict[str, Any] = {}
-    for name, entry in values.items():
-        if isinstance(entry, Mapping):
-            flat.update(_flat(entry, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = entry
-    return flat

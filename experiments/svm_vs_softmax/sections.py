@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.common import record
 from experiments.common.report import (
     Block,
     Card,
@@ -225,17 +226,6 @@ def _record(shown: Shown) -> list[Block]:
             caption="Where the time of this process went (a resumed run counts from "
             "its last start).",
         ),
-        Details("Data: counts and hashes", [Facts(_flat(shown.data_summary))]),
-        Details("Versions and machine", [Facts(_flat(environment))]),
+        Details("Data: counts and hashes", [Facts(record.flat(shown.data_summary))]),
+        Details("Versions and machine", [Facts(record.flat(environment))]),
     ]
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested names joined by dots."""
-    flat: dict[str, Any] = {}
-    for name, entry in value.items():
-        if isinstance(entry, dict):
-            flat.update(_flat(entry, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = entry
-    return flat

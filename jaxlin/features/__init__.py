@@ -4,5 +4,6 @@ What is learned of images is a tuple of arrays; `apply` turns one image into one
 on which everything of this library works unchanged.
 
   patches         whitened patches as filters, encoded and pooled; k-means, no labels
+  spherical       k-means of directions
   convolutional   a small convolutional network, without its head
 """

@@ -32,10 +32,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
+from jaxlin.features import spherical
 from jaxlin.typing import Array
-
-# Patches compared with all filters at once while clustering.
-_PATCHES_AT_ONCE = 2048
 
 # One whitened patch ``(values,)`` and filters ``(filters, values)`` in, responses out.
 Encoding = Callable[..., Array]
@@ -292,17 +290,17 @@ def _fit(
     # Rounding leaves an empty direction at -1e-8, say.
     stretched = vectors * jax.lax.rsqrt(jnp.maximum(values, 0) + whitening_floor)[None]
     whitening = jnp.matmul(stretched, vectors.T, precision="highest")
-    directions = _unit(centered @ whitening)
+    directions = spherical.unit(centered @ whitening)
     chosen = jax.random.choice(filter_key, num_patches, (num_filters,), replace=False)
 
     def iteration(filters, _):
-        filters, objective = _clustered(directions, filters)
+        filters, objective = spherical.clustered(directions, filters)
         return filters, objective
 
     filters, objectives = jax.lax.scan(
         iteration, directions[chosen], length=num_iterations
     )
-    _, last = _clustered(directions, filters)
+    _, last = spherical.clustered(directions, filters)
     return Stats(
         filters,
         whitening,
@@ -340,33 +338,6 @@ def _drawn(key, images, *, patch_size, num_patches) -> Array:
         return jax.lax.dynamic_slice(images, (which, top, left, 0), shape).ravel()
 
     return jax.vmap(cut)(which, top, left)
-
-
-def _clustered(directions: Array, filters: Array) -> tuple[Array, Array]:
-    """One iteration of spherical k-means, and the objective before it."""
-    number, values = directions.shape
-    size = min(_PATCHES_AT_ONCE, number)
-    blocks = -(-number // size)
-    padded = jnp.zeros((blocks * size, values)).at[:number].set(directions)
-
-    def add(sums, block):
-        cosines = block @ filters.T
-        nearest = jnp.argmax(cosines, axis=1)
-        # A padded row is 0 and adds nothing, to a cosine either.
-        total, cosine = sums
-        total = total.at[nearest].add(block)
-        return (total, cosine + jnp.sum(jnp.max(cosines, axis=1))), None
-
-    start = (jnp.zeros_like(filters), jnp.zeros(()))
-    (total, cosine), _ = jax.lax.scan(add, start, padded.reshape(blocks, size, values))
-    is_empty = jnp.sum(jnp.square(total), axis=1, keepdims=True) == 0
-    # A filter that is nobody's nearest stays where it is.
-    return jnp.where(is_empty, filters, _unit(total)), 1 - cosine / number
-
-
-def _unit(rows: Array) -> Array:
-    squared = jnp.sum(jnp.square(rows), axis=-1, keepdims=True)
-    return jnp.where(squared == 0, 0, rows * jax.lax.rsqrt(jnp.maximum(squared, 1e-30)))
 
 
 def _pooling(rows: int, columns: int, pool: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin.features import patches
+from jaxlin.features import patches, spherical
 
 SCALE = 255.0
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 7, 6, 2), np.uint8)
@@ -150,14 +150,16 @@ def test_clustering_finds_what_was_planted():
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     filters = jnp.asarray(rows[[0, 100, 200]], jnp.float32)
     for _ in range(3):
-        filters, objective = patches._clustered(jnp.asarray(rows, jnp.float32), filters)
+        filters, objective = spherical.clustered(
+            jnp.asarray(rows, jnp.float32), filters
+        )
     cosines = np.asarray(filters) @ planted.T
     np.testing.assert_allclose(np.diagonal(cosines), 1, atol=1e-3)
     nearest = (rows @ np.asarray(filters).T).max(axis=1)
     np.testing.assert_allclose(objective, 1 - nearest.mean(), atol=1e-5)
     # A filter that is nobody's nearest stays what it is.
     lost = jnp.concatenate([filters, -filters.sum(axis=0, keepdims=True) / 3**0.5])
-    again, _ = patches._clustered(jnp.asarray(rows, jnp.float32), lost)
+    again, _ = spherical.clustered(jnp.asarray(rows, jnp.float32), lost)
     np.testing.assert_array_equal(again[3], lost[3])
 
 

@@ -1,60 +1,26 @@
 """Arrays in, proof out: agreement with other libraries, and what is refused."""
 
-import functools
 import types
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optima
 import pytest
+from fitting_problems import (
+    EXAMPLES,
+    LOSS_OF_CLASSES,
+    SOFTMAX,
+    WIDTH,
+    data,
+    exact,
+    extended,
+    fit,
+    folded,
+    prepared,
+)
 
 from jaxlin import duality, label_proofs, linear, losses, normalization
-from jaxlin.solvers import base, certified, fit_loop, fitting
-
-EXAMPLES, WIDTH = 60, 5
-SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
-LOSS_OF_CLASSES = {3: SOFTMAX, 2: HINGE}
-
-
-@functools.cache
-def data(num_classes):
-    """Rows that float32 holds exactly, and noisy labels."""
-    generator = np.random.default_rng(0)
-    rows = generator.normal(size=(EXAMPLES, WIDTH)).astype(np.float32)
-    teacher = generator.normal(size=(num_classes, WIDTH))
-    noise = 0.5 * generator.normal(size=(EXAMPLES, num_classes))
-    return rows, np.argmax(rows @ teacher.T + noise, axis=1)
-
-
-@functools.cache
-def prepared(num_classes):
-    return certified.prepare(base.problem(*data(num_classes), num_classes=num_classes))
-
-
-def fit(num_classes, **how):
-    """Softmax of three classes, or the hinge of two: one program each."""
-    loss = LOSS_OF_CLASSES[num_classes]
-    return fitting.fit_prepared(
-        prepared(num_classes), num_classes=num_classes, loss=loss, **how
-    )
-
-
-def extended(rows):
-    """In float64, with the constant 1 that makes a bias of the last weight."""
-    return np.c_[np.float64(rows), np.ones(len(rows))]
-
-
-def folded(fitted):
-    return np.c_[fitted.params.weights, fitted.params.bias]
-
-
-def exact(num_classes, l2):
-    rows, labels = data(num_classes)
-    weights = np.full(EXAMPLES, 1 / EXAMPLES)
-    name = LOSS_OF_CLASSES[num_classes].__name__
-    return optima.Data(extended(rows), labels, weights, num_classes, name, l2)
-
+from jaxlin.solvers import fit_loop, fitting
 
 # --- Other libraries.
 
@@ -94,50 +60,6 @@ def test_the_hinge_of_two_classes_agrees_with_liblinear():
         value = optima.objective(theirs, exact(2, l2))
         np.testing.assert_allclose(fitted.certificate.primal, value, rtol=1e-6)
         np.testing.assert_allclose(folded(fitted), theirs, rtol=1e-4, atol=1e-4)
-
-
-# --- What a fit says of itself.
-
-
-@pytest.mark.parametrize("num_classes", [3, 2])
-def test_a_polish_goes_on_in_float64_to_the_gap_asked_for(num_classes):
-    # In float32 a small softmax comes as far as 1e-10.
-    gap = {3: 1e-14, 2: 1e-9}[num_classes]
-    fitted = fit(num_classes, l2=1e-2, relative_gap=gap, polish=True)
-    assert fitted.converged
-    assert fitted.relative_gap <= gap
-    for leaf in fitted.params:
-        assert isinstance(leaf, np.ndarray)
-        assert leaf.dtype == np.float64
-    assert 0 < fitted.float64_evaluations < fitted.evaluations
-    best = optima.optimum(exact(num_classes, 1e-2))
-    value = optima.objective(folded(fitted), exact(num_classes, 1e-2))
-    np.testing.assert_allclose(fitted.certificate.primal, value, rtol=1e-12)
-    assert value - best.value <= 1e-9 * value
-    assert fitted.certificate.dual <= best.value * (1 + 1e-12)
-    # Whatever jax.config says, and it says the same afterwards.
-    assert not jax.config.jax_enable_x64
-    assert jnp.zeros(1).dtype == jnp.float32
-
-
-@pytest.mark.parametrize("num_classes", [3, 2])
-def test_float32_says_what_it_reached_where_it_cannot_reach_more(num_classes):
-    fitted = fit(num_classes, l2=1e-2, relative_gap=1e-13)
-    assert not fitted.converged
-    assert 1e-13 < fitted.relative_gap < 1e-4
-    assert fitted.float64_evaluations == 0
-    assert fitted.evaluations < 1000  # it stalled, and says so early
-    assert fitted.params.weights.dtype == jnp.float32
-    best = optima.optimum(exact(num_classes, 1e-2)).value
-    value = optima.objective(np.float64(folded(fitted)), exact(num_classes, 1e-2))
-    assert (value - best) / value <= fitted.relative_gap
-
-
-def test_a_polish_that_is_not_needed_is_not_made():
-    fitted = fit(3, l2=0.1, polish=True)
-    assert fitted.converged
-    assert fitted.float64_evaluations == 0
-    assert fitted.params.weights.dtype == jnp.float32
 
 
 def test_a_budget_is_kept():
@@ -220,57 +142,6 @@ def test_the_caller_may_watch():
     assert float(seen[-1][1].relative_gap) == fitted.relative_gap
 
 
-# --- Dtypes and magnitudes.
-
-
-def test_a_polish_of_float64_rows_is_of_those_rows():
-    """Which float32 cannot hold, nor the weights and distributions beside them."""
-    generator = np.random.default_rng(3)
-    rows = 1 + 1e-4 * generator.normal(size=(40, 3))
-    soft = generator.dirichlet(np.ones(3), size=40)
-    weights = generator.uniform(1, 2, size=40)
-    fitted = fitting.fit(
-        rows,
-        soft,
-        loss=losses.cross_entropy,
-        l2=1e-5,
-        relative_gap=1e-16,
-        example_weights=weights,
-        polish=True,
-    )
-    assert fitted.converged
-    shares = weights / weights.sum()
-    truth = optima.Data(extended(rows), soft, shares, 3, "cross_entropy", 1e-5)
-    best = optima.optimum(truth)
-    np.testing.assert_allclose(fitted.certificate.primal, best.value, rtol=1e-12)
-    radius = float(duality.radius(fitted.certificate, l2=1e-5))
-    assert np.linalg.norm(folded(fitted) - best.weights) <= radius
-    # Rounded rows have another optimum.
-    rounded = truth._replace(rows=extended(np.float32(rows)))
-    other = optima.optimum(rounded)
-    assert np.linalg.norm(folded(fitted) - other.weights) > 2 * radius
-    assert not jax.config.jax_enable_x64
-
-
-@pytest.mark.parametrize(
-    ("dtype", "x64"), [(np.float16, False), (jnp.bfloat16, True), (np.float64, True)]
-)
-@pytest.mark.full
-def test_rows_of_any_float_dtype_whatever_the_configuration(dtype, x64):
-    rows, labels = data(3)
-    with jax.enable_x64(x64):
-        given = np.asarray(rows, dtype)
-        fitted = fitting.fit(given, labels, loss=SOFTMAX, l2=0.1)
-        proof = duality.certificate(fitted.params, given, labels, loss=SOFTMAX, l2=0.1)
-    assert fitted.converged
-    assert fitted.params.weights.dtype == jnp.float32
-    exactly = exact(3, 0.1)._replace(rows=extended(given))
-    best = optima.optimum(exactly)
-    value = optima.objective(np.float64(folded(fitted)), exactly)
-    assert (value - best.value) / value <= fitted.relative_gap
-    np.testing.assert_allclose(proof.primal, value, rtol=1e-5)
-
-
 def test_numbers_that_overflow_prove_nothing():
     rows, labels = data(3)
     with pytest.raises(ValueError, match=r"norms below 1e\+12 .*scale them to size"):
@@ -280,15 +151,6 @@ def test_numbers_that_overflow_prove_nothing():
         proof = duality.certificate(params, rows, labels, loss=SOFTMAX, l2=0.1)
         assert proof.gap == np.inf
         assert duality.relative_gap(proof) == np.inf
-
-
-def test_the_certificate_of_a_polished_fit_can_be_had_again():
-    """Of float64 parameters, from whatever configuration."""
-    rows, labels = data(3)
-    fitted = fit(3, l2=0.01, relative_gap=1e-13, polish=True)
-    again = duality.certificate(fitted.params, rows, labels, loss=SOFTMAX, l2=0.01)
-    np.testing.assert_allclose(again.primal, fitted.certificate.primal, rtol=1e-13)
-    assert duality.relative_gap(again) <= 2e-13
 
 
 def test_numbers_may_be_arrays_of_no_dimension():
@@ -344,18 +206,6 @@ def test_a_start_from_the_solution_takes_few_evaluations(num_classes):
     assert again.converged
     assert again.evaluations <= 3
     assert again.params.weights.dtype == jnp.float32
-
-
-def test_a_polish_goes_on_where_an_earlier_one_ended():
-    first = fit(2, l2=1e-2, relative_gap=1e-8, polish=True)
-    again = fit(2, l2=1e-2, relative_gap=1e-10, polish=True, start=first)
-    assert again.converged
-    assert again.float64_evaluations == again.evaluations
-    whole = fit(2, l2=1e-2, relative_gap=1e-10, polish=True)
-    assert again.evaluations < whole.evaluations - first.evaluations / 2
-    # At another l2 float32 goes first.
-    other = fit(2, l2=2e-2, relative_gap=1e-8, polish=True, start=first)
-    assert other.float64_evaluations < other.evaluations
 
 
 def test_one_call_prepares_and_counts_the_classes():

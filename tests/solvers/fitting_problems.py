@@ -1,0 +1,56 @@
+"""Small problems that tests of fits share, and their optima in float64."""
+
+import functools
+
+import numpy as np
+import optima
+
+from jaxlin import losses
+from jaxlin.solvers import base, certified, fitting
+
+EXAMPLES, WIDTH = 60, 5
+
+
+SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
+
+
+LOSS_OF_CLASSES = {3: SOFTMAX, 2: HINGE}
+
+
+@functools.cache
+def data(num_classes):
+    """Rows that float32 holds exactly, and noisy labels."""
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(EXAMPLES, WIDTH)).astype(np.float32)
+    teacher = generator.normal(size=(num_classes, WIDTH))
+    noise = 0.5 * generator.normal(size=(EXAMPLES, num_classes))
+    return rows, np.argmax(rows @ teacher.T + noise, axis=1)
+
+
+@functools.cache
+def prepared(num_classes):
+    return certified.prepare(base.problem(*data(num_classes), num_classes=num_classes))
+
+
+def fit(num_classes, **how):
+    """Softmax of three classes, or the hinge of two: one program each."""
+    loss = LOSS_OF_CLASSES[num_classes]
+    return fitting.fit_prepared(
+        prepared(num_classes), num_classes=num_classes, loss=loss, **how
+    )
+
+
+def extended(rows):
+    """In float64, with the constant 1 that makes a bias of the last weight."""
+    return np.c_[np.float64(rows), np.ones(len(rows))]
+
+
+def folded(fitted):
+    return np.c_[fitted.params.weights, fitted.params.bias]
+
+
+def exact(num_classes, l2):
+    rows, labels = data(num_classes)
+    weights = np.full(EXAMPLES, 1 / EXAMPLES)
+    name = LOSS_OF_CLASSES[num_classes].__name__
+    return optima.Data(extended(rows), labels, weights, num_classes, name, l2)
