@@ -17,7 +17,7 @@ def run(
     *,
     experiment: str,
     parts: Mapping[str, Part],
-    build: Callable[[Any, Mapping[str, Any]], report.Report],
+    build: Callable[[Any, dict[str, Any]], report.Report],
 ) -> None:
     """Makes one run folder, or completes the one to be resumed.
 
