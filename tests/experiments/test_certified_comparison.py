@@ -212,6 +212,7 @@ def test_choice_is_the_best_on_validation_of_fits_that_reached_the_gap(
     assert one["chosen_at_edge_of"] == ["l2"]
 
 
+@pytest.mark.full
 def test_the_test_set_is_sealed_until_all_is_fitted(
     certified_run, digits, tmp_path, monkeypatch
 ):
@@ -247,6 +248,7 @@ def poor_run(certified_run, tmp_path_factory):
     return run
 
 
+@pytest.mark.full
 def test_a_gap_that_was_not_reached_is_said_plainly(poor_run):
     losses = _losses(poor_run)
     hinge = losses[HINGE]
@@ -262,6 +264,7 @@ def test_a_gap_that_was_not_reached_is_said_plainly(poor_run):
     assert "not reached" in page.text
 
 
+@pytest.mark.full
 def test_an_interval_too_wide_to_say_anything_says_so(poor_run):
     optimum = _losses(poor_run)[HINGE]["exact_optimum"]
     width = optimum["test_accuracy_at_most"] - optimum["test_accuracy_at_least"]
@@ -272,6 +275,7 @@ def test_an_interval_too_wide_to_say_anything_says_so(poor_run):
     assert "say nothing useful of the difference" in text
 
 
+@pytest.mark.full
 def test_sgd_that_diverges_is_shown_as_such(poor_run):
     losses = _losses(poor_run)
     hinge, softmax = (losses[name]["sgd"]["relative_distance"] for name in METHODS)

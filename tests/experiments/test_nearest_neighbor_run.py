@@ -29,6 +29,9 @@ from experiments.nearest_neighbor.config import (
 from jaxlin import data, distances, losses, neighbors
 from jaxlin.selection import folds
 
+# The program of a run takes half a minute to compile.
+pytestmark = pytest.mark.full
+
 PARTS = (
     "choose euclidean on all",
     "choose manhattan on all",

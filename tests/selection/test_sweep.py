@@ -102,6 +102,7 @@ def test_what_is_paid_counts_idle_slots(problem, models, fold_of, fits):
     assert fits.paid == paid >= fits.evaluations.sum()
 
 
+@pytest.mark.full
 def test_a_model_begins_where_its_chain_has_come_to(problem, models, fold_of):
     for state in sweep.run(
         problem, models, **arguments(problem, models, fold_of, slots=2)
@@ -174,6 +175,7 @@ def test_new_values_and_another_scaling_compile_nothing(problem, models, fold_of
     assert after[1:] == before[1:]
 
 
+@pytest.mark.full
 def test_a_lane_alone_compiles_each_width_once(problem):
     """And then nothing, the pass over the rows included, whatever the values."""
     programs = (lanes.evaluate, lanes.advance, lanes.taken)

@@ -100,6 +100,7 @@ def test_a_grid_of_smooth_fits_equals_its_fits_alone():
     check_grid("softmax_cross_entropy", most=40, gap=1e-6)
 
 
+@pytest.mark.full
 def test_a_grid_of_hinges_equals_its_fits_alone_from_the_first_steps():
     """Before rounding errors, which a hinge's rounds amplify, have grown."""
     check_grid("crammer_singer_hinge", most=10, gap=2)

@@ -173,6 +173,7 @@ OPTIMIZERS = [
 ]
 
 
+@pytest.mark.full
 def test_any_optax_transformation():
     """Also those that keep the parameters in their state, or ask for the value."""
     for make_optimizer, rate in OPTIMIZERS:

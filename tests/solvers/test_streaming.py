@@ -22,7 +22,13 @@ def data(soft=False):
     return rows, labels
 
 
-@pytest.mark.parametrize("loss", [losses.crammer_singer_hinge, losses.cross_entropy])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.crammer_singer_hinge,
+        pytest.param(losses.cross_entropy, marks=pytest.mark.full),
+    ],
+)
 def test_the_model_is_that_of_the_arrays(loss):
     rows, targets = data(soft=loss is losses.cross_entropy)
     fitted = normalization.fit_centered(rows, scale=255.0)
