@@ -14,7 +14,7 @@ Submodules, in the order of their layers (a file imports only from those before 
   proof_terms, duality, label_proofs  one number to minimise, one number to trust
   solvers, neighbors, features        methods
   intervals, selection, comparison,
-  decomposition                       judging methods
+  variances, decomposition            judging methods
   files, data, checkpoint, plotting   the outside world
   classifier, sweep_checkpoint        front door: a trained classifier in one file; a
                                       sweep that can be killed

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from jaxlin import decomposition
+from jaxlin import decomposition, variances
 from jaxlin.decomposition import Measured
 
 EXAMPLES, SPLITS = 400, 6
@@ -142,11 +142,11 @@ def test_components_of_variance_are_those_that_were_made():
     rows = random.normal(size=(300, 1)) * 0.5
     columns = random.normal(size=(1, 200)) * 2
     noise = random.normal(size=(300, 200))
-    found, freedom = decomposition._component(rows + columns + noise)
+    found, freedom = variances.component(rows + columns + noise)
     assert found == pytest.approx(0.25, rel=0.2)
     assert freedom == 299
     # Noise alone is no difference between rows.
-    assert decomposition._component(columns + noise)[0] < 0.002
+    assert variances.component(columns + noise)[0] < 0.002
 
 
 def test_bootstrap_refits():

@@ -148,7 +148,12 @@ CHAPTERS = (
         {
             "smoke": svm_vs_softmax_config.SMOKE,
             "digits": svm_vs_softmax_config.DIGITS,
-            "cifar10": svm_vs_softmax_config.Config(),
+            "cifar10": dataclasses.replace(
+                svm_vs_softmax_config.Config(),
+                path_l2=(1e-1, 3e-2, 1e-2, 3e-3, 1e-3),
+                polished_gap=1e-6,
+                epochs=20,
+            ),
         },
     ),
 )

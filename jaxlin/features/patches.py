@@ -22,7 +22,7 @@ Reference:
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import chex
@@ -32,11 +32,9 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
-from jaxlin.features import spherical
+from jaxlin.features import encodings, spherical
+from jaxlin.features.encodings import Encoding
 from jaxlin.typing import Array
-
-# One whitened patch ``(values,)`` and filters ``(filters, values)`` in, responses out.
-Encoding = Callable[..., Array]
 
 
 class Stats(NamedTuple):
@@ -118,57 +116,11 @@ def fit(
     )
 
 
-def triangle(patch: Array, filters: Array) -> Array:
-    r"""How much nearer each filter is than the mean of all: one patch in.
-
-    .. math:: \max(0,\; \bar d - d_k), \quad d_k = \|x - f_k\|
-
-    Args:
-      patch: whitened, :math:`x`, shape ``(values,)``.
-      filters: :math:`f_k`, shape ``(filters, values)``.
-
-    Returns:
-      Responses, shape ``(filters,)``; about half of them are 0.
-    """
-    chex.assert_rank([patch, filters], [1, 2])
-    squared = (
-        jnp.sum(jnp.square(patch))
-        - 2 * filters @ patch
-        + jnp.sum(jnp.square(filters), axis=1)
-    )
-    # Rounding may leave a patch that equals a filter below 0.
-    distances = jnp.sqrt(jnp.maximum(squared, 1e-12))
-    return jax.nn.relu(jnp.mean(distances) - distances)
-
-
-def two_sided(patch: Array, filters: Array, *, threshold: ArrayLike = 0.25) -> Array:
-    r"""Inner products beyond a threshold, positive and negative ones apart.
-
-    .. math:: \max(0,\; z_k - t), \quad \max(0,\; -z_k - t), \quad z_k = f_k^\top x
-
-    Args:
-      patch: whitened, :math:`x`, shape ``(values,)``.
-      filters: :math:`f_k`, shape ``(filters, values)``.
-      threshold: :math:`t`, at least 0.
-
-    Returns:
-      Responses, shape ``(2 * filters,)``: all positive sides, then all negative ones.
-
-    Reference:
-      A. Coates and A. Y. Ng. The importance of encoding versus training with sparse
-      coding and vector quantization. ICML 2011.
-    """
-    chex.assert_rank([patch, filters], [1, 2])
-    products = filters @ patch
-    both = jnp.concatenate([products, -products])
-    return jax.nn.relu(both - threshold)
-
-
 def apply(
     stats: Stats,
     image: Array,
     *,
-    encoding: Encoding = two_sided,
+    encoding: Encoding = encodings.two_sided,
     encoding_arguments: Mapping[str, ArrayLike] | None = None,
     pool: int = 2,
 ) -> Array:
@@ -177,8 +129,8 @@ def apply(
     Args:
       stats: from `fit`.
       image: raw, shape ``(height, width, channels)``.
-      encoding: `two_sided`, `triangle` or another function of one whitened patch and
-        the filters, at module level.
+      encoding: of `jaxlin.features.encodings`, or another function of one whitened
+        patch and the filters, at module level.
       encoding_arguments: traced keywords of it, such as ``{"threshold": 0.5}``.
       pool: the image is cut into ``pool`` by ``pool`` parts, over each of which the
         responses are averaged.
@@ -205,7 +157,7 @@ def apply_all(
     stats: Stats,
     images: Any,
     *,
-    encoding: Encoding = two_sided,
+    encoding: Encoding = encodings.two_sided,
     encoding_arguments: Mapping[str, ArrayLike] | None = None,
     pool: int = 2,
     block_size: int = 1,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin.features import patches, spherical
+from jaxlin.features import encodings, patches, spherical
 
 SCALE = 255.0
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 7, 6, 2), np.uint8)
@@ -86,7 +86,7 @@ def test_two_sided_features_are_those_of_a_loop(stats, pool):
 
 def test_triangle_features_are_those_of_a_loop(stats):
     filters = np.asarray(stats.filters, np.float64)
-    found = patches.apply(stats, IMAGES[5], encoding=patches.triangle)
+    found = patches.apply(stats, IMAGES[5], encoding=encodings.triangle)
     expected = plain_features(
         stats, IMAGES[5], lambda patch: plain_triangle(patch, filters), 2
     )
@@ -98,10 +98,10 @@ def test_triangle_features_are_those_of_a_loop(stats):
 def test_triangle_of_a_patch_that_is_a_filter():
     filters = jnp.eye(3)
     # Distances 0, sqrt 2, sqrt 2.
-    found = patches.triangle(filters[0], filters)
+    found = encodings.triangle(filters[0], filters)
     expected = [2 * math.sqrt(2) / 3, 0, 0]
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    slope = jax.jacobian(patches.triangle)(filters[0], filters)
+    slope = jax.jacobian(encodings.triangle)(filters[0], filters)
     assert np.isfinite(slope).all()
 
 

@@ -1,0 +1,231 @@
+"""The terms from losses: values, and intervals over paired test examples."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxlin import check, variances
+from jaxlin.comparison import Estimate
+from jaxlin.decomposition import measured as losses_of
+from jaxlin.decomposition import reference as ends
+from jaxlin.decomposition.measured import Measured
+from jaxlin.intervals import Interval
+from jaxlin.variances import Variance
+
+
+class Decomposition(NamedTuple):
+    """The error of what was trained, in parts that add up to it.
+
+    ``error.value`` is the middle of the reference and the values of the three terms.
+
+    Attributes:
+      error: on the test set, as it is: nothing is taken off.
+      reference: where the Bayes error is known to lie.
+      modelling: best of the class less the middle of the reference; the interval counts
+        with both ends of it.
+      estimation: best on the sample less best of the class.
+      optimisation: what was trained less best on the sample.
+      best_of_class: nothing taken off.
+      exponent: of the power law through the three sizes of samples; NaN if the errors
+        do not fall.
+      next_order: what the 1 / n^2 term of the curve would add to the estimation term;
+        half of it was added.
+    """
+
+    error: Estimate
+    reference: Interval
+    modelling: Estimate
+    estimation: Estimate
+    optimisation: Estimate
+    best_of_class: Estimate
+    exponent: float
+    next_order: float
+
+
+def decompose(
+    measured: Measured,
+    *,
+    reference: tuple[float, float],
+    is_regular: bool = True,
+    confidence: float = 0.95,
+) -> Decomposition:
+    """The three terms, each with an interval.
+
+    Args:
+      measured: losses of one kind.
+      reference: two ends between which the Bayes error (or the least mean loss that any
+        function has) is known to lie; equal if it is known.
+      is_regular: whether the error of the optimum falls with the sample as a + b / n,
+        as for a convex penalised class of fixed size. If not, see above.
+      confidence: of each interval, in (0, 1).
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    trained, optimum, halves, quarters = losses_of.checked(measured)
+    bayes = ends.checked(reference)
+    check.number("confidence", confidence, above=0, below=1)
+
+    best_on_sample = optimum.mean(axis=0)
+    gains = halves.mean(axis=1) - optimum  # one row a split
+    first = gains.mean(axis=0)
+    before = quarters.mean(axis=0) - halves.mean(axis=(0, 1))
+    next_order = (2 * first - before) / 3
+    exponent = _exponent(first.mean(), before.mean())
+
+    error = variances.mean_of(
+        trained.mean(axis=0), variances.of_runs(trained), confidence=confidence
+    )
+    lost = trained - optimum
+    optimisation = variances.mean_of(
+        lost.mean(axis=0), variances.of_runs(lost), confidence=confidence
+    )
+    of_sample = _of_sample(halves, gains, quarters)
+    if is_regular:
+        wrong_order = Variance(_beyond_noise(next_order) / 4, math.inf)
+        estimation, best, modelling = _by_curve(
+            first + next_order / 2,
+            best_on_sample,
+            [*of_sample, wrong_order],
+            reference=bayes,
+            confidence=confidence,
+        )
+    else:
+        estimation, best, modelling = _by_power_law(
+            first,
+            float(before.mean()),
+            best_on_sample,
+            of_sample,
+            reference=bayes,
+            confidence=confidence,
+        )
+    return Decomposition(
+        error=error,
+        reference=bayes,
+        modelling=modelling,
+        estimation=estimation,
+        optimisation=optimisation,
+        best_of_class=best,
+        exponent=exponent,
+        next_order=float(next_order.mean()),
+    )
+
+
+def bootstrap_estimation(
+    optimum: Any, resamples: Any, *, confidence: float = 0.95
+) -> Estimate:
+    r"""The estimation term by bootstrap refits, to compare with `decompose`.
+
+    Refits on n of n examples drawn with replacement are to the optimum of the sample
+    what that is to the best of the class: their mean risk exceeds its risk by as much.
+    So it is if there are many more examples than parameters; with fewer it is too
+    large, since a resample has only 63 % of the examples.
+
+    Args:
+      optimum: losses of test examples, shape ``(examples,)``.
+      resamples: of the refits, shape ``(resamples, examples)``, at least two.
+      confidence: of the interval, in (0, 1). It takes the sample to vary as the refits
+        do, which is too wide where the loss is the one that was minimised.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    refits = losses_of.losses("resamples", resamples, rank=2)
+    best = losses_of.losses("optimum", optimum, rank=1)
+    losses_of.same_examples({"resamples": refits, "optimum": best})
+    check.integer("number of resamples", len(refits), at_least=2)
+    check.number("confidence", confidence, above=0, below=1)
+    differences = refits - best
+    of_mean = variances.of_runs(differences)
+    varying = of_mean._replace(value=of_mean.value * (len(refits) + 1))
+    return variances.mean_of(differences.mean(axis=0), varying, confidence=confidence)
+
+
+def _by_curve(gain, best_on_sample, others, *, reference, confidence):
+    """Estimation, best of the class and modelling, each around its value.
+
+    Args:
+      gain: what an infinite sample would gain on each example.
+      best_on_sample: losses of each.
+      others: variances that do not come from the test examples.
+      reference: where the Bayes error lies.
+      confidence: of the intervals.
+    """
+    estimation = variances.mean_of(gain, *others, confidence=confidence)
+    best = variances.mean_of(best_on_sample - gain, *others, confidence=confidence)
+    low, high = best.interval
+    modelling = Estimate(
+        best.value - ends.middle(reference),
+        Interval(low - reference.high, high - reference.low),
+    )
+    return estimation, best, modelling
+
+
+def _by_power_law(gain, before, best_on_sample, others, *, reference, confidence):
+    """The same three where the class has no theory.
+
+    Args:
+      gain: of n examples over n / 2, on each test example.
+      before: mean gain of n / 2 over n / 4.
+      best_on_sample: as above.
+      others: as above.
+      reference: as above.
+      confidence: as above.
+    """
+    middle = ends.middle(reference)
+    most = float(best_on_sample.mean()) - middle
+    first = variances.mean_of(gain, *others, confidence=confidence)
+    value = _power_law(first.value, before, most)
+    estimation = Estimate(
+        value, Interval(min(first.interval.low, value), max(most, value))
+    )
+    # The least that is gained leaves the highest error to the class.
+    highest = variances.mean_of(
+        best_on_sample - gain, *others, confidence=confidence
+    ).interval.high
+    left = most - value
+    modelling = Estimate(
+        left, Interval(min(0.0, left), max(highest - reference.low, left))
+    )
+    best = Estimate(
+        left + middle,
+        Interval(min(reference.low, left + middle), max(highest, left + middle)),
+    )
+    return estimation, best, modelling
+
+
+def _beyond_noise(values: np.ndarray) -> float:
+    """Square of the mean of test examples, less what their number brings to it."""
+    return max(0.0, values.mean() ** 2 - variances.of_examples(values).value)
+
+
+def _of_sample(
+    halves: np.ndarray, gains: np.ndarray, quarters: np.ndarray
+) -> list[Variance]:
+    """What of the error of the estimation term comes from the training examples."""
+    quadratic, freedom = variances.component(gains)
+    linear, _ = variances.component((halves[:, 0] - halves[:, 1]) / 2)
+    gradient = max(0.0, linear - 2 * quadratic)
+    refits, more = variances.component(quarters)
+    return [
+        # Of this sample, about which splits of it say how others would vary.
+        Variance(quadratic + gradient, freedom),
+        # Of means over finitely many splits: of 3 halves / 2 less quarters / 6.
+        Variance(2.25 * quadratic / len(gains), freedom),
+        Variance(refits / (36 * len(quarters)), more),
+    ]
+
+
+def _exponent(gain: float, before: float) -> float:
+    """The c of a + b n^-c through errors at n / 4, n / 2 and n."""
+    falls = gain > 0 and before > 0
+    return float(np.log2(before / gain)) if falls else math.nan
+
+
+def _power_law(gain: float, before: float, most: float) -> float:
+    """What an infinite sample would gain, by a + b n^-c with c at most 1."""
+    if gain <= 0:
+        return min(gain, most)
+    ratio = min(before / gain, 2.0)
+    return most if ratio <= 1 else min(gain / (ratio - 1), most)

@@ -1,0 +1,66 @@
+"""What a patch says to filters: one whitened patch in, responses out.
+
+>>> import jax.numpy as jnp
+>>> from jaxlin.features import encodings
+>>> filters = jnp.eye(2)
+>>> print(encodings.two_sided(jnp.array([1.0, -0.5]), filters, threshold=0.25))
+[0.75 0.   0.   0.25]
+"""
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxlin.typing import Array
+
+# One whitened patch ``(values,)`` and filters ``(filters, values)`` in, responses out.
+Encoding = Callable[..., Array]
+
+
+def triangle(patch: Array, filters: Array) -> Array:
+    r"""How much nearer each filter is than the mean of all: one patch in.
+
+    .. math:: \max(0,\; \bar d - d_k), \quad d_k = \|x - f_k\|
+
+    Args:
+      patch: whitened, :math:`x`, shape ``(values,)``.
+      filters: :math:`f_k`, shape ``(filters, values)``.
+
+    Returns:
+      Responses, shape ``(filters,)``; about half of them are 0.
+    """
+    chex.assert_rank([patch, filters], [1, 2])
+    squared = (
+        jnp.sum(jnp.square(patch))
+        - 2 * filters @ patch
+        + jnp.sum(jnp.square(filters), axis=1)
+    )
+    # Rounding may leave a patch that equals a filter below 0.
+    distances = jnp.sqrt(jnp.maximum(squared, 1e-12))
+    return jax.nn.relu(jnp.mean(distances) - distances)
+
+
+def two_sided(patch: Array, filters: Array, *, threshold: ArrayLike = 0.25) -> Array:
+    r"""Inner products beyond a threshold, positive and negative ones apart.
+
+    .. math:: \max(0,\; z_k - t), \quad \max(0,\; -z_k - t), \quad z_k = f_k^\top x
+
+    Args:
+      patch: whitened, :math:`x`, shape ``(values,)``.
+      filters: :math:`f_k`, shape ``(filters, values)``.
+      threshold: :math:`t`, at least 0.
+
+    Returns:
+      Responses, shape ``(2 * filters,)``: all positive sides, then all negative ones.
+
+    Reference:
+      A. Coates and A. Y. Ng. The importance of encoding versus training with sparse
+      coding and vector quantization. ICML 2011.
+    """
+    chex.assert_rank([patch, filters], [1, 2])
+    products = filters @ patch
+    both = jnp.concatenate([products, -products])
+    return jax.nn.relu(both - threshold)

@@ -1,0 +1,99 @@
+"""Variances of means over examples and runs, and the intervals that they make.
+
+Losses come as a matrix: a row a run (a seed, a split, a refit), a column a test
+example. Runs differ in part because each was judged on finitely many examples; what is
+left is theirs:
+
+  >>> import numpy as np
+  >>> from jaxlin import variances
+  >>> random = np.random.default_rng(0)
+  >>> losses = random.normal(size=(50, 1)) + 3 * random.normal(size=(50, 400))
+  >>> between = variances.component(losses)
+  >>> print(f"{losses.mean(axis=1).var(ddof=1):.3f} {between.value:.3f}")
+  0.807 0.785
+
+References:
+  F. E. Satterthwaite. An approximate distribution of estimates of variance components.
+  Biometrics Bulletin, 1946.
+  S. R. Searle, G. Casella and C. E. McCulloch. Variance components. Wiley, 1992.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlin.comparison import Estimate
+from jaxlin.intervals import Interval
+
+
+class Variance(NamedTuple):
+    """A variance and the degrees of freedom it was estimated with."""
+
+    value: float
+    freedom: float
+
+
+def component(rows: np.ndarray) -> Variance:
+    """Variance between rows beyond what finitely many columns bring.
+
+    By a two-way analysis of variance without repetition; floored at 0, and 0 of a
+    single row, of which nothing can be said.
+
+    Args:
+      rows: float64, shape ``(runs, examples)``.
+    """
+    number, size = rows.shape
+    if number == 1:
+        return Variance(0.0, math.inf)
+    means = rows.mean(axis=1)
+    residuals = rows - means[:, None] - rows.mean(axis=0) + rows.mean()
+    noise = np.square(residuals).sum() / ((number - 1) * (size - 1))
+    value = float(means.var(ddof=1) - noise / size)
+    return Variance(max(0.0, value), number - 1)
+
+
+def of_runs(rows: np.ndarray) -> Variance:
+    """Variance of the mean over runs that comes from there being so few."""
+    value, freedom = component(rows)
+    return Variance(value / len(rows), freedom)
+
+
+def of_examples(values: np.ndarray) -> Variance:
+    """Variance of a mean over test examples, shape ``(examples,)``."""
+    return Variance(float(values.var(ddof=1)) / len(values), len(values) - 1)
+
+
+def half_width(parts: Iterable[Variance], *, confidence: float) -> float:
+    """Half the width of the interval of a sum of independent parts.
+
+    Student's t with the degrees of freedom of Welch and Satterthwaite.
+
+    Args:
+      parts: the variances.
+      confidence: of the interval, in (0, 1).
+    """
+    from scipy import stats
+
+    parts = list(parts)
+    total = sum(part.value for part in parts)
+    if total == 0:
+        return 0.0
+    by_freedom = sum(part.value**2 / part.freedom for part in parts)
+    freedom = total**2 / by_freedom if by_freedom else math.inf
+    quantile = stats.t.ppf((1 + confidence) / 2, freedom)
+    return float(quantile * math.sqrt(total))
+
+
+def mean_of(values: np.ndarray, *others: Variance, confidence: float) -> Estimate:
+    """A mean over test examples, with the interval that they and others make.
+
+    Args:
+      values: shape ``(examples,)``.
+      *others: further variances of the mean, independent of the examples.
+      confidence: of the interval, in (0, 1).
+    """
+    half = half_width([of_examples(values), *others], confidence=confidence)
+    value = float(values.mean())
+    return Estimate(value, Interval(value - half, value + half))
