@@ -164,19 +164,38 @@ class Centered(NamedTuple):
 def centered(rows: Array) -> Centered:
     """Makes `Centered` rows of uint8 ones."""
     less = jax.lax.bitcast_convert_type(rows ^ jnp.uint8(128), jnp.int8)
-    squares = jnp.square(less.astype(jnp.int32))
-    return Centered(less, jnp.sum(squares, axis=1, dtype=jnp.int32))
+    return Centered(less, _exact_sum_of_squares(less))
+
+
+def squares_of_pairs(queries: Array, rows: Array) -> Array:
+    """Squared Euclidean distances of uint8 queries to one row each, exact int32."""
+    return _exact_sum_of_squares(queries, rows)
+
+
+def _exact_sum_of_squares(*less: Array) -> Array:
+    """Of whole numbers, or of their differences; int32."""
+    # XLA on a CPU adds up floats ten times as fast as integers; float64 ones are exact.
+    with jax.enable_x64(True):
+        values = functools.reduce(
+            jnp.subtract, (some.astype(jnp.float64) for some in less)
+        )
+        return jnp.sum(jnp.square(values), axis=1).astype(jnp.int32)
 
 
 def exact_squares(queries: Centered, rows: Centered) -> Array:
     """Squared Euclidean distances, int32, of up to `MOST_EXACT_FEATURES`."""
-    products = jax.lax.dot_general(
-        queries.rows,
-        rows.rows,
+    products = integer_product(queries.rows, rows.rows)
+    return queries.sizes[:, None] + rows.sizes[None, :] - 2 * products
+
+
+def integer_product(queries: Array, rows: Array) -> Array:
+    """Inner products of each int8 row with each other, int32."""
+    return jax.lax.dot_general(
+        queries,
+        rows,
         (((1,), (1,)), ((), ())),
         preferred_element_type=jnp.int32,
     )
-    return queries.sizes[:, None] + rows.sizes[None, :] - 2 * products
 
 
 def _squares_of_bytes(queries: Array, rows: Array) -> Array:

@@ -57,6 +57,7 @@ STACKS = {
     "neighbors": [
         {"best", "bounds"},
         {"measuring", "passes"},
+        {"shadows"},
         {"search"},
         {"voting"},
         {"local_fits"},

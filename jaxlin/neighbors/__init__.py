@@ -18,7 +18,8 @@ The modules:
   best         the k best, kept while blocks of candidates go by
   passes       one pass over the rows, in blocks from the host
   bounds       lower bounds in float32 that prove a search exact
-  measuring    distances of a few candidates in float64
+  shadows      lower bounds from few directions of wide rows
+  measuring    distances of a few candidates, in float64 or exact integers
   search       `nearest`, `nearest_others` (leave-one-out, all folds at once), `recall`
   voting       `vote`, `shares`; `uniform`, `inverse_distance`, `gaussian`
   local_fits   `local_fit`; `majority`, `weighted_vote`, `linear_classifier`

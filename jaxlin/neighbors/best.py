@@ -23,8 +23,6 @@ from jax.typing import ArrayLike
 
 from jaxlin.typing import Array
 
-# Candidates that a top_k may look at; more are grouped first.
-_AT_ONCE = 256
 # Added to integers, so that none of them is the pattern of a subnormal float, which
 # processors may take for 0.
 _OFFSET = 2**23
@@ -87,27 +85,31 @@ def smallest(keys: Array, k: int) -> tuple[Array, Array]:
     rows, candidates = keys.shape
     size = _group_size(candidates, k)
     if size == 1:
-        negated, positions = jax.lax.top_k(-keys, k)
-        return -negated, positions
+        return _top(keys, k)
     padding = -candidates % size
     padded = jnp.pad(keys, ((0, 0), (0, padding)), constant_values=jnp.inf)
     groups = padded.reshape(rows, -1, size)
-    _, chosen = smallest(jnp.min(groups, axis=2), k)
+    _, chosen = _top(jnp.min(groups, axis=2), k)
     chosen = jnp.sort(chosen, axis=1)
     members = jnp.take_along_axis(groups, chosen[:, :, None], axis=1)
-    found, positions = smallest(members.reshape(rows, -1), k)
+    found, positions = _top(members.reshape(rows, -1), k)
     group = jnp.take_along_axis(chosen, positions // size, axis=1)
     return found, group * size + positions % size
 
 
+def _top(keys: Array, k: int) -> tuple[Array, Array]:
+    negated, positions = jax.lax.top_k(-keys, k)
+    return -negated, positions
+
+
 def _group_size(candidates: int, k: int) -> int:
-    """Neighbours a group; 1 if grouping would leave half as many as there were."""
+    """Neighbours a group: a power of two for which groups and members are equally many.
+
+    That leaves the fewest for both calls of `jax.lax.top_k`; 1 if not half of them.
+    """
     size = 1
-    while candidates / size > max(_AT_ONCE, 4 * k):
+    while k * (2 * size) ** 2 <= candidates:
         size *= 2
-    # Twice as large groups save nothing if their members outnumber the groups by far.
-    while size > 1 and k * size * 2 > candidates:
-        size //= 2
     return size
 
 

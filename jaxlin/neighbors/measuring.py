@@ -1,4 +1,4 @@
-"""Distances of each query to some rows of its own, in float64."""
+"""Distances of each query to some rows of its own: float64, or exact integers."""
 
 import functools
 from typing import Any
@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxlin import all_pairs
 from jaxlin.neighbors import best
 from jaxlin.typing import Array, Distance
 
@@ -67,6 +68,58 @@ def nearest_of(
         np.take_along_axis(found, order, axis=1),
         np.take_along_axis(candidates, order, axis=1),
     )
+
+
+def nearest_bytes(
+    queries: np.ndarray,
+    rows: np.ndarray,
+    candidates: np.ndarray,
+    bounds: np.ndarray,
+    *,
+    k: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k of a list of candidates with the smallest squared Euclidean distance.
+
+    Args:
+      queries: uint8, on the host, shape ``(queries, features)``.
+      rows: uint8, on the host, or a memory map.
+      candidates: indices of rows, shape ``(queries, candidates)``; -1 is none, and
+        there are at least k others, the first ones.
+      bounds: lower bounds of their distances, ascending; those that are above the
+        distances of the first k need not be measured.
+      k: how many to return.
+
+    Returns:
+      Distances, int32, and indices, both ``(queries, k)``, nearest first; of equal
+      distances the smaller index first.
+    """
+    found = np.full(candidates.shape, np.iinfo(np.int32).max, np.int32)
+    wanted = np.arange(candidates.shape[1])[None, :] < k
+    wanted = np.broadcast_to(wanted, candidates.shape)
+    _measure(found, wanted, queries, rows, candidates)
+    farthest = found[:, :k].max(axis=1, keepdims=True)
+    _measure(found, ~wanted & (bounds <= farthest), queries, rows, candidates)
+    # One integer that orders by distance, then by index.
+    keys = (found.astype(np.int64) << 32) + candidates
+    keys = np.sort(keys, axis=1)[:, :k]
+    return (keys >> 32).astype(np.int32), (keys & (2**32 - 1)).astype(np.int32)
+
+
+def _measure(found, wanted, queries, rows, candidates) -> None:
+    """Writes squared distances where they are wanted."""
+    which, place = np.nonzero(wanted)
+    size = best.power_of_two(max(1, _BLOCK_BYTES // (4 * rows.shape[1])))
+    size = min(size, best.power_of_two(max(1, len(which))))
+    for start in range(0, len(which), size):
+        pairs = which[start : start + size], place[start : start + size]
+        padding = ((0, size - len(pairs[0])), (0, 0))
+        squares = _squares_of_pairs(
+            np.pad(queries[pairs[0]], padding), np.pad(rows[candidates[pairs]], padding)
+        )
+        found[pairs] = np.asarray(squares)[: len(pairs[0])]
+
+
+_squares_of_pairs = jax.jit(all_pairs.squares_of_pairs)
 
 
 @functools.partial(jax.jit, static_argnames=("metric",))

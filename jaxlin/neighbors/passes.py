@@ -25,6 +25,7 @@ from jaxlin.typing import Array, Distance, PyTree
 
 # Bytes of a block of rows as float32, and of the distances of a block of queries.
 _BLOCK_BYTES = 32 * 2**20
+_DISTANCE_BYTES = 16 * 2**20
 _MOST_ROWS = 8192
 _MOST_QUERIES = 2048
 # A number of rows or queries is rounded up to a multiple of this, or a power of two
@@ -38,12 +39,12 @@ class Measure(NamedTuple):
     Attributes:
       move: ``(arguments, rows) -> tree``, once a block.
       keys: ``(arguments, queries, tree) -> keys (queries, rows)``.
-      width: features of a row that are float32 at one time, of so many.
+      most_rows: in a block, of rows of so many features.
     """
 
     move: Callable[[Any, Array], PyTree]
     keys: Callable[[Any, Array, PyTree], Array]
-    width: Callable[[int], int]
+    most_rows: Callable[[int], int]
 
 
 class Search(NamedTuple):
@@ -97,31 +98,29 @@ def run(
     """
     slots = best.power_of_two(k)
     num_rows, num_queries = len(search.rows), len(search.queries)
-    width = measure.width(search.rows.shape[1])
-    row_block = block_size or _even(
-        num_rows, min(_MOST_ROWS, _BLOCK_BYTES // (4 * width)), _MULTIPLE["rows"]
-    )
-    at_once = min(_MOST_QUERIES, _BLOCK_BYTES // (4 * max(row_block, slots)))
+    most_rows = measure.most_rows(search.rows.shape[1])
+    row_block = block_size or _even(num_rows, most_rows, _MULTIPLE["rows"])
+    at_once = min(_MOST_QUERIES, _DISTANCE_BYTES // (4 * max(row_block, slots)))
     query_block = _even(num_queries, at_once, _MULTIPLE["queries"])
     found = [
         best.none_yet(query_block, slots, dtype=dtype)
         for _ in range(0, num_queries, query_block)
     ]
     for first in range(0, num_rows, row_block):
-        moved = _move(
-            arguments, _padded(search.rows, first, row_block), move=measure.move
+        block = moved(
+            arguments, padded(search.rows, first, row_block), move=measure.move
         )
-        row_groups = _padded(search.row_groups, first, row_block)
+        row_groups = padded(search.row_groups, first, row_block)
         for number in range(len(found)):
             start = number * query_block
             found[number] = _step(
                 found[number],
                 arguments,
-                _padded(search.queries, start, query_block),
-                moved,
+                padded(search.queries, start, query_block),
+                block,
                 np.array([first, num_rows], np.int32),
                 row_groups,
-                _padded(search.query_groups, start, query_block),
+                padded(search.query_groups, start, query_block),
                 keys=measure.keys,
                 recall_target=recall_target,
             )
@@ -133,7 +132,8 @@ def run(
 
 
 @functools.partial(jax.jit, static_argnames=("move",))
-def _move(arguments, rows, *, move):
+def moved(arguments: Any, rows: Array, *, move: Callable[..., PyTree]) -> PyTree:
+    """A block of rows as a measure wants them, compiled."""
     return move(arguments, rows)
 
 
@@ -162,7 +162,7 @@ def _step(
     return best.update(state, found, first=first, recall_target=recall_target)
 
 
-def _padded(rows: Any, start: int, size: int) -> Any:
+def padded(rows: Any, start: int, size: int) -> Any:
     """Some rows on the device, and zeros behind the last."""
     if rows is None:
         return None
@@ -191,7 +191,7 @@ def exact_integers(metric: Distance) -> Measure:
     """
     if metric in (distances.squared_euclidean, distances.euclidean):
         # Four features of a byte take the place of a float.
-        return Measure(_centered, _keys_of_squares, lambda width: -(-width // 4))
+        return Measure(_centered, _keys_of_squares, lambda width: _most(width / 4))
 
     def keys(arguments: Any, queries: Array, rows: Array) -> Array:
         del arguments
@@ -199,7 +199,7 @@ def exact_integers(metric: Distance) -> Measure:
         assert form is not None
         return best.key_of_integer(form(queries, rows))
 
-    return Measure(_unmoved, keys, lambda width: min(width, 1024))
+    return Measure(_unmoved, keys, lambda width: _most(min(width, 1024)))
 
 
 def _centered(arguments: Any, rows: Array) -> all_pairs.Centered:
@@ -220,7 +220,7 @@ def lower_bounds(form: bounds.Form) -> Measure:
     def keys(frame: bounds.Frame, queries: Array, rows: bounds.Moved) -> Array:
         return form.bound(frame, form.move(frame, queries), rows)
 
-    return Measure(form.move, keys, lambda width: width)
+    return Measure(form.move, keys, _most)
 
 
 @functools.cache
@@ -234,8 +234,13 @@ def in_float64(metric: Distance) -> Measure:
         return jax.lax.map(to_every_row, queries.astype(jnp.float64))
 
     return Measure(
-        lambda _, rows: rows.astype(jnp.float64), keys, lambda width: 2 * width
+        lambda _, rows: rows.astype(jnp.float64), keys, lambda width: _most(2 * width)
     )
+
+
+def _most(width: float) -> int:
+    """Rows a block, if so many features of a row are float32 at one time."""
+    return min(_MOST_ROWS, int(_BLOCK_BYTES / (4 * width)))
 
 
 def _unmoved(arguments: Any, rows: Array) -> Array:

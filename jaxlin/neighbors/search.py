@@ -10,7 +10,8 @@ r"""The exact nearest neighbours of each query, by any metric.
 What "exact" means:
 
 * uint8 rows under `squared_euclidean`, `euclidean`, `manhattan` and `chebyshev` of
-  `jaxlin.distances`: the order of the integers, on every device.
+  `jaxlin.distances`: the order of the integers, on every device. (Where many queries
+  meet many wide rows, `jaxlin.neighbors.shadows` proves most of that order cheaply.)
 * Otherwise the order of the distances as float64 arithmetic gives them, so that two
   rows whose distances differ by less than its rounding (about 1e-13 of them) may change
   places. Most searches make one pass in float32; `jaxlin.neighbors.bounds` proves for
@@ -27,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlin import all_pairs, check, distances
-from jaxlin.neighbors import best, bounds, measuring, passes
+from jaxlin.neighbors import best, bounds, measuring, passes, shadows
 from jaxlin.neighbors.passes import Search
 from jaxlin.typing import Arguments, Distance
 
@@ -37,6 +38,8 @@ _MOST_SQUARES = 32_700
 # the second does; then comes float64.
 _SPARE = 16
 _WIDER = 8
+# Candidates that a look at shadows keeps for each of the k.
+_SHADOWS = 8
 # What float64 may err by in a distance, and more.
 _SLACK = 1e-9
 
@@ -177,17 +180,46 @@ def _where_it_is(given: Any, checked: np.ndarray) -> Any:
 def _search(metric, arguments, search, k, block_size, recall_target) -> Neighbors:
     how = {"block_size": block_size, "recall_target": recall_target}
     if _is_integer(metric, search):
-        keys, indices = passes.run(
-            passes.exact_integers(metric), None, search, k=k, **how
-        )
-        found = np.asarray(best.integer_of_key(jnp.asarray(keys)))
-        is_root = metric is distances.euclidean
-        return Neighbors(np.sqrt(found, dtype=float) if is_root else found, indices)
+        is_square = metric in (distances.squared_euclidean, distances.euclidean)
+        is_wide = shadows.is_worthwhile(len(search.queries), search.rows)
+        if is_square and is_wide and recall_target is None:
+            found = _after_shadows(search, k, block_size)
+        else:
+            found = _in_integers(metric, search, k, **how)
+        if metric is distances.euclidean:
+            return found._replace(distances=np.sqrt(found.distances, dtype=float))
+        return found
     form = bounds.form(metric, num_features=search.rows.shape[1])
     with jax.enable_x64(True):
         if form is None:
             return _in_float64(metric, arguments, search, k, **how)
         return _proven(metric, arguments, form, search, k, **how)
+
+
+def _in_integers(metric, search, k, **how) -> Neighbors:
+    keys, indices = passes.run(passes.exact_integers(metric), None, search, k=k, **how)
+    return Neighbors(np.asarray(best.integer_of_key(jnp.asarray(keys))), indices)
+
+
+def _after_shadows(search: Search, k: int, block_size: int | None) -> Neighbors:
+    """Squared distances, of all rows only for queries that few do not settle."""
+    metric = distances.squared_euclidean
+    length = min(len(search.rows), best.power_of_two(_SHADOWS * k + _SPARE))
+    screen = shadows.screen(search.rows)
+    bound, candidates = passes.run(
+        shadows.MEASURE,
+        screen,
+        search._replace(queries=shadows.of_queries(screen, search.queries)),
+        k=length,
+        block_size=block_size,
+    )
+    queries, rows = (np.asarray(some) for some in (search.queries, search.rows))
+    found = Neighbors(*measuring.nearest_bytes(queries, rows, candidates, bound, k=k))
+    open_queries = np.flatnonzero(~(bound[:, -1] > found.distances[:, -1]))
+    if len(open_queries) > 0:
+        part = search.of_queries(open_queries)
+        _put(found, open_queries, _in_integers(metric, part, k, block_size=block_size))
+    return found
 
 
 def _is_integer(metric: Distance, search: Search) -> bool:
