@@ -85,7 +85,7 @@ def _one(
         start,
         train,
         members,
-        _recipe(config),
+        recipe(config),
     )
     rows = np.asarray(network.features(made.body, train))
     fitted = normalization.fit_standard(rows[members])
@@ -176,7 +176,8 @@ def _joined(found: dict[str, list[Found]]) -> Found:
     )
 
 
-def _recipe(config: Config) -> Recipe:
+def recipe(config: Config) -> Recipe:
+    """How the networks of a run are trained."""
     return Recipe(
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,

@@ -9,8 +9,11 @@ import pytest
 import run_helpers
 
 from experiments.common import cli
+from experiments.error_decomposition import __main__ as error_decomposition
 from experiments.hard_cases import __main__ as hard_cases
+from experiments.lecture import __main__ as lecture
 from experiments.loss_questions import __main__ as loss_questions
+from experiments.nearest_neighbor import __main__ as nearest_neighbor
 from experiments.viewpoints import __main__ as viewpoints
 
 ROWS = [
@@ -28,6 +31,31 @@ ROWS = [
     (viewpoints, "--smoke --boxed-images 501", "boxed_images at most 500 digits 501"),
     (viewpoints, "--smoke --dataset rows.npz", "dataset must hold images rows"),
     (viewpoints, "--smoke --dataset gone.npz", "gone.npz"),
+    (nearest_neighbor, "--smoke --metrics hamming", "metrics one of 'hamming'"),
+    (nearest_neighbor, "--smoke --metrics", "metrics must name one at least"),
+    (
+        nearest_neighbor,
+        "--smoke --on-all cosine",
+        "on_all must be among metrics",
+    ),
+    (nearest_neighbor, "--smoke --ks 0 5", "ks[0] must be at least 1, got 0"),
+    (nearest_neighbor, "--smoke --ks 5 3", "ks must ascend, got 5 3"),
+    (nearest_neighbor, "--smoke --ks 9999", "ks must have a number up to got 9999"),
+    (nearest_neighbor, "--smoke --bandwidths -1", "bandwidths[0] above 0, got -1"),
+    (nearest_neighbor, "--smoke --folds 1", "folds must be at least 2, got 1"),
+    (nearest_neighbor, "--smoke --dataset gone.npz", "gone.npz"),
+    (nearest_neighbor, "--smoke --out full", "out must be new or empty, got full"),
+    (error_decomposition, "--smoke --classes trees", "classes one of got 'trees'"),
+    (error_decomposition, "--smoke --splits 1", "splits must be at least 2, got 1"),
+    (error_decomposition, "--smoke --l2 0", "l2[0] must be above 0, got 0"),
+    (error_decomposition, "--smoke --train-examples 9999", "train_examples at most"),
+    (error_decomposition, "--smoke --patch-size 8", "patch_size must be at most 7"),
+    (error_decomposition, "--smoke --published-error 1", "published_error below 1"),
+    (error_decomposition, "--smoke --dataset rows.npz", "must be images got rows"),
+    (lecture, "--smoke --chapters jokes", "chapters 'jokes'"),
+    (lecture, "--smoke --chapters", "chapters must be distinct, at least one"),
+    (lecture, "--dataset mnist", "dataset 'mnist'"),
+    (lecture, "--resume gone", "run folder config.json gone no such"),
 ]
 
 
