@@ -40,8 +40,6 @@ import numpy as np
 from jaxlin import check, distances
 from jaxlin.typing import Arguments, Array, Distance
 
-# More features may overflow int32: 255^2 each.
-MOST_EXACT_FEATURES = 33_025
 # Features summed in uint16, at most 257 of 255; 64 were fastest.
 _SHORT_SUM = 64
 # Rows side by side, so that 3,072 features of them stay in a cache of 1 MB.
@@ -103,10 +101,12 @@ def blocks(
       rows: shape ``(rows, features)``, likewise; may be a memory map.
       metric: as in `between`.
       metric_arguments: checked by `jaxlin.distances.check_arguments`.
-      block_size: rows a block; None takes what makes 32 MiB of distances.
+      block_size: rows a block; None takes what makes at most 32 MiB of distances, and
+        of rows as float32.
 
     Yields:
-      The place of the block among the rows, and its distances as `between` gives them.
+      The place of the block among the rows, and its distances as `between` gives them
+      (in float32 unless JAX's 64-bit mode is on).
 
     Raises:
       ValueError: at the call, that names the argument, the rule and the value.
@@ -117,7 +117,7 @@ def blocks(
         metric, metric_arguments, num_features=queries.shape[1]
     )
     if block_size is None:
-        block_size = max(1, _BLOCK_BYTES // (4 * len(queries)))
+        block_size = max(1, _BLOCK_BYTES // (4 * max(queries.shape)))
     check.integer("block_size", block_size, at_least=1)
     return _blocks(queries, rows, metric, found, block_size)
 
@@ -146,7 +146,7 @@ def integer_form(
         return None
     form = _INTEGERS.get(metric)
     is_square = form is _squares_of_bytes
-    return None if is_square and rows.shape[1] > MOST_EXACT_FEATURES else form
+    return None if is_square and rows.shape[1] > distances.MOST_EXACT_FEATURES else form
 
 
 class Centered(NamedTuple):
@@ -183,7 +183,7 @@ def _exact_sum_of_squares(*less: Array) -> Array:
 
 
 def exact_squares(queries: Centered, rows: Centered) -> Array:
-    """Squared Euclidean distances, int32, of up to `MOST_EXACT_FEATURES`."""
+    """Squared Euclidean distances, int32, of up to 33,025 features."""
     products = integer_product(queries.rows, rows.rows)
     return queries.sizes[:, None] + rows.sizes[None, :] - 2 * products
 

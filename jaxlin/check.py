@@ -31,7 +31,8 @@ def features(name: str, value: Any, *, num_features: int | None = None) -> np.nd
     Args:
       name: how the error message calls the array.
       value: array-like, one row per example; ``uint8`` and floating dtypes are kept
-        (float64 too), booleans and other integers become float32.
+        (float64 too), booleans and other integers become float32, or float64 where
+        float32 does not hold them.
       num_features: the width that the rows must have, if it is known.
 
     Raises:
@@ -53,7 +54,10 @@ def features(name: str, value: Any, *, num_features: int | None = None) -> np.nd
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind in "bui":
-        return array.astype(np.float32)
+        narrow = array.astype(np.float32)
+        if array.dtype.itemsize <= 2 or (narrow == array).all():
+            return narrow
+        return array.astype(np.float64)
     if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
         raise ValueError(
             f"{name} must hold uint8 or floating-point numbers, got {array.dtype}"

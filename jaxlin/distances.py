@@ -31,6 +31,9 @@ from jax.typing import ArrayLike
 from jaxlin import check
 from jaxlin.typing import Array, Distance
 
+# int32 holds 255^2 for each of so many.
+MOST_EXACT_FEATURES = 33_025
+
 
 def squared_euclidean(first: Array, second: Array, /) -> Array:
     r"""Sum of squared differences, :math:`\sum_j (x_j - z_j)^2`.
@@ -40,13 +43,17 @@ def squared_euclidean(first: Array, second: Array, /) -> Array:
       second: :math:`z`, the same shape.
 
     Returns:
-      The distance, shape ``()``; int32 and exact for two uint8 vectors.
+      The distance, shape ``()``; int32 and exact for two uint8 vectors, float32 if they
+      have more than 33,025 features, which int32 might not hold.
 
     Example:
       >>> print(squared_euclidean(jnp.array([0.0, 0.0]), jnp.array([3.0, 4.0])))
       25.0
     """
-    squares = jnp.square(_difference(first, second))
+    apart = _difference(first, second)
+    if len(apart) > MOST_EXACT_FEATURES:
+        apart = _float(apart)
+    squares = jnp.square(apart)
     return jnp.sum(squares, dtype=squares.dtype)
 
 

@@ -146,13 +146,16 @@ def signed_distances(params: Params, features: ArrayLike, label: ArrayLike) -> A
       [ 3. inf]
     """
     normals, offsets = hyperplanes(params, label)
-    leads = normals @ jnp.asarray(features, normals.dtype) + offsets
-    lengths = jnp.linalg.norm(normals, axis=1)
+    x = jnp.asarray(features, normals.dtype)
+    # A lead is a small difference of scores, which TF32 would not carry.
+    leads = jnp.matmul(normals, x, precision="highest") + offsets
     classes = jnp.arange(len(offsets))
     always = (offsets > 0) | ((offsets == 0) & (label <= classes))
     nowhere = jnp.where(always, jnp.inf, -jnp.inf)
-    is_plane = lengths > 0
-    return jnp.where(is_plane, leads / jnp.where(is_plane, lengths, 1), nowhere)
+    is_plane = (normals != 0).any(axis=1)
+    # The length of nothing has no gradient, not even where it is not looked at.
+    lengths = jnp.linalg.norm(jnp.where(is_plane[:, None], normals, 1), axis=1)
+    return jnp.where(is_plane, leads / lengths, nowhere)
 
 
 def restricted(params: Params, origin: ArrayLike, axes: ArrayLike) -> Params:

@@ -120,10 +120,14 @@ def smallest_perturbation(
     directions = params.weights - params.weights[label][None, :]
     rooms = _rooms(directions, x, low, high)
     sizes_of: Any = _FREE[norm] if rooms is None else _BOXED[norm]
-    leads = scores[label] - scores
-    sizes = jax.vmap(sizes_of)(jnp.abs(directions), rooms, leads)
-    # The class itself, and those with the same template, never overtake it.
+    # The class itself, and those with the same template, never overtake it. They get
+    # other numbers, whose gradients are finite.
     moves = (directions != 0).any(axis=1)
+    gains = jnp.where(moves[:, None], jnp.abs(directions), 1)
+    # Scaled, so that squares neither overflow nor vanish.
+    largest = jnp.max(gains, axis=1)
+    leads = jnp.where(moves, (scores[label] - scores) / largest, 1)
+    sizes = jax.vmap(sizes_of)(gains / largest[:, None], rooms, leads)
     radii = jnp.where(moves, jnp.linalg.norm(sizes, ord=norm, axis=1), jnp.inf)
     nearest = jnp.argmin(radii)
     radius = jnp.where(jnp.isnan(scores).any(), jnp.nan, radii[nearest])
@@ -176,10 +180,7 @@ def _free_l1(gains: Array, rooms: None, lead: Array) -> Array:
 
 
 def _free_l2(gains: Array, rooms: None, lead: Array) -> Array:
-    # Scaled, so that squares neither overflow nor vanish.
-    largest = jnp.max(gains)
-    scaled = gains / largest
-    return scaled * (lead / largest / jnp.sum(jnp.square(scaled)))
+    return gains * (lead / jnp.sum(jnp.square(gains)))
 
 
 def _free_linf(gains: Array, rooms: None, lead: Array) -> Array:

@@ -142,3 +142,10 @@ def test_pairs_must_match():
         distances.euclidean(np.zeros(2), np.zeros(3))
     with pytest.raises(AssertionError):
         distances.cosine(np.zeros((2, 2)), np.zeros((2, 2)))
+
+
+def test_bytes_of_very_many_features_do_not_overflow():
+    black, white = (jnp.full(150_528, value, jnp.uint8) for value in (0, 255))
+    assert float(distances.euclidean(black, white)) == pytest.approx(
+        255 * 150_528**0.5, rel=1e-6
+    )

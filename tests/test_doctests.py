@@ -15,10 +15,36 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not module.name.endswith("__main__")
 )
+# Whole fits and networks compile for seconds; by default the README runs the like.
+LONG = {
+    "jaxlin.features.convolutional",
+    "jaxlin.features.patches",
+    "jaxlin.metrics",
+    "jaxlin.neighbors.local_fits",
+    "jaxlin.selection.cross_validation",
+    "jaxlin.selection.minibatch_sweep",
+    "jaxlin.selection.nested",
+    "jaxlin.selection.sweep",
+    "jaxlin.solvers.certified",
+    "jaxlin.solvers.fitting",
+    "jaxlin.solvers.random_search",
+    "jaxlin.solvers.streaming",
+    "jaxlin.sweep_checkpoint",
+}
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.full) if name in LONG else name
+        for name in MODULES
+    ],
+)
 def test_doctests(name):
     module = importlib.import_module(name)
     results = doctest.testmod(module)
     assert results.failed == 0
+
+
+def test_the_long_ones_are_modules():
+    assert set(MODULES) >= LONG

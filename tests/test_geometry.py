@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxlin import geometry, linear, normalization
+from jaxlin.linear import Params
 
 CLASSES, FEATURES = 5, 7
 SCORES = jax.jit(linear.scores)
@@ -195,3 +196,16 @@ def test_a_class_that_wins_nowhere_has_no_region():
 def test_regions_of_bad_input(params, limits, words):
     with pytest.raises(ValueError, match=words):
         geometry.regions(params, low=limits[0], high=limits[1])
+
+
+def test_distances_have_gradients_in_the_parameters():
+    params = Params(jnp.array([[3.0, 4.0], [0.0, 0.0]]), jnp.array([5.0, 0.0]))
+    x = jnp.array([0.0, -5.0])
+    slope = jax.grad(lambda params: signed_distance(params, x))(params)
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in slope)
+    # The lead of class 1 over class 0 grows with its bias by one over the length.
+    np.testing.assert_allclose(slope.bias, [-1 / 5, 1 / 5], rtol=1e-6)
+
+
+def signed_distance(params, x):
+    return geometry.signed_distances(params, x, 1)[0]

@@ -22,6 +22,7 @@ def answer(digits):
     return probe.fit(KEY, *digits.train, *digits.test, l2s=L2S)
 
 
+@pytest.mark.full
 def test_is_choice_refit_and_test_by_hand(digits, answer):
     fitted = normalization.fit_standard(digits.train.features)
     split = splits.stratified_split(KEY, digits.train.labels, fraction=0.1)

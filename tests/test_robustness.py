@@ -1,6 +1,7 @@
 """Exact radii: against linear programs, least squares, and search for less."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 from scipy import optimize
 
 from jaxlin import geometry, linear, robustness
+from jaxlin.linear import Params
 
 PROBLEMS, CLASSES, FEATURES = 200, 4, 6
 NORMS = (1, 2, np.inf)
@@ -272,3 +274,32 @@ def test_bad_input(arguments, words):
     params = linear.Params(jnp.eye(2), jnp.zeros(2))
     with pytest.raises(ValueError, match=words):
         robustness.smallest_perturbation(params, jnp.ones(2), **arguments)
+
+
+@pytest.mark.parametrize("norm", [1, 2, math.inf])
+def test_the_gradient_in_the_parameters_is_that_of_differences(norm):
+    draw = np.random.default_rng(8)
+    params = Params(jnp.asarray(draw.normal(size=(3, 4))), jnp.zeros(3))
+    x = jnp.asarray(draw.normal(size=4))
+
+    def radius(weights):
+        return robustness.smallest_perturbation(
+            params._replace(weights=weights), x, norm=norm
+        ).radius
+
+    slope = jax.grad(radius)(params.weights)
+    step = 1e-3 * jnp.asarray(draw.normal(size=(3, 4)))
+    ahead, behind = (radius(params.weights + sign * step) for sign in (1, -1))
+    expected = float(jnp.sum(slope * step))
+    assert float(ahead - behind) / 2 == pytest.approx(expected, rel=0.02)
+
+
+def test_tiny_weights_change_no_radius_in_a_box():
+    params = Params(jnp.array([[1.0, 0.5], [-1.0, 0.2]]), jnp.array([0.1, 0.0]))
+    x = jnp.array([0.4, 0.6])
+    for scale in (1.0, 1e-23, 1e19):
+        scaled = jax.tree.map(lambda leaf, scale=scale: leaf * scale, params)
+        found = robustness.smallest_perturbation(scaled, x, norm=2, low=0.0, high=1.0)
+        if scale == 1:
+            expected = float(found.radius)
+        assert float(found.radius) == pytest.approx(expected, rel=1e-5)

@@ -41,8 +41,7 @@ def placed():
 @pytest.mark.parametrize(
     ("loss", "numbers"),
     [
-        (BOTH[0], (8,)),
-        pytest.param(BOTH[0], (1, 2, 4), marks=pytest.mark.full),
+        pytest.param(BOTH[0], (1, 2, 4, 8), marks=pytest.mark.full),
         pytest.param(BOTH[1], (1, 2, 4, 8), marks=pytest.mark.full),
     ],
 )

@@ -82,12 +82,15 @@ def _of_class(name: str, one: Results) -> str:
         low = terms[largest]["interval"][0]
         others = max(terms[term]["interval"][1] for term in TERMS if term != largest)
         if low > others:
-            text += f" Most of it is {largest} error, beyond what the intervals allow."
+            text += (
+                f" The largest term is {largest} error, beyond what intervals allow."
+            )
         return text
     return text + (
         " No theory says how fast a network's error falls, so the intervals of "
         "modelling and estimation reach from a fall as 1 / n to one that ends at the "
-        "reference: what they say for certain is that estimation is at least "
+        "reference: what they say, if no error falls faster, is that estimation is at "
+        "least "
         f"{points(terms['estimation']['interval'][0])} points and modelling at most "
         f"{points(terms['modelling']['interval'][1])}."
     )

@@ -55,7 +55,8 @@ def lead(results: Mapping[str, Results]) -> str:
         for fit in one["fits"].values()
     )
     far = (
-        " The surrogates, at their proven optimum, fall short of that by more than ten "
+        " The surrogates, within a proven gap of their optimum, fall short of that by "
+        "more than ten "
         f"points in {short} of {2 * len(hard)} fits: they do not count errors."
         if short
         else ""

@@ -45,4 +45,9 @@ def checked(config: Config) -> Config:
             "chapters must be distinct, at least one, got "
             f"{' '.join(config.chapters) or 'none'}"
         )
+    if config.size == "smoke" and config.dataset != SMOKE.dataset:
+        raise ValueError(
+            f"dataset must be {SMOKE.dataset} at size smoke, got {config.dataset}; "
+            "leave --smoke out for a page"
+        )
     return config

@@ -33,9 +33,9 @@ def _start(config: Config, made: Sequence[Made]) -> Report:
     size = "" if config.size == "page" else " Sizes are tiny: only the form counts."
     return Report(
         "What this page shows",
-        f"{len(made)} chapters, {total / 60:.0f} minutes of two cores"
+        f"{len(made)} chapters, {total / 60:.0f} minutes in this start"
         if total >= 60
-        else f"{len(made)} chapters, {total:.0f} seconds",
+        else f"{len(made)} chapters, {total:.0f} seconds in this start",
         [
             Section(
                 "The questions",
@@ -46,7 +46,7 @@ def _start(config: Config, made: Sequence[Made]) -> Report:
                         + size,
                         lead=True,
                     ),
-                    Table(("question", "chapter", "seconds"), rows),
+                    Table(("question", "chapter", "seconds, this start"), rows),
                 ],
             )
         ],

@@ -9,8 +9,9 @@ its cost when it answers, irrelevant features, the curse of dimensionality?
 Method. Every metric is compared with every k and weighting by cross-validation: one
 search a metric finds the neighbours of every row in the other folds, and they give the
 answers for all k and weightings. The dearer metrics are compared on a subsample, the
-Euclidean one there and on all rows. The test set is then looked at once, by the choice
-and by three classifiers that were fixed before: the lecture's 1-NN by L2 and L1, and a
+Euclidean one there and on all rows. The test set is then classified by the choice
+and by three classifiers that were fixed before (later parts look at it again; nothing
+is chosen by them): the lecture's 1-NN by L2 and L1, and a
 linear softmax classifier with a proven gap. Local fits are compared on training
 examples that are taken out. Time is measured against the number of
 training rows, accuracy against the number of noise features, and the relative contrast

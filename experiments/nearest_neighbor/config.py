@@ -47,7 +47,7 @@ class Config:
         photographs go together, so that noise of their size adds little to distances.
       noise_examples: training examples of a repeat.
       noise_tests: test examples of a repeat.
-      noise_repeats: independent draws of examples and noise, at least two.
+      noise_repeats: draws of examples from the data, and of noise, at least two.
       noise_l2: strengths that the linear classifier chooses from there.
       dimensions: to measure the relative contrast in.
       contrast_examples: points among which the nearest and the farthest are sought.

@@ -230,8 +230,8 @@ def _contrast(found: Results) -> str:
     ]
     if ends:
         text += (
-            ". With more features drawn of them, or more random projections, it does "
-            "not go on falling but comes to that: " + ", ".join(ends)
+            ". With features drawn of them, or random projections, it comes to: "
+            + ", ".join(ends)
         )
     return text + (
         ". The theorem needs distances that vary ever less beside their mean: "

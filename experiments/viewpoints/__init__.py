@@ -14,7 +14,7 @@ in L1, L2 and Linf, by a formula and, for some images, within the pixel range, s
 accuracy against the size of a perturbation is exact, with no attack that might have
 failed.
 
-Result. Digits and CIFAR-10: see the README.
+Result. CIFAR-10: see the README.
 
 Command. ``python -m experiments.viewpoints`` (CIFAR-10, a minute or two), ``--dataset
 digits``, ``--smoke``. The run is short: continued with ``--resume FOLDER`` it begins

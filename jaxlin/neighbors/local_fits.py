@@ -200,9 +200,11 @@ def _in_blocks(found, rows, labels, queries, weights, num_classes, fit, argument
         # The last block is filled with its last query, so that all have one shape.
         some = np.minimum(np.arange(start, start + size), count - 1)
         near = np.asarray(found.indices)[some]
+        # Around the query, before digits are lost: only differences count.
+        given = queries[some].astype(np.float64)
         scores = _fit(
-            queries[some].astype(np.float32),
-            rows[near].astype(np.float32),
+            np.zeros_like(given, np.float32),
+            (rows[near] - given[:, None]).astype(np.float32),
             labels[near],
             weights[some],
             arguments,

@@ -91,6 +91,12 @@ def nearest(
     """
     train = check.features("train_rows", train_rows)
     queries = check.features("query_rows", query_rows, num_features=train.shape[1])
+    if np.float64 in (train.dtype, queries.dtype):
+        # Integers that are too large for float32 on one side alone.
+        if np.asarray(train_rows).dtype.kind in "iu":
+            train = train.astype(np.float64)
+        if np.asarray(query_rows).dtype.kind in "iu":
+            queries = queries.astype(np.float64)
     if train.dtype != queries.dtype:
         raise ValueError(
             f"query_rows must be {train.dtype} as train_rows, got {queries.dtype}; "
@@ -178,10 +184,24 @@ def _where_it_is(given: Any, checked: np.ndarray) -> Any:
 
 
 def _search(metric, arguments, search, k, block_size, recall_target) -> Neighbors:
+    found = _found(metric, arguments, search, k, block_size, recall_target)
+    bad = (found.indices < 0) | ~np.isfinite(found.distances)
+    if bad.any():
+        query, place = np.argwhere(bad)[0]
+        name = getattr(metric, "__name__", metric)
+        raise ValueError(
+            f"{name} must be finite between each query and {k} rows, got "
+            f"{found.distances[query, place]} for query {query}; scale the "
+            "features, or ask for fewer neighbours"
+        )
+    return found
+
+
+def _found(metric, arguments, search, k, block_size, recall_target) -> Neighbors:
     how = {"block_size": block_size, "recall_target": recall_target}
     if _is_integer(metric, search):
         is_square = metric in (distances.squared_euclidean, distances.euclidean)
-        is_wide = shadows.is_worthwhile(len(search.queries), search.rows)
+        is_wide = shadows.is_worthwhile(len(search.queries), search.rows, k=k)
         if is_square and is_wide and recall_target is None:
             found = _after_shadows(search, k, block_size)
         else:

@@ -23,7 +23,8 @@ length of a row):
   :math:`\sqrt h` and h over what was computed. Shrinking remainders by
   :math:`\sqrt{1 - t}` pays for the product of d and their difference, and
   2 d^2 / t (of each row) for its square.
-* The product of m + 1 features, as in `jaxlin.neighbors.bounds`.
+* The product of m + 1 features, as in `jaxlin.neighbors.bounds`, and as much again for
+  the squared lengths, which are summed in float32 here.
 
 Reference:
   N. Halko, P. G. Martinsson and J. A. Tropp. Finding structure with randomness. SIAM
@@ -31,7 +32,6 @@ Reference:
 """
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -44,12 +44,13 @@ from jaxlin.typing import Array
 
 # Directions: one for so many features.
 _FEATURES_PER_DIRECTION = 8
-# Rows of fewer features are searched in full as fast.
+# For less than that a search in full is as fast: the shadows of all rows must be paid
+# for by many queries, and a block of rows by being large. To keep the best of a block
+# costs more with every neighbour asked for: with 50 of them thrice what it saves.
 _FEWEST_FEATURES = 1024
-# Making the shadows of all rows takes as long as the full search of a query or two for
-# each direction; less is gained by a query that is looked at so.
-_QUERIES_PER_DIRECTION = 3
-_FEWEST_ROWS = 8192
+_FEWEST_ROWS = 32_768
+_QUERIES_PER_DIRECTION = 5
+_MOST_NEIGHBORS = 14
 _SAMPLE = 2048
 _BLOCK_BYTES = 64 * 2**20
 _AT_ONCE = 256
@@ -70,13 +71,14 @@ class Screen(NamedTuple):
     factors: Array
 
 
-def is_worthwhile(num_queries: int, rows: Any) -> bool:
+def is_worthwhile(num_queries: int, rows: Any, *, k: int) -> bool:
     """Whether a look at shadows first is likely to save time."""
     num_rows, num_features = rows.shape
     directions = num_features // _FEATURES_PER_DIRECTION
     return (
         num_features >= _FEWEST_FEATURES
         and num_rows >= _FEWEST_ROWS
+        and k <= _MOST_NEIGHBORS
         and num_queries >= _QUERIES_PER_DIRECTION * directions
     )
 
@@ -115,10 +117,10 @@ def move(screen: Screen, rows: Array) -> Array:
       float32, shape ``(rows, directions + 2)``.
     """
     # A few at a time: of so many rows what lies between is more than what comes out.
-    some = math.gcd(len(rows), _AT_ONCE)
-    parts = rows.reshape(-1, some, rows.shape[1])
+    padded = jnp.pad(rows, ((0, -len(rows) % _AT_ONCE), (0, 0)))
+    parts = padded.reshape(-1, _AT_ONCE, rows.shape[1])
     found = jax.lax.map(functools.partial(_shadows, screen), parts)
-    return found.reshape(len(rows), -1)
+    return found.reshape(len(padded), -1)[: len(rows)]
 
 
 def _shadows(screen: Screen, rows: Array) -> Array:
@@ -134,7 +136,7 @@ def _shadows(screen: Screen, rows: Array) -> Array:
     columns = jnp.concatenate(
         [shadow, (1 - _SHRINKING) ** 0.5 * remainder[:, None]], axis=1
     )
-    kept = 1 - _ROUNDING * (size + 17)
+    kept = 1 - _ROUNDING * (2 * size + 20)
     begin = (
         kept * jnp.sum(jnp.square(columns), axis=1)
         - 10 * _ROUNDING * squared

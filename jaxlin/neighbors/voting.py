@@ -181,6 +181,10 @@ def check_labels(found: Neighbors, train_labels: Any, *, num_classes: int):
     """Labels of the training rows, in which all neighbours lie; NumPy."""
     check.integer("num_classes", num_classes, at_least=2)
     labels = check.labels("train_labels", train_labels, num_classes=num_classes)
+    if np.min(found.indices) < 0:
+        raise ValueError(
+            f"found.indices must be at least 0, got {int(np.min(found.indices))}"
+        )
     last = int(np.max(found.indices))
     if last >= len(labels):
         raise ValueError(

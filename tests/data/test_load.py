@@ -89,6 +89,7 @@ def cifar10(cifar10_dir, cifar10_cache):
     return data.load("cifar10", cifar10_dir, cache_dir=cifar10_cache)
 
 
+@pytest.mark.full
 @pytest.mark.cifar10
 def test_cifar10_counts(cifar10):
     described = data.summary(cifar10)

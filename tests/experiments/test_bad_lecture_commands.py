@@ -52,9 +52,10 @@ ROWS = [
     (error_decomposition, "--smoke --patch-size 8", "patch_size must be at most 7"),
     (error_decomposition, "--smoke --published-error 1", "published_error below 1"),
     (error_decomposition, "--smoke --dataset rows.npz", "must be images got rows"),
-    (lecture, "--smoke --chapters jokes", "chapters 'jokes'"),
+    (lecture, "--smoke --chapters jokes", "'jokes' --chapters one of"),
     (lecture, "--smoke --chapters", "chapters must be distinct, at least one"),
-    (lecture, "--dataset mnist", "dataset 'mnist'"),
+    (lecture, "--dataset mnist", "'mnist' --dataset one of"),
+    (lecture, "--smoke --dataset cifar10", "dataset digits at size smoke got cifar10"),
     (lecture, "--resume gone", "run folder config.json gone no such"),
 ]
 

@@ -14,6 +14,7 @@ from experiments.benchmark_neighbors.config import Config, checked
 from jaxlin import data, distances, neighbors
 
 
+@pytest.mark.full
 def test_a_smoke_run_measures_every_part(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "run"
     monkeypatch.setattr(sys, "argv", ["benchmark", "--smoke", "--out", str(folder)])

@@ -39,6 +39,7 @@ def test_a_smoke_run_measures_every_part(tmp_path, monkeypatch, capsys):
     assert (folder / "folds.json").exists()
 
 
+@pytest.mark.full
 def test_values_of_c_against_scikit_learn(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     command_line = ["benchmark", "--smoke", "--what", "cs", "--out", str(folder)]

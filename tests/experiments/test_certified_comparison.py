@@ -21,6 +21,10 @@ STAGES = tuple(
 )
 
 
+# The run compiles for half a minute; by default that of minibatches stands for both.
+pytestmark = pytest.mark.full
+
+
 @pytest.fixture(scope="module")
 def certified_run(tmp_path_factory):
     """The smoke-size certified run. Tests must not write into it."""
@@ -212,7 +216,6 @@ def test_choice_is_the_best_on_validation_of_fits_that_reached_the_gap(
     assert one["chosen_at_edge_of"] == ["l2"]
 
 
-@pytest.mark.full
 def test_the_test_set_is_sealed_until_all_is_fitted(
     certified_run, digits, tmp_path, monkeypatch
 ):
@@ -248,7 +251,6 @@ def poor_run(certified_run, tmp_path_factory):
     return run
 
 
-@pytest.mark.full
 def test_a_gap_that_was_not_reached_is_said_plainly(poor_run):
     losses = _losses(poor_run)
     hinge = losses[HINGE]
@@ -264,7 +266,6 @@ def test_a_gap_that_was_not_reached_is_said_plainly(poor_run):
     assert "not reached" in page.text
 
 
-@pytest.mark.full
 def test_an_interval_too_wide_to_say_anything_says_so(poor_run):
     optimum = _losses(poor_run)[HINGE]["exact_optimum"]
     width = optimum["test_accuracy_at_most"] - optimum["test_accuracy_at_least"]
@@ -275,7 +276,6 @@ def test_an_interval_too_wide_to_say_anything_says_so(poor_run):
     assert "say nothing useful of the difference" in text
 
 
-@pytest.mark.full
 def test_sgd_that_diverges_is_shown_as_such(poor_run):
     losses = _losses(poor_run)
     hinge, softmax = (losses[name]["sgd"]["relative_distance"] for name in METHODS)
@@ -289,7 +289,6 @@ def test_sgd_that_diverges_is_shown_as_such(poor_run):
 
 
 @pytest.mark.parametrize("before", [True, False])
-@pytest.mark.full
 def test_stopped_around_every_save_of_a_fit(certified_run, tmp_path, before):
     """The first method's path (two saves), its optimum, an epoch of SGD; the next."""
     out = tmp_path / "run"

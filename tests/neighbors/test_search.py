@@ -182,6 +182,29 @@ def test_leave_one_out_and_folds(dtype):
     assert_nearest(found, rows, rows, "euclidean", hidden=same)
 
 
+def test_whole_numbers_that_float32_does_not_hold_are_kept():
+    rows = 2**24 + np.arange(6)[:, None]
+    found = neighbors.nearest(rows, rows[:1], metric=distances.euclidean, k=3)
+    np.testing.assert_array_equal(found.distances, [[0, 1, 2]])
+
+
+def infinite_beyond_one(first, second):
+    apart = jnp.sum(jnp.abs(first - second))
+    return jnp.where(apart > 1, jnp.inf, apart)
+
+
+@pytest.mark.parametrize(
+    ("metric", "scale"), [(infinite_beyond_one, 1.0), (distances.euclidean, 1e200)]
+)
+def test_neighbours_without_a_distance_are_refused(metric, scale):
+    rows = scale * np.array([[0.0], [0.5], [3.0]])
+    with pytest.raises(ValueError, match="must be finite between each query and 3"):
+        neighbors.nearest(rows, rows[:1], metric=metric, k=3)
+    if scale == 1:
+        found = neighbors.nearest(rows, rows[:1], metric=metric, k=2)
+        assert found.indices.tolist() == [[0, 1]]
+
+
 def test_all_others_are_neighbours_at_most():
     rows = np.arange(5, dtype=np.uint8)[:, None]
     found = neighbors.nearest_others(rows, metric=distances.manhattan, k=4)

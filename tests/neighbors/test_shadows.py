@@ -84,7 +84,7 @@ def test_the_remainder_makes_bounds_tighter():
 @pytest.fixture
 def always(monkeypatch):
     """Shadows for any number of rows; counts the queries searched in full."""
-    monkeypatch.setattr(shadows, "is_worthwhile", lambda *_: True)
+    monkeypatch.setattr(shadows, "is_worthwhile", lambda *_, k: True)
     in_full, counts = search._in_integers, []
 
     def counted(metric, part, k, **how):
@@ -99,10 +99,9 @@ def always(monkeypatch):
 @pytest.mark.parametrize("k", [1, 9, 256])
 def test_searches_stay_exact(kind, k, always):
     rows = KINDS[kind]
-    for metric, name in ((distances.squared_euclidean, "squared"),):
-        found = neighbors.nearest(rows, rows[:8], metric=metric, k=k)
-        assert found.distances.dtype == np.int32
-        assert_nearest(found, rows, rows[:8], name)
+    found = neighbors.nearest(rows, rows[:8], metric=distances.squared_euclidean, k=k)
+    assert found.distances.dtype == np.int32
+    assert_nearest(found, rows, rows[:8], "squared")
     # Where rows have shadows worth the name, no query is left to the full search.
     if kind == "images" and k < 256:
         assert always == []
@@ -132,10 +131,26 @@ def test_leave_one_out_and_folds(always):
 
 def test_who_is_worth_it():
     rows = np.broadcast_to(np.uint8(0), (50_000, 3072))
-    assert shadows.is_worthwhile(2000, rows)
-    assert not shadows.is_worthwhile(500, rows)
-    assert not shadows.is_worthwhile(2000, rows[:5000])
-    assert not shadows.is_worthwhile(2000, rows[:, :784])
+    assert shadows.is_worthwhile(2000, rows, k=10)
+    assert not shadows.is_worthwhile(1500, rows, k=10)
+    assert not shadows.is_worthwhile(2000, rows[:16_000], k=10)
+    assert not shadows.is_worthwhile(2000, rows[:, :784], k=10)
+    assert not shadows.is_worthwhile(2000, rows, k=50)
+
+
+@pytest.mark.full
+def test_bounds_of_wide_rows_are_below_every_distance():
+    # As wide as CIFAR-10: 384 directions, sums of as many squares.
+    draw = np.random.default_rng(3)
+    smooth = draw.normal(size=(2000, 60)) @ draw.normal(size=(60, 3072))
+    noise = draw.normal(size=(2000, 3072))
+    for noisy in (0, 2, 40):
+        rows = np.clip(np.round(128 + 9 * smooth + noisy * noise), 0, 255)
+        rows = np.concatenate([rows, [[0] * 3072, [255] * 3072]]).astype(np.uint8)
+        found = moved(shadows.screen(rows), jnp.asarray(rows))
+        bounds = np.asarray(keys(None, found[-300:], found), np.float64)
+        exact = exact_squares(rows[-300:], rows)
+        assert (bounds <= exact).all()
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
@@ -146,3 +161,5 @@ def test_shadows_lower_for_every_platform(platform):
         jax.ShapeDtypeStruct((8,), jnp.float32),
     )
     moved.trace(screen, rows).lower(lowering_platforms=(platform,))
+    found = jax.ShapeDtypeStruct((256, 8 + 2), jnp.float32)
+    keys.trace(screen, found, found).lower(lowering_platforms=(platform,))

@@ -116,6 +116,7 @@ def test_table_is_tidy(table):
         assert row["largest_relative_gap"] == table.relative_gap[i].max() <= 1e-4
 
 
+@pytest.mark.full
 def test_repeats_and_margins_have_parts_and_settings_of_their_own():
     rows = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
     labels = (rows[:, 0] > 0).astype(int)

@@ -35,6 +35,7 @@ def found():
     return validated()
 
 
+@pytest.mark.full
 def test_each_part_is_tested_by_the_setting_chosen_without_it(found):
     for part in range(4):
         inner = found.inner.accuracy[:, 3 * part : 3 * part + 3]

@@ -52,6 +52,7 @@ def fits(problem, models, fold_of):
     return sweep.fit(problem, models, **arguments(problem, models, fold_of))
 
 
+@pytest.mark.full
 def test_is_the_loop_of_single_fits_on_rows_cut_out(fits, models, fold_of):
     assert fits.converged.all()
     assert (fits.relative_gap <= GAP).all()
@@ -120,6 +121,7 @@ def test_a_model_begins_where_its_chain_has_come_to(problem, models, fold_of):
     assert all(one.start == last.starts[i] for i, one in last.finished.items())
 
 
+@pytest.mark.full
 def test_multipliers_are_kept_of_one_model_a_chain(problem, models, fold_of):
     for state in sweep.run(
         problem, models, **arguments(problem, models, fold_of, slots=2)

@@ -96,6 +96,7 @@ def check_grid(name, *, most, gap, dtype=jnp.float32, kind="noisy"):
     assert np.ptp(grid.certificate.primal) > 0.1
 
 
+@pytest.mark.full
 def test_a_grid_of_smooth_fits_equals_its_fits_alone():
     check_grid("softmax_cross_entropy", most=40, gap=1e-6)
 

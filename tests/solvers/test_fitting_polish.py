@@ -57,6 +57,7 @@ def test_a_polish_that_is_not_needed_is_not_made():
 # --- Dtypes and magnitudes.
 
 
+@pytest.mark.full
 def test_a_polish_of_float64_rows_is_of_those_rows():
     """Which float32 cannot hold, nor the weights and distributions beside them."""
     generator = np.random.default_rng(3)

@@ -88,6 +88,7 @@ def test_a_polish_goes_through_float64():
     assert fitted.float64_evaluations > 0
 
 
+@pytest.mark.full
 def test_a_polish_keeps_the_digits_of_float64_rows_and_mean():
     """Where float32 has a spacing of 64: it would see neither the rows nor norms."""
     rows, labels = data()
