@@ -111,6 +111,8 @@ def holds(proof: Plane | CommonPoint, features: Any, labels: Any) -> bool:
     if isinstance(proof, Plane):
         strict = [value != 0 for value in values(proof, rows)]
         return all(strict) and correct(proof, rows, classes) == len(rows)
+    if not 0 < len(proof.rows) == len(proof.weights):
+        return False
     if min(proof.rows) < 0 or max(proof.rows) >= len(rows) or min(proof.weights) < 0:
         return False
     for label in (0, 1):

@@ -152,3 +152,19 @@ def test_bad_input(rows, labels, words):
     ):
         with pytest.raises(ValueError, match=words):
             function(rows, labels)
+
+
+def test_a_common_point_of_nothing_proves_nothing():
+    rows, classes = [[0.0], [1.0]], [0, 1]
+    for proof in (
+        separability.CommonPoint((), (), ()),
+        separability.CommonPoint((0, 1), (), ()),
+    ):
+        assert not separability.holds(proof, rows, classes)
+
+
+def test_large_whole_numbers_are_not_rounded():
+    rows = [[2**24], [2**24 + 1]]
+    proof = separability.prove(rows, [0, 1])
+    assert isinstance(proof, separability.Plane)
+    assert separability.holds(proof, rows, [0, 1])

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from jaxlin import check
 from jaxlin.intervals import Interval
 
@@ -39,6 +41,11 @@ def least_cross_entropy(error: float, *, num_classes: int) -> float:
 
 def checked(reference: Any) -> Interval:
     """The two ends, if they are losses in order; ValueError else."""
+    if np.shape(reference) != (2,):
+        raise ValueError(
+            f"reference must be a lower and an upper end, got {reference}; equal "
+            "ones if the error is known"
+        )
     low, high = (
         check.number(f"reference[{i}]", end, at_least=0)
         for i, end in enumerate(reference)

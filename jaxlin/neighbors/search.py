@@ -91,12 +91,8 @@ def nearest(
     """
     train = check.features("train_rows", train_rows)
     queries = check.features("query_rows", query_rows, num_features=train.shape[1])
-    if np.float64 in (train.dtype, queries.dtype):
-        # Integers that are too large for float32 on one side alone.
-        if np.asarray(train_rows).dtype.kind in "iu":
-            train = train.astype(np.float64)
-        if np.asarray(query_rows).dtype.kind in "iu":
-            queries = queries.astype(np.float64)
+    train = _as_wide(train, train_rows, queries)
+    queries = _as_wide(queries, query_rows, train)
     if train.dtype != queries.dtype:
         raise ValueError(
             f"query_rows must be {train.dtype} as train_rows, got {queries.dtype}; "
@@ -175,6 +171,12 @@ def _checked(metric, arguments, rows, block_size, recall_target) -> dict[str, An
     if recall_target is not None:
         check.number("recall_target", recall_target, above=0, at_most=1)
     return distances.check_arguments(metric, arguments, num_features=rows.shape[1])
+
+
+def _as_wide(rows: np.ndarray, given: Any, others: np.ndarray) -> np.ndarray:
+    """Given as integers, they are float64 if the others were too large for float32."""
+    was_integer = np.asarray(given).dtype.kind in "iu" and rows.dtype == np.float32
+    return rows.astype(np.float64) if was_integer and others.dtype == float else rows
 
 
 def _where_it_is(given: Any, checked: np.ndarray) -> Any:

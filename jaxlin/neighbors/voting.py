@@ -96,7 +96,8 @@ def vote(
       weighting_arguments: its keywords, such as ``{"bandwidth": 2.0}``; traced.
 
     Returns:
-      Classes, int32, shape ``(queries, k)``: column j is what the nearest j + 1 say.
+      Classes, int32, shape ``(queries, k)``: column j is what the nearest j + 1 say. Of
+      classes with equal votes the first, so class 0 where all weights are 0.
 
     Raises:
       ValueError: before anything is compiled, that names the argument, the rule and the

@@ -225,6 +225,18 @@ def test_bad_images(stats):
         patches.apply(stats, IMAGES[0], pool=5)
 
 
+def test_images_that_are_not_finite_are_refused(stats):
+    images = IMAGES.astype(np.float32)
+    images[4, 2, 3, 1] = np.nan
+    for act in (lambda: fitted_to(images), lambda: patches.apply_all(stats, images)):
+        with pytest.raises(ValueError, match="images must be finite, got nan at row 4"):
+            act()
+
+
+def fitted_to(images):
+    return patches.fit(jax.random.key(0), images, **HOW)
+
+
 @pytest.mark.full
 @pytest.mark.cifar10
 def test_a_linear_classifier_on_patches_of_cifar10():

@@ -259,3 +259,9 @@ def test_bad_local_fits_are_refused(changes, message):
         )
     with pytest.raises(ValueError, match="num_steps must be at least 1"):
         neighbors.linear_classifier(loss=losses.softmax_cross_entropy, num_steps=0)
+
+
+def test_missing_neighbours_do_not_vote():
+    found = neighbors.Neighbors(np.array([[1.0, 2.0]]), np.array([[0, -1]]))
+    with pytest.raises(ValueError, match="indices must be at least 0, got -1"):
+        neighbors.vote(found, [0, 1], num_classes=2)
