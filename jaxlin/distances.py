@@ -218,6 +218,14 @@ def check_arguments(
     return found
 
 
+# One function of each role, for who has given its name.
+_INSTANCES = {
+    "metric": "jaxlin.distances.euclidean",
+    "weighting": "jaxlin.neighbors.gaussian",
+    "fit": "jaxlin.neighbors.weighted_vote",
+}
+
+
 def bound(role: str, function: Any, arguments: Any, *, data: int) -> dict[str, Any]:
     """Keyword arguments that fit a function of ``data`` positional arguments.
 
@@ -227,7 +235,7 @@ def bound(role: str, function: Any, arguments: Any, *, data: int) -> dict[str, A
     if not callable(function):
         raise ValueError(
             f"{role} must be a function, got {function!r}; for instance "
-            "jaxlin.distances.euclidean"
+            f"{_INSTANCES[role]}"
         )
     found = dict(arguments or {})
     try:

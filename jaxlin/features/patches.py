@@ -179,6 +179,7 @@ def apply_all(
     Raises:
       ValueError: if the images are too small for the patches, or the parts.
     """
+    _check_shape(images)
     images = _checked(images, patch_size=_patch_size(stats, jnp.shape(images)[-1]))
     check.integer("block_size", block_size, at_least=1)
     return _apply_all(
@@ -315,14 +316,19 @@ def _patch_size(stats: Stats, channels: int) -> int:
 
 
 def _checked(images: Any, *, patch_size: int) -> Any:
+    shape = _check_shape(images)
+    check.integer("patch_size", patch_size, at_least=1, at_most=min(shape[1:3]))
+    on_host = np.asarray(images)
+    rows = check.features("images", on_host.reshape(len(on_host), -1))
+    # Those on a device stay there, if the check has changed nothing.
+    return images if rows.dtype == on_host.dtype else rows.reshape(shape)
+
+
+def _check_shape(images: Any) -> tuple[int, ...]:
     shape = jnp.shape(images)
     if len(shape) != 4 or 0 in shape:
         raise ValueError(
             "images must have shape (images, height, width, channels), none of them 0, "
             f"got {shape}; grey images are images[..., None]"
         )
-    check.integer("patch_size", patch_size, at_least=1, at_most=min(shape[1:3]))
-    on_host = np.asarray(images)
-    rows = check.features("images", on_host.reshape(len(on_host), -1))
-    # Those on a device stay there, if the check has changed nothing.
-    return images if rows.dtype == on_host.dtype else rows.reshape(shape)
+    return shape

@@ -96,7 +96,8 @@ def nearest(
     if train.dtype != queries.dtype:
         raise ValueError(
             f"query_rows must be {train.dtype} as train_rows, got {queries.dtype}; "
-            f"convert one of them, such as query_rows.astype({train.dtype})"
+            "convert one of them, and scale both alike, such as "
+            f"astype({np.promote_types(train.dtype, queries.dtype)})"
         )
     check.integer("k", k, at_least=1, at_most=len(train))
     found = _checked(metric, metric_arguments, train, block_size, recall_target)

@@ -233,6 +233,11 @@ def test_images_that_are_not_finite_are_refused(stats):
             act()
 
 
+def test_rows_are_no_images(stats):
+    with pytest.raises(ValueError, match=r"images must have shape .* got \(30, 84\)"):
+        patches.apply_all(stats, IMAGES.reshape(30, -1))
+
+
 def fitted_to(images):
     return patches.fit(jax.random.key(0), images, **HOW)
 

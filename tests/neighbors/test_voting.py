@@ -265,3 +265,9 @@ def test_missing_neighbours_do_not_vote():
     found = neighbors.Neighbors(np.array([[1.0, 2.0]]), np.array([[0, -1]]))
     with pytest.raises(ValueError, match="indices must be at least 0, got -1"):
         neighbors.vote(found, [0, 1], num_classes=2)
+
+
+def test_the_name_of_a_weighting_is_no_weighting():
+    found = neighbors.Neighbors(np.array([[1.0]]), np.array([[0]]))
+    with pytest.raises(ValueError, match="weighting must .* jaxlin.neighbors.gaussian"):
+        neighbors.vote(found, [0, 1], num_classes=2, weighting="distance")
