@@ -3,11 +3,9 @@
 import contextlib
 import dataclasses
 import io
-import re
-import sys
 
 import pytest
-from run_helpers import compiled_programs, in_order
+from run_helpers import compiled_programs
 
 from experiments.common import cli
 from experiments.nearest_neighbor import __main__ as command
@@ -72,30 +70,3 @@ def test_sizes_that_the_data_cannot_give(tmp_path, changes, words):
         run(dataclasses.replace(SMOKE, **changes), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert names[before:] == []
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        ("--smoke --metrics hamming", "metrics must be one of euclidean hamming"),
-        ("--smoke --ks 5 1", "ks must ascend, got 5 1"),
-        ("--smoke --ks one", "--ks one INT"),
-        (
-            "--smoke --on-all cosine",
-            "on_all must be among metrics, euclidean manhattan, got cosine",
-        ),
-        ("--dataset gone.npz", "gone.npz"),
-        ("--resume gone", "run folder config.json gone no such"),
-    ],
-)
-def test_bad_command_lines(tmp_path, monkeypatch, flags, words):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("JAXLIN_DEBUG", raising=False)
-    monkeypatch.setattr(sys, "argv", ["nearest_neighbor", *flags.split()])
-    errors = io.StringIO()
-    with contextlib.redirect_stderr(errors), pytest.raises(SystemExit) as ended:
-        cli.main(command.main)
-    assert ended.value.code == 2
-    said = " ".join(errors.getvalue().replace("│", " ").split())
-    assert re.search(in_order(words), said), said
-    assert list(tmp_path.iterdir()) == []
