@@ -80,10 +80,10 @@ def between(
     if metric in _PRODUCTS:
         return _PRODUCTS[metric](_float(queries), _float(rows), **arguments)
 
-    def to_every_row(query: Array) -> Array:
-        return jax.vmap(lambda row: metric(query, row, **arguments))(rows)
-
-    return jax.lax.map(to_every_row, queries)
+    to_each = functools.partial(
+        distances.to_each, rows=rows, metric=metric, arguments=arguments
+    )
+    return jax.lax.map(to_each, queries)
 
 
 def blocks(

@@ -277,6 +277,16 @@ def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def one_example(name: str, value: Any, *, num_dimensions: int = 1) -> None:
+    """Checks that an array, traced or not, is of one example and not of many."""
+    if np.ndim(value) != num_dimensions:
+        axes = "axis" if num_dimensions == 1 else "axes"
+        raise ValueError(
+            f"{name} must be of one example, with {num_dimensions or 'no'} {axes}, got "
+            f"shape {np.shape(value)}; jax.vmap applies a function to many"
+        )
+
+
 def key(name: str, value: Any) -> Any:
     """Returns ``value`` if it is one key of `jax.random`, new style or old."""
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)

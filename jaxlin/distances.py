@@ -19,7 +19,6 @@ vector is. Gradients are finite everywhere: where a distance has a kink, at zero
 derivative 0 is used. `jaxlin.all_pairs` has the distances of many pairs.
 """
 
-import inspect
 from typing import Any
 
 import chex
@@ -28,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check
+from jaxlin import check, roles
 from jaxlin.typing import Array, Distance
 
 # int32 holds 255^2 for each of so many.
@@ -210,7 +209,7 @@ def check_arguments(
       ValueError: if one is missing, unknown or out of range: a power below 1, a matrix
         that is not symmetric and positive definite.
     """
-    found = bound("metric", metric, arguments, data=2)
+    found = roles.bound("metric", metric, arguments)
     if metric is minkowski:
         found["power"] = check.number("power", found["power"], at_least=1)
     if metric is mahalanobis:
@@ -218,34 +217,26 @@ def check_arguments(
     return found
 
 
-# One function of each role, for who has given its name.
-_INSTANCES = {
-    "metric": "jaxlin.distances.euclidean",
-    "weighting": "jaxlin.neighbors.gaussian",
-    "fit": "jaxlin.neighbors.weighted_vote",
-}
+def to_each(
+    query: Array, rows: Array, *, metric: Distance, arguments: dict[str, Any]
+) -> Array:
+    """Distances of one vector to each row, one pair after the other.
 
+    Args:
+      query: shape ``(features,)``.
+      rows: shape ``(rows, features)``.
+      metric: of one pair.
+      arguments: its keywords.
 
-def bound(role: str, function: Any, arguments: Any, *, data: int) -> dict[str, Any]:
-    """Keyword arguments that fit a function of ``data`` positional arguments.
+    Returns:
+      Shape ``(rows,)``.
 
     Raises:
-      ValueError: if the function is none, or an argument is missing or unknown.
+      ValueError: while tracing, if what the metric returns is not one number.
     """
-    if not callable(function):
-        raise ValueError(
-            f"{role} must be a function, got {function!r}; for instance "
-            f"{_INSTANCES[role]}"
-        )
-    found = dict(arguments or {})
-    try:
-        inspect.signature(function).bind(*[None] * data, **found)
-    except TypeError as error:
-        name = getattr(function, "__name__", repr(function))
-        raise ValueError(
-            f"{role}_arguments must fit {name}, got {sorted(found)}: {error}"
-        ) from None
-    return found
+    return jax.vmap(
+        lambda row: roles.applied("metric", metric, (query, row), arguments, shape=())
+    )(rows)
 
 
 def _positive_definite(name: str, value: Any, size: int) -> np.ndarray:
@@ -282,7 +273,8 @@ def _difference(first: Array, second: Array) -> Array:
 
 
 def _check_pair(first: Array, second: Array) -> None:
-    chex.assert_rank([first, second], [1, 1])
+    check.one_example("first", first)
+    check.one_example("second", second)
     chex.assert_equal_shape([first, second])
 
 

@@ -102,7 +102,8 @@ def contributions(params: Params, features: ArrayLike) -> Array:
       Shape ``(classes, features)``.
     """
     weights, bias = params
-    chex.assert_rank([weights, bias, features], [2, 1, 1])
+    check.one_example("features", features)
+    chex.assert_rank([weights, bias], [2, 1])
     return weights * jnp.asarray(features, weights.dtype)[None, :]
 
 

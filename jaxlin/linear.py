@@ -95,7 +95,8 @@ def scores(params: Params, features: ArrayLike) -> Array:
       ['-96.80', '437.90', '60.75']
     """
     weights, bias = params
-    chex.assert_rank([weights, bias, features], [2, 1, 1])
+    check.one_example("features", features)
+    chex.assert_rank([weights, bias], [2, 1])
     return weights @ jnp.asarray(features, weights.dtype) + bias
 
 
@@ -121,7 +122,7 @@ def unfold_bias(weights: Array) -> Params:
 
 def append_one(features: Array) -> Array:
     """Appends the constant feature 1 to one example, shape ``(features + 1,)``."""
-    chex.assert_rank(features, 1)
+    check.one_example("features", features)
     return jnp.append(features, jnp.ones((), features.dtype))
 
 

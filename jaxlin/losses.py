@@ -35,6 +35,7 @@ import jax.numpy as jnp
 from jax.scipy.special import entr
 from jax.typing import ArrayLike
 
+from jaxlin import check
 from jaxlin.typing import Array
 
 
@@ -206,7 +207,7 @@ def entropy(distribution: Array, /) -> Array:
     Returns:
       The entropy, shape ``()``: 0 for a one-hot ``p``, log C for the uniform one.
     """
-    chex.assert_rank(distribution, 1)
+    check.one_example("distribution", distribution)
     return jnp.sum(entr(distribution))
 
 
@@ -246,7 +247,7 @@ def is_label(scores: Array, label: ArrayLike, /) -> Array:
       label: index of the right class, shape ``()``.
     """
     _check_scores(scores)
-    chex.assert_rank(label, 0)
+    check.one_example("label", label, num_dimensions=0)
     chex.assert_type(label, int)
     return jnp.arange(scores.shape[0]) == label
 
@@ -263,7 +264,7 @@ def _leads_of_wrong_classes(scores: Array, label: ArrayLike) -> Array:
 
 
 def _check_scores(scores: Array) -> None:
-    chex.assert_rank(scores, 1)
+    check.one_example("scores", scores)
     chex.assert_type(scores, float)
 
 

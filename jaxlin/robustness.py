@@ -43,6 +43,7 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import linear
@@ -59,7 +60,7 @@ class Perturbation(NamedTuple):
     Attributes:
       radius: norm of ``change``, shape ``()``. Perturbations below it leave the label
         as it is, and there are ones as little above it as you like that do not; inf
-        where no perturbation can change it.
+        where no perturbation can change it, NaN where a score is NaN.
       label: the class that catches up, shape ``()``; the smallest index of several.
       change: what to add to the features, shape ``(features,)``; 0 where the radius is
         infinite.
@@ -94,7 +95,8 @@ def smallest_perturbation(
       Radius, class and change, in the dtype of the weights.
 
     Raises:
-      ValueError: if the norm is another one, or only one bound is given.
+      ValueError: if the norm is another one, only one bound is given, or bounds that
+        are no JAX arrays leave a feature no room.
 
     Example:
       A pixel at its bound cannot help; the other has to do it alone.
@@ -112,6 +114,9 @@ def smallest_perturbation(
         raise ValueError(
             f"low and high must be given together or not at all, got {low} and {high}"
         )
+    are_known = not any(isinstance(bound, jax.Array) for bound in (low, high))
+    if low is not None and are_known and np.any(np.asarray(low) > np.asarray(high)):
+        raise ValueError(f"low must be at most high, got {low} and {high}")
     x = jnp.asarray(features, params.weights.dtype)
     # A lead is a small difference of scores, which TF32 would not carry.
     with jax.default_matmul_precision("highest"):
@@ -136,7 +141,7 @@ def smallest_perturbation(
     return Perturbation(radius, nearest.astype(jnp.int32), change)
 
 
-def robust_accuracy(radii: Array, correct: Array, sizes: Array) -> Ratio:
+def robust_accuracy(radii: ArrayLike, correct: ArrayLike, sizes: ArrayLike) -> Ratio:
     """Share of examples that stay right under every perturbation up to a size.
 
     Exact, as the radii are: an example is lost at its radius. At size 0 this is the
@@ -155,6 +160,7 @@ def robust_accuracy(radii: Array, correct: Array, sizes: Array) -> Ratio:
       >>> print(robust_accuracy(radii, correct, jnp.array([0.0, 1.0, 2.0])).total)
       [2 1 0]
     """
+    radii, correct, sizes = (jnp.asarray(each) for each in (radii, correct, sizes))
     chex.assert_rank([radii, correct, sizes], 1)
     chex.assert_equal_shape([radii, correct])
     stays = (radii[None, :] > sizes[:, None]) & correct[None, :]

@@ -180,3 +180,22 @@ def test_bad_grids(value, message):
 def test_bad_choice():
     with pytest.raises(ValueError, match="loss must be one of a, b, got 'c'"):
         check.choice("loss", "c", ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dimensions", "message"),
+    [
+        ((2, 3), 1, r"with 1 axis, got shape \(2, 3\); jax.vmap"),
+        ((2,), 0, r"with no axes, got shape \(2,\)"),
+        ((2, 3), 3, r"with 3 axes, got shape \(2, 3\)"),
+    ],
+)
+def test_many_examples_where_one_belongs(shape, dimensions, message):
+    def trace(value):
+        check.one_example("x", value, num_dimensions=dimensions)
+
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(trace, jax.ShapeDtypeStruct(shape, float))
+    jax.eval_shape(
+        jax.vmap(trace), jax.ShapeDtypeStruct((5,) * (dimensions + 1), float)
+    )

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(jaxlin.__file__).parent
 
 # The order of the architecture section in the README, lowest layer first.
 LAYERS = [
-    {"typing", "check", "precision", "placement"},
+    {"typing", "check", "precision", "placement", "roles"},
     {
         "normalization",
         "linear",
@@ -75,6 +75,7 @@ STACKS = {
 WITHIN = {  # a layer's own order, where its files use each other
     "precision": {"typing"},
     "placement": {"typing"},
+    "roles": {"typing"},
     "linear": {"normalization"},
     "conjugates": {"losses"},
     "all_pairs": {"distances"},

@@ -307,17 +307,17 @@ def test_cross_entropy_is_finite_at_huge_scores_and_masked_classes(dtype):
 
 
 @pytest.mark.parametrize(
-    ("scores", "label"),
+    ("scores", "label", "error"),
     [
-        (np.zeros((2, 3), np.float32), 0),  # a batch: use vmap
-        (np.zeros(3, np.int32), 0),  # integer scores
-        (np.zeros(3, np.float32), np.array([0, 1])),
-        (np.zeros(3, np.float32), 1.0),
+        (np.zeros((2, 3), np.float32), 0, ValueError),  # a batch: use vmap
+        (np.zeros(3, np.int32), 0, AssertionError),  # integer scores
+        (np.zeros(3, np.float32), np.array([0, 1]), ValueError),
+        (np.zeros(3, np.float32), 1.0, AssertionError),
     ],
 )
-def test_wrong_shapes_and_types_are_refused_while_tracing(scores, label):
+def test_wrong_shapes_and_types_are_refused_while_tracing(scores, label, error):
     for entry in LABEL_LOSSES.values():
-        with pytest.raises(AssertionError):
+        with pytest.raises(error):
             entry.loss(jnp.asarray(scores), label)
 
 

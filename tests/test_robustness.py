@@ -247,7 +247,7 @@ def test_robust_accuracy_counts_what_survives(problems):
     radius = np.asarray(found(problems, 2, False).radius)
     correct = np.arange(PROBLEMS) % 3 > 0
     sizes = np.array([0.0, 0.1, 0.5, 100.0], np.float32)
-    share = robustness.robust_accuracy(*map(jnp.asarray, (radius, correct, sizes)))
+    share = robustness.robust_accuracy(radius.tolist(), correct, sizes)
     assert share.count.tolist() == [PROBLEMS] * 4
     for size, total in zip(sizes, share.total.tolist(), strict=True):
         by_hand = [
@@ -267,6 +267,11 @@ def test_robust_accuracy_counts_what_survives(problems):
         (
             {"norm": 2, "low": 0.0},
             "low and high must be given together or not at all, got 0.0 and None",
+        ),
+        ({"norm": 2, "low": 2.0, "high": 1.0}, "low must be at most high, got 2.0"),
+        (
+            {"norm": 2, "low": np.zeros(2), "high": np.array([1.0, -1.0])},
+            "low must be at most high",
         ),
     ],
 )

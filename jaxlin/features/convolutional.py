@@ -25,7 +25,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -131,7 +130,7 @@ def apply(params: Params, image: Array) -> Array:
       params: from `init`.
       image: normalised, floating, shape ``(height, width, channels)``.
     """
-    chex.assert_rank(image, 3)
+    check.one_example("image", image, num_dimensions=3)
     for block in params.blocks:
         for layer in block:
             image = jax.nn.relu(convolve(layer, image))

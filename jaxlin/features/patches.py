@@ -25,7 +25,6 @@ import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -96,6 +95,7 @@ def fit(
       A. Coates and A. Y. Ng. Learning feature representations with k-means. Neural
       Networks: Tricks of the Trade, 2012.
     """
+    check.key("key", key)
     images = _checked(images, patch_size=patch_size)
     check.number("scale", scale, above=0)
     check.integer("num_filters", num_filters, at_least=1)
@@ -141,7 +141,7 @@ def apply(
     Raises:
       ValueError: while tracing, if there are fewer places for a patch than parts.
     """
-    chex.assert_rank(image, 3)
+    check.one_example("image", image, num_dimensions=3)
     patches = whitened_patches(stats, image)
     rows, columns, values = patches.shape
     check.integer("pool", pool, at_least=1, at_most=min(rows, columns))

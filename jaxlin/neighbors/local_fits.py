@@ -32,7 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import check, conjugates, distances, linear
+from jaxlin import check, conjugates, linear, roles
 from jaxlin.neighbors import voting
 from jaxlin.neighbors.search import Neighbors
 from jaxlin.solvers import base, certified
@@ -107,7 +107,7 @@ def linear_classifier(*, loss: Loss, num_steps: int = 30) -> LocalFit:
     check.integer("num_steps", num_steps, at_least=1)
     solver = certified.solver(loss=loss)
 
-    def fit_at(
+    def local_linear(
         query: Array,
         rows: Array,
         labels: Array,
@@ -133,7 +133,7 @@ def linear_classifier(*, loss: Loss, num_steps: int = 30) -> LocalFit:
         state, _ = jax.lax.scan(step, state, jnp.arange(num_steps))
         return state.params.bias
 
-    return fit_at
+    return local_linear
 
 
 def local_fit(
@@ -181,9 +181,7 @@ def local_fit(
             f"{len(rows)} rows for {len(labels)} labels and {len(queries)} queries for "
             f"the neighbours of {len(found.indices)}"
         )
-    asked = {"num_classes": num_classes, **(fit_arguments or {})}
-    kept = distances.bound("fit", fit, asked, data=4)
-    del kept["num_classes"]
+    kept = roles.bound("fit", fit, fit_arguments, ours=("num_classes",))
     if "l2" in kept:
         kept["l2"] = check.number("l2", kept["l2"], above=0)
     with jax.enable_x64(True):
@@ -218,7 +216,8 @@ def _in_blocks(found, rows, labels, queries, weights, num_classes, fit, argument
 @functools.partial(jax.jit, static_argnames=("fit", "num_classes"))
 def _fit(queries, rows, labels, weights, arguments, *, fit, num_classes):
     def of_query(*one: Array) -> Array:
-        return fit(*one, num_classes=num_classes, **arguments)
+        asked = {"num_classes": num_classes, **arguments}
+        return roles.applied("fit", fit, one, asked, shape=(num_classes,))
 
     return jax.vmap(of_query)(queries, rows, labels, weights)
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import all_pairs
+from jaxlin import all_pairs, distances
 from jaxlin.neighbors import best
 from jaxlin.typing import Array, Distance
 
@@ -126,9 +126,7 @@ _squares_of_pairs = jax.jit(all_pairs.squares_of_pairs)
 def _distances(
     queries: Array, candidates: Array, arguments: dict[str, Any], *, metric: Distance
 ) -> Array:
-    def of_query(query: Array, rows: Array) -> Array:
-        return jax.vmap(lambda row: metric(query, row, **arguments))(rows)
-
-    return jax.vmap(of_query)(
+    to_each = functools.partial(distances.to_each, metric=metric, arguments=arguments)
+    return jax.vmap(to_each)(
         queries.astype(jnp.float64), candidates.astype(jnp.float64)
     )

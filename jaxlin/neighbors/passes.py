@@ -228,10 +228,10 @@ def in_float64(metric: Distance) -> Measure:
     """Distances in float64, one pair after the other; the keywords are the argument."""
 
     def keys(arguments: dict[str, Any], queries: Array, rows: Array) -> Array:
-        def to_every_row(query: Array) -> Array:
-            return jax.vmap(lambda row: metric(query, row, **arguments))(rows)
-
-        return jax.lax.map(to_every_row, queries.astype(jnp.float64))
+        to_each = functools.partial(
+            distances.to_each, rows=rows, metric=metric, arguments=arguments
+        )
+        return jax.lax.map(to_each, queries.astype(jnp.float64))
 
     return Measure(
         lambda _, rows: rows.astype(jnp.float64), keys, lambda width: _most(2 * width)

@@ -34,7 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, distances
+from jaxlin import check, roles
 from jaxlin.neighbors.search import Neighbors
 from jaxlin.typing import Arguments, Array, Weighting
 
@@ -146,15 +146,17 @@ def weights_of(
     To be called under ``jax.enable_x64(True)``, with arguments that were checked.
 
     Raises:
-      ValueError: if one is negative or not finite.
+      ValueError: if one is negative or not finite, or a distance is negative of which
+        a weighting of this module makes no sense.
     """
     given = np.asarray(found.distances)
-    weights = np.asarray(_weights(given, arguments, weighting=weighting))
-    if weights.shape != given.shape:
+    if weighting in (inverse_distance, gaussian) and given.min() < 0:
+        name = getattr(weighting, "__name__", weighting)
         raise ValueError(
-            f"weighting must give one weight a neighbour, got shape {weights.shape} "
-            f"for distances of shape {given.shape}"
+            f"found.distances must be at least 0 for {name}, got {given.min()}; "
+            "weights of similarities are a function of yours"
         )
+    weights = np.asarray(_weights(given, arguments, weighting=weighting))
     bad = ~np.isfinite(weights) | (weights < 0)
     if bad.any():
         query, rank = np.argwhere(bad)[0]
@@ -172,7 +174,7 @@ def check_weighting(weighting: Weighting, arguments: Any) -> dict[str, Any]:
     Raises:
       ValueError: if one is missing or unknown, or a bandwidth is not above 0.
     """
-    found = distances.bound("weighting", weighting, arguments, data=1)
+    found = roles.bound("weighting", weighting, arguments)
     if weighting is gaussian:
         found["bandwidth"] = check.number("bandwidth", found["bandwidth"], above=0)
     return found
@@ -202,7 +204,10 @@ def _checked(found, train_labels, num_classes, weighting, arguments):
 
 @functools.partial(jax.jit, static_argnames=("weighting",))
 def _weights(distances, arguments, *, weighting):
-    return jax.vmap(lambda row: weighting(row, **arguments))(distances)
+    def of_query(row: Array) -> Array:
+        return roles.applied("weighting", weighting, (row,), arguments, shape=row.shape)
+
+    return jax.vmap(of_query)(distances)
 
 
 @functools.partial(jax.jit, static_argnames=("num_classes",))

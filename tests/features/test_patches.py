@@ -217,6 +217,10 @@ def test_bad_images(stats):
         ValueError, match=r"shape \(images, height, .* images\[..., Non"
     ):
         patches.fit(jax.random.key(0), IMAGES[..., 0], **HOW)
+    with pytest.raises(ValueError, match=r"key must be a key, got 0; .*random.key"):
+        patches.fit(0, IMAGES, **HOW)
+    with pytest.raises(ValueError, match="image must be of one example, with 3 axes"):
+        patches.apply(stats, IMAGES)
     with pytest.raises(ValueError, match="must have the channels that the patches had"):
         patches.apply_all(stats, IMAGES[..., :1])
     with pytest.raises(ValueError, match="patch_size must be at most 2, got 3"):

@@ -167,6 +167,26 @@ def test_a_metric_of_ones_own_is_computed_in_float64():
     np.testing.assert_allclose(found.distances, own, rtol=1e-12, atol=1e-30)
 
 
+def per_feature(first, second):
+    return jnp.abs(first - second)
+
+
+def by_numpy(first, second):
+    return np.abs(np.asarray(first) - np.asarray(second)).sum()
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (per_feature, r"metric must return shape \(\) .* shape \(3,\) of per_feature"),
+        (by_numpy, "metric must compute by jax.numpy.*by_numpy.*TracerArrayConversion"),
+    ],
+)
+def test_what_is_no_metric_is_refused_in_words(metric, message):
+    with pytest.raises(ValueError, match=message):
+        neighbors.nearest(ROWS, ROWS[:1], metric=metric, k=2)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_leave_one_out_and_folds(dtype):
     draw = np.random.default_rng(5)

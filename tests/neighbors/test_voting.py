@@ -135,6 +135,32 @@ def test_weightings_of_ones_own():
         neighbors.vote(found, [0, 1, 1], num_classes=2, weighting=unbounded)
 
 
+def one_for_all(found):
+    return jnp.sum(found)
+
+
+def test_weightings_that_give_no_weight_a_neighbour_are_refused():
+    words = r"weighting must return shape \(2,\) .* got shape \(\) of one_for_all"
+    with pytest.raises(ValueError, match=words):
+        neighbors.vote(GOOD, [0, 1], num_classes=2, weighting=one_for_all)
+
+
+@pytest.mark.parametrize("weighting", [neighbors.inverse_distance, neighbors.gaussian])
+def test_negative_distances_have_no_weight(weighting):
+    """Less an inner product is a metric to search by; its bell curve means nothing."""
+    found = Neighbors(np.array([[-2.0, -1.0]]), np.array([[0, 1]]))
+    how = {"bandwidth": 1.0} if weighting is neighbors.gaussian else {}
+    with pytest.raises(ValueError, match="distances must be at least 0 .* got -2.0"):
+        neighbors.vote(
+            found,
+            [0, 1],
+            num_classes=2,
+            weighting=weighting,
+            weighting_arguments=how,
+        )
+    assert neighbors.vote(found, [0, 1], num_classes=2).tolist() == [[0, 0]]
+
+
 GOOD = Neighbors(np.array([[1.0, 2.0]]), np.array([[0, 1]]))
 
 
@@ -236,13 +262,29 @@ def test_neighbours_of_one_class_give_that_class(found):
         np.testing.assert_array_equal(scores.argmax(axis=1), np.ones(8))
 
 
+def counts_all(query, rows, labels, weights, /, *, num_classes):
+    return jnp.sum(weights, keepdims=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"query_rows": np.zeros((2, 3))}, "must be as many as labels and neighbours"),
         ({"query_rows": np.zeros((1, 4))}, "query_rows must have 3 features"),
         ({"fit_arguments": {"l2": 0.0}}, "l2 must be above 0, got 0"),
-        ({"fit_arguments": {}}, "fit_arguments must fit fit_at, got .*l2"),
+        ({"fit_arguments": {}}, r"must fit local_linear, got \[\]: .*'l2'"),
+        (
+            {"fit_arguments": {"l2": 1.0, "num_classes": 2}},
+            "fit_arguments must fit local_linear, got .*multiple values",
+        ),
+        (
+            {"fit": neighbors.linear_classifier},
+            r"of \(query, rows, labels, weights\), got linear_classifier.*call it",
+        ),
+        (
+            {"fit": counts_all, "fit_arguments": {}},
+            r"fit must return shape \(2,\) .* got shape \(1,\) of counts_all",
+        ),
         ({"fit": "linear"}, "fit must be a function"),
     ],
 )
