@@ -11,8 +11,8 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
 def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    certify, more, validate, probe, near, geometry, richer, spread, *blocks = blocks
-    train, judge, grid = blocks
+    certify, more, validate, probe, near, own, geometry, lines, *blocks = blocks
+    richer, spread, train, judge, grid = blocks
     exec(certify, names := {})
     _, gap, share = capsys.readouterr().out.splitlines()
     assert gap.startswith("True ")
@@ -33,14 +33,31 @@ def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
     assert float(chosen.split()[1]) > 0.9
     exec(near, names)
     assert all(float(line) > 0.96 for line in capsys.readouterr().out.splitlines())
+    exec(own, names)
+    left_out, local = capsys.readouterr().out.splitlines()
+    left_out = np.fromstring(left_out.strip("[]"), sep=" ")
+    assert left_out.shape == (5,)
+    assert (left_out > 0.97).all()
+    assert float(local) > 0.96
     exec(geometry, names)
     scores = names["linear"].scores(names["raw"], names["image"])
     added = names["geometry"].contributions(names["raw"], names["image"]).sum(axis=1)
     np.testing.assert_allclose(added + names["raw"].bias, scores, atol=1e-4)
     assert 0 < float(names["nearest"].radius) < 16
-    capsys.readouterr()
+    shares = capsys.readouterr().out.splitlines()[-1]
+    first, *others = np.fromstring(shares.strip("[]"), sep=" ")
+    assert first == np.mean(
+        np.asarray(names["predicted"]) == names["digits"].test.labels
+    )
+    assert 0 < others[1] < others[0] < first
+    exec(lines, names)
+    proven, best = capsys.readouterr().out.splitlines()
+    assert proven == "CommonPoint True"
+    assert 30 < int(best.split()[0]) < 60
     exec(richer, names)
-    assert capsys.readouterr().out == "(1297, 128)\n"
+    shape, proven = capsys.readouterr().out.splitlines()
+    assert shape == "(1297, 128)"
+    assert proven.startswith("True ")
     exec(spread, names)
     assert capsys.readouterr().out == "True\n"
 
