@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxlin import check
+from jaxlin import check, exact_programs
 
 Point = tuple[Fraction, ...]
 
@@ -59,11 +59,11 @@ class CommonPoint(NamedTuple):
 def prove(features: Any, labels: Any) -> Plane | CommonPoint:
     r"""A plane that strictly separates two classes, or a proof that none does.
 
-    Phase one of the simplex method looks for weights :math:`\alpha, \beta \ge 0` with
-    sum 1 each and :math:`\sum_i \alpha_i x_i = \sum_j \beta_j z_j`. Where there are
-    none, its dual solution is the plane. Bland's rule keeps it from cycling, and
-    pivoting in whole numbers (Edmonds) from rounding. Meant for few features and
-    thousands of points: numbers grow with the features.
+    Two linear programs in float64 propose a plane, or which points to look at; what
+    they propose is checked, or worked out, in exact arithmetic. Where that fails (gaps
+    near the rounding of float64), `jaxlin.exact_programs` looks for weights
+    :math:`\alpha, \beta \ge 0` of all points with sum 1 each and :math:`\sum_i \alpha_i
+    x_i = \sum_j \beta_j z_j`; if there are none, its multipliers are the plane.
 
     Args:
       features: finite, shape ``(examples, features)``; taken at their exact values.
@@ -74,19 +74,22 @@ def prove(features: Any, labels: Any) -> Plane | CommonPoint:
 
     Raises:
       ValueError: if the data are not valid.
-
-    Reference:
-      R. G. Bland. New finite pivoting rules for the simplex method. Mathematics of
-      Operations Research, 1977. J. Edmonds. Systems of distinct representatives and
-      linear algebra. Journal of Research of the National Bureau of Standards, 1967.
     """
     rows, classes = two_classes(features, labels)
+    plane = _proposed_plane(rows, classes)
+    if plane is not None and holds(plane, rows, classes):
+        return plane
     whole, units = _whole_numbers(rows)
     signs = np.where(classes == 0, 1, -1).astype(object)
     membership = np.stack([classes == 0, classes == 1]).astype(int).astype(object)
     columns = np.concatenate([membership, signs * whole.T])
     right_side = np.array([1, 1] + [0] * len(units), object)
-    weights, duals = _phase_one(columns, right_side)
+    few = _proposed_points(columns)
+    weights, _ = exact_programs.solve(columns[:, few], right_side)
+    if weights is not None:
+        weights = {int(few[place]): weight for place, weight in weights.items()}
+        return _common_point(rows, classes, weights)
+    weights, duals = exact_programs.solve(columns, right_side)
     if weights is not None:
         return _common_point(rows, classes, weights)
     # <v, x> <= -y_0 on class 0 and >= y_1 > -y_0 on class 1: halfway between.
@@ -184,46 +187,47 @@ def _whole_numbers(rows: np.ndarray) -> tuple[np.ndarray, list[int]]:
     return np.array(columns, object).T.reshape(rows.shape), units
 
 
-def _phase_one(
-    columns: np.ndarray, right_side: np.ndarray
-) -> tuple[dict[int, Fraction] | None, list[Fraction]]:
-    """Non-negative x with ``columns @ x = right_side``, or y that shows there is none.
+def _proposed_plane(rows: np.ndarray, classes: np.ndarray) -> Plane | None:
+    """A plane that keeps both classes away in float64, as far as that can tell."""
+    from scipy import optimize
 
-    Returns:
-      The entries of x above 0 by their index, or None with a y of which ``y @ columns
-      <= 0 < y @ right_side``.
-    """
-    height, width = columns.shape
-    unit = np.array([[int(i == j) for j in range(height)] for i in range(height)])
-    table = np.concatenate([columns, unit, right_side[:, None]], axis=1, dtype=object)
-    # What is still missing of the right side, and what each column would add to it.
-    costs = -table.sum(axis=0)
-    costs[width : width + height] = 0
-    table = np.concatenate([table, costs[None, :]])
-    basis, scale = [width + i for i in range(height)], 1
-    while table[-1, -1] != 0:
-        entering = next((j for j in range(width) if table[-1, j] < 0), None)
-        if entering is None:
-            slacks = [int(value) for value in table[-1, width : width + height]]
-            return None, [1 - Fraction(slack, scale) for slack in slacks]
-        leaving = _leaving(table, basis, entering)
-        pivot = table[leaving, entering]
-        kept = table[leaving].copy()
-        table = (table * pivot - np.outer(table[:, entering], kept)) // scale
-        table[leaving], scale = kept, pivot
-        basis[leaving] = entering
-    solution = {j: int(table[i, -1]) for i, j in enumerate(basis) if j < width}
-    return {j: Fraction(x, int(scale)) for j, x in solution.items() if x > 0}, []
+    scaled, scale = _of_size_one(rows.astype(np.float64))
+    signs = np.where(classes == 1, 1.0, -1.0)[:, None]
+    sides = signs * np.append(scaled, np.ones_like(signs), axis=1)
+    found = optimize.linprog(
+        np.zeros(sides.shape[1]),
+        A_ub=-sides,
+        b_ub=-np.ones(len(rows)),
+        bounds=(None, None),
+    )
+    if found.x is None:
+        return None
+    with np.errstate(over="ignore"):
+        normal = found.x[:-1] / scale
+    if not np.isfinite(normal).all():
+        return None
+    return Plane(exact(normal), Fraction(float(found.x[-1])))
 
 
-def _leaving(table: np.ndarray, basis: list[int], entering: int) -> int:
-    """The row that first reaches 0; of several the one of the smallest variable."""
+def _proposed_points(columns: np.ndarray) -> np.ndarray:
+    """Columns, ascending, of which float64 makes the right side (1, 1, 0, ..., 0)."""
+    from scipy import optimize
 
-    def reaches_zero(row: int) -> tuple[Fraction, int]:
-        return Fraction(int(table[row, -1]), int(table[row, entering])), basis[row]
+    largest = np.abs(columns).max(axis=1, keepdims=True)
+    shares = (columns / np.maximum(largest, 1)).astype(np.float64)
+    found = optimize.linprog(
+        np.zeros(columns.shape[1]),
+        A_eq=shares,
+        b_eq=np.append([1.0, 1.0], np.zeros(len(columns) - 2)),
+        method="highs-ds",  # which ends in a corner, with few points
+    )
+    return np.flatnonzero(found.x > 0) if found.x is not None else np.array([], int)
 
-    candidates = [row for row in range(len(basis)) if table[row, entering] > 0]
-    return min(candidates, key=reaches_zero)
+
+def _of_size_one(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    largest = np.abs(rows).max(axis=0)
+    scale = np.where(largest > 0, largest, 1)
+    return rows / scale, scale
 
 
 def _common_point(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from jaxlin import separability
+from jaxlin import exact_programs, separability
 from jaxlin.separability import CommonPoint, Plane
 
 
@@ -63,7 +63,16 @@ def check_plane(proof, rows, labels):
         assert value > 0 if label == 1 else value < 0
 
 
-def test_a_hundred_sets_and_more_against_linear_programs():
+@pytest.fixture(params=["proposed by float64", "exact alone"])
+def method(request, monkeypatch):
+    """What float64 proposes would hide what the exact method gets wrong."""
+    if request.param == "exact alone":
+        monkeypatch.setattr(separability, "_proposed_plane", lambda *_: None)
+        nothing = np.array([], int)
+        monkeypatch.setattr(separability, "_proposed_points", lambda _: nothing)
+
+
+def test_a_hundred_sets_and_more_against_linear_programs(method):
     kinds = []
     for number in range(120):
         rows, labels = random_set(number)
@@ -86,7 +95,7 @@ def test_a_hundred_sets_and_more_against_linear_programs():
         ([[0, 0], [2, 0]], [[1, -1], [1, 1]]),  # two segments that cross
     ],
 )
-def test_hulls_that_meet(first, second):
+def test_hulls_that_meet(method, first, second):
     rows = np.array([*first, *second], float)
     labels = np.array([0] * len(first) + [1] * len(second))
     for classes in (labels, 1 - labels):
@@ -100,10 +109,11 @@ def test_hulls_that_meet(first, second):
     [
         [[np.nextafter(1.0, 2.0)]],  # the next number after the other class
         [[2.0**60]],
+        [[1e300]],
         [[1.0 + 2**-30]],
     ],
 )
-def test_no_gap_is_too_small(second):
+def test_no_gap_is_too_small(method, second):
     rows = np.array([[1.0], *second])
     plane = separability.prove(rows, [0, 1])
     assert isinstance(plane, Plane)
@@ -168,3 +178,40 @@ def test_large_whole_numbers_are_not_rounded():
     proof = separability.prove(rows, [0, 1])
     assert isinstance(proof, separability.Plane)
     assert separability.holds(proof, rows, [0, 1])
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+def test_many_features_need_no_pivots_of_all_points(monkeypatch, shift):
+    """300 points of 30 features; all of them would take the exact method minutes."""
+    draw = np.random.default_rng(0)
+    labels = np.arange(300) % 2
+    rows = draw.normal(size=(300, 30)) + shift * labels[:, None]
+    solve, widths = exact_programs.solve, []
+
+    def counted(columns, right_side):
+        widths.append(columns.shape[1])
+        return solve(columns, right_side)
+
+    monkeypatch.setattr(exact_programs, "solve", counted)
+    proof = separability.prove(rows, labels)
+    if shift:
+        assert widths == []
+        check_plane(proof, rows, labels)
+    else:
+        check_common_point(proof, rows, labels)
+        assert len(widths) == 1
+        assert widths[0] <= 32
+
+
+def test_what_float64_proposes_wrongly_is_not_believed(monkeypatch):
+    rows, labels = np.array([[0.0], [2.0], [1.0]]), np.array([0, 0, 1])
+    wrong = Plane((Fraction(1),), Fraction(-1, 2))
+    monkeypatch.setattr(separability, "_proposed_plane", lambda *_: wrong)
+    monkeypatch.setattr(separability, "_proposed_points", lambda _: np.array([0, 2]))
+    check_common_point(separability.prove(rows, labels), rows, labels)
+
+
+def test_tiny_and_huge_features():
+    for size in (5e-324, 1e-310, 1e300):
+        rows = size * np.array([[1.0, 0.0], [3.0, 1.0]])
+        check_plane(separability.prove(rows, [0, 1]), rows, [0, 1])

@@ -180,7 +180,7 @@ def _method(run: Run) -> list[Block]:
         Paragraph(
             "Two finite sets can be separated by a hyperplane exactly if their convex "
             "hulls have no point in common. Weights of such a point, or the plane, "
-            "come from the simplex method in whole numbers, and are checked from the "
+            "are worked out in whole numbers, and are checked from the "
             "points alone in fractions: nothing is rounded anywhere. In the plane four "
             "points are always enough."
             "\n\n"
