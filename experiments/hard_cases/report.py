@@ -179,10 +179,10 @@ def _method(run: Run) -> list[Block]:
     return [
         Paragraph(
             "Two finite sets can be separated by a hyperplane exactly if their convex "
-            "hulls have no point in common. Weights of such a point, or the plane, "
-            "are worked out in whole numbers, and are checked from the "
-            "points alone in fractions: nothing is rounded anywhere. In the plane four "
-            "points are always enough."
+            "hulls have no point in common. Weights of such a point are worked out in "
+            "whole numbers; they, or a plane, are checked from the points alone in "
+            "fractions: nothing is rounded there. In the plane four points are always "
+            "enough."
             "\n\n"
             "The best line is found by turning a line about every point and counting "
             "what changes as it passes the others; places that float64 could confuse "
