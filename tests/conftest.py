@@ -47,3 +47,14 @@ def float64():
     """Arrays made from NumPy stay float64 unless a test says otherwise."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="session")
+def real_cifar10():
+    """The data set itself, for tests marked cifar10; they are skipped without it."""
+    from jaxlin import data
+
+    try:
+        return data.load("cifar10", download=False)
+    except data.DataUnavailableError as error:
+        pytest.skip(str(error))

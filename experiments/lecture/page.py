@@ -33,9 +33,9 @@ def _start(config: Config, made: Sequence[Made]) -> Report:
     size = "" if config.size == "page" else " Sizes are tiny: only the form counts."
     return Report(
         "What this page shows",
-        f"{len(made)} chapters, {total / 60:.0f} minutes in this start"
+        f"{len(made)} chapters, {total / 60:.0f} minutes since it was last started"
         if total >= 60
-        else f"{len(made)} chapters, {total:.0f} seconds in this start",
+        else f"{len(made)} chapters, {total:.0f} seconds since it was last started",
         [
             Section(
                 "The questions",
@@ -46,7 +46,9 @@ def _start(config: Config, made: Sequence[Made]) -> Report:
                         + size,
                         lead=True,
                     ),
-                    Table(("question", "chapter", "seconds, this start"), rows),
+                    Table(
+                        ("question", "chapter", "seconds since the last start"), rows
+                    ),
                 ],
             )
         ],

@@ -166,7 +166,8 @@ def noise(run: Run) -> list[Block]:
             pictures.accuracy_against_noise(records),
             caption=f"Means of {found['repeats']} draws of {config.noise_examples:,} "
             f"training and {config.noise_tests:,} test examples, in bands of one "
-            "standard error to each side.",
+            "standard error to each side: how much other draws from the same images "
+            "would differ, which is less than other images would.",
             alt="test accuracy against the number of noise features",
             width=760,
         ),

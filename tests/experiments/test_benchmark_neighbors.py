@@ -11,7 +11,7 @@ pytest.importorskip("sklearn")
 from experiments.benchmark_neighbors import __main__ as command
 from experiments.benchmark_neighbors import peers, report
 from experiments.benchmark_neighbors.config import Config, checked
-from jaxlin import data, distances, neighbors
+from jaxlin import distances, neighbors
 
 
 @pytest.mark.full
@@ -74,19 +74,15 @@ def test_bad_configs(changes, words):
 
 @pytest.mark.full
 @pytest.mark.cifar10
-def test_one_neighbour_on_all_of_cifar10():
+def test_one_neighbour_on_all_of_cifar10(real_cifar10):
     """The published accuracies of raw pixels: CS231n, 35.4 % (L2) and 38.6 % (L1)."""
-    try:
-        dataset = data.load("cifar10")
-    except data.DataUnavailableError as error:
-        pytest.skip(str(error))
     for metric, published in (
         (distances.squared_euclidean, 0.354),
         (distances.manhattan, 0.386),
     ):
         found = neighbors.nearest(
-            dataset.train.features, dataset.test.features, metric=metric, k=1
+            real_cifar10.train.features, real_cifar10.test.features, metric=metric, k=1
         )
-        predicted = dataset.train.labels[found.indices[:, 0]]
-        right = np.mean(predicted == dataset.test.labels)
+        predicted = real_cifar10.train.labels[found.indices[:, 0]]
+        right = np.mean(predicted == real_cifar10.test.labels)
         assert right == pytest.approx(published, abs=1e-3)

@@ -8,20 +8,16 @@ from experiments.common import run_folder
 from experiments.common.config import to_dict
 from experiments.error_decomposition import deep, network
 from experiments.error_decomposition.config import Config
-from jaxlin import data, linear
+from jaxlin import linear
 
 
 @pytest.mark.full
 @pytest.mark.cifar10
-def test_a_network_reaches_70_percent(tmp_path):
-    try:
-        dataset = data.load("cifar10", download=False)
-    except OSError:
-        pytest.skip("CIFAR-10 is not prepared")
+def test_a_network_reaches_70_percent(real_cifar10, tmp_path):
     config = Config()
     train, test = (
-        network.images_of(part.features, part.labels, dataset.image_shape)
-        for part in (dataset.train, dataset.test)
+        network.images_of(part.features, part.labels, real_cifar10.image_shape)
+        for part in (real_cifar10.train, real_cifar10.test)
     )
     test = test._replace(normalization=train.normalization)
     start = network.init(

@@ -248,28 +248,24 @@ def fitted_to(images):
 
 @pytest.mark.full
 @pytest.mark.cifar10
-def test_a_linear_classifier_on_patches_of_cifar10():
+def test_a_linear_classifier_on_patches_of_cifar10(real_cifar10):
     """800 filters, 20,000 training images: at least 72 %. Some minutes."""
-    from jaxlin import data, losses, metrics, normalization, objective
+    from jaxlin import losses, metrics, normalization, objective
     from jaxlin.selection import splits
     from jaxlin.solvers import fitting
 
-    try:
-        cifar10 = data.load("cifar10", download=False)
-    except OSError:
-        pytest.skip("CIFAR-10 is not prepared")
     part = splits.stratified_split(
-        jax.random.key(0), cifar10.train.labels, fraction=0.4
+        jax.random.key(0), real_cifar10.train.labels, fraction=0.4
     ).held_out
     train, test = (
         rows.reshape(-1, 32, 32, 3)
-        for rows in (cifar10.train.features[part], cifar10.test.features)
+        for rows in (real_cifar10.train.features[part], real_cifar10.test.features)
     )
     stats = patches.fit(jax.random.key(1), train, scale=255.0)
     rows = np.asarray(patches.apply_all(stats, train))
     fit = fitting.fit(
         rows,
-        cifar10.train.labels[part],
+        real_cifar10.train.labels[part],
         loss=losses.softmax_cross_entropy,
         l2=0.01,
         normalization=(scaled := normalization.fit_standard(rows)),
@@ -279,5 +275,5 @@ def test_a_linear_classifier_on_patches_of_cifar10():
     scores = objective.blocked_scores(
         fit.params, patches.apply_all(stats, test), normalization=scaled
     )
-    found = metrics.accuracy(scores, jnp.asarray(cifar10.test.labels)).value
+    found = metrics.accuracy(scores, jnp.asarray(real_cifar10.test.labels)).value
     assert found >= 0.72, float(found)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin import data, linear, losses, metrics, normalization, objective
+from jaxlin import linear, losses, metrics, normalization, objective
 from jaxlin.solvers import base, fitting, random_search
 
 KEY = jax.random.key(0)
@@ -117,11 +117,10 @@ def test_bad_input_is_named(problem):
 @pytest.mark.parametrize(
     ("is_local", "lowest", "highest"), [(False, 0.11, 0.19), (True, 0.18, 0.30)]
 )
-def test_row_2_on_cifar10(is_local, lowest, highest):
+def test_row_2_on_cifar10(real_cifar10, is_local, lowest, highest):
     """One thousand draws: CS231n's notes saw 15.5 % and, locally, 21.4 %."""
-    cifar10 = data.load("cifar10")
-    fitted = normalization.fit_centered(cifar10.train.features, scale=255.0)
-    problem = base.problem(*cifar10.train, num_classes=10, normalization=fitted)
+    fitted = normalization.fit_centered(real_cifar10.train.features, scale=255.0)
+    problem = base.problem(*real_cifar10.train, num_classes=10, normalization=fitted)
     # 1e-4 a raw pixel, as there.
     settings = base.Settings(learning_rate=0.0255)
     solver = random_search.solver(loss=HINGE, is_local=is_local, num_trials=1)
@@ -132,7 +131,7 @@ def test_row_2_on_cifar10(is_local, lowest, highest):
     )
     ((_, last, _),) = collections.deque(chunks, maxlen=1)
     scores = objective.blocked_scores(
-        last.params, jnp.asarray(cifar10.test.features), normalization=fitted
+        last.params, jnp.asarray(real_cifar10.test.features), normalization=fitted
     )
-    found = float(metrics.accuracy(scores, jnp.asarray(cifar10.test.labels)).value)
+    found = float(metrics.accuracy(scores, jnp.asarray(real_cifar10.test.labels)).value)
     assert lowest < found < highest
