@@ -84,7 +84,7 @@ def applied(
     name = getattr(function, "__name__", repr(function))
     try:
         result = function(*data, **arguments)
-    except jax.errors.JAXTypeError as error:
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
         raise ValueError(
             f"{role} must compute by jax.numpy, whose arrays it is given while it is "
             f"compiled, got {name}, which needs their numbers: {type(error).__name__}"

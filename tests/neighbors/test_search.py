@@ -175,9 +175,14 @@ def by_numpy(first, second):
     return np.abs(np.asarray(first) - np.asarray(second)).sum()
 
 
+def with_a_mask(first, second):
+    return jnp.sum(jnp.abs(first - second)[first > 0])
+
+
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
+        (with_a_mask, "metric must compute by jax.numpy.*with_a_mask.*BooleanIndex"),
         (per_feature, r"metric must return shape \(\) .* shape \(3,\) of per_feature"),
         (by_numpy, "metric must compute by jax.numpy.*by_numpy.*TracerArrayConversion"),
     ],
