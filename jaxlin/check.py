@@ -54,6 +54,12 @@ def features(name: str, value: Any, *, num_features: int | None = None) -> np.nd
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind in "bui":
+        too_large = (array > 2**53) | (array < -(2**53))
+        if too_large.any():
+            raise ValueError(
+                f"{name} must lie within 2^53 of 0, where float64 holds every integer, "
+                f"got {array[too_large][0]}; subtract what they have in common"
+            )
         narrow = array.astype(np.float32)
         if array.dtype.itemsize <= 2 or (narrow == array).all():
             return narrow
@@ -277,14 +283,25 @@ def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
-def one_example(name: str, value: Any, *, num_dimensions: int = 1) -> None:
-    """Checks that an array, traced or not, is of one example and not of many."""
+def one_example(
+    name: str, value: Any, *, num_dimensions: int = 1, size: int | None = None
+) -> None:
+    """Checks that an array, traced or not, is of one example and not of many.
+
+    Args:
+      name: how the error message calls it.
+      value: looked at for its shape alone.
+      num_dimensions: how many it must have.
+      size: how many entries, if that is known.
+    """
     if np.ndim(value) != num_dimensions:
         axes = "axis" if num_dimensions == 1 else "axes"
         raise ValueError(
             f"{name} must be of one example, with {num_dimensions or 'no'} {axes}, got "
             f"shape {np.shape(value)}; jax.vmap applies a function to many"
         )
+    if size is not None and np.size(value) != size:
+        raise ValueError(f"{name} must have {size} entries, got {np.size(value)}")
 
 
 def key(name: str, value: Any) -> Any:

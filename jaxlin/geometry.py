@@ -75,8 +75,13 @@ def templates(
         [0.75 1.  ]]]
     """
     check.choice("scale", scale, ("per_class", "shared"))
+    if isinstance(weights, Params):
+        raise ValueError("weights must be an array, got Params; give params.weights")
     rows = jnp.asarray(weights)
-    chex.assert_rank(rows, 2)
+    if rows.ndim != 2:
+        raise ValueError(
+            f"weights must have shape (classes, features), got shape {rows.shape}"
+        )
     if math.prod(image_shape) != rows.shape[1]:
         raise ValueError(
             f"image_shape must have {rows.shape[1]} entries in all, the width of the "
@@ -101,9 +106,9 @@ def contributions(params: Params, features: ArrayLike) -> Array:
     Returns:
       Shape ``(classes, features)``.
     """
-    weights, bias = params
-    check.one_example("features", features)
+    weights, bias = map(jnp.asarray, params)
     chex.assert_rank([weights, bias], [2, 1])
+    check.one_example("features", features, size=weights.shape[1])
     return weights * jnp.asarray(features, weights.dtype)[None, :]
 
 
@@ -118,8 +123,9 @@ def hyperplanes(params: Params, label: ArrayLike) -> Hyperplanes:
     Returns:
       One hyperplane a class. Use `jax.vmap` over labels for all pairs.
     """
-    weights, bias = params
-    chex.assert_rank([weights, bias, label], [2, 1, 0])
+    weights, bias = map(jnp.asarray, params)
+    chex.assert_rank([weights, bias], [2, 1])
+    check.one_example("label", label, num_dimensions=0)
     return Hyperplanes(weights[label][None, :] - weights, bias[label] - bias)
 
 
@@ -147,6 +153,7 @@ def signed_distances(params: Params, features: ArrayLike, label: ArrayLike) -> A
       [ 3. inf]
     """
     normals, offsets = hyperplanes(params, label)
+    check.one_example("features", features, size=normals.shape[1])
     x = jnp.asarray(features, normals.dtype)
     # A lead is a small difference of scores, which TF32 would not carry.
     leads = jnp.matmul(normals, x, precision="highest") + offsets
@@ -180,8 +187,8 @@ def restricted(params: Params, origin: ArrayLike, axes: ArrayLike) -> Params:
       >>> print(linear.scores(line, jnp.array([2.0])))
       [2. 7. 2.]
     """
-    weights, bias = params
-    chex.assert_rank([weights, bias, origin, axes], [2, 1, 1, 2])
+    weights, bias = map(jnp.asarray, params)
+    chex.assert_rank([weights, bias, axes], [2, 1, 2])
     directions = jnp.asarray(axes, weights.dtype)
     at_origin = linear.scores(params, jnp.asarray(origin, weights.dtype))
     return Params(weights @ directions.T, at_origin)

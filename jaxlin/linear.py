@@ -11,7 +11,8 @@ so they can be the head of any larger model. Use `jax.vmap` for a batch:
   (5, 10)
 
 The computation runs in the dtype of the weights (float16, bfloat16, float32, float64);
-features of another dtype, such as uint8 pixels, are converted.
+features of another dtype, such as uint8 pixels, are converted. NumPy weights in
+float64, as polished fits have, count as float32 outside ``jax.enable_x64(True)``.
 """
 
 from typing import NamedTuple
@@ -94,9 +95,9 @@ def scores(params: Params, features: ArrayLike) -> Array:
       >>> print([f"{score:.2f}" for score in scores(cat_dog_ship, image)])
       ['-96.80', '437.90', '60.75']
     """
-    weights, bias = params
-    check.one_example("features", features)
+    weights, bias = map(jnp.asarray, params)
     chex.assert_rank([weights, bias], [2, 1])
+    check.one_example("features", features, size=weights.shape[1])
     return weights @ jnp.asarray(features, weights.dtype) + bias
 
 
@@ -133,7 +134,8 @@ def fold_normalization(params: Params, normalization: Normalization) -> Params:
     ``scores(params, normalize(z, x))`` up to rounding: the algebraic viewpoint of the
     lecture, since an affine map of an affine map is one.
     """
-    scale = jnp.atleast_1d(jnp.asarray(normalization.scale, params.weights.dtype))
-    weights = params.weights / scale[None, :]
+    weights, bias = map(jnp.asarray, params)
+    scale = jnp.atleast_1d(jnp.asarray(normalization.scale, weights.dtype))
+    weights = weights / scale[None, :]
     shift = weights @ jnp.asarray(normalization.mean, weights.dtype)
-    return Params(weights, params.bias - shift)
+    return Params(weights, bias - shift)

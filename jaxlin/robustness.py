@@ -40,13 +40,12 @@ extremum problems. Operations Research, 1957.
 import math
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import linear
+from jaxlin import check, linear
 from jaxlin.linear import Params
 from jaxlin.metrics import Ratio
 from jaxlin.typing import Array
@@ -95,8 +94,9 @@ def smallest_perturbation(
       Radius, class and change, in the dtype of the weights.
 
     Raises:
-      ValueError: if the norm is another one, only one bound is given, or bounds that
-        are no JAX arrays leave a feature no room.
+      ValueError: if the norm is another one, there are several examples, only one bound
+        is given or one of another shape, or bounds that are no JAX arrays are NaN or
+        leave a feature no room.
 
     Example:
       A pixel at its bound cannot help; the other has to do it alone.
@@ -114,10 +114,10 @@ def smallest_perturbation(
         raise ValueError(
             f"low and high must be given together or not at all, got {low} and {high}"
         )
-    are_known = not any(isinstance(bound, jax.Array) for bound in (low, high))
-    if low is not None and are_known and np.any(np.asarray(low) > np.asarray(high)):
-        raise ValueError(f"low must be at most high, got {low} and {high}")
+    params = Params(*map(jnp.asarray, params))
+    check.one_example("features", features, size=params.weights.shape[1])
     x = jnp.asarray(features, params.weights.dtype)
+    _check_bounds(low, high, x.shape)
     # A lead is a small difference of scores, which TF32 would not carry.
     with jax.default_matmul_precision("highest"):
         scores = linear.scores(params, x)
@@ -149,11 +149,14 @@ def robust_accuracy(radii: ArrayLike, correct: ArrayLike, sizes: ArrayLike) -> R
 
     Args:
       radii: of `smallest_perturbation`, shape ``(examples,)``.
-      correct: whether each example is labelled rightly, shape ``(examples,)``.
+      correct: whether each example is labelled rightly, booleans, same shape.
       sizes: of the perturbations, in the norm of the radii, shape ``(sizes,)``.
 
     Returns:
       The `Ratio` of examples that stay right to all, each field ``(sizes,)``.
+
+    Raises:
+      ValueError: if shapes do not fit or ``correct`` is not boolean.
 
     Example:
       >>> radii, correct = jnp.array([0.5, 2.0, 3.0]), jnp.array([True, True, False])
@@ -161,10 +164,29 @@ def robust_accuracy(radii: ArrayLike, correct: ArrayLike, sizes: ArrayLike) -> R
       [2 1 0]
     """
     radii, correct, sizes = (jnp.asarray(each) for each in (radii, correct, sizes))
-    chex.assert_rank([radii, correct, sizes], 1)
-    chex.assert_equal_shape([radii, correct])
+    if radii.ndim != 1 or correct.shape != radii.shape or sizes.ndim != 1:
+        raise ValueError(
+            "radii, correct and sizes must have shapes (examples,), (examples,) and "
+            f"(sizes,), got {radii.shape}, {correct.shape} and {sizes.shape}"
+        )
+    if correct.dtype != bool:
+        raise ValueError(
+            f"correct must be boolean, got {correct.dtype}; predicted == labels is"
+        )
     stays = (radii[None, :] > sizes[:, None]) & correct[None, :]
     return Ratio(jnp.sum(stays, axis=1), jnp.full(sizes.shape, len(radii)))
+
+
+def _check_bounds(low: Any, high: Any, shape: tuple[int, ...]) -> None:
+    for name, bound in (("low", low), ("high", high)):
+        if bound is not None and np.shape(bound) not in ((), shape):
+            raise ValueError(
+                f"{name} must have shape () or {shape}, got shape {np.shape(bound)}"
+            )
+    # What is on a device may be traced, or would have to be waited for.
+    are_known = not any(isinstance(bound, jax.Array) for bound in (low, high))
+    if low is not None and are_known and not np.all(np.asarray(low) <= high):
+        raise ValueError(f"low must be at most high, got {low} and {high}")
 
 
 def _rooms(

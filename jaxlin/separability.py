@@ -146,6 +146,11 @@ def correct(plane: Plane, features: Any, labels: Any) -> int:
 
 def values(plane: Plane, rows: np.ndarray) -> list[Fraction]:
     """``<normal, x> + offset`` of each row, exact."""
+    if len(plane.normal) != rows.shape[1]:
+        raise ValueError(
+            f"a plane must have one entry a feature, got {len(plane.normal)} for "
+            f"{rows.shape[1]} features"
+        )
     return [
         sum((n * x for n, x in zip(plane.normal, exact(row), strict=True)), Fraction())
         + plane.offset

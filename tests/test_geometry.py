@@ -209,3 +209,37 @@ def test_distances_have_gradients_in_the_parameters():
 
 def signed_distance(params, x):
     return geometry.signed_distances(params, x, 1)[0]
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (
+            lambda params, x: geometry.contributions(params, x),
+            r"features must be of one example, with 1 axis, got shape \(3, 4\)",
+        ),
+        (
+            lambda params, x: geometry.contributions(params, x[0, :3]),
+            "features must have 4 entries, got 3",
+        ),
+        (
+            lambda params, x: geometry.signed_distances(params, x, 0),
+            "features must be of one example",
+        ),
+        (
+            lambda params, x: geometry.signed_distances(params, x[0], jnp.arange(3)),
+            "label must be of one example, with no axes",
+        ),
+        (
+            lambda params, _: geometry.templates(params, image_shape=(2, 2)),
+            "weights must be an array, got Params; give params.weights",
+        ),
+        (
+            lambda params, x: geometry.templates(x[0], image_shape=(2, 2)),
+            r"weights must have shape \(classes, features\), got shape \(4,\)",
+        ),
+    ],
+)
+def test_wrong_shapes_are_named(act, words):
+    with pytest.raises(ValueError, match=words):
+        act(linear.Params(jnp.ones((2, 4)), jnp.zeros(2)), jnp.ones((3, 4)))

@@ -105,3 +105,11 @@ def test_the_templates_are_the_best_unit_inputs():
     for c, template in enumerate(params.weights):
         own = linear.scores(params, template / jnp.linalg.norm(template))[c]
         assert own >= best_others[c]
+
+
+def test_another_width_is_named():
+    params = linear.Params(jnp.eye(2), jnp.zeros(2))
+    with pytest.raises(ValueError, match="features must have 2 entries, got 3"):
+        linear.scores(params, jnp.ones(3))
+    with pytest.raises(ValueError, match="one example.* jax.vmap"):
+        jax.jit(linear.predict)(params, jnp.ones((5, 2)))

@@ -11,6 +11,7 @@ from scipy import optimize
 
 from jaxlin import geometry, linear, robustness
 from jaxlin.linear import Params
+from jaxlin.normalization import Normalization
 
 PROBLEMS, CLASSES, FEATURES = 200, 4, 6
 NORMS = (1, 2, np.inf)
@@ -273,6 +274,14 @@ def test_robust_accuracy_counts_what_survives(problems):
             {"norm": 2, "low": np.zeros(2), "high": np.array([1.0, -1.0])},
             "low must be at most high",
         ),
+        (
+            {"norm": 2, "low": math.nan, "high": 1.0},
+            "low must be at most high, got nan",
+        ),
+        (
+            {"norm": 2, "low": jnp.zeros(3), "high": 1.0},
+            r"low must have shape \(\) or \(2,\), got shape \(3,\)",
+        ),
     ],
 )
 def test_bad_input(arguments, words):
@@ -308,3 +317,38 @@ def test_tiny_weights_change_no_radius_in_a_box():
         if scale == 1:
             expected = float(found.radius)
         assert float(found.radius) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (([1.0, 2.0], [True, False], 0.5), r"\(2,\), \(2,\) and \(\)$"),
+        (([1.0, 2.0], [True], [0.5]), r"got \(2,\), \(1,\) and \(1,\)"),
+        (([1.0, 2.0], [3, 7], [0.5]), "correct must be boolean, got int32"),
+    ],
+)
+def test_bad_radii(given, words):
+    with pytest.raises(ValueError, match=words):
+        robustness.robust_accuracy(*given)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((2, 2), "features must be of one example"), ((3,), "must have 2 entries, got 3")],
+)
+def test_several_examples_or_another_width(shape, words):
+    params = linear.Params(jnp.eye(2), jnp.zeros(2))
+    with pytest.raises(ValueError, match=words):
+        robustness.smallest_perturbation(params, jnp.ones(shape), norm=2)
+
+
+def test_numpy_float64_counts_as_float32():
+    """As polished fits have it; a warning would fail the test."""
+    params = Params(np.array([[1.0, 0.0], [0.0, 1.0]]), np.zeros(2))
+    fitted = Normalization(np.zeros(2), 1.0)
+    folded = linear.fold_normalization(params, fitted)
+    found = robustness.smallest_perturbation(folded, np.array([0.0, 1.0]), norm=2)
+    assert folded.weights.dtype == found.radius.dtype == jnp.float32
+    assert float(found.radius) == pytest.approx(0.5**0.5)
+    direct = robustness.smallest_perturbation(params, np.array([0.0, 1.0]), norm=2)
+    assert float(direct.radius) == float(found.radius)

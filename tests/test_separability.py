@@ -215,3 +215,14 @@ def test_tiny_and_huge_features():
     for size in (5e-324, 1e-310, 1e300):
         rows = size * np.array([[1.0, 0.0], [3.0, 1.0]])
         check_plane(separability.prove(rows, [0, 1]), rows, [0, 1])
+
+
+def test_integers_beyond_float64_are_refused():
+    with pytest.raises(
+        ValueError, match="features must lie within 2.53 of 0.* 90071992"
+    ):
+        separability.prove(np.array([[2**53], [2**53 + 1]]), [0, 1])
+    with pytest.raises(ValueError, match="one entry a feature, got 1 for 2 features"):
+        separability.holds(
+            Plane((Fraction(1),), Fraction(0)), [[0.0, 1.0], [1.0, 2.0]], [0, 1]
+        )

@@ -66,7 +66,7 @@ def quadrants(
     Raises:
       ValueError: if an argument is out of range.
     """
-    labels = _labels(num_examples, noise, gap, largest_gap=1.0)
+    labels = _labels(key, num_examples, noise, gap, largest_gap=1.0)
     draw, sign, last = jax.random.split(key, 3)
     sizes = gap / 2 + (1 - gap / 2) * _uniform(draw, num_examples)
     first = np.where(_uniform(sign, num_examples)[0] < 0.5, 1, -1)
@@ -82,7 +82,7 @@ def ring(
     Half of the rest lies inside, half outside. Arguments, result and errors are those
     of `quadrants`; the gap must be below 1.
     """
-    labels = _labels(num_examples, noise, gap, largest_gap=0.99)
+    labels = _labels(key, num_examples, noise, gap, largest_gap=0.99)
     draw, last = jax.random.split(key)
     is_inside = np.arange(num_examples) // 2 % 2 == 0
     low = np.where(labels == 1, 1.0, np.where(is_inside, 0.0, 2.0 + gap))
@@ -100,7 +100,7 @@ def three_modes(
     The centres are `MODE_CENTERS`, of norm 1.5. Arguments, result and errors are those
     of `quadrants`; the gap must be at most 0.7.
     """
-    labels = _labels(num_examples, noise, gap, largest_gap=0.7)
+    labels = _labels(key, num_examples, noise, gap, largest_gap=0.7)
     draw, rest, last = jax.random.split(key, 3)
     centers = np.array(MODE_CENTERS)
     shares, turns = _uniform(draw, num_examples)
@@ -117,7 +117,7 @@ def half_planes(
 
     Arguments, result and errors are those of `quadrants`.
     """
-    labels = _labels(num_examples, noise, gap, largest_gap=1.0)
+    labels = _labels(key, num_examples, noise, gap, largest_gap=1.0)
     draw, last = jax.random.split(key)
     along, away = _uniform(draw, num_examples)
     distance = np.where(labels == 1, 1, -1) * (gap / 2 + (1 - gap / 2) * away)
@@ -141,7 +141,9 @@ def sectors(
     result and errors are those of `quadrants`, with ``num_classes`` at least 2.
     """
     check.integer("num_classes", num_classes, at_least=2)
-    labels = _labels(num_examples, noise, gap, num_classes=num_classes, largest_gap=1.0)
+    labels = _labels(
+        key, num_examples, noise, gap, num_classes=num_classes, largest_gap=1.0
+    )
     draw, last = jax.random.split(key)
     shares, turns = _uniform(draw, num_examples)
     middle = labels / num_classes
@@ -153,11 +155,13 @@ def sectors(
 
 def lift_quadrants(features: Array) -> Array:
     """Appends the product of the two features of one example: shape ``(3,)``."""
+    check.one_example("features", features, size=2)
     return jnp.append(features, features[0] * features[1])
 
 
 def lift_ring(features: Array) -> Array:
     """Appends (norm - 1.5)^2 to the two features of one example: shape ``(3,)``."""
+    check.one_example("features", features, size=2)
     return jnp.append(features, (jnp.linalg.norm(features) - 1.5) ** 2)
 
 
@@ -169,12 +173,14 @@ def lift_three_modes(features: Array, *, width: ArrayLike = 0.25) -> Array:
       width: w. The sum of the three bumps is larger in the discs than elsewhere for
         gaps from 0.15 on.
     """
+    check.one_example("features", features, size=2)
     steps = features[None, :] - jnp.asarray(MODE_CENTERS, features.dtype)
     bumps = jnp.exp(-jnp.sum(jnp.square(steps), axis=1) / (2 * width**2))
     return jnp.concatenate([features, bumps])
 
 
 def _labels(
+    key: Array,
     num_examples: int,
     noise: float,
     gap: float,
@@ -183,6 +189,7 @@ def _labels(
     num_classes: int = 2,
 ) -> np.ndarray:
     """Labels in turn, once the arguments that all cases share are checked."""
+    check.key("key", key)
     check.integer("num_examples", num_examples, at_least=num_classes)
     check.number("noise", noise, at_least=0)
     check.number("gap", gap, at_least=0, at_most=largest_gap)

@@ -96,6 +96,17 @@ def init(
     Reference:
       K. He, X. Zhang, S. Ren and J. Sun. Delving deep into rectifiers. ICCV 2015.
     """
+    check.key("key", key)
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise ValueError(
+            "image_shape must be height, width and channels, each at least 1, got "
+            f"{image_shape}; grey images have one channel"
+        )
+    if not all(isinstance(block, Sequence) for block in blocks):
+        raise ValueError(
+            "blocks must be the channels of each convolution, block by block, such as "
+            f"((32,), (64, 64)), got {blocks}"
+        )
     height, width, channels = image_shape
     smallest = _POOL ** len(blocks)
     if min(height, width) < smallest:
@@ -129,8 +140,24 @@ def apply(params: Params, image: Array) -> Array:
     Args:
       params: from `init`.
       image: normalised, floating, shape ``(height, width, channels)``.
+
+    Raises:
+      ValueError: while tracing, if it is not floating or not of the shape that `init`
+        was given.
     """
     check.one_example("image", image, num_dimensions=3)
+    if not jnp.issubdtype(image.dtype, jnp.floating):
+        raise ValueError(f"image must be normalised, floating, got {image.dtype}")
+    layers = [layer for block in params.blocks for layer in block]
+    channels = layers[0].weights.shape[2] if layers else image.shape[2]
+    last = layers[-1].weights.shape[3] if layers else channels
+    height, width = (side // _POOL ** len(params.blocks) for side in image.shape[:2])
+    units = params.dense.weights.shape[1]
+    if image.shape[2] != channels or height * width * last != units:
+        raise ValueError(
+            "image must have the shape that init was given, with "
+            f"{channels} channel(s), got shape {image.shape}"
+        )
     for block in params.blocks:
         for layer in block:
             image = jax.nn.relu(convolve(layer, image))

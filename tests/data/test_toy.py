@@ -137,3 +137,26 @@ def test_easy_cases_are_separable():
 def test_bad_input(draw, changes, words):
     with pytest.raises(ValueError, match=words):
         draw(jax.random.key(0), **{"num_examples": 10, **changes})
+
+
+def test_a_seed_is_no_key():
+    for draw in (
+        toy.quadrants,
+        toy.ring,
+        toy.three_modes,
+        toy.half_planes,
+        toy.sectors,
+    ):
+        with pytest.raises(ValueError, match="key must be a key, got 0"):
+            draw(0, num_examples=10)
+
+
+@pytest.mark.parametrize(
+    "lift", [toy.lift_quadrants, toy.lift_ring, toy.lift_three_modes]
+)
+@pytest.mark.parametrize(
+    ("shape", "words"), [((5, 2), "one example"), ((3,), "must have 2 entries, got 3")]
+)
+def test_lifts_are_of_one_point(lift, shape, words):
+    with pytest.raises(ValueError, match=words):
+        lift(jnp.ones(shape))

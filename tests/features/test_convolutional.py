@@ -117,8 +117,29 @@ def test_gradient_against_differences(body, image, float64):
         ({"image_shape": (9, 3, 2)}, "sides of at least 4 pixels, which 2 poolings"),
         ({"num_features": 0}, "num_features must be at least 1"),
         ({"blocks": ((3,), (2, 0))}, r"blocks\[1\]\[1\] must be at least 1, got 0"),
+        ({"blocks": (3, 2)}, r"blocks must be .*, such as .* got \(3, 2\)"),
+        ({"image_shape": (9, 9)}, r"height, width and channels.* got \(9, 9\)"),
+        ({"image_shape": (9, 9, 0)}, "each at least 1, got"),
     ],
 )
 def test_bad_sizes(changes, words):
     with pytest.raises(ValueError, match=words):
         convolutional.init(jax.random.key(0), **{**HOW, **changes})
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (
+            np.zeros((9, 8, 2), np.uint8),
+            "image must be normalised, floating, got uint8",
+        ),
+        (np.zeros((9, 8, 3), np.float32), "with 2 channel.*, got shape .9, 8, 3"),
+        (np.zeros((16, 16, 2), np.float32), "the shape that init was given"),
+        (np.zeros((4, 9, 8, 2), np.float32), "image must be of one example, with 3"),
+    ],
+)
+def test_other_images_are_refused(image, words):
+    params = convolutional.init(jax.random.key(0), **{**HOW, "image_shape": (9, 8, 2)})
+    with pytest.raises(ValueError, match=words):
+        convolutional.apply(params, jnp.asarray(image))
