@@ -33,7 +33,10 @@ CONCEPTS = _numbered(
         "supervised learning: data, hypothesis class, loss, search",
         "jaxlin.solvers.base.Problem jaxlin.solvers.random_search",
     ),
-    ("y = sign(w.x)", "jaxlin.linear.predict jaxlin.losses.softmax_cross_entropy"),
+    (
+        "y = sign(w.x): the case of two classes",
+        "jaxlin.linear.predict jaxlin.losses.softmax_cross_entropy",
+    ),
     ("nearest neighbour", "jaxlin.neighbors.nearest"),
     (
         "its four choices",
