@@ -43,7 +43,7 @@ class RunOptions:
       config: config.json of another run, to start from its values instead of the
         defaults; flags override it.
       smoke: start from tiny values instead of the defaults, to see the whole run in
-        seconds; flags override them.
+        about a minute, most of it compiling; flags override them.
     """
 
     data_dir: _OptionalPath = None
@@ -84,7 +84,7 @@ def parse(
 
     Args:
       default: a frozen dataclass with every field set; its docstring documents them.
-      smoke: the same, so small that a run takes seconds.
+      smoke: the same, so small that a run takes little more than compiling it.
       of_dataset: by the name of a data set, defaults of its own.
       description: what ``--help`` shows first, usually the module's docstring.
       arguments: the command line, by default that of this process.
@@ -163,8 +163,29 @@ def _starting_config(default: ConfigT, smoke: ConfigT, options: RunOptions) -> C
         return smoke
     if options.resume is not None:
         read_config(options.resume)
-        return load_config(type(default), options.resume / "config.json")
+        try:
+            return load_config(type(default), options.resume / "config.json")
+        except ValueError as error:
+            _refuse_run_of_another(options.resume, error)
+            raise
     return default
+
+
+def _refuse_run_of_another(folder: Path, error: ValueError) -> None:
+    """Raises if another program made the run, whose config then does not fit."""
+    try:
+        command = shlex.split(files.read_json(folder / "environment.json")["command"])
+    except (ValueError, OSError, KeyError, TypeError, AttributeError):
+        return
+    # ``python -m experiments.NAME`` and flags; how a script was called says less.
+    made_by, own = command[:3], environment.program()
+    if made_by[:2] != ["python", "-m"] or len(made_by) < 3 or made_by == own:
+        return
+    raise ValueError(
+        f"--resume must name a run of this experiment, got {folder}, a run of "
+        f"{made_by[2]}; continue it with {shlex.join(made_by)} --resume "
+        f"{shlex.quote(str(folder))}"
+    ) from error
 
 
 def _is_about_input(error: Exception) -> bool:

@@ -125,12 +125,15 @@ class Report(NamedTuple):
       subtitle: one line under it.
       sections: with their titles, which make the list of contents.
       footer: small print, such as versions and the date.
+      source: the lecture that the page follows, cited below the footer; a joined page
+        cites it once.
     """
 
     title: str
     subtitle: str
     sections: Sequence[Section]
     footer: str = ""
+    source: str = ""
 
 
 def picture(
@@ -182,14 +185,17 @@ def render_joined(
         ]
         if report.footer:
             body.append(f"<p><small>{_inline(report.footer)}</small></p>")
-    outer = Report(title, subtitle, [], footer)
+    sources = dict.fromkeys(report.source for report in reports if report.source)
+    outer = Report(title, subtitle, [], footer, "; ".join(sources))
     return _page(outer, contents, "\n".join(body))
 
 
 def _page(report: Report, contents: Sequence[str], body: str) -> str:
     """Returns a whole page with head, contents and footer."""
     items = "".join(f"<li>{item}</li>" for item in contents)
-    footer = f"<footer>{_inline(report.footer)}</footer>" if report.footer else ""
+    lines = [report.footer, report.source and f"The lecture: {report.source}"]
+    small_print = "<br>\n".join(_inline(line) for line in lines if line)
+    footer = f"<footer>{small_print}</footer>" if small_print else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>

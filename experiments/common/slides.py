@@ -1,6 +1,13 @@
-"""Numbers of the lecture's slides that several experiments show."""
+"""The lecture's name, and numbers of its slides that several experiments show."""
 
 import numpy as np
+
+# The lecture that the experiments follow.
+LECTURE = (
+    "CS 4803 / 7643 Deep Learning, Georgia Tech, fall 2019: Linear Classifiers, Loss "
+    "Functions (D. Batra), with slides of CS231n, Stanford (F.-F. Li, J. Johnson, S. "
+    "Yeung)"
+)
 
 # Rows are images (cat, car, frog), columns are classes in the same order.
 NAMES = ("cat", "car", "frog")

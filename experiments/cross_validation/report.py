@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.common import record, report
+from experiments.common import record, report, slides
 from experiments.common.config import to_dict
 from experiments.common.report import (
     Block,
@@ -49,6 +49,7 @@ def build(run: Run) -> report.Report:
             Section("Method", _method(run)),
         ],
         footer=f"python -m experiments.cross_validation, run {run.folder.path.name}",
+        source=slides.LECTURE,
     )
 
 

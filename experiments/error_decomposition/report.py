@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from experiments.common import record, report
+from experiments.common import record, report, slides
 from experiments.common.report import (
     Block,
     Card,
@@ -65,6 +65,7 @@ def build(run: Run) -> report.Report:
         f"{run.examples:,} training examples, {len(classes)} model classes, two losses",
         sections,
         footer=f"python -m experiments.error_decomposition, run {run.folder.path.name}",
+        source=slides.LECTURE,
     )
 
 

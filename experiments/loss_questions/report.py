@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from experiments.common import record, report
+from experiments.common import record, report, slides
 from experiments.common.report import Block, Paragraph, Section, Table
 from experiments.common.run_folder import RunFolder
 from experiments.loss_questions import pictures
@@ -39,6 +39,7 @@ def build(run: Run) -> report.Report:
             Section("Method", _method(run)),
         ],
         footer=f"python -m experiments.loss_questions, run {run.folder.path.name}",
+        source=slides.LECTURE,
     )
 
 

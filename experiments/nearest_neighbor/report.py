@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common import record, report
+from experiments.common import record, report, slides
 from experiments.common.config import to_dict
 from experiments.common.report import (
     Block,
@@ -56,6 +56,7 @@ def build(run: Run) -> report.Report:
             Section("Method", _method(run)),
         ],
         footer=f"python -m experiments.nearest_neighbor, run {run.folder.path.name}",
+        source=slides.LECTURE,
     )
 
 

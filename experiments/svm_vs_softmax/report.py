@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.common import slides
 from experiments.common.report import (
     Block,
     Card,
@@ -64,6 +65,7 @@ def build(run: Run) -> Report:
         ],
         footer="python -m experiments.svm_vs_softmax --solver minibatch, run "
         f"{run.folder.path.name}",
+        source=slides.LECTURE,
     )
 
 

@@ -23,6 +23,13 @@ ROWS = [
     (hard_cases, "--smoke --examples ten", "examples int ten"),
     (hard_cases, "--smoke --out full", "out must be new or empty, got full"),
     (hard_cases, "--resume gone", "run folder config.json gone no such"),
+    (
+        hard_cases,
+        "--resume theirs",
+        "--resume a run of this experiment, got theirs, a run of "
+        "experiments.viewpoints; python -m experiments.viewpoints --resume theirs",
+    ),
+    (hard_cases, "--resume nobodys", "config has no field 'boxed_images'"),
     (loss_questions, "--smoke --temperatures 2", "temperatures[0] must be below 1"),
     (loss_questions, "--smoke --points 1", "points must be at least 2, got 1"),
     (loss_questions, "--smoke --dataset digits", "--dataset"),
@@ -67,6 +74,12 @@ def test_bad_command_lines(command, flags, words, compiled, tmp_path, capsys):
     rows = np.eye(6, 5)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("precious")
+    for name in ("theirs", "nobodys"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text('{"boxed_images": 10}')
+    (tmp_path / "theirs" / "environment.json").write_text(
+        '{"command": "python -m experiments.viewpoints --smoke --out theirs"}'
+    )
     np.savez(
         tmp_path / "rows.npz",
         **{f"x_{part}": rows for part in ("train", "test")},

@@ -198,6 +198,16 @@ def test_ragged_table_is_refused():
         r.render(r.Report("", "", [r.Section("", [table])]))
 
 
+def test_the_lecture_is_cited_once_a_page(report):
+    cited = report._replace(source="A & B, slides")
+    line = "The lecture: A &amp; B, slides"
+    assert r.render(cited).count(line) == 1
+    assert r.render(report).count("The lecture") == 0
+    joined = r.render_joined("All", [cited, report, cited], footer="end")
+    assert f"<footer>end<br>\n{line}</footer>" in joined
+    assert joined.count(line) == 1
+
+
 def test_reports_join_into_one_page(report):
     page = Page(r.render_joined("All", [report, report], subtitle="both"))
     assert page.text["h1"] == ["All"]

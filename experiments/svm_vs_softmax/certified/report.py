@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.common import slides
 from experiments.common.report import (
     Block,
     Card,
@@ -59,6 +60,7 @@ def build(run: Run) -> Report:
             *sections.of_models(shown),
         ],
         footer=f"python -m experiments.svm_vs_softmax, run {started.folder.path.name}",
+        source=slides.LECTURE,
     )
 
 
