@@ -14,11 +14,16 @@ in L1, L2 and Linf, by a formula and, for some images, within the pixel range, s
 accuracy against the size of a perturbation is exact, with no attack that might have
 failed.
 
-Result. CIFAR-10: see the README.
+Result. CIFAR-10, softmax at l2 = 1e-2: test accuracy 41.0 %, and half of the images
+that are right get another label by a change of at most 0.99 % of the pixel range in
+every pixel. Of the first 1,000 test images the median radii are 5.60 in L1, 0.4310 in
+L2 and 0.01020 in Linf without bounds; within the pixel range 6.26, 0.4311 and 0.01022:
+the bounds matter in L1 alone. The plane of two axes, which hold 40 % of the variance,
+gives 27 % of the images the label that all pixels give them.
 
 Command. ``python -m experiments.viewpoints`` (CIFAR-10, a minute or two), ``--dataset
-digits``, ``--smoke``. The run is short: continued with ``--resume FOLDER`` it begins
-anew.
+digits``, ``--smoke`` (digits, under a minute, most of it compiling). The run is short:
+continued with ``--resume FOLDER`` it begins anew.
 
 The modules: `config`, `measure` (fit, plane, contributions), `radii`, `findings` (in
 words), `pictures`, `report`.

@@ -46,7 +46,6 @@ def run(config: Config, options: cli.RunOptions) -> pages.Report:
         for name in radii.NORMS:
             with clock.part(f"radii in {name}"):
                 found[name] = radii.of_norm(config, dataset, trained, name)
-        changes = [_change(dataset, name, one) for name, one in found.items()]
         results = _results(config, dataset, trained, plane, found)
         timings = {**clock.total(), "parts": clock.seconds}
         folder.write_json("results.json", {**results, "timing": timings})
@@ -66,7 +65,6 @@ def run(config: Config, options: cli.RunOptions) -> pages.Report:
             trained,
             plane,
             images,
-            changes,
             found,
             measure.worked_example(),
             results,
@@ -77,14 +75,6 @@ def run(config: Config, options: cli.RunOptions) -> pages.Report:
         print("\n".join(findings.lines(results)))
     print(folder.path / "report.html")
     return page
-
-
-def _change(
-    dataset: data.Dataset, name: str, one: radii.Radii
-) -> tuple[np.ndarray, str]:
-    """The smallest change of the first test image in a norm, and its title."""
-    size, label, change = one.first
-    return np.asarray(change), f"{name} {size:.3g}: {dataset.class_names[int(label)]}"
 
 
 def _results(

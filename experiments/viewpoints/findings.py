@@ -19,8 +19,9 @@ def lead(results: Results) -> str:
     low, high = accuracy["accuracy_interval"]
     return (
         f"One W, test accuracy {percent(accuracy['accuracy'])} (95 % "
-        f"[{100 * low:.1f}, {100 * high:.1f}]), its objective proven to "
-        f"{results['fit']['relative_gap']:.1e}. Half of the images that it gets right "
+        f"[{100 * low:.1f}, {100 * high:.1f}]), its objective proven to be within a "
+        f"relative {results['fit']['relative_gap']:.1e} of the least. Half of the "
+        "images that it gets right "
         f"lose their label to a change of at most {100 * wide['median']:.2f} % of the "
         "pixel range in every pixel, if it is the right change: the exact median, "
         "without bounds."
@@ -43,13 +44,19 @@ def of_radii(results: Results) -> str:
     """How the norms compare, and what bounds change."""
     said = []
     for name, one in results["radii"].items():
-        free, boxed = one["free"], one["boxed"]
+        first, boxed = one["first_free"], one["boxed"]
         said.append(
-            f"{name}: median {free['median']:.4g} without bounds, "
-            f"{boxed['median']:.4g} within the pixel range (of the first "
-            f"{boxed['images']:,} test images)"
+            f"{name} {first['median']:.5g} without bounds and {boxed['median']:.5g} "
+            "within the pixel range"
         )
-    return "; ".join(said) + ". Sizes are in units of the pixel range."
+    one = results["radii"]["L2"]
+    count, all_images = one["boxed"]["images"], one["free"]["images"]
+    which = "the" if count == all_images else f"the first {count:,}"
+    return (
+        f"Median radius of those of {which} test images that are right, the same "
+        f"images with and without bounds: {'; '.join(said)}. Sizes are in units of the "
+        "pixel range."
+    )
 
 
 def lines(results: Results) -> list[str]:

@@ -117,28 +117,48 @@ def contributions(found: Sequence[Explained], dataset: data.Dataset) -> Figure:
 
 
 def perturbed(
-    changes: Sequence[tuple[np.ndarray, str]], image: np.ndarray, dataset: data.Dataset
+    found: dict[str, Radii], image: np.ndarray, label: str, dataset: data.Dataset
 ) -> Figure:
-    """One image, and in each norm the smallest change and the image with it."""
-    shape, scale = image.shape, dataset.max_value
-    original = image / scale
+    """One image, and in each norm the smallest change and the image with it.
+
+    Args:
+      found: by norm, each with its change of that image.
+      image: raw pixels.
+      label: that the classifier gives it.
+      dataset: the image's.
+    """
+    original = image / dataset.max_value
+    columns = 1 + len(found)
     figure, axes = plotting.new_figure(
-        rows=2, columns=len(changes), width=2.6 * len(changes) + 0.6, height=5.4
+        rows=2, columns=columns, width=2.6 * columns + 0.4, height=5.8
     )
-    signed = np.stack([change.reshape(shape) for change, _ in changes])
-    after = [np.clip(original + change, 0, 1) for change in signed]
+    changes = [one.change.change.reshape(image.shape) for one in found.values()]
+    titles = [
+        f"{name}: {label} \N{RIGHTWARDS ARROW} "
+        f"{dataset.class_names[int(one.change.label)]}"
+        for name, one in found.items()
+    ]
+    after = [np.clip(original + change, 0, 1) for change in changes]
     plotting.image_grid(
         axes[0],
-        np.stack(after),
-        titles=[title for _, title in changes],
+        np.stack([original, *after]),
+        titles=[f"as it is: {label}", *titles],
         limits=(0.0, 1.0),
     )
-    for ax, change in zip(axes[1], signed, strict=True):
-        total = change if change.ndim == 2 else change.sum(axis=2)
-        largest = float(np.abs(total).max()) or 1.0
-        plotting.signed_images(
-            [ax], total[None], titles=[f"change, up to {largest:.2g}"]
+    axes[1, 0].set_axis_off()
+    for ax, (name, one), change in zip(
+        axes[1, 1:], found.items(), changes, strict=True
+    ):
+        sizes = np.abs(change).reshape(*change.shape[:2], -1).max(axis=2)
+        largest = float(sizes.max()) or 1.0
+        drawn = ax.imshow(sizes, cmap="viridis", vmin=0, vmax=largest)
+        ax.set_title(f"change, {name} {float(one.change.radius):.3g}", fontsize=10)
+        ax.set_axis_off()
+        bar = figure.colorbar(
+            drawn, ax=ax, orientation="horizontal", ticks=[0, largest], fraction=0.06
         )
+        bar.ax.set_xticklabels(["0", f"{largest:.2g}"])
+        bar.set_label("of the pixel range", fontsize=9)
     return figure
 
 
@@ -150,7 +170,7 @@ def accuracy(found: dict[str, Radii], count: int) -> Figure:
         most = float(np.quantile(finite, 0.98)) if len(finite) else 1.0
         sizes = np.linspace(0, most, count)
         kinds = (
-            ("any pixel values", False, plotting.PALETTE[0], "-"),
+            ("without bounds", False, plotting.PALETTE[0], "-"),
             ("within the pixel range", True, plotting.PALETTE[1], "--"),
         )
         for label, boxed, color, style in kinds:

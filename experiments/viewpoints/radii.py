@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.viewpoints.config import Config
+from experiments.viewpoints.config import Config, boxed_images
 from experiments.viewpoints.measure import Trained
 from jaxlin import data, intervals, robustness
 from jaxlin.linear import Params
@@ -27,13 +27,16 @@ class Radii(NamedTuple):
       free: of all test images, without bounds.
       boxed: of the first ones, within the pixel range.
       correct: whether each test image is labelled rightly.
-      first: of the first image within the pixel range: size, new label and change.
+      shown: the first image that is labelled rightly, of those in ``boxed``; image 0
+        if none is.
+      change: of that image within the pixel range: size, new label and change.
     """
 
     free: np.ndarray
     boxed: np.ndarray
     correct: np.ndarray
-    first: Perturbation
+    shown: int
+    change: Perturbation
 
 
 def of_norm(
@@ -43,18 +46,25 @@ def of_norm(
     raw, scale = _in_units(classifier, dataset)
     rows = dataset.test.features
     free = _radii(raw, rows, scale, norm=NORMS[name])
-    boxed = _boxed(raw, rows[: config.boxed_images], scale, norm=NORMS[name])
+    count = boxed_images(config, dataset)
+    boxed = _boxed(raw, rows[:count], scale, norm=NORMS[name])
+    correct = classifier.scores.argmax(axis=1) == dataset.test.labels
+    shown = int(correct[:count].argmax())
     return Radii(
         np.asarray(free),
         np.asarray(boxed.radius),
-        classifier.scores.argmax(axis=1) == dataset.test.labels,
-        jax.tree.map(lambda leaf: np.asarray(leaf[0]), boxed),
+        correct,
+        shown,
+        jax.tree.map(lambda leaf: np.asarray(leaf[shown]), boxed),
     )
 
 
 def curve(radii: Radii, sizes: np.ndarray, *, boxed: bool) -> np.ndarray:
-    """Share of images that stay right under every perturbation of each size."""
-    values = radii.boxed if boxed else radii.free
+    """Share of images that stay right under every perturbation of each size.
+
+    Of the images that have both radii, so that two curves differ by the bounds alone.
+    """
+    values = radii.boxed if boxed else radii.free[: len(radii.boxed)]
     share = robustness.robust_accuracy(
         jnp.asarray(values),
         jnp.asarray(radii.correct[: len(values)]),
@@ -64,9 +74,19 @@ def curve(radii: Radii, sizes: np.ndarray, *, boxed: bool) -> np.ndarray:
 
 
 def summary(radii: Radii) -> dict[str, Any]:
-    """Numbers of one norm: median radius of right images, and half of the accuracy."""
+    """Numbers of one norm: accuracy and the radii of the images that are right.
+
+    Returns:
+      By kind: ``free`` of all images without bounds; of the first ones ``first_free``
+      without bounds and ``boxed`` within the pixel range, which can be compared.
+    """
     found: dict[str, Any] = {}
-    for kind, values in (("free", radii.free), ("boxed", radii.boxed)):
+    kinds = {
+        "free": radii.free,
+        "first_free": radii.free[: len(radii.boxed)],
+        "boxed": radii.boxed,
+    }
+    for kind, values in kinds.items():
         right = radii.correct[: len(values)]
         own = values[right]
         low, high = intervals.proportion_interval(int(right.sum()), len(right))

@@ -26,7 +26,6 @@ class Run(NamedTuple):
       classifier: the one W.
       plane: two principal axes.
       images: what is explained pixel by pixel.
-      changes: for each norm the smallest change of the first image, and its title.
       radii: by norm.
       example: the worked example.
       results: results.json.
@@ -39,7 +38,6 @@ class Run(NamedTuple):
     classifier: Trained
     plane: Plane
     images: Sequence[Explained]
-    changes: Sequence[tuple[np.ndarray, str]]
     radii: dict[str, Radii]
     example: dict[str, np.ndarray]
     results: Mapping[str, Any]
@@ -63,6 +61,7 @@ def build(run: Run) -> report.Report:
             Section("Method", _method(run)),
         ],
         footer=f"python -m experiments.viewpoints, run {run.folder.path.name}",
+        source=slides.LECTURE,
     )
 
 
@@ -75,7 +74,7 @@ def _found(run: Run) -> list[Block]:
     cards = [
         Card(
             f"{one['free']['median']:.3g}",
-            f"median radius in {name}",
+            f"median radius in {name}, without bounds",
             f"half lie in [{one['free']['quartiles'][0]:.3g}, "
             f"{one['free']['quartiles'][1]:.3g}]",
         )
@@ -132,8 +131,8 @@ def _templates(run: Run) -> list[Block]:
             ),
             "The rows of W; mid-grey is 0. Above, each on a scale of its own: black "
             "and white are its largest weight. Below, all on one scale, so that they "
-            "can be compared. Of all inputs of one norm, its template is what a class "
-            "scores highest.",
+            "can be compared. Of all inputs of one L2 norm (normalised, the mean image "
+            "taken off) it is those along its template that a class scores highest.",
             "templates of all classes, on their own and on a shared scale",
             900,
         )
@@ -183,40 +182,69 @@ def _contributions(run: Run) -> list[Block]:
         Table(
             ("right class", "predicted", "second", "lead", "sum of pixels", "and bias"),
             rows,
-            caption="The pixels and the bias sum to the lead: nothing is left to "
-            "interpret.",
+            caption="The pixels and the bias sum to the lead. How it is shared out "
+            "depends on what counts as zero, here the mean image: from another zero "
+            "each pixel adds something else.",
         ),
     ]
 
 
 def _changes(run: Run) -> list[Block]:
+    number = run.radii["L2"].shown
+    is_right = bool(run.radii["L2"].correct[number])
+    names, test = run.dataset.class_names, run.dataset.test
+    shape = run.dataset.image_shape
+    assert shape is not None
+    place = f" (number {number}, counted from 0)" if is_right else ""
+    which = (
+        "The first test image that is right"
+        if is_right
+        else f"Test image 0 (a {names[int(test.labels[number])]}; none is right)"
+    )
     return [
         _draw(
             run,
             "changes",
-            pictures.perturbed(run.changes, run.images[0].image, run.dataset),
-            "The first test image with the smallest change, in each norm and within "
-            "the pixel range, at which its label ties with another; below the change "
-            "itself (colours summed), each on its own scale. L1 takes few pixels to "
-            "the end of their range, Linf all by the same.",
-            "one image after its smallest perturbations",
-            760,
+            pictures.perturbed(
+                run.radii,
+                test.features[number].reshape(shape),
+                names[int(run.classifier.scores[number].argmax())],
+                run.dataset,
+            ),
+            f"{which}{place}, as it is and with the "
+            "smallest change, in each norm and within the pixel range, at which its "
+            "label ties with another. Below: the size of the change in each pixel, "
+            "largest of its colours, in units of the pixel range, each on a scale of "
+            "its own. L1 takes few pixels to the end of their range; Linf moves all by "
+            "the same, but for pixels that reach that end before.",
+            "one image before and after its smallest perturbations",
+            900,
         )
     ]
 
 
 def _accuracy(run: Run) -> list[Block]:
     rows = []
+    count, total = len(run.radii["L2"].boxed), len(run.dataset.test.labels)
+    of_images = (
+        "the test images" if count == total else f"the first {count:,} test images"
+    )
     for name, one in run.results["radii"].items():
-        for kind, where in (("free", "any"), ("boxed", "within the range")):
+        kinds = [("first_free", "any"), ("boxed", "within the range")]
+        if one["free"]["images"] > one["boxed"]["images"]:
+            kinds.append(("free", "any"))
+        for kind, where in kinds:
             found = one[kind]
+            images = f"{found['images']:,}"
             rows.append(
                 (
                     name,
                     where,
-                    found["images"],
+                    f"the first {images}"
+                    if found["images"] < total
+                    else f"all {images}",
                     percent(found["accuracy"]),
-                    f"{found['median']:.4g}",
+                    f"{found['median']:.5g}",
                     f"{found['quartiles'][0]:.4g} to {found['quartiles'][1]:.4g}",
                     percent(found["never"]),
                 )
@@ -227,9 +255,9 @@ def _accuracy(run: Run) -> list[Block]:
             run,
             "accuracy",
             pictures.accuracy(run.radii, run.config.sizes),
-            "Share of test images that are right under every perturbation up to a "
-            "size: exact, as the radius of each image is. The two curves start at "
-            "different accuracies where they are of different images.",
+            f"Share of {of_images} that are right under every perturbation up to a "
+            "size: exact, as the radius of each image is. Both curves are of the same "
+            "images.",
             "accuracy against perturbation size in L1, L2 and Linf",
             940,
         ),
@@ -241,10 +269,13 @@ def _accuracy(run: Run) -> list[Block]:
                 "right",
                 "median radius",
                 "quartiles",
-                "cannot be changed",
+                "no change suffices",
             ),
             rows,
-            caption="Radii of the images that are right, in units of the pixel range.",
+            caption="Radii of the images that are right, in units of the pixel range. "
+            "Without and within bounds, the first rows of each norm are of the same "
+            "images. Last column: share of the right images whose label no change, "
+            "however large, makes another.",
         ),
     ]
 
@@ -255,10 +286,13 @@ def _method(run: Run) -> list[Block]:
         Paragraph(
             f"Fitted on all {len(run.dataset.train.labels):,} training images, pixel / "
             f"{run.dataset.max_value:g} less the mean image, bias penalised: objective "
-            f"{fit['primal']:.6f}, no W has less than {fit['dual']:.6f}, "
-            f"{fit['evaluations']} evaluations"
-            + ("." if fit["converged"] else ", which was not what was asked for.")
-            + "\n\n"
+            f"{fit['primal']:.6f}, proven to be within a relative "
+            f"{fit['relative_gap']:.1e} of the least after {fit['evaluations']} "
+            "evaluations"
+            + (". " if fit["converged"] else ", which was not what was asked for. ")
+            + f"No W has less than {fit['dual']:.6f}: that bound is lower still than "
+            "the gap says, by what rounding may have added to the objective itself."
+            "\n\n"
             "A radius is the least over all other classes of the least change that "
             "makes up the lead. Without bounds that is the lead over the dual norm of "
             "the difference of two templates; within the pixel range the pixels that "

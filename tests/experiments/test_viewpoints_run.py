@@ -10,9 +10,15 @@ from run_helpers import compiled_programs, results
 
 from experiments.common import cli
 from experiments.viewpoints import __main__ as command
-from experiments.viewpoints import findings, measure
-from experiments.viewpoints.config import SMOKE, Config, checked
-from jaxlin import classifier, data, normalization
+from experiments.viewpoints import findings, measure, radii
+from experiments.viewpoints.config import (
+    SMOKE,
+    Config,
+    boxed_images,
+    check_fits,
+    checked,
+)
+from jaxlin import classifier, data, linear, normalization
 
 
 def run(config=SMOKE, **options):
@@ -68,11 +74,18 @@ def test_radii_of_a_run_by_hand(smoke):
     for name, one in results(out)["radii"].items():
         free = saved[f"radius_{name}"]
         boxed = saved[f"radius_{name}_within_range"]
-        assert len(boxed) == SMOKE.boxed_images
+        count = len(boxed)
+        assert count == SMOKE.boxed_images
         # Bounds leave fewer perturbations.
         assert (boxed >= free[: len(boxed)] * (1 - 1e-4)).all()
         assert one["free"]["median"] == pytest.approx(np.median(free[correct]))
         assert one["free"]["accuracy"] == pytest.approx(correct.mean())
+        # What is compared is of the same images.
+        for kind, values in (("first_free", free[:count]), ("boxed", boxed)):
+            median = np.median(values[correct[:count]])
+            assert one[kind]["images"] == count
+            assert one[kind]["median"] == pytest.approx(median)
+        assert one["boxed"]["accuracy"] == one["first_free"]["accuracy"]
 
 
 @pytest.mark.full
@@ -114,6 +127,11 @@ def test_principal_axes_of_many_and_of_few_pixels():
 def test_words_follow_the_numbers(smoke):
     found = results(smoke[0])
     assert "One W, test accuracy" in findings.lead(found)
+    assert "within a relative" in findings.lead(found)
+    assert "of the first 100 test images" in findings.of_radii(found)
+    for one in found["radii"].values():
+        one["free"]["images"] = 100
+    assert "of the test images" in findings.of_radii(found)
     found["plane"]["classes_with_a_region"] = 10
     assert "Every class has a region" in findings.of_plane(found)
     found["plane"]["classes_with_a_region"] = 7
@@ -137,6 +155,51 @@ def test_words_follow_the_numbers(smoke):
 def test_bad_configs(changes, words):
     with pytest.raises(ValueError, match=words):
         checked(Config(**changes))
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("--dataset digits", 500), ("--smoke", 100)]
+)
+def test_documented_commands_fit_their_data(flags, expected):
+    config, _ = cli.parse(Config(), smoke=SMOKE, arguments=flags.split())
+    digits = data.load(checked(config).dataset)
+    check_fits(config, digits)
+    assert boxed_images(config, digits) == expected
+
+
+def test_radii_with_and_without_bounds_are_of_the_same_images():
+    """Two images, of which the second has a radius without bounds alone."""
+    found = radii.Radii(
+        free=np.array([0.1, 0.9], np.float32),
+        boxed=np.array([0.2], np.float32),
+        correct=np.array([True, True]),
+        shown=0,
+        change=None,
+    )
+    sizes = np.array([0.0, 0.15, 0.5])
+    np.testing.assert_array_equal(radii.curve(found, sizes, boxed=False), [1, 0, 0])
+    np.testing.assert_array_equal(radii.curve(found, sizes, boxed=True), [1, 1, 0])
+    summary = radii.summary(found)
+    assert summary["free"]["median"] == pytest.approx(0.5)
+    assert summary["first_free"]["median"] == pytest.approx(0.1)
+    assert summary["boxed"]["median"] == pytest.approx(0.2)
+
+
+def test_the_change_shown_is_of_the_first_image_that_is_right():
+    """Class 1 where the left pixel is brighter; image 0 has the wrong label."""
+    images = np.array([[9, 1], [2, 8], [1, 9]], np.float32)
+    part = data.Split(images, np.array([0, 0, 0], np.int32))
+    dataset = data.Dataset("two", part, part, ("dark", "bright"), (1, 2), 10.0)
+    raw = linear.Params(np.array([[0.0, 0.0], [1.0, -1.0]]), np.zeros(2))
+    scores = images @ raw.weights.T
+    one = radii.of_norm(
+        Config(), dataset, measure.Trained(None, None, raw, scores, 0.0), "Linf"
+    )
+    assert one.shown == 1
+    assert one.correct.tolist() == [False, True, True]
+    # Both pixels meet in the middle: 0.2 and 0.8 at 0.5.
+    np.testing.assert_allclose(one.change.change, [0.3, -0.3], atol=1e-6)
+    assert int(one.change.label) == 1
 
 
 def test_data_that_are_no_images_or_too_few(tmp_path):
