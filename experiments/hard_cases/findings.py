@@ -24,7 +24,7 @@ def of_case(name: str, one: Results) -> str:
             f"The best of all lines gets {best['correct']} of {one['examples']} points "
             f"right, {percent(best['accuracy'])}."
         )
-    said += [_of_fit(loss, fit) for loss, fit in one["fits"].items()]
+    said += [_of_fit(loss, fit, one["one_label"]) for loss, fit in one["fits"].items()]
     if "lifted_proof" in one:
         said.append(_of_lift(name, one))
     return " ".join(said)
@@ -50,14 +50,13 @@ def lead(results: Mapping[str, Results]) -> str:
         and all(fit["accuracy"] == 1 for fit in one["lifted_fits"].values())
     ]
     short = sum(
-        fit["accuracy"] < one["best_line"]["accuracy"] - 0.1
+        fit["optimum"]["upper"] < one["best_line"]["accuracy"] - 0.1
         for one in hard.values()
         for fit in one["fits"].values()
     )
     far = (
-        " The surrogates, within a proven gap of their optimum, fall short of that by "
-        "more than ten "
-        f"points in {short} of {2 * len(hard)} fits: they do not count errors."
+        " The exact optima of the surrogates are proven to fall short of that by more "
+        f"than ten points in {short} of {2 * len(hard)} fits: they do not count errors."
         if short
         else ""
     )
@@ -99,24 +98,41 @@ def _of_proof(proof: Results) -> str:
     )
 
 
-def _of_fit(loss: str, fit: Results) -> str:
-    proven = (
-        f"The least objective of the {loss} lies between {fit['dual']:.6f} and "
-        f"{fit['primal']:.6f}"
-    )
-    if not fit["converged"]:
-        proven += f" (asked for less; {fit['evaluations']} evaluations were spent)"
+def of_optimum(optimum: Results) -> str:
+    """What the exact optimum gets right, as far as that is proven."""
+    low, high = (f"{100 * optimum[end]:.2f}" for end in ("lower", "upper"))
+    if optimum["lower"] == optimum["upper"]:
+        return percent(optimum["lower"])
+    return f"{low} to {high}\N{NO-BREAK SPACE}%"
+
+
+def _of_fit(loss: str, fit: Results, one_label: float) -> str:
     optimum = fit["optimum"]
-    if optimum["upper"] - optimum["lower"] > 0.05:
-        exact = "too few labels are proven to say the same of the exact optimum"
-    elif optimum["upper"] == optimum["lower"]:
-        exact = "and so does the exact optimum, all of whose labels are proven"
-    else:
-        exact = (
-            f"and the exact optimum between {percent(optimum['lower'])} and "
-            f"{percent(optimum['upper'])}"
+    proven = (
+        "and so does the exact optimum of its loss, all of whose labels are proven"
+        if optimum["upper"] == optimum["lower"]
+        else f"the exact optimum of its loss {of_optimum(optimum)}, as "
+        f"{percent(optimum['certified'])} of its labels are proven"
+    )
+    said = (
+        f"The line of the {loss} gets {percent(fit['accuracy'])} right, {proven} "
+        f"(objective {fit['primal']:.6g}, within a relative "
+        f"{fit['relative_gap']:.1e} of the least"
+        + (
+            ""
+            if fit["converged"]
+            else f"; asked for less, and {fit['evaluations']} evaluations were spent"
         )
-    return f"{proven}; its line gets {percent(fit['accuracy'])} right, {exact}."
+        + ")."
+    )
+    if optimum["upper"] >= one_label:
+        return said
+    return (
+        f"{said} That is less than the {percent(one_label)} of one label for all "
+        f"points: the weights are nearly 0 (norm {fit['weights_norm']:.3g}; objective "
+        f"{fit['primal']:.3g}, and {fit['at_zero']:.3g} at W = 0), so that the loss "
+        "hardly depends on where the line is."
+    )
 
 
 def _of_lift(name: str, one: Results) -> str:

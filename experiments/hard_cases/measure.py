@@ -1,6 +1,7 @@
 """One case: points, proof, best line, fits, and the same with the feature added."""
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +19,12 @@ from jaxlin.solvers.fit_loop import Fit
 LOSSES: dict[str, Any] = {
     "SVM": losses.weston_watkins_hinge,
     "softmax": losses.softmax_cross_entropy,
+}
+
+# What each loss is, of so many classes, where W is 0.
+_AT_ZERO: dict[Any, Any] = {
+    losses.weston_watkins_hinge: lambda classes: classes - 1.0,
+    losses.softmax_cross_entropy: lambda classes: math.log(classes),
 }
 
 # Fits of all cases are one program a loss: features of zeros, whose weights stay 0,
@@ -76,11 +83,17 @@ def measured(config: Config, name: str) -> Measured:
         points,
         _proven(*points) if has_two else None,
         best_line.find(*points) if has_two else None,
-        _fits(config, case, points, config.l2),
+        _fits(config, case, points, config.l2, config.relative_gap),
         None if lifted is None else _proven(lifted, points.labels),
         {}
         if lifted is None
-        else _fits(config, case, Split(lifted, points.labels), config.lifted_l2),
+        else _fits(
+            config,
+            case,
+            Split(lifted, points.labels),
+            config.lifted_l2,
+            config.lifted_relative_gap,
+        ),
     )
 
 
@@ -111,7 +124,9 @@ def _proven(features: np.ndarray, labels: np.ndarray) -> Plane | CommonPoint:
     return proof
 
 
-def _fits(config: Config, case: Case, points: Split, l2: float) -> dict[str, Fitted]:
+def _fits(
+    config: Config, case: Case, points: Split, l2: float, relative_gap: float
+) -> dict[str, Fitted]:
     found = {}
     width = points.features.shape[1]
     for name, loss in LOSSES.items():
@@ -121,7 +136,7 @@ def _fits(config: Config, case: Case, points: Split, l2: float) -> dict[str, Fit
             loss=loss,
             l2=l2,
             num_classes=len(case.class_names),
-            relative_gap=config.relative_gap,
+            relative_gap=relative_gap,
             max_evaluations=config.max_evaluations,
             polish=True,
         )
@@ -145,8 +160,11 @@ def _fits(config: Config, case: Case, points: Split, l2: float) -> dict[str, Fit
 
 def results(measured: Measured) -> dict[str, Any]:
     """What results.json says of a case; fractions as text."""
+    counts = np.bincount(measured.points.labels)
     found: dict[str, Any] = {
         "examples": len(measured.points.labels),
+        # What needs no features: the most frequent label, always.
+        "one_label": float(counts.max() / counts.sum()),
         "fits": {name: _of_fit(one) for name, one in measured.fits.items()},
         "lifted_fits": {
             name: _of_fit(one) for name, one in measured.lifted_fits.items()
@@ -176,6 +194,7 @@ def _of_fit(fitted: Fitted) -> dict[str, Any]:
         "relative_gap": float(fit.relative_gap),
         "converged": bool(fit.converged),
         "evaluations": int(fit.evaluations),
+        "at_zero": _AT_ZERO[fit.loss](len(fit.params.bias)),
         "weights_norm": float(np.linalg.norm(fit.params.weights)),
         "accuracy": fitted.accuracy,
         "optimum": fitted.optimum._asdict(),

@@ -1,5 +1,6 @@
 """The pictures: the proof, the lines, what the added feature makes of the plane."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -34,17 +35,31 @@ def _prepare(ax: Any, measured: Measured, title: str, *, legend: bool = True) ->
         xlim=(low[0], high[0]),
         ylim=(low[1], high[1]),
         aspect="equal",
-        xticks=[],
-        yticks=[],
+        xlabel="x1",
+        ylabel="x2",
     )
-    ax.set_title(title, fontsize=11)
+    ax.set_title(textwrap.fill(title, 38), fontsize=11)
     if legend:
-        ax.legend(loc="upper right", fontsize=7.5, framealpha=0.9)
+        _legend_below(ax)
+
+
+def _legend_below(ax: Any, *, skipped: int = 0) -> None:
+    """Names under the Axes, where they cover no point; the first ones left out."""
+    handles, names = ax.get_legend_handles_labels()
+    ax.legend(
+        handles[skipped:],
+        names[skipped:],
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.14),
+        fontsize=9,
+        frameon=False,
+        markerscale=2.5,
+    )
 
 
 def hard_case(measured: Measured) -> Figure:
     """The proof, the lines, and the regions with the feature added."""
-    figure, axes = plotting.new_figure(columns=3, width=12, height=4.2)
+    figure, axes = plotting.new_figure(columns=3, width=12, height=5.1)
     proof, lines, mended = axes[0]
     _prepare(proof, measured, "No line separates: the hulls meet")
     _draw_proof(proof, measured)
@@ -57,7 +72,7 @@ def hard_case(measured: Measured) -> Figure:
 
 def easy_case(measured: Measured) -> Figure:
     """The regions of both losses."""
-    figure, axes = plotting.new_figure(columns=2, width=8.4, height=4.2)
+    figure, axes = plotting.new_figure(columns=2, width=8.4, height=5.4)
     for ax, (name, fitted) in zip(axes[0], measured.fits.items(), strict=True):
         _prepare(ax, measured, f"{name}: {100 * fitted.accuracy:.1f} %")
         low, high = _limits(measured)
@@ -118,18 +133,10 @@ def _draw_lines(ax: Any, measured: Measured) -> None:
         ax,
         [float(part) for part in measured.best.line.normal],
         float(measured.best.line.offset),
-        label=f"best of all, {100 * share:.1f} %",
+        label=f"best of all, {100 * share:.1f} % right",
         line_style=":",
     )
-    handles, names = ax.get_legend_handles_labels()
-    skipped = len(CASES[measured.name].class_names)
-    ax.legend(
-        handles[skipped:],
-        names[skipped:],
-        loc="upper right",
-        fontsize=7.5,
-        framealpha=0.9,
-    )
+    _legend_below(ax, skipped=len(CASES[measured.name].class_names))
 
 
 def _draw_mended(ax: Any, measured: Measured) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from run_helpers import compiled_programs, results
 
-from experiments.common import cli
+from experiments.common import cli, slides
 from experiments.hard_cases import __main__ as command
 from experiments.hard_cases import findings
 from experiments.hard_cases.cases import CASES
@@ -40,6 +40,8 @@ def test_a_run_leaves_what_it_says(smoke):
     text = (out / "report.html").read_text()
     for name in SMOKE.cases:
         assert CASES[name].title in text
+    for words in ("labels proven", "always one label", slides.LECTURE):
+        assert words in text
     assert "The proof, digit by digit" in text
 
 
@@ -82,8 +84,24 @@ def test_certificates_and_accuracies(smoke):
     assert easy["proof"]["separable"]
     assert easy["best_line"]["correct"] == SMOKE.examples
     assert easy["lifted_fits"] == {}
+    assert hard["one_label"] == easy["one_label"] == 0.5
+    for fits in (hard["fits"], hard["lifted_fits"], easy["fits"]):
+        at_zero = {loss: fit["at_zero"] for loss, fit in fits.items()}
+        assert at_zero == {"SVM": 1, "softmax": pytest.approx(np.log(2))}
     norms = {loss: fit["weights_norm"] for loss, fit in easy["fits"].items()}
     assert min(norms.values()) > 1
+
+
+@pytest.mark.full
+def test_the_gap_of_a_page_proves_nearly_all_labels(tmp_path):
+    run(
+        dataclasses.replace(Config(), cases=("ring", "three_modes")), out=tmp_path / "r"
+    )
+    for one in results(tmp_path / "r")["cases"].values():
+        for fit in [*one["fits"].values(), *one["lifted_fits"].values()]:
+            assert fit["converged"]
+            assert fit["optimum"]["certified"] >= 0.99
+            assert fit["optimum"]["lower"] <= fit["accuracy"] <= fit["optimum"]["upper"]
 
 
 @pytest.mark.full
@@ -108,14 +126,25 @@ def test_words_follow_the_numbers(smoke):
     assert said.startswith("No line separates the classes of one case")
     assert "every point of one case rightly" in said
     hard = cases["quadrants"]
-    hard["fits"]["SVM"]["accuracy"] = hard["best_line"]["accuracy"] - 0.2
-    assert "fall short of that by more than ten points" in findings.lead(cases)
+    best, svm = hard["best_line"]["accuracy"], hard["fits"]["SVM"]
     for fit in hard["fits"].values():
-        fit["accuracy"] = hard["best_line"]["accuracy"]
+        fit["optimum"] = {"lower": 0.0, "upper": best - 0.05, "certified": 0.1}
+    # Not what one line got, but what the optimum is proven to get at most.
+    svm["accuracy"] = best - 0.2
     assert "fall short" not in findings.lead(cases)
+    svm["optimum"]["upper"] = best - 0.11
+    assert "by more than ten points in 1 of 2 fits" in findings.lead(cases)
     hard["lifted_fits"]["SVM"]["accuracy"] = 0.9999
     assert "every point of no case rightly" in findings.lead(cases)
     assert "the SVM gets 99.9+" in findings.of_case("quadrants", hard)
+    svm["optimum"] = {"lower": 0.4425, "upper": 0.45, "certified": 0.9925}
+    words = findings.of_case("quadrants", hard).replace("\N{NO-BREAK SPACE}", " ")
+    assert "the exact optimum of its loss 44.25 to 45.00 %, as 99.2 % of" in words
+    assert "less than the 50.0 % of one label for all points" in words
+    svm["optimum"] = {"lower": 0.7, "upper": 0.7, "certified": 1.0}
+    words = findings.of_case("quadrants", hard)
+    assert "all of whose labels are proven" in words
+    assert "one label" not in words
     only_easy = {"half_planes": cases["half_planes"]}
     assert findings.lead(only_easy) == "Every case of this run is separable."
 
@@ -147,6 +176,7 @@ def test_a_case_has_the_same_points_in_every_run(smoke, tmp_path):
         ({"l2": 0.0}, "l2 must be above 0"),
         ({"lifted_l2": 0.0}, "lifted_l2 must be above 0"),
         ({"relative_gap": 1.0}, "relative_gap must be below 1"),
+        ({"lifted_relative_gap": 0.0}, "lifted_relative_gap must be above 0"),
         ({"max_evaluations": 0}, "max_evaluations must be at least 1"),
     ],
 )
