@@ -1,5 +1,9 @@
 """The lecture on one page: every claim of it, measured.
 
+The lecture: CS 4803 / 7643 Deep Learning, Georgia Tech, fall 2019: Linear Classifiers,
+Loss Functions (D. Batra), with slides of CS231n, Stanford (F.-F. Li, J. Johnson, S.
+Yeung).
+
 Question. What of "Linear classifiers, loss functions" can be seen to happen?
 
 Method. The experiments of this repository, one a chapter, in the order of the lecture,

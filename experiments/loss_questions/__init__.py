@@ -1,5 +1,9 @@
 """Every question that the lecture asks about its losses, answered with numbers.
 
+The lecture: CS 4803 / 7643 Deep Learning, Georgia Tech, fall 2019: Linear Classifiers,
+Loss Functions (D. Batra), with slides of CS231n, Stanford (F.-F. Li, J. Johnson, S.
+Yeung).
+
 Question. What happens to the loss if a score changes a bit (Q1)? What are its least and
 greatest value (Q2)? What is it at the start (Q3)? What if the sum took in the right
 class (Q4), were a mean (Q5), were of squares (Q6)? Is W unique (Q7)? The same of

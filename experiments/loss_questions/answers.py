@@ -3,7 +3,7 @@
 import numpy as np
 
 from experiments.common.slides import LABELS, SCORES
-from experiments.loss_questions.evaluate import Answer, each, gradients, text
+from experiments.loss_questions.evaluate import Answer, each, gradients, of_images, text
 from jaxlin import loss_transforms, losses
 
 _HINGE = losses.weston_watkins_hinge
@@ -27,7 +27,7 @@ def _losses() -> Answer:
         "What is the multiclass SVM loss of the three images?",
         "Each wrong class is charged for what it lacks of a distance of 1 to the right "
         "one.",
-        f"{text(hinge)}; mean {hinge.mean():.4f}",
+        f"The losses: {of_images(hinge)}. Their mean: {hinge.mean():.4f}.",
         "`losses.weston_watkins_hinge`",
         {"each": hinge, "sum": hinge.sum(), "mean": hinge.mean()},
     )
@@ -42,7 +42,9 @@ def _small_change() -> Answer:
         "Q1: What happens to the loss if the car image's scores change a bit?",
         "Nothing: the car leads by more than the margin, and the gradient is 0. Its "
         f"score may fall by {slack():.1f} before the loss moves.",
-        f"slack {slack():.1f}; gradient {text(gradient)}; 0.1 further down {loss:.1f}",
+        f"The slack is {slack():.1f}. The gradient of the car's loss in its three "
+        f"scores is ({text(gradient)}). Once the car's score has fallen by "
+        f"{slack() + 0.1:.1f} the loss is {loss:.1f}.",
         "`losses.margin_violations`, `jax.grad`",
         {"slack": slack(), "gradient": gradient, "beyond": loss},
     )
@@ -55,7 +57,7 @@ def _extremes() -> Answer:
         "q2",
         "Q2: What are the least and the greatest possible loss?",
         "0, reached wherever all margins are kept; there is no greatest.",
-        f"right by 100: {sure:.0f}; wrong by a billion: {wrong:.2e}",
+        f"Right by 100: {sure:.0f}. Wrong by a billion: {wrong:.1e}.",
         "`losses.weston_watkins_hinge`",
         {"least": sure, "wrong": wrong},
     )
@@ -70,7 +72,8 @@ def _start() -> Answer:
         "loss?",
         "One for each wrong class, C - 1: a check of any new program. The hinge of the "
         "worst class alone (Crammer-Singer) is 1.",
-        f"C = 3: {three:.0f}; C = 10: {ten:.0f}; Crammer-Singer {worst:.0f}",
+        f"Of 3 classes the loss is {three:.0f}, of 10 it is {ten:.0f}, and "
+        f"Crammer-Singer's {worst:.0f}.",
         "`linear.init`, `losses.crammer_singer_hinge`",
         {"three": three, "ten": ten, "crammer_singer": worst},
     )
@@ -94,8 +97,8 @@ def _other_sums() -> list[Answer]:
             "Q4: What if the sum was over all classes, the right one too?",
             "Every loss grows by the margin, 1, and nothing else changes: the gradient "
             "is the same. The sum leaves it out so that the least loss is 0.",
-            f"mean {each(summed).mean():.4f} instead of {hinge.mean():.4f}; gradients "
-            f"differ by {same:.0f}",
+            f"The mean is {each(summed).mean():.4f} instead of {hinge.mean():.4f}. The "
+            f"gradients differ by {same:.0f}.",
             "`loss_transforms.sum_over_all_classes`",
             {"mean": each(summed).mean(), "gradients_differ": same},
         ),
@@ -104,7 +107,8 @@ def _other_sums() -> list[Answer]:
             "Q5: What if we used the mean instead of the sum?",
             "The loss is divided by C - 1 (or, as in PyTorch, by C). The minimiser is "
             "the same only if l2 is divided too.",
-            f"/ (C - 1): {wrong.mean():.4f}; / C: {every.mean():.4f}",
+            f"Divided by C - 1 the mean of the three losses is {wrong.mean():.4f}, "
+            f"divided by C {every.mean():.4f}.",
             "`loss_transforms.mean_over_wrong_classes`, `mean_over_all_classes`",
             {"wrong_classes": wrong.mean(), "all_classes": every.mean()},
         ),
@@ -113,7 +117,7 @@ def _other_sums() -> list[Answer]:
             "Q6: What if we used the square of each term?",
             "Another loss, with another minimiser: large violations count for much "
             "more, small ones for less, and the kink is gone.",
-            f"{text(squared)}; mean {squared.mean():.4f}",
+            f"The losses: {of_images(squared)}. Their mean: {squared.mean():.4f}.",
             "`losses.weston_watkins_squared_hinge`",
             {"each": squared, "mean": squared.mean()},
         ),

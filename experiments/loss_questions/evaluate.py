@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.slides import LABELS, SCORES
+from experiments.common.slides import LABELS, NAMES, SCORES
 from jaxlin import objective
 
 
@@ -56,5 +56,32 @@ def _gradients(scores, labels, *, loss):
 
 
 def text(values: Any, digits: int = 4) -> str:
-    """Numbers as a page shows them: ``2.9, 0, 12.9``."""
-    return ", ".join(f"{value:.{digits}f}".rstrip("0").rstrip(".") for value in values)
+    """Numbers as a page shows them.
+
+    >>> text([2.9, 0.0, 12.9])
+    '2.9, 0, 12.9'
+
+    Those of which fewer than two digits would be left are in scientific notation:
+
+    >>> text([9.18e-4, 0.5514, 3.4e-48])
+    '9.2e-04, 0.5514, 3.4e-48'
+    """
+    return ", ".join(_number(float(value), digits) for value in values)
+
+
+def of_images(values: Any, digits: int = 4) -> str:
+    """One number for each image of the slides, with its name.
+
+    >>> of_images([2.9, 0.0, 12.9])
+    'cat 2.9, car 0, frog 12.9'
+    """
+    return ", ".join(
+        f"{name} {_number(float(value), digits)}"
+        for name, value in zip(NAMES, values, strict=True)
+    )
+
+
+def _number(value: float, digits: int) -> str:
+    if 0 < abs(value) < 10.0 ** (1 - digits):
+        return f"{value:.1e}"
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.slides import COMPARED, SCORES
-from experiments.loss_questions.evaluate import Answer, each, text
+from experiments.loss_questions.evaluate import Answer, each, of_images, text
 from jaxlin import losses
 
 _SOFTMAX = losses.softmax_cross_entropy
@@ -40,7 +40,8 @@ def _probabilities() -> Answer:
         "softmax",
         "How do scores become probabilities?",
         "Exponentials are above 0, divided by their sum they sum to 1.",
-        f"exp {text(exponentials)}; p {text(shares, 5)}",
+        f"Of the cat's three scores the exponentials are {text(exponentials)}, the "
+        f"probabilities {text(shares, 5)}.",
         "`jax.nn.softmax`",
         {"exponentials": exponentials, "probabilities": shares},
     )
@@ -52,7 +53,7 @@ def _losses() -> Answer:
         "softmax_losses",
         "What is the softmax loss of the three images?",
         "Minus the natural logarithm of the probability of the right class.",
-        f"{text(found, 5)}; mean {found.mean():.5f}",
+        f"The losses: {of_images(found, 5)}. Their mean: {found.mean():.5f}.",
         "`losses.softmax_cross_entropy`",
         {"each": found, "mean": found.mean()},
     )
@@ -66,9 +67,11 @@ def _names() -> Answer:
         "For a label none: all three are one number. For a soft target cross-entropy "
         "is entropy plus divergence, and as the entropy of the target is a constant, "
         "both have one gradient.",
-        f"cat: {found['minus_log_likelihood']:.5f} three times; label smoothed by 0.1: "
-        f"{found['smoothed_cross_entropy']:.5f} = {found['smoothed_entropy']:.5f} + "
-        f"{found['smoothed_divergence']:.5f}",
+        f"Of the cat all three are {found['minus_log_likelihood']:.5f}. With its label "
+        "smoothed by 0.1 the cross-entropy is "
+        f"{found['smoothed_cross_entropy']:.5f}, the entropy "
+        f"{found['smoothed_entropy']:.5f} plus the divergence "
+        f"{found['smoothed_divergence']:.5f}.",
         "`losses.cross_entropy`, `kl_divergence`, `entropy`",
         dict(found),
     )
@@ -81,7 +84,7 @@ def _extremes() -> Answer:
         "softmax_q1",
         "Q: What is the least and the greatest possible softmax loss?",
         "Above 0, which is approached and never reached; there is no greatest.",
-        f"right by 80: {sure:.1e}; wrong by a billion: {wrong:.2e}",
+        f"Right by 80: {sure:.1e}. Wrong by a billion: {wrong:.1e}.",
         "`losses.softmax_cross_entropy`",
         {"least": sure, "wrong": wrong},
     )
@@ -93,7 +96,7 @@ def _start() -> Answer:
         "softmax_q2",
         "Q2: At initialisation all scores are about equal. What is the softmax loss?",
         "log C, the surprise of a guess: a check of any new program.",
-        f"C = 10: {ten:.6f}",
+        f"Of 10 classes the loss is {ten:.6f}.",
         "`linear.init`, `losses.softmax_cross_entropy`",
         {"ten": ten},
     )
@@ -110,7 +113,8 @@ def _against() -> Answer:
         "The SVM is content with all three and feels no small change of the first and "
         "the third (the second lies right at its kink); softmax always wants more, and "
         "tells the three apart.",
-        f"SVM {text(svm)}; softmax {text(softmax)}",
+        f"The SVM losses of the three points: {text(svm)}. Their softmax losses: "
+        f"{text(softmax)}.",
         "both losses",
         {"svm": svm, "softmax": softmax},
     )

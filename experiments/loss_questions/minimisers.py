@@ -8,8 +8,8 @@ import numpy as np
 
 from experiments.common.slides import SCORES
 from experiments.loss_questions.config import Config
-from experiments.loss_questions.evaluate import Answer, each, text
-from jaxlin import duality, linear, losses, objective
+from experiments.loss_questions.evaluate import Answer, each, of_images, text
+from jaxlin import duality, losses, objective
 from jaxlin.data import toy
 from jaxlin.linear import Params
 from jaxlin.solvers import fitting
@@ -72,6 +72,37 @@ def scaled_means(factors: Any) -> dict[str, np.ndarray]:
     return found
 
 
+def penalised(config: Config, factors: Any) -> dict[str, np.ndarray]:
+    """Loss, penalty and their sum at multiples of a W that has no loss.
+
+    The points are three sectors that a plane each separates; W are their bisectors,
+    just large enough that no margin is violated.
+    """
+    points = toy.sectors(
+        jax.random.key(config.seed), num_examples=config.examples, noise=0.0
+    )
+    middles = 2 * np.pi * np.arange(_CLASSES) / _CLASSES
+    weights = np.stack([np.cos(middles), np.sin(middles)], axis=1)
+    with jax.enable_x64(True):
+        params = Params(jnp.asarray(weights), jnp.zeros(_CLASSES))
+        scores = np.asarray(
+            objective.batch_scores(params, jnp.asarray(points.features, jnp.float64))
+        )
+    own = scores[np.arange(len(scores)), points.labels]
+    others = np.where(np.arange(_CLASSES) == points.labels[:, None], -np.inf, scores)
+    # A hair more, so that rounding charges nobody.
+    scale = (1 + 1e-9) / (own - others.max(axis=1)).min()
+    loss = np.array(
+        [
+            each(_HINGE, factor * scale * scores, points.labels).mean()
+            for factor in factors
+        ]
+    )
+    squared = np.square(scale * weights).sum()
+    penalty = config.l2 / 2 * squared * np.square(np.asarray(factors))
+    return {"loss": loss, "penalty": penalty, "objective": loss + penalty}
+
+
 def _fit(config: Config, points: Any, loss: Any, l2: float):
     return fitting.fit(
         *points,
@@ -105,7 +136,8 @@ def _other_minimiser(key: str, question: str, words: str, found: Compared) -> An
         key,
         question,
         f"{words} {outcome}",
-        f"distance {found.distance:.4f}, unproven at most {found.unproven:.1e}",
+        f"The two that were found are {found.distance:.4f} apart; both proofs together "
+        f"leave open {found.unproven:.1e} at most.",
         "`solvers.fitting.fit`, `duality.radius`",
         {**found._asdict(), "differ": found.differ},
     )
@@ -127,10 +159,7 @@ def _unique(config: Config, points: Any, fit: Any) -> Answer:
                 l2=config.l2,
             )
             objectives.append(float(value))
-    separable = toy.sectors(
-        jax.random.key(config.seed), num_examples=config.examples, noise=0.0
-    )
-    zero = _losses_of_bisectors(separable)
+    zero = [float(loss) for loss in penalised(config, [1.0, 2.0, 3.0])["loss"]]
     radius = float(duality.radius(fit.certificate, l2=fit.l2))
     return Answer(
         "q7",
@@ -138,10 +167,11 @@ def _unique(config: Config, points: Any, fit: Any) -> Answer:
         "No: 2W has L = 0 too, and so has every larger multiple (with the bias "
         "doubled as well). Where L is above 0 doubling changes it. With a penalty "
         "there is exactly one minimiser: the objective is strongly convex.",
-        f"car {car[0]:.0f} and at 2W {still[0]:.0f}; all three at 2W {text(twice)}; a "
-        f"separable set at W, 2W, 3W: {text(zero)}; with l2, objective "
-        f"{objectives[0]:.4f} and at 2W {objectives[1]:.4f}, the minimiser within "
-        f"{radius:.1e}",
+        f"The car's loss is {car[0]:.0f}, and {still[0]:.0f} at 2W. All three images "
+        f"at 2W: {of_images(twice)}. A separable set has the mean losses {text(zero)} "
+        f"at W, 2W and 3W. With a penalty the objective of a fit is "
+        f"{objectives[0]:.4f}, and {objectives[1]:.4f} at 2W; the one minimiser is "
+        f"within {radius:.1e} of it.",
         "`losses.weston_watkins_hinge`, `duality.radius`",
         {
             "car": [car[0], still[0]],
@@ -151,22 +181,3 @@ def _unique(config: Config, points: Any, fit: Any) -> Answer:
             "radius": radius,
         },
     )
-
-
-def _losses_of_bisectors(points: Any) -> list[float]:
-    """Mean hinge at W, 2W, 3W, W just large enough to have none."""
-    middles = 2 * np.pi * np.arange(_CLASSES) / _CLASSES
-    weights = np.stack([np.cos(middles), np.sin(middles)], axis=1)
-    with jax.enable_x64(True):
-        params = linear.Params(jnp.asarray(weights), jnp.zeros(_CLASSES))
-        scores = np.asarray(
-            objective.batch_scores(params, jnp.asarray(points.features, jnp.float64))
-        )
-    own = scores[np.arange(len(scores)), points.labels]
-    others = np.where(np.arange(_CLASSES) == points.labels[:, None], -np.inf, scores)
-    # A hair more, so that rounding charges nobody.
-    scale = (1 + 1e-9) / (own - others.max(axis=1)).min()
-    return [
-        float(each(_HINGE, factor * scale * scores, points.labels).mean())
-        for factor in (1, 2, 3)
-    ]

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from experiments.common import record, report, slides
 from experiments.common.report import Block, Paragraph, Section, Table
 from experiments.common.run_folder import RunFolder
 from experiments.loss_questions import pictures
 from experiments.loss_questions.config import Config
-from experiments.loss_questions.evaluate import Answer
+from experiments.loss_questions.evaluate import Answer, text
 from experiments.loss_questions.slips import Slip
 
 
@@ -29,7 +31,8 @@ def build(run: Run) -> report.Report:
         "Questions about losses, answered with numbers",
         f"{asked} answers, {len(run.slips)} slips of the slides",
         [
-            Section("The multiclass SVM loss", [_lead(run), _table(run.svm)]),
+            Section("Three images and their scores", [_lead(run), *_scores(run)]),
+            Section("The multiclass SVM loss", [_table(run.svm)]),
             Section("A score that moves", _moving(run)),
             Section("Softmax, and both side by side", [_table(run.softmax)]),
             Section("Indifference beyond the margin", _indifference(run)),
@@ -50,10 +53,37 @@ def _lead(run: Run) -> Paragraph:
         f"{numbers['losses']['mean']:.4f} and the mean softmax loss "
         f"{numbers['softmax_losses']['mean']:.5f}. The SVM stops caring once every "
         f"margin is kept (the car's score may fall by {numbers['q1']['slack']:.1f} "
-        "unnoticed); softmax never does. Rows are images (cat, car, frog, the right "
-        "class in this order), numbers of three are theirs.",
+        "unnoticed); softmax never does.",
         lead=True,
     )
+
+
+def _scores(run: Run) -> list[Block]:
+    """The scores of the slides, and the hinge of each by hand."""
+    (losses,) = (one.numbers["each"] for one in run.svm if one.key == "losses")
+    rows = []
+    for name, label, scores, loss in zip(
+        slides.NAMES, slides.LABELS, slides.SCORES, losses, strict=True
+    ):
+        terms = " + ".join(
+            f"max(0, {score:.1f} - {_in_brackets(scores[label])} + 1)"
+            for score in np.delete(scores, label)
+        )
+        shown = (f"{score:.1f}" for score in scores)
+        rows.append((name, *shown, f"{terms} = {text([loss])}"))
+    return [
+        Table(
+            ("image, its right class", *slides.NAMES, "SVM loss by hand"),
+            rows,
+            caption="The scores that the slides give: a row an image, a column a "
+            "class. All answers about these images start from here.",
+        )
+    ]
+
+
+def _in_brackets(value: float) -> str:
+    """What is taken off, to one decimal; in brackets if it is below 0."""
+    return f"{value:.1f}" if value >= 0 else f"({value:.1f})"
 
 
 def _table(answers: Sequence[Answer]) -> Table:
@@ -77,7 +107,8 @@ def _moving(run: Run) -> list[Block]:
             "The loss of the cat's image as the score of the cat moves, the others as "
             "on the slide. Dotted: where the slide has it. Grey: where the last margin "
             "is kept; from there on no hinge has a slope. The slope of the SVM is "
-            "minus the number of classes that violate their margin; that of softmax is "
+            "minus the number of classes that violate their margin (where that is one, "
+            "Crammer-Singer, dashed, lies on it); that of softmax is "
             "p - 1, which is never 0.",
             "losses of one example and their derivatives against the right score",
         )
@@ -126,9 +157,12 @@ def _scaled(run: Run) -> list[Block]:
             pictures.scaled(run.config),
             "The slides double W. Left: the car, whose loss is 0 at factor 1 (dotted): "
             "it stays 0 for every larger factor, while softmax falls for ever, so that "
-            "without a penalty it has no minimiser. Right: all three images, two of "
-            "which are wrong: larger weights make both losses worse.",
-            "losses against a factor of the weights, car and three images",
+            "without a penalty it has no minimiser. Middle: all three images, two of "
+            "which are wrong: larger weights make both losses worse. Right: points in "
+            "three sectors, and a W just large enough that L = 0 (dotted). From there "
+            "on the loss is 0 at every factor, but the penalty grows as its square: of "
+            "all multiples one is best (the dot).",
+            "losses against a factor of the weights, car, three images, with a penalty",
         )
     ]
 

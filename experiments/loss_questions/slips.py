@@ -1,4 +1,7 @@
-"""What the slides print, and what it should be: eight slips."""
+"""What the slides print, and what it should be: eight slips.
+
+The slides are those of `experiments.common.slides.LECTURE`.
+"""
 
 from typing import NamedTuple
 

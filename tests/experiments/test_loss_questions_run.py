@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import math
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +18,15 @@ from experiments.loss_questions import __main__ as command
 from experiments.loss_questions import (
     answers,
     curves,
+    evaluate,
     likelihood,
     minimisers,
+    report,
     slips,
 )
 from experiments.loss_questions.config import SMOKE, Config, checked
 from jaxlin import losses
+from jaxlin.data import toy
 
 
 def run(config=SMOKE, **options):
@@ -69,6 +73,44 @@ def test_rows_32_to_37_the_softmax_questions(numbers):
     assert numbers["softmax_q2"]["ten"] == near(2.302585)
     assert numbers["against"]["svm"].tolist() == [0, 0, 0]
     assert numbers["against"]["softmax"] == pytest.approx([9e-4, 0.5514, 0], abs=5e-5)
+
+
+def test_small_losses_are_not_printed_as_zero():
+    """Of scores (10, t, t) the softmax loss is log(1 + 2 exp(t - 10))."""
+    (shown,) = (one.shown for one in likelihood.of_softmax() if one.key == "against")
+    first = math.log1p(math.exp(-12) + math.exp(-7))
+    third = math.log1p(2 * math.exp(-110))
+    assert f"softmax losses: {first:.1e}, 0.5514, {third:.1e}." in shown
+    assert third > 0
+    assert evaluate.text([12.9, 0.0, -0.5, 2e-4]) == "12.9, 0, -0.5, 2.0e-04"
+
+
+def test_the_scores_come_first_and_can_be_checked_by_hand():
+    made = report.Run(None, SMOKE, answers.of_svm(), likelihood.of_softmax(), [])
+    (table,) = report._scores(made)
+    assert [row[:4] for row in table.rows] == [
+        ("cat", "3.2", "5.1", "-1.7"),
+        ("car", "1.3", "4.9", "2.0"),
+        ("frog", "2.2", "2.5", "-3.1"),
+    ]
+    for (*_, by_hand), loss in zip(table.rows, (2.9, 0.0, 12.9), strict=True):
+        terms, _, said = by_hand.partition(" = ")
+        assert eval(terms) == pytest.approx(loss)
+        assert float(said) == pytest.approx(loss)
+
+
+def test_of_all_multiples_the_penalty_makes_one_best():
+    found = minimisers.penalised(SMOKE, [0.0, 0.1, 0.3, 1.0, 2.0])
+    np.testing.assert_allclose(found["loss"][[0, 3, 4]], [2, 0, 0], atol=1e-12)
+    assert found["penalty"][4] == pytest.approx(4 * found["penalty"][3])
+    np.testing.assert_allclose(found["objective"], found["loss"] + found["penalty"])
+    # Three unit bisectors times what makes the least lead of a point 1.
+    points = toy.sectors(jax.random.key(0), num_examples=SMOKE.examples, noise=0.0)
+    angles = 2 * np.pi * np.arange(3) / 3
+    scores = points.features @ np.stack([np.cos(angles), np.sin(angles)])
+    leads = np.sort(scores, axis=1)
+    scale = 1 / (leads[:, 2] - leads[:, 1]).min()
+    assert found["penalty"][3] == pytest.approx(SMOKE.l2 / 2 * 3 * scale**2, rel=1e-4)
 
 
 def test_the_eight_slips():
@@ -144,6 +186,7 @@ def test_a_run_leaves_what_it_says(smoke):
     expected = ("moving", "indifference", "temperatures", "scaled")
     assert names == {f"{name}.png" for name in expected}
     page = (out / "report.html").read_text()
+    assert slides.LECTURE in page
     for text in ("Q1: What happens", "Q7: We found a W", "61.95 + (-1.2) = 60.75"):
         assert text in page
 
