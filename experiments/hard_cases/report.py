@@ -123,7 +123,7 @@ def _case(run: Run, measured: Measured) -> list[Block]:
 
 def _certificates(one: Mapping[str, Any]) -> Table:
     rows = []
-    kinds = [("coordinates", one["fits"]), ("with the feature", one["lifted_fits"])]
+    kinds = [("x1, x2", one["fits"]), ("with the one added", one["lifted_fits"])]
     for where, fits in kinds:
         for loss, fit in fits.items():
             rows.append(
@@ -157,7 +157,7 @@ def _certificates(one: Mapping[str, Any]) -> Table:
         ),
         rows,
         caption="Certificates: no W has an objective that is smaller by more than the "
-        "relative gap. That bounds how far the exact optimum can be; labels that "
+        "relative gap. That bounds how far away the exact optimum can be; labels that "
         "nothing so near would change are proven, and bound its accuracy.",
     )
 
