@@ -28,5 +28,5 @@ network and the epoch it was at.
 
 The modules: `config`, `sample` (what is drawn), `convex` and `deep` (what is measured
 of a class), `network` (how one is trained), `losses_of`, `classes`, `saved`, `verdict`
-(the terms), `findings` (in words), `pictures`, `report`.
+(the terms), `findings` (in words), `pictures`, `sections` and `report` (the page).
 """

@@ -56,8 +56,8 @@ def decompose(
     run has Wilson's; a difference of two gets the variance of Agresti and Min, with
     half a pair more in each cell of the table of both; and a mean of several runs or
     the best of the class that of Agresti and Coull, with two successes and two failures
-    more (`jaxlin.variances`). Values stay as observed. So no interval has width 0
-    because no label of some hundred changed.
+    more (`jaxlin.variances`); of several runs they are imagined in each. Values stay as
+    observed. So no interval has width 0 because no label of some hundred changed.
 
     Intervals end where a risk cannot be: below the reference, for zero-one errors above
     1, and for modelling below 0; an interval always holds its value, even so.
