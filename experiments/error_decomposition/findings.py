@@ -64,7 +64,7 @@ def both(terms: Results, kind: str) -> str:
 def apart(low: float, high: float) -> str:
     """Two positive ends with as many digits as tell them from each other."""
     for digits in range(2, _DIGITS_AT_MOST):
-        ends = f"{low:.{digits}g}", f"{high:.{digits}g}"
+        ends = [f"{end:#.{digits}g}".rstrip(".") for end in (low, high)]
         if ends[0] != ends[1]:
             return f"{ends[0]} to {ends[1]}"
     return f"{high:.{_DIGITS_AT_MOST}g}"

@@ -286,7 +286,7 @@ def test_a_network_whose_error_does_not_fall_has_no_split():
 
 def test_numbers_have_the_digits_that_mean_something():
     assert findings.apart(0.0185501, 0.0185673) == "0.01855 to 0.01857"
-    assert findings.apart(0.1, 0.2) == "0.1 to 0.2"
+    assert findings.apart(0.04108, 0.0411) == "0.04108 to 0.04110"
     assert findings.apart(0.25, 0.25) == "0.25"
     assert findings.nats(4.7123e22) == "4.712e+22"
     assert findings.points(-1e-6) == "0.00"
