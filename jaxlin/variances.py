@@ -12,7 +12,21 @@ left is theirs:
   >>> print(f"{losses.mean(axis=1).var(ddof=1):.3f} {between.value:.3f}")
   0.807 0.785
 
+Zero-one losses of which none, or hardly one, differs have next to no variance, but that
+is luck: `PAIRED` and `SHARE` are imagined observations that are added for such losses.
+
+  >>> unchanged = np.zeros(500)
+  >>> variances.mean_of(unchanged, confidence=0.95).interval
+  Interval(low=0.0, high=0.0)
+  >>> found = variances.mean_of(unchanged, confidence=0.95, added=variances.PAIRED)
+  >>> print(f"{found.value} and at most {found.interval.high:.4f}")
+  0.0 and at most 0.0039
+
 References:
+  A. Agresti and B. A. Coull. Approximate is better than "exact" for interval estimation
+  of binomial proportions. American Statistician, 1998.
+  A. Agresti and Y. Min. Simple improved confidence intervals for comparing matched
+  proportions. Statistics in Medicine, 2005.
   F. E. Satterthwaite. An approximate distribution of estimates of variance components.
   Biometrics Bulletin, 1946.
   S. R. Searle, G. Casella and C. E. McCulloch. Variance components. Wiley, 1992.
@@ -26,6 +40,13 @@ import numpy as np
 
 from jaxlin.comparison import Estimate
 from jaxlin.intervals import Interval
+
+# Values and weights of imagined observations. Of a difference of two zero-one losses:
+# half a pair in each cell of the table of both (Agresti and Min).
+PAIRED = ((1.0, 0.5), (-1.0, 0.5), (0.0, 1.0))
+# Of one zero-one loss: two failures and two successes (Agresti and Coull).
+SHARE = ((1.0, 2.0), (0.0, 2.0))
+Added = tuple[tuple[float, float], ...]
 
 
 class Variance(NamedTuple):
@@ -60,9 +81,22 @@ def of_runs(rows: np.ndarray) -> Variance:
     return Variance(value / len(rows), freedom)
 
 
-def of_examples(values: np.ndarray) -> Variance:
-    """Variance of a mean over test examples, shape ``(examples,)``."""
-    return Variance(float(values.var(ddof=1)) / len(values), len(values) - 1)
+def of_examples(values: np.ndarray, *, added: Added = ()) -> Variance:
+    """Variance of a mean over test examples.
+
+    Args:
+      values: shape ``(examples,)``.
+      added: values and weights of imagined observations, such as `PAIRED`; with them
+        the divisor is the total weight, as in the papers.
+    """
+    freedom = len(values) - 1
+    if not added:
+        return Variance(float(values.var(ddof=1)) / len(values), freedom)
+    points, weights = np.array(added).T
+    total = len(values) + weights.sum()
+    mean = (values.sum() + weights @ points) / total
+    square = (np.square(values).sum() + weights @ np.square(points)) / total
+    return Variance(float(square - mean**2) / total, freedom)
 
 
 def half_width(parts: Iterable[Variance], *, confidence: float) -> float:
@@ -86,14 +120,19 @@ def half_width(parts: Iterable[Variance], *, confidence: float) -> float:
     return float(quantile * math.sqrt(total))
 
 
-def mean_of(values: np.ndarray, *others: Variance, confidence: float) -> Estimate:
+def mean_of(
+    values: np.ndarray, *others: Variance, confidence: float, added: Added = ()
+) -> Estimate:
     """A mean over test examples, with the interval that they and others make.
 
     Args:
       values: shape ``(examples,)``.
       *others: further variances of the mean, independent of the examples.
       confidence: of the interval, in (0, 1).
+      added: as in `of_examples`. They count in the variance alone: value and centre are
+        the observed mean.
     """
-    half = half_width([of_examples(values), *others], confidence=confidence)
+    parts = [of_examples(values, added=added), *others]
+    half = half_width(parts, confidence=confidence)
     value = float(values.mean())
     return Estimate(value, Interval(value - half, value + half))

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from jaxlin import decomposition, variances
 from jaxlin.decomposition import Measured
@@ -149,6 +150,94 @@ def test_components_of_variance_are_those_that_were_made():
     assert variances.component(columns + noise)[0] < 0.002
 
 
+def zero_one(num_changed, *, size=500, runs=1):
+    """No label is wrong but of what was trained, where the first few are."""
+    trained = np.zeros((runs, size), bool)
+    trained[:, :num_changed] = True
+    return Measured(
+        trained=trained,
+        optimum=np.zeros((runs, size), bool),
+        halves=np.zeros((max(runs, 3), 2, size), bool),
+        quarters=np.zeros((4, size), bool),
+    )
+
+
+@pytest.mark.parametrize("changed", [0, 1, 7])
+def test_a_difference_of_zero_one_losses_has_half_a_pair_more_in_each_cell(changed):
+    found = decomposition.decompose(zero_one(changed), reference=(0.0, 0.0))
+    # As Agresti and Min write it: n12 and n21 pairs disagree.
+    n12, n21, total = changed + 0.5, 0.5, 502
+    variance = ((n12 + n21) - (n12 - n21) ** 2 / total) / total**2
+    half = stats.t.ppf(0.975, 499) * math.sqrt(variance)
+    value, interval = found.optimisation
+    assert value == changed / 500
+    assert interval == pytest.approx((value - half, value + half))
+
+
+@pytest.mark.parametrize("is_regular", [True, False])
+@pytest.mark.parametrize("runs", [1, 3])
+def test_no_interval_of_zero_one_losses_is_a_point(runs, is_regular):
+    found = decomposition.decompose(
+        zero_one(0, runs=runs), reference=(0.0, 0.0), is_regular=is_regular
+    )
+    for term in (found.error, found.modelling, found.best_of_class):
+        assert term.value == term.interval.low == 0
+        assert 0.004 < term.interval.high < 0.008
+    assert found.optimisation.interval.low < 0 < found.optimisation.interval.high
+    assert found.estimation.interval.low < 0
+    # The same numbers as losses of another kind: nothing was imagined.
+    other = Measured(*(0.5 * np.asarray(part) for part in zero_one(7)))
+    same = decomposition.decompose(other, reference=(0.0, 0.0))
+    assert same.estimation.interval == (0, 0)
+
+
+def test_the_error_of_one_run_has_wilsons_interval():
+    found = decomposition.decompose(zero_one(7), reference=(0.0, 0.0)).error
+    wilson = stats.binomtest(7, 500).proportion_ci(0.95, "wilson")
+    assert found.interval == pytest.approx((wilson.low, wilson.high))
+
+
+def test_bootstrap_refits_of_zero_one_losses():
+    found = decomposition.bootstrap_estimation(np.zeros(500), np.zeros((4, 500)))
+    half = stats.t.ppf(0.975, 499) / 502
+    assert found.interval == pytest.approx((-half, half))
+
+
+@pytest.mark.parametrize("is_regular", [True, False])
+def test_intervals_end_where_no_risk_can_be(is_regular):
+    random = np.random.default_rng(0)
+    # Two seeds that differ by chance: one degree of freedom.
+    rates = np.array([[0.2, 0.5], [0.6, 0.3]])
+    measured = Measured(
+        trained=random.uniform(size=(2, 300)) < 0.3,
+        optimum=random.uniform(size=(2, 300)) < 0.3,
+        halves=random.uniform(size=(2, 2, 300)) < rates[..., None],
+        quarters=random.uniform(size=(2, 300)) < np.array([[0.2], [0.8]]),
+    )
+    found = decomposition.decompose(
+        measured, reference=(0.02, 0.06), is_regular=is_regular
+    )
+    best_on_sample = measured.optimum.mean()
+    assert found.best_of_class.interval.high == 1
+    assert found.best_of_class.interval.low == pytest.approx(0.02)
+    assert found.modelling.interval == pytest.approx((0, 0.98))
+    assert found.estimation.interval.low == pytest.approx(best_on_sample - 1)
+    # A loss without an upper end: only the reference ends anything.
+    losses = Measured(*(3.0 * np.asarray(part) for part in measured))
+    found = decomposition.decompose(
+        losses, reference=(0.02, 0.06), is_regular=is_regular
+    )
+    assert found.best_of_class.interval.high > 3
+    assert found.best_of_class.interval.low == pytest.approx(0.02)
+
+
+def test_a_reference_above_the_error_is_told_by_a_term_below_0():
+    found = decomposition.decompose(curve(0.3, 0.4, 0.6), reference=(0.5, 0.7))
+    assert found.modelling.value == pytest.approx(0.2 - 0.6)
+    low, high = found.modelling.interval
+    assert low <= found.modelling.value <= high
+
+
 def test_bootstrap_refits():
     random = np.random.default_rng(0)
     optimum = random.uniform(size=500)
@@ -203,6 +292,11 @@ def test_bad_numbers():
         decomposition.decompose(measured, reference=(0.2, 0.1))
     with pytest.raises(ValueError, match=r"reference\[0\] must be at least 0"):
         decomposition.decompose(measured, reference=(-0.2, 0.1))
+    with pytest.raises(ValueError, match=r"reference\[0\] must be at most 1\.0, got 2"):
+        decomposition.decompose(zero_one(1), reference=(2, 3))
+    assert decomposition.decompose(measured, reference=(2, 3)).reference == (2, 3)
+    with pytest.raises(ValueError, match="measured must be a Measured .* got tuple"):
+        decomposition.decompose(tuple(measured), reference=(0.0, 0.1))
     with pytest.raises(ValueError, match="confidence must be below 1"):
         decomposition.decompose(measured, reference=(0.0, 0.1), confidence=1.0)
     with pytest.raises(ValueError, match=r"error must be at most 0\.5"):

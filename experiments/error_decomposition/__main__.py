@@ -4,7 +4,14 @@ import experiments.error_decomposition as experiment
 from experiments.common import cli, run_folder, same_data, timing
 from experiments.common import report as pages
 from experiments.common.config import to_dict
-from experiments.error_decomposition import classes, findings, report, sample, verdict
+from experiments.error_decomposition import (
+    classes,
+    findings,
+    report,
+    sample,
+    sections,
+    verdict,
+)
 from experiments.error_decomposition.config import (
     DIGITS,
     SMOKE,
@@ -53,7 +60,7 @@ def run(config: Config, options: cli.RunOptions) -> pages.Report:
         timings = {**clock.total(), "parts": clock.seconds}
         folder.write_json("results.json", {**results, "timing": timings})
         page = report.build(
-            report.Run(folder, config, results, found, facts, examples, clock.seconds)
+            sections.Run(folder, config, results, found, facts, examples, clock.seconds)
         )
         folder.write_text("report.html", pages.render(page))
         print("\n".join(findings.lines(results)))

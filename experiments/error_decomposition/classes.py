@@ -1,4 +1,4 @@
-"""The nested classes: what each is measured by, and read back by a resumed run."""
+"""The three classes: what each is measured by, and read back by a resumed run."""
 
 import numpy as np
 

@@ -35,6 +35,9 @@ from jaxlin.solvers import base, certified, curvature, minibatch
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import MakeOptimizer
 
+# An objective that hardly moved, at a tiny rate, did not diverge.
+_ROUNDING = 1.001
+
 
 class Rows(NamedTuple):
     """Features of the training and the test examples.
@@ -68,8 +71,9 @@ def measured(config: Config, sample: Sample, rows: Rows) -> Found:
     )
     # The part that chose l2 is of no more use.
     models = grids.subset(models, range(1, models.size))
-    fits = _fitted(config, sample, problem, models, weightings)
+    # First, so that nothing is fitted for nothing if it diverges.
     trained, certificate = _by_sgd(config, sample, problem, chosen["l2"])
+    fits = _fitted(config, sample, problem, models, weightings)
     on_test = losses_of.of_models(fits.params, judge)
     of_trained = losses_of.of_model(trained, judge)
     arrays = {
@@ -184,7 +188,11 @@ def _named(
 def _by_sgd(
     config: Config, sample: Sample, problem: Problem, l2: float
 ) -> tuple[Params, duality.Certificate]:
-    """Minibatch SGD at the learning rate that ends with the least objective."""
+    """Minibatch SGD at the learning rate that ends with the least objective.
+
+    Raises:
+      ValueError: if with every rate it ends above where it began.
+    """
     rates = jnp.array(config.sgd_learning_rates)
     solver = base.map_settings(
         minibatch.solver(
@@ -211,12 +219,16 @@ def _by_sgd(
         params = jax.tree.map(lambda leaf, i=place: leaf[i], state.params)
         if all(bool(jnp.isfinite(leaf).all()) for leaf in params):
             found.append((params, _certificate(params, problem, l2)))
-    if not found:
+    best = min(found, key=lambda one: float(one[1].primal), default=None)
+    began = float(_certificate(start, problem, l2).primal)
+    if best is None or not float(best[1].primal) <= _ROUNDING * began:
+        ended = f"at {float(best[1].primal):.3g} at best" if best else "at no number"
         raise ValueError(
             "sgd_learning_rates must have one with which SGD does not diverge, got "
-            f"{config.sgd_learning_rates}; give smaller ones"
+            f"{config.sgd_learning_rates}: the objective began at {began:.3g} and "
+            f"ended {ended}; give smaller ones"
         )
-    return min(found, key=lambda one: float(one[1].primal))
+    return best
 
 
 def _certificate(params: Params, problem: Problem, l2: float) -> duality.Certificate:

@@ -1,4 +1,4 @@
-"""The richer class: convolutional networks, on all examples, halves and a quarter.
+"""Convolutional networks, the largest class: on all examples, halves and a quarter.
 
 No optimum of a network is known. What can be had of it is the optimum of its head: the
 linear classifier on its frozen features, by the certified solver. So the best on the

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.error_decomposition.verdict import TERMS
+from experiments.error_decomposition.verdict import BOUNDED, MEASURED, TERMS
 from jaxlin import plotting
 from jaxlin.plotting.base import label_axes
 
@@ -20,6 +20,15 @@ TITLES = {
 COLORS = dict(zip(TERMS, plotting.PALETTE, strict=False))
 CLASS_COLORS = plotting.method_colors(list(TITLES))
 _GREY, _INK = "#b8b8b8", "#333333"
+# Both colours at once: which of the two it is, is not measured.
+_EITHER = {
+    "facecolor": COLORS["modelling"],
+    "edgecolor": COLORS["estimation"],
+    "hatch": "////",
+    "linewidth": 0,
+}
+# The losses, as a page calls them.
+KINDS = {"zero_one": "zero-one error", "surrogate": "cross-entropy"}
 _LOSS = {"zero_one": "test error (%)", "surrogate": "test cross-entropy (nats)"}
 _FILTERS_SHOWN = 100
 
@@ -29,21 +38,35 @@ def stacked(results: Results, kind: str) -> Figure:
     figure, axes = plotting.new_figure(width=7.5, height=4.8)
     ax, unit = axes[0, 0], _unit(kind)
     classes = results["classes"]
+    labelled: set[str] = set()
+    tops = []
+
+    def bar(place: int, height: float, foot: float, label: str, **how: Any) -> None:
+        shown = None if label in labelled else label
+        labelled.add(label)
+        ax.bar(place, height, 0.5, foot, label=shown, **how)
+
     for place, one in enumerate(classes.values()):
-        terms = one[kind]
-        top = unit * terms["irreducible"]
+        found = one[kind]
+        top = unit * found["irreducible"]
         if top:
-            label = "irreducible" if place == 0 else None
-            ax.bar(place, top, 0.5, color=_GREY, label=label)
+            bar(place, top, 0, "reference", color=_GREY)
+        is_split = found["split"] == MEASURED
+        if not is_split:
+            height = unit * sum(found[term]["value"] for term in TERMS[:2])
+            bar(place, height, top, "modelling or estimation", **_EITHER)
+            top += height
         for number, term in enumerate(TERMS):
-            height = unit * terms[term]["value"]
-            label = term if place == 0 else None
-            ax.bar(place, height, 0.5, top, color=COLORS[term], label=label)
-            ends = top + unit * np.array(terms[term]["interval"])
+            if not is_split and term in TERMS[:2]:
+                continue
+            height = unit * found[term]["value"]
+            bar(place, height, top, term, color=COLORS[term])
+            ends = top + unit * np.array(found[term]["interval"])
             top += height
             # Beside one another, since the bars share their ends.
             at = place - 0.12 + 0.12 * number
             ax.plot([at, at], ends, color=_INK, linewidth=1.3, marker="_", markersize=7)
+        tops.append(top)
         ax.annotate(
             f"{top:.1f} %" if kind == "zero_one" else f"{top:.2f}",
             *((place + 0.27, top), (3, 0)),
@@ -58,7 +81,8 @@ def stacked(results: Results, kind: str) -> Figure:
     label_axes(ax, "", _LOSS[kind])
     ax.set_xticks(range(len(classes)), [TITLES[name] for name in classes])
     ax.set_xlim(-0.5, len(classes) - 0.35)
-    ax.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+    _keep_near(ax, max(tops))
+    ax.legend(frameon=False, ncols=5, loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 
 
@@ -66,20 +90,27 @@ def terms(results: Results) -> Figure:
     """Every term with its interval, one beside the other loss."""
     figure, axes = plotting.new_figure(columns=2, width=9.5, height=3.6)
     classes = results["classes"]
-    for ax, kind in zip(axes[0], ("zero_one", "surrogate"), strict=True):
+    for ax, kind in zip(axes[0], KINDS, strict=True):
         unit = _unit(kind)
         for row, (name, one) in enumerate(classes.items()):
+            color = CLASS_COLORS[name]
+            ax.plot([], [], "o-", color=color, markersize=5, label=TITLES[name])
             for place, term in enumerate(TERMS):
-                at = place + 0.22 * (row - (len(classes) - 1) / 2)
-                value = unit * one[kind][term]["value"]
-                ends = unit * np.array(one[kind][term]["interval"])
-                color = CLASS_COLORS[name]
-                label = TITLES[name] if place == 0 else None
-                ax.plot([at, at], ends, color=color, linewidth=1.8)
-                ax.plot(at, value, "o", color=color, markersize=5, label=label)
+                split = MEASURED if term == "optimisation" else one[kind]["split"]
+                _interval(
+                    ax,
+                    place + 0.22 * (row - (len(classes) - 1) / 2),
+                    unit * np.array(one[kind][term]["interval"]),
+                    unit * one[kind][term]["value"],
+                    split=split,
+                    color=color,
+                )
         ax.axhline(0, color="black", linewidth=0.8)
         label_axes(ax, "", _LOSS[kind].removeprefix("test "))
         ax.set_xticks(range(len(TERMS)), TERMS)
+        _keep_near(
+            ax, unit * max(one[kind]["error"]["value"] for one in classes.values())
+        )
     axes[0, 0].legend(frameon=False, fontsize=8)
     return figure
 
@@ -88,26 +119,33 @@ def curves(results: Results, examples: int) -> Figure:
     """Error against the size of the sample, and where it would end."""
     figure, axes = plotting.new_figure(columns=2, width=9.5, height=3.8)
     sizes = [examples // 4, examples // 2, examples]
-    for ax, kind in zip(axes[0], ("zero_one", "surrogate"), strict=True):
-        unit = _unit(kind)
-        for name, one in results["classes"].items():
-            color, end = CLASS_COLORS[name], unit * one[kind]["best_of_class"]["value"]
-            ax.plot(
-                *(sizes, unit * np.array(one[kind]["curve"])),
-                "o-",
+    for ax, kind in zip(axes[0], KINDS, strict=True):
+        unit, highest = _unit(kind), 0.0
+        for row, (name, one) in enumerate(results["classes"].items()):
+            color, found = CLASS_COLORS[name], one[kind]
+            values = unit * np.array(found["curve"])
+            highest = max(highest, values.max())
+            ax.plot(sizes, values, "o-", color=color, markersize=4, label=TITLES[name])
+            ax.plot(examples, unit * found["train"], "v", color=color, mfc="none")
+            # Beside one another, where an infinite sample would be.
+            at = examples * 2 ** (1 + 0.12 * row)
+            end = unit * found["best_of_class"]["value"]
+            if found["split"] == MEASURED:
+                ax.plot([examples, at], [values[-1], end], ":", color=color)
+            _interval(
+                ax,
+                at,
+                unit * np.array(found["best_of_class"]["interval"]),
+                end,
+                split=found["split"],
                 color=color,
-                markersize=4,
-                label=TITLES[name],
             )
-            ax.plot(examples, unit * one[kind]["train"], "v", color=color, mfc="none")
-            low, high = unit * np.array(one[kind]["best_of_class"]["interval"])
-            ax.axhspan(low, high, color=color, alpha=0.12, linewidth=0)
-            ax.axhline(end, color=color, linestyle=":", linewidth=1.3)
         ax.set_xscale("log")
-        ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        middle = examples * 2 ** (1 + 0.06 * (len(results["classes"]) - 1))
+        ax.set_xticks([*sizes, middle], [*(f"{size:,}" for size in sizes), "\u221e"])
         ax.minorticks_off()
         label_axes(ax, "training examples", _LOSS[kind])
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 1.1 * highest)
     axes[0, 0].legend(frameon=False, fontsize=8)
     return figure
 
@@ -145,3 +183,20 @@ def training(histories: list[list[float]]) -> Figure:
 
 def _unit(kind: str) -> float:
     return 100.0 if kind == "zero_one" else 1.0
+
+
+def _interval(
+    ax: Any, at: float, ends: Any, value: float, *, split: str, color: str
+) -> None:
+    """A value in its interval; of bounds only these; of what is unknown nothing."""
+    if split == MEASURED:
+        ax.plot([at, at], ends, color=color, linewidth=1.8)
+        ax.plot(at, value, "o", color=color, markersize=5)
+    elif split == BOUNDED:
+        ax.plot([at, at], ends, "--", color=color, linewidth=1.3, marker="_")
+
+
+def _keep_near(ax: Any, size: float) -> None:
+    """Cuts off what of intervals is far beyond the errors themselves."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, -size), min(high, 2 * size))

@@ -1,53 +1,23 @@
-"""The page: the slide drawn from measurements, every term, curves, heads, method."""
+"""The page: the slide drawn from measurements, every term, curves; then `sections`."""
 
+import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from experiments.common import record, report, slides
-from experiments.common.report import (
-    Block,
-    Card,
-    Cards,
-    Facts,
-    Paragraph,
-    Section,
-    Table,
-)
-from experiments.common.run_folder import RunFolder
-from experiments.error_decomposition import findings, pictures
-from experiments.error_decomposition.config import Config
-from experiments.error_decomposition.findings import estimate, percent
-from experiments.error_decomposition.pictures import TITLES
-from experiments.error_decomposition.saved import Found
-from experiments.error_decomposition.verdict import TERMS
-
-
-class Run(NamedTuple):
-    """What a page is made of.
-
-    Attributes:
-      folder: of the run.
-      config: settings.
-      results: as of results.json.
-      found: what was measured, by class.
-      facts: of the data.
-      examples: n.
-      seconds: of the parts of the run.
-    """
-
-    folder: RunFolder
-    config: Config
-    results: Mapping[str, Any]
-    found: Mapping[str, Found]
-    facts: Mapping[str, Any]
-    examples: int
-    seconds: Mapping[str, Mapping[str, float]]
+from experiments.common import report, slides
+from experiments.common.report import Block, Card, Cards, Paragraph, Section, Table
+from experiments.error_decomposition import config as settings
+from experiments.error_decomposition import findings, pictures, sections
+from experiments.error_decomposition.findings import estimate, nats, percent, write
+from experiments.error_decomposition.pictures import KINDS, TITLES
+from experiments.error_decomposition.sections import Run, draw
+from experiments.error_decomposition.verdict import MEASURED, TERMS
 
 
 def build(run: Run) -> report.Report:
     """Draws the pictures into the run folder and puts the page together."""
     classes = run.results["classes"]
-    sections = [
+    found = [
         Section("What the error is made of", _bars(run)),
         Section("Every term", _terms(run)),
         Section(
@@ -56,116 +26,141 @@ def build(run: Run) -> report.Report:
         Section("Learning curves", _curves(run)),
     ]
     if "patches" in classes:
-        sections.append(Section("Filters", _filters(run)))
+        found.append(Section("Filters", sections.filters(run)))
     if "network" in classes:
-        sections.append(Section("The network and its head", _network(run)))
-    sections.append(Section("Method", _method(run)))
+        found.append(Section("The network and its head", sections.network(run)))
+    found.append(Section("Method", sections.method(run)))
     return report.Report(
         f"Whose error is it? {run.facts['name']}: modelling, estimation, optimisation",
         f"{run.examples:,} training examples, {len(classes)} model classes, two losses",
-        sections,
+        found,
         footer=f"python -m experiments.error_decomposition, run {run.folder.path.name}",
         source=slides.LECTURE,
     )
 
 
-def _draw(run: Run, name: str, figure: Any, *, caption: str, alt: str, width: int):
-    path = run.folder.write_figure(name, figure)
-    return report.picture(path, caption=caption, alt=alt, width=width)
-
-
 def _bars(run: Run) -> list[Block]:
     classes = run.results["classes"]
-    cards = [
-        Card(
-            percent(one["zero_one"]["error"]["value"]),
-            f"test error, {TITLES[name]}",
-            "estimation "
-            f"{estimate(one['zero_one']['estimation'], 'zero_one')} points of it",
-        )
-        for name, one in classes.items()
-    ]
-    low, high = run.results["reference"]["zero_one"]
-    reference = (
-        f"The reference: the Bayes error lies between 0 and {percent(high)}, the least "
-        "that has been published."
-        if high > low
-        else "The reference is an error of 0, so that what is called modelling is an "
-        "upper bound of it."
-    )
-    fano = ""
-    if high > low:
-        fano = (
-            " By Fano's inequality the published error bounds the least cross-entropy "
-            f"of any function, {run.results['reference']['surrogate'][1]:.4f} nats."
-        )
-    blocks: list[Block] = [
-        Cards(cards),
+    split = any(one["zero_one"]["split"] != MEASURED for one in classes.values())
+    return [
+        Cards([_card(name, one["zero_one"]) for name, one in classes.items()]),
         *(Paragraph(text) for text in findings.of_classes(run.results)),
-        _draw(
+        draw(
             run,
             "stacked",
             pictures.stacked(run.results, "zero_one"),
-            caption="From below: the middle of where the Bayes error may lie, then "
-            "modelling, estimation and optimisation error, which add up to the test "
-            "error. A term below 0 is drawn downwards. Black: the 95 % interval of "
-            f"each term, from its own foot. {reference}",
+            caption="From below: the middle of where the Bayes error (the least that "
+            "any function has) may lie, then modelling, estimation and optimisation "
+            "error, which add up to the test error. A term below 0 is drawn downwards. "
+            "Black: the 95 % interval of each term, from its own foot. "
+            + ("Hatched: only the sum of the two is measured. " if split else "")
+            + _reference(run),
             alt="stacked bars of error terms for each model class",
             width=760,
         ),
-        _draw(
+        draw(
             run,
             "stacked-surrogate",
             pictures.stacked(run.results, "surrogate"),
-            caption="The same for the loss that was minimised." + fano,
+            caption="The same for the loss that was minimised, cross-entropy."
+            + _fano(run),
             alt="stacked bars of cross-entropy terms for each model class",
             width=760,
         ),
     ]
-    return blocks
+
+
+def _card(name: str, terms: Mapping[str, Any]) -> Card:
+    said = f"estimation {estimate(terms['estimation'], 'zero_one')}"
+    if terms["split"] != MEASURED:
+        said = f"modelling and estimation together {findings.both(terms, 'zero_one')}"
+    error = percent(terms["error"]["value"])
+    return Card(error, f"test error, {TITLES[name]}", f"{said} points of it")
+
+
+def _reference(run: Run) -> str:
+    """Where the Bayes error lies, and who says so."""
+    high = run.results["reference"]["zero_one"][1]
+    if high == 0:
+        text = (
+            "The reference is an error of 0: no better bound of the Bayes error was "
+            "given (`--published-error` takes one), so what is called modelling is an "
+            "upper bound of it."
+        )
+    else:
+        by = settings.source(run.config, "published_error")
+        text = (
+            f"The reference: the Bayes error lies between 0 and {percent(high)}, the "
+            + (f"least that has been published ({by})." if by else "bound given.")
+        )
+    if run.results["human_error"]:
+        by = settings.source(run.config, "human_error")
+        text += f" Dashed: the error of a human ({by or 'as given'})."
+    return text
+
+
+def _fano(run: Run) -> str:
+    if run.results["reference"]["zero_one"][1] == 0:
+        return ""
+    return (
+        " By Fano's inequality the reference bounds the least cross-entropy of any "
+        f"function too, to {run.results['reference']['surrogate'][1]:.4f} nats."
+    )
 
 
 def _terms(run: Run) -> list[Block]:
-    tables = []
-    for kind, title in (
-        ("zero_one", "Zero-one error, in points"),
-        ("surrogate", "Cross-entropy, in nats"),
-    ):
-        rows = []
-        for name, one in run.results["classes"].items():
-            terms = one[kind]
-            bootstrap = terms["bootstrap"]
-            rows.append(
+    classes = run.results["classes"]
+    tables = [
+        Table(
+            ("class", "test error", *TERMS),
+            [
                 (
                     TITLES[name],
-                    estimate(terms["error"], kind),
-                    *(estimate(terms[term], kind) for term in TERMS),
-                    estimate(bootstrap, kind) if bootstrap else None,
+                    estimate(one[kind]["error"], kind),
+                    *(findings.term(one[kind], term, kind) for term in TERMS),
                 )
-            )
-        tables.append(
-            Table(
-                ("class", "test error", *TERMS, "estimation by bootstrap"),
-                rows,
-                caption=f"{title}, with 95 % intervals.",
-            )
+                for name, one in classes.items()
+            ],
+            caption=f"{title.capitalize()}, in {unit}, with 95 % intervals; networks: "
+            "bounds.",
         )
-    return [
-        _draw(
+        for (kind, title), unit in zip(KINDS.items(), ("points", "nats"), strict=True)
+    ]
+    drawn = [
+        (
+            TITLES[name],
+            title,
+            estimate(one[kind]["estimation"], kind),
+            estimate(one[kind]["bootstrap"], kind),
+        )
+        for name, one in classes.items()
+        for kind, title in KINDS.items()
+        if one[kind]["bootstrap"]
+    ]
+    blocks: list[Block] = [
+        draw(
             run,
             "terms",
             pictures.terms(run.results),
-            caption="Every term with its 95 % interval.",
+            caption="Every term with its 95 % interval; dashed: bounds alone; none "
+            "where nothing is measurable. What leaves the picture goes on.",
             alt="error terms as points with intervals",
             width=900,
         ),
         *tables,
-        Paragraph(
-            "Bootstrap refits estimate the same term to first order. Where there are "
-            "not many more examples than parameters they say too much, since a "
-            "resample has only 63 % of the examples."
-        ),
     ]
+    if drawn:
+        blocks.append(
+            Table(
+                ("class", "loss", "estimation", "estimation by bootstrap"),
+                drawn,
+                caption="Bootstrap refits (on as many examples, drawn with "
+                "replacement) estimate the same term to first order. Where there are "
+                "not many more examples than parameters they say too much, since a "
+                "resample has only 63 % of the examples.",
+            )
+        )
+    return blocks
 
 
 def _optimisation(run: Run) -> list[Block]:
@@ -176,8 +171,8 @@ def _optimisation(run: Run) -> list[Block]:
         rows.append(
             (
                 TITLES[name],
-                f"{found['objective_trained']:.5f}",
-                f"[{low:.2g}, {high:.2g}]",
+                nats(found["objective_trained"]),
+                findings.apart(low, high),
                 estimate(one["surrogate"]["optimisation"], "surrogate"),
                 estimate(one["zero_one"]["optimisation"], "zero_one"),
             )
@@ -207,28 +202,27 @@ def _curves(run: Run) -> list[Block]:
     rows = [
         (
             TITLES[name],
-            kind.replace("_", "-"),
-            *(
-                percent(x) if kind == "zero_one" else f"{x:.4f}"
-                for x in one[kind]["curve"]
-            ),
-            percent(one[kind]["train"])
-            if kind == "zero_one"
-            else f"{one[kind]['train']:.4f}",
-            estimate(one[kind]["best_of_class"], kind),
-            one[kind]["exponent"],
+            title,
+            *(write(x, kind) for x in one[kind]["curve"]),
+            write(one[kind]["train"], kind),
+            findings.term(one[kind], "best_of_class", kind),
+            "none"
+            if math.isnan(one[kind]["exponent"])
+            else f"{one[kind]['exponent']:.2f}",
         )
         for name, one in run.results["classes"].items()
-        for kind in ("zero_one", "surrogate")
+        for kind, title in KINDS.items()
     ]
+    doubts = findings.of_exponents(run.results)
     return [
-        _draw(
+        draw(
             run,
             "curves",
             pictures.curves(run.results, run.examples),
-            caption="Test error of the best on the sample against its size; dotted, in "
-            "its 95 % band: where the curve ends, the best of the class. The triangle "
-            "is the error on the training examples themselves.",
+            caption="Test error of the best on the sample against its size; at the "
+            "end of the dotted line, with its 95 % interval: the best of the class, "
+            "where the curve of an infinite sample ends (dashed: bounds alone). The "
+            "triangle is the error on the training examples themselves.",
             alt="learning curves of each class with extrapolation",
             width=900,
         ),
@@ -244,108 +238,10 @@ def _curves(run: Run) -> list[Block]:
                 "exponent",
             ),
             rows,
-            caption="The exponent is that of a + b / n^c through the three sizes; 1 "
-            "where theory holds and n is large.",
+            caption="Zero-one errors in percent, cross-entropies in nats. The exponent "
+            "is the c of a + b / n^c through the three means, without an interval; in "
+            "linear classes theory says 1 where n is large, of networks it says "
+            "nothing.",
         ),
-    ]
-
-
-def _filters(run: Run) -> list[Block]:
-    found = run.found["patches"]
-    first, *_, last = found.numbers["clustering"]
-    return [
-        _draw(
-            run,
-            "filters",
-            pictures.filters(found.arrays["filters"], run.config.patch_size),
-            caption=f"Some of {run.config.filters} filters, found in whitened patches "
-            f"of {run.config.patch_size} by {run.config.patch_size} pixels by k-means, "
-            f"without labels. Mean of 1 - cosine to the nearest: {first:.3f} at the "
-            f"start, {last:.3f} at the end.",
-            alt="learned filters as small pictures",
-            width=760,
-        )
-    ]
-
-
-def _network(run: Run) -> list[Block]:
-    one = run.results["classes"]["network"]
-    heads, found = one["heads"], one["measured"]
-    rows = [
-        (seed, percent(own), percent(other), f"{p:.3g}")
-        for seed, (own, other, p) in enumerate(
-            zip(
-                heads["own_error"],
-                heads["certified_error"],
-                heads["p_values"],
-                strict=True,
-            )
-        )
-    ]
-    return [
-        Paragraph(
-            f"{found['parameters']:,} parameters, of which the head is a linear "
-            "classifier like any other here. With the body frozen, its optimum is "
-            f"found with a proof: all {found['fits']} heads to a relative gap of "
-            f"{found['largest_relative_gap']:.1e} or less. On training images the "
-            f"networks are wrong on {percent(found['own_train_zero_one'])} with their "
-            f"own heads and on {percent(found['train_zero_one'])} with certified ones."
-        ),
-        Table(
-            ("seed", "own head", "certified head", "p"),
-            rows,
-            caption="Test errors of the networks on all examples; exact McNemar tests, "
-            "adjusted by Holm.",
-        ),
-        _draw(
-            run,
-            "training",
-            pictures.training(found["training_loss"]),
-            caption="Mean over seeds, band from the least to the greatest.",
-            alt="training loss of the networks against the epoch",
-            width=620,
-        ),
-    ]
-
-
-def _method(run: Run) -> list[Block]:
-    parts = [
-        (name, f"{one['compile']:.1f} s", f"{one['run']:.1f} s")
-        for name, one in run.seconds.items()
-    ]
-    text = (
-        "What was trained less Bayes = modelling (best of the class less Bayes) + "
-        "estimation (best on the training sample less best of the class) + "
-        "optimisation (what was trained less best on the sample). The best of a linear "
-        "class is the minimum of the penalised objective on all examples that there "
-        "could be, at an l2 that was chosen once on a held-out fifth and kept. (So are "
-        "filters and scales of patches, learned once from all training images: what "
-        "learning them costs is not in the estimation term.) All its "
-        "refits, on halves, quarters and bootstrap resamples, are one certified sweep "
-        "with example weights."
-        "\n\n"
-        "The estimation term is what the halves lose against the whole, corrected by "
-        "half of the curve's next term; the spread over random splits tells how much "
-        "this one sample may deviate. Intervals are over paired test images and over "
-        "training samples. Networks on fewer images make as many epochs, so that they "
-        "have fewer updates: part of what their curve shows is that."
-    )
-    facts = {}
-    for name, one in run.results["classes"].items():
-        found = one["measured"]
-        told = f"{found['certified']} of {found['fits']} certified fits"
-        if "l2" in found:
-            edge = ", at an end of the grid" if found["l2_at_edge"] else ""
-            told += f", {found['features']:,} features, l2 {found['l2']:g}{edge}"
-        facts[TITLES[name]] = told
-    return [
-        Paragraph(text),
-        Facts(facts),
-        Table(
-            ("part", "compiling", "running"),
-            parts,
-            caption="Where the time of this process went (a resumed run counts from "
-            "its last start).",
-        ),
-        *record.details(run.folder, run.config, data=run.facts),
+        *([Paragraph(doubts)] if doubts else []),
     ]

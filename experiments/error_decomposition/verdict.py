@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.error_decomposition import config as settings
 from experiments.error_decomposition import losses_of
 from experiments.error_decomposition.config import Config
 from experiments.error_decomposition.saved import Found
@@ -14,11 +15,13 @@ from jaxlin.decomposition import Decomposition, Measured
 TERMS = ("modelling", "estimation", "optimisation")
 # Classes in which the optimum's error falls as 1 / n.
 _REGULAR = ("pixels", "patches")
+# What is known of how the best on the sample splits into modelling and estimation.
+MEASURED, BOUNDED, UNKNOWN = "measured", "between bounds", "not measurable"
 
 
 def references(config: Config, num_classes: int) -> dict[str, tuple[float, float]]:
     """Where the least error of any function is known to lie, for both losses."""
-    error = config.published_error
+    error = settings.published_error(config)
     entropy = decomposition.least_cross_entropy(error, num_classes=num_classes)
     return {"surrogate": (0.0, entropy), "zero_one": (0.0, error)}
 
@@ -30,7 +33,7 @@ def results(
     reference = references(config, num_classes)
     return {
         "reference": reference,
-        "human_error": config.human_error or None,
+        "human_error": settings.human_error(config),
         "classes": {
             name: {
                 "measured": dict(one.numbers),
@@ -70,6 +73,10 @@ def _of_class(
         Measured(**arrays), reference=reference, is_regular=name in _REGULAR
     )
     told = _told(taken)
+    told["split"] = MEASURED
+    if name not in _REGULAR:
+        falls = taken.estimation.interval.low > 0
+        told["split"] = BOUNDED if falls else UNKNOWN
     told["curve"] = [
         float(arrays[part].mean()) for part in ("quarters", "halves", "optimum")
     ]

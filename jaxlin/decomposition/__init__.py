@@ -35,7 +35,9 @@ above): on average that holds for the objective alone, not for the zero-one erro
 **Classes without such a theory** (networks): what is best in the class is known to lie
 between that and the reference alone. So the interval reaches from a curve that falls as
 1 / n to one that falls so slowly that it ends at the reference; the value is that of a
-power law through the three sizes.
+power law through the three sizes. Measured is the sum of modelling and estimation, and
+bounds between which it splits. If the errors do not measurably fall (the interval of
+estimation reaches to 0), not even these.
 
   >>> import numpy as np
   >>> from jaxlin import decomposition
@@ -50,6 +52,8 @@ power law through the three sizes.
   [0.1, 0.02]
 
 References:
+  A. Agresti and Y. Min. Simple improved confidence intervals for comparing matched
+  proportions. Statistics in Medicine, 2005.
   P. J. McCarthy. Pseudo-replication: half samples. Review of the International
   Statistical Institute, 1969.
   L. Bottou and O. Bousquet. The tradeoffs of large scale learning. NIPS 2007.

@@ -28,6 +28,11 @@ def checked(measured: Measured) -> list[np.ndarray]:
     Raises:
       ValueError: that names the field, the rule and the value.
     """
+    if not isinstance(measured, Measured):
+        raise ValueError(
+            "measured must be a Measured of trained, optimum, halves and quarters, got "
+            f"{type(measured).__name__}; make one: decomposition.Measured(*parts)"
+        )
     ranks = {"trained": 2, "optimum": 2, "halves": 3, "quarters": 2}
     found = {
         name: losses(name, getattr(measured, name), rank=rank)
@@ -47,6 +52,11 @@ def checked(measured: Measured) -> list[np.ndarray]:
             f"{found['halves'].shape} for {runs} runs"
         )
     return list(found.values())
+
+
+def are_zero_one(*arrays: np.ndarray) -> bool:
+    """Whether every loss is 0 or 1: then they are taken for zero-one errors."""
+    return all(bool(((array == 0) | (array == 1)).all()) for array in arrays)
 
 
 def losses(name: str, value: Any, *, rank: int) -> np.ndarray:

@@ -39,15 +39,19 @@ def least_cross_entropy(error: float, *, num_classes: int) -> float:
     return entropy + error * math.log(num_classes - 1)
 
 
-def checked(reference: Any) -> Interval:
-    """The two ends, if they are losses in order; ValueError else."""
+def checked(reference: Any, *, at_most: float | None = None) -> Interval:
+    """The two ends, if they are losses in order, none above ``at_most``; else an error.
+
+    Raises:
+      ValueError: that names the end, the rule and the value.
+    """
     if np.shape(reference) != (2,):
         raise ValueError(
             f"reference must be a lower and an upper end, got {reference}; equal "
             "ones if the error is known"
         )
     low, high = (
-        check.number(f"reference[{i}]", end, at_least=0)
+        check.number(f"reference[{i}]", end, at_least=0, at_most=at_most)
         for i, end in enumerate(reference)
     )
     if low > high:

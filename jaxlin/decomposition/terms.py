@@ -10,7 +10,7 @@ from jaxlin.comparison import Estimate
 from jaxlin.decomposition import measured as losses_of
 from jaxlin.decomposition import reference as ends
 from jaxlin.decomposition.measured import Measured
-from jaxlin.intervals import Interval
+from jaxlin.intervals import Interval, proportion_interval
 from jaxlin.variances import Variance
 
 
@@ -52,10 +52,22 @@ def decompose(
 ) -> Decomposition:
     """The three terms, each with an interval.
 
+    Where every loss is 0 or 1, intervals are those of zero-one errors: the error of one
+    run has Wilson's; a difference of two gets the variance of Agresti and Min, with
+    half a pair more in each cell of the table of both; and a mean of several runs or
+    the best of the class that of Agresti and Coull, with two successes and two failures
+    more (`jaxlin.variances`); of several runs they are imagined in each. Values stay as
+    observed. So no interval has width 0 because no label of some hundred changed.
+
+    Intervals end where a risk cannot be: below the reference, for zero-one errors above
+    1, and for modelling below 0; an interval always holds its value, even so.
+
     Args:
       measured: losses of one kind.
       reference: two ends between which the Bayes error (or the least mean loss that any
-        function has) is known to lie; equal if it is known.
+        function has) is known to lie; equal if it is known. One that lies above the
+        measured error is no error, since that is but an estimate: the modelling term is
+        then negative.
       is_regular: whether the error of the optimum falls with the sample as a + b / n,
         as for a convex penalised class of fixed size. If not, see above.
       confidence: of each interval, in (0, 1).
@@ -64,7 +76,9 @@ def decompose(
       ValueError: that names the argument, the rule and the value.
     """
     trained, optimum, halves, quarters = losses_of.checked(measured)
-    bayes = ends.checked(reference)
+    is_zero_one = losses_of.are_zero_one(trained, optimum, halves, quarters)
+    highest = 1.0 if is_zero_one else math.inf
+    bayes = ends.checked(reference, at_most=1.0 if is_zero_one else None)
     check.number("confidence", confidence, above=0, below=1)
 
     best_on_sample = optimum.mean(axis=0)
@@ -74,12 +88,12 @@ def decompose(
     next_order = (2 * first - before) / 3
     exponent = _exponent(first.mean(), before.mean())
 
-    error = variances.mean_of(
-        trained.mean(axis=0), variances.of_runs(trained), confidence=confidence
-    )
     lost = trained - optimum
     optimisation = variances.mean_of(
-        lost.mean(axis=0), variances.of_runs(lost), confidence=confidence
+        lost.mean(axis=0),
+        variances.of_runs(lost),
+        confidence=confidence,
+        added=variances.PAIRED if is_zero_one else (),
     )
     of_sample = _of_sample(halves, gains, quarters)
     if is_regular:
@@ -90,6 +104,7 @@ def decompose(
             [*of_sample, wrong_order],
             reference=bayes,
             confidence=confidence,
+            is_zero_one=is_zero_one,
         )
     else:
         estimation, best, modelling = _by_power_law(
@@ -99,14 +114,16 @@ def decompose(
             of_sample,
             reference=bayes,
             confidence=confidence,
+            is_zero_one=is_zero_one,
         )
+    least = float(best_on_sample.mean()) - highest
     return Decomposition(
-        error=error,
+        error=_error(trained, confidence=confidence, is_zero_one=is_zero_one),
         reference=bayes,
-        modelling=modelling,
-        estimation=estimation,
-        optimisation=optimisation,
-        best_of_class=best,
+        modelling=_within(modelling, 0.0, highest - bayes.low),
+        estimation=_within(estimation, least, math.inf),
+        optimisation=_within(optimisation, -highest, highest),
+        best_of_class=_within(best, bayes.low, highest),
         exponent=exponent,
         next_order=float(next_order.mean()),
     )
@@ -120,7 +137,8 @@ def bootstrap_estimation(
     Refits on n of n examples drawn with replacement are to the optimum of the sample
     what that is to the best of the class: their mean risk exceeds its risk by as much.
     So it is if there are many more examples than parameters; with fewer it is too
-    large, since a resample has only 63 % of the examples.
+    large, since a resample has only 63 % of the examples. Where every loss is 0 or 1,
+    the interval is that of a difference of zero-one errors, as in `decompose`.
 
     Args:
       optimum: losses of test examples, shape ``(examples,)``.
@@ -139,10 +157,38 @@ def bootstrap_estimation(
     differences = refits - best
     of_mean = variances.of_runs(differences)
     varying = of_mean._replace(value=of_mean.value * (len(refits) + 1))
-    return variances.mean_of(differences.mean(axis=0), varying, confidence=confidence)
+    return variances.mean_of(
+        differences.mean(axis=0),
+        varying,
+        confidence=confidence,
+        added=variances.PAIRED if losses_of.are_zero_one(refits, best) else (),
+    )
 
 
-def _by_curve(gain, best_on_sample, others, *, reference, confidence):
+def _error(trained, *, confidence, is_zero_one):
+    """Of what was trained, by itself."""
+    if is_zero_one and len(trained) == 1:
+        wrong, size = int(trained.sum()), trained.shape[1]
+        interval = proportion_interval(wrong, size, confidence=confidence)
+        return Estimate(float(trained.mean()), interval)
+    error = variances.mean_of(
+        trained.mean(axis=0),
+        variances.of_runs(trained),
+        confidence=confidence,
+        added=variances.SHARE if is_zero_one else (),
+    )
+    return _within(error, 0.0, 1.0) if is_zero_one else error
+
+
+def _within(estimate: Estimate, low: float, high: float) -> Estimate:
+    """Cuts an interval to what can be, but never its value off."""
+    value, (start, end) = estimate
+    return Estimate(
+        value, Interval(min(max(start, low), value), max(min(end, high), value))
+    )
+
+
+def _by_curve(gain, best_on_sample, others, *, reference, confidence, is_zero_one):
     """Estimation, best of the class and modelling, each around its value.
 
     Args:
@@ -151,9 +197,13 @@ def _by_curve(gain, best_on_sample, others, *, reference, confidence):
       others: variances that do not come from the test examples.
       reference: where the Bayes error lies.
       confidence: of the intervals.
+      is_zero_one: whether all losses are 0 or 1.
     """
-    estimation = variances.mean_of(gain, *others, confidence=confidence)
-    best = variances.mean_of(best_on_sample - gain, *others, confidence=confidence)
+    of_pairs, of_share = _added(is_zero_one)
+    estimation = variances.mean_of(gain, *others, confidence=confidence, added=of_pairs)
+    best = variances.mean_of(
+        best_on_sample - gain, *others, confidence=confidence, added=of_share
+    )
     low, high = best.interval
     modelling = Estimate(
         best.value - ends.middle(reference),
@@ -162,7 +212,9 @@ def _by_curve(gain, best_on_sample, others, *, reference, confidence):
     return estimation, best, modelling
 
 
-def _by_power_law(gain, before, best_on_sample, others, *, reference, confidence):
+def _by_power_law(
+    gain, before, best_on_sample, others, *, reference, confidence, is_zero_one
+):
     """The same three where the class has no theory.
 
     Args:
@@ -172,17 +224,19 @@ def _by_power_law(gain, before, best_on_sample, others, *, reference, confidence
       others: as above.
       reference: as above.
       confidence: as above.
+      is_zero_one: as above.
     """
+    of_pairs, of_share = _added(is_zero_one)
     middle = ends.middle(reference)
     most = float(best_on_sample.mean()) - middle
-    first = variances.mean_of(gain, *others, confidence=confidence)
+    first = variances.mean_of(gain, *others, confidence=confidence, added=of_pairs)
     value = _power_law(first.value, before, most)
     estimation = Estimate(
         value, Interval(min(first.interval.low, value), max(most, value))
     )
     # The least that is gained leaves the highest error to the class.
     highest = variances.mean_of(
-        best_on_sample - gain, *others, confidence=confidence
+        best_on_sample - gain, *others, confidence=confidence, added=of_share
     ).interval.high
     left = most - value
     modelling = Estimate(
@@ -193,6 +247,11 @@ def _by_power_law(gain, before, best_on_sample, others, *, reference, confidence
         Interval(min(reference.low, left + middle), max(highest, left + middle)),
     )
     return estimation, best, modelling
+
+
+def _added(is_zero_one: bool) -> tuple[variances.Added, variances.Added]:
+    """Imagined observations of a difference and of a risk by itself."""
+    return (variances.PAIRED, variances.SHARE) if is_zero_one else ((), ())
 
 
 def _beyond_noise(values: np.ndarray) -> float:

@@ -48,7 +48,23 @@ def quarters(key: Array, num_examples: int, *, num_splits: int) -> np.ndarray:
 
 
 def halves(quarters: np.ndarray) -> np.ndarray:
-    """The first two and the last two of four parts, shape ``(splits, 2, examples)``."""
+    """The first two and the last two of four parts.
+
+    Args:
+      quarters: weights as `quarters` returns them, shape ``(splits, 4, examples)``.
+
+    Returns:
+      Weights, shape ``(splits, 2, examples)``.
+
+    Raises:
+      ValueError: if the shape is another.
+    """
+    shape = np.shape(quarters)
+    if len(shape) != 3 or shape[1] != 4:
+        raise ValueError(
+            f"quarters must have shape (splits, 4, examples), got {shape}; "
+            "resamples.quarters makes them"
+        )
     return quarters[:, 0::2] + quarters[:, 1::2]
 
 

@@ -63,3 +63,9 @@ def test_more_of_them_keep_the_first_ones():
 def test_bad_numbers(act, words):
     with pytest.raises(ValueError, match=words):
         act()
+
+
+@pytest.mark.parametrize("shape", [(5, 64), (5, 2, 64), (4,)])
+def test_halves_of_what_are_no_quarters(shape):
+    with pytest.raises(ValueError, match=r"quarters must have shape \(splits, 4, exam"):
+        resamples.halves(np.ones(shape))
