@@ -111,9 +111,7 @@ CHAPTERS = (
         viewpoints.run,
         {
             "smoke": viewpoints_config.SMOKE,
-            "digits": dataclasses.replace(
-                viewpoints_config.Config(), dataset="digits", boxed_images=500
-            ),
+            "digits": dataclasses.replace(viewpoints_config.Config(), dataset="digits"),
             "cifar10": viewpoints_config.Config(),
         },
     ),

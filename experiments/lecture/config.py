@@ -23,7 +23,8 @@ class Config:
     Attributes:
       dataset: cifar10 or digits.
       chapters: what to show; they appear in the order of the lecture.
-      size: page (each chapter minutes at most, on two cores) or smoke (tiny: only the form counts).
+      size: page (each chapter minutes at most, on two cores) or smoke (tiny: only the
+        form counts).
     """
 
     dataset: Literal["cifar10", "digits"] = "cifar10"

@@ -1,4 +1,4 @@
-"""Features that make a linear class richer.
+"""Features of images, on which a linear class does better than on pixels.
 
 What is learned of images is a tuple of arrays; `apply` turns one image into one vector,
 on which everything of this library works unchanged.

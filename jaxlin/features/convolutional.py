@@ -1,4 +1,4 @@
-r"""A small convolutional network without its head: the lecture's richer class.
+r"""A small convolutional network without its head: the lecture's larger class.
 
 AlexNet's plan at the size of small images: convolutions with ReLU, max pooling after
 the first, the second and the last of them, one fully connected layer. What comes out is

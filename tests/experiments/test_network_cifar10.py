@@ -1,4 +1,4 @@
-"""The richer class is richer: one network of the default recipe on all of CIFAR-10."""
+"""The network is worth its name: one network of the default recipe on all of CIFAR-10."""
 
 import jax
 import jax.numpy as jnp
