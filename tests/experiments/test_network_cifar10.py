@@ -1,4 +1,4 @@
-"""The network is worth its name: one network of the default recipe on all of CIFAR-10."""
+"""One network of the default recipe on all of CIFAR-10 is right on 70 % or more."""
 
 import jax
 import jax.numpy as jnp
