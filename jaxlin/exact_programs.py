@@ -41,7 +41,20 @@ def solve(
     Returns:
       The entries of x above 0 by their index, or None with a y of which ``y @ columns
       <= 0 < y @ right_side``.
+
+    Raises:
+      ValueError: if an entry is no whole number, or one of the right side is negative.
     """
+    if not all(isinstance(entry, int) for entry in [*columns.flat, *right_side]):
+        raise ValueError(
+            "columns and right_side must hold Python's integers, of which none "
+            "overflows; multiply fractions by what they have in common"
+        )
+    if min(right_side) < 0:
+        raise ValueError(
+            f"right_side must be at least 0, got {min(right_side)}; change the signs "
+            "of its equation"
+        )
     height, width = columns.shape
     unit = np.array([[int(i == j) for j in range(height)] for i in range(height)])
     table = np.concatenate([columns, unit, right_side[:, None]], axis=1, dtype=object)

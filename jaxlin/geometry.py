@@ -188,8 +188,13 @@ def restricted(params: Params, origin: ArrayLike, axes: ArrayLike) -> Params:
       [2. 7. 2.]
     """
     weights, bias = map(jnp.asarray, params)
-    chex.assert_rank([weights, bias, axes], [2, 1, 2])
+    chex.assert_rank([weights, bias], [2, 1])
+    check.one_example("origin", origin, size=weights.shape[1])
     directions = jnp.asarray(axes, weights.dtype)
+    if directions.ndim != 2 or directions.shape[1] != weights.shape[1]:
+        raise ValueError(
+            f"axes must have shape (axes, {weights.shape[1]}), got {directions.shape}"
+        )
     at_origin = linear.scores(params, jnp.asarray(origin, weights.dtype))
     return Params(weights @ directions.T, at_origin)
 

@@ -6,6 +6,7 @@ traced, so that a wrong one is refused by a sentence instead of a stack of JAX's
 """
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -49,8 +50,22 @@ def bound(
             f"{role} must be a function, got {function!r}; for instance "
             f"{_INSTANCES[role]}"
         )
-    found, signature = dict(arguments or {}), inspect.signature(function)
+    if not isinstance(arguments, Mapping | None):
+        raise ValueError(
+            f"{role}_arguments must be keywords with their values, got {arguments!r}; "
+            f'such as {{"power": 3.0}}'
+        )
+    found = dict(arguments or {})
     name = getattr(function, "__name__", repr(function))
+    if taken := sorted(set(found) & set(ours)):
+        raise ValueError(
+            f"{role}_arguments must leave out {', '.join(taken)}, which {name} is "
+            "given anyway"
+        )
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of some functions that are not written in Python
+        return found
     try:
         signature.bind_partial(*_DATA[role])
     except TypeError:
@@ -59,6 +74,11 @@ def bound(
             f"{signature}; if it makes such a function, call it first: "
             f"{role}={name}(...)"
         ) from None
+    missing = [own for own in ours if not _takes(signature, own)]
+    if missing:
+        raise ValueError(
+            f"{role} must take the keyword {missing[0]}, got {name}{signature}"
+        )
     try:
         signature.bind(*_DATA[role], **dict.fromkeys(ours), **found)
     except TypeError as error:
@@ -89,9 +109,20 @@ def applied(
             f"{role} must compute by jax.numpy, whose arrays it is given while it is "
             f"compiled, got {name}, which needs their numbers: {type(error).__name__}"
         ) from error
-    if jnp.shape(result) != shape:
+    try:
+        array = jnp.asarray(result)
+    except (TypeError, ValueError, jax.errors.JAXTypeError):
+        raise ValueError(
+            f"{role} must return one array, got {type(result).__name__} of {name}"
+        ) from None
+    if array.shape != shape:
         raise ValueError(
             f"{role} must return shape {shape} for one example, got shape "
-            f"{jnp.shape(result)} of {name}"
+            f"{array.shape} of {name}"
         )
-    return jnp.asarray(result)
+    return array
+
+
+def _takes(signature: inspect.Signature, keyword: str) -> bool:
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    return keyword in signature.parameters or inspect.Parameter.VAR_KEYWORD in kinds

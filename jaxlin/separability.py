@@ -111,6 +111,8 @@ def holds(proof: Plane | CommonPoint, features: Any, labels: Any) -> bool:
       common point, whether the weights make it of both classes.
     """
     rows, classes = two_classes(features, labels)
+    # Of whoever's making: a product with a float would be rounded to one.
+    proof = _in_fractions(proof)
     if isinstance(proof, Plane):
         strict = [value != 0 for value in values(proof, rows)]
         return all(strict) and correct(proof, rows, classes) == len(rows)
@@ -146,6 +148,7 @@ def correct(plane: Plane, features: Any, labels: Any) -> int:
 
 def values(plane: Plane, rows: np.ndarray) -> list[Fraction]:
     """``<normal, x> + offset`` of each row, exact."""
+    plane = _in_fractions(plane)
     if len(plane.normal) != rows.shape[1]:
         raise ValueError(
             f"a plane must have one entry a feature, got {len(plane.normal)} for "
@@ -170,8 +173,21 @@ def two_classes(features: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
       ValueError: if they are not valid or a class has no point.
     """
     rows = check.features("features", features)
+    if rows.dtype.itemsize > 8:
+        raise ValueError(
+            f"features must be of float64 at most, got {rows.dtype}, whose digits "
+            "would be lost"
+        )
     classes = check.labels("labels", labels, num_classes=2, num_examples=len(rows))
     return rows, check.several_classes("labels", classes)
+
+
+def _in_fractions(proof):
+    """A proof whose numbers are fractions, as they are exactly."""
+    if isinstance(proof, Plane):
+        return Plane(tuple(map(Fraction, proof.normal)), Fraction(proof.offset))
+    weights, point = (tuple(map(Fraction, part)) for part in proof[1:])
+    return CommonPoint(proof.rows, weights, point)
 
 
 def _combined(chosen: list[tuple[Fraction, Point]]) -> Point:

@@ -107,9 +107,9 @@ def test_a_power_law_without_theory():
     assert found.exponent == pytest.approx(0.5)
     assert found.estimation.value == pytest.approx(0.2)
     assert found.modelling.value == pytest.approx(0.09)
-    # From a fall as 1 / n to one that ends at the reference.
+    # From a fall as 1 / n to one that ends at the lower end of the reference.
     first = 0.2 * (math.sqrt(2) - 1)
-    assert found.estimation.interval == pytest.approx((first, 0.29))
+    assert found.estimation.interval == pytest.approx((first, 0.3))
     assert found.modelling.interval == pytest.approx((0, 0.3 - first))
 
 
@@ -186,7 +186,7 @@ def test_no_interval_of_zero_one_losses_is_a_point(runs, is_regular):
     assert found.optimisation.interval.low < 0 < found.optimisation.interval.high
     assert found.estimation.interval.low < 0
     # The same numbers as losses of another kind: nothing was imagined.
-    other = Measured(*(0.5 * np.asarray(part) for part in zero_one(7)))
+    other = Measured(*(np.asarray(part, float) for part in zero_one(7)))
     same = decomposition.decompose(other, reference=(0.0, 0.0))
     assert same.estimation.interval == (0, 0)
 
@@ -198,7 +198,8 @@ def test_the_error_of_one_run_has_wilsons_interval():
 
 
 def test_bootstrap_refits_of_zero_one_losses():
-    found = decomposition.bootstrap_estimation(np.zeros(500), np.zeros((4, 500)))
+    never = np.zeros((5, 500), bool)
+    found = decomposition.bootstrap_estimation(never[0], never[1:])
     half = stats.t.ppf(0.975, 499) / 502
     assert found.interval == pytest.approx((-half, half))
 
@@ -303,3 +304,36 @@ def test_bad_numbers():
         decomposition.least_cross_entropy(0.6, num_classes=2)
     with pytest.raises(ValueError, match="number of resamples must be at least 2"):
         decomposition.bootstrap_estimation(np.zeros(9), np.zeros((1, 9)))
+
+
+def test_bounds_of_an_irregular_class_reach_as_far_as_each_other():
+    """If the best of the class is the least there is, the rest is estimation."""
+    random = np.random.default_rng(0)
+    draws = random.uniform(size=800)
+    measured = Measured(
+        trained=(draws < 0.32)[None],
+        optimum=(draws < 0.30)[None],
+        halves=np.broadcast_to(draws < 0.38, (3, 2, 800)),
+        quarters=np.broadcast_to(draws < 0.45, (4, 800)),
+    )
+    found = decomposition.decompose(measured, reference=(0.0, 0.1), is_regular=False)
+    risk = np.mean(draws < 0.30)
+    assert found.estimation.interval.high + found.best_of_class.interval.low > risk
+    # And the noise of the test set comes on top of it.
+    noise = 1.96 * math.sqrt(risk * (1 - risk) / 800)
+    assert found.estimation.interval.high == pytest.approx(risk + noise, abs=1e-3)
+
+
+def test_a_value_that_cannot_be_keeps_both_sides_of_its_interval():
+    measured = zero_one(0)._replace(trained=np.arange(500)[None] < 50)
+    found = decomposition.decompose(measured, reference=(0.29, 0.29))
+    for term in (found.error, found.modelling, found.best_of_class):
+        assert term.interval.low < term.value < term.interval.high
+    assert found.modelling.value < 0
+
+
+def test_the_error_of_a_loss_is_not_below_the_reference():
+    few = np.array([[0.0, 0.0, 0.0, 0.0, 0.0, 6.0]])
+    measured = Measured(few, few, np.stack([few, few], 1).repeat(3, 0), few)
+    found = decomposition.decompose(measured, reference=(0.5, 0.5))
+    assert found.error.interval.low == 0.5

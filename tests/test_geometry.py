@@ -231,6 +231,14 @@ def signed_distance(params, x):
             "label must be of one example, with no axes",
         ),
         (
+            lambda params, x: geometry.restricted(params, x, x),
+            "origin must be of one example",
+        ),
+        (
+            lambda params, x: geometry.restricted(params, x[0], x[:, :3]),
+            r"axes must have shape \(axes, 4\), got \(3, 3\)",
+        ),
+        (
             lambda params, _: geometry.templates(params, image_shape=(2, 2)),
             "weights must be an array, got Params; give params.weights",
         ),

@@ -226,3 +226,32 @@ def test_integers_beyond_float64_are_refused():
         separability.holds(
             Plane((Fraction(1),), Fraction(0)), [[0.0, 1.0], [1.0, 2.0]], [0, 1]
         )
+
+
+def test_floats_in_a_proof_are_taken_at_their_exact_values():
+    """Half the sum of two points in float64 is only next to their middle."""
+    middle = (0.5 * 0.1 + 0.5 * 0.2, 0.5 * 0.3 + 0.5 * 0.7)
+    rows, labels = np.array([[0.1, 0.3], [0.2, 0.7], middle]), np.array([0, 0, 1])
+    assert isinstance(separability.prove(rows, labels), Plane)
+    claimed = CommonPoint((0, 1, 2), (0.5, 0.5, 1.0), middle)
+    assert not separability.holds(claimed, rows, labels)
+    assert separability.holds(Plane((1.0,), -0.5), [[0.0], [1.0]], [0, 1])
+
+
+def test_digits_beyond_float64_are_refused():
+    rows = np.array([[1], [1 + np.longdouble(1e-19)]], np.longdouble)
+    if rows.dtype.itemsize > 8:
+        with pytest.raises(ValueError, match="features must be of float64 at most"):
+            separability.prove(rows, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("columns", "right_side", "words"),
+    [
+        ([[1]], [-1], "right_side must be at least 0, got -1"),
+        ([[0.5]], [1], "must hold Python's integers"),
+    ],
+)
+def test_bad_programs(columns, right_side, words):
+    with pytest.raises(ValueError, match=words):
+        exact_programs.solve(np.array(columns, object), np.array(right_side, object))

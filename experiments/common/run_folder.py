@@ -271,8 +271,9 @@ def resume_run(path: Path, *, config: Config) -> RunFolder:
             for name, (saved, given) in differing.items()
         )
         raise ValueError(
-            f"--resume must keep the configuration of {path}, but {what}; leave the "
-            f"flag out, or start a new run with --config {path / 'config.json'}"
+            f"--resume must keep the configuration of {path}, but {what}; leave such "
+            "flags out, or, if another version made the run, start a new one with "
+            f"--config {path / 'config.json'}"
         )
     return RunFolder(path)
 

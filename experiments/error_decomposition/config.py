@@ -235,6 +235,12 @@ def check_fits(config: Config, dataset: data.Dataset) -> None:
         if wanted is not None:
             check.integer(f"{name}_examples", wanted, at_most=len(split.labels))
     number = config.train_examples or len(dataset.train.labels)
+    occurring = np.unique(dataset.train.labels)
+    if number < 4 * len(occurring):
+        raise ValueError(
+            f"train_examples must be at least {4 * len(occurring)}, four a class, got "
+            f"{number}"
+        )
     most = number // 4
     if config.batch_size > most:
         raise ValueError(
@@ -254,12 +260,6 @@ def check_fits(config: Config, dataset: data.Dataset) -> None:
             f"{dataset.name} must have images of at least 8 by 8 pixels for a network "
             f"that pools three times, got {dataset.image_shape}; leave network out of "
             "--classes"
-        )
-    occurring = np.unique(dataset.train.labels)
-    if number < 4 * len(occurring):
-        raise ValueError(
-            f"train_examples must be at least {4 * len(occurring)}, four a class, got "
-            f"{number}"
         )
 
 

@@ -217,8 +217,9 @@ def _by_sgd(
     found = []
     for place in range(len(rates)):
         params = jax.tree.map(lambda leaf, i=place: leaf[i], state.params)
-        if all(bool(jnp.isfinite(leaf).all()) for leaf in params):
-            found.append((params, _certificate(params, problem, l2)))
+        certificate = _certificate(params, problem, l2)
+        if bool(jnp.isfinite(certificate.primal)):
+            found.append((params, certificate))
     best = min(found, key=lambda one: float(one[1].primal), default=None)
     began = float(_certificate(start, problem, l2).primal)
     if best is None or not float(best[1].primal) <= _ROUNDING * began:

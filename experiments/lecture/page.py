@@ -33,22 +33,20 @@ def _start(config: Config, made: Sequence[Made]) -> Report:
     size = "" if config.size == "page" else " Sizes are tiny: only the form counts."
     return Report(
         "What this page shows",
-        f"{len(made)} chapters, {total / 60:.0f} minutes since it was last started"
+        f"{len(made)} chapters, computed in {total / 60:.0f} minutes"
         if total >= 60
-        else f"{len(made)} chapters, {total:.0f} seconds since it was last started",
+        else f"{len(made)} chapters, computed in {total:.0f} seconds",
         [
             Section(
                 "The questions",
                 [
                     Paragraph(
                         "Each chapter is an experiment of its own, with its own "
-                        "command, and every number on this page was measured by it."
-                        + size,
+                        "command, and every number on this page was measured by it. "
+                        "A chapter that was resumed counts from its last start." + size,
                         lead=True,
                     ),
-                    Table(
-                        ("question", "chapter", "seconds since the last start"), rows
-                    ),
+                    Table(("question", "chapter", "seconds"), rows),
                 ],
             )
         ],

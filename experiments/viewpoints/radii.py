@@ -27,8 +27,7 @@ class Radii(NamedTuple):
       free: of all test images, without bounds.
       boxed: of the first ones, within the pixel range.
       correct: whether each test image is labelled rightly.
-      shown: the first image that is labelled rightly, of those in ``boxed``; image 0
-        if none is.
+      shown: the first image that is labelled rightly, of those in ``boxed``.
       change: of that image within the pixel range: size, new label and change.
     """
 
@@ -42,13 +41,23 @@ class Radii(NamedTuple):
 def of_norm(
     config: Config, dataset: data.Dataset, classifier: Trained, name: str
 ) -> Radii:
-    """Radii of the test images in a norm, right images or not."""
+    """Radii of the test images in a norm, right images or not.
+
+    Raises:
+      ValueError: if of those within the pixel range none is right, so that there is
+        nothing to sum up.
+    """
     raw, scale = _in_units(classifier, dataset)
     rows = dataset.test.features
     free = _radii(raw, rows, scale, norm=NORMS[name])
     count = boxed_images(config, dataset)
     boxed = _boxed(raw, rows[:count], scale, norm=NORMS[name])
     correct = classifier.scores.argmax(axis=1) == dataset.test.labels
+    if not correct[:count].any():
+        raise ValueError(
+            "boxed_images must reach a test image that is labelled rightly, got "
+            f"{count}; give more with --boxed-images"
+        )
     shown = int(correct[:count].argmax())
     return Radii(
         np.asarray(free),

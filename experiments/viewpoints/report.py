@@ -191,16 +191,9 @@ def _contributions(run: Run) -> list[Block]:
 
 def _changes(run: Run) -> list[Block]:
     number = run.radii["L2"].shown
-    is_right = bool(run.radii["L2"].correct[number])
     names, test = run.dataset.class_names, run.dataset.test
     shape = run.dataset.image_shape
     assert shape is not None
-    place = f" (number {number}, counted from 0)" if is_right else ""
-    which = (
-        "The first test image that is right"
-        if is_right
-        else f"Test image 0 (a {names[int(test.labels[number])]}; none is right)"
-    )
     return [
         _draw(
             run,
@@ -211,12 +204,13 @@ def _changes(run: Run) -> list[Block]:
                 names[int(run.classifier.scores[number].argmax())],
                 run.dataset,
             ),
-            f"{which}{place}, as it is and with the "
-            "smallest change, in each norm and within the pixel range, at which its "
-            "label ties with another. Below: the size of the change in each pixel, "
-            "largest of its colours, in units of the pixel range, each on a scale of "
-            "its own. L1 takes few pixels to the end of their range; Linf moves all by "
-            "the same, but for pixels that reach that end before.",
+            f"The first test image that is right (number {number}, counted from 0), as "
+            "it is and with the smallest change, in each norm and within the pixel "
+            "range, at which its label ties with another. Below: the size of the "
+            "change in each pixel, largest of its colours, in units of the pixel "
+            "range, each on a scale of its own. L1 takes few pixels to the end of "
+            "their range; Linf moves all by the same, but for pixels that reach that "
+            "end before.",
             "one image before and after its smallest perturbations",
             900,
         )

@@ -54,9 +54,9 @@ def checked(measured: Measured) -> list[np.ndarray]:
     return list(found.values())
 
 
-def are_zero_one(*arrays: np.ndarray) -> bool:
-    """Whether every loss is 0 or 1: then they are taken for zero-one errors."""
-    return all(bool(((array == 0) | (array == 1)).all()) for array in arrays)
+def are_booleans(*arrays: Any) -> bool:
+    """Whether losses are given as zero-one errors; a hinge may be 0 or 1 by chance."""
+    return all(np.asarray(array).dtype == bool for array in arrays)
 
 
 def losses(name: str, value: Any, *, rank: int) -> np.ndarray:

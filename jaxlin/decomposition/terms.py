@@ -52,15 +52,17 @@ def decompose(
 ) -> Decomposition:
     """The three terms, each with an interval.
 
-    Where every loss is 0 or 1, intervals are those of zero-one errors: the error of one
-    run has Wilson's; a difference of two gets the variance of Agresti and Min, with
+    Where all losses are booleans, intervals are those of zero-one errors: the error of
+    one run has Wilson's; a difference of two gets the variance of Agresti and Min, with
     half a pair more in each cell of the table of both; and a mean of several runs or
     the best of the class that of Agresti and Coull, with two successes and two failures
     more (`jaxlin.variances`); of several runs they are imagined in each. Values stay as
     observed. So no interval has width 0 because no label of some hundred changed.
 
-    Intervals end where a risk cannot be: below the reference, for zero-one errors above
-    1, and for modelling below 0; an interval always holds its value, even so.
+    Intervals end where a risk cannot be: of the error and the best of the class below
+    the reference, for zero-one errors above 1, and of modelling below 0. Where the
+    value itself is there, as with a reference above the measured error, that side of
+    its interval is left as it is.
 
     Args:
       measured: losses of one kind.
@@ -76,7 +78,7 @@ def decompose(
       ValueError: that names the argument, the rule and the value.
     """
     trained, optimum, halves, quarters = losses_of.checked(measured)
-    is_zero_one = losses_of.are_zero_one(trained, optimum, halves, quarters)
+    is_zero_one = losses_of.are_booleans(*measured)
     highest = 1.0 if is_zero_one else math.inf
     bayes = ends.checked(reference, at_most=1.0 if is_zero_one else None)
     check.number("confidence", confidence, above=0, below=1)
@@ -88,6 +90,7 @@ def decompose(
     next_order = (2 * first - before) / 3
     exponent = _exponent(first.mean(), before.mean())
 
+    error = _error(trained, confidence=confidence, is_zero_one=is_zero_one)
     lost = trained - optimum
     optimisation = variances.mean_of(
         lost.mean(axis=0),
@@ -118,7 +121,7 @@ def decompose(
         )
     least = float(best_on_sample.mean()) - highest
     return Decomposition(
-        error=_error(trained, confidence=confidence, is_zero_one=is_zero_one),
+        error=_within(error, bayes.low, highest),
         reference=bayes,
         modelling=_within(modelling, 0.0, highest - bayes.low),
         estimation=_within(estimation, least, math.inf),
@@ -137,8 +140,8 @@ def bootstrap_estimation(
     Refits on n of n examples drawn with replacement are to the optimum of the sample
     what that is to the best of the class: their mean risk exceeds its risk by as much.
     So it is if there are many more examples than parameters; with fewer it is too
-    large, since a resample has only 63 % of the examples. Where every loss is 0 or 1,
-    the interval is that of a difference of zero-one errors, as in `decompose`.
+    large, since a resample has only 63 % of the examples. Where all losses are
+    booleans, the interval is that of a difference of zero-one errors (`decompose`).
 
     Args:
       optimum: losses of test examples, shape ``(examples,)``.
@@ -149,6 +152,7 @@ def bootstrap_estimation(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
+    is_zero_one = losses_of.are_booleans(optimum, resamples)
     refits = losses_of.losses("resamples", resamples, rank=2)
     best = losses_of.losses("optimum", optimum, rank=1)
     losses_of.same_examples({"resamples": refits, "optimum": best})
@@ -161,7 +165,7 @@ def bootstrap_estimation(
         differences.mean(axis=0),
         varying,
         confidence=confidence,
-        added=variances.PAIRED if losses_of.are_zero_one(refits, best) else (),
+        added=variances.PAIRED if is_zero_one else (),
     )
 
 
@@ -171,21 +175,20 @@ def _error(trained, *, confidence, is_zero_one):
         wrong, size = int(trained.sum()), trained.shape[1]
         interval = proportion_interval(wrong, size, confidence=confidence)
         return Estimate(float(trained.mean()), interval)
-    error = variances.mean_of(
+    return variances.mean_of(
         trained.mean(axis=0),
         variances.of_runs(trained),
         confidence=confidence,
         added=variances.SHARE if is_zero_one else (),
     )
-    return _within(error, 0.0, 1.0) if is_zero_one else error
 
 
 def _within(estimate: Estimate, low: float, high: float) -> Estimate:
-    """Cuts an interval to what can be, but never its value off."""
+    """Cuts an interval to what can be; not on a side where its value cannot be."""
     value, (start, end) = estimate
-    return Estimate(
-        value, Interval(min(max(start, low), value), max(min(end, high), value))
-    )
+    start = max(start, low) if value >= low else start
+    end = min(end, high) if value <= high else end
+    return Estimate(value, Interval(start, end))
 
 
 def _by_curve(gain, best_on_sample, others, *, reference, confidence, is_zero_one):
@@ -231,8 +234,11 @@ def _by_power_law(
     most = float(best_on_sample.mean()) - middle
     first = variances.mean_of(gain, *others, confidence=confidence, added=of_pairs)
     value = _power_law(first.value, before, most)
+    # All of it, if the best of the class is as good as can be.
+    whole = variances.mean_of(best_on_sample, confidence=confidence, added=of_share)
+    highest = whole.interval.high - reference.low
     estimation = Estimate(
-        value, Interval(min(first.interval.low, value), max(most, value))
+        value, Interval(min(first.interval.low, value), max(highest, value))
     )
     # The least that is gained leaves the highest error to the class.
     highest = variances.mean_of(

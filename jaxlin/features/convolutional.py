@@ -142,8 +142,8 @@ def apply(params: Params, image: Array) -> Array:
       image: normalised, floating, shape ``(height, width, channels)``.
 
     Raises:
-      ValueError: while tracing, if it is not floating or not of the shape that `init`
-        was given.
+      ValueError: while tracing, if it is not floating, or its channels or its pixels
+        are not as many as `init` was told; which way round they lie cannot be seen.
     """
     check.one_example("image", image, num_dimensions=3)
     if not jnp.issubdtype(image.dtype, jnp.floating):

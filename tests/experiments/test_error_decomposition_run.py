@@ -325,9 +325,10 @@ def test_sgd_that_diverges_at_every_rate_is_refused():
         )
         with pytest.raises(ValueError, match=r"does not diverge, got .* began at 2\.3"):
             convex._by_sgd(config, sample, problem, 0.1)
-    config = dataclasses.replace(config, sgd_learning_rates=(1e-9, 1e3))
-    _, certificate = convex._by_sgd(config, sample, problem, 0.1)
-    assert float(certificate.primal) == pytest.approx(math.log(10), rel=1e-3)
+    for rates in ((1e-9, 1e3), (1e30, 1e-9)):
+        config = dataclasses.replace(config, sgd_learning_rates=rates)
+        _, certificate = convex._by_sgd(config, sample, problem, 0.1)
+        assert float(certificate.primal) == pytest.approx(math.log(10), rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -376,6 +377,15 @@ def test_settings_that_the_data_cannot_give(tmp_path, changes, words):
     with pytest.raises(ValueError, match=words):
         run(dataclasses.replace(SMOKE, **changes), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_three_images_are_too_few_for_quarters(tmp_path):
+    images, labels = np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1])
+    path = tmp_path / "three.npz"
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    config = dataclasses.replace(SMOKE, dataset=str(path), train_examples=None)
+    with pytest.raises(ValueError, match="at least 8, four a class, got 3"):
+        run(config, out=tmp_path / "run")
 
 
 def test_features_that_are_no_images(tmp_path):

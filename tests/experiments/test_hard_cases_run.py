@@ -140,7 +140,10 @@ def test_words_follow_the_numbers(smoke):
     svm["optimum"] = {"lower": 0.4425, "upper": 0.45, "certified": 0.9925}
     words = findings.of_case("quadrants", hard).replace("\N{NO-BREAK SPACE}", " ")
     assert "the exact optimum of its loss 44.25 to 45.00 %, as 99.2 % of" in words
-    assert "less than the 50.0 % of one label for all points" in words
+    assert "less than the 50.0 % of one label for all points." in words
+    svm["primal"] = 0.97 * svm["at_zero"]
+    words = findings.of_case("quadrants", hard).replace("\N{NO-BREAK SPACE}", " ")
+    assert "of one label for all points: the weights are nearly 0" in words
     svm["optimum"] = {"lower": 0.7, "upper": 0.7, "certified": 1.0}
     words = findings.of_case("quadrants", hard)
     assert "all of whose labels are proven" in words

@@ -195,6 +195,13 @@ def test_the_change_shown_is_of_the_first_image_that_is_right():
     one = radii.of_norm(
         Config(), dataset, measure.Trained(None, None, raw, scores, 0.0), "Linf"
     )
+    with pytest.raises(ValueError, match="boxed_images must reach .*, got 1; give"):
+        radii.of_norm(
+            Config(boxed_images=1),
+            dataset,
+            measure.Trained(None, None, raw, scores, 0.0),
+            "Linf",
+        )
     assert one.shown == 1
     assert one.correct.tolist() == [False, True, True]
     # Both pixels meet in the middle: 0.2 and 0.8 at 0.5.

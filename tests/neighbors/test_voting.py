@@ -275,7 +275,7 @@ def counts_all(query, rows, labels, weights, /, *, num_classes):
         ({"fit_arguments": {}}, r"must fit local_linear, got \[\]: .*'l2'"),
         (
             {"fit_arguments": {"l2": 1.0, "num_classes": 2}},
-            "fit_arguments must fit local_linear, got .*multiple values",
+            "fit_arguments must leave out num_classes, which local_linear is given",
         ),
         (
             {"fit": neighbors.linear_classifier},
