@@ -38,7 +38,8 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption("--full"):
         return
     for item in items:
-        if "full" in item.keywords:
+        # Not by its keywords, among which are the folders that it lies in.
+        if item.get_closest_marker("full"):
             item.add_marker(pytest.mark.skip(reason="long; runs with --full"))
 
 
