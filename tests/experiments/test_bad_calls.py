@@ -176,7 +176,7 @@ ROWS = {
         lambda: best_line.find(X, np.arange(40) % 2), "features 2 features, got 4"
     ),
     "a gap wider than the ring": call(
-        lambda: toy.ring(None, num_examples=4, gap=1.5), "gap must be at most 0.99"
+        lambda: toy.ring(KEY, num_examples=4, gap=1.5), "gap must be at most 0.99"
     ),
     "comparison of other examples": call(
         lambda: comparison.mcnemar([True], [True, False]), "same examples 1 and 2"
