@@ -77,12 +77,15 @@ def stacked(results: Results, kind: str) -> Figure:
     human = results["human_error"]
     if kind == "zero_one" and human:
         ax.axhline(100 * human, color="black", linestyle="--", linewidth=1)
-        ax.text(-0.45, 100 * human, "a human", va="bottom", fontsize=9)
+        # Beside the axes, where no bar is.
+        where = ax.get_yaxis_transform()
+        ax.text(1.01, 100 * human, "a human", va="center", fontsize=9, transform=where)
     label_axes(ax, "", _LOSS[kind])
     ax.set_xticks(range(len(classes)), [TITLES[name] for name in classes])
     ax.set_xlim(-0.5, len(classes) - 0.35)
     _keep_near(ax, max(tops))
-    ax.legend(frameon=False, ncols=5, loc="lower left", bbox_to_anchor=(0, 1))
+    # In two rows: the layout gives a legend that is wider than the figure its way.
+    ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 
 
