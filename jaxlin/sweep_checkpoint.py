@@ -159,14 +159,10 @@ def save(
         "facts": _as_json(facts),
         "shape": _shape_of(state),
         "boards": [board._asdict() for board in state.boards],
-        "starts": [[model, start] for model, start in state.starts.items()],
-        "finished": [
-            [model, one.evaluations, one.start, one.multipliers is not None]
-            for model, one in state.finished.items()
-        ],
+        "finished": [[model, one.evaluations] for model, one in state.finished.items()],
     }
     finished = {
-        str(model): (one.params, one.certificate, one.multipliers)
+        str(model): (one.params, one.certificate)
         for model, one in state.finished.items()
     }
     tree = {"lanes": state.lanes, "finished": finished}
@@ -203,7 +199,8 @@ def load(
     boards = tuple(
         Board(
             tuple(board["running"]),
-            tuple(board["waiting"]),
+            tuple(map(tuple, board["following"])),
+            tuple(map(tuple, board["waiting"])),
             tuple(board["evaluations"]),
             board["idle"],
             board["paid"],
@@ -222,10 +219,10 @@ def load(
     like = _like(found, boards, problem, models, num_classes)
     tree = checkpoint.load(path, like)
     finished = {}
-    for model, evaluations, start, _ in found["finished"]:
-        params, certificate, multipliers = tree["finished"][str(model)]
-        finished[model] = Finished(params, certificate, evaluations, start, multipliers)
-    return Sweep(boards, tree["lanes"], dict(map(tuple, found["starts"])), finished)
+    for model, evaluations in found["finished"]:
+        params, certificate = tree["finished"][str(model)]
+        finished[model] = Finished(params, certificate, evaluations)
+    return Sweep(boards, tree["lanes"], finished)
 
 
 def _like(
@@ -250,12 +247,9 @@ def _like(
         )
 
     finished = {}
-    for model, *_, has_multipliers in found["finished"]:
+    for model, _ in found["finished"]:
         one = lane(int(models.loss[model]), 1)
-        params, certificate, multipliers = jax.eval_shape(lanes.taken, one, 0)
-        finished[str(model)] = _on_host(
-            (params, certificate, multipliers if has_multipliers else None)
-        )
+        finished[str(model)] = _on_host(jax.eval_shape(lanes.taken, one, 0))
     running = tuple(
         None if board.is_over else lane(number, len(board.running))
         for number, board in enumerate(boards)

@@ -60,13 +60,10 @@ def test_a_sweep_goes_on_bit_for_bit(problem, models, how, whole, tmp_path, turn
     loaded = sweep_checkpoint.load(path, problem, models, num_classes=3)
     equal(loaded.lanes, state.lanes)
     assert loaded.boards == state.boards
-    assert loaded.starts == state.starts
-    begun = set(loaded.starts)
     for state in sweep.run(problem, models, **how, resume=loaded):
         # Nothing that is finished is ever in a slot again.
         running = {model for board in state.boards for model in board.running}
         assert not running & finished
-    assert begun <= set(state.starts)
     assert state.boards == whole.boards
     equal(
         sweep.collected(state, relative_gap=1e-4),

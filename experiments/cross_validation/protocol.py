@@ -83,13 +83,13 @@ def planned(config: Config, population: Pool) -> Plan:
         population.labels[: config.examples],
     )
     models, problem = models_of(config), Problem(*rows)
-    how = {"num_classes": population.num_classes}
-    slots = config.slots
-    if slots is None:
-        # One for each chain of models, which each begin where the last one ended.
-        most = sum(grids.plan(models, problem, **how).slots)
-        slots = min(_FIRST_FOLD + config.folds, most)
-    plan = grids.plan(models, problem, slots=slots, block_size=config.block_size, **how)
+    plan = grids.plan(
+        models,
+        problem,
+        num_classes=population.num_classes,
+        slots=config.slots,
+        block_size=config.block_size,
+    )
     return plan._replace(price=_NEVER_NARROWER)
 
 

@@ -1,10 +1,11 @@
 """Which model of a sweep is in which slot, and how many slots there are: bookkeeping.
 
-A sweep runs a fixed number of models at once, in slots of one compiled program. A model
-that is finished gives its slot to the next one that waits. When none waits, what is
-left moves together into a program with fewer slots, down a ladder of widths. Each is
-compiled once for a loss, whatever the values swept; the pass over the rows, which all
-losses share, once for each combination of their widths that occurs.
+A sweep runs a fixed number of models at once, in slots of one compiled program. Models
+come in strands, whose models each begin where the one before ended: a strand has a slot
+until its last model is finished, then the next strand that waits has it. When none
+waits, what is left moves together into a program with fewer slots, down a ladder of
+widths. Each is compiled once for a loss, whatever the values swept; the pass over the
+rows, which all losses share, once for each combination of their widths that occurs.
 
 A narrower program costs its compilation, idle slots cost evaluations. A lane becomes
 narrower once its idle slots have been evaluated as often as a program is worth: at each
@@ -15,19 +16,18 @@ All of it is decided by numbers of models and evaluations, however fast the mach
 however full.
 
   >>> from jaxlin.selection import schedule
-  >>> board = schedule.begin(range(6), slots=4)
-  >>> board.running, board.waiting
-  ((0, 1, 2, 3), (4, 5))
-  >>> turn = schedule.after_turn(board, finished=(True, False, False, False))
-  >>> turn.filled, turn.board.running
-  (((0, 4),), (4, 1, 2, 3))
-  >>> turn = schedule.after_turn(
-  ...     turn.board, finished=(False, True, True, True), price=2)
-  >>> turn.filled, turn.board.running, turn.kept
-  (((1, 5),), (4, 5, -1, -1), None)
-  >>> turn = schedule.after_turn(turn.board, finished=(False,) * 4, price=2)
+  >>> board = schedule.begin([(0, 1), (2,), (3,), (4,)], slots=3)
+  >>> board.running, board.following, board.waiting
+  ((0, 2, 3), ((1,), (), ()), ((4,),))
+  >>> turn = schedule.after_turn(board, finished=(True, True, False))
+  >>> turn.moved, turn.filled, turn.board.running
+  (((0, 1),), ((1, 4),), (1, 4, 3))
+  >>> turn = schedule.after_turn(turn.board, finished=(False, True, True), price=2)
   >>> turn.board.running, turn.kept
-  ((4, 5), (0, 1))
+  ((1, -1, -1), None)
+  >>> turn = schedule.after_turn(turn.board, finished=(False,) * 3, price=2)
+  >>> turn.board.running, turn.kept
+  ((1,), (0,))
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,14 +44,16 @@ class Board(NamedTuple):
 
     Attributes:
       running: number of the model in each slot, or `IDLE`.
-      waiting: numbers of the models that come next, in this order.
+      following: the models that come after it in its slot, in this order.
+      waiting: strands that come next, in this order.
       evaluations: that the model of each slot has had.
       idle: evaluations of idle slots since the lane has had its width.
       paid: evaluations so far of all slots, idle ones too.
     """
 
     running: tuple[int, ...]
-    waiting: tuple[int, ...]
+    following: tuple[tuple[int, ...], ...]
+    waiting: tuple[tuple[int, ...], ...]
     evaluations: tuple[int, ...]
     idle: int = 0
     paid: int = 0
@@ -67,12 +69,15 @@ class Turn(NamedTuple):
 
     Attributes:
       board: after it.
-      filled: ``(slot, model)`` of each model that begins, slots as they were.
+      moved: ``(slot, model)`` of each model that goes on where the last in its slot
+        ended, slots as they were.
+      filled: ``(slot, model)`` of each model that begins a strand, slots as they were.
       kept: which slots stay, in their new order, if the lane becomes narrower; else
-        None. Slots are filled before they are moved.
+        None. Models go on and begin before that.
     """
 
     board: Board
+    moved: tuple[tuple[int, int], ...]
     filled: tuple[tuple[int, int], ...]
     kept: tuple[int, ...] | None
 
@@ -94,27 +99,36 @@ def ladder(slots: int, *, multiple: int = 1) -> tuple[int, ...]:
     return tuple(width * multiple for width in widths)
 
 
-def begin(models: Iterable[int], *, slots: int, multiple: int = 1) -> Board:
-    """The board before the first turn: the first models run, the others wait.
+def begin(strands: Iterable[Sequence[int]], *, slots: int, multiple: int = 1) -> Board:
+    """The board before the first turn: the first strands have begun, the others wait.
 
     Args:
-      models: their numbers, distinct and at least 0, in the order in which they begin.
-      slots: at most so many run at once; fewer if there are fewer models.
+      strands: numbers of models, distinct and at least 0, none empty; in the order in
+        which they begin.
+      slots: at most so many run at once; fewer if there are fewer strands.
       multiple: of which the number of slots is one; idle slots fill it up.
 
     Raises:
-      ValueError: if there is no model, or a number is out of range.
+      ValueError: if there is no strand, one is empty, or a number is out of range.
     """
-    numbers = tuple(models)
+    given = tuple(map(tuple, strands))
     check.integer("slots", slots, at_least=1)
-    if not numbers or len(set(numbers)) < len(numbers) or min(numbers) < 0:
+    numbers = [model for strand in given for model in strand]
+    if not given or not all(given) or len(set(numbers)) < len(numbers):
         raise ValueError(
-            f"models must be distinct numbers from 0 on, at least one, got {numbers}"
+            "strands must have distinct models, at least one each, and there must be "
+            f"a strand, got {given!r:.80}"
         )
-    slots = min(slots, len(numbers))
-    width = -(-slots // multiple) * multiple
-    running = numbers[:slots] + (IDLE,) * (width - slots)
-    return Board(running, numbers[slots:], (0,) * width)
+    check.integer("models of strands", min(numbers), at_least=0)
+    begun = given[:slots]
+    width = -(-len(begun) // multiple) * multiple
+    none = width - len(begun)
+    return Board(
+        running=tuple(strand[0] for strand in begun) + (IDLE,) * none,
+        following=tuple(strand[1:] for strand in begun) + ((),) * none,
+        waiting=given[slots:],
+        evaluations=(0,) * width,
+    )
 
 
 def after_turn(
@@ -129,17 +143,23 @@ def after_turn(
       multiple: as of `begin`.
     """
     width = len(board.running)
-    running, waiting = list(board.running), list(board.waiting)
+    running, following = list(board.running), list(board.following)
+    waiting = list(board.waiting)
     evaluations = [count + 1 for count in board.evaluations]
     idle = board.idle + running.count(IDLE)
-    filled = []
+    moved: list[tuple[int, int]] = []
+    filled: list[tuple[int, int]] = []
     for slot, is_finished in enumerate(finished):
         if running[slot] != IDLE and not is_finished:
             continue
-        running[slot] = waiting.pop(0) if waiting else IDLE
         evaluations[slot] = 0
+        goes_on = bool(following[slot])
+        if not goes_on and waiting:
+            following[slot] = waiting.pop(0)
+        running[slot], *rest = following[slot] or (IDLE,)
+        following[slot] = tuple(rest)
         if running[slot] != IDLE:
-            filled.append((slot, running[slot]))
+            (moved if goes_on else filled).append((slot, running[slot]))
     busy = [slot for slot, model in enumerate(running) if model != IDLE]
     kept = None
     if busy and len(busy) < width and idle >= price:
@@ -149,8 +169,14 @@ def after_turn(
             others = [slot for slot, model in enumerate(running) if model == IDLE]
             kept, idle = tuple((busy + others)[:rung]), 0
             running = [running[slot] for slot in kept]
+            following = [following[slot] for slot in kept]
             evaluations = [evaluations[slot] for slot in kept]
     after = Board(
-        tuple(running), tuple(waiting), tuple(evaluations), idle, board.paid + width
+        tuple(running),
+        tuple(following),
+        tuple(waiting),
+        tuple(evaluations),
+        idle,
+        board.paid + width,
     )
-    return Turn(after, tuple(filled), kept)
+    return Turn(after, tuple(moved), tuple(filled), kept)

@@ -21,10 +21,11 @@ the rows, and `jaxlin.selection.schedule` says which model is in which slot.
   >>> fits.params.weights.shape, bool(fits.converged.all())
   ((10, 3, 3), True)
 
-A model begins where the model of its chain (the same but for l2) with the smallest l2
-that is finished ended, or at 0 if there is none. Nothing is decided by a clock or by
-free memory: the same sweep takes the same steps on the same machine, however busy, and
-elsewhere only rounding makes another number of evaluations.
+A model begins where the one before it in its strand ended, which is the same but for a
+larger l2, with all that was learnt of the loss there (`jaxlin.solvers.search.moved`);
+the first of a strand begins at 0. `jaxlin.selection.grids` makes the strands. Nothing
+is decided by a clock or by free memory: the same sweep takes the same steps on the same
+machine, however busy, and elsewhere only rounding makes another number of evaluations.
 """
 
 import collections
@@ -39,13 +40,12 @@ from jax.typing import ArrayLike
 from jaxlin import check, duality, placement
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
-from jaxlin.selection import schedule
+from jaxlin.selection import grids, schedule
 from jaxlin.selection.grids import Grid, Plan
 from jaxlin.selection.schedule import Board
 from jaxlin.solvers import certified, fit_loop, lanes
 from jaxlin.solvers.base import Problem
 from jaxlin.solvers.lanes import Lane
-from jaxlin.solvers.search_state import Multipliers
 from jaxlin.typing import Array
 
 
@@ -56,15 +56,11 @@ class Finished(NamedTuple):
       params: the best, by their certificate.
       certificate: of those; numbers.
       evaluations: passes over the rows that it took part in.
-      start: the model at whose solution it began, or -1 for 0.
-      multipliers: of a hinge, until a model of its chain with a smaller l2 has some.
     """
 
     params: Params
     certificate: Certificate
     evaluations: int
-    start: int
-    multipliers: Multipliers | None
 
 
 class Sweep(NamedTuple):
@@ -73,13 +69,11 @@ class Sweep(NamedTuple):
     Attributes:
       boards: one a loss.
       lanes: one a loss; None where all its models are finished.
-      starts: where each model that has begun began: a model, or -1 for 0.
       finished: by the number of the model.
     """
 
     boards: tuple[Board, ...]
     lanes: tuple[Lane | None, ...]
-    starts: Mapping[int, int]
     finished: Mapping[int, Finished]
 
 
@@ -219,6 +213,11 @@ def collected(state: Sweep, *, relative_gap: float) -> Fits:
 
 
 def _turns(problem, models, plan, by_row, relative_gap, budgets, state):
+    heads = {
+        strand[0]
+        for number in range(len(models.losses))
+        for strand in grids.strands(models, plan, loss=number)
+    }
     if len(state.finished) == models.size:
         yield state
     while len(state.finished) < models.size:
@@ -243,117 +242,100 @@ def _turns(problem, models, plan, by_row, relative_gap, budgets, state):
             over |= np.asarray(info.stalled)
             board = state.boards[i]
             # 0 may prove the gap, but its labels are worth nothing.
-            starts = [state.starts.get(model, schedule.IDLE) for model in board.running]
-            is_first = np.array(board.evaluations) == 0
-            over &= ~(is_first & (np.array(starts) == schedule.IDLE))
+            is_head = np.array([model in heads for model in board.running])
+            over &= ~(is_head & (np.array(board.evaluations) == 0))
             # The last entry stands for idle slots, whose number is -1.
             over |= np.array(board.evaluations) + 1 >= budgets[list(board.running)]
-            state = _given_slots(state, models, i, lane, over, plan=plan)
+            state = _given_slots(
+                state._replace(lanes=_replaced(state.lanes, i, lane)),
+                models,
+                problem,
+                by_row,
+                number=i,
+                over=over,
+                plan=plan,
+            )
         yield state
 
 
 def _given_slots(
     state: Sweep,
     models: Grid,
-    number: int,
-    lane: Lane,
-    over: np.ndarray,
+    problem: Problem,
+    by_row: Array | None,
     *,
+    number: int,
+    over: np.ndarray,
     plan: Plan,
 ) -> Sweep:
     """The state with a lane's finished models out of their slots and others in."""
-    board = state.boards[number]
-    finished, starts = dict(state.finished), dict(state.starts)
+    board, lane, loss = state.boards[number], state.lanes[number], models.losses[number]
+    assert lane is not None, "a lane with models running"
+    finished = dict(state.finished)
     for slot, model in enumerate(board.running):
         if model != schedule.IDLE and over[slot]:
-            params, certificate, multipliers = jax.tree.map(
+            params, certificate = jax.tree.map(
                 placement.on_host, lanes.taken(lane, jnp.int32(slot))
             )
-            finished[model] = Finished(
-                params,
-                certificate,
-                board.evaluations[slot] + 1,
-                starts[model],
-                multipliers if multipliers.centers.size else None,
-            )
-            _forget_multipliers(finished, models, int(models.chain[model]))
-    finished_slots = tuple(map(bool, over))
+            count = board.evaluations[slot] + 1
+            finished[model] = Finished(params, certificate, count)
     turn = schedule.after_turn(
-        board, finished=finished_slots, price=plan.price, multiple=plan.multiple
+        board,
+        finished=tuple(map(bool, over)),
+        price=plan.price,
+        multiple=plan.multiple,
     )
+    for slot, model in turn.moved:
+        l2 = float(models.l2[model])
+        lane = lanes.move(lane, slot, problem, by_row, loss=loss, l2=l2)
     for slot, model in turn.filled:
-        lane, starts[model] = _placed(lane, slot, models, model, finished)
+        lane = _placed(lane, slot, models, model)
     if turn.kept is not None:
         lane = lanes.narrow(lane, jnp.array(turn.kept))
-    boards, all_lanes = list(state.boards), list(state.lanes)
-    boards[number] = turn.board
-    all_lanes[number] = None if turn.board.is_over else lane
-    return Sweep(tuple(boards), tuple(all_lanes), starts, finished)
+    return Sweep(
+        _replaced(state.boards, number, turn.board),
+        _replaced(state.lanes, number, None if turn.board.is_over else lane),
+        finished,
+    )
+
+
+def _replaced(entries: tuple[Any, ...], number: int, new: Any) -> tuple[Any, ...]:
+    return (*entries[:number], new, *entries[number + 1 :])
 
 
 def _begun(problem: Problem, models: Grid, plan: Plan, num_classes: int) -> Sweep:
-    """The state before the first turn: the first models are in their slots."""
-    boards, filled, starts = [], [], {}
+    """The state before the first turn: the first strands are in their slots."""
+    boards, filled = [], []
     for number, loss in enumerate(models.losses):
-        mine = np.flatnonzero(models.loss == number)
-        # All chains side by side, from the strongest penalty down.
-        mine = mine[np.argsort(-models.l2[mine], kind="stable")]
+        strands = grids.strands(models, plan, loss=number)
         board = schedule.begin(
-            map(int, mine), slots=plan.slots[number], multiple=plan.multiple
+            strands, slots=plan.slots[number], multiple=plan.multiple
         )
         lane = lanes.empty(
             len(board.running),
             problem,
             num_classes=num_classes,
             loss=loss,
-            arguments=models.arguments_of(int(mine[0])),
+            arguments=models.arguments_of(strands[0][0]),
         )
         for slot, model in enumerate(board.running):
             if model != schedule.IDLE:
-                lane, starts[model] = _placed(lane, slot, models, model, {})
+                lane = _placed(lane, slot, models, model)
         boards.append(board)
         filled.append(lane)
-    return Sweep(tuple(boards), tuple(filled), starts, {})
+    return Sweep(tuple(boards), tuple(filled), {})
 
 
-def _placed(
-    lane: Lane, slot: int, models: Grid, model: int, finished: Mapping[int, Finished]
-) -> tuple[Lane, int]:
-    """A model put into a slot, and where it begins."""
-    start = _least_penalised(finished, models, int(models.chain[model]))
-    if start == schedule.IDLE:
-        num_classes, width = lane.state.trial.shape[1:]
-        zeros: Any = (np.zeros((num_classes, width - 1)), np.zeros(num_classes))
-        params, multipliers = Params(*(x.astype(np.float32) for x in zeros)), None
-    else:
-        params, multipliers = finished[start].params, finished[start].multipliers
-    lane = lanes.place(
+def _placed(lane: Lane, slot: int, models: Grid, model: int) -> Lane:
+    """A model put into a slot, at 0."""
+    return lanes.place(
         lane,
         slot,
-        params,
         loss=models.losses[models.loss[model]],
         l2=float(models.l2[model]),
         loss_arguments=models.arguments_of(model),
         weighting=int(models.weighting[model]),
-        multipliers=multipliers,
     )
-    return lane, start
-
-
-def _least_penalised(finished: Mapping[int, Finished], models: Grid, chain: int) -> int:
-    """The finished model of a chain with the smallest l2, or -1."""
-    mine = [model for model in finished if models.chain[model] == chain]
-    return min(mine, key=lambda model: models.l2[model], default=schedule.IDLE)
-
-
-def _forget_multipliers(
-    finished: dict[int, Finished], models: Grid, chain: int
-) -> None:
-    """Keeps those of a chain that the next model begins with."""
-    kept = _least_penalised(finished, models, chain)
-    for model, one in finished.items():
-        if models.chain[model] == chain and model != kept:
-            finished[model] = one._replace(multipliers=None)
 
 
 def _budgets(models: Grid, max_evaluations: int | Sequence[int]) -> np.ndarray:

@@ -7,12 +7,13 @@ decides, lane by lane, what each model evaluates next (`jaxlin.solvers.search`).
 model is near the limit of the memory, many are near that of the arithmetic.
 
 Which model is in which slot is the caller's business (`jaxlin.selection.sweep`): slots
-are filled by `place` and moved together by `narrow`. A model takes part with example
-weights of its own, one of several vectors that all models share (folds, resamples).
+are filled by `place`, go on with another l2 by `move`, and come together by `narrow`. A
+model takes part with example weights of its own, one of several vectors that all models
+share (folds, resamples).
 """
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +27,7 @@ from jaxlin.linear import Params
 from jaxlin.row_sums import RowSums
 from jaxlin.solvers import certified, curvature, search, search_state
 from jaxlin.solvers.base import Problem, Settings
-from jaxlin.solvers.search_state import Multipliers, State
+from jaxlin.solvers.search_state import State
 from jaxlin.typing import Array, Loss, LossArguments
 
 
@@ -186,13 +187,10 @@ def advance(
     loss: Loss,
 ) -> tuple[Lane, search.Info]:
     """Decides what each model of a lane evaluates next, from a pass of `evaluate`."""
-    known = certified.curvature_of(problem)
-    targets = problem.targets[known.sample]
-    sampled_weights = None if weightings is None else weightings[known.sample]
+    known, sampled_for = _sample(problem, weightings)
 
     def one(state, sums, centers, settings, weighting):
-        weights = None if sampled_weights is None else sampled_weights[:, weighting]
-        sampled = curvature.Sampled(known.rows, targets, weights, centers)
+        sampled = sampled_for(weighting, centers)
         return search.advance(loss, state, sums, sampled, known.moment, settings)
 
     state, info = jax.vmap(one, in_axes=(0, 0, 1, 0, 0))(
@@ -207,45 +205,65 @@ def advance(
 def place(
     lane: Lane,
     slot: int,
-    params: Params,
     *,
     loss: Loss,
     l2: float,
     loss_arguments: LossArguments,
     weighting: int,
-    multipliers: Multipliers | None = None,
 ) -> Lane:
-    """Puts a model that begins at ``params`` into a slot.
+    """Puts a model that begins at 0 into a slot.
 
     Args:
       lane: its memory is given away.
       slot: number of the slot.
-      params: where the model begins.
       loss: of the lane.
       l2: of the model.
       loss_arguments: those that `empty` was told of.
       weighting: number of its example weights.
-      multipliers: of an earlier fit of a hinge, or None.
     """
+    num_classes, width = lane.state.trial.shape[1:]
     dtype = lane.state.trial.dtype
+    zeros = Params(
+        jnp.zeros((num_classes, width - 1), dtype), jnp.zeros(num_classes, dtype)
+    )
     settings = jax.tree.map(
         lambda value: jnp.asarray(value, dtype),
         Settings(l2=l2, loss_arguments=dict(loss_arguments)),
     )
     num_examples = lane.centers.shape[0]
-    state = search_state.start(loss, params, settings, num_examples=num_examples)
-    state = search_state.resumed(state, multipliers)
+    state = search_state.start(loss, zeros, settings, num_examples=num_examples)
     return _placed(lane, jnp.int32(slot), state, settings, jnp.int32(weighting))
 
 
+def move(
+    lane: Lane,
+    slot: int,
+    problem: Problem,
+    weightings: Array | None,
+    *,
+    loss: Loss,
+    l2: float,
+) -> Lane:
+    """Goes on in a slot with a model that differs by l2 alone, where the last ended.
+
+    Args:
+      lane: after `advance`; its memory is given away.
+      slot: number of the slot.
+      problem: the rows.
+      weightings: as of `evaluate`.
+      loss: of the lane.
+      l2: of the model.
+    """
+    l2_of_model = jnp.asarray(l2, lane.state.trial.dtype)
+    return _moved(lane, jnp.int32(slot), problem, weightings, l2_of_model, loss=loss)
+
+
 @jax.jit
-def taken(lane: Lane, slot: ArrayLike) -> tuple[Params, Certificate, Multipliers]:
-    """What a slot has come to: the best parameters, their proof, the multipliers."""
-    params, certificate, smoothing = jax.tree.map(
-        lambda leaf: leaf[slot],
-        (lane.state.params, lane.state.certificate, lane.state.smoothing),
+def taken(lane: Lane, slot: ArrayLike) -> tuple[Params, Certificate]:
+    """What a slot has come to: the best parameters and their proof."""
+    return jax.tree.map(
+        lambda leaf: leaf[slot], (lane.state.params, lane.state.certificate)
     )
-    return params, certificate, Multipliers(lane.centers[:, slot], smoothing)
 
 
 @jax.jit
@@ -286,6 +304,46 @@ def _placed(
         (state, settings, weighting),
     )
     return _spread(Lane(state, centers, settings, weighting))
+
+
+@functools.partial(jax.jit, static_argnames=("loss",), donate_argnames=("lane",))
+def _moved(
+    lane: Lane,
+    slot: Array,
+    problem: Problem,
+    weightings: Array | None,
+    l2: Array,
+    *,
+    loss: Loss,
+) -> Lane:
+    known, sampled_for = _sample(problem, weightings)
+    before, settings, weighting = jax.tree.map(
+        lambda leaf: leaf[slot],
+        (lane.state, lane.settings, lane.weighting),
+    )
+    sampled = sampled_for(weighting, lane.centers[known.sample, slot])
+    state = search.moved(loss, before, sampled, known.moment, settings, l2=l2)
+    state, settings = jax.tree.map(
+        lambda leaves, leaf: leaves.at[slot].set(leaf),
+        (lane.state, lane.settings),
+        (state, settings._replace(l2=l2)),
+    )
+    return _spread(lane._replace(state=state, settings=settings))
+
+
+def _sample(
+    problem: Problem, weightings: Array | None
+) -> tuple[curvature.Curvature, Callable[[Array, Array], curvature.Sampled]]:
+    """What is known of the rows, and the sample that a model's curvature is of."""
+    known = certified.curvature_of(problem)
+    targets = problem.targets[known.sample]
+    sampled_weights = None if weightings is None else weightings[known.sample]
+
+    def of_model(weighting: Array, centers: Array) -> curvature.Sampled:
+        weights = None if sampled_weights is None else sampled_weights[:, weighting]
+        return curvature.Sampled(known.rows, targets, weights, centers)
+
+    return known, of_model
 
 
 def _spread(lane: Lane) -> Lane:

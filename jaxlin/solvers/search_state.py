@@ -1,7 +1,7 @@
 """What the search for an optimum remembers, and how it begins.
 
-`start` begins anew, `resumed` from the multipliers of an earlier fit;
-`jaxlin.solvers.search` takes it from there.
+`start` begins anew, `resumed` from the multipliers of an earlier fit, `begun_at` from
+the state of another model; `jaxlin.solvers.search` takes it from there.
 """
 
 import functools
@@ -118,11 +118,10 @@ def _begin(
     num_classes, dtype = folded.shape[0], folded.dtype
     width = 0 if conjugates.of(loss).smooth else num_classes
     scalar, nothing = jnp.zeros((), dtype), jnp.zeros_like(folded)
-    infinity = jnp.full((), jnp.inf, dtype)
     zero = jnp.zeros((), jnp.int32)
     state = State(
         params=params,
-        certificate=Certificate(infinity, -infinity, infinity, scalar),
+        certificate=_nothing_proven(dtype),
         trial=folded,
         point=folded,
         value=scalar,
@@ -136,7 +135,7 @@ def _begin(
         centers=placement.spread(
             jnp.zeros((num_examples, width), dtype), placement.ROWS
         ),
-        smoothing=_SMOOTHING * margin(loss_arguments, dtype),
+        smoothing=first_smoothing(loss_arguments, dtype),
         is_round=jnp.ones((), bool),
         turns=zero,
         rounds=zero,
@@ -156,17 +155,52 @@ def resumed(state: State, multipliers: Multipliers | None) -> State:
 
 @jax.jit
 def _resumed(state: State, multipliers: Multipliers) -> State:
+    last = jnp.asarray(multipliers.smoothing, state.smoothing.dtype)
     return state._replace(
         centers=jnp.asarray(multipliers.centers, state.centers.dtype),
-        # Between the first smoothing and the last. Along seven l2 of CIFAR-10, to a gap
-        # of 1e-4, the Weston-Watkins hinge takes 247 evaluations cold, 195 so, 215 with
-        # the first, 189 with the last; Crammer-Singer 610, 345, 328 and 599.
-        smoothing=jnp.sqrt(
-            state.smoothing * jnp.asarray(multipliers.smoothing, state.smoothing.dtype)
-        ),
+        smoothing=smoothing_again(state.smoothing, last),
         # Not the first: its curvature is known at the smoothing that it has.
         rounds=state.rounds + 1,
     )
+
+
+def begun_at(state: State, trial: Array) -> State:
+    """The state of a search that goes on as another model, evaluated next at a point.
+
+    What was proven and counted of the model before is forgotten.
+    """
+    zero = jnp.zeros_like(state.turns)
+    return state._replace(
+        params=linear.unfold_bias(trial),
+        certificate=_nothing_proven(trial.dtype),
+        trial=trial,
+        is_round=jnp.ones_like(state.is_round),
+        turns=zero,
+        # Not the first: its curvature is known at the smoothing that it has.
+        rounds=zero + 1,
+        failures=zero,
+        idle=zero,
+    )
+
+
+def first_smoothing(loss_arguments: LossArguments | None, dtype: Any) -> Array:
+    """Of a hinge that begins anew, in units of score."""
+    return _SMOOTHING * margin(loss_arguments, dtype)
+
+
+def smoothing_again(first: Array, last: Array) -> Array:
+    """Of a hinge that begins with multipliers: between the first and their last.
+
+    Along seven l2 of CIFAR-10, to a gap of 1e-4, the Weston-Watkins hinge takes 247
+    evaluations cold, 195 so, 215 with the first, 189 with the last; Crammer-Singer 610,
+    345, 328 and 599.
+    """
+    return jnp.sqrt(first * last)
+
+
+def _nothing_proven(dtype: Any) -> Certificate:
+    infinity = jnp.full((), jnp.inf, dtype)
+    return Certificate(infinity, -infinity, infinity, jnp.zeros((), dtype))
 
 
 def margin(loss_arguments: LossArguments | None, dtype: Any) -> Array:

@@ -74,7 +74,7 @@ def test_a_run_leaves_what_it_says(smoke):
 def test_the_plan_is_kept(smoke):
     out, printed = smoke
     config = json.loads((out / "config.json").read_text())
-    assert config["slots"] == 12
+    assert config["slots"] == 3
     assert "random: 4 values of C, 12 models at once" in printed
 
 

@@ -97,18 +97,50 @@ def test_bad_grids(changes, words):
 
 def test_a_plan_shares_its_slots_out(problem):
     models = product()
-    plan = grids.plan(models, problem, num_classes=4, slots=9)
-    # 6 softmax models and 12 hinges.
-    assert plan.slots == (3, 5)
-    assert plan.bytes == 8 * plan.bytes_per_slot
+    plan = grids.plan(models, problem, num_classes=4)
+    # Two chains of softmax models and four of hinges, of three l2 each.
+    assert plan.slots == (2, 4)
+    assert plan.pieces == (1, 1)
+    assert plan.bytes == 6 * plan.bytes_per_slot
+
+    def shares(slots, grid=models):
+        found = grids.plan(grid, problem, num_classes=4, slots=slots)
+        return found.slots, found.pieces
+
+    assert shares(2) == ((1, 1), (1, 1))
+    # What would make no whole strand of each chain is not used.
+    assert shares(9) == ((2, 4), (1, 1))
+    assert shares(12) == ((4, 8), (2, 2))
+    assert shares(18) == shares(1000) == ((6, 12), (3, 3))
     three = grids.product(
         losses=(SOFTMAX, HINGE, losses.crammer_singer_hinge), l2s=np.logspace(-3, 0, 9)
     )
     three = grids.subset(three, [0, 9, *range(18, 27)])
-    assert grids.plan(three, problem, num_classes=4, slots=6).slots == (1, 1, 4)
-    assert grids.plan(three, problem, num_classes=4, slots=3).slots == (1, 1, 1)
-    assert grids.plan(models, problem, num_classes=4).slots == (6, 12)
-    assert grids.plan(models, problem, num_classes=4, slots=2).slots == (1, 1)
+    assert shares(6, three) == ((1, 1, 4), (1, 1, 4))
+    assert shares(3, three) == ((1, 1, 1), (1, 1, 1))
+
+
+@pytest.mark.parametrize("slots", [2, 12, 18])
+def test_a_plan_of_its_own_slots_is_the_same(problem, slots):
+    models = product()
+    plan = grids.plan(models, problem, num_classes=4, slots=slots)
+    again = grids.plan(models, problem, num_classes=4, slots=sum(plan.slots))
+    assert again == plan
+
+
+@pytest.mark.parametrize("slots", [2, 12, 18])
+def test_strands_are_chains_or_every_so_manieth_of_one(problem, slots):
+    models = product()
+    plan = grids.plan(models, problem, num_classes=4, slots=slots)
+    for loss in range(2):
+        strands = grids.strands(models, plan, loss=loss)
+        mine = np.flatnonzero(models.loss == loss)
+        assert sorted(sum(strands, ())) == mine.tolist()
+        for strand in strands:
+            assert len(set(models.chain[list(strand)])) == 1
+            assert (np.diff(models.l2[list(strand)]) < 0).all()
+        lengths = [len(strand) for strand in strands]
+        assert max(lengths) == -(-3 // plan.pieces[loss])
 
 
 def test_a_plan_counts_what_a_lane_holds(problem):

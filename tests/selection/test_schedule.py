@@ -6,13 +6,19 @@ import pytest
 from jaxlin.selection import schedule
 
 
-def played(lengths, *, slots, price=0):
+def alone(models):
+    """Each model a strand of its own."""
+    return [(model,) for model in models]
+
+
+def played(lengths, *, slots, price=0, strands=None):
     """Plays a sweep of models that need so many evaluations each.
 
     Returns:
       The boards, one a turn, and each model's evaluations.
     """
-    board = schedule.begin(range(len(lengths)), slots=slots)
+    strands = strands or alone(range(len(lengths)))
+    board = schedule.begin(strands, slots=slots)
     boards, had = [board], dict.fromkeys(range(len(lengths)), 0)
     while not board.is_over:
         running = board.running
@@ -33,13 +39,16 @@ def test_every_model_runs_as_long_as_it_needs_and_no_longer(seed):
     generator = np.random.default_rng(seed)
     lengths = generator.geometric(0.05, size=generator.integers(1, 200)).tolist()
     slots = int(generator.integers(1, 70))
-    boards, had = played(lengths, slots=slots)
+    cuts = np.sort(generator.choice(len(lengths), size=len(lengths) // 3))
+    parts = np.split(generator.permutation(len(lengths)), cuts)
+    strands = [tuple(map(int, part)) for part in parts if len(part)]
+    boards, had = played(lengths, slots=slots, strands=strands)
     assert list(had.values()) == lengths
     paid = sum(len(board.running) for board in boards[:-1])
     assert boards[-1].paid == paid >= sum(lengths)
     widths = [len(board.running) for board in boards]
     assert widths == sorted(widths, reverse=True)
-    assert set(widths) <= set(schedule.ladder(min(slots, len(lengths))))
+    assert set(widths) <= set(schedule.ladder(min(slots, len(strands))))
 
 
 def test_no_slot_idles_while_a_model_waits():
@@ -48,7 +57,26 @@ def test_no_slot_idles_while_a_model_waits():
         assert not board.waiting or schedule.IDLE not in board.running
 
 
-def test_models_begin_in_the_order_given():
+def test_a_strand_keeps_its_slot_and_its_order():
+    strands = [(0, 1, 2), (3,), (4, 5), (6, 7)]
+    boards, _ = played([1, 2, 1, 3, 1, 1, 2, 1], slots=2, strands=strands)
+    running = [board.running for board in boards]
+    assert running == [
+        *[(0, 3), (1, 3), (1, 3), (2, 4), (6, 5), (6,), (7,)],
+        (schedule.IDLE,),
+    ]
+
+
+def test_who_goes_on_and_who_begins():
+    board = schedule.begin([(0, 1), (2,), (3, 4)], slots=2)
+    turn = schedule.after_turn(board, finished=(True, True))
+    assert turn.moved == ((0, 1),)
+    assert turn.filled == ((1, 3),)
+    assert turn.board.following == ((), (4,))
+    assert turn.board.waiting == ()
+
+
+def test_strands_begin_in_the_order_given():
     boards, _ = played([1] * 10, slots=3)
     begun = [model for board in boards for model in board.running if model >= 0]
     assert begun == list(range(10))
@@ -77,10 +105,11 @@ def test_idle_slots_are_paid_for_before_a_program_is_compiled(price):
 
 
 def test_slots_that_move_keep_their_models():
-    board = schedule.begin([7, 8, 9, 5], slots=4)
+    board = schedule.begin([(7,), (8, 6), (9,), (5,)], slots=4)
     turn = schedule.after_turn(board, finished=(True, False, True, False))
     assert turn.kept == (1, 3)
     assert turn.board.running == (8, 5)
+    assert turn.board.following == ((6,), ())
     assert turn.board.evaluations == (1, 1)
 
 
@@ -94,20 +123,27 @@ def test_ladder_ends_at_one_in_steps_of_a_quarter(slots):
         assert narrow == 3 * wide // 4
 
 
-@pytest.mark.parametrize("models", [(), (1, 1), (-1, 2)])
-def test_models_must_be_distinct_numbers(models):
-    with pytest.raises(ValueError, match="models must be distinct numbers from 0 on"):
-        schedule.begin(models, slots=2)
+@pytest.mark.parametrize("strands", [[], [()], [(1,), (1,)], [(2, 2)]])
+def test_strands_must_have_distinct_models(strands):
+    with pytest.raises(ValueError, match="strands must have distinct models, at least"):
+        schedule.begin(strands, slots=2)
+
+
+def test_models_must_be_numbers():
+    with pytest.raises(
+        ValueError, match="models of strands must be at least 0, got -1"
+    ):
+        schedule.begin([(-1,)], slots=2)
 
 
 def test_slots_must_be_positive():
     with pytest.raises(ValueError, match="slots must be at least 1, got 0"):
-        schedule.begin([1], slots=0)
+        schedule.begin([(1,)], slots=0)
 
 
 def test_widths_are_multiples_where_models_are_spread():
     assert schedule.ladder(30, multiple=8) == (32, 24, 16, 8)
-    board = schedule.begin(range(9), slots=6, multiple=4)
+    board = schedule.begin(alone(range(9)), slots=6, multiple=4)
     assert board.running == (0, 1, 2, 3, 4, 5, schedule.IDLE, schedule.IDLE)
     widths = []
     for _ in range(9):

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlin import losses, normalization
+from jaxlin import linear, losses, normalization, objective
 from jaxlin.selection import folds, grids, schedule, sweep
 from jaxlin.solvers import base, certified, fitting, lanes
 
@@ -103,39 +103,63 @@ def test_what_is_paid_counts_idle_slots(problem, models, fold_of, fits):
     assert fits.paid == paid >= fits.evaluations.sum()
 
 
-@pytest.mark.full
-def test_a_model_begins_where_its_chain_has_come_to(problem, models, fold_of):
-    for state in sweep.run(
-        problem, models, **arguments(problem, models, fold_of, slots=2)
-    ):
-        last = state
-    begun_cold = 0
-    for model, start in last.starts.items():
-        if start == schedule.IDLE:
-            begun_cold += 1
-            continue
-        assert models.chain[start] == models.chain[model]
-        assert models.l2[start] > models.l2[model]
-    # One slot a loss: the first model of each chain alone.
-    assert begun_cold == 2 * NUM_FOLDS
-    assert all(one.start == last.starts[i] for i, one in last.finished.items())
+def test_a_model_goes_on_where_the_one_before_it_ended(problem):
+    """With what was learnt there, in fewer evaluations than from its solution alone."""
+    models = grids.product(losses=LOSSES[:1], l2s=np.logspace(-4, 0, 13))
+    plan = grids.plan(models, problem, num_classes=NUM_CLASSES)
+    assert plan.slots == plan.pieces == (1,)
+    found = sweep.fit(problem, models, plan=plan, num_classes=NUM_CLASSES)
+    how = {"num_classes": NUM_CLASSES, "loss": LOSSES[0], "relative_gap": 1e-3}
+    path = list(fitting.path(problem, l2s=models.l2.tolist(), **how))
+    assert found.converged.all()
+    # Each of a path evaluates its start once more.
+    warm = sum(one.evaluations for one in path) - (models.size - 1)
+    cold = sum(
+        fitting.fit_prepared(problem, l2=l2, **how).evaluations for l2 in models.l2
+    )
+    assert found.evaluations.sum() == found.paid < warm < cold
+    np.testing.assert_allclose(
+        found.certificate.primal, [one.certificate.primal for one in path], rtol=2e-3
+    )
 
 
-@pytest.mark.full
-def test_multipliers_are_kept_of_one_model_a_chain(problem, models, fold_of):
-    for state in sweep.run(
-        problem, models, **arguments(problem, models, fold_of, slots=2)
-    ):
-        for chain in range(models.chain.max() + 1):
-            kept = [
-                model
-                for model, one in state.finished.items()
-                if models.chain[model] == chain and one.multipliers is not None
-            ]
-            mine = [i for i in state.finished if models.chain[i] == chain]
-            is_hinge = models.losses[models.loss[models.chain == chain][0]] is LOSSES[1]
-            least = min(mine, key=lambda i: models.l2[i], default=None)
-            assert kept == ([least] if mine and is_hinge else [])
+def test_the_first_evaluation_of_a_model_that_goes_on_is_at_a_new_point(problem):
+    models = grids.product(losses=LOSSES[:1], l2s=(1e-1, 5e-2))
+    states = sweep.run(
+        problem,
+        models,
+        plan=grids.plan(models, problem, num_classes=NUM_CLASSES),
+        num_classes=NUM_CLASSES,
+        relative_gap=1e-4,
+    )
+    state = next(state for state in states if state.finished)
+    lane = state.lanes[0].state
+    point, trial = np.asarray(lane.point[0]), np.asarray(lane.trial[0])
+    assert np.abs(point - trial).max() > 0
+    # Value and gradient there are those of the new penalty.
+    value, gradient = jax.value_and_grad(
+        lambda weights: objective.objective(
+            linear.unfold_bias(weights),
+            problem.features,
+            problem.targets,
+            loss=LOSSES[0],
+            l2=5e-2,
+            normalization=FITTED,
+        )
+    )(jax.numpy.asarray(point))
+    np.testing.assert_allclose(lane.value[0], value, rtol=1e-5)
+    np.testing.assert_allclose(lane.gradient[0], gradient, atol=1e-6)
+
+
+def test_what_cannot_be_proven_has_the_lowest_objective_seen(problem):
+    """Where the gap says nothing, the objective decides what is kept."""
+    models = grids.product(losses=LOSSES[:1], l2s=(1e-6, 1e-9, 1e-12))
+    plan = grids.plan(models, problem, num_classes=NUM_CLASSES)
+    found = sweep.fit(
+        problem, models, plan=plan, num_classes=NUM_CLASSES, max_evaluations=4
+    )
+    assert (found.relative_gap > 1).any()
+    assert (np.diff(found.certificate.primal) < 0).all()
 
 
 def test_a_model_that_cannot_prove_its_gap_ends(problem, models, fold_of):

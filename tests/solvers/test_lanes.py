@@ -33,7 +33,6 @@ def filled(problem, loss, models=MODELS):
         lane = lanes.place(
             lane,
             slot,
-            ZERO,
             l2=l2,
             loss_arguments={"margin": margin} if names else {},
             weighting=weighting,
@@ -154,30 +153,58 @@ def test_slots_that_stay_go_on_as_before(problem, loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_new_model_begins_at_its_start_and_leaves_the_others_alone(problem, loss):
+def test_a_new_model_begins_at_zero_and_leaves_the_others_alone(problem, loss):
     lane = turns(problem, 6, used=(loss,))[0][0]
     before = [jax.tree.map(np.asarray, lanes.taken(lane, slot)) for slot in range(3)]
-    params, _, multipliers = before[0]
     arguments = {} if loss is LOSSES[0] else {"margin": 1.0}
     lane = lanes.place(
-        lane,
-        1,
-        params,
-        l2=0.5,
-        loss_arguments=arguments,
-        weighting=2,
-        loss=loss,
-        multipliers=multipliers,
+        lane, 1, l2=0.5, loss_arguments=arguments, weighting=2, loss=loss
     )
     for slot in (0, 2):
         jax.tree.map(
             np.testing.assert_array_equal, lanes.taken(lane, slot), before[slot]
         )
-    np.testing.assert_array_equal(lane.state.trial[1, :, :-1], params.weights)
-    np.testing.assert_array_equal(lane.centers[:, 1], multipliers.centers)
+    assert not lane.state.trial[1].any()
+    assert not lane.centers[:, 1].any()
     assert lane.settings.l2[1] == 0.5
     assert lane.weighting.tolist() == [0, 2, 1]
     assert np.isinf(lane.state.certificate.gap[1])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_model_that_goes_on_keeps_what_was_learnt(problem, loss):
+    lane = turns(problem, 12, used=(loss,))[0][0]
+    before = jax.tree.map(np.asarray, lane)
+    weightings = jnp.asarray(WEIGHTINGS.T)
+    lane = lanes.move(lane, 1, problem, weightings, loss=loss, l2=5e-3)
+    for slot in (0, 2):
+        jax.tree.map(
+            lambda now, then, slot=slot: np.testing.assert_array_equal(
+                now[slot], then[slot]
+            ),
+            lane.state,
+            before.state,
+        )
+    np.testing.assert_array_equal(lane.centers, before.centers)
+    np.testing.assert_array_equal(lane.weighting, before.weighting)
+    assert lane.settings.l2.tolist() == pytest.approx([0.1, 5e-3, 0.3])
+    state, old = (jax.tree.map(lambda leaf: leaf[1], x.state) for x in (lane, before))
+    np.testing.assert_array_equal(state.history.steps, old.history.steps)
+    assert state.history.is_filled.any()
+    assert np.isinf(state.certificate.gap)
+    if loss is LOSSES[0]:
+        # A step at once, downhill.
+        assert not state.is_round
+        assert np.vdot(state.gradient, state.direction) < 0
+        np.testing.assert_allclose(
+            state.trial, state.point + state.direction, rtol=1e-6
+        )
+    else:
+        assert state.is_round
+        np.testing.assert_array_equal(state.trial, old.point)
+        assert state.rounds == 1
+        first = 0.5 * MODELS[1][2]
+        np.testing.assert_allclose(state.smoothing, np.sqrt(first * old.smoothing))
 
 
 def test_new_values_compile_nothing(problem):
