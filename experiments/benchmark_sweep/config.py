@@ -30,6 +30,7 @@ class Config:
       certified_from: l2 from which on the gap must be proven.
       budget: evaluations of a model there.
       budget_below: evaluations of a model with a smaller l2.
+      c_rounds: sweeps over the values of C timed, after one that compiles.
       peer_fits: values of C that scikit-learn is timed on, evenly spread.
       peer_deadline_s: seconds after which scikit-learn is not run for longer.
     """
@@ -46,8 +47,9 @@ class Config:
     fold_l2s: tuple[float, ...] = tuple(float(x) for x in np.logspace(-5, -1, 16))
     cs: tuple[float, ...] = tuple(float(x) for x in np.logspace(-6, 5, 45))
     certified_from: float = 1e-5
-    budget: int = 40
-    budget_below: int = 8
+    budget: int = 200
+    budget_below: int = 4
+    c_rounds: int = 3
     peer_fits: int = 5
     peer_deadline_s: float = 300.0
 
@@ -61,6 +63,7 @@ SMOKE = Config(
     folds=3,
     fold_l2s=(1e-1, 1e-2),
     cs=(1e-3, 1e-1, 10.0),
+    c_rounds=1,
     peer_fits=2,
     peer_deadline_s=5.0,
 )
@@ -83,7 +86,7 @@ def checked(config: Config) -> Config:
     check.number("settle_s", config.settle_s, at_least=0)
     check.integer("seed", config.seed, at_least=0)
     check.integer("folds", config.folds, at_least=2)
-    for name in ("rate_rounds", "matrix_size", "budget", "budget_below"):
+    for name in ("rate_rounds", "matrix_size", "budget", "budget_below", "c_rounds"):
         check.integer(name, getattr(config, name), at_least=1)
     check.integer("peer_fits", config.peer_fits, at_least=2, at_most=len(config.cs))
     return config

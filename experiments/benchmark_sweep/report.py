@@ -132,7 +132,9 @@ def _cs(found: dict[str, Any]) -> report.Section:
                     )
                     for one in found["peers"]
                 ],
-                caption="scikit-learn, one fit at a time.",
+                caption="scikit-learn, one fit at a time. Ours is as low as its "
+                f"default's, up to the gap asked for, at {found['as_low_as_default']} "
+                f"of {len(found['peers'])} values.",
             ),
             report.Table(
                 ("C", "l2", "objective", "relative gap", "evaluations"),

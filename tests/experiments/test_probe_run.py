@@ -75,7 +75,7 @@ def test_the_plan_is_kept(smoke):
     out, printed = smoke
     config = json.loads((out / "config.json").read_text())
     assert config["slots"] == 3
-    assert "random: 4 values of C, 12 models at once" in printed
+    assert "random: 4 values of C, 3 models at once" in printed
 
 
 def _start(*flags):
