@@ -57,6 +57,11 @@ def spread(array: Array, *axes: str | None) -> Array:
     return jax.lax.with_sharding_constraint(array, PartitionSpec(*names))
 
 
+def is_spread(array: Any) -> bool:
+    """Whether an array lies on several devices, maybe of other processes."""
+    return isinstance(array, jax.Array) and len(array.sharding.device_set) > 1
+
+
 def on_host(array: Any) -> Any:
     """A NumPy array, or the array itself if other processes hold a part of it."""
     if isinstance(array, jax.Array) and not array.is_fully_addressable:

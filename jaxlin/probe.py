@@ -16,9 +16,10 @@ of l2, choose one where it was not trained, fit that on everything, test once::
 The default grid is that of DINOv2's protocol: 45 values of scikit-learn's C from 1e-6
 to 1e5, compared on a tenth of the training examples (Oquab et al., DINOv2: Learning
 robust visual features without supervision, 2023). Features are standardised by the
-training examples unless a normalization is given. All rows are put on one device. What
-is proven is the objective: the accuracy may still move with ``relative_gap``, within
-the bounds that ``optimum`` gives.
+training examples unless a normalization is given. All rows are put on one device, or
+under a mesh (`jaxlin.sharding`) on its devices; of several processes each has only some
+rows, and a probe is refused there. What is proven is the objective: the accuracy may
+still move with ``relative_gap``, within the bounds that ``optimum`` gives.
 """
 
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ from jaxlin import (
     losses,
     objective,
     precision,
+    sharding,
 )
 from jaxlin.intervals import Interval
 from jaxlin.label_proofs import AccuracyInterval
@@ -169,6 +171,12 @@ def fit(
       ValueError: that names the argument, the rule and the value.
     """
     check.key("key", key)
+    if jax.process_count() > 1:
+        raise ValueError(
+            "a probe must have all rows in one process, got "
+            f"{jax.process_count()} processes; with rows spread over them use "
+            "jaxlin.selection.cross_validation and jaxlin.solvers.fitting"
+        )
     every_class = num_classes is None
     if num_classes is None:
         num_classes = _classes(labels, test_labels)
@@ -195,8 +203,10 @@ def fit(
         l2s = l2_of_c(CS, num_examples=len(rows))
     held_out = _held_out(key, answers, validation_fraction, num_folds)
     fitted = fit_standard(rows) if normalization is None else normalization
+    on_mesh = not jax.sharding.get_abstract_mesh().empty
+    make_problem = sharding.problem if on_mesh else base.problem
     problem = certified.prepare(
-        base.problem(rows, answers, num_classes=num_classes, normalization=fitted),
+        make_problem(rows, answers, num_classes=num_classes, normalization=fitted),
         rank=curvature.rank_for(loss),
     )
     fitted = Normalization(*map(np.asarray, problem.normalization or ()))
@@ -212,11 +222,16 @@ def fit(
             block_size=block_size,
         ),
         num_classes=num_classes,
-        weightings=1 - held_out,
+        weightings=sharding.weightings(1 - held_out) if on_mesh else 1 - held_out,
         relative_gap=relative_gap,
         max_evaluations=max_evaluations,
     )
-    table = cross_validation.tabulated(problem, models, fits, held_out=held_out)
+    table = cross_validation.tabulated(
+        problem,
+        models,
+        fits,
+        held_out=sharding.weightings(held_out) if on_mesh else held_out,
+    )
     setting = choose(table.accuracy, strength=table.l2)
     chosen = [
         Params(*(leaf[setting * len(held_out) + part] for leaf in table.fits.params))

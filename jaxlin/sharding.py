@@ -10,8 +10,10 @@ device makes the pass for some. Fits, sweeps and cross-validation are called as 
         problem = sharding.problem(features, labels, num_classes=10)
         fit = fitting.fit_prepared(certified.prepare(problem), ...)
 
-Rows that do not divide evenly are padded: some are there twice, the second time with
-weight 0. Objectives agree with those of one device up to rounding.
+The weightings of a sweep and the folds of a cross-validation are put there by
+`weightings` and `folds`; a probe is called as without a mesh. Rows that do not divide
+evenly are padded: some are there twice, the second time with weight 0. Objectives agree
+with those of one device up to rounding.
 
 In several processes, after ``jax.distributed.initialize``, each calls `problem` with
 the rows that it has loaded and sees no others; all then make the same calls. Parameters
@@ -115,23 +117,43 @@ def problem(
         weights = np.pad(weights, (0, num_padded - len(rows)))
     by_row = (placement.ROWS,)
     return Problem(
-        _place(padded(rows), by_row),
-        _place(padded(answers), by_row),
+        _place(_padded(rows), by_row),
+        _place(_padded(answers), by_row),
         None if weights is None else _place(weights, by_row),
         normalization,
     )
 
 
-def padded(values: ArrayLike) -> np.ndarray:
-    """Values of this process's examples, on the host, repeated as `problem` pads them.
+def folds(fold_of: ArrayLike) -> Array:
+    """Folds for a cross-validation of a `problem` on the mesh of the moment.
 
-    Such are the folds of a padded problem; its weights see to it that they count once.
+    Args:
+      fold_of: fold of each example of this process, 0, 1, ..., from
+        `jaxlin.selection.folds`, shape ``(..., examples)``. Folds that each process
+        draws for its own rows are folds of all.
+
+    Returns:
+      Shape ``(..., padded examples of all processes)``. Rows that pad are in the folds
+      of those that they repeat; their weights see to it that they count once.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
     """
-    array = np.asarray(values)
-    wanted = _num_padded(len(array))
-    if wanted == len(array):
+
+    def checked() -> np.ndarray:
+        array = np.asarray(fold_of)
+        if array.dtype.kind not in "iu" or array.ndim < 1 or array.min(initial=0) < 0:
+            raise ValueError(
+                "fold_of must be integers (..., examples), at least 0, got "
+                f"{array.dtype} of shape {array.shape}, least {array.min(initial=0)}"
+            )
         return array
-    return array[np.arange(wanted) % len(array)]
+
+    array = _together(checked)
+    _check_rows_of_processes()
+    _check_alike(rank=array.ndim, repeats=int(np.prod(array.shape[:-1])))
+    wider = np.moveaxis(_padded(np.moveaxis(array, -1, 0)), 0, -1).astype(np.int32)
+    return _place(wider, (None,) * (array.ndim - 1) + (placement.ROWS,))
 
 
 def weightings(values: ArrayLike) -> Array:
@@ -167,7 +189,7 @@ def weightings(values: ArrayLike) -> Array:
             f"values[{int(np.argmin(sums))}] must have a positive sum over the "
             "examples of all processes, got 0"
         )
-    wider = np.stack([padded(one) for one in checked]).astype(np.float32)
+    wider = np.stack([_padded(one) for one in checked]).astype(np.float32)
     return _place(wider, (None, placement.ROWS))
 
 
@@ -248,6 +270,15 @@ def _num_padded(num_rows: int) -> int:
     here = -(-size // jax.process_count())
     most = int(np.max(_gathered(np.int32(num_rows))))
     return -(-most // here) * here
+
+
+def _padded(values: ArrayLike) -> np.ndarray:
+    """Values of this process's examples, on the host, repeated to be as many as all."""
+    array = np.asarray(values)
+    wanted = _num_padded(len(array))
+    if wanted == len(array):
+        return array
+    return array[np.arange(wanted) % len(array)]
 
 
 def _any_process(value: bool) -> bool:

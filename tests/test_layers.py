@@ -43,7 +43,8 @@ LAYERS = [
     {"files"},
     {"data", "checkpoint", "plotting"},
     {"classifier"},
-    {"probe", "sharding", "sweep_checkpoint"},
+    {"sharding", "sweep_checkpoint"},
+    {"probe"},
 ]
 # And within the packages that are stacks of their own.
 STACKS = {

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlin import data, losses, normalization, placement, sharding
+from jaxlin import data, losses, normalization, placement, probe, sharding
 from jaxlin.selection import cross_validation, folds, grids, sweep
 from jaxlin.solvers import base, certified, fitting, lanes
 
@@ -137,22 +137,93 @@ def test_a_plan_of_another_mesh_is_refused():
             sweep.fit(problem, grid, plan=plan, num_classes=10)
 
 
+CROSS = {
+    "num_classes": 10,
+    "losses": BOTH[:1],
+    "l2s": (1e-1,),
+    "relative_gap": 1e-5,
+}
+
+
 @pytest.mark.full
-def test_cross_validation_of_padded_rows():
+@pytest.mark.parametrize("repeats", [None, 2])
+def test_cross_validation_of_padded_rows(repeats):
     fold_of = folds.stratified_k_fold(KEY, LABELS, num_folds=3)
-    how = {
-        "num_classes": 10,
-        "losses": BOTH[:1],
-        "l2s": (1e-1,),
-        "relative_gap": 1e-5,
-    }
-    alone = cross_validation.cross_validate(plain(), fold_of=fold_of, **how)
+    if repeats is not None:
+        fold_of = np.stack([fold_of, (fold_of + (LABELS > 4)) % 3])
+    alone = cross_validation.cross_validate(plain(), fold_of=fold_of, **CROSS)
     with jax.set_mesh(sharding.mesh(rows=4)):
         found = cross_validation.cross_validate(
-            placed(), fold_of=sharding.padded(fold_of), **how
+            placed(), fold_of=sharding.folds(fold_of), **CROSS
         )
+    assert found.num_repeats == alone.num_repeats
     np.testing.assert_allclose(found.accuracy, alone.accuracy, atol=1e-6)
     np.testing.assert_allclose(found.loss, alone.loss, rtol=1e-3)
+
+
+def test_models_are_tested_where_the_rows_are():
+    """No device gets the rows of another, and padded rows do not count."""
+    models = grids.product(losses=BOTH[:1], l2s=(1e-1,), num_weightings=2)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(
+        np.float32, fitting.Params(rng.normal(size=(2, 10, 64)), np.zeros((2, 10)))
+    )
+    held_out = rng.integers(0, 2, (2, 203)).astype(np.float32)
+    alone = cross_validation.tested(plain(), models, params, held_out=held_out)
+    with jax.set_mesh(sharding.mesh(rows=8)):
+        problem = placed()
+        weights = sharding.weightings(held_out)
+        found = cross_validation.tested(problem, models, params, held_out=weights)
+        program = cross_validation._tested.lower(
+            params, {}, np.arange(2), problem, weights, loss=BOTH[0]
+        )
+        text = program.compile().as_text()
+    np.testing.assert_allclose(found, alone, rtol=1e-6)
+    scores = np.einsum(
+        "mcd,nd->mnc", params.weights, (ROWS - FITTED.mean) / FITTED.scale
+    )
+    right = scores.argmax(axis=2) == LABELS
+    np.testing.assert_allclose(
+        found[0], (right * held_out).sum(axis=1) / held_out.sum(axis=1), rtol=1e-6
+    )
+    assert "u8[26,64]" in text
+    assert "u8[208,64]" not in text
+
+
+@pytest.mark.parametrize(
+    ("fold_of", "words"),
+    [
+        ([0, 1, 3, 3] * 50, "must name folds 0, 1, ... without gaps"),
+        ([0] * 200, "must name folds 0, 1, ... without gaps, at least two"),
+        ([[0, 1] * 100, [0, 1, 2, 2] * 50], "same number of folds in each repeat"),
+        ([0, 1] * 60, r"fold_of must be integers \(..., 200\), one an example"),
+        (1 * (LABELS[:200] == 3), "without part 0 there is none of class 0"),
+    ],
+)
+def test_folds_on_devices_are_checked(fold_of, words):
+    with jax.set_mesh(sharding.mesh(rows=4)):
+        problem = certified.prepare(
+            sharding.problem(ROWS[:200], LABELS[:200], num_classes=10)
+        )
+        with pytest.raises(ValueError, match=words):
+            cross_validation.cross_validate(
+                problem, fold_of=sharding.folds(fold_of), **CROSS
+            )
+
+
+@pytest.mark.full
+def test_a_probe_on_devices_is_the_probe():
+    how = {"l2s": (1e-1, 1e-2), "relative_gap": 1e-5}
+    test = DIGITS.features[203:403], DIGITS.labels[203:403]
+    alone = probe.fit(KEY, ROWS, LABELS, *test, **how)
+    with jax.set_mesh(sharding.mesh(rows=4)):
+        found = probe.fit(KEY, ROWS, LABELS, *test, **how)
+    assert found.l2 == alone.l2
+    np.testing.assert_allclose(
+        found.fit.certificate.primal, alone.fit.certificate.primal, rtol=1e-5
+    )
+    np.testing.assert_allclose(found.table.accuracy, alone.table.accuracy, atol=1e-6)
+    assert found.accuracy == pytest.approx(alone.accuracy, abs=0.006)
 
 
 def test_rows_that_divide_are_not_weighted():
@@ -187,6 +258,8 @@ def test_bad_input():
             sharding.problem(ROWS, LABELS, num_classes=5)
         with pytest.raises(ValueError, match="values must have shape"):
             sharding.weightings(np.ones(203))
+        with pytest.raises(ValueError, match="fold_of must be integers .* at least 0"):
+            sharding.folds([0, -1] * 50)
     assert placement.axis_size(placement.ROWS) == 1
 
 
@@ -221,4 +294,13 @@ def test_two_processes_that_load_half_the_rows_each():
         fitting.fit_prepared(plain(), loss=loss, **HOW).certificate.primal
         for loss in BOTH
     ]
-    np.testing.assert_allclose(values[0], [*expected, expected[0]], rtol=1e-5)
+    fold_of = np.concatenate(
+        [
+            folds.stratified_k_fold(KEY, LABELS[part], num_folds=3)
+            for part in (slice(120), slice(120, 203))
+        ]
+    )
+    table = cross_validation.cross_validate(plain(), fold_of=fold_of, **CROSS)
+    np.testing.assert_allclose(values[0][:3], [*expected, expected[0]], rtol=1e-5)
+    np.testing.assert_allclose(values[0][3:6], table.accuracy[0], atol=1e-6)
+    np.testing.assert_allclose(values[0][6:], table.loss[0], rtol=1e-3)

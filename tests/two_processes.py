@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlin import data, losses, sharding
-from jaxlin.selection import grids, sweep
+from jaxlin import data, losses, probe, sharding
+from jaxlin.selection import cross_validation, folds, grids, sweep
 from jaxlin.solvers import certified, fitting
 
 
@@ -37,12 +37,25 @@ def main(address, number):
             **how,
         )
         found.append(fits.certificate.primal[-1])
-    refused()
+        # Each process deals its own rows out.
+        fold_of = folds.stratified_k_fold(jax.random.key(0), labels, num_folds=3)
+        table = cross_validation.cross_validate(
+            problem,
+            losses=(losses.softmax_cross_entropy,),
+            l2s=(1e-1,),
+            fold_of=sharding.folds(fold_of),
+            **how,
+        )
+        found += [*table.accuracy[0], *table.loss[0]]
+    refused(rows, labels)
     sys.stdout.write("\n" + " ".join(map(str, found)) + "\n")
 
 
-def refused():
+def refused(digits, names):
     """What would leave each process with a problem of its own is said in both."""
+    key = jax.random.key(0)
+    with pytest.raises(ValueError, match="must have all rows in one process, got 2"):
+        probe.fit(key, digits, names, digits, names)
     rows, labels = np.ones((4, 2), np.float32), np.arange(4) % 2
     with pytest.raises(ValueError, match="which leaves process 1 without"):
         sharding.mesh(rows=1)

@@ -48,7 +48,7 @@ class Config:
     cs: tuple[float, ...] = tuple(float(x) for x in np.logspace(-6, 5, 45))
     certified_from: float = 1e-5
     budget: int = 200
-    budget_below: int = 4
+    budget_below: int = 2
     c_rounds: int = 3
     peer_fits: int = 5
     peer_deadline_s: float = 300.0

@@ -29,9 +29,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
+from jax.typing import ArrayLike
 
-from jaxlin import metrics, objective
+from jaxlin import metrics, objective, placement
 from jaxlin.linear import Params
+from jaxlin.metrics import Ratio
+from jaxlin.normalization import Normalization
 from jaxlin.selection import choice, folds, grids, sweep
 from jaxlin.selection.choice import Choose
 from jaxlin.selection.grids import Grid, Plan
@@ -135,7 +139,8 @@ def cross_validate(
         ``loss_arguments``.
       l2s: see ``losses``.
       fold_of: fold of each example, shape ``(examples,)`` or ``(repeats, examples)``,
-        from `jaxlin.selection.folds`; each repeat has k parts of its own.
+        from `jaxlin.selection.folds`; each repeat has k parts of its own. Of a problem
+        on a mesh put there by `jaxlin.sharding.folds`.
       loss_arguments: see ``losses``.
       relative_gap: asked of every fit.
       max_evaluations: of a fit, after which it is taken as it is.
@@ -148,7 +153,7 @@ def cross_validate(
     """
     check_labels(problem)
     train = folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
-    num_repeats = np.atleast_2d(np.asarray(fold_of)).shape[0]
+    num_repeats = train.shape[0] if train.ndim == 3 else 1
     train = train.reshape(-1, train.shape[-1])
     check_parts(problem, train)
     models = grids.product(
@@ -181,22 +186,33 @@ def check_labels(problem: Problem) -> None:
         )
 
 
-def check_parts(problem: Problem, train: np.ndarray) -> None:
+def check_parts(problem: Problem, train: ArrayLike) -> None:
     """Raises a ValueError if a class is not there to be learned in some part.
 
     Args:
       problem: with labels.
       train: weights of the examples trained on, shape ``(parts, examples)``.
     """
-    labels, own = np.asarray(problem.targets), problem.example_weights
-    counts = np.stack([np.bincount(labels, weights=one) for one in train])
-    counted = np.bincount(labels, weights=None if own is None else np.asarray(own))
-    for part, label in np.argwhere((counts == 0) & (counted > 0)[None]):
+    own = problem.example_weights
+    everything = jnp.ones((1, len(problem.targets))) if own is None else own[None]
+    num_classes = int(jnp.max(problem.targets)) + 1
+    counts, counted = (
+        np.asarray(_class_counts(problem.targets, weights, num_classes=num_classes))
+        for weights in (train, everything)
+    )
+    for part, label in np.argwhere((counts == 0) & (counted > 0)):
         raise ValueError(
             "fold_of must leave an example of every class to train on, but without "
             f"part {part} there is none of class {label}; draw the folds stratified, "
             "fewer of them, or leave the class out"
         )
+
+
+@functools.partial(jax.jit, static_argnames=("num_classes",))
+def _class_counts(labels: Array, weights: Array, *, num_classes: int) -> Array:
+    """Sums of weights by class, shape ``(parts, classes)``."""
+    by_row = jnp.asarray(weights, jnp.float32).T
+    return jax.ops.segment_sum(by_row, labels, num_segments=num_classes).T
 
 
 def check_one_scale(choose: Choose, arguments: Sequence[Mapping[str, float]]) -> None:
@@ -215,7 +231,7 @@ def check_one_scale(choose: Choose, arguments: Sequence[Mapping[str, float]]) ->
 
 
 def tabulated(
-    problem: Problem, models: Grid, fits: Fits, *, held_out: np.ndarray
+    problem: Problem, models: Grid, fits: Fits, *, held_out: ArrayLike
 ) -> Table:
     """Tests every model on the examples that it was not trained on.
 
@@ -227,7 +243,7 @@ def tabulated(
     """
     accuracy, loss = tested(problem, models, fits.params, held_out=held_out)
     order = by_setting(models)
-    parts = len(held_out)
+    parts = np.shape(held_out)[0]
     first = order[::parts]
 
     def in_rows(values: Any) -> np.ndarray:
@@ -258,7 +274,7 @@ def by_setting(models: Grid) -> np.ndarray:
 
 
 def tested(
-    problem: Problem, models: Grid, params: Params, *, held_out: np.ndarray
+    problem: Problem, models: Grid, params: Params, *, held_out: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
     """Accuracy and mean loss of each model where its part is held out, ``(models,)``.
 
@@ -306,20 +322,50 @@ def _tested(
     *,
     loss: Loss,
 ) -> tuple[Array, Array]:
+    given = (params, arguments, weighting, problem.normalization)
+    rows = (problem.features, problem.targets, weights.T)
+    sums = functools.partial(_sums, loss=loss)
+    if placement.num_shards(len(problem.targets)) == 1:
+        found = sums(*given, *rows)
+    else:
+        whole, by_row = PartitionSpec(), PartitionSpec(placement.ROWS)
+        found = jax.shard_map(
+            lambda *given: jax.lax.psum(sums(*given), placement.ROWS),
+            in_specs=(whole,) * len(given) + (by_row,) * len(rows),
+            out_specs=whole,
+            axis_names={placement.ROWS},
+            check_vma=False,
+        )(*given, *rows)
+    accuracy, loss_of_each = found
+    return accuracy.value, loss_of_each.value
+
+
+def _sums(
+    params: Params,
+    arguments: dict[str, Array],
+    weighting: Array,
+    normalization: Normalization | None,
+    features: Array,
+    targets: Array,
+    weights: Array,
+    *,
+    loss: Loss,
+) -> tuple[Ratio, Ratio]:
+    """Right answers and losses of each model, over these rows."""
+
     def one(
         params: Params, arguments: dict[str, Array], weighting: Array
-    ) -> tuple[Array, Array]:
-        scores = objective.blocked_scores(
-            params, problem.features, normalization=problem.normalization
-        )
-        counted = weights[weighting]
+    ) -> tuple[Ratio, Ratio]:
+        scores = objective.blocked_scores(params, features, normalization=normalization)
+        counted = weights[:, weighting]
         values = objective.example_losses(
-            scores, problem.targets, loss=loss, loss_arguments=arguments
+            scores, targets, loss=loss, loss_arguments=arguments
         )
-        return (
-            metrics.accuracy(scores, problem.targets, example_weights=counted).value,
-            objective.weighted_mean(values, example_weights=counted),
+        total = objective.weighted_mean(
+            values, example_weights=counted, total_weight=1.0
         )
+        right = metrics.accuracy(scores, targets, example_weights=counted)
+        return right, Ratio(total, jnp.sum(counted))
 
     return jax.vmap(one)(params, arguments, weighting)
 

@@ -15,14 +15,16 @@ As example weights of 0 and 1 all splits have the shape of the whole, so that th
 of all folds are one compiled program on shared features.
 """
 
+import functools
 import heapq
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import check
+from jaxlin import check, placement
 from jaxlin.typing import Array
 
 
@@ -162,33 +164,61 @@ def train_weights(fold_of: Any, *, num_folds: int) -> np.ndarray:
     return weights.astype(np.float32)
 
 
-def train_weights_of_all(fold_of: Any, *, num_examples: int) -> np.ndarray:
+def train_weights_of_all(fold_of: Any, *, num_examples: int) -> np.ndarray | Array:
     """`train_weights` where the folds themselves say how many there are.
+
+    Of folds that are spread over devices (`jaxlin.sharding.folds`) so are the weights.
 
     Raises:
       ValueError: if ``fold_of`` is not one number an example, or some fold up to the
         largest number is empty.
     """
-    fold_of = np.asarray(fold_of)
+    is_spread = placement.is_spread(fold_of)
+    if not is_spread:
+        fold_of = np.asarray(fold_of)
     if fold_of.dtype.kind not in "iu" or fold_of.shape[-1:] != (num_examples,):
         raise ValueError(
             f"fold_of must be integers (..., {num_examples}), one an example, got "
             f"{fold_of.dtype} of shape {fold_of.shape}"
         )
-    occupied = np.unique(fold_of.reshape(-1, num_examples)[0])
-    num_folds = len(occupied)
-    for one in fold_of.reshape(-1, num_examples):
-        if len(np.unique(one)) != num_folds:
+    named = _named(fold_of.reshape(-1, num_examples), is_spread)
+    num_folds = len(named[0])
+    for one in named:
+        if len(one) != num_folds:
             raise ValueError(
                 "fold_of must have the same number of folds in each repeat, got "
-                f"{num_folds} and {len(np.unique(one))}"
+                f"{num_folds} and {len(one)}"
             )
-        if not np.array_equal(np.unique(one), np.arange(num_folds)) or num_folds < 2:
+        if not np.array_equal(one, np.arange(num_folds)) or num_folds < 2:
             raise ValueError(
                 "fold_of must name folds 0, 1, ... without gaps, at least two, got "
-                f"{np.unique(one).tolist()[:9]}"
+                f"{one.tolist()[:9]}"
             )
+    if is_spread:
+        return _train_weights(fold_of, num_folds=num_folds)
     return train_weights(fold_of, num_folds=num_folds)
+
+
+def _named(repeats: Any, is_spread: bool) -> list[np.ndarray]:
+    """The folds that each repeat names, ascending."""
+    if not is_spread:
+        return [np.unique(one) for one in repeats]
+    # No process sees all of them: `jaxlin.sharding.folds` has checked that none is
+    # below 0.
+    most = int(jnp.max(repeats)) + 1
+    counts = np.asarray(_counts(repeats, most=most))
+    return [np.flatnonzero(one) for one in counts]
+
+
+@functools.partial(jax.jit, static_argnames=("most",))
+def _counts(repeats: Array, *, most: int) -> Array:
+    return jnp.sum(repeats[:, :, None] == jnp.arange(most)[None, None], axis=1)
+
+
+@functools.partial(jax.jit, static_argnames=("num_folds",))
+def _train_weights(fold_of: Array, *, num_folds: int) -> Array:
+    numbers = jnp.arange(num_folds).reshape((1,) * (fold_of.ndim - 1) + (num_folds, 1))
+    return (fold_of[..., None, :] != numbers).astype(jnp.float32)
 
 
 def _dealt(key: Array, labels: np.ndarray, num_folds: int) -> np.ndarray:

@@ -115,7 +115,15 @@ def cross_validate(
         )
     check.integer("num_inner_folds", num_inner_folds, at_least=2)
     cross_validation.check_labels(problem)
-    outer = folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
+    if jax.process_count() > 1:
+        raise ValueError(
+            "nested cross-validation must have all rows in one process, since it draws "
+            f"folds within folds, got {jax.process_count()} processes; call "
+            "cross_validate for each outer part"
+        )
+    outer = np.asarray(
+        folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
+    )
     cross_validation.check_parts(problem, outer)
     train, held_out = _inner(key, np.asarray(problem.targets), outer, num_inner_folds)
     what: dict[str, Any] = {
