@@ -70,7 +70,7 @@ STACKS = {
         {"minibatch_sweep"},
         {"grids"},
         {"sweep"},
-        {"cross_validation"},
+        {"cross_validation", "polishing"},
         {"nested"},
     ],
 }

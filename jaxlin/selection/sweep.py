@@ -161,7 +161,7 @@ def run(
     """
     check.number("relative_gap", relative_gap, above=0)
     budgets = _budgets(models, max_evaluations)
-    by_row = _by_row(problem, models, weightings)
+    by_row = weights_by_row(problem, models, weightings)
     for loss in models.losses:
         duality.check_rank(loss, problem.targets.ndim)
     if resume is not None and any(
@@ -350,10 +350,19 @@ def _budgets(models: Grid, max_evaluations: int | Sequence[int]) -> np.ndarray:
     return np.broadcast_to(budgets, models.size)
 
 
-def _by_row(
+def weights_by_row(
     problem: Problem, models: Grid, weightings: ArrayLike | None
 ) -> Array | None:
-    """Example weights with rows first, checked, those of the problem counted in."""
+    """Example weights with rows first, checked, those of the problem counted in.
+
+    Args:
+      problem: as of `run`, like the other arguments and the errors.
+      models: see ``problem``.
+      weightings: see ``problem``.
+
+    Returns:
+      Shape ``(examples, weightings)``; None where every example counts once.
+    """
     wanted = int(models.weighting.max()) + 1
     own, num_rows = problem.example_weights, problem.features.shape[0]
     if weightings is None:
