@@ -28,6 +28,8 @@ from jaxlin.typing import Array
 
 # Rows summed in one go: bounds the float64 copy of a block of a memory map.
 _ROWS_PER_BLOCK = 4096
+# Of a feature's scale, that rounding to float32 may move rows apart by.
+_ROUNDING = 0.02
 
 
 class Normalization(NamedTuple):
@@ -142,6 +144,34 @@ def standard(mean: np.ndarray, variance: np.ndarray) -> Normalization:
     constant = (deviation <= rounding) | (deviation < np.finfo(np.float32).tiny)
     scale = np.where(constant, 1.0, deviation)
     return Normalization(mean.astype(np.float32), scale.astype(np.float32))
+
+
+def check_rounding(name: str, rows: np.ndarray, normalization: Normalization) -> None:
+    """Raises a ValueError if float32 cannot tell float64 rows apart.
+
+    Where JAX has no float64, rows lose digits before their mean is subtracted. A
+    feature of which that moves some rows against others by more than a fiftieth of its
+    scale is refused.
+    """
+    if rows.dtype != np.float64 or jnp.result_type(float) == np.float64:
+        return
+    low, high = np.full((2, rows.shape[1]), 0.0)
+    for start in range(0, len(rows), _ROWS_PER_BLOCK):
+        block = rows[start : start + _ROWS_PER_BLOCK]
+        with np.errstate(over="ignore"):
+            error = block - block.astype(np.float32)
+        low = np.minimum(low, error.min(axis=0)) if start else error.min(axis=0)
+        high = np.maximum(high, error.max(axis=0)) if start else error.max(axis=0)
+    scale = np.broadcast_to(np.asarray(normalization.scale, float), low.shape)
+    moved = (high - low) / scale
+    worst = int(np.argmax(moved))
+    if moved[worst] > _ROUNDING:
+        raise ValueError(
+            f"{name} must be told apart by float32, but of feature {worst}, with "
+            f"values about {rows[0, worst]:g} and scale {scale[worst]:g}, rounding "
+            f"moves some by {moved[worst]:.2g} scales; subtract a constant near its "
+            "mean first, in training and test rows alike"
+        )
 
 
 def sum_of_rows(rows: np.ndarray) -> np.ndarray:

@@ -62,6 +62,20 @@ def is_spread(array: Any) -> bool:
     return isinstance(array, jax.Array) and len(array.sharding.device_set) > 1
 
 
+def whole(array: Array) -> Array:
+    """Asks for an array that all devices have the whole of; inside a program."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return array
+    return jax.lax.with_sharding_constraint(array, PartitionSpec())
+
+
+def remedy(function: str) -> str:
+    """The end of a message about arrays whose length is not that of padded rows."""
+    if axis_size(ROWS) == 1:
+        return ""
+    return f"; on a mesh, where rows are padded, give what {function} makes of yours"
+
+
 def on_host(array: Any) -> Any:
     """A NumPy array, or the array itself if other processes hold a part of it."""
     if isinstance(array, jax.Array) and not array.is_fully_addressable:

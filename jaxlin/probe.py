@@ -22,6 +22,7 @@ rows, and a probe is refused there. What is proven is the objective: the accurac
 still move with ``relative_gap``, within the bounds that ``optimum`` gives.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -203,8 +204,10 @@ def fit(
         l2s = l2_of_c(CS, num_examples=len(rows))
     held_out = _held_out(key, answers, validation_fraction, num_folds)
     fitted = fit_standard(rows) if normalization is None else normalization
-    on_mesh = not jax.sharding.get_abstract_mesh().empty
-    make_problem = sharding.problem if on_mesh else base.problem
+    make_problem, placed = base.problem, lambda weights: weights
+    if not jax.sharding.get_abstract_mesh().empty:
+        make_problem = sharding.problem
+        placed = functools.partial(sharding.weightings, num_examples=len(rows))
     problem = certified.prepare(
         make_problem(rows, answers, num_classes=num_classes, normalization=fitted),
         rank=curvature.rank_for(loss),
@@ -222,16 +225,11 @@ def fit(
             block_size=block_size,
         ),
         num_classes=num_classes,
-        weightings=sharding.weightings(1 - held_out) if on_mesh else 1 - held_out,
+        weightings=placed(1 - held_out),
         relative_gap=relative_gap,
         max_evaluations=max_evaluations,
     )
-    table = cross_validation.tabulated(
-        problem,
-        models,
-        fits,
-        held_out=sharding.weightings(held_out) if on_mesh else held_out,
-    )
+    table = cross_validation.tabulated(problem, models, fits, held_out=placed(held_out))
     setting = choose(table.accuracy, strength=table.l2)
     chosen = [
         Params(*(leaf[setting * len(held_out) + part] for leaf in table.fits.params))

@@ -32,7 +32,11 @@ from jax.typing import ArrayLike
 
 from jaxlin import check, placement
 from jaxlin import normalization as normalization_of
-from jaxlin.normalization import Normalization, check_normalization
+from jaxlin.normalization import (
+    Normalization,
+    check_normalization,
+    check_rounding,
+)
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Array
 
@@ -100,11 +104,18 @@ def problem(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
-    rows, answers, weights = _together(
-        lambda: check.examples(
+
+    def examples() -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        found = check.examples(
             features, targets, example_weights, num_classes=num_classes
         )
-    )
+        if normalization is not None:
+            width = found[0].shape[1]
+            checked = check_normalization(normalization, num_features=width)
+            check_rounding("features", found[0], checked)
+        return found
+
+    rows, answers, weights = _together(examples)
     _check_rows_of_processes()
     _check_alike(width=rows.shape[1], dtype=rows.dtype.num, rank=answers.ndim)
     if normalization is not None:
@@ -124,13 +135,15 @@ def problem(
     )
 
 
-def folds(fold_of: ArrayLike) -> Array:
+def folds(fold_of: ArrayLike, *, num_examples: int) -> Array:
     """Folds for a cross-validation of a `problem` on the mesh of the moment.
 
     Args:
       fold_of: fold of each example of this process, 0, 1, ..., from
-        `jaxlin.selection.folds`, shape ``(..., examples)``. Folds that each process
-        draws for its own rows are folds of all.
+        `jaxlin.selection.folds`, shape ``(examples,)`` or ``(repeats, examples)``.
+        Folds that each process draws for its own rows are folds of all; what cannot be
+        drawn there fails in that process alone, so draw before any process waits.
+      num_examples: of this process, as given to `problem`.
 
     Returns:
       Shape ``(..., padded examples of all processes)``. Rows that pad are in the folds
@@ -142,11 +155,14 @@ def folds(fold_of: ArrayLike) -> Array:
 
     def checked() -> np.ndarray:
         array = np.asarray(fold_of)
-        if array.dtype.kind not in "iu" or array.ndim < 1 or array.min(initial=0) < 0:
+        is_shaped = array.ndim in (1, 2) and array.shape[-1] == num_examples
+        if array.dtype.kind not in "iu" or not is_shaped:
             raise ValueError(
-                "fold_of must be integers (..., examples), at least 0, got "
-                f"{array.dtype} of shape {array.shape}, least {array.min(initial=0)}"
+                f"fold_of must be integers ({num_examples},) or (repeats, "
+                f"{num_examples}), got {array.dtype} of shape {array.shape}"
             )
+        if array.min(initial=0) < 0:
+            raise ValueError(f"fold_of must be at least 0, got {array.min()}")
         return array
 
     array = _together(checked)
@@ -156,11 +172,12 @@ def folds(fold_of: ArrayLike) -> Array:
     return _place(wider, (None,) * (array.ndim - 1) + (placement.ROWS,))
 
 
-def weightings(values: ArrayLike) -> Array:
+def weightings(values: ArrayLike, *, num_examples: int) -> Array:
     """Weightings of a sweep on the mesh of the moment.
 
     Args:
       values: shape ``(weightings, examples)``, of the examples of this process.
+      num_examples: of this process, as given to `problem`.
 
     Returns:
       Shape ``(weightings, padded examples of all processes)``.
@@ -169,18 +186,21 @@ def weightings(values: ArrayLike) -> Array:
       ValueError: that names the argument, the rule and the value.
     """
     array = np.asarray(values)
-    if array.ndim != 2:
-        raise ValueError(
-            f"values must have shape (weightings, examples), got {array.shape}"
-        )
-    checked = _together(
-        lambda: [
+
+    def of_each() -> list[np.ndarray]:
+        if array.ndim != 2:
+            raise ValueError(
+                f"values must have shape (weightings, {num_examples}), got "
+                f"{array.shape}"
+            )
+        return [
             check.example_weights(
-                f"values[{i}]", one, num_examples=array.shape[1], is_part=True
+                f"values[{i}]", one, num_examples=num_examples, is_part=True
             )
             for i, one in enumerate(array)
         ]
-    )
+
+    checked = _together(of_each)
     _check_rows_of_processes()
     _check_alike(weightings=len(array))
     sums = _sum(array.sum(axis=1))

@@ -47,6 +47,8 @@ _SECONDS_PER_SECOND_OF_SAVING = 20
 _SECONDS_BETWEEN_SAVES = 60
 
 _KIND = "sweep"
+# Of what a file holds; another version is not read.
+_VERSION = 2
 
 # ``watch(state)``, after each turn and when what was to be saved is saved.
 Watch = Callable[[Sweep], None]
@@ -88,6 +90,11 @@ def fit(
       ValueError: as `jaxlin.selection.sweep.run` and `load`.
       OSError: if the file cannot be read or written.
     """
+    if jax.process_count() > 1:
+        raise ValueError(
+            "a sweep with a file must have all rows in one process, got "
+            f"{jax.process_count()} processes; use jaxlin.selection.sweep.fit"
+        )
     facts = {
         "relative_gap": relative_gap,
         "max_evaluations": np.asarray(max_evaluations).tolist(),
@@ -155,6 +162,7 @@ def save(
     """
     metadata = {
         "kind": _KIND,
+        "version": _VERSION,
         "models": _described(models),
         "facts": _as_json(facts),
         "shape": _shape_of(state),
@@ -196,12 +204,19 @@ def load(
         raise ValueError(
             f"{path} must be of a sweep, got another checkpoint; take another file"
         )
+    if found.get("version") != _VERSION:
+        raise ValueError(
+            f"{path} must be of a sweep of version {_VERSION}, got version "
+            f"{found.get('version', 1)}; finish it with the jaxlin that wrote it, or "
+            "take another file"
+        )
     boards = tuple(
         Board(
             tuple(board["running"]),
             tuple(map(tuple, board["following"])),
             tuple(map(tuple, board["waiting"])),
             tuple(board["evaluations"]),
+            tuple(board["is_first"]),
             board["idle"],
             board["paid"],
         )
@@ -210,8 +225,8 @@ def load(
     for name, value in _described(models).items():
         if found["models"][name] != value:
             raise ValueError(
-                f"{path} must be of a sweep of these models, but its {name} are not "
-                "theirs; give the grid that it was begun with"
+                f"{path} must be of a sweep of these models, got others: their {name} "
+                "differ; give the grid that it was begun with"
             )
     _check_same(path, "facts", found["facts"], _as_json(facts))
     shape = {"num_classes": num_classes, "num_features": problem.features.shape[1]}
@@ -286,9 +301,15 @@ def _check_same(
         if found.get(name) != given.get(name):
             raise ValueError(
                 f"{path} must be of a sweep of the same {what}, but its {name} is "
-                f"{found.get(name)!r:.80}, got {given.get(name)!r:.80}; go on with "
+                f"{_shown(found.get(name))}, got {_shown(given.get(name))}; go on with "
                 "what it was begun with, or take another file"
             )
+
+
+def _shown(value: Any) -> str:
+    """A value as a message has it: of arrays only their digest is known."""
+    text = str(value)
+    return text if len(text) < 60 else f"{text[:8]}... (of {len(text)} characters)"
 
 
 def _on_host(tree: Any) -> Any:
@@ -301,9 +322,9 @@ def _on_host(tree: Any) -> Any:
 def _described(models: Grid) -> dict[str, Any]:
     """What the models are, in values that JSON can hold."""
     return {
-        "losses": [getattr(loss, "__name__", str(loss)) for loss in models.losses],
-        "loss of each": models.loss.tolist(),
         "l2": models.l2.tolist(),
+        "losses": [getattr(loss, "__name__", str(loss)) for loss in models.losses],
+        "losses of each": models.loss.tolist(),
         "loss arguments": {
             name: values.tolist() for name, values in models.loss_arguments.items()
         },

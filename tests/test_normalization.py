@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin import normalization
+from jaxlin import normalization, sharding
+from jaxlin.solvers import base
 
 
 def pixels(rows=10_000, width=5):
@@ -91,3 +92,31 @@ def test_bad_normalizations_are_named(mean, scale, message):
     fitted = normalization.Normalization(mean, scale)
     with pytest.raises(ValueError, match=message):
         normalization.check_normalization(fitted, num_features=3)
+
+
+def test_float64_rows_that_float32_cannot_tell_apart_are_refused():
+    rows = np.random.default_rng(0).normal(size=(5000, 3))
+    rows[:, 1] += 1e8
+    fitted = normalization.fit_standard(rows)
+    with pytest.raises(ValueError, match="of feature 1, with values about 1e.08 and"):
+        normalization.check_rounding("features", rows, fitted)
+    with jax.enable_x64(True):
+        normalization.check_rounding("features", rows, fitted)
+    # As far as float32 goes, or constant, or float32 from the start.
+    near = rows - np.array([0, 1e8 - 1e4, 0])
+    constant = np.where(np.arange(3) == 1, 1e8 + 0.5, rows)
+    for kept in (near, constant, rows.astype(np.float32)):
+        fitted = normalization.fit_standard(kept)
+        normalization.check_rounding("features", kept, fitted)
+
+
+def test_such_rows_are_refused_where_they_enter():
+    rows = 1e8 + np.random.default_rng(0).normal(size=(60, 2))
+    labels, fitted = np.arange(60) % 2, normalization.fit_standard(rows)
+    with pytest.raises(ValueError, match="features must be told apart by float32"):
+        base.problem(rows, labels, num_classes=2, normalization=fitted)
+    with (
+        jax.set_mesh(sharding.mesh(rows=2)),
+        pytest.raises(ValueError, match="features must be told apart by float32"),
+    ):
+        sharding.problem(rows, labels, num_classes=2, normalization=fitted)

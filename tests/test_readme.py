@@ -11,7 +11,7 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
 def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    certify, more, validate, probe, near, own, geometry, lines, *blocks = blocks
+    certify, more, validate, kept, probe, near, own, geometry, lines, *blocks = blocks
     richer, spread, train, judge, grid = blocks
     exec(certify, names := {})
     _, gap, share = capsys.readouterr().out.splitlines()
@@ -28,6 +28,10 @@ def test_the_library_examples_run(capsys, tmp_path, monkeypatch):
     assert len(rows) == 6
     assert all(float(row.split()[3]) <= 1e-3 for row in rows)
     assert float(chosen.split()[0]) in (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
+    exec(kept, names)
+    *_, proven = capsys.readouterr().out.split()
+    assert proven == "True"
+    assert (tmp_path / "sweep.npz").exists()
     exec(probe, names)
     chosen, _ = capsys.readouterr().out.splitlines()
     assert float(chosen.split()[1]) > 0.9

@@ -76,17 +76,29 @@ def test_a_file_of_another_sweep_is_refused(problem, models, how, tmp_path):
     state = next(sweep.run(problem, models, **how))
     sweep_checkpoint.save(path, state, models)
     for changed, name in (
-        (grids.subset(models, [0, 1]), "loss of each"),
+        (grids.subset(models, [0, 1]), "l2"),
         (models._replace(l2=models.l2 * 2), "l2"),
         (models._replace(weighting=1 - models.weighting), "weightings"),
         (models._replace(losses=(losses.weston_watkins_hinge,)), "losses"),
     ):
-        with pytest.raises(ValueError, match=f"models, but its {name} are not"):
+        with pytest.raises(ValueError, match=f"got others: their {name} differ"):
             sweep_checkpoint.load(path, problem, changed, num_classes=3)
     with pytest.raises(ValueError, match="its num_classes is 3, got 4"):
         sweep_checkpoint.load(path, problem, models, num_classes=4)
     with pytest.raises(ValueError, match="its seed is None, got 1"):
         sweep_checkpoint.load(path, problem, models, num_classes=3, facts={"seed": 1})
+
+
+def test_a_file_of_another_version_is_refused(problem, models, how, tmp_path):
+    path = tmp_path / "sweep.npz"
+    sweep_checkpoint.save(path, next(sweep.run(problem, models, **how)), models)
+    metadata = checkpoint.load_metadata(path)
+    del metadata["version"]
+    for board in metadata["boards"]:
+        del board["following"]
+    checkpoint.save(path, {"x": np.zeros(2)}, metadata=metadata)
+    with pytest.raises(ValueError, match="must be of a sweep of version 2, got ver"):
+        sweep_checkpoint.load(path, problem, models, num_classes=3)
 
 
 def test_a_sweep_that_is_over_is_yielded_once(problem, models, how, whole, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxlin import data, losses, probe, sharding
-from jaxlin.selection import cross_validation, folds, grids, sweep
+from jaxlin.selection import cross_validation, folds, grids, nested, sweep
 from jaxlin.solvers import certified, fitting
 
 
@@ -28,34 +28,47 @@ def main(address, number):
         for loss in (losses.softmax_cross_entropy, losses.weston_watkins_hinge):
             fit = fitting.fit_prepared(problem, loss=loss, l2=1e-1, polish=True, **how)
             found.append(fit.certificate.primal)
-        models = grids.product(losses=(losses.softmax_cross_entropy,), l2s=(1e-1,))
+        both = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
+        models = grids.product(losses=both, l2s=(3e-1, 1e-1))
         fits = sweep.fit(
             problem,
             models,
             plan=grids.plan(models, problem, num_classes=10),
-            weightings=sharding.weightings(np.ones((1, len(labels)))),
+            weightings=sharding.weightings(
+                np.ones((1, len(labels))), num_examples=len(labels)
+            ),
             **how,
         )
-        found.append(fits.certificate.primal[-1])
+        found += fits.certificate.primal[[1, 3]].tolist()
         # Each process deals its own rows out.
         fold_of = folds.stratified_k_fold(jax.random.key(0), labels, num_folds=3)
         table = cross_validation.cross_validate(
             problem,
             losses=(losses.softmax_cross_entropy,),
-            l2s=(1e-1,),
-            fold_of=sharding.folds(fold_of),
+            l2s=(3e-1, 1e-1),
+            fold_of=sharding.folds(fold_of, num_examples=len(labels)),
             **how,
         )
-        found += [*table.accuracy[0], *table.loss[0]]
-    refused(rows, labels)
+        found += [*table.accuracy[1], *table.loss[1]]
+    refused(problem, rows, labels)
     sys.stdout.write("\n" + " ".join(map(str, found)) + "\n")
 
 
-def refused(digits, names):
+def refused(problem, digits, names):
     """What would leave each process with a problem of its own is said in both."""
     key = jax.random.key(0)
     with pytest.raises(ValueError, match="must have all rows in one process, got 2"):
         probe.fit(key, digits, names, digits, names)
+    with pytest.raises(ValueError, match="must have all rows in one process, got 2"):
+        nested.cross_validate(
+            key,
+            problem,
+            num_classes=10,
+            losses=(losses.softmax_cross_entropy,),
+            l2s=(1e-1,),
+            fold_of=problem.targets,
+            num_inner_folds=2,
+        )
     rows, labels = np.ones((4, 2), np.float32), np.arange(4) % 2
     with pytest.raises(ValueError, match="which leaves process 1 without"):
         sharding.mesh(rows=1)
@@ -73,8 +86,11 @@ def refused(digits, names):
         wrong = np.where(is_first, 7, labels)
         with pytest.raises(ValueError, match=message):
             sharding.problem(rows, wrong, num_classes=2)
+        message = "got <U1 of" if is_first else "got an error in process 0"
+        with pytest.raises(ValueError, match=message):
+            sharding.folds(list("aabb") if is_first else labels, num_examples=4)
         with pytest.raises(ValueError, match=r"values\[1\] must have a positive sum"):
-            sharding.weightings([[0, 0, 1, 0], [0, 0, 0, 0]])
+            sharding.weightings([[0, 0, 1, 0], [0, 0, 0, 0]], num_examples=4)
 
 
 if __name__ == "__main__":

@@ -157,7 +157,11 @@ def _fitted(
     models: Grid,
     weightings: np.ndarray,
 ) -> Fits:
-    """As many at once as there are l2, so that both sweeps are one program."""
+    """As many at once as there are l2, so that both sweeps are one program.
+
+    Compiling another would take longer than the few models that choose l2, each of
+    which so begins at 0.
+    """
     how: Any = {"num_classes": sample.num_classes}
     return sweep.fit(
         problem,

@@ -166,11 +166,19 @@ def _choice(run: Run) -> list[report.Block]:
         ],
         chosen=[i for i, row in enumerate(run.rows) if row["chosen"]],
     )
+    inside = ""
+    if run.coverage is not None:
+        share = run.results["test_accuracy"] / run.coverage.ceiling
+        inside = (
+            " Only examples whose answer is in the vocabulary are held out: what it "
+            "says is to be compared with the accuracy on such test examples, "
+            f"{100 * share:.2f} %."
+        )
     return [
         report.picture(
             figure,
             caption=f"Accuracy held out, {where}. Empty circles: fits that have spent "
-            "their evaluations before their gap was proven.",
+            f"their evaluations before their gap was proven.{inside}",
             alt="accuracy against C",
             width=760,
         ),
@@ -211,7 +219,9 @@ def _probabilities(run: Run) -> list[report.Block]:
         Paragraph(text),
         report.picture(
             figure,
-            caption="Accuracy of test examples against the confidence of their label.",
+            caption="Accuracy of test examples against the confidence of their label, "
+            "in bins. The area of a marker is the share of examples in its bin: small "
+            "ones say little.",
             alt="reliability diagram",
             width=460,
         ),

@@ -93,7 +93,8 @@ def joined(*embeddings: Any) -> np.ndarray:
     lengths = [len(one) for one in rows]
     if len(set(lengths)) > 1:
         raise ValueError(
-            f"embeddings must be of the same examples, got {lengths} of them"
+            f"embeddings must be of the same examples, got {lengths} of them; leave "
+            "out those that one part lacks"
         )
     if len(rows) == 1:
         return rows[0]

@@ -71,6 +71,15 @@ class Table(NamedTuple):
     fits: Fits
     num_repeats: int = 1
 
+    def __str__(self) -> str:
+        fits, parts = self.fits, self.accuracy.shape[1]
+        best = int(np.argmax(self.accuracy.mean(axis=1)))
+        return (
+            f"{len(self.l2)} settings on {parts} parts, {fits.converged.sum()} of "
+            f"{fits.converged.size} fits proven; best mean accuracy "
+            f"{100 * self.accuracy[best].mean():.2f} % at l2 {self.l2[best]:g}"
+        )
+
     def settings_of(self, loss: Loss) -> np.ndarray:
         """Numbers of the settings of one loss."""
         return np.flatnonzero([one is loss for one in self.losses])
@@ -101,6 +110,7 @@ class Table(NamedTuple):
         repeats = self.num_repeats
         mean, error = choice.mean_and_error(self.accuracy, num_repeats=repeats)
         losses = choice.mean_and_error(self.loss, num_repeats=repeats)
+        converged = self.fits.converged.reshape(len(self.l2), -1)
         return [
             {
                 "loss": getattr(self.losses[i], "__name__", str(self.losses[i])),
@@ -111,6 +121,7 @@ class Table(NamedTuple):
                 "held_out_loss": float(losses[0][i]),
                 "held_out_loss_standard_error": float(losses[1][i]),
                 "largest_relative_gap": float(self.relative_gap[i].max()),
+                "converged": bool(converged[i].all()),
             }
             for i in range(len(self.l2))
         ]
@@ -212,7 +223,8 @@ def check_parts(problem: Problem, train: ArrayLike) -> None:
 def _class_counts(labels: Array, weights: Array, *, num_classes: int) -> Array:
     """Sums of weights by class, shape ``(parts, classes)``."""
     by_row = jnp.asarray(weights, jnp.float32).T
-    return jax.ops.segment_sum(by_row, labels, num_segments=num_classes).T
+    sums = jax.ops.segment_sum(by_row, labels, num_segments=num_classes)
+    return placement.whole(sums.T)
 
 
 def check_one_scale(choose: Choose, arguments: Sequence[Mapping[str, float]]) -> None:
@@ -308,7 +320,11 @@ def tested(
                 weights,
                 loss=one,
             )
-            accuracy[some], loss[some] = (np.asarray(x)[: len(some)] for x in found)
+            # Divided in float64, so that counts give the shares that they are.
+            accuracy[some], loss[some] = (
+                (np.asarray(ratio.total, float) / np.asarray(ratio.count))[: len(some)]
+                for ratio in found
+            )
     return accuracy, loss
 
 
@@ -321,23 +337,20 @@ def _tested(
     weights: Array,
     *,
     loss: Loss,
-) -> tuple[Array, Array]:
+) -> tuple[Ratio, Ratio]:
     given = (params, arguments, weighting, problem.normalization)
     rows = (problem.features, problem.targets, weights.T)
     sums = functools.partial(_sums, loss=loss)
     if placement.num_shards(len(problem.targets)) == 1:
-        found = sums(*given, *rows)
-    else:
-        whole, by_row = PartitionSpec(), PartitionSpec(placement.ROWS)
-        found = jax.shard_map(
-            lambda *given: jax.lax.psum(sums(*given), placement.ROWS),
-            in_specs=(whole,) * len(given) + (by_row,) * len(rows),
-            out_specs=whole,
-            axis_names={placement.ROWS},
-            check_vma=False,
-        )(*given, *rows)
-    accuracy, loss_of_each = found
-    return accuracy.value, loss_of_each.value
+        return sums(*given, *rows)
+    whole, by_row = PartitionSpec(), PartitionSpec(placement.ROWS)
+    return jax.shard_map(
+        lambda *given: jax.lax.psum(sums(*given), placement.ROWS),
+        in_specs=(whole,) * len(given) + (by_row,) * len(rows),
+        out_specs=whole,
+        axis_names={placement.ROWS},
+        check_vma=False,
+    )(*given, *rows)
 
 
 def _sums(

@@ -176,10 +176,12 @@ def train_weights_of_all(fold_of: Any, *, num_examples: int) -> np.ndarray | Arr
     is_spread = placement.is_spread(fold_of)
     if not is_spread:
         fold_of = np.asarray(fold_of)
-    if fold_of.dtype.kind not in "iu" or fold_of.shape[-1:] != (num_examples,):
+    is_shaped = fold_of.ndim in (1, 2) and fold_of.shape[-1] == num_examples
+    if fold_of.dtype.kind not in "iu" or not is_shaped:
         raise ValueError(
-            f"fold_of must be integers (..., {num_examples}), one an example, got "
-            f"{fold_of.dtype} of shape {fold_of.shape}"
+            f"fold_of must be integers ({num_examples},), one an example, or (repeats, "
+            f"{num_examples}), got {fold_of.dtype} of shape {fold_of.shape}"
+            + placement.remedy("jaxlin.sharding.folds")
         )
     named = _named(fold_of.reshape(-1, num_examples), is_spread)
     num_folds = len(named[0])
@@ -203,16 +205,21 @@ def _named(repeats: Any, is_spread: bool) -> list[np.ndarray]:
     """The folds that each repeat names, ascending."""
     if not is_spread:
         return [np.unique(one) for one in repeats]
-    # No process sees all of them: `jaxlin.sharding.folds` has checked that none is
-    # below 0.
-    most = int(jnp.max(repeats)) + 1
+    # No process sees all of them.
+    least, most = int(jnp.min(repeats)), int(jnp.max(repeats)) + 1
+    if least < 0 or most > repeats.shape[1]:
+        raise ValueError(
+            f"fold_of must lie in [0, {repeats.shape[1] - 1}], got {least} to "
+            f"{most - 1}"
+        )
     counts = np.asarray(_counts(repeats, most=most))
     return [np.flatnonzero(one) for one in counts]
 
 
 @functools.partial(jax.jit, static_argnames=("most",))
 def _counts(repeats: Array, *, most: int) -> Array:
-    return jnp.sum(repeats[:, :, None] == jnp.arange(most)[None, None], axis=1)
+    is_in = repeats[:, :, None] == jnp.arange(most)[None, None]
+    return placement.whole(jnp.sum(is_in, axis=1))
 
 
 @functools.partial(jax.jit, static_argnames=("num_folds",))

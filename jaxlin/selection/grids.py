@@ -250,19 +250,28 @@ def plan(
             f"memory_bytes must hold a slot for each of {num_losses} losses, at "
             f"{2 * per_slot} bytes each, got {memory_bytes}"
         )
-    chains = np.array(
-        [len(set(models.chain[models.loss == i])) for i in range(num_losses)]
-    )
-    if slots is None:
-        slots = max(num_losses, min(most, _MAX_SLOTS, int(chains.sum())))
-    check.integer("slots", slots, at_least=num_losses, at_most=most)
-    sizes = np.bincount(models.loss, minlength=num_losses)
+    lengths = [
+        np.unique(models.chain[models.loss == i], return_counts=True)[1]
+        for i in range(num_losses)
+    ]
+    chains = np.array([len(its) for its in lengths])
+    shares = chains
+    if slots is not None or chains.sum() > min(most, _MAX_SLOTS):
+        if slots is None:
+            slots = max(num_losses, min(most, _MAX_SLOTS))
+        check.integer("slots", slots, at_least=num_losses, at_most=most)
+        sizes = np.array([its.sum() for its in lengths])
+        shares = _shared_out(min(slots, models.size), sizes)
     multiple = placement.axis_size(placement.MODELS)
-    shares = _shared_out(min(slots, models.size), sizes)
     shares = -(-shares // multiple) * multiple
     # No more strands than slots, no more slots than strands can fill.
-    pieces = np.minimum(np.maximum(1, shares // chains), -(-sizes // chains))
-    shares = -(-np.minimum(shares, chains * pieces) // multiple) * multiple
+    longest = np.array([its.max() for its in lengths])
+    pieces = np.clip(shares // chains, 1, longest)
+    strands_of = [
+        int(np.minimum(its, some).sum())
+        for its, some in zip(lengths, pieces, strict=True)
+    ]
+    shares = -(-np.minimum(shares, strands_of) // multiple) * multiple
     num_rows, num_features = problem.features.shape
     operations = 4 * num_rows * (num_features + 1) * num_classes
     price = round(_PROGRAM_OPERATIONS / operations)

@@ -108,6 +108,12 @@ def cross_validate(
       ValueError: that names the argument, the rule and the value.
     """
     check.key("key", key)
+    if jax.process_count() > 1:
+        raise ValueError(
+            "nested cross-validation must have all rows in one process, since it draws "
+            f"folds within folds, got {jax.process_count()} processes; call "
+            "cross_validate for each outer part"
+        )
     fold_of = np.asarray(fold_of)
     if fold_of.ndim != 1:
         raise ValueError(
@@ -115,12 +121,6 @@ def cross_validate(
         )
     check.integer("num_inner_folds", num_inner_folds, at_least=2)
     cross_validation.check_labels(problem)
-    if jax.process_count() > 1:
-        raise ValueError(
-            "nested cross-validation must have all rows in one process, since it draws "
-            f"folds within folds, got {jax.process_count()} processes; call "
-            "cross_validate for each outer part"
-        )
     outer = np.asarray(
         folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
     )

@@ -51,7 +51,8 @@ def polished(
       num_classes: C.
       weightings: those of the sweep.
       relative_gap: asked of every model; it may be smaller than that of the sweep.
-      max_evaluations: of a model here.
+      max_evaluations: of a model here, those in float32 before float64 takes over
+        included.
 
     Returns:
       The fits, float64 parameters and certificates if one went on. What was proven

@@ -47,6 +47,7 @@ class Board(NamedTuple):
       following: the models that come after it in its slot, in this order.
       waiting: strands that come next, in this order.
       evaluations: that the model of each slot has had.
+      is_first: whether it is the first of its strand.
       idle: evaluations of idle slots since the lane has had its width.
       paid: evaluations so far of all slots, idle ones too.
     """
@@ -55,6 +56,7 @@ class Board(NamedTuple):
     following: tuple[tuple[int, ...], ...]
     waiting: tuple[tuple[int, ...], ...]
     evaluations: tuple[int, ...]
+    is_first: tuple[bool, ...]
     idle: int = 0
     paid: int = 0
 
@@ -128,6 +130,7 @@ def begin(strands: Iterable[Sequence[int]], *, slots: int, multiple: int = 1) ->
         following=tuple(strand[1:] for strand in begun) + ((),) * none,
         waiting=given[slots:],
         evaluations=(0,) * width,
+        is_first=(True,) * width,
     )
 
 
@@ -146,6 +149,7 @@ def after_turn(
     running, following = list(board.running), list(board.following)
     waiting = list(board.waiting)
     evaluations = [count + 1 for count in board.evaluations]
+    is_first = list(board.is_first)
     idle = board.idle + running.count(IDLE)
     moved: list[tuple[int, int]] = []
     filled: list[tuple[int, int]] = []
@@ -154,6 +158,7 @@ def after_turn(
             continue
         evaluations[slot] = 0
         goes_on = bool(following[slot])
+        is_first[slot] = not goes_on
         if not goes_on and waiting:
             following[slot] = waiting.pop(0)
         running[slot], *rest = following[slot] or (IDLE,)
@@ -171,11 +176,13 @@ def after_turn(
             running = [running[slot] for slot in kept]
             following = [following[slot] for slot in kept]
             evaluations = [evaluations[slot] for slot in kept]
+            is_first = [is_first[slot] for slot in kept]
     after = Board(
         tuple(running),
         tuple(following),
         tuple(waiting),
         tuple(evaluations),
+        tuple(is_first),
         idle,
         board.paid + width,
     )

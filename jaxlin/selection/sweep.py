@@ -53,7 +53,8 @@ class Finished(NamedTuple):
     """A model that has given its slot away, on the host.
 
     Attributes:
-      params: the best, by their certificate.
+      params: the best, by their certificate, or by the objective alone where nothing
+        better is proven than that the minimum is not negative.
       certificate: of those; numbers.
       evaluations: passes over the rows that it took part in.
     """
@@ -172,6 +173,11 @@ def run(
             "resume must be a state whose lanes have not been given away, got one that "
             "a run has gone on from; load it again, or copy the lanes before"
         )
+    if len(plan.slots) != len(models.losses):
+        raise ValueError(
+            f"plan must be of these models, with {len(models.losses)} losses, got one "
+            f"for {len(plan.slots)}; call grids.plan(models, ...)"
+        )
     if plan.multiple != placement.axis_size(placement.MODELS):
         raise ValueError(
             "plan must be made under the mesh that the sweep runs under, got one for "
@@ -213,11 +219,6 @@ def collected(state: Sweep, *, relative_gap: float) -> Fits:
 
 
 def _turns(problem, models, plan, by_row, relative_gap, budgets, state):
-    heads = {
-        strand[0]
-        for number in range(len(models.losses))
-        for strand in grids.strands(models, plan, loss=number)
-    }
     if len(state.finished) == models.size:
         yield state
     while len(state.finished) < models.size:
@@ -242,8 +243,7 @@ def _turns(problem, models, plan, by_row, relative_gap, budgets, state):
             over |= np.asarray(info.stalled)
             board = state.boards[i]
             # 0 may prove the gap, but its labels are worth nothing.
-            is_head = np.array([model in heads for model in board.running])
-            over &= ~(is_head & (np.array(board.evaluations) == 0))
+            over &= ~(np.array(board.is_first) & (np.array(board.evaluations) == 0))
             # The last entry stands for idle slots, whose number is -1.
             over |= np.array(board.evaluations) + 1 >= budgets[list(board.running)]
             state = _given_slots(
@@ -375,10 +375,11 @@ def weights_by_row(
     if len(shape) != 2 or shape[0] < wanted or shape[1] != num_rows:
         raise ValueError(
             f"weightings must have shape ({wanted}, {num_rows}) for these models and "
-            f"rows, got {shape}"
+            f"rows, got {shape}" + placement.remedy("jaxlin.sharding.weightings")
         )
-    if isinstance(weightings, jax.Array) and not weightings.is_fully_addressable:
-        # Checked when `jaxlin.sharding` placed them; no process sees all of them.
+    if placement.is_spread(weightings):
+        # Checked where they, or the folds that they are of, were spread; of several
+        # processes none sees all of them.
         by_row = weightings.T
     else:
         checked = [

@@ -36,7 +36,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxlin import check
-from jaxlin.normalization import Normalization, check_normalization
+from jaxlin.normalization import (
+    Normalization,
+    check_normalization,
+    check_rounding,
+)
 from jaxlin.solvers.curvature import Curvature
 from jaxlin.typing import Array, LossArguments, PyTree
 
@@ -86,6 +90,7 @@ def problem(
     )
     if normalization is not None:
         checked = check_normalization(normalization, num_features=rows.shape[1])
+        check_rounding("features", rows, checked)
         normalization = Normalization(*map(jnp.asarray, checked))
     return Problem(
         jnp.asarray(rows),

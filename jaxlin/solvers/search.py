@@ -259,10 +259,11 @@ def moved(
         lambda vector: curvature.solve(moment, classes, vector, l2=l2),
         l2=l2,
     )
-    # A search that failed has no value and gradient to begin with.
-    trial = jnp.where(state.is_round, point, point + direction)
-    begun = search_state.begun_at(state, trial)
+    begun = search_state.begun_at(state, point + direction)
     return begun._replace(
+        # Kept, with the objective alone, if no trial is lower.
+        params=linear.unfold_bias(point),
+        certificate=begun.certificate._replace(primal=value),
         point=point,
         value=value,
         gradient=gradient,
@@ -270,12 +271,16 @@ def moved(
         step=jnp.ones_like(state.step),
         history=history,
         classes=classes,
-        is_round=state.is_round,
+        is_round=jnp.zeros_like(state.is_round),
     )
 
 
 def _unproven(certificate: Certificate) -> Array:
-    """How much lower the minimum may be: no loss is negative, whatever was proven."""
+    """How much lower the minimum may be: no loss is negative, whatever was proven.
+
+    So what is kept is the best proof, and the lowest objective where none is worth more
+    than that.
+    """
     return jnp.minimum(duality.bound(certificate), certificate.primal)
 
 

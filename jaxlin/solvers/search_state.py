@@ -28,7 +28,8 @@ class State(NamedTuple):
     """What the next evaluation needs.
 
     Attributes:
-      params: the best so far, by its certificate.
+      params: the best so far, by its certificate, or by the objective alone where
+        nothing better is proven than that the minimum is not negative.
       certificate: of ``params``.
       trial: folded weights to evaluate next, shape ``(classes, features + 1)``.
       point: folded weights where the line search began.
@@ -43,9 +44,10 @@ class State(NamedTuple):
       smoothing: of a hinge, in units of score; means nothing for a smooth loss.
       is_round: whether the next evaluation begins a round, at an unsearched point.
       turns: evaluations of the present round so far.
-      rounds: begun so far; the multipliers of an earlier fit count as one.
+      rounds: begun so far; an earlier fit, or the model before in a slot, counts as
+        one.
       failures: line searches in a row that failed.
-      idle: evaluations in a row that did not improve the certificate.
+      idle: evaluations in a row after which ``params`` were the same.
     """
 
     params: Params

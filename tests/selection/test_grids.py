@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlin import losses
+from jaxlin import losses, sharding
 from jaxlin.selection import grids
 from jaxlin.solvers import base, certified, lanes
 
@@ -126,6 +126,27 @@ def test_a_plan_of_its_own_slots_is_the_same(problem, slots):
     plan = grids.plan(models, problem, num_classes=4, slots=slots)
     again = grids.plan(models, problem, num_classes=4, slots=sum(plan.slots))
     assert again == plan
+
+
+def test_chains_of_unequal_length_fill_their_slots(problem):
+    nine = grids.product(
+        losses=(SOFTMAX, HINGE), l2s=np.logspace(-3, 0, 9), num_weightings=2
+    )
+    # A chain of nine and one of one; of hinges a chain of nine.
+    some = grids.subset(nine, [*range(10), *range(18, 27)])
+    plan = grids.plan(some, problem, num_classes=4)
+    assert (plan.slots, plan.pieces) == ((2, 1), (1, 1))
+    plan = grids.plan(some, problem, num_classes=4, slots=19)
+    assert (plan.slots, plan.pieces) == ((6, 9), (5, 9))
+    assert len(grids.strands(some, plan, loss=0)) == 6
+
+
+@pytest.mark.parametrize(("devices", "pieces"), [(1, 1), (2, 2), (4, 3)])
+def test_one_chain_is_cut_for_the_devices_that_share_models(problem, devices, pieces):
+    models = grids.product(losses=(SOFTMAX,), l2s=(1e-1, 1e-2, 1e-3))
+    with jax.set_mesh(sharding.mesh(models=devices)):
+        plan = grids.plan(models, problem, num_classes=4)
+    assert (plan.slots, plan.pieces) == ((devices,), (pieces,))
 
 
 @pytest.mark.parametrize("slots", [2, 12, 18])

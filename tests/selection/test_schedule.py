@@ -51,7 +51,7 @@ def test_every_model_runs_as_long_as_it_needs_and_no_longer(seed):
     assert set(widths) <= set(schedule.ladder(min(slots, len(strands))))
 
 
-def test_no_slot_idles_while_a_model_waits():
+def test_no_slot_idles_while_a_strand_waits():
     boards, _ = played([3, 1, 4, 1, 5, 9, 2, 6, 5, 3], slots=4)
     for board in boards:
         assert not board.waiting or schedule.IDLE not in board.running

@@ -186,7 +186,10 @@ def test_a_sweep_goes_on_from_any_state_as_if_it_had_not_stopped(
 
 
 def test_new_values_and_another_scaling_compile_nothing(problem, models, fold_of, fits):
-    programs = (lanes.evaluate, lanes.advance, lanes.narrow, lanes.taken)
+    programs = (
+        *(lanes.evaluate, lanes.advance, lanes.narrow, lanes.taken),
+        *(lanes._moved, lanes._placed),
+    )
     before = [program._cache_size() for program in programs]
     others = grids.product(
         losses=LOSSES, l2s=(0.2, 0.05, 0.02), num_weightings=NUM_FOLDS
@@ -204,7 +207,7 @@ def test_new_values_and_another_scaling_compile_nothing(problem, models, fold_of
 @pytest.mark.full
 def test_a_lane_alone_compiles_each_width_once(problem):
     """And then nothing, the pass over the rows included, whatever the values."""
-    programs = (lanes.evaluate, lanes.advance, lanes.taken)
+    programs = (lanes.evaluate, lanes.advance, lanes.taken, lanes._moved)
     before = [program._cache_size() for program in programs]
     for l2s in ((0.3, 0.1, 0.05), (0.2, 0.06, 0.02), (0.5, 0.1, 0.01)):
         models = grids.product(losses=LOSSES[:1], l2s=l2s)
@@ -213,6 +216,13 @@ def test_a_lane_alone_compiles_each_width_once(problem):
         sweep.fit(problem, models, plan=eager, num_classes=NUM_CLASSES)
     for program, count in zip(programs, before, strict=True):
         assert program._cache_size() - count <= len(schedule.ladder(3))
+
+
+def test_a_plan_of_another_grid_is_refused(problem, models, fold_of):
+    one_loss = grids.product(losses=LOSSES[:1], l2s=L2S)
+    plan = grids.plan(one_loss, problem, num_classes=NUM_CLASSES)
+    with pytest.raises(ValueError, match="plan must be of these models, with 2 losses"):
+        sweep.run(problem, models, **arguments(problem, models, fold_of, plan=plan))
 
 
 def test_no_model_ends_at_the_zero_where_it_began(problem):

@@ -193,8 +193,12 @@ def test_a_model_that_goes_on_keeps_what_was_learnt(problem, loss):
     assert state.history.is_filled.any()
     assert np.isinf(state.certificate.gap)
     if loss is LOSSES[0]:
-        # A step at once, downhill.
+        # A step at once, downhill; where it began is kept if no trial is lower.
         assert not state.is_round
+        np.testing.assert_array_equal(
+            linear.fold_bias(state.params), np.asarray(state.point)
+        )
+        assert state.certificate.primal == state.value
         assert np.vdot(state.gradient, state.direction) < 0
         np.testing.assert_allclose(
             state.trial, state.point + state.direction, rtol=1e-6
@@ -205,6 +209,13 @@ def test_a_model_that_goes_on_keeps_what_was_learnt(problem, loss):
         assert state.rounds == 1
         first = 0.5 * MODELS[1][2]
         np.testing.assert_allclose(state.smoothing, np.sqrt(first * old.smoothing))
+        # The smoothed loss curves with 1 / smoothing.
+        filled = np.asarray(state.history.is_filled)
+        np.testing.assert_allclose(
+            np.asarray(state.history.factors)[filled] * state.smoothing,
+            np.asarray(old.history.factors)[filled] * old.smoothing,
+            rtol=1e-5,
+        )
 
 
 def test_new_values_compile_nothing(problem):
