@@ -262,7 +262,9 @@ def test_bad_input():
             sharding.problem(ROWS, LABELS, num_classes=5)
         with pytest.raises(ValueError, match="values must have shape"):
             sharding.weightings(np.ones(203), num_examples=203)
-        with pytest.raises(ValueError, match="must have shape .203,., got .204,."):
+        with pytest.raises(
+            ValueError, match="must have shape .203,., got shape .204,."
+        ):
             sharding.weightings(np.ones((1, 204)), num_examples=203)
         with pytest.raises(ValueError, match="fold_of must be at least 0, got -1"):
             sharding.folds([0, -1] * 50, num_examples=100)

@@ -380,7 +380,7 @@ def weights_by_row(
     if placement.is_spread(weightings):
         # Checked where they, or the folds that they are of, were spread; of several
         # processes none sees all of them.
-        by_row = weightings.T
+        by_row = jnp.asarray(weightings).T
     else:
         checked = [
             check.example_weights(f"weightings[{i}]", one, num_examples=num_rows)

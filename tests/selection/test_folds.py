@@ -153,8 +153,8 @@ def test_bad_arguments_are_named(call, message):
 @pytest.mark.parametrize(
     ("fold_of", "words"),
     [
-        ([0, 1, 0], r"fold_of must be integers \(..., 4\), one an example"),
-        ([0.0, 1.0, 0.0, 1.0], r"fold_of must be integers \(..., 4\)"),
+        ([0, 1, 0], r"integers \(4,\), one an example, or \(repeats, 4\)"),
+        ([0.0, 1.0, 0.0, 1.0], r"fold_of must be integers \(4,\)"),
         ([0, 2, 0, 2], r"folds 0, 1, ... without gaps, at least two, got \[0, 2\]"),
         ([0, 0, 0, 0], "without gaps, at least two"),
         ([-1, 0, 1, 1], "without gaps"),

@@ -99,9 +99,12 @@ def test_a_plan_shares_its_slots_out(problem):
     models = product()
     plan = grids.plan(models, problem, num_classes=4)
     # Two chains of softmax models and four of hinges, of three l2 each.
-    assert plan.slots == (2, 4)
-    assert plan.pieces == (1, 1)
-    assert plan.bytes == 6 * plan.bytes_per_slot
+    assert plan.slots == (4, 8)
+    assert plan.pieces == (2, 2)
+    assert plan.bytes == 12 * plan.bytes_per_slot
+    smooth = product(losses=(SOFTMAX,), loss_arguments=None)
+    plan = grids.plan(smooth, problem, num_classes=4)
+    assert (plan.slots, plan.pieces) == ((2,), (1,))
 
     def shares(slots, grid=models):
         found = grids.plan(grid, problem, num_classes=4, slots=slots)
@@ -135,7 +138,7 @@ def test_chains_of_unequal_length_fill_their_slots(problem):
     # A chain of nine and one of one; of hinges a chain of nine.
     some = grids.subset(nine, [*range(10), *range(18, 27)])
     plan = grids.plan(some, problem, num_classes=4)
-    assert (plan.slots, plan.pieces) == ((2, 1), (1, 1))
+    assert (plan.slots, plan.pieces) == ((3, 2), (2, 2))
     plan = grids.plan(some, problem, num_classes=4, slots=19)
     assert (plan.slots, plan.pieces) == ((6, 9), (5, 9))
     assert len(grids.strands(some, plan, loss=0)) == 6
