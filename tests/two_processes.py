@@ -59,7 +59,7 @@ def refused(problem, digits, names):
     key = jax.random.key(0)
     with pytest.raises(ValueError, match="must have all rows in one process, got 2"):
         probe.fit(key, digits, names, digits, names)
-    with pytest.raises(ValueError, match="must have all rows in one process, got 2"):
+    with pytest.raises(ValueError, match="must have all rows in one process, since"):
         nested.cross_validate(
             key,
             problem,
