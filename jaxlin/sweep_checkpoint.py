@@ -308,8 +308,10 @@ def _check_same(
 
 def _shown(value: Any) -> str:
     """A value as a message has it: of arrays only their digest is known."""
-    text = str(value)
-    return text if len(text) < 60 else f"{text[:8]}... (of {len(text)} characters)"
+    is_digest = (
+        isinstance(value, str) and len(value) == hashlib.sha256().digest_size * 2
+    )
+    return f"one with digest {value[:8]}" if is_digest else f"{value!s:.300}"
 
 
 def _on_host(tree: Any) -> Any:
