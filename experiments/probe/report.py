@@ -75,6 +75,13 @@ def _answer(run: Run) -> list[report.Block]:
             f"{found['evaluations']:,} evaluations of models",
         ),
     ]
+    if found["labels_certified"] == 0:
+        text = (
+            "The proven gap is too wide to say anything of the labels that the exact "
+            "optimum at this C gives these test examples. `--relative-gap` makes it "
+            "tighter."
+        )
+        return [Cards(cards), Paragraph(text)]
     text = (
         "The accuracy of the exact optimum at this C provably lies between "
         f"{optimum[0]:.2f} and {optimum[1]:.2f} % on these test examples: "

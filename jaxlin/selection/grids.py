@@ -94,8 +94,9 @@ class Plan(NamedTuple):
 
     def __str__(self) -> str:
         slots = " + ".join(map(str, self.slots))
+        models = "model" if sum(self.slots) == 1 else "models"
         return (
-            f"{slots} models at once, {self.bytes / 1e6:.0f} MB of states, blocks of "
+            f"{slots} {models} at once, {self.bytes / 1e6:.0f} MB of states, blocks of "
             f"{self.block_size} rows"
         )
 

@@ -59,6 +59,10 @@ def is_about_c(cs, folder):
         assert one["equal"]["objective"] == pytest.approx(
             one["ours"]["objective"], rel=5e-3
         )
+    # Digits are easy: its defaults end there too, up to the gap that was asked for.
+    assert cs["as_low_as_default"] == len(cs["peers"])
+    assert len(cs["all_seconds"]) == SMOKE.c_rounds
+    assert cs["seconds"] == np.median(cs["all_seconds"])
     page = (folder / "report.html").read_text()
     assert "faster than scikit-learn" in page
 

@@ -167,6 +167,14 @@ def test_strands_are_chains_or_every_so_manieth_of_one(problem, slots):
         assert max(lengths) == -(-3 // plan.pieces[loss])
 
 
+def test_a_plan_says_what_it_is(problem):
+    models = grids.product(losses=(SOFTMAX,), l2s=(1e-1,))
+    plan = grids.plan(models, problem, num_classes=4)
+    assert str(plan).startswith("1 model at once, ")
+    both = grids.plan(product(), problem, num_classes=4)
+    assert str(both).startswith("4 + 8 models at once, ")
+
+
 def test_a_plan_counts_what_a_lane_holds(problem):
     models = product(losses=(HINGE,))
     plan = grids.plan(models, problem, num_classes=4)
