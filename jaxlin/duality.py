@@ -133,11 +133,11 @@ def evaluation(sums: RowSums, params: Params, *, l2: Array) -> Evaluation:
 
     # Errors of examples are added as if they agreed.
     unit = jnp.finfo(folded.dtype).eps / 2
-    # Sums over blocks are compensated. Those over the R rows of a block, if all their
-    # terms have one sign, are off by about the root of R, and that of N blocks by the
+    # Sums over parts are compensated. Those over the R rows of a part, if all their
+    # terms have one sign, are off by about the root of R, and that of N parts by the
     # root of N less.
-    in_block = 2 * jnp.sqrt(sums.rows) / sums.blocks
-    gradient_error = (8 + in_block) * unit * (size + l2 * jnp.linalg.norm(folded))
+    in_part = 2 * jnp.sqrt(sums.rows) / sums.parts
+    gradient_error = (8 + in_part) * unit * (size + l2 * jnp.linalg.norm(folded))
     rounding = (
         hidden
         + (2 * jnp.sqrt(squared) + gradient_error) * gradient_error / (2 * l2)

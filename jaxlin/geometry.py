@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, linear
+from jaxlin import check, linear, precision
 from jaxlin.linear import Params
 from jaxlin.typing import Array
 
@@ -196,7 +196,7 @@ def restricted(params: Params, origin: ArrayLike, axes: ArrayLike) -> Params:
             f"axes must have shape (axes, {weights.shape[1]}), got {directions.shape}"
         )
     at_origin = linear.scores(params, jnp.asarray(origin, weights.dtype))
-    return Params(weights @ directions.T, at_origin)
+    return Params(precision.product(weights, directions.T), at_origin)
 
 
 def regions(params: Params, *, low: ArrayLike, high: ArrayLike) -> list[np.ndarray]:

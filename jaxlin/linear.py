@@ -11,8 +11,9 @@ so they can be the head of any larger model. Use `jax.vmap` for a batch:
   (5, 10)
 
 The computation runs in the dtype of the weights (float16, bfloat16, float32, float64);
-features of another dtype, such as uint8 pixels, are converted. NumPy weights in
-float64, as polished fits have, count as float32 outside ``jax.enable_x64(True)``.
+features of another dtype, such as uint8 pixels, are converted. float32 products keep
+all digits on every device (`jaxlin.precision.product`). NumPy weights in float64, as
+polished fits have, count as float32 outside ``jax.enable_x64(True)``.
 """
 
 from typing import NamedTuple
@@ -22,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxlin import check
+from jaxlin import check, precision
 from jaxlin.normalization import Normalization
 from jaxlin.typing import Array
 
@@ -98,7 +99,7 @@ def scores(params: Params, features: ArrayLike) -> Array:
     weights, bias = map(jnp.asarray, params)
     chex.assert_rank([weights, bias], [2, 1])
     check.one_example("features", features, size=weights.shape[1])
-    return weights @ jnp.asarray(features, weights.dtype) + bias
+    return precision.product(weights, jnp.asarray(features, weights.dtype)) + bias
 
 
 def predict(params: Params, features: ArrayLike) -> Array:
@@ -137,5 +138,5 @@ def fold_normalization(params: Params, normalization: Normalization) -> Params:
     weights, bias = map(jnp.asarray, params)
     scale = jnp.atleast_1d(jnp.asarray(normalization.scale, weights.dtype))
     weights = weights / scale[None, :]
-    shift = weights @ jnp.asarray(normalization.mean, weights.dtype)
+    shift = precision.product(weights, jnp.asarray(normalization.mean, weights.dtype))
     return Params(weights, bias - shift)

@@ -1,4 +1,4 @@
-"""Names of the axes of a mesh, and what the mesh of the moment says about them.
+"""Where things are: a CPU or an accelerator; the axes of the mesh of the moment.
 
 `jaxlin.sharding` makes meshes and puts arrays on them; under ``jax.set_mesh`` the
 passes over rows see from here on how many devices they are spread. Without a mesh
@@ -16,6 +16,11 @@ from jaxlin.typing import Array
 # Examples, and models of a sweep.
 ROWS = "rows"
 MODELS = "models"
+
+
+def on_accelerator() -> bool:
+    """Whether programs run on a GPU or TPU, where few large operations are cheapest."""
+    return jax.default_backend() != "cpu"
 
 
 def num_shards(num_rows: int) -> int:
@@ -76,8 +81,18 @@ def remedy(function: str) -> str:
     return f"; on a mesh, where rows are padded, give what {function} makes of yours"
 
 
-def on_host(array: Any) -> Any:
-    """A NumPy array, or the array itself if other processes hold a part of it."""
+def on_host(tree: Any) -> Any:
+    """NumPy arrays, or an array itself if other processes hold a part of it.
+
+    All are asked for before the first is waited for: from a GPU they come together.
+    """
+    for leaf in jax.tree.leaves(tree):
+        if isinstance(leaf, jax.Array) and leaf.is_fully_addressable:
+            leaf.copy_to_host_async()
+    return jax.tree.map(_on_host, tree)
+
+
+def _on_host(array: Any) -> Any:
     if isinstance(array, jax.Array) and not array.is_fully_addressable:
         is_whole_here = array.is_fully_replicated
         return np.asarray(array) if is_whole_here else array

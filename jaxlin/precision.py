@@ -1,4 +1,4 @@
-"""float64 where data or parameters have it, whatever `jax.config` says.
+"""Digits: float64 where data or parameters have it, all of float32 in products.
 
 JAX computes in float32 unless it is told otherwise, process-wide. A proof in float64
 should not ask its user for that: what has float64 digits is computed under
@@ -11,15 +11,21 @@ should not ask its user for that: what has float64 digits is computed under
   ...     y = precision.as_given(jnp.asarray(x) - 1)
   >>> print(type(y).__name__, y.dtype, y > 0)
   ndarray float64 [ True]
+
+GPUs and TPUs multiply float32 matrices with fewer digits unless asked not to: on an
+NVIDIA H200 products of normal numbers were off by 6e-5 of the largest, in all digits
+by 7e-7, at 330 and 49 TFLOP/s. Scores that decide labels, and tables that choose l2,
+should not depend on that, so `product` asks.
 """
 
 import contextlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jaxlin.typing import PyTree
+from jaxlin.typing import Array, PyTree
 
 
 def keeping_digits(*arrays: Any) -> contextlib.AbstractContextManager:
@@ -46,3 +52,15 @@ def as_given(tree: PyTree) -> PyTree:
         return leaf if is_traced or leaf.dtype != np.float64 else np.asarray(leaf)
 
     return jax.tree.map(leaf_as_given, tree)
+
+
+def product(left: Array, right: Array) -> Array:
+    """``left @ right`` in all digits, unless JAX is told how many to take.
+
+    ``with jax.default_matmul_precision("tensorfloat32"):`` around training trades them
+    for speed.
+    """
+    is_told = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    return jnp.matmul(
+        left, right, precision=None if is_told else jax.lax.Precision.HIGHEST
+    )

@@ -1,4 +1,8 @@
-"""A strict JAX for every test: no silent rank promotion, eight CPU devices."""
+"""A strict JAX for every test: no silent rank promotion, eight CPU devices.
+
+On a GPU: ``JAX_PLATFORMS=cuda,cpu XLA_PYTHON_CLIENT_PREALLOCATE=false python -m
+pytest``. What needs several devices is skipped there.
+"""
 
 import os
 import shutil
@@ -21,6 +25,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 import jax
 import pytest
 
+from jaxlin import placement
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
@@ -41,6 +47,24 @@ def pytest_collection_modifyitems(config, items):
         # Not by its keywords, among which are the folders that it lies in.
         if item.get_closest_marker("full"):
             item.add_marker(pytest.mark.skip(reason="long; runs with --full"))
+
+
+def pytest_runtest_setup(item):
+    needs = item.get_closest_marker("devices")
+    if needs and jax.device_count() < needs.args[0]:
+        pytest.skip(f"needs {needs.args[0]} devices")
+
+
+@pytest.fixture
+def as_on_cpu(monkeypatch):
+    """What is decided for the kind of machine is decided as on a CPU."""
+    monkeypatch.setattr(placement, "on_accelerator", lambda: False)
+
+
+@pytest.fixture
+def as_on_accelerator(monkeypatch):
+    """What is decided for the kind of machine is decided as on a GPU."""
+    monkeypatch.setattr(placement, "on_accelerator", lambda: True)
 
 
 @pytest.fixture(scope="module")

@@ -99,3 +99,16 @@ def test_bad_input_is_named_at_the_call(changes, message):
     asked = {"metric": distances.euclidean} | good | changes
     with pytest.raises(ValueError, match=message):
         all_pairs.blocks(asked.pop("queries"), asked.pop("rows"), **asked)
+
+
+@pytest.mark.parametrize("num_features", [1, 1024, 2500])
+def test_whole_floats_are_exact_integers(num_features):
+    """What accelerators take; the largest sums of a part are 2^24."""
+    draw = np.random.default_rng(num_features)
+    queries, rows = draw.integers(-128, 128, (2, 5, num_features)).astype(np.int8)
+    queries[0] = rows[0] = -128
+    rows[1] = 127
+    found = all_pairs._product_of_whole_floats(jnp.asarray(queries), jnp.asarray(rows))
+    assert found.dtype == jnp.int32
+    np.testing.assert_array_equal(found, queries.astype(int) @ rows.astype(int).T)
+    np.testing.assert_array_equal(found, all_pairs.integer_product(queries, rows))

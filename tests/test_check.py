@@ -1,6 +1,7 @@
 """What may enter, and what the message says when something may not."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
@@ -195,7 +196,7 @@ def test_many_examples_where_one_belongs(shape, dimensions, message):
         check.one_example("x", value, num_dimensions=dimensions)
 
     with pytest.raises(ValueError, match=message):
-        jax.eval_shape(trace, jax.ShapeDtypeStruct(shape, float))
+        jax.eval_shape(trace, jax.ShapeDtypeStruct(shape, jnp.float32))
     jax.eval_shape(
-        jax.vmap(trace), jax.ShapeDtypeStruct((5,) * (dimensions + 1), float)
+        jax.vmap(trace), jax.ShapeDtypeStruct((5,) * (dimensions + 1), jnp.float32)
     )

@@ -149,12 +149,21 @@ def test_a_step_of_a_search_among_bytes(metric, recall_target):
 
     exported = lowers(step, ROWS, ROWS, LABELS)
     assert ("approx" in exported.mlir_module().lower()) == (recall_target is not None)
-    # Integers all the way, which no accelerator rounds.
+    # Integers all the way on a CPU; elsewhere whole numbers in all digits of float32.
     found = list(products(jax.make_jaxpr(step)(ROWS, ROWS, LABELS).jaxpr))
-    assert len(found) == (metric is distances.euclidean)
-    for equation in found:
-        assert {value.aval.dtype for value in equation.invars} == {jnp.int8.dtype}
-        assert equation.outvars[0].aval.dtype == jnp.int32
+    assert len(found) == 2 * (metric is distances.euclidean)
+    dtypes = [{value.aval.dtype for value in one.invars} for one in found]
+    assert dtypes == [{jnp.int8.dtype}, {jnp.float32.dtype}][: len(found)]
+    for one in found[:1]:
+        assert one.outvars[0].aval.dtype == jnp.int32
+    for one in found[1:]:
+        assert set(one.params["precision"]) == {jax.lax.Precision.HIGHEST}
+    for platform, words in {"cpu": "i8", "cuda": "f32"}.items():
+        exported = jax.export.export(jax.jit(step), platforms=[platform])
+        text = exported(ROWS, ROWS, LABELS).mlir_module()
+        lines = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+        assert len(lines) == (metric is distances.euclidean)
+        assert all(f"x{words}>" in line for line in lines)
 
 
 @pytest.mark.parametrize(

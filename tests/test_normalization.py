@@ -110,6 +110,7 @@ def test_float64_rows_that_float32_cannot_tell_apart_are_refused():
         normalization.check_rounding("features", kept, fitted)
 
 
+@pytest.mark.devices(2)
 def test_such_rows_are_refused_where_they_enter():
     rows = 1e8 + np.random.default_rng(0).normal(size=(60, 2))
     labels, fitted = np.arange(60) % 2, normalization.fit_standard(rows)

@@ -303,6 +303,69 @@ def test_norms_are_those_of_the_extended_rows(size):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("size", [513, 1024, 1300, None])
+@pytest.mark.parametrize("is_weighted", [True, False])
+@pytest.mark.usefixtures("as_on_accelerator")
+def test_long_blocks_are_summed_in_short_parts(size, is_weighted):
+    draw = np.random.default_rng(0)
+    features = draw.integers(0, 256, (1300, 5), dtype=np.uint8)
+    labels, weights = draw.integers(0, 3, 1300), draw.uniform(size=1300)
+    params = linear.Params(draw.normal(size=(3, 5)) / 100, draw.normal(size=3))
+    params = jax.tree.map(np.float32, params)
+
+    def of_example(shared, scores, label, extra):
+        return jnp.square(scores[label])[None], scores, ()
+
+    sums, _ = row_sums.over_rows(
+        params,
+        features,
+        labels,
+        (),
+        link=of_example,
+        example_weights=np.float32(weights) if is_weighted else None,
+        block_size=size,
+    )
+    weights = weights if is_weighted else np.ones(1300)
+    scores = features @ np.float64(params.weights).T + params.bias
+    squares = np.square(scores[np.arange(1300), labels])
+    expected = (
+        (weights @ squares)[None],
+        (scores * weights[:, None]).T @ features,
+        weights @ scores,
+        weights.sum(),
+    )
+    for found, truth in zip(sums[:4], expected, strict=True):
+        np.testing.assert_allclose(row_sums.total(found), truth, rtol=1e-6, atol=1e-2)
+    # None of more than 512 rows; without a size all rows are one block of three.
+    parts = {513: 2 + 2 + 1, 1024: 2 + 1, 1300: 3, None: 3}
+    assert sums.parts == parts[size]
+    assert sums.rows == 1300
+
+
+def test_a_long_block_loses_no_more_than_short_ones():
+    """4,096 ones and a small rest: what plain float32 sums of the whole would lose."""
+    ones = np.ones((4096, 1), np.float32) + np.float32(2.0**-20)
+    params = linear.Params(np.ones((1, 1), np.float32), np.zeros(1, np.float32))
+
+    def of_example(shared, scores, label, extra):
+        return scores, scores, ()
+
+    sums, _ = row_sums.over_rows(
+        params, ones, np.zeros(4096, int), (), link=of_example, block_size=4096
+    )
+    assert sums.parts == 8
+    truth = 4096 * (1 + 2.0**-20)
+    assert abs(float(row_sums.total(sums.values)[0]) - truth) < 20 * 2.0**-24 * truth
+
+
+@pytest.mark.usefixtures("as_on_accelerator")
+def test_blocks_of_an_accelerator_are_few_and_even():
+    assert row_sums.block_rows(50_000, 768, num_scores=10) == 50_000
+    assert row_sums.block_rows(50_000, 3072, num_scores=10) == 16_667
+    assert row_sums.block_rows(7, 10**9) == 1
+
+
+@pytest.mark.usefixtures("as_on_cpu")
 def test_blocks_fit_the_rows_and_the_cache():
     assert row_sums.block_rows(10, 4) == 10
     assert row_sums.block_rows(1, 10**9) == 1

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxlin import precision
 from jaxlin.typing import Array
 
 # One whitened patch ``(values,)`` and filters ``(filters, values)`` in, responses out.
@@ -35,7 +36,7 @@ def triangle(patch: Array, filters: Array) -> Array:
     chex.assert_rank([patch, filters], [1, 2])
     squared = (
         jnp.sum(jnp.square(patch))
-        - 2 * filters @ patch
+        - 2 * precision.product(filters, patch)
         + jnp.sum(jnp.square(filters), axis=1)
     )
     # Rounding may leave a patch that equals a filter below 0.
@@ -61,6 +62,6 @@ def two_sided(patch: Array, filters: Array, *, threshold: ArrayLike = 0.25) -> A
       coding and vector quantization. ICML 2011.
     """
     chex.assert_rank([patch, filters], [1, 2])
-    products = filters @ patch
+    products = precision.product(filters, patch)
     both = jnp.concatenate([products, -products])
     return jax.nn.relu(both - threshold)

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check
+from jaxlin import check, precision
 from jaxlin.features import encodings, spherical
 from jaxlin.features.encodings import Encoding
 from jaxlin.typing import Array
@@ -150,7 +150,8 @@ def apply(
         patches.reshape(rows * columns, values), stats.filters
     )
     # As a product, means over parts cost a fifth less than as sums of slices.
-    return (jnp.asarray(_pooling(rows, columns, pool)) @ responses).ravel()
+    pooling = jnp.asarray(_pooling(rows, columns, pool))
+    return precision.product(pooling, responses).ravel()
 
 
 def apply_all(
@@ -207,7 +208,7 @@ def whitened_patches(stats: Stats, image: Array) -> Array:
         axis=-1,
     )
     centered = alike(unfolded, stats.contrast_floor) - stats.mean[None, None]
-    return centered @ stats.whitening
+    return precision.product(centered, stats.whitening)
 
 
 def alike(patches: Array, contrast_floor: ArrayLike) -> Array:
@@ -238,12 +239,12 @@ def _fit(
     patches = alike(raw.astype(jnp.float32) / scale, contrast_floor)
     mean = jnp.mean(patches, axis=0)
     centered = patches - mean[None]
-    covariance = jnp.matmul(centered.T, centered, precision="highest") / num_patches
+    covariance = precision.product(centered.T, centered) / num_patches
     values, vectors = jnp.linalg.eigh(covariance)
     # Rounding leaves an empty direction at -1e-8, say.
     stretched = vectors * jax.lax.rsqrt(jnp.maximum(values, 0) + whitening_floor)[None]
-    whitening = jnp.matmul(stretched, vectors.T, precision="highest")
-    directions = spherical.unit(centered @ whitening)
+    whitening = precision.product(stretched, vectors.T)
+    directions = spherical.unit(precision.product(centered, whitening))
     chosen = jax.random.choice(filter_key, num_patches, (num_filters,), replace=False)
 
     def iteration(filters, _):

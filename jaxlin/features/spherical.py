@@ -16,6 +16,7 @@ Reference:
 import jax
 import jax.numpy as jnp
 
+from jaxlin import precision
 from jaxlin.typing import Array
 
 # Rows compared with all centers at once.
@@ -39,11 +40,13 @@ def clustered(directions: Array, centers: Array) -> tuple[Array, Array]:
     padded = jnp.zeros((blocks * size, values)).at[:number].set(directions)
 
     def add(sums, block):
-        cosines = block @ centers.T
+        cosines = precision.product(block, centers.T)
         nearest = jnp.argmax(cosines, axis=1)
         # A padded row is 0 and adds nothing, to a cosine either.
         total, cosine = sums
-        total = total.at[nearest].add(block)
+        total = jax.lax.platform_dependent(
+            total, nearest, block, cpu=_scattered, default=_multiplied
+        )
         return (total, cosine + jnp.sum(jnp.max(cosines, axis=1))), None
 
     start = (jnp.zeros_like(centers), jnp.zeros(()))
@@ -51,6 +54,17 @@ def clustered(directions: Array, centers: Array) -> tuple[Array, Array]:
     is_empty = jnp.sum(jnp.square(total), axis=1, keepdims=True) == 0
     # A center that is nobody's nearest stays where it is.
     return jnp.where(is_empty, centers, unit(total)), 1 - cosine / number
+
+
+def _scattered(total: Array, nearest: Array, block: Array) -> Array:
+    """Adds each row to the total of its center."""
+    return total.at[nearest].add(block)
+
+
+def _multiplied(total: Array, nearest: Array, block: Array) -> Array:
+    """The same on a GPU, where rows are scattered in another order each time."""
+    is_of_center = jnp.arange(len(total))[:, None] == nearest[None, :]
+    return total + precision.product(is_of_center.astype(block.dtype), block)
 
 
 def unit(rows: Array) -> Array:

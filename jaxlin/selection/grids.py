@@ -25,16 +25,33 @@ from jaxlin.solvers import fit_loop, lanes
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Loss
 
-# With more the products get no faster, and states take memory.
-_MAX_SLOTS = 32
+_MEMORY_BYTES = 2 * 2**30
+
+
+class _Habits(NamedTuple):
+    """What pays on a kind of machine.
+
+    Attributes:
+      max_slots: with more the products get no faster, and states take memory.
+      pieces: strands that a chain of models is cut into.
+      pieces_of_hinges: the same where a loss has kinks.
+      operations: of the products, in the time that compiling a program takes.
+    """
+
+    max_slots: int
+    pieces: int
+    pieces_of_hinges: int
+    operations: float
+
+
 # Rounds of a hinge learn less from the model before than a smooth loss does: 5 folds x
 # 16 l2 x softmax and Weston-Watkins on CIFAR-10 take 5,756 evaluations of slots and
-# 639 s in one piece a chain, 6,727 and 547 s in two.
-_PIECES_OF_HINGES = 2
-_MEMORY_BYTES = 2 * 2**30
-# What compiling a program costs, in operations of the products: two to three seconds
-# of two cores at 100 to 200 GFLOP/s.
-_PROGRAM_OPERATIONS = 3e11
+# 639 s in one piece a chain, 6,727 and 547 s in two. A program is compiled in two to
+# three seconds of two cores at 100 to 200 GFLOP/s.
+_ON_CPU = _Habits(max_slots=32, pieces=1, pieces_of_hinges=2, operations=3e11)
+_ON_ACCELERATOR = _Habits(
+    max_slots=128, pieces=16, pieces_of_hinges=16, operations=2e14
+)
 
 
 class Grid(NamedTuple):
@@ -262,10 +279,12 @@ def plan(
     chains = np.array([len(its) for its in lengths])
     sizes = np.array([its.sum() for its in lengths])
     smooth = all(conjugates.of(loss).smooth for loss in models.losses)
-    shares = np.minimum(sizes, chains if smooth else _PIECES_OF_HINGES * chains)
-    if slots is not None or shares.sum() > min(most, _MAX_SLOTS):
+    habits = _ON_ACCELERATOR if placement.on_accelerator() else _ON_CPU
+    usual = habits.pieces if smooth else habits.pieces_of_hinges
+    shares = np.minimum(sizes, usual * chains)
+    if slots is not None or shares.sum() > min(most, habits.max_slots):
         if slots is None:
-            slots = max(num_losses, min(most, _MAX_SLOTS))
+            slots = max(num_losses, min(most, habits.max_slots))
         check.integer("slots", slots, at_least=num_losses, at_most=most)
         shares = _shared_out(min(slots, models.size), sizes)
     multiple = placement.axis_size(placement.MODELS)
@@ -280,7 +299,7 @@ def plan(
     shares = -(-np.minimum(shares, strands_of) // multiple) * multiple
     num_rows, num_features = problem.features.shape
     operations = 4 * num_rows * (num_features + 1) * num_classes
-    price = round(_PROGRAM_OPERATIONS / operations)
+    price = round(habits.operations / operations)
     if block_size is None:
         num_scores = int(shares.sum()) * num_classes
         block_size = row_sums.block_rows(num_rows, num_features, num_scores=num_scores)

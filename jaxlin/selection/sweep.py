@@ -239,8 +239,8 @@ def _turns(problem, models, plan, by_row, relative_gap, budgets, state):
                 by_row,
                 loss=models.losses[i],
             )
-            over = np.asarray(info.relative_gap) <= relative_gap
-            over |= np.asarray(info.stalled)
+            gap, stalled = placement.on_host((info.relative_gap, info.stalled))
+            over = (gap <= relative_gap) | stalled
             board = state.boards[i]
             # 0 may prove the gap, but its labels are worth nothing.
             over &= ~(np.array(board.is_first) & (np.array(board.evaluations) == 0))
@@ -274,9 +274,8 @@ def _given_slots(
     finished = dict(state.finished)
     for slot, model in enumerate(board.running):
         if model != schedule.IDLE and over[slot]:
-            params, certificate = jax.tree.map(
-                placement.on_host, lanes.taken(lane, jnp.int32(slot))
-            )
+            taken = lanes.taken(lane, jnp.int32(slot))
+            params, certificate = placement.on_host(taken)
             count = board.evaluations[slot] + 1
             finished[model] = Finished(params, certificate, count)
     turn = schedule.after_turn(

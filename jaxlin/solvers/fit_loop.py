@@ -130,7 +130,7 @@ def certify(
         start = start._replace(params=params)
         least, since = np.inf, 0
         for done, turn in enumerate(turns(start, max_evaluations - before), 1):
-            info = jax.tree.map(np.asarray, turn.info)
+            info = placement.on_host(turn.info)
             if watch is not None:
                 watch(before + done, info)
             # Where the penalty is strong 0 itself may prove the gap, but its labels are
@@ -158,7 +158,7 @@ def certify(
             converged=float(info.relative_gap) <= relative_gap,
             evaluations=before + done,
             float64_evaluations=done if dtype is np.float64 else 0,
-            multipliers=jax.tree.map(placement.on_host, turn.multipliers),
+            multipliers=placement.on_host(turn.multipliers),
             loss=loss,
             l2=float(l2),
             stalled=bool(info.stalled) and float(info.relative_gap) > relative_gap,

@@ -29,7 +29,7 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, precision
+from jaxlin import check, placement, precision
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.solvers import base, certified, curvature, fit_loop, search_state
@@ -152,7 +152,7 @@ def fit_prepared(
         for _, after, info in base.run(
             solver, jax.random.key(0), state, problem, settings, num_steps=budget
         ):
-            info = jax.tree.map(lambda leaf: np.asarray(leaf)[-1], info)
+            info = jax.tree.map(lambda leaf: leaf[-1], placement.on_host(info))
             multipliers = search_state.Multipliers(after.centers, after.smoothing)
             yield Turn(after.params, multipliers, info)
 

@@ -171,7 +171,7 @@ def _evaluate(
         values=values,
         weight=weight,
         rows=jnp.broadcast_to(sums.rows, num_models),
-        blocks=jnp.broadcast_to(sums.blocks, num_models),
+        parts=jnp.broadcast_to(sums.parts, num_models),
     )
     return tuple(_by_lane(by_model, lanes)), points
 

@@ -277,3 +277,15 @@ def test_a_linear_classifier_on_patches_of_cifar10(real_cifar10):
     )
     found = metrics.accuracy(scores, jnp.asarray(real_cifar10.test.labels)).value
     assert found >= 0.72, float(found)
+
+
+def test_rows_are_added_to_their_centers_in_either_way():
+    rows = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    nearest = np.random.default_rng(1).integers(0, 6, 40)
+    total = np.ones((6, 5), np.float32)
+    expected = total.astype(np.float64)
+    for row, center in zip(rows, nearest, strict=True):
+        expected[center] += row
+    for add in (spherical._scattered, spherical._multiplied):
+        found = add(*map(jnp.asarray, (total, nearest, rows)))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

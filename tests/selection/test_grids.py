@@ -95,6 +95,7 @@ def test_bad_grids(changes, words):
         product(**changes)
 
 
+@pytest.mark.usefixtures("as_on_cpu")
 def test_a_plan_shares_its_slots_out(problem):
     models = product()
     plan = grids.plan(models, problem, num_classes=4)
@@ -123,6 +124,22 @@ def test_a_plan_shares_its_slots_out(problem):
     assert shares(3, three) == ((1, 1, 1), (1, 1, 1))
 
 
+@pytest.mark.usefixtures("as_on_accelerator")
+def test_on_accelerators_chains_are_cut_and_programs_are_dear(problem):
+    models = grids.product(
+        losses=(SOFTMAX, HINGE), l2s=np.logspace(-3, 0, 20), num_weightings=2
+    )
+    plan = grids.plan(models, problem, num_classes=4)
+    assert (plan.slots, plan.pieces) == ((32, 32), (16, 16))
+    many = models._replace(chain=np.arange(80) // 4)
+    assert sum(grids.plan(many, problem, num_classes=4).slots) == 80
+    folds = grids.product(
+        losses=(SOFTMAX,), l2s=np.logspace(-3, 0, 20), num_weightings=9
+    )
+    assert grids.plan(folds, problem, num_classes=4).slots == (126,)
+    assert plan.price > 100 * 3e11 / (4 * problem.features.size * 4)
+
+
 @pytest.mark.parametrize("slots", [2, 12, 18])
 def test_a_plan_of_its_own_slots_is_the_same(problem, slots):
     models = product()
@@ -131,6 +148,7 @@ def test_a_plan_of_its_own_slots_is_the_same(problem, slots):
     assert again == plan
 
 
+@pytest.mark.usefixtures("as_on_cpu")
 def test_chains_of_unequal_length_fill_their_slots(problem):
     nine = grids.product(
         losses=(SOFTMAX, HINGE), l2s=np.logspace(-3, 0, 9), num_weightings=2
@@ -144,7 +162,9 @@ def test_chains_of_unequal_length_fill_their_slots(problem):
     assert len(grids.strands(some, plan, loss=0)) == 6
 
 
+@pytest.mark.devices(4)
 @pytest.mark.parametrize(("devices", "pieces"), [(1, 1), (2, 2), (4, 3)])
+@pytest.mark.usefixtures("as_on_cpu")
 def test_one_chain_is_cut_for_the_devices_that_share_models(problem, devices, pieces):
     models = grids.product(losses=(SOFTMAX,), l2s=(1e-1, 1e-2, 1e-3))
     with jax.set_mesh(sharding.mesh(models=devices)):
@@ -167,6 +187,7 @@ def test_strands_are_chains_or_every_so_manieth_of_one(problem, slots):
         assert max(lengths) == -(-3 // plan.pieces[loss])
 
 
+@pytest.mark.usefixtures("as_on_cpu")
 def test_a_plan_says_what_it_is(problem):
     models = grids.product(losses=(SOFTMAX,), l2s=(1e-1,))
     plan = grids.plan(models, problem, num_classes=4)

@@ -106,7 +106,7 @@ def test_what_is_paid_counts_idle_slots(problem, models, fold_of, fits):
 def test_a_model_goes_on_where_the_one_before_it_ended(problem):
     """With what was learnt there, in fewer evaluations than from its solution alone."""
     models = grids.product(losses=LOSSES[:1], l2s=np.logspace(-4, 0, 13))
-    plan = grids.plan(models, problem, num_classes=NUM_CLASSES)
+    plan = grids.plan(models, problem, num_classes=NUM_CLASSES, slots=1)
     assert plan.slots == plan.pieces == (1,)
     found = sweep.fit(problem, models, plan=plan, num_classes=NUM_CLASSES)
     how = {"num_classes": NUM_CLASSES, "loss": LOSSES[0], "relative_gap": 1e-3}
@@ -128,7 +128,7 @@ def test_the_first_evaluation_of_a_model_that_goes_on_is_at_a_new_point(problem)
     states = sweep.run(
         problem,
         models,
-        plan=grids.plan(models, problem, num_classes=NUM_CLASSES),
+        plan=grids.plan(models, problem, num_classes=NUM_CLASSES, slots=1),
         num_classes=NUM_CLASSES,
         relative_gap=1e-4,
     )
