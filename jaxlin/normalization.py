@@ -12,7 +12,7 @@ float copy of the data set.
   >>> from jaxlin import normalization
   >>> rows = np.array([[0, 255], [255, 255]], dtype=np.uint8)
   >>> raw_pixels = normalization.fit_centered(rows, scale=255.0)
-  >>> print(normalization.normalize(raw_pixels, rows[0]))
+  >>> print(np.round(normalization.normalize(raw_pixels, rows[0]), 3))
   [-0.5  0. ]
 """
 

@@ -48,9 +48,9 @@ _SECONDS_BETWEEN_SAVES = 60
 
 _KIND = "sweep"
 # Of what a file holds; another version is not read.
-_VERSION = 2
+_VERSION = 3
 
-# ``watch(state)``, after each turn and when what was to be saved is saved.
+# ``watch(state)``, after some turns and when what was to be saved is saved.
 Watch = Callable[[Sweep], None]
 
 
@@ -83,8 +83,8 @@ def fit(
       weightings: see ``problem``.
       relative_gap: see ``problem``.
       max_evaluations: see ``problem``.
-      watch: called as ``watch(state)`` after each turn; it may stop the run by an
-        exception.
+      watch: called as ``watch(state)`` with each state of the sweep; it may stop the
+        run by an exception.
 
     Raises:
       ValueError: as `jaxlin.selection.sweep.run` and `load`.

@@ -34,7 +34,7 @@ def models():
 @pytest.fixture(scope="module")
 def how(problem, models):
     return {
-        "plan": grids.plan(models, problem, num_classes=3, slots=2),
+        "plan": grids.plan(models, problem, num_classes=3, slots=2)._replace(turns=1),
         "num_classes": 3,
         "weightings": WEIGHTS,
         "relative_gap": 1e-4,
@@ -97,7 +97,7 @@ def test_a_file_of_another_version_is_refused(problem, models, how, tmp_path):
     for board in metadata["boards"]:
         del board["following"]
     checkpoint.save(path, {"x": np.zeros(2)}, metadata=metadata)
-    with pytest.raises(ValueError, match="must be of a sweep of version 2, got ver"):
+    with pytest.raises(ValueError, match="must be of a sweep of version 3, got ver"):
         sweep_checkpoint.load(path, problem, models, num_classes=3)
 
 

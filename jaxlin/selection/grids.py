@@ -35,22 +35,27 @@ class _Habits(NamedTuple):
       max_slots: with more the products get no faster, and states take memory.
       pieces: strands that a chain of models is cut into.
       pieces_of_hinges: the same where a loss has kinks.
-      operations: of the products, in the time that compiling a program takes.
+      of_program: operations of the products, in the time that compiling one takes.
+      at_once: operations before it comes back to the host, at most.
     """
 
     max_slots: int
     pieces: int
     pieces_of_hinges: int
-    operations: float
+    of_program: float
+    at_once: float
 
 
 # Rounds of a hinge learn less from the model before than a smooth loss does: 5 folds x
 # 16 l2 x softmax and Weston-Watkins on CIFAR-10 take 5,756 evaluations of slots and
 # 639 s in one piece a chain, 6,727 and 547 s in two. A program is compiled in two to
-# three seconds of two cores at 100 to 200 GFLOP/s.
-_ON_CPU = _Habits(max_slots=32, pieces=1, pieces_of_hinges=2, operations=3e11)
+# three seconds of two cores at 100 to 200 GFLOP/s; a tenth of a second between two
+# looks at what happens elsewhere is soon enough.
+_ON_CPU = _Habits(
+    max_slots=32, pieces=1, pieces_of_hinges=2, of_program=3e11, at_once=1e10
+)
 _ON_ACCELERATOR = _Habits(
-    max_slots=128, pieces=16, pieces_of_hinges=16, operations=2e14
+    max_slots=128, pieces=16, pieces_of_hinges=16, of_program=2e14, at_once=1e13
 )
 
 
@@ -97,6 +102,8 @@ class Plan(NamedTuple):
       block_size: rows a block of the pass.
       multiple: of which each lane's slots are one: devices that models are spread over.
       price: evaluations that idle slots may cost before a narrower program is compiled.
+      turns: that are taken, an evaluation of all slots each, before the host has a
+        look, if no model is finished earlier.
       bytes_per_slot: state of one model, the most of any loss.
       bytes: of all slots.
     """
@@ -106,6 +113,7 @@ class Plan(NamedTuple):
     block_size: int
     multiple: int
     price: int
+    turns: int
     bytes_per_slot: int
     bytes: int
 
@@ -299,7 +307,7 @@ def plan(
     shares = -(-np.minimum(shares, strands_of) // multiple) * multiple
     num_rows, num_features = problem.features.shape
     operations = 4 * num_rows * (num_features + 1) * num_classes
-    price = round(habits.operations / operations)
+    price = round(habits.of_program / operations)
     if block_size is None:
         num_scores = int(shares.sum()) * num_classes
         block_size = row_sums.block_rows(num_rows, num_features, num_scores=num_scores)
@@ -310,6 +318,7 @@ def plan(
         block_size,
         multiple,
         price,
+        max(1, round(habits.at_once / (operations * int(shares.sum())))),
         per_slot,
         per_slot * int(shares.sum()),
     )

@@ -67,7 +67,7 @@ class Board(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What becomes of a board after all slots were evaluated once.
+    """What becomes of a board after all slots were evaluated together.
 
     Attributes:
       board: after it.
@@ -135,28 +135,34 @@ def begin(strands: Iterable[Sequence[int]], *, slots: int, multiple: int = 1) ->
 
 
 def after_turn(
-    board: Board, *, finished: Sequence[bool], price: int = 0, multiple: int = 1
+    board: Board,
+    *,
+    finished: Sequence[bool],
+    evaluations: int = 1,
+    price: int = 0,
+    multiple: int = 1,
 ) -> Turn:
     """Gives the slots of finished models away, and closes those that cost too much.
 
     Args:
       board: before the turn.
       finished: whether the model of each slot is; of an idle slot it means nothing.
+      evaluations: of each slot since ``board``; the last has finished what is finished.
       price: of one more program, in evaluations.
       multiple: as of `begin`.
     """
     width = len(board.running)
     running, following = list(board.running), list(board.following)
     waiting = list(board.waiting)
-    evaluations = [count + 1 for count in board.evaluations]
+    counts = [count + evaluations for count in board.evaluations]
     is_first = list(board.is_first)
-    idle = board.idle + running.count(IDLE)
+    idle = board.idle + evaluations * running.count(IDLE)
     moved: list[tuple[int, int]] = []
     filled: list[tuple[int, int]] = []
     for slot, is_finished in enumerate(finished):
         if running[slot] != IDLE and not is_finished:
             continue
-        evaluations[slot] = 0
+        counts[slot] = 0
         goes_on = bool(following[slot])
         is_first[slot] = not goes_on
         if not goes_on and waiting:
@@ -175,15 +181,15 @@ def after_turn(
             kept, idle = tuple((busy + others)[:rung]), 0
             running = [running[slot] for slot in kept]
             following = [following[slot] for slot in kept]
-            evaluations = [evaluations[slot] for slot in kept]
+            counts = [counts[slot] for slot in kept]
             is_first = [is_first[slot] for slot in kept]
     after = Board(
         tuple(running),
         tuple(following),
         tuple(waiting),
-        tuple(evaluations),
+        tuple(counts),
         tuple(is_first),
         idle,
-        board.paid + width,
+        board.paid + evaluations * width,
     )
     return Turn(after, tuple(moved), tuple(filled), kept)

@@ -138,7 +138,7 @@ def run(
     max_evaluations: int | Sequence[int] = 1000,
     resume: Sweep | None = None,
 ) -> Iterator[Sweep]:
-    """Fits all models, turn by turn: each evaluates what runs once.
+    """Fits all models, some turns at a time: a turn evaluates what runs once.
 
     Args:
       problem: from `jaxlin.solvers.certified.prepare`. If it has example weights, the
@@ -155,7 +155,8 @@ def run(
         are given away.
 
     Yields:
-      The state after each turn. Its lanes are given away when the next is asked for.
+      The state whenever a model is finished, and after ``plan.turns`` turns at the
+      latest. Its lanes are given away when the next is asked for.
 
     Raises:
       ValueError: at the call, that names the argument, the rule and the value.
@@ -187,7 +188,7 @@ def run(
     fit_loop.check_norms(certified.curvature_of(problem).norms)
     fit_loop.check_classes(problem.targets, num_classes)
     state = resume or _begun(problem, models, plan, num_classes)
-    return _turns(problem, models, plan, by_row, relative_gap, budgets, state)
+    return _states(problem, models, plan, by_row, relative_gap, budgets, state)
 
 
 def collected(state: Sweep, *, relative_gap: float) -> Fits:
@@ -218,44 +219,45 @@ def collected(state: Sweep, *, relative_gap: float) -> Fits:
     )
 
 
-def _turns(problem, models, plan, by_row, relative_gap, budgets, state):
+def _states(problem, models, plan, by_row, relative_gap, budgets, state):
     if len(state.finished) == models.size:
         yield state
     while len(state.finished) < models.size:
         active = [i for i, lane in enumerate(state.lanes) if lane is not None]
-        sums, points = lanes.evaluate(
+        running, over, evaluations = lanes.run(
             tuple(state.lanes[i] for i in active),
             problem,
             by_row,
+            tuple(_ends(state.boards[i], budgets, relative_gap) for i in active),
             losses=tuple(models.losses[i] for i in active),
+            most=plan.turns,
             block_size=plan.block_size,
         )
+        over, evaluations = placement.on_host((over, evaluations))
         for place, i in enumerate(active):
-            lane, info = lanes.advance(
-                state.lanes[i],
-                sums[place],
-                points[place],
-                problem,
-                by_row,
-                loss=models.losses[i],
-            )
-            gap, stalled = placement.on_host((info.relative_gap, info.stalled))
-            over = (gap <= relative_gap) | stalled
-            board = state.boards[i]
-            # 0 may prove the gap, but its labels are worth nothing.
-            over &= ~(np.array(board.is_first) & (np.array(board.evaluations) == 0))
-            # The last entry stands for idle slots, whose number is -1.
-            over |= np.array(board.evaluations) + 1 >= budgets[list(board.running)]
             state = _given_slots(
-                state._replace(lanes=_replaced(state.lanes, i, lane)),
+                state._replace(lanes=_replaced(state.lanes, i, running[place])),
                 models,
                 problem,
                 by_row,
                 number=i,
-                over=over,
+                over=over[place],
+                evaluations=int(evaluations),
                 plan=plan,
             )
         yield state
+
+
+def _ends(board: Board, budgets: np.ndarray, relative_gap: float) -> lanes.Ends:
+    """When the models of a lane are over."""
+    running, had = np.array(board.running), np.array(board.evaluations)
+    return lanes.Ends(
+        relative_gap=np.float32(relative_gap),
+        # The last entry stands for idle slots, whose number is -1.
+        left=(budgets[running] - had).astype(np.int32),
+        is_new=np.array(board.is_first) & (had == 0),
+        is_idle=running == schedule.IDLE,
+    )
 
 
 def _given_slots(
@@ -266,6 +268,7 @@ def _given_slots(
     *,
     number: int,
     over: np.ndarray,
+    evaluations: int,
     plan: Plan,
 ) -> Sweep:
     """The state with a lane's finished models out of their slots and others in."""
@@ -273,14 +276,15 @@ def _given_slots(
     assert lane is not None, "a lane with models running"
     finished = dict(state.finished)
     for slot, model in enumerate(board.running):
-        if model != schedule.IDLE and over[slot]:
+        if over[slot]:
             taken = lanes.taken(lane, jnp.int32(slot))
             params, certificate = placement.on_host(taken)
-            count = board.evaluations[slot] + 1
+            count = board.evaluations[slot] + evaluations
             finished[model] = Finished(params, certificate, count)
     turn = schedule.after_turn(
         board,
         finished=tuple(map(bool, over)),
+        evaluations=evaluations,
         price=plan.price,
         multiple=plan.multiple,
     )

@@ -173,9 +173,8 @@ def test_without_iterations_filters_are_patches():
         num_patches=300,
     )
     raw = np.asarray(drawn, np.float32) / SCALE
-    white = (patches.alike(raw, stats.contrast_floor) - stats.mean[None]) @ np.asarray(
-        stats.whitening
-    )
+    centered = patches.alike(raw, stats.contrast_floor) - stats.mean[None]
+    white = np.asarray(centered) @ np.asarray(stats.whitening)
     white /= np.maximum(np.linalg.norm(white, axis=1, keepdims=True), 1e-9)
     assert (np.asarray(stats.filters) @ white.T).max(axis=1) == pytest.approx(1)
 

@@ -94,7 +94,9 @@ def test_slots_do_not_change_the_answer(problem, models, fold_of, fits):
 def test_what_is_paid_counts_idle_slots(problem, models, fold_of, fits):
     paid = 0
     boards = None
-    for state in sweep.run(problem, models, **arguments(problem, models, fold_of)):
+    how = arguments(problem, models, fold_of)
+    how["plan"] = how["plan"]._replace(turns=1)
+    for state in sweep.run(problem, models, **how):
         if boards is not None:
             paid += sum(len(board.running) for board in boards if not board.is_over)
         else:
@@ -176,7 +178,7 @@ def test_a_sweep_goes_on_from_any_state_as_if_it_had_not_stopped(
     problem, models, fold_of, fits
 ):
     how = arguments(problem, models, fold_of)
-    state = next(itertools.islice(sweep.run(problem, models, **how), 12, None))
+    state = next(itertools.islice(sweep.run(problem, models, **how), 4, None))
     saved = jax.tree.map(np.array, state.lanes)
     assert 0 < len(state.finished) < models.size
     state = state._replace(lanes=jax.tree.map(jax.numpy.asarray, saved))
@@ -185,11 +187,24 @@ def test_a_sweep_goes_on_from_any_state_as_if_it_had_not_stopped(
     jax.tree.map(np.testing.assert_array_equal, found, fits)
 
 
+@pytest.mark.parametrize("turns", [1, 3])
+def test_how_many_turns_are_taken_at_once_changes_no_bit(
+    problem, models, fold_of, fits, turns
+):
+    how = arguments(problem, models, fold_of)
+    at_once = sum(1 for _ in sweep.run(problem, models, **how))
+    how["plan"] = how["plan"]._replace(turns=turns)
+    boards = [state.boards for state in sweep.run(problem, models, **how)]
+    # The host is asked more often, and after as many turns as were wanted.
+    assert at_once < len(boards)
+    paid = np.diff([0, *(sum(board.paid for board in some) for some in boards)])
+    assert paid.max() <= 6 * turns
+    found = sweep.fit(problem, models, **how)
+    jax.tree.map(np.testing.assert_array_equal, found, fits)
+
+
 def test_new_values_and_another_scaling_compile_nothing(problem, models, fold_of, fits):
-    programs = (
-        *(lanes.evaluate, lanes.advance, lanes.narrow, lanes.taken),
-        *(lanes._moved, lanes._placed),
-    )
+    programs = (*(lanes.run, lanes.narrow, lanes.taken, lanes._moved, lanes._placed),)
     before = [program._cache_size() for program in programs]
     others = grids.product(
         losses=LOSSES, l2s=(0.2, 0.05, 0.02), num_weightings=NUM_FOLDS
@@ -207,7 +222,7 @@ def test_new_values_and_another_scaling_compile_nothing(problem, models, fold_of
 @pytest.mark.full
 def test_a_lane_alone_compiles_each_width_once(problem):
     """And then nothing, the pass over the rows included, whatever the values."""
-    programs = (lanes.evaluate, lanes.advance, lanes.taken, lanes._moved)
+    programs = (lanes.run, lanes.taken, lanes._moved)
     before = [program._cache_size() for program in programs]
     for l2s in ((0.3, 0.1, 0.05), (0.2, 0.06, 0.02), (0.5, 0.1, 0.01)):
         models = grids.product(losses=LOSSES[:1], l2s=l2s)
