@@ -10,8 +10,9 @@ Submodules, in the order of their layers (a file imports only from those before 
   all_pairs, geometry, robustness,
   separability, best_line             mathematics of one example, one pair of them, one
                                       parameter tree or points in the plane
-  row_blocks, row_sums, objective,
-  proof_terms, duality, label_proofs  one number to minimise, one number to trust
+  compensated, row_blocks, row_sums,
+  objective, proof_terms, duality,
+  label_proofs                        one number to minimise, one number to trust
   solvers, neighbors, features        methods
   intervals, selection, comparison,
   variances, decomposition            judging methods

@@ -23,7 +23,8 @@ On uint8 rows the squared Euclidean distance, Manhattan and Chebyshev are exact 
   which holds 255^2 a feature for up to 33,025 of them. On two cores of a CPU with
   AVX-512 that was 1.2 times as fast as float32 products that are exact because 1,024
   features at a time stay below 2^24, and reads a quarter of the bytes. Accelerators
-  take the float32 products: jaxlib 0.11.2 on an NVIDIA H200 gave twice the integer one.
+  take the float32 products, since on an NVIDIA H200 jaxlib 0.11.2 gave integer products
+  twice too large, of 20 rows of 6 always, of larger ones without autotuning.
 * :math:`|x - z| = 2 \max(x, z) - x - z`, and of these three sums only the first is over
   pairs. It is taken in uint16 over 64 features at a time, with neighbouring rows side
   by side, as processors add bytes fastest.

@@ -43,6 +43,7 @@ from jax.typing import ArrayLike
 
 from jaxlin import (
     check,
+    compensated,
     conjugates,
     linear,
     losses,
@@ -118,12 +119,12 @@ def evaluation(sums: RowSums, params: Params, *, l2: Array) -> Evaluation:
     Where l2 is not above 0, or a number has overflowed, the gap is infinite.
     """
     folded = linear.fold_bias(params)
-    weight = row_sums.total(sums.weight)
+    weight = compensated.total(sums.weight)
     smoothed, data_term, excess, hidden, value_error, size = (
-        row_sums.total(sums.values) / weight
+        compensated.total(sums.values) / weight
     )
     of_rows = linear.fold_bias(
-        Params(row_sums.total(sums.weights), row_sums.total(sums.bias))
+        Params(compensated.total(sums.weights), compensated.total(sums.bias))
     )
     gradient = of_rows / weight + l2 * folded
     penalty = l2 / 2 * jnp.sum(jnp.square(folded))

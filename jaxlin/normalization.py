@@ -2,8 +2,8 @@
 
 `(x - mean) / scale`, with the mean in the units of the raw features. Raw rows (uint8
 pixels, say) stay raw in memory: the normalisation is applied inside the compiled step,
-or folded into the parameters (`jaxlin.linear.fold_normalization`), never by making a
-float copy of the data set.
+or folded into the parameters (`jaxlin.linear.fold_normalization`). A pass on a CPU
+never makes a float copy of the data set.
 
 "Raw pixels", the convention of all figures in the README, is
 ``fit_centered(features, scale=255.0)``: pixel / 255, minus the mean training image.

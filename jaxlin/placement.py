@@ -1,8 +1,8 @@
 """Where things are: a CPU or an accelerator; the axes of the mesh of the moment.
 
 `jaxlin.sharding` makes meshes and puts arrays on them; under ``jax.set_mesh`` the
-passes over rows see from here on how many devices they are spread. Without a mesh
-nothing here does anything.
+passes over rows see from here on how many devices they are spread. Without a mesh all
+is on one device.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ MODELS = "models"
 
 
 def on_accelerator() -> bool:
-    """Whether programs run on a GPU or TPU, where few large operations are cheapest."""
+    """Whether the default backend is a GPU or TPU, where few large operations pay."""
     return jax.default_backend() != "cpu"
 
 

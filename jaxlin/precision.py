@@ -55,12 +55,15 @@ def as_given(tree: PyTree) -> PyTree:
 
 
 def product(left: Array, right: Array) -> Array:
-    """``left @ right`` in all digits, unless JAX is told how many to take.
+    """``left @ right`` in all digits, unless JAX is told how many to take."""
+    return jnp.matmul(left, right, precision=of_products())
+
+
+def of_products() -> jax.lax.Precision | None:
+    """What to ask of a product: all digits, unless JAX is told how many to take.
 
     ``with jax.default_matmul_precision("tensorfloat32"):`` around training trades them
     for speed.
     """
-    is_told = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-    return jnp.matmul(
-        left, right, precision=None if is_told else jax.lax.Precision.HIGHEST
-    )
+    told = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    return None if told else jax.lax.Precision.HIGHEST

@@ -5,10 +5,11 @@ some numbers of each example, and of the products :math:`u_i x_i^\top` that its 
 gradient makes with its row. `over_rows` takes them in one pass: a block of rows is
 converted and normalised, its scores are one matrix product, a function of one example
 (the `link`) turns them into values and a score gradient, and a second product adds the
-block to the sums while it is still in the cache. No float copy of all rows is made.
+block to the sums while it is still in the cache. No more than a block is copied as
+floats.
 
   >>> import jax, jax.numpy as jnp
-  >>> from jaxlin import linear, losses, row_sums
+  >>> from jaxlin import compensated, linear, losses, row_sums
   >>> def link(margin, scores, label, _):
   ...     value, gradient = jax.value_and_grad(losses.weston_watkins_hinge)(
   ...         scores, label, margin=margin)
@@ -16,20 +17,16 @@ block to the sums while it is still in the cache. No float copy of all rows is m
   >>> params = linear.Params(jnp.zeros((3, 4)), jnp.zeros(3))
   >>> sums, _ = row_sums.over_rows(
   ...     params, jnp.ones((6, 4)), jnp.arange(6) % 3, (), link=link, shared=1.0)
-  >>> print(row_sums.total(sums.weight), row_sums.total(sums.values))
+  >>> print(*map(compensated.total, (sums.weight, sums.values)))
   6.0 [12.]
 
 Rows that do not fit into memory are added by several calls, each with some of them and
 the sums of the calls before. Under a mesh with an axis `jaxlin.placement.ROWS` each of
 its devices makes the pass over its own rows, and the sums are added.
 
-Sums over blocks are compensated (Neumaier), because a float32 sum over a million rows
-loses the digits that a duality gap is made of; products run at full float32 precision
-on every device, where accelerators default to less.
-
-Reference:
-  A. Neumaier. Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen.
-  ZAMM, 1974.
+Sums over parts of at most 512 rows are plain, those over parts compensated
+(`jaxlin.compensated`). Products run at full float32 precision on every device, where
+accelerators default to less.
 """
 
 import functools
@@ -40,7 +37,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from jaxlin import check, placement
+from jaxlin import check, compensated, placement
+from jaxlin.compensated import Compensated
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
 from jaxlin.typing import Array, PyTree
@@ -63,13 +61,6 @@ _BLOCK_NUMBERS_OF_ACCELERATORS = 2**26
 _MAX_ROWS = 512
 
 
-class Compensated(NamedTuple):
-    """A sum and the rounding it has lost so far, of one shape."""
-
-    high: Array
-    low: Array
-
-
 class RowSums(NamedTuple):
     """Weighted sums over rows.
 
@@ -90,11 +81,6 @@ class RowSums(NamedTuple):
     parts: Array
 
 
-def total(summed: Compensated) -> Array:
-    """The sum, with what was lost to rounding put back."""
-    return summed.high + summed.low
-
-
 def zeros(params: Params, values: tuple[int, ...]) -> RowSums:
     """Sums over no rows, for parameters and values of these shapes."""
     dtype = params.weights.dtype
@@ -108,7 +94,8 @@ def block_rows(num_rows: int, num_features: int, *, num_scores: int = 1) -> int:
     """Rows a block if none are asked for: those that stay in the cache as floats.
 
     On accelerators, whose products are fast where they are large, those that fit into
-    256 MB with all that is made of them.
+    256 MB with all that is made of them. A pass under `jax.vmap` holds as much again
+    for each of what is mapped.
     """
     if placement.on_accelerator():
         of_row = num_features + 8 * num_scores + num_features * num_scores // _MAX_ROWS
@@ -125,10 +112,10 @@ def block_rows(num_rows: int, num_features: int, *, num_scores: int = 1) -> int:
 def merged(first: RowSums, second: RowSums) -> RowSums:
     """Sums over the rows of both."""
     return RowSums(
-        values=_merge(first.values, second.values),
-        weights=_merge(first.weights, second.weights),
-        bias=_merge(first.bias, second.bias),
-        weight=_merge(first.weight, second.weight),
+        values=compensated.merge(first.values, second.values),
+        weights=compensated.merge(first.weights, second.weights),
+        bias=compensated.merge(first.bias, second.bias),
+        weight=compensated.merge(first.weight, second.weight),
         rows=first.rows + second.rows,
         parts=first.parts + second.parts,
     )
@@ -162,8 +149,8 @@ def over_rows(
       shared: traced arguments of the link that all examples share.
       example_weights: shape ``(examples,)``; None is all ones.
       normalization: applied to each row, or None.
-      block_size: rows a block; None chooses it from the shape. The sums depend on it
-        only by rounding.
+      block_size: rows a block; None chooses it from the shape and the kind of machine.
+        The sums depend on it only by rounding.
       sums: of other rows, to add to; None begins.
 
     Returns:
@@ -361,8 +348,8 @@ def _add_parts(
 
     num_rows = rows.shape[0]
     length = -(-num_rows // -(-num_rows // _MAX_ROWS))
-    full, rest = divmod(num_rows, length)
-    # Rows are the last axis but of the rows themselves.
+    whole, rest = divmod(num_rows, length)
+    # Examples are the last axis, of the rows the first.
     by_row, axes = (values, gradients, rows, example_weights), (-1, -1, 0, -1)
 
     def sliced(start: int, stop: int) -> list[Array]:
@@ -372,19 +359,21 @@ def _add_parts(
         ]
 
     so_far: tuple[Compensated, ...] = sums[:4]
-    if full > 1:
-        values, gradients, rows, example_weights = sliced(0, full * length)
+    if whole > 1:
+        values, gradients, rows, example_weights = sliced(0, whole * length)
         found = jax.vmap(of_part, in_axes=(-2, -2, 0, -2))(
-            values.reshape(*values.shape[:-1], full, length),
-            gradients.reshape(*gradients.shape[:-1], full, length),
-            rows.reshape(full, length, -1),
-            example_weights.reshape(full, length),
+            values.reshape(*values.shape[:-1], whole, length),
+            gradients.reshape(*gradients.shape[:-1], whole, length),
+            rows.reshape(whole, length, -1),
+            example_weights.reshape(whole, length),
         )
-        so_far = tuple(map(_merge, so_far, map(_compensated_sum, found)))
+        so_far = tuple(map(compensated.merge, so_far, map(compensated.sum_of, found)))
     else:
-        so_far = tuple(map(_add, so_far, of_part(*sliced(0, length))))
+        so_far = tuple(map(compensated.add, so_far, of_part(*sliced(0, length))))
     if rest:
-        so_far = tuple(map(_add, so_far, of_part(*sliced(full * length, num_rows))))
+        so_far = tuple(
+            map(compensated.add, so_far, of_part(*sliced(whole * length, num_rows)))
+        )
     of_values, of_weights, of_bias, weight = so_far
     return RowSums(
         of_values,
@@ -392,34 +381,9 @@ def _add_parts(
         of_bias,
         weight,
         rows=sums.rows + num_rows,
-        parts=sums.parts + full + (rest > 0),
-    )
-
-
-def _compensated_sum(terms: Array) -> Compensated:
-    """Sum over the first axis."""
-    zero = jnp.zeros((), terms.dtype)
-    return Compensated(
-        *jax.lax.reduce(
-            (terms, jnp.zeros_like(terms)),
-            (zero, zero),
-            lambda one, other: tuple(_merge(Compensated(*one), Compensated(*other))),
-            dimensions=(0,),
-        )
+        parts=sums.parts + whole + (rest > 0),
     )
 
 
 def _product(left: Array, right: Array) -> Array:
     return jnp.tensordot(left, right, axes=1, precision=jax.lax.Precision.HIGHEST)
-
-
-def _add(summed: Compensated, term: Array) -> Compensated:
-    high = summed.high + term
-    larger = jnp.abs(summed.high) >= jnp.abs(term)
-    lost = jnp.where(larger, (summed.high - high) + term, (term - high) + summed.high)
-    return Compensated(high, summed.low + lost)
-
-
-def _merge(one: Compensated, other: Compensated) -> Compensated:
-    found = _add(one, other.high)
-    return found._replace(low=found.low + other.low)

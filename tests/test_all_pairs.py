@@ -101,13 +101,13 @@ def test_bad_input_is_named_at_the_call(changes, message):
         all_pairs.blocks(asked.pop("queries"), asked.pop("rows"), **asked)
 
 
-@pytest.mark.parametrize("num_features", [1, 1024, 2500])
+@pytest.mark.parametrize("num_features", [1, 1024, 2501])
 def test_whole_floats_are_exact_integers(num_features):
-    """What accelerators take; the largest sums of a part are 2^24."""
+    """What accelerators take; 2501 times 127^2 is odd and above 2^24."""
     draw = np.random.default_rng(num_features)
     queries, rows = draw.integers(-128, 128, (2, 5, num_features)).astype(np.int8)
     queries[0] = rows[0] = -128
-    rows[1] = 127
+    rows[1] = queries[2] = rows[2] = 127
     found = all_pairs._product_of_whole_floats(jnp.asarray(queries), jnp.asarray(rows))
     assert found.dtype == jnp.int32
     np.testing.assert_array_equal(found, queries.astype(int) @ rows.astype(int).T)

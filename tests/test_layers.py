@@ -31,6 +31,7 @@ LAYERS = [
         "separability",
         "best_line",
     },
+    {"compensated"},
     {"row_sums", "row_blocks"},
     {"objective"},
     {"proof_terms", "duality", "label_proofs"},
@@ -55,6 +56,7 @@ STACKS = {
         {"search"},
         {"certified", "fit_loop"},
         {"fitting", "lanes", "streaming"},
+        {"turns"},
     ],
     "neighbors": [
         {"best", "bounds"},

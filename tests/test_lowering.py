@@ -1,11 +1,11 @@
 """What is compiled lowers for CPU, GPU and TPU, none of which has to be there."""
 
 import jax
-import jax.extend
 import jax.numpy as jnp
 import optax
 import pytest
 from problems import LABEL_LOSSES
+from programs import products
 
 from jaxlin import (
     all_pairs,
@@ -101,15 +101,6 @@ def test_smallest_perturbations_in_a_box(norm):
         return jax.vmap(smallest)(rows)
 
     lowers(radii, PARAMS, ROWS)
-
-
-def products(jaxpr):
-    """Every matrix product in a program, those of its parts included."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            yield equation
-        for inner in jax.extend.core.jaxprs_in_params(equation.params):
-            yield from products(inner)
 
 
 @pytest.mark.parametrize(

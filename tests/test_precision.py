@@ -1,16 +1,35 @@
 """Products in all digits of float32, and what depends on them."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_lowering import products
+from programs import products
 
-from jaxlin import geometry, linear, precision
-from jaxlin.features import encodings, spherical
+from jaxlin import geometry, linear, normalization, precision
+from jaxlin.features import convolutional, encodings, patches, spherical
 
+KEY = jax.random.key(0)
+IMAGE = jnp.ones((8, 8, 1))
+IMAGES = np.random.default_rng(0).uniform(size=(5, 8, 8, 1))
 PARAMS = linear.Params(jnp.ones((3, 6)), jnp.ones(3))
 ROW = jnp.ones(6)
+
+
+@functools.cache
+def fitted_patches():
+    return patches.fit(
+        KEY, IMAGES, scale=1.0, patch_size=3, num_filters=2, num_patches=30
+    )
+
+
+@functools.cache
+def network():
+    return convolutional.init(
+        KEY, image_shape=IMAGE.shape, blocks=((2,),), num_features=3
+    )
 
 
 @pytest.mark.parametrize(
@@ -23,15 +42,15 @@ ROW = jnp.ones(6)
         lambda: encodings.triangle(ROW, jnp.ones((2, 6))),
         lambda: encodings.two_sided(ROW, jnp.ones((2, 6))),
         lambda: spherical.clustered(jnp.ones((4, 6)), jnp.ones((2, 6))),
+        lambda: linear.fold_normalization(
+            PARAMS, normalization.Normalization(ROW, jnp.float32(1))
+        ),
+        lambda: patches.apply(fitted_patches(), IMAGE),
+        lambda: convolutional.apply(network(), IMAGE),
     ],
     ids=[
-        "scores",
-        "of a batch",
-        "gradient",
-        "restricted",
-        "triangle",
-        "sides",
-        "means",
+        *("scores", "of a batch", "gradient", "restricted", "triangle", "sides"),
+        *("means", "folded", "patches", "network"),
     ],
 )
 def test_all_digits_unless_jax_is_told_how_many(function):

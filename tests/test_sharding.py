@@ -16,8 +16,8 @@ from jaxlin.solvers import base, certified, fitting, lanes
 
 HERE = pathlib.Path(__file__).parent
 KEY = jax.random.key(0)
-# 203 rows: no number of devices divides them.
 pytestmark = pytest.mark.devices(8)
+# 203 rows: no number of devices divides them.
 DIGITS = data.load("digits").train
 ROWS, LABELS = DIGITS.features[:203], DIGITS.labels[:203]
 FITTED = normalization.fit_centered(ROWS, scale=16.0)

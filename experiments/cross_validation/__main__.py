@@ -35,7 +35,7 @@ def run(config: Config, options: cli.RunOptions) -> pages.Report:
         facts = data.summary(dataset)
         population = protocol.pool(dataset)
     plan = protocol.planned(config, population)
-    # Kept, so that a run with --config has the same plan whatever the rule is then.
+    # Kept, so that a run with --config takes the same steps whatever the rule is then.
     config = dataclasses.replace(
         config, slots=sum(plan.slots), block_size=plan.block_size
     )

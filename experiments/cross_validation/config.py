@@ -30,7 +30,8 @@ class Config:
       max_evaluations: of a fit, after which it is taken as it is.
       slots: models fitted at once; one for each part of a sample that is trained on
         unless given, and then kept.
-      block_size: rows a block of each pass; decided by shapes unless given, then kept.
+      block_size: rows a block of each pass; decided by shapes and the kind of machine
+        unless given, then kept.
     """
 
     dataset: str = "cifar10"

@@ -29,7 +29,7 @@ def run(config: Config, options: cli.RunOptions) -> None:
         facts = data.summary(dataset)
         source.check_parts(config, dataset)
     plan = planned(config, dataset)
-    # Kept, so that a run with --config has the same plan whatever the rule is then.
+    # Kept, so that a run with --config takes the same steps whatever the rule is then.
     config = dataclasses.replace(
         config, slots=sum(plan.slots), block_size=plan.block_size
     )
@@ -82,7 +82,7 @@ def run(config: Config, options: cli.RunOptions) -> None:
 
 
 def planned(config: Config, dataset: data.Dataset) -> Plan:
-    """How many models run at once; by shapes alone, before anything is computed."""
+    """How many models run at once; by shapes, before anything is computed."""
     models = grids.product(
         losses=(CERTIFIED[config.loss],),
         l2s=config.cs,

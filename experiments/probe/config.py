@@ -37,7 +37,8 @@ class Config:
         objective.
       max_evaluations: of a fit of the comparison, after which it is taken as it is; the
         last fit may take ten times as many.
-      slots: models fitted at once; decided by shapes unless given, and then kept.
+      slots: models fitted at once; decided by shapes and the kind of machine unless
+        given, and then kept.
       block_size: rows a block of each pass; likewise.
     """
 

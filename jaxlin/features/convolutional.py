@@ -28,7 +28,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxlin import check
+from jaxlin import check, precision
 from jaxlin.typing import Array
 
 # Sides of every kernel and every pooling window.
@@ -163,7 +163,7 @@ def apply(params: Params, image: Array) -> Array:
             image = jax.nn.relu(convolve(layer, image))
         image = max_pool(image)
     dense = params.dense
-    return jax.nn.relu(dense.weights @ image.ravel() + dense.bias)
+    return jax.nn.relu(precision.product(dense.weights, image.ravel()) + dense.bias)
 
 
 def convolve(layer: Convolution, image: Array) -> Array:
@@ -174,6 +174,7 @@ def convolve(layer: Convolution, image: Array) -> Array:
         window_strides=(1, 1),
         padding="SAME",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=precision.of_products(),
     )
     return responses[0] + layer.bias[None, None]
 

@@ -222,6 +222,7 @@ def alike(patches: Array, contrast_floor: ArrayLike) -> Array:
     jax.jit,
     static_argnames=("patch_size", "num_filters", "num_patches", "num_iterations"),
 )
+@jax.default_matmul_precision("highest")
 def _fit(
     key,
     images,
@@ -239,12 +240,12 @@ def _fit(
     patches = alike(raw.astype(jnp.float32) / scale, contrast_floor)
     mean = jnp.mean(patches, axis=0)
     centered = patches - mean[None]
-    covariance = precision.product(centered.T, centered) / num_patches
+    covariance = centered.T @ centered / num_patches
     values, vectors = jnp.linalg.eigh(covariance)
     # Rounding leaves an empty direction at -1e-8, say.
     stretched = vectors * jax.lax.rsqrt(jnp.maximum(values, 0) + whitening_floor)[None]
-    whitening = precision.product(stretched, vectors.T)
-    directions = spherical.unit(precision.product(centered, whitening))
+    whitening = stretched @ vectors.T
+    directions = spherical.unit(centered @ whitening)
     chosen = jax.random.choice(filter_key, num_patches, (num_filters,), replace=False)
 
     def iteration(filters, _):

@@ -36,7 +36,7 @@ class _Habits(NamedTuple):
       pieces: strands that a chain of models is cut into.
       pieces_of_hinges: the same where a loss has kinks.
       of_program: operations of the products, in the time that compiling one takes.
-      at_once: operations before it comes back to the host, at most.
+      at_once: operations before it comes back to the host, at most; a turn at least.
     """
 
     max_slots: int
@@ -49,14 +49,19 @@ class _Habits(NamedTuple):
 # Rounds of a hinge learn less from the model before than a smooth loss does: 5 folds x
 # 16 l2 x softmax and Weston-Watkins on CIFAR-10 take 5,756 evaluations of slots and
 # 639 s in one piece a chain, 6,727 and 547 s in two. A program is compiled in two to
-# three seconds of two cores at 100 to 200 GFLOP/s; a tenth of a second between two
-# looks at what happens elsewhere is soon enough.
+# three seconds of two cores at 100 to 200 GFLOP/s. `jaxlin.solvers.turns` says why the
+# host looks after every turn.
 _ON_CPU = _Habits(
-    max_slots=32, pieces=1, pieces_of_hinges=2, of_program=3e11, at_once=1e10
+    max_slots=32, pieces=1, pieces_of_hinges=2, of_program=3e11, at_once=0
 )
+# On an NVIDIA H200 a sweep of 45 l2 over 50,000 x 768 rows took 2.43 s in one piece,
+# .94 in eight, .72 in 16, .67 in 32; hinges have not been timed there. 2e14 operations
+# are five seconds of its products.
 _ON_ACCELERATOR = _Habits(
     max_slots=128, pieces=16, pieces_of_hinges=16, of_program=2e14, at_once=1e13
 )
+# Before the host has a look: turns of small problems take a ms or two, however small.
+_MOST_TURNS = 100
 
 
 class Grid(NamedTuple):
@@ -94,7 +99,7 @@ class Grid(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How a sweep uses the machine; decided by shapes alone.
+    """How a sweep uses the machine; decided by shapes and the kind of machine.
 
     Attributes:
       slots: of each lane, one a loss: models of it that run at once.
@@ -256,14 +261,14 @@ def plan(
       problem: from `jaxlin.solvers.certified.prepare`.
       num_classes: C.
       slots: in all lanes together; None takes one for each chain, two if a loss has
-        kinks, up to 32 and what the memory holds. With more slots than chains these are
-        cut in pieces: more evaluations in fewer turns. The 26 largest of DINOv2's l2
-        take softmax on CIFAR-10 101 evaluations in one piece and 141, 158 and 189 in
-        two, three and four, which on two cores takes longer; it may pay where many
-        models cost hardly more than one.
+        kinks, up to 32 and what the memory holds; on accelerators 16 for each chain, up
+        to 128. With more slots than chains these are cut in pieces: more evaluations in
+        fewer turns. The 26 largest of DINOv2's l2 take softmax on CIFAR-10 101
+        evaluations in one piece and 141, 158 and 189 in two, three and four, which on
+        two cores takes longer; it pays where many models cost hardly more than one.
       memory_bytes: what the states of running models may take, with as much again while
         one turn's states are made of the last one's.
-      block_size: rows a block; None chooses it from the shape.
+      block_size: rows a block; None chooses it from the shape and the kind of machine.
 
     Raises:
       ValueError: if there is not room for one slot a loss.
@@ -284,44 +289,61 @@ def plan(
         np.unique(models.chain[models.loss == i], return_counts=True)[1]
         for i in range(num_losses)
     ]
-    chains = np.array([len(its) for its in lengths])
-    sizes = np.array([its.sum() for its in lengths])
     smooth = all(conjugates.of(loss).smooth for loss in models.losses)
     habits = _ON_ACCELERATOR if placement.on_accelerator() else _ON_CPU
-    usual = habits.pieces if smooth else habits.pieces_of_hinges
-    shares = np.minimum(sizes, usual * chains)
-    if slots is not None or shares.sum() > min(most, habits.max_slots):
-        if slots is None:
-            slots = max(num_losses, min(most, habits.max_slots))
-        check.integer("slots", slots, at_least=num_losses, at_most=most)
-        shares = _shared_out(min(slots, models.size), sizes)
-    multiple = placement.axis_size(placement.MODELS)
-    shares = -(-shares // multiple) * multiple
-    # No more strands than slots, no more slots than strands can fill.
-    longest = np.array([its.max() for its in lengths])
-    pieces = np.clip(shares // chains, 1, longest)
-    strands_of = [
-        int(np.minimum(its, some).sum())
-        for its, some in zip(lengths, pieces, strict=True)
-    ]
-    shares = -(-np.minimum(shares, strands_of) // multiple) * multiple
+    if slots is None:
+        usual = habits.pieces if smooth else habits.pieces_of_hinges
+        wanted = sum(int(np.minimum(its, usual).sum()) for its in lengths)
+        slots = max(num_losses, min(wanted, most, habits.max_slots))
+    check.integer("slots", slots, at_least=num_losses, at_most=most)
+    shares, pieces = _cut(min(slots, models.size), lengths)
+    width = int(shares.sum())
     num_rows, num_features = problem.features.shape
     operations = 4 * num_rows * (num_features + 1) * num_classes
-    price = round(habits.of_program / operations)
+    turns = round(habits.at_once / (operations * width))
     if block_size is None:
-        num_scores = int(shares.sum()) * num_classes
-        block_size = row_sums.block_rows(num_rows, num_features, num_scores=num_scores)
+        block_size = row_sums.block_rows(
+            num_rows, num_features, num_scores=width * num_classes
+        )
     check.integer("block_size", block_size, at_least=1)
     return Plan(
-        tuple(shares.tolist()),
-        tuple(pieces.tolist()),
-        block_size,
-        multiple,
-        price,
-        max(1, round(habits.at_once / (operations * int(shares.sum())))),
-        per_slot,
-        per_slot * int(shares.sum()),
+        slots=tuple(shares.tolist()),
+        pieces=tuple(pieces.tolist()),
+        block_size=block_size,
+        multiple=placement.axis_size(placement.MODELS),
+        price=round(habits.of_program / operations),
+        turns=min(max(turns, 1), _MOST_TURNS),
+        bytes_per_slot=per_slot,
+        bytes=per_slot * width,
     )
+
+
+def _cut(slots: int, lengths: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Slots of each lane, which strands fill, and the pieces of its chains.
+
+    Args:
+      slots: at most so many, unless devices that share models want more.
+      lengths: of the chains of each lane.
+    """
+    multiple = placement.axis_size(placement.MODELS)
+    shares = _shared_out(slots, np.array([its.sum() for its in lengths]))
+    shares = -(-shares // multiple) * multiple
+    pieces, strands_of = np.array(
+        [_pieces(its, share) for its, share in zip(lengths, shares, strict=True)]
+    ).T
+    filled = -(-np.minimum(shares, strands_of) // multiple) * multiple
+    # So that a plan is what its own number of slots gives, which runs keep.
+    if multiple == 1 and filled.sum() < slots:
+        return _cut(int(filled.sum()), lengths)
+    return filled, pieces
+
+
+def _pieces(lengths: np.ndarray, slots: int) -> tuple[int, int]:
+    """Into how many pieces chains are cut for so many slots; strands that makes."""
+    pieces = 1
+    while (pieces < lengths.max()) and np.minimum(lengths, pieces + 1).sum() <= slots:
+        pieces += 1
+    return pieces, int(np.minimum(lengths, pieces).sum())
 
 
 def _shared_out(slots: int, sizes: np.ndarray) -> np.ndarray:

@@ -25,7 +25,8 @@ A model begins where the one before it in its strand ended, which is the same bu
 larger l2, with all that was learnt of the loss there (`jaxlin.solvers.search.moved`);
 the first of a strand begins at 0. `jaxlin.selection.grids` makes the strands. Nothing
 is decided by a clock or by free memory: the same sweep takes the same steps on the same
-machine, however busy, and elsewhere only rounding makes another number of evaluations.
+machine, however busy. Elsewhere, with the same plan, only rounding makes another number
+of evaluations.
 """
 
 import collections
@@ -43,10 +44,13 @@ from jaxlin.linear import Params
 from jaxlin.selection import grids, schedule
 from jaxlin.selection.grids import Grid, Plan
 from jaxlin.selection.schedule import Board
-from jaxlin.solvers import certified, fit_loop, lanes
+from jaxlin.solvers import certified, fit_loop, lanes, turns
 from jaxlin.solvers.base import Problem
 from jaxlin.solvers.lanes import Lane
 from jaxlin.typing import Array
+
+# What the counter of a program holds.
+_MOST_LEFT = np.iinfo(np.int32).max
 
 
 class Finished(NamedTuple):
@@ -224,7 +228,7 @@ def _states(problem, models, plan, by_row, relative_gap, budgets, state):
         yield state
     while len(state.finished) < models.size:
         active = [i for i, lane in enumerate(state.lanes) if lane is not None]
-        running, over, evaluations = lanes.run(
+        running, over, evaluations = turns.run(
             tuple(state.lanes[i] for i in active),
             problem,
             by_row,
@@ -248,13 +252,13 @@ def _states(problem, models, plan, by_row, relative_gap, budgets, state):
         yield state
 
 
-def _ends(board: Board, budgets: np.ndarray, relative_gap: float) -> lanes.Ends:
+def _ends(board: Board, budgets: np.ndarray, relative_gap: float) -> turns.Ends:
     """When the models of a lane are over."""
     running, had = np.array(board.running), np.array(board.evaluations)
-    return lanes.Ends(
+    return turns.Ends(
         relative_gap=np.float32(relative_gap),
         # The last entry stands for idle slots, whose number is -1.
-        left=(budgets[running] - had).astype(np.int32),
+        left=np.minimum(budgets[running] - had, _MOST_LEFT).astype(np.int32),
         is_new=np.array(board.is_first) & (had == 0),
         is_idle=running == schedule.IDLE,
     )

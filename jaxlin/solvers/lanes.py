@@ -3,8 +3,8 @@
 Models of one loss run side by side in the slots of a `Lane`. A turn evaluates all
 models of all lanes: `evaluate` makes their scores in one wide matrix product, of which
 each lane's loss takes its slice, and their gradients in another; `advance` then
-decides, lane by lane, what each model evaluates next (`jaxlin.solvers.search`). `run`
-takes turns until a model is over. One model is near the limit of the memory, many are
+decides, lane by lane, what each model evaluates next (`jaxlin.solvers.search`);
+`jaxlin.solvers.turns` repeats both. One model is near the limit of the memory, many are
 near that of the arithmetic.
 
 Which model is in which slot is the caller's business (`jaxlin.selection.sweep`): slots
@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxlin import placement, proof_terms, row_sums
+from jaxlin import compensated, placement, proof_terms, row_sums
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.row_sums import RowSums
@@ -52,23 +52,6 @@ class Lane(NamedTuple):
     def width(self) -> int:
         """Number of slots."""
         return self.weighting.shape[0]
-
-
-class Ends(NamedTuple):
-    """When the models of a lane are over.
-
-    Attributes:
-      relative_gap: proven, shape ``()``.
-      left: evaluations that each slot's model may still take, shape ``(slots,)``.
-      is_new: whether it is at 0 with no evaluation yet, shape ``(slots,)``. That may
-        prove the gap, but its labels are worth nothing.
-      is_idle: whether the slot has no model, shape ``(slots,)``.
-    """
-
-    relative_gap: ArrayLike
-    left: ArrayLike
-    is_new: ArrayLike
-    is_idle: ArrayLike
 
 
 class _Examples(NamedTuple):
@@ -181,7 +164,7 @@ def _evaluate(
     )
     # The last value of each model is the weight of its examples.
     values, weight = (
-        row_sums.Compensated(*(leaf[:, part] for leaf in sums.values))
+        compensated.Compensated(*(leaf[:, part] for leaf in sums.values))
         for part in (slice(-1), -1)
     )
     num_models = trials.shape[0]
@@ -218,68 +201,6 @@ def advance(
     renewed = state.is_round[None, :, None]
     centers = jnp.where(renewed, points, lane.centers)
     return _spread(lane._replace(state=state, centers=centers)), info
-
-
-@functools.partial(
-    jax.jit,
-    static_argnames=("losses", "block_size"),
-    donate_argnames=("lanes",),
-)
-def run(
-    lanes: tuple[Lane, ...],
-    problem: Problem,
-    weightings: Array | None,
-    ends: tuple[Ends, ...],
-    *,
-    losses: tuple[Loss, ...],
-    most: ArrayLike,
-    block_size: int | None = None,
-) -> tuple[tuple[Lane, ...], tuple[Array, ...], Array]:
-    """Takes turns until a model is over.
-
-    Args:
-      lanes: one a loss; their memory is given away.
-      problem: the rows.
-      weightings: as of `evaluate`.
-      ends: when models are over, one a lane.
-      losses: of the lanes.
-      most: turns, at least 1.
-      block_size: as of `evaluate`.
-
-    Returns:
-      The lanes; which slots' models are over, ``(slots,)`` each; how many turns it
-      took.
-    """
-
-    def turn(carried: Any) -> Any:
-        lanes, _, count = carried
-        sums, points = evaluate(
-            lanes, problem, weightings, losses=losses, block_size=block_size
-        )
-        after, over = [], []
-        for number, end in enumerate(ends):
-            lane, info = advance(
-                lanes[number],
-                sums[number],
-                points[number],
-                problem,
-                weightings,
-                loss=losses[number],
-            )
-            proven = (info.relative_gap <= end.relative_gap) | info.stalled
-            proven &= ~(jnp.asarray(end.is_new) & (count == 0))
-            is_over = (proven | (count + 1 >= end.left)) & ~jnp.asarray(end.is_idle)
-            after.append(lane)
-            over.append(placement.whole(is_over))
-        return tuple(after), tuple(over), count + 1
-
-    def goes_on(carried: Any) -> Array:
-        _, over, count = carried
-        return (count < most) & ~jnp.any(jnp.concatenate(over))
-
-    none = tuple(jnp.zeros(lane.width, bool) for lane in lanes)
-    begun = (lanes, none, jnp.int32(0))
-    return jax.lax.while_loop(goes_on, turn, begun)
 
 
 def place(
@@ -327,7 +248,7 @@ def move(
     """Goes on in a slot with a model that differs by l2 alone, where the last ended.
 
     Args:
-      lane: after `advance`; its memory is given away.
+      lane: after a turn; its memory is given away.
       slot: number of the slot.
       problem: the rows.
       weightings: as of `evaluate`.

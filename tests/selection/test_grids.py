@@ -140,12 +140,36 @@ def test_on_accelerators_chains_are_cut_and_programs_are_dear(problem):
     assert plan.price > 100 * 3e11 / (4 * problem.features.size * 4)
 
 
-@pytest.mark.parametrize("slots", [2, 12, 18])
-def test_a_plan_of_its_own_slots_is_the_same(problem, slots):
-    models = product()
+def unequal():
+    """A chain of 20 and one of two; of hinges nine of 20."""
+    whole = grids.product(
+        losses=(SOFTMAX, HINGE), l2s=np.logspace(-3, 0, 20), num_weightings=9
+    )
+    return grids.subset(whole, [*range(22), *range(180, 360)])
+
+
+@pytest.mark.parametrize("machine", ["as_on_cpu", "as_on_accelerator"])
+@pytest.mark.parametrize("models", [product(), unequal()], ids=["equal", "unequal"])
+@pytest.mark.parametrize("slots", [None, 2, 12, 18])
+def test_a_plan_of_its_own_slots_is_the_same(problem, machine, models, slots, request):
+    request.getfixturevalue(machine)
     plan = grids.plan(models, problem, num_classes=4, slots=slots)
     again = grids.plan(models, problem, num_classes=4, slots=sum(plan.slots))
     assert again == plan
+    strands = [len(grids.strands(models, plan, loss=loss)) for loss in range(2)]
+    assert all(one <= some for one, some in zip(plan.slots, strands, strict=True))
+
+
+@pytest.mark.parametrize("machine", ["as_on_cpu", "as_on_accelerator"])
+def test_the_host_has_a_look_now_and_then(problem, machine, request):
+    request.getfixturevalue(machine)
+    rows = jax.ShapeDtypeStruct((10**6, 3072), np.uint8)
+    one = grids.product(losses=(SOFTMAX,), l2s=(1e-1,))
+    many = 1 if machine == "as_on_cpu" else 100
+    assert grids.plan(one, problem, num_classes=4).turns == many
+    large = problem._replace(features=rows)
+    assert grids.plan(one, large, num_classes=4).turns == many
+    assert grids.plan(one, large, num_classes=1000).turns == 1
 
 
 @pytest.mark.usefixtures("as_on_cpu")
@@ -158,8 +182,8 @@ def test_chains_of_unequal_length_fill_their_slots(problem):
     plan = grids.plan(some, problem, num_classes=4)
     assert (plan.slots, plan.pieces) == ((3, 2), (2, 2))
     plan = grids.plan(some, problem, num_classes=4, slots=19)
-    assert (plan.slots, plan.pieces) == ((6, 9), (5, 9))
-    assert len(grids.strands(some, plan, loss=0)) == 6
+    assert (plan.slots, plan.pieces) == ((10, 9), (9, 9))
+    assert len(grids.strands(some, plan, loss=0)) == 10
 
 
 @pytest.mark.devices(4)

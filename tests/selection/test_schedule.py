@@ -153,3 +153,20 @@ def test_widths_are_multiples_where_models_are_spread():
         widths.append(len(board.running))
     assert board.is_over
     assert set(widths) == {8, 4}
+
+
+def test_several_evaluations_are_as_many_turns():
+    strands = [(0, 3), (1,), (2,)]
+    one = schedule.begin(strands, slots=4, multiple=4)
+    for finished in ((False,) * 4, (False,) * 4, (True, False, True, False)):
+        one = schedule.after_turn(one, finished=finished, price=10**6, multiple=4).board
+    three = schedule.after_turn(
+        schedule.begin(strands, slots=4, multiple=4),
+        finished=(True, False, True, False),
+        evaluations=3,
+        price=10**6,
+        multiple=4,
+    )
+    assert three.board == one
+    assert one.paid == 12
+    assert one.idle == 3

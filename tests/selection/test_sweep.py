@@ -1,6 +1,7 @@
 """A sweep is a loop of single fits, in less time."""
 
 import itertools
+import sys
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from jaxlin import linear, losses, normalization, objective
 from jaxlin.selection import folds, grids, schedule, sweep
-from jaxlin.solvers import base, certified, fitting, lanes
+from jaxlin.solvers import base, certified, fitting, lanes, turns
 
 KEY = jax.random.key(0)
 NUM_CLASSES, NUM_FOLDS = 3, 3
@@ -164,11 +165,21 @@ def test_what_cannot_be_proven_has_the_lowest_objective_seen(problem):
     assert (np.diff(found.certificate.primal) < 0).all()
 
 
+def test_a_budget_without_end_is_one(problem, models, fold_of, fits):
+    found = sweep.fit(
+        problem,
+        models,
+        **arguments(problem, models, fold_of, max_evaluations=sys.maxsize),
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, fits)
+
+
 def test_a_model_that_cannot_prove_its_gap_ends(problem, models, fold_of):
     found = sweep.fit(
         problem, models, **arguments(problem, models, fold_of, max_evaluations=3)
     )
     assert (found.evaluations <= 3).all()
+    assert (found.evaluations[~found.converged] == 3).all()
     assert not found.converged.all()
     assert (found.converged == (found.relative_gap <= GAP)).all()
     assert np.isfinite(found.relative_gap).all()
@@ -178,7 +189,7 @@ def test_a_sweep_goes_on_from_any_state_as_if_it_had_not_stopped(
     problem, models, fold_of, fits
 ):
     how = arguments(problem, models, fold_of)
-    state = next(itertools.islice(sweep.run(problem, models, **how), 4, None))
+    state = next(itertools.islice(sweep.run(problem, models, **how), 12, None))
     saved = jax.tree.map(np.array, state.lanes)
     assert 0 < len(state.finished) < models.size
     state = state._replace(lanes=jax.tree.map(jax.numpy.asarray, saved))
@@ -187,24 +198,49 @@ def test_a_sweep_goes_on_from_any_state_as_if_it_had_not_stopped(
     jax.tree.map(np.testing.assert_array_equal, found, fits)
 
 
-@pytest.mark.parametrize("turns", [1, 3])
-def test_how_many_turns_are_taken_at_once_changes_no_bit(
-    problem, models, fold_of, fits, turns
-):
-    how = arguments(problem, models, fold_of)
-    at_once = sum(1 for _ in sweep.run(problem, models, **how))
-    how["plan"] = how["plan"]._replace(turns=turns)
-    boards = [state.boards for state in sweep.run(problem, models, **how)]
-    # The host is asked more often, and after as many turns as were wanted.
-    assert at_once < len(boards)
-    paid = np.diff([0, *(sum(board.paid for board in some) for some in boards)])
-    assert paid.max() <= 6 * turns
+def test_turns_on_the_device_are_those_of_the_host(problem, models, fold_of, fits):
+    looks = {}
+    for most in (1, 3, 100):
+        how = arguments(problem, models, fold_of)
+        how["plan"] = how["plan"]._replace(turns=most)
+        states = list(sweep.run(problem, models, **how))
+        boards = [state.boards for state in states]
+        paid = np.diff([0, *(sum(board.paid for board in some) for some in boards)])
+        assert paid.max() <= 6 * most
+        looks[most] = len(states)
+        found = sweep.collected(states[-1], relative_gap=GAP)
+        np.testing.assert_array_equal(found.evaluations, fits.evaluations)
+        np.testing.assert_allclose(
+            found.certificate.primal, fits.certificate.primal, rtol=1e-6
+        )
+        assert found.paid == fits.paid
+    # The host looks when a model is over, and after so many turns.
+    assert looks[100] < looks[3] < looks[1]
+
+
+def test_budgets_are_met_on_the_device_too(problem, models, fold_of):
+    how = arguments(problem, models, fold_of, max_evaluations=3)
+    how["plan"] = how["plan"]._replace(turns=100)
     found = sweep.fit(problem, models, **how)
-    jax.tree.map(np.testing.assert_array_equal, found, fits)
+    assert (found.evaluations <= 3).all()
+    assert (found.evaluations[~found.converged] == 3).all()
+
+
+def test_on_the_device_no_model_ends_at_the_zero_where_it_began(problem):
+    strong = grids.product(losses=LOSSES[:1], l2s=(1e3, 1e4))
+    plan = grids.plan(strong, problem, num_classes=NUM_CLASSES, slots=2)
+    found = sweep.fit(
+        problem, strong, plan=plan._replace(turns=100), num_classes=NUM_CLASSES
+    )
+    assert found.converged.all()
+    assert (np.abs(found.params.weights).max(axis=(1, 2)) > 0).all()
 
 
 def test_new_values_and_another_scaling_compile_nothing(problem, models, fold_of, fits):
-    programs = (*(lanes.run, lanes.narrow, lanes.taken, lanes._moved, lanes._placed),)
+    programs = (
+        *(lanes.evaluate, turns._on_device, lanes.advance, lanes.narrow, lanes.taken),
+        *(lanes._moved, lanes._placed),
+    )
     before = [program._cache_size() for program in programs]
     others = grids.product(
         losses=LOSSES, l2s=(0.2, 0.05, 0.02), num_weightings=NUM_FOLDS
@@ -216,13 +252,14 @@ def test_new_values_and_another_scaling_compile_nothing(problem, models, fold_of
         sweep.fit(one, others, **arguments(one, others, fold_of))
     after = [program._cache_size() for program in programs]
     # Lanes may end in another order, and then a pass has another mix of widths.
-    assert after[1:] == before[1:]
+    assert sum(after[:2]) - sum(before[:2]) <= 1
+    assert after[2:] == before[2:]
 
 
 @pytest.mark.full
 def test_a_lane_alone_compiles_each_width_once(problem):
     """And then nothing, the pass over the rows included, whatever the values."""
-    programs = (lanes.run, lanes.taken, lanes._moved)
+    programs = (lanes.evaluate, lanes.advance, lanes.taken, lanes._moved)
     before = [program._cache_size() for program in programs]
     for l2s in ((0.3, 0.1, 0.05), (0.2, 0.06, 0.02), (0.5, 0.1, 0.01)):
         models = grids.product(losses=LOSSES[:1], l2s=l2s)
@@ -269,6 +306,7 @@ def test_each_model_may_have_a_budget_of_its_own(problem, models, fold_of, fits)
         problem, models, **arguments(problem, models, fold_of, max_evaluations=budgets)
     )
     assert (found.evaluations <= budgets).all()
+    assert (found.evaluations[~found.converged] == 2).all()
     assert found.converged[::2].all()
     assert not found.converged[1::2].any()
 

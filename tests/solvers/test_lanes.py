@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin import linear, losses, proof_terms, row_sums
+from jaxlin import compensated, linear, losses, proof_terms, row_sums
 from jaxlin.solvers import base, certified, lanes, search
 
 KEY = jax.random.key(0)
@@ -115,8 +115,8 @@ def test_sums_are_those_of_a_pass_for_each_model(problem):
         )
         for name in row_sums.RowSums._fields:
             mine, its = getattr(sums, name), getattr(expected, name)
-            if isinstance(mine, row_sums.Compensated):
-                mine, its = row_sums.total(mine), row_sums.total(its)
+            if isinstance(mine, compensated.Compensated):
+                mine, its = compensated.total(mine), compensated.total(its)
             np.testing.assert_allclose(mine[slot], its, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(points[:, slot], outputs, rtol=1e-5, atol=1e-6)
 
