@@ -51,6 +51,7 @@ from jaxlin.selection import (
     cross_validation,
     folds,
     grids,
+    plans,
     splits,
     sweep,
 )
@@ -164,7 +165,7 @@ def fit(
       relative_gap: asked of every fit.
       max_evaluations: of a fit of the comparison; the last fit may take ten times as
         many. What a fit has not proven by then the table says.
-      slots: models fitted at once; None takes what `jaxlin.selection.grids.plan` says.
+      slots: models fitted at once; None takes what `jaxlin.selection.plans.plan` says.
       block_size: rows a block of a pass; likewise.
       fit_models: as of `jaxlin.selection.cross_validation.cross_validate`.
 
@@ -217,7 +218,7 @@ def fit(
     fits = fit_models(
         problem,
         models,
-        plan=grids.plan(
+        plan=plans.plan(
             models,
             problem,
             num_classes=num_classes,

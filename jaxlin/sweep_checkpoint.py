@@ -2,13 +2,13 @@
 
   >>> import jax, jax.numpy as jnp, itertools, pathlib, tempfile
   >>> from jaxlin import losses, sweep_checkpoint
-  >>> from jaxlin.selection import grids, sweep
+  >>> from jaxlin.selection import grids, plans, sweep
   >>> from jaxlin.solvers import base, certified
   >>> rows = jax.random.normal(jax.random.key(0), (60, 3))
   >>> problem = certified.prepare(
   ...     base.problem(rows, jnp.arange(60) % 3, num_classes=3))
   >>> models = grids.product(losses=(losses.softmax_cross_entropy,), l2s=(1e-1, 1e-2))
-  >>> how = {"num_classes": 3, "plan": grids.plan(models, problem, num_classes=3)}
+  >>> how = {"num_classes": 3, "plan": plans.plan(models, problem, num_classes=3)}
   >>> with tempfile.TemporaryDirectory() as folder:
   ...     path = pathlib.Path(folder, "sweep.npz")
   ...     for state in itertools.islice(sweep.run(problem, models, **how), 2):
@@ -35,7 +35,8 @@ import numpy as np
 
 from jaxlin import checkpoint
 from jaxlin.selection import sweep
-from jaxlin.selection.grids import Grid, Plan
+from jaxlin.selection.grids import Grid
+from jaxlin.selection.plans import Plan
 from jaxlin.selection.schedule import Board
 from jaxlin.selection.sweep import Finished, Fits, Sweep
 from jaxlin.solvers import lanes

@@ -71,6 +71,7 @@ STACKS = {
         {"calibration", "choice", "folds", "resamples", "schedule", "splits"},
         {"minibatch_sweep"},
         {"grids"},
+        {"plans"},
         {"sweep"},
         {"cross_validation", "polishing"},
         {"nested"},

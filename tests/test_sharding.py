@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxlin import data, losses, normalization, placement, probe, sharding
-from jaxlin.selection import cross_validation, folds, grids, polishing, sweep
+from jaxlin.selection import cross_validation, folds, grids, plans, polishing, sweep
 from jaxlin.solvers import base, certified, fitting, lanes
 
 HERE = pathlib.Path(__file__).parent
@@ -75,7 +75,7 @@ def test_a_sweep_on_devices_is_the_sweep(rows, models):
     weights = folds.train_weights(fold_of, num_folds=3)[:2]
 
     def fits(problem, weightings):
-        plan = grids.plan(grid, problem, num_classes=10, slots=4)
+        plan = plans.plan(grid, problem, num_classes=10, slots=4)
         assert all(slots % plan.multiple == 0 for slots in plan.slots)
         found = sweep.fit(
             problem, grid, plan=plan, weightings=weightings, max_evaluations=300, **how
@@ -131,7 +131,7 @@ def test_each_device_makes_the_pass_for_its_own_models():
 
 def test_a_plan_of_another_mesh_is_refused():
     grid = grids.product(losses=BOTH[:1], l2s=(1e-1,))
-    plan = grids.plan(grid, plain(), num_classes=10)
+    plan = plans.plan(grid, plain(), num_classes=10)
     with jax.set_mesh(sharding.mesh(models=2)):
         problem = placed()
         with pytest.raises(

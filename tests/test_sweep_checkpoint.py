@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxlin import checkpoint, losses, sweep_checkpoint
-from jaxlin.selection import grids, sweep
+from jaxlin.selection import grids, plans, sweep
 from jaxlin.solvers import base, certified
 
 ROWS = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
@@ -34,7 +34,7 @@ def models():
 @pytest.fixture(scope="module")
 def how(problem, models):
     return {
-        "plan": grids.plan(models, problem, num_classes=3, slots=2)._replace(turns=1),
+        "plan": plans.plan(models, problem, num_classes=3, slots=2)._replace(turns=1),
         "num_classes": 3,
         "weightings": WEIGHTS,
         "relative_gap": 1e-4,

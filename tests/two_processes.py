@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxlin import data, losses, probe, sharding
-from jaxlin.selection import cross_validation, folds, grids, nested, sweep
+from jaxlin.selection import cross_validation, folds, grids, nested, plans, sweep
 from jaxlin.solvers import certified, fitting
 
 
@@ -33,7 +33,7 @@ def main(address, number):
         fits = sweep.fit(
             problem,
             models,
-            plan=grids.plan(models, problem, num_classes=10),
+            plan=plans.plan(models, problem, num_classes=10),
             weightings=sharding.weightings(
                 np.ones((1, len(labels))), num_examples=len(labels)
             ),

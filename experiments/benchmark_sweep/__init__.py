@@ -15,10 +15,10 @@ evaluations below, where the gap reached is printed; scikit-learn's
 column of ones, otherwise at its defaults, for some of the values, and then with more
 iterations until its objective is that of ours; the rest is extrapolated and says so.
 
-Result. CIFAR-10, two cores: 160 models of five folds certified to 1e-3 in 8 minutes,
-for 1.03 times the evaluations that they need alone; 45 values of C in 28 to 31 s, 23 to
-26 times as fast as scikit-learn at its defaults; 32 models at 70 to 84 % of the
-machine's matrix rate. The README says which of these the command made.
+Result. CIFAR-10, two cores: 160 models of five folds certified to 1e-3 in 9 to 11
+minutes, for .86 times the evaluations that they need alone; 45 values of C in 16 to 24
+s, 52 times as fast as scikit-learn at its defaults; 32 models at 50 to 84 % of the
+machine's matrix rate. The README says which of these the command made, and when.
 
 Command. ``python -m experiments.benchmark_sweep`` after ``pip install -e
 ".[benchmark]"``; half an hour on CIFAR-10, most of it scikit-learn's. Parts: ``--what

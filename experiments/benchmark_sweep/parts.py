@@ -11,7 +11,7 @@ from experiments.benchmark_solvers import machine
 from experiments.benchmark_sweep import peer
 from experiments.benchmark_sweep.config import Config
 from jaxlin import data, losses, normalization
-from jaxlin.selection import folds, grids, sweep
+from jaxlin.selection import folds, grids, plans, sweep
 from jaxlin.solvers import base, certified, curvature, fitting, lanes
 from jaxlin.typing import Loss
 
@@ -79,7 +79,7 @@ def cross_validation(config: Config, dataset: data.Dataset) -> dict[str, Any]:
     models = grids.product(
         losses=LOSSES, l2s=config.fold_l2s, num_weightings=config.folds
     )
-    plan = grids.plan(models, problem, num_classes=dataset.num_classes)
+    plan = plans.plan(models, problem, num_classes=dataset.num_classes)
     print(plan, flush=True)
     fits = sweep.fit(
         problem,
@@ -137,7 +137,7 @@ def values_of_c(config: Config, dataset: data.Dataset) -> dict[str, Any]:
         fits = sweep.fit(
             problem,
             models,
-            plan=grids.plan(models, problem, num_classes=dataset.num_classes),
+            plan=plans.plan(models, problem, num_classes=dataset.num_classes),
             num_classes=dataset.num_classes,
             relative_gap=config.relative_gap,
             max_evaluations=budgets.tolist(),

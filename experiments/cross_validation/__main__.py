@@ -20,7 +20,7 @@ from experiments.cross_validation.config import (
 from experiments.cross_validation.ideas import Record
 from experiments.cross_validation.protocol import Pool
 from jaxlin import data
-from jaxlin.selection.grids import Plan
+from jaxlin.selection.plans import Plan
 
 
 def run(config: Config, options: cli.RunOptions) -> pages.Report:

@@ -9,8 +9,9 @@ from experiments.common.losses import CERTIFIED
 from experiments.cross_validation import ideas
 from experiments.cross_validation.config import TEST, VALIDATION, Config
 from jaxlin import data, normalization
-from jaxlin.selection import cross_validation, folds, grids, splits, sweep
-from jaxlin.selection.grids import Grid, Plan
+from jaxlin.selection import cross_validation, folds, grids, plans, splits, sweep
+from jaxlin.selection.grids import Grid
+from jaxlin.selection.plans import Plan
 from jaxlin.selection.sweep import Fits
 from jaxlin.solvers import base, certified, curvature
 from jaxlin.solvers.base import Problem
@@ -83,7 +84,7 @@ def planned(config: Config, population: Pool) -> Plan:
         population.labels[: config.examples],
     )
     models, problem = models_of(config), Problem(*rows)
-    plan = grids.plan(
+    plan = plans.plan(
         models,
         problem,
         num_classes=population.num_classes,

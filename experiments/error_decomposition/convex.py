@@ -28,7 +28,15 @@ from experiments.error_decomposition.saved import Found
 from jaxlin import duality, linear
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
-from jaxlin.selection import choice, cross_validation, grids, resamples, splits, sweep
+from jaxlin.selection import (
+    choice,
+    cross_validation,
+    grids,
+    plans,
+    resamples,
+    splits,
+    sweep,
+)
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.sweep import Fits
 from jaxlin.solvers import base, certified, curvature, minibatch
@@ -166,7 +174,7 @@ def _fitted(
     return sweep.fit(
         problem,
         models,
-        plan=grids.plan(models, problem, slots=len(config.l2), **how),
+        plan=plans.plan(models, problem, slots=len(config.l2), **how),
         weightings=weightings,
         relative_gap=config.relative_gap,
         max_evaluations=config.max_evaluations,

@@ -21,7 +21,7 @@ from experiments.nearest_neighbor.parts import (
     stratified,
 )
 from jaxlin import data, distances, losses, neighbors
-from jaxlin.selection import cross_validation, grids, splits, sweep
+from jaxlin.selection import cross_validation, grids, plans, splits, sweep
 from jaxlin.solvers import base, certified, curvature
 from jaxlin.solvers.base import Problem
 
@@ -144,7 +144,7 @@ def _linear(config: Config, dataset: data.Dataset, level: Drawn) -> dict[str, An
     )
     models = grids.product(losses=(_LOSS,), l2s=config.noise_l2, num_weightings=2)
     everything = np.ones(len(level.labels))
-    plan = grids.plan(models, problem, **how)._replace(price=_NEVER_NARROWER)
+    plan = plans.plan(models, problem, **how)._replace(price=_NEVER_NARROWER)
     fits = sweep.fit(
         problem,
         models,

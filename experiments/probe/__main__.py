@@ -15,8 +15,8 @@ from experiments.common.progress import progress
 from experiments.probe import report, source, verdict
 from experiments.probe.config import CHOICES, DEFAULT, SMOKE, Config, checked
 from jaxlin import classifier, data, probe, sweep_checkpoint
-from jaxlin.selection import grids
-from jaxlin.selection.grids import Plan
+from jaxlin.selection import grids, plans
+from jaxlin.selection.plans import Plan
 from jaxlin.solvers.base import Problem
 
 
@@ -89,7 +89,7 @@ def planned(config: Config, dataset: data.Dataset) -> Plan:
         num_weightings=config.folds or 1,
     )
     rows: tuple[Any, Any] = dataset.train
-    return grids.plan(
+    return plans.plan(
         models,
         Problem(*rows),
         num_classes=dataset.num_classes,

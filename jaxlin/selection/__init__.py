@@ -3,7 +3,8 @@
   splits            disjoint index arrays: training, validation and test examples
   folds             k folds, stratified, grouped, repeated, as weights of 0 and 1
   schedule          which model is in which slot of a sweep, turn by turn
-  grids             which models a sweep fits, and with how much of the machine
+  grids             which models a sweep fits
+  plans             with how much of the machine
   sweep             hundreds of certified models in one program
   minibatch_sweep   learning rates, seeds, folds and normalisations in one program
   cross_validation  every setting on every fold

@@ -36,9 +36,10 @@ from jaxlin import metrics, objective, placement
 from jaxlin.linear import Params
 from jaxlin.metrics import Ratio
 from jaxlin.normalization import Normalization
-from jaxlin.selection import choice, folds, grids, sweep
+from jaxlin.selection import choice, folds, grids, plans, sweep
 from jaxlin.selection.choice import Choose
-from jaxlin.selection.grids import Grid, Plan
+from jaxlin.selection.grids import Grid
+from jaxlin.selection.plans import Plan
 from jaxlin.selection.sweep import FitModels, Fits
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Array, Loss
@@ -174,7 +175,7 @@ def cross_validate(
         num_weightings=len(train),
     )
     if plan is None:
-        plan = grids.plan(models, problem, num_classes=num_classes)
+        plan = plans.plan(models, problem, num_classes=num_classes)
     fits = fit_models(
         problem,
         models,

@@ -31,7 +31,7 @@ import jax
 import numpy as np
 
 from jaxlin import check
-from jaxlin.selection import choice, cross_validation, folds, grids, sweep
+from jaxlin.selection import choice, cross_validation, folds, grids, plans, sweep
 from jaxlin.selection.choice import Choose
 from jaxlin.selection.cross_validation import Table
 from jaxlin.selection.sweep import FitModels, Fits
@@ -147,7 +147,7 @@ def cross_validate(
     )
 
     def fitted(fit: FitModels, models: grids.Grid, weightings: np.ndarray) -> Fits:
-        plan = grids.plan(models, problem, num_classes=num_classes)
+        plan = plans.plan(models, problem, num_classes=num_classes)
         return fit(problem, models, plan=plan, weightings=weightings, **how)
 
     fits = fitted(fit_models, compared, train)

@@ -2,13 +2,13 @@
 
 >>> import jax, jax.numpy as jnp
 >>> from jaxlin import losses
->>> from jaxlin.selection import grids, polishing, sweep
+>>> from jaxlin.selection import grids, plans, polishing, sweep
 >>> from jaxlin.solvers import base, certified
 >>> rows = jax.random.normal(jax.random.key(0), (60, 3))
 >>> problem = certified.prepare(base.problem(rows, jnp.arange(60) % 3, num_classes=3))
 >>> models = grids.product(losses=(losses.weston_watkins_hinge,), l2s=(1e-1, 1e-2))
 >>> how = {"num_classes": 3, "relative_gap": 1e-8}
->>> plan = grids.plan(models, problem, num_classes=3)
+>>> plan = plans.plan(models, problem, num_classes=3)
 >>> fits = sweep.fit(problem, models, plan=plan, **how)
 >>> print(fits.converged, polishing.polished(problem, models, fits, **how).converged)
 [False False] [ True  True]

@@ -6,7 +6,7 @@ the rows, and `jaxlin.selection.schedule` says which model is in which slot.
 
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin import losses
-  >>> from jaxlin.selection import folds, grids, sweep
+  >>> from jaxlin.selection import folds, grids, plans, sweep
   >>> from jaxlin.solvers import base, certified
   >>> key = jax.random.key(0)
   >>> rows, labels = jax.random.normal(key, (60, 3)), jnp.arange(60) % 3
@@ -16,7 +16,7 @@ the rows, and `jaxlin.selection.schedule` says which model is in which slot.
   ...     losses=(losses.softmax_cross_entropy,), l2s=(1e-1, 1e-2), num_weightings=5)
   >>> fits = sweep.fit(
   ...     problem, models, num_classes=3,
-  ...     plan=grids.plan(models, problem, num_classes=3),
+  ...     plan=plans.plan(models, problem, num_classes=3),
   ...     weightings=folds.train_weights(fold_of, num_folds=5))
   >>> fits.params.weights.shape, bool(fits.converged.all())
   ((10, 3, 3), True)
@@ -41,8 +41,9 @@ from jax.typing import ArrayLike
 from jaxlin import check, duality, placement
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
-from jaxlin.selection import grids, schedule
-from jaxlin.selection.grids import Grid, Plan
+from jaxlin.selection import plans, schedule
+from jaxlin.selection.grids import Grid
+from jaxlin.selection.plans import Plan
 from jaxlin.selection.schedule import Board
 from jaxlin.solvers import certified, fit_loop, lanes, turns
 from jaxlin.solvers.base import Problem
@@ -148,7 +149,7 @@ def run(
       problem: from `jaxlin.solvers.certified.prepare`. If it has example weights, the
         weightings are multiplied by them.
       models: from `jaxlin.selection.grids.product`.
-      plan: from `jaxlin.selection.grids.plan`.
+      plan: from `jaxlin.selection.plans.plan`.
       num_classes: C.
       weightings: example weights to choose from, shape ``(weightings, examples)``;
         None is all ones.
@@ -181,13 +182,13 @@ def run(
     if len(plan.slots) != len(models.losses):
         raise ValueError(
             f"plan must be of these models, with {len(models.losses)} losses, got one "
-            f"for {len(plan.slots)}; call grids.plan(models, ...)"
+            f"for {len(plan.slots)}; call plans.plan(models, ...)"
         )
     if plan.multiple != placement.axis_size(placement.MODELS):
         raise ValueError(
             "plan must be made under the mesh that the sweep runs under, got one for "
             f"{plan.multiple} devices that share models, not "
-            f"{placement.axis_size(placement.MODELS)}; call grids.plan there"
+            f"{placement.axis_size(placement.MODELS)}; call plans.plan there"
         )
     fit_loop.check_norms(certified.curvature_of(problem).norms)
     fit_loop.check_classes(problem.targets, num_classes)
@@ -314,7 +315,7 @@ def _begun(problem: Problem, models: Grid, plan: Plan, num_classes: int) -> Swee
     """The state before the first turn: the first strands are in their slots."""
     boards, filled = [], []
     for number, loss in enumerate(models.losses):
-        strands = grids.strands(models, plan, loss=number)
+        strands = plans.strands(models, plan, loss=number)
         board = schedule.begin(
             strands, slots=plan.slots[number], multiple=plan.multiple
         )

@@ -1,12 +1,11 @@
 """Which models a sweep has, and in what memory it runs."""
 
-import jax
 import numpy as np
 import pytest
 
-from jaxlin import losses, sharding
+from jaxlin import losses
 from jaxlin.selection import grids
-from jaxlin.solvers import base, certified, lanes
+from jaxlin.solvers import base, certified
 
 SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
 
@@ -93,152 +92,6 @@ def test_subset_keeps_what_each_model_is():
 def test_bad_grids(changes, words):
     with pytest.raises(ValueError, match=words):
         product(**changes)
-
-
-@pytest.mark.usefixtures("as_on_cpu")
-def test_a_plan_shares_its_slots_out(problem):
-    models = product()
-    plan = grids.plan(models, problem, num_classes=4)
-    # Two chains of softmax models and four of hinges, of three l2 each.
-    assert plan.slots == (4, 8)
-    assert plan.pieces == (2, 2)
-    assert plan.bytes == 12 * plan.bytes_per_slot
-    smooth = product(losses=(SOFTMAX,), loss_arguments=None)
-    plan = grids.plan(smooth, problem, num_classes=4)
-    assert (plan.slots, plan.pieces) == ((2,), (1,))
-
-    def shares(slots, grid=models):
-        found = grids.plan(grid, problem, num_classes=4, slots=slots)
-        return found.slots, found.pieces
-
-    assert shares(2) == ((1, 1), (1, 1))
-    # What would make no whole strand of each chain is not used.
-    assert shares(9) == ((2, 4), (1, 1))
-    assert shares(12) == ((4, 8), (2, 2))
-    assert shares(18) == shares(1000) == ((6, 12), (3, 3))
-    three = grids.product(
-        losses=(SOFTMAX, HINGE, losses.crammer_singer_hinge), l2s=np.logspace(-3, 0, 9)
-    )
-    three = grids.subset(three, [0, 9, *range(18, 27)])
-    assert shares(6, three) == ((1, 1, 4), (1, 1, 4))
-    assert shares(3, three) == ((1, 1, 1), (1, 1, 1))
-
-
-@pytest.mark.usefixtures("as_on_accelerator")
-def test_on_accelerators_chains_are_cut_and_programs_are_dear(problem):
-    models = grids.product(
-        losses=(SOFTMAX, HINGE), l2s=np.logspace(-3, 0, 20), num_weightings=2
-    )
-    plan = grids.plan(models, problem, num_classes=4)
-    assert (plan.slots, plan.pieces) == ((32, 32), (16, 16))
-    many = models._replace(chain=np.arange(80) // 4)
-    assert sum(grids.plan(many, problem, num_classes=4).slots) == 80
-    folds = grids.product(
-        losses=(SOFTMAX,), l2s=np.logspace(-3, 0, 20), num_weightings=9
-    )
-    assert grids.plan(folds, problem, num_classes=4).slots == (126,)
-    assert plan.price > 100 * 3e11 / (4 * problem.features.size * 4)
-
-
-def unequal():
-    """A chain of 20 and one of two; of hinges nine of 20."""
-    whole = grids.product(
-        losses=(SOFTMAX, HINGE), l2s=np.logspace(-3, 0, 20), num_weightings=9
-    )
-    return grids.subset(whole, [*range(22), *range(180, 360)])
-
-
-@pytest.mark.parametrize("machine", ["as_on_cpu", "as_on_accelerator"])
-@pytest.mark.parametrize("models", [product(), unequal()], ids=["equal", "unequal"])
-@pytest.mark.parametrize("slots", [None, 2, 12, 18])
-def test_a_plan_of_its_own_slots_is_the_same(problem, machine, models, slots, request):
-    request.getfixturevalue(machine)
-    plan = grids.plan(models, problem, num_classes=4, slots=slots)
-    again = grids.plan(models, problem, num_classes=4, slots=sum(plan.slots))
-    assert again == plan
-    strands = [len(grids.strands(models, plan, loss=loss)) for loss in range(2)]
-    assert all(one <= some for one, some in zip(plan.slots, strands, strict=True))
-
-
-@pytest.mark.parametrize("machine", ["as_on_cpu", "as_on_accelerator"])
-def test_the_host_has_a_look_now_and_then(problem, machine, request):
-    request.getfixturevalue(machine)
-    rows = jax.ShapeDtypeStruct((10**6, 3072), np.uint8)
-    one = grids.product(losses=(SOFTMAX,), l2s=(1e-1,))
-    many = 1 if machine == "as_on_cpu" else 100
-    assert grids.plan(one, problem, num_classes=4).turns == many
-    large = problem._replace(features=rows)
-    assert grids.plan(one, large, num_classes=4).turns == many
-    assert grids.plan(one, large, num_classes=1000).turns == 1
-
-
-@pytest.mark.usefixtures("as_on_cpu")
-def test_chains_of_unequal_length_fill_their_slots(problem):
-    nine = grids.product(
-        losses=(SOFTMAX, HINGE), l2s=np.logspace(-3, 0, 9), num_weightings=2
-    )
-    # A chain of nine and one of one; of hinges a chain of nine.
-    some = grids.subset(nine, [*range(10), *range(18, 27)])
-    plan = grids.plan(some, problem, num_classes=4)
-    assert (plan.slots, plan.pieces) == ((3, 2), (2, 2))
-    plan = grids.plan(some, problem, num_classes=4, slots=19)
-    assert (plan.slots, plan.pieces) == ((10, 9), (9, 9))
-    assert len(grids.strands(some, plan, loss=0)) == 10
-
-
-@pytest.mark.devices(4)
-@pytest.mark.parametrize(("devices", "pieces"), [(1, 1), (2, 2), (4, 3)])
-@pytest.mark.usefixtures("as_on_cpu")
-def test_one_chain_is_cut_for_the_devices_that_share_models(problem, devices, pieces):
-    models = grids.product(losses=(SOFTMAX,), l2s=(1e-1, 1e-2, 1e-3))
-    with jax.set_mesh(sharding.mesh(models=devices)):
-        plan = grids.plan(models, problem, num_classes=4)
-    assert (plan.slots, plan.pieces) == ((devices,), (pieces,))
-
-
-@pytest.mark.parametrize("slots", [2, 12, 18])
-def test_strands_are_chains_or_every_so_manieth_of_one(problem, slots):
-    models = product()
-    plan = grids.plan(models, problem, num_classes=4, slots=slots)
-    for loss in range(2):
-        strands = grids.strands(models, plan, loss=loss)
-        mine = np.flatnonzero(models.loss == loss)
-        assert sorted(sum(strands, ())) == mine.tolist()
-        for strand in strands:
-            assert len(set(models.chain[list(strand)])) == 1
-            assert (np.diff(models.l2[list(strand)]) < 0).all()
-        lengths = [len(strand) for strand in strands]
-        assert max(lengths) == -(-3 // plan.pieces[loss])
-
-
-@pytest.mark.usefixtures("as_on_cpu")
-def test_a_plan_says_what_it_is(problem):
-    models = grids.product(losses=(SOFTMAX,), l2s=(1e-1,))
-    plan = grids.plan(models, problem, num_classes=4)
-    assert str(plan).startswith("1 model at once, ")
-    both = grids.plan(product(), problem, num_classes=4)
-    assert str(both).startswith("4 + 8 models at once, ")
-
-
-def test_a_plan_counts_what_a_lane_holds(problem):
-    models = product(losses=(HINGE,))
-    plan = grids.plan(models, problem, num_classes=4)
-    lane = lanes.empty(5, problem, num_classes=4, loss=HINGE, arguments=("margin",))
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(lane))
-    assert size == 5 * plan.bytes_per_slot
-
-
-def test_a_plan_keeps_to_its_memory(problem):
-    models = product()
-    per_slot = grids.plan(models, problem, num_classes=4).bytes_per_slot
-    plan = grids.plan(models, problem, num_classes=4, memory_bytes=12 * per_slot)
-    assert sum(plan.slots) <= 6
-    with pytest.raises(ValueError, match="memory_bytes must hold a slot for each of 2"):
-        grids.plan(models, problem, num_classes=4, memory_bytes=3 * per_slot)
-    with pytest.raises(ValueError, match="slots must be at most"):
-        grids.plan(models, problem, num_classes=4, slots=7, memory_bytes=12 * per_slot)
-    with pytest.raises(ValueError, match="slots must be at least 2"):
-        grids.plan(models, problem, num_classes=4, slots=1)
 
 
 @pytest.mark.parametrize("numbers", [[], [-1], [0, 2]])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxlin import losses
-from jaxlin.selection import grids, polishing, sweep
+from jaxlin.selection import grids, plans, polishing, sweep
 from jaxlin.solvers import base, certified, fitting
 
 RNG = np.random.default_rng(0)
@@ -29,7 +29,7 @@ def models():
 
 @pytest.fixture(scope="module")
 def fits(problem, models):
-    plan = grids.plan(models, problem, num_classes=3)
+    plan = plans.plan(models, problem, num_classes=3)
     return sweep.fit(problem, models, plan=plan, relative_gap=1e-5, **HOW)
 
 

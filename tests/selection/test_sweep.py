@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxlin import linear, losses, normalization, objective
-from jaxlin.selection import folds, grids, schedule, sweep
+from jaxlin.selection import folds, grids, plans, schedule, sweep
 from jaxlin.solvers import base, certified, fitting, lanes, turns
 
 KEY = jax.random.key(0)
@@ -40,7 +40,7 @@ def models():
 
 def arguments(problem, models, fold_of, *, slots=7, **changes):
     how = {
-        "plan": grids.plan(models, problem, num_classes=NUM_CLASSES, slots=slots),
+        "plan": plans.plan(models, problem, num_classes=NUM_CLASSES, slots=slots),
         "num_classes": NUM_CLASSES,
         "weightings": folds.train_weights(fold_of, num_folds=NUM_FOLDS),
         "relative_gap": GAP,
@@ -109,7 +109,7 @@ def test_what_is_paid_counts_idle_slots(problem, models, fold_of, fits):
 def test_a_model_goes_on_where_the_one_before_it_ended(problem):
     """With what was learnt there, in fewer evaluations than from its solution alone."""
     models = grids.product(losses=LOSSES[:1], l2s=np.logspace(-4, 0, 13))
-    plan = grids.plan(models, problem, num_classes=NUM_CLASSES, slots=1)
+    plan = plans.plan(models, problem, num_classes=NUM_CLASSES, slots=1)
     assert plan.slots == plan.pieces == (1,)
     found = sweep.fit(problem, models, plan=plan, num_classes=NUM_CLASSES)
     how = {"num_classes": NUM_CLASSES, "loss": LOSSES[0], "relative_gap": 1e-3}
@@ -131,7 +131,7 @@ def test_the_first_evaluation_of_a_model_that_goes_on_is_at_a_new_point(problem)
     states = sweep.run(
         problem,
         models,
-        plan=grids.plan(models, problem, num_classes=NUM_CLASSES, slots=1),
+        plan=plans.plan(models, problem, num_classes=NUM_CLASSES, slots=1),
         num_classes=NUM_CLASSES,
         relative_gap=1e-4,
     )
@@ -157,7 +157,7 @@ def test_the_first_evaluation_of_a_model_that_goes_on_is_at_a_new_point(problem)
 def test_what_cannot_be_proven_has_the_lowest_objective_seen(problem):
     """Where the gap says nothing, the objective decides what is kept."""
     models = grids.product(losses=LOSSES[:1], l2s=(1e-6, 1e-9, 1e-12))
-    plan = grids.plan(models, problem, num_classes=NUM_CLASSES)
+    plan = plans.plan(models, problem, num_classes=NUM_CLASSES)
     found = sweep.fit(
         problem, models, plan=plan, num_classes=NUM_CLASSES, max_evaluations=4
     )
@@ -228,7 +228,7 @@ def test_budgets_are_met_on_the_device_too(problem, models, fold_of):
 
 def test_on_the_device_no_model_ends_at_the_zero_where_it_began(problem):
     strong = grids.product(losses=LOSSES[:1], l2s=(1e3, 1e4))
-    plan = grids.plan(strong, problem, num_classes=NUM_CLASSES, slots=2)
+    plan = plans.plan(strong, problem, num_classes=NUM_CLASSES, slots=2)
     found = sweep.fit(
         problem, strong, plan=plan._replace(turns=100), num_classes=NUM_CLASSES
     )
@@ -263,7 +263,7 @@ def test_a_lane_alone_compiles_each_width_once(problem):
     before = [program._cache_size() for program in programs]
     for l2s in ((0.3, 0.1, 0.05), (0.2, 0.06, 0.02), (0.5, 0.1, 0.01)):
         models = grids.product(losses=LOSSES[:1], l2s=l2s)
-        plan = grids.plan(models, problem, num_classes=NUM_CLASSES, slots=3)
+        plan = plans.plan(models, problem, num_classes=NUM_CLASSES, slots=3)
         eager = plan._replace(price=1)
         sweep.fit(problem, models, plan=eager, num_classes=NUM_CLASSES)
     for program, count in zip(programs, before, strict=True):
@@ -272,7 +272,7 @@ def test_a_lane_alone_compiles_each_width_once(problem):
 
 def test_a_plan_of_another_grid_is_refused(problem, models, fold_of):
     one_loss = grids.product(losses=LOSSES[:1], l2s=L2S)
-    plan = grids.plan(one_loss, problem, num_classes=NUM_CLASSES)
+    plan = plans.plan(one_loss, problem, num_classes=NUM_CLASSES)
     with pytest.raises(ValueError, match="plan must be of these models, with 2 losses"):
         sweep.run(problem, models, **arguments(problem, models, fold_of, plan=plan))
 
@@ -280,7 +280,7 @@ def test_a_plan_of_another_grid_is_refused(problem, models, fold_of):
 def test_no_model_ends_at_the_zero_where_it_began(problem):
     """At a strong penalty 0 proves the gap, and says nothing of any label."""
     strong = grids.product(losses=LOSSES[:1], l2s=(1e3, 1e4))
-    plan = grids.plan(strong, problem, num_classes=NUM_CLASSES)
+    plan = plans.plan(strong, problem, num_classes=NUM_CLASSES)
     found = sweep.fit(problem, strong, plan=plan, num_classes=NUM_CLASSES)
     assert found.converged.all()
     assert (np.abs(found.params.weights).max(axis=(1, 2)) > 0).all()

@@ -1,0 +1,250 @@
+"""With how much of the machine a sweep runs: slots, strands, blocks of rows.
+
+>>> import jax, jax.numpy as jnp
+>>> from jaxlin import losses
+>>> from jaxlin.selection import grids, plans
+>>> from jaxlin.solvers import base
+>>> rows, labels = jax.random.normal(jax.random.key(0), (60, 3)), jnp.arange(60) % 3
+>>> problem = base.problem(rows, labels, num_classes=3)
+>>> models = grids.product(
+...     losses=(losses.softmax_cross_entropy,), l2s=(1e-1, 1e-2), num_weightings=5)
+>>> made = plans.plan(models, problem, num_classes=3, slots=5)
+>>> print(made)
+5 models at once, 0 MB of states, blocks of 60 rows
+>>> plans.strands(models, made, loss=0)[:2]
+[(0, 1), (2, 3)]
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jaxlin import check, conjugates, placement, row_sums
+from jaxlin.selection.grids import Grid
+from jaxlin.solvers import fit_loop, lanes
+from jaxlin.solvers.base import Problem
+
+_MEMORY_BYTES = 2 * 2**30
+
+
+class _Habits(NamedTuple):
+    """What pays on a kind of machine.
+
+    Attributes:
+      max_slots: with more the products get no faster, and states take memory.
+      pieces: strands that a chain of models is cut into.
+      pieces_of_hinges: the same where a loss has kinks.
+      of_program: operations of the products, in the time that compiling one takes.
+      at_once: operations before it comes back to the host, at most; a turn at least.
+    """
+
+    max_slots: int
+    pieces: int
+    pieces_of_hinges: int
+    of_program: float
+    at_once: float
+
+
+# Rounds of a hinge learn less from the model before than a smooth loss does: 5 folds x
+# 16 l2 x softmax and Weston-Watkins on CIFAR-10 take 5,756 evaluations of slots and
+# 639 s in one piece a chain, 6,727 and 547 s in two. A program is compiled in two to
+# three seconds of two cores at 100 to 200 GFLOP/s. `jaxlin.solvers.turns` says why the
+# host looks after every turn.
+_ON_CPU = _Habits(
+    max_slots=32, pieces=1, pieces_of_hinges=2, of_program=3e11, at_once=0
+)
+# On an NVIDIA H200 a sweep of 45 l2 over 50,000 x 768 rows took 2.43 s in one piece,
+# .94 in eight, .72 in 16, .67 in 32; hinges have not been timed there. 2e14 operations
+# are five seconds of its products.
+_ON_ACCELERATOR = _Habits(
+    max_slots=128, pieces=16, pieces_of_hinges=16, of_program=2e14, at_once=1e13
+)
+# Before the host has a look: turns of small problems take a ms or two, however small.
+_MOST_TURNS = 100
+
+
+class Plan(NamedTuple):
+    """How a sweep uses the machine; decided by shapes and the kind of machine.
+
+    Attributes:
+      slots: of each lane, one a loss: models of it that run at once.
+      pieces: of each lane: strands that each of its chains is cut into.
+      block_size: rows a block of the pass.
+      multiple: of which each lane's slots are one: devices that models are spread over.
+      price: evaluations that idle slots may cost before a narrower program is compiled.
+      turns: that are taken, an evaluation of all slots each, before the host has a
+        look, if no model is finished earlier.
+      bytes_per_slot: state of one model, the most of any loss.
+      bytes: of all slots.
+    """
+
+    slots: tuple[int, ...]
+    pieces: tuple[int, ...]
+    block_size: int
+    multiple: int
+    price: int
+    turns: int
+    bytes_per_slot: int
+    bytes: int
+
+    def __str__(self) -> str:
+        slots = " + ".join(map(str, self.slots))
+        models = "model" if sum(self.slots) == 1 else "models"
+        return (
+            f"{slots} {models} at once, {self.bytes / 1e6:.0f} MB of states, blocks of "
+            f"{self.block_size} rows"
+        )
+
+
+def strands(models: Grid, plan: Plan, *, loss: int) -> list[tuple[int, ...]]:
+    """Models of a loss that follow each other in a slot, l2 from large to small.
+
+    A chain that is cut in k pieces gives each of them every k-th of its l2: so all of
+    them begin where fits are easy.
+
+    Args:
+      models: from `product`.
+      plan: from `plan`.
+      loss: number of the loss.
+    """
+    found = []
+    for chain in np.unique(models.chain[models.loss == loss]):
+        mine = np.flatnonzero(models.chain == chain)
+        mine = mine[np.argsort(-models.l2[mine], kind="stable")]
+        pieces = (mine[i :: plan.pieces[loss]] for i in range(plan.pieces[loss]))
+        found += [tuple(map(int, piece)) for piece in pieces if len(piece)]
+    return found
+
+
+def plan(
+    models: Grid,
+    problem: Problem,
+    *,
+    num_classes: int,
+    slots: int | None = None,
+    memory_bytes: int = _MEMORY_BYTES,
+    block_size: int | None = None,
+) -> Plan:
+    """Says how many models run at once, and in what memory.
+
+    Under a mesh that spreads models (`jaxlin.sharding`), slots are rounded up to a
+    multiple of its devices, and chains cut to fill them.
+
+    Args:
+      models: from `product`.
+      problem: from `jaxlin.solvers.certified.prepare`.
+      num_classes: C.
+      slots: in all lanes together; None takes one for each chain, two if a loss has
+        kinks, up to 32 and what the memory holds; on accelerators 16 for each chain, up
+        to 128. With more slots than chains these are cut in pieces: more evaluations in
+        fewer turns. The 26 largest of DINOv2's l2 take softmax on CIFAR-10 101
+        evaluations in one piece and 141, 158 and 189 in two, three and four, which on
+        two cores takes longer; it pays where many models cost hardly more than one.
+      memory_bytes: what the states of running models may take, with as much again while
+        one turn's states are made of the last one's.
+      block_size: rows a block; None chooses it from the shape and the kind of machine.
+
+    Raises:
+      ValueError: if there is not room for one slot a loss.
+    """
+    fit_loop.check_classes(problem.targets, num_classes)
+    per_slot = max(
+        _bytes_of_slot(models, problem, loss, num_classes) for loss in models.losses
+    )
+    check.integer("memory_bytes", memory_bytes, at_least=1)
+    most = memory_bytes // (2 * per_slot)
+    num_losses = len(models.losses)
+    if most < num_losses:
+        raise ValueError(
+            f"memory_bytes must hold a slot for each of {num_losses} losses, at "
+            f"{2 * per_slot} bytes each, got {memory_bytes}"
+        )
+    lengths = [
+        np.unique(models.chain[models.loss == i], return_counts=True)[1]
+        for i in range(num_losses)
+    ]
+    smooth = all(conjugates.of(loss).smooth for loss in models.losses)
+    habits = _ON_ACCELERATOR if placement.on_accelerator() else _ON_CPU
+    if slots is None:
+        usual = habits.pieces if smooth else habits.pieces_of_hinges
+        wanted = sum(int(np.minimum(its, usual).sum()) for its in lengths)
+        slots = max(num_losses, min(wanted, most, habits.max_slots))
+    check.integer("slots", slots, at_least=num_losses, at_most=most)
+    shares, pieces = _cut(min(slots, models.size), lengths)
+    width = int(shares.sum())
+    num_rows, num_features = problem.features.shape
+    operations = 4 * num_rows * (num_features + 1) * num_classes
+    turns = round(habits.at_once / (operations * width))
+    if block_size is None:
+        block_size = row_sums.block_rows(
+            num_rows, num_features, num_scores=width * num_classes
+        )
+    check.integer("block_size", block_size, at_least=1)
+    return Plan(
+        slots=tuple(shares.tolist()),
+        pieces=tuple(pieces.tolist()),
+        block_size=block_size,
+        multiple=placement.axis_size(placement.MODELS),
+        price=round(habits.of_program / operations),
+        turns=min(max(turns, 1), _MOST_TURNS),
+        bytes_per_slot=per_slot,
+        bytes=per_slot * width,
+    )
+
+
+def _cut(slots: int, lengths: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Slots of each lane, which strands fill, and the pieces of its chains.
+
+    Args:
+      slots: at most so many, unless devices that share models want more.
+      lengths: of the chains of each lane.
+    """
+    multiple = placement.axis_size(placement.MODELS)
+    shares = _shared_out(slots, np.array([its.sum() for its in lengths]))
+    shares = -(-shares // multiple) * multiple
+    pieces, strands_of = np.array(
+        [_pieces(its, share) for its, share in zip(lengths, shares, strict=True)]
+    ).T
+    filled = -(-np.minimum(shares, strands_of) // multiple) * multiple
+    # So that a plan is what its own number of slots gives, which runs keep.
+    if multiple == 1 and filled.sum() < slots:
+        return _cut(int(filled.sum()), lengths)
+    return filled, pieces
+
+
+def _pieces(lengths: np.ndarray, slots: int) -> tuple[int, int]:
+    """Into how many pieces chains are cut for so many slots; strands that makes."""
+    pieces = 1
+    while (pieces < lengths.max()) and np.minimum(lengths, pieces + 1).sum() <= slots:
+        pieces += 1
+    return pieces, int(np.minimum(lengths, pieces).sum())
+
+
+def _shared_out(slots: int, sizes: np.ndarray) -> np.ndarray:
+    """So many slots for lanes of these sizes: one each at least, else in proportion."""
+    wanted = slots * sizes / sizes.sum()
+    shares = np.clip(np.floor(wanted).astype(int), 1, sizes)
+    for _ in range(slots - shares.sum()):
+        short = np.where(shares < sizes, wanted - shares, -np.inf)
+        shares[np.argmax(short)] += 1
+    for _ in range(shares.sum() - slots):
+        spare = np.where(shares > 1, shares - wanted, -np.inf)
+        shares[np.argmax(spare)] -= 1
+    return shares
+
+
+def _bytes_of_slot(models, problem, loss, num_classes) -> int:
+    """State of one model of a loss, by shapes alone."""
+    first = int(np.argmax(models.loss == models.losses.index(loss)))
+    lane = jax.eval_shape(
+        lambda: lanes.empty(
+            1,
+            problem,
+            num_classes=num_classes,
+            loss=loss,
+            arguments=models.arguments_of(first),
+        )
+    )
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(lane))
