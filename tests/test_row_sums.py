@@ -217,6 +217,18 @@ def test_the_dtype_of_the_parameters_decides():
 # --- Sums that do not lose digits.
 
 
+def ones(extra):
+    """Rows of one feature that is 1, with these numbers beside them."""
+    return Rows(
+        linear.Params(np.ones((2, 1), np.float32), np.zeros(2, np.float32)),
+        np.ones((len(extra), 1), np.float32),
+        np.zeros(len(extra), np.int32),
+        extra,
+        None,
+        None,
+    )
+
+
 def of_extra(shared, scores, label, extra):
     return extra[None], jnp.stack([extra, -extra]), ()
 
@@ -233,14 +245,7 @@ def test_compensation_keeps_what_float32_sums_lose(terms):
     """1 added to 2^24 is lost in float32, and so is what a large pair leaves."""
     extra = np.asarray(terms, np.float32)
     exact = np.float64(extra).sum()
-    rows = Rows(
-        linear.Params(np.ones((2, 1), np.float32), np.zeros(2, np.float32)),
-        np.ones((64, 1), np.float32),
-        np.zeros(64, np.int32),
-        extra,
-        None,
-        None,
-    )
+    rows = ones(extra)
     found = totals(compiled(rows, link=of_extra, size=1)[0])
     np.testing.assert_allclose(found[0], [exact], rtol=2e-7)
     np.testing.assert_allclose(found[1][:, 0], [exact, -exact], rtol=2e-7)
@@ -346,14 +351,7 @@ def test_long_blocks_are_summed_in_short_parts(size, is_weighted):
 def test_parts_of_a_block_are_added_with_compensation():
     """Of eight parts of 512 two cancel, which would take the others with them."""
     extra = np.repeat(np.float32([2.0**27, *[1.0] * 6, -(2.0**27)]), 512)
-    rows = Rows(
-        linear.Params(np.ones((2, 1), np.float32), np.zeros(2, np.float32)),
-        np.ones((4096, 1), np.float32),
-        np.zeros(4096, np.int32),
-        extra,
-        None,
-        None,
-    )
+    rows = ones(extra)
     sums, _ = compiled(rows, link=of_extra, size=4096)
     assert sums.parts == 8
     found = totals(sums)

@@ -1,29 +1,11 @@
-"""Which models a sweep has, and in what memory it runs."""
+"""Grids of models: every combination, chains, subsets."""
 
 import numpy as np
 import pytest
+from two_losses import HINGE, SOFTMAX, product
 
 from jaxlin import losses
 from jaxlin.selection import grids
-from jaxlin.solvers import base, certified
-
-SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
-
-
-@pytest.fixture(scope="module")
-def problem():
-    rows = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-    return certified.prepare(base.problem(rows, np.arange(40) % 4, num_classes=4))
-
-
-def product(**changes):
-    arguments = {
-        "losses": (SOFTMAX, HINGE),
-        "l2s": (1e-3, 1e-1, 1e-2),
-        "loss_arguments": {"margin": (1.0, 2.0)},
-        "num_weightings": 2,
-    }
-    return grids.product(**{**arguments, **changes})
 
 
 def test_every_combination_once():

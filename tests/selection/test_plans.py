@@ -3,28 +3,17 @@
 import jax
 import numpy as np
 import pytest
+from two_losses import HINGE, SOFTMAX, product
 
 from jaxlin import losses, sharding
 from jaxlin.selection import grids, plans
 from jaxlin.solvers import base, certified, lanes
-
-SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
 
 
 @pytest.fixture(scope="module")
 def problem():
     rows = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
     return certified.prepare(base.problem(rows, np.arange(40) % 4, num_classes=4))
-
-
-def product(**changes):
-    arguments = {
-        "losses": (SOFTMAX, HINGE),
-        "l2s": (1e-3, 1e-1, 1e-2),
-        "loss_arguments": {"margin": (1.0, 2.0)},
-        "num_weightings": 2,
-    }
-    return grids.product(**{**arguments, **changes})
 
 
 @pytest.mark.usefixtures("as_on_cpu")
