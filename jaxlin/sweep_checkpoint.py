@@ -99,7 +99,8 @@ def fit(
     facts = {
         "relative_gap": relative_gap,
         "max_evaluations": np.asarray(max_evaluations).tolist(),
-        # Neither changes a result, and both are others on another kind of machine.
+        # Turns change no result and the price only rounding; both are others on
+        # another kind of machine.
         "plan": plan._replace(price=0, turns=0)._asdict(),
         "features": _digest(problem.features),
         "targets": _digest(problem.targets),

@@ -89,6 +89,29 @@ def test_a_file_of_another_sweep_is_refused(problem, models, how, tmp_path):
         sweep_checkpoint.load(path, problem, models, num_classes=3, facts={"seed": 1})
 
 
+def test_a_sweep_goes_on_where_turns_and_programs_cost_something_else(
+    problem, models, how, whole, tmp_path
+):
+    path = tmp_path / "sweep.npz"
+
+    def kill(state):
+        if len(state.finished) >= 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        sweep_checkpoint.fit(problem, models, path=path, watch=kill, **how)
+    plan = how["plan"]._replace(turns=100, price=how["plan"].price + 1)
+    found = sweep_checkpoint.fit(problem, models, path=path, **{**how, "plan": plan})
+    expected = sweep.collected(whole, relative_gap=1e-4)
+    assert found.converged.all()
+    np.testing.assert_allclose(
+        found.certificate.primal, expected.certificate.primal, rtol=1e-4
+    )
+    other = how["plan"]._replace(block_size=7)
+    with pytest.raises(ValueError, match="its plan is"):
+        sweep_checkpoint.fit(problem, models, path=path, **{**how, "plan": other})
+
+
 def test_a_file_of_another_version_is_refused(problem, models, how, tmp_path):
     path = tmp_path / "sweep.npz"
     sweep_checkpoint.save(path, next(sweep.run(problem, models, **how)), models)

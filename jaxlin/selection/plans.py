@@ -105,7 +105,7 @@ def strands(models: Grid, plan: Plan, *, loss: int) -> list[tuple[int, ...]]:
     them begin where fits are easy.
 
     Args:
-      models: from `product`.
+      models: from `jaxlin.selection.grids.product`.
       plan: from `plan`.
       loss: number of the loss.
     """
@@ -133,7 +133,7 @@ def plan(
     multiple of its devices, and chains cut to fill them.
 
     Args:
-      models: from `product`.
+      models: from `jaxlin.selection.grids.product`.
       problem: from `jaxlin.solvers.certified.prepare`.
       num_classes: C.
       slots: in all lanes together; None takes one for each chain, two if a loss has

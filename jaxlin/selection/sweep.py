@@ -1,8 +1,9 @@
 """Hundreds of certified models of the same rows, a fixed number at a time.
 
-`jaxlin.selection.grids` says which models, and with how much of the machine. Models of
-one loss share a lane of slots (`jaxlin.solvers.lanes`), all lanes share the pass over
-the rows, and `jaxlin.selection.schedule` says which model is in which slot.
+`jaxlin.selection.grids` says which models, `jaxlin.selection.plans` with how much of
+the machine. Models of one loss share a lane of slots (`jaxlin.solvers.lanes`), all
+lanes share the pass over the rows, and `jaxlin.selection.schedule` says which model is
+in which slot.
 
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin import losses
@@ -23,7 +24,7 @@ the rows, and `jaxlin.selection.schedule` says which model is in which slot.
 
 A model begins where the one before it in its strand ended, which is the same but for a
 larger l2, with all that was learnt of the loss there (`jaxlin.solvers.search.moved`);
-the first of a strand begins at 0. `jaxlin.selection.grids` makes the strands. Nothing
+the first of a strand begins at 0. `jaxlin.selection.plans` makes the strands. Nothing
 is decided by a clock or by free memory: the same sweep takes the same steps on the same
 machine, however busy. Elsewhere, with the same plan, only rounding makes another number
 of evaluations.
