@@ -3,11 +3,10 @@
 import os
 import pathlib
 import socket
-import subprocess
-import sys
 
 import jax
 import numpy as np
+import processes
 import pytest
 
 from jaxlin import data, losses, normalization, placement, probe, sharding
@@ -282,22 +281,15 @@ def test_two_processes_that_load_half_the_rows_each():
         for name, value in os.environ.items()
         if name not in ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR")
     }
-    environment["PYTHONPATH"] = str(HERE.parent)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, HERE / "two_processes.py", address, str(number)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
+    program = HERE / "two_processes.py"
+    both = [
+        processes.start(program, address, number, env=environment) for number in (0, 1)
     ]
-    printed = [process.communicate(timeout=240) for process in processes]
-    for process, (_, errors) in zip(processes, printed, strict=True):
-        assert process.returncode == 0, errors
+    ended = [processes.finish(process) for process in both]
+    for code, _, errors in ended:
+        assert code == 0, errors
     # What the runtime says comes before.
-    values = [[float(x) for x in out.splitlines()[-1].split()] for out, _ in printed]
+    values = [[float(x) for x in out.splitlines()[-1].split()] for _, out, _ in ended]
     assert values[0] == values[1]
     expected = [
         fitting.fit_prepared(plain(), loss=loss, **HOW).certificate.primal

@@ -1,12 +1,11 @@
 import contextlib
 import http.server
 import json
-import subprocess
-import sys
+import signal
 import threading
-import time
 
 import numpy as np
+import processes
 import pytest
 import tensorflow_datasets as tfds
 
@@ -35,7 +34,7 @@ class Server:
                 with contextlib.suppress(ConnectionError):
                     self.wfile.write(part)
                 if outer.sends == "half, then waits":
-                    outer.release.wait(30)
+                    outer.release.wait()
 
             def log_message(self, *args):
                 pass
@@ -155,14 +154,14 @@ def test_a_failure_names_the_ways_out_and_leaves_nothing(
 def start(code, folder, archive):
     """Runs ``code`` in a process of its own, which the test or itself will kill."""
     program = (
-        "import os, signal, sys, time\n"
+        "import os, signal\n"
         "from pathlib import Path\n"
         "from jaxlin.data import cifar10_archive\n"
         f"{code}\n"
         f"archive = cifar10_archive.Archive(*{tuple(archive)!r})\n"
         f"cifar10_archive.prepare(Path({str(folder)!r}), archive=archive)\n"
     )
-    return subprocess.Popen([sys.executable, "-c", program])
+    return processes.start("-c", program)
 
 
 def test_a_kill_during_the_download(tmp_path, server, small_archive):
@@ -171,13 +170,12 @@ def test_a_kill_during_the_download(tmp_path, server, small_archive):
     # Small pieces, so that the first half reaches the disk before the rest is due.
     code = "cifar10_archive._CHUNK_BYTES = 4096"
     process = start(code, tmp_path, archive)
-    deadline = time.monotonic() + 30
-    while not any(part.stat().st_size for part in tmp_path.rglob(NAME)):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    processes.wait_until(
+        lambda: any(part.stat().st_size for part in tmp_path.rglob(NAME)),
+        process=process,
+    )
     process.kill()
-    process.wait()
+    processes.finish(process)
     assert not (tmp_path / "downloads" / NAME).exists()
     assert tfds_images.find("cifar10", tmp_path) is None
     server.sends = "all"
@@ -197,7 +195,7 @@ def killed(split, records, bar):
 cifar10_archive._examples = killed
 """
     process = start(code, tmp_path, archive)
-    assert process.wait(60) == -9
+    assert processes.finish(process)[0] == -signal.SIGKILL
     assert tfds_images.find("cifar10", tmp_path) is None
     assert tfds_images.prepared_names(tmp_path) == []
     made = prepare(tmp_path, archive)

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -110,9 +109,10 @@ def test_cifar10_channel_means(cifar10):
 
 
 @pytest.mark.cifar10
-def test_cifar10_second_load(cifar10, cifar10_dir, cifar10_cache):
-    started = time.perf_counter()
+def test_cifar10_second_load(cifar10, cifar10_dir, cifar10_cache, monkeypatch):
+    """It takes no second, since nothing is decoded: TFDS need not even be there."""
+    monkeypatch.setattr(tfds_images, "read", None)
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     again = data.load("cifar10", cifar10_dir, cache_dir=cifar10_cache)
-    assert time.perf_counter() - started < 1.0
     assert isinstance(again.train.features, np.memmap)
     assert data.summary(again) == data.summary(cifar10)

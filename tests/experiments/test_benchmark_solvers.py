@@ -8,14 +8,12 @@ import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 import textwrap
-import time
 from pathlib import Path
 
 import jax
 import numpy as np
+import processes
 import pytest
 import references
 
@@ -142,7 +140,8 @@ def test_fits_of_ours_repeat_and_the_first_compiles(smoke_run, loss):
         assert fit["relative_gaps"][-1] <= 1e-4 < fit["relative_gaps"][-2]
         # Those of the best certificate so far, which the judge confirms.
         assert fit["objectives"][-1] == pytest.approx(mine["objective"], rel=1e-6)
-    assert cold["seconds"][-1] > 2 * warm[0]["seconds"][-1]
+    # The quickest of them, which other work on the machine held up the least.
+    assert cold["seconds"][-1] > 2 * min(fit["seconds"][-1] for fit in warm)
     assert cold["relative_gaps"] == warm[0]["relative_gaps"]
 
 
@@ -268,39 +267,30 @@ ORPHAN = """
         recorder.start()
         Path("child.partial").write_text(str(os.getpid()))
         os.replace("child.partial", "child")
-        time.sleep(600)
+        time.sleep(10**6)
 
     if __name__ == "__main__":
         with isolation.shelve(np.ones((2, 1)), np.arange(2)) as shelf:
             peer = isolation.Peer("sleeps", "none", "none", solve)
-            isolation.run(peer, shelf, l2=1.0, deadline_s=600)
+            isolation.run(peer, shelf, l2=1.0, deadline_s=10.0**6)
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_solver_does_not_outlive_a_killed_benchmark(tmp_path):
     (tmp_path / "orphan.py").write_text(textwrap.dedent(ORPHAN))
-    root = str(Path(__file__).resolve().parents[2])
-    parent = subprocess.Popen(
-        [sys.executable, "orphan.py"],
-        cwd=tmp_path,
-        # Killed with its folder of rows in place.
-        env={**os.environ, "PYTHONPATH": root, "TMPDIR": str(tmp_path)},
-    )
+    # Killed with its folder of rows in place.
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    parent = processes.start("orphan.py", cwd=tmp_path, env=environment)
     try:
-        wait_until((tmp_path / "child").exists)
+        processes.wait_until((tmp_path / "child").exists, process=parent)
     finally:
         parent.kill()
         parent.wait()
+        parent.stdout.close()
+        parent.stderr.close()
     child = int((tmp_path / "child").read_text())
-    wait_until(lambda: has_ended(child))
-
-
-def wait_until(happened, seconds=60.0):
-    limit = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < limit, "waited too long"
-        time.sleep(0.05)
+    processes.wait_until(lambda: has_ended(child))
 
 
 def has_ended(process):

@@ -2,16 +2,17 @@
 
 import dataclasses
 import json
-import os
-import subprocess
 import sys
 import textwrap
+import types
 from pathlib import Path
 from typing import Literal
 
+import processes
 import pytest
 
 from experiments.common import cli, run_folder
+from experiments.common import progress as progress_module
 from experiments.common.config import from_dict, to_dict
 from experiments.common.progress import progress
 from jaxlin import check
@@ -291,41 +292,43 @@ def test_a_run_from_the_shell(tmp_path):
     )
 
     def shell(*arguments):
-        return subprocess.run(
-            [sys.executable, "experiment.py", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-            capture_output=True,
-            text=True,
-            timeout=120,
+        return processes.finish(
+            processes.start("experiment.py", *arguments, cwd=tmp_path)
         )
 
-    first = shell("--smoke", "--out", "run")
-    assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout.splitlines()[-1] == "run/report.html"
+    code, printed, errors = shell("--smoke", "--out", "run")
+    assert (code, errors) == (0, "")
+    assert printed.splitlines()[-1] == "run/report.html"
     assert json.loads((tmp_path / "run/config.json").read_text()) == {"epochs": 1}
     environment = json.loads((tmp_path / "run/environment.json").read_text())
     assert environment["command"] == "python experiment.py --smoke --out run"
-    again = shell("--smoke", "--out", "run")
-    assert again.returncode == 2
-    assert again.stderr.startswith("error: out must be new or empty, got run; continue")
-    assert "Traceback" not in again.stderr
-    assert shell("--resume", "run").returncode == 0
+    code, _, errors = shell("--smoke", "--out", "run")
+    assert code == 2
+    assert errors.startswith("error: out must be new or empty, got run; continue")
+    assert "Traceback" not in errors
+    assert shell("--resume", "run")[0] == 0
     assert (tmp_path / "run/STATUS").read_text() == "done\n"
 
 
 # Progress
 
 
-def test_without_a_terminal_lines_are_rare_and_the_last_is_whole(capsys):
+def test_without_a_terminal_lines_are_rare_and_the_last_is_whole(capsys, monkeypatch):
+    """Thirty steps of .4 s, by a clock that is set by hand: a line after 10 s."""
+    now = types.SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(
+        progress_module, "time", types.SimpleNamespace(monotonic=lambda: now.seconds)
+    )
     with progress("training", total=100, unit="epochs", done=40) as advance:
         for step in range(30):
+            now.seconds += 0.4
             advance(2, f"loss {step}")
     captured = capsys.readouterr()
     assert captured.out == ""
-    (line,) = captured.err.splitlines()
-    assert line.startswith("training: 100/100 epochs in ")
-    assert line.endswith(" s, loss 29")
+    assert captured.err.splitlines() == [
+        "training: 90/100 epochs in 10.0 s, loss 24",
+        "training: 100/100 epochs in 12.0 s, loss 29",
+    ]
 
 
 def test_lines_come_as_often_as_asked(capsys):

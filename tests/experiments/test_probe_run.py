@@ -4,15 +4,12 @@ import contextlib
 import csv
 import io
 import json
-import os
-import pathlib
 import shutil
 import signal
-import subprocess
-import sys
-import time
+import textwrap
 
 import numpy as np
+import processes
 import pytest
 from run_helpers import results
 
@@ -21,8 +18,6 @@ from experiments.probe import __main__ as command
 from experiments.probe import source
 from experiments.probe.config import DEFAULT, SMOKE, Config, checked
 from jaxlin import classifier, data, intervals, sweep_checkpoint
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 def run(*flags):
@@ -78,29 +73,31 @@ def test_the_plan_is_kept(smoke):
     assert "random: 4 values of C, 3 models at once" in printed
 
 
-def _start(*flags):
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments.probe", *map(str, flags)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+# Kills itself once a model that is finished is in the file of the sweep.
+KILL_ITSELF = """
+    import os, signal
+    from experiments.common import cli
+    from experiments.probe import __main__ as entry
+    from jaxlin import checkpoint
+
+    save = checkpoint.save
+
+    def saving(path, tree, *, metadata=None):
+        save(path, tree, metadata=metadata)
+        if path.name == "sweep.npz" and metadata["finished"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    checkpoint.save = saving
+    cli.main(entry.main)
+"""
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_killed_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch):
     out = tmp_path / "run"
-    process = _start("--smoke", "--out", out)
-    deadline = time.monotonic() + 300
-    while not (out / "sweep.npz").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    program = ("-c", textwrap.dedent(KILL_ITSELF), "--smoke", "--out", out)
+    code, _, errors = processes.finish(processes.start(*program))
+    assert code == -signal.SIGKILL, errors
     assert (out / "STATUS").read_text() == "running\n"
     metadata = sweep_checkpoint.checkpoint.load_metadata(out / "sweep.npz")
     finished = {model for model, *_ in metadata["finished"]}

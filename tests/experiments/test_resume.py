@@ -10,12 +10,9 @@ import itertools
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import textwrap
-import time
-from pathlib import Path
 
+import processes
 import pytest
 import run_helpers
 from run_helpers import HINGE, MINIBATCH, SOFTMAX, STAGES
@@ -24,18 +21,15 @@ from experiments.common import interrupts
 from jaxlin import checkpoint
 
 SMALL = ("--smoke", "--solver", "minibatch")
-ROOT = Path(__file__).resolve().parents[2]
 
 needs_signals = pytest.mark.skipif(
     os.name != "posix" or signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
     reason="needs SIGKILL, and a SIGINT that a background job does not ignore",
 )
 
-# Kills itself around or inside the saving of a checkpoint, the k-th of this process.
-KILL_ITSELF = """
-    import itertools, os, signal, sys
-    from experiments.common import cli
-    from experiments.svm_vs_softmax import __main__ as entry
+# Stops itself around or inside the saving of a checkpoint, the k-th of this process.
+STOP_ITSELF = """
+    import itertools, os, runpy, signal, sys
     from jaxlin import checkpoint
 
     when, last = sys.argv.pop(1), int(sys.argv.pop(1))
@@ -47,6 +41,9 @@ KILL_ITSELF = """
     def saving(path, tree, **options):
         if next(calls) < last:
             return save(path, tree, **options)
+        if when == "interrupted":
+            os.kill(os.getpid(), signal.SIGINT)
+            return save(path, tree, **options)
         if when == "before":
             die()
         if when == "while":
@@ -55,31 +52,17 @@ KILL_ITSELF = """
         die()
 
     checkpoint.save = saving
-    cli.main(entry.main)
+    # As with -m, under which name a run says how it is continued.
+    runpy.run_module("experiments.svm_vs_softmax", run_name="__main__", alter_sys=True)
 """
 
 
-def _shell(*flags, before=("-m", "experiments.svm_vs_softmax")):
-    """Starts the program in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, *before, *map(str, flags)],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def _wait_for_metrics(path, process, stage):
-    """Returns once a line of a stage is in metrics.jsonl."""
-    for _ in range(3000):
-        assert process.poll() is None, process.communicate()
-        if (path / "metrics.jsonl").exists():
-            lines = (path / "metrics.jsonl").read_text()
-            if f'"stage": "{stage}"' in lines:
-                return
-        time.sleep(0.02)
-    raise AssertionError(f"no line of {stage} within a minute")
+def _shell(*flags, stop=None):
+    """Runs the program in a process of its own, which may stop itself at a save."""
+    program = ("-m", "experiments.svm_vs_softmax")
+    if stop is not None:
+        program = ("-c", textwrap.dedent(STOP_ITSELF), *stop)
+    return processes.finish(processes.start(*program, *flags, cwd=processes.ROOT))
 
 
 def _status(path):
@@ -90,29 +73,25 @@ def _status(path):
 def test_interrupted_then_killed_then_resumed(smoke_run, tmp_path):
     """Three processes: Ctrl-C in the first stage, kill -9 in the third, the end."""
     out = tmp_path / "run"
-    first = _shell(*SMALL, "--out", out)
-    _wait_for_metrics(out, first, f"{HINGE}-grid")
-    first.send_signal(signal.SIGINT)
-    _, errors = first.communicate(timeout=120)
-    assert first.returncode == 130
+    code, _, errors = _shell(*SMALL, "--out", out, stop=("interrupted", 1))
+    assert code == 130
     assert _status(out) == "interrupted"
     assert f"experiments.svm_vs_softmax --resume {out}" in errors
     assert "Traceback" not in errors
     # It stopped at a save, not somewhere between two.
     last = run_helpers.metrics(out)[-1]
+    assert last["stage"] == f"{HINGE}-grid"
     saved = checkpoint.load_metadata(out / f"checkpoint-{last['stage']}.npz")
     assert saved == {"epochs": last["epoch"]}
 
-    second = _shell("--resume", out)
-    _wait_for_metrics(out, second, f"{SOFTMAX}-grid")
-    second.send_signal(signal.SIGKILL)
-    second.communicate(timeout=120)
-    assert second.returncode == -signal.SIGKILL
+    # Saves of the hinge are behind it: one of its grid before, then three.
+    code, _, errors = _shell("--resume", out, stop=("after", 4))
+    assert code == -signal.SIGKILL, errors
     assert _status(out) == "running"
+    assert run_helpers.metrics(out)[-1]["stage"] == f"{SOFTMAX}-grid"
 
-    third = _shell("--resume", out)
-    printed, errors = third.communicate(timeout=300)
-    assert third.returncode == 0, errors
+    code, printed, errors = _shell("--resume", out)
+    assert code == 0, errors
     assert printed.splitlines()[-1] == str(out / "report.html")
     assert _status(out) == "done"
     run_helpers.assert_same_run(out, smoke_run.path)
@@ -127,10 +106,8 @@ def test_interrupted_then_killed_then_resumed(smoke_run, tmp_path):
 def test_killed_around_any_checkpoint(smoke_run, tmp_path, when, save):
     """Saves 1 to 8 are of training, two a stage; then come the classifiers."""
     out = tmp_path / "run"
-    code = ("-c", textwrap.dedent(KILL_ITSELF), when, str(save))
-    killed = _shell(*SMALL, "--out", out, before=code)
-    _, errors = killed.communicate(timeout=300)
-    assert killed.returncode == -signal.SIGKILL, errors
+    code, _, errors = _shell(*SMALL, "--out", out, stop=(when, save))
+    assert code == -signal.SIGKILL, errors
     assert _status(out) == "running"
     run_helpers.run(resume=out)
     assert _status(out) == "done"

@@ -7,8 +7,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 import zipfile
 from collections import namedtuple
@@ -16,24 +14,16 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import processes
 import pytest
 import run_helpers
 
 from experiments.common import files
 from jaxlin.files import PARTIAL_PATTERN
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-def _python(code, *arguments, **options):
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **options,
-    )
+def _python(code, *arguments):
+    return processes.start("-c", textwrap.dedent(code), *arguments)
 
 
 # What is written
@@ -135,7 +125,7 @@ def test_a_disk_that_fills_up_half_way_leaves_whole_files(folder):
                 print(error.strerror)
     """
     process = _python(code, folder.path)
-    output, errors = process.communicate(timeout=60)
+    _, output, errors = processes.finish(process)
     assert errors == ""
     assert output.count("cannot write") == 2
     assert folder.read_json("results.json") == [1]
@@ -161,7 +151,7 @@ def test_kill_leaves_whole_files(folder):
         for _ in range(delay):
             process.stdout.readline()
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        processes.finish(process)
         written = folder.read_json("results.json")
         assert written == [written[0]] * 20_000
         assert len(folder.read_metrics()) >= 99 * delay

@@ -4,6 +4,7 @@ import importlib.util
 import warnings
 
 import numpy as np
+import processes
 import pytest
 from solver_problems import KINKED, L2, LOOPS, find, loop_objective, optimum, problem
 
@@ -16,7 +17,7 @@ from experiments.common.losses import CERTIFIED
 NEEDS = {"scikit-learn": "sklearn", "LIBLINEAR": "sklearn", "PyTorch": "torch"}
 
 
-def solve(peer, folder, num_classes, deadline_s=20.0, target=None):
+def solve(peer, folder, num_classes, deadline_s=processes.HANGS_AFTER_S, target=None):
     """Runs a peer in this process and returns its points and why it ended."""
     recorder = traces.Recorder(folder, deadline_s=deadline_s, target=target)
     rows, labels = problem(num_classes)
@@ -74,7 +75,7 @@ def test_peer_comes_to_the_optimum_of_our_objective(peer, tmp_path):
     assert points[-1].weights.dtype == np.float32
     seconds = [point.seconds for point in points]
     assert min(seconds) > 0
-    assert max(seconds) < 20
+    assert max(seconds) < processes.HANGS_AFTER_S
     counts = [point.evaluations for point in points]
     if peer.name.startswith("LIBLINEAR"):
         assert set(counts) == {None}
