@@ -1,11 +1,16 @@
 """A strict JAX for every test: no silent rank promotion, eight CPU devices.
 
+Two thirds of the suite's time is compiling, so programs are compiled with few
+optimisations. Files about the compiler itself are marked ``optimized`` (compiled as for
+users), files about rounding run in both modes (`optimization_modes.BOTH`), and
+``JAX_DISABLE_MOST_OPTIMIZATIONS=0 python -m pytest`` compiles everything as for users.
+
 On a GPU: ``JAX_PLATFORMS=cuda,cpu XLA_PYTHON_CLIENT_PREALLOCATE=false python -m
 pytest``. What needs several devices is skipped there.
 """
 
+import importlib.metadata
 import os
-import shutil
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -15,12 +20,16 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
-# Processes of one session share what they compile; each session begins with nothing.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Programs are shared by the processes of a session and kept for the next one.
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR",
-    os.path.join(tempfile.gettempdir(), f"jaxlin-programs-{os.getpid()}"),
+    os.path.join(
+        tempfile.gettempdir(),
+        f"jaxlin-programs-of-jax-{importlib.metadata.version('jaxlib')}",
+    ),
 )
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import jax
 import pytest
@@ -32,12 +41,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="run the long tests too")
-
-
-def pytest_unconfigure(config):
-    programs = os.environ["JAX_COMPILATION_CACHE_DIR"]
-    if programs.endswith(f"jaxlin-programs-{os.getpid()}"):
-        shutil.rmtree(programs, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -53,6 +56,24 @@ def pytest_runtest_setup(item):
     needs = item.get_closest_marker("devices")
     if needs and jax.device_count() < needs.args[0]:
         pytest.skip(f"needs {needs.args[0]} devices")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def optimizations(request):
+    """Compiles the programs of a file in the mode that it asks for."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    is_quick = getattr(request, "param", before)
+    if request.node.get_closest_marker("optimized"):
+        is_quick = False
+    if is_quick == before:
+        yield
+        return
+    # Programs in memory do not know in which mode they were compiled.
+    jax.config.update("jax_disable_most_optimizations", is_quick)
+    jax.clear_caches()
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+    jax.clear_caches()
 
 
 @pytest.fixture
