@@ -37,12 +37,13 @@ def test(answer: Answer, dataset: data.Dataset, *, loss_name: str) -> Tested:
         dataset.class_names,
         loss_name,
         answer.l2,
+        temperature=float(answer.temperature.value),
     )
     scores = classifier.scores(model, dataset.test.features)
     labels = jnp.asarray(dataset.test.labels)
     before, after = (
         calibration.probabilities(scores, temperature=value)
-        for value in (1.0, float(answer.temperature.value))
+        for value in (1.0, model.temperature)
     )
     bins = (
         metrics.calibration_bins(before, labels),

@@ -58,6 +58,12 @@ def test_a_run_leaves_what_it_says(smoke):
         np.testing.assert_array_equal(stored["prediction"], predictions)
         np.testing.assert_allclose(stored["probability"].sum(axis=1), 1, atol=1e-5)
         np.testing.assert_array_equal(stored["probability"].argmax(axis=1), predictions)
+        np.testing.assert_allclose(
+            classifier.predict_probabilities(saved, made.test.features),
+            stored["probability"],
+            rtol=1e-6,
+        )
+    assert saved.temperature == found["temperature"] != 1
     with open(out / "results.csv") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["c"]) for row in rows] == pytest.approx(sorted(SMOKE.cs))
