@@ -167,7 +167,9 @@ def test_another_checkpoint_is_no_classifier(tmp_path):
 def test_another_format_is_refused_in_words(tmp_path):
     path = tmp_path / "old.npz"
     checkpoint.save(path, {}, metadata={"kind": "jaxlin linear classifier, format 1"})
-    with pytest.raises(ValueError, match=r"old\.npz must be .*format 2, got .*format 1"):
+    with pytest.raises(
+        ValueError, match=r"old\.npz must be .*format 2, got .*format 1"
+    ):
         classifier.load(path)
 
 
