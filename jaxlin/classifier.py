@@ -116,8 +116,8 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     if metadata.get("kind") != _KIND:
         raise ValueError(
             f"{path} must be a {_KIND}, got {metadata.get('kind', 'a checkpoint')}; "
-            "classifiers are written by jaxlin.classifier.save, and read by the version "
-            "of jaxlin that wrote them"
+            "classifiers are written by jaxlin.classifier.save; read this one with the "
+            "version of jaxlin that wrote it"
         )
     num_classes, num_features = len(metadata["class_names"]), metadata["num_features"]
     zeros = functools.partial(np.zeros, dtype=metadata["dtype"])

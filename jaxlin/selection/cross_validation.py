@@ -321,7 +321,7 @@ def tested(
     params: Params,
     *,
     held_out: ArrayLike,
-    known: ArrayLike | None = None,
+    known: ArrayLike | None = None,  # noqa: PT028
 ) -> tuple[np.ndarray, np.ndarray]:
     """Accuracy and mean loss of each model where its part is held out, ``(models,)``.
 

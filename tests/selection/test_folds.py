@@ -211,7 +211,7 @@ BAD = {
     ),
     "a class missing from a fold": (
         lambda: folds.stratified_k_fold(KEY, [0, 0, 0, 4, 4], num_folds=3),
-        "at least num_folds = 3 examples of every class .*got 2 of class 4; allow_missing",
+        "at least num_folds = 3 examples of every class .*got 2 of class 4; allow",
     ),
     "labels that are words": (
         lambda: folds.stratified_k_fold(KEY, ["cat", "dog"], num_folds=2),

@@ -129,7 +129,7 @@ def test_a_rare_class_is_wrong_on_request():
     found = validated(rare, allow_missing_classes=True)
     home = FOLD_OF[150]
     for part in range(4):
-        size = np.sum(FOLD_OF == part)
+        size = np.sum(part == FOLD_OF)
         assert found.accuracy[part] == 1 - (part == home) / size
     assert np.isfinite(found.loss).all()
     # Within the other outer parts one inner fold of three has the example, wrong there.
