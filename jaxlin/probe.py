@@ -347,7 +347,7 @@ def _in_digits(
     rows: np.ndarray,
     normalization: Normalization,
 ) -> np.ndarray:
-    """Scores or labels in the digits of the parameters, as proofs of labels take them."""
+    """Scores or labels in the digits of the parameters, as in proofs of labels."""
     with precision.keeping_digits(*params):
         dtype = params.weights.dtype
         digits = Normalization(*(jnp.asarray(part, dtype) for part in normalization))

@@ -205,7 +205,10 @@ LABELS = np.arange(40) % 2
         ({"y_train": LABELS.astype(str)}, "y_train must be integers"),
         ({"x_test": ROWS[:, :2]}, "x_test must have examples of the shape"),
         ({"y_train": LABELS[:9]}, "y_train must have one entry per example"),
-        ({"x_train": ROWS[:2], "y_train": LABELS[:2]}, "must have two examples of some"),
+        (
+            {"x_train": ROWS[:2], "y_train": LABELS[:2]},
+            "must have two examples of some",
+        ),
     ],
 )
 def test_bad_features_are_named_before_a_run_begins(tmp_path, changes, words):
