@@ -96,7 +96,7 @@ def checked(
         f"{dataset.name} test labels",
     )
     splits_rows = (dataset.train.features, dataset.test.features)
-    kept = [np.float32]
+    kept: list[Any] = [np.float32]
     if dataset.image_shape is None and all(
         getattr(rows, "dtype", None) == np.float16 for rows in splits_rows
     ):

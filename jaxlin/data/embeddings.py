@@ -205,8 +205,8 @@ def load(
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if len(parts) == 1:
-        rows = (loaded.train.features, loaded.test.features)
-        arrays.say_if_copied(path, found, dict(zip(names[:2], rows, strict=True)))
+        used = (loaded.train.features, loaded.test.features)
+        arrays.say_if_copied(path, found, dict(zip(names[:2], used, strict=True)))
     distinct = len(np.unique(np.asarray(found["y_train"])))
     return loaded, Coverage(
         len(vocabulary), distinct, *counts["train"], *counts["test"]

@@ -120,12 +120,12 @@ def grouped_k_fold(
             f"{len(names)}"
         )
     if labels is None:
-        classes = np.zeros(len(groups), np.int32)
+        classes, class_of = np.unique(np.zeros(len(groups)), return_inverse=True)
     else:
         labels = check.labels("labels", labels, num_examples=len(groups))
-        classes = np.unique(labels, return_inverse=True)[1]
-    counts = np.zeros((len(names), classes.max() + 1), np.int64)
-    np.add.at(counts, (group_of, classes), 1)
+        classes, class_of = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(names), len(classes)), np.int64)
+    np.add.at(counts, (group_of, class_of), 1)
     order = np.asarray(jax.random.permutation(key, len(names)))
     if labels is None:
         return _smallest_first(counts[:, 0], order, num_folds)[group_of]

@@ -228,7 +228,8 @@ def test_what_is_not_mapped_is_said(tmp_path, caplog, form, dtype, maps):
     found = data.load(path)
     for split, rows in ((found.train, X), (found.test, X[:6])):
         assert split.features.dtype == dtype
-        np.testing.assert_array_equal(split.features, form(rows).reshape(-1, 4))
+        expected = form(rows).reshape(-1, 4).astype("f4")
+        np.testing.assert_array_equal(split.features, expected)
     base = found.train.features
     while isinstance(base, np.ndarray):
         base = base.base
