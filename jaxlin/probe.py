@@ -73,6 +73,10 @@ CS = tuple(float(c) for c in np.logspace(-6, 5, 45))
 # is more than what tells neighbouring l2 apart.
 _ENOUGH_HELD_OUT = 100
 
+# Numbers in the scores that the temperature is set by, 200 MB. Of more examples some
+# are left out: those of all folds are the whole training set.
+_MOST_SCORES = 50_000_000
+
 # Typed as one loss among others.
 _SOFTMAX: Any = losses.softmax_cross_entropy
 
@@ -94,7 +98,8 @@ class Answer(NamedTuple):
         `jaxlin.classifier.Classifier`. 1 if nothing could be held out.
       table: how every l2 did on the examples held out; None if nothing could be.
       evaluations: of models on the training examples in all, idle slots counted.
-      num_held_out: training examples that l2 was chosen and the temperature set on.
+      num_held_out: training examples that l2 was chosen and the temperature set on (by
+        every second, third, ... if these would have too many scores).
       single_classes: labels of classes whose only training example was never held out.
     """
 
@@ -370,9 +375,11 @@ def _temperature(
     if not chosen:
         nothing = jnp.float32(np.nan)
         return Temperature(jnp.float32(1), nothing, nothing, jnp.bool_(False))
+    # One of so many, evenly spaced, so that sorted labels all have their share.
+    step = math.ceil(parts.sum() * len(chosen[0].bias) / _MOST_SCORES)
     scores, answers = [], []
     for params, weights in zip(chosen, parts, strict=True):
-        out = np.flatnonzero(weights)
+        out = np.flatnonzero(weights)[::step]
         scores.append(_scores(params, rows[out], normalization))
         answers.append(labels[out])
     return calibration.temperature(np.concatenate(scores), np.concatenate(answers))

@@ -121,6 +121,29 @@ def test_single_examples_stay_in_training_and_are_named():
         assert found.fit.params.bias.shape == (5,)
 
 
+def test_many_scores_are_thinned_for_the_temperature(monkeypatch):
+    """40 examples of two classes, in three folds: 80 scores, at most 30."""
+    seen = []
+    whole = probe.calibration.temperature
+
+    def watched(scores, labels):
+        seen.append((scores, labels))
+        return whole(scores, labels)
+
+    monkeypatch.setattr(probe.calibration, "temperature", watched)
+    for most in (80, 30):
+        monkeypatch.setattr(probe, "_MOST_SCORES", most)
+        probe.fit(KEY, ROWS, LABELS, ROWS, LABELS, l2s=(0.1,), num_folds=3)
+    (scores, labels), (thinned, some) = seen
+    assert scores.shape == (40, 2)
+    assert 12 <= len(thinned) <= 15
+    assert len(some) == len(thinned)
+    # A part of the same scores.
+    pairs = {(*row, label) for row, label in zip(scores.tolist(), labels, strict=True)}
+    found = {(*row, label) for row, label in zip(thinned.tolist(), some, strict=True)}
+    assert found <= pairs
+
+
 def test_one_example_a_class_and_one_l2_is_a_fit():
     labels = np.arange(5)
     found = probe.fit(KEY, ROWS[:5], labels, ROWS[:5], labels, l2s=(1e-3,))
