@@ -24,27 +24,32 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import jaxlin
-from jaxlin import check, checkpoint, objective
+from jaxlin import check, checkpoint, objective, precision
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
+from jaxlin.selection import calibration
+from jaxlin.typing import Array
 
-_KIND = "jaxlin linear classifier, format 1"
-
-_scores = jax.jit(objective.blocked_scores)
+# Format 1 had no temperature, and float32 parameters alone.
+_KIND = "jaxlin linear classifier, format 2"
 
 
 class Classifier(NamedTuple):
     """Everything that is needed to predict on raw features, and where it came from.
 
     Attributes:
-      params: weights ``(classes, features)`` and bias ``(classes,)``, float32.
+      params: weights ``(classes, features)`` and bias ``(classes,)``, float32, or
+        float64 as a polished fit has them.
       normalization: applied to raw features before the scores.
       class_names: one name a class, in the order of the labels.
       loss: name of the loss it was trained with.
       l2: strength of the penalty it was trained with.
+      temperature: what scores are divided by before their softmax, above 0; from
+        `jaxlin.selection.calibration` or a probe's answer, 1 if nothing was calibrated.
       versions: of jaxlin and jax; filled in by `save`.
     """
 
@@ -53,6 +58,7 @@ class Classifier(NamedTuple):
     class_names: tuple[str, ...]
     loss: str
     l2: float
+    temperature: float = 1.0
     versions: Mapping[str, str] | None = None
 
 
@@ -60,7 +66,8 @@ def save(path: str | os.PathLike[str], trained: Classifier) -> None:
     """Writes a classifier to one file, atomically and with a checksum.
 
     Raises:
-      ValueError: if the shapes of parameters, normalisation and class names disagree.
+      ValueError: if the shapes of parameters, normalisation and class names disagree,
+        or the temperature is not above 0.
       OSError: if the file cannot be written; one that was there before is unchanged.
     """
     num_classes, num_features = np.shape(trained.params.weights)
@@ -78,17 +85,21 @@ def save(path: str | os.PathLike[str], trained: Classifier) -> None:
             f"normalization must be for {num_features} features, got a mean of shape "
             f"{mean} and a scale of shape {scale}"
         )
+    temperature = check.number("temperature", trained.temperature, above=0)
+    dtype = _dtype(trained.params)
     metadata = {
         "kind": _KIND,
         "class_names": list(trained.class_names),
         "num_features": num_features,
         "scale_shape": list(np.shape(trained.normalization.scale)),
+        "dtype": dtype.name,
         "loss": trained.loss,
         "l2": float(trained.l2),
+        "temperature": temperature,
         "versions": {"jaxlin": jaxlin.__version__, "jax": jax.__version__},
     }
     arrays = (trained.params, trained.normalization)
-    arrays = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), arrays)
+    arrays = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), arrays)
     checkpoint.save(pathlib.Path(path), arrays, metadata=metadata)
 
 
@@ -96,7 +107,8 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     """Reads a classifier that `save` wrote.
 
     Raises:
-      ValueError: if the file is damaged or holds something else; it is named.
+      ValueError: if the file is damaged, holds something else or has another format;
+        it is named.
       OSError: if the file cannot be read.
     """
     path = pathlib.Path(path)
@@ -104,10 +116,11 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     if metadata.get("kind") != _KIND:
         raise ValueError(
             f"{path} must be a {_KIND}, got {metadata.get('kind', 'a checkpoint')}; "
-            "classifiers are written by jaxlin.classifier.save"
+            "classifiers are written by jaxlin.classifier.save; read this one with the "
+            "version of jaxlin that wrote it"
         )
     num_classes, num_features = len(metadata["class_names"]), metadata["num_features"]
-    zeros = functools.partial(np.zeros, dtype=np.float32)
+    zeros = functools.partial(np.zeros, dtype=metadata["dtype"])
     like: Any = (
         (zeros((num_classes, num_features)), zeros(num_classes)),
         (zeros(num_features), zeros(metadata["scale_shape"])),
@@ -120,12 +133,16 @@ def load(path: str | os.PathLike[str]) -> Classifier:
         tuple(metadata["class_names"]),
         metadata["loss"],
         metadata["l2"],
+        metadata["temperature"],
         metadata["versions"],
     )
 
 
 def scores(model: Classifier | str | os.PathLike[str], features: Any) -> np.ndarray:
-    """Class scores of raw examples, shape ``(examples, classes)``, float32.
+    """Class scores of raw examples, shape ``(examples, classes)``.
+
+    In the digits of the parameters, float32 or float64, so that labels are those of the
+    fit itself.
 
     Args:
       model: a classifier, or the path of one.
@@ -142,12 +159,11 @@ def scores(model: Classifier | str | os.PathLike[str], features: Any) -> np.ndar
     if getattr(features, "ndim", 2) > 2 and hasattr(features, "reshape"):
         features = features.reshape(len(features), math.prod(features.shape[1:]))
     rows = check.features("features", features, num_features=num_features)
-    if rows.dtype == np.float64:
+    if rows.dtype == np.float64 != _dtype(trained.params):
         with np.errstate(over="ignore"):  # infinity is met below
             rows = rows.astype(np.float32)
-    found = np.asarray(
-        _scores(trained.params, rows, normalization=trained.normalization)
-    )
+    with precision.keeping_digits(*trained.params):
+        found = np.asarray(_scores(trained.params, rows, trained.normalization))
     if not np.isfinite(found).all():
         raise ValueError(
             "scores must be finite, got some that are not; the features are too large "
@@ -164,9 +180,36 @@ def predict(model: Classifier | str | os.PathLike[str], features: Any) -> np.nda
 def predict_probabilities(
     model: Classifier | str | os.PathLike[str], features: Any
 ) -> np.ndarray:
-    """Softmax of the scores, shape ``(examples, classes)``; arguments as `scores`.
+    """Softmax of the scores over the temperature, shape ``(examples, classes)``.
 
-    These are the model's probabilities if it was trained with softmax cross-entropy;
-    hinge losses do not make scores mean log-probabilities.
+    Calibrated if the classifier has a temperature. With 1 they are the model's own
+    probabilities if it was trained with softmax cross-entropy; hinge losses do not make
+    scores mean log-probabilities. Arguments as `scores`.
+
+    Raises:
+      ValueError: as `scores`, or if the temperature is not above 0.
     """
-    return np.asarray(jax.nn.softmax(scores(model, features), axis=1))
+    trained = model if isinstance(model, Classifier) else load(model)
+    return np.asarray(
+        calibration.probabilities(
+            scores(trained, features), temperature=trained.temperature
+        )
+    )
+
+
+def _dtype(params: Params) -> np.dtype:
+    """float64 if the weights are, else float32."""
+    is_wide = params.weights.dtype == np.float64
+    return np.dtype(np.float64 if is_wide else np.float32)
+
+
+@jax.jit
+def _scores(params: Params, rows: Array, normalization: Normalization) -> Array:
+    # Never in fewer digits than the parameters.
+    digits = Normalization(
+        *(
+            part.astype(jnp.promote_types(part.dtype, params.weights.dtype))
+            for part in map(jnp.asarray, normalization)
+        )
+    )
+    return objective.blocked_scores(params, rows, normalization=digits)

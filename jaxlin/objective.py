@@ -25,6 +25,8 @@ into memory, are added up by `accumulate`; `from_sums` then gives the same pair.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import chex
 import jax
@@ -32,10 +34,14 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxlin import compensated, linear, penalties, row_sums
+from jaxlin.compensated import Compensated
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
 from jaxlin.row_sums import RowSums
-from jaxlin.typing import Array, Loss, LossArguments
+from jaxlin.typing import Array, Loss, LossArguments, PyTree
+
+# Rows whose scores are held at once, where those of all are not wanted.
+BLOCK_ROWS = 2048
 
 
 def objective(
@@ -282,7 +288,7 @@ def blocked_scores(
     features: Array,
     *,
     normalization: Normalization | None = None,
-    block_size: int = 2048,
+    block_size: int = BLOCK_ROWS,
 ) -> Array:
     """`batch_scores` with at most ``block_size`` rows normalised at a time.
 
@@ -296,6 +302,52 @@ def blocked_scores(
         return linear.scores(params, row)
 
     return jax.lax.map(scores_of_row, features, batch_size=one_block)
+
+
+def blocked_sums(
+    of_block: Callable[..., PyTree], *by_row: Any, block_size: int = BLOCK_ROWS
+) -> PyTree:
+    """Sums over all rows, added up block by block, compensated.
+
+    Nothing but the sums outlives a block: so the right answers of a model are counted
+    without its scores of all rows. For use inside a compiled program.
+
+    Args:
+      of_block: ``(*some_rows) -> sums``, a tree of arrays, over the rows of a block.
+      by_row: trees of arrays with one entry an example.
+      block_size: rows a block, at most.
+
+    Returns:
+      The sums, as ``of_block`` returns them.
+    """
+    num_rows = jax.tree.leaves(by_row)[0].shape[0]
+    full, rest = divmod(num_rows, min(block_size, num_rows))
+
+    def add(sums: PyTree, start: Array | int, length: int) -> PyTree:
+        # A slice of the rows where they are: a reshape into blocks would copy them.
+        some = jax.tree.map(
+            lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), by_row
+        )
+        # Leaf by leaf of the new sums, each a pair in the old ones.
+        return jax.tree.map(
+            lambda term, so_far: compensated.add(so_far, term), of_block(*some), sums
+        )
+
+    zeros = jax.tree.map(
+        lambda leaf: Compensated(*jnp.zeros((2, *leaf.shape), leaf.dtype)),
+        jax.eval_shape(of_block, *jax.tree.map(lambda leaf: leaf[:1], by_row)),
+    )
+    size = (num_rows - rest) // full
+    sums, _ = jax.lax.scan(
+        lambda sums, number: (add(sums, number * size, size), None),
+        zeros,
+        jnp.arange(full),
+    )
+    if rest:
+        sums = add(sums, full * size, rest)
+    return jax.tree.map(
+        compensated.total, sums, is_leaf=lambda node: isinstance(node, Compensated)
+    )
 
 
 def example_losses(

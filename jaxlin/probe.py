@@ -16,14 +16,17 @@ of l2, choose one where it was not trained, fit that on everything, test once::
 The default grid is that of DINOv2's protocol: 45 values of scikit-learn's C from 1e-6
 to 1e5, compared on a tenth of the training examples (Oquab et al., DINOv2: Learning
 robust visual features without supervision, 2023). Features are standardised by the
-training examples unless a normalization is given. All rows are put on one device, or
+training examples unless a normalization is given. A class with a single training
+example keeps it in training; at one l2, where nothing is to be chosen, all classes may
+have one. All rows are put on one device, or
 under a mesh (`jaxlin.sharding`) on its devices; of several processes each has only some
 rows, and a probe is refused there. What is proven is the objective: the accuracy may
 still move with ``relative_gap``, within the bounds that ``optimum`` gives.
 """
 
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -36,6 +39,7 @@ from jaxlin import (
     duality,
     intervals,
     label_proofs,
+    linear,
     losses,
     objective,
     precision,
@@ -44,15 +48,14 @@ from jaxlin import (
 from jaxlin.intervals import Interval
 from jaxlin.label_proofs import AccuracyInterval
 from jaxlin.linear import Params
-from jaxlin.normalization import Normalization, fit_standard
+from jaxlin.normalization import Normalization, fit_standard, normalize
 from jaxlin.selection import (
     calibration,
     choice,
     cross_validation,
-    folds,
     grids,
+    held_out,
     plans,
-    splits,
     sweep,
 )
 from jaxlin.selection.calibration import Temperature
@@ -65,6 +68,14 @@ from jaxlin.typing import Array, Loss
 
 # Scikit-learn's C of DINOv2's protocol.
 CS = tuple(float(c) for c in np.logspace(-6, 5, 45))
+
+# With fewer examples held out an accuracy has a standard error of up to 5 points, which
+# is more than what tells neighbouring l2 apart.
+_ENOUGH_HELD_OUT = 100
+
+# Numbers in the scores that the temperature is set by, 200 MB. Of more examples some
+# are left out: those of all folds are the whole training set.
+_MOST_SCORES = 50_000_000
 
 # Typed as one loss among others.
 _SOFTMAX: Any = losses.softmax_cross_entropy
@@ -79,13 +90,17 @@ class Answer(NamedTuple):
       optimum: bounds that the accuracy of the exact optimum at the chosen l2 provably
         satisfies on these test examples.
       l2: chosen.
-      at_edge: whether that is the smallest or the largest tried: a wider grid might do
-        better.
+      at_edge: whether that is the smallest or the largest of several tried: a wider
+        grid might do better.
       fit: on all training examples, with its certificate.
       normalization: that the features went through.
-      temperature: of the scores; for `jaxlin.selection.calibration.probabilities`.
-      table: how every l2 did on the examples held out.
+      temperature: of the scores; for `jaxlin.selection.calibration.probabilities` or a
+        `jaxlin.classifier.Classifier`. 1 if nothing could be held out.
+      table: how every l2 did on the examples held out; None if nothing could be.
       evaluations: of models on the training examples in all, idle slots counted.
+      num_held_out: training examples that l2 was chosen and the temperature set on (by
+        every second, third, ... if these would have too many scores).
+      single_classes: labels of classes whose only training example was never held out.
     """
 
     accuracy: float
@@ -96,20 +111,47 @@ class Answer(NamedTuple):
     fit: Fit
     normalization: Normalization
     temperature: Temperature
-    table: Table
+    table: Table | None
     evaluations: int
+    num_held_out: int
+    single_classes: tuple[int, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What weakens the choice of l2 or the temperature, a sentence each."""
+        notes = []
+        if self.single_classes:
+            count = len(self.single_classes)
+            classes = "1 class has" if count == 1 else f"{count} classes have"
+            notes.append(f"{classes} a single training example, which is not held out")
+        if self.table is None:
+            notes.append("nothing was held out: the temperature is 1, not calibrated")
+        elif len(self.table.l2) > 1 and self.num_held_out < max(
+            _ENOUGH_HELD_OUT, len(self.fit.params.bias)
+        ):
+            error = 50 / math.sqrt(self.num_held_out)
+            notes.append(
+                f"l2 is chosen on {self.num_held_out} examples held out, where an "
+                f"accuracy has a standard error of up to {error:.0f} points"
+                + "; num_folds holds each example out once"
+                * (self.table.accuracy.shape[1] == 1)
+            )
+        return tuple(notes)
 
     def __str__(self) -> str:
-        fits, at_bound = self.table.fits, bool(self.temperature.at_bound)
+        at_bound = bool(self.temperature.at_bound)
+        compared = 0 if self.table is None else self.table.fits.converged.size
+        proven = 0 if self.table is None else self.table.fits.converged.sum()
         low, high = (100 * end for end in self.interval)
         return (
             f"accuracy {100 * self.accuracy:.2f} % [{low:.2f}, {high:.2f}], exact "
             f"optimum {self.optimum}; l2 {self.l2:g}"
             + (" (at an edge of the grid)" if self.at_edge else "")
             + f", {self.fit.relative_gap:.1e} of the objective unproven; of the "
-            f"{fits.converged.size} fits compared {fits.converged.sum()} have proven "
+            f"{compared} fits compared {proven} have proven "
             f"their gap; temperature {float(self.temperature.value):.3g}"
             + (" (at its bound)" * at_bound)
+            + "".join(f"; note: {note}" for note in self.notes)
         )
 
 
@@ -148,13 +190,15 @@ def fit(
     """Chooses l2 by examples held out, fits on all, tests once.
 
     Args:
-      key: draws the examples held out, stratified by label.
+      key: draws the examples held out, stratified by label, as of
+        `jaxlin.selection.held_out`.
       features: of the training examples, raw, shape ``(examples, features)``.
       labels: in [0, num_classes), shape ``(examples,)``.
       test_features: as wide.
       test_labels: looked at once, by the model chosen.
       loss: one that has a conjugate.
-      l2s: to try; None takes `CS`.
+      l2s: to try; None takes `CS`. Of a single one the examples held out set the
+        temperature alone, and there may be none.
       num_classes: None takes the largest label of both parts plus one; then every class
         must have a training example.
       normalization: None standardises each feature.
@@ -203,7 +247,14 @@ def fit(
     )
     if l2s is None:
         l2s = l2_of_c(CS, num_examples=len(rows))
-    held_out = _held_out(key, answers, validation_fraction, num_folds)
+    l2s = check.numbers_list("l2s", l2s, above=0)
+    out = held_out.weights(
+        key,
+        answers,
+        num_settings=len(l2s),
+        validation_fraction=validation_fraction,
+        num_folds=num_folds,
+    )
     fitted = fit_standard(rows) if normalization is None else normalization
     make_problem, placed = base.problem, lambda weights: weights
     if not jax.sharding.get_abstract_mesh().empty:
@@ -214,40 +265,42 @@ def fit(
         rank=curvature.rank_for(loss),
     )
     fitted = Normalization(*map(np.asarray, problem.normalization or ()))
-    models = grids.product(losses=(loss,), l2s=l2s, num_weightings=len(held_out))
-    fits = fit_models(
-        problem,
-        models,
-        plan=plans.plan(
-            models,
+    models = grids.product(losses=(loss,), l2s=l2s, num_weightings=max(1, len(out)))
+    table, l2, chosen, paid = None, float(models.l2[0]), [], 0
+    if len(out):
+        fits = fit_models(
             problem,
+            models,
+            plan=plans.plan(
+                models,
+                problem,
+                num_classes=num_classes,
+                slots=slots,
+                block_size=block_size,
+            ),
             num_classes=num_classes,
-            slots=slots,
-            block_size=block_size,
-        ),
-        num_classes=num_classes,
-        weightings=placed(1 - held_out),
-        relative_gap=relative_gap,
-        max_evaluations=max_evaluations,
-    )
-    table = cross_validation.tabulated(problem, models, fits, held_out=placed(held_out))
-    setting = choose(table.accuracy, strength=table.l2)
-    chosen = [
-        Params(*(leaf[setting * len(held_out) + part] for leaf in table.fits.params))
-        for part in range(len(held_out))
-    ]
+            weightings=placed(1 - out),
+            relative_gap=relative_gap,
+            max_evaluations=max_evaluations,
+        )
+        table = cross_validation.tabulated(problem, models, fits, held_out=placed(out))
+        setting = choose(table.accuracy, strength=table.l2)
+        l2, paid = float(table.l2[setting]), fits.paid
+        chosen = [
+            Params(*(leaf[setting * len(out) + part] for leaf in table.fits.params))
+            for part in range(len(out))
+        ]
     last = fitting.fit_prepared(
         problem,
         num_classes=num_classes,
         loss=loss,
-        l2=float(table.l2[setting]),
+        l2=l2,
         relative_gap=relative_gap,
-        start=chosen[0],
+        start=chosen[0] if chosen else None,
         max_evaluations=10 * max_evaluations,
         polish=True,
     )
-    test_scores = _scores(last.params, test_rows, fitted)
-    correct = test_scores.argmax(axis=1) == test_answers
+    correct = _labels(last.params, test_rows, fitted) == test_answers
     radius = duality.radius(last.certificate, l2=last.l2)
     same = label_proofs.same_labels(
         last.params, jnp.asarray(test_rows), radius=radius, normalization=fitted
@@ -257,12 +310,14 @@ def fit(
         interval=intervals.proportion_interval(int(correct.sum()), len(correct)),
         optimum=label_proofs.accuracy_interval(jnp.asarray(correct), jnp.asarray(same)),
         l2=last.l2,
-        at_edge=last.l2 in (min(table.l2), max(table.l2)),
+        at_edge=len(l2s) > 1 and l2 in (min(l2s), max(l2s)),
         fit=last,
         normalization=fitted,
-        temperature=_temperature(chosen, rows, answers, held_out, fitted),
+        temperature=_temperature(chosen, rows, answers, out, fitted),
         table=table,
-        evaluations=fits.paid + last.evaluations,
+        evaluations=paid + last.evaluations,
+        num_held_out=int(out.sum()),
+        single_classes=tuple(np.flatnonzero(np.bincount(answers) == 1).tolist()),
     )
 
 
@@ -273,47 +328,58 @@ def _classes(*labels: ArrayLike) -> int:
     return max(2, 1 + max(tops, default=1))
 
 
-def _held_out(
-    key: Array, labels: np.ndarray, fraction: float, num_folds: int | None
-) -> np.ndarray:
-    """Weights of the examples held out, shape ``(parts, examples)``."""
-    if num_folds is None:
-        split = splits.stratified_split(key, labels, fraction=fraction)
-        weights = np.zeros((1, len(labels)), np.float32)
-        weights[0, split.held_out] = 1
-        return weights
-    fold_of = folds.stratified_k_fold(key, labels, num_folds=num_folds)
-    return 1 - folds.train_weights(fold_of, num_folds=num_folds)
-
-
 @jax.jit
 @jax.default_matmul_precision("highest")
 def _blocked_scores(params: Params, rows: Array, normalization: Normalization) -> Array:
     return objective.blocked_scores(params, rows, normalization=normalization)
 
 
-def _scores(
-    params: Params, rows: np.ndarray, normalization: Normalization
+@jax.jit
+@jax.default_matmul_precision("highest")
+def _blocked_labels(params: Params, rows: Array, normalization: Normalization) -> Array:
+    """Labels without the scores of all rows, a thousand times as many numbers."""
+
+    def label_of(row: Array) -> Array:
+        return linear.predict(params, normalize(normalization, row))
+
+    size = min(objective.BLOCK_ROWS, len(rows))
+    return jax.lax.map(label_of, rows, batch_size=size)
+
+
+def _in_digits(
+    compute: Callable[..., Array],
+    params: Params,
+    rows: np.ndarray,
+    normalization: Normalization,
 ) -> np.ndarray:
-    """Scores in the digits of the parameters, as the proofs of labels take them."""
+    """Scores or labels in the digits of the parameters, as in proofs of labels."""
     with precision.keeping_digits(*params):
         dtype = params.weights.dtype
         digits = Normalization(*(jnp.asarray(part, dtype) for part in normalization))
         params = Params(*(jnp.asarray(leaf, dtype) for leaf in params))
-        return np.asarray(_blocked_scores(params, rows, digits))
+        return np.asarray(compute(params, rows, digits))
+
+
+_scores = functools.partial(_in_digits, _blocked_scores)
+_labels = functools.partial(_in_digits, _blocked_labels)
 
 
 def _temperature(
     chosen: list[Params],
     rows: np.ndarray,
     labels: np.ndarray,
-    held_out: np.ndarray,
+    parts: np.ndarray,
     normalization: Normalization,
 ) -> Temperature:
-    """From the scores of examples by models that were not trained on them."""
+    """From the scores of examples by models that were not trained on them, or 1."""
+    if not chosen:
+        nothing = jnp.float32(np.nan)
+        return Temperature(jnp.float32(1), nothing, nothing, jnp.bool_(False))
+    # One of so many, evenly spaced, so that sorted labels all have their share.
+    step = math.ceil(parts.sum() * len(chosen[0].bias) / _MOST_SCORES)
     scores, answers = [], []
-    for params, weights in zip(chosen, held_out, strict=True):
-        out = np.flatnonzero(weights)
+    for params, weights in zip(chosen, parts, strict=True):
+        out = np.flatnonzero(weights)[::step]
         scores.append(_scores(params, rows[out], normalization))
         answers.append(labels[out])
     return calibration.temperature(np.concatenate(scores), np.concatenate(answers))

@@ -35,7 +35,7 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, scale):
         jax.tree.leaves(before[:2]), jax.tree.leaves(after[:2]), strict=True
     ):
         np.testing.assert_array_equal(a, b)
-    assert after[2:5] == before[2:5]
+    assert after[2:6] == before[2:6]
     assert after.versions == {"jaxlin": jaxlin.__version__, "jax": jax.__version__}
 
 
@@ -53,6 +53,54 @@ def test_scores_equal_a_plain_computation_on_raw_rows(tmp_path):
         odds / odds.sum(axis=1, keepdims=True),
         atol=1e-5,
     )
+
+
+def test_probabilities_are_those_at_the_temperature(tmp_path):
+    """Against NumPy, in memory and from the file."""
+    model = trained()._replace(temperature=2.5)
+    classifier.save(tmp_path / "model.npz", model)
+    odds = np.exp(classifier.scores(model, RAW).astype(np.float64) / 2.5)
+    for one in (model, tmp_path / "model.npz"):
+        np.testing.assert_allclose(
+            classifier.predict_probabilities(one, RAW),
+            odds / odds.sum(axis=1, keepdims=True),
+            rtol=1e-5,
+        )
+        np.testing.assert_array_equal(
+            classifier.predict(one, RAW), classifier.predict(trained(), RAW)
+        )
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan, np.inf])
+def test_a_temperature_is_above_0(tmp_path, temperature):
+    model = trained()._replace(temperature=temperature)
+    with pytest.raises(ValueError, match="temperature must be"):
+        classifier.save(tmp_path / "model.npz", model)
+    with pytest.raises(ValueError, match="temperature must be"):
+        classifier.predict_probabilities(model, RAW)
+
+
+def test_float64_parameters_keep_their_digits(tmp_path):
+    """A lead of 1e-10 decides, which float32 does not hold."""
+    weights = np.ones((3, 12))
+    weights[1, 0] += 1e-10
+    rows = np.ones((20, 12))
+    rows[::2, 0] = -1
+    model = classifier.Classifier(
+        linear.Params(weights, np.array([0.0, 0.0, -9.0])),
+        normalization.identity(12),
+        ("cat", "car", "frog"),
+        "softmax_cross_entropy",
+        1e-2,
+    )
+    classifier.save(tmp_path / "model.npz", model)
+    for one in (model, tmp_path / "model.npz"):
+        for given in (rows, rows.astype(np.float32)):
+            assert classifier.predict(one, given).tolist() == [0, 1] * 10
+            scores = classifier.scores(one, given)
+            np.testing.assert_allclose(
+                scores[:, 1] - scores[:, 0], [-1e-10, 1e-10] * 10, rtol=1e-3
+            )
 
 
 def test_images_need_not_be_flattened():
@@ -113,6 +161,15 @@ def test_another_checkpoint_is_no_classifier(tmp_path):
     path = tmp_path / "state.npz"
     checkpoint.save(path, {"w": np.zeros(3)})
     with pytest.raises(ValueError, match=r"state\.npz must be a jaxlin linear"):
+        classifier.load(path)
+
+
+def test_another_format_is_refused_in_words(tmp_path):
+    path = tmp_path / "old.npz"
+    checkpoint.save(path, {}, metadata={"kind": "jaxlin linear classifier, format 1"})
+    with pytest.raises(
+        ValueError, match=r"old\.npz must be .*format 2, got .*format 1"
+    ):
         classifier.load(path)
 
 

@@ -69,6 +69,7 @@ STACKS = {
     "decomposition": [{"measured", "reference"}, {"terms"}],
     "selection": [
         {"calibration", "choice", "folds", "resamples", "schedule", "splits"},
+        {"held_out"},
         {"minibatch_sweep"},
         {"grids"},
         {"plans"},

@@ -143,6 +143,20 @@ def test_blocked_scores_equal_unblocked_ones(block_size):
     )
 
 
+@pytest.mark.parametrize("block_size", [1, 7, 300])
+def test_blocked_sums_are_sums(block_size):
+    """Counts to the last one, and digits that a plain float32 sum would lose."""
+    values = jnp.full(20_000, 0.1)
+    count, total = objective.blocked_sums(
+        lambda rows: (jnp.sum(rows["x"] > 0), jnp.sum(rows["x"])),
+        {"x": values},
+        block_size=block_size,
+    )
+    assert count == 20_000
+    assert count.dtype == jnp.int32
+    np.testing.assert_allclose(total, np.sum(np.asarray(values, float)), rtol=5e-7)
+
+
 def test_balanced_class_weights_equal_scikit_learns():
     from sklearn.utils.class_weight import compute_class_weight
 

@@ -103,6 +103,73 @@ def test_folds_choose_by_all_examples(digits):
     assert found.at_edge
 
 
+def test_single_examples_stay_in_training_and_are_named():
+    labels = np.where(np.arange(40) < 37, LABELS, np.arange(40) - 35)
+    for how in ({}, {"num_folds": 3}):
+        found = probe.fit(KEY, ROWS, labels, ROWS, labels, l2s=L2S, **how)
+        assert found.single_classes == (2, 3, 4)
+        assert found.num_held_out == {None: 4, 3: 37}[how.get("num_folds")]
+        single, few = found.notes
+        assert single == (
+            "3 classes have a single training example, which is not held out"
+        )
+        assert few.startswith(f"l2 is chosen on {found.num_held_out} examples")
+        assert ("; num_folds holds each example out once" in few) == (not how)
+        assert all(note in str(found) for note in found.notes)
+        # The fit has seen all: each class has a template of its own.
+        assert found.fit.converged
+        assert found.fit.params.bias.shape == (5,)
+
+
+def test_many_scores_are_thinned_for_the_temperature(monkeypatch):
+    """40 examples of two classes, in three folds: 80 scores, at most 30."""
+    seen = []
+    whole = probe.calibration.temperature
+
+    def watched(scores, labels):
+        seen.append((scores, labels))
+        return whole(scores, labels)
+
+    monkeypatch.setattr(probe.calibration, "temperature", watched)
+    for most in (80, 30):
+        monkeypatch.setattr(probe, "_MOST_SCORES", most)
+        probe.fit(KEY, ROWS, LABELS, ROWS, LABELS, l2s=(0.1,), num_folds=3)
+    (scores, labels), (thinned, some) = seen
+    assert scores.shape == (40, 2)
+    assert 12 <= len(thinned) <= 15
+    assert len(some) == len(thinned)
+    # A part of the same scores.
+    pairs = {(*row, label) for row, label in zip(scores.tolist(), labels, strict=True)}
+    found = {(*row, label) for row, label in zip(thinned.tolist(), some, strict=True)}
+    assert found <= pairs
+
+
+def test_one_example_a_class_and_one_l2_is_a_fit():
+    labels = np.arange(5)
+    found = probe.fit(KEY, ROWS[:5], labels, ROWS[:5], labels, l2s=(1e-3,))
+    assert found.accuracy == 1
+    assert (found.table, found.num_held_out, found.at_edge) == (None, 0, False)
+    assert float(found.temperature.value) == 1
+    assert "nothing was held out: the temperature is 1, not calibrated" in found.notes
+    assert "of the 0 fits compared 0 have proven" in str(found)
+    expected = fitting.fit(
+        ROWS[:5],
+        labels,
+        loss=losses.softmax_cross_entropy,
+        l2=1e-3,
+        relative_gap=1e-3,
+        normalization=normalization.fit_standard(ROWS[:5]),
+    )
+    np.testing.assert_allclose(
+        found.fit.certificate.primal, expected.certificate.primal, rtol=2e-3
+    )
+
+
+def test_a_choice_on_enough_examples_has_no_note(answer):
+    assert answer.notes == ()
+    assert answer.num_held_out == 130
+
+
 def test_strengths_of_c():
     assert len(probe.CS) == 45
     np.testing.assert_allclose([probe.CS[0], probe.CS[-1]], [1e-6, 1e5])
@@ -125,8 +192,15 @@ LABELS = np.arange(40) % 2
         ({"labels": LABELS * 0}, "labels must name at least two classes"),
         ({"l2s": ()}, "l2s must not be empty"),
         ({"l2s": (0.0,)}, "must be above 0"),
-        ({"validation_fraction": 1.5}, "fraction must be below 1"),
-        ({"num_folds": 30}, "at least num_folds = 30 examples of every class"),
+        ({"l2s": 0.1}, "l2s must be a sequence of numbers"),
+        ({"validation_fraction": 1.5}, "validation_fraction must be below 1"),
+        ({"num_folds": 1}, "num_folds must be at least 2"),
+        ({"num_folds": 41}, "num_folds must be at most 40"),
+        (
+            {"features": ROWS[:2], "labels": LABELS[:2], "l2s": L2S},
+            "labels must have two examples of some class.* got 2 examples of as many "
+            "classes; give a single setting",
+        ),
         ({"relative_gap": 0}, "relative_gap must be above 0"),
         ({"loss": losses.cross_entropy}, "targets must be distributions"),
     ],

@@ -36,6 +36,8 @@ def read(folder: RunFolder, name: str) -> Found | None:
     try:
         with np.load(path) as archive:
             arrays = dict(archive)
+    except (PermissionError, MemoryError):
+        raise  # the file may be good
     except Exception as error:
         raise ValueError(
             f"{path} must hold the arrays of an earlier start, got {error}; delete "

@@ -78,6 +78,8 @@ def run(config: Config, options: cli.RunOptions) -> None:
         )
         folder.write_text("report.html", pages.render(report.build(page)))
         print(verdict.line(results))
+        for note in answer.notes:
+            print(f"note: {note}")
     print(folder.path / "report.html")
 
 

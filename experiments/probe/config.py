@@ -27,7 +27,8 @@ class Config:
       answers: K; the most frequent answers are the classes, and the others are counted.
       loss: softmax_cross_entropy or another loss that can be certified.
       cs: values of scikit-learn's C to try; l2 is 1 / (C n).
-      validation_fraction: share of the training examples that C is chosen on.
+      validation_fraction: share of the training examples that C is chosen on; the only
+        example of a class stays in training.
       folds: chooses by so many folds instead; needed for one_standard_error.
       choose: best mean accuracy, or the strongest penalty within one standard error.
       standardize: whether each feature is brought to mean 0 and deviation 1; otherwise

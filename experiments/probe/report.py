@@ -75,20 +75,21 @@ def _answer(run: Run) -> list[report.Block]:
             f"{found['evaluations']:,} evaluations of models",
         ),
     ]
+    notes = [Paragraph(f"Note: {note}.") for note in found["notes"]]
     if found["labels_certified"] == 0:
         text = (
             "The proven gap is too wide to say anything of the labels that the exact "
             "optimum at this C gives these test examples. `--relative-gap` makes it "
             "tighter."
         )
-        return [Cards(cards), Paragraph(text)]
+        return [Cards(cards), Paragraph(text), *notes]
     text = (
         "The accuracy of the exact optimum at this C provably lies between "
         f"{optimum[0]:.2f} and {optimum[1]:.2f} % on these test examples: "
         f"{100 * found['labels_certified']:.1f} % of its labels are known from the "
         "proven gap. `--relative-gap` makes that tighter."
     )
-    return [Cards(cards), Paragraph(text)]
+    return [Cards(cards), Paragraph(text), *notes]
 
 
 def _outside(run: Run) -> list[report.Block]:
@@ -122,6 +123,10 @@ def _outside(run: Run) -> list[report.Block]:
 
 
 def _choice(run: Run) -> list[report.Block]:
+    if not run.rows:
+        return [
+            Paragraph("One value of C was given and nothing held out: none was chosen.")
+        ]
     figure, axes = plotting.new_figure(width=7.5, height=3.8)
     ax = axes[0, 0]
     color = plotting.PALETTE[0]
@@ -154,7 +159,7 @@ def _choice(run: Run) -> list[report.Block]:
         f"mean over {parts} folds, the band one standard error to each side (the folds "
         "share training examples: as a rule it is too small)"
         if parts > 1
-        else f"on {run.config.validation_fraction:.0%} of the training examples"
+        else f"on {run.results['num_held_out']:,} of the training examples"
     )
     table = Table(
         ("C", "l2", "held out", "standard error", "loss held out", "largest gap"),
@@ -210,9 +215,14 @@ def _probabilities(run: Run) -> list[report.Block]:
         )
     run.folder.write_figure("calibration", figure)
     errors = run.results["calibration_error"]
+    set_by = (
+        f"which was set by {run.results['num_held_out']:,} examples held out"
+        if run.rows
+        else "since nothing was held out to set it"
+    )
     text = (
         f"Scores are divided by the temperature {run.results['temperature']:.3g}, "
-        "which was set by examples held out. The expected calibration error on the "
+        f"{set_by}. The expected calibration error on the "
         f"test examples goes from {errors['before']:.3f} to {errors['after']:.3f}."
     )
     if run.results["temperature_at_bound"]:

@@ -10,7 +10,7 @@ from jaxlin import data, normalization
 from jaxlin.data import dataset as datasets
 from jaxlin.data import embeddings
 from jaxlin.normalization import Normalization
-from jaxlin.selection import folds, splits
+from jaxlin.selection import held_out
 
 # Of the random features.
 _TRAIN, _TEST, _FEATURES, _CLASSES = 300, 150, 12, 3
@@ -41,11 +41,13 @@ def load(
 
 def check_parts(config: Config, dataset: data.Dataset) -> None:
     """Raises a ValueError if C cannot be chosen as asked on these labels."""
-    key, labels = jax.random.key(config.seed), dataset.train.labels
-    if config.folds is not None:
-        folds.stratified_k_fold(key, labels, num_folds=config.folds)
-    else:
-        splits.stratified_sizes(labels, fraction=config.validation_fraction)
+    held_out.weights(
+        jax.random.key(config.seed),
+        dataset.train.labels,
+        num_settings=len(config.cs),
+        validation_fraction=config.validation_fraction,
+        num_folds=config.folds,
+    )
 
 
 def made(seed: int) -> data.Dataset:

@@ -37,12 +37,13 @@ def test(answer: Answer, dataset: data.Dataset, *, loss_name: str) -> Tested:
         dataset.class_names,
         loss_name,
         answer.l2,
+        temperature=float(answer.temperature.value),
     )
     scores = classifier.scores(model, dataset.test.features)
     labels = jnp.asarray(dataset.test.labels)
     before, after = (
         calibration.probabilities(scores, temperature=value)
-        for value in (1.0, float(answer.temperature.value))
+        for value in (1.0, model.temperature)
     )
     bins = (
         metrics.calibration_bins(before, labels),
@@ -62,7 +63,7 @@ def results(
     num_inside = len(dataset.test.labels)
     num_test = coverage.test_examples if coverage is not None else num_inside
     correct = round(answer.accuracy * num_inside)
-    fits = answer.table.fits
+    converged = () if answer.table is None else answer.table.fits.converged
     before, after = (
         float(metrics.expected_calibration_error(bins)) for bins in tested.bins
     )
@@ -86,12 +87,14 @@ def results(
         "at_edge": answer.at_edge,
         "relative_gap": answer.fit.relative_gap,
         "converged": answer.fit.converged,
-        "fits_compared": int(fits.converged.size),
-        "fits_certified": int(fits.converged.sum()),
+        "fits_compared": len(converged),
+        "fits_certified": int(sum(converged)),
         "evaluations": answer.evaluations,
         "temperature": float(answer.temperature.value),
         "temperature_at_bound": bool(answer.temperature.at_bound),
         "calibration_error": {"before": before, "after": after},
+        "num_held_out": answer.num_held_out,
+        "notes": list(answer.notes),
         "answers": None
         if coverage is None
         else {**coverage._asdict(), "ceiling": coverage.ceiling},
@@ -100,7 +103,9 @@ def results(
 
 
 def rows(answer: Answer, *, num_examples: int) -> list[dict[str, Any]]:
-    """One row a value of C, the smallest first."""
+    """One row a value of C, the smallest first; none if nothing was held out."""
+    if answer.table is None:
+        return []
     found = [
         {"c": 1 / (row["l2"] * num_examples), **row, "chosen": row["l2"] == answer.l2}
         for row in answer.table.rows()

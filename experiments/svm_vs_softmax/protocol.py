@@ -367,10 +367,13 @@ def validation_accuracies(params: Params, held_out: base.Problem) -> Array:
     """Accuracy of the models of a grid, shape ``(seeds, settings)``."""
 
     def one(params: Params) -> Array:
-        scores = objective.blocked_scores(
-            params, held_out.features, normalization=held_out.normalization
-        )
-        return metrics.accuracy(scores, held_out.targets).value
+        def right(rows: Array, labels: Array) -> metrics.Ratio:
+            scores = objective.batch_scores(
+                params, rows, normalization=held_out.normalization
+            )
+            return metrics.accuracy(scores, labels)
+
+        return objective.blocked_sums(right, held_out.features, held_out.targets).value
 
     return jax.vmap(jax.vmap(one))(params)
 

@@ -8,7 +8,8 @@
   * any other image-classification set that tensorflow-datasets has prepared, such as
     ``"mnist"`` or ``"cifar100"``;
   * ``"path/to/my.npz"`` with x_train, y_train, x_test, y_test, or a folder with
-    x_train.npy and so on, which are mapped.
+    x_train.npy and so on, which are mapped (a warning is logged for what has
+    to be read whole).
 
 Features that come as several embeddings, and answers that are no numbers, are read by
 `jaxlin.data.embeddings`.
@@ -68,7 +69,9 @@ def load(
       data_dir: the folder of tensorflow-datasets; see above for the default. Of no
         meaning for the digits and files.
       cache_dir: the folder of decoded images; see above for the default.
-      download: whether CIFAR-10 may be fetched if it is not prepared in ``data_dir``.
+      download: whether CIFAR-10 may be fetched if it is not prepared in ``data_dir``. A
+        copy that only TensorFlow reads is left alone; ours is then made beside it, in
+        ``data_dir/array_record``.
       progress: whether to draw progress bars if this is a terminal.
 
     Returns:
@@ -86,11 +89,14 @@ def load(
     if name.endswith(".npz") or arrays.is_folder(name):
         return npz.load(name)
     folder = tfds_images.data_folder(data_dir)
-    prepared = tfds_images.find(name, folder)
-    if prepared is None and name == "cifar10":
-        if not download:
-            raise cifar10_archive.unavailable(folder, "downloads are switched off")
-        prepared = cifar10_archive.prepare(folder, progress=progress)
+    if name == "cifar10":
+        prepared = cifar10_archive.found(folder)
+        if prepared is None:
+            if not download:
+                raise cifar10_archive.unavailable(folder, "downloads are switched off")
+            prepared = cifar10_archive.prepare(folder, progress=progress)
+    else:
+        prepared = tfds_images.find(name, folder)
     if prepared is None:
         raise ValueError(_unknown(name, folder))
     loaded = cache.through_cache(

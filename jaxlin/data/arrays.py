@@ -4,6 +4,7 @@ A folder is for arrays that are large: they are mapped, read-only, and read wher
 are looked at. Nothing is unpickled.
 """
 
+import logging
 import os
 import zipfile
 import zlib
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def read(
@@ -38,6 +41,31 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
     return path.is_dir() and any(path.glob("*.npy"))
 
 
+def say_if_copied(
+    path: Path, stored: dict[str, np.ndarray], used: dict[str, np.ndarray]
+) -> None:
+    """Logs a warning for each array of a folder that is not used as it is mapped.
+
+    Args:
+      path: of the folder or file.
+      stored: as `read` returned them.
+      used: some of them by name, as they are handed on.
+    """
+    if not is_folder(path):
+        return
+    for name, array in used.items():
+        if not np.may_share_memory(array, stored[name]):
+            _LOGGER.warning(
+                "%s is %s in %s order and is read whole, into %.0f MB as %s; mapped "
+                "are uint8 and float32 in C order, and float16 feature vectors",
+                path / f"{name}.npy",
+                stored[name].dtype,
+                "C" if stored[name].flags.c_contiguous else "Fortran",
+                array.nbytes / 1e6,
+                array.dtype,
+            )
+
+
 def _remedy(names: Sequence[str]) -> str:
     listed = ", ".join(f"{name}=..." for name in names)
     return f"save it with numpy.savez(path, {listed})"
@@ -53,12 +81,27 @@ def _from_folder(
         file = path / f"{name}.npy"
         try:
             arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, EOFError, ValueError) as error:
+        except OSError as error:
+            # No word of damage: it may be a permission, or no room to map the file.
+            raise ValueError(
+                f"{name}.npy cannot be opened ({error.strerror or error}); it is left "
+                "alone"
+            ) from error
+        except (EOFError, ValueError) as error:
             raise ValueError(
                 f"{name}.npy must be a numeric array as numpy.save writes it, got "
                 f"other or damaged data ({error})"
             ) from error
+        if arrays[name].dtype.kind == "V":
+            raise ValueError(_of_no_numbers(name))
     return arrays
+
+
+def _of_no_numbers(name: str) -> str:
+    return (
+        f"{name} must be numbers, got raw bytes, as numpy.save writes bfloat16; save "
+        "array.astype(numpy.float32)"
+    )
 
 
 def _from_npz(
@@ -108,4 +151,6 @@ def _member(stored: np.lib.npyio.NpzFile, name: str, remedy: str) -> np.ndarray:
     # NumPy hands over members that are no arrays as bytes.
     if not isinstance(value, np.ndarray):
         raise ValueError(f"{name} must be a NumPy array, got other data; {remedy}")
+    if value.dtype.kind == "V":
+        raise ValueError(_of_no_numbers(name))
     return value

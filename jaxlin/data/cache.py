@@ -56,7 +56,14 @@ def through_cache(
         return _open(entry)._replace(source=str(source))
     except (FileNotFoundError, NotADirectoryError):
         pass
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        # No permission, memory or handles: the entry may be good, and another's.
+        _warn_once(
+            f"the cache entry {entry} cannot be read ({error}) and is left alone; the "
+            "data set is decoded on every load"
+        )
+        return decode()
+    except (ValueError, KeyError, TypeError) as error:
         _LOGGER.info("rebuilding the damaged cache entry %s (%s)", entry, error)
     dataset = decode()
     try:

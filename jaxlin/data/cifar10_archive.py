@@ -60,10 +60,22 @@ OFFICIAL = Archive(
 )
 
 
+def found(folder: Path) -> Path | None:
+    """Returns a prepared version that is read without TensorFlow, or None."""
+    for place in (folder, folder / tfds_images.ARRAY_RECORD):
+        version = tfds_images.find("cifar10", place)
+        if version is not None and tfds_images.is_readable(version):
+            return version
+    return None
+
+
 def prepare(
     folder: Path, *, archive: Archive = OFFICIAL, progress: bool = True
 ) -> Path:
     """Fetches the archive if need be and writes ``folder/cifar10/3.0.2``.
+
+    Where TensorFlow's users have prepared CIFAR-10 for themselves, theirs is left alone
+    and ours is ``folder/array_record/cifar10/3.0.2``.
 
     The archive is kept in ``folder/downloads``, where a copy put there by hand is found
     too. Neither it nor the prepared set gets its name before it is complete.
@@ -80,18 +92,30 @@ def prepare(
       DataUnavailableError: saying what failed and the ways out.
     """
     try:
-        tfds_images.import_tfds()  # Better missed before the download than after it.
+        # Better missed before the download than after it.
+        tfds_images.import_tfds()
+        tfds_images.import_array_record()
         packed = _fetch(archive, folder / "downloads", progress=progress)
-        return _prepare(packed, archive, folder, progress=progress)
+        is_taken = _unread(folder) is not None
+        place = folder / tfds_images.ARRAY_RECORD if is_taken else folder
+        return _prepare(packed, archive, place, progress=progress)
     except (OSError, http.client.HTTPException, RuntimeError, ValueError) as error:
         raise unavailable(folder, str(error) or type(error).__name__) from error
 
 
 def unavailable(folder: Path, reason: str) -> DataUnavailableError:
     """Returns the error that names the ways out when there is no CIFAR-10."""
+    other = _unread(folder)
+    what = f"cifar10 is not prepared in {folder}"
+    if other is not None:
+        what = (
+            f"cifar10 in {other} is prepared in files that need TensorFlow to be read; "
+            "they are left alone. A copy of format array_record is not beside them, in "
+            f"{folder / tfds_images.ARRAY_RECORD},"
+        )
     return DataUnavailableError(
-        f"cifar10 is not prepared in {folder} and was not fetched: {reason}. Three "
-        "ways out: take the digits, which need no download (--dataset digits); set "
+        f"{what} and was not fetched: {reason}. Three ways out: take the "
+        "digits, which need no download (--dataset digits); set "
         "TFDS_DATA_DIR (or data_dir) to a folder that holds a prepared cifar10/3.0.2; "
         f"or allow a download of {OFFICIAL.num_bytes / 1e6:.0f} MB, once, from "
         f"{OFFICIAL.url} (fetched by hand, it belongs in {folder / 'downloads'})"
@@ -115,6 +139,14 @@ def checked_counts(dataset: Dataset, *, archive: Archive = OFFICIAL) -> Dataset:
                 f"{histogram.tolist()}; delete {dataset.source} and load it again"
             )
     return dataset
+
+
+def _unread(folder: Path) -> Path | None:
+    """Returns a prepared version in files of another format than ours, or None."""
+    version = tfds_images.find("cifar10", folder)
+    if version is None or tfds_images.is_readable(version):
+        return None
+    return version
 
 
 def _fetch(archive: Archive, folder: Path, *, progress: bool) -> Path:

@@ -20,8 +20,9 @@ class Split(NamedTuple):
     """Examples with their labels.
 
     Attributes:
-      features: one row per example, shape ``(examples, features)``, uint8 or float32;
-        may be a read-only memory map. Images are flattened in C order.
+      features: one row per example, shape ``(examples, features)``, uint8 or float32,
+        or float16 if they are no images; may be a read-only memory map. Images are
+        flattened in C order.
       labels: shape ``(examples,)``, int32, each in [0, num_classes).
     """
 
@@ -70,15 +71,17 @@ def checked(
     *,
     names: tuple[str, str, str, str] | None = None,
 ) -> Dataset:
-    """Returns ``dataset`` with uint8 or float32 rows and int32 labels, all valid.
+    """Returns ``dataset`` with uint8, float16 or float32 rows and int32 labels, valid.
 
     Every source passes through here, so that nothing after it looks at values again.
     A class may be missing from either split, as long as ``class_names`` has it and the
     training split has two classes at least.
 
     Args:
-      dataset: rows and labels as read; rows that are neither uint8 nor float32 become
-        float32, and a value too large for it counts as infinite.
+      dataset: rows and labels as read. Rows of feature vectors stay float16 if both
+        splits are: all that computes with them does so in float32. Other rows that are
+        neither uint8 nor float32 become float32, and a value too large for it counts as
+        infinite.
       names: how error messages call the four arrays; "mnist train features", "mnist
         train labels" and so on if not given.
 
@@ -92,8 +95,14 @@ def checked(
         f"{dataset.name} test features",
         f"{dataset.name} test labels",
     )
-    train_rows = _rows(names[0], dataset.train.features)
-    test_rows = _rows(names[2], dataset.test.features, num_features=train_rows.shape[1])
+    splits_rows = (dataset.train.features, dataset.test.features)
+    kept: list[Any] = [np.float32]
+    if dataset.image_shape is None and all(
+        getattr(rows, "dtype", None) == np.float16 for rows in splits_rows
+    ):
+        kept.append(np.float16)
+    train_rows = _rows(names[0], splits_rows[0], kept)
+    test_rows = _rows(names[2], splits_rows[1], kept, num_features=train_rows.shape[1])
     if train_rows.dtype != test_rows.dtype:
         raise ValueError(
             f"{names[2]} must have the dtype of {names[0]}, {train_rows.dtype}, got "
@@ -157,10 +166,12 @@ def summary(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _rows(name: str, value: Any, *, num_features: int | None = None) -> np.ndarray:
-    """Returns checked rows in uint8 or float32."""
+def _rows(
+    name: str, value: Any, kept: list[Any], *, num_features: int | None = None
+) -> np.ndarray:
+    """Returns checked rows in uint8, float32 or another floating dtype that is kept."""
     dtype = getattr(value, "dtype", None)
-    if dtype is not None and dtype.kind == "f" and dtype != np.float32:
+    if dtype is not None and dtype.kind == "f" and dtype not in kept:
         # Converted first, so that what overflows is found by the check for infinity.
         with np.errstate(over="ignore"):
             value = value.astype(np.float32)

@@ -148,7 +148,9 @@ def load(
     Args:
       path: a ``.npz`` file or a folder of ``.npy`` files with ``PART_train`` and
         ``PART_test`` for each part, and answers ``y_train`` and ``y_test``: integers
-        or strings.
+        or strings. A single part of a folder stays mapped where all its answers are in
+        the vocabulary; a warning is logged where it does not. Several parts are copied
+        side by side.
       parts: names of the embeddings, such as ``("image", "question")``.
       num_answers: K.
 
@@ -202,6 +204,9 @@ def load(
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    if len(parts) == 1:
+        used = (loaded.train.features, loaded.test.features)
+        arrays.say_if_copied(path, found, dict(zip(names[:2], used, strict=True)))
     distinct = len(np.unique(np.asarray(found["y_train"])))
     return loaded, Coverage(
         len(vocabulary), distinct, *counts["train"], *counts["test"]

@@ -14,15 +14,16 @@ _KEYS = ("x_train", "y_train", "x_test", "y_test")
 def load(path: str | os.PathLike[str]) -> dataset.Dataset:
     """Reads images or feature vectors from a ``.npz`` file or a folder of ``.npy``.
 
-    The arrays of a folder are mapped, not loaded.
+    The arrays of a folder are mapped, not loaded, if they are uint8 or float32 in C
+    order, or float16 of rank 2; a warning is logged for those that are not.
 
     ``x_train`` and ``x_test`` have one example per entry of the first axis. Arrays of
     rank 2 are feature vectors; those of higher rank are images, flattened in C order,
-    whose shape is kept. uint8 is taken as 8-bit pixels (``max_value`` 255), anything
-    else becomes float32 (``max_value`` 1). ``y_train`` and ``y_test`` are integers
-    0, 1, 2, ..., of shape ``(examples,)`` or ``(examples, 1)``. ``class_names`` may
-    name the classes; without it there are as many as the largest label says, and they
-    are called by their numbers.
+    whose shape is kept. uint8 is taken as 8-bit pixels (``max_value`` 255), float16
+    feature vectors are kept, and anything else becomes float32 (``max_value`` 1).
+    ``y_train`` and ``y_test`` are integers 0, 1, 2, ..., of shape ``(examples,)`` or
+    ``(examples, 1)``. ``class_names`` may name the classes; without it there are as
+    many as the largest label says, and they are called by their numbers.
 
     Raises:
       ValueError: naming the file, what is wrong with it and what to do.
@@ -30,9 +31,12 @@ def load(path: str | os.PathLike[str]) -> dataset.Dataset:
     path = Path(path)
     try:
         found = arrays.read(path, _KEYS, optional=("class_names",))
-        return _dataset(path, found)
+        loaded = _dataset(path, found)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    used = {"x_train": loaded.train.features, "x_test": loaded.test.features}
+    arrays.say_if_copied(path, found, used)
+    return loaded
 
 
 def _dataset(path: Path, found: dict[str, np.ndarray]) -> dataset.Dataset:

@@ -4,7 +4,9 @@ TFDS reads array_record files with no TensorFlow installed, as long as it decode
 image itself: images are handed over encoded and decoded here with Pillow.
 """
 
+import errno
 import io
+import json
 import operator
 import os
 import re
@@ -18,6 +20,15 @@ from jaxlin.data.dataset import Dataset, DataUnavailableError, Split
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _INFO = "dataset_info.json"
+
+# The format of files that are read without TensorFlow.
+ARRAY_RECORD = "array_record"
+
+# Errors that say nothing of the files: no permission, memory, handles or disk.
+_OF_THE_MACHINE = {
+    *(errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+    *(errno.EIO, errno.ENOSPC),
+}
 
 # Records asked for at once: one call of the reader instead of one per record.
 _RECORDS_PER_READ = 512
@@ -35,6 +46,8 @@ def data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
 def find(name: str, folder: Path) -> Path | None:
     """Returns the folder of the newest prepared version of a set, or None.
 
+    A version in files that only TensorFlow reads counts if there is no other.
+
     Looks at paths only, which takes no import of tensorflow-datasets.
 
     Args:
@@ -48,7 +61,21 @@ def find(name: str, folder: Path) -> Path | None:
         for info in (folder / name).glob(f"*/{_INFO}")
         if _VERSION.fullmatch(info.parent.name)
     ]
-    return max(versions, key=_version_order, default=None)
+    return max(
+        versions,
+        key=lambda one: (is_readable(one), _version_order(one)),
+        default=None,
+    )
+
+
+def is_readable(version: Path) -> bool:
+    """Whether the files of a prepared version are read without TensorFlow."""
+    try:
+        info = json.loads((version / _INFO).read_text("utf-8"))
+        # The format had no name while there was but tfrecord.
+        return info.get("fileFormat") == ARRAY_RECORD
+    except (OSError, ValueError, AttributeError):
+        return True  # what is wrong with it is said when it is read
 
 
 def prepared_names(folder: Path) -> list[str]:
@@ -73,6 +100,22 @@ def import_tfds() -> Any:
             f'({error}): pip install "jaxlin[data]"'
         ) from error
     return tfds
+
+
+def import_array_record() -> None:
+    """Imports the package that reads and writes the files of prepared sets.
+
+    Raises:
+      DataUnavailableError: if it is not installed.
+    """
+    try:
+        from array_record.python import array_record_data_source  # noqa: F401
+    except ImportError as error:
+        raise DataUnavailableError(
+            f"prepared data sets need the package array_record ({error}): pip install "
+            "array_record. A copy that is there is good and is left alone. Where the "
+            "package does not exist, save the set as .npz on another machine"
+        ) from error
 
 
 def progress_bar(total: int, action: str, unit: str, *, progress: bool) -> Any:
@@ -109,6 +152,8 @@ def read(folder: Path, *, name: str, progress: bool = True) -> Dataset:
         its files are damaged or of another format.
     """
     tfds = import_tfds()
+    # Before TFDS meets it, which would print a banner.
+    import_array_record()
     try:
         builder = tfds.builder_from_directory(folder)
     except Exception as error:
@@ -159,11 +204,12 @@ def _keys(tfds: Any, info: Any) -> tuple[str, str]:
             ".npz"
         )
     # TFDS also reads its parquet files, of which it drops most rows without a word.
-    if info.file_format.value != "array_record":
+    if info.file_format.value != ARRAY_RECORD:
         raise ValueError(
-            f"{info.name} must be in files of format array_record, got "
-            f"{info.file_format.value}; prepare it again with "
-            "file_format='array_record'"
+            f"{info.name} must be in files of format {ARRAY_RECORD}, got "
+            f"{info.file_format.value}, which TensorFlow reads and jaxlin does not; "
+            "leave that copy where it is and prepare another in a data_dir of its own, "
+            f"with file_format='{ARRAY_RECORD}'"
         )
     return image_key, label_key
 
@@ -232,11 +278,27 @@ def _same_shape(name: str, first: np.ndarray, other: np.ndarray) -> None:
         )
 
 
-def _unreadable(folder: Path, error: Exception) -> ValueError:
-    return ValueError(
+def _unreadable(folder: Path, error: Exception) -> Exception:
+    """The error for a set that cannot be read; only of damage it says to delete it."""
+    what = (
         f"the prepared data set in {folder} cannot be read "
-        f"({type(error).__name__}: {error}); delete that folder and prepare it again"
+        f"({type(error).__name__}: {error})"
     )
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    if any(isinstance(one, ImportError) for one in causes):
+        return DataUnavailableError(
+            f'{what}; a package is missing: pip install "jaxlin[data]". The copy is '
+            "left alone"
+        )
+    if any(isinstance(one, PermissionError | MemoryError) for one in causes) or any(
+        isinstance(one, OSError) and one.errno in _OF_THE_MACHINE for one in causes
+    ):
+        return DataUnavailableError(
+            f"{what}; mend that on this machine. The copy is left alone"
+        )
+    return ValueError(f"{what}; delete that folder and prepare it again")
 
 
 def _version_order(folder: Path) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
   splits            disjoint index arrays: training, validation and test examples
   folds             k folds, stratified, grouped, repeated, as weights of 0 and 1
+  held_out          parts to choose by, where some classes have few examples
   schedule          which model is in which slot of a sweep, turn by turn
   grids             which models a sweep fits
   plans             with how much of the machine

@@ -44,7 +44,8 @@ from jaxlin.selection.sweep import FitModels, Fits
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Array, Loss
 
-# Scores of so many models are held at once, fewer where they are more numbers.
+# Scores of so many models are held at once, of a block of rows each; fewer models where
+# these are more numbers.
 _MODELS_AT_ONCE = 32
 _SCORES_AT_ONCE = 50_000_000
 
@@ -136,6 +137,7 @@ def cross_validate(
     l2s: Sequence[float],
     fold_of: Any,
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
+    allow_missing_classes: bool = False,
     relative_gap: float = 1e-3,
     max_evaluations: int = 1000,
     plan: Plan | None = None,
@@ -154,6 +156,10 @@ def cross_validate(
         from `jaxlin.selection.folds`; each repeat has k parts of its own. Of a problem
         on a mesh put there by `jaxlin.sharding.folds`.
       loss_arguments: see ``losses``.
+      allow_missing_classes: whether a class may have no example outside some fold. The
+        model of that part is then fitted without one, and the fold's examples of the
+        class count as wrong whatever it says of them. Their loss is that of the model,
+        finite and large: all that it has learned is that the class does not occur.
       relative_gap: asked of every fit.
       max_evaluations: of a fit, after which it is taken as it is.
       plan: None makes one of the shapes.
@@ -167,7 +173,7 @@ def cross_validate(
     train = folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
     num_repeats = train.shape[0] if train.ndim == 3 else 1
     train = train.reshape(-1, train.shape[-1])
-    check_parts(problem, train)
+    known = check_parts(problem, train, allow_missing_classes=allow_missing_classes)
     models = grids.product(
         losses=losses,
         l2s=l2s,
@@ -185,7 +191,7 @@ def cross_validate(
         relative_gap=relative_gap,
         max_evaluations=max_evaluations,
     )
-    table = tabulated(problem, models, fits, held_out=1 - train)
+    table = tabulated(problem, models, fits, held_out=1 - train, known=known)
     return table._replace(num_repeats=num_repeats)
 
 
@@ -198,26 +204,41 @@ def check_labels(problem: Problem) -> None:
         )
 
 
-def check_parts(problem: Problem, train: ArrayLike) -> None:
-    """Raises a ValueError if a class is not there to be learned in some part.
+def check_parts(
+    problem: Problem, train: ArrayLike, *, allow_missing_classes: bool = False
+) -> np.ndarray:
+    """Which classes are there to be learned in each part.
 
     Args:
       problem: with labels.
       train: weights of the examples trained on, shape ``(parts, examples)``.
+      allow_missing_classes: whether some may not be.
+
+    Returns:
+      Booleans, shape ``(parts, classes)``; True too for a class that has no example.
+
+    Raises:
+      ValueError: if a class is not there in some part, unless that is allowed.
     """
-    own = problem.example_weights
-    everything = jnp.ones((1, len(problem.targets))) if own is None else own[None]
+    everything = jnp.ones((1, len(problem.targets)))
+    if problem.example_weights is not None:
+        everything = problem.example_weights[None]
+        train = jnp.asarray(train) * everything
     num_classes = int(jnp.max(problem.targets)) + 1
     counts, counted = (
-        np.asarray(_class_counts(problem.targets, weights, num_classes=num_classes))
-        for weights in (train, everything)
+        np.asarray(_class_counts(problem.targets, some, num_classes=num_classes))
+        for some in (train, everything)
     )
-    for part, label in np.argwhere((counts == 0) & (counted > 0)):
+    known = (counts > 0) | (counted == 0)
+    if not allow_missing_classes and not known.all():
+        part, label = np.argwhere(~known)[0]
         raise ValueError(
             "fold_of must leave an example of every class to train on, but without "
             f"part {part} there is none of class {label}; draw the folds stratified, "
-            "fewer of them, or leave the class out"
+            "fewer of them, or leave the class out; or count it as wrong there with "
+            "allow_missing_classes=True"
         )
+    return known
 
 
 @functools.partial(jax.jit, static_argnames=("num_classes",))
@@ -244,7 +265,12 @@ def check_one_scale(choose: Choose, arguments: Sequence[Mapping[str, float]]) ->
 
 
 def tabulated(
-    problem: Problem, models: Grid, fits: Fits, *, held_out: ArrayLike
+    problem: Problem,
+    models: Grid,
+    fits: Fits,
+    *,
+    held_out: ArrayLike,
+    known: ArrayLike | None = None,
 ) -> Table:
     """Tests every model on the examples that it was not trained on.
 
@@ -253,8 +279,11 @@ def tabulated(
       models: a product of settings and parts, from `jaxlin.selection.grids.product`.
       fits: of these models.
       held_out: weights of the examples held out in each part, ``(parts, examples)``.
+      known: as of `tested`.
     """
-    accuracy, loss = tested(problem, models, fits.params, held_out=held_out)
+    accuracy, loss = tested(
+        problem, models, fits.params, held_out=held_out, known=known
+    )
     order = by_setting(models)
     parts = np.shape(held_out)[0]
     first = order[::parts]
@@ -287,7 +316,12 @@ def by_setting(models: Grid) -> np.ndarray:
 
 
 def tested(
-    problem: Problem, models: Grid, params: Params, *, held_out: ArrayLike
+    problem: Problem,
+    models: Grid,
+    params: Params,
+    *,
+    held_out: ArrayLike,
+    known: ArrayLike | None = None,  # noqa: PT028
 ) -> tuple[np.ndarray, np.ndarray]:
     """Accuracy and mean loss of each model where its part is held out, ``(models,)``.
 
@@ -296,12 +330,17 @@ def tested(
       models: whose params they are.
       params: with a leading axis of models.
       held_out: weights, shape ``(parts, examples)``; a model's part is its weighting.
+      known: from `check_parts`: an example of a class that its part does not know is
+        wrong. None: all are known.
     """
+    if known is not None and np.all(known):
+        known = None
     accuracy, loss = np.zeros((2, models.size))
     weights = jnp.asarray(held_out, jnp.float32)
     if problem.example_weights is not None:
         weights = weights * problem.example_weights[None]
-    of_one = len(problem.targets) * params.bias.shape[1]
+    rows = min(objective.BLOCK_ROWS, len(problem.targets))
+    of_one = rows * params.bias.shape[1]
     at_once = max(1, min(_MODELS_AT_ONCE, models.size, _SCORES_AT_ONCE // of_one))
     for number, one in enumerate(models.losses):
         mine = np.flatnonzero(models.loss == number)
@@ -319,6 +358,7 @@ def tested(
                 jnp.asarray(models.weighting[padded]),
                 problem,
                 weights,
+                None if known is None else jnp.asarray(known, jnp.float32),
                 loss=one,
             )
             # Divided in float64, so that counts give the shares that they are.
@@ -336,10 +376,11 @@ def _tested(
     weighting: Array,
     problem: Problem,
     weights: Array,
+    known: Array | None = None,
     *,
     loss: Loss,
 ) -> tuple[Ratio, Ratio]:
-    given = (params, arguments, weighting, problem.normalization)
+    given = (params, arguments, weighting, known, problem.normalization)
     rows = (problem.features, problem.targets, weights.T)
     sums = functools.partial(_sums, loss=loss)
     if placement.num_shards(len(problem.targets)) == 1:
@@ -358,6 +399,7 @@ def _sums(
     params: Params,
     arguments: dict[str, Array],
     weighting: Array,
+    known: Array | None,
     normalization: Normalization | None,
     features: Array,
     targets: Array,
@@ -367,21 +409,31 @@ def _sums(
 ) -> tuple[Ratio, Ratio]:
     """Right answers and losses of each model, over these rows."""
 
-    def one(
+    def of_model(
         params: Params, arguments: dict[str, Array], weighting: Array
     ) -> tuple[Ratio, Ratio]:
-        scores = objective.blocked_scores(params, features, normalization=normalization)
-        counted = weights[:, weighting]
-        values = objective.example_losses(
-            scores, targets, loss=loss, loss_arguments=arguments
-        )
-        total = objective.weighted_mean(
-            values, example_weights=counted, total_weight=1.0
-        )
-        right = metrics.accuracy(scores, targets, example_weights=counted)
-        return right, Ratio(total, jnp.sum(counted))
+        def of_block(
+            features: Array, targets: Array, weights: Array
+        ) -> tuple[Ratio, Ratio]:
+            scores = objective.batch_scores(
+                params, features, normalization=normalization
+            )
+            counted = weights[:, weighting]
+            values = objective.example_losses(
+                scores, targets, loss=loss, loss_arguments=arguments
+            )
+            total = objective.weighted_mean(
+                values, example_weights=counted, total_weight=1.0
+            )
+            total_weight = jnp.sum(counted)
+            if known is not None:
+                counted = counted * known[weighting, targets]
+            right = metrics.accuracy(scores, targets, example_weights=counted)
+            return right._replace(count=total_weight), Ratio(total, total_weight)
 
-    return jax.vmap(one)(params, arguments, weighting)
+        return objective.blocked_sums(of_block, features, targets, weights)
+
+    return jax.vmap(of_model)(params, arguments, weighting)
 
 
 def _reordered(fits: Fits, order: np.ndarray) -> Fits:

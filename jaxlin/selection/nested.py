@@ -77,6 +77,7 @@ def cross_validate(
     fold_of: Any,
     num_inner_folds: int,
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
+    allow_missing_classes: bool = False,
     choose: Choose = choice.best,
     relative_gap: float = 1e-3,
     max_evaluations: int = 1000,
@@ -96,6 +97,8 @@ def cross_validate(
       fold_of: outer part of each example, shape ``(examples,)``.
       num_inner_folds: at least 2.
       loss_arguments: see ``losses``.
+      allow_missing_classes: as of `jaxlin.selection.cross_validation.cross_validate`,
+        of outer parts and of inner folds.
       choose: `jaxlin.selection.choice.best` or, for one loss at one margin, since only
         their strengths are one scale, ``one_standard_error``; or a function like them.
       relative_gap: asked of every fit.
@@ -124,8 +127,13 @@ def cross_validate(
     outer = np.asarray(
         folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
     )
-    cross_validation.check_parts(problem, outer)
-    train, held_out = _inner(key, np.asarray(problem.targets), outer, num_inner_folds)
+    allowed = {"allow_missing_classes": allow_missing_classes}
+    known = cross_validation.check_parts(problem, outer, **allowed)
+    train, held_out = _inner(
+        key, np.asarray(problem.targets), outer, num_inner_folds, **allowed
+    )
+    # A class that an outer part does not know no inner fold of it holds out.
+    known_within = cross_validation.check_parts(problem, train, **allowed)
     what: dict[str, Any] = {
         "losses": losses,
         "l2s": l2s,
@@ -151,7 +159,9 @@ def cross_validate(
         return fit(problem, models, plan=plan, weightings=weightings, **how)
 
     fits = fitted(fit_models, compared, train)
-    inner = cross_validation.tabulated(problem, compared, fits, held_out=held_out)
+    inner = cross_validation.tabulated(
+        problem, compared, fits, held_out=held_out, known=known_within
+    )
     # The inner folds of every outer part deal nearly the same examples out.
     inner = inner._replace(num_repeats=len(outer))
     by_part = inner.accuracy.reshape(-1, len(outer), num_inner_folds)
@@ -163,13 +173,18 @@ def cross_validate(
     refitted = grids.subset(everything, order[chosen, np.arange(len(outer))])
     fits = fitted(refit_models, refitted, outer)
     accuracy, loss = cross_validation.tested(
-        problem, refitted, fits.params, held_out=1 - outer
+        problem, refitted, fits.params, held_out=1 - outer, known=known
     )
     return Nested(accuracy, loss, chosen, inner.l2[chosen], fits, inner)
 
 
 def _inner(
-    key: Array, labels: np.ndarray, outer: np.ndarray, num_inner_folds: int
+    key: Array,
+    labels: np.ndarray,
+    outer: np.ndarray,
+    num_inner_folds: int,
+    *,
+    allow_missing_classes: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights to train and to test on, of every inner fold of every outer part."""
     train, held_out = [], []
@@ -177,7 +192,10 @@ def _inner(
         left = np.flatnonzero(weights)
         fold_of = np.full(len(labels), -1)
         fold_of[left] = folds.stratified_k_fold(
-            jax.random.fold_in(key, part), labels[left], num_folds=num_inner_folds
+            jax.random.fold_in(key, part),
+            labels[left],
+            num_folds=num_inner_folds,
+            allow_missing_classes=allow_missing_classes,
         )
         for fold in range(num_inner_folds):
             held_out.append(fold_of == fold)

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 
 from jaxlin import check, objective
 from jaxlin.linear import Params
+from jaxlin.metrics import Ratio
 from jaxlin.solvers.base import Problem, Settings, Solver
 from jaxlin.typing import Array, Loss
 
@@ -71,13 +72,23 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
     check.integer("num_trials", num_trials, at_least=1)
 
     def value(params: Params, problem: Problem, settings: Settings) -> Array:
-        scores = objective.blocked_scores(
-            params, problem.features, normalization=problem.normalization
-        )
-        losses = objective.example_losses(
-            scores, problem.targets, loss=loss, loss_arguments=settings.loss_arguments
-        )
-        mean = objective.weighted_mean(losses, example_weights=problem.example_weights)
+        def of_block(features: Array, targets: Array, weights: Array | None) -> Ratio:
+            scores = objective.batch_scores(
+                params, features, normalization=problem.normalization
+            )
+            losses = objective.example_losses(
+                scores, targets, loss=loss, loss_arguments=settings.loss_arguments
+            )
+            if weights is None:
+                weights = jnp.ones_like(losses)
+            total = objective.weighted_mean(
+                losses, example_weights=weights, total_weight=1.0
+            )
+            return Ratio(total, jnp.sum(weights))
+
+        mean = objective.blocked_sums(
+            of_block, problem.features, problem.targets, problem.example_weights
+        ).value
         return mean + objective.penalty(params, l2=settings.l2, l1=settings.l1)
 
     def init(params: Params, problem: Problem, settings: Settings) -> State:

@@ -144,6 +144,27 @@ def test_a_damaged_entry_is_rebuilt(source, folder, name, damage):
     assert source.calls == 2
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOMEM, errno.EMFILE])
+def test_an_entry_that_cannot_be_read_is_left_alone(
+    source, folder, monkeypatch, caplog, code
+):
+    source.load(folder)
+    entry = the_entry(folder)
+    before = {path.name: path.read_bytes() for path in entry.iterdir()}
+
+    def fail(*args, **kwargs):
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "load", fail)
+        source.load(folder)
+    assert source.calls == 2
+    assert "left alone" in caplog.text
+    assert {path.name: path.read_bytes() for path in entry.iterdir()} == before
+    source.load(folder)
+    assert source.calls == 2
+
+
 def test_without_a_writable_folder_it_works_and_warns_once(source, tmp_path, caplog):
     taken = tmp_path / "a file"
     taken.touch()

@@ -219,3 +219,57 @@ def test_a_folder_in_the_way_is_an_error(tmp_path, server, small_archive):
     with pytest.raises(data.DataUnavailableError, match="not empty"):
         prepare(tmp_path, small_archive.at(server.url))
     assert in_the_way.is_dir()
+
+
+def as_tfrecord(folder):
+    """A prepared version as users of TensorFlow have it, by its description."""
+    version = folder / "cifar10" / "3.0.2"
+    version.mkdir(parents=True)
+    (version / "dataset_info.json").write_text('{"fileFormat": "tfrecord"}')
+    (version / "cifar10-train.tfrecord-00000-of-00001").write_bytes(b"theirs")
+    return version
+
+
+def test_a_copy_for_tensorflow_is_left_alone_and_ours_made_beside_it(
+    tmp_path, server, small_archive
+):
+    theirs = as_tfrecord(tmp_path)
+    before = {path.name: path.read_bytes() for path in theirs.iterdir()}
+    assert cifar10_archive.found(tmp_path) is None
+    made = prepare(tmp_path, small_archive.at(server.url))
+    assert made == tmp_path / "array_record" / "cifar10" / "3.0.2"
+    assert cifar10_archive.found(tmp_path) == made
+    assert len(tfds_images.read(made, name="cifar10").train.labels) == 50
+    assert {path.name: path.read_bytes() for path in theirs.iterdir()} == before
+    assert [path.name for path in (tmp_path / "downloads").iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize("info", ['{"fileFormat": "tfrecord"}', '{"name": "cifar10"}'])
+def test_without_a_download_a_copy_for_tensorflow_is_named(tmp_path, info):
+    theirs = as_tfrecord(tmp_path)
+    (theirs / "dataset_info.json").write_text(info)
+    with pytest.raises(data.DataUnavailableError) as caught:
+        data.load("cifar10", tmp_path, download=False)
+    said = str(caught.value)
+    for words in (str(theirs), "need TensorFlow", "left alone", "a download of"):
+        assert words in said
+    assert "delete" not in said
+    assert "prepare it again" not in said
+
+
+@pytest.mark.cifar10
+def test_ours_beside_theirs_is_found(tmp_path, cifar10_dir):
+    as_tfrecord(tmp_path)
+    (tmp_path / "array_record").symlink_to(cifar10_dir)
+    found = data.load("cifar10", tmp_path, download=False)
+    assert found.train.features.shape == (50_000, 3072)
+
+
+def test_without_array_record_nothing_is_fetched(
+    tmp_path, server, small_archive, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "array_record.python", None)
+    with pytest.raises(data.DataUnavailableError, match="pip install array_record"):
+        prepare(tmp_path, small_archive.at(server.url))
+    assert server.requests == 0
+    assert list(tmp_path.iterdir()) == []

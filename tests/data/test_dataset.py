@@ -43,6 +43,19 @@ def test_other_dtypes_become_float32(dtype):
     np.testing.assert_array_equal(ready.train.features, raw.train.features % 2)
 
 
+def test_half_floats_that_are_no_images_are_kept():
+    raw = make(image_shape=None)
+    both = [data.Split((s.features % 2).astype("f2"), s.labels) for s in raw[1:3]]
+    ready = dataset.checked(raw._replace(train=both[0], test=both[1]))
+    assert ready.train.features.dtype == ready.test.features.dtype == np.float16
+    bad = both[0].features.copy()
+    bad[3, 2] = np.inf
+    with pytest.raises(ValueError, match="toy train features must be finite"):
+        dataset.checked(
+            raw._replace(train=both[0]._replace(features=bad), test=both[1])
+        )
+
+
 def test_an_image_shape_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"image_shape must have 12 .*\(2, 2\)"):
         dataset.checked(make(image_shape=(2, 2)))

@@ -1,6 +1,10 @@
+import errno
 import io
+import mmap
+import os
 import zipfile
 
+import ml_dtypes
 import numpy as np
 import pytest
 import scipy.sparse
@@ -185,3 +189,82 @@ def test_bad_files_are_named(tmp_path, make, words):
     make(path)
     with pytest.raises(ValueError, match=in_order(str(path), *words.split())):
         data.load(path)
+
+
+def folder_of(path, **changes):
+    path.mkdir()
+    for name, array in arrays(**changes).items():
+        np.save(path / f"{name}.npy", array)
+    return path
+
+
+FORMS = {
+    "float32": (lambda x: x.astype("f4"), "float32", True),
+    "float16": (lambda x: x.astype("f2"), "float16", True),
+    "uint8": (lambda x: np.abs(x).astype("u1"), "uint8", True),
+    "Fortran order": (lambda x: np.asfortranarray(x.astype("f4")), "float32", True),
+    "float64": (lambda x: x, "float32", False),
+    "big-endian": (lambda x: x.astype(">f4"), "float32", False),
+    "big-endian half": (lambda x: x.astype(">f2"), "float32", False),
+    "int8": (lambda x: x.astype("i1"), "float32", False),
+    "int16": (lambda x: x.astype("i2"), "float32", False),
+    "booleans": (lambda x: x > 0, "float32", False),
+    "half images": (
+        lambda x: x.astype("f2").reshape(-1, 2, 2),
+        "float32",
+        False,
+    ),
+    "images in Fortran order": (
+        lambda x: np.asfortranarray(x.astype("f4").reshape(-1, 2, 2)),
+        "float32",
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("form", "dtype", "maps"), FORMS.values(), ids=FORMS)
+def test_what_is_not_mapped_is_said(tmp_path, caplog, form, dtype, maps):
+    path = folder_of(tmp_path / "rows", x_train=form(X), x_test=form(X[:6]))
+    found = data.load(path)
+    for split, rows in ((found.train, X), (found.test, X[:6])):
+        assert split.features.dtype == dtype
+        expected = form(rows).reshape(-1, 4).astype("f4")
+        np.testing.assert_array_equal(split.features, expected)
+    base = found.train.features
+    while isinstance(base, np.ndarray):
+        base = base.base
+    assert isinstance(base, mmap.mmap) == maps
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == (0 if maps else 2)
+    for name, line in zip(("x_train", "x_test"), said, strict=False):
+        assert line.startswith(str(path / f"{name}.npy"))
+        assert "is read whole" in line
+
+
+def test_half_floats_beside_others_become_float32(tmp_path):
+    path = folder_of(tmp_path / "rows", x_train=X.astype("f2"), x_test=X[:6])
+    found = data.load(path)
+    assert found.train.features.dtype == found.test.features.dtype == np.float32
+
+
+def test_bfloat16_is_named(tmp_path):
+    rows = X.astype(ml_dtypes.bfloat16)
+    folder = folder_of(tmp_path / "rows", x_train=rows)
+    for path in (folder, write(tmp_path / "rows.npz", x_train=rows)):
+        with pytest.raises(ValueError, match=r"x_train .* bfloat16; save .*float32"):
+            data.load(path)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOMEM])
+def test_an_array_that_cannot_be_opened_is_not_called_damaged(
+    tmp_path, monkeypatch, code
+):
+    path = folder_of(tmp_path / "rows")
+
+    def fail(*args, **kwargs):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(np, "load", fail)
+    with pytest.raises(ValueError, match="x_train.npy cannot be opened") as caught:
+        data.load(path)
+    assert "damaged" not in str(caught.value)

@@ -1,6 +1,8 @@
+import errno
 import json
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -191,6 +193,57 @@ def test_damaged_copies_are_named(toy, load, damage, words):
     damage(toy)
     with pytest.raises(ValueError, match=in_order("toy", *words.split())):
         load()
+
+
+@pytest.mark.usefixtures("toy")
+def test_without_array_record_the_copy_is_left_alone(load, monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "array_record.python", None)
+    with pytest.raises(data.DataUnavailableError, match="array_record") as caught:
+        load()
+    assert "pip install array_record" in str(caught.value)
+    assert "left alone" in str(caught.value)
+    assert "delete" not in str(caught.value)
+    assert capfd.readouterr().out == ""
+
+
+def after(cause):
+    """A failure of another type that something else has led to."""
+    try:
+        try:
+            raise cause
+        except Exception:
+            raise RuntimeError("cannot read") from None
+    except RuntimeError as error:
+        return error
+
+
+NO_DAMAGE = {
+    "permission": PermissionError(errno.EACCES, "Permission denied"),
+    "memory": MemoryError("Unable to allocate"),
+    "no room to map": OSError(errno.ENOMEM, "Cannot allocate memory"),
+    "too many files": OSError(errno.EMFILE, "Too many open files"),
+    "a package": ModuleNotFoundError("No module named 'etils'"),
+    "behind another error": after(PermissionError(errno.EACCES, "Permission denied")),
+}
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize("error", NO_DAMAGE.values(), ids=NO_DAMAGE)
+def test_only_damage_is_to_be_deleted(load, monkeypatch, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(tfds, "builder_from_directory", fail)
+    with pytest.raises(data.DataUnavailableError, match="left alone") as caught:
+        load()
+    assert "delete" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_version_that_is_read_is_taken_before_a_newer_one(toy, load):
+    newer = shutil.copytree(toy, toy.parent / "2.0.0")
+    as_format("tfrecord")(newer)
+    assert load().version == "1.0.0"
 
 
 @pytest.mark.usefixtures("toy")

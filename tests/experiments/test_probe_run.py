@@ -53,6 +53,12 @@ def test_a_run_leaves_what_it_says(smoke):
         np.testing.assert_array_equal(stored["prediction"], predictions)
         np.testing.assert_allclose(stored["probability"].sum(axis=1), 1, atol=1e-5)
         np.testing.assert_array_equal(stored["probability"].argmax(axis=1), predictions)
+        np.testing.assert_allclose(
+            classifier.predict_probabilities(saved, made.test.features),
+            stored["probability"],
+            rtol=1e-6,
+        )
+    assert saved.temperature == found["temperature"] != 1
     with open(out / "results.csv") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["c"]) for row in rows] == pytest.approx(sorted(SMOKE.cs))
@@ -196,7 +202,10 @@ LABELS = np.arange(40) % 2
         ({"y_train": LABELS.astype(str)}, "y_train must be integers"),
         ({"x_test": ROWS[:, :2]}, "x_test must have examples of the shape"),
         ({"y_train": LABELS[:9]}, "y_train must have one entry per example"),
-        ({"y_train": np.eye(40, dtype=int)[0]}, "at least 2 examples of every class"),
+        (
+            {"x_train": ROWS[:2], "y_train": LABELS[:2]},
+            "must have two examples of some",
+        ),
     ],
 )
 def test_bad_features_are_named_before_a_run_begins(tmp_path, changes, words):
@@ -215,7 +224,7 @@ def test_bad_features_are_named_before_a_run_begins(tmp_path, changes, words):
             ("digits", "--answers", 5),
             "FEATURES must be a .npz file or a folder .* 'dig",
         ),
-        (("digits", "--folds", 400), "at least num_folds = 400 examples of every cla"),
+        (("digits", "--folds", 1298), "num_folds must be at most 1297, got 1298"),
         (("nothing.npz",), "nothing.npz: cannot be opened"),
     ],
 )
@@ -232,3 +241,16 @@ def test_a_class_without_training_example_is_said(tmp_path):
     np.savez(path, x_train=ROWS, y_train=labels, x_test=ROWS, y_test=labels)
     printed = run(path, "--cs", 1, 10, "--out", tmp_path / "run")
     assert "note: class '0' has no training example" in printed
+
+
+def test_one_example_a_class_is_a_run(tmp_path):
+    path, out = tmp_path / "few.npz", tmp_path / "run"
+    labels = np.arange(5)
+    np.savez(path, x_train=ROWS[:5], y_train=labels, x_test=ROWS, y_test=LABELS)
+    printed = run(path, "--cs", 10, "--out", out)
+    assert "note: 5 classes have a single training example" in printed
+    assert "note: nothing was held out: the temperature is 1" in printed
+    found = results(out)
+    assert (found["temperature"], found["num_held_out"]) == (1, 0)
+    assert classifier.load(out / "model.npz").temperature == 1
+    assert "nothing held out: none was chosen" in (out / "report.html").read_text()

@@ -3,11 +3,12 @@
 import jax
 import numpy as np
 import pytest
+import scipy.special
 import sklearn.linear_model
 import sklearn.model_selection
 
-from jaxlin import data, losses, normalization
-from jaxlin.selection import choice, cross_validation, folds
+from jaxlin import data, linear, losses, normalization
+from jaxlin.selection import choice, cross_validation, folds, grids
 from jaxlin.solvers import base, certified
 
 KEY = jax.random.key(0)
@@ -103,6 +104,45 @@ def test_accuracy_and_loss_are_those_of_the_fold_held_out(digits, table):
             )
 
 
+def test_a_test_holds_no_scores_of_all_rows():
+    """The compiler's count of temporaries, where all scores would take 256 MB."""
+    shape = jax.ShapeDtypeStruct
+    program = cross_validation._tested.lower(
+        linear.Params(shape((1, 1000, 4), np.float32), shape((1, 1000), np.float32)),
+        {},
+        shape((1,), np.int32),
+        base.Problem(shape((64_000, 4), np.float32), shape((64_000,), np.int32)),
+        shape((1, 64_000), np.float32),
+        loss=losses.softmax_cross_entropy,
+    )
+    memory = program.compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 64e6
+
+
+@pytest.mark.parametrize("count", [1, 2047, 2048, 5000])
+def test_counts_are_exact_in_blocks_of_any_number_of_rows(count):
+    """Against NumPy in float64, with weights that leave most rows out."""
+    random = np.random.default_rng(count)
+    rows, labels = random.normal(size=(count, 3)).astype("f4"), np.arange(count) % 4
+    weights = random.normal(size=(2, 4, 3)).astype("f4")
+    params = linear.Params(weights, random.normal(size=(2, 4)).astype("f4"))
+    held_out = (random.random((2, count)) < 0.3).astype(np.float32)
+    held_out[:, 0] = 1
+    models = grids.product(
+        losses=(losses.softmax_cross_entropy,), l2s=(0.1,), num_weightings=2
+    )
+    problem = base.Problem(rows, labels.astype(np.int32))
+    accuracy, loss = cross_validation.tested(problem, models, params, held_out=held_out)
+    for model in range(2):
+        scores = rows.astype(float) @ weights[model].T.astype(float)
+        scores += params.bias[model]
+        out = held_out[model] > 0
+        right = scores.argmax(axis=1)[out] == labels[out]
+        assert accuracy[model] == right.sum() / out.sum()
+        each = scipy.special.logsumexp(scores, axis=1) - scores[range(count), labels]
+        np.testing.assert_allclose(loss[model], each[out].mean(), rtol=1e-6)
+
+
 def test_table_is_tidy(table):
     rows = table.rows()
     assert [(row["loss"], row["l2"]) for row in rows] == [
@@ -171,7 +211,50 @@ def test_a_class_that_is_missing_where_one_trains_is_named():
         cross_validation.cross_validate(
             problem, fold_of=np.array([0, 2, 0, 1, 1, 1, 2, 0, 2]), **how
         )
+    # Nor does an example of weight 0 teach it.
+    weighted = problem._replace(example_weights=np.float32([1, 1, 1, 0, 1, 1, 1, 1, 1]))
+    with pytest.raises(ValueError, match="without part 1 there is none of class 1"):
+        cross_validation.cross_validate(
+            weighted, fold_of=np.array([0, 2, 0, 2, 1, 1, 2, 0, 2]), **how
+        )
     # A class without examples is missing everywhere, and so nowhere.
     wider = base.problem(rows, np.where(labels == 1, 3, labels), num_classes=4)
     train = np.ones((1, 9), np.float32)
     cross_validation.check_parts(wider, train)
+
+
+def test_a_class_that_is_missing_where_one_trains_is_wrong_on_request():
+    """Sorted folds: what is held out was never seen. Then a class of one example."""
+    rows = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    labels = np.repeat([0, 1, 2], 20)
+    problem = certified.prepare(base.problem(rows, labels, num_classes=3))
+    how = {
+        "num_classes": 3,
+        "losses": (losses.softmax_cross_entropy,),
+        "l2s": L2S,
+        "allow_missing_classes": True,
+    }
+    sorted_folds = cross_validation.cross_validate(problem, fold_of=labels, **how)
+    np.testing.assert_array_equal(sorted_folds.accuracy, 0)
+    assert np.isfinite(sorted_folds.loss).all()
+    assert sorted_folds.fits.converged.all()
+    rare = np.where(np.arange(60) == 59, 2, labels % 2)
+    problem = certified.prepare(base.problem(rows, rare, num_classes=3))
+    fold_of = folds.stratified_k_fold(
+        KEY, rare, num_folds=3, allow_missing_classes=True
+    )
+    found = cross_validation.cross_validate(problem, fold_of=fold_of, **how)
+    for setting in range(2):
+        for fold in range(3):
+            weights, bias = (
+                np.asarray(leaf[3 * setting + fold], float)
+                for leaf in found.fits.params
+            )
+            scores = rows @ weights.T + bias
+            right = (scores.argmax(axis=1) == rare) & (np.arange(60) != 59)
+            each = scipy.special.logsumexp(scores, axis=1) - scores[range(60), rare]
+            out = fold_of == fold
+            assert found.accuracy[setting, fold] == right[out].mean()
+            np.testing.assert_allclose(
+                found.loss[setting, fold], each[out].mean(), rtol=1e-5
+            )

@@ -1,10 +1,12 @@
 """Folds: disjoint, complete, even, repeatable, each example as often in each fold."""
 
 import collections
+import warnings
 
 import jax
 import numpy as np
 import pytest
+import sklearn.model_selection
 
 from jaxlin.selection import folds
 
@@ -99,6 +101,104 @@ def test_groups_stay_together_and_folds_are_even():
         assert np.ptp(counts) <= sizes.max()
 
 
+def test_small_classes_are_dealt_out_as_far_as_they_go():
+    sizes = {0: 5, 3: 4, 7: 1, 9: 13}
+    labels = np.repeat(list(sizes), list(sizes.values()))
+    for num_folds in (2, 5, 23):
+        fold_of = folds.stratified_k_fold(
+            jax.random.key(0), labels, num_folds=num_folds, allow_missing_classes=True
+        )
+        assert np.ptp(np.bincount(fold_of, minlength=num_folds)) <= 1
+        for label, size in sizes.items():
+            counts = np.bincount(fold_of[labels == label], minlength=num_folds)
+            assert counts.sum() == size
+            assert np.ptp(counts) <= 1
+    # As without it, where all classes are large enough.
+    labels = np.arange(60) % 3
+    np.testing.assert_array_equal(
+        folds.stratified_k_fold(KEY, labels, num_folds=5, allow_missing_classes=True),
+        folds.stratified_k_fold(KEY, labels, num_folds=5),
+    )
+
+
+def random_groups(count):
+    """(number, k, groups, labels), few classes a group."""
+    random = np.random.default_rng(2)
+    for number in range(count):
+        num_groups, num_folds = int(random.integers(6, 60)), int(random.integers(2, 6))
+        sizes = random.integers(1, 20, num_groups)
+        shares = random.dirichlet(np.full(random.integers(2, 7), 0.4), num_groups)
+        labels = [
+            random.choice(len(own), size, p=own)
+            for size, own in zip(sizes, shares, strict=True)
+        ]
+        groups = np.repeat(np.arange(num_groups), sizes)
+        labels = np.unique(np.concatenate(labels), return_inverse=True)[1]
+        order = random.permutation(len(groups))
+        yield number, num_folds, groups[order], labels[order]
+
+
+def shares_of_folds(fold_of, labels, num_folds):
+    """Share of each class that each fold has, shape ``(folds, classes)``."""
+    counts = np.zeros((num_folds, labels.max() + 1))
+    np.add.at(counts, (fold_of, labels), 1)
+    return counts / counts.sum(axis=0)
+
+
+def test_groups_with_labels_are_as_even_as_scikit_learns():
+    ours, theirs = [], []
+    for number, num_folds, groups, labels in random_groups(100):
+        fold_of = folds.grouped_k_fold(
+            jax.random.key(number), groups, num_folds=num_folds, labels=labels
+        )
+        # Together, and in every fold.
+        for group in np.unique(groups):
+            assert len(np.unique(fold_of[groups == group])) == 1
+        assert len(np.unique(fold_of)) == num_folds
+        splitter = sklearn.model_selection.StratifiedGroupKFold(num_folds)
+        other = np.empty(len(groups), int)
+        with warnings.catch_warnings():
+            # Of classes with fewer members than folds.
+            warnings.simplefilter("ignore")
+            for fold, (_, held_out) in enumerate(
+                splitter.split(groups, labels, groups)
+            ):
+                other[held_out] = fold
+        shares = shares_of_folds(fold_of, labels, num_folds)
+        ours.append(shares.std(axis=0).mean())
+        theirs.append(shares_of_folds(other, labels, num_folds).std(axis=0).mean())
+        # A class of several groups is never held out whole.
+        for label in np.unique(labels):
+            if len(np.unique(groups[labels == label])) > 1:
+                assert shares[:, label].max() < 1
+    assert np.mean(ours) <= np.mean(theirs)
+
+
+def test_two_groups_that_alone_have_a_rare_class_lie_in_two_folds():
+    random = np.random.default_rng(0)
+    groups = np.repeat(np.arange(8), 20)
+    labels = np.where(groups < 2, 2, random.integers(0, 2, 160))
+    seen = set()
+    for seed in range(40):
+        fold_of = folds.grouped_k_fold(
+            jax.random.key(seed), groups, num_folds=4, labels=labels
+        )
+        assert fold_of[0] != fold_of[20]
+        assert np.bincount(fold_of).tolist() == [40] * 4
+        seen.add(fold_of.tobytes())
+    # The key settles what the labels leave open.
+    assert len(seen) > 20
+
+
+def test_groups_may_have_names():
+    numbers = np.arange(60) % 7
+    names = np.array(list("gabcdef"))[numbers]
+    for given in (names, names.astype(object), names.astype(bytes), -numbers):
+        fold_of = folds.grouped_k_fold(KEY, given, num_folds=3)
+        for name in np.unique(given):
+            assert len(np.unique(fold_of[given == name])) == 1
+
+
 KEY = jax.random.key(0)
 BAD = {
     "one fold": (
@@ -111,7 +211,7 @@ BAD = {
     ),
     "a class missing from a fold": (
         lambda: folds.stratified_k_fold(KEY, [0, 0, 0, 4, 4], num_folds=3),
-        "at least num_folds = 3 examples of every class .*got 2 of class 4; drop",
+        "at least num_folds = 3 examples of every class .*got 2 of class 4; allow",
     ),
     "labels that are words": (
         lambda: folds.stratified_k_fold(KEY, ["cat", "dog"], num_folds=2),
@@ -120,6 +220,14 @@ BAD = {
     "fewer groups than folds": (
         lambda: folds.grouped_k_fold(KEY, [7, 7, 8], num_folds=3),
         "groups must be at least num_folds = 3 different ones, got 2",
+    ),
+    "groups that are no names": (
+        lambda: folds.grouped_k_fold(KEY, [0.5, 1.0, 2.0], num_folds=3),
+        "groups must be integers or strings, one an example, got float64",
+    ),
+    "labels of other examples": (
+        lambda: folds.grouped_k_fold(KEY, [0, 1, 2], num_folds=3, labels=[0, 1]),
+        "labels must have one entry per example",
     ),
     "no repeats": (
         lambda: folds.repeated(KEY, lambda key: None, num_repeats=0),
@@ -155,7 +263,10 @@ def test_bad_arguments_are_named(call, message):
     [
         ([0, 1, 0], r"integers \(4,\), one an example, or \(repeats, 4\)"),
         ([0.0, 1.0, 0.0, 1.0], r"fold_of must be integers \(4,\)"),
-        ([0, 2, 0, 2], r"folds 0, 1, ... without gaps, at least two, got \[0, 2\]"),
+        (
+            [0, 2, 0, 2],
+            r"folds 0, 1, ... without gaps, at least two, got \[0, 2\]; np.un",
+        ),
         ([0, 0, 0, 0], "without gaps, at least two"),
         ([-1, 0, 1, 1], "without gaps"),
         (

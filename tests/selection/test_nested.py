@@ -119,3 +119,20 @@ def test_errors_of_the_comparison_count_each_example_about_once(found):
 def test_bad_input(changes, words):
     with pytest.raises(ValueError, match=words):
         validated(**changes)
+
+
+def test_a_rare_class_is_wrong_on_request():
+    """One example of class 1: learned in three outer parts, right in none."""
+    rare = (np.arange(200) == 150).astype(np.int32)
+    with pytest.raises(ValueError, match="allow_missing_classes=True"):
+        validated(rare)
+    found = validated(rare, allow_missing_classes=True)
+    home = FOLD_OF[150]
+    for part in range(4):
+        size = np.sum(part == FOLD_OF)
+        assert found.accuracy[part] == 1 - (part == home) / size
+    assert np.isfinite(found.loss).all()
+    # Within the other outer parts one inner fold of three has the example, wrong there.
+    whole = (found.inner.accuracy == 1).reshape(len(L2S), 4, 3).sum(axis=2)
+    assert (whole[:, home] == 3).all()
+    assert (np.delete(whole, home, axis=1) <= 2).all()

@@ -1,0 +1,75 @@
+"""Examples held out to choose by, where some classes have few.
+
+A tenth of the examples, or each of several folds in turn, stratified by label; the only
+example of a class is never held out, so that every class can be learned in every part:
+
+  >>> import jax
+  >>> from jaxlin.selection import held_out
+  >>> labels = [0] * 20 + [1] * 20 + [2]
+  >>> parts = held_out.weights(jax.random.key(0), labels, num_folds=5)
+  >>> parts.shape, parts.sum(axis=1), parts[:, -1].sum()
+  ((5, 41), array([8., 8., 8., 8., 8.], dtype=float32), np.float32(0.0))
+"""
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxlin import check
+from jaxlin.selection import folds, splits
+from jaxlin.typing import Array
+
+
+def weights(
+    key: Array,
+    labels: ArrayLike,
+    *,
+    num_settings: int = 2,
+    validation_fraction: float = 0.1,
+    num_folds: int | None = None,
+) -> np.ndarray:
+    """Weights of the examples held out in each part.
+
+    Args:
+      key: a `jax.random.key`.
+      labels: integers, shape ``(examples,)``.
+      num_settings: how many are compared; of a single one no part need be held out.
+      validation_fraction: share of the examples of classes that have two or more; of
+        no meaning with ``num_folds``.
+      num_folds: makes so many parts instead. A class of fewer examples is dealt out as
+        far as it goes.
+
+    Returns:
+      0 and 1, float32, shape ``(parts, examples)``; no part if there is too little to
+      hold out and nothing to choose.
+
+    Raises:
+      ValueError: if there is a choice and too little to hold out, or an argument is out
+        of range.
+    """
+    check.key("key", key)
+    labels = check.labels("labels", labels)
+    rest = np.flatnonzero(np.bincount(labels)[labels] > 1)
+    if num_folds is None:
+        check.number("validation_fraction", validation_fraction, above=0, below=1)
+        is_short = len(rest) * validation_fraction < 0.5
+    else:
+        check.integer("num_folds", num_folds, at_least=2)
+        is_short = not len(rest)
+    if is_short and num_settings == 1:
+        return np.zeros((0, len(labels)), np.float32)
+    if not len(rest):
+        raise ValueError(
+            "labels must have two examples of some class, one of them to choose a "
+            f"setting by, got {len(labels)} examples of as many classes; give a single "
+            "setting"
+        )
+    found = np.zeros((num_folds or 1, len(labels)), np.float32)
+    if num_folds is None:
+        split = splits.stratified_split(key, labels[rest], fraction=validation_fraction)
+        found[0, rest[split.held_out]] = 1
+        return found
+    fold_of = folds.stratified_k_fold(
+        key, labels[rest], num_folds=num_folds, allow_missing_classes=True
+    )
+    found[:, rest] = 1 - folds.train_weights(fold_of, num_folds=num_folds)
+    return found
