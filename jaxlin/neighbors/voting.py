@@ -38,8 +38,9 @@ from jaxlin import check, roles
 from jaxlin.neighbors.search import Neighbors
 from jaxlin.typing import Arguments, Array, Weighting
 
-# Queries whose votes are in memory at one time.
-_AT_ONCE = 256
+# Queries whose votes are in memory at one time, fewer where these are more numbers.
+_QUERIES_AT_ONCE = 256
+_VOTES_AT_ONCE = 2**24
 
 
 def uniform(distances: Array, /) -> Array:
@@ -212,12 +213,25 @@ def _weights(distances, arguments, *, weighting):
 
 @functools.partial(jax.jit, static_argnames=("num_classes",))
 def _winners(weights: Array, labels: Array, *, num_classes: int) -> Array:
+    num_queries, k = labels.shape
+
     def of_query(query: tuple[Array, Array]) -> Array:
         counted, classes = query
-        votes = counted[:, None] * jax.nn.one_hot(classes, num_classes, dtype=float)
-        return jnp.argmax(jnp.cumsum(votes, axis=0), axis=1).astype(jnp.int32)
+        # Where there are more classes than neighbours, only the classes of these are
+        # counted: one column a neighbour, so that memory does not grow with C.
+        is_narrow = num_classes <= k
+        columns = jnp.arange(num_classes) if is_narrow else classes
+        votes = jnp.where(classes[:, None] == columns[None, :], counted[:, None], 0)
+        totals = jnp.cumsum(votes, axis=0)
+        if is_narrow:
+            return jnp.argmax(totals, axis=1).astype(jnp.int32)
+        most = jnp.max(totals, axis=1, keepdims=True)
+        tied = jnp.where(totals == most, classes[None, :], num_classes)
+        # Without a vote all classes tie, those of no neighbour too.
+        return jnp.where(most[:, 0] > 0, jnp.min(tied, axis=1), 0).astype(jnp.int32)
 
-    at_once = min(_AT_ONCE, len(weights))
+    at_once = max(1, _VOTES_AT_ONCE // (k * min(k, num_classes)))
+    at_once = min(_QUERIES_AT_ONCE, at_once, num_queries)
     return jax.lax.map(of_query, (weights, labels), batch_size=at_once)
 
 
