@@ -14,7 +14,7 @@ ROOT = pathlib.Path(jaxlin.__file__).parent
 
 # The order of the architecture section in the README, lowest layer first.
 LAYERS = [
-    {"typing", "check", "precision", "placement", "roles"},
+    {"typing", "check", "diagnosis", "precision", "placement", "roles"},
     {
         "normalization",
         "linear",
@@ -78,6 +78,7 @@ STACKS = {
     ],
 }
 WITHIN = {  # a layer's own order, where its files use each other
+    "check": {"diagnosis"},
     "precision": {"typing"},
     "placement": {"typing"},
     "roles": {"typing"},
