@@ -189,7 +189,9 @@ def test_labels_that_are_no_classes(metric, label, batch):
 @pytest.mark.parametrize("prediction", OUT_OF_RANGE)
 def test_predictions_that_are_no_classes(prediction):
     given = {"predictions": jnp.array([0, prediction]), "labels": jnp.array([0, 1])}
-    with pytest.raises(ValueError, match=f"predictions must lie in .* got {prediction}"):
+    with pytest.raises(
+        ValueError, match=f"predictions must lie in .* got {prediction}"
+    ):
         metrics.confusion(**given, num_classes=NUM_CLASSES)
     compiled = jax.jit(metrics.confusion, static_argnames="num_classes")
     matrix = compiled(**given, num_classes=NUM_CLASSES)

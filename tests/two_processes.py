@@ -91,9 +91,7 @@ def refused(problem, digits, names):
         with pytest.raises(ValueError, match="targets of all processes must name at"):
             sharding.problem(rows, np.zeros(4, int), num_classes=2)
         with pytest.raises(ValueError, match="of all processes must have a positive"):
-            sharding.problem(
-                rows, labels, num_classes=2, example_weights=np.zeros(4)
-            )
+            sharding.problem(rows, labels, num_classes=2, example_weights=np.zeros(4))
         message = "got <U1 of" if is_first else "got an error in process 0"
         with pytest.raises(ValueError, match=message):
             sharding.folds(list("aabb") if is_first else labels, num_examples=4)

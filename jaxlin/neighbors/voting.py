@@ -125,7 +125,8 @@ def shares(
     Arguments and errors as of `vote`.
 
     Returns:
-      float64, shape ``(queries, num_classes)``; NaN if all weights are 0.
+      float64, shape ``(queries, num_classes)``; NaN if all weights are 0. A class
+      without a vote has 0, which `jaxlin.metrics.top_k_accuracy` counts as no answer.
 
     Example:
       >>> found = Neighbors(np.array([[1.0, 2.0]]), np.array([[0, 1]]))
