@@ -83,6 +83,7 @@ WITHIN = {  # a layer's own order, where its files use each other
     "placement": {"typing"},
     "roles": {"typing"},
     "linear": {"normalization"},
+    "loss_transforms": {"losses"},
     "conjugates": {"losses"},
     "all_pairs": {"distances"},
     "geometry": {"linear"},
