@@ -75,7 +75,7 @@ def of_labels(name: str, array: np.ndarray) -> str:
         return _of_missing(array[where], where)
     if set(kinds) == {"text"}:
         if all(_is_integer(entry) for entry in array):
-            remedy = f"all are whole numbers: use {word}.astype(int)"
+            remedy = f"class names that are whole numbers: use {word}.astype(int)"
         else:
             remedy = _NAMES.format(word)
         return f"text {_shown(array[0])} at position 0; {remedy}"
