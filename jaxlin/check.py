@@ -152,7 +152,7 @@ def one_label_each(name: str, value: Any) -> None:
 
 
 def present_classes(
-    value: np.ndarray, example_weights: np.ndarray | None = None
+    value: np.ndarray, *, example_weights: np.ndarray | None = None
 ) -> np.ndarray:
     """Classes with a positive total weight, ascending.
 
@@ -171,7 +171,7 @@ def several_classes(
     name: str, value: np.ndarray, *, example_weights: np.ndarray | None = None
 ) -> np.ndarray:
     """Returns ``value``, as of `present_classes`, if it has at least two classes."""
-    found = present_classes(value, example_weights)
+    found = present_classes(value, example_weights=example_weights)
     if len(found) < 2:
         weighted = "" if example_weights is None else " with positive example weights"
         only = f"only class {found[0]}" if len(found) else "none"

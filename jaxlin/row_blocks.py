@@ -151,7 +151,8 @@ def checked(
         weighted = weights is not None
         total += 1.0 if weights is None else float(weights.sum())
         if len(classes) < 2:
-            classes.update(check.present_classes(targets, weights).tolist())
+            found = check.present_classes(targets, example_weights=weights)
+            classes.update(found.tolist())
         yield Block(features, targets, weights)
     if weighted is None:
         raise ValueError("blocks must hold at least one block, got none")

@@ -123,8 +123,8 @@ def problem(
     rows, answers, weights = _together(examples)
     _check_rows_of_processes()
     _check_alike(width=rows.shape[1], dtype=rows.dtype.num, rank=answers.ndim)
-    here = np.isin(np.arange(num_classes), check.present_classes(answers, weights))
-    found = np.flatnonzero(_sum(here))
+    present = check.present_classes(answers, example_weights=weights)
+    found = np.flatnonzero(_sum(np.isin(np.arange(num_classes), present)))
     if not found.size:
         raise ValueError(
             "example_weights of all processes must have a positive sum, got 0"
