@@ -9,10 +9,10 @@ compiles.
   >>> from jaxlin import check
   >>> check.labels("labels", [0, 2, 1], num_classes=3)
   array([0, 2, 1], dtype=int32)
-  >>> check.labels("labels", [0, 3], num_classes=3)
+  >>> check.labels("labels", [0, 3], num_classes=3)  # doctest: +ELLIPSIS
   Traceback (most recent call last):
   ...
-  ValueError: labels must lie in [0, 2], got 3 at position 1
+  ValueError: labels must lie in [0, 2], got 3 at position 1; ...
 """
 
 import math
@@ -20,6 +20,8 @@ import numbers
 from typing import Any
 
 import numpy as np
+
+from jaxlin import diagnosis
 
 # Rows looked at in one go, so that checking a memory map does not load it whole.
 _ROWS_PER_LOOK = 8192
@@ -40,10 +42,24 @@ def features(name: str, value: Any, *, num_features: int | None = None) -> np.nd
         width, or hold NaN or infinity.
     """
     array = _dense(name, value)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        raise ValueError(
+            f"{name} must be of float64 at most, got {array.dtype}, whose digits would "
+            "be lost; use .astype(float)"
+        )
+    if array.dtype.kind not in "buif" and array.dtype.name != "bfloat16":
+        columns = getattr(value, "columns", None)
+        raise ValueError(
+            f"{name} must hold uint8 or floating-point numbers, got "
+            f"{diagnosis.of_features(array, columns=columns)}"
+        )
     if array.ndim != 2:
+        remedy = "flatten each example to one row"
+        if array.ndim == 1:
+            remedy = "give one example as x[None], one feature of many as x[:, None]"
         raise ValueError(
             f"{name} must have shape (examples, features), got shape {array.shape}; "
-            "flatten each example to one row, and give one example as x[None]"
+            f"{remedy}"
         )
     if 0 in array.shape:
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
@@ -64,10 +80,6 @@ def features(name: str, value: Any, *, num_features: int | None = None) -> np.nd
         if array.dtype.itemsize <= 2 or (narrow == array).all():
             return narrow
         return array.astype(np.float64)
-    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
-        raise ValueError(
-            f"{name} must hold uint8 or floating-point numbers, got {array.dtype}"
-        )
     for start in range(0, len(array), _ROWS_PER_LOOK):
         bad = ~np.isfinite(array[start : start + _ROWS_PER_LOOK])
         if bad.any():
@@ -89,6 +101,8 @@ def labels(
 ) -> np.ndarray:
     """Returns ``value`` as int32 labels ``(examples,)``, each in [0, num_classes).
 
+    Booleans are labels too: False is class 0, True class 1.
+
     Raises:
       ValueError: if the labels are not integers, not of rank 1, empty, out of range, or
         not as many as there are examples.
@@ -96,15 +110,14 @@ def labels(
     array = _dense(name, value)
     if array.ndim != 1:
         raise ValueError(
-            f"{name} must have shape (examples,), got shape {array.shape}; "
-            "use argmax over the last axis if these are one-hot rows"
+            f"{name} must have shape (examples,), got "
+            f"{diagnosis.of_shape(name, value, array)}"
         )
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
-    if array.dtype.kind not in "ui":
+    if array.dtype.kind not in "bui":
         raise ValueError(
-            f"{name} must be integers, got {array.dtype}; "
-            "map class names to 0, 1, 2, ... first"
+            f"{name} must be integers, got {diagnosis.of_labels(name, array)}"
         )
     if num_examples is not None and len(array) != num_examples:
         raise ValueError(
@@ -117,18 +130,54 @@ def labels(
     if outside.any():
         where = int(np.argmax(outside))
         raise ValueError(
-            f"{name} must lie in [0, {top}], got {array[where]} at position {where}"
+            f"{name} must lie in [0, {top}], got {array[where]} at position {where}; "
+            f"{diagnosis.of_range(name, array, num_classes=num_classes)}"
         )
     return array.astype(np.int32)
 
 
-def several_classes(name: str, value: np.ndarray) -> np.ndarray:
-    """Returns labels ``value`` if they name at least two classes."""
-    found = np.unique(value)
-    if len(found) < 2:
+def one_label_each(name: str, value: Any) -> None:
+    """Raises a ValueError for a column of labels, or 0/1 rows of several labels.
+
+    Other arrays with two axes may be distributions or one-hot rows.
+    """
+    array = _dense(name, value)
+    if array.ndim != 2:
+        return
+    if array.shape[1] == 1 or diagnosis.of_several_labels(array):
         raise ValueError(
-            f"{name} must name at least two classes, got only class {found[0]}; "
-            "a classifier has nothing to tell apart"
+            f"{name} must have shape (examples,), got "
+            f"{diagnosis.of_shape(name, value, array)}"
+        )
+
+
+def present_classes(
+    value: np.ndarray, *, example_weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Classes with a positive total weight, ascending.
+
+    Args:
+      value: checked labels ``(examples,)`` or distributions ``(examples, classes)``.
+      example_weights: shape ``(examples,)``; None is all ones.
+    """
+    if example_weights is not None:
+        value = value[np.asarray(example_weights) > 0]
+    if value.ndim == 2:
+        return np.flatnonzero((value > 0).any(axis=0))
+    return np.unique(value)
+
+
+def several_classes(
+    name: str, value: np.ndarray, *, example_weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Returns ``value``, as of `present_classes`, if it has at least two classes."""
+    found = present_classes(value, example_weights=example_weights)
+    if len(found) < 2:
+        weighted = "" if example_weights is None else " with positive example weights"
+        only = f"only class {found[0]}" if len(found) else "none"
+        raise ValueError(
+            f"{name} must name at least two classes{weighted}, got {only}; a "
+            "classifier has nothing to tell apart"
         )
     return value
 
@@ -139,7 +188,13 @@ def distributions(name: str, value: Any, *, num_classes: int) -> np.ndarray:
     In float32, or in float64 if they are. Sums within a thousandth of 1 are taken for
     it, and the rows divided by them.
     """
-    array = _float(features(name, value, num_features=num_classes))
+    one_label_each(name, value)
+    array = _float(features(name, value))
+    if array.shape[1] != num_classes:
+        raise ValueError(
+            f"{name} must have one column per class, {num_classes} of them, got shape "
+            f"{array.shape}"
+        )
     sums = array.sum(axis=1)
     wrong = (array < 0).any(axis=1) | (np.abs(sums - 1) > 1e-3)
     if wrong.any():
@@ -209,7 +264,9 @@ def examples(
     """
     integer("num_classes", num_classes, at_least=2)
     found = features(f"{prefix}features", rows, num_features=num_features)
-    check_targets = distributions if np.ndim(targets) == 2 else labels
+    shape = _dense(f"{prefix}targets", targets).shape
+    is_wide = len(shape) == 2 and shape[1] > 1
+    check_targets = distributions if is_wide else labels
     answers = check_targets(f"{prefix}targets", targets, num_classes=num_classes)
     if len(answers) != len(found):
         raise ValueError(
@@ -320,7 +377,7 @@ def _float(array: np.ndarray) -> np.ndarray:
 
 
 def _dense(name: str, value: Any) -> np.ndarray:
-    """Returns an array, or says why the value is not a rectangular dense one."""
+    """Returns an array of any dtype, or says why the value is no dense one."""
     if hasattr(value, "tocsr") or hasattr(value, "todense"):
         raise ValueError(
             f"{name} must be dense, got sparse {type(value).__name__}; sparse input is "
@@ -337,9 +394,9 @@ def _dense(name: str, value: Any) -> np.ndarray:
         raise ValueError(
             f"{name} must be rectangular, got ragged rows ({error})"
         ) from None
-    if array.dtype == object:
-        raise ValueError(
-            f"{name} must be a rectangular numeric array, got dtype object (ragged "
-            "rows or mixed types)"
-        )
+    if not array.dtype.isnative:
+        # Of files written on other machines; JAX takes no such array.
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.ndim == 0 and array.dtype == object:
+        raise ValueError(f"{name} must be an array, got a {type(value).__name__}")
     return array

@@ -202,12 +202,14 @@ def certificate(
         is not above 0, or the loss has no conjugate.
     """
     conjugates.of(loss)
-    check_rank(loss, jnp.ndim(targets))
     given = (
         *(params, features, targets, l2, loss_arguments, example_weights),
         normalization,
     )
     is_traced = any(isinstance(one, jax.core.Tracer) for one in jax.tree.leaves(given))
+    if not is_traced:
+        check.one_label_each("targets", targets)
+    check_rank(loss, np.ndim(targets))
     if not is_traced:
         params = _checked_params(params)
         check_certifiable(loss=loss, l2=l2, loss_arguments=loss_arguments)
@@ -288,7 +290,7 @@ def check_rank(loss: Loss, rank: int) -> None:
         raise ValueError(
             f"targets must be integers (examples,) for {_name(loss)}, got an array of "
             "rank 2; for distributions over classes use jaxlin.losses.cross_entropy, "
-            "for one-hot rows give their argmax"
+            "for one-hot rows give targets.argmax(axis=1)"
         )
     if rank != 2 and loss is losses.cross_entropy:
         raise ValueError(

@@ -120,9 +120,15 @@ def accuracy_interval(correct: Array, same: Array) -> AccuracyInterval:
     Args:
       correct: whether our label of each row is right, shape ``(rows,)``.
       same: from `same_labels`, shape ``(rows,)``.
+
+    Raises:
+      ValueError: if one of them is not boolean.
     """
     chex.assert_rank([correct, same], 1)
     chex.assert_equal_shape([correct, same])
+    for name, value in (("correct", correct), ("same", same)):
+        if value.dtype != bool:
+            raise ValueError(f"{name} must be booleans, got {value.dtype}")
     right, wrong = (int(jnp.sum(same & hits)) for hits in (correct, ~correct))
     # Of counts: shares in float32 could exclude the accuracy by their rounding.
     count = len(same)

@@ -26,6 +26,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxlin import losses
 from jaxlin.typing import Array, Loss
 
 
@@ -40,7 +41,7 @@ def sum_over_all_classes(loss: Loss) -> Loss:
 
     def summed(scores: Array, label: ArrayLike, /, **arguments: Any) -> Array:
         # One more wrong class that ties with the right one has just that lead.
-        twin = jnp.sum(jnp.where(jnp.arange(scores.shape[0]) == label, scores, 0))
+        twin = losses.score_of_label(scores, label)
         return loss(jnp.append(scores, twin), label, **arguments)
 
     return _named(summed, "sum_over_all_classes", loss)

@@ -22,11 +22,14 @@ Batches and gradients come from JAX:
   >>> print([f"{hinge:.1f}" for hinge in hinges])
   ['2.9', '0.0', '12.9']
 
-The value has the dtype of the scores and stays finite for scores of +-1e9 (in float16:
-as long as differences of scores are below 65504). At a kink
-the derivative of the inactive side, 0, is used. NaN scores give a NaN loss. A class may
-be masked out by the score -inf. Labels are not range-checked here (inside a compiled
-program that would be silent): `jaxlin.check` does it where data enter.
+The value has the dtype of the scores and is finite for scores of +-1e9. In float16 it
+is so while differences of scores are below 65504 and the loss itself is: a squared
+violation exceeds that from 256 on, a sum over many classes earlier than its largest
+term, and the value is then inf. At a kink the derivative of the inactive side, 0, is
+used. NaN scores give a NaN loss. A class may be masked out by the score -inf.
+
+A label that is no class (-1, or C and above) gives NaN, not an error: inside a compiled
+program nothing can be raised. `jaxlin.check` refuses it where data enter.
 """
 
 import chex
@@ -162,8 +165,11 @@ def cross_entropy(scores: Array, target: Array, /) -> Array:
     .. math:: \ell(s, t) = -\sum_j t_j \log \text{softmax}(s)_j
 
     It equals ``entropy(target) + kl_divergence(scores, target)``, and for a one-hot
-    target `softmax_cross_entropy` of that label. A class with target 0 contributes 0,
-    even where its score is -inf.
+    target `softmax_cross_entropy` of that label. Its derivative in the target is
+    :math:`-\log \text{softmax}(s)_j`, for a class with target 0 too. Where the score of
+    such a class is -inf, it contributes 0 to the value and to both gradients.
+
+    Scores come first, as in optax; `sklearn.metrics.log_loss` takes the target first.
 
     Args:
       scores: class scores :math:`s` (logits), shape ``(classes,)``.
@@ -182,7 +188,9 @@ def cross_entropy(scores: Array, target: Array, /) -> Array:
     chex.assert_equal_shape([scores, target])
     target = jnp.asarray(target, scores.dtype)
     log_probabilities = jax.nn.log_softmax(scores)
-    return -jnp.sum(jnp.where(target == 0, 0.0, target * log_probabilities))
+    # Not wherever the target is 0: there the derivative in the target is not 0.
+    is_absent = (target == 0) & (log_probabilities == -jnp.inf)
+    return -jnp.sum(target * jnp.where(is_absent, 0, log_probabilities))
 
 
 def kl_divergence(scores: Array, target: Array, /) -> Array:
@@ -193,13 +201,17 @@ def kl_divergence(scores: Array, target: Array, /) -> Array:
 
     `cross_entropy` less `entropy` of the target: the same gradient in the scores, and
     minimum 0 (up to rounding) where softmax and target agree. Arguments and result are
-    those of `cross_entropy`.
+    those of `cross_entropy`; the derivative in the target is that of `cross_entropy`
+    less that of `entropy`.
     """
     return cross_entropy(scores, target) - entropy(jnp.asarray(target, scores.dtype))
 
 
 def entropy(distribution: Array, /) -> Array:
     r"""Shannon entropy :math:`-\sum_j p_j \log p_j` in nats, with 0 log 0 = 0.
+
+    The derivative at :math:`p_j = 0`, inf in the limit, is taken as 0: so gradients
+    through a softmax that gives a class the probability 0 are finite.
 
     Args:
       distribution: :math:`p`, non-negative with sum 1, shape ``(classes,)``.
@@ -208,7 +220,8 @@ def entropy(distribution: Array, /) -> Array:
       The entropy, shape ``()``: 0 for a one-hot ``p``, log C for the uniform one.
     """
     check.one_example("distribution", distribution)
-    return jnp.sum(entr(distribution))
+    # entr(1) is 0 too.
+    return jnp.sum(entr(jnp.where(distribution == 0, 1, distribution)))
 
 
 def margin_violations(
@@ -236,7 +249,7 @@ def one_vs_rest_violations(
       Signed violations, shape ``(classes,)``.
     """
     signs = jnp.where(is_label(scores, label), -1, 1)
-    return _like(margin, scores) + signs * scores
+    return _if_class(scores, label, _like(margin, scores)) + signs * scores
 
 
 def is_label(scores: Array, label: ArrayLike, /) -> Array:
@@ -252,15 +265,31 @@ def is_label(scores: Array, label: ArrayLike, /) -> Array:
     return jnp.arange(scores.shape[0]) == label
 
 
+def score_of_label(scores: Array, label: ArrayLike, /) -> Array:
+    """Score of the right class, shape ``()``; NaN where the label is no class.
+
+    Args:
+      scores: one number a class, shape ``(classes,)``.
+      label: index of the right class, shape ``()``.
+    """
+    # A masked sum is faster than indexing here: under vmap it is no gather.
+    right = jnp.sum(jnp.where(is_label(scores, label), scores, 0))
+    return _if_class(scores, label, right)
+
+
 def _leads_of_wrong_classes(scores: Array, label: ArrayLike) -> Array:
     """Lead s_j - s_y of each wrong class; -inf, charged by no loss, for the right one.
 
     A masked class (score -inf) stays -inf even if the right class is masked too.
     """
-    is_right = is_label(scores, label)
-    # A masked sum is faster than indexing here: under vmap it is no gather.
-    right = jnp.sum(jnp.where(is_right, scores, 0))
-    return jnp.where(is_right | (scores == -jnp.inf), -jnp.inf, scores - right)
+    is_out = is_label(scores, label) | (scores == -jnp.inf)
+    return jnp.where(is_out, -jnp.inf, scores - score_of_label(scores, label))
+
+
+def _if_class(scores: Array, label: ArrayLike, value: Array) -> Array:
+    """The value, or NaN where the label is no class: no number passes for a loss."""
+    is_class = (jnp.asarray(label) >= 0) & (jnp.asarray(label) < scores.shape[0])
+    return jnp.where(is_class, value, jnp.nan)
 
 
 def _check_scores(scores: Array) -> None:

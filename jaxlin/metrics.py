@@ -16,8 +16,11 @@ to `Ratio.value` and `expected_calibration_error`:
 Everything can be jitted and vmapped (``k``, ``num_classes`` and ``num_bins`` are
 static). Without ``example_weights`` counts are int32, exact below 2^31. With them they
 are float32 sums (float64 if the weights are): exact while the weights are integers,
-such as the 0s and 1s of a fold or of padding, and every sum stays below 2^24. Labels
-are not range-checked here; `jaxlin.check` does it where data enter.
+such as the 0s and 1s of a fold or of padding, and every sum stays below 2^24.
+
+A label (or prediction) that is no class raises a ValueError, unless its example has
+weight 0. Inside a compiled program, where values cannot be looked at, such a label is
+never right, and `confusion` leaves the example out.
 """
 
 from typing import NamedTuple, TypeVar
@@ -76,8 +79,13 @@ def correct(scores: Array, labels: Array, *, k: int = 1) -> Array:
     with argmax and constant scores are right for class 0 alone. An example with a NaN
     among its scores is wrong for every k.
 
+    A class that is not ranked is wrong for every k: one that is masked out by the score
+    -inf, and one without a vote or probability, which scores 0 where no class scores
+    less and some class more. So three neighbours of two classes are no answer but
+    these two, whatever k.
+
     Args:
-      scores: shape ``(examples, classes)``; any increasing function of them will do.
+      scores: shape ``(examples, classes)``, scores, probabilities or votes.
       labels: integers in [0, classes), shape ``(examples,)``.
       k: from 1 to the number of classes.
 
@@ -85,19 +93,9 @@ def correct(scores: Array, labels: Array, *, k: int = 1) -> Array:
       Booleans, shape ``(examples,)``.
 
     Raises:
-      ValueError: if ``k`` is out of range.
+      ValueError: if ``k`` or a label is out of range.
     """
-    chex.assert_rank([scores, labels], [2, 1])
-    chex.assert_equal_shape_prefix([scores, labels], 1)
-    num_classes = scores.shape[1]
-    check.integer("k", k, at_least=1, at_most=num_classes)
-    labels = jnp.asarray(labels)[:, None]
-    own = jnp.take_along_axis(scores, labels, axis=1)
-    wins_ties = jnp.arange(num_classes)[None, :] < labels
-    ahead = (scores > own) | ((scores == own) & wins_ties)
-    # Every comparison with NaN is false, so a diverged model would rank first.
-    valid = ~jnp.isnan(scores).any(axis=1)
-    return (jnp.sum(ahead, axis=1) < k) & valid
+    return _correct(scores, labels, None, k=k)
 
 
 def accuracy(
@@ -132,21 +130,24 @@ def top_k_accuracy(
       0.5
 
     Raises:
-      ValueError: if ``k`` is not in [1, classes].
+      ValueError: if ``k`` is not in [1, classes], or a label is no class.
     """
     weights = _weights(example_weights, labels)
-    right = correct(scores, labels, k=k)
+    right = _correct(scores, labels, example_weights, k=k)
     return Ratio(jnp.sum(weights * right), jnp.sum(weights))
 
 
 def confusion(
+    *,
     predictions: Array,
     labels: Array,
-    *,
     num_classes: int,
     example_weights: Array | None = None,
 ) -> Array:
     """Counts of (label, prediction) pairs: row = true label, column = prediction.
+
+    Both by keyword: `sklearn.metrics.confusion_matrix` takes the labels first, and the
+    one for the other would transpose the matrix without a word.
 
     Args:
       predictions: integers in [0, num_classes), shape ``(examples,)``.
@@ -159,16 +160,26 @@ def confusion(
       added.
 
     Example:
-      >>> print(confusion(jnp.array([0, 1, 1]), jnp.array([0, 0, 1]), num_classes=2))
+      >>> predictions, labels = jnp.array([0, 1, 1]), jnp.array([0, 0, 1])
+      >>> print(confusion(predictions=predictions, labels=labels, num_classes=2))
       [[1 1]
        [0 1]]
+
+    Raises:
+      ValueError: if a label or a prediction is not in [0, num_classes).
     """
     chex.assert_rank([predictions, labels], [1, 1])
     chex.assert_equal_shape([predictions, labels])
     check.integer("num_classes", num_classes, at_least=1)
     weights = _weights(example_weights, labels)
+    rows, columns = (
+        _classes(name, one, example_weights, num_classes=num_classes)
+        for name, one in (("labels", labels), ("predictions", predictions))
+    )
+    # A negative index would count from the end.
+    is_pair = _is_class(rows, num_classes) & _is_class(columns, num_classes)
     counts = jnp.zeros((num_classes, num_classes), weights.dtype)
-    return counts.at[labels, predictions].add(weights)
+    return counts.at[rows, columns].add(jnp.where(is_pair, weights, 0))
 
 
 def per_class_accuracy(confusion: Array) -> Ratio:
@@ -216,6 +227,9 @@ def calibration_bins(
     Returns:
       Sums for each bin, shape ``(num_bins,)``. ``confidence_sum`` is a floating-point
       sum, so merged batches agree up to rounding; the other two are counts.
+
+    Raises:
+      ValueError: if a label is no class, or ``num_bins`` is below 1.
     """
     chex.assert_rank([probabilities, labels], [2, 1])
     check.integer("num_bins", num_bins, at_least=1)
@@ -230,7 +244,7 @@ def calibration_bins(
     def add_up(values: Array) -> Array:
         return jnp.zeros(num_bins, values.dtype).at[bins].add(values)
 
-    right = correct(probabilities, labels)
+    right = _correct(probabilities, labels, example_weights, k=1)
     return CalibrationBins(add_up(weighted), add_up(weights * right), add_up(weights))
 
 
@@ -260,6 +274,48 @@ def expected_calibration_error(bins: CalibrationBins) -> Array:
     """
     # n_m |acc_m - conf_m| is a difference of sums: no division by an empty bin.
     return jnp.sum(jnp.abs(bins.correct - bins.confidence_sum)) / jnp.sum(bins.count)
+
+
+def _correct(
+    scores: Array, labels: Array, example_weights: Array | None, *, k: int
+) -> Array:
+    chex.assert_rank([scores, labels], [2, 1])
+    chex.assert_equal_shape_prefix([scores, labels], 1)
+    num_classes = scores.shape[1]
+    check.integer("k", k, at_least=1, at_most=num_classes)
+    labels = _classes("labels", labels, example_weights, num_classes=num_classes)
+    labels = labels[:, None]
+    own = jnp.take_along_axis(scores, labels, axis=1)
+    wins_ties = jnp.arange(num_classes)[None, :] < labels
+    ahead = (scores > own) | ((scores == own) & wins_ties)
+    is_voteless = (own == 0) & (scores >= 0).all(axis=1, keepdims=True)
+    is_voteless &= (scores > 0).any(axis=1, keepdims=True)
+    is_ranked = _is_class(labels, num_classes) & (own > -jnp.inf) & ~is_voteless
+    # Every comparison with NaN is false, so a diverged model would rank first.
+    valid = ~jnp.isnan(scores).any(axis=1)
+    return (jnp.sum(ahead, axis=1) < k) & is_ranked[:, 0] & valid
+
+
+def _classes(
+    name: str, value: Array, example_weights: Array | None, *, num_classes: int
+) -> Array:
+    """Labels or predictions, looked at if they can be; of weight 0 any will do."""
+    given = [one for one in (value, example_weights) if one is not None]
+    is_hidden = any(
+        isinstance(one, jax.core.Tracer)
+        or not getattr(one, "is_fully_addressable", True)
+        for one in given
+    )
+    if is_hidden or np.size(value) == 0:
+        return jnp.asarray(value)
+    looked_at = np.asarray(value)
+    if example_weights is not None:
+        looked_at = np.where(np.asarray(example_weights) == 0, 0, looked_at)
+    return jnp.asarray(check.labels(name, looked_at, num_classes=num_classes))
+
+
+def _is_class(labels: Array, num_classes: int) -> Array:
+    return (labels >= 0) & (labels < num_classes)
 
 
 def _weights(example_weights: Array | None, labels: Array) -> Array:

@@ -385,6 +385,12 @@ def balanced_class_weights(labels: Array, *, num_classes: int) -> Array:
     n / (k * n_c) for class c, where n_c of the n labels are c and k classes occur; 0
     for a class that does not occur. As scikit-learn's ``class_weight="balanced"``.
 
+    They shift probabilities: what is fitted are those of a population in which all
+    classes are equally frequent, so a rare class gets more than its share. One
+    temperature (`jaxlin.selection.calibration`) does not mend that, and the calibration
+    error of the predicted class need not show it. Where probabilities matter, fit
+    without them, or add the log of each class's share to its score.
+
     Returns:
       One weight a class, float32, shape ``(num_classes,)``. Index it with the labels
       for example weights.

@@ -120,6 +120,7 @@ def checked(
             "anew"
         )
     weighted, rank, dtype, total = None, None, None, 0.0
+    classes: set[int] = set()
     for number, given in enumerate(blocks):
         block = as_arrays(given)
         name = f"blocks[{number}]"
@@ -149,6 +150,9 @@ def checked(
             )
         weighted = weights is not None
         total += 1.0 if weights is None else float(weights.sum())
+        if len(classes) < 2:
+            found = check.present_classes(targets, example_weights=weights)
+            classes.update(found.tolist())
         yield Block(features, targets, weights)
     if weighted is None:
         raise ValueError("blocks must hold at least one block, got none")
@@ -156,3 +160,4 @@ def checked(
         raise ValueError(
             f"example_weights of all blocks must have a positive sum, got {total}"
         )
+    check.several_classes("targets of all blocks", np.array(sorted(classes)))

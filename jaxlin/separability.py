@@ -173,11 +173,6 @@ def two_classes(features: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
       ValueError: if they are not valid or a class has no point.
     """
     rows = check.features("features", features)
-    if rows.dtype.itemsize > 8:
-        raise ValueError(
-            f"features must be of float64 at most, got {rows.dtype}, whose digits "
-            "would be lost"
-        )
     classes = check.labels("labels", labels, num_classes=2, num_examples=len(rows))
     return rows, check.several_classes("labels", classes)
 

@@ -107,7 +107,12 @@ def problem(
 
     def examples() -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         found = check.examples(
-            features, targets, example_weights, num_classes=num_classes
+            features,
+            targets,
+            example_weights,
+            num_classes=num_classes,
+            # Whatever is true of all rows need not be of those of one process.
+            is_part=jax.process_count() > 1,
         )
         if normalization is not None:
             width = found[0].shape[1]
@@ -118,6 +123,13 @@ def problem(
     rows, answers, weights = _together(examples)
     _check_rows_of_processes()
     _check_alike(width=rows.shape[1], dtype=rows.dtype.num, rank=answers.ndim)
+    present = check.present_classes(answers, example_weights=weights)
+    found = np.flatnonzero(_sum(np.isin(np.arange(num_classes), present)))
+    if not found.size:
+        raise ValueError(
+            "example_weights of all processes must have a positive sum, got 0"
+        )
+    check.several_classes("targets of all processes", found)
     if normalization is not None:
         checked = check_normalization(normalization, num_features=rows.shape[1])
         normalization = Normalization(*(_place(part, ()) for part in checked))

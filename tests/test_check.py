@@ -1,5 +1,7 @@
 """What may enter, and what the message says when something may not."""
 
+import datetime
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,18 +21,86 @@ BAD_FEATURES = {
     "inf": (np.array([[1.0, 2.0], [np.inf, 0.0]]), "got inf at row 1, feature 0"),
     "ragged": ([[1.0, 2.0], [3.0]], "rectangular"),
     "objects": (np.array([[1, None]], dtype=object), "dtype object"),
+    "objects missing": (
+        np.array([[1, 2], [3, None]], dtype=object),
+        "missing None at row 1, feature 1 .*drop or impute",
+    ),
+    "objects NaN and text": (
+        np.array([["a", float("nan")]], dtype=object),
+        "missing nan at row 0, feature 1",
+    ),
+    "objects all numbers": (
+        np.array([[1, 2.0], [True, 3]], dtype=object),
+        "dtype object, all entries are numbers; use .astype.float",
+    ),
+    "objects ragged": (np.array([[1.0], [1, 2]], dtype=object), "got ragged rows"),
+    "objects text": (
+        np.array([[1.0, "2"], [1.5, "red"]], dtype=object),
+        "text 'red' at row 1, feature 1 .*encode categories",
+    ),
+    "objects dates": (
+        np.array([[1.0, datetime.date(2020, 1, 1)]], dtype=object),
+        "time 2020-01-01 at row 0, feature 1 .*convert times",
+    ),
     "text": ([["a", "b"]], "floating-point"),
-    "complex": (np.ones((2, 2), complex), "floating-point"),
+    "text of numbers": ([["1", "2.5"]], "numbers kept as text .* .astype.float"),
+    "bytes": (np.array([[b"a"]]), "text b'a' at row 0, feature 0"),
+    "complex": (np.ones((2, 2), complex), "floating-point.* real and imaginary parts"),
+    "dates": (np.zeros((2, 2), "datetime64[D]"), "time 1970-01-01.*convert times"),
+    "structured": (
+        np.zeros(3, [("width", float), ("height", float)]),
+        "fields width, height; .*structured_to_unstructured",
+    ),
+    "nothing": (None, "must be an array, got a NoneType"),
+    "mapping": ({"a": [1.0]}, "must be an array, got a dict"),
+    "one column": (np.ones(3), r"x\[:, None\]"),
     "sparse": (scipy.sparse.eye(3), "dense, got sparse"),
 }
 
 BAD_LABELS = {
-    "too large": ([0, 1, 3], r"lie in \[0, 2\], got 3 at position 2"),
-    "negative": ([0, -1, 2], "got -1 at position 1"),
-    "float": ([0.0, 1.0, 2.0], "integers, got float64"),
-    "text": (["cat", "dog", "car"], "integers"),
-    "bool": ([True, False, True], "integers, got bool"),
-    "one-hot": (np.eye(3, dtype=int), "argmax"),
+    "too large": ([0, 1, 3], r"lie in \[0, 2\], got 3 at position 2; number the"),
+    "negative": ([0, -1, 2], "got -1 at position 1; leave examples without a label"),
+    "from 1": ([1, 2, 3], "got 3 at position 2; labels count from 0: subtract 1"),
+    "signs": ([1, -1, 1], r"got -1 at .* use \(y_train > 0\).astype\(int\)"),
+    "float": ([0.0, 1.0, 2.0], r"integers, got float64; .* y_train.astype\(int\)"),
+    "float signs": ([1.0, -1.0, 1.0], r"float64; .* use \(y_train > 0\).astype"),
+    "bfloat16": (jnp.ones(3, jnp.bfloat16), r"bfloat16; .* y_train.astype\(int\)"),
+    "real": ([0.0, 1.5, 2.0], "got 1.5 at position 1 .*real-valued targets"),
+    "nan": ([0.0, np.nan, 2.0], "missing label nan at position 1; leave"),
+    "none": ([0, None, 2], "missing label None at position 1; leave"),
+    "objects": (np.array([0, 1, 2], object), r"entries are integers; use y_train.as"),
+    "text": (["cat", "dog", "car"], "text 'cat' at position 0; encode class names: "),
+    "text objects": (
+        np.array(["cat", "dog", "car"], object),
+        r"names, y_train = np.unique\(y_train, return_inverse=True\)",
+    ),
+    "text of numbers": (["0", "1", "2"], r"text '0' .* y_train.astype\(int\)"),
+    "bytes": (np.array([b"a", b"b", b"c"]), "text b'a' at position 0; encode class"),
+    "text missing": (np.array(["a", None, "b"], object), "missing label None at"),
+    "mixed": (
+        np.array(["cat", 1, 2], object),
+        "several types, 'cat' at position 0, 1 at position 1",
+    ),
+    "dates": (np.zeros(3, "datetime64[D]"), "time 1970-01-01 at position 0"),
+    "complex": (np.ones(3, complex), "complex .* at position 0"),
+    "lists": (np.array([[1], [1, 2], [0]], object), "give one label per example"),
+    "structured": (np.zeros(3, [("y", int)]), "fields y; give one"),
+    "nothing": (None, "must be an array, got a NoneType"),
+    "one-hot": (np.eye(3, dtype=int), r"one-hot rows; use y_train.argmax\(axis=1\)"),
+    "one-hot signs": (2 * np.eye(3) - 1, r"one-hot rows; use y_train.argmax\(axis=1\)"),
+    "one-hot booleans": (np.eye(3, dtype=bool), "one-hot rows; use y_train.argmax"),
+    "column": (np.array([[0], [1], [2]]), r"one column; use y_train.ravel\(\)"),
+    "column of text": (np.array([["a"], ["b"], ["c"]]), r"use y_train.ravel\(\)"),
+    "row": (np.array([[0, 1, 2]]), r"one row; use y_train.ravel\(\)"),
+    "several labels": (
+        np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1]]),
+        "several labels per example: row 1 names 2 classes; give one label",
+    ),
+    "no label": (
+        np.array([[1.0, 0, 0], [0, 0, 0], [0, 0, 1]]),
+        "several labels per example: row 1 names 0 classes; give one label",
+    ),
+    "distributions": (np.full((3, 2), 0.5), "sum to 1; .*losses.cross_entropy, and"),
     "empty": (np.array([], int), "not be empty"),
     "too few": ([0, 1], "2 labels for 3 examples"),
 }
@@ -52,6 +122,67 @@ def test_bad_labels(value, message):
     with pytest.raises(ValueError, match=message) as caught:
         check.labels("y_train", value, num_classes=3, num_examples=3)
     assert "y_train" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "remedy"),
+    [
+        (np.array([[2], [0], [1]]), lambda y: y.ravel()),
+        (np.eye(3, dtype=int)[[2, 0, 1]], lambda y: y.argmax(axis=1)),
+        (np.array([1.0, -1.0]), lambda y: (y > 0).astype(int)),
+        (np.array([1.0, 0.0]), lambda y: y.astype(int)),
+        (np.array(["b", "a"], object), lambda y: np.unique(y, return_inverse=True)[1]),
+        (np.array([2, 1]), lambda y: y - 1),
+    ],
+)
+def test_remedies_give_the_labels_that_were_meant(labels, remedy):
+    with pytest.raises(ValueError, match="must"):
+        check.labels("y", labels, num_classes=2 + (len(labels) > 2))
+    found = check.labels("y", remedy(labels))
+    assert found.tolist() == ([2, 0, 1] if len(labels) > 2 else [1, 0])
+
+
+@pytest.mark.parametrize("labels", [[True, False], np.array([True, False])])
+def test_booleans_are_labels(labels):
+    found = check.labels("y", labels, num_classes=2)
+    assert found.dtype == np.int32
+    assert found.tolist() == [1, 0]
+
+
+class Frame:
+    """What is asked of a data frame: its names of columns, and an array of it."""
+
+    columns = ("size", "color")
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([[1.0, "red"], [2.0, "blue"]], object)
+
+
+def test_a_column_is_called_by_its_name():
+    words = r"text 'red' at row 0, feature 1 \(column 'color'\)"
+    with pytest.raises(ValueError, match=words):
+        check.features("x", Frame())
+
+
+def test_frames_and_categories_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    for labels in (pandas.Categorical(["cat", "dog"]), pandas.Series(["cat", "dog"])):
+        with pytest.raises(ValueError, match="got text 'cat' .*encode class names"):
+            check.labels("y", labels)
+    for labels in (pandas.Categorical(["a", None]), pandas.array([1, None], "Int64")):
+        with pytest.raises(ValueError, match="got the missing label .* at position 1"):
+            check.labels("y", labels)
+    for labels in (pandas.array([1, 0], "Int64"), pandas.array([True, False])):
+        assert check.labels("y", labels).tolist() == [1, 0]
+    with pytest.raises(ValueError, match=r"use y.to_numpy\(\).ravel"):
+        check.labels("y", pandas.DataFrame({"label": [0, 1]}))
+
+
+def test_bytes_of_other_machines_are_turned():
+    found = check.features("rows", GOOD.astype(">f8"))
+    assert found.dtype == np.dtype("float64")
+    assert found.dtype.isnative
+    np.testing.assert_array_equal(found, GOOD)
 
 
 def test_a_nan_in_a_late_block_is_found(monkeypatch):
@@ -124,6 +255,28 @@ def test_what_is_no_key(value, message):
 def test_one_class_only():
     with pytest.raises(ValueError, match="at least two classes, got only class 4"):
         check.several_classes("y", np.array([4, 4]))
+
+
+@pytest.mark.parametrize(
+    ("targets", "weights", "message"),
+    [
+        ([0, 0, 1], [1, 2, 0], "with positive example weights, got only class 0"),
+        ([0, 1, 1], [0, 0, 0], "with positive example weights, got none"),
+        ([[0, 1.0], [0, 1.0]], None, "at least two classes, got only class 1"),
+        ([[0, 1.0], [0.5, 0.5]], [1, 0], "example weights, got only class 1"),
+    ],
+)
+def test_one_class_with_weight(targets, weights, message):
+    weights = None if weights is None else np.array(weights, np.float32)
+    with pytest.raises(ValueError, match=message):
+        check.several_classes("y", np.array(targets), example_weights=weights)
+
+
+def test_two_classes_with_weight_are_enough():
+    labels, ones = np.array([0, 0, 3]), np.ones(3)
+    assert check.several_classes("y", labels, example_weights=ones) is labels
+    one_soft_row = np.array([[0.5, 0.5, 0.0]])
+    assert check.several_classes("y", one_soft_row) is one_soft_row
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,14 @@ def test_an_interval_needs_one_truth_value_a_row(shape):
         label_proofs.accuracy_interval(np.ones(4, bool), np.ones(shape, bool))
 
 
+def test_an_interval_of_zeros_and_ones_is_refused():
+    """The complement of the integer 1 is -2, which counts as well."""
+    right, truth = np.array([1, 1, 0]), np.ones(3, bool)
+    for given in ((right, truth), (truth, right)):
+        with pytest.raises(ValueError, match="must be booleans, got int64"):
+            label_proofs.accuracy_interval(*given)
+
+
 def test_in_float64_all_digits_are_float64():
     """Also those of rows normalised with a float32 mean."""
     generator = np.random.default_rng(4)

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(jaxlin.__file__).parent
 
 # The order of the architecture section in the README, lowest layer first.
 LAYERS = [
-    {"typing", "check", "precision", "placement", "roles"},
+    {"typing", "check", "diagnosis", "precision", "placement", "roles"},
     {
         "normalization",
         "linear",
@@ -79,10 +79,12 @@ STACKS = {
     ],
 }
 WITHIN = {  # a layer's own order, where its files use each other
+    "check": {"diagnosis"},
     "precision": {"typing"},
     "placement": {"typing"},
     "roles": {"typing"},
     "linear": {"normalization"},
+    "loss_transforms": {"losses"},
     "conjugates": {"losses"},
     "all_pairs": {"distances"},
     "geometry": {"linear"},

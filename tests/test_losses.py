@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import references
 from problems import LABEL_LOSSES
@@ -150,6 +151,60 @@ def test_finite_at_huge_scores(entry, dtype, size):
         assert np.isfinite(gradient).all()
 
 
+# Up to the edge of what is promised: differences of scores of 65,504.
+EDGES = [
+    [32752, 0, -32752],
+    [65504, 0, 1],
+    [0, -65504, -2],
+    [255, 0, -1],
+    [300, 100, 0],
+    [0, 0, 0],
+]
+
+
+@every_label_loss
+@pytest.mark.parametrize("scores", EDGES)
+def test_float16_is_infinite_only_where_the_loss_is_too_large_for_it(entry, scores):
+    """The float64 loop, rounded to float16 by NumPy, at the edge of the contract."""
+    given, labels = jnp.array(scores, jnp.float16), jnp.arange(3)
+    slopes = jax.vmap(jax.value_and_grad(entry.loss), in_axes=(None, 0))
+    for label, value, gradient in zip(labels, *slopes(given, labels), strict=True):
+        exact = np.logaddexp.reduce(scores) - scores[label]
+        if entry.has_margin:
+            exact = entry.reference(scores, int(label))
+        # Half a unit above 65,504 NumPy too says inf.
+        assert (value == jnp.inf) == (exact >= 65520)
+        if exact < 65520:
+            np.testing.assert_allclose(float(value), exact, rtol=3e-3, atol=1e-3)
+            assert np.isfinite(gradient).all()
+        assert not np.isnan(gradient).any()
+
+
+@every_label_loss
+@pytest.mark.parametrize("num_classes", [30, 3000])
+def test_sums_over_many_classes_in_half_precision(entry, num_classes):
+    """Terms of 100 or so: 30 sum to what float16 holds, 3,000 do not."""
+    scores = np.full(num_classes, 100.0)
+    scores[0] = 1.0
+    for dtype, largest in ((jnp.float16, 65504.0), (jnp.bfloat16, 3e38)):
+        value = float(entry.loss(jnp.asarray(scores, dtype), 0))
+        exact = entry.reference(scores, 0)
+        if exact > largest:
+            assert value == np.inf
+        else:
+            np.testing.assert_allclose(value, exact, rtol=2e-2)
+
+
+@every_label_loss
+def test_a_label_that_is_no_class_gives_nan(entry):
+    """Good scores among them, where any number would pass for a small loss."""
+    labels = jnp.array([-1, 3, 4, -(2**31)])
+    for loss in (entry.loss, loss_transforms.sum_over_all_classes(entry.loss)):
+        of_labels = jax.vmap(loss, in_axes=(None, 0))
+        for scores in ([2.0, -1.0, 0.5], [-1.0, -1, -1], [0.0, -jnp.inf, -jnp.inf]):
+            assert np.isnan(of_labels(jnp.array(scores), labels)).all()
+
+
 @every_label_loss
 def test_nan_scores_give_nan(entry):
     for position in range(3):
@@ -202,8 +257,6 @@ def test_hinges_agree_on_two_classes():
 
 
 def test_crammer_singer_is_the_loss_that_optax_calls_multiclass_hinge():
-    import optax
-
     for scores, label in random_cases(7):
         np.testing.assert_allclose(
             losses.crammer_singer_hinge(jnp.asarray(scores), label),
@@ -258,6 +311,55 @@ def test_cross_entropy_gradient_is_probability_minus_target():
                 np.testing.assert_allclose(gradient, expected, atol=1e-13)
 
 
+def test_cross_entropy_gradient_in_the_target_is_the_surprise_of_each_class():
+    """Linear in the target: differences of a plain loop, and optax; zeros included."""
+    with jax.enable_x64(True):
+        for scores, target in distributions(16):
+            gradient = jax.grad(losses.cross_entropy, argnums=1)(
+                jnp.asarray(scores), jnp.asarray(target)
+            )
+            one_hot_values = [
+                references.cross_entropy(scores, row) for row in np.eye(len(scores))
+            ]
+            np.testing.assert_allclose(gradient, one_hot_values, rtol=1e-12)
+            theirs = jax.grad(
+                lambda t, s=scores: optax.losses.softmax_cross_entropy(s, t)
+            )(jnp.asarray(target))
+            np.testing.assert_allclose(gradient, theirs, rtol=1e-12)
+
+
+def test_gradients_in_the_target_where_it_is_zero_or_its_class_masked():
+    """The derivative of t log t at 0 counts as 0; a masked class has none at all."""
+    scores, target = jnp.array([1.0, 2.0, -1.0, -jnp.inf]), jnp.array([0.5, 0.5, 0, 0])
+    surprise = -np.log(references.softmax([1.0, 2.0, -1.0]))
+    of_cross_entropy = [*surprise, 0.0]
+    of_entropy = [np.log(2) - 1, np.log(2) - 1, 0.0, 0.0]
+    for loss, expected in (
+        (losses.cross_entropy, of_cross_entropy),
+        (losses.kl_divergence, np.subtract(of_cross_entropy, of_entropy)),
+    ):
+        assert np.isfinite(loss(scores, target))
+        in_scores, in_target = jax.grad(loss, argnums=(0, 1))(scores, target)
+        np.testing.assert_allclose(in_target, expected, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(
+            in_scores,
+            [*(np.array(references.softmax([1.0, 2.0, -1.0])) - [0.5, 0.5, 0]), 0],
+            atol=1e-7,
+        )
+    np.testing.assert_allclose(jax.grad(losses.entropy)(target), of_entropy, rtol=1e-6)
+
+
+def test_distillation_has_finite_gradients_where_the_teacher_is_sure():
+    """Through a softmax that underflows, and through one with a masked class."""
+    student = jnp.array([0.5, -1.0, 2.0])
+    for teacher in ([300.0, 0.0, 1.0], [1.0, 0.0, -jnp.inf]):
+        for loss in (losses.cross_entropy, losses.kl_divergence):
+            gradient = jax.grad(lambda s, loss=loss: loss(student, jax.nn.softmax(s)))(
+                jnp.array(teacher)
+            )
+            assert np.isfinite(gradient).all()
+
+
 def test_cross_entropy_of_a_one_hot_target_is_the_label_loss():
     for scores, label in random_cases(11):
         scores = jnp.asarray(scores, jnp.float32)
@@ -295,15 +397,19 @@ def test_entropy_bounds():
     np.testing.assert_allclose(losses.entropy(jnp.full(8, 1 / 8)), np.log(8), rtol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
-def test_cross_entropy_is_finite_at_huge_scores_and_masked_classes(dtype):
+@pytest.mark.parametrize("loss", [losses.cross_entropy, losses.kl_divergence])
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [(jnp.float16, 32752), (jnp.bfloat16, 1e9), (jnp.float32, 1e9)],
+)
+def test_cross_entropy_is_finite_at_huge_scores_and_masked_classes(loss, dtype, size):
     target = jnp.array([0.5, 0.5, 0.0], dtype)
-    for scores in ([1e9, 0.0, -1e9], [-1e9, 1e9, 0.0], [1.0, 2.0, -jnp.inf]):
+    for scores in ([size, 0.0, -size], [-size, size, 0.0], [1.0, 2.0, -jnp.inf]):
         scores = jnp.array(scores, dtype)
-        value, gradient = jax.value_and_grad(losses.cross_entropy)(scores, target)
+        value, gradients = jax.value_and_grad(loss, argnums=(0, 1))(scores, target)
         assert value.dtype == dtype
         assert np.isfinite(value)
-        assert np.isfinite(gradient).all()
+        assert np.isfinite(gradients).all()
 
 
 @pytest.mark.parametrize(

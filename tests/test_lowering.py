@@ -83,7 +83,9 @@ def test_blocked_scores_and_metrics():
         bins = metrics.calibration_bins(jax.nn.softmax(scores), labels)
         return (
             metrics.accuracy(scores, labels),
-            metrics.confusion(jnp.argmax(scores, axis=1), labels, num_classes=3),
+            metrics.confusion(
+                predictions=jnp.argmax(scores, axis=1), labels=labels, num_classes=3
+            ),
             metrics.expected_calibration_error(bins),
         )
 

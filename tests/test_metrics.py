@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from jaxlin import metrics
+from jaxlin import metrics, neighbors
 
 NUM_CLASSES = 7
 
@@ -32,7 +32,7 @@ METRICS = {
     "top_3": jax.jit(lambda s, y, **w: metrics.top_k_accuracy(s, y, k=3, **w)),
     "confusion": jax.jit(
         lambda s, y, **w: metrics.confusion(
-            jnp.argmax(s, axis=1), y, num_classes=NUM_CLASSES, **w
+            predictions=jnp.argmax(s, axis=1), labels=y, num_classes=NUM_CLASSES, **w
         )
     ),
     "calibration": jax.jit(
@@ -79,9 +79,9 @@ def test_all_classes_are_always_enough(batch):
 
 
 def test_ties_go_to_the_smaller_class_for_every_k():
-    """Scores from {0, 1, 2} tie often; a stable sort is the reference."""
+    """Scores from {1, 2, 3} tie often; a stable sort is the reference."""
     random = np.random.default_rng(1)
-    scores = random.integers(3, size=(500, 5)).astype(np.float32)
+    scores = random.integers(1, 4, size=(500, 5)).astype(np.float32)
     labels = random.integers(5, size=500)
     order = np.argsort(-scores, axis=1, kind="stable")
     for k in range(1, 6):
@@ -108,6 +108,102 @@ def test_nan_is_never_right_and_infinity_is_a_score(where, label):
     assert bool(metrics.correct(low, labels)[0]) == (where == label)
 
 
+@pytest.mark.parametrize("k", range(1, 7))
+def test_a_class_without_a_vote_is_never_among_the_k_highest(k):
+    """Few neighbours of many classes: those without a vote tie at 0."""
+    random = np.random.default_rng(3)
+    votes = np.zeros((300, 6), np.float32)
+    for row in votes:
+        np.add.at(row, random.integers(6, size=3), 1)
+    labels = random.integers(6, size=300)
+    # Votes count down the ranks; a class that has none is not in the list at all.
+    ranked = [
+        [c for c in np.argsort(-row, kind="stable") if row[c] > 0] for row in votes
+    ]
+    expected = [label in order[:k] for label, order in zip(labels, ranked, strict=True)]
+    shares = votes / votes.sum(axis=1, keepdims=True)
+    masked = np.where(votes > 0, votes - 10, -np.inf)
+    for scores in (votes, shares, masked, votes.astype(np.int32)):
+        np.testing.assert_array_equal(
+            metrics.correct(jnp.asarray(scores), jnp.asarray(labels), k=k), expected
+        )
+
+
+def test_votes_of_neighbours_in_the_top_five():
+    """Three neighbours name two of ten classes: the other eight are no answers."""
+    found = neighbors.Neighbors(np.array([[1.0, 2.0, 3.0]] * 10), np.array([[0, 1, 2]]))
+    found = found._replace(indices=np.tile(found.indices, (10, 1)))
+    shares = neighbors.shares(found, [7, 9, 7], num_classes=10)
+    right = metrics.correct(jnp.asarray(shares), jnp.arange(10), k=5)
+    assert np.flatnonzero(right).tolist() == [7, 9]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_zero_is_a_score_like_others_where_one_is_below_it(k):
+    scores = jnp.array([[0.0, 2.0, -1.0]] * 3)
+    right = metrics.correct(scores, jnp.arange(3), k=k)
+    assert right.tolist() == [k >= 2, True, k >= 3]
+    # A model that has learned nothing ranks classes by their numbers.
+    right = metrics.correct(jnp.zeros((3, 3)), jnp.arange(3), k=k)
+    assert right.tolist() == [True, k >= 2, k >= 3]
+
+
+def test_a_masked_label_is_wrong_even_where_all_classes_are_masked():
+    scores = jnp.array([[-jnp.inf] * 3, [-1.0, -jnp.inf, -jnp.inf]])
+    for k in (1, 2, 3):
+        for label in range(3):
+            right = metrics.correct(scores, jnp.array([label] * 2), k=k)
+            assert right.tolist() == [False, label == 0]
+
+
+OUT_OF_RANGE = [-1, -7, NUM_CLASSES, 100]
+
+
+@every_metric
+@pytest.mark.parametrize("label", OUT_OF_RANGE)
+def test_labels_that_are_no_classes(metric, label, batch):
+    """Refused where they can be looked at; compiled they are right for no prediction.
+
+    Whatever the class that a wrapped or clamped index would name, its score is best.
+    """
+    scores, labels, _ = batch
+    wrong = labels.at[3].set(label)
+    best = scores.at[3, label % NUM_CLASSES].set(9.0).at[3, -1].set(9.0)
+    with pytest.raises(ValueError, match=rf"labels must lie in .* got {label} at pos"):
+        metric.__wrapped__(best, wrong)
+    found = metric(best, wrong)
+    kept = jnp.arange(211) != 3
+    others = metric(best[kept], labels[kept])
+    if isinstance(found, jax.Array):
+        np.testing.assert_array_equal(found, others)
+    elif isinstance(found, metrics.Ratio):
+        assert (found.total, found.count) == (others.total, others.count + 1)
+    else:
+        np.testing.assert_array_equal(found.correct, others.correct)
+        assert found.count.sum() == others.count.sum() + 1
+    # Of weight 0, as padding has it, any label will do.
+    padded = metric.__wrapped__(best, wrong, example_weights=kept.astype(jnp.float32))
+    assert_trees_close(padded, others)
+
+
+@pytest.mark.parametrize("prediction", OUT_OF_RANGE)
+def test_predictions_that_are_no_classes(prediction):
+    given = {"predictions": jnp.array([0, prediction]), "labels": jnp.array([0, 1])}
+    with pytest.raises(
+        ValueError, match=f"predictions must lie in .* got {prediction}"
+    ):
+        metrics.confusion(**given, num_classes=NUM_CLASSES)
+    compiled = jax.jit(metrics.confusion, static_argnames="num_classes")
+    matrix = compiled(**given, num_classes=NUM_CLASSES)
+    assert matrix.sum() == matrix[0, 0] == 1
+
+
+def test_predictions_and_labels_are_told_apart_by_their_names():
+    """As scikit-learn's confusion_matrix(labels, predictions) it was transposed."""
+    with pytest.raises(TypeError, match="positional"):
+        metrics.confusion(jnp.array([0, 1]), jnp.array([0, 0]), num_classes=2)
+
+
 @pytest.mark.parametrize("k", [0, 4, -1])
 def test_k_out_of_range_is_refused(k):
     with pytest.raises(ValueError, match=f"k must be at .*, got {k}"):
@@ -128,13 +224,14 @@ def test_wrong_shapes_are_refused():
 def test_confusion_is_scikit_learns_and_a_double_loop(batch):
     scores, labels, weights = batch
     predictions = jnp.argmax(scores, axis=1)
-    plain = metrics.confusion(predictions, labels, num_classes=NUM_CLASSES)
+    both = {"predictions": predictions, "labels": labels}
+    plain = metrics.confusion(**both, num_classes=NUM_CLASSES)
     assert plain.dtype == jnp.int32
     np.testing.assert_array_equal(
         plain, sklearn.metrics.confusion_matrix(labels, predictions)
     )
     weighted = metrics.confusion(
-        predictions, labels, num_classes=NUM_CLASSES, example_weights=weights
+        **both, num_classes=NUM_CLASSES, example_weights=weights
     )
     expected = np.zeros((NUM_CLASSES, NUM_CLASSES))
     triples = map(np.asarray, (labels, predictions, weights))
@@ -146,7 +243,9 @@ def test_confusion_is_scikit_learns_and_a_double_loop(batch):
 def test_per_class_ratios_are_recall_and_precision(batch):
     scores, labels, _ = batch
     predictions = jnp.argmax(scores, axis=1)
-    matrix = metrics.confusion(predictions, labels, num_classes=NUM_CLASSES)
+    matrix = metrics.confusion(
+        predictions=predictions, labels=labels, num_classes=NUM_CLASSES
+    )
     np.testing.assert_allclose(
         metrics.per_class_accuracy(matrix).value,
         sklearn.metrics.recall_score(labels, predictions, average=None),
@@ -160,7 +259,9 @@ def test_per_class_ratios_are_recall_and_precision(batch):
 
 
 def test_a_class_without_examples_has_no_value():
-    matrix = metrics.confusion(jnp.array([0, 0]), jnp.array([0, 1]), num_classes=3)
+    matrix = metrics.confusion(
+        predictions=jnp.array([0, 0]), labels=jnp.array([0, 1]), num_classes=3
+    )
     recall = metrics.per_class_accuracy(matrix)
     precision = metrics.per_class_precision(matrix)
     np.testing.assert_array_equal(recall.count, [1, 1, 0])

@@ -83,8 +83,22 @@ GOOD = Block(np.ones((2, 3)), np.array([0, 1]))
             [GOOD._replace(example_weights=-np.ones(2))],
             r"blocks\[0\].example_weights must be finite and at least 0",
         ),
+        (
+            2 * [GOOD._replace(targets=np.array([1, 1]))],
+            "targets of all blocks must name at least two classes, got only class 1",
+        ),
+        (
+            [GOOD._replace(example_weights=np.array([0, 1]))],
+            "targets of all blocks must name at least two classes, got only class 1",
+        ),
+        ([GOOD._replace(targets=[["a"], ["b"]])], r"blocks\[0\].targets .*one column"),
     ],
 )
 def test_bad_blocks_are_named(blocks, message):
     with pytest.raises(ValueError, match=message):
         list(row_blocks.checked(blocks, num_classes=2))
+
+
+def test_a_block_may_be_of_one_class():
+    each = [GOOD._replace(targets=np.array([label, label])) for label in (1, 0)]
+    assert len(list(row_blocks.checked(each, num_classes=2))) == 2

@@ -260,6 +260,8 @@ def test_bad_input():
     with jax.set_mesh(sharding.mesh(rows=2)):
         with pytest.raises(ValueError, match="targets must lie in"):
             sharding.problem(ROWS, LABELS, num_classes=5)
+        with pytest.raises(ValueError, match="targets .* two classes, got only class"):
+            sharding.problem(ROWS, 0 * LABELS, num_classes=10)
         with pytest.raises(ValueError, match="values must have shape"):
             sharding.weightings(np.ones(203), num_examples=203)
         with pytest.raises(

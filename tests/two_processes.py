@@ -86,6 +86,12 @@ def refused(problem, digits, names):
         wrong = np.where(is_first, 7, labels)
         with pytest.raises(ValueError, match=message):
             sharding.problem(rows, wrong, num_classes=2)
+        # One class a process is enough, if it is another.
+        sharding.problem(rows, np.full(4, not is_first, int), num_classes=2)
+        with pytest.raises(ValueError, match="targets of all processes must name at"):
+            sharding.problem(rows, np.zeros(4, int), num_classes=2)
+        with pytest.raises(ValueError, match="of all processes must have a positive"):
+            sharding.problem(rows, labels, num_classes=2, example_weights=np.zeros(4))
         message = "got <U1 of" if is_first else "got an error in process 0"
         with pytest.raises(ValueError, match=message):
             sharding.folds(list("aabb") if is_first else labels, num_examples=4)

@@ -116,8 +116,8 @@ def confusion(
     figure, axes = plotting.new_figure(columns=2, width=2 * side, height=side)
     for ax, method, test in zip(axes.ravel(), methods, tested, strict=True):
         counts = metrics.confusion(
-            jnp.asarray(test.predictions[0]),
-            jnp.asarray(dataset.test.labels),
+            predictions=jnp.asarray(test.predictions[0]),
+            labels=jnp.asarray(dataset.test.labels),
             num_classes=dataset.num_classes,
         )
         plotting.confusion_matrix(ax, counts, class_names=dataset.class_names)

@@ -84,7 +84,7 @@ def _class_names(
             )
         return tuple(names.astype(str).tolist())
     # Labels that are no integers or empty are refused later, with a message of theirs.
-    tops = [int(y.max()) for y in (y_train, y_test) if y.size and y.dtype.kind in "ui"]
+    tops = [int(y.max()) for y in (y_train, y_test) if y.size and y.dtype.kind in "bui"]
     num_classes = max(tops, default=0) + 1
     # Account numbers or hashes used as labels would ask for billions of classes.
     if tops and num_classes > y_train.size + y_test.size:

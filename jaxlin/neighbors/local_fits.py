@@ -165,7 +165,8 @@ def local_fit(
 
     Returns:
       Scores, float32, shape ``(queries, num_classes)``. Their argmax is the answer; it
-      gives ties to the smallest class.
+      gives ties to the smallest class. Of `majority` and `weighted_vote` a class
+      without a vote has 0, as in `jaxlin.neighbors.shares`.
 
     Raises:
       ValueError: before anything is compiled, that names the argument, the rule and the

@@ -38,8 +38,9 @@ from jaxlin import check, roles
 from jaxlin.neighbors.search import Neighbors
 from jaxlin.typing import Arguments, Array, Weighting
 
-# Queries whose votes are in memory at one time.
-_AT_ONCE = 256
+# Queries whose votes are in memory at one time, fewer where these are more numbers.
+_QUERIES_AT_ONCE = 256
+_VOTES_AT_ONCE = 2**24
 
 
 def uniform(distances: Array, /) -> Array:
@@ -124,7 +125,8 @@ def shares(
     Arguments and errors as of `vote`.
 
     Returns:
-      float64, shape ``(queries, num_classes)``; NaN if all weights are 0.
+      float64, shape ``(queries, num_classes)``; NaN if all weights are 0. A class
+      without a vote has 0, which `jaxlin.metrics.top_k_accuracy` counts as no answer.
 
     Example:
       >>> found = Neighbors(np.array([[1.0, 2.0]]), np.array([[0, 1]]))
@@ -212,12 +214,25 @@ def _weights(distances, arguments, *, weighting):
 
 @functools.partial(jax.jit, static_argnames=("num_classes",))
 def _winners(weights: Array, labels: Array, *, num_classes: int) -> Array:
+    num_queries, k = labels.shape
+
     def of_query(query: tuple[Array, Array]) -> Array:
         counted, classes = query
-        votes = counted[:, None] * jax.nn.one_hot(classes, num_classes, dtype=float)
-        return jnp.argmax(jnp.cumsum(votes, axis=0), axis=1).astype(jnp.int32)
+        # Where there are more classes than neighbours, only the classes of these are
+        # counted: one column a neighbour, so that memory does not grow with C.
+        is_narrow = num_classes <= k
+        columns = jnp.arange(num_classes) if is_narrow else classes
+        votes = jnp.where(classes[:, None] == columns[None, :], counted[:, None], 0)
+        totals = jnp.cumsum(votes, axis=0)
+        if is_narrow:
+            return jnp.argmax(totals, axis=1).astype(jnp.int32)
+        most = jnp.max(totals, axis=1, keepdims=True)
+        tied = jnp.where(totals == most, classes[None, :], num_classes)
+        # Without a vote all classes tie, those of no neighbour too.
+        return jnp.where(most[:, 0] > 0, jnp.min(tied, axis=1), 0).astype(jnp.int32)
 
-    at_once = min(_AT_ONCE, len(weights))
+    at_once = max(1, _VOTES_AT_ONCE // (k * min(k, num_classes)))
+    at_once = min(_QUERIES_AT_ONCE, at_once, num_queries)
     return jax.lax.map(of_query, (weights, labels), batch_size=at_once)
 
 

@@ -243,6 +243,11 @@ def _stacked(
     if weightings is None:
         weightings = np.ones((1, num_rows), np.float32)
     weights = _weightings("weightings", weightings, problem)
+    targets = np.asarray(problem.targets)
+    for i, one in enumerate(np.asarray(weights)):
+        check.several_classes(
+            f"targets of weightings[{i}]", targets, example_weights=one
+        )
     # Curvature is of one normalisation and has no use here.
     problem = problem._replace(example_weights=weights, curvature=None)
     if normalizations is None:

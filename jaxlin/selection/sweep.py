@@ -395,6 +395,13 @@ def weights_by_row(
             check.example_weights(f"weightings[{i}]", one, num_examples=num_rows)
             for i, one in enumerate(np.asarray(weightings))
         ]
+        targets, counted = np.asarray(problem.targets), 1 if own is None else own
+        for i, one in enumerate(checked):
+            check.several_classes(
+                f"targets of weightings[{i}]",
+                targets,
+                example_weights=one * np.asarray(counted),
+            )
         by_row = jnp.asarray(np.stack(checked, axis=1), jnp.float32)
     if own is not None:
         by_row = by_row * jnp.asarray(own, jnp.float32)[:, None]

@@ -76,7 +76,8 @@ def problem(
     Args:
       features: raw rows, shape ``(examples, features)``, uint8 or floating, finite.
       targets: labels ``(examples,)`` in [0, num_classes), or distributions of shape
-        ``(examples, num_classes)``, non-negative with sums 1.
+        ``(examples, num_classes)``, non-negative with sums 1; at least two classes
+        with a positive weight in all.
       num_classes: C, at least 2.
       example_weights: shape ``(examples,)``, non-negative with a positive sum; None is
         all ones.
@@ -88,6 +89,7 @@ def problem(
     rows, answers, weights = check.examples(
         features, targets, example_weights, num_classes=num_classes
     )
+    check.several_classes("targets", answers, example_weights=weights)
     if normalization is not None:
         checked = check_normalization(normalization, num_features=rows.shape[1])
         check_rounding("features", rows, checked)

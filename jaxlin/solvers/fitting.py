@@ -83,6 +83,7 @@ def fit(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
+    check.one_label_each("targets", targets)
     if num_classes is None:
         num_classes = _classes_of(targets)
     how: dict[str, Any] = {

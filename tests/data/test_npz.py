@@ -68,6 +68,12 @@ def test_labels_in_one_column(tmp_path):
     np.testing.assert_array_equal(found.train.labels, Y)
 
 
+def test_booleans_are_labels(tmp_path):
+    found = data.load(write(tmp_path / "b.npz", y_train=Y > 0, y_test=Y[:6] > 0))
+    assert found.class_names == ("0", "1")
+    np.testing.assert_array_equal(found.train.labels, Y > 0)
+
+
 def test_compressed_files_too(tmp_path):
     np.savez_compressed(tmp_path / "c.npz", **arrays())
     assert data.load(str(tmp_path / "c.npz")).num_features == 4

@@ -198,6 +198,10 @@ def test_new_values_of_everything_compile_nothing(data, scalings, weights, train
         ({"loss_arguments": {"marign": (1.0,)}}, "which takes margin, got 'marign'"),
         ({"weightings": np.ones(40)}, r"weightings must have shape \(weightings, 40\)"),
         ({"weightings": np.zeros((1, 40))}, r"weightings\[0\]"),
+        (
+            {"weightings": np.eye(40)[:1]},
+            r"targets of weightings\[0\] must name at least two classes .*only class",
+        ),
         ({"normalizations": []}, "normalizations must not be empty"),
         (
             {"normalizations": [Normalization(np.zeros(3), 1.0)]},

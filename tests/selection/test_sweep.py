@@ -323,6 +323,10 @@ def test_each_model_may_have_a_budget_of_its_own(problem, models, fold_of, fits)
         ({"weightings": np.ones((3, 80))}, r"weightings must have shape \(3, 90\)"),
         ({"weightings": -np.ones((3, 90))}, r"weightings\[0\] must be finite and at"),
         ({"weightings": np.zeros((3, 90))}, r"weightings\[0\] must have a positive"),
+        (
+            {"weightings": np.r_[np.ones((2, 90)), np.eye(90)[:1]]},
+            r"targets of weightings\[2\] must name at least two classes .*only class",
+        ),
     ],
 )
 def test_bad_input(problem, models, fold_of, changes, words):

@@ -76,6 +76,38 @@ BAD = {
         "targets must have an example of every class .*none of class 0; labels count",
     ),
     "negative label": ({"targets": LABELS - 1}, r"targets must lie in \[0, 1\]"),
+    "signs": ({"targets": 2 * (LABELS > 0) - 1}, r"use \(targets > 0\).astype\(int\)"),
+    "a column": ({"targets": LABELS[:, None]}, r"use targets.ravel\(\)"),
+    "a column of distributions": (
+        {"targets": LABELS[:, None], "loss": losses.cross_entropy},
+        r"use targets.ravel\(\)",
+    ),
+    "several labels": (
+        {"targets": np.maximum(np.eye(3)[LABELS], np.eye(3)[0])},
+        "several labels per example: row 1 names 2 classes; give one label",
+    ),
+    "ragged": ({"targets": [[0], [0, 1]] * 30}, "targets must be rectangular"),
+    "text": ({"targets": ["a", "b"] * 30}, "got text 'a' .*encode class names"),
+    "labels of one class": (
+        {"targets": 0 * LABELS},
+        "targets must name at least two classes, got only class 0",
+    ),
+    "labels of one class of three": (
+        {"targets": 0 * LABELS + 1, "num_classes": 3},
+        "targets must name at least two classes, got only class 1",
+    ),
+    "one class with weight": (
+        {"example_weights": np.float32(LABELS == 2)},
+        "two classes with positive example weights, got only class 2",
+    ),
+    "distributions of one class": (
+        {"targets": np.eye(3)[0 * LABELS + 1], "loss": losses.cross_entropy},
+        "targets must name at least two classes, got only class 1",
+    ),
+    "too many columns": (
+        {"targets": SOFT, "loss": losses.cross_entropy, "num_classes": 4},
+        "targets must have one column per class, 4 of them, got shape",
+    ),
     "float labels": ({"targets": LABELS * 1.0}, "targets must be integers"),
     "too few labels": (
         {"targets": [0, 1, 2]},
@@ -115,6 +147,14 @@ def test_a_path_sees_bad_arguments_when_it_is_called():
     del good["loss"]
     with pytest.raises(TypeError, match="loss"):
         fitting.path(problem, **good)
+
+
+def test_booleans_are_labels_of_two_classes():
+    how = {"loss": SOFTMAX, "l2": 0.1}
+    found = fitting.fit(ROWS, LABELS > 0, **how)
+    expected = fitting.fit(ROWS, (LABELS > 0).astype(int), **how)
+    assert found.params.weights.shape == (2, WIDTH)
+    np.testing.assert_array_equal(found.params.weights, expected.params.weights)
 
 
 def test_an_unprepared_problem_is_refused():

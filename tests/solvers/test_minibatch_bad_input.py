@@ -18,6 +18,12 @@ BAD_PROBLEMS = {
     "sums": ({"targets": [[0.5, 0.5, 0.5], [1, 0, 0]]}, "sum 1.5 at position 0"),
     "below zero": ({"targets": [[1, 0, 0], [1.5, -0.5, 0]]}, "minimum -0.5"),
     "one class": ({"num_classes": 1}, "num_classes must be at least 2"),
+    "labels of one class": ({"targets": [2, 2]}, "at least two classes, got only cla"),
+    "one with weight": ({"example_weights": [0, 1]}, "weights, got only class 2"),
+    "distributions of one": (
+        {"targets": [[0, 1, 0], [0, 1, 0]]},
+        "at least two classes, got only class 1",
+    ),
     "width": ({"normalization": normalization.identity(2)}, "for 1 features"),
 }
 
