@@ -27,7 +27,7 @@ import jax
 import numpy as np
 
 import jaxlin
-from jaxlin import check, checkpoint, objective
+from jaxlin import check, checkpoint, objective, precision
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 
@@ -41,7 +41,8 @@ class Classifier(NamedTuple):
 
     Attributes:
       params: weights ``(classes, features)`` and bias ``(classes,)``, float32.
-      normalization: applied to raw features before the scores.
+      normalization: applied to raw features before the scores; of float64 rows in
+        float64.
       class_names: one name a class, in the order of the labels.
       loss: name of the loss it was trained with.
       l2: strength of the penalty it was trained with.
@@ -78,18 +79,25 @@ def save(path: str | os.PathLike[str], trained: Classifier) -> None:
             f"normalization must be for {num_features} features, got a mean of shape "
             f"{mean} and a scale of shape {scale}"
         )
+    params = _as_float32(trained.params)
+    # A mean of float64 rows keeps its digits, or what is left of them would move.
+    fitted = Normalization(
+        *(
+            part if part.dtype == np.float64 else part.astype(np.float32)
+            for part in map(np.asarray, trained.normalization)
+        )
+    )
     metadata = {
         "kind": _KIND,
         "class_names": list(trained.class_names),
         "num_features": num_features,
-        "scale_shape": list(np.shape(trained.normalization.scale)),
+        "scale_shape": list(np.shape(fitted.scale)),
+        "normalization_dtypes": [part.dtype.name for part in fitted],
         "loss": trained.loss,
         "l2": float(trained.l2),
         "versions": {"jaxlin": jaxlin.__version__, "jax": jax.__version__},
     }
-    arrays = (trained.params, trained.normalization)
-    arrays = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), arrays)
-    checkpoint.save(pathlib.Path(path), arrays, metadata=metadata)
+    checkpoint.save(pathlib.Path(path), (params, fitted), metadata=metadata)
 
 
 def load(path: str | os.PathLike[str]) -> Classifier:
@@ -108,9 +116,14 @@ def load(path: str | os.PathLike[str]) -> Classifier:
         )
     num_classes, num_features = len(metadata["class_names"]), metadata["num_features"]
     zeros = functools.partial(np.zeros, dtype=np.float32)
+    # Files written before they were named have float32.
+    dtypes = metadata.get("normalization_dtypes", ["float32", "float32"])
     like: Any = (
         (zeros((num_classes, num_features)), zeros(num_classes)),
-        (zeros(num_features), zeros(metadata["scale_shape"])),
+        (
+            np.zeros(num_features, dtypes[0]),
+            np.zeros(metadata["scale_shape"], dtypes[1]),
+        ),
     )
     like = (Params(*like[0]), Normalization(*like[1]))
     params, fitted = checkpoint.load(path, like)
@@ -142,18 +155,23 @@ def scores(model: Classifier | str | os.PathLike[str], features: Any) -> np.ndar
     if getattr(features, "ndim", 2) > 2 and hasattr(features, "reshape"):
         features = features.reshape(len(features), math.prod(features.shape[1:]))
     rows = check.features("features", features, num_features=num_features)
-    if rows.dtype == np.float64:
-        with np.errstate(over="ignore"):  # infinity is met below
-            rows = rows.astype(np.float32)
-    found = np.asarray(
-        _scores(trained.params, rows, normalization=trained.normalization)
-    )
+    # From float64 rows the mean is subtracted before they lose digits.
+    with precision.keeping_digits(rows):
+        found = np.asarray(
+            _scores(
+                _as_float32(trained.params), rows, normalization=trained.normalization
+            )
+        )
     if not np.isfinite(found).all():
         raise ValueError(
             "scores must be finite, got some that are not; the features are too large "
             "for float32, or the classifier's training diverged"
         )
     return found
+
+
+def _as_float32(params: Params) -> Params:
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), params)
 
 
 def predict(model: Classifier | str | os.PathLike[str], features: Any) -> np.ndarray:

@@ -52,7 +52,12 @@ from jaxlin import (
     row_sums,
 )
 from jaxlin.linear import Params
-from jaxlin.normalization import Normalization, check_normalization
+from jaxlin.normalization import (
+    Normalization,
+    check_normalization,
+    check_rounding,
+    without_junk,
+)
 from jaxlin.row_sums import RowSums
 from jaxlin.typing import Array, Loss, LossArguments
 
@@ -224,6 +229,9 @@ def certificate(
             normalization = check_normalization(
                 normalization, num_features=num_features
             )
+            with precision.keeping_digits(*params):
+                check_rounding("features", features, normalization, example_weights)
+        features = without_junk(features, example_weights, normalization)
     # Parameters of a polish are float64 NumPy arrays; their proof is of those digits.
     with precision.keeping_digits(*(() if is_traced else params)):
         found = _certificate(

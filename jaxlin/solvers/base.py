@@ -40,6 +40,7 @@ from jaxlin.normalization import (
     Normalization,
     check_normalization,
     check_rounding,
+    without_junk,
 )
 from jaxlin.solvers.curvature import Curvature
 from jaxlin.typing import Array, LossArguments, PyTree
@@ -79,7 +80,8 @@ def problem(
         ``(examples, num_classes)``, non-negative with sums 1.
       num_classes: C, at least 2.
       example_weights: shape ``(examples,)``, non-negative with a positive sum; None is
-        all ones.
+        all ones. Rows of weight 0 must be finite; those too large to compute with are
+        put at the mean.
       normalization: for rows of this width, or None.
 
     Raises:
@@ -89,14 +91,16 @@ def problem(
         features, targets, example_weights, num_classes=num_classes
     )
     if normalization is not None:
-        checked = check_normalization(normalization, num_features=rows.shape[1])
-        check_rounding("features", rows, checked)
-        normalization = Normalization(*map(jnp.asarray, checked))
+        normalization = check_normalization(normalization, num_features=rows.shape[1])
+        check_rounding("features", rows, normalization, weights)
+    rows = without_junk(rows, weights, normalization)
     return Problem(
         jnp.asarray(rows),
         jnp.asarray(answers),
         None if weights is None else jnp.asarray(weights),
-        normalization,
+        None
+        if normalization is None
+        else Normalization(*map(jnp.asarray, normalization)),
     )
 
 

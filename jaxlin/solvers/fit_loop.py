@@ -16,11 +16,9 @@ from jax.typing import ArrayLike
 from jaxlin import check, duality, placement, precision
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
+from jaxlin.normalization import LARGEST_NORM
 from jaxlin.solvers import search, search_state
 from jaxlin.typing import Loss, LossArguments
-
-# Larger rows may overflow float32 where products of them are squared.
-_LARGEST_NORM = 1e12
 
 # Evaluations that lower the gap by less than a tenth, after which float32 gives way to
 # a polish, once the gap is below what rounding may hide. Its own rule for giving up
@@ -214,9 +212,9 @@ def check_classes(targets: jax.Array, num_classes: int) -> None:
 def check_norms(norms: ArrayLike) -> None:
     """Raises a ValueError for rows so large that sums of their squares overflow."""
     largest = float(jnp.max(jnp.asarray(norms)))
-    if not largest < _LARGEST_NORM:
+    if not largest < LARGEST_NORM:
         raise ValueError(
-            f"features must have norms below {_LARGEST_NORM:g} once normalised, got "
+            f"features must have norms below {LARGEST_NORM:g} once normalised, got "
             f"{largest:g}; scale them to size about 1 (jaxlin.normalization)"
         )
 
