@@ -81,6 +81,7 @@ def check_normalization(
             "normalization must be a jaxlin.normalization.Normalization or None, got "
             f"{normalization!r:.80}; fit_standard(features) makes one"
         )
+    check.concrete("normalization", normalization)
     mean, scale = map(np.asarray, normalization)
     if mean.shape != (num_features,):
         raise ValueError(

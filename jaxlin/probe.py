@@ -59,7 +59,7 @@ from jaxlin.selection.calibration import Temperature
 from jaxlin.selection.choice import Choose
 from jaxlin.selection.cross_validation import Table
 from jaxlin.selection.sweep import FitModels
-from jaxlin.solvers import base, certified, curvature, fitting
+from jaxlin.solvers import base, certified, curvature, fit_loop, fitting
 from jaxlin.solvers.fit_loop import Fit
 from jaxlin.typing import Array, Loss
 
@@ -172,6 +172,7 @@ def fit(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
+    fit_loop.check_concrete(key=key, labels=labels, test_labels=test_labels)
     check.key("key", key)
     if jax.process_count() > 1:
         raise ValueError(

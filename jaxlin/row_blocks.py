@@ -78,7 +78,9 @@ def over(
     Raises:
       ValueError: if the lengths differ, or ``block_size`` is below 1.
     """
+    check.concrete("features", features)
     for name, array in (("targets", targets), ("example_weights", example_weights)):
+        check.concrete(name, array)
         if array is not None and len(array) != len(features):
             raise ValueError(
                 f"{name} must have one entry per example, got {len(array)} for "
@@ -119,7 +121,7 @@ def checked(
             "a list, jaxlin.row_blocks.over(...), or an object whose __iter__ starts "
             "anew"
         )
-    weighted, rank, dtype, total = None, None, None, 0.0
+    weighted, rank, dtype, largest = None, None, None, 0.0
     for number, given in enumerate(blocks):
         block = as_arrays(given)
         name = f"blocks[{number}]"
@@ -148,11 +150,12 @@ def checked(
                 f"{name}.example_weights must be given in all blocks or in none"
             )
         weighted = weights is not None
-        total += 1.0 if weights is None else float(weights.sum())
+        largest = max(largest, 1.0 if weights is None else float(weights.max()))
         yield Block(features, targets, weights)
     if weighted is None:
         raise ValueError("blocks must hold at least one block, got none")
-    if total <= 0:
+    if largest == 0:
         raise ValueError(
-            f"example_weights of all blocks must have a positive sum, got {total}"
+            "example_weights of all blocks must have a positive sum, got 0.0"
         )
+    check.weight_size("example_weights of all blocks", largest)

@@ -149,6 +149,7 @@ def plan(
     Raises:
       ValueError: if there is not room for one slot a loss.
     """
+    fit_loop.check_concrete(problem=problem)
     fit_loop.check_classes(problem.targets, num_classes)
     per_slot = max(
         _bytes_of_slot(models, problem, loss, num_classes) for loss in models.losses

@@ -167,6 +167,9 @@ def run(
     Raises:
       ValueError: at the call, that names the argument, the rule and the value.
     """
+    fit_loop.check_concrete(
+        problem=problem, weightings=weightings, max_evaluations=max_evaluations
+    )
     check.number("relative_gap", relative_gap, above=0)
     budgets = _budgets(models, max_evaluations)
     by_row = weights_by_row(problem, models, weightings)

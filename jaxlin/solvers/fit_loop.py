@@ -198,6 +198,13 @@ def check_settings(
     check.integer("max_evaluations", max_evaluations, at_least=1)
 
 
+def check_concrete(**arguments: Any) -> None:
+    """Raises a ValueError where JAX traces an argument, or the program around it."""
+    for name, value in arguments.items():
+        check.concrete(name, value)
+    check.concrete("arguments", jnp.zeros(()))
+
+
 def check_classes(targets: jax.Array, num_classes: int) -> None:
     """Raises a ValueError if a prepared problem is not one of so many classes."""
     check.integer("num_classes", num_classes, at_least=2)
@@ -223,6 +230,7 @@ def starting_point(
     given: Params | Fit | None, num_classes: int, num_features: int, *, l2: float
 ) -> Start:
     """Parameters and multipliers to start from; zeros if none are given."""
+    check.concrete("start", given)
     if not isinstance(given, Params | Fit | None):
         raise ValueError(
             "start must be None, jaxlin.linear.Params or an earlier fit, got a "

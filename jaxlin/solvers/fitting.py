@@ -81,8 +81,10 @@ def fit(
       A fit; ``converged`` says whether the gap was proven, ``relative_gap`` what was.
 
     Raises:
-      ValueError: that names the argument, the rule and the value.
+      ValueError: that names the argument, the rule and the value; among others for
+        values that JAX traces: a fit cannot be differentiated, batched or compiled.
     """
+    check.concrete("targets", targets)
     if num_classes is None:
         num_classes = _classes_of(targets)
     how: dict[str, Any] = {
@@ -102,6 +104,7 @@ def fit(
             example_weights=example_weights,
             normalization=normalization,
         )
+        fit_loop.check_concrete(l2=l2)
         fit_loop.starting_point(start, num_classes, problem.features.shape[1], l2=l2)
         return fit_prepared(
             certified.prepare(problem, rank=curvature.rank_for(loss)),
@@ -132,6 +135,7 @@ def fit_prepared(
     `jaxlin.solvers.base.problem` put them on the device: for a polish of float64 rows
     make problem and fits under ``jax.enable_x64(True)``.
     """
+    fit_loop.check_concrete(problem=problem, l2=l2, start=start)
     fit_loop.check_settings(
         loss=loss,
         l2=l2,
@@ -192,6 +196,7 @@ def path(
       ValueError: at the call, if an l2 is not above 0.
       TypeError: at the call, if an argument is missing or unknown.
     """
+    fit_loop.check_concrete(problem=problem, start=start)
     l2s = check.numbers_list("l2s", l2s, above=0)
     inspect.signature(fit_prepared).bind(problem, l2=l2s[0], start=start, **how)
     return _path(problem, l2s, start, how)

@@ -97,6 +97,7 @@ def fit(
       ValueError: that names the argument, the rule and the value.
     """
     first = next(iter(row_blocks.checked(blocks, num_classes=num_classes)))
+    fit_loop.check_concrete(l2=l2)
     fit_loop.check_settings(
         loss=loss,
         l2=l2,
