@@ -4,18 +4,20 @@ How good is a representation? Fit a linear classifier on frozen features for man
 of l2, choose one where it was not trained, fit that on everything, test once::
 
     import jax
-    from jaxlin import probe
+    from jaxlin import penalties, probe
     key = jax.random.key(0)
     features = jax.random.normal(key, (600, 8))
     labels = (features[:, 0] + 0.3 * features[:, 1] > 0).astype(int)
     answer = probe.fit(
         key, features[:400], labels[:400], features[400:], labels[400:],
-        l2s=probe.l2_of_c((0.01, 1.0, 100.0), num_examples=400))
+        l2s=penalties.l2_of_c((0.01, 1, 100), total_weight=400, num_classes=2))
     print(answer.accuracy, answer.interval, answer.l2, answer.fit.converged)
 
 The default grid is that of DINOv2's protocol: 45 values of scikit-learn's C from 1e-6
-to 1e5, compared on a tenth of the training examples (Oquab et al., DINOv2: Learning
-robust visual features without supervision, 2023). Features are standardised by the
+to 1e5 on all training examples, compared on a tenth of them (Oquab et al., DINOv2:
+Learning robust visual features without supervision, 2023). Models of the same l2 are
+compared on the examples that are left after some are held out; scikit-learn's model of
+those at the same C has an l2 that is larger by the share held out. Features are standardised by the
 training examples unless a normalization is given. All rows are put on one device, or
 under a mesh (`jaxlin.sharding`) on its devices; of several processes each has only some
 rows, and a probe is refused there. What is proven is the objective: the accuracy may
@@ -45,6 +47,7 @@ from jaxlin.intervals import Interval
 from jaxlin.label_proofs import AccuracyInterval
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, fit_standard
+from jaxlin.penalties import l2_of_c
 from jaxlin.selection import (
     calibration,
     choice,
@@ -113,18 +116,6 @@ class Answer(NamedTuple):
         )
 
 
-def l2_of_c(cs: Sequence[float], *, num_examples: int) -> tuple[float, ...]:
-    """Strengths 1 / (C n) of scikit-learn's C on n examples.
-
-    `fit` compares models of the same l2 on the examples that are left after some are
-    held out; scikit-learn's model of those at the same C has an l2 that is larger by
-    the share held out.
-    """
-    check.integer("num_examples", num_examples, at_least=1)
-    values = check.numbers_list("cs", cs, above=0)
-    return tuple(1 / (c * num_examples) for c in values)
-
-
 def fit(
     key: Array,
     features: ArrayLike,
@@ -154,7 +145,7 @@ def fit(
       test_features: as wide.
       test_labels: looked at once, by the model chosen.
       loss: one that has a conjugate.
-      l2s: to try; None takes `CS`.
+      l2s: to try; None converts `CS`, scikit-learn's C (`jaxlin.penalties.l2_of_c`).
       num_classes: None takes the largest label of both parts plus one; then every class
         must have a training example.
       normalization: None standardises each feature.
@@ -203,7 +194,7 @@ def fit(
         "test_labels", test_labels, num_classes=num_classes, num_examples=len(test_rows)
     )
     if l2s is None:
-        l2s = l2_of_c(CS, num_examples=len(rows))
+        l2s = l2_of_c(CS, total_weight=len(rows), num_classes=num_classes)
     held_out = _held_out(key, answers, validation_fraction, num_folds)
     fitted = fit_standard(rows) if normalization is None else normalization
     make_problem, placed = base.problem, lambda weights: weights

@@ -63,8 +63,8 @@ def fit(
       targets: labels ``(examples,)`` in [0, num_classes); for
         `jaxlin.losses.cross_entropy` distributions ``(examples, num_classes)``.
       loss: one of the six losses that have a conjugate (`jaxlin.conjugates`).
-      l2: strength of half the sum of squares, bias included, above 0; 1 / (C n) for
-        scikit-learn's C.
+      l2: strength of half the sum of squares, bias included, above 0;
+        `jaxlin.penalties.l2_of_c` converts scikit-learn's C.
       num_classes: None takes the largest label plus one; then every class must have an
         example.
       relative_gap: bound asked for on (objective - optimum) / objective, above 0.
