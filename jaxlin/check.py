@@ -180,7 +180,7 @@ def example_weights(
     largest = float(array.max(initial=0))
     if not is_part and largest == 0:
         raise ValueError(f"{name} must have a positive sum, got 0.0")
-    weight_size(name, largest or 1.0)
+    weight_size(name, max(largest, _LEAST_WEIGHT) if is_part else largest)
     return array
 
 

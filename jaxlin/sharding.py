@@ -212,6 +212,8 @@ def weightings(values: ArrayLike, *, num_examples: int) -> Array:
             f"values[{int(np.argmin(sums))}] must have a positive sum over the "
             "examples of all processes, got 0"
         )
+    for i, largest in enumerate(np.max(_of_each(array.max(axis=1)), axis=0)):
+        check.weight_size(f"values[{i}]", largest)
     wider = np.stack([_padded(one) for one in checked]).astype(np.float32)
     return _place(wider, (None, placement.ROWS))
 

@@ -83,6 +83,10 @@ GOOD = Block(np.ones((2, 3)), np.array([0, 1]))
             [GOOD._replace(example_weights=-np.ones(2))],
             r"blocks\[0\].example_weights must be finite and at least 0",
         ),
+        (
+            2 * [GOOD._replace(example_weights=np.full(2, 1e-30))],
+            "example_weights of all blocks must have their largest between",
+        ),
     ],
 )
 def test_bad_blocks_are_named(blocks, message):

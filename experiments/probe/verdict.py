@@ -103,9 +103,7 @@ def results(
 def rows(answer: Answer, *, num_examples: int) -> list[dict[str, Any]]:
     """One row a value of C, the smallest first."""
     of_l2 = answer.table.rows()
-    cs = _cs_of(
-        [row["l2"] for row in of_l2], num_examples, len(answer.fit.params.bias)
-    )
+    cs = _cs_of([row["l2"] for row in of_l2], num_examples, len(answer.fit.params.bias))
     found = [
         {"c": c, **row, "chosen": row["l2"] == answer.l2}
         for c, row in zip(cs, of_l2, strict=True)
@@ -113,9 +111,7 @@ def rows(answer: Answer, *, num_examples: int) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: row["c"])
 
 
-def _cs_of(
-    l2s: list[float], num_examples: int, num_classes: int
-) -> tuple[float, ...]:
+def _cs_of(l2s: list[float], num_examples: int, num_classes: int) -> tuple[float, ...]:
     """Scikit-learn's C of each l2: the formula is its own inverse."""
     return penalties.l2_of_c(l2s, total_weight=num_examples, num_classes=num_classes)
 

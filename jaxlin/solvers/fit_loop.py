@@ -5,6 +5,7 @@ one a turn; `certify` takes turns until the gap is proven, in float32 and, where
 polish is asked for and needed, in float64.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.normalization import LARGEST_NORM
 from jaxlin.solvers import search, search_state
+from jaxlin.solvers.base import Settings
 from jaxlin.typing import Loss, LossArguments
 
 # Evaluations that lower the gap by less than a tenth, after which float32 gives way to
@@ -214,6 +216,40 @@ def check_classes(targets: jax.Array, num_classes: int) -> None:
             f"num_classes must be that of the problem, which has {found}, got "
             f"{num_classes}"
         )
+
+
+def check_memory(
+    rows: Any, *, num_classes: int, loss: Loss, num_examples: int | None = None
+) -> None:
+    """Raises a ValueError if a fit surely needs more memory than there is.
+
+    Args:
+      rows: on the device, or their shape and dtype.
+      num_classes: C.
+      loss: of the fit.
+      num_examples: whose multipliers are on the device; None is all rows.
+    """
+    num_rows, num_features = rows.shape
+    zeros = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
+    params: Any = Params(zeros((num_classes, num_features)), zeros((num_classes,)))
+    state = jax.eval_shape(
+        lambda params: search_state.start(
+            loss,
+            params,
+            Settings(l2=1.0),
+            num_examples=num_rows if num_examples is None else num_examples,
+        ),
+        params,
+    )
+    largest = max(jax.tree.leaves(state), key=placement.bytes_of)
+    placement.check_memory(
+        f"a fit of {num_classes} classes and {num_features} features, whose solver's "
+        f"largest array has shape {largest.shape},",
+        remedy="use fewer features or classes (a projection, the most frequent "
+        "classes), or jaxlin.solvers.minibatch, which keeps a few arrays of that size",
+        state=placement.bytes_of(state),
+        rows=placement.bytes_of(rows) // placement.num_shards(num_rows),
+    )
 
 
 def check_norms(norms: ArrayLike) -> None:

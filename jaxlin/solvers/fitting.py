@@ -105,6 +105,7 @@ def fit(
             normalization=normalization,
         )
         fit_loop.check_concrete(l2=l2)
+        fit_loop.check_memory(problem.features, num_classes=num_classes, loss=loss)
         fit_loop.starting_point(start, num_classes, problem.features.shape[1], l2=l2)
         return fit_prepared(
             certified.prepare(problem, rank=curvature.rank_for(loss)),
@@ -145,6 +146,7 @@ def fit_prepared(
         max_evaluations=max_evaluations,
     )
     fit_loop.check_classes(problem.targets, num_classes)
+    fit_loop.check_memory(problem.features, num_classes=num_classes, loss=loss)
     if problem.curvature is not None:
         fit_loop.check_norms(problem.curvature.norms)
     solver = certified.solver(loss=loss)

@@ -106,6 +106,9 @@ def fit(
         loss_arguments=loss_arguments,
         max_evaluations=max_evaluations,
     )
+    fit_loop.check_memory(
+        first.features, num_classes=num_classes, loss=loss, num_examples=0
+    )
     num_features = first.features.shape[1]
     if normalization is not None:
         normalization = check_normalization(normalization, num_features=num_features)
@@ -212,9 +215,7 @@ def survey(
     norms: list[np.ndarray] = []
     kept: Any = None
     seen = counted = 0
-    for number, block in enumerate(
-        row_blocks.checked(blocks, num_classes=num_classes)
-    ):
+    for number, block in enumerate(row_blocks.checked(blocks, num_classes=num_classes)):
         features, targets, weights = block
         if normalization is not None:
             name = f"blocks[{number}].features"
@@ -260,9 +261,7 @@ def _one_pass(
     for given in blocks:
         block = row_blocks.as_arrays(given)
         block = block._replace(
-            features=without_junk(
-                block.features, block.example_weights, normalization
-            )
+            features=without_junk(block.features, block.example_weights, normalization)
         )
         rows = slice(first, first + len(block.targets))
         if rows.stop > len(norms):

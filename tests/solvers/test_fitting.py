@@ -19,8 +19,15 @@ from fitting_problems import (
     prepared,
 )
 
-from jaxlin import duality, label_proofs, linear, losses, normalization
-from jaxlin.solvers import fit_loop, fitting
+from jaxlin import (
+    duality,
+    label_proofs,
+    linear,
+    losses,
+    normalization,
+    row_blocks,
+)
+from jaxlin.solvers import fit_loop, fitting, streaming
 
 # --- Other libraries.
 
@@ -249,3 +256,103 @@ def test_weights_normalization_and_distributions_go_into_one_call():
     best = optima.optimum(truth)
     np.testing.assert_allclose(found.certificate.primal, best.value, rtol=1e-7)
     np.testing.assert_allclose(folded(found), best.weights, atol=1e-4)
+
+
+# --- Numbers at the ends of float32: no proof of another problem.
+
+
+@pytest.mark.parametrize("size", [1e-13, 1e-29, 1e-34, 1e-36, 1e-37, 1e-40, 1e32])
+@pytest.mark.parametrize("is_normalized", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_features_of_any_size_are_fitted_or_refused(size, is_normalized, dtype):
+    """What is proven is true of the rows as they are, in float64."""
+    rows, labels = data(3)
+    rows = np.where(np.arange(WIDTH) == 1, np.float64(rows) * size, rows).astype(dtype)
+    scaling, unit = None, np.ones(WIDTH)
+    try:
+        if is_normalized:
+            scaling = normalization.fit_standard(rows)
+            unit = np.float64(scaling.scale)
+        found = fitting.fit(rows, labels, loss=SOFTMAX, l2=1e-2, normalization=scaling)
+    except ValueError as refusal:
+        refused = "feature 1" if is_normalized else "norms below"
+        assert refused in str(refusal)
+        assert size > 1e30 or (is_normalized and size < 1e-30)
+        return
+    mean = np.float64(0 if scaling is None else scaling.mean)
+    truth = optima.Data(
+        extended((np.float64(rows) - mean) / unit),
+        labels,
+        np.full(EXAMPLES, 1 / EXAMPLES),
+        3,
+        "softmax_cross_entropy",
+        1e-2,
+    )
+    assert found.converged
+    value = optima.objective(np.float64(folded(found)), truth)
+    np.testing.assert_allclose(found.certificate.primal, value, rtol=1e-5)
+    assert value - optima.optimum(truth).value <= duality.bound(found.certificate)
+
+
+JUNK = {
+    "finite": (np.float32, 1e6),
+    "norms that overflow": (np.float32, 1e30),
+    "beyond float32": (np.float64, 1e300),
+}
+
+
+@pytest.mark.parametrize(("dtype", "value"), JUNK.values(), ids=JUNK.keys())
+@pytest.mark.parametrize("num_classes", [2, pytest.param(3, marks=pytest.mark.full)])
+def test_rows_of_weight_0_are_as_if_they_were_not_there(dtype, value, num_classes):
+    rows, labels = data(num_classes)
+    junk, their_labels = np.full((30, WIDTH), value), np.arange(30) % num_classes
+    places = np.random.default_rng(1).permutation(EXAMPLES + 30)
+    rows = rows.astype(dtype)
+    given = np.concatenate([rows, junk])[places].astype(dtype)
+    targets = np.concatenate([labels, their_labels])[places]
+    weights = np.repeat([1.0, 0.0], [EXAMPLES, 30])[places]
+    out = weights > 0
+    how = {"loss": LOSS_OF_CLASSES[num_classes], "l2": 1e-2}
+    how |= {"num_classes": num_classes}
+    scaling = normalization.fit_standard(given, example_weights=weights)
+    how["normalization"] = scaling
+    alone = fitting.fit(given[out], targets[out], example_weights=weights[out], **how)
+    whole = fitting.fit(given, targets, example_weights=weights, **how)
+    blocks = row_blocks.over(given, targets, example_weights=weights, block_size=45)
+    streamed = streaming.fit(blocks, **how)
+    assert alone.converged
+    for found in (whole, streamed):
+        assert found.converged
+        np.testing.assert_allclose(
+            found.certificate.primal, alone.certificate.primal, rtol=2e-4
+        )
+        assert abs(found.evaluations - alone.evaluations) <= 2
+    proof = duality.certificate(
+        alone.params,
+        *(given, targets),
+        loss=how["loss"],
+        l2=1e-2,
+        example_weights=weights,
+        normalization=scaling,
+    )
+    np.testing.assert_allclose(proof.primal, alone.certificate.primal, rtol=1e-5)
+
+
+def test_weights_of_any_unit_are_one_problem_or_refused():
+    rows, labels = data(3)
+    weights = 1.0 + np.arange(EXAMPLES) % 3
+    usual = fitting.fit(rows, labels, loss=SOFTMAX, l2=1e-2, example_weights=weights)
+    for unit in (1e-10, 1e10, 1e-20, 1e-40, 1e-320, 1e37, 1e300):
+        given = unit * weights
+        try:
+            found = fitting.fit(
+                rows, labels, loss=SOFTMAX, l2=1e-2, example_weights=given
+            )
+        except ValueError as refusal:
+            assert "divide them by their mean" in str(refusal)
+            assert not 1e-12 < unit < 1e11
+        else:
+            assert found.converged
+            np.testing.assert_allclose(
+                found.certificate.primal, usual.certificate.primal, rtol=2e-4
+            )
