@@ -81,23 +81,23 @@ def save(path: str | os.PathLike[str], trained: Classifier) -> None:
         )
     params = _as_float32(trained.params)
     # A mean of float64 rows keeps its digits, or what is left of them would move.
-    fitted = Normalization(
-        *(
-            part if part.dtype == np.float64 else part.astype(np.float32)
-            for part in map(np.asarray, trained.normalization)
-        )
-    )
+    parts = [
+        part if part.dtype == np.float64 else part.astype(np.float32)
+        for part in (np.asarray(part) for part in trained.normalization)
+    ]
     metadata = {
         "kind": _KIND,
         "class_names": list(trained.class_names),
         "num_features": num_features,
-        "scale_shape": list(np.shape(fitted.scale)),
-        "normalization_dtypes": [part.dtype.name for part in fitted],
+        "scale_shape": list(parts[1].shape),
+        "normalization_dtypes": [part.dtype.name for part in parts],
         "loss": trained.loss,
         "l2": float(trained.l2),
         "versions": {"jaxlin": jaxlin.__version__, "jax": jax.__version__},
     }
-    checkpoint.save(pathlib.Path(path), (params, fitted), metadata=metadata)
+    checkpoint.save(
+        pathlib.Path(path), (params, Normalization(*parts)), metadata=metadata
+    )
 
 
 def load(path: str | os.PathLike[str]) -> Classifier:

@@ -163,7 +163,7 @@ def fit_centered(
 
 def centered(mean: np.ndarray, scale: float, *, dtype: np.dtype) -> Normalization:
     """The result of `fit_centered` for a mean in float64 of rows of this dtype."""
-    _check_range(mean, np.float64(scale), "the normalization must have")
+    _check_range(mean, np.asarray(scale), "the normalization must have")
     kind = np.float64 if dtype == np.float64 else np.float32
     return Normalization(mean.astype(kind), kind(scale))
 
@@ -218,7 +218,7 @@ def check_rounding(
         low = np.minimum(low, error.min(axis=0))
         high = np.maximum(high, error.max(axis=0))
     mean, scale = (np.asarray(part, np.float64) for part in normalization)
-    # The mean's own rounding is the same for all rows, and in a constant feature theirs.
+    # The mean's own rounding is the same for all rows; a constant feature's too.
     common = mean - mean.astype(np.float32)
     scale = np.broadcast_to(np.abs(scale), low.shape)
     moved = np.maximum(np.abs(low - common), np.abs(high - common)) / scale
@@ -245,7 +245,7 @@ def without_junk(
     if example_weights is None or rows.dtype == np.uint8:
         return rows
     out = np.flatnonzero(~counts(example_weights))
-    mean, scale = (np.float64(part) for part in normalization or (0.0, 1.0))
+    mean, scale = (np.asarray(part, float) for part in normalization or (0.0, 1.0))
     too_large = np.zeros(len(out), bool)
     for start in range(0, len(out), _ROWS_PER_BLOCK):
         some = slice(start, start + _ROWS_PER_BLOCK)

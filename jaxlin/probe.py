@@ -17,11 +17,12 @@ The default grid is that of DINOv2's protocol: 45 values of scikit-learn's C fro
 to 1e5 on all training examples, compared on a tenth of them (Oquab et al., DINOv2:
 Learning robust visual features without supervision, 2023). Models of the same l2 are
 compared on the examples that are left after some are held out; scikit-learn's model of
-those at the same C has an l2 that is larger by the share held out. Features are standardised by the
-training examples unless a normalization is given. All rows are put on one device, or
-under a mesh (`jaxlin.sharding`) on its devices; of several processes each has only some
-rows, and a probe is refused there. What is proven is the objective: the accuracy may
-still move with ``relative_gap``, within the bounds that ``optimum`` gives.
+those at the same C has an l2 that is larger by the share held out. Features are
+standardised by the training examples unless a normalization is given. All rows are put
+on one device, or under a mesh (`jaxlin.sharding`) on its devices; of several processes
+each has only some rows, and a probe is refused there. What is proven is the objective:
+the accuracy may still move with ``relative_gap``, within the bounds that ``optimum``
+gives.
 """
 
 import functools

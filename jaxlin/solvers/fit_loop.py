@@ -5,7 +5,6 @@ one a turn; `certify` takes turns until the gap is proven, in float32 and, where
 polish is asked for and needed, in float64.
 """
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ from jaxlin.linear import Params
 from jaxlin.normalization import LARGEST_NORM
 from jaxlin.solvers import search, search_state
 from jaxlin.solvers.base import Settings
-from jaxlin.typing import Loss, LossArguments
+from jaxlin.typing import Array, Loss, LossArguments
 
 # Evaluations that lower the gap by less than a tenth, after which float32 gives way to
 # a polish, once the gap is below what rounding may hide. Its own rule for giving up
@@ -230,17 +229,17 @@ def check_memory(
       num_examples: whose multipliers are on the device; None is all rows.
     """
     num_rows, num_features = rows.shape
-    zeros = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
-    params: Any = Params(zeros((num_classes, num_features)), zeros((num_classes,)))
-    state = jax.eval_shape(
-        lambda params: search_state.start(
-            loss,
-            params,
-            Settings(l2=1.0),
-            num_examples=num_rows if num_examples is None else num_examples,
-        ),
-        params,
-    )
+    if num_examples is None:
+        num_examples = num_rows
+
+    def start(weights: Array) -> search_state.State:
+        params = Params(weights, weights[:, 0])
+        return search_state.start(
+            loss, params, Settings(l2=1.0), num_examples=num_examples
+        )
+
+    shape = (num_classes, num_features)
+    state = jax.eval_shape(start, jax.ShapeDtypeStruct(shape, jnp.float32))
     largest = max(jax.tree.leaves(state), key=placement.bytes_of)
     placement.check_memory(
         f"a fit of {num_classes} classes and {num_features} features, whose solver's "

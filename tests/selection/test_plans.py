@@ -158,10 +158,10 @@ def test_a_plan_keeps_to_its_memory(problem, monkeypatch):
         plans.plan(models, problem, num_classes=4, memory_bytes=3 * per_slot)
     with pytest.raises(ValueError, match=r"got \d+; give more, or use fewer features"):
         plans.plan(models, problem, num_classes=1000, memory_bytes=10**6)
+    monkeypatch.setattr(placement, "memory_bytes", lambda: 20 * per_slot)
     with pytest.raises(
         ValueError, match="a sweep of 12 models at once must fit .* got at least"
     ):
-        monkeypatch.setattr(placement, "memory_bytes", lambda: 20 * per_slot)
         plans.plan(models, problem, num_classes=4, memory_bytes=10**12)
     monkeypatch.undo()
     with pytest.raises(ValueError, match="slots must be at most"):

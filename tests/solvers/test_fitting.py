@@ -261,37 +261,56 @@ def test_weights_normalization_and_distributions_go_into_one_call():
 # --- Numbers at the ends of float32: no proof of another problem.
 
 
-@pytest.mark.parametrize("size", [1e-13, 1e-29, 1e-34, 1e-36, 1e-37, 1e-40, 1e32])
-@pytest.mark.parametrize("is_normalized", [False, True])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_features_of_any_size_are_fitted_or_refused(size, is_normalized, dtype):
-    """What is proven is true of the rows as they are, in float64."""
+def column_of_size(size, dtype):
+    """The rows of three classes, one feature of them of another size; their labels."""
     rows, labels = data(3)
-    rows = np.where(np.arange(WIDTH) == 1, np.float64(rows) * size, rows).astype(dtype)
-    scaling, unit = None, np.ones(WIDTH)
-    try:
-        if is_normalized:
-            scaling = normalization.fit_standard(rows)
-            unit = np.float64(scaling.scale)
-        found = fitting.fit(rows, labels, loss=SOFTMAX, l2=1e-2, normalization=scaling)
-    except ValueError as refusal:
-        refused = "feature 1" if is_normalized else "norms below"
-        assert refused in str(refusal)
-        assert size > 1e30 or (is_normalized and size < 1e-30)
-        return
-    mean = np.float64(0 if scaling is None else scaling.mean)
-    truth = optima.Data(
-        extended((np.float64(rows) - mean) / unit),
-        labels,
-        np.full(EXAMPLES, 1 / EXAMPLES),
-        3,
-        "softmax_cross_entropy",
-        1e-2,
-    )
+    factors = np.where(np.arange(WIDTH) == 1, size, 1.0)
+    return (rows * factors).astype(dtype), labels
+
+
+@pytest.mark.parametrize(
+    ("size", "is_normalized"),
+    [
+        *((size, False) for size in (1e-13, 1e-29, 1e-36, 1e-37, 1e-40)),
+        *((size, True) for size in (1e-13, 1e-29)),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_proven_is_true_of_features_of_any_size(size, is_normalized, dtype):
+    rows, labels = column_of_size(size, dtype)
+    scaling, z = None, np.float64(rows)
+    if is_normalized:
+        scaling = normalization.fit_standard(rows)
+        z = (z - np.float64(scaling.mean)) / np.float64(scaling.scale)
+    found = fitting.fit(rows, labels, loss=SOFTMAX, l2=1e-2, normalization=scaling)
+    weights = np.full(EXAMPLES, 1 / EXAMPLES)
+    truth = optima.Data(extended(z), labels, weights, 3, "softmax_cross_entropy", 1e-2)
     assert found.converged
     value = optima.objective(np.float64(folded(found)), truth)
     np.testing.assert_allclose(found.certificate.primal, value, rtol=1e-5)
     assert value - optima.optimum(truth).value <= duality.bound(found.certificate)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e-34, 1e-36, 1e-37, 1e-40, 1e32, 1e37])
+def test_features_that_float32_would_lose_are_refused(size, dtype):
+    rows, labels = column_of_size(size, dtype)
+    with pytest.raises(ValueError, match="not constant must have .* for feature 1"):
+        normalization.fit_standard(rows)
+    scale = np.float64(rows).std(axis=0)
+    by_hand = normalization.Normalization(np.zeros(WIDTH), scale)
+    for polish in (False, True):
+        with pytest.raises(ValueError, match="normalization must have scales from"):
+            fitting.fit(
+                *(rows, labels),
+                loss=SOFTMAX,
+                l2=1e-2,
+                normalization=by_hand,
+                polish=polish,
+            )
+    if size > 1:
+        with pytest.raises(ValueError, match="features must have norms below"):
+            fitting.fit(rows, labels, loss=SOFTMAX, l2=1e-2)
 
 
 JUNK = {
@@ -338,21 +357,20 @@ def test_rows_of_weight_0_are_as_if_they_were_not_there(dtype, value, num_classe
     np.testing.assert_allclose(proof.primal, alone.certificate.primal, rtol=1e-5)
 
 
-def test_weights_of_any_unit_are_one_problem_or_refused():
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_of_another_unit_are_one_problem_or_refused(dtype):
     rows, labels = data(3)
     weights = 1.0 + np.arange(EXAMPLES) % 3
-    usual = fitting.fit(rows, labels, loss=SOFTMAX, l2=1e-2, example_weights=weights)
-    for unit in (1e-10, 1e10, 1e-20, 1e-40, 1e-320, 1e37, 1e300):
-        given = unit * weights
-        try:
-            found = fitting.fit(
-                rows, labels, loss=SOFTMAX, l2=1e-2, example_weights=given
-            )
-        except ValueError as refusal:
-            assert "divide them by their mean" in str(refusal)
-            assert not 1e-12 < unit < 1e11
-        else:
-            assert found.converged
-            np.testing.assert_allclose(
-                found.certificate.primal, usual.certificate.primal, rtol=2e-4
-            )
+    how = {"loss": SOFTMAX, "l2": 1e-2}
+    usual = fitting.fit(rows, labels, example_weights=weights, **how)
+    for unit in (1e-10, 1e10):
+        given = (unit * weights).astype(dtype)
+        found = fitting.fit(rows, labels, example_weights=given, **how)
+        assert found.converged
+        np.testing.assert_allclose(
+            found.certificate.primal, usual.certificate.primal, rtol=2e-4
+        )
+    for unit in (1e-20, 1e-38, 1e-40, 1e37):
+        given = (unit * weights).astype(dtype)
+        with pytest.raises(ValueError, match="divide them by their mean"):
+            fitting.fit(rows, labels, example_weights=given, **how)
