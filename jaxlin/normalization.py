@@ -245,6 +245,9 @@ def without_junk(
     if example_weights is None or rows.dtype == np.uint8:
         return rows
     out = np.flatnonzero(~counts(example_weights))
+    if not len(out):
+        return rows
+    rows = np.asarray(rows)
     mean, scale = (np.asarray(part, float) for part in normalization or (0.0, 1.0))
     too_large = np.zeros(len(out), bool)
     for start in range(0, len(out), _ROWS_PER_BLOCK):

@@ -69,7 +69,8 @@ def fit(
         example.
       relative_gap: bound asked for on (objective - optimum) / objective, above 0.
       loss_arguments: such as ``{"margin": 1.0}``, above 0.
-      example_weights: shape ``(examples,)``, non-negative; None is all ones.
+      example_weights: shape ``(examples,)``, non-negative; None is all ones. Rows of
+        weight 0 count for nothing, but must be finite.
       normalization: applied to each row, or None.
       start: parameters, or an earlier fit of the same rows, to start from; None is 0.
         A polish goes on from an earlier polish at the same l2 where that ended.
