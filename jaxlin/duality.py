@@ -230,7 +230,12 @@ def certificate(
                 normalization, num_features=num_features
             )
             with precision.keeping_digits(*params):
-                check_rounding("features", features, normalization, example_weights)
+                check_rounding(
+                    "features",
+                    features,
+                    normalization,
+                    example_weights=example_weights,
+                )
         features = without_junk(features, example_weights, normalization)
     # Parameters of a polish are float64 NumPy arrays; their proof is of those digits.
     with precision.keeping_digits(*(() if is_traced else params)):

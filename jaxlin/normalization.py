@@ -157,7 +157,7 @@ def fit_centered(
     rows, weights = checked_rows(features, example_weights)
     check.number("scale", scale, above=0)
     shift = counted_row(rows, weights)
-    total, count, _ = sums_of_rows(rows, weights, shift=shift)
+    total, count, _ = sums_of_rows(rows, weights=weights, shift=shift)
     return centered(shift + total / count, scale, dtype=rows.dtype)
 
 
@@ -180,9 +180,9 @@ def fit_standard(
     """
     rows, weights = checked_rows(features, example_weights)
     shift = counted_row(rows, weights)
-    total, count, spread = sums_of_rows(rows, weights, shift=shift)
+    total, count, spread = sums_of_rows(rows, weights=weights, shift=shift)
     mean = shift + total / count
-    squares = sum_of_squares(rows, weights, mean=mean, unit=spread)
+    squares = sum_of_squares(rows, weights=weights, mean=mean, unit=spread)
     return standard(mean, spread * np.sqrt(squares / count), dtype=rows.dtype)
 
 
@@ -201,6 +201,7 @@ def check_rounding(
     name: str,
     rows: np.ndarray,
     normalization: Normalization,
+    *,
     example_weights: np.ndarray | None = None,
 ) -> None:
     """Raises a ValueError if float32 does not hold what float64 rows are normalised to.
@@ -290,7 +291,7 @@ def counted_row(rows: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
 
 
 def sums_of_rows(
-    rows: np.ndarray, weights: np.ndarray | None = None, *, shift: ArrayLike = 0.0
+    rows: np.ndarray, *, weights: np.ndarray | None = None, shift: ArrayLike = 0.0
 ) -> tuple[np.ndarray, float, np.ndarray]:
     """Weighted sums in float64 of each feature's distance from ``shift``.
 
@@ -318,8 +319,8 @@ def sums_of_rows(
 
 def sum_of_squares(
     rows: np.ndarray,
-    weights: np.ndarray | None = None,
     *,
+    weights: np.ndarray | None = None,
     mean: np.ndarray,
     unit: np.ndarray,
 ) -> np.ndarray:

@@ -113,7 +113,7 @@ def problem(
         if normalization is not None:
             width = found[0].shape[1]
             checked = check_normalization(normalization, num_features=width)
-            check_rounding("features", found[0], checked, found[2])
+            check_rounding("features", found[0], checked, example_weights=found[2])
         return found
 
     rows, answers, weights = _together(examples)
@@ -234,7 +234,9 @@ def fit_standard(
     """`jaxlin.normalization.fit_standard` of the rows of all processes."""
     rows, weights = _rows_and_weights(features, example_weights)
     mean, count, spread = _moments(rows, weights)
-    squares = normalization_of.sum_of_squares(rows, weights, mean=mean, unit=spread)
+    squares = normalization_of.sum_of_squares(
+        rows, weights=weights, mean=mean, unit=spread
+    )
     deviation = spread * np.sqrt(_sum(squares) / count)
     return normalization_of.standard(mean, deviation, dtype=rows.dtype)
 
@@ -254,7 +256,9 @@ def _moments(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, sum of weights, largest distance from a row: over all processes."""
     shift = np.min(_of_each(normalization_of.counted_row(rows, weights)), axis=0)
-    sums, count, spread = normalization_of.sums_of_rows(rows, weights, shift=shift)
+    sums, count, spread = normalization_of.sums_of_rows(
+        rows, weights=weights, shift=shift
+    )
     total = _sum(count)
     if not total > 0:
         raise ValueError(

@@ -312,9 +312,11 @@ def test_rows_of_weight_0_are_not_rounded():
     rows = np.array([[0.0], [1.0], [1e8 + 0.3]])
     plain = normalization.Normalization(np.zeros(1), np.float64(1))
     weights = np.array([1.0, 1.0, 0.0])
-    normalization.check_rounding("features", rows, plain, weights)
+    normalization.check_rounding("features", rows, plain, example_weights=weights)
     with pytest.raises(ValueError, match="must be told apart"):
-        normalization.check_rounding("features", rows, plain, weights + 1)
+        normalization.check_rounding(
+            "features", rows, plain, example_weights=weights + 1
+        )
 
 
 def test_only_rows_of_weight_0_that_overflow_are_put_at_the_mean():

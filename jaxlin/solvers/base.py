@@ -92,7 +92,7 @@ def problem(
     )
     if normalization is not None:
         normalization = check_normalization(normalization, num_features=rows.shape[1])
-        check_rounding("features", rows, normalization, weights)
+        check_rounding("features", rows, normalization, example_weights=weights)
     rows = without_junk(rows, weights, normalization)
     return Problem(
         jnp.asarray(rows),

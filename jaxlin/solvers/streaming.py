@@ -219,7 +219,7 @@ def survey(
         features, targets, weights = block
         if normalization is not None:
             name = f"blocks[{number}].features"
-            check_rounding(name, features, normalization, weights)
+            check_rounding(name, features, normalization, example_weights=weights)
         features = without_junk(features, weights, normalization)
         norms.append(np.asarray(_norms(features, normalization)))
         count, width = features.shape
