@@ -310,9 +310,10 @@ def sums_of_rows(
     total, spread = np.zeros((2, rows.shape[1]))
     with np.errstate(over="ignore", invalid="ignore"):  # infinity is met afterwards
         for block, some in _blocks(rows, weights):
-            block -= shift
-            total += block.sum(axis=0) if some is None else some @ block
-            spread = np.maximum(spread, np.maximum(block.max(0), -block.min(0)))
+            for end in (block.min(axis=0), block.max(axis=0)):
+                spread = np.maximum(spread, np.abs(end.astype(np.float64) - shift))
+            less = np.subtract(block, shift, dtype=np.float64)
+            total += less.sum(axis=0) if some is None else some @ less
     count = len(rows) if weights is None else float(weights.sum())
     return total, count, spread
 
@@ -331,21 +332,21 @@ def sum_of_squares(
     total, unit = np.zeros_like(mean), np.where(unit > 0, unit, 1.0)
     with np.errstate(over="ignore", invalid="ignore"):
         for block, some in _blocks(rows, weights):
-            block -= mean
-            block /= unit
-            np.square(block, out=block)
-            total += block.sum(axis=0) if some is None else some @ block
+            units = np.subtract(block, mean, dtype=np.float64)
+            units /= unit
+            np.square(units, out=units)
+            total += units.sum(axis=0) if some is None else some @ units
     return total
 
 
 def _blocks(
     rows: np.ndarray, weights: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Rows that have weight, as float64 copies of some at a time, and their weights."""
+    """Rows that have weight, some at a time, and their weights."""
     for start in range(0, len(rows), _ROWS_PER_BLOCK):
         block, some = rows[start : start + _ROWS_PER_BLOCK], None
         if weights is not None:
             some = np.asarray(weights[start : start + _ROWS_PER_BLOCK])
             block, some = block[some > 0], some[some > 0]
         if len(block):
-            yield block.astype(np.float64), some
+            yield block, some
