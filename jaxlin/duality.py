@@ -217,26 +217,22 @@ def certificate(
         params = _checked_params(params)
         check_certifiable(loss=loss, l2=l2, loss_arguments=loss_arguments)
         num_classes, num_features = params.weights.shape
-        checked: Any = check.examples(
+        checked: tuple[Any, Any, Any] = check.examples(
             features,
             targets,
             example_weights,
             num_classes=num_classes,
             num_features=num_features,
         )
-        features, targets, example_weights = checked
+        rows, targets, weights = checked
         if normalization is not None:
             normalization = check_normalization(
                 normalization, num_features=num_features
             )
             with precision.keeping_digits(*params):
-                check_rounding(
-                    "features",
-                    features,
-                    normalization,
-                    example_weights=example_weights,
-                )
-        features = without_junk(features, example_weights, normalization)
+                check_rounding("features", rows, normalization, example_weights=weights)
+        cleaned: Any = without_junk(rows, weights, normalization)
+        features, example_weights = cleaned, weights
     # Parameters of a polish are float64 NumPy arrays; their proof is of those digits.
     with precision.keeping_digits(*(() if is_traced else params)):
         found = _certificate(
