@@ -23,6 +23,9 @@ import numpy as np
 
 from jaxlin import diagnosis
 
+# Least size of the largest example weight: sums, and products with other weights and
+# with losses, stay far from both ends of float32.
+_LEAST_WEIGHT = 1e-12
 # Rows looked at in one go, so that checking a memory map does not load it whole.
 _ROWS_PER_LOOK = 8192
 
@@ -229,9 +232,26 @@ def example_weights(
         raise ValueError(
             f"{name} must be finite and at least 0, got minimum {array.min()}"
         )
-    if not is_part and array.sum() <= 0:
-        raise ValueError(f"{name} must have a positive sum, got {array.sum()}")
+    largest = float(array.max(initial=0))
+    if not is_part and largest == 0:
+        raise ValueError(f"{name} must have a positive sum, got 0.0")
+    weight_size(name, max(largest, _LEAST_WEIGHT) if is_part else largest)
     return array
+
+
+def weight_size(name: str, largest: float) -> None:
+    """Raises a ValueError if float32 may lose, or overflow in, products with weights.
+
+    Args:
+      name: how the error message calls the weights.
+      largest: of them, above 0.
+    """
+    if not _LEAST_WEIGHT <= largest <= 1 / _LEAST_WEIGHT:
+        raise ValueError(
+            f"{name} must have their largest between {_LEAST_WEIGHT:g} and "
+            f"{1 / _LEAST_WEIGHT:g}, got {largest:g}; divide them by their mean, which "
+            "changes no objective"
+        )
 
 
 def examples(
@@ -291,6 +311,7 @@ def number(
     below: float | None = None,
 ) -> float:
     """Returns a finite number, or an array of no dimension, within the bounds."""
+    concrete(name, value)
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -313,6 +334,7 @@ def integer(
     name: str, value: Any, *, at_least: int | None = None, at_most: int | None = None
 ) -> int:
     """Returns an integer within the bounds that are given."""
+    concrete(name, value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise ValueError(f"{name} must be an integer, got {value!r}")
     return int(number(name, value, at_least=at_least, at_most=at_most))
@@ -320,6 +342,7 @@ def integer(
 
 def numbers_list(name: str, value: Any, **bounds: float) -> tuple[float, ...]:
     """Returns a non-empty tuple of distinct finite numbers within the bounds."""
+    concrete(name, value)
     if np.ndim(value) != 1:
         raise ValueError(f"{name} must be a sequence of numbers, got {value!r}")
     values = tuple(value)
@@ -331,6 +354,28 @@ def numbers_list(name: str, value: Any, **bounds: float) -> tuple[float, ...]:
     if len(set(checked)) < len(checked):
         raise ValueError(f"{name} must be distinct, got {value!r}")
     return checked
+
+
+def concrete(name: str, *values: Any) -> None:
+    """Raises a ValueError for values that JAX is tracing, whose numbers nobody knows.
+
+    Args:
+      name: how the error message calls them.
+      *values: anything; lists and tuples are looked into.
+    """
+    for value in values:
+        if isinstance(value, list | tuple):
+            concrete(name, *value)
+        # By its name, so that looking at data does not import JAX.
+        elif any(kind.__name__ == "Tracer" for kind in type(value).__mro__):
+            raise ValueError(
+                f"{name} must be of concrete numbers, got a traced {value.aval}; call "
+                "this outside jax.jit, jax.vmap and jax.grad: a fit stops at a proof, "
+                "so that it cannot be traced or differentiated. Differentiate "
+                "jaxlin.objective at fixed parameters; the derivative of an optimum "
+                "follows from jax.hessian of the objective there (implicit function "
+                "theorem)"
+            )
 
 
 def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -394,6 +439,9 @@ def _dense(name: str, value: Any) -> np.ndarray:
         raise ValueError(
             f"{name} must be rectangular, got ragged rows ({error})"
         ) from None
+    except TypeError:
+        concrete(name, value)
+        raise
     if not array.dtype.isnative:
         # Of files written on other machines; JAX takes no such array.
         array = array.astype(array.dtype.newbyteorder("="))

@@ -16,7 +16,6 @@
 ('cat', 'dog')
 """
 
-import functools
 import math
 import os
 import pathlib
@@ -44,7 +43,8 @@ class Classifier(NamedTuple):
     Attributes:
       params: weights ``(classes, features)`` and bias ``(classes,)``, float32, or
         float64 as a polished fit has them.
-      normalization: applied to raw features before the scores.
+      normalization: applied to raw features before the scores; of float64 rows in
+        float64.
       class_names: one name a class, in the order of the labels.
       loss: name of the loss it was trained with.
       l2: strength of the penalty it was trained with.
@@ -86,20 +86,19 @@ def save(path: str | os.PathLike[str], trained: Classifier) -> None:
             f"{mean} and a scale of shape {scale}"
         )
     temperature = check.number("temperature", trained.temperature, above=0)
-    dtype = _dtype(trained.params)
+    # A mean of float64 rows keeps its digits, or what is left of them would move.
+    arrays = jax.tree.map(_as_float, (trained.params, trained.normalization))
     metadata = {
         "kind": _KIND,
         "class_names": list(trained.class_names),
         "num_features": num_features,
         "scale_shape": list(np.shape(trained.normalization.scale)),
-        "dtype": dtype.name,
+        "dtypes": [leaf.dtype.name for leaf in jax.tree.leaves(arrays)],
         "loss": trained.loss,
         "l2": float(trained.l2),
         "temperature": temperature,
         "versions": {"jaxlin": jaxlin.__version__, "jax": jax.__version__},
     }
-    arrays = (trained.params, trained.normalization)
-    arrays = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), arrays)
     checkpoint.save(pathlib.Path(path), arrays, metadata=metadata)
 
 
@@ -120,12 +119,12 @@ def load(path: str | os.PathLike[str]) -> Classifier:
             "version of jaxlin that wrote it"
         )
     num_classes, num_features = len(metadata["class_names"]), metadata["num_features"]
-    zeros = functools.partial(np.zeros, dtype=metadata["dtype"])
-    like: Any = (
-        (zeros((num_classes, num_features)), zeros(num_classes)),
-        (zeros(num_features), zeros(metadata["scale_shape"])),
+    shapes = (
+        *((num_classes, num_features), num_classes),
+        *(num_features, metadata["scale_shape"]),
     )
-    like = (Params(*like[0]), Normalization(*like[1]))
+    zeros = list(map(np.zeros, shapes, metadata["dtypes"]))
+    like: Any = (Params(*zeros[:2]), Normalization(*zeros[2:]))
     params, fitted = checkpoint.load(path, like)
     return Classifier(
         params,
@@ -159,11 +158,10 @@ def scores(model: Classifier | str | os.PathLike[str], features: Any) -> np.ndar
     if getattr(features, "ndim", 2) > 2 and hasattr(features, "reshape"):
         features = features.reshape(len(features), math.prod(features.shape[1:]))
     rows = check.features("features", features, num_features=num_features)
-    if rows.dtype == np.float64 != _dtype(trained.params):
-        with np.errstate(over="ignore"):  # infinity is met below
-            rows = rows.astype(np.float32)
-    with precision.keeping_digits(*trained.params):
-        found = np.asarray(_scores(trained.params, rows, trained.normalization))
+    # From float64 rows the mean is subtracted before they lose digits.
+    params = Params(*map(_as_float, trained.params))
+    with precision.keeping_digits(*params, rows):
+        found = np.asarray(_scores(params, rows, trained.normalization))
     if not np.isfinite(found).all():
         raise ValueError(
             "scores must be finite, got some that are not; the features are too large "
@@ -197,10 +195,10 @@ def predict_probabilities(
     )
 
 
-def _dtype(params: Params) -> np.dtype:
-    """float64 if the weights are, else float32."""
-    is_wide = params.weights.dtype == np.float64
-    return np.dtype(np.float64 if is_wide else np.float32)
+def _as_float(leaf: Any) -> np.ndarray:
+    """The array as it is if it is float64, else in float32."""
+    array = np.asarray(leaf)
+    return array if array.dtype == np.float64 else array.astype(np.float32)
 
 
 @jax.jit

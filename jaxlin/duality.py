@@ -52,7 +52,12 @@ from jaxlin import (
     row_sums,
 )
 from jaxlin.linear import Params
-from jaxlin.normalization import Normalization, check_normalization
+from jaxlin.normalization import (
+    Normalization,
+    check_normalization,
+    check_rounding,
+    without_junk,
+)
 from jaxlin.row_sums import RowSums
 from jaxlin.typing import Array, Loss, LossArguments
 
@@ -214,18 +219,22 @@ def certificate(
         params = _checked_params(params)
         check_certifiable(loss=loss, l2=l2, loss_arguments=loss_arguments)
         num_classes, num_features = params.weights.shape
-        checked: Any = check.examples(
+        checked: tuple[Any, Any, Any] = check.examples(
             features,
             targets,
             example_weights,
             num_classes=num_classes,
             num_features=num_features,
         )
-        features, targets, example_weights = checked
+        rows, targets, weights = checked
         if normalization is not None:
             normalization = check_normalization(
                 normalization, num_features=num_features
             )
+            with precision.keeping_digits(*params):
+                check_rounding("features", rows, normalization, example_weights=weights)
+        cleaned: Any = without_junk(rows, weights, normalization)
+        features, example_weights = cleaned, weights
     # Parameters of a polish are float64 NumPy arrays; their proof is of those digits.
     with precision.keeping_digits(*(() if is_traced else params)):
         found = _certificate(

@@ -3,9 +3,9 @@ r"""The full loss: mean loss over examples plus penalty, one number to minimise.
 .. math:: P(W, b) = \frac{\sum_i a_i\, \ell(W x_i + b, y_i)}{\sum_i a_i}
           + \frac{\lambda_2}{2} \|W, b\|^2 + \lambda_1 \|W, b\|_1
 
-Means, not sums: an l2 keeps its meaning when examples are added. scikit-learn's
-``C`` is ``1 / (l2 * n)``; the lecture's :math:`\lambda` is half of ours. The bias is
-penalised, as by the bias trick, unless ``penalize_bias=False``.
+Means, not sums: an l2 keeps its meaning when examples are added. scikit-learn's C is
+converted by `jaxlin.penalties.l2_of_c`; the lecture's :math:`\lambda` is half of ours.
+The bias is penalised, as by the bias trick, unless ``penalize_bias=False``.
 
 Example weights :math:`a_i` live here and nowhere else: 0 takes an example out, which is
 how folds and padding are made; `balanced_class_weights` makes classes count equally.

@@ -5,6 +5,7 @@ passes over rows see from here on how many devices they are spread. Without a me
 is on one device.
 """
 
+import os
 from typing import Any
 
 import jax
@@ -72,6 +73,36 @@ def whole(array: Array) -> Array:
     if jax.sharding.get_abstract_mesh().empty:
         return array
     return jax.lax.with_sharding_constraint(array, PartitionSpec())
+
+
+def bytes_of(tree: Any) -> int:
+    """Bytes of all arrays of a tree, or of the shapes of `jax.eval_shape`."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def memory_bytes() -> int:
+    """Memory of a device where it tells a limit (accelerators), else of the host."""
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    return limit or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_memory(what: str, *, remedy: str, **needed: int) -> None:
+    """Raises a ValueError if arrays surely do not fit into memory.
+
+    Args:
+      what: needs them.
+      remedy: the end of the message.
+      **needed: bytes of each kind of array.
+    """
+    total, there = sum(needed.values()), memory_bytes()
+    if total > there:
+        parts = ", ".join(
+            f"{name} {size / 1e9:.3g} GB" for name, size in needed.items()
+        )
+        raise ValueError(
+            f"{what} must fit into the memory of {there / 1e9:.3g} GB, got at least "
+            f"{total / 1e9:.3g} GB ({parts}); {remedy}"
+        )
 
 
 def remedy(function: str) -> str:

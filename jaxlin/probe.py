@@ -4,24 +4,26 @@ How good is a representation? Fit a linear classifier on frozen features for man
 of l2, choose one where it was not trained, fit that on everything, test once::
 
     import jax
-    from jaxlin import probe
+    from jaxlin import penalties, probe
     key = jax.random.key(0)
     features = jax.random.normal(key, (600, 8))
     labels = (features[:, 0] + 0.3 * features[:, 1] > 0).astype(int)
     answer = probe.fit(
         key, features[:400], labels[:400], features[400:], labels[400:],
-        l2s=probe.l2_of_c((0.01, 1.0, 100.0), num_examples=400))
+        l2s=penalties.l2_of_c((0.01, 1, 100), total_weight=400, num_classes=2))
     print(answer.accuracy, answer.interval, answer.l2, answer.fit.converged)
 
 The default grid is that of DINOv2's protocol: 45 values of scikit-learn's C from 1e-6
-to 1e5, compared on a tenth of the training examples (Oquab et al., DINOv2: Learning
-robust visual features without supervision, 2023). Features are standardised by the
-training examples unless a normalization is given. A class with a single training
-example keeps it in training; at one l2, where nothing is to be chosen, all classes may
-have one. All rows are put on one device, or
-under a mesh (`jaxlin.sharding`) on its devices; of several processes each has only some
-rows, and a probe is refused there. What is proven is the objective: the accuracy may
-still move with ``relative_gap``, within the bounds that ``optimum`` gives.
+to 1e5 on all training examples, compared on a tenth of them (Oquab et al., DINOv2:
+Learning robust visual features without supervision, 2023). Models of the same l2 are
+compared on the examples that are left after some are held out; scikit-learn's model of
+those at the same C has an l2 that is larger by the share held out. Features are
+standardised by the training examples unless a normalization is given. A class with a
+single training example keeps it in training; at one l2, where nothing is to be chosen,
+all classes may have one. All rows are put on one device, or under a mesh
+(`jaxlin.sharding`) on its devices; of several processes each has only some rows, and a
+probe is refused there. What is proven is the objective: the accuracy may still move
+with ``relative_gap``, within the bounds that ``optimum`` gives.
 """
 
 import functools
@@ -49,6 +51,7 @@ from jaxlin.intervals import Interval
 from jaxlin.label_proofs import AccuracyInterval
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, fit_standard, normalize
+from jaxlin.penalties import l2_of_c
 from jaxlin.selection import (
     calibration,
     choice,
@@ -62,7 +65,7 @@ from jaxlin.selection.calibration import Temperature
 from jaxlin.selection.choice import Choose
 from jaxlin.selection.cross_validation import Table
 from jaxlin.selection.sweep import FitModels
-from jaxlin.solvers import base, certified, curvature, fitting
+from jaxlin.solvers import base, certified, curvature, fit_loop, fitting
 from jaxlin.solvers.fit_loop import Fit
 from jaxlin.typing import Array, Loss
 
@@ -155,18 +158,6 @@ class Answer(NamedTuple):
         )
 
 
-def l2_of_c(cs: Sequence[float], *, num_examples: int) -> tuple[float, ...]:
-    """Strengths 1 / (C n) of scikit-learn's C on n examples.
-
-    `fit` compares models of the same l2 on the examples that are left after some are
-    held out; scikit-learn's model of those at the same C has an l2 that is larger by
-    the share held out.
-    """
-    check.integer("num_examples", num_examples, at_least=1)
-    values = check.numbers_list("cs", cs, above=0)
-    return tuple(1 / (c * num_examples) for c in values)
-
-
 def fit(
     key: Array,
     features: ArrayLike,
@@ -197,8 +188,9 @@ def fit(
       test_features: as wide.
       test_labels: looked at once, by the model chosen.
       loss: one that has a conjugate.
-      l2s: to try; None takes `CS`. Of a single one the examples held out set the
-        temperature alone, and there may be none.
+      l2s: to try; None converts `CS`, scikit-learn's C (`jaxlin.penalties.l2_of_c`). Of
+        a single one the examples held out set the temperature alone, and there may be
+        none.
       num_classes: None takes the largest label of both parts plus one; then every class
         must have a training example.
       normalization: None standardises each feature.
@@ -216,6 +208,7 @@ def fit(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
+    fit_loop.check_concrete(key=key, labels=labels, test_labels=test_labels)
     check.key("key", key)
     if jax.process_count() > 1:
         raise ValueError(
@@ -246,7 +239,7 @@ def fit(
         "test_labels", test_labels, num_classes=num_classes, num_examples=len(test_rows)
     )
     if l2s is None:
-        l2s = l2_of_c(CS, num_examples=len(rows))
+        l2s = l2_of_c(CS, total_weight=len(rows), num_classes=num_classes)
     l2s = check.numbers_list("l2s", l2s, above=0)
     out = held_out.weights(
         key,

@@ -78,7 +78,9 @@ def over(
     Raises:
       ValueError: if the lengths differ, or ``block_size`` is below 1.
     """
+    check.concrete("features", features)
     for name, array in (("targets", targets), ("example_weights", example_weights)):
+        check.concrete(name, array)
         if array is not None and len(array) != len(features):
             raise ValueError(
                 f"{name} must have one entry per example, got {len(array)} for "
@@ -119,7 +121,7 @@ def checked(
             "a list, jaxlin.row_blocks.over(...), or an object whose __iter__ starts "
             "anew"
         )
-    weighted, rank, dtype, total = None, None, None, 0.0
+    weighted, rank, dtype, largest = None, None, None, 0.0
     classes: set[int] = set()
     for number, given in enumerate(blocks):
         block = as_arrays(given)
@@ -149,15 +151,16 @@ def checked(
                 f"{name}.example_weights must be given in all blocks or in none"
             )
         weighted = weights is not None
-        total += 1.0 if weights is None else float(weights.sum())
+        largest = max(largest, 1.0 if weights is None else float(weights.max()))
         if len(classes) < 2:
             found = check.present_classes(targets, example_weights=weights)
             classes.update(found.tolist())
         yield Block(features, targets, weights)
     if weighted is None:
         raise ValueError("blocks must hold at least one block, got none")
-    if total <= 0:
+    if largest == 0:
         raise ValueError(
-            f"example_weights of all blocks must have a positive sum, got {total}"
+            "example_weights of all blocks must have a positive sum, got 0.0"
         )
+    check.weight_size("example_weights of all blocks", largest)
     check.several_classes("targets of all blocks", np.array(sorted(classes)))

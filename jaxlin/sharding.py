@@ -36,6 +36,7 @@ from jaxlin.normalization import (
     Normalization,
     check_normalization,
     check_rounding,
+    without_junk,
 )
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Array
@@ -117,7 +118,7 @@ def problem(
         if normalization is not None:
             width = found[0].shape[1]
             checked = check_normalization(normalization, num_features=width)
-            check_rounding("features", found[0], checked)
+            check_rounding("features", found[0], checked, example_weights=found[2])
         return found
 
     rows, answers, weights = _together(examples)
@@ -131,8 +132,8 @@ def problem(
         )
     check.several_classes("targets of all processes", found)
     if normalization is not None:
-        checked = check_normalization(normalization, num_features=rows.shape[1])
-        normalization = Normalization(*(_place(part, ()) for part in checked))
+        normalization = check_normalization(normalization, num_features=rows.shape[1])
+    rows = without_junk(rows, weights, normalization)
     num_padded = _num_padded(len(rows))
     if weights is None and _any_process(num_padded > len(rows)):
         weights = np.ones(len(rows), np.float32)
@@ -143,7 +144,9 @@ def problem(
         _place(_padded(rows), by_row),
         _place(_padded(answers), by_row),
         None if weights is None else _place(weights, by_row),
-        normalization,
+        None
+        if normalization is None
+        else Normalization(*(_place(part, ()) for part in normalization)),
     )
 
 
@@ -221,25 +224,60 @@ def weightings(values: ArrayLike, *, num_examples: int) -> Array:
             f"values[{int(np.argmin(sums))}] must have a positive sum over the "
             "examples of all processes, got 0"
         )
+    for i, largest in enumerate(np.max(_of_each(array.max(axis=1)), axis=0)):
+        check.weight_size(f"values[{i}]", largest)
     wider = np.stack([_padded(one) for one in checked]).astype(np.float32)
     return _place(wider, (None, placement.ROWS))
 
 
-def fit_centered(features: ArrayLike, *, scale: float) -> Normalization:
+def fit_centered(
+    features: ArrayLike, *, scale: float, example_weights: ArrayLike | None = None
+) -> Normalization:
     """`jaxlin.normalization.fit_centered` of the rows of all processes."""
-    rows = _together(lambda: check.features("features", features))
+    rows, weights = _rows_and_weights(features, example_weights)
     check.number("scale", scale, above=0)
-    mean = _mean(normalization_of.sum_of_rows(rows), rows)
-    return Normalization(mean.astype(np.float32), np.float32(scale))
+    mean, _, _ = _moments(rows, weights)
+    return normalization_of.centered(mean, scale, dtype=rows.dtype)
 
 
-def fit_standard(features: ArrayLike) -> Normalization:
+def fit_standard(
+    features: ArrayLike, *, example_weights: ArrayLike | None = None
+) -> Normalization:
     """`jaxlin.normalization.fit_standard` of the rows of all processes."""
-    rows = _together(lambda: check.features("features", features))
-    mean = _mean(normalization_of.sum_of_rows(rows), rows)
-    return normalization_of.standard(
-        mean, _mean(normalization_of.sum_of_squares(rows, mean), rows)
+    rows, weights = _rows_and_weights(features, example_weights)
+    mean, count, spread = _moments(rows, weights)
+    squares = normalization_of.sum_of_squares(
+        rows, weights=weights, mean=mean, unit=spread
     )
+    deviation = spread * np.sqrt(_sum(squares) / count)
+    return normalization_of.standard(mean, deviation, dtype=rows.dtype)
+
+
+def _rows_and_weights(
+    features: ArrayLike, example_weights: ArrayLike | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    rows, weights = _together(
+        lambda: normalization_of.checked_rows(features, example_weights, is_part=True)
+    )
+    _check_alike(width=rows.shape[1], weighted=int(weights is not None))
+    return rows, weights
+
+
+def _moments(
+    rows: np.ndarray, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, sum of weights, largest distance from a row: over all processes."""
+    shift = np.min(_of_each(normalization_of.counted_row(rows, weights)), axis=0)
+    sums, count, spread = normalization_of.sums_of_rows(
+        rows, weights=weights, shift=shift
+    )
+    total = _sum(count)
+    if not total > 0:
+        raise ValueError(
+            "example_weights must have a positive sum over the examples of all "
+            f"processes, got {total}"
+        )
+    return shift + _sum(sums) / total, total, np.max(_of_each(spread), axis=0)
 
 
 def _together(checked: Callable[[], Found]) -> Found:
@@ -291,11 +329,6 @@ def _check_rows_of_processes() -> None:
         )
 
 
-def _mean(sums: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Sums over the rows of each process, over the number of all rows."""
-    return _sum(sums) / _sum(np.float64(len(rows)))
-
-
 def _num_padded(num_rows: int) -> int:
     """Rows of this process once padded, the same number in every process."""
     size = placement.axis_size(placement.ROWS)
@@ -318,12 +351,17 @@ def _any_process(value: bool) -> bool:
 
 
 def _sum(value: Any) -> np.ndarray:
-    """The sum over processes, in float64: its words are sent as bytes."""
+    """The sum over processes, in float64."""
+    return np.sum(_of_each(value), axis=0)
+
+
+def _of_each(value: Any) -> np.ndarray:
+    """One entry a process, in float64: its words are sent as bytes."""
     array = np.asarray(value, np.float64)
     words = np.frombuffer(array.tobytes(), np.uint8)
     parts = np.ascontiguousarray(_gathered(words)).reshape(-1, words.size)
     numbers = [np.frombuffer(part.tobytes(), np.float64) for part in parts]
-    return np.sum(numbers, axis=0).reshape(array.shape)
+    return np.stack(numbers).reshape(-1, *array.shape)
 
 
 def _gathered(value: Any) -> np.ndarray:

@@ -286,6 +286,10 @@ def test_two_classes_with_weight_are_enough():
         ([1.0, np.nan], "finite"),
         ([0.0, 0.0], "positive sum"),
         ([1.0], r"shape \(2,\)"),
+        ([0.0, 1e-40], "largest between 1e-12 and 1e.12, got 1e-40; divide them by"),
+        (np.float64([1e-300, 0.0]), "largest between 1e-12"),
+        ([1e30, 1.0], "largest between 1e-12"),
+        (np.full(2, 2e38, np.float32), "largest between 1e-12"),
     ],
 )
 def test_bad_example_weights(weights, message):
@@ -353,3 +357,31 @@ def test_many_examples_where_one_belongs(shape, dimensions, message):
     jax.eval_shape(
         jax.vmap(trace), jax.ShapeDtypeStruct((5,) * (dimensions + 1), jnp.float32)
     )
+
+
+def test_small_weights_beside_others_are_weights():
+    kept = np.array([1e-45, 1.0], np.float32)
+    found = check.example_weights("weights", kept, num_examples=2)
+    np.testing.assert_array_equal(found, kept)
+    for part in ([0.0, 0.0], [1e-3, 0.0]):
+        check.example_weights("weights", part, num_examples=2, is_part=True)
+
+
+TRACED = {
+    "number": lambda value: check.number("l2", value),
+    "integer": lambda value: check.integer("l2", value),
+    "list of numbers": lambda value: check.numbers_list("l2", [0.5, value]),
+    "rows": lambda value: check.features("l2", value * jnp.ones((2, 3))),
+    "list of rows": lambda value: check.features("l2", [[1.0, value]]),
+    "labels": lambda value: check.labels("l2", [0, value]),
+    "weights": lambda value: check.example_weights("l2", [value], num_examples=1),
+    "tree": lambda value: check.concrete("l2", (None, (1, [value])), 3),
+}
+
+
+@pytest.mark.parametrize("look", TRACED.values(), ids=TRACED.keys())
+@pytest.mark.parametrize("transformed", [jax.grad, jax.jit, jax.vmap])
+def test_traced_values_are_named(look, transformed):
+    given = jnp.ones(2) if transformed is jax.vmap else 1.0
+    with pytest.raises(ValueError, match="l2 must be of concrete numbers, got a trac"):
+        transformed(look)(given)

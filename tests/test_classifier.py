@@ -10,7 +10,8 @@ import pytest
 import scipy.sparse
 
 import jaxlin
-from jaxlin import checkpoint, classifier, linear, normalization
+from jaxlin import checkpoint, classifier, linear, losses, normalization
+from jaxlin.solvers import fitting
 
 RAW = np.random.default_rng(0).integers(0, 256, size=(20, 12)).astype(np.uint8)
 
@@ -186,3 +187,51 @@ def test_a_damaged_file_is_named(tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"model\.npz"):
         classifier.load(path)
+
+
+def labels_by_numpy(fitted, scaling, rows):
+    mean, scale = (np.asarray(part, np.float64) for part in scaling)
+    weights, bias = (np.asarray(leaf, np.float64) for leaf in fitted.params)
+    scores = (rows - mean) / scale @ weights.T + bias
+    lead = np.diff(np.sort(scores, axis=1)[:, -2:]).ravel()
+    return scores.argmax(axis=1), lead > 1e-4
+
+
+@pytest.mark.parametrize("offset", [0.0, 14.62, 1e9])
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_a_fit_predicts_what_its_classifier_predicts(tmp_path, offset, is_saved):
+    """Also beside a constant column, and about a mean that float32 does not hold."""
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(400, 3))
+    labels = (rows[:, 1] + 0.5 * generator.normal(size=400) > 1).astype(int)
+    rows = np.c_[np.full(400, 14.62), rows[:, 1:] + offset]
+    scaling = normalization.fit_standard(rows)
+    fitted = fitting.fit(
+        *(rows, labels),
+        loss=losses.softmax_cross_entropy,
+        l2=1e-3,
+        normalization=scaling,
+        polish=True,
+        relative_gap=1e-9,
+    )
+    model = classifier.Classifier(fitted.params, scaling, ("0", "1"), "softmax", 1e-3)
+    if is_saved:
+        classifier.save(tmp_path / "model.npz", model)
+        model = classifier.load(tmp_path / "model.npz")
+        assert model.params.weights.dtype == np.float32
+    expected, is_clear = labels_by_numpy(fitted, scaling, rows)
+    assert is_clear.mean() > 0.99
+    found = classifier.predict(model, rows)
+    np.testing.assert_array_equal(found[is_clear], expected[is_clear])
+    assert classifier.scores(model, rows).dtype == np.float32
+
+
+def test_files_without_dtypes_of_the_normalization_are_read(tmp_path):
+    """As versions before wrote them, in float32."""
+    path, before = tmp_path / "model.npz", trained("vector")
+    classifier.save(path, before)
+    metadata = checkpoint.load_metadata(path)
+    assert metadata.pop("normalization_dtypes") == ["float32", "float32"]
+    checkpoint.save(path, tuple(before[:2]), metadata=metadata)
+    for a, b in zip(before.normalization, classifier.load(path)[1], strict=True):
+        np.testing.assert_array_equal(a, b)

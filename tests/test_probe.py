@@ -173,9 +173,22 @@ def test_a_choice_on_enough_examples_has_no_note(answer):
 def test_strengths_of_c():
     assert len(probe.CS) == 45
     np.testing.assert_allclose([probe.CS[0], probe.CS[-1]], [1e-6, 1e5])
-    np.testing.assert_allclose(
-        probe.l2_of_c((0.5, 2.0), num_examples=100), [0.02, 0.005]
-    )
+
+
+def test_the_default_grid_counts_classes_in():
+    """Of two classes l2 = 2 / (C n)."""
+    seen = []
+
+    def fit_models(problem, models, **_):
+        seen.append(models.l2)
+        raise InterruptedError
+
+    for labels, factor in ((LABELS, 2), (np.arange(40) % 4, 1)):
+        with pytest.raises(InterruptedError):
+            probe.fit(KEY, ROWS, labels, ROWS, labels, fit_models=fit_models)
+        np.testing.assert_allclose(
+            np.sort(seen.pop()), np.sort(factor / (40 * np.array(probe.CS)))
+        )
 
 
 ROWS = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)

@@ -92,6 +92,10 @@ GOOD = Block(np.ones((2, 3)), np.array([0, 1]))
             "targets of all blocks must name at least two classes, got only class 1",
         ),
         ([GOOD._replace(targets=[["a"], ["b"]])], r"blocks\[0\].targets .*one column"),
+        (
+            2 * [GOOD._replace(example_weights=np.full(2, 1e-30))],
+            "example_weights of all blocks must have their largest between",
+        ),
     ],
 )
 def test_bad_blocks_are_named(blocks, message):

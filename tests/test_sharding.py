@@ -1,5 +1,6 @@
 """Rows and models on eight virtual devices, and in two processes: the same optimum."""
 
+import functools
 import os
 import pathlib
 import socket
@@ -246,6 +247,47 @@ def test_normalizations_of_one_process_are_those_of_the_rows():
     ):
         for one, other in zip(mine, theirs, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_weighted_normalizations_are_those_of_the_rows():
+    weights = np.arange(203) % 3
+    wide = ROWS.astype(np.float64)
+    for fit, other in (
+        (sharding.fit_standard, normalization.fit_standard),
+        (
+            functools.partial(sharding.fit_centered, scale=2.0),
+            functools.partial(normalization.fit_centered, scale=2.0),
+        ),
+    ):
+        for mine, theirs in zip(
+            fit(wide, example_weights=weights),
+            other(wide, example_weights=weights),
+            strict=True,
+        ):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-12)
+            assert mine.dtype == np.float64
+    with pytest.raises(ValueError, match="positive sum over the examples of all"):
+        sharding.fit_standard(ROWS, example_weights=0 * weights)
+
+
+@pytest.mark.full
+def test_rows_of_weight_0_are_out_on_devices():
+    weights = (np.arange(203) % 4 > 0).astype(np.float32)
+    junk = np.where(weights[:, None] > 0, ROWS, np.float32(1e30))
+    how = {"num_classes": 10, "normalization": FITTED, "example_weights": weights}
+    alone = certified.prepare(base.problem(ROWS, LABELS, **how))
+    with jax.set_mesh(sharding.mesh(rows=8)):
+        found = certified.prepare(sharding.problem(junk, LABELS, **how))
+        fit = fitting.fit_prepared(found, loss=BOTH[0], num_classes=10, l2=1e-1)
+    size = int(weights.sum())
+    np.testing.assert_array_equal(
+        found.curvature.sample[:size], alone.curvature.sample[:size]
+    )
+    expected = fitting.fit_prepared(alone, loss=BOTH[0], num_classes=10, l2=1e-1)
+    assert fit.converged
+    np.testing.assert_allclose(
+        fit.certificate.primal, expected.certificate.primal, rtol=2e-4
+    )
 
 
 def test_bad_input():

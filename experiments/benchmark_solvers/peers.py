@@ -2,9 +2,10 @@
 
 All of them see the same float32 rows, whose last feature is the constant 1, and no
 intercept, so that all penalise the bias as our objective does. Constants are converted
-(l2 = 1 / (C n) for scikit-learn and LIBLINEAR), tolerances so small that a peer ends
-where it makes no more progress, the deadline passes or the target is reached. What they
-reached is judged by our objective alone (`judge`).
+(l2 = 1 / (C n) for scikit-learn and LIBLINEAR; 2 / (C n) for LogisticRegression of two
+classes), tolerances so small that a peer ends where it makes no more progress, the
+deadline passes or the target is reached. What they reached is judged by our objective
+alone (`judge`).
 """
 
 import functools
@@ -14,8 +15,9 @@ from experiments.benchmark_solvers.isolation import Peer
 
 _BIAS = "bias penalised as the weight of a constant feature, no intercept"
 _LOGISTIC = (
-    "LogisticRegression(solver='{solver}', C=1 / (l2 n), tol={tol:g}, fit_intercept="
-    "False), {iterations}, float32 rows, multinomial; {bias}"
+    "LogisticRegression(solver='{solver}', C=1 / (l2 n), of two classes "
+    "2 / (l2 n), tol={tol:g}, fit_intercept=False), {iterations}, float32 rows, "
+    "multinomial; {bias}"
 )
 _LIBLINEAR = (
     "LinearSVC({what}, loss='hinge', dual=True, C=1 / (l2 n), fit_intercept=False), "

@@ -26,7 +26,8 @@ class Config:
       settle_s: seconds of sleep before each measurement.
       folds: k.
       fold_l2s: strengths of each loss.
-      cs: values of scikit-learn's C; l2 is 1 / (C n).
+      cs: values of scikit-learn's C; l2 as by
+        `jaxlin.penalties.l2_of_c`.
       certified_from: l2 from which on the gap must be proven.
       budget: evaluations of a model there.
       budget_below: evaluations of a model with a smaller l2.

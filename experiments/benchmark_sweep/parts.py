@@ -10,7 +10,7 @@ import numpy as np
 from experiments.benchmark_solvers import machine
 from experiments.benchmark_sweep import peer
 from experiments.benchmark_sweep.config import Config
-from jaxlin import data, losses, normalization
+from jaxlin import data, losses, normalization, penalties
 from jaxlin.selection import folds, grids, plans, sweep
 from jaxlin.solvers import base, certified, curvature, fitting, lanes
 from jaxlin.typing import Loss
@@ -129,7 +129,11 @@ def values_of_c(config: Config, dataset: data.Dataset) -> dict[str, Any]:
         time.sleep(config.settle_s)
         start = time.perf_counter()
         problem = prepared(dataset, LOSSES[:1])
-        l2s = [1 / (c * len(dataset.train.labels)) for c in config.cs]
+        l2s = penalties.l2_of_c(
+            config.cs,
+            total_weight=len(dataset.train.labels),
+            num_classes=dataset.num_classes,
+        )
         models = grids.product(losses=LOSSES[:1], l2s=l2s)
         budgets = np.where(
             models.l2 >= config.certified_from, config.budget, config.budget_below

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxlin import data
+from jaxlin import data, penalties
 
 # Of its defaults: where it stops.
 _DEFAULT_ITERATIONS = 100
@@ -31,7 +31,14 @@ def fit(rows: np.ndarray, labels: np.ndarray, c: float, **settings: Any) -> Any:
         start = time.perf_counter()
         model.fit(rows, labels)
         seconds = time.perf_counter() - start
-    value = objective(model.coef_, rows, labels, l2=1 / (c * len(rows)))
+    weights = model.coef_
+    (l2,) = penalties.l2_of_c(
+        (c,), total_weight=len(rows), num_classes=len(model.classes_)
+    )
+    if len(weights) == 1:
+        # Of two classes it keeps one row; ours are half of it each way.
+        weights = np.concatenate([-weights / 2, weights / 2])
+    value = objective(weights, rows, labels, l2=l2)
     return {
         "c": c,
         "seconds": seconds,

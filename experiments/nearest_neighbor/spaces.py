@@ -41,7 +41,8 @@ def whitening(rows: np.ndarray) -> Callable[[Any], np.ndarray]:
     Returns:
       ``rows -> rows``, float32.
     """
-    mean = normalization.sum_of_rows(rows) / len(rows)
+    sums, count, _ = normalization.sums_of_rows(rows)
+    mean = sums / count
     total = np.zeros((len(mean), len(mean)))
     for some in _parts(rows):
         centered = some - mean

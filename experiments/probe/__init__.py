@@ -5,10 +5,11 @@ strength of penalty chosen honestly?
 
 Method. Features of the training examples are standardised; a tenth of the examples
 (or each of k folds in turn) is held out, and a classifier is fitted without them for
-each of DINOv2's 45 values of scikit-learn's C (l2 = 1 / (C n)), all in one sweep, each
-with its duality gap. The best is fitted on all training examples to a proven gap and
-tested once; a temperature from the examples held out makes its scores probabilities.
-The only example of a class is never held out; of a single C nothing need be.
+each of DINOv2's 45 values of scikit-learn's C (l2 = 1 / (C n), of two classes
+2 / (C n)), all in one sweep, each with its duality gap. The best is fitted on all
+training examples to a proven gap and tested once; a temperature from the examples held
+out makes its scores probabilities. The only example of a class is never held out; of a
+single C nothing need be.
 
 Features. FEATURES is a .npz file, or a folder of .npy files that are mapped, with
 x_train, y_train, x_test, y_test (labels 0, 1, 2, ...); or the name of a data set, such

@@ -14,7 +14,7 @@ from experiments.common.losses import CERTIFIED
 from experiments.common.progress import progress
 from experiments.probe import report, source, verdict
 from experiments.probe.config import CHOICES, DEFAULT, SMOKE, Config, checked
-from jaxlin import classifier, data, probe, sweep_checkpoint
+from jaxlin import classifier, data, penalties, probe, sweep_checkpoint
 from jaxlin.selection import grids, plans
 from jaxlin.selection.plans import Plan
 from jaxlin.solvers.base import Problem
@@ -126,7 +126,11 @@ def fitted(
             *dataset.train,
             *dataset.test,
             loss=CERTIFIED[config.loss],
-            l2s=probe.l2_of_c(config.cs, num_examples=len(dataset.train.labels)),
+            l2s=penalties.l2_of_c(
+                config.cs,
+                total_weight=len(dataset.train.labels),
+                num_classes=dataset.num_classes,
+            ),
             num_classes=dataset.num_classes,
             normalization=source.normalized(dataset, config),
             validation_fraction=config.validation_fraction,

@@ -26,7 +26,8 @@ class Config:
       join: names of embeddings to put side by side: NAME_train and NAME_test of each.
       answers: K; the most frequent answers are the classes, and the others are counted.
       loss: softmax_cross_entropy or another loss that can be certified.
-      cs: values of scikit-learn's C to try; l2 is 1 / (C n).
+      cs: values of scikit-learn's C to try; l2 as by
+        `jaxlin.penalties.l2_of_c`.
       validation_fraction: share of the training examples that C is chosen on; the only
         example of a class stays in training.
       folds: chooses by so many folds instead; needed for one_standard_error.

@@ -151,7 +151,7 @@ def _choice(run: Run) -> list[report.Block]:
         )
     ax.axvline(run.results["c"], color=plotting.PALETTE[1], label="chosen")
     ax.set_xscale("log")
-    label_axes(ax, "C = 1 / (l2 n)", "accuracy held out (%)")
+    label_axes(ax, "scikit-learn's C", "accuracy held out (%)")
     ax.legend(frameon=False)
     run.folder.write_figure("choice", figure)
     parts = run.config.folds or 1

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.probe.config import Config
-from jaxlin import classifier, data, intervals, metrics
+from jaxlin import classifier, data, intervals, metrics, penalties
 from jaxlin.classifier import Classifier
 from jaxlin.data.embeddings import Coverage
 from jaxlin.probe import Answer
@@ -68,6 +68,7 @@ def results(
         float(metrics.expected_calibration_error(bins)) for bins in tested.bins
     )
     share = num_inside / num_test
+    (c,) = _cs_of([answer.l2], len(dataset.train.labels), dataset.num_classes)
     return {
         "test_accuracy": correct / num_test,
         "test_accuracy_interval": list(
@@ -82,7 +83,7 @@ def results(
         "num_test": num_test,
         "num_features": dataset.num_features,
         "num_classes": dataset.num_classes,
-        "c": 1 / (answer.l2 * len(dataset.train.labels)),
+        "c": c,
         "l2": answer.l2,
         "at_edge": answer.at_edge,
         "relative_gap": answer.fit.relative_gap,
@@ -106,11 +107,18 @@ def rows(answer: Answer, *, num_examples: int) -> list[dict[str, Any]]:
     """One row a value of C, the smallest first; none if nothing was held out."""
     if answer.table is None:
         return []
+    of_l2 = answer.table.rows()
+    cs = _cs_of([row["l2"] for row in of_l2], num_examples, len(answer.fit.params.bias))
     found = [
-        {"c": 1 / (row["l2"] * num_examples), **row, "chosen": row["l2"] == answer.l2}
-        for row in answer.table.rows()
+        {"c": c, **row, "chosen": row["l2"] == answer.l2}
+        for c, row in zip(cs, of_l2, strict=True)
     ]
     return sorted(found, key=lambda row: row["c"])
+
+
+def _cs_of(l2s: list[float], num_examples: int, num_classes: int) -> tuple[float, ...]:
+    """Scikit-learn's C of each l2: the formula is its own inverse."""
+    return penalties.l2_of_c(l2s, total_weight=num_examples, num_classes=num_classes)
 
 
 def line(results: dict[str, Any]) -> str:

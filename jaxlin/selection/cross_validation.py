@@ -41,6 +41,7 @@ from jaxlin.selection.choice import Choose
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
 from jaxlin.selection.sweep import FitModels, Fits
+from jaxlin.solvers import fit_loop
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Array, Loss
 
@@ -169,6 +170,7 @@ def cross_validate(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
+    fit_loop.check_concrete(problem=problem, fold_of=fold_of)
     check_labels(problem)
     train = folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
     num_repeats = train.shape[0] if train.ndim == 3 else 1

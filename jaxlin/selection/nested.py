@@ -35,6 +35,7 @@ from jaxlin.selection import choice, cross_validation, folds, grids, plans, swee
 from jaxlin.selection.choice import Choose
 from jaxlin.selection.cross_validation import Table
 from jaxlin.selection.sweep import FitModels, Fits
+from jaxlin.solvers import fit_loop
 from jaxlin.solvers.base import Problem
 from jaxlin.typing import Array, Loss
 
@@ -110,6 +111,7 @@ def cross_validate(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
+    fit_loop.check_concrete(key=key, problem=problem, fold_of=fold_of)
     check.key("key", key)
     if jax.process_count() > 1:
         raise ValueError(

@@ -149,6 +149,7 @@ def plan(
     Raises:
       ValueError: if there is not room for one slot a loss.
     """
+    fit_loop.check_concrete(problem=problem)
     fit_loop.check_classes(problem.targets, num_classes)
     per_slot = max(
         _bytes_of_slot(models, problem, loss, num_classes) for loss in models.losses
@@ -159,7 +160,8 @@ def plan(
     if most < num_losses:
         raise ValueError(
             f"memory_bytes must hold a slot for each of {num_losses} losses, at "
-            f"{2 * per_slot} bytes each, got {memory_bytes}"
+            f"{2 * per_slot} bytes each for the state of a model of {num_classes} "
+            f"classes, got {memory_bytes}; give more, or use fewer features or classes"
         )
     lengths = [
         np.unique(models.chain[models.loss == i], return_counts=True)[1]
@@ -174,6 +176,11 @@ def plan(
     check.integer("slots", slots, at_least=num_losses, at_most=most)
     shares, pieces = _cut(min(slots, models.size), lengths)
     width = int(shares.sum())
+    placement.check_memory(
+        f"a sweep of {width} models at once",
+        remedy="give fewer slots, or use fewer features or classes",
+        states=2 * per_slot * width,
+    )
     num_rows, num_features = problem.features.shape
     operations = 4 * num_rows * (num_features + 1) * num_classes
     turns = round(habits.at_once / (operations * width))
@@ -247,4 +254,4 @@ def _bytes_of_slot(models, problem, loss, num_classes) -> int:
             arguments=models.arguments_of(first),
         )
     )
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(lane))
+    return placement.bytes_of(lane)

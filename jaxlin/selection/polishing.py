@@ -25,7 +25,7 @@ from jaxlin.linear import Params
 from jaxlin.selection import sweep
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.sweep import Fits
-from jaxlin.solvers import fitting
+from jaxlin.solvers import fit_loop, fitting
 from jaxlin.solvers.base import Problem
 
 
@@ -61,6 +61,7 @@ def polished(
     Raises:
       ValueError: as `jaxlin.solvers.fitting.fit_prepared`.
     """
+    fit_loop.check_concrete(problem=problem, weightings=weightings)
     by_row = sweep.weights_by_row(problem, models, weightings)
     behind = np.flatnonzero(~(np.asarray(fits.relative_gap) <= relative_gap))
     if not len(behind):

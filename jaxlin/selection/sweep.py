@@ -153,7 +153,8 @@ def run(
       plan: from `jaxlin.selection.plans.plan`.
       num_classes: C.
       weightings: example weights to choose from, shape ``(weightings, examples)``;
-        None is all ones.
+        None is all ones. Rows that are 0 in all of them are still in the
+        preconditioner: give those weight 0 in the problem.
       relative_gap: asked of every model.
       max_evaluations: of a model, after which it is taken as it is; one number, or
         one a model.
@@ -167,6 +168,9 @@ def run(
     Raises:
       ValueError: at the call, that names the argument, the rule and the value.
     """
+    fit_loop.check_concrete(
+        problem=problem, weightings=weightings, max_evaluations=max_evaluations
+    )
     check.number("relative_gap", relative_gap, above=0)
     budgets = _budgets(models, max_evaluations)
     by_row = weights_by_row(problem, models, weightings)

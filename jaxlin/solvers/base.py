@@ -40,6 +40,7 @@ from jaxlin.normalization import (
     Normalization,
     check_normalization,
     check_rounding,
+    without_junk,
 )
 from jaxlin.solvers.curvature import Curvature
 from jaxlin.typing import Array, LossArguments, PyTree
@@ -80,7 +81,8 @@ def problem(
         with a positive weight in all.
       num_classes: C, at least 2.
       example_weights: shape ``(examples,)``, non-negative with a positive sum; None is
-        all ones.
+        all ones. Rows of weight 0 must be finite; those too large to compute with are
+        put at the mean.
       normalization: for rows of this width, or None.
 
     Raises:
@@ -91,14 +93,16 @@ def problem(
     )
     check.several_classes("targets", answers, example_weights=weights)
     if normalization is not None:
-        checked = check_normalization(normalization, num_features=rows.shape[1])
-        check_rounding("features", rows, checked)
-        normalization = Normalization(*map(jnp.asarray, checked))
+        normalization = check_normalization(normalization, num_features=rows.shape[1])
+        check_rounding("features", rows, normalization, example_weights=weights)
+    rows = without_junk(rows, weights, normalization)
     return Problem(
         jnp.asarray(rows),
         jnp.asarray(answers),
         None if weights is None else jnp.asarray(weights),
-        normalization,
+        None
+        if normalization is None
+        else Normalization(*map(jnp.asarray, normalization)),
     )
 
 

@@ -52,7 +52,11 @@ def prepare(
     key = jax.random.key(0) if key is None else key
     return problem._replace(
         curvature=curvature.of_rows(
-            key, problem.features, normalization=problem.normalization, rank=rank
+            key,
+            problem.features,
+            example_weights=problem.example_weights,
+            normalization=problem.normalization,
+            rank=rank,
         )
     )
 

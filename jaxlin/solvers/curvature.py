@@ -132,19 +132,35 @@ def of_rows(
     key: Array,
     features: Array,
     *,
+    example_weights: Array | None = None,
     normalization: Normalization | None = None,
     rank: int = RANK,
 ) -> Curvature:
-    """Measures raw rows, shape ``(examples, features)``; see `second_moment`."""
+    """Measures raw rows, shape ``(examples, features)``; see `second_moment`.
+
+    Rows of weight 0 are not in the sample, or are 0 there if there are too few others.
+    """
     num_rows, num_features = features.shape
     size = sample_size(num_rows, num_features)
     sample_key, sketch_key = jax.random.split(key)
     # Rows may be sorted by class: a sample must be drawn, not cut off.
     words = jax.random.bits(sample_key, (num_rows,), jnp.uint32)
-    sample = jnp.argsort(words)[:size].astype(jnp.int32)
-    rows = extended_rows(features[sample], normalization)
+    if example_weights is None:
+        sample = jnp.argsort(words)[:size].astype(jnp.int32)
+        rows = extended_rows(features[sample], normalization)
+        moment = second_moment(sketch_key, rows, rank=rank)
+    else:
+        counts = example_weights > 0
+        # Those that count draw what they would draw without the others.
+        words = words[jnp.maximum(jnp.cumsum(counts) - 1, 0)]
+        sample = jnp.lexsort((words, ~counts))[:size].astype(jnp.int32)
+        is_in = counts[sample][:, None]
+        rows = extended_rows(features[sample], normalization)
+        rows = jnp.where(is_in, rows, 0)
+        share = jnp.maximum(jnp.mean(is_in, dtype=rows.dtype), 1 / size)
+        moment = second_moment(sketch_key, rows / jnp.sqrt(share), rank=rank)
     return Curvature(
-        second_moment(sketch_key, rows, rank=rank),
+        moment,
         sample[:SAMPLE_ROWS],
         rows[:SAMPLE_ROWS],
         row_sums.norms(features, normalization=normalization),

@@ -16,11 +16,10 @@ from jax.typing import ArrayLike
 from jaxlin import check, duality, placement, precision
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
+from jaxlin.normalization import LARGEST_NORM
 from jaxlin.solvers import search, search_state
-from jaxlin.typing import Loss, LossArguments
-
-# Larger rows may overflow float32 where products of them are squared.
-_LARGEST_NORM = 1e12
+from jaxlin.solvers.base import Settings
+from jaxlin.typing import Array, Loss, LossArguments
 
 # Evaluations that lower the gap by less than a tenth, after which float32 gives way to
 # a polish, once the gap is below what rounding may hide. Its own rule for giving up
@@ -200,6 +199,13 @@ def check_settings(
     check.integer("max_evaluations", max_evaluations, at_least=1)
 
 
+def check_concrete(**arguments: Any) -> None:
+    """Raises a ValueError where JAX traces an argument, or the program around it."""
+    for name, value in arguments.items():
+        check.concrete(name, value)
+    check.concrete("arguments", jnp.zeros(()))
+
+
 def check_classes(targets: jax.Array, num_classes: int) -> None:
     """Raises a ValueError if a prepared problem is not one of so many classes."""
     check.integer("num_classes", num_classes, at_least=2)
@@ -211,12 +217,46 @@ def check_classes(targets: jax.Array, num_classes: int) -> None:
         )
 
 
+def check_memory(
+    rows: Any, *, num_classes: int, loss: Loss, num_examples: int | None = None
+) -> None:
+    """Raises a ValueError if a fit surely needs more memory than there is.
+
+    Args:
+      rows: on the device, or their shape and dtype.
+      num_classes: C.
+      loss: of the fit.
+      num_examples: whose multipliers are on the device; None is all rows.
+    """
+    num_rows, num_features = rows.shape
+    if num_examples is None:
+        num_examples = num_rows
+
+    def start(weights: Array) -> search_state.State:
+        params = Params(weights, weights[:, 0])
+        return search_state.start(
+            loss, params, Settings(l2=1.0), num_examples=num_examples
+        )
+
+    shape = (num_classes, num_features)
+    state = jax.eval_shape(start, jax.ShapeDtypeStruct(shape, jnp.float32))
+    largest = max(jax.tree.leaves(state), key=placement.bytes_of)
+    placement.check_memory(
+        f"a fit of {num_classes} classes and {num_features} features, whose solver's "
+        f"largest array has shape {largest.shape},",
+        remedy="use fewer features or classes (a projection, the most frequent "
+        "classes), or jaxlin.solvers.minibatch, which keeps a few arrays of that size",
+        state=placement.bytes_of(state),
+        rows=placement.bytes_of(rows) // placement.num_shards(num_rows),
+    )
+
+
 def check_norms(norms: ArrayLike) -> None:
     """Raises a ValueError for rows so large that sums of their squares overflow."""
     largest = float(jnp.max(jnp.asarray(norms)))
-    if not largest < _LARGEST_NORM:
+    if not largest < LARGEST_NORM:
         raise ValueError(
-            f"features must have norms below {_LARGEST_NORM:g} once normalised, got "
+            f"features must have norms below {LARGEST_NORM:g} once normalised, got "
             f"{largest:g}; scale them to size about 1 (jaxlin.normalization)"
         )
 
@@ -225,6 +265,7 @@ def starting_point(
     given: Params | Fit | None, num_classes: int, num_features: int, *, l2: float
 ) -> Start:
     """Parameters and multipliers to start from; zeros if none are given."""
+    check.concrete("start", given)
     if not isinstance(given, Params | Fit | None):
         raise ValueError(
             "start must be None, jaxlin.linear.Params or an earlier fit, got a "

@@ -63,13 +63,14 @@ def fit(
       targets: labels ``(examples,)`` in [0, num_classes); for
         `jaxlin.losses.cross_entropy` distributions ``(examples, num_classes)``.
       loss: one of the six losses that have a conjugate (`jaxlin.conjugates`).
-      l2: strength of half the sum of squares, bias included, above 0; 1 / (C n) for
-        scikit-learn's C.
+      l2: strength of half the sum of squares, bias included, above 0;
+        `jaxlin.penalties.l2_of_c` converts scikit-learn's C.
       num_classes: None takes the largest label plus one; then every class must have an
         example.
       relative_gap: bound asked for on (objective - optimum) / objective, above 0.
       loss_arguments: such as ``{"margin": 1.0}``, above 0.
-      example_weights: shape ``(examples,)``, non-negative; None is all ones.
+      example_weights: shape ``(examples,)``, non-negative; None is all ones. Rows of
+        weight 0 count for nothing, but must be finite.
       normalization: applied to each row, or None.
       start: parameters, or an earlier fit of the same rows, to start from; None is 0.
         A polish goes on from an earlier polish at the same l2 where that ended.
@@ -81,8 +82,10 @@ def fit(
       A fit; ``converged`` says whether the gap was proven, ``relative_gap`` what was.
 
     Raises:
-      ValueError: that names the argument, the rule and the value.
+      ValueError: that names the argument, the rule and the value; among others for
+        values that JAX traces: a fit cannot be differentiated, batched or compiled.
     """
+    check.concrete("targets", targets)
     check.one_label_each("targets", targets)
     if num_classes is None:
         num_classes = _classes_of(targets)
@@ -103,6 +106,8 @@ def fit(
             example_weights=example_weights,
             normalization=normalization,
         )
+        fit_loop.check_concrete(l2=l2)
+        fit_loop.check_memory(problem.features, num_classes=num_classes, loss=loss)
         fit_loop.starting_point(start, num_classes, problem.features.shape[1], l2=l2)
         return fit_prepared(
             certified.prepare(problem, rank=curvature.rank_for(loss)),
@@ -133,6 +138,7 @@ def fit_prepared(
     `jaxlin.solvers.base.problem` put them on the device: for a polish of float64 rows
     make problem and fits under ``jax.enable_x64(True)``.
     """
+    fit_loop.check_concrete(problem=problem, l2=l2, start=start)
     fit_loop.check_settings(
         loss=loss,
         l2=l2,
@@ -142,6 +148,7 @@ def fit_prepared(
         max_evaluations=max_evaluations,
     )
     fit_loop.check_classes(problem.targets, num_classes)
+    fit_loop.check_memory(problem.features, num_classes=num_classes, loss=loss)
     if problem.curvature is not None:
         fit_loop.check_norms(problem.curvature.norms)
     solver = certified.solver(loss=loss)
@@ -193,6 +200,7 @@ def path(
       ValueError: at the call, if an l2 is not above 0.
       TypeError: at the call, if an argument is missing or unknown.
     """
+    fit_loop.check_concrete(problem=problem, start=start)
     l2s = check.numbers_list("l2s", l2s, above=0)
     inspect.signature(fit_prepared).bind(problem, l2=l2s[0], start=start, **how)
     return _path(problem, l2s, start, how)

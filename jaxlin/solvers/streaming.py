@@ -29,7 +29,13 @@ import numpy as np
 
 from jaxlin import conjugates, linear, precision, proof_terms, row_blocks, row_sums
 from jaxlin.linear import Params
-from jaxlin.normalization import Normalization, check_normalization
+from jaxlin.normalization import (
+    Normalization,
+    check_normalization,
+    check_rounding,
+    counts,
+    without_junk,
+)
 from jaxlin.row_blocks import Block
 from jaxlin.row_sums import RowSums
 from jaxlin.solvers import curvature, fit_loop, search, search_state
@@ -91,6 +97,7 @@ def fit(
       ValueError: that names the argument, the rule and the value.
     """
     first = next(iter(row_blocks.checked(blocks, num_classes=num_classes)))
+    fit_loop.check_concrete(l2=l2)
     fit_loop.check_settings(
         loss=loss,
         l2=l2,
@@ -98,6 +105,9 @@ def fit(
         relative_gap=relative_gap,
         loss_arguments=loss_arguments,
         max_evaluations=max_evaluations,
+    )
+    fit_loop.check_memory(
+        first.features, num_classes=num_classes, loss=loss, num_examples=0
     )
     num_features = first.features.shape[1]
     if normalization is not None:
@@ -198,29 +208,37 @@ def survey(
     """Checks all blocks, measures their rows and samples some, in one pass.
 
     The sample is as random as that of `jaxlin.solvers.certified.prepare`: each row
-    draws a number and the rows with the smallest are kept, however many there are.
+    that has weight draws a number and those with the smallest are kept, however many
+    there are.
     """
     generator = np.random.default_rng(0)
     norms: list[np.ndarray] = []
     kept: Any = None
-    seen = 0
-    for block in row_blocks.checked(blocks, num_classes=num_classes):
-        count, width = block.features.shape
-        norms.append(np.asarray(_norms(block.features, normalization)))
+    seen = counted = 0
+    for number, block in enumerate(row_blocks.checked(blocks, num_classes=num_classes)):
+        features, targets, weights = block
+        if normalization is not None:
+            name = f"blocks[{number}].features"
+            check_rounding(name, features, normalization, example_weights=weights)
+        features = without_junk(features, weights, normalization)
+        norms.append(np.asarray(_norms(features, normalization)))
+        count, width = features.shape
+        mine = np.arange(count) if weights is None else np.flatnonzero(counts(weights))
         new: Any = (
-            generator.random(count),
-            seen + np.arange(count),
-            block.features,
-            block.targets,
-            block.example_weights,
+            generator.random(len(mine)),
+            seen + mine,
+            features[mine],
+            targets[mine],
+            None if weights is None else weights[mine],
         )
         seen += count
+        counted += len(mine)
         if kept is not None:
             new = tuple(
                 None if old is None else np.concatenate([old, more])
                 for old, more in zip(kept, new, strict=True)
             )
-        order = np.argsort(new[0])[: curvature.sample_size(seen, width)]
+        order = np.argsort(new[0])[: curvature.sample_size(counted, width)]
         kept = tuple(None if leaf is None else leaf[order] for leaf in new)
     _, sample, rows, targets, weights = kept
     size = curvature.SAMPLE_ROWS
@@ -242,6 +260,9 @@ def _one_pass(
     first = 0
     for given in blocks:
         block = row_blocks.as_arrays(given)
+        block = block._replace(
+            features=without_junk(block.features, block.example_weights, normalization)
+        )
         rows = slice(first, first + len(block.targets))
         if rows.stop > len(norms):
             raise ValueError(

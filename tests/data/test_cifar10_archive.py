@@ -2,6 +2,7 @@ import contextlib
 import http.server
 import json
 import signal
+import sys
 import threading
 
 import numpy as np

@@ -11,7 +11,8 @@ pytest.importorskip("sklearn")
 from experiments.benchmark_sweep import __main__ as command
 from experiments.benchmark_sweep import peer
 from experiments.benchmark_sweep.config import SMOKE, Config, checked
-from jaxlin import data
+from jaxlin import data, losses
+from jaxlin.solvers import fitting
 
 
 @pytest.mark.full
@@ -92,3 +93,15 @@ def test_the_peers_objective_is_ours():
 def test_bad_configs(changes, words):
     with pytest.raises(ValueError, match=words):
         checked(Config(**changes))
+
+
+def test_the_peer_of_two_classes_is_judged_at_our_l2():
+    """It keeps one row of weights, and its penalty is twice that of ours."""
+    generator = np.random.default_rng(0)
+    rows = np.c_[generator.normal(size=(60, 5)), np.ones(60)].astype(np.float32)
+    labels = (rows[:, 0] + generator.normal(size=60) > 0).astype(int)
+    found = peer.fit(rows, labels, 0.05, tol=1e-10)
+    ours = fitting.fit(
+        rows[:, :-1], labels, loss=losses.softmax_cross_entropy, l2=2 / (0.05 * 60)
+    )
+    assert found["objective"] == pytest.approx(ours.certificate.primal, rel=2e-4)

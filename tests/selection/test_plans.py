@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from two_losses import HINGE, SOFTMAX, product
 
-from jaxlin import losses, sharding
+from jaxlin import losses, placement, sharding
 from jaxlin.selection import grids, plans
 from jaxlin.solvers import base, certified, lanes
 
@@ -149,13 +149,21 @@ def test_a_plan_counts_what_a_lane_holds(problem):
     assert size == 5 * plan.bytes_per_slot
 
 
-def test_a_plan_keeps_to_its_memory(problem):
+def test_a_plan_keeps_to_its_memory(problem, monkeypatch):
     models = product()
     per_slot = plans.plan(models, problem, num_classes=4).bytes_per_slot
     plan = plans.plan(models, problem, num_classes=4, memory_bytes=12 * per_slot)
     assert sum(plan.slots) <= 6
     with pytest.raises(ValueError, match="memory_bytes must hold a slot for each of 2"):
         plans.plan(models, problem, num_classes=4, memory_bytes=3 * per_slot)
+    with pytest.raises(ValueError, match=r"got \d+; give more, or use fewer features"):
+        plans.plan(models, problem, num_classes=1000, memory_bytes=10**6)
+    monkeypatch.setattr(placement, "memory_bytes", lambda: 20 * per_slot)
+    with pytest.raises(
+        ValueError, match="a sweep of 12 models at once must fit .* got at least"
+    ):
+        plans.plan(models, problem, num_classes=4, memory_bytes=10**12)
+    monkeypatch.undo()
     with pytest.raises(ValueError, match="slots must be at most"):
         plans.plan(models, problem, num_classes=4, slots=7, memory_bytes=12 * per_slot)
     with pytest.raises(ValueError, match="slots must be at least 2"):

@@ -283,6 +283,34 @@ def test_sampled_rows_are_drawn_and_not_cut_off(monkeypatch):
     assert len(set(known.rows[:, 0].tolist())) >= 8
 
 
+@pytest.mark.parametrize("num_out", [100, 380])
+def test_rows_of_weight_0_are_not_in_the_sample(num_out, monkeypatch):
+    """The sample, and so the metric, are those of the other rows alone."""
+    monkeypatch.setattr(curvature, "_MIN_ROWS", 50)
+    monkeypatch.setattr(curvature, "SAMPLE_ROWS", 30)
+    generator = np.random.default_rng(7)
+    rows = generator.normal(size=(400, 3)).astype(np.float32)
+    weights = np.ones(400, np.float32)
+    weights[generator.permutation(400)[:num_out]] = 0
+    counts = np.flatnonzero(weights)
+    rows[weights == 0] = 1e18
+    measure = jax.jit(
+        lambda key, rows, weights: curvature.of_rows.__wrapped__(
+            key, rows, example_weights=weights
+        )
+    )
+    whole = measure(jax.random.key(3), rows, weights)
+    alone = measure(jax.random.key(3), rows[counts], weights[counts])
+    size = min(30, len(counts))
+    np.testing.assert_array_equal(whole.sample[:size], counts[alone.sample])
+    np.testing.assert_array_equal(whole.rows[:size], alone.rows)
+    assert not np.asarray(whole.rows[size:]).any()
+    np.testing.assert_allclose(dense(whole.moment), dense(alone.moment), atol=1e-5)
+    # All of weight 0, as a fold of a fold may be, leave something finite.
+    nothing = measure(jax.random.key(3), rows, 0 * weights)
+    assert np.isfinite(dense(nothing.moment)).all()
+
+
 def test_sizes_of_samples():
     assert curvature.sample_size(10, 5) == 10
     assert curvature.sample_size(10**6, 5) == 4096

@@ -19,8 +19,15 @@ from fitting_problems import (
     prepared,
 )
 
-from jaxlin import duality, label_proofs, linear, losses, normalization
-from jaxlin.solvers import fit_loop, fitting
+from jaxlin import (
+    duality,
+    label_proofs,
+    linear,
+    losses,
+    normalization,
+    row_blocks,
+)
+from jaxlin.solvers import fit_loop, fitting, streaming
 
 # --- Other libraries.
 
@@ -249,3 +256,121 @@ def test_weights_normalization_and_distributions_go_into_one_call():
     best = optima.optimum(truth)
     np.testing.assert_allclose(found.certificate.primal, best.value, rtol=1e-7)
     np.testing.assert_allclose(folded(found), best.weights, atol=1e-4)
+
+
+# --- Numbers at the ends of float32: no proof of another problem.
+
+
+def column_of_size(size, dtype):
+    """The rows of three classes, one feature of them of another size; their labels."""
+    rows, labels = data(3)
+    factors = np.where(np.arange(WIDTH) == 1, size, 1.0)
+    return (rows * factors).astype(dtype), labels
+
+
+@pytest.mark.parametrize(
+    ("size", "is_normalized"),
+    [
+        *((size, False) for size in (1e-13, 1e-29, 1e-36, 1e-37, 1e-40)),
+        *((size, True) for size in (1e-13, 1e-29)),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_proven_is_true_of_features_of_any_size(size, is_normalized, dtype):
+    rows, labels = column_of_size(size, dtype)
+    scaling, z = None, np.float64(rows)
+    if is_normalized:
+        scaling = normalization.fit_standard(rows)
+        z = (z - np.float64(scaling.mean)) / np.float64(scaling.scale)
+    found = fitting.fit(rows, labels, loss=SOFTMAX, l2=1e-2, normalization=scaling)
+    weights = np.full(EXAMPLES, 1 / EXAMPLES)
+    truth = optima.Data(extended(z), labels, weights, 3, "softmax_cross_entropy", 1e-2)
+    assert found.converged
+    value = optima.objective(np.float64(folded(found)), truth)
+    np.testing.assert_allclose(found.certificate.primal, value, rtol=1e-5)
+    assert value - optima.optimum(truth).value <= duality.bound(found.certificate)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e-34, 1e-36, 1e-37, 1e-40, 1e32, 1e37])
+def test_features_that_float32_would_lose_are_refused(size, dtype):
+    rows, labels = column_of_size(size, dtype)
+    with pytest.raises(ValueError, match="not constant must have .* for feature 1"):
+        normalization.fit_standard(rows)
+    scale = np.float64(rows).std(axis=0)
+    by_hand = normalization.Normalization(np.zeros(WIDTH), scale)
+    for polish in (False, True):
+        with pytest.raises(ValueError, match="normalization must have scales from"):
+            fitting.fit(
+                *(rows, labels),
+                loss=SOFTMAX,
+                l2=1e-2,
+                normalization=by_hand,
+                polish=polish,
+            )
+    if size > 1:
+        with pytest.raises(ValueError, match="features must have norms below"):
+            fitting.fit(rows, labels, loss=SOFTMAX, l2=1e-2)
+
+
+JUNK = {
+    "finite": (np.float32, 1e6),
+    "norms that overflow": (np.float32, 1e30),
+    "beyond float32": (np.float64, 1e300),
+}
+
+
+@pytest.mark.parametrize(("dtype", "value"), JUNK.values(), ids=JUNK.keys())
+@pytest.mark.parametrize("num_classes", [2, pytest.param(3, marks=pytest.mark.full)])
+def test_rows_of_weight_0_are_as_if_they_were_not_there(dtype, value, num_classes):
+    rows, labels = data(num_classes)
+    junk, their_labels = np.full((30, WIDTH), value), np.arange(30) % num_classes
+    places = np.random.default_rng(1).permutation(EXAMPLES + 30)
+    rows = rows.astype(dtype)
+    given = np.concatenate([rows, junk])[places].astype(dtype)
+    targets = np.concatenate([labels, their_labels])[places]
+    weights = np.repeat([1.0, 0.0], [EXAMPLES, 30])[places]
+    out = weights > 0
+    how = {"loss": LOSS_OF_CLASSES[num_classes], "l2": 1e-2}
+    how |= {"num_classes": num_classes}
+    scaling = normalization.fit_standard(given, example_weights=weights)
+    how["normalization"] = scaling
+    alone = fitting.fit(given[out], targets[out], example_weights=weights[out], **how)
+    whole = fitting.fit(given, targets, example_weights=weights, **how)
+    blocks = row_blocks.over(given, targets, example_weights=weights, block_size=45)
+    streamed = streaming.fit(blocks, **how)
+    assert alone.converged
+    for found in (whole, streamed):
+        assert found.converged
+        np.testing.assert_allclose(
+            found.certificate.primal, alone.certificate.primal, rtol=2e-4
+        )
+        assert abs(found.evaluations - alone.evaluations) <= 2
+    proof = duality.certificate(
+        alone.params,
+        *(given, targets),
+        loss=how["loss"],
+        l2=1e-2,
+        example_weights=weights,
+        normalization=scaling,
+    )
+    np.testing.assert_allclose(proof.primal, alone.certificate.primal, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_of_another_unit_are_one_problem_or_refused(dtype):
+    rows, labels = data(3)
+    weights = 1.0 + np.arange(EXAMPLES) % 3
+    how = {"loss": SOFTMAX, "l2": 1e-2}
+    usual = fitting.fit(rows, labels, example_weights=weights, **how)
+    for unit in (1e-10, 1e10):
+        given = (unit * weights).astype(dtype)
+        found = fitting.fit(rows, labels, example_weights=given, **how)
+        assert found.converged
+        np.testing.assert_allclose(
+            found.certificate.primal, usual.certificate.primal, rtol=2e-4
+        )
+    for unit in (1e-20, 1e-38, 1e-40, 1e37):
+        given = (unit * weights).astype(dtype)
+        with pytest.raises(ValueError, match="divide them by their mean"):
+            fitting.fit(rows, labels, example_weights=given, **how)

@@ -1,10 +1,13 @@
 """Arguments that no certified fit can have, refused before anything is compiled."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin import linear, losses, normalization
-from jaxlin.solvers import base, certified, fitting
+from jaxlin import linear, losses, normalization, placement, probe, row_blocks
+from jaxlin.selection import cross_validation, grids, nested, plans, sweep
+from jaxlin.solvers import base, certified, fit_loop, fitting, streaming
 
 EXAMPLES, WIDTH = 60, 5
 SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
@@ -192,3 +195,176 @@ def test_a_bad_path_is_refused_at_the_call(l2s, message):
     problem = base.problem(ROWS, LABELS, num_classes=3)
     with pytest.raises(ValueError, match=message):
         fitting.path(problem, num_classes=3, loss=SOFTMAX, l2s=l2s)
+
+
+# --- Memory.
+
+
+@pytest.mark.parametrize(
+    ("rows", "num_classes", "loss", "size"),
+    [
+        # 45 arrays of classes x (features + 1), and the rows.
+        ((1000, 10**6), 1000, SOFTMAX, "got at least 184 GB .state 180 GB, rows 4 GB"),
+        # An example's multipliers.
+        ((10**7, 10), 100, HINGE, r"shape \(10000000, 100\), .*state 4 GB"),
+        # The curvature in the scores.
+        ((10, 10), 10**5, SOFTMAX, r"largest array has shape \(100000, 100000\)"),
+    ],
+)
+def test_states_that_do_not_fit_are_refused(rows, num_classes, loss, size, monkeypatch):
+    monkeypatch.setattr(placement, "memory_bytes", lambda: 4 * 10**9)
+    shape = jax.ShapeDtypeStruct(rows, np.float32)
+    with pytest.raises(ValueError, match=f"{size}.*use fewer features or classes"):
+        fit_loop.check_memory(shape, num_classes=num_classes, loss=loss)
+    monkeypatch.setattr(placement, "memory_bytes", lambda: 10**12)
+    fit_loop.check_memory(shape, num_classes=num_classes, loss=loss)
+
+
+def test_memory_is_asked_for_before_anything_is_made(monkeypatch):
+    monkeypatch.setattr(placement, "memory_bytes", lambda: 10**6)
+
+    def made(*_, **__):
+        raise AssertionError("something was made")
+
+    how = {"num_classes": 1000, "loss": SOFTMAX, "l2": 0.1}
+    problem = certified.prepare(base.problem(ROWS, LABELS, num_classes=3))
+    for name in ("prepare", "solver"):
+        monkeypatch.setattr(certified, name, made)
+    monkeypatch.setattr(fit_loop, "starting_point", made)
+    for door in (
+        lambda: fitting.fit(ROWS, LABELS, **how),
+        lambda: fitting.fit_prepared(problem, **how),
+        lambda: streaming.fit([(ROWS, LABELS, None)], **how),
+    ):
+        with pytest.raises(ValueError, match="must fit into the memory of 0.001 GB"):
+            door()
+
+
+def test_there_is_memory():
+    assert 10**8 < placement.memory_bytes() < 10**14
+
+
+# --- Transformations of JAX.
+
+GRID = grids.product(losses=(SOFTMAX,), l2s=(0.1,))
+FOLD_OF = np.arange(EXAMPLES) // 20
+
+
+def prepared(weights=None):
+    return certified.prepare(
+        base.problem(ROWS, LABELS, num_classes=3, example_weights=weights)
+    )
+
+
+def swept(problem, **how):
+    plan = plans.plan(GRID, problem, num_classes=3)
+    return sweep.fit(problem, GRID, plan=plan, num_classes=3, **how)
+
+
+HOW = {"loss": SOFTMAX, "l2": 0.1}
+CV = {"num_classes": 3, "losses": (SOFTMAX,), "fold_of": FOLD_OF}
+LATE = {"num_classes": 3, "loss": SOFTMAX}
+WEIGHTS = np.ones(EXAMPLES, np.float32)
+# ``argument: (door, a value of it)``: differentiated, compiled, batched in this one.
+DOORS = {
+    "l2": (lambda x: fitting.fit(ROWS, LABELS, loss=SOFTMAX, l2=x), 0.1),
+    "relative_gap": (lambda x: fitting.fit(ROWS, LABELS, relative_gap=x, **HOW), 0.1),
+    "features": (lambda x: fitting.fit(x, LABELS, **HOW), ROWS),
+    "example_weights": (
+        lambda x: fitting.fit(ROWS, LABELS, example_weights=x, **HOW),
+        WEIGHTS,
+    ),
+    "normalization": (
+        lambda x: fitting.fit(
+            ROWS, LABELS, normalization=normalization.Normalization(x, 1.0), **HOW
+        ),
+        np.zeros(WIDTH, np.float32),
+    ),
+    "start": (
+        lambda x: fitting.fit(
+            ROWS, LABELS, start=linear.Params(x, np.zeros(3, np.float32)), **HOW
+        ),
+        np.zeros((3, WIDTH), np.float32),
+    ),
+    "l2 of a path": (lambda x: fitting.path(prepared(), l2s=[x], **LATE), 0.1),
+    "problem": (
+        lambda x: fitting.fit_prepared(
+            prepared(WEIGHTS)._replace(example_weights=x), num_classes=3, **HOW
+        ),
+        WEIGHTS,
+    ),
+    "problem of a path": (
+        lambda x: fitting.path(prepared()._replace(features=x), l2s=[0.1], **LATE),
+        ROWS,
+    ),
+    "problem of a sweep": (lambda x: swept(prepared()._replace(features=x)), ROWS),
+    "weightings": (lambda x: swept(prepared(), weightings=x), WEIGHTS[None]),
+    "l2s": (lambda x: cross_validation.cross_validate(prepared(), l2s=(x,), **CV), 0.1),
+    "problem of folds": (
+        lambda x: cross_validation.cross_validate(
+            prepared()._replace(features=x), l2s=(0.1,), **CV
+        ),
+        ROWS,
+    ),
+    "problem of nested folds": (
+        lambda x: nested.cross_validate(
+            jax.random.key(0),
+            prepared()._replace(features=x),
+            l2s=(0.1,),
+            num_inner_folds=2,
+            **CV,
+        ),
+        ROWS,
+    ),
+    "blocks": (
+        lambda x: streaming.fit([(x, LABELS, None)], num_classes=3, **HOW),
+        ROWS,
+    ),
+    "features of blocks": (lambda x: row_blocks.over(x, LABELS), ROWS),
+    "features of a probe": (
+        lambda x: probe.fit(jax.random.key(0), x, LABELS, ROWS, LABELS, l2s=(0.1,)),
+        ROWS,
+    ),
+    "test_features": (
+        lambda x: probe.fit(jax.random.key(0), ROWS, LABELS, x, LABELS, l2s=(0.1,)),
+        ROWS,
+    ),
+    "features of moments": (lambda x: normalization.fit_standard(x), ROWS),
+}
+
+
+@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("transformed", [jax.grad, jax.jit, jax.vmap])
+def test_a_fit_is_not_traced_through(name, transformed):
+    door, value = DOORS[name]
+    given = jnp.asarray(value)
+    if transformed is jax.vmap:
+        given = jnp.stack([given, given])
+    # Under jit what else a fit is given counts as traced, too.
+    said = "" if transformed is jax.jit else name.split(" of ")[0]
+    with pytest.raises(
+        ValueError,
+        match=f"{said}.* must be of concrete numbers, got a traced .*outside",
+    ):
+        transformed(door)(given)
+
+
+def test_a_whole_fit_is_not_compiled():
+    problem = prepared()
+    blocks = [(ROWS, LABELS, None)]
+    for door in (
+        lambda: fitting.fit(ROWS, LABELS, **HOW).params,
+        lambda: fitting.fit_prepared(problem, num_classes=3, **HOW).params,
+        lambda: streaming.fit(blocks, num_classes=3, **HOW).params,
+        lambda: swept(problem).params,
+        lambda: cross_validation.cross_validate(problem, l2s=(0.1,), **CV).accuracy,
+    ):
+        with pytest.raises(ValueError, match="arguments must be of concrete numbers"):
+            jax.jit(door)()
+
+
+def test_a_fit_beside_what_is_differentiated_is_a_fit():
+    def scaled(factor):
+        return factor * fitting.fit(ROWS, LABELS, **HOW).certificate.primal
+
+    assert jax.grad(scaled)(2.0) == pytest.approx(scaled(1.0))

@@ -160,6 +160,34 @@ def test_the_sample_is_random_and_names_its_rows():
     np.testing.assert_allclose(found.norms, expected, rtol=1e-6)
 
 
+def test_rows_of_weight_0_are_not_in_the_survey():
+    rows, labels = data()
+    weights = (np.arange(len(rows)) % 3 > 0).astype(np.float32)
+    blocks = row_blocks.over(rows, labels, example_weights=weights, block_size=100)
+    found = streaming.survey(blocks, num_classes=NUM_CLASSES)
+    counts = np.flatnonzero(weights)
+    alone = streaming.survey(
+        row_blocks.over(rows[counts], labels[counts], block_size=100),
+        num_classes=NUM_CLASSES,
+    )
+    np.testing.assert_array_equal(found.sample, counts[alone.sample])
+    np.testing.assert_array_equal(found.rows, alone.rows)
+    assert len(found.norms) == len(rows)
+
+
+def test_blocks_that_float32_cannot_tell_apart_are_refused():
+    rows, labels = data()
+    rows = 1e9 + rows / 255.0
+    with pytest.raises(ValueError, match=r"blocks\[0\].features must be told apart"):
+        streaming.fit(
+            row_blocks.over(rows, labels, block_size=155),
+            num_classes=NUM_CLASSES,
+            loss=losses.softmax_cross_entropy,
+            l2=1e-2,
+            normalization=normalization.fit_standard(rows),
+        )
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [(310, 300, "got 300 rows"), (300, 310, "got more than 300")],
