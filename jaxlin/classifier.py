@@ -123,8 +123,8 @@ def load(path: str | os.PathLike[str]) -> Classifier:
         *((num_classes, num_features), num_classes),
         *(num_features, metadata["scale_shape"]),
     )
-    zeros = list(map(np.zeros, shapes, metadata["dtypes"]))
-    like: Any = (Params(*zeros[:2]), Normalization(*zeros[2:]))
+    zeros: Any = list(map(np.zeros, shapes, metadata["dtypes"]))
+    like = (Params(*zeros[:2]), Normalization(*zeros[2:]))
     params, fitted = checkpoint.load(path, like)
     return Classifier(
         params,
@@ -159,7 +159,7 @@ def scores(model: Classifier | str | os.PathLike[str], features: Any) -> np.ndar
         features = features.reshape(len(features), math.prod(features.shape[1:]))
     rows = check.features("features", features, num_features=num_features)
     # From float64 rows the mean is subtracted before they lose digits.
-    params = Params(*map(_as_float, trained.params))
+    params = jax.tree.map(_as_float, trained.params)
     with precision.keeping_digits(*params, rows):
         found = np.asarray(_scores(params, rows, trained.normalization))
     if not np.isfinite(found).all():
