@@ -65,6 +65,7 @@ def fit(
     weightings: Any = None,
     relative_gap: float = 1e-3,
     max_evaluations: int | Sequence[int] = 1000,
+    allow_one_class: bool = False,
     watch: Watch | None = None,
 ) -> Fits:
     """`jaxlin.selection.sweep.fit` that can be killed at any moment and called again.
@@ -84,6 +85,7 @@ def fit(
       weightings: see ``problem``.
       relative_gap: see ``problem``.
       max_evaluations: see ``problem``.
+      allow_one_class: see ``problem``.
       watch: called as ``watch(state)`` with each state of the sweep; it may stop the
         run by an exception.
 
@@ -124,6 +126,7 @@ def fit(
         weightings=weightings,
         relative_gap=relative_gap,
         max_evaluations=max_evaluations,
+        allow_one_class=allow_one_class,
         resume=resume,
     ):
         is_over = len(state.finished) == models.size

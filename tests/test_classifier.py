@@ -198,8 +198,8 @@ def labels_by_numpy(fitted, scaling, rows):
 
 
 @pytest.mark.parametrize("offset", [0.0, 14.62, 1e9])
-@pytest.mark.parametrize("is_saved", [False, True])
-def test_a_fit_predicts_what_its_classifier_predicts(tmp_path, offset, is_saved):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_fit_predicts_what_its_classifier_predicts(tmp_path, offset, dtype):
     """Also beside a constant column, and about a mean that float32 does not hold."""
     generator = np.random.default_rng(0)
     rows = generator.normal(size=(400, 3))
@@ -214,24 +214,14 @@ def test_a_fit_predicts_what_its_classifier_predicts(tmp_path, offset, is_saved)
         polish=True,
         relative_gap=1e-9,
     )
-    model = classifier.Classifier(fitted.params, scaling, ("0", "1"), "softmax", 1e-3)
-    if is_saved:
-        classifier.save(tmp_path / "model.npz", model)
-        model = classifier.load(tmp_path / "model.npz")
-        assert model.params.weights.dtype == np.float32
+    assert fitted.params.weights.dtype == np.float64
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), fitted.params)
+    model = classifier.Classifier(params, scaling, ("0", "1"), "softmax", 1e-3)
+    classifier.save(tmp_path / "model.npz", model)
     expected, is_clear = labels_by_numpy(fitted, scaling, rows)
     assert is_clear.mean() > 0.99
-    found = classifier.predict(model, rows)
-    np.testing.assert_array_equal(found[is_clear], expected[is_clear])
-    assert classifier.scores(model, rows).dtype == np.float32
-
-
-def test_files_without_dtypes_of_the_normalization_are_read(tmp_path):
-    """As versions before wrote them, in float32."""
-    path, before = tmp_path / "model.npz", trained("vector")
-    classifier.save(path, before)
-    metadata = checkpoint.load_metadata(path)
-    assert metadata.pop("normalization_dtypes") == ["float32", "float32"]
-    checkpoint.save(path, tuple(before[:2]), metadata=metadata)
-    for a, b in zip(before.normalization, classifier.load(path)[1], strict=True):
-        np.testing.assert_array_equal(a, b)
+    for one in (model, classifier.load(tmp_path / "model.npz")):
+        assert one.params.weights.dtype == dtype
+        found = classifier.predict(one, rows)
+        np.testing.assert_array_equal(found[is_clear], expected[is_clear])
+        assert classifier.scores(one, rows).dtype == dtype

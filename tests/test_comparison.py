@@ -90,7 +90,7 @@ def test_pairs_that_are_not_pairs_are_refused(a, b, message):
     ("a", "b", "message"),
     [
         ([1], [1, 2], "predictions_b must have one entry per example, got 2"),
-        ([0.5], [1], "predictions_a must be integers, got float64"),
+        ([0.5], [1], "predictions_a must be integers, got 0.5 at position 0"),
         ([], [], "predictions_a must not be empty"),
     ],
 )

@@ -192,9 +192,19 @@ def cross_validate(
         weightings=train,
         relative_gap=relative_gap,
         max_evaluations=max_evaluations,
+        **missing_classes(allow_missing_classes),
     )
     table = tabulated(problem, models, fits, held_out=1 - train, known=known)
     return table._replace(num_repeats=num_repeats)
+
+
+def missing_classes(is_allowed: bool) -> dict[str, bool]:
+    """The keyword of `jaxlin.selection.sweep.fit` that goes with missing classes.
+
+    None where they are not allowed: a function in the place of ``sweep.fit`` need not
+    know it.
+    """
+    return {"allow_one_class": True} if is_allowed else {}
 
 
 def check_labels(problem: Problem) -> None:

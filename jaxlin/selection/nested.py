@@ -145,6 +145,7 @@ def cross_validate(
         "num_classes": num_classes,
         "relative_gap": relative_gap,
         "max_evaluations": max_evaluations,
+        **cross_validation.missing_classes(allow_missing_classes),
     }
 
     compared = grids.product(**what, num_weightings=len(train))

@@ -62,7 +62,7 @@ def polished(
       ValueError: as `jaxlin.solvers.fitting.fit_prepared`.
     """
     fit_loop.check_concrete(problem=problem, weightings=weightings)
-    by_row = sweep.weights_by_row(problem, models, weightings)
+    by_row = sweep.weights_by_row(problem, models, weightings, allow_one_class=True)
     behind = np.flatnonzero(~(np.asarray(fits.relative_gap) <= relative_gap))
     if not len(behind):
         return fits._replace(converged=np.ones(models.size, bool))

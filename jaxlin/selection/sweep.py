@@ -118,6 +118,7 @@ def fit(
     weightings: ArrayLike | None = None,
     relative_gap: float = 1e-3,
     max_evaluations: int | Sequence[int] = 1000,
+    allow_one_class: bool = False,
 ) -> Fits:
     """Fits all models; arguments and errors as of `run`."""
     states = run(
@@ -128,6 +129,7 @@ def fit(
         weightings=weightings,
         relative_gap=relative_gap,
         max_evaluations=max_evaluations,
+        allow_one_class=allow_one_class,
     )
     (last,) = collections.deque(states, maxlen=1)
     return collected(last, relative_gap=relative_gap)
@@ -142,6 +144,7 @@ def run(
     weightings: ArrayLike | None = None,
     relative_gap: float = 1e-3,
     max_evaluations: int | Sequence[int] = 1000,
+    allow_one_class: bool = False,
     resume: Sweep | None = None,
 ) -> Iterator[Sweep]:
     """Fits all models, some turns at a time: a turn evaluates what runs once.
@@ -158,6 +161,8 @@ def run(
       relative_gap: asked of every model.
       max_evaluations: of a model, after which it is taken as it is; one number, or
         one a model.
+      allow_one_class: whether a weighting may leave examples of one class alone, as
+        where the others are to count as wrong.
       resume: a state that an earlier run of the same arguments has yielded; its lanes
         are given away.
 
@@ -173,7 +178,9 @@ def run(
     )
     check.number("relative_gap", relative_gap, above=0)
     budgets = _budgets(models, max_evaluations)
-    by_row = weights_by_row(problem, models, weightings)
+    by_row = weights_by_row(
+        problem, models, weightings, allow_one_class=allow_one_class
+    )
     for loss in models.losses:
         duality.check_rank(loss, problem.targets.ndim)
     if resume is not None and any(
@@ -364,7 +371,11 @@ def _budgets(models: Grid, max_evaluations: int | Sequence[int]) -> np.ndarray:
 
 
 def weights_by_row(
-    problem: Problem, models: Grid, weightings: ArrayLike | None
+    problem: Problem,
+    models: Grid,
+    weightings: ArrayLike | None,
+    *,
+    allow_one_class: bool = False,
 ) -> Array | None:
     """Example weights with rows first, checked, those of the problem counted in.
 
@@ -372,6 +383,7 @@ def weights_by_row(
       problem: as of `run`, like the other arguments and the errors.
       models: see ``problem``.
       weightings: see ``problem``.
+      allow_one_class: see ``problem``.
 
     Returns:
       Shape ``(examples, weightings)``; None where every example counts once.
@@ -400,7 +412,7 @@ def weights_by_row(
             for i, one in enumerate(np.asarray(weightings))
         ]
         targets, counted = np.asarray(problem.targets), 1 if own is None else own
-        for i, one in enumerate(checked):
+        for i, one in enumerate(() if allow_one_class else checked):
             check.several_classes(
                 f"targets of weightings[{i}]",
                 targets,
