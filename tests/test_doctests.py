@@ -24,6 +24,7 @@ LONG = {
     "jaxlin.selection.cross_validation",
     "jaxlin.selection.minibatch_sweep",
     "jaxlin.selection.nested",
+    "jaxlin.selection.polishing",
     "jaxlin.selection.sweep",
     "jaxlin.solvers.certified",
     "jaxlin.solvers.fitting",

@@ -89,8 +89,9 @@ def test_a_file_of_another_sweep_is_refused(problem, models, how, tmp_path):
         sweep_checkpoint.load(path, problem, models, num_classes=3, facts={"seed": 1})
 
 
+@pytest.mark.parametrize("turns", [1, pytest.param(100, marks=pytest.mark.full)])
 def test_a_sweep_goes_on_where_turns_and_programs_cost_something_else(
-    problem, models, how, whole, tmp_path
+    problem, models, how, whole, tmp_path, turns
 ):
     path = tmp_path / "sweep.npz"
 
@@ -100,7 +101,7 @@ def test_a_sweep_goes_on_where_turns_and_programs_cost_something_else(
 
     with pytest.raises(Killed):
         sweep_checkpoint.fit(problem, models, path=path, watch=kill, **how)
-    plan = how["plan"]._replace(turns=100, price=how["plan"].price + 1)
+    plan = how["plan"]._replace(turns=turns, price=how["plan"].price + 1)
     found = sweep_checkpoint.fit(problem, models, path=path, **{**how, "plan": plan})
     expected = sweep.collected(whole, relative_gap=1e-4)
     assert found.converged.all()

@@ -78,9 +78,12 @@ def test_importing_is_cheap():
     assert found.stdout.strip() == ""
 
 
-@pytest.fixture(scope="module")
-def cifar10_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+@pytest.fixture(
+    scope="module", params=["kept", pytest.param("empty", marks=pytest.mark.full)]
+)
+def cifar10_cache(request, tmp_path_factory):
+    """The one that every load has, since decoding takes half a minute; or a new one."""
+    return None if request.param == "kept" else tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
-from run_helpers import compiled_programs, metrics, results
+from run_helpers import compiled_programs, metrics, quick_pictures, results
 
 from experiments.common import cli
 from experiments.cross_validation import __main__ as command
@@ -25,7 +25,7 @@ from jaxlin import data
 
 
 def run(config=SMOKE, **options):
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
+    with quick_pictures(), contextlib.redirect_stdout(io.StringIO()) as printed:
         command.run(config, cli.RunOptions(**options))
     return printed.getvalue()
 

@@ -11,7 +11,7 @@ import textwrap
 import numpy as np
 import processes
 import pytest
-from run_helpers import results
+from run_helpers import quick_pictures, results
 
 from experiments.common import cli
 from experiments.probe import __main__ as command
@@ -22,7 +22,7 @@ from jaxlin import classifier, data, intervals, sweep_checkpoint
 
 def run(*flags):
     """Runs the command line in this process and returns what it printed."""
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
+    with quick_pictures(), contextlib.redirect_stdout(io.StringIO()) as printed:
         command.run(
             *cli.parse(DEFAULT, smoke=SMOKE, arguments=[str(flag) for flag in flags])
         )
@@ -98,13 +98,51 @@ KILL_ITSELF = """
 """
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_killed_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch):
-    out = tmp_path / "run"
+class _Stopped(BaseException):
+    """Ends a run in this process as abruptly as Python can."""
+
+
+def stopped(out):
+    """Stops a run in this process once a finished model is in the file of the sweep."""
+    save = sweep_checkpoint.checkpoint.save
+
+    def saving(path, tree, *, metadata=None):
+        save(path, tree, metadata=metadata)
+        if path.name == "sweep.npz" and metadata["finished"]:
+            raise _Stopped
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep_checkpoint.checkpoint, "save", saving)
+        with pytest.raises(_Stopped):
+            run("--smoke", "--out", out)
+
+
+def killed(out):
     program = ("-c", textwrap.dedent(KILL_ITSELF), "--smoke", "--out", out)
     code, _, errors = processes.finish(processes.start(*program))
     assert code == -signal.SIGKILL, errors
     assert (out / "STATUS").read_text() == "running\n"
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        stopped,
+        # A process of its own starts and traces for twelve seconds.
+        pytest.param(
+            killed,
+            marks=[
+                pytest.mark.full,
+                pytest.mark.skipif(
+                    not hasattr(signal, "SIGKILL"), reason="needs SIGKILL"
+                ),
+            ],
+        ),
+    ],
+)
+def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch, ended):
+    out = tmp_path / "run"
+    ended(out)
     metadata = sweep_checkpoint.checkpoint.load_metadata(out / "sweep.npz")
     finished = {model for model, *_ in metadata["finished"]}
     assert finished

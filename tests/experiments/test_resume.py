@@ -71,7 +71,7 @@ def _status(path):
 
 @needs_signals
 def test_interrupted_then_killed_then_resumed(smoke_run, tmp_path):
-    """Three processes: Ctrl-C in the first stage, kill -9 in the third, the end."""
+    """Ctrl-C in the first stage and kill -9 in the third, each in its own process."""
     out = tmp_path / "run"
     code, _, errors = _shell(*SMALL, "--out", out, stop=("interrupted", 1))
     assert code == 130
@@ -90,11 +90,10 @@ def test_interrupted_then_killed_then_resumed(smoke_run, tmp_path):
     assert _status(out) == "running"
     assert run_helpers.metrics(out)[-1]["stage"] == f"{SOFTMAX}-grid"
 
-    code, printed, errors = _shell("--resume", out)
-    assert code == 0, errors
-    assert printed.splitlines()[-1] == str(out / "report.html")
+    last = run_helpers.run(resume=out, pictures=False)
+    assert last.printed.splitlines()[-1] == str(out / "report.html")
     assert _status(out) == "done"
-    run_helpers.assert_same_run(out, smoke_run.path)
+    run_helpers.assert_same_run(out, smoke_run.path, pictures=False)
 
 
 @needs_signals
@@ -152,34 +151,47 @@ class _Stopped(BaseException):
     """Ends a run in this process as abruptly as Python can."""
 
 
-def test_stopped_before_and_after_every_checkpoint(smoke_run, tmp_path, monkeypatch):
-    """One run of sixteen starts: each epoch that was not saved is trained again."""
+# Whether before or after the saving, and of which checkpoint: two a stage.
+EVERY = [(before, save) for save in range(2 * len(STAGES)) for before in (True, False)]
+
+
+@pytest.mark.parametrize(
+    "stops",
+    [
+        # In each stage another of the four places.
+        [EVERY[0], EVERY[5], EVERY[10], EVERY[15]],
+        pytest.param(EVERY, marks=pytest.mark.full),
+    ],
+    ids=["one a stage", "every"],
+)
+def test_stopped_before_and_after_a_checkpoint(smoke_run, tmp_path, monkeypatch, stops):
+    """One run of many starts: each epoch that was not saved is trained again."""
     out = tmp_path / "run"
     save = checkpoint.save
-    starts = 0
-    for before in [True, False] * (2 * len(STAGES)):
+    done = 0
+    for starts, (before, last) in enumerate(stops):
 
-        def saving(path, tree, *, metadata=None, before=before):
-            if not before:
-                save(path, tree, metadata=metadata)
-            raise _Stopped
+        def saving(path, tree, *, metadata=None, before=before, last=last):
+            nonlocal done
+            if before and done == last:
+                raise _Stopped
+            save(path, tree, metadata=metadata)
+            done += 1
+            if not before and done == last + 1:
+                raise _Stopped
 
         monkeypatch.setattr(checkpoint, "save", saving)
         with pytest.raises(_Stopped):
             run_helpers.run(**({"resume": out} if starts else {"out": out}))
-        starts += 1
-        # A checkpoint more after every second start.
-        last = run_helpers.metrics(out)[-1]
-        assert (last["stage"], last["epoch"]) == (
-            STAGES[(starts - 1) // 4],
-            2 + (starts - 1) // 2 % 2 * 2,
-        )
+        # Of the stage and epoch that were, or were to be, saved.
+        line = run_helpers.metrics(out)[-1]
+        assert (line["stage"], line["epoch"]) == (STAGES[last // 2], 2 + last % 2 * 2)
     monkeypatch.undo()
-    run_helpers.run(resume=out)
+    run_helpers.run(resume=out, pictures=False)
     assert _status(out) == "done"
-    run_helpers.assert_same_run(out, smoke_run.path)
+    run_helpers.assert_same_run(out, smoke_run.path, pictures=False)
     environment = (out / "environment.json").read_text()
-    assert environment.count('"started"') == starts + 1
+    assert environment.count('"started"') == len(stops) + 1
 
 
 @pytest.mark.parametrize("write", [7, 20, 40, 60])
@@ -249,5 +261,6 @@ def test_without_its_checkpoint_a_stage_is_trained_again(smoke_run, tmp_path):
     assert sum(one["stage"] == stage for one in run_helpers.metrics(out)) == 2
     with open(out / "metrics.jsonl", "a") as file:
         file.write('{"stage": "soft')
-    run_helpers.run(resume=out)
-    run_helpers.assert_same_run(out, smoke_run.path)
+    shutil.rmtree(out / "figures")
+    run_helpers.run(resume=out, pictures=False)
+    run_helpers.assert_same_run(out, smoke_run.path, pictures=False)
