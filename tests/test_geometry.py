@@ -18,14 +18,14 @@ PREDICT = jax.jit(jax.vmap(linear.predict, (None, 0)))
 def random_params(seed, classes=CLASSES, features=FEATURES):
     random = np.random.default_rng(seed)
     return linear.Params(
-        jnp.asarray(random.normal(size=(classes, features)), jnp.float32),
-        jnp.asarray(random.normal(size=classes), jnp.float32),
+        random.normal(size=(classes, features)).astype(np.float32),
+        random.normal(size=classes).astype(np.float32),
     )
 
 
 def random_rows(seed, count, features=FEATURES):
     random = np.random.default_rng(seed)
-    return jnp.asarray(random.normal(size=(count, features)), jnp.float32)
+    return random.normal(size=(count, features)).astype(np.float32)
 
 
 def inside(polygon, point, slack):
@@ -74,8 +74,8 @@ def test_contributions_and_bias_sum_to_the_scores():
     for x in rows[:3]:
         parts = geometry.contributions(params, x)
         assert parts[2, 4] == params.weights[2, 4] * x[4]
-    parts = jax.vmap(geometry.contributions, (None, 0))(params, rows)
-    scores = jax.vmap(linear.scores, (None, 0))(params, rows)
+    parts = jax.jit(jax.vmap(geometry.contributions, (None, 0)))(params, rows)
+    scores = jax.jit(jax.vmap(linear.scores, (None, 0)))(params, rows)
     assert parts.shape == (30, CLASSES, FEATURES)
     summed = np.asarray(parts, np.float64).sum(axis=2) + np.asarray(params.bias)
     np.testing.assert_allclose(summed, scores, atol=1e-5)
@@ -110,17 +110,18 @@ def test_a_step_of_the_signed_distance_ends_where_two_classes_tie():
 def test_all_pairs_of_hyperplanes_by_vmap():
     params = random_params(5)
     every = jax.jit(jax.vmap(geometry.hyperplanes, (None, 0)))(
-        params, jnp.arange(CLASSES)
+        params, np.arange(CLASSES)
     )
+    every = jax.tree.map(np.asarray, every)
     assert every.normals.shape == (CLASSES, CLASSES, FEATURES)
     np.testing.assert_array_equal(every.normals, -every.normals.swapaxes(0, 1))
     np.testing.assert_array_equal(every.offsets, -every.offsets.T)
 
 
 def test_classes_of_one_template_have_no_hyperplane():
-    weights = jnp.tile(jnp.array([[1.0, 2.0]]), (4, 1)).at[3].set(0.0)
-    params = linear.Params(weights, jnp.array([0.5, 0.5, 0.0, 0.0]))
-    x = jnp.array([1.0, 1.0])
+    weights = np.float32([[1.0, 2.0]] * 3 + [[0.0, 0.0]])
+    params = linear.Params(weights, np.float32([0.5, 0.5, 0.0, 0.0]))
+    x = np.float32([1.0, 1.0])
     inf = np.inf
     first, second, third = (DISTANCES(params, x, label)[:3] for label in range(3))
     assert first.tolist() == [inf, inf, inf]
@@ -131,13 +132,11 @@ def test_classes_of_one_template_have_no_hyperplane():
 def test_restricted_to_a_plane_the_scores_are_the_same():
     params = random_params(6)
     origin, axes = random_rows(7, 1)[0], random_rows(8, 2)
-    flat = geometry.restricted(params, origin, axes)
+    flat = jax.jit(geometry.restricted)(params, origin, axes)
     assert flat.weights.shape == (CLASSES, 2)
     for t in random_rows(9, 6, features=2):
-        point = np.asarray(origin) + float(t[0]) * axes[0] + float(t[1]) * axes[1]
-        np.testing.assert_allclose(
-            linear.scores(flat, t), linear.scores(params, point), atol=1e-4
-        )
+        point = origin + t[0] * axes[0] + t[1] * axes[1]
+        np.testing.assert_allclose(SCORES(flat, t), SCORES(params, point), atol=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -147,8 +146,8 @@ def test_regions_agree_with_predict(seed):
     polygons = geometry.regions(params, low=low, high=high)
     assert len(polygons) == CLASSES
     points = np.random.default_rng(seed).uniform(low, high, size=(300, 2))
-    labels = PREDICT(params, jnp.asarray(points))
-    for point, label in zip(points, np.asarray(labels), strict=True):
+    labels = np.asarray(PREDICT(params, points))
+    for point, label in zip(points, labels, strict=True):
         found = [inside(polygon, point, slack=1e-5) for polygon in polygons]
         assert found[label]
         well_inside = [inside(polygon, point, slack=-1e-5) for polygon in polygons]
@@ -199,10 +198,10 @@ def test_regions_of_bad_input(params, limits, words):
 
 
 def test_distances_have_gradients_in_the_parameters():
-    params = Params(jnp.array([[3.0, 4.0], [0.0, 0.0]]), jnp.array([5.0, 0.0]))
-    x = jnp.array([0.0, -5.0])
-    slope = jax.grad(lambda params: signed_distance(params, x))(params)
-    assert all(bool(jnp.isfinite(leaf).all()) for leaf in slope)
+    params = Params(np.float32([[3.0, 4.0], [0.0, 0.0]]), np.float32([5.0, 0.0]))
+    x = np.float32([0.0, -5.0])
+    slope = jax.jit(jax.grad(signed_distance))(params, x)
+    assert all(np.isfinite(leaf).all() for leaf in slope)
     # The lead of class 1 over class 0 grows with its bias by one over the length.
     np.testing.assert_allclose(slope.bias, [-1 / 5, 1 / 5], rtol=1e-6)
 

@@ -1,5 +1,7 @@
 """Every number of the lecture's slides that jaxlin computes, slips shown as such."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,37 +33,48 @@ LABELS = np.arange(3)
 
 def each(loss, scores=SCORES, **arguments):
     with jax.enable_x64(True):
-        values = objective.example_losses(
-            jnp.asarray(scores),
-            jnp.asarray(LABELS),
-            loss=loss,
-            loss_arguments=arguments,
-        )
+        values = example_losses(scores, LABELS, loss=loss, loss_arguments=arguments)
         return np.asarray(values)
+
+
+example_losses = jax.jit(objective.example_losses, static_argnames="loss")
+scores_of = jax.jit(linear.scores)
+
+
+@functools.cache
+def value_and_slope(loss):
+    """A loss and its gradient for a batch of scores and labels, compiled."""
+    return jax.jit(jax.vmap(jax.value_and_grad(loss)))
+
+
+def values_of(loss, rows, labels):
+    """Losses of rows of scores in float32."""
+    rows = np.asarray(rows, np.float32)
+    return np.asarray(value_and_slope(loss)(rows, np.asarray(labels))[0])
 
 
 def gradients(loss):
     with jax.enable_x64(True):
-        return np.asarray(
-            jax.vmap(jax.grad(loss))(jnp.asarray(SCORES), jnp.asarray(LABELS))
-        )
+        return np.asarray(value_and_slope(loss)(SCORES, LABELS)[1])
 
 
 def worked_example():
     with jax.enable_x64(True):
-        params = linear.Params(jnp.asarray(WEIGHTS), jnp.asarray(BIAS))
-        return np.asarray(linear.scores(params, jnp.asarray(PIXELS)))
+        return np.asarray(scores_of(linear.Params(WEIGHTS, BIAS), PIXELS))
 
 
 def test_row_3_two_classes_are_the_sign_of_a_difference():
     """y = sign(w.x): softmax of two classes is the logistic loss of the difference."""
-    for low, high in [(0.3, 1.1), (-2.0, 4.0), (5.0, -5.0)]:
+    pairs = [(0.3, 1.1), (-2.0, 4.0), (5.0, -5.0)]
+    found = values_of(losses.softmax_cross_entropy, pairs, [1, 1, 1])
+    predict = jax.jit(linear.predict)
+    for (low, high), loss in zip(pairs, found, strict=True):
         logistic = np.log1p(np.exp(-(high - low)))
-        loss = losses.softmax_cross_entropy(jnp.array([low, high]), 1)
         np.testing.assert_allclose(loss, logistic, rtol=1e-6)
-        params = linear.Params(jnp.array([[0.0, 0.0], [low, high]]), jnp.zeros(2))
-        x = jnp.array([2.0, -1.0])
-        assert linear.predict(params, x) == (np.sign(2 * low - high) + 1) / 2
+        weights = np.array([[0.0, 0.0], [low, high]], np.float32)
+        params = linear.Params(weights, np.zeros(2, np.float32))
+        x = np.array([2.0, -1.0], np.float32)
+        assert predict(params, x) == (np.sign(2 * low - high) + 1) / 2
 
 
 def test_row_9_a_cifar_image_gives_ten_scores():
@@ -71,16 +84,21 @@ def test_row_9_a_cifar_image_gives_ten_scores():
 
 
 def test_row_10_the_bias_trick_gives_equal_scores():
-    params = linear.Params(jnp.asarray(WEIGHTS, jnp.float32), jnp.asarray(BIAS))
-    x = jnp.asarray(PIXELS, jnp.float32)
-    folded = linear.fold_bias(params)
+    params = linear.Params(WEIGHTS.astype(np.float32), BIAS.astype(np.float32))
+    x = PIXELS.astype(np.float32)
+
+    @jax.jit
+    def both(params, x):
+        folded = linear.fold_bias(params)
+        parts = (folded, params, params.weights)
+        return folded, linear.append_one(x), *map(penalties.l2, parts)
+
+    folded, longer, *sizes = map(np.asarray, both(params, x))
     assert folded.shape == (3, 5)
-    np.testing.assert_allclose(
-        folded @ linear.append_one(x), linear.scores(params, x), rtol=1e-6
-    )
+    np.testing.assert_allclose(folded @ longer, scores_of(params, x), rtol=1e-6)
     # With the trick the bias is penalised too.
-    np.testing.assert_allclose(penalties.l2(folded), penalties.l2(params), rtol=1e-6)
-    assert penalties.l2(params) > penalties.l2(params.weights)
+    np.testing.assert_allclose(sizes[0], sizes[1], rtol=1e-6)
+    assert sizes[1] > sizes[2]
 
 
 def test_row_11_worked_example():
@@ -107,11 +125,17 @@ def test_row_13_templates_are_pictures():
     np.testing.assert_allclose(small[0], [[0.55, 0.375], [0.525, 1.0]], rtol=1e-6)
 
 
+@jax.jit
+def radius_and_distances(params, x, label):
+    radius = robustness.smallest_perturbation(params, x, norm=2).radius
+    return radius, geometry.signed_distances(params, x, label)
+
+
 @pytest.mark.parametrize("image", range(3))
 def test_row_14_the_radius_is_the_least_margin_over_the_norm(image):
     """r = min_j (s_y - s_j) / norm(w_y - w_j), typed out for the worked example."""
     with jax.enable_x64(True):
-        params = linear.Params(jnp.asarray(WEIGHTS), jnp.asarray(BIAS))
+        params = linear.Params(WEIGHTS, BIAS)
         x = np.roll(PIXELS, image).astype(np.float64)
         scores = WEIGHTS @ x + BIAS
         y = int(scores.argmax())
@@ -120,9 +144,8 @@ def test_row_14_the_radius_is_the_least_margin_over_the_norm(image):
             for j in range(3)
             if j != y
         )
-        found = robustness.smallest_perturbation(params, x, norm=2)
-        np.testing.assert_allclose(found.radius, expected, rtol=1e-12)
-        distances = geometry.signed_distances(params, x, y)
+        radius, distances = map(np.asarray, radius_and_distances(params, x, y))
+        np.testing.assert_allclose(radius, expected, rtol=1e-12)
         np.testing.assert_allclose(distances.min(), expected, rtol=1e-12)
 
 
@@ -168,31 +191,37 @@ def test_row_23_multiclass_svm_losses():
 
 
 def test_row_24_q1_a_small_change_of_the_car_scores_changes_nothing():
-    car = jnp.asarray(SCORES[1], jnp.float32)
     loss = losses.weston_watkins_hinge
-    np.testing.assert_array_equal(jax.grad(loss)(car, 1), np.zeros(3))
+    np.testing.assert_array_equal(gradients(loss)[1], np.zeros(3))
     slack = (SCORES[1, 1] - 1) - SCORES[1, [0, 2]].max()
     np.testing.assert_allclose(slack, 1.9)
     for moved, expected in [(1.89, 0.0), (2.0, 0.1)]:
-        lowered = car.at[1].add(-moved)
-        np.testing.assert_allclose(loss(lowered, 1), expected, atol=1e-6)
+        lowered = SCORES - moved * np.eye(3)[1]
+        np.testing.assert_allclose(each(loss, lowered)[1], expected, atol=1e-6)
 
 
 def test_row_25_q2_least_and_greatest_hinge():
     loss = losses.weston_watkins_hinge
-    assert loss(jnp.array([100.0, 0.0, 0.0]), 0) == 0
-    assert loss(jnp.array([-1e30, 0.0, 0.0]), 0) > 1e30
-    assert min(float(loss(jnp.asarray(s), 0)) for s in SCORES) >= 0
+    least, greatest, _ = values_of(
+        loss, [[100.0, 0.0, 0.0], [-1e30, 0.0, 0.0], [0.0] * 3], [0] * 3
+    )
+    assert least == 0
+    assert greatest > 1e30
+    assert values_of(loss, SCORES, [0] * 3).min() >= 0
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_row_26_q3_and_36_first_losses_at_small_weights(classes):
-    zeros = jnp.zeros(classes)
-    np.testing.assert_allclose(losses.weston_watkins_hinge(zeros, 1), classes - 1)
-    np.testing.assert_allclose(losses.crammer_singer_hinge(zeros, 1), 1)
-    np.testing.assert_allclose(
-        losses.softmax_cross_entropy(zeros, 1), np.log(classes), rtol=1e-6
+    three = (
+        losses.weston_watkins_hinge,
+        losses.crammer_singer_hinge,
+        losses.softmax_cross_entropy,
     )
+    zeros = np.zeros(classes, np.float32)
+    found = jax.jit(lambda zeros: [loss(zeros, 1) for loss in three])(zeros)
+    np.testing.assert_allclose(found[0], classes - 1)
+    np.testing.assert_allclose(found[1], 1)
+    np.testing.assert_allclose(found[2], np.log(classes), rtol=1e-6)
 
 
 def test_row_36_softmax_of_ten_equal_scores():
@@ -219,16 +248,23 @@ def test_row_28_q5_means_over_classes():
 
 def test_row_28_same_minimiser_only_if_l2_is_rescaled():
     """The mean's objective is the sum's over C - 1 when l2 is divided by C - 1 too."""
-    params = linear.init(jax.random.key(1), num_classes=3, num_features=4, stddev=1.0)
-    rows = jax.random.normal(jax.random.key(2), (6, 4))
-    labels = jnp.arange(6) % 3
+    draw = np.random.default_rng(1)
+    params = linear.Params(
+        draw.normal(size=(3, 4)).astype(np.float32), np.zeros(3, np.float32)
+    )
+    rows = draw.normal(size=(6, 4)).astype(np.float32)
+    labels = np.arange(6) % 3
     loss = losses.weston_watkins_hinge
 
-    def gradient(loss, l2):
+    @functools.partial(jax.jit, static_argnums=0)
+    def slope(loss, l2):
         def value(params):
             return objective.objective(params, rows, labels, loss=loss, l2=l2)
 
         return jax.grad(value)(params).weights
+
+    def gradient(loss, l2):
+        return np.asarray(slope(loss, l2))
 
     mean = loss_transforms.mean_over_wrong_classes(loss)
     np.testing.assert_allclose(
@@ -263,7 +299,7 @@ def test_row_30_q7_twice_the_weights():
 def test_row_32_softmax_of_the_cat():
     exponentials = np.exp(SCORES[0])
     np.testing.assert_allclose(exponentials, [24.5325, 164.0219, 0.18268], rtol=3e-5)
-    probabilities = jax.nn.softmax(jnp.asarray(SCORES[0]))
+    probabilities = jax.jit(jax.nn.softmax)(SCORES[0].astype(np.float32))
     np.testing.assert_allclose(probabilities, [0.12998, 0.86905, 0.00097], atol=5e-6)
 
 
@@ -283,40 +319,48 @@ def test_slip_7_the_printed_probability_zero_is_not_zero():
 
 def test_row_34_cross_entropy_is_entropy_plus_divergence():
     with jax.enable_x64(True):
-        scores = jnp.asarray(SCORES[0])
-        one_hot = jnp.array([1.0, 0.0, 0.0])
-        smoothed = 0.9 * one_hot + 0.1 / 3
-        np.testing.assert_allclose(
-            losses.cross_entropy(scores, smoothed), 2.14036, atol=5e-6
-        )
-        np.testing.assert_allclose(losses.entropy(smoothed), 0.29114, atol=5e-6)
-        np.testing.assert_allclose(
-            losses.kl_divergence(scores, smoothed), 1.84922, atol=5e-6
-        )
+        one_hot = np.array([1.0, 0.0, 0.0])
+
+        @jax.jit
+        def three(target):
+            return (
+                losses.cross_entropy(SCORES[0], target),
+                losses.entropy(target),
+                losses.kl_divergence(SCORES[0], target),
+            )
+
+        found = three(0.9 * one_hot + 0.1 / 3)
+        np.testing.assert_allclose(found, [2.14036, 0.29114, 1.84922], atol=5e-6)
         # One-hot: likelihood, divergence and cross-entropy are one number.
-        label = losses.softmax_cross_entropy(scores, 0)
-        np.testing.assert_allclose(losses.cross_entropy(scores, one_hot), label)
-        np.testing.assert_allclose(losses.kl_divergence(scores, one_hot), label)
-        log_likelihood = np.log(jax.nn.softmax(scores)[0])
+        label = each(losses.softmax_cross_entropy)[0]
+        cross_entropy, _, divergence = three(one_hot)
+        np.testing.assert_allclose(cross_entropy, label)
+        np.testing.assert_allclose(divergence, label)
+        log_likelihood = np.log(jax.jit(jax.nn.softmax)(SCORES[0])[0])
         np.testing.assert_allclose(label, -log_likelihood)
 
 
 def test_row_35_least_and_greatest_softmax_loss():
     loss = losses.softmax_cross_entropy
-    assert 0 < loss(jnp.array([80.0, 0.0, 0.0]), 0) < 1e-30  # never attained
-    assert loss(jnp.array([-1e30, 0.0, 0.0]), 0) >= 1e30
+    least, greatest, _ = values_of(
+        loss, [[80.0, 0.0, 0.0], [-1e30, 0.0, 0.0], [0.0] * 3], [0] * 3
+    )
+    assert 0 < least < 1e-30  # never attained
+    assert greatest >= 1e30
 
 
 def test_row_37_softmax_against_svm():
     scores = np.array([[10.0, -2, 3], [10, 9, 9], [10, -100, -100]])
     labels = np.zeros(3, int)
-    svm = jax.vmap(losses.weston_watkins_hinge)(jnp.asarray(scores), labels)
-    softmax = jax.vmap(losses.softmax_cross_entropy)(jnp.asarray(scores), labels)
+    svm = values_of(losses.weston_watkins_hinge, scores, labels)
+    softmax = values_of(losses.softmax_cross_entropy, scores, labels)
     np.testing.assert_array_equal(svm, [0, 0, 0])
     np.testing.assert_allclose(softmax, [0.0009, 0.5514, 0], atol=5e-5)
     # The second row lies at the kink of the hinge: the inactive side's derivative.
-    at_kink = jax.grad(losses.weston_watkins_hinge)(jnp.asarray(scores[1]), 0)
-    np.testing.assert_array_equal(at_kink, [0, 0, 0])
+    _, slopes = value_and_slope(losses.weston_watkins_hinge)(
+        scores.astype(np.float32), labels
+    )
+    np.testing.assert_array_equal(slopes[1], [0, 0, 0])
 
 
 def test_row_38_sum_of_squares_of_the_worked_example():
@@ -324,18 +368,18 @@ def test_row_38_sum_of_squares_of_the_worked_example():
 
 
 def test_row_40_adding_one_vector_to_every_template_changes_nothing():
-    x = jnp.array([0.5, -0.25, 1.0, 2.0])
-    params = linear.Params(jnp.asarray(WEIGHTS), jnp.asarray(BIAS))
-    shift = jnp.array([[3.0, -1.0, 2.0, 0.5]])
+    x = np.array([0.5, -0.25, 1.0, 2.0], np.float32)
+    params = linear.Params(WEIGHTS.astype(np.float32), BIAS.astype(np.float32))
+    shift = np.array([[3.0, -1.0, 2.0, 0.5]], np.float32)
     moved = params._replace(weights=params.weights + shift)
+    rows = [scores_of(some, x) for some in (params, moved, params)]
     for loss in (losses.softmax_cross_entropy, losses.weston_watkins_hinge):
-        before = loss(linear.scores(params, x), 1)
-        after = loss(linear.scores(moved, x), 1)
+        before, after, _ = values_of(loss, rows, [1] * 3)
         np.testing.assert_allclose(after, before, rtol=1e-5)
 
 
 def test_slip_8_exponentials_overflow_where_the_stable_losses_do_not():
-    scores = jnp.asarray(worked_example(), jnp.float32)
-    assert np.isinf(jnp.exp(scores)).any()
-    stable = [losses.softmax_cross_entropy(scores, label) for label in range(3)]
+    scores = worked_example().astype(np.float32)
+    assert np.isinf(jax.jit(jnp.exp)(scores)).any()
+    stable = values_of(losses.softmax_cross_entropy, [scores] * 3, range(3))
     np.testing.assert_allclose(stable, [534.7, 0, 377.15], rtol=1e-6)

@@ -1,5 +1,7 @@
 """One contract over all losses; references are loops and theorems."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,23 +25,62 @@ every_dtype = pytest.mark.parametrize(
 )
 
 
-def random_cases(seed, count=40):
+def random_cases(seed, count=42):
     generator = np.random.default_rng(seed)
     for i in range(count):
-        classes = (2, 3, 10)[i % 3]  # few shapes: each compiles anew
+        classes = (2, 3, 10)[i % 3]
         yield generator.normal(size=classes) * 3, int(generator.integers(classes))
+
+
+def in_batches(cases):
+    """Cases of as many classes as arrays: all of them are one call of one program."""
+    cases = list(cases)
+    sizes = sorted({len(scores) for scores, _ in cases})
+    of_size = [[case for case in cases if len(case[0]) == size] for size in sizes]
+    return [tuple(map(np.array, zip(*some, strict=True))) for some in of_size]
+
+
+def one_by_one(*batches):
+    """Rows of batches of one form, a batch of each of ``batches`` after another."""
+    for parts in zip(*batches, strict=True):
+        yield from zip(*(np.asarray(x) for part in parts for x in part), strict=True)
+
+
+@functools.cache
+def of_batches(loss):
+    """Value and gradient for every case of every batch, compiled as a whole."""
+
+    one = jax.vmap(jax.value_and_grad(loss))
+    return jax.jit(lambda batches: [one(*batch) for batch in batches])
+
+
+@functools.cache
+def values_of_batches(loss):
+    """The value alone, which is traced in a third of the time."""
+    one = jax.vmap(loss)
+    return jax.jit(lambda batches: [(one(*batch),) for batch in batches])
+
+
+@functools.cache
+def of_labels(loss):
+    """Value and gradient of the same scores for every label, compiled."""
+    return jax.jit(jax.vmap(jax.value_and_grad(loss), in_axes=(None, 0)))
+
+
+def by_label(loss, scores):
+    """Value and gradient for the first three labels."""
+    return tuple(map(np.asarray, of_labels(loss)(scores, np.arange(3))))
 
 
 @every_label_loss
 def test_equals_a_plain_loop(entry):
+    batches = in_batches(random_cases(0))
     with jax.enable_x64(True):
-        for scores, label in random_cases(0):
-            np.testing.assert_allclose(
-                entry.loss(jnp.asarray(scores), label),
-                entry.reference(scores, label),
-                rtol=1e-12,
-                atol=1e-15,
-            )
+        found = of_batches(entry.loss)(batches)
+    for scores, label, value, _ in one_by_one(batches, found):
+        np.testing.assert_allclose(
+            value, entry.reference(scores, label), rtol=1e-12, atol=1e-15
+        )
 
 
 @every_hinge
@@ -71,84 +112,99 @@ def test_margin_is_one_unless_given_and_positional_is_refused(entry):
 
 @every_label_loss
 def test_vmap_equals_a_loop(entry):
+    """The loop op by op, as a user may call it."""
     generator = np.random.default_rng(1)
-    scores = jnp.asarray(generator.normal(size=(20, 5)), jnp.float32)
-    labels = jnp.asarray(generator.integers(5, size=20))
-    batch = jax.vmap(entry.loss)(scores, labels)
-    single = [entry.loss(s, y) for s, y in zip(scores, labels, strict=True)]
-    np.testing.assert_allclose(batch, jnp.stack(single), rtol=1e-6)
+    scores = generator.normal(size=(20, 3)).astype(np.float32)
+    labels = generator.integers(3, size=20)
+    batch = jax.jit(jax.vmap(entry.loss))(scores, labels)
+    single = [
+        entry.loss(jnp.asarray(s), int(y)) for s, y in zip(scores, labels, strict=True)
+    ]
+    np.testing.assert_allclose(batch, np.stack(single), rtol=1e-6)
 
 
 @every_label_loss
 def test_gradient_equals_differences_of_the_reference(entry):
+    batches = in_batches(random_cases(2))
     with jax.enable_x64(True):
-        for scores, label in random_cases(2, count=15):
-            gradient = jax.grad(entry.loss)(jnp.asarray(scores), label)
-            numerical = references.numerical_gradient(
-                lambda moved, label=label: entry.reference(moved, label),
-                scores,
-                step=1e-4,
-            )
-            np.testing.assert_allclose(gradient, numerical, atol=1e-6)
+        found = of_batches(entry.loss)(batches)
+    for scores, label, _, gradient in one_by_one(batches, found):
+        numerical = references.numerical_gradient(
+            lambda moved, label=label: entry.reference(moved, label),
+            scores,
+            step=1e-4,
+        )
+        np.testing.assert_allclose(gradient, numerical, atol=1e-6)
 
 
 @every_label_loss
 def test_gradient_sums_to_zero_where_only_differences_count(entry):
+    batches = in_batches(random_cases(3))
+    moved = [(scores + 7.0, labels) for scores, labels in batches]
     with jax.enable_x64(True):
-        for scores, label in random_cases(3):
-            scores = jnp.asarray(scores)
-            total = jnp.sum(jax.grad(entry.loss)(scores, label))
-            shifted = entry.loss(scores + 7.0, label) - entry.loss(scores, label)
-            if entry.shift_invariant:
-                np.testing.assert_allclose([total, shifted], 0, atol=1e-9)
-            else:
-                assert abs(shifted) > 1e-3
+        here, there = map(of_batches(entry.loss), (batches, moved))
+    for value, gradient, other, _ in one_by_one(here, there):
+        shifted = other - value
+        if entry.shift_invariant:
+            np.testing.assert_allclose([gradient.sum(), shifted], 0, atol=1e-9)
+        else:
+            assert abs(shifted) > 1e-3
 
 
 @every_label_loss
 def test_convex_along_random_lines(entry):
     generator = np.random.default_rng(4)
+    ends = in_batches(random_cases(5)), [], []
+    shares = []
+    for scores, labels in ends[0]:
+        others = generator.normal(size=scores.shape) * 3
+        t = generator.uniform(size=(len(scores), 1))
+        ends[1].append((others, labels))
+        ends[2].append((t * scores + (1 - t) * others, labels))
+        shares.append((t[:, 0],))
     with jax.enable_x64(True):
-        for scores, label in random_cases(5):
-            a = jnp.asarray(scores)
-            b = jnp.asarray(generator.normal(size=len(scores)) * 3)
-            t = generator.uniform()
-            between = entry.loss(t * a + (1 - t) * b, label)
-            chord = t * entry.loss(a, label) + (1 - t) * entry.loss(b, label)
+        found = map(of_batches(entry.loss), ends)
+        for a, _, b, _, between, _, t in one_by_one(*found, shares):
+            chord = t * a + (1 - t) * b
             assert between <= chord + 1e-12
 
 
 @every_label_loss
 @every_dtype
 def test_keeps_the_dtype_and_is_right_to_its_digits(entry, dtype):
+    batches = [
+        (scores.astype(dtype), labels.astype(np.int32))
+        for scores, labels in in_batches(random_cases(6))
+    ]
     with jax.enable_x64(True):
-        for scores, label in random_cases(6, count=10):
-            scores = jnp.asarray(scores, dtype)
-            value = entry.loss(scores, jnp.int32(label))
-            assert value.dtype == dtype
-            exact = entry.reference(np.asarray(scores, np.float64), label)
-            digits = float(jnp.finfo(dtype).eps)
-            np.testing.assert_allclose(
-                float(value), exact, rtol=10 * digits, atol=10 * digits
-            )
+        found = values_of_batches(entry.loss)(batches)
+    assert all(value.dtype == dtype for (value,) in found)
+    digits = float(jnp.finfo(dtype).eps)
+    for scores, label, value in one_by_one(batches, found):
+        exact = entry.reference(scores.astype(np.float64), label)
+        np.testing.assert_allclose(
+            float(value), exact, rtol=10 * digits, atol=10 * digits
+        )
 
 
 @every_hinge
 def test_a_float32_margin_does_not_widen_bfloat16(entry):
-    scores = jnp.zeros(3, jnp.bfloat16)
-    assert entry.loss(scores, 0, margin=jnp.float32(1)).dtype == jnp.bfloat16
+    found = jax.eval_shape(
+        lambda scores, margin: entry.loss(scores, 0, margin=margin),
+        jax.ShapeDtypeStruct((3,), jnp.bfloat16),
+        jax.ShapeDtypeStruct((), jnp.float32),
+    )
+    assert found.dtype == jnp.bfloat16
 
 
 @every_label_loss
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 @pytest.mark.parametrize("size", [1e9, -1e9])
 def test_finite_at_huge_scores(entry, dtype, size):
-    scores = jnp.array([size, 0.0, -size], dtype)
-    for label in range(3):
-        value, gradient = jax.value_and_grad(entry.loss)(scores, label)
-        assert np.isfinite(value)
-        assert value >= 0
-        assert np.isfinite(gradient).all()
+    values, gradients = by_label(entry.loss, np.array([size, 0.0, -size], dtype))
+    assert np.isfinite(values).all()
+    assert (values >= 0).all()
+    assert np.isfinite(gradients).all()
 
 
 # Up to the edge of what is promised: differences of scores of 65,504.
@@ -166,14 +222,13 @@ EDGES = [
 @pytest.mark.parametrize("scores", EDGES)
 def test_float16_is_infinite_only_where_the_loss_is_too_large_for_it(entry, scores):
     """The float64 loop, rounded to float16 by NumPy, at the edge of the contract."""
-    given, labels = jnp.array(scores, jnp.float16), jnp.arange(3)
-    slopes = jax.vmap(jax.value_and_grad(entry.loss), in_axes=(None, 0))
-    for label, value, gradient in zip(labels, *slopes(given, labels), strict=True):
+    slopes = by_label(entry.loss, np.array(scores, np.float16))
+    for label, value, gradient in zip(range(3), *slopes, strict=True):
         exact = np.logaddexp.reduce(scores) - scores[label]
         if entry.has_margin:
-            exact = entry.reference(scores, int(label))
+            exact = entry.reference(scores, label)
         # Half a unit above 65,504 NumPy too says inf.
-        assert (value == jnp.inf) == (exact >= 65520)
+        assert (value == np.inf) == (exact >= 65520)
         if exact < 65520:
             np.testing.assert_allclose(float(value), exact, rtol=3e-3, atol=1e-3)
             assert np.isfinite(gradient).all()
@@ -181,15 +236,18 @@ def test_float16_is_infinite_only_where_the_loss_is_too_large_for_it(entry, scor
 
 
 @every_label_loss
-@pytest.mark.parametrize("num_classes", [30, 3000])
-def test_sums_over_many_classes_in_half_precision(entry, num_classes):
+def test_sums_over_many_classes_in_half_precision(entry):
     """Terms of 100 or so: 30 sum to what float16 holds, 3,000 do not."""
-    scores = np.full(num_classes, 100.0)
-    scores[0] = 1.0
-    for dtype, largest in ((jnp.float16, 65504.0), (jnp.bfloat16, 3e38)):
-        value = float(entry.loss(jnp.asarray(scores, dtype), 0))
-        exact = entry.reference(scores, 0)
-        if exact > largest:
+    rows, largest = [], []
+    for num_classes in (30, 3000):
+        for dtype, most in ((jnp.float16, 65504.0), (jnp.bfloat16, 3e38)):
+            rows.append(np.full(num_classes, 100.0).astype(dtype))
+            rows[-1][0] = 1.0
+            largest.append(most)
+    values = jax.jit(lambda rows: [entry.loss(row, 0) for row in rows])(rows)
+    for row, value, most in zip(rows, map(float, values), largest, strict=True):
+        exact = entry.reference(row.astype(np.float64), 0)
+        if exact > most:
             assert value == np.inf
         else:
             np.testing.assert_allclose(value, exact, rtol=2e-2)
@@ -198,72 +256,75 @@ def test_sums_over_many_classes_in_half_precision(entry, num_classes):
 @every_label_loss
 def test_a_label_that_is_no_class_gives_nan(entry):
     """Good scores among them, where any number would pass for a small loss."""
-    labels = jnp.array([-1, 3, 4, -(2**31)])
-    for loss in (entry.loss, loss_transforms.sum_over_all_classes(entry.loss)):
-        of_labels = jax.vmap(loss, in_axes=(None, 0))
-        for scores in ([2.0, -1.0, 0.5], [-1.0, -1, -1], [0.0, -jnp.inf, -jnp.inf]):
-            assert np.isnan(of_labels(jnp.array(scores), labels)).all()
+    labels = np.array([-1, 3, 4, -(2**31)])
+    rows = np.array([[2, -1, 0.5], [-1, -1, -1], [0, -np.inf, -np.inf]], np.float32)
+    both = (entry.loss, loss_transforms.sum_over_all_classes(entry.loss))
+    for loss in both:
+        every = jax.vmap(jax.vmap(loss, in_axes=(None, 0)), in_axes=(0, None))
+        found = jax.jit(every)(rows, labels)
+        assert found.shape == (3, 4)
+        assert np.isnan(found).all()
 
 
 @every_label_loss
 def test_nan_scores_give_nan(entry):
     for position in range(3):
-        scores = jnp.zeros(3).at[position].set(jnp.nan)
-        assert np.isnan(entry.loss(scores, 0))
+        scores = np.zeros(3, np.float32)
+        scores[position] = np.nan
+        values, _ = by_label(entry.loss, scores)
+        assert np.isnan(values).all()
 
 
 @every_label_loss
 def test_a_masked_wrong_class_is_as_if_it_were_not_there(entry):
-    scores = jnp.array([0.5, -0.25, 1.0])
-    masked = jnp.array([0.5, -0.25, 1.0, -jnp.inf])
-    for label in range(3):
-        np.testing.assert_allclose(
-            entry.loss(masked, label), entry.loss(scores, label), rtol=1e-6
-        )
-        gradient = jax.grad(entry.loss)(masked, label)
-        np.testing.assert_allclose(
-            gradient[:3], jax.grad(entry.loss)(scores, label), rtol=1e-6, atol=1e-7
-        )
-        assert gradient[3] == 0
+    scores = np.array([0.5, -0.25, 1.0], np.float32)
+    value, gradient = by_label(entry.loss, np.append(scores, np.float32(-np.inf)))
+    expected, slope = by_label(entry.loss, scores)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    np.testing.assert_allclose(gradient[:, :3], slope, rtol=1e-6, atol=1e-7)
+    assert (gradient[:, 3] == 0).all()
 
 
 @every_label_loss
 def test_a_masked_right_class_has_infinite_loss(entry):
-    for others in ([0.5, 1.0], [-jnp.inf, 1.0]):
-        assert entry.loss(jnp.array([-jnp.inf, *others]), 0) == jnp.inf
+    for others in ([0.5, 1.0], [-np.inf, 1.0]):
+        values, _ = by_label(entry.loss, np.array([-np.inf, *others], np.float32))
+        assert values[0] == np.inf
 
 
 @every_hinge
 def test_derivative_at_a_kink_is_that_of_the_inactive_side(entry):
     # Every wrong class lies exactly at the margin.
-    scores = jnp.array([1.0, 0.0, 0.0])
-    if not entry.shift_invariant:
-        scores = jnp.array([1.0, -1.0, -1.0])
-    assert entry.loss(scores, 0) == 0
-    np.testing.assert_array_equal(jax.grad(entry.loss)(scores, 0), np.zeros(3))
+    scores = np.array([1, 0, 0] if entry.shift_invariant else [1, -1, -1], np.float32)
+    values, gradients = by_label(entry.loss, scores)
+    assert values[0] == 0
+    np.testing.assert_array_equal(gradients[0], np.zeros(3))
 
 
 def test_crammer_singer_shares_the_derivative_among_ties():
-    gradient = jax.grad(losses.crammer_singer_hinge)(jnp.array([0.0, 2.0, 2.0, 1.0]), 0)
-    np.testing.assert_allclose(gradient, [-1, 0.5, 0.5, 0])
+    scores = np.array([0.0, 2.0, 2.0, 1.0], np.float32)
+    _, gradients = by_label(losses.crammer_singer_hinge, scores)
+    np.testing.assert_allclose(gradients[0], [-1, 0.5, 0.5, 0])
 
 
 def test_hinges_agree_on_two_classes():
-    for scores, label in [([0.25, -0.5], 0), ([0.25, -0.5], 1), ([3.0, 0.0], 0)]:
-        scores = jnp.array(scores)
-        both = (losses.weston_watkins_hinge, losses.crammer_singer_hinge)
-        first, second = (loss(scores, label) for loss in both)
-        assert first == second
+    both = (losses.weston_watkins_hinge, losses.crammer_singer_hinge)
+    programs = [jax.jit(jax.vmap(loss)) for loss in both]
+    scores = np.array([[0.25, -0.5], [0.25, -0.5], [3.0, 0.0]], np.float32)
+    first, second = (program(scores, np.array([0, 1, 0])) for program in programs)
+    np.testing.assert_array_equal(first, second)
 
 
 def test_crammer_singer_is_the_loss_that_optax_calls_multiclass_hinge():
-    for scores, label in random_cases(7):
-        np.testing.assert_allclose(
-            losses.crammer_singer_hinge(jnp.asarray(scores), label),
-            optax.losses.multiclass_hinge_loss(jnp.asarray(scores), jnp.array(label)),
-            rtol=1e-5,
-            atol=1e-6,
-        )
+    batches = [
+        (scores.astype(np.float32), labels.astype(np.int32))
+        for scores, labels in in_batches(random_cases(7))
+    ]
+    found = values_of_batches(losses.crammer_singer_hinge)(batches)
+    each = jax.vmap(optax.losses.multiclass_hinge_loss)
+    theirs = jax.jit(lambda batches: [each(*batch) for batch in batches])
+    for (value,), expected in zip(found, theirs(batches), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_softmax_keeps_its_digits_when_sure_and_right():
@@ -274,14 +335,13 @@ def test_softmax_keeps_its_digits_when_sure_and_right():
 
 
 def test_softmax_gradient_is_probability_minus_target():
+    batches = in_batches(random_cases(8))
     with jax.enable_x64(True):
-        for scores, label in random_cases(8):
-            gradient = jax.grad(losses.softmax_cross_entropy)(
-                jnp.asarray(scores), label
-            )
-            target = np.eye(len(scores))[label]
-            expected = np.array(references.softmax(scores)) - target
-            np.testing.assert_allclose(gradient, expected, atol=1e-14)
+        found = of_batches(losses.softmax_cross_entropy)(batches)
+    for scores, label, _, gradient in one_by_one(batches, found):
+        target = np.eye(len(scores))[label]
+        expected = np.array(references.softmax(scores)) - target
+        np.testing.assert_allclose(gradient, expected, atol=1e-14)
 
 
 def distributions(seed, count=30):
@@ -293,44 +353,58 @@ def distributions(seed, count=30):
         yield generator.normal(size=classes) * 3, target / target.sum()
 
 
+@functools.cache
+def of_targets(loss):
+    """Value and gradients in scores and target of every case, compiled as a whole."""
+    one = jax.vmap(jax.value_and_grad(loss, argnums=(0, 1)))
+
+    def every(batches):
+        return [(value, *slopes) for value, slopes in (one(*b) for b in batches)]
+
+    return jax.jit(every)
+
+
 def test_cross_entropy_equals_a_plain_loop():
+    batches = in_batches(distributions(9))
     with jax.enable_x64(True):
-        for scores, target in distributions(9):
-            value = losses.cross_entropy(jnp.asarray(scores), jnp.asarray(target))
-            np.testing.assert_allclose(
-                value, references.cross_entropy(scores, target), rtol=1e-12
-            )
+        found = of_targets(losses.cross_entropy)(batches)
+    for scores, target, value, *_ in one_by_one(batches, found):
+        np.testing.assert_allclose(
+            value, references.cross_entropy(scores, target), rtol=1e-12
+        )
 
 
 def test_cross_entropy_gradient_is_probability_minus_target():
-    with jax.enable_x64(True):
-        for scores, target in distributions(10):
-            for loss in (losses.cross_entropy, losses.kl_divergence):
-                gradient = jax.grad(loss)(jnp.asarray(scores), jnp.asarray(target))
-                expected = np.array(references.softmax(scores)) - target
-                np.testing.assert_allclose(gradient, expected, atol=1e-13)
+    batches = in_batches(distributions(10))
+    for loss in (losses.cross_entropy, losses.kl_divergence):
+        with jax.enable_x64(True):
+            found = of_targets(loss)(batches)
+        for scores, target, _, gradient, _ in one_by_one(batches, found):
+            expected = np.array(references.softmax(scores)) - target
+            np.testing.assert_allclose(gradient, expected, atol=1e-13)
 
 
 def test_cross_entropy_gradient_in_the_target_is_the_surprise_of_each_class():
     """Linear in the target: differences of a plain loop, and optax; zeros included."""
+    batches = in_batches(distributions(16))
+    each = jax.vmap(jax.grad(optax.losses.softmax_cross_entropy, argnums=1))
     with jax.enable_x64(True):
-        for scores, target in distributions(16):
-            gradient = jax.grad(losses.cross_entropy, argnums=1)(
-                jnp.asarray(scores), jnp.asarray(target)
-            )
-            one_hot_values = [
-                references.cross_entropy(scores, row) for row in np.eye(len(scores))
-            ]
-            np.testing.assert_allclose(gradient, one_hot_values, rtol=1e-12)
-            theirs = jax.grad(
-                lambda t, s=scores: optax.losses.softmax_cross_entropy(s, t)
-            )(jnp.asarray(target))
-            np.testing.assert_allclose(gradient, theirs, rtol=1e-12)
+        found = of_targets(losses.cross_entropy)(batches)
+        theirs = jax.jit(lambda batches: [(each(*batch),) for batch in batches])(
+            batches
+        )
+    for scores, _, _, _, gradient, other in one_by_one(batches, found, theirs):
+        one_hot_values = [
+            references.cross_entropy(scores, row) for row in np.eye(len(scores))
+        ]
+        np.testing.assert_allclose(gradient, one_hot_values, rtol=1e-12)
+        np.testing.assert_allclose(gradient, other, rtol=1e-12)
 
 
 def test_gradients_in_the_target_where_it_is_zero_or_its_class_masked():
     """The derivative of t log t at 0 counts as 0; a masked class has none at all."""
-    scores, target = jnp.array([1.0, 2.0, -1.0, -jnp.inf]), jnp.array([0.5, 0.5, 0, 0])
+    scores = np.array([1.0, 2.0, -1.0, -np.inf], np.float32)
+    target = np.array([0.5, 0.5, 0, 0], np.float32)
     surprise = -np.log(references.softmax([1.0, 2.0, -1.0]))
     of_cross_entropy = [*surprise, 0.0]
     of_entropy = [np.log(2) - 1, np.log(2) - 1, 0.0, 0.0]
@@ -338,58 +412,68 @@ def test_gradients_in_the_target_where_it_is_zero_or_its_class_masked():
         (losses.cross_entropy, of_cross_entropy),
         (losses.kl_divergence, np.subtract(of_cross_entropy, of_entropy)),
     ):
-        assert np.isfinite(loss(scores, target))
-        in_scores, in_target = jax.grad(loss, argnums=(0, 1))(scores, target)
-        np.testing.assert_allclose(in_target, expected, rtol=1e-6, atol=1e-7)
+        ((value, in_scores, in_target),) = of_targets(loss)(
+            [(scores[None], target[None])]
+        )
+        assert np.isfinite(value).all()
+        np.testing.assert_allclose(in_target[0], expected, rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(
-            in_scores,
+            in_scores[0],
             [*(np.array(references.softmax([1.0, 2.0, -1.0])) - [0.5, 0.5, 0]), 0],
             atol=1e-7,
         )
-    np.testing.assert_allclose(jax.grad(losses.entropy)(target), of_entropy, rtol=1e-6)
+    slope = jax.jit(jax.grad(losses.entropy))(target)
+    np.testing.assert_allclose(slope, of_entropy, rtol=1e-6)
 
 
 def test_distillation_has_finite_gradients_where_the_teacher_is_sure():
     """Through a softmax that underflows, and through one with a masked class."""
-    student = jnp.array([0.5, -1.0, 2.0])
-    for teacher in ([300.0, 0.0, 1.0], [1.0, 0.0, -jnp.inf]):
-        for loss in (losses.cross_entropy, losses.kl_divergence):
-            gradient = jax.grad(lambda s, loss=loss: loss(student, jax.nn.softmax(s)))(
-                jnp.array(teacher)
-            )
-            assert np.isfinite(gradient).all()
+    student = np.array([0.5, -1.0, 2.0], np.float32)
+    teachers = np.array([[300.0, 0.0, 1.0], [1.0, 0.0, -np.inf]], np.float32)
+    for loss in (losses.cross_entropy, losses.kl_divergence):
+
+        def distilled(teacher, loss=loss):
+            return loss(student, jax.nn.softmax(teacher))
+
+        gradients = jax.jit(jax.vmap(jax.grad(distilled)))(teachers)
+        assert np.isfinite(gradients).all()
 
 
 def test_cross_entropy_of_a_one_hot_target_is_the_label_loss():
-    for scores, label in random_cases(11):
-        scores = jnp.asarray(scores, jnp.float32)
-        one_hot = jax.nn.one_hot(label, len(scores))
-        np.testing.assert_allclose(
-            losses.cross_entropy(scores, one_hot),
-            losses.softmax_cross_entropy(scores, label),
-            rtol=1e-5,
-            atol=1e-6,
-        )
+    batches = [
+        (scores.astype(np.float32), labels.astype(np.int32))
+        for scores, labels in in_batches(random_cases(11))
+    ]
+    one_hot = [(s, np.eye(s.shape[1], dtype=np.float32)[y]) for s, y in batches]
+    found = of_targets(losses.cross_entropy)(one_hot)
+    expected = values_of_batches(losses.softmax_cross_entropy)(batches)
+    for (value, *_), (other,) in zip(found, expected, strict=True):
+        np.testing.assert_allclose(value, other, rtol=1e-5, atol=1e-6)
 
 
 def test_divergence_is_not_negative_and_zero_at_the_softmax():
     """Gibbs' inequality."""
+    batches = in_batches(distributions(12))
+    own = [
+        (scores, np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True))
+        for scores, _ in batches
+    ]
     with jax.enable_x64(True):
-        for scores, target in distributions(12):
-            scores = jnp.asarray(scores)
-            assert losses.kl_divergence(scores, jnp.asarray(target)) > -1e-14
-            np.testing.assert_allclose(
-                losses.kl_divergence(scores, jax.nn.softmax(scores)), 0, atol=1e-14
-            )
+        found, at_own = map(of_targets(losses.kl_divergence), (batches, own))
+    for (value, *_), (zero, *_) in zip(found, at_own, strict=True):
+        assert (np.asarray(value) > -1e-14).all()
+        np.testing.assert_allclose(zero, 0, atol=1e-14)
 
 
 def test_entropy_against_scipy():
     from scipy.stats import entropy
 
-    for _, target in distributions(13):
-        np.testing.assert_allclose(
-            losses.entropy(jnp.asarray(target)), entropy(target), rtol=1e-5
-        )
+    batches = [target for _, target in in_batches(distributions(13))]
+    found = jax.jit(lambda some: [jax.vmap(losses.entropy)(t) for t in some])(
+        [target.astype(np.float32) for target in batches]
+    )
+    for target, values in zip(batches, found, strict=True):
+        np.testing.assert_allclose(values, entropy(target, axis=1), rtol=1e-5)
 
 
 def test_entropy_bounds():
@@ -403,13 +487,13 @@ def test_entropy_bounds():
     [(jnp.float16, 32752), (jnp.bfloat16, 1e9), (jnp.float32, 1e9)],
 )
 def test_cross_entropy_is_finite_at_huge_scores_and_masked_classes(loss, dtype, size):
-    target = jnp.array([0.5, 0.5, 0.0], dtype)
-    for scores in ([size, 0.0, -size], [-size, size, 0.0], [1.0, 2.0, -jnp.inf]):
-        scores = jnp.array(scores, dtype)
-        value, gradients = jax.value_and_grad(loss, argnums=(0, 1))(scores, target)
-        assert value.dtype == dtype
-        assert np.isfinite(value)
-        assert np.isfinite(gradients).all()
+    target = np.array([0.5, 0.5, 0.0]).astype(dtype)
+    cases = [[size, 0.0, -size], [-size, size, 0.0], [1.0, 2.0, -np.inf]]
+    scores = np.array(cases).astype(dtype)
+    ((value, *gradients),) = of_targets(loss)([(scores, np.stack([target] * 3))])
+    assert value.dtype == dtype
+    assert np.isfinite(value).all()
+    assert np.isfinite(gradients).all()
 
 
 @pytest.mark.parametrize(

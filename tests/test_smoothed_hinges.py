@@ -1,5 +1,7 @@
 """The parameters of the smoothed losses, and what smoothing costs."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,12 +27,31 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 def linear_part(entry, scores, label):
     """Slopes of <s, u(g)> - conjugate, which is linear in g, one unit vector each."""
-    slopes = []
-    for unit in np.eye(len(scores)):
-        point = np.asarray(entry.conjugate.point(label, unit))
-        value = entry.conjugate.value(label, unit, **entry.arguments)
-        slopes.append(point @ scores - float(value))
-    return np.array(slopes)
+    points, values = map(np.asarray, at_units(entry)(label, np.eye(len(scores))))
+    return points @ scores - values
+
+
+@functools.cache
+def at_units(entry):
+    def one(label, unit):
+        point = entry.conjugate.point(label, unit)
+        return point, entry.conjugate.value(label, unit, **entry.arguments)
+
+    return jax.jit(jax.vmap(one, (None, 0)))
+
+
+@functools.cache
+def parameters_of(entry):
+    """The parameters and their excess, compiled as one."""
+
+    def both(scores, target, center, smoothing):
+        parameters = entry.conjugate.parameters(
+            scores, target, center, smoothing=smoothing, **entry.arguments
+        )
+        excess = entry.conjugate.excess(scores, target, parameters, **entry.arguments)
+        return parameters, excess
+
+    return jax.jit(both)
 
 
 def smoothed_cases(entry, seed, sizes, **settings):
@@ -69,9 +90,7 @@ def test_parameters_agree_with_a_general_optimiser(entry, sizes):
             constraints=[sums] if is_simplex else [],
             options={"ftol": 1e-14, "maxiter": 500},
         )
-        parameters = entry.conjugate.parameters(
-            jnp.asarray(scores), label, center, smoothing=smoothing, **entry.arguments
-        )
+        parameters, _ = parameters_of(entry)(scores, label, center, smoothing)
         np.testing.assert_allclose(parameters, found.x, atol=2e-6)
 
 
@@ -81,15 +100,7 @@ def test_no_direction_inside_the_domain_improves_the_parameters(entry, sizes):
     """The variational inequality <gradient at g, g' - g> <= 0 for all g'."""
     generator = np.random.default_rng(5)
     for scores, label, center, smoothing, _ in smoothed_cases(entry, 5, sizes):
-        g = np.asarray(
-            entry.conjugate.parameters(
-                jnp.asarray(scores),
-                label,
-                center,
-                smoothing=smoothing,
-                **entry.arguments,
-            )
-        )
+        g = np.asarray(parameters_of(entry)(scores, label, center, smoothing)[0])
         gradient = linear_part(entry, scores, label) - smoothing * (g - center)
         others = np.stack(
             [entry.draw(generator, len(scores), label) for _ in range(200)]
@@ -102,14 +113,19 @@ def test_no_direction_inside_the_domain_improves_the_parameters(entry, sizes):
 def test_parameters_stay_in_the_domain_whatever_the_scores_and_centers(entry, dtype):
     generator = np.random.default_rng(6)
     digits = float(jnp.finfo(dtype).eps)
-    parameters_of = jax.jit(entry.conjugate.parameters)
+
+    @jax.jit
+    def of(scores, target, center):
+        g = entry.conjugate.parameters(scores, target, center, smoothing=0.01)
+        return g, entry.conjugate.point(target, g)
+
     for i in range(200):
         classes = (2, 3, 100)[i % 3]
         label, target = entry.target(generator, classes)
         sizes = 10.0 ** generator.uniform(-6, 9, size=2)
-        scores = jnp.asarray(generator.normal(size=classes) * sizes[0], dtype)
-        center = jnp.asarray(generator.normal(size=classes) * sizes[1], dtype)
-        parameters = parameters_of(scores, target, center, smoothing=0.01)
+        scores = np.asarray(generator.normal(size=classes) * sizes[0], dtype)
+        center = np.asarray(generator.normal(size=classes) * sizes[1], dtype)
+        parameters, point = of(scores, target, center)
         assert parameters.dtype == dtype
         g = np.asarray(parameters, np.float64)
         assert (g >= 0).all()
@@ -121,7 +137,7 @@ def test_parameters_stay_in_the_domain_whatever_the_scores_and_centers(entry, dt
             assert g.sum() <= 1 + 4 * digits
         if entry.draw is on_simplex:
             np.testing.assert_allclose(g.sum(), 1, atol=4 * digits)
-        point = np.asarray(entry.conjugate.point(target, parameters), np.float64)
+        point = np.asarray(point, np.float64)
         if entry.loss is not losses.one_vs_rest_hinge:
             assert abs(point.sum()) <= 4 * digits * max(1, np.abs(point).sum())
 
@@ -144,22 +160,31 @@ def smoothed_loss(entry, scores, target, center, smoothing):
     )
 
 
+@functools.cache
+def slopes_of(entry):
+    """The smoothed loss, its gradient in the scores, and the point, as one program."""
+
+    def every(scores, target, center, smoothing):
+        value, gradient = jax.value_and_grad(
+            lambda s: smoothed_loss(entry, s, target, center, smoothing)
+        )(scores)
+        found = entry.conjugate.parameters(
+            scores, target, center, smoothing=smoothing, **entry.arguments
+        )
+        return value, gradient, entry.conjugate.point(target, found)
+
+    return jax.jit(every)
+
+
 @every_entry
 @over_sizes
 def test_gradient_of_the_smoothed_loss_is_the_point(entry, sizes):
     """Danskin: the maximiser's own derivative adds nothing."""
     generator = np.random.default_rng(7)
-    gradient = jax.jit(jax.grad(lambda s, *rest: smoothed_loss(entry, s, *rest)))
     for scores, target, _, parameters in cases(entry, 7, sizes, scales=(0.3, 3.0)):
-        scores = jnp.asarray(scores)
-        center = jnp.asarray(parameters + generator.normal(size=len(parameters)))
-        found = entry.conjugate.parameters(
-            scores, target, center, smoothing=0.5, **entry.arguments
-        )
-        point = entry.conjugate.point(target, found)
-        np.testing.assert_allclose(
-            gradient(scores, target, center, 0.5), point, rtol=1e-9, atol=1e-12
-        )
+        center = parameters + generator.normal(size=len(parameters))
+        _, gradient, point = slopes_of(entry)(scores, target, center, 0.5)
+        np.testing.assert_allclose(gradient, point, rtol=1e-9, atol=1e-12)
 
 
 @every_hinge
@@ -167,10 +192,10 @@ def test_gradient_of_the_smoothed_loss_is_the_point(entry, sizes):
 def test_smoothed_loss_lies_below_the_loss_by_no_more_than_its_bound(entry, sizes):
     for scores, target, _, _ in cases(entry, 8, sizes):
         loss = entry.reference(scores, target, **entry.arguments)
-        center = jnp.zeros(len(scores))
+        center = np.zeros(len(scores))
         previous = -np.inf
         for smoothing in (10.0, 1.0, 0.1, 1e-3, 1e-7):
-            value = smoothed_loss(entry, jnp.asarray(scores), target, center, smoothing)
+            value = float(slopes_of(entry)(scores, target, center, smoothing)[0])
             below = smoothing / 2 * entry.largest_square(len(scores))
             tolerance = 1e-14 * (1 + abs(loss))
             assert -tolerance <= loss - value <= below + tolerance
@@ -183,16 +208,21 @@ def test_smoothed_loss_lies_below_the_loss_by_no_more_than_its_bound(entry, size
 @over_sizes
 def test_excess_for_center_zero_is_at_most_the_smoothing_times_a_constant(entry, sizes):
     largest = 0.0
+
+    @jax.jit
+    def excess_of(scores, label):
+        center = jnp.zeros(len(scores))
+        parameters = entry.conjugate.parameters(scores, label, center, smoothing=0.4)
+        return entry.conjugate.excess(scores, label, parameters)
+
     for scores, label, _, _ in cases(entry, 9, sizes, count=60, scales=(0.3,)):
         # Around the kinks of all the losses, whose margin is 1 here.
         scores[label] += 1
-        scores = jnp.asarray(scores - (entry.loss is losses.one_vs_rest_hinge))
-        center = jnp.zeros(len(scores))
-        parameters = entry.conjugate.parameters(scores, label, center, smoothing=0.4)
-        excess = entry.conjugate.excess(scores, label, parameters)
+        scores = scores - (entry.loss is losses.one_vs_rest_hinge)
+        excess = float(excess_of(scores, label))
         bound = 0.4 * entry.largest_excess(len(scores))
         assert excess <= bound * (1 + 1e-12)
-        largest = max(largest, float(excess / bound))
+        largest = max(largest, excess / bound)
     assert largest > 0.3
 
 
@@ -210,13 +240,8 @@ def test_the_bound_of_the_excess_is_attained_half_way():
 @over_sizes
 def test_the_maximiser_as_the_next_center_drives_the_excess_to_zero(entry, sizes):
     """The proximal point algorithm needs no smaller smoothing: Rockafellar, 1976."""
-    parameters = jax.jit(entry.conjugate.parameters)
     for scores, target, _, _ in cases(entry, 10, sizes, count=8, scales=(1.0, 3.0)):
-        scores = jnp.asarray(scores)
-        center = jnp.zeros(len(scores))
+        center = np.zeros(len(scores))
         for _ in range(400):
-            center = parameters(
-                scores, target, center, smoothing=1.0, **entry.arguments
-            )
-        excess = entry.conjugate.excess(scores, target, center, **entry.arguments)
+            center, excess = parameters_of(entry)(scores, target, center, 1.0)
         assert excess <= 1e-12
