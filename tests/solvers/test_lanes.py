@@ -4,15 +4,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fitting_problems import EXAMPLES, WIDTH
 
-from jaxlin import compensated, linear, losses, proof_terms, row_sums
+from jaxlin import (
+    compensated,
+    linear,
+    losses,
+    normalization,
+    proof_terms,
+    row_sums,
+)
 from jaxlin.solvers import base, certified, lanes, search
 
 KEY = jax.random.key(0)
 NUM_CLASSES = 3
-ROWS = np.random.default_rng(0).normal(size=(70, 5)).astype(np.float32)
-LABELS = np.random.default_rng(1).integers(0, NUM_CLASSES, 70)
-WEIGHTINGS = np.random.default_rng(2).integers(0, 3, (4, 70)).astype(np.float32)
+# Of the shape of `fitting_problems`, with weights and a normalization: one program.
+ROWS = np.random.default_rng(0).normal(size=(EXAMPLES, WIDTH)).astype(np.float32)
+LABELS = np.random.default_rng(1).integers(0, NUM_CLASSES, EXAMPLES)
+WEIGHTINGS = np.random.default_rng(2).integers(0, 3, (4, EXAMPLES)).astype(np.float32)
 LOSSES = (losses.softmax_cross_entropy, losses.crammer_singer_hinge)
 BLOCK_SIZE = 32  # the last block is smaller
 MODELS = [(0.1, 0, 1.0), (0.01, 3, 2.0), (0.3, 1, 0.5)]
@@ -21,7 +30,10 @@ ZERO = linear.Params(np.zeros((3, 5), np.float32), np.zeros(3, np.float32))
 
 @pytest.fixture(scope="module")
 def problem():
-    return certified.prepare(base.problem(ROWS, LABELS, num_classes=NUM_CLASSES))
+    scaling = normalization.fit_standard(ROWS)
+    return certified.prepare(
+        base.problem(ROWS, LABELS, num_classes=NUM_CLASSES, normalization=scaling)
+    )
 
 
 def filled(problem, loss, models=MODELS):
@@ -114,10 +126,11 @@ def test_sums_are_those_of_a_pass_for_each_model(problem):
             linear.unfold_bias(state.trial),
             problem.features,
             problem.targets,
-            proof_terms.PerExample(jnp.zeros((70, 3)), problem.curvature.norms),
+            proof_terms.PerExample(jnp.zeros((EXAMPLES, 3)), problem.curvature.norms),
             link=proof_terms.link(LOSSES[1]),
             shared=search.shared(state, settings),
             example_weights=weights,
+            normalization=problem.normalization,
             block_size=BLOCK_SIZE,
         )
 
