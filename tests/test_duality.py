@@ -9,6 +9,7 @@ import numpy as np
 import optima
 import pytest
 import random_problems
+from optimization_modes import BOTH
 from random_problems import LOSSES, SMOOTH
 
 from jaxlin import (
@@ -25,7 +26,6 @@ from jaxlin import (
 PLATFORMS = ("cpu", "cuda", "tpu")
 SHAPE = (20, 5, 3)
 every_loss = pytest.mark.parametrize("name", LOSSES)
-every_hinge = pytest.mark.parametrize("name", optima.HINGES)
 
 
 @functools.cache
@@ -44,13 +44,11 @@ def problem(name, kind, dtype=np.float32, seed=0):
 
 
 def unfolded(folded, dtype):
-    return linear.Params(
-        jnp.asarray(folded[:, :-1], dtype), jnp.asarray(folded[:, -1], dtype)
-    )
+    return linear.Params(folded[:, :-1].astype(dtype), folded[:, -1].astype(dtype))
 
 
 def exactly(params):
-    return np.asarray(linear.fold_bias(params), np.float64)
+    return np.c_[params.weights, params.bias].astype(np.float64)
 
 
 def near(best, generator, dtype, scale):
@@ -62,7 +60,7 @@ def near(best, generator, dtype, scale):
 
 def certify(name, kind, params, **change):
     arrays, how, data, best = problem(name, kind)
-    proof = duality.certificate(params, *map(jnp.asarray, arrays), **{**how, **change})
+    proof = duality.certificate(params, *arrays, **{**how, **change})
     return jax.tree.map(float, proof)
 
 
@@ -167,6 +165,7 @@ def test_targets_that_sum_to_one_only_roughly_count_as_distributions():
 # --- In float32, where a certificate must allow for its rounding.
 
 
+@BOTH
 @pytest.mark.parametrize(
     "name",
     [
@@ -199,7 +198,16 @@ def test_certificates_of_any_parameters_bound_their_suboptimality(name):
             )
 
 
-@every_hinge
+@BOTH
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name == "weston_watkins_hinge"
+        else pytest.param(name, marks=pytest.mark.full)
+        for name in optima.HINGES
+    ],
+)
 def test_the_optimum_with_its_multipliers_is_certified_to_rounding(name):
     """As in a fit: here the true multipliers are the center."""
     generator = np.random.default_rng(5)
@@ -243,10 +251,15 @@ def _evaluate(params, rows, targets, centers, norms, weights, l2, margin, *, los
     return duality.evaluation(sums, params, l2=l2)
 
 
+@BOTH
 @pytest.mark.parametrize("constant", [10.1, 3.3])
 @pytest.mark.parametrize(
     ("examples", "block_size", "weight"),
-    [(200_000, None, None), (20_000, None, 0.1), (5_000, 1, 0.1)],
+    [
+        (200_000, None, None),
+        pytest.param(20_000, None, 0.1, marks=pytest.mark.full),
+        (5_000, 1, 0.1),
+    ],
 )
 def test_sums_of_many_equal_terms(constant, examples, block_size, weight):
     """Their rounding errors agree. While all margins are violated, P is a parabola."""
@@ -286,6 +299,7 @@ def test_weights_whose_sum_is_no_number_prove_nothing(weight):
     assert proof.dual == -np.inf
 
 
+@BOTH
 def test_soft_targets_count_with_the_rounding_of_both_distributions():
     """Where they agree with the prediction, their difference is all roundoff."""
     proof = duality.certificate(

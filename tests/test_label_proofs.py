@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from optimization_modes import BOTH
 
 from jaxlin import label_proofs, linear, normalization
 
@@ -13,6 +14,7 @@ def params_of(folded, dtype=np.float32):
     return linear.Params(folded[:, :-1], folded[:, -1])
 
 
+@BOTH
 def test_certified_labels_are_those_of_all_parameters_so_near():
     """Also of the worst of them; and the interval holds their accuracies."""
     generator = np.random.default_rng(7)
@@ -52,6 +54,7 @@ def test_an_interval_of_all_labels_proven_is_the_accuracy():
     assert interval == (122 / 125, 122 / 125, 1.0)
 
 
+@BOTH
 def test_radii_of_float64_parameters_have_their_digits():
     """Of a polish, whatever jax.config says; the mean, too, is not rounded."""
     generator = np.random.default_rng(9)
@@ -68,6 +71,7 @@ def test_radii_of_float64_parameters_have_their_digits():
     assert (found <= expected).all()
 
 
+@BOTH
 def test_label_radii_are_the_shortest_moves_that_change_a_label():
     """Moved by the radius towards the second class, the two best scores are equal."""
     generator = np.random.default_rng(8)

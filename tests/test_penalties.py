@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optima
 import pytest
 
-from jaxlin import linear, losses, penalties
+from jaxlin import linear, losses, objective, penalties
 from jaxlin.solvers import fitting
 
 TREE = linear.Params(jnp.array([[3.0, -4.0], [0.0, 2.0]]), jnp.array([-1.0, 0.5]))
@@ -98,11 +99,41 @@ def test_linear_svc_of_two_classes_has_its_optimum_at_this_l2(
     (l2,) = penalties.l2_of_c(
         (0.05,), total_weight=60, num_classes=2, row_per_class=row_per_class
     )
-    ours = fitting.fit(rows[:, :-1], labels[2], loss=loss, l2=l2, relative_gap=1e-5)
+    # The optimum is that of dense NumPy, and what it is of is our objective.
+    data = optima.Data(rows, labels[2], np.full(60, 1 / 60), 2, loss.__name__, l2)
+    best = optima.optimum(data)
+    np.testing.assert_allclose(
+        folded, best.weights, rtol=0, atol=1e-4 * np.abs(folded).max()
+    )
+    params = linear.Params(np.float32(folded[:, :-1]), np.float32(folded[:, -1]))
+    value = objective.objective(
+        params, np.float32(rows[:, :-1]), labels[2], loss=loss, l2=l2
+    )
+    np.testing.assert_allclose(value, best.value, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "row_per_class"),
+    [
+        (losses.weston_watkins_hinge, False),
+        pytest.param(losses.one_vs_rest_hinge, True, marks=pytest.mark.full),
+        pytest.param(losses.crammer_singer_hinge, True, marks=pytest.mark.full),
+    ],
+)
+def test_a_fit_at_this_l2_has_that_optimum(loss, row_per_class):
+    rows, labels, _ = binary_and_not()
+    (l2,) = penalties.l2_of_c(
+        (0.05,), total_weight=60, num_classes=2, row_per_class=row_per_class
+    )
+    data = optima.Data(rows, labels[2], np.full(60, 1 / 60), 2, loss.__name__, l2)
+    best = optima.optimum(data).weights
+    # With its margin given: the program of `fitting_problems`.
+    how = {"loss": loss, "l2": l2, "loss_arguments": {"margin": 1.0}}
+    ours = fitting.fit(rows[:, :-1], labels[2], relative_gap=1e-5, **how)
     found = np.c_[ours.params.weights, ours.params.bias]
     radius = np.sqrt(2e-5 * ours.certificate.primal / l2)
-    np.testing.assert_allclose(found, folded, atol=radius)
-    assert radius < 0.05 * np.abs(folded).max()
+    np.testing.assert_allclose(found, best, atol=radius)
+    assert radius < 0.05 * np.abs(best).max()
 
 
 def test_the_formula_is_its_own_inverse_and_refuses_bad_input():

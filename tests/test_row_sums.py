@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from optimization_modes import BOTH
 
 from jaxlin import compensated, linear, losses, normalization, objective, row_sums
 
@@ -86,7 +87,8 @@ compiled = jax.jit(one_pass, static_argnames=("link", "size"))
 
 
 def totals(sums):
-    return [compensated.total(part) for part in (sums.values, sums.weights, sums.bias)]
+    parts = jax.tree.map(np.asarray, (sums.values, sums.weights, sums.bias))
+    return [compensated.total(part) for part in parts]
 
 
 def double_loop(rows, shared=3.0):
@@ -177,11 +179,10 @@ def test_the_gradient_is_that_of_the_mean_loss(dtype, loss, arguments):
             normalization=rows.normalization,
         )
 
-    value, gradient = jax.jit(jax.value_and_grad(mean_loss))(
-        jax.tree.map(jnp.asarray, rows.params), jax.tree.map(jnp.asarray, rows)
-    )
+    value, gradient = jax.jit(jax.value_and_grad(mean_loss))(rows.params, rows)
     sums, _ = compiled(rows, link=loss_link(loss), shared=arguments)
-    found = [part / compensated.total(sums.weight) for part in totals(sums)]
+    weight = compensated.total(jax.tree.map(np.asarray, sums.weight))
+    found = [part / weight for part in totals(sums)]
     np.testing.assert_allclose(found[0][0], value, rtol=1e-6)
     np.testing.assert_allclose(found[1], gradient.weights, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found[2], gradient.bias, rtol=1e-5, atol=1e-6)
@@ -189,7 +190,7 @@ def test_the_gradient_is_that_of_the_mean_loss(dtype, loss, arguments):
 
 def test_sums_of_several_calls_are_those_of_one_pass():
     rows = draw(np.uint8)
-    sums = row_sums.zeros(rows.params, (2,))
+    sums = jax.tree.map(np.asarray, row_sums.zeros(rows.params, (2,)))
     for start in range(0, EXAMPLES, 4):
         part = rows._replace(
             **{
@@ -233,6 +234,7 @@ def of_extra(shared, scores, label, extra):
     return extra[None], jnp.stack([extra, -extra]), ()
 
 
+@BOTH
 @pytest.mark.parametrize(
     "terms",
     [
@@ -296,6 +298,7 @@ def test_products_are_at_full_precision_on_every_platform():
 
 @pytest.mark.parametrize("size", [3, 7, 100, None])
 def test_norms_are_those_of_the_extended_rows(size):
+    """Called as it is, not compiled as a whole."""
     for dtype in (np.uint8, np.float32):
         rows = draw(dtype)
         expected = np.linalg.norm(np.c_[rows.exact, np.ones(EXAMPLES)], axis=1)
@@ -308,8 +311,18 @@ def test_norms_are_those_of_the_extended_rows(size):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("size", [513, 1024, 1300])
-@pytest.mark.parametrize("is_weighted", [True, False])
+def of_square(shared, scores, label, extra):
+    return jnp.square(scores[label])[None], scores, ()
+
+
+@pytest.mark.parametrize(
+    ("size", "is_weighted"),
+    [
+        *((size, True) for size in (513, 1024, 1300)),
+        (1300, False),
+        *(pytest.param(size, False, marks=pytest.mark.full) for size in (513, 1024)),
+    ],
+)
 def test_long_blocks_are_summed_in_short_parts(size, is_weighted):
     draw = np.random.default_rng(0)
     features = draw.integers(0, 256, (1300, 5), dtype=np.uint8)
@@ -317,18 +330,9 @@ def test_long_blocks_are_summed_in_short_parts(size, is_weighted):
     params = linear.Params(draw.normal(size=(3, 5)) / 100, draw.normal(size=3))
     params = jax.tree.map(np.float32, params)
 
-    def of_example(shared, scores, label, extra):
-        return jnp.square(scores[label])[None], scores, ()
-
-    sums, _ = row_sums.over_rows(
-        params,
-        features,
-        labels,
-        (),
-        link=of_example,
-        example_weights=np.float32(weights) if is_weighted else None,
-        block_size=size,
-    )
+    given = np.float32(weights) if is_weighted else None
+    rows = Rows(params, features, labels, (), given, None)
+    sums, _ = jax.tree.map(np.asarray, compiled(rows, link=of_square, size=size))
     weights = weights if is_weighted else np.ones(1300)
     scores = features @ np.float64(params.weights).T + params.bias
     squares = np.square(scores[np.arange(1300), labels])
@@ -348,6 +352,7 @@ def test_long_blocks_are_summed_in_short_parts(size, is_weighted):
     assert sums.rows == 1300
 
 
+@BOTH
 def test_parts_of_a_block_are_added_with_compensation():
     """Of eight parts of 512 two cancel, which would take the others with them."""
     extra = np.repeat(np.float32([2.0**27, *[1.0] * 6, -(2.0**27)]), 512)

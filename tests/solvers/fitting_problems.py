@@ -15,6 +15,8 @@ SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
 
 
 LOSS_OF_CLASSES = {3: SOFTMAX, 2: HINGE}
+# Given as it is by default: a margin of another value then has the same program.
+ARGUMENTS_OF_CLASSES = {3: {}, 2: {"margin": 1.0}}
 
 
 @functools.cache
@@ -34,6 +36,7 @@ def prepared(num_classes):
 
 def fit(num_classes, **how):
     """Softmax of three classes, or the hinge of two: one program each."""
+    how = {"loss_arguments": ARGUMENTS_OF_CLASSES[num_classes], **how}
     loss = LOSS_OF_CLASSES[num_classes]
     return fitting.fit_prepared(
         prepared(num_classes), num_classes=num_classes, loss=loss, **how

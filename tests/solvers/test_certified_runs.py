@@ -11,7 +11,7 @@ from jaxlin.solvers import base, certified, search
 
 
 def test_new_values_recompile_nothing():
-    name = "crammer_singer_hinge"
+    name = "weston_watkins_hinge"
     given, how, _ = draw(name, "noisy", l2=0.1)
     fit(name, given, how, most=2)
     programs = base._advance._cache_size()
@@ -23,10 +23,11 @@ def test_new_values_recompile_nothing():
 
 
 def test_the_state_is_donated_and_the_callers_parameters_are_not():
-    name = "crammer_singer_hinge"
+    name = "weston_watkins_hinge"
     given, how, _ = draw(name, "noisy")
     problem = certified.prepare(base.problem(**given))
-    solver, settings = certified.solver(loss=LOSSES[name]), base.Settings(**how)
+    solver = certified.solver(loss=LOSSES[name], block_size=7)
+    settings = base.Settings(**how)
     start = zeros(SHAPE)
     state = solver.init(start, problem, settings)
     run = base.run(solver, jax.random.key(0), state, problem, settings, num_steps=1)
@@ -45,7 +46,7 @@ def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch)
         traces.append(None)
         return evaluation(*arguments, **how)
 
-    name = "softmax_cross_entropy"
+    name = "weston_watkins_hinge"
     given, how, _ = draw(name, "noisy", l2=1e-2)
     *_, (_, one, _) = evaluations(name, given, how, most=6)
     monkeypatch.setattr(search.duality, "evaluation", counting)

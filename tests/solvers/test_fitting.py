@@ -7,6 +7,7 @@ import numpy as np
 import optima
 import pytest
 from fitting_problems import (
+    ARGUMENTS_OF_CLASSES,
     EXAMPLES,
     LOSS_OF_CLASSES,
     SOFTMAX,
@@ -180,9 +181,9 @@ def test_arguments_of_the_loss_may_be_any_mapping():
 def test_a_path_gives_the_fits_alone(num_classes):
     l2s = [1e-1, 5e-2, 2e-2]
     loss = LOSS_OF_CLASSES[num_classes]
-    on_path = list(
-        fitting.path(prepared(num_classes), num_classes=num_classes, loss=loss, l2s=l2s)
-    )
+    how = {"num_classes": num_classes, "loss": loss, "l2s": l2s}
+    how |= {"loss_arguments": ARGUMENTS_OF_CLASSES[num_classes]}
+    on_path = list(fitting.path(prepared(num_classes), **how))
     alone = [fit(num_classes, l2=l2) for l2 in l2s]
     assert [fitted.l2 for fitted in on_path] == l2s
     for one, two in zip(on_path, alone, strict=True):
@@ -278,11 +279,15 @@ def column_of_size(size, dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_is_proven_is_true_of_features_of_any_size(size, is_normalized, dtype):
     rows, labels = column_of_size(size, dtype)
-    scaling, z = None, np.float64(rows)
+    z = np.float64(rows)
     if is_normalized:
         scaling = normalization.fit_standard(rows)
         z = (z - np.float64(scaling.mean)) / np.float64(scaling.scale)
-    found = fitting.fit(rows, labels, loss=SOFTMAX, l2=1e-2, normalization=scaling)
+    how = {"loss": SOFTMAX, "l2": 1e-2}
+    if is_normalized:
+        # One program with what follows.
+        how |= {"normalization": scaling, "example_weights": np.ones(EXAMPLES)}
+    found = fitting.fit(rows, labels, **how)
     weights = np.full(EXAMPLES, 1 / EXAMPLES)
     truth = optima.Data(extended(z), labels, weights, 3, "softmax_cross_entropy", 1e-2)
     assert found.converged
@@ -321,23 +326,27 @@ JUNK = {
 
 
 @pytest.mark.parametrize(("dtype", "value"), JUNK.values(), ids=JUNK.keys())
-@pytest.mark.parametrize("num_classes", [2, pytest.param(3, marks=pytest.mark.full)])
+@pytest.mark.parametrize("num_classes", [3, pytest.param(2, marks=pytest.mark.full)])
 def test_rows_of_weight_0_are_as_if_they_were_not_there(dtype, value, num_classes):
-    rows, labels = data(num_classes)
-    junk, their_labels = np.full((30, WIDTH), value), np.arange(30) % num_classes
-    places = np.random.default_rng(1).permutation(EXAMPLES + 30)
+    half = EXAMPLES // 2
+    rows, labels = (array[:half] for array in data(num_classes))
+    junk, their_labels = np.full((half, WIDTH), value), np.arange(half) % num_classes
+    places = np.random.default_rng(1).permutation(EXAMPLES)
     rows = rows.astype(dtype)
     given = np.concatenate([rows, junk])[places].astype(dtype)
     targets = np.concatenate([labels, their_labels])[places]
-    weights = np.repeat([1.0, 0.0], [EXAMPLES, 30])[places]
-    out = weights > 0
+    weights = np.repeat([1.0, 0.0], half)[places]
+    # Each of the others twice is the same problem, in as many rows: one program.
+    twice = np.repeat(np.flatnonzero(weights), 2)
     how = {"loss": LOSS_OF_CLASSES[num_classes], "l2": 1e-2}
     how |= {"num_classes": num_classes}
     scaling = normalization.fit_standard(given, example_weights=weights)
     how["normalization"] = scaling
-    alone = fitting.fit(given[out], targets[out], example_weights=weights[out], **how)
+    alone = fitting.fit(
+        given[twice], targets[twice], example_weights=weights[twice], **how
+    )
     whole = fitting.fit(given, targets, example_weights=weights, **how)
-    blocks = row_blocks.over(given, targets, example_weights=weights, block_size=45)
+    blocks = row_blocks.over(given, targets, example_weights=weights, block_size=half)
     streamed = streaming.fit(blocks, **how)
     assert alone.converged
     for found in (whole, streamed):
@@ -362,6 +371,7 @@ def test_weights_of_another_unit_are_one_problem_or_refused(dtype):
     rows, labels = data(3)
     weights = 1.0 + np.arange(EXAMPLES) % 3
     how = {"loss": SOFTMAX, "l2": 1e-2}
+    how |= {"normalization": normalization.fit_standard(rows)}
     usual = fitting.fit(rows, labels, example_weights=weights, **how)
     for unit in (1e-10, 1e10):
         given = (unit * weights).astype(dtype)

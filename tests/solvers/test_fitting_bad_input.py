@@ -14,6 +14,8 @@ SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
 ROWS = np.random.default_rng(0).normal(size=(EXAMPLES, WIDTH)).astype(np.float32)
 LABELS = np.arange(EXAMPLES) % 3
 NAN = np.where(np.arange(WIDTH) == 2, np.nan, ROWS)
+# Of what is fitted here: the program of `fitting_problems`.
+OF_TWO = {"loss": HINGE, "l2": 0.1, "loss_arguments": {"margin": 1.0}}
 SOFT = np.full((EXAMPLES, 3), 1 / 3, np.float32)
 BAD = {
     "l2 is 0": ({"l2": 0}, "l2 must be above 0, got 0; without it"),
@@ -153,9 +155,8 @@ def test_a_path_sees_bad_arguments_when_it_is_called():
 
 
 def test_booleans_are_labels_of_two_classes():
-    how = {"loss": SOFTMAX, "l2": 0.1}
-    found = fitting.fit(ROWS, LABELS > 0, **how)
-    expected = fitting.fit(ROWS, (LABELS > 0).astype(int), **how)
+    found = fitting.fit(ROWS, LABELS > 0, **OF_TWO)
+    expected = fitting.fit(ROWS, (LABELS > 0).astype(int), **OF_TWO)
     assert found.params.weights.shape == (2, WIDTH)
     np.testing.assert_array_equal(found.params.weights, expected.params.weights)
 
@@ -365,6 +366,6 @@ def test_a_whole_fit_is_not_compiled():
 
 def test_a_fit_beside_what_is_differentiated_is_a_fit():
     def scaled(factor):
-        return factor * fitting.fit(ROWS, LABELS, **HOW).certificate.primal
+        return factor * fitting.fit(ROWS, LABELS > 0, **OF_TWO).certificate.primal
 
     assert jax.grad(scaled)(2.0) == pytest.approx(scaled(1.0))

@@ -4,23 +4,36 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fitting_problems import EXAMPLES, WIDTH
 
-from jaxlin import compensated, linear, losses, proof_terms, row_sums
+from jaxlin import (
+    compensated,
+    linear,
+    losses,
+    normalization,
+    proof_terms,
+    row_sums,
+)
 from jaxlin.solvers import base, certified, lanes, search
 
 KEY = jax.random.key(0)
 NUM_CLASSES = 3
-ROWS = np.random.default_rng(0).normal(size=(70, 5)).astype(np.float32)
-LABELS = np.random.default_rng(1).integers(0, NUM_CLASSES, 70)
-WEIGHTINGS = np.random.default_rng(2).integers(0, 3, (4, 70)).astype(np.float32)
+# Of the shape of `fitting_problems`, with weights and a normalization: one program.
+ROWS = np.random.default_rng(0).normal(size=(EXAMPLES, WIDTH)).astype(np.float32)
+LABELS = np.random.default_rng(1).integers(0, NUM_CLASSES, EXAMPLES)
+WEIGHTINGS = np.random.default_rng(2).integers(0, 3, (4, EXAMPLES)).astype(np.float32)
 LOSSES = (losses.softmax_cross_entropy, losses.crammer_singer_hinge)
+BLOCK_SIZE = 32  # the last block is smaller
 MODELS = [(0.1, 0, 1.0), (0.01, 3, 2.0), (0.3, 1, 0.5)]
 ZERO = linear.Params(np.zeros((3, 5), np.float32), np.zeros(3, np.float32))
 
 
 @pytest.fixture(scope="module")
 def problem():
-    return certified.prepare(base.problem(ROWS, LABELS, num_classes=NUM_CLASSES))
+    scaling = normalization.fit_standard(ROWS)
+    return certified.prepare(
+        base.problem(ROWS, LABELS, num_classes=NUM_CLASSES, normalization=scaling)
+    )
 
 
 def filled(problem, loss, models=MODELS):
@@ -47,7 +60,9 @@ def turns(problem, count, *, used=LOSSES, models=MODELS, weightings=WEIGHTINGS.T
     running = [filled(problem, loss, models) for loss in used]
     told = []
     for _ in range(count):
-        sums, points = lanes.evaluate(tuple(running), problem, weightings, losses=used)
+        sums, points = lanes.evaluate(
+            *(tuple(running), problem, weightings), losses=used, block_size=BLOCK_SIZE
+        )
         infos = []
         for place, loss in enumerate(used):
             running[place], info = lanes.advance(
@@ -94,24 +109,36 @@ def test_every_model_is_the_one_that_runs_alone(problem, place):
 
 def test_sums_are_those_of_a_pass_for_each_model(problem):
     lane = filled(problem, LOSSES[1])
-    trial = jnp.asarray(np.random.default_rng(3).normal(size=(3, 3, 6)), jnp.float32)
-    lane = lane._replace(state=lane.state._replace(trial=trial))
-    (sums,), (points,) = lanes.evaluate(
-        (lane,), problem, jnp.asarray(WEIGHTINGS.T), losses=LOSSES[1:], block_size=32
+    trial = np.float32(np.random.default_rng(3).normal(size=(3, 3, 6)))
+    lane = lane._replace(state=lane.state._replace(trial=jnp.asarray(trial)))
+    (_, sums), (_, points) = lanes.evaluate(
+        (filled(problem, LOSSES[0]), lane),
+        problem,
+        jnp.asarray(WEIGHTINGS.T),
+        losses=LOSSES,
+        block_size=BLOCK_SIZE,
     )
-    for slot, (l2, weighting, margin) in enumerate(MODELS):
-        state = jax.tree.map(lambda leaf, slot=slot: leaf[slot], lane.state)
-        expected, outputs = row_sums.over_rows(
-            linear.unfold_bias(trial[slot]),
+    sums, points = jax.tree.map(np.asarray, (sums, points))
+
+    @jax.jit
+    def one_pass(state, settings, weights):
+        return row_sums.over_rows(
+            linear.unfold_bias(state.trial),
             problem.features,
             problem.targets,
-            proof_terms.PerExample(jnp.zeros((70, 3)), problem.curvature.norms),
+            proof_terms.PerExample(jnp.zeros((EXAMPLES, 3)), problem.curvature.norms),
             link=proof_terms.link(LOSSES[1]),
-            shared=search.shared(
-                state, base.Settings(l2=l2, loss_arguments={"margin": margin})
-            ),
-            example_weights=jnp.asarray(WEIGHTINGS[weighting]),
-            block_size=32,
+            shared=search.shared(state, settings),
+            example_weights=weights,
+            normalization=problem.normalization,
+            block_size=BLOCK_SIZE,
+        )
+
+    for slot, (l2, weighting, margin) in enumerate(MODELS):
+        state = jax.tree.map(lambda leaf, slot=slot: np.asarray(leaf)[slot], lane.state)
+        settings = base.Settings(l2=l2, loss_arguments={"margin": margin})
+        expected, outputs = jax.tree.map(
+            np.asarray, one_pass(state, settings, WEIGHTINGS[weighting])
         )
         for name in row_sums.RowSums._fields:
             mine, its = getattr(sums, name), getattr(expected, name)
@@ -122,7 +149,9 @@ def test_sums_are_those_of_a_pass_for_each_model(problem):
 
 
 def test_an_example_that_is_taken_out_may_be_anything(problem):
-    wild = problem._replace(features=problem.features.at[7].set(1e30))
+    features = np.array(problem.features)
+    features[7] = 1e30
+    wild = problem._replace(features=jnp.asarray(features))
     out = WEIGHTINGS.T.copy()
     out[7] = 0
     _, told = turns(problem, 3, weightings=out)
@@ -132,9 +161,8 @@ def test_an_example_that_is_taken_out_may_be_anything(problem):
 
 
 def test_without_weightings_all_examples_count(problem):
-    used = LOSSES[:1]
-    _, plain = turns(problem, 4, used=used, weightings=None)
-    _, weighted = turns(problem, 4, used=used, weightings=np.ones_like(WEIGHTINGS.T))
+    _, plain = turns(problem, 4, used=LOSSES[:1], weightings=None)
+    _, weighted = turns(problem, 4, weightings=np.ones_like(WEIGHTINGS.T))
     np.testing.assert_allclose(
         plain[-1][0].objective, weighted[-1][0].objective, rtol=1e-6
     )
@@ -142,19 +170,20 @@ def test_without_weightings_all_examples_count(problem):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_slots_that_stay_go_on_as_before(problem, loss):
-    lane = turns(problem, 6, used=(loss,))[0][0]
+    lane = turns(problem, 6)[0][LOSSES.index(loss)]
     kept = lanes.narrow(lane, jnp.array([2, 0]))
     assert kept.width == 2
     for slot, old in enumerate((2, 0)):
         mine, its = lanes.taken(kept, slot), lanes.taken(lane, old)
         jax.tree.map(np.testing.assert_array_equal, mine, its)
-    assert kept.settings.l2.tolist() == lane.settings.l2[jnp.array([2, 0])].tolist()
+    l2s = lane.settings.l2.tolist()
+    assert kept.settings.l2.tolist() == [l2s[2], l2s[0]]
     assert kept.weighting.tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_new_model_begins_at_zero_and_leaves_the_others_alone(problem, loss):
-    lane = turns(problem, 6, used=(loss,))[0][0]
+    lane = turns(problem, 6)[0][LOSSES.index(loss)]
     before = [jax.tree.map(np.asarray, lanes.taken(lane, slot)) for slot in range(3)]
     arguments = {} if loss is LOSSES[0] else {"margin": 1.0}
     lane = lanes.place(
@@ -164,6 +193,7 @@ def test_a_new_model_begins_at_zero_and_leaves_the_others_alone(problem, loss):
         jax.tree.map(
             np.testing.assert_array_equal, lanes.taken(lane, slot), before[slot]
         )
+    lane = jax.tree.map(np.asarray, lane)
     assert not lane.state.trial[1].any()
     assert not lane.centers[:, 1].any()
     assert lane.settings.l2[1] == 0.5
@@ -173,10 +203,11 @@ def test_a_new_model_begins_at_zero_and_leaves_the_others_alone(problem, loss):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_model_that_goes_on_keeps_what_was_learnt(problem, loss):
-    lane = turns(problem, 12, used=(loss,))[0][0]
+    lane = turns(problem, 12)[0][LOSSES.index(loss)]
     before = jax.tree.map(np.asarray, lane)
     weightings = jnp.asarray(WEIGHTINGS.T)
     lane = lanes.move(lane, 1, problem, weightings, loss=loss, l2=5e-3)
+    lane = jax.tree.map(np.asarray, lane)
     for slot in (0, 2):
         jax.tree.map(
             lambda now, then, slot=slot: np.testing.assert_array_equal(
@@ -196,7 +227,7 @@ def test_a_model_that_goes_on_keeps_what_was_learnt(problem, loss):
         # A step at once, downhill; where it began is kept if no trial is lower.
         assert not state.is_round
         np.testing.assert_array_equal(
-            linear.fold_bias(state.params), np.asarray(state.point)
+            np.c_[state.params.weights, state.params.bias], state.point
         )
         assert state.certificate.primal == state.value
         assert np.vdot(state.gradient, state.direction) < 0

@@ -21,10 +21,10 @@ from jaxlin.solvers import base
 
 def grid_settings(margins=False):
     settings = base.Settings(
-        learning_rate=jnp.array([0.1, 0.3, 0.1]), l2=jnp.array([0.0, 0.01, 0.1])
+        learning_rate=np.float32([0.1, 0.3, 0.1]), l2=np.float32([0.0, 0.01, 0.1])
     )
     if margins:
-        arguments = {"margin": jnp.array([0.5, 1.0, 2.0])}
+        arguments = {"margin": np.float32([0.5, 1.0, 2.0])}
         settings = settings._replace(loss_arguments=arguments)
     return settings
 
@@ -59,7 +59,9 @@ def test_a_grid_over_seeds_equals_each_seed_alone():
 
 def test_models_of_one_seed_share_their_batches():
     """Equal settings in one grid give equal models, bit for bit."""
-    settings = base.Settings(learning_rate=jnp.full(3, 0.1), l2=jnp.full(3, 0.01))
+    settings = base.Settings(
+        learning_rate=np.full(3, 0.1, np.float32), l2=np.full(3, 0.01, np.float32)
+    )
     grid, _ = train(base.map_settings(make()), settings)
     for i in (1, 2):
         np.testing.assert_array_equal(grid.weights[i], grid.weights[0])
@@ -114,7 +116,7 @@ def test_new_values_recompile_nothing():
 
 
 def test_the_state_is_donated():
-    solver, settings = make(), base.Settings(learning_rate=0.1)
+    solver, settings = make(), base.Settings(learning_rate=0.1, l2=0.01)
     initial = solver.init(start(), raw_problem(), settings)
     run = base.run(
         solver, jax.random.key(0), initial, raw_problem(), settings, num_steps=1
@@ -125,5 +127,5 @@ def test_the_state_is_donated():
 
 def test_the_callers_parameters_survive_donation():
     params = start()
-    train(make(), base.Settings(learning_rate=0.1), params=params)
+    train(make(), base.Settings(learning_rate=0.1, l2=0.01), params=params)
     assert np.isfinite(params.weights).all()
