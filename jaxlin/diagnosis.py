@@ -210,7 +210,7 @@ def _kind(entry: Any) -> str:
 
 
 def _is_binary(array: np.ndarray, *, one_hot: bool = True) -> bool:
-    """Whether all entries are 0 or 1 (or -1 or 1), and each row has one 1."""
+    """Returns True if all entries are 0 or 1 (or -1 or 1), each row with one 1."""
     if array.dtype.kind not in "buif" or not array.size:
         return False
     # Distributions are told by their first rows.

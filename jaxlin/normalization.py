@@ -265,7 +265,7 @@ def without_junk(
 
 
 def counts(example_weights: ArrayLike) -> np.ndarray:
-    """Which examples count on the device, where float32 has weights."""
+    """Mask of the examples that count on the device, where float32 has weights."""
     return np.asarray(example_weights) >= np.finfo(np.float32).tiny
 
 

@@ -121,7 +121,7 @@ class Answer(NamedTuple):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What weakens the choice of l2 or the temperature, a sentence each."""
+        """Weaknesses of the choice of l2 and of the temperature, a sentence each."""
         notes = []
         if self.single_classes:
             count = len(self.single_classes)

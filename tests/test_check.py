@@ -150,7 +150,7 @@ def test_booleans_are_labels(labels):
 
 
 class Frame:
-    """What is asked of a data frame: its names of columns, and an array of it."""
+    """The parts of a data frame that are used: column names and its array."""
 
     columns = ("size", "color")
 

@@ -46,7 +46,7 @@ def binary_and_not():
 
 
 def as_ours(coefficients, share):
-    """Of two classes scikit-learn keeps one row."""
+    """Two classes, of which scikit-learn keeps one row."""
     if len(coefficients) > 1:
         return coefficients
     return share * np.concatenate([-coefficients, coefficients])

@@ -193,7 +193,7 @@ def test_strengths_of_c():
 
 
 def test_the_default_grid_counts_classes_in():
-    """Of two classes l2 = 2 / (C n)."""
+    """Two classes: l2 = 2 / (C n)."""
     seen = []
 
     def fit_models(problem, models, **_):

@@ -1,4 +1,4 @@
-"""What the README shows works as it stands there, one page a test."""
+"""Examples of the README, run as they stand there, one page a test."""
 
 import pathlib
 import re

@@ -69,7 +69,7 @@ def find(name: str, folder: Path) -> Path | None:
 
 
 def is_readable(version: Path) -> bool:
-    """Whether the files of a prepared version are read without TensorFlow."""
+    """Returns True if a prepared version can be read without TensorFlow."""
     try:
         info = json.loads((version / _INFO).read_text("utf-8"))
         # The format had no name while there was but tfrecord.

@@ -219,7 +219,7 @@ def check_labels(problem: Problem) -> None:
 def check_parts(
     problem: Problem, train: ArrayLike, *, allow_missing_classes: bool = False
 ) -> np.ndarray:
-    """Which classes are there to be learned in each part.
+    """Mask of the classes that can be learned in each part.
 
     Args:
       problem: with labels.
