@@ -10,7 +10,7 @@ r"""Distances of one pair: two vectors in, one number out.
   >>> from jaxlin import distances
   >>> print(distances.euclidean(jnp.array([0.0, 0.0]), jnp.array([3.0, 4.0])))
   5.0
-  >>> print(jax.grad(distances.euclidean)(jnp.zeros(2), jnp.zeros(2)))
+  >>> print(jax.jit(jax.grad(distances.euclidean))(jnp.zeros(2), jnp.zeros(2)))
   [0. 0.]
 
 Two uint8 vectors give exact int32 sums in `squared_euclidean` (up to 33,025 features),
