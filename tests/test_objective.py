@@ -203,7 +203,9 @@ class TestOnePass:
         fitted = Normalization(np.full(5, 120.0, np.float32), np.float32(60.0))
         return params, rows, labels, weights, fitted
 
-    @pytest.mark.parametrize("block_size", [None, 1, 7, 23, 100])
+    @pytest.mark.parametrize(
+        "block_size", [None, pytest.param(1, marks=pytest.mark.full), 7, 23, 100]
+    )
     def test_blocks_of_any_size_give_value_and_gradient(self, block_size):
         params, rows, labels, weights, fitted = self.problem()
         how = {"example_weights": weights, "normalization": fitted, **self.settings}
