@@ -23,6 +23,8 @@ ROWS = _GENERATOR.normal(size=(EXAMPLES, WIDTH)).astype(np.float32)
 _TEACHER = _GENERATOR.normal(size=(NUM_CLASSES, WIDTH))
 _NOISE = 0.5 * _GENERATOR.normal(size=(EXAMPLES, NUM_CLASSES))
 LABELS = np.argmax(ROWS @ _TEACHER.T + _NOISE, axis=1)
+# The part of each example, of three; each has all classes.
+FOLD_OF = np.arange(EXAMPLES) % NUM_WEIGHTINGS
 NORMALIZATION = normalization.fit_standard(ROWS)
 
 
