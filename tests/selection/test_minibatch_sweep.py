@@ -127,11 +127,11 @@ def test_accuracy_is_of_the_rows_held_out(data, scalings, weights, trained):
 
 def test_without_weightings_all_models_are_tested_on_all_rows(data, scalings):
     problem = base.problem(*data, num_classes=NUM_CLASSES, normalization=scalings[1])
-    one = how(loss_arguments=None, num_seeds=1)
+    one = how(num_seeds=1)
     given = minibatch_sweep.fit(KEY, problem, **one)
     plain = base.problem(*data, num_classes=NUM_CLASSES)
     swept = minibatch_sweep.fit(KEY, plain, **one, normalizations=scalings[1:])
-    assert given.shape == (1, 1, 1, 4)
+    assert given.shape == (1, 1, 1, 8)
     np.testing.assert_array_equal(given.params.weights, swept.params.weights)
     np.testing.assert_array_equal(
         minibatch_sweep.accuracies(given, problem),
