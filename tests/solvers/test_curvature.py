@@ -237,9 +237,7 @@ def test_of_rows_measures_normalised_rows_with_their_one():
         pytest.param(False, 8, marks=pytest.mark.full),
     ],
 )
-def test_the_curvature_of_a_loss_is_its_mean_hessian(
-    monkeypatch, is_weighted, at_once
-):
+def test_the_curvature_of_a_loss_is_its_mean_hessian(monkeypatch, is_weighted, at_once):
     """Weighted, and the same if few examples are held at once."""
     generator = np.random.default_rng(8)
     rows = generator.normal(size=(50, 4))

@@ -42,6 +42,7 @@ def test_an_epoch_visits_every_example_once_and_each_epoch_in_another_order():
 
 def test_orders_are_uniform():
     """Each example is equally often first: a chi-square test at the 1e-4 level."""
+
     @jax.jit
     def firsts(key):
         keys = jax.random.split(key, 5000)

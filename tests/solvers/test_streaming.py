@@ -267,7 +267,9 @@ def test_a_block_shape_is_traced_once():
         shapes.append(scores.shape)
         return losses.softmax_cross_entropy(scores, label)
 
-    params = linear.Params(np.ones((NUM_CLASSES, WIDTH), np.float32), np.zeros(NUM_CLASSES))
+    params = linear.Params(
+        np.ones((NUM_CLASSES, WIDTH), np.float32), np.zeros(NUM_CLASSES)
+    )
 
     def one_pass():
         sums = None
