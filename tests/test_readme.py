@@ -81,12 +81,15 @@ def test_a_fit_and_its_proof_neighbours_and_geometry(page):
     assert gap.startswith("True ")
     assert float(share) > 0.9
     assert all(float(line) > 0.96 for line in near)
-    scores = variables["linear"].scores(variables["raw"], variables["image"])
-    added = variables["geometry"].contributions(variables["raw"], variables["image"])
+    image = variables["images"][0]
+    scores = variables["linear"].scores(variables["raw"], image)
+    added = variables["geometry"].contributions(variables["raw"], image)
     np.testing.assert_allclose(
         added.sum(axis=1) + variables["raw"].bias, scores, atol=1e-4
     )
-    assert 0 < float(variables["nearest"].radius) < 16
+    assert (variables["radii"] > 0).all()
+    assert (variables["radii"] < 16).all()
+    assert (variables["rivals"] != variables["predicted"]).all()
     first, *others = np.fromstring(geometry[-1].strip("[]"), sep=" ")
     assert first == np.mean(
         np.asarray(variables["predicted"]) == variables["digits"].test.labels

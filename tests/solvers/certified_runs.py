@@ -25,8 +25,7 @@ def draw(name, kind, *, seed=0, shape=SHAPE, dtype=None, l2=None):
     made = random_problems.make(generator, kind, name, shape, dtype=dtype, l2=l2)
     given, how, data = made
     if name in QUICK and given["normalization"] is None:
-        width = shape[1]
-        unchanged = np.zeros(width, dtype), np.ones(width, dtype)
+        unchanged = np.zeros(shape[1], dtype), np.ones(shape[1], dtype)
         given = {**given, "normalization": normalization.Normalization(*unchanged)}
     return given, how, data
 
