@@ -10,7 +10,7 @@ import optima
 import pytest
 import random_problems
 from optimization_modes import BOTH
-from random_problems import LOSSES, SMOOTH
+from random_problems import LOSSES, SMOOTH, over_losses
 
 from jaxlin import (
     duality,
@@ -25,17 +25,9 @@ from jaxlin import (
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 SHAPE = (20, 5, 3)
-# One hinge stands for three in the default run; what makes the dual value a bound,
-# Fenchel and Young's inequality, the tests of conjugates have for every loss.
-every_loss = pytest.mark.parametrize(
-    "name",
-    [
-        name
-        if name in ("weston_watkins_hinge", *SMOOTH)
-        else pytest.param(name, marks=pytest.mark.full)
-        for name in LOSSES
-    ],
-)
+# One hinge stands for three; what makes the dual value a bound, Fenchel and Young's
+# inequality, the tests of conjugates have for every loss.
+every_loss = over_losses("weston_watkins_hinge", *SMOOTH)
 
 
 @functools.cache
@@ -176,15 +168,7 @@ def test_targets_that_sum_to_one_only_roughly_count_as_distributions():
 
 
 @BOTH
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        if name in ("weston_watkins_hinge", "softmax_cross_entropy")
-        else pytest.param(name, marks=pytest.mark.full)
-        for name in LOSSES
-    ],
-)
+@over_losses("weston_watkins_hinge", "softmax_cross_entropy")
 def test_certificates_of_any_parameters_bound_their_suboptimality(name):
     """From far off to as near as float32 comes, and so does the radius."""
     generator = np.random.default_rng(4)
@@ -209,15 +193,7 @@ def test_certificates_of_any_parameters_bound_their_suboptimality(name):
 
 
 @BOTH
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        if name == "weston_watkins_hinge"
-        else pytest.param(name, marks=pytest.mark.full)
-        for name in optima.HINGES
-    ],
-)
+@over_losses("weston_watkins_hinge", names=optima.HINGES)
 def test_the_optimum_with_its_multipliers_is_certified_to_rounding(name):
     """As in a fit: here the true multipliers are the center."""
     generator = np.random.default_rng(5)

@@ -11,7 +11,7 @@ import pytest
 import random_problems
 import scipy.optimize
 from certified_runs import QUICK, SHAPE, draw, evaluations, exactly, fit, zeros
-from random_problems import LOSSES
+from random_problems import LOSSES, over_losses
 
 from jaxlin import linear
 from jaxlin.solvers import search_state
@@ -19,13 +19,7 @@ from jaxlin.solvers import search_state
 EASY = ("noisy", "separable", "duplicated columns", "constant features", "weighted")
 every_loss = pytest.mark.parametrize("name", LOSSES)
 EXAMPLES = SHAPE[0]
-quick_losses = pytest.mark.parametrize(
-    "name",
-    [
-        name if name in QUICK else pytest.param(name, marks=pytest.mark.full)
-        for name in LOSSES
-    ],
-)
+quick_losses = over_losses(*QUICK)
 
 
 def check_soundness(name, given, how, data, *, most, start=None):
