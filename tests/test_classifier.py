@@ -11,7 +11,7 @@ import scipy.sparse
 
 import jaxlin
 from jaxlin import checkpoint, classifier, linear, losses, normalization
-from jaxlin.solvers import fitting
+from jaxlin.solvers import fit_loop, fitting, search_state
 
 RAW = np.random.default_rng(0).integers(0, 256, size=(20, 12)).astype(np.uint8)
 
@@ -21,7 +21,8 @@ def trained(scale="scalar"):
         "scalar": lambda rows: normalization.fit_centered(rows, scale=255.0),
         "vector": normalization.fit_standard,
     }[scale]
-    params = linear.init(jax.random.key(1), num_classes=3, num_features=12, stddev=1.0)
+    weights = np.random.default_rng(1).normal(size=(3, 12)).astype(np.float32)
+    params = linear.Params(weights, np.zeros(3, np.float32))
     return classifier.Classifier(
         params, fit(RAW), ("cat", "car", "frog"), "weston_watkins_hinge", 1e-2
     )
@@ -197,6 +198,23 @@ def labels_by_numpy(fitted, scaling, rows):
     return scores.argmax(axis=1), lead > 1e-4
 
 
+def nothing_yet(num_examples, l2):
+    """A fit from which a polish starts in float64: one program less."""
+    zeros = linear.Params(np.zeros((2, 3)), np.zeros(2))
+    return fit_loop.Fit(
+        params=zeros,
+        certificate=None,
+        relative_gap=np.inf,
+        converged=False,
+        evaluations=0,
+        float64_evaluations=0,
+        multipliers=search_state.Multipliers(np.zeros((num_examples, 0)), 1.0),
+        loss=losses.softmax_cross_entropy,
+        l2=l2,
+        stalled=False,
+    )
+
+
 @pytest.mark.parametrize("offset", [0.0, 14.62, 1e9])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_fit_predicts_what_its_classifier_predicts(tmp_path, offset, dtype):
@@ -213,6 +231,7 @@ def test_a_fit_predicts_what_its_classifier_predicts(tmp_path, offset, dtype):
         normalization=scaling,
         polish=True,
         relative_gap=1e-9,
+        start=nothing_yet(400, 1e-3),
     )
     assert fitted.params.weights.dtype == np.float64
     params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), fitted.params)
