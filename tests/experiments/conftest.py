@@ -12,6 +12,8 @@ from jaxlin import data
 def smoke_run(tmp_path_factory):
     """The smoke-size minibatch run, never interrupted. Not to be written into."""
     out = tmp_path_factory.mktemp("smoke") / "run"
+    # Its programs are counted, also those that an earlier test has compiled.
+    jax.clear_caches()
     return run_helpers.run(out=out, pictures=False)
 
 
