@@ -36,7 +36,7 @@ UNINFORMATIVE_WIDTH = 0.05
 
 
 def label_radii(
-    params: Params, features: Array, *, normalization: Normalization | None = None
+    params: Params, features: ArrayLike, *, normalization: Normalization | None = None
 ) -> Array:
     r"""How far W may be moved before a row's label can change, shape ``(rows,)``.
 
@@ -65,7 +65,7 @@ def label_radii(
 
 def same_labels(
     params: Params,
-    features: Array,
+    features: ArrayLike,
     *,
     radius: ArrayLike,
     normalization: Normalization | None = None,
@@ -114,7 +114,9 @@ class AccuracyInterval(NamedTuple):
         return f"[{100 * self.lower:.2f}, {100 * self.upper:.2f}] % ({share})"
 
 
-def accuracy_interval(correct: Array, same: Array) -> AccuracyInterval:
+def accuracy_interval(
+    correct: Array | np.ndarray, same: Array | np.ndarray
+) -> AccuracyInterval:
     """Interval of the optimum's accuracy from what was proven of each row.
 
     Args:

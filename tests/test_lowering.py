@@ -62,7 +62,7 @@ def test_an_epoch_of_a_grid_over_seeds():
     params = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), PARAMS
     )
-    problem = base.Problem(ROWS, LABELS, normalization=RAW_PIXELS)
+    problem = base.Examples(ROWS, LABELS, normalization=RAW_PIXELS)
     state = jax.eval_shape(solver.init, params, problem, settings)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
     epoch = jax.ShapeDtypeStruct((), jnp.int32)
@@ -110,7 +110,7 @@ def test_smallest_perturbations_in_a_box(norm):
 )
 def test_certified_steps_of_a_grid_at_full_precision(loss):
     solver = base.map_settings(certified.solver(loss=loss))
-    problem = base.Problem(ROWS, LABELS, normalization=RAW_PIXELS)
+    problem = base.Examples(ROWS, LABELS, normalization=RAW_PIXELS)
     settings = base.Settings(l2=jax.ShapeDtypeStruct((4,), jnp.float32))
 
     def steps(problem, params, settings):

@@ -31,7 +31,7 @@ CONCEPTS = _numbered(
     ),
     (
         "supervised learning: data, hypothesis class, loss, search",
-        "jaxlin.solvers.base.Problem jaxlin.solvers.random_search",
+        "jaxlin.solvers.base.Examples jaxlin.solvers.random_search",
     ),
     (
         "y = sign(w.x): the case of two classes",

@@ -131,7 +131,7 @@ def test_a_test_holds_no_scores_of_all_rows():
         linear.Params(shape((1, 1000, 4), np.float32), shape((1, 1000), np.float32)),
         {},
         shape((1,), np.int32),
-        base.Problem(shape((64_000, 4), np.float32), shape((64_000,), np.int32)),
+        base.Examples(shape((64_000, 4), np.float32), shape((64_000,), np.int32)),
         shape((1, 64_000), np.float32),
         loss=losses.softmax_cross_entropy,
     )
@@ -151,7 +151,7 @@ def test_counts_are_exact_in_blocks_of_any_number_of_rows(count):
     models = grids.product(
         losses=(losses.softmax_cross_entropy,), l2s=(0.1,), num_weightings=2
     )
-    problem = base.Problem(rows, labels.astype(np.int32))
+    problem = base.Examples(rows, labels.astype(np.int32))
     accuracy, loss = cross_validation.tested(problem, models, params, held_out=held_out)
     for model in range(2):
         scores = rows.astype(float) @ weights[model].T.astype(float)

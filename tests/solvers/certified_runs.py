@@ -27,7 +27,7 @@ def zeros(shape, dtype=jnp.float32):
 def problem_of(given):
     """As `base.problem` makes it, but of one class too: proofs must hold there."""
     arrays = {name: value for name, value in given.items() if name != "num_classes"}
-    return base.Problem(**jax.tree.map(jnp.asarray, arrays))
+    return base.Examples(**jax.tree.map(jnp.asarray, arrays))
 
 
 def evaluations(

@@ -21,7 +21,7 @@ def raw_problem():
     raw = centers[labels] + generator.integers(0, 55, size=(NUM_EXAMPLES, 6))
     raw = raw.astype(np.uint8)
     fitted = normalization.fit_centered(raw, scale=255.0)
-    return base.Problem(jnp.asarray(raw), jnp.asarray(labels), None, fitted)
+    return base.Examples(jnp.asarray(raw), jnp.asarray(labels), None, fitted)
 
 
 def momentum(learning_rate):
