@@ -9,8 +9,8 @@
 >>> fit = jaxlin.fit(rows, names, loss=losses.softmax_cross_entropy, l2=1e-2)
 >>> path = os.path.join(tempfile.mkdtemp(), "fit.npz")
 >>> jaxlin.save(path, fit)
->>> (jaxlin.predict(jaxlin.load(path), rows) == jaxlin.predict(fit, rows)).all()
-True
+>>> print(*jaxlin.predict(jaxlin.load(path), rows[:3]))
+cat cat cat
 """
 
 import os

@@ -22,15 +22,12 @@ LONG = {
     "jaxlin.metrics",
     "jaxlin.neighbors.local_fits",
     "jaxlin.selection.cross_validation",
-    "jaxlin.selection.minibatch_sweep",
+    "jaxlin.selection.training",
     "jaxlin.selection.nested",
-    "jaxlin.selection.polishing",
     "jaxlin.selection.sweep",
     "jaxlin.solvers.certified",
-    "jaxlin.solvers.fitting",
     "jaxlin.solvers.random_search",
     "jaxlin.solvers.streaming",
-    "jaxlin.sweep_checkpoint",
 }
 
 

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+import jaxlin
 from jaxlin import data, losses, probe, sharding
 from jaxlin.selection import cross_validation, folds, grids, nested, plans, sweep
-from jaxlin.solvers import certified, fitting
 
 
 def main(address, number):
@@ -22,11 +22,9 @@ def main(address, number):
     found = []
     with jax.set_mesh(sharding.mesh(rows=2)):
         fitted = sharding.fit_centered(rows, scale=16.0)
-        problem = certified.prepare(
-            sharding.problem(rows, labels, num_classes=10, normalization=fitted)
-        )
+        problem = jaxlin.problem(rows, labels, classes=range(10), normalization=fitted).prepared()
         for loss in (losses.softmax_cross_entropy, losses.weston_watkins_hinge):
-            fit = fitting.fit_prepared(problem, loss=loss, l2=1e-1, polish=True, **how)
+            fit = jaxlin.fit(problem, loss=loss, l2=1e-1, refine=True, **how)
             found.append(fit.certificate.primal)
         both = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
         models = grids.product(losses=both, l2s=(3e-1, 1e-1))
@@ -76,22 +74,22 @@ def refused(problem, digits, names):
         jax.set_mesh(sharding.mesh(models=2)),
         pytest.raises(ValueError, match="must split the rows evenly"),
     ):
-        sharding.problem(rows, labels, num_classes=2)
+        jaxlin.problem(rows, labels, classes=range(2)).examples
     is_first = jax.process_index() == 0
     with jax.set_mesh(sharding.mesh(rows=2)):
         width = 2 if is_first else 1
         with pytest.raises(ValueError, match=r"width must be the same .* got \[2, 1\]"):
-            sharding.problem(rows[:, :width], labels, num_classes=2)
+            jaxlin.problem(rows[:, :width], labels, classes=range(2)).examples
         message = "got 7 at" if is_first else "got an error in process 0"
         wrong = np.where(is_first, 7, labels)
         with pytest.raises(ValueError, match=message):
-            sharding.problem(rows, wrong, num_classes=2)
+            jaxlin.problem(rows, wrong, classes=range(2)).examples
         # One class a process is enough, if it is another.
-        sharding.problem(rows, np.full(4, not is_first, int), num_classes=2)
+        jaxlin.problem(rows, np.full(4, not is_first, int), classes=range(2)).examples
         with pytest.raises(ValueError, match="targets of all processes must name at"):
-            sharding.problem(rows, np.zeros(4, int), num_classes=2)
+            jaxlin.problem(rows, np.zeros(4, int), classes=range(2)).examples
         with pytest.raises(ValueError, match="of all processes must have a positive"):
-            sharding.problem(rows, labels, num_classes=2, example_weights=np.zeros(4))
+            jaxlin.problem(rows, labels, classes=range(2), weights=np.zeros(4)).examples
         message = "got <U1 of" if is_first else "got an error in process 0"
         with pytest.raises(ValueError, match=message):
             sharding.folds(list("aabb") if is_first else labels, num_examples=4)

@@ -64,7 +64,7 @@ def model(
     if l2:
         return fit
     primal = float(training_loss(params, problem.examples, loss=method.loss))
-    nothing: Any = duality.Certificate(primal, -np.inf, np.inf, 0.0)
+    nothing = duality.Certificate(primal, -np.inf, np.inf, 0.0)  # type: ignore[arg-type]
     return fit._replace(
         l2=0.0, certificate=nothing, relative_gap=np.inf, converged=False
     )

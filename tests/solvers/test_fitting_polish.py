@@ -7,8 +7,8 @@ import optima
 import pytest
 from fitting_problems import SOFTMAX, data, exact, extended, fit, folded
 
+import jaxlin
 from jaxlin import duality, losses
-from jaxlin.solvers import fitting
 
 # --- What a fit says of itself.
 
@@ -64,15 +64,7 @@ def test_a_polish_of_float64_rows_is_of_those_rows():
     rows = 1 + 1e-4 * generator.normal(size=(40, 3))
     soft = generator.dirichlet(np.ones(3), size=40)
     weights = generator.uniform(1, 2, size=40)
-    fitted = fitting.fit(
-        rows,
-        soft,
-        loss=losses.cross_entropy,
-        l2=1e-5,
-        relative_gap=1e-16,
-        example_weights=weights,
-        polish=True,
-    )
+    fitted = jaxlin.fit(rows, soft, loss=losses.cross_entropy, l2=1e-5, weights=weights, refine=True, stop=jaxlin.Stop(relative_gap=1e-16))
     assert fitted.converged
     shares = weights / weights.sum()
     truth = optima.Data(extended(rows), soft, shares, 3, "cross_entropy", 1e-5)
@@ -95,7 +87,7 @@ def test_rows_of_any_float_dtype_whatever_the_configuration(dtype, x64):
     rows, labels = data(3)
     with jax.enable_x64(x64):
         given = np.asarray(rows, dtype)
-        fitted = fitting.fit(given, labels, loss=SOFTMAX, l2=0.1)
+        fitted = jaxlin.fit(given, labels, loss=SOFTMAX, l2=0.1, stop=jaxlin.Stop(relative_gap=1e-4))
         proof = duality.certificate(fitted.params, given, labels, loss=SOFTMAX, l2=0.1)
     assert fitted.converged
     assert fitted.params.weights.dtype == jnp.float32

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from minibatch_runs import make, raw_problem, start, train
 
+import jaxlin
 from jaxlin import normalization
 from jaxlin.solvers import base
 
@@ -36,17 +37,11 @@ def test_bad_problems(change, message):
     arguments = {**good, **change}
     rows, targets = arguments.pop("features"), arguments.pop("targets")
     with pytest.raises(ValueError, match=message):
-        base.problem(rows, targets, **arguments)
+        jaxlin.problem(rows, targets, **arguments).examples
 
 
 def test_a_problem_with_soft_targets_and_weights():
-    made = base.problem(
-        np.eye(2, dtype=np.uint8),
-        [[0.5, 0.5], [0.0, 1.0]],
-        num_classes=2,
-        example_weights=[1, 2],
-        normalization=normalization.identity(2),
-    )
+    made = jaxlin.problem(np.eye(2, dtype=np.uint8), [[0.5, 0.5], [0.0, 1.0]], classes=range(2), weights=[1, 2], normalization=normalization.identity(2)).examples
     assert made.features.dtype == jnp.uint8
     np.testing.assert_array_equal(made.targets, [[0.5, 0.5], [0, 1]])
     np.testing.assert_array_equal(made.example_weights, [1, 2])
