@@ -8,10 +8,10 @@ r"""Distances of one pair: two vectors in, one number out.
 
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin import distances
-  >>> print(distances.euclidean(jnp.array([0.0, 0.0]), jnp.array([3.0, 4.0])))
-  5.0
-  >>> print(jax.grad(distances.euclidean)(jnp.zeros(2), jnp.zeros(2)))
-  [0. 0.]
+  >>> print(distances.euclidean(jnp.zeros(3), jnp.array([2.0, 3.0, 6.0])))
+  7.0
+  >>> print(jax.jit(jax.grad(distances.euclidean))(jnp.zeros(3), jnp.zeros(3)))
+  [0. 0. 0.]
 
 Two uint8 vectors give exact int32 sums in `squared_euclidean` (up to 33,025 features),
 `manhattan` and `chebyshev`; everything else is computed in float32, or in float64 if a
@@ -46,8 +46,8 @@ def squared_euclidean(first: Array, second: Array, /) -> Array:
       have more than 33,025 features, which int32 might not hold.
 
     Example:
-      >>> print(squared_euclidean(jnp.array([0.0, 0.0]), jnp.array([3.0, 4.0])))
-      25.0
+      >>> print(squared_euclidean(jnp.zeros(3), jnp.array([2.0, 3.0, 6.0])))
+      49.0
     """
     apart = _difference(first, second)
     if len(apart) > MOST_EXACT_FEATURES:
@@ -62,8 +62,8 @@ def euclidean(first: Array, second: Array, /) -> Array:
     Its gradient at zero is 0. Arguments as of `squared_euclidean`; float32 at least.
 
     Example:
-      >>> print(euclidean(jnp.array([0.0, 0.0]), jnp.array([3.0, 4.0])))
-      5.0
+      >>> print(euclidean(jnp.zeros(3), jnp.array([2.0, 3.0, 6.0])))
+      7.0
     """
     return _root(_float(squared_euclidean(first, second)))
 
@@ -74,8 +74,8 @@ def manhattan(first: Array, second: Array, /) -> Array:
     Arguments and result as of `squared_euclidean`.
 
     Example:
-      >>> print(manhattan(jnp.array([0.0, 0.0]), jnp.array([3.0, -4.0])))
-      7.0
+      >>> print(manhattan(jnp.zeros(3), jnp.array([2.0, 3.0, -6.0])))
+      11.0
     """
     sizes = _absolute(_difference(first, second))
     return jnp.sum(sizes, dtype=sizes.dtype)
@@ -88,8 +88,8 @@ def chebyshev(first: Array, second: Array, /) -> Array:
     Arguments and result as of `squared_euclidean`.
 
     Example:
-      >>> print(chebyshev(jnp.array([0.0, 0.0]), jnp.array([3.0, -4.0])))
-      4.0
+      >>> print(chebyshev(jnp.zeros(3), jnp.array([2.0, 3.0, -6.0])))
+      6.0
     """
     return jnp.max(_absolute(_difference(first, second)))
 
@@ -111,8 +111,9 @@ def minkowski(first: Array, second: Array, /, *, power: ArrayLike) -> Array:
       The distance, shape ``()``, float32 at least.
 
     Example:
-      >>> print(minkowski(jnp.array([0.0, 0.0]), jnp.array([3.0, -4.0]), power=2.0))
-      5.0
+      >>> apart = minkowski(jnp.zeros(3), jnp.array([2.0, 3.0, -6.0]), power=2.0)
+      >>> print(f"{apart:.1f}")
+      7.0
     """
     sizes = _absolute(_float(_difference(first, second)))
     largest = jnp.max(sizes)
@@ -139,7 +140,7 @@ def cosine(first: Array, second: Array, /) -> Array:
     scikit-learn, and gradient 0. Arguments as of `squared_euclidean`.
 
     Example:
-      >>> print(cosine(jnp.array([1.0, 0.0]), jnp.array([0.0, 5.0])))
+      >>> print(cosine(jnp.array([1.0, 0.0, 0.0]), jnp.array([0.0, 5.0, 0.0])))
       1.0
     """
     _check_pair(first, second)
@@ -165,8 +166,8 @@ def mahalanobis(first: Array, second: Array, /, *, matrix: ArrayLike) -> Array:
       The distance, shape ``()``, float32 at least.
 
     Example:
-      >>> matrix = jnp.diag(jnp.array([4.0, 1.0]))
-      >>> print(mahalanobis(jnp.zeros(2), jnp.array([1.5, 4.0]), matrix=matrix))
+      >>> matrix = np.diag([4.0, 1.0, 1.0])
+      >>> print(mahalanobis(jnp.zeros(3), jnp.array([1.5, 4.0, 0.0]), matrix=matrix))
       5.0
 
     Reference:

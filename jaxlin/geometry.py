@@ -11,7 +11,7 @@ norms and within the pixel range, is told by `jaxlin.robustness`.
   >>> from jaxlin import geometry, linear
   >>> params = linear.Params(jnp.array([[3.0, 0.0], [0.0, 4.0]]), jnp.zeros(2))
   >>> x = jnp.array([5.0, 0.0])
-  >>> print(geometry.signed_distances(params, x, 0))
+  >>> print(jax.jit(geometry.signed_distances)(params, x, 0))
   [inf  3.]
   >>> print(geometry.contributions(params, x))
   [[15.  0.]
@@ -148,8 +148,9 @@ def signed_distances(params: Params, features: ArrayLike, label: ArrayLike) -> A
       tie goes to the smaller index, as in `jaxlin.linear.predict`), else -inf.
 
     Example:
+      >>> import jax
       >>> params = Params(jnp.array([[3.0, 4.0], [0.0, 0.0]]), jnp.array([5.0, 0.0]))
-      >>> print(signed_distances(params, jnp.array([0.0, -5.0]), 1))
+      >>> print(jax.jit(signed_distances)(params, jnp.array([0.0, -5.0]), 1))
       [ 3. inf]
     """
     normals, offsets = hyperplanes(params, label)
@@ -182,10 +183,10 @@ def restricted(params: Params, origin: ArrayLike, axes: ArrayLike) -> Params:
       Parameters on the coordinates t, with weights ``(classes, axes)``.
 
     Example:
-      >>> params = Params(jnp.eye(3), jnp.zeros(3))
-      >>> line = restricted(params, jnp.array([0.0, 5.0, 0.0]), jnp.ones((1, 3)))
+      >>> params = Params(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.zeros(2))
+      >>> line = restricted(params, jnp.array([0.0, 5.0]), jnp.ones((1, 2)))
       >>> print(linear.scores(line, jnp.array([2.0])))
-      [2. 7. 2.]
+      [2. 7.]
     """
     weights, bias = map(jnp.asarray, params)
     chex.assert_rank([weights, bias], [2, 1])

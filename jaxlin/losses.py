@@ -18,7 +18,8 @@ Batches and gradients come from JAX:
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin import losses
   >>> scores = jnp.array([[3.2, 5.1, -1.7], [1.3, 4.9, 2.0], [2.2, 2.5, -3.1]])
-  >>> hinges = jax.vmap(losses.weston_watkins_hinge)(scores, jnp.arange(3))
+  >>> of_batch = jax.jit(jax.vmap(losses.weston_watkins_hinge))
+  >>> hinges = of_batch(scores, jnp.arange(3))
   >>> print([f"{hinge:.1f}" for hinge in hinges])
   ['2.9', '0.0', '12.9']
 

@@ -13,7 +13,8 @@ how folds and padding are made; `balanced_class_weights` makes classes count equ
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin import linear, losses, objective
   >>> params = linear.Params(jnp.zeros((10, 4)), jnp.zeros(10))
-  >>> value = objective.objective(
+  >>> compiled = jax.jit(objective.objective, static_argnames="loss")
+  >>> value = compiled(
   ...     params, jnp.ones((6, 4)), jnp.arange(6),
   ...     loss=losses.softmax_cross_entropy, l2=0.1)
   >>> print(f"{value:.4f}")  # log 10
@@ -201,7 +202,7 @@ def accumulate(
     ...                              block_size=3):
     ...     sums = accumulate(sums, params, block.features, block.targets,
     ...                       loss=losses.softmax_cross_entropy)
-    >>> value, gradient = from_sums(sums, params, l2=0.1)
+    >>> value, gradient = jax.jit(from_sums)(sums, params, l2=0.1)
     >>> print(f"{value:.4f}")  # log 3
     1.0986
 

@@ -22,12 +22,13 @@ In the last two the gain is a concave, piecewise linear function of the level
 piece it stands on, never overshoots, and stops on the piece that holds the solution.
 The least over all j is the radius.
 
-  >>> import jax.numpy as jnp
+  >>> import jax, jax.numpy as jnp
   >>> from jaxlin import linear, robustness
   >>> params = linear.Params(jnp.array([[3.0, 1.0], [0.0, -3.0]]), jnp.zeros(2))
   >>> x = jnp.array([1.0, 0.5])
+  >>> nearest = jax.jit(robustness.smallest_perturbation, static_argnames="norm")
   >>> for norm in (1, 2, jnp.inf):
-  ...     print(f"{robustness.smallest_perturbation(params, x, norm=norm).radius:.3f}")
+  ...     print(f"{nearest(params, x, norm=norm).radius:.3f}")
   1.250
   1.000
   0.714
@@ -103,8 +104,9 @@ def smallest_perturbation(
 
       >>> params = Params(jnp.array([[1.0, 1.0], [0.0, 0.0]]), jnp.array([-1.0, 0.0]))
       >>> x = jnp.array([1.75, 0.25])
-      >>> free = smallest_perturbation(params, x, norm=jnp.inf)
-      >>> boxed = smallest_perturbation(params, x, norm=jnp.inf, low=0.0, high=2.0)
+      >>> nearest = jax.jit(smallest_perturbation, static_argnames="norm")
+      >>> free = nearest(params, x, norm=jnp.inf)
+      >>> boxed = nearest(params, x, norm=jnp.inf, low=0.0, high=2.0)
       >>> print(free.change, boxed.change)
       [-0.5 -0.5] [-0.75 -0.25]
     """

@@ -21,10 +21,12 @@ class State(NamedTuple):
 
 
 def small_tree():
+    # Put there, so that nothing is compiled.
     weights = np.random.default_rng(0).normal(size=(3, 40)).astype(np.float32)
+    first, bias = np.ones(2, jnp.bfloat16), np.arange(3, dtype=np.float32)
     return State(
-        Params(jnp.asarray(weights), jnp.arange(3.0)),
-        {"first": [jnp.ones(2, jnp.bfloat16), None], "odd/key'": np.arange(4)},
+        Params(jax.device_put(weights), jax.device_put(bias)),
+        {"first": [jax.device_put(first), None], "odd/key'": np.arange(4)},
         7,
     )
 

@@ -2,8 +2,9 @@
 
 Two thirds of the suite's time is compiling, so programs are compiled with few
 optimisations. Files about the compiler itself are marked ``optimized`` (compiled as for
-users), files about rounding run in both modes (`optimization_modes.BOTH`), and
-``JAX_DISABLE_MOST_OPTIMIZATIONS=0 python -m pytest`` compiles everything as for users.
+users), tests of rounding run so too, in both modes with ``--full``
+(`optimization_modes.BOTH`), and ``JAX_DISABLE_MOST_OPTIMIZATIONS=0 python -m pytest``
+compiles everything as for users.
 
 On a GPU: ``JAX_PLATFORMS=cuda,cpu XLA_PYTHON_CLIENT_PREALLOCATE=false python -m
 pytest``. What needs several devices is skipped there.

@@ -1,7 +1,9 @@
 """The table that contract tests of conjugates run over, and random cases of it."""
 
+import functools
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import pytest
 import references
@@ -156,10 +158,22 @@ def cases(entry, seed, sizes, count=24, scales=(0.3, 3.0, 300.0)):
         yield scores, target, label, entry.draw(generator, classes, label)
 
 
+@functools.cache
+def point_and_value(entry):
+    """Of a target and parameters: the point, and the value of the conjugate there."""
+
+    def both(target, parameters):
+        return (
+            entry.conjugate.point(target, parameters),
+            entry.conjugate.value(target, parameters, **entry.arguments),
+        )
+
+    return jax.jit(both)
+
+
 def definition(entry, scores, target, parameters):
     """Loss plus conjugate minus inner product: the Fenchel-Young term as defined."""
-    point = np.asarray(entry.conjugate.point(target, parameters))
-    value = float(entry.conjugate.value(target, parameters, **entry.arguments))
+    point, value = map(np.asarray, point_and_value(entry)(target, parameters))
     loss = entry.reference(scores, target, **entry.arguments)
     return loss + value - point @ scores
 

@@ -68,9 +68,11 @@ def objective(weights, data):
 def _loss(scores, target, data):
     if "hinge" in data.name:
         return REFERENCES[data.name](scores, target, data.margin)
-    # Unlike the logarithm of a probability this takes scores of any size.
+    # Unlike the logarithm of a probability this takes scores of any size. By hand, as
+    # SciPy's takes ten times as long for a few numbers.
     right = scores[target] if np.ndim(target) == 0 else target @ scores
-    return scipy.special.logsumexp(scores) - right
+    largest = scores.max()
+    return largest + np.log(np.exp(scores - largest).sum()) - right
 
 
 def optimum(data):

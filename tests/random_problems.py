@@ -1,6 +1,7 @@
 """Random problems for certified solvers, awkward ones among them."""
 
 import numpy as np
+import pytest
 from optima import HINGES, Data
 
 from jaxlin import losses, normalization
@@ -29,6 +30,13 @@ KINDS = (
     "soft margin",
     "one class",
 )
+
+
+def over_losses(*default, names=tuple(LOSSES)):
+    """Parametrises a test over losses, of which these are in the default run."""
+    others = [name for name in names if name not in default]
+    full = [pytest.param(name, marks=pytest.mark.full) for name in others]
+    return pytest.mark.parametrize("name", [*default, *full])
 
 
 def arguments_of(name, margin):

@@ -26,7 +26,9 @@ between = functools.partial(jax.jit, static_argnames="metric")(all_pairs.between
 
 
 @pytest.mark.parametrize("metric", INTEGERS, ids=lambda metric: metric.__name__)
-@pytest.mark.parametrize("num_features", [1, 100, 2500])
+@pytest.mark.parametrize(
+    "num_features", [1, pytest.param(100, marks=pytest.mark.full), 2500]
+)
 def test_bytes_are_exact(metric, num_features):
     draw = np.random.default_rng(num_features)
     queries = draw.integers(0, 256, (3, num_features), dtype=np.uint8)
@@ -50,9 +52,9 @@ def test_floats_are_scipys(metric):
 def test_matrices_and_functions_of_ones_own():
     queries, rows = np.split(np.random.default_rng(1).normal(size=(25, 3)), [5])
     matrix = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 3.0]])
-    found = all_pairs.between(
-        jnp.asarray(queries),
-        jnp.asarray(rows),
+    found = between(
+        queries,
+        rows,
         metric=distances.mahalanobis,
         metric_arguments={"matrix": matrix},
     )
@@ -74,7 +76,9 @@ def test_too_many_bytes_for_integers_are_floats():
     assert form(distances.manhattan, wide, wide) is not None
 
 
-@pytest.mark.parametrize("block_size", [1, 4, 10, None])
+@pytest.mark.parametrize(
+    "block_size", [pytest.param(1, marks=pytest.mark.full), 4, 10, None]
+)
 def test_blocks_are_the_whole(block_size):
     rows = np.random.default_rng(2).integers(0, 256, (10, 6), dtype=np.uint8)
     whole = np.zeros((3, 10), int)
@@ -101,6 +105,12 @@ def test_bad_input_is_named_at_the_call(changes, message):
         all_pairs.blocks(asked.pop("queries"), asked.pop("rows"), **asked)
 
 
+@jax.jit
+def products(queries, rows):
+    by_floats = all_pairs._product_of_whole_floats(queries, rows)
+    return by_floats, all_pairs.integer_product(queries, rows)
+
+
 @pytest.mark.parametrize("num_features", [1, 1024, 2501])
 def test_whole_floats_are_exact_integers(num_features):
     """What accelerators take; 2501 times 127^2 is odd and above 2^24."""
@@ -108,7 +118,7 @@ def test_whole_floats_are_exact_integers(num_features):
     queries, rows = draw.integers(-128, 128, (2, 5, num_features)).astype(np.int8)
     queries[0] = rows[0] = -128
     rows[1] = queries[2] = rows[2] = 127
-    found = all_pairs._product_of_whole_floats(jnp.asarray(queries), jnp.asarray(rows))
+    found, others = products(queries, rows)
     assert found.dtype == jnp.int32
     np.testing.assert_array_equal(found, queries.astype(int) @ rows.astype(int).T)
-    np.testing.assert_array_equal(found, all_pairs.integer_product(queries, rows))
+    np.testing.assert_array_equal(found, others)

@@ -184,7 +184,7 @@ from jaxlin import checkpoint
 
 path = pathlib.Path(sys.argv[1])
 def tree(step):
-    return {"rows": np.full((300, 1000), step, np.float32), "step": step}
+    return {"rows": np.full((100, 1000), step, np.float32), "step": step}
 
 random.seed(0)
 checkpoint.save(path, tree(0))

@@ -50,8 +50,8 @@ def test_excess_keeps_digits_in_float32_that_its_definition_loses(entry):
     narrow = [np.asarray(array, np.float32) for array in (scores, parameters)]
     exact = float(by_definition(*[array.astype(np.float64) for array in narrow]))
     lost = abs(float(by_definition(*narrow)) - exact)
-    scores, parameters = map(jnp.asarray, narrow)
-    excess = entry.conjugate.excess(scores, target, parameters)
+    scores, parameters = narrow
+    excess = jax.jit(entry.conjugate.excess)(scores, target, parameters)
     assert excess.dtype == jnp.float32
     error = abs(float(excess) - exact)
     assert error < 1e-3 * exact

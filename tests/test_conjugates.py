@@ -1,5 +1,7 @@
 """One contract over all conjugates, held against definitions, solvers and theorems."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,7 @@ from conjugate_problems import (
     everything,
     over_sizes,
     over_small_sizes,
+    point_and_value,
 )
 
 from jaxlin import conjugates, loss_transforms, losses
@@ -47,6 +50,7 @@ def test_excess_is_its_definition_and_never_negative(entry, sizes):
         scores = np.clip(scores, -300, 300) if is_likelihood else scores
         excess = excess_of(scores, target, parameters, **entry.arguments)
         assert excess.shape == ()
+        excess = float(excess)
         assert excess >= 0
         size = 1 + np.abs(scores).max() * (1 + np.abs(parameters).sum())
         np.testing.assert_allclose(
@@ -60,36 +64,43 @@ def test_excess_is_its_definition_and_never_negative(entry, sizes):
 @over_sizes
 def test_smooth_parameters_are_those_of_the_gradient(entry, sizes):
     """Fenchel-Young equality; center and smoothing are ignored."""
-    gradient = jax.jit(jax.grad(entry.loss))
-    excess_of = jax.jit(entry.conjugate.excess)
-    for scores, target, _, parameters in cases(entry, 1, sizes):
-        scores, center = jnp.asarray(scores), jnp.asarray(parameters)
-        found = entry.conjugate.parameters(
-            scores, target, center, smoothing=0.3, **entry.arguments
+    conjugate = entry.conjugate
+
+    @jax.jit
+    def every(scores, target, center):
+        loss = functools.partial(entry.loss, **entry.arguments)
+        more = {"smoothing": 0.3, **entry.arguments}
+        found = conjugate.parameters(scores, target, center, **more)
+        return (
+            conjugate.point(target, found),
+            jax.grad(loss)(scores, target),
+            conjugate.excess(scores, target, found, **entry.arguments),
+            conjugate.smoothed(scores, target, found, center, **more),
+            loss(scores, target),
         )
-        np.testing.assert_allclose(
-            entry.conjugate.point(target, found),
-            gradient(scores, jnp.asarray(target), **entry.arguments),
-            rtol=1e-11,
-            atol=1e-15,
-        )
-        excess = excess_of(scores, target, found, **entry.arguments)
-        scale = 1 + float(jnp.max(jnp.abs(scores)))
+
+    for scores, target, _, center in cases(entry, 1, sizes):
+        found = map(np.asarray, every(scores, target, center))
+        point, gradient, excess, smoothed, loss = found
+        np.testing.assert_allclose(point, gradient, rtol=1e-11, atol=1e-15)
+        scale = 1 + np.abs(scores).max()
         assert 0 <= excess <= len(scores) * (1e-15 * scale) ** 2
-        smoothed = entry.conjugate.smoothed(
-            scores, target, found, center, smoothing=0.3, **entry.arguments
-        )
-        assert smoothed == entry.loss(scores, jnp.asarray(target), **entry.arguments)
+        assert smoothed == loss
 
 
 def test_softmax_points_keep_their_digits_when_sure_and_right():
     """Probability minus one would be 0 in float32."""
-    scores = jnp.array([30.0, 0.0, 1.0], jnp.float32)
+    scores = np.array([30.0, 0.0, 1.0], np.float32)
     conjugate = conjugates.softmax_cross_entropy
-    parameters = conjugate.parameters(scores, 0, jnp.zeros(3), smoothing=1)
+
+    @jax.jit
+    def point(scores):
+        found = conjugate.parameters(scores, 0, jnp.zeros(3), smoothing=1)
+        return conjugate.point(0, found)
+
     exact = np.exp([-30.0, -29.0])
     expected = [-exact.sum(), *exact]
-    np.testing.assert_allclose(conjugate.point(0, parameters), expected, rtol=1e-5)
+    np.testing.assert_allclose(point(scores), expected, rtol=1e-5)
 
 
 # --- The conjugate as what it is: a supremum over scores, found by another program.
@@ -125,8 +136,7 @@ def hinge_supremum(name, point, label):
 @over_small_sizes
 def test_value_of_a_hinge_is_the_supremum_found_by_a_linear_program(entry, sizes):
     for _, _, label, parameters in cases(entry, 2, sizes, count=20):
-        point = np.asarray(entry.conjugate.point(label, parameters))
-        value = entry.conjugate.value(label, parameters, **entry.arguments)
+        point, value = map(np.asarray, point_and_value(entry)(label, parameters))
         supremum = hinge_supremum(entry.loss.__name__, point, label)
         np.testing.assert_allclose(value, supremum, atol=1e-8)
 
@@ -149,14 +159,13 @@ def test_value_of_a_smooth_loss_is_the_supremum_found_by_bfgs(entry, sizes):
             parameters[label] = 0
         else:
             parameters /= parameters.sum()
-        point = np.asarray(entry.conjugate.point(target, parameters))
+        point, value = map(np.asarray, point_and_value(entry)(target, parameters))
 
         def negative(scores, target=target, point=point):
             loss = entry.reference(scores, target, **entry.arguments)
             return loss - point @ scores
 
         found = scipy.optimize.minimize(negative, np.zeros(len(point)))
-        value = entry.conjugate.value(target, parameters, **entry.arguments)
         np.testing.assert_allclose(value, -found.fun, atol=1e-8)
 
 
@@ -170,7 +179,7 @@ def test_the_two_multiclass_hinges_agree_on_two_classes():
         for name in ("weston_watkins_hinge", "crammer_singer_hinge")
     ]
     for _ in range(20):
-        scores, center = jnp.asarray(generator.normal(size=(2, 2)))
+        scores, center = generator.normal(size=(2, 2))
         first, second = (compiled(scores, center) for compiled in both)
         for one, other in zip(first, second, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
@@ -178,14 +187,13 @@ def test_the_two_multiclass_hinges_agree_on_two_classes():
 
 def test_a_one_hot_target_is_its_label():
     generator = np.random.default_rng(15)
+    of_label, of_target = (
+        jax.jit(lambda *given, entry=ENTRIES[name]: everything(entry, *given, 1.0, {}))
+        for name in ("softmax_cross_entropy", "cross_entropy")
+    )
     for label in range(3):
-        scores, center = jnp.asarray(generator.normal(size=(2, 3)))
-        by_label, by_target = (
-            everything(ENTRIES[name], scores, target, center, 1.0, {})
-            for name, target in (
-                ("softmax_cross_entropy", label),
-                ("cross_entropy", jnp.eye(3)[label]),
-            )
-        )
+        scores, center = generator.normal(size=(2, 3))
+        by_label = of_label(scores, label, center)
+        by_target = of_target(scores, np.eye(3)[label], center)
         for one, other in zip(by_label, by_target, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)

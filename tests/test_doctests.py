@@ -15,16 +15,25 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not module.name.endswith("__main__")
 )
-# Whole fits and networks compile for seconds; by default the README runs the like.
+# Whole fits, searches and networks compile for a second and more; by default the README
+# runs the like (and test_objective.py, of the objective).
 LONG = {
+    "jaxlin.duality",
     "jaxlin.features.convolutional",
     "jaxlin.features.patches",
     "jaxlin.metrics",
+    "jaxlin.neighbors",
     "jaxlin.neighbors.local_fits",
+    "jaxlin.neighbors.search",
+    "jaxlin.neighbors.voting",
+    "jaxlin.objective",
+    "jaxlin.robustness",
+    "jaxlin.selection.calibration",
     "jaxlin.selection.cross_validation",
     "jaxlin.selection.training",
     "jaxlin.selection.nested",
     "jaxlin.selection.sweep",
+    "jaxlin.solvers.base",
     "jaxlin.solvers.certified",
     "jaxlin.solvers.random_search",
     "jaxlin.solvers.streaming",

@@ -11,6 +11,7 @@ from jaxlin.linear import Params
 CLASSES, FEATURES = 5, 7
 SCORES = jax.jit(linear.scores)
 DISTANCES = jax.jit(geometry.signed_distances)
+TEMPLATES = jax.jit(geometry.templates, static_argnames=("image_shape", "scale"))
 PLANES = jax.jit(geometry.hyperplanes)
 PREDICT = jax.jit(jax.vmap(linear.predict, (None, 0)))
 
@@ -46,15 +47,16 @@ def area(polygon):
 
 def test_templates_are_pictures_of_each_row():
     weights = np.arange(24, dtype=np.float32).reshape(2, 12) - 12
-    own = geometry.templates(weights, image_shape=(2, 2, 3))
-    shared = geometry.templates(weights, image_shape=(2, 2, 3), scale="shared")
+    own = np.asarray(TEMPLATES(weights, image_shape=(2, 2, 3)))
+    shared = np.asarray(TEMPLATES(weights, image_shape=(2, 2, 3), scale="shared"))
     assert own.shape == shared.shape == (2, 2, 2, 3)
     for c in range(2):
         for place, weight in zip(np.ndindex(2, 2, 3), weights[c], strict=True):
             largest = max(abs(float(w)) for w in weights[c])
             assert own[c][place] == pytest.approx(0.5 + 0.5 * weight / largest)
             assert shared[c][place] == pytest.approx(0.5 + 0.5 * weight / 12)
-    assert (np.asarray(geometry.templates(0 * weights, image_shape=(12,))) == 0.5).all()
+    empty = np.asarray(TEMPLATES(0 * weights, image_shape=(2, 2, 3)))
+    assert (empty == 0.5).all()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_templates_that_cannot_be_drawn(changes, words):
 def test_contributions_and_bias_sum_to_the_scores():
     params, rows = random_params(0), random_rows(1, 30)
     for x in rows[:3]:
-        parts = geometry.contributions(params, x)
+        parts = np.asarray(jax.jit(geometry.contributions)(params, x))
         assert parts[2, 4] == params.weights[2, 4] * x[4]
     parts = jax.jit(jax.vmap(geometry.contributions, (None, 0)))(params, rows)
     scores = jax.jit(jax.vmap(linear.scores, (None, 0)))(params, rows)
@@ -85,25 +87,29 @@ def test_contributions_of_pixels_with_the_normalisation_folded_in():
     params = random_params(2)
     pixels = np.arange(FEATURES * 4, dtype=np.uint8).reshape(4, FEATURES) * 9
     fitted = normalization.fit_centered(pixels, scale=255.0)
-    folded = linear.fold_normalization(params, fitted)
-    parts = geometry.contributions(folded, pixels[1])
-    expected = linear.scores(params, normalization.normalize(fitted, pixels[1]))
-    np.testing.assert_allclose(parts.sum(axis=1) + folded.bias, expected, atol=1e-5)
+
+    @jax.jit
+    def both(params, fitted, row):
+        folded = linear.fold_normalization(params, fitted)
+        added = geometry.contributions(folded, row).sum(axis=1) + folded.bias
+        return added, linear.scores(params, normalization.normalize(fitted, row))
+
+    np.testing.assert_allclose(*both(params, fitted, pixels[1]), atol=1e-5)
 
 
 def test_a_step_of_the_signed_distance_ends_where_two_classes_tie():
     params = random_params(3)
     for x in np.asarray(random_rows(4, 5)):
         for label in range(CLASSES):
-            distances = DISTANCES(params, x, label)
+            distances = np.asarray(DISTANCES(params, x, label))
             planes = PLANES(params, label)
+            normals = np.asarray(planes.normals, np.float64)
             assert distances[label] == np.inf
             for j in set(range(CLASSES)) - {label}:
-                normal = np.asarray(planes.normals[j], np.float64)
-                step = float(distances[j]) * normal / np.linalg.norm(normal)
-                scores = SCORES(params, x - step.astype(np.float32))
+                step = distances[j] * normals[j] / np.linalg.norm(normals[j])
+                scores = np.asarray(SCORES(params, x - step.astype(np.float32)))
                 assert scores[label] == pytest.approx(float(scores[j]), abs=1e-4)
-                before = SCORES(params, x)
+                before = np.asarray(SCORES(params, x))
                 assert (distances[j] > 0) == (before[label] > before[j])
 
 
@@ -123,7 +129,8 @@ def test_classes_of_one_template_have_no_hyperplane():
     params = linear.Params(weights, np.float32([0.5, 0.5, 0.0, 0.0]))
     x = np.float32([1.0, 1.0])
     inf = np.inf
-    first, second, third = (DISTANCES(params, x, label)[:3] for label in range(3))
+    found = (np.asarray(DISTANCES(params, x, label)) for label in range(3))
+    first, second, third = (distances[:3] for distances in found)
     assert first.tolist() == [inf, inf, inf]
     assert second.tolist() == [-inf, inf, inf]  # a tie goes to the smaller index
     assert third.tolist() == [-inf, -inf, inf]
@@ -161,8 +168,8 @@ def test_regions_agree_with_predict(seed):
 
 
 def test_a_class_that_wins_nowhere_has_no_region():
-    weights = jnp.array([[1.0, 0.0], [0.0, 0.0], [-1.0, 0.0], [1.0, 0.0]])
-    params = linear.Params(weights, jnp.array([0.0, -0.5, 0.0, 0.0]))
+    weights = np.float32([[1, 0], [0, 0], [-1, 0], [1, 0]])
+    params = linear.Params(weights, np.float32([0.0, -0.5, 0.0, 0.0]))
     right, none, left, twin = geometry.regions(params, low=-1.0, high=1.0)
     assert area(right) == area(left) == pytest.approx(2.0)
     assert abs(area(none)) < 1e-12
@@ -249,4 +256,4 @@ def signed_distance(params, x):
 )
 def test_wrong_shapes_are_named(act, words):
     with pytest.raises(ValueError, match=words):
-        act(linear.Params(jnp.ones((2, 4)), jnp.zeros(2)), jnp.ones((3, 4)))
+        act(linear.Params(np.ones((2, 4)), np.zeros(2)), np.ones((3, 4)))

@@ -1,6 +1,7 @@
 """Imports point one way: a file imports only from layers before its own."""
 
 import ast
+import functools
 import os
 import pathlib
 import subprocess
@@ -121,6 +122,11 @@ def modules():
             yield parts[0], path
 
 
+@functools.cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
 def imported_modules(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -142,7 +148,7 @@ def test_every_module_has_a_layer():
 
 def test_imports_point_to_earlier_layers():
     for name, path in modules():
-        for imported, _ in imported_modules(ast.parse(path.read_text())):
+        for imported, _ in imported_modules(parsed(path)):
             first, *rest = imported.split(".")
             assert first not in {"experiments", "tests"}, f"{path} imports {imported}"
             if first != "jaxlin" or not rest or rest[0] == name:
@@ -158,7 +164,7 @@ def test_so_do_imports_within_a_package(package):
     files = [path for path in (ROOT / package).glob("*.py") if path.stem[0] != "_"]
     assert {path.stem for path in files} == set().union(*layers)
     for path in files:
-        for imported, _ in imported_modules(ast.parse(path.read_text())):
+        for imported, _ in imported_modules(parsed(path)):
             before, _, rest = imported.partition(f"jaxlin.{package}.")
             if before == "" and rest and "." not in rest:
                 here, there = (layer_of(name, layers) for name in (path.stem, rest))
@@ -167,7 +173,7 @@ def test_so_do_imports_within_a_package(package):
 
 def test_heavy_packages_are_imported_inside_functions_of_outer_layers():
     for name, path in modules():
-        tree = ast.parse(path.read_text())
+        tree = parsed(path)
         at_top = {id(node) for node in tree.body}
         for imported, node in imported_modules(tree):
             if imported.split(".")[0] in OUTSIDE:

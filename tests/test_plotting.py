@@ -46,7 +46,9 @@ def _contrast(first, second):
     return (high + 0.05) / (low + 0.05)
 
 
+@pytest.mark.full
 def test_importing_the_pictures_imports_no_matplotlib():
+    """By default this is asserted of all modules at once, in test_layers.py."""
     code = "import sys, jaxlin.plotting; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -3,18 +3,30 @@
 import jax
 import numpy as np
 import pytest
+from sweep_problems import LABELS, NUM_WEIGHTINGS, ROWS
 
 from jaxlin import data, losses, normalization, probe
-from jaxlin.selection import choice, splits
+from jaxlin.selection import choice, splits, sweep
 from jaxlin.solvers import fitting
 
 KEY = jax.random.key(0)
 L2S = (1e-1, 1e-2, 1e-3)
-# One shape for all that can have it: each costs seconds of compiling.
-RNG = np.random.default_rng(0)
-ROWS = RNG.normal(size=(40, 3)).astype(np.float32)
-LABELS = np.arange(40) % 2
-LEARNABLE = (ROWS[:, 0] + RNG.normal(size=40) > 0).astype(int)
+
+
+def as_in_folds(problem, models, *, weightings, **how):
+    """A sweep of one weighting, given as often as there are folds elsewhere.
+
+    So that it has their programs.
+    """
+    thrice = np.repeat(weightings, NUM_WEIGHTINGS, axis=0)
+    return sweep.fit(problem, models, weightings=thrice, **how)
+
+
+HELD_OUT = {
+    "validation_fraction": 0.5,
+    "slots": NUM_WEIGHTINGS,
+    "fit_models": as_in_folds,
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +36,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def answer():
-    how = {"l2s": L2S, "validation_fraction": 0.5}
-    return probe.fit(KEY, ROWS, LEARNABLE, ROWS, LEARNABLE, **how)
+    return probe.fit(KEY, ROWS, LABELS, ROWS, LABELS, l2s=L2S, **HELD_OUT)
 
 
 @pytest.mark.full
@@ -113,25 +124,26 @@ def test_folds_choose_by_all_examples(digits):
 
 
 def test_single_examples_stay_in_training_and_are_named():
-    labels = 1 * (np.arange(40) == 37)
-    for how in ({}, {"num_folds": 3}):
+    labels = np.where(np.arange(60) == 37, 2, np.arange(60) % 2)
+    for how in (HELD_OUT, {"num_folds": 3}):
         found = probe.fit(KEY, ROWS, labels, ROWS, labels, l2s=L2S, **how)
-        assert found.single_classes == (1,)
-        assert found.num_held_out == {None: 4, 3: 39}[how.get("num_folds")]
+        assert found.single_classes == (2,)
+        assert found.num_held_out == {None: 30, 3: 59}[how.get("num_folds")]
         single, few = found.notes
         assert single == (
             "1 class has a single training example, which is not held out"
         )
         assert few.startswith(f"l2 is chosen on {found.num_held_out} examples")
-        assert ("; num_folds holds each example out once" in few) == (not how)
+        is_one_part = "num_folds" not in how
+        assert ("; num_folds holds each example out once" in few) == is_one_part
         assert all(note in str(found) for note in found.notes)
         # The fit has seen all: each class has a template of its own.
         assert found.fit.converged
-        assert found.fit.params.bias.shape == (2,)
+        assert found.fit.params.bias.shape == (3,)
 
 
 def test_many_scores_are_thinned_for_the_temperature(monkeypatch):
-    """40 examples of two classes, in three folds: 80 scores, at most 30."""
+    """60 examples of three classes, in three folds: 180 scores, at most 90."""
     seen = []
     whole = probe.calibration.temperature
 
@@ -140,12 +152,12 @@ def test_many_scores_are_thinned_for_the_temperature(monkeypatch):
         return whole(scores, labels)
 
     monkeypatch.setattr(probe.calibration, "temperature", watched)
-    for most in (80, 30):
+    for most in (180, 90):
         monkeypatch.setattr(probe, "_MOST_SCORES", most)
         probe.fit(KEY, ROWS, LABELS, ROWS, LABELS, l2s=(0.1,), num_folds=3)
     (scores, labels), (thinned, some) = seen
-    assert scores.shape == (40, 2)
-    assert 12 <= len(thinned) <= 15
+    assert scores.shape == (60, 3)
+    assert 27 <= len(thinned) <= 30
     assert len(some) == len(thinned)
     # A part of the same scores, in the same order, up to rounding.
     near = np.abs(thinned[:, None] - scores).max(axis=2) < 1e-5
@@ -180,9 +192,9 @@ def test_one_example_a_class_and_one_l2_is_a_fit():
 
 
 def test_a_choice_on_enough_examples_has_no_note(answer):
-    assert answer.num_held_out == 20
+    assert answer.num_held_out == 30
     (few,) = answer.notes
-    assert few.startswith("l2 is chosen on 20 examples held out")
+    assert few.startswith("l2 is chosen on 30 examples held out")
     assert answer._replace(num_held_out=99).notes != ()
     assert answer._replace(num_held_out=100).notes == ()
 
@@ -200,11 +212,12 @@ def test_the_default_grid_counts_classes_in():
         seen.append(models.l2)
         raise InterruptedError
 
-    for labels, factor in ((LABELS, 2), (np.arange(40) % 4, 1)):
+    for num_classes, factor in ((2, 2), (4, 1)):
+        labels = np.arange(60) % num_classes
         with pytest.raises(InterruptedError):
             probe.fit(KEY, ROWS, labels, ROWS, labels, fit_models=fit_models)
         np.testing.assert_allclose(
-            np.sort(seen.pop()), np.sort(factor / (40 * np.array(probe.CS)))
+            np.sort(seen.pop()), np.sort(factor / (60 * np.array(probe.CS)))
         )
 
 
@@ -212,7 +225,7 @@ def test_the_default_grid_counts_classes_in():
     ("changes", "words"),
     [
         ({"features": ROWS * np.nan}, "features must be finite"),
-        ({"test_features": ROWS[:, :2]}, "test_features must have 3 features, got 2"),
+        ({"test_features": ROWS[:, :2]}, "test_features must have 5 features, got 2"),
         ({"labels": LABELS.astype(str)}, "labels must be integers"),
         ({"test_labels": LABELS - 1}, "test_labels must lie in"),
         ({"labels": LABELS * 0}, "labels must name at least two classes"),
@@ -221,9 +234,14 @@ def test_the_default_grid_counts_classes_in():
         ({"l2s": 0.1}, "l2s must be a sequence of numbers"),
         ({"validation_fraction": 1.5}, "validation_fraction must be below 1"),
         ({"num_folds": 1}, "num_folds must be at least 2"),
-        ({"num_folds": 41}, "num_folds must be at most 40"),
+        ({"num_folds": 61}, "num_folds must be at most 60"),
         (
-            {"features": ROWS[:2], "labels": LABELS[:2], "l2s": L2S},
+            {
+                "features": ROWS[:2],
+                "labels": np.arange(2),
+                "test_labels": LABELS % 2,
+                "l2s": L2S,
+            },
             "labels must have two examples of some class.* got 2 examples of as many "
             "classes; give a single setting",
         ),

@@ -1,7 +1,10 @@
 """Examples of the README, run as they stand there, one page a test."""
 
+import ast
+import inspect
 import pathlib
 import re
+import types
 
 import numpy as np
 import pytest
@@ -13,6 +16,43 @@ NAMES = (
 )
 
 
+def examples():
+    """The code of each, by its name."""
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    return dict(zip(NAMES, blocks, strict=True))
+
+
+def imports_of(code):
+    return "\n".join(re.findall(r"^(?:import|from) .*$", code, re.MULTILINE))
+
+
+def test_names_and_arguments_are_those_of_the_library():
+    """Of every example, of those too that are run with ``--full`` only."""
+    variables, calls = {}, 0
+    for code in examples().values():
+        exec(imports_of(code), variables)
+        tree = [*ast.walk(ast.parse(code))]
+        # jaxlin's own, by the node that names it: `neighbors.vote`.
+        named = {
+            node: getattr(variables[node.value.id], node.attr)
+            for node in tree
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and isinstance(variables.get(node.value.id), types.ModuleType)
+            and variables[node.value.id].__name__.startswith("jaxlin.")
+        }
+        for node in tree:
+            if isinstance(node, ast.Call) and node.func in named:
+                signature = inspect.signature(named[node.func])
+                names = [keyword.arg for keyword in node.keywords]
+                bind = signature.bind_partial if None in names else signature.bind
+                # Starred is a pair of features and labels.
+                given = [2 if isinstance(arg, ast.Starred) else 1 for arg in node.args]
+                bind(*range(sum(given)), **{name: 0 for name in names if name})
+                calls += 1
+    assert calls > 40, calls
+
+
 @pytest.fixture
 def page(capsys, tmp_path, monkeypatch):
     """Runs examples in their order and returns the variables and what each printed.
@@ -20,8 +60,7 @@ def page(capsys, tmp_path, monkeypatch):
     Of an example that is left out the imports are made all the same.
     """
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    codes = dict(zip(NAMES, blocks, strict=True))
+    codes = examples()
 
     def run(*chosen):
         variables, printed = {}, []
@@ -30,30 +69,27 @@ def page(capsys, tmp_path, monkeypatch):
                 exec(codes[name], variables)
                 printed.append(capsys.readouterr().out.splitlines())
             else:
-                imports = re.findall(r"^(?:import|from) .*$", codes[name], re.MULTILINE)
-                exec("\n".join(imports), variables)
+                exec(imports_of(codes[name]), variables)
         return variables, printed
 
     return run
 
 
 def test_a_fit_and_its_proof_neighbours_and_geometry(page):
-    variables, printed = page("certify", "near", "own", "geometry", "lines")
-    (_, gap, share), near, own, geometry, lines = printed
+    variables, printed = page("certify", "near", "geometry", "lines")
+    (_, gap, share), near, geometry, lines = printed
     assert gap.startswith("True ")
     assert float(share) > 0.9
     assert all(float(line) > 0.96 for line in near)
-    left_out, local = own
-    left_out = np.fromstring(left_out.strip("[]"), sep=" ")
-    assert left_out.shape == (5,)
-    assert (left_out > 0.97).all()
-    assert float(local) > 0.96
-    scores = variables["linear"].scores(variables["raw"], variables["image"])
-    added = variables["geometry"].contributions(variables["raw"], variables["image"])
+    image = variables["images"][0]
+    scores = variables["linear"].scores(variables["raw"], image)
+    added = variables["geometry"].contributions(variables["raw"], image)
     np.testing.assert_allclose(
         added.sum(axis=1) + variables["raw"].bias, scores, atol=1e-4
     )
-    assert 0 < float(variables["nearest"].radius) < 16
+    assert (variables["radii"] > 0).all()
+    assert (variables["radii"] < 16).all()
+    assert (variables["rivals"] != variables["predicted"]).all()
     first, *others = np.fromstring(geometry[-1].strip("[]"), sep=" ")
     assert first == np.mean(
         np.asarray(variables["predicted"]) == variables["digits"].test.labels
@@ -64,6 +100,16 @@ def test_a_fit_and_its_proof_neighbours_and_geometry(page):
     assert 30 < int(best.split()[0]) < 60
 
 
+@pytest.mark.full
+def test_a_metric_of_ones_own_and_local_fits(page):
+    _, (_, _, (left_out, local)) = page("certify", "near", "own")
+    left_out = np.fromstring(left_out.strip("[]"), sep=" ")
+    assert left_out.shape == (5,)
+    assert (left_out > 0.97).all()
+    assert float(local) > 0.96
+
+
+@pytest.mark.full
 def test_a_probe(page):
     _, (_, (chosen, _)) = page("certify", "probe")
     assert float(chosen.split()[1]) > 0.9

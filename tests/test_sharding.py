@@ -97,22 +97,26 @@ def test_a_sweep_on_devices_is_the_sweep(rows, models):
         )
 
 
-def test_the_pass_is_made_by_all_devices():
+def of_a_sweep(problem):
+    lane = lanes.empty(1, problem, num_classes=10, loss=BOTH[0])
+    return lanes.evaluate.lower((lane,), problem, None, losses=BOTH[:1])
+
+
+def of_a_fit(problem):
+    solver = certified.solver(loss=BOTH[0])
+    settings = base.Settings(l2=np.float32(1e-2))
+    params = jax.tree.map(np.float32, fitting.Params(np.zeros((10, 64)), np.zeros(10)))
+    state = solver.init(params, problem, settings)
+    return jax.jit(solver.step).lower(KEY, np.int32(0), state, problem, settings)
+
+
+@pytest.mark.parametrize(
+    "lowered", [of_a_sweep, pytest.param(of_a_fit, marks=pytest.mark.full)]
+)
+def test_the_pass_is_made_by_all_devices(lowered):
     """The program of a pass has each device's share of the rows, not all of them."""
     with jax.set_mesh(sharding.mesh(rows=8)):
-        problem = placed()
-        solver = certified.solver(loss=BOTH[0])
-        settings = base.Settings(l2=np.float32(1e-2))
-        params = jax.tree.map(
-            np.float32, fitting.Params(np.zeros((10, 64)), np.zeros(10))
-        )
-        state = solver.init(params, problem, settings)
-        text = (
-            jax.jit(solver.step)
-            .lower(KEY, np.int32(0), state, problem, settings)
-            .compile()
-            .as_text()
-        )
+        text = lowered(placed()).compile().as_text()
     # 208 rows on 8 devices: blocks of 26.
     assert "u8[26,64]" in text
     assert "u8[208,64]" not in text

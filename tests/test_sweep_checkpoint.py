@@ -5,37 +5,33 @@ import itertools
 import jax
 import numpy as np
 import pytest
+import sweep_problems
+from sweep_problems import HINGE, MARGIN, NUM_CLASSES, ROWS
 
 from jaxlin import checkpoint, losses, sweep_checkpoint
-from jaxlin.selection import grids, plans, sweep
-from jaxlin.solvers import base, certified
+from jaxlin.selection import folds, grids, plans, sweep
 
-ROWS = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
-LABELS = np.arange(60) % 3
-WEIGHTS = np.random.default_rng(1).integers(1, 3, (2, 60)).astype(np.float32)
-LOSSES = (losses.crammer_singer_hinge,)
+WEIGHTS = folds.train_weights(sweep_problems.FOLD_OF, num_folds=3)
 
 
 @pytest.fixture(scope="module")
 def problem():
-    return certified.prepare(base.problem(ROWS, LABELS, num_classes=3))
+    return sweep_problems.problem()
 
 
 @pytest.fixture(scope="module")
 def models():
     return grids.product(
-        losses=LOSSES,
-        l2s=(0.3, 0.1, 0.03),
-        num_weightings=2,
-        loss_arguments={"margin": (0.5,)},
+        losses=(HINGE,), l2s=(0.3, 0.1, 0.03), num_weightings=3, loss_arguments=MARGIN
     )
 
 
 @pytest.fixture(scope="module")
 def how(problem, models):
+    plan = plans.plan(models, problem, num_classes=NUM_CLASSES, slots=3)
     return {
-        "plan": plans.plan(models, problem, num_classes=3, slots=2)._replace(turns=1),
-        "num_classes": 3,
+        "plan": plan._replace(turns=1),
+        "num_classes": NUM_CLASSES,
         "weightings": WEIGHTS,
         "relative_gap": 1e-4,
     }
@@ -78,8 +74,8 @@ def test_a_file_of_another_sweep_is_refused(problem, models, how, tmp_path):
     for changed, name in (
         (grids.subset(models, [0, 1]), "l2"),
         (models._replace(l2=models.l2 * 2), "l2"),
-        (models._replace(weighting=1 - models.weighting), "weightings"),
-        (models._replace(losses=(losses.weston_watkins_hinge,)), "losses"),
+        (models._replace(weighting=2 - models.weighting), "weightings"),
+        (models._replace(losses=(losses.crammer_singer_hinge,)), "losses"),
     ):
         with pytest.raises(ValueError, match=f"got others: their {name} differ"):
             sweep_checkpoint.load(path, problem, changed, num_classes=3)
@@ -213,7 +209,7 @@ def finished_in(path):
         ({"max_evaluations": 7}, "max_evaluations"),
         ({"weightings": WEIGHTS + 1}, "weightings"),
         ({"problem": {"features": ROWS[::-1].copy()}}, "features"),
-        ({"problem": {"targets": 2 - LABELS}}, "targets"),
+        ({"problem": {"targets": 2 - sweep_problems.LABELS}}, "targets"),
         ({"problem": {"example_weights": np.ones(60)}}, "example_weights"),
     ],
 )

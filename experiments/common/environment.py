@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
-
 import jaxlin
 
 _PACKAGES = ("jax", "jaxlib", "optax", "chex", "numpy")
@@ -24,6 +22,9 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 def describe() -> dict[str, Any]:
     """Returns what one needs to know to repeat a run, as JSON types."""
+    # Here, so that a process that only writes files of a run need not load it.
+    import jax
+
     devices = jax.devices()
     return {
         "versions": {

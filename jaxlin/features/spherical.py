@@ -1,10 +1,11 @@
 """Spherical k-means: clusters of directions, whose centers are directions too.
 
-  >>> import jax.numpy as jnp
+  >>> import jax, jax.numpy as jnp
   >>> from jaxlin.features import spherical
   >>> rows = spherical.unit(jnp.array([[2.0, 0.0], [3.0, 0.3], [0.0, 1.0]]))
-  >>> centers, objective = spherical.clustered(rows, jnp.eye(2))
-  >>> _, smaller = spherical.clustered(rows, centers)
+  >>> clustered = jax.jit(spherical.clustered)
+  >>> centers, objective = clustered(rows, jnp.eye(2))
+  >>> _, smaller = clustered(rows, centers)
   >>> bool(smaller < objective)
   True
 

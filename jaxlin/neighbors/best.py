@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin.typing import Array
@@ -43,7 +44,9 @@ class Best(NamedTuple):
 def none_yet(num_queries: int, k: int, *, dtype: jnp.dtype = jnp.float32) -> Best:
     """The state before the first block."""
     shape = (num_queries, k)
-    return Best(jnp.full(shape, jnp.inf, dtype), jnp.full(shape, -1, jnp.int32))
+    # From NumPy, so that nothing is compiled.
+    keys, indices = np.full(shape, np.inf, dtype), np.full(shape, -1, np.int32)
+    return Best(jnp.array(keys), jnp.array(indices))
 
 
 def update(
@@ -118,9 +121,9 @@ def key_of_integer(value: Array) -> Array:
     return jax.lax.bitcast_convert_type(value.astype(jnp.int32) + _OFFSET, jnp.float32)
 
 
-def integer_of_key(key: Array) -> Array:
+def integer_of_key(key: ArrayLike) -> np.ndarray:
     """The integers that `key_of_integer` was given; anything for an infinite key."""
-    return jax.lax.bitcast_convert_type(key, jnp.int32) - _OFFSET
+    return np.asarray(key).view(np.int32) - np.int32(_OFFSET)
 
 
 def power_of_two(count: int) -> int:

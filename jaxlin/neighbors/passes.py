@@ -163,12 +163,14 @@ def _step(
 
 
 def padded(rows: Any, start: int, size: int) -> Any:
-    """Some rows on the device, and zeros behind the last."""
+    """Some rows, and zeros behind the last, where they are: on the host or not."""
     if rows is None:
         return None
-    some = jnp.asarray(rows[start : start + size])
+    some = rows[start : start + size]
     missing = size - len(some)
-    return jnp.pad(some, [(0, missing)] + [(0, 0)] * (some.ndim - 1))
+    # By NumPy nothing is compiled, shape by shape.
+    pad = jnp.pad if isinstance(some, jax.Array) else np.pad
+    return pad(some, [(0, missing)] + [(0, 0)] * (some.ndim - 1)) if missing else some
 
 
 def _even(count: int, most: int, multiple: int) -> int:

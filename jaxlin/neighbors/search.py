@@ -221,7 +221,7 @@ def _found(metric, arguments, search, k, block_size, recall_target) -> Neighbors
 
 def _in_integers(metric, search, k, **how) -> Neighbors:
     keys, indices = passes.run(passes.exact_integers(metric), None, search, k=k, **how)
-    return Neighbors(np.asarray(best.integer_of_key(jnp.asarray(keys))), indices)
+    return Neighbors(best.integer_of_key(keys), indices)
 
 
 def _after_shadows(search: Search, k: int, block_size: int | None) -> Neighbors:

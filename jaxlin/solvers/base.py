@@ -4,14 +4,14 @@ A solver is a pair of pure functions on one model. `map_settings` and `map_seeds
 it into a solver for a grid: one compiled program trains all models, and what they share
 (features, the order of a seed's minibatches) is not repeated. `run` is the loop:
 
-  >>> import jax, jax.numpy as jnp, optax
+  >>> import jax, numpy as np, optax
   >>> import jaxlin
   >>> from jaxlin import linear, losses
   >>> from jaxlin.solvers import base, minibatch
   >>> solver = minibatch.solver(
   ...     loss=losses.softmax_cross_entropy, make_optimizer=optax.sgd, batch_size=4)
   >>> key = jax.random.key(0)
-  >>> rows, labels = jax.random.normal(key, (12, 3)), jnp.arange(12) % 2
+  >>> rows, labels = np.ones((12, 3), np.float32), np.arange(12) % 2
   >>> examples = jaxlin.problem(rows, labels).examples
   >>> settings = base.Settings(learning_rate=0.1, l2=1e-3)
   >>> params = linear.init(key, num_classes=2, num_features=3)

@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import http.server
 import json
 import signal
@@ -258,8 +259,21 @@ def test_without_a_download_a_copy_for_tensorflow_is_named(tmp_path, info):
     assert "prepare it again" not in said
 
 
+def test_ours_beside_theirs_is_loaded(tmp_path, server, small_archive, monkeypatch):
+    as_tfrecord(tmp_path)
+    archive = small_archive.at(server.url)
+    prepare(tmp_path, archive)
+    checked = functools.partial(cifar10_archive.checked_counts, archive=archive)
+    monkeypatch.setattr(cifar10_archive, "checked_counts", checked)
+    found = data.load("cifar10", tmp_path, download=False, cache_dir=tmp_path / "cache")
+    assert found.train.features.shape == (50, 3072)
+    np.testing.assert_array_equal(found.train.labels, small_archive.train[:, 0])
+
+
+@pytest.mark.full
 @pytest.mark.cifar10
 def test_ours_beside_theirs_is_found(tmp_path, cifar10_dir):
+    """As above with all of CIFAR-10, which is decoded anew: the path is another one."""
     as_tfrecord(tmp_path)
     (tmp_path / "array_record").symlink_to(cifar10_dir)
     found = data.load("cifar10", tmp_path, download=False)

@@ -11,7 +11,16 @@ from jaxlin import data
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory):
     """The smoke-size minibatch run, never interrupted. Not to be written into."""
-    return run_helpers.run(out=tmp_path_factory.mktemp("smoke") / "run")
+    out = tmp_path_factory.mktemp("smoke") / "run"
+    # Its programs are counted, also those that an earlier test has compiled.
+    jax.clear_caches()
+    return run_helpers.run(out=out, pictures=False)
+
+
+@pytest.fixture(scope="session")
+def drawn_run(tmp_path_factory):
+    """The same with its pictures, which take six seconds."""
+    return run_helpers.run(out=tmp_path_factory.mktemp("drawn") / "run")
 
 
 @pytest.fixture(scope="module")

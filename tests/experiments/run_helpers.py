@@ -61,20 +61,26 @@ def quick_pictures():
         yield
 
 
-def run(config=MINIBATCH, *, out=None, resume=None, pictures=True):
-    """Runs the experiment in this process.
+@contextlib.contextmanager
+def no_pictures(pages):
+    """Reports that are empty: to draw those of a run takes seconds.
 
-    Without pictures, which take six seconds, the report is an empty page.
+    Args:
+      pages: the module that builds them.
     """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "build", lambda _: report.Report("", "", ()))
+        yield
+
+
+def run(config=MINIBATCH, *, out=None, resume=None, pictures=True):
+    """Runs the experiment in this process."""
     names = compiled_programs()
     before = len(names)
     with (
-        pytest.MonkeyPatch.context() as patch,
-        quick_pictures(),
+        quick_pictures() if pictures else no_pictures(pages),
         contextlib.redirect_stdout(io.StringIO()) as printed,
     ):
-        if not pictures:
-            patch.setattr(pages, "build", lambda _: report.Report("", "", ()))
         entry.run(config, cli.RunOptions(out=out, resume=resume))
     return Run(out or resume, printed.getvalue(), names[before:])
 
@@ -128,16 +134,11 @@ def contents(folder):
     }
 
 
-def assert_same_run(path, other, *, pictures=True):
-    """Fails unless two runs are bit for bit equal but for times and the machine.
-
-    Without pictures, if the first run has drawn none.
-    """
+def assert_same_run(path, other):
+    """Fails unless two runs are bit for bit equal but for times and the machine."""
     assert results(path) == results(other)
     apart = {"environment.json", "report.html", "results.json"}
     found, expected = contents(path), contents(other)
-    if not pictures:
-        expected = {n: c for n, c in expected.items() if not n.startswith("figures")}
     assert found.keys() == expected.keys()
     assert [n for n in found.keys() - apart if found[n] != expected[n]] == []
 

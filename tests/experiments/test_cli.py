@@ -264,7 +264,8 @@ def test_interrupt_ends_with_code_130(capsys):
     assert _main(capsys, run) == (130, "")
 
 
-def test_a_run_from_the_shell(tmp_path):
+@pytest.mark.parametrize("resumed", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_a_run_from_the_shell(tmp_path, resumed):
     """The outline of an experiment: run, refuse the same folder, resume."""
     (tmp_path / "experiment.py").write_text(
         textwrap.dedent(
@@ -306,7 +307,8 @@ def test_a_run_from_the_shell(tmp_path):
     assert code == 2
     assert errors.startswith("error: out must be new or empty, got run; continue")
     assert "Traceback" not in errors
-    assert shell("--resume", "run")[0] == 0
+    if resumed:
+        assert shell("--resume", "run")[0] == 0
     assert (tmp_path / "run/STATUS").read_text() == "done\n"
 
 

@@ -9,11 +9,11 @@ import shutil
 
 import numpy as np
 import pytest
-from run_helpers import compiled_programs, metrics, quick_pictures, results
+from run_helpers import compiled_programs, metrics, no_pictures, quick_pictures, results
 
 from experiments.common import cli
 from experiments.cross_validation import __main__ as command
-from experiments.cross_validation import findings, protocol
+from experiments.cross_validation import findings, protocol, report
 from experiments.cross_validation.config import (
     SMOKE,
     Config,
@@ -24,8 +24,11 @@ from experiments.cross_validation.ideas import ESTIMATES
 from jaxlin import data
 
 
-def run(config=SMOKE, **options):
-    with quick_pictures(), contextlib.redirect_stdout(io.StringIO()) as printed:
+def run(config=SMOKE, *, pictures=False, **options):
+    with (
+        quick_pictures() if pictures else no_pictures(report),
+        contextlib.redirect_stdout(io.StringIO()) as printed,
+    ):
         command.run(config, cli.RunOptions(**options))
     return printed.getvalue()
 
@@ -46,7 +49,7 @@ def table(out):
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     out = tmp_path_factory.mktemp("cross_validation") / "run"
-    return out, run(out=out)
+    return out, run(out=out, pictures=True)
 
 
 def test_a_run_leaves_what_it_says(smoke):
@@ -320,21 +323,28 @@ def test_samples_that_the_data_cannot_give(tmp_path, changes, words):
     assert names[before:] == []
 
 
-def test_sizes_that_are_just_enough():
+@pytest.mark.parametrize(
+    "examples",
+    [
+        pytest.param(20, marks=pytest.mark.full),
+        *(36, 37),
+        *(pytest.param(size, marks=pytest.mark.full) for size in (38, 39, 40)),
+    ],
+)
+def test_sizes_that_are_just_enough(examples):
     """The check says what the draws themselves would say."""
     dataset = data.load("digits")
     labels = np.concatenate([dataset.train.labels, dataset.test.labels])
-    for examples in (20, 36, 37, 38, 39, 40):
-        config = dataclasses.replace(SMOKE, examples=examples)
-        try:
-            check_fits(config, dataset)
-            fits = True
-        except ValueError:
-            fits = False
-        sample = labels[protocol.drawn(config, labels, 0)]
-        try:
-            protocol.parts(config, sample, 0)
-            drawn = np.bincount(sample, minlength=10).min() > 0
-        except ValueError:
-            drawn = False
-        assert fits == drawn, examples
+    config = dataclasses.replace(SMOKE, examples=examples)
+    try:
+        check_fits(config, dataset)
+        fits = True
+    except ValueError:
+        fits = False
+    sample = labels[protocol.drawn(config, labels, 0)]
+    try:
+        protocol.parts(config, sample, 0)
+        drawn = np.bincount(sample, minlength=10).min() > 0
+    except ValueError:
+        drawn = False
+    assert fits == drawn == (examples > 36)

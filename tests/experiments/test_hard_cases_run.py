@@ -7,17 +7,20 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from run_helpers import compiled_programs, results
+from run_helpers import compiled_programs, no_pictures, quick_pictures, results
 
 from experiments.common import cli, slides
 from experiments.hard_cases import __main__ as command
-from experiments.hard_cases import findings
+from experiments.hard_cases import findings, report
 from experiments.hard_cases.cases import CASES
 from experiments.hard_cases.config import SMOKE, Config, checked
 
 
-def run(config=SMOKE, **options):
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
+def run(config=SMOKE, *, pictures=True, **options):
+    with (
+        quick_pictures() if pictures else no_pictures(report),
+        contextlib.redirect_stdout(io.StringIO()) as printed,
+    ):
         command.run(config, cli.RunOptions(**options))
     return printed.getvalue()
 
@@ -156,7 +159,7 @@ def test_a_case_has_the_same_points_in_every_run(smoke, tmp_path):
     names = compiled_programs()
     before = len(names)
     config = dataclasses.replace(SMOKE, cases=("half_planes",))
-    run(config, out=tmp_path / "run")
+    run(config, out=tmp_path / "run", pictures=False)
     first, again = (
         np.load(out / "points.npz")["half_planes_features"]
         for out in (smoke[0], tmp_path / "run")

@@ -11,6 +11,7 @@ import textwrap
 import numpy as np
 import processes
 import pytest
+import sweep_problems
 from run_helpers import quick_pictures, results
 
 from experiments.common import cli
@@ -27,6 +28,23 @@ def run(*flags):
             *cli.parse(DEFAULT, smoke=SMOKE, arguments=[str(flag) for flag in flags])
         )
     return printed.getvalue()
+
+
+# The shape of the sweeps of other tests, whose programs a run then has.
+SIZES = {
+    "_TRAIN": sweep_problems.EXAMPLES,
+    "_TEST": sweep_problems.EXAMPLES,
+    "_FEATURES": sweep_problems.WIDTH,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_features():
+    """Random features of these sizes, more of which show nothing more."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in SIZES.items():
+            patch.setattr(source, name, size)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +66,7 @@ def test_a_run_leaves_what_it_says(smoke):
     assert found["test_accuracy_interval"] == pytest.approx(
         list(intervals.proportion_interval(int(right.sum()), len(right)))
     )
-    assert saved.l2 == found["l2"] == pytest.approx(1 / (found["c"] * 300))
+    assert saved.l2 == found["l2"] == pytest.approx(1 / (found["c"] * SIZES["_TRAIN"]))
     with np.load(out / "per_example.npz") as stored:
         np.testing.assert_array_equal(stored["prediction"], predictions)
         np.testing.assert_allclose(stored["probability"].sum(axis=1), 1, atol=1e-5)
@@ -84,6 +102,7 @@ KILL_ITSELF = """
     import os, signal
     from experiments.common import cli
     from experiments.probe import __main__ as entry
+    from experiments.probe import source
     from jaxlin import checkpoint
 
     save = checkpoint.save
@@ -94,6 +113,7 @@ KILL_ITSELF = """
             os.kill(os.getpid(), signal.SIGKILL)
 
     checkpoint.save = saving
+    vars(source).update(SIZES)
     cli.main(entry.main)
 """
 
@@ -118,7 +138,8 @@ def stopped(out):
 
 
 def killed(out):
-    program = ("-c", textwrap.dedent(KILL_ITSELF), "--smoke", "--out", out)
+    code = textwrap.dedent(KILL_ITSELF).replace("SIZES", repr(SIZES))
+    program = ("-c", code, "--smoke", "--out", out)
     code, _, errors = processes.finish(processes.start(*program))
     assert code == -signal.SIGKILL, errors
     assert (out / "STATUS").read_text() == "running\n"
@@ -228,8 +249,8 @@ def test_bad_configs(changes, words):
         checked(Config(**{"features": "digits", **changes}))
 
 
-ROWS = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
-LABELS = np.arange(40) % 2
+ROWS = sweep_problems.ROWS
+LABELS = np.arange(len(ROWS)) % 2
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,10 @@ def _status(path):
 
 
 @needs_signals
-def test_interrupted_then_killed_then_resumed(smoke_run, tmp_path):
+@pytest.mark.parametrize(
+    "then_killed", [False, pytest.param(True, marks=pytest.mark.full)]
+)
+def test_interrupted_then_killed_then_resumed(smoke_run, tmp_path, then_killed):
     """Ctrl-C in the first stage and kill -9 in the third, each in its own process."""
     out = tmp_path / "run"
     code, _, errors = _shell(*SMALL, "--out", out, stop=("interrupted", 1))
@@ -84,16 +87,17 @@ def test_interrupted_then_killed_then_resumed(smoke_run, tmp_path):
     saved = checkpoint.load_metadata(out / f"checkpoint-{last['stage']}.npz")
     assert saved == {"epochs": last["epoch"]}
 
-    # Saves of the hinge are behind it: one of its grid before, then three.
-    code, _, errors = _shell("--resume", out, stop=("after", 4))
-    assert code == -signal.SIGKILL, errors
-    assert _status(out) == "running"
-    assert run_helpers.metrics(out)[-1]["stage"] == f"{SOFTMAX}-grid"
+    if then_killed:
+        # Saves of the hinge are behind it: one of its grid before, then three.
+        code, _, errors = _shell("--resume", out, stop=("after", 4))
+        assert code == -signal.SIGKILL, errors
+        assert _status(out) == "running"
+        assert run_helpers.metrics(out)[-1]["stage"] == f"{SOFTMAX}-grid"
 
     last = run_helpers.run(resume=out, pictures=False)
     assert last.printed.splitlines()[-1] == str(out / "report.html")
     assert _status(out) == "done"
-    run_helpers.assert_same_run(out, smoke_run.path, pictures=False)
+    run_helpers.assert_same_run(out, smoke_run.path)
 
 
 @needs_signals
@@ -102,7 +106,7 @@ def test_interrupted_then_killed_then_resumed(smoke_run, tmp_path):
     ("when", "save"),
     [("before", 1), ("while", 2), ("after", 3), ("while", 8), ("after", 10)],
 )
-def test_killed_around_any_checkpoint(smoke_run, tmp_path, when, save):
+def test_killed_around_any_checkpoint(drawn_run, tmp_path, when, save):
     """Saves 1 to 8 are of training, two a stage; then come the classifiers."""
     out = tmp_path / "run"
     code, _, errors = _shell(*SMALL, "--out", out, stop=(when, save))
@@ -110,7 +114,7 @@ def test_killed_around_any_checkpoint(smoke_run, tmp_path, when, save):
     assert _status(out) == "running"
     run_helpers.run(resume=out)
     assert _status(out) == "done"
-    run_helpers.assert_same_run(out, smoke_run.path)
+    run_helpers.assert_same_run(out, drawn_run.path)
 
 
 @needs_signals
@@ -182,14 +186,16 @@ def test_stopped_before_and_after_a_checkpoint(smoke_run, tmp_path, monkeypatch,
 
         monkeypatch.setattr(checkpoint, "save", saving)
         with pytest.raises(_Stopped):
-            run_helpers.run(**({"resume": out} if starts else {"out": out}))
+            run_helpers.run(
+                **({"resume": out} if starts else {"out": out}), pictures=False
+            )
         # Of the stage and epoch that were, or were to be, saved.
         line = run_helpers.metrics(out)[-1]
         assert (line["stage"], line["epoch"]) == (STAGES[last // 2], 2 + last % 2 * 2)
     monkeypatch.undo()
     run_helpers.run(resume=out, pictures=False)
     assert _status(out) == "done"
-    run_helpers.assert_same_run(out, smoke_run.path, pictures=False)
+    run_helpers.assert_same_run(out, smoke_run.path)
     environment = (out / "environment.json").read_text()
     assert environment.count('"started"') == len(stops) + 1
 
@@ -197,7 +203,7 @@ def test_stopped_before_and_after_a_checkpoint(smoke_run, tmp_path, monkeypatch,
 @pytest.mark.parametrize("write", [7, 20, 40, 60])
 @pytest.mark.full
 def test_a_full_disk_is_reported_and_loses_nothing(
-    smoke_run, tmp_path, monkeypatch, write
+    drawn_run, tmp_path, monkeypatch, write
 ):
     """The disk is full at one moment of the run, whatever is being written then."""
     out = tmp_path / "run"
@@ -216,14 +222,18 @@ def test_a_full_disk_is_reported_and_loses_nothing(
     assert "Traceback" not in errors
     assert _status(out) == "running", "there was no room for another status either"
     run_helpers.run(resume=out)
-    run_helpers.assert_same_run(out, smoke_run.path)
+    run_helpers.assert_same_run(out, drawn_run.path)
 
 
-def test_a_finished_run_resumed_gives_the_same(smoke_run, tmp_path):
+@pytest.mark.parametrize(
+    "pictures", [False, pytest.param(True, marks=pytest.mark.full)]
+)
+def test_a_finished_run_resumed_gives_the_same(smoke_run, tmp_path, pictures, request):
+    expected = request.getfixturevalue("drawn_run") if pictures else smoke_run
     out = shutil.copytree(smoke_run.path, tmp_path / "run")
-    again = run_helpers.run(resume=out)
+    again = run_helpers.run(resume=out, pictures=pictures)
     assert again.programs == []
-    run_helpers.assert_same_run(out, smoke_run.path)
+    run_helpers.assert_same_run(out, expected.path)
 
 
 def test_the_first_command_line_may_be_repeated(smoke_run, tmp_path):
@@ -261,6 +271,5 @@ def test_without_its_checkpoint_a_stage_is_trained_again(smoke_run, tmp_path):
     assert sum(one["stage"] == stage for one in run_helpers.metrics(out)) == 2
     with open(out / "metrics.jsonl", "a") as file:
         file.write('{"stage": "soft')
-    shutil.rmtree(out / "figures")
     run_helpers.run(resume=out, pictures=False)
-    run_helpers.assert_same_run(out, smoke_run.path, pictures=False)
+    run_helpers.assert_same_run(out, smoke_run.path)

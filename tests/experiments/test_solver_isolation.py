@@ -1,14 +1,11 @@
 """Peers are timed and stopped as is said, each in a process of its own."""
 
-import itertools
-import operator
-import os
-import time
 import types
 
 import numpy as np
 import processes
 import pytest
+import toy_peers
 from solver_problems import L2, find, optimum, problem
 
 from experiments.benchmark_solvers import (
@@ -117,33 +114,7 @@ def test_reruns_grow_and_fill_the_deadline(clock, tmp_path, power, efforts):
     )
 
 
-# A process of its own. These functions are found by name in another process.
-
-
-def looping_peer(rows, labels, recorder, *, l2):
-    """A point every 20 ms, by a clock that is set by hand."""
-    now = types.SimpleNamespace(seconds=0.0)
-    traces.time = types.SimpleNamespace(perf_counter=lambda: now.seconds)
-    recorder.start()
-    for count in itertools.count(1):
-        now.seconds += 0.02
-        recorder.point(l2 * rows[:2], evaluations=count)
-
-
-def deaf_peer(rows, labels, recorder, *, l2):
-    recorder.point(rows[:2], evaluations=1)
-    recorder.start()
-    time.sleep(processes.HANGS_AFTER_S)
-
-
-def dying_peer(rows, labels, recorder, *, l2):
-    recorder.start()
-    recorder.point(rows[:2], evaluations=1)
-    os._exit(7)
-
-
-# Cannot be called like a peer; another process finds it without loading much.
-failing_peer = operator.neg
+# A process of its own.
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +135,7 @@ def run(solver, shelf, **options):
 
 def test_a_deadline_is_kept_from_inside(shelf, monkeypatch):
     monkeypatch.setattr(isolation, "_allowance", lambda _: processes.HANGS_AFTER_S)
-    trace = run(looping_peer, shelf, deadline_s=1.0)
+    trace = run(toy_peers.looping, shelf, deadline_s=1.0)
     assert trace.stopped == "stopped at the deadline of 1 s"
     assert not trace.finished
     assert 1.0 <= trace.points[-1].seconds < 1.03
@@ -176,9 +147,9 @@ def test_a_deadline_is_kept_from_inside(shelf, monkeypatch):
 @pytest.mark.parametrize(
     ("solver", "allowance", "words", "num_points"),
     [
-        (deaf_peer, 1.0, "killed 1 s after the start of its clock", 1),
-        (dying_peer, processes.HANGS_AFTER_S, "died with exit code 7", 1),
-        (failing_peer, processes.HANGS_AFTER_S, "failed: TypeError: ", 0),
+        (toy_peers.deaf, 1.0, "killed 1 s after the start of its clock", 1),
+        (toy_peers.dying, processes.HANGS_AFTER_S, "died with exit code 7", 1),
+        (toy_peers.failing, processes.HANGS_AFTER_S, "failed: TypeError: ", 0),
     ],
 )
 def test_whatever_happens_to_a_peer_is_told_and_points_kept(
@@ -228,6 +199,6 @@ def test_rows_and_labels_that_peers_would_misread_are_refused(change, words):
 @pytest.mark.parametrize("name", ["l2", "deadline_s"])
 def test_numbers_must_be_above_zero(name, shelf):
     options = {"l2": 1.0, "deadline_s": 1.0, name: 0.0}
-    peer = isolation.Peer("toy", "none", "no settings", failing_peer)
+    peer = isolation.Peer("toy", "none", "no settings", toy_peers.failing)
     with pytest.raises(ValueError, match=f"{name} must be above 0"):
         isolation.run(peer, shelf, **options)

@@ -34,14 +34,14 @@ def correct(examples, name):
 # The run folder
 
 
-def test_every_file_is_there(smoke_run):
+def test_every_file_is_there(drawn_run):
     expected = {"config.json", "environment.json", "data.json", "STATUS", "figures"}
     expected |= {"metrics.jsonl", "results.json", "results.csv", "per_example.npz"}
     expected |= {"report.html", *(f"checkpoint-{stage}.npz" for stage in STAGES)}
     expected |= {f"model-{name}-{seed}.npz" for name in METHODS for seed in range(2)}
-    assert {path.name for path in smoke_run.path.iterdir()} == expected
-    assert (smoke_run.path / "STATUS").read_text() == "done\n"
-    figures = {path.stem for path in (smoke_run.path / "figures").iterdir()}
+    assert {path.name for path in drawn_run.path.iterdir()} == expected
+    assert (drawn_run.path / "STATUS").read_text() == "done\n"
+    figures = {path.stem for path in (drawn_run.path / "figures").iterdir()}
     both = {f"{kind}-{name}" for name in METHODS for kind in ("templates", "only")}
     assert figures == both | {
         *("tuning", "learning_curves", "per_class", "confusion", "calibration"),
@@ -87,13 +87,13 @@ def test_training_lowers_the_loss_from_that_of_zero_weights(smoke_run):
         assert np.max(one["mean_loss"]) < first[name]["first_loss"]
 
 
-def test_report_holds_its_pictures_and_the_numbers_of_the_run(smoke_run):
-    page = run_helpers.Page((smoke_run.path / "report.html").read_text())
+def test_report_holds_its_pictures_and_the_numbers_of_the_run(drawn_run):
+    page = run_helpers.Page((drawn_run.path / "report.html").read_text())
     assert all(one.startswith(("data:", "#")) for one in page.references)
     shown = {base64.b64decode(image.partition(",")[2]) for image in page.images}
-    drawn = {path.read_bytes() for path in (smoke_run.path / "figures").iterdir()}
+    drawn = {path.read_bytes() for path in (drawn_run.path / "figures").iterdir()}
     assert shown == drawn
-    found = run_helpers.results(smoke_run.path)
+    found = run_helpers.results(drawn_run.path)
     for name in METHODS:
         assert f"{100 * found['losses'][name]['test_accuracy']:.2f} %" in page.text
     assert f"{100 * found['comparison']['difference']:+.2f}" in page.text
@@ -304,7 +304,7 @@ def test_saved_config_reruns_exactly_and_compiles_nothing(smoke_run, tmp_path):
     assert config == MINIBATCH
     again = run_helpers.run(config, out=options.out, pictures=False)
     assert again.programs == []
-    run_helpers.assert_same_run(again.path, smoke_run.path, pictures=False)
+    run_helpers.assert_same_run(again.path, smoke_run.path)
 
 
 @pytest.fixture(scope="module")

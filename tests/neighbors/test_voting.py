@@ -144,7 +144,9 @@ def test_votes_are_a_loop_for_fewer_and_for_more_classes_than_neighbours(
             assert voted[query, rank] == list(votes).index(max(votes))
 
 
-@pytest.mark.parametrize("num_classes", [200, 1000, 10_000])
+@pytest.mark.parametrize(
+    "num_classes", [200, pytest.param(1000, marks=pytest.mark.full), 10_000]
+)
 def test_the_memory_of_votes_does_not_grow_with_the_classes(num_classes):
     """The compiler's own count at k = 200; one-hot rows took 10 GB of 10,000."""
     shape = (50_000, 200)

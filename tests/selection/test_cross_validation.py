@@ -9,72 +9,54 @@ import references
 import scipy.special
 import sklearn.linear_model
 import sklearn.model_selection
+import sweep_problems
+from sweep_problems import FOLD_OF, HINGE, LABELS, NUM_CLASSES, SOFTMAX
 
-from jaxlin import data, linear, losses, normalization
+from jaxlin import linear, losses
 from jaxlin.selection import choice, cross_validation, folds, grids
 from jaxlin.solvers import base, certified
 
 KEY = jax.random.key(0)
-NUM_FOLDS = 4
+NUM_FOLDS = 3
 L2S = (1e-1, 1e-2)
 # float32 proves hinges to about 1e-5.
-GAPS = {losses.softmax_cross_entropy: 1e-6, losses.weston_watkins_hinge: 1e-4}
-REFERENCES = {
-    losses.softmax_cross_entropy: "softmax_cross_entropy",
-    losses.weston_watkins_hinge: "weston_watkins",
-}
+GAPS = {SOFTMAX: 1e-6, HINGE: 1e-4}
+REFERENCES = {SOFTMAX: "softmax_cross_entropy", HINGE: "weston_watkins"}
+# As scikit-learn sees them; folds of one size, so that one C is one l2.
+ROWS = (
+    np.float64(sweep_problems.ROWS) - sweep_problems.NORMALIZATION.mean
+) / sweep_problems.NORMALIZATION.scale
 # A sweep of the hinge compiles for ten seconds and repeats what that of the softmax
 # shows.
 BOTH = pytest.mark.parametrize(
     "loss",
-    [
-        losses.softmax_cross_entropy,
-        pytest.param(losses.weston_watkins_hinge, marks=pytest.mark.full),
-    ],
+    [SOFTMAX, pytest.param(HINGE, marks=pytest.mark.full)],
 )
 
 
 @functools.cache
-def digits():
-    """Rows as scikit-learn and we see them, labels, folds of a hundred, our problem."""
-    loaded = data.load("digits")
-    labels = loaded.train.labels
-    fold_of = folds.stratified_k_fold(KEY, labels, num_folds=NUM_FOLDS)
-    # Folds of one size, so that one C is one l2; none of these lies on a border.
-    parts = [np.flatnonzero(fold_of == i)[50:150] for i in range(NUM_FOLDS)]
-    kept = np.sort(np.concatenate(parts))
-    features, labels, fold_of = loaded.train.features[kept], labels[kept], fold_of[kept]
-    fitted = normalization.fit_centered(features, scale=loaded.max_value)
-    rows = (features - fitted.mean) / fitted.scale
-    problem = base.problem(features, labels, num_classes=10, normalization=fitted)
-    return rows, labels, fold_of, certified.prepare(problem)
-
-
-@functools.cache
 def tabulated(loss):
-    *_, fold_of, problem = digits()
     return cross_validation.cross_validate(
-        problem,
-        num_classes=10,
+        sweep_problems.problem(),
+        num_classes=NUM_CLASSES,
         losses=(loss,),
         l2s=L2S,
-        fold_of=fold_of,
-        # Images that lie on a border may fall to either side of it in a wider gap.
+        fold_of=FOLD_OF,
+        # Rows that lie on a border may fall to either side of it in a wider gap.
         relative_gap=GAPS[loss],
     )
 
 
 def test_scores_are_those_of_grid_search():
-    rows, labels, fold_of, _ = digits()
-    table = tabulated(losses.softmax_cross_entropy)
+    table = tabulated(SOFTMAX)
     search = sklearn.model_selection.GridSearchCV(
         # The bias trick, since scikit-learn does not penalise its own bias.
         sklearn.linear_model.LogisticRegression(
             fit_intercept=False, tol=1e-8, max_iter=5000
         ),
-        {"C": [1 / (l2 * 300) for l2 in table.l2]},
-        cv=sklearn.model_selection.PredefinedSplit(fold_of),
-    ).fit(np.hstack([rows, np.ones((len(rows), 1))]), labels)
+        {"C": [1 / (l2 * 40) for l2 in table.l2]},
+        cv=sklearn.model_selection.PredefinedSplit(FOLD_OF),
+    ).fit(np.hstack([ROWS, np.ones((len(ROWS), 1))]), LABELS)
     for fold in range(NUM_FOLDS):
         np.testing.assert_allclose(
             table.accuracy[:, fold], search.cv_results_[f"split{fold}_test_score"]
@@ -83,22 +65,21 @@ def test_scores_are_those_of_grid_search():
 
 @BOTH
 def test_accuracy_and_loss_are_those_of_the_fold_held_out(loss):
-    rows, labels, fold_of, _ = digits()
     table = tabulated(loss)
     each = getattr(references, REFERENCES[loss])
     for setting in range(len(table.l2)):
         for fold in range(NUM_FOLDS):
             model = setting * NUM_FOLDS + fold
             weights = table.fits.params.weights[model]
-            scores = rows @ weights.T + table.fits.params.bias[model]
-            out = fold_of == fold
+            scores = ROWS @ weights.T + table.fits.params.bias[model]
+            out = fold == FOLD_OF
             np.testing.assert_allclose(
                 table.accuracy[setting, fold],
-                np.mean(scores.argmax(axis=1)[out] == labels[out]),
+                np.mean(scores.argmax(axis=1)[out] == LABELS[out]),
                 atol=1e-6,
             )
             expected = [
-                each(*one) for one in zip(scores[out], labels[out], strict=True)
+                each(*one) for one in zip(scores[out], LABELS[out], strict=True)
             ]
             np.testing.assert_allclose(
                 table.loss[setting, fold], np.mean(expected), rtol=1e-4
@@ -107,19 +88,18 @@ def test_accuracy_and_loss_are_those_of_the_fold_held_out(loss):
 
 def test_any_parameters_are_tested_by_the_loss_of_the_grid():
     """Those of the softmax, by the hinge: what a comparison of losses rests on."""
-    rows, labels, fold_of, problem = digits()
-    models = grids.product(
-        losses=(losses.weston_watkins_hinge,), l2s=L2S, num_weightings=NUM_FOLDS
+    models = grids.product(losses=(HINGE,), l2s=L2S, num_weightings=NUM_FOLDS)
+    params = tabulated(SOFTMAX).fits.params
+    held_out = 1 - folds.train_weights(FOLD_OF, num_folds=NUM_FOLDS)
+    accuracy, loss = cross_validation.tested(
+        sweep_problems.problem(), models, params, held_out=held_out
     )
-    params = tabulated(losses.softmax_cross_entropy).fits.params
-    held_out = 1 - folds.train_weights(fold_of, num_folds=NUM_FOLDS)
-    accuracy, loss = cross_validation.tested(problem, models, params, held_out=held_out)
     for model in range(models.size):
-        scores = rows @ params.weights[model].T + params.bias[model]
-        out = fold_of == models.weighting[model]
-        right = scores.argmax(axis=1)[out] == labels[out]
+        scores = ROWS @ params.weights[model].T + params.bias[model]
+        out = models.weighting[model] == FOLD_OF
+        right = scores.argmax(axis=1)[out] == LABELS[out]
         np.testing.assert_allclose(accuracy[model], right.mean(), atol=1e-6)
-        pairs = zip(scores[out], labels[out], strict=True)
+        pairs = zip(scores[out], LABELS[out], strict=True)
         expected = [references.weston_watkins(*pair) for pair in pairs]
         np.testing.assert_allclose(loss[model], np.mean(expected), rtol=1e-4)
 
@@ -131,15 +111,17 @@ def test_a_test_holds_no_scores_of_all_rows():
         linear.Params(shape((1, 1000, 4), np.float32), shape((1, 1000), np.float32)),
         {},
         shape((1,), np.int32),
-        base.Examples(shape((64_000, 4), np.float32), shape((64_000,), np.int32)),
+        base.Problem(shape((64_000, 4), np.float32), shape((64_000,), np.int32)),
         shape((1, 64_000), np.float32),
-        loss=losses.softmax_cross_entropy,
+        loss=SOFTMAX,
     )
     memory = program.compile().memory_analysis()
     assert memory.temp_size_in_bytes < 64e6
 
 
-@pytest.mark.parametrize("count", [1, 2047, 2048, 5000])
+@pytest.mark.parametrize(
+    "count", [1, pytest.param(2047, marks=pytest.mark.full), 2048, 5000]
+)
 def test_counts_are_exact_in_blocks_of_any_number_of_rows(count):
     """Against NumPy in float64, with weights that leave most rows out."""
     random = np.random.default_rng(count)
@@ -148,10 +130,8 @@ def test_counts_are_exact_in_blocks_of_any_number_of_rows(count):
     params = linear.Params(weights, random.normal(size=(2, 4)).astype("f4"))
     held_out = (random.random((2, count)) < 0.3).astype(np.float32)
     held_out[:, 0] = 1
-    models = grids.product(
-        losses=(losses.softmax_cross_entropy,), l2s=(0.1,), num_weightings=2
-    )
-    problem = base.Examples(rows, labels.astype(np.int32))
+    models = grids.product(losses=(SOFTMAX,), l2s=(0.1,), num_weightings=2)
+    problem = base.Problem(rows, labels.astype(np.int32))
     accuracy, loss = cross_validation.tested(problem, models, params, held_out=held_out)
     for model in range(2):
         scores = rows.astype(float) @ weights[model].T.astype(float)
@@ -172,7 +152,8 @@ def test_table_is_tidy(loss):
     for i, row in enumerate(rows):
         np.testing.assert_allclose(row["accuracy"], table.accuracy[i].mean())
         np.testing.assert_allclose(
-            row["accuracy_standard_error"], table.accuracy[i].std(ddof=1) / 2
+            row["accuracy_standard_error"],
+            table.accuracy[i].std(ddof=1) / np.sqrt(NUM_FOLDS),
         )
         assert row["largest_relative_gap"] == table.relative_gap[i].max() <= GAPS[loss]
 
@@ -190,7 +171,7 @@ def test_repeats_and_margins_have_parts_and_settings_of_their_own():
     found = cross_validation.cross_validate(
         problem,
         num_classes=2,
-        losses=(losses.weston_watkins_hinge,),
+        losses=(HINGE,),
         l2s=L2S,
         loss_arguments={"margin": (1.0, 2.0)},
         fold_of=fold_of,
@@ -206,7 +187,7 @@ def test_repeats_and_margins_have_parts_and_settings_of_their_own():
             np.testing.assert_allclose(
                 found.accuracy[setting, part], right[out].mean(), atol=1e-6
             )
-    hinge = losses.weston_watkins_hinge
+    hinge = HINGE
     best = found.chosen(hinge)
     assert best == choice.best(found.accuracy, strength=found.l2)
     with pytest.raises(ValueError, match="choose must not be one_standard_error for"):
@@ -227,7 +208,7 @@ def test_repeats_and_margins_have_parts_and_settings_of_their_own():
 def test_a_class_that_is_missing_where_one_trains_is_named():
     rows, labels = np.zeros((9, 2), np.float32), np.repeat([0, 1, 2], 3)
     problem = base.problem(rows, labels, num_classes=3)
-    how = {"num_classes": 3, "losses": (losses.softmax_cross_entropy,), "l2s": L2S}
+    how = {"num_classes": 3, "losses": (SOFTMAX,), "l2s": L2S}
     with pytest.raises(ValueError, match="without part 1 there is none of class 1"):
         cross_validation.cross_validate(
             problem, fold_of=np.array([0, 2, 0, 1, 1, 1, 2, 0, 2]), **how
@@ -246,38 +227,37 @@ def test_a_class_that_is_missing_where_one_trains_is_named():
 
 def test_a_class_that_is_missing_where_one_trains_is_wrong_on_request():
     """Sorted folds: what is held out was never seen. Then a class of one example."""
-    rows, labels, _, problem = digits()
     how = {
-        "num_classes": 10,
-        "losses": (losses.softmax_cross_entropy,),
+        "num_classes": NUM_CLASSES,
+        "losses": (SOFTMAX,),
         "l2s": L2S,
         "allow_missing_classes": True,
     }
     sorted_folds = cross_validation.cross_validate(
-        problem, fold_of=np.minimum(labels // 3, NUM_FOLDS - 1), **how
+        sweep_problems.problem(), fold_of=LABELS, **how
     )
     np.testing.assert_array_equal(sorted_folds.accuracy, 0)
     assert np.isfinite(sorted_folds.loss).all()
     assert sorted_folds.fits.converged.all()
-    single = np.flatnonzero(labels == 9)[-1]
-    rare = np.where((labels == 9) & (np.arange(len(rows)) != single), 0, labels)
-    problem = problem._replace(targets=np.asarray(rare, problem.targets.dtype))
-    problem = certified.prepare(problem._replace(curvature=None))
+    single = np.flatnonzero(LABELS == 2)[-1]
+    rare = np.where((LABELS == 2) & (np.arange(len(ROWS)) != single), 0, LABELS)
     fold_of = folds.stratified_k_fold(
         KEY, rare, num_folds=NUM_FOLDS, allow_missing_classes=True
     )
-    found = cross_validation.cross_validate(problem, fold_of=fold_of, **how)
+    found = cross_validation.cross_validate(
+        sweep_problems.problem_of(rare), fold_of=fold_of, **how
+    )
     for setting in range(2):
         for fold in range(NUM_FOLDS):
             weights, bias = (
                 np.asarray(leaf[NUM_FOLDS * setting + fold], float)
                 for leaf in found.fits.params
             )
-            scores = rows @ weights.T + bias
+            scores = ROWS @ weights.T + bias
             right = scores.argmax(axis=1) == rare
             right[single] = False
             each = scipy.special.logsumexp(scores, axis=1)
-            each = each - scores[range(len(rows)), rare]
+            each = each - scores[range(len(ROWS)), rare]
             out = fold_of == fold
             np.testing.assert_allclose(
                 found.accuracy[setting, fold], right[out].mean(), rtol=1e-7

@@ -10,8 +10,8 @@ import sklearn.model_selection
 
 from jaxlin.selection import folds
 
-# Few sizes, because JAX compiles a permutation for each.
-SIZES = [6, 17, 60, 111, 512]
+# Few sizes and numbers of folds, because JAX compiles a permutation for each.
+SIZES = [7, 17, 60, 111]
 
 
 def random_problems(count):
@@ -19,7 +19,7 @@ def random_problems(count):
     random = np.random.default_rng(0)
     for trial in range(count):
         num_examples = SIZES[trial % len(SIZES)]
-        num_folds = int(random.integers(2, min(11, num_examples + 1)))
+        num_folds = min(int(random.choice([2, 3, 4, 7, 10])), num_examples)
         num_classes = int(random.integers(1, num_examples // num_folds + 1))
         shares = random.dirichlet(np.full(num_classes, 0.5))
         rest = num_examples - num_folds * num_classes
@@ -29,7 +29,7 @@ def random_problems(count):
         yield jax.random.key(trial), num_examples, num_folds, labels
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(1000, marks=pytest.mark.full)])
+@pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.full)])
 def test_random_partitions_are_even(count):
     for key, num_examples, num_folds, labels in random_problems(count):
         plain = folds.k_fold(key, num_examples, num_folds=num_folds)
@@ -87,7 +87,7 @@ def test_every_example_is_as_often_in_every_fold():
 def test_groups_stay_together_and_folds_are_even():
     random = np.random.default_rng(1)
     for trial in range(100):
-        num_folds = int(random.integers(2, 6))
+        num_folds = int(random.integers(2, 5))
         sizes = random.integers(1, 20, size=SIZES[trial % 3])
         groups = random.permutation(np.repeat(random.permutation(len(sizes)), sizes))
         fold_of = folds.grouped_k_fold(
@@ -105,7 +105,7 @@ def test_groups_stay_together_and_folds_are_even():
 def test_small_classes_are_dealt_out_as_far_as_they_go():
     sizes = {0: 5, 3: 4, 7: 1, 9: 13}
     labels = np.repeat(list(sizes), list(sizes.values()))
-    for num_folds in (2, 5, 23):
+    for num_folds in (2, 7, 23):
         fold_of = folds.stratified_k_fold(
             jax.random.key(0), labels, num_folds=num_folds, allow_missing_classes=True
         )
@@ -117,8 +117,8 @@ def test_small_classes_are_dealt_out_as_far_as_they_go():
     # As without it, where all classes are large enough.
     labels = np.arange(60) % 3
     np.testing.assert_array_equal(
-        folds.stratified_k_fold(KEY, labels, num_folds=5, allow_missing_classes=True),
-        folds.stratified_k_fold(KEY, labels, num_folds=5),
+        folds.stratified_k_fold(KEY, labels, num_folds=4, allow_missing_classes=True),
+        folds.stratified_k_fold(KEY, labels, num_folds=4),
     )
 
 
@@ -126,7 +126,7 @@ def random_groups(count):
     """(number, k, groups, labels), few classes a group."""
     random = np.random.default_rng(2)
     for number in range(count):
-        num_groups, num_folds = SIZES[number % 3], int(random.integers(2, 6))
+        num_groups, num_folds = SIZES[number % 3], int(random.integers(2, 5))
         sizes = random.integers(1, 20, num_groups)
         shares = random.dirichlet(np.full(random.integers(2, 7), 0.4), num_groups)
         labels = [

@@ -127,11 +127,11 @@ def test_accuracy_is_of_the_rows_held_out(data, scalings, weights, trained):
 
 def test_without_weightings_all_models_are_tested_on_all_rows(data, scalings):
     problem = base.problem(*data, num_classes=NUM_CLASSES, normalization=scalings[1])
-    one = how(loss_arguments=None, num_seeds=1)
+    one = how(num_seeds=1)
     given = minibatch_sweep.fit(KEY, problem, **one)
     plain = base.problem(*data, num_classes=NUM_CLASSES)
     swept = minibatch_sweep.fit(KEY, plain, **one, normalizations=scalings[1:])
-    assert given.shape == (1, 1, 1, 4)
+    assert given.shape == (1, 1, 1, 8)
     np.testing.assert_array_equal(given.params.weights, swept.params.weights)
     np.testing.assert_array_equal(
         minibatch_sweep.accuracies(given, problem),
@@ -153,14 +153,9 @@ def test_raw_rows_need_no_normalization_and_more_seeds_keep_the_first(data):
 
 def test_what_diverges_is_told(data):
     problem = base.problem(*data, num_classes=NUM_CLASSES)
-    squared = losses.weston_watkins_squared_hinge
-    found = minibatch_sweep.fit(
-        KEY,
-        problem,
-        **how(
-            loss=squared, learning_rates=(1e-4, 1e9), num_epochs=12, loss_arguments=None
-        ),
-    )
+    # A step so large that the penalty alone drives weights away from 0.
+    wide = {"learning_rates": (1e-4, 1e9), "l2s": (1e-2, 1e-1)}
+    found = minibatch_sweep.fit(KEY, problem, **how(**wide, num_epochs=12, num_seeds=1))
     diverged = found.settings.learning_rate > 1
     np.testing.assert_array_equal(found.diverged[0, 0, 0], diverged)
     # Weights too: the loss of an epoch is of before its last update.

@@ -5,29 +5,38 @@ import functools
 import jax
 import numpy as np
 import pytest
+import sweep_problems
+from sweep_problems import (
+    FOLD_OF,
+    HINGE,
+    NORMALIZATION,
+    NUM_CLASSES,
+    ROWS,
+    SOFTMAX,
+)
 
-from jaxlin import losses, sweep_checkpoint
-from jaxlin.selection import choice, folds, nested
-from jaxlin.solvers import base, certified, fitting
+from jaxlin import sweep_checkpoint
+from jaxlin.selection import choice, nested
+from jaxlin.solvers import fitting
 
 KEY = jax.random.key(0)
-ROWS = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
-LABELS = (ROWS[:, 0] + 0.5 * ROWS[:, 1] > 0).astype(np.int32)
-FOLD_OF = folds.stratified_k_fold(KEY, LABELS, num_folds=4)
+# As many outer parts as slots of other sweeps: the second sweep has their programs.
+NUM_PARTS, NUM_INNER = sweep_problems.NUM_WEIGHTINGS, 2
 L2S = (1e-3, 1e-1)
+# Of the third class there is no example.
+LABELS = (ROWS[:, 0] + 0.5 * ROWS[:, 1] > 0).astype(np.int32)
 
 
 def validated(labels=LABELS, **changes):
-    problem = certified.prepare(base.problem(ROWS, labels, num_classes=2))
     how = {
-        "num_classes": 2,
-        "losses": (losses.softmax_cross_entropy,),
+        "num_classes": NUM_CLASSES,
+        "losses": (SOFTMAX,),
         "l2s": L2S,
         "fold_of": FOLD_OF,
-        "num_inner_folds": 3,
+        "num_inner_folds": NUM_INNER,
         **changes,
     }
-    return nested.cross_validate(KEY, problem, **how)
+    return nested.cross_validate(KEY, sweep_problems.problem_of(labels), **how)
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +46,26 @@ def found():
 
 @pytest.mark.full
 def test_each_part_is_tested_by_the_setting_chosen_without_it(found):
-    for part in range(4):
-        inner = found.inner.accuracy[:, 3 * part : 3 * part + 3]
+    rows = (ROWS - NORMALIZATION.mean) / NORMALIZATION.scale
+    for part in range(NUM_PARTS):
+        inner = found.inner.accuracy[:, NUM_INNER * part : NUM_INNER * (part + 1)]
         assert found.chosen[part] == choice.best(inner, strength=found.inner.l2)
         assert found.l2[part] == found.inner.l2[found.chosen[part]]
         train = part != FOLD_OF
         fit = fitting.fit(
             ROWS[train],
             LABELS[train],
-            loss=losses.softmax_cross_entropy,
+            loss=SOFTMAX,
             l2=float(found.l2[part]),
+            num_classes=NUM_CLASSES,
             relative_gap=1e-3,
+            normalization=NORMALIZATION,
         )
         np.testing.assert_allclose(
             found.fits.certificate.primal[part], fit.certificate.primal, rtol=2e-3
         )
         weights, bias = (np.asarray(leaf[part]) for leaf in found.fits.params)
-        right = (ROWS @ weights.T + bias).argmax(axis=1) == LABELS
+        right = (rows @ weights.T + bias).argmax(axis=1) == LABELS
         np.testing.assert_allclose(found.accuracy[part], right[~train].mean())
 
 
@@ -61,7 +73,7 @@ def test_labels_of_the_outer_part_change_nothing_but_its_own_test(found):
     wrong = np.where(FOLD_OF == 2, 1 - LABELS, LABELS)
     # The inner folds are drawn from the labels that are left.
     other = validated(wrong)
-    ours = slice(6, 9)
+    ours = slice(2 * NUM_INNER, 3 * NUM_INNER)
     np.testing.assert_array_equal(
         other.inner.accuracy[:, ours], found.inner.accuracy[:, ours]
     )
@@ -86,9 +98,9 @@ def test_both_sweeps_can_be_killed_and_go_on(found, tmp_path):
 
 
 def test_errors_of_the_comparison_count_each_example_about_once(found):
-    """Four outer parts deal the rest out again: three parts' worth of data."""
+    """Three outer parts deal the rest out again: two parts' worth of data."""
     for row, accuracy in zip(found.inner.rows(), found.inner.accuracy, strict=True):
-        error = np.std(accuracy, ddof=1) / np.sqrt(3)
+        error = np.std(accuracy, ddof=1) / np.sqrt(NUM_INNER)
         assert row["accuracy_standard_error"] == pytest.approx(error)
 
 
@@ -107,13 +119,13 @@ def test_errors_of_the_comparison_count_each_example_about_once(found):
         ),
         (
             {
-                "losses": (losses.weston_watkins_hinge,),
+                "losses": (HINGE,),
                 "loss_arguments": {"margin": (1.0, 2.0)},
                 "choose": choice.one_standard_error,
             },
             "choose must not be one_standard_error for several losses or margins",
         ),
-        ({"num_inner_folds": 90}, "labels must have at least num_folds = 90"),
+        ({"num_inner_folds": 35}, "labels must have at least num_folds = 35"),
     ],
 )
 def test_bad_input(changes, words):
@@ -122,17 +134,18 @@ def test_bad_input(changes, words):
 
 
 def test_a_rare_class_is_wrong_on_request():
-    """One example of class 1: learned in three outer parts, right in none."""
-    rare = (np.arange(200) == 150).astype(np.int32)
+    """One example of class 1: learned in two outer parts, right in none."""
+    rare = (np.arange(60) == 50).astype(np.int32)
     with pytest.raises(ValueError, match="allow_missing_classes=True"):
         validated(rare)
     found = validated(rare, allow_missing_classes=True)
-    home = FOLD_OF[150]
-    for part in range(4):
+    home = FOLD_OF[50]
+    for part in range(NUM_PARTS):
         size = np.sum(part == FOLD_OF)
         assert found.accuracy[part] == 1 - (part == home) / size
     assert np.isfinite(found.loss).all()
-    # Within the other outer parts one inner fold of three has the example, wrong there.
-    whole = (found.inner.accuracy == 1).reshape(len(L2S), 4, 3).sum(axis=2)
-    assert (whole[:, home] == 3).all()
-    assert (np.delete(whole, home, axis=1) <= 2).all()
+    # Within the other outer parts one of two inner folds has the example, wrong there.
+    right = (found.inner.accuracy == 1).reshape(len(L2S), NUM_PARTS, NUM_INNER)
+    whole = right.sum(axis=2)
+    assert (whole[:, home] == NUM_INNER).all()
+    assert (np.delete(whole, home, axis=1) < NUM_INNER).all()

@@ -2,37 +2,58 @@
 
 import jax
 import numpy as np
+import optima
 import pytest
+import sweep_problems
+from sweep_problems import HINGE, MARGIN, NUM_CLASSES, SOFTMAX
 
-from jaxlin import losses
-from jaxlin.selection import grids, plans, polishing, sweep
-from jaxlin.solvers import base, certified, fitting
+from jaxlin.selection import grids, polishing, sweep
+from jaxlin.solvers import fitting
 
-RNG = np.random.default_rng(0)
-ROWS = RNG.normal(size=(80, 4)).astype(np.float32)
-LABELS = np.arange(80) % 3
-# As many examples are out in both: the fits of what is left share their programs.
-WEIGHTS = RNG.permuted(np.tile(RNG.integers(0, 3, 80), (2, 1)), axis=1)
+# How often each example counts, in two weightings.
+WEIGHTS = np.random.default_rng(0).integers(0, 3, (2, sweep_problems.EXAMPLES))
 WEIGHTS = WEIGHTS.astype(np.float32)
 GAP = 1e-8
-HOW = {"num_classes": 3, "weightings": WEIGHTS}
+HOW = {"num_classes": NUM_CLASSES, "weightings": WEIGHTS}
 
 
 @pytest.fixture(scope="module")
 def problem():
-    return certified.prepare(base.problem(ROWS, LABELS, num_classes=3))
+    return sweep_problems.problem()
 
 
 @pytest.fixture(scope="module")
 def models():
-    both = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
-    return grids.product(losses=both, l2s=(1e-1,), num_weightings=2)
+    return grids.product(
+        losses=(SOFTMAX, HINGE), l2s=(1e-1,), loss_arguments=MARGIN, num_weightings=2
+    )
 
 
 @pytest.fixture(scope="module")
 def fits(problem, models):
-    plan = plans.plan(models, problem, num_classes=3)
-    return sweep.fit(problem, models, plan=plan, relative_gap=1e-5, **HOW)
+    """As a sweep leaves them, by single fits, whose programs a polish has too."""
+    each = [
+        fitting.fit_prepared(
+            problem._replace(example_weights=WEIGHTS[models.weighting[model]]),
+            num_classes=NUM_CLASSES,
+            loss=models.losses[models.loss[model]],
+            l2=models.l2[model],
+            loss_arguments=models.arguments_of(model),
+            relative_gap=1e-5,
+        )
+        for model in range(models.size)
+    ]
+    stacked = jax.tree.map(
+        lambda *leaves: np.stack(leaves),
+        *((fit.params, fit.certificate, fit.relative_gap) for fit in each),
+    )
+    evaluations = np.array([fit.evaluations for fit in each])
+    return sweep.Fits(
+        *stacked,
+        converged=stacked[-1] <= 1e-5,
+        evaluations=evaluations,
+        paid=int(evaluations.sum()),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -46,23 +67,28 @@ def test_every_gap_is_proven(found):
     assert found.params.weights.dtype == np.float64
 
 
-def test_models_are_those_of_single_fits(problem, models, found):
+def test_models_are_the_optima_of_the_rows_that_count(models, found):
+    fitted = sweep_problems.NORMALIZATION
+    rows = (np.float64(sweep_problems.ROWS) - fitted.mean) / fitted.scale
+    rows = np.c_[rows, np.ones(len(rows))]
     for model in range(models.size):
-        weights = WEIGHTS[models.weighting[model]]
-        single = fitting.fit(
-            ROWS[weights > 0],
-            LABELS[weights > 0],
-            loss=models.losses[models.loss[model]],
-            l2=0.1,
-            example_weights=weights[weights > 0],
-            relative_gap=GAP,
-            polish=True,
+        weights = np.float64(WEIGHTS[models.weighting[model]])
+        counted = weights > 0
+        best = optima.optimum(
+            optima.Data(
+                rows[counted],
+                sweep_problems.LABELS[counted],
+                weights[counted] / weights.sum(),
+                NUM_CLASSES,
+                models.losses[models.loss[model]].__name__,
+                l2=0.1,
+            )
         )
         # Of a smooth loss float32 may prove the gap, though not print the objective.
-        is_hinge = models.losses[models.loss[model]] is losses.weston_watkins_hinge
+        is_hinge = models.losses[models.loss[model]] is HINGE
         np.testing.assert_allclose(
             found.certificate.primal[model],
-            single.certificate.primal,
+            best.value,
             rtol=2 * GAP if is_hinge else 1e-6,
         )
 

@@ -25,7 +25,7 @@ def rounded(num_examples, fraction):
 
 
 # Few sizes, because JAX compiles a permutation for each.
-SIZES = [4, 9, 30, 111, 512, 1000]
+SIZES = [4, 17, 60, 111, 1000]
 
 
 def test_stratified_splits_are_partitions_in_proportion():
@@ -144,16 +144,16 @@ def test_wrong_labels_and_sizes_are_refused():
         splits.random_split(jax.random.key(0), 1, fraction=0.5)
 
 
-FRACTIONS = [(0.15, 0.4), (0.25, 0.25), (0.37, 0.21)]
+FRACTIONS = [(0.15, 0.4), (0.25, 0.4), (0.37, 0.21)]
 
 
 def test_three_ways_are_a_partition_in_proportion():
     random = np.random.default_rng(0)
     for trial in range(60):
-        num_examples = SIZES[2 + trial % 3]
+        num_examples = SIZES[2 + trial % 2]
         labels = random.integers(0, 3, num_examples)
         # Few sizes of parts, each of which JAX compiles a permutation for.
-        validation, test = FRACTIONS[trial // 3 % 3]
+        validation, test = FRACTIONS[trial // 2 % 3]
         key = jax.random.key(trial)
         split = splits.three_way_split(
             key, labels, validation_fraction=validation, test_fraction=test

@@ -6,38 +6,43 @@ import sys
 import jax
 import numpy as np
 import pytest
+import sweep_problems
+from sweep_problems import (
+    EXAMPLES,
+    HINGE,
+    LABELS,
+    MARGIN,
+    NUM_CLASSES,
+    ROWS,
+    SOFTMAX,
+)
 
-from jaxlin import linear, losses, normalization, objective
+from jaxlin import linear, objective
 from jaxlin.selection import folds, grids, plans, schedule, sweep
-from jaxlin.solvers import base, certified, fitting, lanes, turns
+from jaxlin.solvers import certified, fitting, lanes, turns
 
-KEY = jax.random.key(0)
-NUM_CLASSES, NUM_FOLDS = 3, 3
-ROWS = np.random.default_rng(0).integers(0, 256, (90, 7)).astype(np.uint8)
-LABELS = 1 * (ROWS[:, 0] > 128) + 1 * (ROWS[:, 1] + 0.5 * ROWS[:, 2] > 160)
-FITTED = normalization.fit_standard(ROWS)
-LOSSES = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
+NUM_FOLDS = sweep_problems.NUM_WEIGHTINGS
+FITTED = sweep_problems.NORMALIZATION
+BOTH = {"losses": (SOFTMAX, HINGE), "loss_arguments": MARGIN}
 L2S = (1e-1, 3e-2, 1e-2)
 GAP = 1e-5
 # Three times the same problem: models that stand for one, in as many slots as all here.
-ONES = np.ones((3, 90), np.float32)
+ONES = np.ones((3, EXAMPLES), np.float32)
 
 
 @pytest.fixture(scope="module")
 def problem():
-    return certified.prepare(
-        base.problem(ROWS, LABELS, num_classes=NUM_CLASSES, normalization=FITTED)
-    )
+    return sweep_problems.problem()
 
 
 @pytest.fixture(scope="module")
 def fold_of():
-    return folds.stratified_k_fold(KEY, LABELS, num_folds=NUM_FOLDS)
+    return sweep_problems.FOLD_OF
 
 
 @pytest.fixture(scope="module")
 def models():
-    return grids.product(losses=LOSSES, l2s=L2S, num_weightings=NUM_FOLDS)
+    return grids.product(**BOTH, l2s=L2S, num_weightings=NUM_FOLDS)
 
 
 def arguments(problem, models, fold_of, *, slots=7, **changes):
@@ -113,11 +118,11 @@ def test_what_is_paid_counts_idle_slots(problem, models, fold_of, fits):
 def test_a_model_goes_on_where_the_one_before_it_ended(problem):
     """With what was learnt there, in fewer evaluations than from its solution alone."""
     l2s = np.logspace(-4, 0, 13)
-    models = grids.product(losses=LOSSES[:1], l2s=l2s, num_weightings=3)
+    models = grids.product(losses=(SOFTMAX,), l2s=l2s, num_weightings=3)
     how = arguments(problem, models, None, slots=3, weightings=ONES, relative_gap=1e-3)
     assert (how["plan"].slots, how["plan"].pieces) == ((3,), (1,))
     found = sweep.fit(problem, models, **how)
-    how = {"num_classes": NUM_CLASSES, "loss": LOSSES[0], "relative_gap": 1e-3}
+    how = {"num_classes": NUM_CLASSES, "loss": SOFTMAX, "relative_gap": 1e-3}
     path = list(fitting.path(problem, l2s=l2s.tolist(), **how))
     assert found.converged.all()
     # Each of a path evaluates its start once more.
@@ -131,7 +136,7 @@ def test_a_model_goes_on_where_the_one_before_it_ended(problem):
 
 
 def test_the_first_evaluation_of_a_model_that_goes_on_is_at_a_new_point(problem):
-    models = grids.product(losses=LOSSES[:1], l2s=(1e-1, 5e-2), num_weightings=3)
+    models = grids.product(losses=(SOFTMAX,), l2s=(1e-1, 5e-2), num_weightings=3)
     how = arguments(problem, models, None, slots=3, weightings=ONES, relative_gap=1e-4)
     states = sweep.run(problem, models, **how)
     state = next(state for state in states if state.finished)
@@ -145,7 +150,7 @@ def test_the_first_evaluation_of_a_model_that_goes_on_is_at_a_new_point(problem)
                 linear.unfold_bias(weights),
                 problem.features,
                 problem.targets,
-                loss=LOSSES[0],
+                loss=SOFTMAX,
                 l2=5e-2,
                 normalization=FITTED,
             )
@@ -157,7 +162,7 @@ def test_the_first_evaluation_of_a_model_that_goes_on_is_at_a_new_point(problem)
 
 def test_what_cannot_be_proven_has_the_lowest_objective_seen(problem):
     """Where the gap says nothing, the objective decides what is kept."""
-    models = grids.product(losses=LOSSES[:1], l2s=(1e-6, 1e-9, 1e-12), num_weightings=3)
+    models = grids.product(losses=(SOFTMAX,), l2s=(1e-6, 1e-9, 1e-12), num_weightings=3)
     how = arguments(problem, models, None, slots=3, weightings=ONES, relative_gap=1e-3)
     found = sweep.fit(problem, models, **how, max_evaluations=4)
     assert (found.relative_gap > 1).any()
@@ -199,16 +204,20 @@ def test_a_sweep_goes_on_from_any_state_as_if_it_had_not_stopped(
 
 
 @pytest.mark.parametrize(
-    "budget",
-    # In six evaluations a softmax is proven, and no hinge: both losses end together.
-    # The program of one alone takes as long to compile as that of both.
-    [6, pytest.param(1000, marks=pytest.mark.full)],
+    "budgets_of_hinges",
+    # In nineteen evaluations the softmax are proven, and no hinge: both losses end
+    # together. The program of one alone takes as long to compile as that of both.
+    [(6, 6, 7), pytest.param((1000,) * 3, marks=pytest.mark.full)],
+    ids=["few", "enough"],
 )
-def test_turns_on_the_device_are_those_of_the_host(problem, models, fold_of, budget):
-    how = arguments(problem, models, fold_of, max_evaluations=budget)
+def test_turns_on_the_device_are_those_of_the_host(
+    problem, models, fold_of, budgets_of_hinges
+):
+    budgets = np.where(models.loss == 0, 1000, np.tile(budgets_of_hinges, 6))
+    how = arguments(problem, models, fold_of, max_evaluations=budgets)
     expected = sweep.fit(problem, models, **how)
     assert expected.converged[models.loss == 0].all()
-    assert expected.converged.all() == (budget == 1000)
+    assert expected.converged.all() == (budgets.min() == 1000)
     looks = {}
     for most in (1, 3, 100):
         how["plan"] = how["plan"]._replace(turns=most)
@@ -236,7 +245,7 @@ def test_budgets_are_met_on_the_device_too(problem, models, fold_of):
 
 
 def test_on_the_device_no_model_ends_at_the_zero_where_it_began(problem):
-    strong = grids.product(losses=LOSSES, l2s=(1e3, 1e4), num_weightings=3)
+    strong = grids.product(**BOTH, l2s=(1e3, 1e4), num_weightings=3)
     how = arguments(problem, strong, None, weightings=ONES, relative_gap=1e-3)
     how["plan"] = how["plan"]._replace(turns=100)
     found = sweep.fit(problem, strong, **how)
@@ -250,9 +259,7 @@ def test_new_values_and_another_scaling_compile_nothing(problem, models, fold_of
         *(lanes._moved, lanes._placed),
     )
     before = [program._cache_size() for program in programs]
-    others = grids.product(
-        losses=LOSSES, l2s=(0.2, 0.05, 0.02), num_weightings=NUM_FOLDS
-    )
+    others = grids.product(**BOTH, l2s=(0.2, 0.05, 0.02), num_weightings=NUM_FOLDS)
     scaled = certified.prepare(
         problem._replace(features=2 * problem.features, curvature=None)
     )
@@ -270,7 +277,7 @@ def test_a_lane_alone_compiles_each_width_once(problem):
     programs = (lanes.evaluate, lanes.advance, lanes.taken, lanes._moved)
     before = [program._cache_size() for program in programs]
     for l2s in ((0.3, 0.1, 0.05), (0.2, 0.06, 0.02), (0.5, 0.1, 0.01)):
-        models = grids.product(losses=LOSSES[:1], l2s=l2s)
+        models = grids.product(losses=(SOFTMAX,), l2s=l2s)
         plan = plans.plan(models, problem, num_classes=NUM_CLASSES, slots=3)
         eager = plan._replace(price=1)
         sweep.fit(problem, models, plan=eager, num_classes=NUM_CLASSES)
@@ -279,7 +286,7 @@ def test_a_lane_alone_compiles_each_width_once(problem):
 
 
 def test_a_plan_of_another_grid_is_refused(problem, models, fold_of):
-    one_loss = grids.product(losses=LOSSES[:1], l2s=L2S)
+    one_loss = grids.product(losses=(SOFTMAX,), l2s=L2S)
     plan = plans.plan(one_loss, problem, num_classes=NUM_CLASSES)
     with pytest.raises(ValueError, match="plan must be of these models, with 2 losses"):
         sweep.run(problem, models, **arguments(problem, models, fold_of, plan=plan))
@@ -287,13 +294,13 @@ def test_a_plan_of_another_grid_is_refused(problem, models, fold_of):
 
 def test_no_model_ends_at_the_zero_where_it_began(problem):
     """At a strong penalty 0 proves the gap, and says nothing of any label."""
-    strong = grids.product(losses=LOSSES[:1], l2s=(1e3, 1e4), num_weightings=3)
+    strong = grids.product(losses=(SOFTMAX,), l2s=(1e3, 1e4), num_weightings=3)
     how = arguments(problem, strong, None, slots=3, weightings=ONES, relative_gap=1e-3)
     found = sweep.fit(problem, strong, **how)
     assert found.converged.all()
     assert (np.abs(found.params.weights).max(axis=(1, 2)) > 0).all()
     single = fitting.fit_prepared(
-        problem, num_classes=NUM_CLASSES, loss=LOSSES[0], l2=1e4, relative_gap=0.1
+        problem, num_classes=NUM_CLASSES, loss=SOFTMAX, l2=1e4, relative_gap=0.1
     )
     assert single.converged
     assert np.abs(single.params.weights).max() > 0
@@ -327,12 +334,12 @@ def test_each_model_may_have_a_budget_of_its_own(problem, models, fold_of, fits)
         ({"max_evaluations": [1, 2]}, "max_evaluations must be an integer, or 18 of"),
         ({"max_evaluations": 2.5}, "max_evaluations must be an integer, or 18 of"),
         ({"weightings": None}, "weightings must be given for models of 3"),
-        ({"weightings": np.ones((2, 90))}, r"weightings must have shape \(3, 90\)"),
-        ({"weightings": np.ones((3, 80))}, r"weightings must have shape \(3, 90\)"),
-        ({"weightings": -np.ones((3, 90))}, r"weightings\[0\] must be finite and at"),
-        ({"weightings": np.zeros((3, 90))}, r"weightings\[0\] must have a positive"),
+        ({"weightings": ONES[:2]}, r"weightings must have shape \(3, 60\)"),
+        ({"weightings": ONES[:, :50]}, r"weightings must have shape \(3, 60\)"),
+        ({"weightings": -ONES}, r"weightings\[0\] must be finite and at"),
+        ({"weightings": 0 * ONES}, r"weightings\[0\] must have a positive"),
         (
-            {"weightings": np.r_[np.ones((2, 90)), np.eye(90)[:1]]},
+            {"weightings": np.r_[ONES[:2], np.eye(EXAMPLES)[:1]]},
             r"targets of weightings\[2\] must name at least two classes .*only class",
         ),
     ],
@@ -343,11 +350,16 @@ def test_bad_input(problem, models, fold_of, changes, words):
 
 
 @pytest.mark.parametrize(
-    "losses", [LOSSES[:1], pytest.param(LOSSES[1:], marks=pytest.mark.full)]
+    "losses",
+    [
+        {"losses": (SOFTMAX,)},
+        {"losses": (HINGE,), "loss_arguments": MARGIN},
+    ],
+    ids=["softmax", "hinge"],
 )
 def test_weights_of_the_problem_count_in_every_weighting(problem, fold_of, losses):
-    models = grids.product(losses=losses, l2s=L2S, num_weightings=NUM_FOLDS)
-    own = np.random.default_rng(0).integers(0, 3, 90).astype(np.float32)
+    models = grids.product(**losses, l2s=L2S, num_weightings=NUM_FOLDS)
+    own = np.random.default_rng(0).integers(0, 3, EXAMPLES).astype(np.float32)
     how = arguments(problem, models, fold_of, slots=3)
     weighted = problem._replace(example_weights=own)
     found = sweep.fit(weighted, models, **how)

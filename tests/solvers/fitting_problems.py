@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import optima
 
-from jaxlin import losses
+from jaxlin import losses, normalization
 from jaxlin.solvers import base, certified, fitting
 
 EXAMPLES, WIDTH = 60, 5
@@ -17,6 +17,15 @@ SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
 LOSS_OF_CLASSES = {3: SOFTMAX, 2: HINGE}
 # Given as it is by default: a margin of another value then has the same program.
 ARGUMENTS_OF_CLASSES = {3: {}, 2: {"margin": 1.0}}
+
+
+# Of no effect, and one program with fits that have both.
+ALIKE = {
+    "example_weights": np.ones(EXAMPLES, np.float32),
+    "normalization": normalization.Normalization(
+        np.zeros(WIDTH, np.float32), np.ones(WIDTH, np.float32)
+    ),
+}
 
 
 @functools.cache

@@ -34,7 +34,9 @@ def make(loss=losses.softmax_cross_entropy, make_optimizer=momentum, **arguments
 
 
 def start(seed=0):
-    return linear.init(jax.random.key(seed), num_classes=3, num_features=6, stddev=0.1)
+    drawn = np.random.default_rng(seed).normal(size=(3, 6))
+    weights, bias = np.float32(0.1 * drawn), np.zeros(3, np.float32)
+    return linear.Params(jnp.asarray(weights), jnp.asarray(bias))
 
 
 def train(solver, settings, *, key=None, params=None, num_steps=4, problem=None, **how):

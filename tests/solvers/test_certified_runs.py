@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from certified_runs import SHAPE, draw, evaluations, exactly, fit, zeros
+from certified_runs import BLOCK_SIZES, SHAPE, draw, evaluations, exactly, fit, zeros
 from random_problems import LOSSES
 
 from jaxlin.solvers import base, certified, search
@@ -26,7 +26,7 @@ def test_the_state_is_donated_and_the_callers_parameters_are_not():
     name = "weston_watkins_hinge"
     given, how, _ = draw(name, "noisy")
     problem = certified.prepare(base.problem(**given))
-    solver = certified.solver(loss=LOSSES[name], block_size=7)
+    solver = certified.solver(loss=LOSSES[name])
     settings = base.Settings(**how)
     start = zeros(SHAPE)
     state = solver.init(start, problem, settings)
@@ -38,7 +38,9 @@ def test_the_state_is_donated_and_the_callers_parameters_are_not():
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(problem))
 
 
+@pytest.mark.full
 def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch):
+    """The default run has the chunks of training by minibatches."""
     traces = []
     evaluation = search.duality.evaluation
 
@@ -58,7 +60,8 @@ def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch)
 
 
 def grid_of(name, given, settings, *, most, dtype):
-    many = base.map_settings(certified.solver(loss=LOSSES[name], block_size=7))
+    one = certified.solver(loss=LOSSES[name], block_size=BLOCK_SIZES[name])
+    many = base.map_settings(one)
     problem = certified.prepare(base.problem(**given))
     first = many.init(zeros(SHAPE, dtype), problem, settings)
     for _, state, info in base.run(  # noqa: B007
@@ -142,7 +145,27 @@ def test_an_unprepared_problem_and_bad_settings_are_refused():
         certified.solver(loss=lambda scores, label: 0.0)
 
 
-def test_a_traced_l2_that_is_not_above_0_proves_nothing():
+@pytest.mark.parametrize("l2", [0.1, 0.0, -0.1])
+def test_a_traced_l2_that_is_not_above_0_proves_nothing(l2):
+    """A step looks at no value: the program is that of any l2."""
+    name = "softmax_cross_entropy"
+    given, how, _ = draw(name, "noisy", l2=0.1)
+    problem = certified.prepare(base.problem(**given))
+    solver = certified.solver(loss=LOSSES[name])
+    state = solver.init(zeros(SHAPE), problem, base.Settings(**how))
+    settings = base.Settings(l2=jnp.float32(l2))
+    for _, _, info in base.run(  # noqa: B007
+        solver, jax.random.key(0), state, problem, settings, num_steps=20
+    ):
+        pass
+    if l2 > 0:
+        assert info.relative_gap < 1e-4
+    else:
+        assert info.relative_gap == np.inf
+
+
+@pytest.mark.full
+def test_nor_does_one_in_a_grid():
     given, *_ = draw("softmax_cross_entropy", "noisy")
     settings = base.Settings(l2=jnp.array([0.1, 0.0, -0.1]))
     _, info = grid_of(

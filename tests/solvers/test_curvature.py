@@ -119,7 +119,7 @@ def test_the_stiffest_direction_goes_downhill_however_flat_the_others(branch):
 
 def test_the_mean_hessian_is_kept_but_for_its_flat_directions():
     hessian = a_hessian(4)
-    classes = curvature.class_curvature(jnp.asarray(hessian, jnp.float32))
+    classes = class_curvature(np.float32(hessian))
     vectors, values = (np.asarray(leaf, np.float64) for leaf in classes)
     expected = np.linalg.eigvalsh(hessian)
     assert expected[0] < 1e-3 * expected[-1]
@@ -228,7 +228,16 @@ def test_of_rows_measures_normalised_rows_with_their_one():
     np.testing.assert_allclose(known.rows, exact[known.sample], rtol=1e-5, atol=1e-6)
 
 
-def test_the_curvature_of_a_loss_is_its_mean_hessian(monkeypatch):
+@pytest.mark.parametrize(
+    ("is_weighted", "at_once"),
+    [
+        (False, None),
+        (True, 8),
+        pytest.param(True, None, marks=pytest.mark.full),
+        pytest.param(False, 8, marks=pytest.mark.full),
+    ],
+)
+def test_the_curvature_of_a_loss_is_its_mean_hessian(monkeypatch, is_weighted, at_once):
     """Weighted, and the same if few examples are held at once."""
     generator = np.random.default_rng(8)
     rows = generator.normal(size=(50, 4))
@@ -238,45 +247,34 @@ def test_the_curvature_of_a_loss_is_its_mean_hessian(monkeypatch):
     p /= p.sum(axis=1, keepdims=True)
     hessians = p[:, :, None] * np.eye(3) - p[:, :, None] * p[:, None, :]
 
-    @functools.cache
-    def compiled(at_once):
-        del at_once
-        return jax.jit(
-            lambda weights, sampled: curvature.of_loss(
-                losses.softmax_cross_entropy,
-                weights,
-                sampled,
-                smoothing=jnp.float32(0),
-            )
+    # 9 numbers each; 8 examples at once leave 2 of the 50 over.
+    limit, used = (400_000, 50) if at_once is None else (9 * at_once, 48)
+    monkeypatch.setattr(curvature, "_NUMBERS_AT_ONCE", limit)
+
+    @jax.jit
+    def compiled(weights, sampled):
+        return curvature.of_loss(
+            losses.softmax_cross_entropy, weights, sampled, smoothing=jnp.float32(0)
         )
 
-    def found(shares, *, at_once=None):
-        # 9 numbers each; 8 examples at once leave 2 of the 50 over.
-        limit = 400_000 if at_once is None else 9 * at_once
-        monkeypatch.setattr(curvature, "_NUMBERS_AT_ONCE", limit)
+    def found(shares):
         sampled = curvature.Sampled(
             np.float32(rows),
             np.arange(50) % 3,
             None if shares is None else np.float32(shares),
             np.zeros((50, 0), np.float32),
         )
-        classes = compiled(at_once)(np.float32(weights), sampled)
+        classes = compiled(np.float32(weights), sampled)
         vectors = np.asarray(classes.vectors, np.float64)
         return (vectors * np.asarray(classes.values)) @ vectors.T
 
-    flat = np.full((3, 3), 1 / 3)
-    for given, at_once, used in (
-        (None, None, 50),
-        (shares, None, 50),
-        (shares, 8, 48),
-        (None, 8, 48),
-    ):
-        by = np.ones(50) if given is None else given
-        mean = np.average(hessians[:used], axis=0, weights=by[:used])
-        mean += 1e-3 * np.linalg.eigvalsh(mean)[-1] * flat
-        np.testing.assert_allclose(found(given, at_once=at_once), mean, atol=1e-5)
-    # A fold may leave nothing of the sample.
-    assert np.isfinite(found(np.zeros(50))).all()
+    by = shares if is_weighted else np.ones(50)
+    mean = np.average(hessians[:used], axis=0, weights=by[:used])
+    mean += 1e-3 * np.linalg.eigvalsh(mean)[-1] * np.full((3, 3), 1 / 3)
+    np.testing.assert_allclose(found(by if is_weighted else None), mean, atol=1e-5)
+    if is_weighted:
+        # A fold may leave nothing of the sample.
+        assert np.isfinite(found(np.zeros(50))).all()
 
 
 def test_sampled_rows_are_drawn_and_not_cut_off(monkeypatch):

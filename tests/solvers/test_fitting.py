@@ -7,6 +7,7 @@ import numpy as np
 import optima
 import pytest
 from fitting_problems import (
+    ALIKE,
     ARGUMENTS_OF_CLASSES,
     EXAMPLES,
     LOSS_OF_CLASSES,
@@ -94,7 +95,7 @@ def test_a_fit_is_plain_numbers_and_is_what_duality_certifies():
     np.testing.assert_allclose(fitted.relative_gap, expected, rtol=1e-5)
     rows, labels = data(3)
     again = duality.certificate(
-        fitted.params, jnp.asarray(rows), jnp.asarray(labels), loss=SOFTMAX, l2=0.01
+        fitted.params, rows, labels, loss=SOFTMAX, l2=0.01, **ALIKE
     )
     np.testing.assert_allclose(fitted.certificate, again, rtol=1e-3, atol=1e-8)
     assert fit(2, l2=0.01).multipliers.centers.shape == (EXAMPLES, 2)
@@ -156,7 +157,7 @@ def test_numbers_that_overflow_prove_nothing():
         fitting.fit(1e20 * rows, labels, loss=SOFTMAX, l2=0.1)
     for size in (1e25, np.nan):
         params = linear.Params(np.full((3, WIDTH), size, np.float32), np.zeros(3))
-        proof = duality.certificate(params, rows, labels, loss=SOFTMAX, l2=0.1)
+        proof = duality.certificate(params, rows, labels, loss=SOFTMAX, l2=0.1, **ALIKE)
         assert proof.gap == np.inf
         assert duality.relative_gap(proof) == np.inf
 

@@ -22,7 +22,7 @@ NUM_CLASSES = 3
 ROWS = np.random.default_rng(0).normal(size=(EXAMPLES, WIDTH)).astype(np.float32)
 LABELS = np.random.default_rng(1).integers(0, NUM_CLASSES, EXAMPLES)
 WEIGHTINGS = np.random.default_rng(2).integers(0, 3, (4, EXAMPLES)).astype(np.float32)
-LOSSES = (losses.softmax_cross_entropy, losses.crammer_singer_hinge)
+LOSSES = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
 BLOCK_SIZE = 32  # the last block is smaller
 MODELS = [(0.1, 0, 1.0), (0.01, 3, 2.0), (0.3, 1, 0.5)]
 ZERO = linear.Params(np.zeros((3, 5), np.float32), np.zeros(3, np.float32))
@@ -161,6 +161,27 @@ def test_an_example_that_is_taken_out_may_be_anything(problem):
 
 
 def test_without_weightings_all_examples_count(problem):
+    lane = filled(problem, LOSSES[0])
+    trial = np.float32(np.random.default_rng(3).normal(size=(3, 3, 6)))
+    lane = lane._replace(state=lane.state._replace(trial=jnp.asarray(trial)))
+    ((sums,), (points,)) = lanes.evaluate(
+        (lane,), problem, None, losses=LOSSES[:1], block_size=BLOCK_SIZE
+    )
+    (expected, _), (same, _) = lanes.evaluate(
+        (lane, filled(problem, LOSSES[1])),
+        problem,
+        jnp.ones((EXAMPLES, len(WEIGHTINGS))),
+        losses=LOSSES,
+        block_size=BLOCK_SIZE,
+    )
+    for one, other in zip(
+        jax.tree.leaves((sums, points)), jax.tree.leaves((expected, same)), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.full
+def test_nor_do_turns_without_weightings_differ(problem):
     _, plain = turns(problem, 4, used=LOSSES[:1], weightings=None)
     _, weighted = turns(problem, 4, weightings=np.ones_like(WEIGHTINGS.T))
     np.testing.assert_allclose(

@@ -14,6 +14,7 @@ from jaxlin.solvers import base, fitting, random_search
 KEY = jax.random.key(0)
 HINGE = losses.weston_watkins_hinge
 SETTINGS = base.Settings(learning_rate=0.3, l2=1e-2)
+ZERO = linear.Params(np.zeros((2, 3), np.float32), np.zeros(2, np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +29,7 @@ compiled = functools.cache(jax.jit)
 
 def searched(problem, *, num_steps=40, num_trials=8, is_local, settings=SETTINGS):
     solver = random_search.solver(loss=HINGE, is_local=is_local, num_trials=num_trials)
-    params = linear.init(KEY, num_classes=2, num_features=3)
-    state = compiled(solver.init)(params, problem, settings)
+    state = compiled(solver.init)(ZERO, problem, settings)
     steps = base.run(
         solver,
         KEY,
@@ -79,14 +79,17 @@ def test_more_trials_of_one_step_are_the_best_of_them(problem):
 
     @jax.jit
     def draws(key):
-        of_weights, of_bias = jax.random.split(key)
-        return jax.random.normal(of_weights, (2, 3)), jax.random.normal(of_bias, (2,))
+        def one(key):
+            of_weights, of_bias = jax.random.split(key)
+            weights = jax.random.normal(of_weights, (2, 3))
+            return weights, jax.random.normal(of_bias, (2,))
 
-    keys = jax.jit(lambda key: jax.random.split(jax.random.fold_in(key, 0), 8))(KEY)
+        return jax.vmap(one)(jax.random.split(jax.random.fold_in(key, 0), 8))
+
     features, targets = map(np.asarray, (problem.features, problem.targets))
     drawn = []
-    for key in keys:
-        weights, bias = (0.3 * np.asarray(leaf) for leaf in draws(key))
+    for weights, bias in zip(*map(np.asarray, draws(KEY)), strict=True):
+        weights, bias = 0.3 * weights, 0.3 * bias
         scores = features @ weights.T + bias
         own = np.take_along_axis(scores, targets[:, None], axis=1)
         slack = np.maximum(0, 1 + scores - own).sum(axis=1) - 1
@@ -112,8 +115,7 @@ def test_one_broken_candidate_does_not_hide_the_others(problem, monkeypatch):
 
     monkeypatch.setattr(jax.random, "normal", lambda *a: broken(*a))
     solver = random_search.solver(loss=HINGE, is_local=False, num_trials=64)
-    params = linear.Params(np.zeros((2, 3), np.float32), np.zeros(2, np.float32))
-    state = solver.init(params, problem, SETTINGS)
+    state = compiled(solver.init)(ZERO, problem, SETTINGS)
     _, info = compiled(solver.step)(KEY, 0, state, problem, SETTINGS)
     assert info.improved
 

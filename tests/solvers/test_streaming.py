@@ -3,20 +3,23 @@
 import numpy as np
 import optima
 import pytest
+from fitting_problems import EXAMPLES, HINGE, WIDTH
 
 from jaxlin import linear, losses, normalization, objective, row_blocks
 from jaxlin.solvers import fitting, streaming
 
-NUM_CLASSES = 3
-WEIGHTS = np.where(np.arange(310) % 5 == 0, 0.0, 1.5)
+NUM_CLASSES, MANY = 3, 310
+WEIGHTS = np.where(np.arange(EXAMPLES) % 5 == 0, 0.0, 1.5)
 # One loss, one number of rows and weights in nearly all: one program of a step.
-HOW = {"num_classes": NUM_CLASSES, "loss": losses.crammer_singer_hinge, "l2": 1e-2}
+HOW = {"num_classes": NUM_CLASSES, "loss": HINGE, "l2": 1e-2}
+HOW |= {"loss_arguments": {"margin": 1.0}}
+HALF = EXAMPLES // 2
 
 
-def data(soft=False):
+def data(soft=False, count=EXAMPLES):
     generator = np.random.default_rng(4)
-    labels = generator.integers(NUM_CLASSES, size=310).astype(np.int32)
-    centers = generator.uniform(60, 190, size=(NUM_CLASSES, 8))
+    labels = generator.integers(NUM_CLASSES, size=count).astype(np.int32)
+    centers = generator.uniform(60, 190, size=(NUM_CLASSES, WIDTH))
     rows = generator.normal(centers[labels], 40).clip(0, 255).astype(np.uint8)
     if soft:
         sharp = np.eye(NUM_CLASSES, dtype=np.float32)[labels]
@@ -27,19 +30,30 @@ def data(soft=False):
 @pytest.mark.parametrize(
     "loss",
     [
-        losses.crammer_singer_hinge,
-        pytest.param(losses.cross_entropy, marks=pytest.mark.full),
+        HINGE,
+        *(
+            pytest.param(loss, marks=pytest.mark.full)
+            for loss in (losses.crammer_singer_hinge, losses.cross_entropy)
+        ),
     ],
 )
 def test_the_model_is_that_of_the_arrays(loss):
     rows, targets = data(soft=loss is losses.cross_entropy)
-    fitted = normalization.fit_centered(rows, scale=255.0)
+    mean = normalization.fit_centered(rows, scale=255.0).mean
+    fitted = normalization.Normalization(mean, np.full(WIDTH, 255, np.float32))
     weights = WEIGHTS
     how = {"loss": loss, "l2": 1e-2, "relative_gap": 1e-5, "normalization": fitted}
+    if "hinge" in loss.__name__:
+        how["loss_arguments"] = HOW["loss_arguments"]
+    # As floats, like the fits of other files: one program.
     whole = fitting.fit(
-        rows, targets, num_classes=NUM_CLASSES, example_weights=weights, **how
+        np.float32(rows),
+        targets,
+        num_classes=NUM_CLASSES,
+        example_weights=weights,
+        **how,
     )
-    blocks = row_blocks.over(rows, targets, example_weights=weights, block_size=128)
+    blocks = row_blocks.over(rows, targets, example_weights=weights, block_size=40)
     streamed = streaming.fit(blocks, num_classes=NUM_CLASSES, **how)
     assert whole.converged
     assert streamed.converged
@@ -76,7 +90,7 @@ def test_the_model_is_that_of_the_arrays(loss):
 @pytest.mark.full
 def test_a_polish_goes_through_float64():
     rows, labels = data()
-    blocks = row_blocks.over(rows / 255.0, labels, block_size=155)
+    blocks = row_blocks.over(rows / 255.0, labels, block_size=HALF)
     fitted = streaming.fit(
         blocks,
         num_classes=NUM_CLASSES,
@@ -96,7 +110,7 @@ def test_a_polish_keeps_the_digits_of_float64_rows_and_mean():
     rows, labels = data()
     rows = 1e9 + rows / 255.0
     mean = rows.mean(axis=0)
-    blocks = row_blocks.over(rows, labels, block_size=155)
+    blocks = row_blocks.over(rows, labels, block_size=HALF)
     how = {"num_classes": NUM_CLASSES, "loss": losses.softmax_cross_entropy, "l2": 1e-2}
     how |= {"normalization": normalization.Normalization(mean, np.float64(1))}
     streamed = streaming.fit(blocks, polish=True, **how)
@@ -124,13 +138,13 @@ def test_a_polish_keeps_the_digits_of_float64_rows_and_mean():
 @pytest.mark.full
 def test_blocks_whose_weights_are_all_0_are_left_out():
     rows, labels = data()
-    weights = (np.arange(len(rows)) < 200).astype(np.float32)
+    weights = (np.arange(len(rows)) < 40).astype(np.float32)
     blocks = row_blocks.over(
-        rows / 255.0, labels, example_weights=weights, block_size=100
+        rows / 255.0, labels, example_weights=weights, block_size=20
     )
     how = {"num_classes": NUM_CLASSES, "loss": losses.softmax_cross_entropy, "l2": 1e-2}
     part = streaming.fit(blocks, **how)
-    whole = fitting.fit(rows[:200] / 255.0, labels[:200], **how)
+    whole = fitting.fit(rows[:40] / 255.0, labels[:40], **how)
     assert part.converged
     assert part.certificate.primal == pytest.approx(whole.certificate.primal, rel=1e-4)
     nothing = row_blocks.over(rows, labels, example_weights=0 * weights)
@@ -141,7 +155,7 @@ def test_blocks_whose_weights_are_all_0_are_left_out():
 def test_a_warm_start_is_taken_up():
     rows, labels = data()
     blocks = row_blocks.over(
-        rows / 255.0, labels, example_weights=WEIGHTS, block_size=155
+        rows / 255.0, labels, example_weights=WEIGHTS, block_size=HALF
     )
     cold = streaming.fit(blocks, **HOW)
     warm = streaming.fit(blocks, start=cold, **HOW)
@@ -150,7 +164,7 @@ def test_a_warm_start_is_taken_up():
 
 
 def test_the_sample_is_random_and_names_its_rows():
-    rows, labels = data()
+    rows, labels = data(count=MANY)
     # A feature that tells the row's number.
     rows = np.concatenate([rows, np.arange(len(rows))[:, None] % 256], 1)
     blocks = row_blocks.over(rows.astype(np.uint8), labels, block_size=100)
@@ -164,7 +178,7 @@ def test_the_sample_is_random_and_names_its_rows():
 
 
 def test_rows_of_weight_0_are_not_in_the_survey():
-    rows, labels = data()
+    rows, labels = data(count=MANY)
     weights = (np.arange(len(rows)) % 3 > 0).astype(np.float32)
     blocks = row_blocks.over(rows, labels, example_weights=weights, block_size=100)
     found = streaming.survey(blocks, num_classes=NUM_CLASSES)
@@ -183,7 +197,7 @@ def test_blocks_that_float32_cannot_tell_apart_are_refused():
     rows = 1e9 + rows / 255.0
     with pytest.raises(ValueError, match=r"blocks\[0\].features must be told apart"):
         streaming.fit(
-            row_blocks.over(rows, labels, block_size=155),
+            row_blocks.over(rows, labels, block_size=HALF),
             num_classes=NUM_CLASSES,
             loss=losses.softmax_cross_entropy,
             l2=1e-2,
@@ -192,12 +206,12 @@ def test_blocks_that_float32_cannot_tell_apart_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("after", "message"), [(1, "got 155 rows"), (3, "got more than 310")]
+    ("after", "message"), [(1, "got 30 rows"), (3, "got more than 60")]
 )
 def test_blocks_that_change_are_noticed(after, message):
     rows, labels = data()
     blocks = row_blocks.over(
-        rows / 255.0, labels, example_weights=WEIGHTS, block_size=155
+        rows / 255.0, labels, example_weights=WEIGHTS, block_size=HALF
     )
     blocks = [*blocks, *blocks]
 
@@ -218,17 +232,17 @@ def test_blocks_may_be_tuples_of_lists():
     rows = rows / 255.0
     lists = [
         tuple(array[part].tolist() for array in (rows, labels, WEIGHTS))
-        for part in (slice(155), slice(155, None))
+        for part in (slice(HALF), slice(HALF, None))
     ]
     fitted = streaming.fit(lists, **HOW)
-    blocks = row_blocks.over(rows, labels, example_weights=WEIGHTS, block_size=155)
+    blocks = row_blocks.over(rows, labels, example_weights=WEIGHTS, block_size=HALF)
     same = streaming.fit(blocks, **HOW)
     assert fitted.certificate == same.certificate
 
 
 def test_labels_and_distributions_do_not_mix():
     rows, labels = data()
-    soft = np.full((310, NUM_CLASSES), 1 / NUM_CLASSES, np.float32)
+    soft = np.full((EXAMPLES, NUM_CLASSES), 1 / NUM_CLASSES, np.float32)
     blocks = [row_blocks.Block(rows, labels), row_blocks.Block(rows, soft)]
     with pytest.raises(ValueError, match=r"blocks\[1\].targets must have rank 1"):
         streaming.fit(
@@ -246,14 +260,16 @@ def test_blocks_have_one_dtype():
 
 
 def test_a_block_shape_is_traced_once():
-    rows, labels = data()
+    rows, labels = data(count=MANY)
     shapes = []
 
     def loss(scores, label):
         shapes.append(scores.shape)
         return losses.softmax_cross_entropy(scores, label)
 
-    params = linear.Params(np.ones((NUM_CLASSES, 8), np.float32), np.zeros(NUM_CLASSES))
+    params = linear.Params(
+        np.ones((NUM_CLASSES, WIDTH), np.float32), np.zeros(NUM_CLASSES)
+    )
 
     def one_pass():
         sums = None
