@@ -186,8 +186,9 @@ class Problem:
         """The same examples under another normalization; the rows are shared."""
         fitted = _normalization(normalization, *self._whole_rows()[::2])
         other = dataclasses.replace(self, normalization=fitted)
-        device = None if fitted is None else Normalization(*map(jnp.asarray, fitted))
-        shared = self.examples._replace(normalization=device)
+        if fitted is not None:
+            processes.together(other._check_rounding)
+        shared = self.examples._replace(normalization=_placed_normalization(fitted))
         other._once("examples", lambda: shared)
         return other
 
@@ -243,8 +244,9 @@ class Problem:
         return self.rows
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What ``make`` returns, kept for the next time under the same mesh."""
-        key = (key, jax.sharding.get_abstract_mesh())
+        """What ``make`` returns, kept for the same mesh and digits."""
+        digits = jax.config.read("jax_enable_x64")  # type: ignore[attr-defined]
+        key = (key, digits, jax.sharding.get_abstract_mesh())
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
@@ -387,14 +389,13 @@ def _placed(rows: Block, normalization: Normalization | None) -> Examples:
     """Arrays on the device, or on the current mesh."""
     features, targets, weights = rows
     features = without_junk(features, weights, normalization)
+    fitted = _placed_normalization(normalization)
     if jax.sharding.get_abstract_mesh().empty:
         return Examples(
             jnp.asarray(features),
             jnp.asarray(targets),
             None if weights is None else jnp.asarray(weights),
-            None
-            if normalization is None
-            else Normalization(*map(jnp.asarray, normalization)),
+            fitted,
         )
     num_padded = processes.num_padded(len(features))
     if weights is None and processes.any_process(num_padded > len(features)):
@@ -406,10 +407,16 @@ def _placed(rows: Block, normalization: Normalization | None) -> Examples:
         processes.place(processes.padded(features), by_row),
         processes.place(processes.padded(targets), by_row),
         None if weights is None else processes.place(weights, by_row),
-        None
-        if normalization is None
-        else Normalization(*(processes.place(part, ()) for part in normalization)),
+        fitted,
     )
+
+
+def _placed_normalization(normalization: Normalization | None) -> Normalization | None:
+    if normalization is None:
+        return None
+    if jax.sharding.get_abstract_mesh().empty:
+        return Normalization(*map(jnp.asarray, normalization))
+    return Normalization(*(processes.place(part, ()) for part in normalization))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,6 +58,7 @@ class SweepResult:
       certificate: four arrays ``(models,)``.
       relative_gap: proven bound on (objective - optimum) / objective, ``(models,)``.
       converged: whether the gap asked for was proven, shape ``(models,)``.
+      stalled: whether the fit gave up with passes left, shape ``(models,)``.
       passes: that each model took part in, shape ``(models,)``.
       slot_passes: passes of slots, idle ones too, one number; at least the sum of
         ``passes``.
@@ -70,6 +71,7 @@ class SweepResult:
     certificate: Certificate
     relative_gap: np.ndarray
     converged: np.ndarray
+    stalled: np.ndarray
     passes: np.ndarray
     slot_passes: int
     normalization: Normalization | None
@@ -89,7 +91,7 @@ class SweepResult:
             certificate=Certificate(*map(float, certificate)),  # type: ignore[arg-type]
             relative_gap=float(self.relative_gap[number]),
             converged=bool(self.converged[number]),
-            stalled=False,
+            stalled=bool(self.stalled[number]),
             passes=int(self.passes[number]),
             float64_passes=0,
             multipliers=None,
@@ -116,10 +118,11 @@ class SweepResult:
             self.certificate,
             self.relative_gap,
             self.converged,
+            self.stalled,
             self.passes,
         )
         numbers = np.asarray(order)
-        params, certificate, gap, converged, passes = jax.tree.map(
+        params, certificate, gap, converged, stalled, passes = jax.tree.map(
             lambda leaf: leaf[numbers], by_model
         )
         return dataclasses.replace(
@@ -129,6 +132,7 @@ class SweepResult:
             certificate=certificate,
             relative_gap=gap,
             converged=converged,
+            stalled=stalled,
             passes=passes,
         )
 
@@ -299,13 +303,16 @@ def collected(
         *((one.params, one.certificate) for one in finished),
     )
     gaps = np.asarray(duality.relative_gap(certificate))
+    converged = gaps <= stop.relative_gap
+    passes = np.array([one.passes for one in finished])
     return SweepResult(
         models,
         params,
         certificate,
         relative_gap=gaps,
-        converged=gaps <= stop.relative_gap,
-        passes=np.array([one.passes for one in finished]),
+        converged=converged,
+        stalled=~converged & (passes < stop.max_passes),
+        passes=passes,
         slot_passes=sum(board.paid for board in state.boards),
         normalization=problem.normalization,
         classes=problem.classes,
@@ -337,12 +344,17 @@ def refined(
     """
     behind = np.flatnonzero(~(found.relative_gap <= stop.relative_gap))
     if not len(behind):
-        return dataclasses.replace(found, converged=np.ones(len(found), bool))
+        return dataclasses.replace(
+            found,
+            converged=np.ones(len(found), bool),
+            stalled=np.zeros(len(found), bool),
+        )
     models = found.models
     params, certificate = jax.tree.map(
         lambda leaf: np.array(leaf, np.float64), (found.params, found.certificate)
     )
     gaps, passes = np.array(found.relative_gap, float), found.passes.copy()
+    stalled = found.stalled.copy()
     for model in map(int, behind):
         loss = models.losses[models.loss[model]]
         with problem.keeping_digits(True):
@@ -365,6 +377,7 @@ def refined(
                 refine=True,
             )
         passes[model] += outcome.passes
+        stalled[model] = outcome.stalled
         if outcome.relative_gap < gaps[model]:
             ours = (*params, *certificate)
             for leaves, leaf in zip(
@@ -378,6 +391,7 @@ def refined(
         certificate=certificate,
         relative_gap=gaps,
         converged=gaps <= stop.relative_gap,
+        stalled=stalled,
         passes=passes,
         slot_passes=found.slot_passes + int((passes - found.passes).sum()),
     )
