@@ -245,7 +245,7 @@ class Problem:
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What ``make`` returns, kept for the same mesh and digits."""
-        digits = jax.config.read("jax_enable_x64")  # type: ignore[attr-defined]
+        digits = jax.config.read("jax_enable_x64")
         key = (key, digits, jax.sharding.get_abstract_mesh())
         if key not in self._made:
             self._made[key] = make()
