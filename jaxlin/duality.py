@@ -293,17 +293,17 @@ def argument_names(loss: Loss) -> frozenset[str]:
     )
 
 
-def check_rank(loss: Loss, rank: int) -> None:
+def check_rank(loss: Loss, rank: int, *, name: str = "targets") -> None:
     """Raises a ValueError if targets of this rank are not what the loss takes."""
     if rank == 2 and loss is not losses.cross_entropy:
         raise ValueError(
-            f"targets must be integers (examples,) for {_name(loss)}, got an array of "
+            f"{name} must be integers (examples,) for {_name(loss)}, got an array of "
             "rank 2; for distributions over classes use jaxlin.losses.cross_entropy, "
-            "for one-hot rows give targets.argmax(axis=1)"
+            f"for one-hot rows give {name}.argmax(axis=1)"
         )
     if rank != 2 and loss is losses.cross_entropy:
         raise ValueError(
-            "targets must be distributions (examples, classes) for cross_entropy, got "
+            f"{name} must be distributions (examples, classes) for cross_entropy, got "
             f"an array of rank {rank}; for integer labels use "
             "jaxlin.losses.softmax_cross_entropy"
         )

@@ -243,10 +243,12 @@ class Problem:
         return self.rows
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What ``make`` returns, kept for the next time under the same mesh."""
-        key = (key, jax.sharding.get_abstract_mesh())
+        """What ``make`` returns, kept for the next time on this mesh, in this mode."""
+        key = (key, jax.sharding.get_abstract_mesh(), jax.config.jax_enable_x64)
         if key not in self._made:
-            self._made[key] = make()
+            # Numbers, not what is traced, where a program around this is compiled.
+            with jax.ensure_compile_time_eval():
+                self._made[key] = make()
         return self._made[key]
 
     @property

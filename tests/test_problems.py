@@ -65,6 +65,19 @@ def test_features_are_looked_at_once(monkeypatch):
     assert sum(seen) == 1
 
 
+def test_what_is_kept_is_not_traced():
+    """A program that is compiled around it leaves the problem as it was."""
+    problem = jaxlin.problem(ROWS, NAMES)
+    found = jax.jit(lambda: problem.examples.features + 0)()
+    np.testing.assert_array_equal(found, ROWS)
+    np.testing.assert_array_equal(problem.examples.features, ROWS)
+    # Nor is it of another precision than that of the moment.
+    wide = jaxlin.problem(ROWS.astype(np.float64), NAMES)
+    for x64, dtype in ((True, np.float64), (False, np.float32), (True, np.float64)):
+        with jax.enable_x64(x64):
+            assert wide.examples.features.dtype == dtype
+
+
 def test_blocks_name_the_classes_of_all_of_them():
     blocks = [
         row_blocks.Block(ROWS[:2], NAMES[:2]),
