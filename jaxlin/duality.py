@@ -235,7 +235,7 @@ def certificate(
                 check_rounding("features", rows, normalization, example_weights=weights)
         cleaned: Any = without_junk(rows, weights, normalization)
         features, example_weights = cleaned, weights
-    # Parameters of a polish are float64 NumPy arrays; their proof is of those digits.
+    # Refined parameters are float64 NumPy arrays; their proof is of those digits.
     with precision.keeping_digits(*(() if is_traced else params)):
         found = _certificate(
             params,
