@@ -36,7 +36,7 @@ from jaxlin.normalization import (
     without_junk,
 )
 from jaxlin.row_blocks import Block
-from jaxlin.solvers import certified, curvature, streaming
+from jaxlin.solvers import certified, curvature, fit_loop, streaming
 from jaxlin.solvers.base import Examples
 from jaxlin.typing import Array, Loss
 
@@ -246,9 +246,9 @@ class Problem:
         """What ``make`` returns, kept for the next time on this mesh, in this mode."""
         key = (key, jax.sharding.get_abstract_mesh(), jax.config.jax_enable_x64)
         if key not in self._made:
-            # Numbers, not what is traced, where a program around this is compiled.
-            with jax.ensure_compile_time_eval():
-                self._made[key] = make()
+            # What a program that is compiled around this traces must not be kept.
+            fit_loop.check_concrete()
+            self._made[key] = make()
         return self._made[key]
 
     @property
