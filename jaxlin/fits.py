@@ -92,7 +92,7 @@ def fit(
     fit_loop.check_settings(
         loss=loss,
         l2=l2,
-        targets_rank=problem.rank,
+        rank=problem.rank,
         loss_arguments=loss_arguments,
     )
     fit_loop.check_memory(
@@ -145,6 +145,11 @@ def certify(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
+    fit_loop.check_concrete(params=params, l2=l2)
+    fit_loop.check_settings(
+        loss=loss, l2=l2, rank=problem.rank, loss_arguments=loss_arguments
+    )
+    _check_shapes("params", params, (problem.num_classes, problem.num_features))
     examples = problem.examples
     found = duality.certificate(
         params,
@@ -205,14 +210,19 @@ def _start(
     if params is None:
         zeros: Any = (np.zeros(shape, np.float32), np.zeros(num_classes, np.float32))
         params = Params(*zeros)
-    if np.shape(params.weights) != shape or np.shape(params.bias) != shape[:1]:
-        raise ValueError(
-            f"start must have weights {shape} and bias {shape[:1]}, got "
-            f"{np.shape(params.weights)} and {np.shape(params.bias)}"
-        )
+    _check_shapes("start", params, shape)
     if not all(np.isfinite(leaf).all() for leaf in params):
         raise ValueError("start must be finite, got parameters with NaN or infinity")
     if not isinstance(given, Fit):
         return Start(params, None)
     in_float64 = np.asarray(given.params.weights).dtype == np.float64
     return Start(params, given.multipliers, in_float64 and given.l2 == float(l2))
+
+
+def _check_shapes(name: str, params: Params, shape: tuple[int, int]) -> None:
+    found = tuple(map(np.shape, params))
+    if found != (shape, shape[:1]):
+        raise ValueError(
+            f"{name} must have weights {shape} and bias {shape[:1]}, got "
+            f"{found[0]} and {found[1]}"
+        )

@@ -44,8 +44,9 @@ def label_radii(
     may have added to their difference.
 
     Args:
-      params: parameters, bias penalised; float64 ones, of a polish, are taken at their
-        digits, and the result then is a NumPy array. float32 ones mean float32 rows.
+      params: parameters, bias penalised; float64 ones, as refined fits have, are taken
+        at their digits, and the result then is a NumPy array. float32 ones mean float32
+        rows.
       features: raw rows, shape ``(rows, features)``.
       normalization: the one the parameters were fitted with, or None.
 

@@ -36,7 +36,7 @@ from jaxlin.normalization import (
     without_junk,
 )
 from jaxlin.row_blocks import Block
-from jaxlin.solvers import certified, curvature, streaming
+from jaxlin.solvers import certified, curvature, fit_loop, streaming
 from jaxlin.solvers.base import Examples
 from jaxlin.typing import Array, Loss
 
@@ -248,6 +248,8 @@ class Problem:
         digits = jax.config.read("jax_enable_x64")
         key = (key, digits, jax.sharding.get_abstract_mesh())
         if key not in self._made:
+            # What a program that is compiled around this traces must not be kept.
+            fit_loop.check_concrete()
             self._made[key] = make()
         return self._made[key]
 

@@ -129,7 +129,7 @@ def test_a_fit_at_this_l2_has_that_optimum(loss, row_per_class):
     best = optima.optimum(data).weights
     # With its margin given: the program of `fitting_problems`.
     how = {"loss": loss, "l2": l2, "loss_arguments": {"margin": 1.0}}
-    ours = jaxlin.fit(rows[:, :-1], labels[2], **how, stop=jaxlin.Stop(relative_gap=1e-5))
+    ours = jaxlin.fit(rows[:, :-1], labels[2], stop=jaxlin.Stop(1e-5), **how)
     found = np.c_[ours.params.weights, ours.params.bias]
     radius = np.sqrt(2e-5 * ours.certificate.primal / l2)
     np.testing.assert_allclose(found, best, atol=radius)

@@ -65,6 +65,21 @@ def test_features_are_looked_at_once(monkeypatch):
     assert sum(seen) == 1
 
 
+def test_what_is_kept_is_not_traced():
+    """A program that is compiled around it leaves the problem as it was."""
+    problem = jaxlin.problem(ROWS, NAMES)
+    for of_problem in (lambda: problem.examples.features, lambda: problem.prepared()):
+        with pytest.raises(ValueError, match="arguments must be of concrete numbers"):
+            jax.jit(of_problem)()
+    np.testing.assert_array_equal(problem.examples.features, ROWS)
+    assert jax.jit(lambda: problem.examples.features + 1)()[0, 0] == ROWS[0, 0] + 1
+    # Nor is it of another precision than that of the moment.
+    wide = jaxlin.problem(ROWS.astype(np.float64), NAMES)
+    for x64, dtype in ((True, np.float64), (False, np.float32), (True, np.float64)):
+        with jax.enable_x64(x64):
+            assert wide.examples.features.dtype == dtype
+
+
 def test_blocks_name_the_classes_of_all_of_them():
     blocks = [
         row_blocks.Block(ROWS[:2], NAMES[:2]),

@@ -38,7 +38,7 @@ from jaxlin.selection import folds as folds_of
 from jaxlin.selection.choice import Choose
 from jaxlin.selection.cross_validation import CrossValidation
 from jaxlin.selection.sweep import Callback, SweepResult
-from jaxlin.solvers import stopping
+from jaxlin.solvers import fit_loop, stopping
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss
 
@@ -108,7 +108,7 @@ def cross_validate(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
-    check.concrete("folds", folds)
+    fit_loop.check_concrete(folds=folds)
     check.key("key", key)
     if jax.process_count() > 1:
         raise ValueError(

@@ -26,8 +26,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxlin import check, duality, placement
 from jaxlin import checkpoint as checkpoint_of
-from jaxlin import duality, placement
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
@@ -177,6 +177,7 @@ def sweep(
       ValueError: that names the argument, the rule and the value.
       OSError: if the checkpoint cannot be read or written.
     """
+    check.concrete("weightings", weightings)
     models = grids.product(
         losses=losses,
         l2s=l2s,
@@ -233,7 +234,7 @@ def fit_models(
     """
     stopping.checked(stop)
     for loss in models.losses:
-        duality.check_rank(loss, problem.rank)
+        duality.check_rank(loss, problem.rank, name="labels")
     sets = problem.weight_sets(
         weightings,
         num_sets=int(models.weighting.max()) + 1,

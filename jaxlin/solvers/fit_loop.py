@@ -176,12 +176,12 @@ def check_settings(
     *,
     loss: Loss,
     l2: float,
-    targets_rank: int,
+    rank: int,
     loss_arguments: LossArguments | None,
 ) -> None:
     """Raises a ValueError for settings that no certified fit can have."""
     duality.check_certifiable(loss=loss, l2=l2, loss_arguments=loss_arguments)
-    duality.check_rank(loss, targets_rank)
+    duality.check_rank(loss, rank, name="labels")
 
 
 def check_concrete(**arguments: Any) -> None:

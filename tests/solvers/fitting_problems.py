@@ -21,7 +21,7 @@ ARGUMENTS_OF_CLASSES = {3: {}, 2: {"margin": 1.0}}
 
 # Of no effect, and one program with fits that have both.
 ALIKE = {
-    "weights": np.ones(EXAMPLES, np.float32),
+    "example_weights": np.ones(EXAMPLES, np.float32),
     "normalization": normalization.Normalization(
         np.zeros(WIDTH, np.float32), np.ones(WIDTH, np.float32)
     ),
