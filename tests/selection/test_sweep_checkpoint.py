@@ -1,15 +1,18 @@
 """A sweep that is killed goes on as if it had not been."""
 
+import functools
 import itertools
 
 import jax
 import numpy as np
 import pytest
 import sweep_problems
-from sweep_problems import HINGE, MARGIN, NUM_CLASSES, ROWS
+from small_sweeps import assert_same
+from sweep_problems import HINGE, LABELS, MARGIN, NORMALIZATION, NUM_CLASSES, ROWS
 
-from jaxlin import checkpoint, losses, sweep_checkpoint
-from jaxlin.selection import folds, grids, plans, sweep
+import jaxlin
+from jaxlin import checkpoint, losses
+from jaxlin.selection import folds, grids, plans, sweep, sweep_checkpoint, sweep_run
 
 WEIGHTS = folds.train_weights(sweep_problems.FOLD_OF, num_folds=3)
 
@@ -27,20 +30,45 @@ def models():
 
 
 @pytest.fixture(scope="module")
-def how(problem, models):
-    plan = plans.plan(models, problem, num_classes=NUM_CLASSES, slots=3)
+def examples(problem):
+    return problem.prepared(loss=HINGE)
+
+
+@pytest.fixture(scope="module")
+def how(examples, models):
+    """Of a sweep through its door."""
+    plan = plans.plan(models, examples, num_classes=NUM_CLASSES, slots=3)
     return {
         "plan": plan._replace(turns=1),
-        "num_classes": NUM_CLASSES,
         "weightings": WEIGHTS,
-        "relative_gap": 1e-4,
+        "stop": jaxlin.Stop(1e-4),
     }
 
 
 @pytest.fixture(scope="module")
-def whole(problem, models, how):
-    *_, last = sweep.run(problem, models, **how)
+def run(problem, examples, models, how):
+    """The same sweep, state by state."""
+    sets = problem.weight_sets(WEIGHTS)
+    return functools.partial(
+        sweep_run.run,
+        examples,
+        models,
+        plan=how["plan"],
+        num_classes=NUM_CLASSES,
+        by_row=sweep.weights_by_row(examples, sets),
+        relative_gap=how["stop"].relative_gap,
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(run):
+    *_, last = run()
     return last
+
+
+@pytest.fixture(scope="module")
+def expected(problem, models, how, whole):
+    return sweep.collected(whole, models, problem, stop=how["stop"])
 
 
 def equal(one, other):
@@ -48,28 +76,28 @@ def equal(one, other):
 
 
 @pytest.mark.parametrize("turns", [1, 20])
-def test_a_sweep_goes_on_bit_for_bit(problem, models, how, whole, tmp_path, turns):
+def test_a_sweep_goes_on_bit_for_bit(
+    problem, examples, models, how, run, whole, expected, tmp_path, turns
+):
     path = tmp_path / "sweep.npz"
-    state = next(itertools.islice(sweep.run(problem, models, **how), turns - 1, None))
+    state = next(itertools.islice(run(), turns - 1, None))
     sweep_checkpoint.save(path, state, models)
     finished = set(state.finished)
-    loaded = sweep_checkpoint.load(path, problem, models, num_classes=3)
+    loaded = sweep_checkpoint.load(path, examples, models, num_classes=3)
     equal(loaded.lanes, state.lanes)
     assert loaded.boards == state.boards
-    for state in sweep.run(problem, models, **how, resume=loaded):
+    for state in run(resume=loaded):
         # Nothing that is finished is ever in a slot again.
         running = {model for board in state.boards for model in board.running}
         assert not running & finished
     assert state.boards == whole.boards
-    equal(
-        sweep.collected(state, relative_gap=1e-4),
-        sweep.collected(whole, relative_gap=1e-4),
-    )
+    found = sweep.collected(state, models, problem, stop=how["stop"])
+    assert_same(found, expected)
 
 
-def test_a_file_of_another_sweep_is_refused(problem, models, how, tmp_path):
+def test_a_file_of_another_sweep_is_refused(examples, models, run, tmp_path):
     path = tmp_path / "sweep.npz"
-    state = next(sweep.run(problem, models, **how))
+    state = next(run())
     sweep_checkpoint.save(path, state, models)
     for changed, name in (
         (grids.subset(models, [0, 1]), "l2"),
@@ -78,16 +106,16 @@ def test_a_file_of_another_sweep_is_refused(problem, models, how, tmp_path):
         (models._replace(losses=(losses.crammer_singer_hinge,)), "losses"),
     ):
         with pytest.raises(ValueError, match=f"got others: their {name} differ"):
-            sweep_checkpoint.load(path, problem, changed, num_classes=3)
+            sweep_checkpoint.load(path, examples, changed, num_classes=3)
     with pytest.raises(ValueError, match="its num_classes is 3, got 4"):
-        sweep_checkpoint.load(path, problem, models, num_classes=4)
+        sweep_checkpoint.load(path, examples, models, num_classes=4)
     with pytest.raises(ValueError, match="its seed is None, got 1"):
-        sweep_checkpoint.load(path, problem, models, num_classes=3, facts={"seed": 1})
+        sweep_checkpoint.load(path, examples, models, num_classes=3, facts={"seed": 1})
 
 
 @pytest.mark.parametrize("turns", [1, pytest.param(100, marks=pytest.mark.full)])
 def test_a_sweep_goes_on_where_turns_and_programs_cost_something_else(
-    problem, models, how, whole, tmp_path, turns
+    problem, models, how, expected, tmp_path, turns
 ):
     path = tmp_path / "sweep.npz"
 
@@ -96,77 +124,76 @@ def test_a_sweep_goes_on_where_turns_and_programs_cost_something_else(
             raise Killed
 
     with pytest.raises(Killed):
-        sweep_checkpoint.fit(problem, models, path=path, watch=kill, **how)
+        sweep.fit_models(problem, models, checkpoint=path, callback=kill, **how)
     plan = how["plan"]._replace(turns=turns, price=how["plan"].price + 1)
-    found = sweep_checkpoint.fit(problem, models, path=path, **{**how, "plan": plan})
-    expected = sweep.collected(whole, relative_gap=1e-4)
+    found = sweep.fit_models(problem, models, checkpoint=path, **{**how, "plan": plan})
     assert found.converged.all()
     np.testing.assert_allclose(
         found.certificate.primal, expected.certificate.primal, rtol=1e-4
     )
     other = how["plan"]._replace(block_size=7)
     with pytest.raises(ValueError, match="its plan is"):
-        sweep_checkpoint.fit(problem, models, path=path, **{**how, "plan": other})
+        sweep.fit_models(problem, models, checkpoint=path, **{**how, "plan": other})
 
 
-def test_a_file_of_another_version_is_refused(problem, models, how, tmp_path):
+def test_a_file_of_another_version_is_refused(examples, models, run, tmp_path):
     path = tmp_path / "sweep.npz"
-    sweep_checkpoint.save(path, next(sweep.run(problem, models, **how)), models)
+    sweep_checkpoint.save(path, next(run()), models)
     metadata = checkpoint.load_metadata(path)
     del metadata["version"]
     for board in metadata["boards"]:
         del board["following"]
     checkpoint.save(path, {"x": np.zeros(2)}, metadata=metadata)
-    with pytest.raises(ValueError, match="must be of a sweep of version 3, got ver"):
-        sweep_checkpoint.load(path, problem, models, num_classes=3)
+    with pytest.raises(ValueError, match="must be of a sweep of version 4, got ver"):
+        sweep_checkpoint.load(path, examples, models, num_classes=3)
 
 
-def test_a_sweep_that_is_over_is_yielded_once(problem, models, how, whole, tmp_path):
+def test_a_sweep_that_is_over_is_yielded_once(
+    problem, examples, models, how, run, whole, expected, tmp_path
+):
     path = tmp_path / "sweep.npz"
     sweep_checkpoint.save(path, whole, models)
-    loaded = sweep_checkpoint.load(path, problem, models, num_classes=3)
-    (last,) = sweep.run(problem, models, **how, resume=loaded)
-    equal(
-        sweep.collected(last, relative_gap=1e-4),
-        sweep.collected(whole, relative_gap=1e-4),
-    )
+    loaded = sweep_checkpoint.load(path, examples, models, num_classes=3)
+    (last,) = run(resume=loaded)
+    assert_same(sweep.collected(last, models, problem, stop=how["stop"]), expected)
 
 
-def test_a_damaged_file_is_named(problem, models, how, tmp_path):
+def test_a_damaged_file_is_named(examples, models, run, tmp_path):
     path = tmp_path / "sweep.npz"
-    sweep_checkpoint.save(path, next(sweep.run(problem, models, **how)), models)
+    sweep_checkpoint.save(path, next(run()), models)
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(ValueError, match="sweep.npz is damaged"):
-        sweep_checkpoint.load(path, problem, models, num_classes=3)
+        sweep_checkpoint.load(path, examples, models, num_classes=3)
 
 
-def test_a_file_that_is_no_sweep_is_named(problem, models, tmp_path):
+def test_a_file_that_is_no_sweep_is_named(examples, models, tmp_path):
     checkpoint.save(tmp_path / "other.npz", {"x": np.zeros(2)})
     with pytest.raises(ValueError, match="must be of a sweep, got another checkpoint"):
-        sweep_checkpoint.load(tmp_path / "other.npz", problem, models, num_classes=3)
+        sweep_checkpoint.load(tmp_path / "other.npz", examples, models, num_classes=3)
 
 
-def test_another_factorisation_is_another_sweep(problem, models, how, tmp_path):
-    path = tmp_path / "sweep.npz"
-    brief = {**how, "max_evaluations": 2}
-    sweep_checkpoint.fit(problem, models, path=path, **brief)
-    curvature = jax.tree.map(lambda leaf: 2 * leaf, problem.curvature)
+def test_another_factorisation_is_another_sweep(examples, models, how, tmp_path):
+    brief = {"plan": how["plan"], "num_classes": NUM_CLASSES, "max_passes": 2}
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, examples.curvature)
+    one = functools.partial(sweep_checkpoint.run, tmp_path / "sweep.npz")
+    weights = np.ones((sweep_problems.EXAMPLES, 3), np.float32)
+    for _ in one(examples, models, by_row=weights, **brief):
+        pass
+    other = examples._replace(curvature=doubled)
     with pytest.raises(ValueError, match="its curvature is"):
-        sweep_checkpoint.fit(
-            problem._replace(curvature=curvature), models, path=path, **brief
-        )
+        next(one(other, models, by_row=weights, **brief))
 
 
 class Killed(Exception):
     """Thrown where a process might have been killed."""
 
 
-def test_fit_goes_on_wherever_it_was_killed(problem, models, how, whole, tmp_path):
+def test_goes_on_wherever_it_was_killed(problem, models, how, expected, tmp_path):
     path = tmp_path / "sweep.npz"
     finished_before = set()
 
     def kill_after(turns):
-        def watch(state):
+        def callback(state):
             nonlocal turns
             running = {model for board in state.boards for model in board.running}
             assert not running & finished_before
@@ -174,24 +201,24 @@ def test_fit_goes_on_wherever_it_was_killed(problem, models, how, whole, tmp_pat
             if turns == 0:
                 raise Killed
 
-        return watch
+        return callback
 
     for turns in (3, 31, 6, 9, 40):
         with pytest.raises(Killed):
-            sweep_checkpoint.fit(
-                problem, models, path=path, watch=kill_after(turns), **how
+            sweep.fit_models(
+                problem, models, checkpoint=path, callback=kill_after(turns), **how
             )
         if path.exists():
             finished_before |= finished_in(path)
     assert finished_before
-    fits = sweep_checkpoint.fit(problem, models, path=path, **how)
-    equal(fits, sweep.collected(whole, relative_gap=1e-4))
+    fits = sweep.fit_models(problem, models, checkpoint=path, **how)
+    assert_same(fits, expected)
     # And what is over is read, not fitted.
     counted = []
-    again = sweep_checkpoint.fit(
-        problem, models, path=path, watch=counted.append, **how
+    again = sweep.fit_models(
+        problem, models, checkpoint=path, callback=counted.append, **how
     )
-    equal(again, fits)
+    assert_same(again, fits)
     assert len(counted) == 1
 
 
@@ -202,21 +229,38 @@ def finished_in(path):
     return {int(name.split("'")[3]) for name in names}
 
 
+def problem_of(**changed):
+    given = {
+        "features": ROWS,
+        "labels": LABELS,
+        "classes": range(NUM_CLASSES),
+        "normalization": NORMALIZATION,
+        **changed,
+    }
+    return jaxlin.problem(**given)
+
+
 @pytest.mark.parametrize(
     ("changed", "name"),
     [
-        ({"relative_gap": 1e-3}, "relative_gap"),
-        ({"max_evaluations": 7}, "max_evaluations"),
-        ({"weightings": WEIGHTS + 1}, "weightings"),
+        ({"stop": jaxlin.Stop(1e-3, 2)}, "relative_gap"),
+        ({"stop": jaxlin.Stop(1e-4, 7)}, "max_passes"),
+        ({"weightings": WEIGHTS + 1}, "weights"),
         ({"problem": {"features": ROWS[::-1].copy()}}, "features"),
-        ({"problem": {"targets": 2 - sweep_problems.LABELS}}, "targets"),
-        ({"problem": {"example_weights": np.ones(60)}}, "example_weights"),
+        ({"problem": {"labels": 2 - LABELS}}, "targets"),
+        ({"problem": {"normalization": None}}, "normalization"),
+        # Twice as often in all weightings: not the same parameters bit for bit.
+        ({"problem": {"weights": np.full(60, 2.0)}}, "weights"),
     ],
 )
-def test_fit_goes_on_with_the_same_alone(problem, models, how, tmp_path, changed, name):
+def test_goes_on_with_the_same_alone(problem, models, how, tmp_path, changed, name):
     path = tmp_path / "sweep.npz"
-    brief = {**how, "max_evaluations": 2}
-    sweep_checkpoint.fit(problem, models, path=path, **brief)
-    other = problem._replace(**changed.pop("problem", {}))
+    brief = {**how, "stop": jaxlin.Stop(1e-4, 2)}
+    first = sweep.fit_models(problem, models, checkpoint=path, **brief)
+    changed = dict(changed)
+    other = problem_of(**changed.pop("problem", {}))
     with pytest.raises(ValueError, match=f"sweep of the same facts, but its {name} is"):
-        sweep_checkpoint.fit(other, models, path=path, **{**brief, **changed})
+        sweep.fit_models(other, models, checkpoint=path, **{**brief, **changed})
+    again = sweep.fit_models(problem_of(), models, checkpoint=path, **brief)
+    for one, two in zip(again, first, strict=True):
+        equal((one.params, one.certificate), (two.params, two.certificate))

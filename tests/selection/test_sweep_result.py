@@ -137,6 +137,7 @@ def test_refining_is_a_sweep_that_is_refined(problem):
         ({"l2s": (0.0,)}, r"l2s\[0\] must be above 0"),
         ({"loss_arguments": {"width": (1.0,)}}, "which take margin, got 'wi"),
         ({"weightings": np.ones((1, 61))}, r"weightings must have shape \(1, 60\)"),
+        ({"weightings": np.ones(60)}, r"weightings must have shape \(sets, 60\)"),
         ({"stop": 1e-3}, "stop must be a jaxlin.Stop"),
         ({"slots": 1}, "slots must be at least 2"),
     ],
