@@ -90,8 +90,8 @@ def refused(problem, digits, names):
         problem = jaxlin.problem(rows, labels, classes=range(2))
         how = {"losses": (losses.softmax_cross_entropy,), "l2s": (1e-1,)}
         message = "got <U1 of" if is_first else "got an error in process 0"
+        wrong = list("aabb") if is_first else labels
         with pytest.raises(ValueError, match=message):
-            wrong = list("aabb") if is_first else labels
             jaxlin.cross_validate(problem, folds=wrong, **how)
         with pytest.raises(
             ValueError, match=r"weightings\[1\] must have a positive sum"
