@@ -172,9 +172,7 @@ class Problem:
                 )
             return None
         sets = np.asarray(values)
-        checked = processes.together(
-            lambda: self._checked_sets(name, sets, num_sets or 1)
-        )
+        checked = processes.together(lambda: self._checked_sets(name, sets, num_sets))
         processes.check_alike(**{name: len(sets)})
         self._check_classes_of_sets(name, checked, allow_one_class)
         if jax.sharding.get_abstract_mesh().empty:
@@ -192,9 +190,13 @@ class Problem:
         other._once("examples", lambda: shared)
         return other
 
-    def _checked_sets(self, name: str, sets: np.ndarray, wanted: int) -> np.ndarray:
+    def _checked_sets(
+        self, name: str, sets: np.ndarray, num_sets: int | None
+    ) -> np.ndarray:
         shape, num_rows = sets.shape, self.num_examples
-        if len(shape) != 2 or shape[0] < wanted or shape[1] != num_rows:
+        if len(shape) != 2 or shape[0] < (num_sets or 1) or shape[1] != num_rows:
+            # One set without an axis of sets is as long as many would be.
+            wanted = num_sets if len(shape) == 2 and num_sets else "sets"
             raise ValueError(
                 f"{name} must have shape ({wanted}, {num_rows}) for these models and "
                 f"rows, got {shape}"

@@ -155,8 +155,8 @@ def test_beside_a_problem_nothing_of_it_is_taken(given):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (np.ones(60), "weightings must have shape (1, 60)"),
-        (np.ones((2, 59)), "weightings must have shape (1, 60)"),
+        (np.ones(60), "weightings must have shape (sets, 60)"),
+        (np.ones((2, 59)), "weightings must have shape (sets, 60)"),
         (-np.ones((1, 60)), "weightings[0] must be finite and at least 0"),
         ([np.ones(60), np.zeros(60)], "weightings[1] must have a positive sum"),
         ([NAMES == "dog"], "weightings[0] must leave examples of at least two classes"),

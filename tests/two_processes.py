@@ -22,9 +22,7 @@ def main(address, number):
     found = []
     with jax.set_mesh(sharding.mesh(rows=2)):
         fitted = sharding.fit_centered(rows, scale=16.0)
-        problem = jaxlin.problem(
-            rows, labels, classes=range(10), normalization=fitted
-        )
+        problem = jaxlin.problem(rows, labels, classes=range(10), normalization=fitted)
         both = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
         for loss in both:
             fit = jaxlin.fit(problem, loss=loss, l2=1e-1, refine=True, **how)
@@ -85,15 +83,19 @@ def refused(problem, digits, names):
         jaxlin.problem(rows, np.full(4, not is_first, int), classes=range(2))
         with pytest.raises(ValueError, match="labels must name at least two classes"):
             jaxlin.problem(rows, np.zeros(4, int), classes=range(2))
-        with pytest.raises(ValueError, match="weights of all processes must have a positive"):
+        with pytest.raises(
+            ValueError, match="weights of all processes must have a positive"
+        ):
             jaxlin.problem(rows, labels, classes=range(2), weights=np.zeros(4))
         problem = jaxlin.problem(rows, labels, classes=range(2))
         how = {"losses": (losses.softmax_cross_entropy,), "l2s": (1e-1,)}
         message = "got <U1 of" if is_first else "got an error in process 0"
+        wrong = list("aabb") if is_first else labels
         with pytest.raises(ValueError, match=message):
-            wrong = list("aabb") if is_first else labels
             jaxlin.cross_validate(problem, folds=wrong, **how)
-        with pytest.raises(ValueError, match=r"weightings\[1\] must have a positive sum"):
+        with pytest.raises(
+            ValueError, match=r"weightings\[1\] must have a positive sum"
+        ):
             problem.weight_sets([[0, 0, 1, 0], [0, 0, 0, 0]], allow_one_class=True)
     with pytest.raises(ValueError, match="classes must be given in several processes"):
         jaxlin.problem(rows, labels)

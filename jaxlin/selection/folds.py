@@ -67,8 +67,8 @@ def stratified_k_fold(
       most one between folds, in all and of each class.
 
     Raises:
-      ValueError: if ``num_folds`` is out of range, the labels are not integers, or some
-        class would be missing from a fold, unless that is allowed.
+      ValueError: if ``num_folds`` is out of range, the labels are no class labels, or
+        some class would be missing from a fold, unless that is allowed.
     """
     codes, classes = class_labels.encode("labels", labels)
     sizes = np.bincount(codes)
@@ -107,7 +107,7 @@ def grouped_k_fold(
 
     Raises:
       ValueError: if ``num_folds`` is out of range, the groups are neither integers nor
-        strings, or the labels are not one integer an example.
+        strings, or the labels are not one an example.
     """
     check.key("key", key)
     groups = _group_names(groups)

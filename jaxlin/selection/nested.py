@@ -125,8 +125,8 @@ def cross_validate(
     outer = folds_of.train_weights_of_all(folds, num_examples=problem.num_examples)
     allowed = {"allow_missing_classes": allow_missing_classes}
     known = cross_validation.check_parts(problem, outer, **allowed)
-    codes: Any = problem.rows.targets  # type: ignore[union-attr]
-    train, held_out = _inner(key, codes, outer, num_inner_folds, **allowed)
+    labels = problem.classes[problem.rows.targets]  # type: ignore[union-attr]
+    train, held_out = _inner(key, labels, outer, num_inner_folds, **allowed)
     # A class that an outer part does not know no inner fold of it holds out.
     known_within = cross_validation.check_parts(problem, train, **allowed)
     what: dict[str, Any] = {

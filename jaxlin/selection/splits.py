@@ -97,14 +97,14 @@ def stratified_split(key: Array, labels: Any, *, fraction: float) -> Split:
         has a single example, or a part would be empty.
     """
     check.key("key", key)
-    labels, _ = class_labels.encode("labels", labels)
-    codes, _, parts = stratified_sizes(labels, fraction=fraction)
+    codes, classes = class_labels.encode("labels", labels)
+    _, _, parts = stratified_sizes(classes[codes], fraction=fraction)
     # One uniform order of all examples is a uniform order within each class, and the
     # orders of different classes are independent.
-    order = np.asarray(jax.random.permutation(key, len(labels)))
-    held_out = np.zeros(len(labels), bool)
-    by_class = order[np.argsort(labels[order], kind="stable")]
-    starts = np.searchsorted(labels[by_class], codes)
+    order = np.asarray(jax.random.permutation(key, len(codes)))
+    held_out = np.zeros(len(codes), bool)
+    by_class = order[np.argsort(codes[order], kind="stable")]
+    starts = np.searchsorted(codes[by_class], np.arange(len(classes)))
     for start, part in zip(starts, parts, strict=True):
         held_out[by_class[start : start + part]] = True
     return _from_mask(held_out)

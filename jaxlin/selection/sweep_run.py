@@ -79,7 +79,7 @@ def run(
     """Fits all models, some turns at a time: a turn evaluates what runs once.
 
     Args:
-      examples: of a examples, prepared.
+      examples: of a `jaxlin.Problem`, prepared.
       models: from `jaxlin.selection.grids.product`.
       plan: from `jaxlin.selection.plans.plan`.
       num_classes: C.

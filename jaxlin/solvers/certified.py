@@ -76,7 +76,7 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
       block_size: rows a block of the pass; None chooses it from the shape.
 
     Raises:
-      ValueError: if no conjugate of the loss is known; in ``init``, if the examples is
+      ValueError: if no conjugate of the loss is known; in ``init``, if the examples are
         not prepared or the settings are not as above.
     """
     link = proof_terms.link(loss)
