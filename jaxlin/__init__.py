@@ -21,14 +21,15 @@ Modules, in the order of their chapters (a file imports only from those before i
   compensated, row_blocks, row_sums,
   objective, proof_terms, duality,
   label_proofs                        one number to minimise, one number to trust
-  solvers, neighbors, features        methods
-  intervals, selection, comparison,
-  variances, decomposition            judging methods
-  files, data, checkpoint, plotting   the outside world
-  problems, fits, predictions, saving the doors: checked examples, certified fits,
-                                      predictions, a fit in one file
-  sharding, sweep_checkpoint, probe   many devices; a sweep that can be killed; features
-                                      in, one answer out
+  solvers, features, sharding,
+  problems, fits, neighbors           methods; the first doors: checked examples and
+                                      certified fits
+  intervals, files, checkpoint,
+  selection, comparison, variances,
+  decomposition                       judging methods
+  data, plotting                      the outside world
+  predictions, linear_probe, saving   the other doors: labels of a fit, features in and
+                                      one answer out, a fit in one file
 """
 
 import importlib

@@ -137,7 +137,7 @@ def _other_minimiser(key: str, question: str, words: str, found: Compared) -> An
         f"{words} {outcome}",
         f"The two that were found are {found.distance:.4f} apart; both proofs together "
         f"leave open {found.unproven:.1e} at most.",
-        "`solvers.fitting.fit`, `duality.radius`",
+        "`jaxlin.fit`, `duality.radius`",
         {**found._asdict(), "differ": found.differ},
     )
 

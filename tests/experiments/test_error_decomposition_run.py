@@ -176,7 +176,9 @@ def test_words_follow_intervals(smoke):
 def test_sgd_that_diverges_at_every_rate_is_refused():
     digits = data.load("digits")
     sample = samples.drawn(dataclasses.replace(SMOKE, train_examples=60), digits)
-    problem = jaxlin.problem(np.float32(sample.train) / 16, sample.train_labels, classes=range(10)).examples
+    problem = jaxlin.problem(
+        np.float32(sample.train) / 16, sample.train_labels, classes=range(10)
+    ).examples
     for rates in ((1e30, 1e29), (1e30, 1e3)):
         config = dataclasses.replace(
             SMOKE, sgd_learning_rates=rates, batch_size=15, sgd_epochs=2
