@@ -233,7 +233,7 @@ def test_the_default_grid_counts_classes_in(monkeypatch):
             "classes; give a single setting",
         ),
         ({"stop": 1e-3}, "stop must be a jaxlin.Stop"),
-        ({"loss": losses.cross_entropy}, "targets must be distributions"),
+        ({"loss": losses.cross_entropy}, "labels must be distributions"),
     ],
 )
 def test_bad_input(changes, words):

@@ -171,6 +171,7 @@ def test_models_are_tested_where_the_rows_are():
         duality.Certificate(*(nothing,) * 4),
         relative_gap=nothing,
         converged=nothing > 0,
+        stalled=nothing > 0,
         passes=nothing.astype(int),
         slot_passes=0,
         normalization=FITTED,

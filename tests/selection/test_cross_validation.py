@@ -56,6 +56,7 @@ def fits_of(problem, models, params):
         certificate=duality.Certificate(*(nothing,) * 4),
         relative_gap=nothing,
         converged=nothing > 0,
+        stalled=nothing > 0,
         passes=nothing.astype(int),
         slot_passes=0,
         normalization=problem.normalization,

@@ -67,6 +67,7 @@ def fits(problem, models):
         certificate,
         relative_gap=gaps,
         converged=gaps <= 1e-5,
+        stalled=np.array([fit.stalled for fit in each]),
         passes=passes,
         slot_passes=int(passes.sum()),
         normalization=problem.normalization,

@@ -43,6 +43,16 @@ def test_models_are_those_of_the_product(problem, found):
     assert found.normalization is problem.normalization
 
 
+@pytest.mark.parametrize(
+    ("stop", "is_stalled"),
+    [(jaxlin.Stop(1e-12, 500), True), (jaxlin.Stop(1e-12, 2), False)],
+)
+def test_what_is_not_proven_stalled_or_ran_out_of_passes(problem, stop, is_stalled):
+    found = jaxlin.sweep(problem, **HOW, stop=stop)
+    assert not found.converged.any()
+    assert (found.stalled == is_stalled).all()
+
+
 def test_every_entry_is_a_fit(found):
     fits = list(found)
     assert [fit.l2 for fit in fits] == found.models.l2.tolist()
@@ -58,6 +68,7 @@ def test_every_entry_is_a_fit(found):
             np.testing.assert_array_equal(leaf, leaves[model])
         assert fit.relative_gap == found.relative_gap[model]
         assert fit.converged == found.converged[model]
+        assert fit.stalled == found.stalled[model]
         assert fit.passes == found.passes[model]
         assert fit.classes is found.classes
         assert fit.normalization is found.normalization
