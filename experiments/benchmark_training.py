@@ -36,6 +36,7 @@ import numpy as np
 import optax
 import tyro
 
+import jaxlin
 from experiments.common import cli
 from jaxlin import check, data, linear, losses, normalization
 from jaxlin.solvers import base, minibatch
@@ -85,7 +86,7 @@ def momentum(learning_rate):
 
 
 def jaxlin_epoch(
-    problem: base.Problem, *, loss: Any, batch_size: int, models: int, num_classes: int
+    problem: base.Examples, *, loss: Any, batch_size: int, models: int, num_classes: int
 ) -> Epoch:
     """An endless training of ``models`` models, one epoch a call."""
     solver = minibatch.solver(loss=loss, make_optimizer=momentum, batch_size=batch_size)
@@ -156,9 +157,9 @@ def run(config: Config) -> dict[str, Any]:
         config.dataset, str(config.data_dir) if config.data_dir else None
     )
     fitted = normalization.fit_centered(dataset.train.features, scale=dataset.max_value)
-    problem = base.problem(
-        *dataset.train, num_classes=dataset.num_classes, normalization=fitted
-    )
+    problem = jaxlin.problem(
+        *dataset.train, classes=range(dataset.num_classes), normalization=fitted
+    ).examples
     floats = None
     if config.peer:
         import torch

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxlin
 from experiments.common import cli, report, run_folder, timing
 from experiments.common.config import to_dict
 from experiments.common.losses import CERTIFIED
@@ -32,7 +33,6 @@ from jaxlin import (
     normalization,
     objective,
 )
-from jaxlin.solvers import base, certified, fitting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,29 +90,21 @@ def checked(config: Config) -> Config:
     return config
 
 
-def fit_path(problem, test, loss, config, watch):
+def fit_path(problem, test, loss, config, callback):
     """Fits of one loss for all l2, each with its proof about the test labels."""
     start = None
     for l2 in config.l2:
         began = time.perf_counter()
-        how = {
-            "num_classes": test.num_classes,
-            "loss": loss,
-            "l2": l2,
-            "max_evaluations": config.max_evaluations,
-            "watch": watch,
-        }
-        fitted = fitting.fit_prepared(
-            problem, relative_gap=config.relative_gap, start=start, **how
-        )
+        how = {"loss": loss, "l2": l2, "callback": callback}
+        stop = jaxlin.Stop(config.relative_gap, config.max_evaluations)
+        fitted = jaxlin.fit(problem, stop=stop, start=start, **how)
         # The radius in which the optimum lies goes with the root of the gap.
         wanted = 0.9 * np.quantile(test.radii(fitted), 1 - config.certified_share)
         gap = l2 * max(wanted, 0) ** 2 / 2 / fitted.certificate.primal
         if 0 < gap < fitted.relative_gap:
-            more = fitting.fit_prepared(
-                problem, relative_gap=gap, polish=True, start=fitted, **how
-            )
-            fitted = more._replace(evaluations=fitted.evaluations + more.evaluations)
+            stop = jaxlin.Stop(gap, config.max_evaluations)
+            more = jaxlin.fit(problem, stop=stop, refine=True, start=fitted, **how)
+            fitted = more._replace(passes=fitted.passes + more.passes)
         start = fitted
         yield fitted, time.perf_counter() - began
 
@@ -120,9 +112,8 @@ def fit_path(problem, test, loss, config, watch):
 class Rows:
     """Rows to judge a fit by: their labels, and what is proven of ours."""
 
-    def __init__(self, split, num_classes, fitted_normalization):
+    def __init__(self, split, fitted_normalization):
         """Puts the rows on the device."""
-        self.num_classes = num_classes
         self.features = jnp.asarray(split.features)
         self.labels = np.asarray(split.labels)
         self.normalization = fitted_normalization
@@ -182,13 +173,12 @@ def _fit_all(folder, config, dataset, clock):
     with clock.part("preparation"):
         scale = dataset.max_value or 1.0
         fitted = normalization.fit_centered(dataset.train.features, scale=scale)
-        problem = certified.prepare(
-            base.problem(
-                *dataset.train, num_classes=dataset.num_classes, normalization=fitted
-            )
+        problem = jaxlin.problem(
+            *dataset.train, classes=range(dataset.num_classes), normalization=fitted
         )
-        train = Rows(dataset.train, dataset.num_classes, problem.normalization)
-        test = Rows(dataset.test, dataset.num_classes, problem.normalization)
+        problem.prepared()
+        train = Rows(dataset.train, fitted)
+        test = Rows(dataset.test, fitted)
     done = {(row["loss"], row["l2"]): row for row in folder.read_metrics()}
     for name in config.losses:
         if all((name, l2) in done for l2 in config.l2):
@@ -219,8 +209,8 @@ def _row(name, fitted, seconds, train, test):
         "gap": fitted.certificate.gap,
         "rounding": fitted.certificate.rounding,
         "relative_gap": fitted.relative_gap,
-        "evaluations": fitted.evaluations,
-        "float64_evaluations": fitted.float64_evaluations,
+        "evaluations": fitted.passes,
+        "float64_evaluations": fitted.float64_passes,
         "seconds": seconds,
         "train_accuracy": float(np.mean(train.correct(fitted))),
         "test_accuracy": float(np.mean(correct)),

@@ -44,7 +44,7 @@ def features(name: str, value: Any, *, num_features: int | None = None) -> np.nd
       ValueError: if the rows are sparse, ragged, empty, not numeric, of another rank or
         width, or hold NaN or infinity.
     """
-    array = _dense(name, value)
+    array = dense(name, value)
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         raise ValueError(
             f"{name} must be of float64 at most, got {array.dtype}, whose digits would "
@@ -110,7 +110,7 @@ def labels(
       ValueError: if the labels are not integers, not of rank 1, empty, out of range, or
         not as many as there are examples.
     """
-    array = _dense(name, value)
+    array = dense(name, value)
     if array.ndim != 1:
         raise ValueError(
             f"{name} must have shape (examples,), got "
@@ -144,7 +144,7 @@ def one_label_each(name: str, value: Any) -> None:
 
     Other arrays with two axes may be distributions or one-hot rows.
     """
-    array = _dense(name, value)
+    array = dense(name, value)
     if array.ndim != 2:
         return
     if array.shape[1] == 1 or diagnosis.of_several_labels(array):
@@ -220,7 +220,7 @@ def example_weights(
     In float32, or in float64 if they are. Weights of a part of the examples
     (``is_part``) may all be 0.
     """
-    array = _dense(name, value)
+    array = dense(name, value)
     if array.dtype.kind not in "buif" and array.dtype.name != "bfloat16":
         raise ValueError(f"{name} must be numbers, got {value!r:.80}")
     array = _float(array)
@@ -262,6 +262,7 @@ def examples(
     num_classes: int,
     num_features: int | None = None,
     prefix: str = "",
+    names: tuple[str, str, str] = ("features", "targets", "example_weights"),
     is_part: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Checks what belongs together: features, targets and example weights.
@@ -274,6 +275,7 @@ def examples(
       num_classes: C, at least 2.
       num_features: the width that the rows must have, if it is known.
       prefix: before each name in a message, such as ``"blocks[3]."``.
+      names: of the three in a message.
       is_part: whether other examples follow, so that the weights may all be 0.
 
     Returns:
@@ -283,20 +285,20 @@ def examples(
       ValueError: that names the argument, the rule and the value.
     """
     integer("num_classes", num_classes, at_least=2)
-    found = features(f"{prefix}features", rows, num_features=num_features)
-    shape = _dense(f"{prefix}targets", targets).shape
+    name_of_rows, name_of_targets, name_of_weights = (prefix + name for name in names)
+    found = features(name_of_rows, rows, num_features=num_features)
+    shape = dense(name_of_targets, targets).shape
     is_wide = len(shape) == 2 and shape[1] > 1
     check_targets = distributions if is_wide else labels
-    answers = check_targets(f"{prefix}targets", targets, num_classes=num_classes)
+    answers = check_targets(name_of_targets, targets, num_classes=num_classes)
     if len(answers) != len(found):
         raise ValueError(
-            f"{prefix}targets must have one entry per example, got {len(answers)} for "
-            f"{len(found)} examples"
+            f"{name_of_targets} must have one entry per example, got {len(answers)} "
+            f"for {len(found)} examples"
         )
     if weights is not None:
-        name = f"{prefix}example_weights"
         weights = example_weights(
-            name, weights, num_examples=len(found), is_part=is_part
+            name_of_weights, weights, num_examples=len(found), is_part=is_part
         )
     return found, answers, weights
 
@@ -421,8 +423,12 @@ def _float(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float64 if array.dtype == np.float64 else np.float32)
 
 
-def _dense(name: str, value: Any) -> np.ndarray:
-    """Returns an array of any dtype, or says why the value is no dense one."""
+def dense(name: str, value: Any) -> np.ndarray:
+    """Returns an array of any dtype.
+
+    Raises:
+      ValueError: if the value is sparse, masked, ragged, traced or no array at all.
+    """
     if hasattr(value, "tocsr") or hasattr(value, "todense"):
         raise ValueError(
             f"{name} must be dense, got sparse {type(value).__name__}; sparse input is "

@@ -112,6 +112,11 @@ def of(loss: Loss, /) -> Conjugate:
     return _CONJUGATES[loss]
 
 
+def known_losses() -> tuple[Loss, ...]:
+    """Returns the losses whose conjugates are known, which can be certified."""
+    return tuple(_CONJUGATES)
+
+
 def _hinge(
     violations: Callable[..., Array],
     project: Callable[[Array], Array],

@@ -235,7 +235,7 @@ def certificate(
                 check_rounding("features", rows, normalization, example_weights=weights)
         cleaned: Any = without_junk(rows, weights, normalization)
         features, example_weights = cleaned, weights
-    # Parameters of a polish are float64 NumPy arrays; their proof is of those digits.
+    # Refined parameters are float64 NumPy arrays; their proof is of those digits.
     with precision.keeping_digits(*(() if is_traced else params)):
         found = _certificate(
             params,
@@ -293,17 +293,17 @@ def argument_names(loss: Loss) -> frozenset[str]:
     )
 
 
-def check_rank(loss: Loss, rank: int) -> None:
+def check_rank(loss: Loss, rank: int, *, name: str = "targets") -> None:
     """Raises a ValueError if targets of this rank are not what the loss takes."""
     if rank == 2 and loss is not losses.cross_entropy:
         raise ValueError(
-            f"targets must be integers (examples,) for {_name(loss)}, got an array of "
+            f"{name} must be integers (examples,) for {_name(loss)}, got an array of "
             "rank 2; for distributions over classes use jaxlin.losses.cross_entropy, "
-            "for one-hot rows give targets.argmax(axis=1)"
+            f"for one-hot rows give {name}.argmax(axis=1)"
         )
     if rank != 2 and loss is losses.cross_entropy:
         raise ValueError(
-            "targets must be distributions (examples, classes) for cross_entropy, got "
+            f"{name} must be distributions (examples, classes) for cross_entropy, got "
             f"an array of rank {rank}; for integer labels use "
             "jaxlin.losses.softmax_cross_entropy"
         )

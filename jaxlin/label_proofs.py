@@ -36,7 +36,7 @@ UNINFORMATIVE_WIDTH = 0.05
 
 
 def label_radii(
-    params: Params, features: Array, *, normalization: Normalization | None = None
+    params: Params, features: ArrayLike, *, normalization: Normalization | None = None
 ) -> Array:
     r"""How far W may be moved before a row's label can change, shape ``(rows,)``.
 
@@ -44,8 +44,9 @@ def label_radii(
     may have added to their difference.
 
     Args:
-      params: parameters, bias penalised; float64 ones, of a polish, are taken at their
-        digits, and the result then is a NumPy array. float32 ones mean float32 rows.
+      params: parameters, bias penalised; float64 ones, as refined fits have, are taken
+        at their digits, and the result then is a NumPy array. float32 ones mean float32
+        rows.
       features: raw rows, shape ``(rows, features)``.
       normalization: the one the parameters were fitted with, or None.
 
@@ -65,7 +66,7 @@ def label_radii(
 
 def same_labels(
     params: Params,
-    features: Array,
+    features: ArrayLike,
     *,
     radius: ArrayLike,
     normalization: Normalization | None = None,
@@ -114,7 +115,9 @@ class AccuracyInterval(NamedTuple):
         return f"[{100 * self.lower:.2f}, {100 * self.upper:.2f}] % ({share})"
 
 
-def accuracy_interval(correct: Array, same: Array) -> AccuracyInterval:
+def accuracy_interval(
+    correct: Array | np.ndarray, same: Array | np.ndarray
+) -> AccuracyInterval:
     """Interval of the optimum's accuracy from what was proven of each row.
 
     Args:

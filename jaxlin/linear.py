@@ -13,7 +13,7 @@ so they can be the head of any larger model. Use `jax.vmap` for a batch:
 The computation runs in the dtype of the weights (float16, bfloat16, float32, float64);
 features of another dtype, such as uint8 pixels, are converted. float32 products keep
 all digits on every device (`jaxlin.precision.product`). NumPy weights in float64, as
-polished fits have, count as float32 outside ``jax.enable_x64(True)``.
+refined fits have, count as float32 outside ``jax.enable_x64(True)``.
 """
 
 from typing import NamedTuple

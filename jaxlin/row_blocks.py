@@ -103,6 +103,28 @@ def as_arrays(block: Block) -> Block:
     )
 
 
+def first_of(blocks: Iterable[Block]) -> Block:
+    """Returns the first block, as arrays.
+
+    Raises:
+      ValueError: if there is no block, or ``blocks`` can be iterated only once.
+    """
+    if not isinstance(blocks, Iterable):
+        raise ValueError(
+            f"blocks must be iterable, got a {type(blocks).__name__}; give a list or "
+            "jaxlin.row_blocks.over(...)"
+        )
+    if iter(blocks) is blocks:
+        raise ValueError(
+            f"blocks must be iterable many times, got a {type(blocks).__name__}; give "
+            "a list, jaxlin.row_blocks.over(...), or an object whose __iter__ starts "
+            "anew"
+        )
+    for block in blocks:
+        return as_arrays(block)
+    raise ValueError("blocks must hold at least one block, got none")
+
+
 def checked(
     blocks: Iterable[Block], *, num_classes: int, num_features: int | None = None
 ) -> Iterator[Block]:
@@ -115,12 +137,7 @@ def checked(
       ValueError: that names the block and what is wrong with it; also if there is no
         block at all, or if ``blocks`` can be iterated only once.
     """
-    if iter(blocks) is blocks:
-        raise ValueError(
-            f"blocks must be iterable many times, got a {type(blocks).__name__}; give "
-            "a list, jaxlin.row_blocks.over(...), or an object whose __iter__ starts "
-            "anew"
-        )
+    first_of(blocks)
     weighted, rank, dtype, largest = None, None, None, 0.0
     classes: set[int] = set()
     for number, given in enumerate(blocks):
@@ -156,8 +173,6 @@ def checked(
             found = check.present_classes(targets, example_weights=weights)
             classes.update(found.tolist())
         yield Block(features, targets, weights)
-    if weighted is None:
-        raise ValueError("blocks must hold at least one block, got none")
     if largest == 0:
         raise ValueError(
             "example_weights of all blocks must have a positive sum, got 0.0"

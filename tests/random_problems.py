@@ -56,7 +56,8 @@ def make(generator, kind, name, shape, *, dtype=np.float32, l2=None):
       l2: strength; None draws it.
 
     Returns:
-      Keywords of ``base.problem``, keywords of ``Settings``, and `optima.Data`.
+      Fields of ``Examples`` and the number of classes, keywords of ``Settings``, and
+      `optima.Data`.
     """
     examples, width, classes = shape
     rows = generator.normal(size=(examples, width))

@@ -7,8 +7,8 @@ import functools
 
 import numpy as np
 
+import jaxlin
 from jaxlin import losses, normalization
-from jaxlin.solvers import base, certified
 
 EXAMPLES, WIDTH, NUM_CLASSES = 60, 5, 3
 # Models that differ by the examples that count, one in each slot of a lane.
@@ -30,8 +30,8 @@ NORMALIZATION = normalization.fit_standard(ROWS)
 
 def problem_of(labels):
     """The rows, normalised, with these labels."""
-    return certified.prepare(
-        base.problem(ROWS, labels, num_classes=NUM_CLASSES, normalization=NORMALIZATION)
+    return jaxlin.problem(
+        ROWS, labels, classes=range(NUM_CLASSES), normalization=NORMALIZATION
     )
 
 

@@ -9,7 +9,8 @@ import pytest
 
 import jaxlin
 
-MAY_BE_POSITIONAL = {"data_dir"}  # `data.load(name, data_dir)`, as in tfds
+# `data.load(name, data_dir)`, as in tfds; `fit(features, labels)` or `fit(problem)`.
+MAY_BE_POSITIONAL = {"data_dir", "labels"}
 FORBIDDEN = {"rng", "seed", "random_state"}
 
 

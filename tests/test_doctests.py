@@ -21,6 +21,7 @@ LONG = {
     "jaxlin.duality",
     "jaxlin.features.convolutional",
     "jaxlin.features.patches",
+    "jaxlin.fits",
     "jaxlin.metrics",
     "jaxlin.neighbors",
     "jaxlin.neighbors.local_fits",
@@ -28,18 +29,16 @@ LONG = {
     "jaxlin.neighbors.voting",
     "jaxlin.objective",
     "jaxlin.robustness",
+    "jaxlin.saving",
     "jaxlin.selection.calibration",
     "jaxlin.selection.cross_validation",
-    "jaxlin.selection.minibatch_sweep",
     "jaxlin.selection.nested",
-    "jaxlin.selection.polishing",
     "jaxlin.selection.sweep",
+    "jaxlin.selection.training",
     "jaxlin.solvers.base",
     "jaxlin.solvers.certified",
-    "jaxlin.solvers.fitting",
     "jaxlin.solvers.random_search",
     "jaxlin.solvers.streaming",
-    "jaxlin.sweep_checkpoint",
 }
 
 

@@ -15,8 +15,9 @@ ROOT = pathlib.Path(jaxlin.__file__).parent
 
 # The order of the architecture section in the README, lowest layer first.
 LAYERS = [
-    {"typing", "check", "diagnosis", "precision", "placement", "roles"},
+    {"typing", "check", "diagnosis", "precision", "placement", "processes", "roles"},
     {
+        "class_labels",
         "normalization",
         "linear",
         "losses",
@@ -37,26 +38,30 @@ LAYERS = [
     {"objective"},
     {"proof_terms", "duality", "label_proofs"},
     {"solvers", "features"},
+    {"sharding"},
+    {"problems"},
+    {"fits"},
     {"neighbors"},
     {"intervals"},
+    {"files"},
+    {"checkpoint"},
     {"selection", "comparison"},
     {"variances"},
     {"decomposition"},
-    {"files"},
-    {"data", "checkpoint", "plotting"},
-    {"classifier"},
-    {"sharding", "sweep_checkpoint"},
-    {"probe"},
+    {"data", "plotting"},
+    {"predictions"},
+    {"linear_probe", "saving"},
 ]
 # And within the packages that are stacks of their own.
 STACKS = {
     "solvers": [
-        {"curvature", "lbfgs"},
+        {"curvature", "lbfgs", "stopping"},
         {"base"},
         {"minibatch", "random_search", "search_state"},
-        {"search"},
-        {"certified", "fit_loop"},
-        {"fitting", "lanes", "streaming"},
+        {"fitted", "search"},
+        {"fit_loop"},
+        {"certified", "streaming"},
+        {"lanes"},
         {"turns"},
     ],
     "neighbors": [
@@ -71,16 +76,20 @@ STACKS = {
     "selection": [
         {"calibration", "choice", "folds", "resamples", "schedule", "splits"},
         {"held_out"},
-        {"minibatch_sweep"},
+        {"training"},
         {"grids"},
         {"plans"},
+        {"sweep_run"},
+        {"sweep_checkpoint"},
         {"sweep"},
-        {"cross_validation", "polishing"},
+        {"cross_validation"},
         {"nested"},
     ],
 }
 WITHIN = {  # a layer's own order, where its files use each other
     "check": {"diagnosis"},
+    "processes": {"placement", "typing"},
+    "normalization": {"class_labels"},
     "precision": {"typing"},
     "placement": {"typing"},
     "roles": {"typing"},

@@ -62,17 +62,17 @@ def test_an_epoch_of_a_grid_over_seeds():
     params = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), PARAMS
     )
-    problem = base.Problem(ROWS, LABELS, normalization=RAW_PIXELS)
-    state = jax.eval_shape(solver.init, params, problem, settings)
+    examples = base.Examples(ROWS, LABELS, normalization=RAW_PIXELS)
+    state = jax.eval_shape(solver.init, params, examples, settings)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
     epoch = jax.ShapeDtypeStruct((), jnp.int32)
 
-    def step(data, epoch, state, problem, settings):
+    def step(data, epoch, state, examples, settings):
         keys = jax.random.wrap_key_data(data)
-        return solver.step(keys, epoch, state, problem, settings)
+        return solver.step(keys, epoch, state, examples, settings)
 
     data = jax.eval_shape(jax.random.key_data, keys)
-    lowers(step, data, epoch, state, problem, settings)
+    lowers(step, data, epoch, state, examples, settings)
 
 
 def test_blocked_scores_and_metrics():
@@ -110,17 +110,17 @@ def test_smallest_perturbations_in_a_box(norm):
 )
 def test_certified_steps_of_a_grid_at_full_precision(loss):
     solver = base.map_settings(certified.solver(loss=loss))
-    problem = base.Problem(ROWS, LABELS, normalization=RAW_PIXELS)
+    examples = base.Examples(ROWS, LABELS, normalization=RAW_PIXELS)
     settings = base.Settings(l2=jax.ShapeDtypeStruct((4,), jnp.float32))
 
-    def steps(problem, params, settings):
-        prepared = certified.prepare(problem)
+    def steps(examples, params, settings):
+        prepared = certified.prepare(examples)
         state = solver.init(params, prepared, settings)
         key, number = jax.random.key(0), jnp.int32(0)
         return solver.step(key, number, state, prepared, settings)
 
-    lowers(steps, problem, PARAMS, settings)
-    traced = jax.jit(steps).trace(problem, PARAMS, settings)
+    lowers(steps, examples, PARAMS, settings)
+    traced = jax.jit(steps).trace(examples, PARAMS, settings)
     found = list(products(traced.jaxpr.jaxpr))
     assert len(found) > 10
     highest = (jax.lax.Precision.HIGHEST,) * 2

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxlin
 from jaxlin import duality, linear, losses, normalization, row_blocks, sharding
-from jaxlin.solvers import base, streaming
 
 
 def pixels(rows=10_000, width=5):
@@ -118,12 +118,12 @@ def test_such_rows_are_refused_where_they_enter():
     rows = 1e8 + np.random.default_rng(0).normal(size=(60, 2))
     labels, fitted = np.arange(60) % 2, normalization.fit_standard(rows)
     with pytest.raises(ValueError, match="features must be told apart by float32"):
-        base.problem(rows, labels, num_classes=2, normalization=fitted)
+        _ = jaxlin.problem(rows, labels, normalization=fitted).examples
     with (
         jax.set_mesh(sharding.mesh(rows=2)),
         pytest.raises(ValueError, match="features must be told apart by float32"),
     ):
-        sharding.problem(rows, labels, num_classes=2, normalization=fitted)
+        _ = jaxlin.problem(rows, labels, normalization=fitted).examples
 
 
 def test_beyond_float32_rows_are_not_told_apart():
@@ -234,18 +234,18 @@ def test_scales_that_float32_cannot_divide_by_are_refused_at_every_door(scale):
     rows = np.arange(12.0).reshape(6, 2).astype(np.float32)
     labels = np.arange(6) % 2
     fitted = normalization.Normalization(np.zeros(2, np.float32), np.array([1, scale]))
-    how = {"num_classes": 2, "normalization": fitted}
+    how = {"classes": range(2), "normalization": fitted}
     loss = {"loss": losses.softmax_cross_entropy, "l2": 0.1}
     params = linear.Params(np.zeros((2, 2)), np.zeros(2))
 
     def of_mesh():
         with jax.set_mesh(sharding.mesh(rows=2)):
-            sharding.problem(rows, labels, **how)
+            jaxlin.problem(rows, labels, **how)
 
     for door in (
-        lambda: base.problem(rows, labels, **how),
+        lambda: jaxlin.problem(rows, labels, **how),
         of_mesh,
-        lambda: streaming.fit(row_blocks.over(rows, labels), **how, **loss),
+        lambda: jaxlin.fit(row_blocks.over(rows, labels), **how, **loss),
         lambda: duality.certificate(params, rows, labels, normalization=fitted, **loss),
     ):
         with pytest.raises(

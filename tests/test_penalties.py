@@ -6,8 +6,8 @@ import numpy as np
 import optima
 import pytest
 
+import jaxlin
 from jaxlin import linear, losses, objective, penalties
-from jaxlin.solvers import fitting
 
 TREE = linear.Params(jnp.array([[3.0, -4.0], [0.0, 2.0]]), jnp.array([-1.0, 0.5]))
 
@@ -129,7 +129,7 @@ def test_a_fit_at_this_l2_has_that_optimum(loss, row_per_class):
     best = optima.optimum(data).weights
     # With its margin given: the program of `fitting_problems`.
     how = {"loss": loss, "l2": l2, "loss_arguments": {"margin": 1.0}}
-    ours = fitting.fit(rows[:, :-1], labels[2], relative_gap=1e-5, **how)
+    ours = jaxlin.fit(rows[:, :-1], labels[2], stop=jaxlin.Stop(1e-5), **how)
     found = np.c_[ours.params.weights, ours.params.bias]
     radius = np.sqrt(2e-5 * ours.certificate.primal / l2)
     np.testing.assert_allclose(found, best, atol=radius)

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlin import data, losses, probe, sharding
-from jaxlin.selection import cross_validation, folds, grids, nested, plans, sweep
-from jaxlin.solvers import certified, fitting
+import jaxlin
+from jaxlin import data, losses, sharding
+from jaxlin.selection import folds, nested
 
 
 def main(address, number):
@@ -18,35 +18,29 @@ def main(address, number):
     digits = data.load("digits").train
     mine = slice(120) if number == 0 else slice(120, 203)
     rows, labels = digits.features[mine], digits.labels[mine]
-    how = {"num_classes": 10, "relative_gap": 1e-5}
+    how = {"stop": jaxlin.Stop(1e-5)}
     found = []
     with jax.set_mesh(sharding.mesh(rows=2)):
         fitted = sharding.fit_centered(rows, scale=16.0)
-        problem = certified.prepare(
-            sharding.problem(rows, labels, num_classes=10, normalization=fitted)
-        )
-        for loss in (losses.softmax_cross_entropy, losses.weston_watkins_hinge):
-            fit = fitting.fit_prepared(problem, loss=loss, l2=1e-1, polish=True, **how)
-            found.append(fit.certificate.primal)
+        problem = jaxlin.problem(rows, labels, classes=range(10), normalization=fitted)
         both = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
-        models = grids.product(losses=both, l2s=(3e-1, 1e-1))
-        fits = sweep.fit(
+        for loss in both:
+            fit = jaxlin.fit(problem, loss=loss, l2=1e-1, refine=True, **how)
+            found.append(fit.certificate.primal)
+        fits = jaxlin.sweep(
             problem,
-            models,
-            plan=plans.plan(models, problem, num_classes=10),
-            weightings=sharding.weightings(
-                np.ones((1, len(labels))), num_examples=len(labels)
-            ),
+            losses=both,
+            l2s=(3e-1, 1e-1),
+            weightings=np.ones((1, len(labels))),
             **how,
         )
         found += fits.certificate.primal[[1, 3]].tolist()
         # Each process deals its own rows out.
-        fold_of = folds.stratified_k_fold(jax.random.key(0), labels, num_folds=3)
-        table = cross_validation.cross_validate(
+        table = jaxlin.cross_validate(
             problem,
             losses=(losses.softmax_cross_entropy,),
             l2s=(3e-1, 1e-1),
-            fold_of=sharding.folds(fold_of, num_examples=len(labels)),
+            folds=folds.stratified_k_fold(jax.random.key(0), labels, num_folds=3),
             **how,
         )
         found += [*table.accuracy[1], *table.loss[1]]
@@ -58,15 +52,14 @@ def refused(problem, digits, names):
     """What would leave each process with a problem of its own is said in both."""
     key = jax.random.key(0)
     with pytest.raises(ValueError, match="must have all rows in one process, got 2"):
-        probe.fit(key, digits, names, digits, names)
+        jaxlin.probe(key, digits, names, digits, names)
     with pytest.raises(ValueError, match="must have all rows in one process, since"):
         nested.cross_validate(
             key,
             problem,
-            num_classes=10,
             losses=(losses.softmax_cross_entropy,),
             l2s=(1e-1,),
-            fold_of=problem.targets,
+            folds=names,
             num_inner_folds=2,
         )
     rows, labels = np.ones((4, 2), np.float32), np.arange(4) % 2
@@ -76,27 +69,36 @@ def refused(problem, digits, names):
         jax.set_mesh(sharding.mesh(models=2)),
         pytest.raises(ValueError, match="must split the rows evenly"),
     ):
-        sharding.problem(rows, labels, num_classes=2)
+        jaxlin.problem(rows, labels, classes=range(2))
     is_first = jax.process_index() == 0
     with jax.set_mesh(sharding.mesh(rows=2)):
         width = 2 if is_first else 1
         with pytest.raises(ValueError, match=r"width must be the same .* got \[2, 1\]"):
-            sharding.problem(rows[:, :width], labels, num_classes=2)
+            jaxlin.problem(rows[:, :width], labels, classes=range(2))
         message = "got 7 at" if is_first else "got an error in process 0"
         wrong = np.where(is_first, 7, labels)
         with pytest.raises(ValueError, match=message):
-            sharding.problem(rows, wrong, num_classes=2)
+            jaxlin.problem(rows, wrong, classes=range(2))
         # One class a process is enough, if it is another.
-        sharding.problem(rows, np.full(4, not is_first, int), num_classes=2)
-        with pytest.raises(ValueError, match="targets of all processes must name at"):
-            sharding.problem(rows, np.zeros(4, int), num_classes=2)
-        with pytest.raises(ValueError, match="of all processes must have a positive"):
-            sharding.problem(rows, labels, num_classes=2, example_weights=np.zeros(4))
+        jaxlin.problem(rows, np.full(4, not is_first, int), classes=range(2))
+        with pytest.raises(ValueError, match="labels must name at least two classes"):
+            jaxlin.problem(rows, np.zeros(4, int), classes=range(2))
+        with pytest.raises(
+            ValueError, match="weights of all processes must have a positive"
+        ):
+            jaxlin.problem(rows, labels, classes=range(2), weights=np.zeros(4))
+        problem = jaxlin.problem(rows, labels, classes=range(2))
+        how = {"losses": (losses.softmax_cross_entropy,), "l2s": (1e-1,)}
         message = "got <U1 of" if is_first else "got an error in process 0"
+        wrong = list("aabb") if is_first else labels
         with pytest.raises(ValueError, match=message):
-            sharding.folds(list("aabb") if is_first else labels, num_examples=4)
-        with pytest.raises(ValueError, match=r"values\[1\] must have a positive sum"):
-            sharding.weightings([[0, 0, 1, 0], [0, 0, 0, 0]], num_examples=4)
+            jaxlin.cross_validate(problem, folds=wrong, **how)
+        with pytest.raises(
+            ValueError, match=r"weightings\[1\] must have a positive sum"
+        ):
+            problem.weight_sets([[0, 0, 1, 0], [0, 0, 0, 0]], allow_one_class=True)
+    with pytest.raises(ValueError, match="classes must be given in several processes"):
+        jaxlin.problem(rows, labels)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxlin
 from experiments.benchmark_solvers import machine
 from experiments.benchmark_solvers.config import Config
 from experiments.benchmark_solvers.rows import Rows
@@ -100,12 +101,12 @@ def _tasks(rows: Rows) -> tuple[dict[str, machine.Task], dict[str, np.ndarray]]:
     draw = np.random.default_rng(0)
     weights = draw.normal(size=(rows.num_classes, rows.train.shape[1])) / 100
     weights = weights.astype(np.float32)
-    problem = base.problem(
+    problem = jaxlin.problem(
         rows.features,
         rows.labels,
-        num_classes=rows.num_classes,
+        classes=range(rows.num_classes),
         normalization=rows.normalization,
-    )
+    ).examples
     examples = proof_terms.PerExample(
         jnp.zeros((len(rows.labels), 0)),
         _norms(problem.features, normalization=problem.normalization),
@@ -156,7 +157,7 @@ _norms = jax.jit(row_sums.norms)
 
 @jax.jit
 def _certified(
-    params: Params, problem: base.Problem, examples: proof_terms.PerExample, l2: Array
+    params: Params, problem: base.Examples, examples: proof_terms.PerExample, l2: Array
 ) -> duality.Evaluation:
     """What one evaluation of the certified solver computes of the rows."""
     sums, _ = row_sums.over_rows(

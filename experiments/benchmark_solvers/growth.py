@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxlin
 from experiments.benchmark_solvers.config import Config
 from experiments.benchmark_solvers.rows import Rows
 from experiments.common.losses import CERTIFIED
@@ -76,7 +77,7 @@ def slope(sizes: list[float], seconds: list[float]) -> float:
 
 
 def _measured(
-    config: Config, problem: base.Problem, loss: str, size: Size
+    config: Config, problem: base.Examples, loss: str, size: Size
 ) -> dict[str, Any]:
     """Seconds of the parts of a fit, medians over repeats after one that compiles."""
     runs = []
@@ -98,7 +99,7 @@ def _measured(
 
 
 def _fit(
-    config: Config, problem: base.Problem, loss: str, size: Size
+    config: Config, problem: base.Examples, loss: str, size: Size
 ) -> tuple[float, float, int, float]:
     """Seconds to prepare and to fit, evaluations, and the worst gap proven."""
     start = time.perf_counter()
@@ -128,7 +129,7 @@ def _fit(
     return between - start, time.perf_counter() - between, done, worst
 
 
-def _problem(rows: Rows, size: Size, *, by_teacher: bool) -> base.Problem:
+def _problem(rows: Rows, size: Size, *, by_teacher: bool) -> base.Examples:
     """The first examples and evenly spread features, raw as they are stored."""
     total = rows.features.shape[1]
     kept = np.arange(size.features) * total // size.features
@@ -137,14 +138,14 @@ def _problem(rows: Rows, size: Size, *, by_teacher: bool) -> base.Problem:
     labels = rows.labels[: size.examples]
     if by_teacher:
         labels = _labels(rows.train[: size.examples, :-1], size.classes)
-    return base.problem(
+    return jaxlin.problem(
         features,
         labels,
-        num_classes=size.classes,
+        classes=range(size.classes),
         normalization=Normalization(
             mean[kept], scale if scale.ndim == 0 else scale[kept]
         ),
-    )
+    ).examples
 
 
 def _labels(rows: np.ndarray, num_classes: int) -> np.ndarray:

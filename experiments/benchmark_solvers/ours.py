@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+import jaxlin
 from experiments.benchmark_solvers import isolation, judge
 from experiments.benchmark_solvers.rows import Rows
 from experiments.benchmark_solvers.traces import Recorder, Trace
 from experiments.common.losses import CERTIFIED
 from jaxlin.normalization import Normalization
-from jaxlin.solvers import base, certified, curvature, fitting, search
+from jaxlin.solvers import search
 
 NAME = "jaxlin certified"
 # What a timed fit is asked to prove.
@@ -118,35 +119,34 @@ def solve(
     del rows
     with np.load(request.folder / "normalization.npz") as entries:
         fitted = Normalization(entries["mean"], entries["scale"])
-    problem = base.problem(
+    problem = jaxlin.problem(
         np.load(request.folder / "features.npy"),
         labels,
-        num_classes=num_classes,
+        classes=range(num_classes),
         normalization=fitted,
     )
-    jax.block_until_ready(problem.features)
+    jax.block_until_ready(problem.examples.features)
     loss: Any = CERTIFIED[request.loss]
     records: list[dict[str, Any]] = []
     for number in range(request.fits):
         time.sleep(request.settle_s)
         watched: list[tuple[float, search.Info]] = []
 
-        def watch(evaluations: int, info: search.Info, watched=watched) -> None:
+        def callback(passes: int, info: search.Info, watched=watched) -> None:
             watched.append((recorder.seconds(), info))
 
         recorder.start()
-        prepared = certified.prepare(problem, rank=curvature.rank_for(loss))
-        jax.block_until_ready(prepared.curvature)
+        # The same rows, not prepared yet.
+        fresh = problem.with_normalization(fitted)
+        jax.block_until_ready(fresh.prepared(loss=loss).curvature)
         preparation = recorder.seconds()
-        found = fitting.fit_prepared(
-            prepared,
-            num_classes=num_classes,
+        found = jaxlin.fit(
+            fresh,
             loss=loss,
             l2=l2,
-            relative_gap=request.relative_gap,
-            max_evaluations=request.max_evaluations,
-            polish=request.polish,
-            watch=watch,
+            stop=jaxlin.Stop(request.relative_gap, request.max_evaluations),
+            refine=request.polish,
+            callback=callback,
         )
         records.append(_record(preparation, watched))
         outcome = {
@@ -154,8 +154,8 @@ def solve(
             "certificate": found.certificate._asdict(),
             "relative_gap": found.relative_gap,
             "converged": found.converged,
-            "evaluations": found.evaluations,
-            "float64_evaluations": found.float64_evaluations,
+            "evaluations": found.passes,
+            "float64_evaluations": found.float64_passes,
         }
         request.outcome.write_text(json.dumps(outcome))
         weights = np.concatenate(
@@ -163,10 +163,10 @@ def solve(
         )
         # The deadline is for fitting, not for what the first of several compiles.
         if number or request.fits == 1:
-            recorder.point(weights, evaluations=found.evaluations, keep=True)
-        del prepared
+            recorder.point(weights, evaluations=found.passes, keep=True)
+        del fresh
     ending = "gap proven" if found.converged else "gap not proven"
-    return f"ended after {found.evaluations} evaluations: {ending}"
+    return f"ended after {found.passes} evaluations: {ending}"
 
 
 def _run(
@@ -204,8 +204,8 @@ def _record(
 
 def _settings(request: Request) -> str:
     return (
-        "jaxlin.solvers.certified.prepare and fitting.fit_prepared(relative_gap="
-        f"{request.relative_gap:g}, max_evaluations={request.max_evaluations}), from "
+        "jaxlin.fit(stop=Stop("
+        f"{request.relative_gap:g}, {request.max_evaluations})), from "
         "zero, uint8 or float rows as stored, normalised inside the pass, "
         f"{'float32 then float64' if request.polish else 'float32'}; bias penalised "
         "as by the bias trick"

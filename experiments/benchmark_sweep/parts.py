@@ -4,28 +4,28 @@ import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+import jaxlin
 from experiments.benchmark_solvers import machine
 from experiments.benchmark_sweep import peer
 from experiments.benchmark_sweep.config import Config
 from jaxlin import data, losses, normalization, penalties
-from jaxlin.selection import folds, grids, plans, sweep
-from jaxlin.solvers import base, certified, curvature, fitting, lanes
+from jaxlin.selection import folds, grids, plans, sweep, sweep_run
+from jaxlin.solvers import lanes
 from jaxlin.typing import Loss
 
 LOSSES: tuple[Any, ...] = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
 
 
-def prepared(dataset: data.Dataset, used: tuple[Loss, ...]) -> base.Problem:
-    """The training rows with their curvature."""
+def prepared(dataset: data.Dataset, used: tuple[Loss, ...]) -> jaxlin.Problem:
+    """The training rows with their preconditioner."""
     fitted = normalization.fit_centered(dataset.train.features, scale=dataset.max_value)
-    problem = base.problem(
-        *dataset.train, num_classes=dataset.num_classes, normalization=fitted
+    problem = jaxlin.problem(
+        *dataset.train, classes=range(dataset.num_classes), normalization=fitted
     )
-    rank = curvature.rank_for(used[0]) if len(used) == 1 else curvature.RANK
-    return jax.block_until_ready(certified.prepare(problem, rank=rank))
+    jax.block_until_ready(problem.prepared(loss=used[0] if len(used) == 1 else None))
+    return problem
 
 
 def rate(config: Config, dataset: data.Dataset) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def rate(config: Config, dataset: data.Dataset) -> dict[str, Any]:
     fastest = max(rates.values())
     rows = []
     for loss in LOSSES:
-        problem = prepared(dataset, (loss,))
+        problem = prepared(dataset, (loss,)).prepared(loss=loss)
         for models in config.rate_models:
             lane = lanes.empty(
                 models, problem, num_classes=dataset.num_classes, loss=loss
@@ -79,15 +79,14 @@ def cross_validation(config: Config, dataset: data.Dataset) -> dict[str, Any]:
     models = grids.product(
         losses=LOSSES, l2s=config.fold_l2s, num_weightings=config.folds
     )
-    plan = plans.plan(models, problem, num_classes=dataset.num_classes)
+    plan = plans.plan(models, problem.examples, num_classes=dataset.num_classes)
     print(plan, flush=True)
-    fits = sweep.fit(
+    fits = sweep.fit_models(
         problem,
         models,
         plan=plan,
-        num_classes=dataset.num_classes,
         weightings=weights,
-        relative_gap=config.relative_gap,
+        stop=jaxlin.Stop(config.relative_gap),
     )
     seconds = time.perf_counter() - start
     print(f"folds: {seconds:.0f} s, {fits.converged.mean():.1%} certified", flush=True)
@@ -99,27 +98,31 @@ def cross_validation(config: Config, dataset: data.Dataset) -> dict[str, Any]:
         "preparation_seconds": preparation,
         "certified": int(fits.converged.sum()),
         "largest_gap": float(fits.relative_gap.max()),
-        "paid": fits.paid,
-        "evaluations": int(fits.evaluations.sum()),
+        "paid": fits.slot_passes,
+        "evaluations": int(fits.passes.sum()),
         "alone_of_one_fold": alone,
-        "paid_over_alone": fits.paid / (config.folds * sum(alone)),
+        "paid_over_alone": fits.slot_passes / (config.folds * sum(alone)),
     }
 
 
 def _alone(config, dataset, problem, models, weights) -> list[int]:
     """Evaluations of each model of the first fold, fitted by itself from zero."""
-    only = problem._replace(example_weights=jnp.asarray(weights[0]))
-    found = []
-    for model in np.flatnonzero(models.weighting == 0):
-        fit = fitting.fit_prepared(
+    only = jaxlin.problem(
+        *dataset.train,
+        weights=weights[0],
+        classes=problem.classes,
+        normalization=problem.normalization,
+    )
+    fits = [
+        jaxlin.fit(
             only,
-            num_classes=dataset.num_classes,
             loss=models.losses[models.loss[model]],
             l2=float(models.l2[model]),
-            relative_gap=config.relative_gap,
+            stop=jaxlin.Stop(config.relative_gap),
         )
-        found.append(fit.evaluations)
-    return found
+        for model in np.flatnonzero(models.weighting == 0)
+    ]
+    return [fit.passes for fit in fits]
 
 
 def values_of_c(config: Config, dataset: data.Dataset) -> dict[str, Any]:
@@ -138,14 +141,18 @@ def values_of_c(config: Config, dataset: data.Dataset) -> dict[str, Any]:
         budgets = np.where(
             models.l2 >= config.certified_from, config.budget, config.budget_below
         )
-        fits = sweep.fit(
-            problem,
+        how: Any = {"num_classes": dataset.num_classes}
+        examples = problem.prepared(loss=LOSSES[0])
+        *_, last = sweep_run.run(
+            examples,
             models,
-            plan=plans.plan(models, problem, num_classes=dataset.num_classes),
-            num_classes=dataset.num_classes,
+            plan=plans.plan(models, examples, **how),
             relative_gap=config.relative_gap,
-            max_evaluations=budgets.tolist(),
+            max_passes=budgets.tolist(),
+            **how,
         )
+        stop = jaxlin.Stop(config.relative_gap)
+        fits = sweep.collected(last, models, problem, stop=stop)
         runs.append(time.perf_counter() - start)
         print(f"cs: {runs[-1]:.1f} s", flush=True)
     by_c = np.argsort(-models.l2)
@@ -155,7 +162,7 @@ def values_of_c(config: Config, dataset: data.Dataset) -> dict[str, Any]:
             "l2": float(models.l2[model]),
             "objective": float(fits.certificate.primal[model]),
             "relative_gap": float(fits.relative_gap[model]),
-            "evaluations": int(fits.evaluations[model]),
+            "evaluations": int(fits.passes[model]),
         }
         for c, model in zip(sorted(config.cs), by_c, strict=True)
     ]
@@ -186,8 +193,8 @@ def values_of_c(config: Config, dataset: data.Dataset) -> dict[str, Any]:
         "seconds_with_compiling": runs[0],
         "seconds": seconds,
         "all_seconds": runs[1:],
-        "paid": fits.paid,
-        "evaluations": int(fits.evaluations.sum()),
+        "paid": fits.slot_passes,
+        "evaluations": int(fits.passes.sum()),
         "rows": rows,
         "peers": peers,
         "peer_seconds": totals,

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+import jaxlin
 from experiments.common.losses import CERTIFIED
 from experiments.cross_validation import ideas
 from experiments.cross_validation.config import TEST, VALIDATION, Config
@@ -12,9 +13,8 @@ from jaxlin import data, normalization
 from jaxlin.selection import cross_validation, folds, grids, plans, splits, sweep
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
-from jaxlin.selection.sweep import Fits
-from jaxlin.solvers import base, certified, curvature
-from jaxlin.solvers.base import Problem
+from jaxlin.selection.sweep import SweepResult
+from jaxlin.solvers.base import Examples
 from jaxlin.typing import Array
 
 # Parts of a sample that are trained on; those of the folds come after them.
@@ -35,14 +35,14 @@ class Pool(NamedTuple):
     Attributes:
       features: raw rows of both splits.
       labels: of each.
-      on_device: the same, for tests of models.
+      problem: the same, for tests of models.
       num_classes: C.
       scale: of raw features.
     """
 
     features: np.ndarray
     labels: np.ndarray
-    on_device: Problem
+    problem: jaxlin.Problem
     num_classes: int
     scale: float
 
@@ -64,8 +64,8 @@ def pool(dataset: data.Dataset) -> Pool:
     """Training and test examples together."""
     features = np.concatenate([dataset.train.features, dataset.test.features])
     labels = np.concatenate([dataset.train.labels, dataset.test.labels])
-    on_device = base.problem(features, labels, num_classes=dataset.num_classes)
-    return Pool(features, labels, on_device, dataset.num_classes, dataset.max_value)
+    problem = jaxlin.problem(features, labels, classes=range(dataset.num_classes))
+    return Pool(features, labels, problem, dataset.num_classes, dataset.max_value)
 
 
 def models_of(config: Config) -> Grid:
@@ -83,7 +83,7 @@ def planned(config: Config, population: Pool) -> Plan:
         population.features[: config.examples],
         population.labels[: config.examples],
     )
-    models, problem = models_of(config), Problem(*rows)
+    models, problem = models_of(config), Examples(*rows)
     plan = plans.plan(
         models,
         problem,
@@ -137,23 +137,18 @@ def measured(
     indices = drawn(config, population.labels, number)
     rows, labels = population.features[indices], population.labels[indices]
     fitted = normalization.fit_centered(rows, scale=population.scale)
-    problem = certified.prepare(
-        base.problem(
-            rows, labels, num_classes=population.num_classes, normalization=fitted
-        ),
-        rank=curvature.rank_for(CERTIFIED[config.loss]),
+    problem = jaxlin.problem(
+        rows, labels, classes=range(population.num_classes), normalization=fitted
     )
     models, (train, judge) = models_of(config), parts(config, labels, number)
-    fits = sweep.fit(
+    fits = sweep.fit_models(
         problem,
         models,
         plan=plan,
-        num_classes=population.num_classes,
         weightings=train,
-        relative_gap=config.relative_gap,
-        max_evaluations=config.max_evaluations,
+        stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
     )
-    within, _ = cross_validation.tested(problem, models, fits.params, held_out=judge)
+    within, _ = cross_validation.tested(problem, fits, held_out=judge)
     by_part = [within[models.weighting == part].tolist() for part in range(len(train))]
     record: dict[str, Any] = {
         "sample": number,
@@ -168,23 +163,20 @@ def measured(
             "fits": models.size,
             "certified": int(fits.converged.sum()),
             "largest_gap": float(fits.relative_gap.max()),
-            "evaluations": fits.paid,
+            "evaluations": fits.slot_passes,
         },
     }
     outside = np.ones(len(population.labels), bool)
     outside[indices] = False
-    judged = population.on_device._replace(normalization=problem.normalization)
-    return {**record, "truth": _truth(record, judged, models, fits, outside)}
+    judged = population.problem.with_normalization(fitted)
+    return {**record, "truth": _truth(record, judged, fits, outside)}
 
 
 def _truth(
-    record: ideas.Record,
-    judged: Problem,
-    models: Grid,
-    fits: Fits,
-    outside: np.ndarray,
+    record: ideas.Record, judged: jaxlin.Problem, fits: SweepResult, outside: np.ndarray
 ) -> dict[str, Any]:
     """Accuracy on what was not drawn, of every fit that an idea may end with."""
+    models = fits.models
     by_validation, by_folds = (
         record["l2"][ideas.chosen(record, ideas.IDEAS[name])]
         for name in ("train_validation_test", "cross_validation")
@@ -194,18 +186,15 @@ def _truth(
         | ((models.weighting == THREE_FIFTHS) & (models.l2 == by_validation))
         | ((models.weighting >= _FIRST_FOLD) & (models.l2 == by_folds))
     )
-    numbers = np.flatnonzero(is_wanted)
-    some = grids.subset(models, numbers.tolist())
+    some = fits.reordered(np.flatnonzero(is_wanted))
     num_parts = int(models.weighting.max()) + 1
     accuracy, _ = cross_validation.tested(
-        judged,
-        some,
-        jax.tree.map(lambda leaf: leaf[numbers], fits.params),
-        held_out=np.broadcast_to(outside, (num_parts, len(outside))),
+        judged, some, held_out=np.broadcast_to(outside, (num_parts, len(outside)))
     )
+    part = some.models.weighting
     return {
-        "all": accuracy[some.weighting == ALL].tolist(),
-        "four_fifths": accuracy[some.weighting == FOUR_FIFTHS].tolist(),
-        "three_fifths": accuracy[some.weighting == THREE_FIFTHS].tolist(),
-        "folds": accuracy[some.weighting >= _FIRST_FOLD].tolist(),
+        "all": accuracy[part == ALL].tolist(),
+        "four_fifths": accuracy[part == FOUR_FIFTHS].tolist(),
+        "three_fifths": accuracy[part == THREE_FIFTHS].tolist(),
+        "folds": accuracy[part >= _FIRST_FOLD].tolist(),
     }

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+import jaxlin
 from experiments.error_decomposition import config as settings
 from experiments.error_decomposition import losses_of
 from experiments.error_decomposition.config import Config
@@ -38,9 +39,9 @@ from jaxlin.selection import (
     sweep,
 )
 from jaxlin.selection.grids import Grid
-from jaxlin.selection.sweep import Fits
-from jaxlin.solvers import base, certified, curvature, minibatch
-from jaxlin.solvers.base import Problem
+from jaxlin.selection.sweep import SweepResult
+from jaxlin.solvers import base, minibatch
+from jaxlin.solvers.base import Examples
 from jaxlin.typing import MakeOptimizer
 
 # An objective that hardly moved, at a tiny rate, did not diverge.
@@ -64,24 +65,21 @@ class Rows(NamedTuple):
 def measured(config: Config, sample: Sample, rows: Rows) -> Found:
     """Losses of test examples under what was trained and all refits."""
     how: dict[str, Any] = {
-        "num_classes": sample.num_classes,
+        "classes": range(sample.num_classes),
         "normalization": rows.normalization,
     }
-    problem = certified.prepare(
-        base.problem(rows.train, sample.train_labels, **how),
-        rank=curvature.rank_for(LOSS),
-    )
-    judge = base.problem(rows.test, sample.test_labels, **how)
+    problem = jaxlin.problem(rows.train, sample.train_labels, **how)
+    judge = jaxlin.problem(rows.test, sample.test_labels, **how).examples
     weightings = all_weightings(config, sample)
-    chosen = _chosen_l2(config, sample, problem, weightings)
+    chosen = _chosen_l2(config, problem, weightings)
     models = grids.product(
         losses=(LOSS,), l2s=(chosen["l2"],), num_weightings=len(weightings)
     )
     # The part that chose l2 is of no more use.
     models = grids.subset(models, range(1, models.size))
     # First, so that nothing is fitted for nothing if it diverges.
-    trained, certificate = _by_sgd(config, sample, problem, chosen["l2"])
-    fits = _fitted(config, sample, problem, models, weightings)
+    trained, certificate = _by_sgd(config, sample, problem.examples, chosen["l2"])
+    fits = _fitted(config, problem, models, weightings)
     on_test = losses_of.of_models(fits.params, judge)
     of_trained = losses_of.of_model(trained, judge)
     arrays = {
@@ -92,18 +90,18 @@ def measured(config: Config, sample: Sample, rows: Rows) -> Found:
         ).items()
     }
     best = jax.tree.map(lambda leaf: leaf[0], fits.params)
-    on_train = losses_of.of_model(best, problem)
+    on_train = losses_of.of_model(best, problem.examples)
     primal, dual = (
         float(part[0]) for part in (fits.certificate.primal, fits.certificate.dual)
     )
     above = float(certificate.primal)
     numbers = {
         **chosen,
-        "features": int(problem.features.shape[1]),
+        "features": problem.num_features,
         "fits": len(fits.converged),
         "certified": int(fits.converged.sum()),
         "largest_relative_gap": float(fits.relative_gap.max()),
-        "evaluations": int(fits.paid),
+        "evaluations": int(fits.slot_passes),
         "objective": primal,
         "objective_trained": above,
         # What was trained is at least so far from what was found, and at most so far
@@ -142,14 +140,12 @@ def all_weightings(config: Config, sample: Sample) -> np.ndarray:
 
 
 def _chosen_l2(
-    config: Config, sample: Sample, problem: Problem, weightings: np.ndarray
+    config: Config, problem: jaxlin.Problem, weightings: np.ndarray
 ) -> dict[str, Any]:
     """The l2 with the best accuracy on a held-out fifth; of equals the strongest."""
     models = grids.product(losses=(LOSS,), l2s=config.l2)
-    fits = _fitted(config, sample, problem, models, weightings)
-    accuracy, _ = cross_validation.tested(
-        problem, models, fits.params, held_out=1 - weightings[:1]
-    )
+    fits = _fitted(config, problem, models, weightings)
+    accuracy, _ = cross_validation.tested(problem, fits, held_out=1 - weightings[:1])
     place = choice.best(accuracy[:, None], strength=models.l2)
     return {
         "l2": float(models.l2[place]),
@@ -159,26 +155,24 @@ def _chosen_l2(
 
 
 def _fitted(
-    config: Config,
-    sample: Sample,
-    problem: Problem,
-    models: Grid,
-    weightings: np.ndarray,
-) -> Fits:
+    config: Config, problem: jaxlin.Problem, models: Grid, weightings: np.ndarray
+) -> SweepResult:
     """As many at once as there are l2, so that both sweeps are one program.
 
     Compiling another would take longer than the few models that choose l2, each of
     which so begins at 0.
     """
-    how: Any = {"num_classes": sample.num_classes}
-    return sweep.fit(
+    return sweep.fit_models(
         problem,
         models,
-        plan=plans.plan(models, problem, slots=len(config.l2), **how),
+        plan=plans.plan(
+            models,
+            problem.examples,
+            num_classes=problem.num_classes,
+            slots=len(config.l2),
+        ),
         weightings=weightings,
-        relative_gap=config.relative_gap,
-        max_evaluations=config.max_evaluations,
-        **how,
+        stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
     )
 
 
@@ -198,7 +192,7 @@ def _named(
 
 
 def _by_sgd(
-    config: Config, sample: Sample, problem: Problem, l2: float
+    config: Config, sample: Sample, problem: Examples, l2: float
 ) -> tuple[Params, duality.Certificate]:
     """Minibatch SGD at the learning rate that ends with the least objective.
 
@@ -244,7 +238,7 @@ def _by_sgd(
     return best
 
 
-def _certificate(params: Params, problem: Problem, l2: float) -> duality.Certificate:
+def _certificate(params: Params, problem: Examples, l2: float) -> duality.Certificate:
     return duality.certificate(
         params,
         problem.features,

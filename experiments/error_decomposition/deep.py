@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxlin
 from experiments.common.run_folder import RunFolder
 from experiments.error_decomposition import losses_of, network, saved
 from experiments.error_decomposition.config import Config
@@ -22,8 +23,7 @@ from experiments.error_decomposition.saved import Found
 from jaxlin import normalization
 from jaxlin.normalization import Normalization
 from jaxlin.selection import resamples
-from jaxlin.solvers import fitting
-from jaxlin.solvers.base import Problem
+from jaxlin.solvers.base import Examples
 
 # Of each seed: one on all examples, one on either half, one on the first quarter.
 PARTS = ("whole", "half-0", "half-1", "quarter")
@@ -91,19 +91,18 @@ def _one(
     fitted = normalization.fit_standard(rows[members])
     is_member = np.zeros(len(rows), np.float32)
     is_member[members] = 1
-    head = fitting.fit(
+    head = jaxlin.fit(
         rows,
         sample.train_labels,
         loss=LOSS,
         l2=config.head_l2,
-        num_classes=sample.num_classes,
-        example_weights=is_member,
+        classes=range(sample.num_classes),
+        weights=is_member,
         normalization=fitted,
-        relative_gap=config.relative_gap,
-        max_evaluations=config.max_evaluations,
+        stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
     )
-    judged = Problem(network.features(made.body, test), test.labels)
-    learned = Problem(jnp.asarray(rows), train.labels)
+    judged = Examples(network.features(made.body, test), test.labels)
+    learned = Examples(jnp.asarray(rows), train.labels)
     heads = {
         "own": (made.head, None),
         "certified": (head.params, Normalization(*map(jnp.asarray, fitted))),

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.common.losses import CERTIFIED
 from jaxlin import metrics, objective
 from jaxlin.linear import Params
-from jaxlin.solvers.base import Problem
+from jaxlin.solvers.base import Examples
 from jaxlin.typing import Array
 
 LOSS = CERTIFIED["softmax_cross_entropy"]
@@ -28,23 +28,23 @@ class Losses(NamedTuple):
     zero_one: np.ndarray
 
 
-def of_models(params: Params, problem: Problem) -> Losses:
+def of_models(params: Params, problem: Examples) -> Losses:
     """Losses of models with one leading axis on the rows of a problem."""
     return Losses(*map(np.asarray, _of_models(params, problem)))
 
 
-def of_model(params: Params, problem: Problem) -> Losses:
+def of_model(params: Params, problem: Examples) -> Losses:
     """Losses of one model, shape ``(examples,)``."""
     one: Any = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
     return Losses(*(found[0] for found in of_models(one, problem)))
 
 
 @jax.jit
-def _of_models(params: Params, problem: Problem) -> tuple[Array, Array]:
+def _of_models(params: Params, problem: Examples) -> tuple[Array, Array]:
     return jax.vmap(functools.partial(_of_one, problem=problem))(params)
 
 
-def _of_one(params: Params, problem: Problem) -> tuple[Array, Array]:
+def _of_one(params: Params, problem: Examples) -> tuple[Array, Array]:
     scores = objective.blocked_scores(
         params, problem.features, normalization=problem.normalization
     )

@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxlin
 from experiments.hard_cases.cases import CASES, Case
 from experiments.hard_cases.config import Config
 from jaxlin import best_line, duality, label_proofs, linear, losses, separability
 from jaxlin.data import Split
 from jaxlin.separability import CommonPoint, Plane
-from jaxlin.solvers import fitting
-from jaxlin.solvers.fit_loop import Fit
 
 LOSSES: dict[str, Any] = {
     "SVM": losses.weston_watkins_hinge,
@@ -41,7 +40,7 @@ class Fitted(NamedTuple):
       optimum: the interval that provably holds the accuracy of the exact optimum.
     """
 
-    fit: Fit
+    fit: jaxlin.Fit
     accuracy: float
     optimum: label_proofs.AccuracyInterval
 
@@ -130,15 +129,14 @@ def _fits(
     found = {}
     width = points.features.shape[1]
     for name, loss in LOSSES.items():
-        fit = fitting.fit(
+        fit = jaxlin.fit(
             np.pad(points.features, [(0, 0), (0, _WIDTH - width)]),
             points.labels,
             loss=loss,
             l2=l2,
-            num_classes=len(case.class_names),
-            relative_gap=relative_gap,
-            max_evaluations=config.max_evaluations,
-            polish=True,
+            classes=range(len(case.class_names)),
+            stop=jaxlin.Stop(relative_gap, config.max_evaluations),
+            refine=True,
         )
         fit = fit._replace(
             params=fit.params._replace(weights=fit.params.weights[:, :width])
@@ -193,7 +191,7 @@ def _of_fit(fitted: Fitted) -> dict[str, Any]:
         "dual": float(fit.certificate.dual),
         "relative_gap": float(fit.relative_gap),
         "converged": bool(fit.converged),
-        "evaluations": int(fit.evaluations),
+        "evaluations": int(fit.passes),
         "at_zero": _AT_ZERO[fit.loss](len(fit.params.bias)),
         "weights_norm": float(np.linalg.norm(fit.params.weights)),
         "accuracy": fitted.accuracy,

@@ -27,11 +27,11 @@ def _numbered(*rows: tuple[str, str]) -> tuple[Concept, ...]:
 CONCEPTS = _numbered(
     (
         "image classification into discrete labels",
-        "jaxlin.data.Dataset jaxlin.classifier.predict",
+        "jaxlin.data.Dataset jaxlin.predict",
     ),
     (
         "supervised learning: data, hypothesis class, loss, search",
-        "jaxlin.solvers.base.Problem jaxlin.solvers.random_search",
+        "jaxlin.problem jaxlin.solvers.random_search",
     ),
     (
         "y = sign(w.x): the case of two classes",
@@ -45,7 +45,7 @@ CONCEPTS = _numbered(
     ("its problems", "experiments.nearest_neighbor"),
     (
         "hyperparameters, the four ideas, cross-validation",
-        "jaxlin.selection.cross_validation experiments.cross_validation",
+        "jaxlin.cross_validate experiments.cross_validation",
     ),
     ("CIFAR-10", "jaxlin.data.load"),
     ("parametric approach: f(x, W)", "jaxlin.linear.scores"),
@@ -75,7 +75,7 @@ CONCEPTS = _numbered(
     ("networks are linear classifiers stacked", "jaxlin.features.convolutional"),
     (
         "a loss tells how good W is",
-        "jaxlin.objective.objective jaxlin.solvers.fitting.fit",
+        "jaxlin.objective.objective jaxlin.fit",
     ),
     ("loss over the data set", "jaxlin.objective.mean_loss"),
     ("multiclass SVM loss", "jaxlin.losses.weston_watkins_hinge"),

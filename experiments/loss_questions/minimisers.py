@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxlin
 from experiments.common.slides import SCORES
 from experiments.loss_questions.config import Config
 from experiments.loss_questions.evaluate import Answer, each, of_images, text
 from jaxlin import duality, losses, objective
 from jaxlin.data import toy
 from jaxlin.linear import Params
-from jaxlin.solvers import fitting
 
 _HINGE: Any = losses.weston_watkins_hinge
 _CLASSES = 3
@@ -104,13 +104,12 @@ def penalised(config: Config, factors: Any) -> dict[str, np.ndarray]:
 
 
 def _fit(config: Config, points: Any, loss: Any, l2: float):
-    return fitting.fit(
+    return jaxlin.fit(
         *points,
         loss=loss,
         l2=l2,
-        relative_gap=config.relative_gap,
-        max_evaluations=config.max_evaluations,
-        polish=True,
+        stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
+        refine=True,
     )
 
 
@@ -138,7 +137,7 @@ def _other_minimiser(key: str, question: str, words: str, found: Compared) -> An
         f"{words} {outcome}",
         f"The two that were found are {found.distance:.4f} apart; both proofs together "
         f"leave open {found.unproven:.1e} at most.",
-        "`solvers.fitting.fit`, `duality.radius`",
+        "`jaxlin.fit`, `duality.radius`",
         {**found._asdict(), "differ": found.differ},
     )
 

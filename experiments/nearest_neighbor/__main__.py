@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 import experiments.nearest_neighbor as experiment
+import jaxlin
 from experiments.common import cli, interrupts, run_folder, same_data, timing
 from experiments.common import report as pages
 from experiments.common.config import to_dict
@@ -31,7 +32,7 @@ from experiments.nearest_neighbor.config import (
     checked,
     fitted_to,
 )
-from jaxlin import classifier, data
+from jaxlin import data
 
 # A part of a run: a record from the records of the parts before.
 Records = dict[str, Any]
@@ -104,7 +105,8 @@ def parts_of(
             "per_example.npz",
             {**found.predictions, "shown": found.shown, "label": dataset.test.labels},
         )
-        classifier.save(folder.path / "model-linear.npz", found.linear)
+        named = found.linear._replace(classes=np.array(dataset.class_names))
+        jaxlin.save(folder.path / "model-linear.npz", named)
         return {"setting": setting._asdict(), "linear": found.facts}
 
     def local_fits(done: Records) -> dict[str, Any]:
@@ -112,7 +114,7 @@ def parts_of(
         return local.measured(config, dataset, setting)
 
     def time(done: Records) -> dict[str, Any]:
-        linear = classifier.load(folder.path / "model-linear.npz")
+        linear = jaxlin.load(folder.path / "model-linear.npz")
         return cost.measured(config, dataset, linear)
 
     def repeat(number: int) -> Part:

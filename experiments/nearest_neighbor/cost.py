@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import numpy as np
 
+import jaxlin
 from experiments.nearest_neighbor.config import Config
 from experiments.nearest_neighbor.parts import TIME, any_of, generator, key_of
 from experiments.nearest_neighbor.spaces import METRICS
-from jaxlin import classifier, data, neighbors
-from jaxlin.classifier import Classifier
+from jaxlin import Fit, data, neighbors
 
 # Neighbours of each query that are found.
 K = 10
@@ -24,9 +24,7 @@ _LINEAR = "linear"
 TIMED = ("euclidean", "manhattan")
 
 
-def measured(
-    config: Config, dataset: data.Dataset, linear: Classifier
-) -> dict[str, Any]:
+def measured(config: Config, dataset: data.Dataset, linear: Fit) -> dict[str, Any]:
     """Seconds of every size and repeat, and of the linear classifier."""
     train, test = dataset.train.features, dataset.test.features
     key = key_of(config, TIME)
@@ -49,7 +47,7 @@ def measured(
         (name, size): search(name, size) for name in TIMED for size in config.time_sizes
     }
     seconds: dict[Any, list[float]] = {call: [] for call in (*calls, _LINEAR)}
-    calls[_LINEAR] = lambda: classifier.predict(linear, queries)
+    calls[_LINEAR] = lambda: jaxlin.predict(linear, queries)
     first = {name: _seconds_of(call) for name, call in calls.items()}
     for _ in range(config.time_repeats):
         for name, call in calls.items():

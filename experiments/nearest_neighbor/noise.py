@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+import jaxlin
 from experiments.nearest_neighbor.config import Config
 from experiments.nearest_neighbor.parts import (
     NOISE,
@@ -22,8 +23,6 @@ from experiments.nearest_neighbor.parts import (
 )
 from jaxlin import data, distances, losses, neighbors
 from jaxlin.selection import cross_validation, grids, plans, splits, sweep
-from jaxlin.solvers import base, certified, curvature
-from jaxlin.solvers.base import Problem
 
 HELD_OUT = 0.2
 GAP = 1e-3
@@ -138,31 +137,24 @@ def _votes(rows, labels, queries, ks, num_classes) -> np.ndarray:
 
 def _linear(config: Config, dataset: data.Dataset, level: Drawn) -> dict[str, Any]:
     """Softmax, with the l2 that does best on what is held out, then fitted on all."""
-    how: Any = {"num_classes": dataset.num_classes}
-    problem: Problem = certified.prepare(
-        base.problem(level.rows, level.labels, **how), rank=curvature.rank_for(_LOSS)
-    )
+    classes = range(dataset.num_classes)
+    problem = jaxlin.problem(level.rows, level.labels, classes=classes)
     models = grids.product(losses=(_LOSS,), l2s=config.noise_l2, num_weightings=2)
     everything = np.ones(len(level.labels))
-    plan = plans.plan(models, problem, **how)._replace(price=_NEVER_NARROWER)
-    fits = sweep.fit(
+    plan = plans.plan(models, problem.examples, num_classes=dataset.num_classes)
+    fits = sweep.fit_models(
         problem,
         models,
-        plan=plan,
-        weightings=np.stack([~level.is_held_out, everything]).astype(np.float32),
-        relative_gap=GAP,
-        max_evaluations=_MOST_EVALUATIONS,
-        **how,
+        plan=plan._replace(price=_NEVER_NARROWER),
+        weightings=np.stack([~level.is_held_out, everything]),
+        stop=jaxlin.Stop(GAP, _MOST_EVALUATIONS),
     )
     within, _ = cross_validation.tested(
-        problem,
-        models,
-        fits.params,
-        held_out=np.stack([level.is_held_out, everything]),
+        problem, fits, held_out=np.stack([level.is_held_out, everything])
     )
-    judged = base.problem(level.tests, level.test_labels, **how)
+    judged = jaxlin.problem(level.tests, level.test_labels, classes=classes)
     truth, _ = cross_validation.tested(
-        judged, models, fits.params, held_out=np.ones((2, len(level.test_labels)))
+        judged, fits, held_out=np.ones((2, len(level.test_labels)))
     )
     held_out = {models.l2[i]: within[i] for i in np.flatnonzero(models.weighting == 0)}
     # Of equally good ones the strongest.

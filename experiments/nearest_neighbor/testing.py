@@ -5,14 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import jaxlin
 from experiments.nearest_neighbor import spaces, voting
 from experiments.nearest_neighbor.choosing import Setting
 from experiments.nearest_neighbor.config import BASELINES, Config
 from experiments.nearest_neighbor.spaces import METRICS
-from jaxlin import classifier, data, losses, neighbors, normalization
-from jaxlin.classifier import Classifier
+from jaxlin import data, losses, neighbors, normalization
 from jaxlin.neighbors import Neighbors
-from jaxlin.solvers import fitting
 
 # Neighbours kept for the pictures.
 SHOWN = 6
@@ -32,7 +31,7 @@ class Tested(NamedTuple):
 
     predictions: dict[str, np.ndarray]
     shown: np.ndarray
-    linear: Classifier
+    linear: jaxlin.Fit
     facts: dict[str, Any]
 
 
@@ -55,11 +54,11 @@ def tested(config: Config, dataset: data.Dataset, setting: Setting) -> Tested:
             predictions[CHOSEN] = _voted(found, dataset, setting)
             shown = found.indices[:, :SHOWN]
     linear, facts = fitted(config, dataset)
-    predictions[LINEAR] = classifier.predict(linear, dataset.test.features)
+    predictions[LINEAR] = jaxlin.predict(linear, dataset.test.features)
     return Tested(predictions, shown, linear, facts)
 
 
-def fitted(config: Config, dataset: data.Dataset) -> tuple[Classifier, dict[str, Any]]:
+def fitted(config: Config, dataset: data.Dataset) -> tuple[jaxlin.Fit, dict[str, Any]]:
     """The linear softmax classifier, with what its fit proves and took."""
     centered = normalization.fit_centered(
         dataset.train.features, scale=dataset.max_value
@@ -67,30 +66,23 @@ def fitted(config: Config, dataset: data.Dataset) -> tuple[Classifier, dict[str,
     how: dict[str, Any] = {
         "loss": losses.softmax_cross_entropy,
         "l2": config.l2,
-        "num_classes": dataset.num_classes,
+        "classes": range(dataset.num_classes),
         "normalization": centered,
-        "relative_gap": _GAP,
+        "stop": jaxlin.Stop(_GAP),
     }
     seconds = []
     # Compiled by the first; the same fit again takes what it takes.
     for _ in range(2):
         start = time.perf_counter()
-        fit = fitting.fit(*dataset.train, **how)
+        fit = jaxlin.fit(*dataset.train, **how)
         seconds.append(time.perf_counter() - start)
-    trained = Classifier(
-        fit.params,
-        centered,
-        dataset.class_names,
-        loss="softmax_cross_entropy",
-        l2=config.l2,
-    )
     facts = {
         "relative_gap": float(fit.relative_gap),
         "converged": bool(fit.converged),
         "seconds": seconds[1],
         "first_seconds": seconds[0],
     }
-    return trained, facts
+    return fit, facts
 
 
 def _searched(dataset: data.Dataset, name: str, k: int) -> Neighbors:

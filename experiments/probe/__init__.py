@@ -20,7 +20,7 @@ lies outside them is counted, in training as left out and in the test as wrong.
 the test), as visual question answering does.
 
 Result. report.html, results.json, results.csv (one line a value of C), model.npz for
-`jaxlin.classifier`, per_example.npz with labels and calibrated probabilities of the
+`jaxlin.load`, per_example.npz with labels and calibrated probabilities of the
 test examples. ``kill -9`` it and go on with ``--resume FOLDER``.
 
 Command. ``python -m experiments.probe FEATURES.npz``; ``--smoke`` to see a page in

@@ -1,12 +1,12 @@
 """Runs the probe: ``python -m experiments.probe --help``."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
 
 import experiments.probe as experiment
+import jaxlin
 from experiments.common import cli, interrupts, run_folder, same_data, timing
 from experiments.common import report as pages
 from experiments.common.config import to_dict
@@ -14,10 +14,10 @@ from experiments.common.losses import CERTIFIED
 from experiments.common.progress import progress
 from experiments.probe import report, source, verdict
 from experiments.probe.config import CHOICES, DEFAULT, SMOKE, Config, checked
-from jaxlin import classifier, data, penalties, probe, sweep_checkpoint
+from jaxlin import data, penalties
 from jaxlin.selection import grids, plans
 from jaxlin.selection.plans import Plan
-from jaxlin.solvers.base import Problem
+from jaxlin.solvers.base import Examples
 
 
 def run(config: Config, options: cli.RunOptions) -> None:
@@ -50,11 +50,11 @@ def run(config: Config, options: cli.RunOptions) -> None:
             print(coverage)
         answer = fitted(config, dataset, folder, clock)
         with clock.part("test"):
-            tested = verdict.test(answer, dataset, loss_name=config.loss)
+            tested = verdict.test(answer, dataset)
             results = verdict.results(config, answer, tested, dataset, coverage)
         rows = verdict.rows(answer, num_examples=results["num_train"])
         folder.write_csv("results.csv", rows)
-        classifier.save(folder.path / "model.npz", tested.model)
+        jaxlin.save(folder.path / "model.npz", tested.model)
         folder.write_npz(
             "per_example.npz",
             {
@@ -93,7 +93,7 @@ def planned(config: Config, dataset: data.Dataset) -> Plan:
     rows: tuple[Any, Any] = dataset.train
     return plans.plan(
         models,
-        Problem(*rows),
+        Examples(*rows),
         num_classes=dataset.num_classes,
         slots=config.slots,
         block_size=config.block_size,
@@ -105,7 +105,7 @@ def fitted(
     dataset: data.Dataset,
     folder: run_folder.RunFolder,
     clock: timing.Clock,
-) -> probe.Answer:
+) -> jaxlin.ProbeResult:
     """The answer, from the turn on at which an earlier start was stopped."""
     num_models = len(config.cs) * (config.folds or 1)
     with (
@@ -115,13 +115,13 @@ def fitted(
     ):
         done = 0
 
-        def watch(state):
+        def callback(state):
             nonlocal done
             advance(len(state.finished) - done)
             done = len(state.finished)
             stop_if_asked()
 
-        return probe.fit(
+        return jaxlin.probe(
             jax.random.key(config.seed),
             *dataset.train,
             *dataset.test,
@@ -131,18 +131,16 @@ def fitted(
                 total_weight=len(dataset.train.labels),
                 num_classes=dataset.num_classes,
             ),
-            num_classes=dataset.num_classes,
+            classes=range(dataset.num_classes),
             normalization=source.normalized(dataset, config),
             validation_fraction=config.validation_fraction,
             num_folds=config.folds,
             choose=CHOICES[config.choose],
-            relative_gap=config.relative_gap,
-            max_evaluations=config.max_evaluations,
+            stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
             slots=config.slots,
             block_size=config.block_size,
-            fit_models=functools.partial(
-                sweep_checkpoint.fit, path=folder.path / "sweep.npz", watch=watch
-            ),
+            checkpoint=folder.path / "sweep.npz",
+            callback=callback,
         )
 
 

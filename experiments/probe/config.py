@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from experiments.common.losses import CERTIFIED
-from jaxlin import check, probe
+from jaxlin import check, linear_probe
 from jaxlin.selection import choice
 
 RANDOM = "random"
@@ -48,7 +48,7 @@ class Config:
     join: tuple[str, ...] = ()
     answers: int | None = None
     loss: str = "softmax_cross_entropy"
-    cs: tuple[float, ...] = probe.CS
+    cs: tuple[float, ...] = linear_probe.CS
     validation_fraction: float = 0.1
     folds: int | None = None
     choose: Literal["best", "one_standard_error"] = "best"

@@ -5,11 +5,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+import jaxlin
 from experiments.probe.config import Config
-from jaxlin import classifier, data, intervals, metrics, penalties
-from jaxlin.classifier import Classifier
+from jaxlin import Fit, ProbeResult, data, intervals, metrics, penalties
 from jaxlin.data.embeddings import Coverage
-from jaxlin.probe import Answer
 from jaxlin.selection import calibration
 
 
@@ -23,23 +22,16 @@ class Tested(NamedTuple):
       bins: of confidences before and after calibration.
     """
 
-    model: Classifier
+    model: Fit
     predictions: np.ndarray
     probabilities: np.ndarray
     bins: tuple[metrics.CalibrationBins, metrics.CalibrationBins]
 
 
-def test(answer: Answer, dataset: data.Dataset, *, loss_name: str) -> Tested:
+def test(answer: ProbeResult, dataset: data.Dataset) -> Tested:
     """Predicts the test examples."""
-    model = Classifier(
-        answer.fit.params,
-        answer.normalization,
-        dataset.class_names,
-        loss_name,
-        answer.l2,
-        temperature=float(answer.temperature.value),
-    )
-    scores = classifier.scores(model, dataset.test.features)
+    model = answer.fit._replace(classes=np.array(dataset.class_names))
+    scores = jaxlin.scores(model, dataset.test.features)
     labels = jnp.asarray(dataset.test.labels)
     before, after = (
         calibration.probabilities(scores, temperature=value)
@@ -54,7 +46,7 @@ def test(answer: Answer, dataset: data.Dataset, *, loss_name: str) -> Tested:
 
 def results(
     config: Config,
-    answer: Answer,
+    answer: ProbeResult,
     tested: Tested,
     dataset: data.Dataset,
     coverage: Coverage | None,
@@ -90,7 +82,7 @@ def results(
         "converged": answer.fit.converged,
         "fits_compared": len(converged),
         "fits_certified": int(sum(converged)),
-        "evaluations": answer.evaluations,
+        "evaluations": answer.passes,
         "temperature": float(answer.temperature.value),
         "temperature_at_bound": bool(answer.temperature.at_bound),
         "calibration_error": {"before": before, "after": after},
@@ -103,7 +95,7 @@ def results(
     }
 
 
-def rows(answer: Answer, *, num_examples: int) -> list[dict[str, Any]]:
+def rows(answer: ProbeResult, *, num_examples: int) -> list[dict[str, Any]]:
     """One row a value of C, the smallest first; none if nothing was held out."""
     if answer.table is None:
         return []

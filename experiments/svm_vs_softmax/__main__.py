@@ -1,8 +1,10 @@
 """Runs the comparison: ``python -m experiments.svm_vs_softmax --help``."""
 
 import jax
+import numpy as np
 
 import experiments.svm_vs_softmax as experiment
+import jaxlin
 from experiments.common import cli, report, run_folder, same_data, timing
 from experiments.common.config import to_dict
 from experiments.svm_vs_softmax import protocol, training, verdict
@@ -17,7 +19,7 @@ from experiments.svm_vs_softmax.config import (
     ignored,
 )
 from experiments.svm_vs_softmax.start import Started, start
-from jaxlin import classifier, data
+from jaxlin import data
 
 
 def run(config: Config, options: cli.RunOptions) -> report.Report:
@@ -90,16 +92,11 @@ def _conclude(started: Started) -> tuple[str, report.Report]:
 def _save_models(folder, config, dataset, methods, chosen, prepared):
     for method, one in zip(methods, chosen, strict=True):
         for seed in range(config.seeds):
-            classifier.save(
-                folder.path / f"model-{method.name}-{seed}.npz",
-                classifier.Classifier(
-                    jax.tree.map(lambda leaf, seed=seed: leaf[seed], one.refit.params),
-                    prepared.all_train.normalization,
-                    dataset.class_names,
-                    method.name,
-                    method.settings[one.choice][0],
-                ),
-            )
+            params = jax.tree.map(lambda leaf, seed=seed: leaf[seed], one.refit.params)
+            l2 = method.settings[one.choice][0]
+            fit = verdict.model(method, params, l2, prepared.all_train)
+            path = folder.path / f"model-{method.name}-{seed}.npz"
+            jaxlin.save(path, fit._replace(classes=np.array(dataset.class_names)))
 
 
 def _summary(results):

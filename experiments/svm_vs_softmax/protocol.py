@@ -10,12 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+import jaxlin
 from experiments.common.run_folder import RunFolder
 from experiments.svm_vs_softmax import training
 from experiments.svm_vs_softmax.config import Config
-from jaxlin import check, data, linear, losses, metrics, normalization, objective
+from jaxlin import (
+    Problem,
+    check,
+    data,
+    linear,
+    losses,
+    metrics,
+    normalization,
+    objective,
+)
 from jaxlin.linear import Params
-from jaxlin.normalization import Normalization
 from jaxlin.selection import splits
 from jaxlin.solvers import base, minibatch
 from jaxlin.typing import Array, Loss
@@ -72,9 +81,9 @@ class Prepared(NamedTuple):
       learning_rate_unit: 1 / mean squared norm of a normalised example.
     """
 
-    search: base.Problem
-    held_out: base.Problem
-    all_train: base.Problem
+    search: Problem
+    held_out: base.Examples
+    all_train: Problem
     learning_rate_unit: float
 
 
@@ -126,14 +135,18 @@ def prepare(dataset: data.Dataset, config: Config) -> Prepared:
         key_for(config, _SPLIT), labels, fraction=config.validation_fraction
     )
     features = dataset.train.features
-    search = _problem(features[split.train], labels[split.train], dataset.max_value)
-    held_out = base.Problem(
+    search = _problem(dataset, split.train)
+    held_out = base.Examples(
         jnp.asarray(features[split.held_out]),
         jnp.asarray(labels[split.held_out]),
-        normalization=search.normalization,
+        normalization=search.examples.normalization,
     )
-    all_train = _problem(features, labels, dataset.max_value)
-    norm = float(_mean_squared_norm(all_train.features, all_train.normalization))
+    all_train = _problem(dataset)
+    norm = float(
+        _mean_squared_norm(
+            all_train.examples.features, all_train.examples.normalization
+        )
+    )
     if not np.isfinite(norm):
         raise ValueError(
             "features must have a mean squared norm that float32 can hold, got "
@@ -182,7 +195,7 @@ def methods(config: Config, prepared: Prepared, *, num_classes: int) -> list[Met
 
 def first_params(config: Config, prepared: Prepared, *, num_classes: int) -> Params:
     """Weights at the start, one a seed; both methods start from the same."""
-    num_features = prepared.all_train.features.shape[1]
+    num_features = prepared.all_train.num_features
     key = key_for(config, _FIRST_WEIGHTS)
     each = [
         linear.init(
@@ -206,7 +219,9 @@ def first_losses(
     first = jax.tree.map(lambda leaf: leaf[0], params)
     measured = {}
     for method in methods:
-        loss = float(training_loss(first, prepared.all_train, loss=method.loss))
+        loss = float(
+            training_loss(first, prepared.all_train.examples, loss=method.loss)
+        )
         if not abs(loss / method.first_loss - 1) < _FIRST_LOSS_TOLERANCE:
             raise ValueError(
                 f"features must be small enough that weights about zero give "
@@ -236,7 +251,7 @@ def tune_and_refit(
             config,
             method,
             params,
-            prepared.search,
+            prepared.search.examples,
             base.Settings(learning_rate, l2),
             evaluate=lambda params: validation_accuracies(params, prepared.held_out),
         ),
@@ -257,7 +272,7 @@ def tune_and_refit(
             config,
             method,
             params,
-            prepared.all_train,
+            prepared.all_train.examples,
             base.Settings(jnp.float32(chosen_rate), jnp.float32(chosen_l2)),
         ),
     )
@@ -281,7 +296,7 @@ def stage(
     config: Config,
     method: Method,
     params: Params,
-    problem: base.Problem,
+    problem: base.Examples,
     settings: base.Settings,
     evaluate: Callable[[Params], ArrayLike] | None = None,
 ) -> training.Stage:
@@ -322,13 +337,13 @@ def stage(
     )
 
 
-def _problem(features: Any, labels: Any, max_value: float) -> base.Problem:
-    fitted = normalization.fit_centered(features, scale=max_value)
-    return base.Problem(
-        jnp.asarray(features),
-        jnp.asarray(labels),
-        None,
-        Normalization(*map(jnp.asarray, fitted)),
+def _problem(dataset: data.Dataset, examples: Any = slice(None)) -> Problem:
+    features, labels = (part[examples] for part in dataset.train)
+    return jaxlin.problem(
+        features,
+        labels,
+        normalization=normalization.fit_centered(features, scale=dataset.max_value),
+        classes=range(dataset.num_classes),
     )
 
 
@@ -354,7 +369,7 @@ def _edges(shape: tuple[int, int], choice: int) -> tuple[str, ...]:
 
 
 @jax.jit
-def _mean_squared_norm(features: Array, fitted: Normalization) -> Array:
+def _mean_squared_norm(features: Array, fitted: normalization.Normalization) -> Array:
     def squared_norm(row: Array) -> Array:
         # Plus the square of the constant feature.
         return jnp.sum(jnp.square(normalization.normalize(fitted, row))) + 1.0
@@ -363,7 +378,7 @@ def _mean_squared_norm(features: Array, fitted: Normalization) -> Array:
 
 
 @jax.jit
-def validation_accuracies(params: Params, held_out: base.Problem) -> Array:
+def validation_accuracies(params: Params, held_out: base.Examples) -> Array:
     """Accuracy of the models of a grid, shape ``(seeds, settings)``."""
 
     def one(params: Params) -> Array:
@@ -379,7 +394,7 @@ def validation_accuracies(params: Params, held_out: base.Problem) -> Array:
 
 
 @functools.partial(jax.jit, static_argnames="loss")
-def training_loss(params: Params, problem: base.Problem, *, loss: Loss) -> Array:
+def training_loss(params: Params, problem: base.Examples, *, loss: Loss) -> Array:
     """Mean loss over all examples, without a float copy of them."""
     scores = objective.blocked_scores(
         params, problem.features, normalization=problem.normalization

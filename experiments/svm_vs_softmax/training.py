@@ -42,7 +42,7 @@ class Stage(NamedTuple):
     solver: base.Solver
     keys: Array
     params: Params
-    problem: base.Problem
+    problem: base.Examples
     settings: base.Settings
     epochs: int
     evaluate_every: int

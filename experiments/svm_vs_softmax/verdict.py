@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxlin
 from experiments.svm_vs_softmax.protocol import (
     BOOTSTRAP,
     Chosen,
@@ -14,7 +15,7 @@ from experiments.svm_vs_softmax.protocol import (
     key_for,
     training_loss,
 )
-from jaxlin import comparison, data, intervals, metrics, objective
+from jaxlin import comparison, data, duality, intervals, metrics, objective
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.solvers import base
@@ -49,14 +50,31 @@ def evaluate(
       ValueError: if a score is not finite.
     """
     l2 = method.settings[chosen.choice][0]
-    return evaluate_params(method, chosen.refit.params, l2, prepared.all_train, test)
+    return evaluate_params(
+        method, chosen.refit.params, l2, prepared.all_train.examples, test
+    )
+
+
+def model(
+    method: Method, params: Params, l2: float, problem: jaxlin.Problem
+) -> jaxlin.Fit:
+    """A trained model as it is saved, with a certificate where l2 allows one."""
+    # A duality gap needs an l2 above 0; any does for the rest of the fit.
+    fit = jaxlin.certify(problem, params, loss=method.loss, l2=l2 or 1.0)
+    if l2:
+        return fit
+    primal = float(training_loss(params, problem.examples, loss=method.loss))
+    nothing = duality.Certificate(primal, -np.inf, np.inf, 0.0)  # type: ignore[arg-type]
+    return fit._replace(
+        l2=0.0, certificate=nothing, relative_gap=np.inf, converged=False
+    )
 
 
 def evaluate_params(
     method: Method,
     params: Params,
     l2: float,
-    problem: base.Problem,
+    problem: base.Examples,
     test: data.Split,
 ) -> Tested:
     """Scores the test set with models of one method, one a seed.

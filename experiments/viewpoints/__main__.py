@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 
 import experiments.viewpoints as experiment
+import jaxlin
 from experiments.common import cli, run_folder, same_data, timing
 from experiments.common import report as pages
 from experiments.common.config import to_dict
 from experiments.viewpoints import findings, measure, pictures, radii, report
 from experiments.viewpoints.config import SMOKE, Config, check_fits, checked
-from jaxlin import classifier, data, geometry
+from jaxlin import data, geometry
 
 
 def run(config: Config, options: cli.RunOptions) -> pages.Report:
@@ -50,14 +51,8 @@ def run(config: Config, options: cli.RunOptions) -> pages.Report:
         timings = {**clock.total(), "parts": clock.seconds}
         folder.write_json("results.json", {**results, "timing": timings})
         folder.write_npz("per_example.npz", _per_example(dataset, trained, found))
-        model = classifier.Classifier(
-            trained.fit.params,
-            trained.normalization,
-            dataset.class_names,
-            config.loss,
-            config.l2,
-        )
-        classifier.save(folder.path / "model.npz", model)
+        model = trained.fit._replace(classes=np.array(dataset.class_names))
+        jaxlin.save(folder.path / "model.npz", model)
         made = report.Run(
             folder,
             config,
@@ -96,7 +91,7 @@ def _results(
             "dual": float(certificate.dual),
             "relative_gap": float(trained.fit.relative_gap),
             "converged": bool(trained.fit.converged),
-            "evaluations": int(trained.fit.evaluations),
+            "evaluations": int(trained.fit.passes),
         },
         "folding_error": trained.folding_error,
         "plane": {

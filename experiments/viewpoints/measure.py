@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxlin
 from experiments.common import slides
 from experiments.common.losses import CERTIFIED
 from experiments.viewpoints.config import Config
 from jaxlin import data, geometry, linear, normalization, objective
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
-from jaxlin.solvers import fitting
-from jaxlin.solvers.fit_loop import Fit
 
 
 class Trained(NamedTuple):
@@ -27,7 +26,7 @@ class Trained(NamedTuple):
       folding_error: the largest difference of a score by ``raw`` from that.
     """
 
-    fit: Fit
+    fit: jaxlin.Fit
     normalization: Normalization
     raw: Params
     scores: np.ndarray
@@ -77,13 +76,12 @@ class Explained(NamedTuple):
 def trained(config: Config, dataset: data.Dataset) -> Trained:
     """Fits the classifier and folds the normalisation into it."""
     fitted = normalization.fit_centered(dataset.train.features, scale=dataset.max_value)
-    fit = fitting.fit(
+    fit = jaxlin.fit(
         *dataset.train,
         loss=CERTIFIED[config.loss],
         l2=config.l2,
-        num_classes=dataset.num_classes,
-        relative_gap=config.relative_gap,
-        max_evaluations=config.max_evaluations,
+        classes=range(dataset.num_classes),
+        stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
         normalization=fitted,
     )
     scores = _scores(fit.params, dataset.test.features, fitted)

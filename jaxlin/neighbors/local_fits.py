@@ -118,16 +118,16 @@ def linear_classifier(*, loss: Loss, num_steps: int = 30) -> LocalFit:
         l2: Any,
     ) -> Array:
         features = _in_their_span(rows - query[None, :])
-        problem = certified.prepare(base.Problem(features, labels, weights))
+        examples = certified.prepare(base.Examples(features, labels, weights))
         params = linear.Params(
             jnp.zeros((num_classes, features.shape[1]), features.dtype),
             jnp.zeros(num_classes, features.dtype),
         )
         settings = Settings(l2=jnp.asarray(l2, features.dtype))
-        state = solver.init(params, problem, settings)
+        state = solver.init(params, examples, settings)
 
         def step(state, number):
-            state, _ = solver.step(jax.random.key(0), number, state, problem, settings)
+            state, _ = solver.step(jax.random.key(0), number, state, examples, settings)
             return state, None
 
         state, _ = jax.lax.scan(step, state, jnp.arange(num_steps))

@@ -1,20 +1,19 @@
 """Cross-validation of a grid: every setting on every fold, in one sweep.
 
-  >>> import jax, jax.numpy as jnp
+  >>> import jax
+  >>> import numpy as np
+  >>> import jaxlin
   >>> from jaxlin import losses
-  >>> from jaxlin.selection import cross_validation, folds
-  >>> from jaxlin.solvers import base, certified
-  >>> key = jax.random.key(0)
-  >>> rows = jax.random.normal(key, (200, 4))
-  >>> labels = (rows[:, 0] + 0.5 * rows[:, 1] > 0).astype(int)
-  >>> problem = certified.prepare(base.problem(rows, labels, num_classes=2))
-  >>> table = cross_validation.cross_validate(
-  ...     problem, num_classes=2, losses=(losses.softmax_cross_entropy,),
+  >>> from jaxlin.selection import folds
+  >>> rows = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+  >>> labels = np.where(rows[:, 0] + 0.5 * rows[:, 1] > 0, "yes", "no")
+  >>> found = jaxlin.cross_validate(
+  ...     jaxlin.problem(rows, labels), losses=(losses.softmax_cross_entropy,),
   ...     l2s=(1e-3, 1e-1),
-  ...     fold_of=folds.stratified_k_fold(key, labels, num_folds=4))
-  >>> table.accuracy.shape, bool(table.fits.converged.all())
+  ...     folds=folds.stratified_k_fold(jax.random.key(0), labels, num_folds=4))
+  >>> found.accuracy.shape, bool(found.fits.converged.all())
   ((2, 4), True)
-  >>> table.rows()[0]["l2"], table.rows()[0]["accuracy"] > 0.9
+  >>> found.rows()[0]["l2"], found.rows()[0]["accuracy"] > 0.9
   (0.1, True)
 
 Folds are example weights of 0 and 1, so that all models share rows, shapes and one
@@ -32,17 +31,20 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxlin import metrics, objective, placement
+from jaxlin import check, metrics, objective, placement, processes
+from jaxlin.checkpoint import Path
 from jaxlin.linear import Params
 from jaxlin.metrics import Ratio
 from jaxlin.normalization import Normalization
-from jaxlin.selection import choice, folds, grids, plans, sweep
+from jaxlin.problems import Problem
+from jaxlin.selection import choice, grids, plans, sweep
+from jaxlin.selection import folds as folds_of
 from jaxlin.selection.choice import Choose
 from jaxlin.selection.grids import Grid
-from jaxlin.selection.plans import Plan
-from jaxlin.selection.sweep import FitModels, Fits
-from jaxlin.solvers import fit_loop
-from jaxlin.solvers.base import Problem
+from jaxlin.selection.sweep import Callback, SweepResult
+from jaxlin.solvers import stopping
+from jaxlin.solvers.base import Examples
+from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss
 
 # Scores of so many models are held at once, of a block of rows each; fewer models where
@@ -51,7 +53,7 @@ _MODELS_AT_ONCE = 32
 _SCORES_AT_ONCE = 50_000_000
 
 
-class Table(NamedTuple):
+class CrossValidation(NamedTuple):
     """How every setting did on every part held out.
 
     Attributes:
@@ -71,7 +73,7 @@ class Table(NamedTuple):
     accuracy: np.ndarray
     loss: np.ndarray
     relative_gap: np.ndarray
-    fits: Fits
+    fits: SweepResult
     num_repeats: int = 1
 
     def __str__(self) -> str:
@@ -133,46 +135,46 @@ class Table(NamedTuple):
 def cross_validate(
     problem: Problem,
     *,
-    num_classes: int,
     losses: Sequence[Loss],
     l2s: Sequence[float],
-    fold_of: Any,
+    folds: ArrayLike,
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
     allow_missing_classes: bool = False,
-    relative_gap: float = 1e-3,
-    max_evaluations: int = 1000,
-    plan: Plan | None = None,
-    fit_models: FitModels = sweep.fit,
-) -> Table:
+    stop: Stop = stopping.DEFAULT,
+    refine: bool = False,
+    checkpoint: Path | None = None,
+    callback: Callback | None = None,
+    slots: int | None = None,
+    block_size: int | None = None,
+) -> CrossValidation:
     """Fits every setting without each fold in turn, and tests it on that fold.
 
     Args:
-      problem: from `jaxlin.solvers.certified.prepare`, with labels. Its example weights
-        count in fits and in tests.
-      num_classes: C.
-      losses: as of `jaxlin.selection.grids.product`, like ``l2s`` and
-        ``loss_arguments``.
+      problem: with labels. Its weights count in fits and in tests.
+      losses: as of `jaxlin.sweep`, like ``l2s`` and ``loss_arguments``.
       l2s: see ``losses``.
-      fold_of: fold of each example, shape ``(examples,)`` or ``(repeats, examples)``,
-        from `jaxlin.selection.folds`; each repeat has k parts of its own. Of a problem
-        on a mesh put there by `jaxlin.sharding.folds`.
+      folds: fold of each example, shape ``(examples,)`` or ``(repeats, examples)``,
+        from `jaxlin.selection.folds`; each repeat has k parts of its own. In several
+        processes, of the examples of this one; folds that each process draws for its
+        own rows are folds of all.
       loss_arguments: see ``losses``.
       allow_missing_classes: whether a class may have no example outside some fold. The
         model of that part is then fitted without one, and the fold's examples of the
         class count as wrong whatever it says of them. Their loss is that of the model,
         finite and large: all that it has learned is that the class does not occur.
-      relative_gap: asked of every fit.
-      max_evaluations: of a fit, after which it is taken as it is.
-      plan: None makes one of the shapes.
-      fit_models: `jaxlin.selection.sweep.fit`, or a function of the same arguments and
-        result that also shows progress or saves states.
+      stop: as of `jaxlin.sweep`, like all that follow.
+      refine: see ``stop``.
+      checkpoint: see ``stop``.
+      callback: see ``stop``.
+      slots: see ``stop``.
+      block_size: see ``stop``.
 
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
-    fit_loop.check_concrete(problem=problem, fold_of=fold_of)
+    check.concrete("folds", folds)
     check_labels(problem)
-    train = folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
+    train = folds_of.train_weights_of_all(folds, num_examples=problem.num_examples)
     num_repeats = train.shape[0] if train.ndim == 3 else 1
     train = train.reshape(-1, train.shape[-1])
     known = check_parts(problem, train, allow_missing_classes=allow_missing_classes)
@@ -182,42 +184,38 @@ def cross_validate(
         loss_arguments=loss_arguments,
         num_weightings=len(train),
     )
-    if plan is None:
-        plan = plans.plan(models, problem, num_classes=num_classes)
-    fits = fit_models(
+    fits = sweep.fit_models(
         problem,
         models,
-        plan=plan,
-        num_classes=num_classes,
         weightings=train,
-        relative_gap=relative_gap,
-        max_evaluations=max_evaluations,
-        **missing_classes(allow_missing_classes),
+        allow_one_class=allow_missing_classes,
+        stop=stop,
+        refine=refine,
+        checkpoint=checkpoint,
+        callback=callback,
+        plan=plans.plan(
+            models,
+            problem.examples,
+            num_classes=problem.num_classes,
+            slots=slots,
+            block_size=block_size,
+        ),
     )
-    table = tabulated(problem, models, fits, held_out=1 - train, known=known)
-    return table._replace(num_repeats=num_repeats)
-
-
-def missing_classes(is_allowed: bool) -> dict[str, bool]:
-    """The keyword of `jaxlin.selection.sweep.fit` that goes with missing classes.
-
-    None where they are not allowed: a function in the place of ``sweep.fit`` need not
-    know it.
-    """
-    return {"allow_one_class": True} if is_allowed else {}
+    found = tabulated(problem, fits, held_out=1 - train, known=known)
+    return found._replace(num_repeats=num_repeats)
 
 
 def check_labels(problem: Problem) -> None:
     """Raises a ValueError if accuracy means nothing for the targets."""
-    if problem.targets.ndim != 1:
+    rank = problem.rank
+    if rank != 1:
         raise ValueError(
-            "problem must have labels to be validated on, got targets of shape "
-            f"{problem.targets.shape}"
+            "problem must have labels to be validated on, got distributions"
         )
 
 
 def check_parts(
-    problem: Problem, train: ArrayLike, *, allow_missing_classes: bool = False
+    problem: Problem, train: np.ndarray, *, allow_missing_classes: bool = False
 ) -> np.ndarray:
     """Mask of the classes that can be learned in each part.
 
@@ -232,33 +230,28 @@ def check_parts(
     Raises:
       ValueError: if a class is not there in some part, unless that is allowed.
     """
-    everything = jnp.ones((1, len(problem.targets)))
-    if problem.example_weights is not None:
-        everything = problem.example_weights[None]
-        train = jnp.asarray(train) * everything
-    num_classes = int(jnp.max(problem.targets)) + 1
+    rows: Any = problem.rows
+    codes, weights = rows.targets, rows.example_weights
+    own = np.ones(len(codes)) if weights is None else np.asarray(weights)
     counts, counted = (
-        np.asarray(_class_counts(problem.targets, some, num_classes=num_classes))
-        for some in (train, everything)
+        processes.total(
+            [
+                np.bincount(codes, weights=part * own, minlength=problem.num_classes)
+                for part in parts
+            ]
+        )
+        for parts in (train, np.ones((1, len(codes))))
     )
     known = (counts > 0) | (counted == 0)
     if not allow_missing_classes and not known.all():
-        part, label = np.argwhere(~known)[0]
+        part, code = np.argwhere(~known)[0]
         raise ValueError(
-            "fold_of must leave an example of every class to train on, but without "
-            f"part {part} there is none of class {label}; draw the folds stratified, "
-            "fewer of them, or leave the class out; or count it as wrong there with "
-            "allow_missing_classes=True"
+            "folds must leave an example of every class to train on, but without part "
+            f"{part} there is none of class {problem.classes[code]!s}; draw the folds "
+            "stratified, fewer of them, or leave the class out; or count it as wrong "
+            "there with allow_missing_classes=True"
         )
     return known
-
-
-@functools.partial(jax.jit, static_argnames=("num_classes",))
-def _class_counts(labels: Array, weights: Array, *, num_classes: int) -> Array:
-    """Sums of weights by class, shape ``(parts, classes)``."""
-    by_row = jnp.asarray(weights, jnp.float32).T
-    sums = jax.ops.segment_sum(by_row, labels, num_segments=num_classes)
-    return placement.whole(sums.T)
 
 
 def check_one_scale(choose: Choose, arguments: Sequence[Mapping[str, float]]) -> None:
@@ -278,39 +271,35 @@ def check_one_scale(choose: Choose, arguments: Sequence[Mapping[str, float]]) ->
 
 def tabulated(
     problem: Problem,
-    models: Grid,
-    fits: Fits,
+    fits: SweepResult,
     *,
-    held_out: ArrayLike,
-    known: ArrayLike | None = None,
-) -> Table:
+    held_out: np.ndarray,
+    known: np.ndarray | None = None,
+) -> CrossValidation:
     """Tests every model on the examples that it was not trained on.
 
     Args:
       problem: the rows.
-      models: a product of settings and parts, from `jaxlin.selection.grids.product`.
-      fits: of these models.
+      fits: of a product of settings and parts (`jaxlin.selection.grids.product`).
       held_out: weights of the examples held out in each part, ``(parts, examples)``.
       known: as of `tested`.
     """
-    accuracy, loss = tested(
-        problem, models, fits.params, held_out=held_out, known=known
-    )
+    accuracy, loss = tested(problem, fits, held_out=held_out, known=known)
+    models, parts = fits.models, len(held_out)
     order = by_setting(models)
-    parts = np.shape(held_out)[0]
     first = order[::parts]
 
     def in_rows(values: Any) -> np.ndarray:
         return np.asarray(values)[order].reshape(-1, parts)
 
-    return Table(
+    return CrossValidation(
         losses=tuple(models.losses[models.loss[i]] for i in first),
         l2=models.l2[first],
         loss_arguments=tuple(models.arguments_of(int(i)) for i in first),
         accuracy=in_rows(accuracy),
         loss=in_rows(loss),
         relative_gap=in_rows(fits.relative_gap),
-        fits=_reordered(fits, order),
+        fits=fits.reordered(order),
     )
 
 
@@ -329,46 +318,46 @@ def by_setting(models: Grid) -> np.ndarray:
 
 def tested(
     problem: Problem,
-    models: Grid,
-    params: Params,
+    fits: SweepResult,
     *,
-    held_out: ArrayLike,
-    known: ArrayLike | None = None,  # noqa: PT028
+    held_out: np.ndarray,
+    known: np.ndarray | None = None,  # noqa: PT028
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracy and mean loss of each model where its part is held out, ``(models,)``.
+    """Accuracy and mean loss of each fit where its part is held out, ``(models,)``.
 
     Args:
       problem: the rows, with labels.
-      models: whose params they are.
-      params: with a leading axis of models.
-      held_out: weights, shape ``(parts, examples)``; a model's part is its weighting.
+      fits: of the problem.
+      held_out: weights, shape ``(parts, examples)``; a fit's part is its weighting.
       known: from `check_parts`: an example of a class that its part does not know is
         wrong. None: all are known.
     """
     if known is not None and np.all(known):
         known = None
+    models, examples = fits.models, problem.examples
     accuracy, loss = np.zeros((2, models.size))
-    weights = jnp.asarray(held_out, jnp.float32)
-    if problem.example_weights is not None:
-        weights = weights * problem.example_weights[None]
-    rows = min(objective.BLOCK_ROWS, len(problem.targets))
-    of_one = rows * params.bias.shape[1]
+    sets = problem.weight_sets(held_out, allow_one_class=True)
+    weights = jnp.asarray(sets, jnp.float32)
+    if examples.example_weights is not None:
+        weights = weights * examples.example_weights[None]
+    rows = min(objective.BLOCK_ROWS, len(examples.targets))
+    of_one = rows * problem.num_classes
     at_once = max(1, min(_MODELS_AT_ONCE, models.size, _SCORES_AT_ONCE // of_one))
     for number, one in enumerate(models.losses):
         mine = np.flatnonzero(models.loss == number)
+        names = models.arguments_of(int(mine[0]))
         for start in range(0, len(mine), at_once):
             some = mine[start : start + at_once]
             # Repeats fill the last group up: one program for all.
             padded = np.resize(some, at_once)
-            names = models.arguments_of(int(mine[0]))
             found = _tested(
-                jax.tree.map(lambda leaf, rows=padded: jnp.asarray(leaf[rows]), params),
+                Params(*(jnp.asarray(leaf[padded]) for leaf in fits.params)),
                 {
                     name: jnp.asarray(models.loss_arguments[name][padded])
                     for name in names
                 },
                 jnp.asarray(models.weighting[padded]),
-                problem,
+                examples,
                 weights,
                 None if known is None else jnp.asarray(known, jnp.float32),
                 loss=one,
@@ -386,16 +375,16 @@ def _tested(
     params: Params,
     arguments: dict[str, Array],
     weighting: Array,
-    problem: Problem,
+    examples: Examples,
     weights: Array,
     known: Array | None = None,
     *,
     loss: Loss,
 ) -> tuple[Ratio, Ratio]:
-    given = (params, arguments, weighting, known, problem.normalization)
-    rows = (problem.features, problem.targets, weights.T)
+    given = (params, arguments, weighting, known, examples.normalization)
+    rows = (examples.features, examples.targets, weights.T)
     sums = functools.partial(_sums, loss=loss)
-    if placement.num_shards(len(problem.targets)) == 1:
+    if placement.num_shards(len(examples.targets)) == 1:
         return sums(*given, *rows)
     whole, by_row = PartitionSpec(), PartitionSpec(placement.ROWS)
     return jax.shard_map(
@@ -446,8 +435,3 @@ def _sums(
         return objective.blocked_sums(of_block, features, targets, weights)
 
     return jax.vmap(of_model)(params, arguments, weighting)
-
-
-def _reordered(fits: Fits, order: np.ndarray) -> Fits:
-    by_model: Any = fits._replace(paid=None)  # type: ignore[arg-type]
-    return jax.tree.map(lambda leaf: leaf[order], by_model)._replace(paid=fits.paid)

@@ -15,16 +15,14 @@ As example weights of 0 and 1 all splits have the shape of the whole, so that th
 of all folds are one compiled program on shared features.
 """
 
-import functools
 import heapq
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import check, placement
+from jaxlin import check, class_labels, processes
 from jaxlin.typing import Array
 
 # Times that each group may move to a better fold. On 300 random problems the mean
@@ -58,7 +56,8 @@ def stratified_k_fold(
 
     Args:
       key: a `jax.random.key`.
-      labels: integers, shape ``(examples,)``; at least k of each class that occurs.
+      labels: of any kind that a fit takes, shape ``(examples,)``; at least k of each
+        class that occurs.
       num_folds: k, from 2 to n.
       allow_missing_classes: whether a class may have fewer than k examples, which are
         then dealt out as far as they go, at most one a fold.
@@ -68,12 +67,12 @@ def stratified_k_fold(
       most one between folds, in all and of each class.
 
     Raises:
-      ValueError: if ``num_folds`` is out of range, the labels are not integers, or some
-        class would be missing from a fold, unless that is allowed.
+      ValueError: if ``num_folds`` is out of range, the labels are no class labels, or
+        some class would be missing from a fold, unless that is allowed.
     """
-    labels = check.labels("labels", labels)
-    classes, sizes = np.unique(labels, return_counts=True)
-    check.integer("num_folds", num_folds, at_least=2, at_most=len(labels))
+    codes, classes = class_labels.encode("labels", labels)
+    sizes = np.bincount(codes)
+    check.integer("num_folds", num_folds, at_least=2, at_most=len(codes))
     if sizes.min() < num_folds and not allow_missing_classes:
         smallest = int(np.argmin(sizes))
         raise ValueError(
@@ -82,7 +81,7 @@ def stratified_k_fold(
             f"{classes[smallest]}; allow_missing_classes=True deals them out as far as "
             "they go; or drop that class or take fewer folds"
         )
-    return _dealt(key, labels, num_folds)
+    return _dealt(key, codes, num_folds)
 
 
 def grouped_k_fold(
@@ -100,7 +99,7 @@ def grouped_k_fold(
       key: a `jax.random.key`; settles which of several equal groups goes where.
       groups: integers or strings, shape ``(examples,)``; at least k different ones.
       num_folds: k, at least 2.
-      labels: integers, shape ``(examples,)``, or None.
+      labels: of any kind that a fit takes, shape ``(examples,)``, or None.
 
     Returns:
       The fold of each example, shape ``(examples,)``, none empty. Without labels sizes
@@ -108,7 +107,7 @@ def grouped_k_fold(
 
     Raises:
       ValueError: if ``num_folds`` is out of range, the groups are neither integers nor
-        strings, or the labels are not one integer an example.
+        strings, or the labels are not one an example.
     """
     check.key("key", key)
     groups = _group_names(groups)
@@ -122,8 +121,12 @@ def grouped_k_fold(
     if labels is None:
         classes, class_of = np.unique(np.zeros(len(groups)), return_inverse=True)
     else:
-        labels = check.labels("labels", labels, num_examples=len(groups))
-        classes, class_of = np.unique(labels, return_inverse=True)
+        class_of, classes = class_labels.encode("labels", labels)
+        if len(class_of) != len(groups):
+            raise ValueError(
+                f"labels must have one entry per example, got {len(class_of)} for "
+                f"{len(groups)} groups"
+            )
     counts = np.zeros((len(names), len(classes)), np.int64)
     np.add.at(counts, (group_of, class_of), 1)
     order = np.asarray(jax.random.permutation(key, len(names)))
@@ -186,42 +189,56 @@ def train_weights(fold_of: Any, *, num_folds: int) -> np.ndarray:
     return weights.astype(np.float32)
 
 
-def train_weights_of_all(fold_of: Any, *, num_examples: int) -> np.ndarray | Array:
+def train_weights_of_all(fold_of: Any, *, num_examples: int) -> np.ndarray:
     """`train_weights` where the folds themselves say how many there are.
 
-    Of folds that are spread over devices (`jaxlin.sharding.folds`) so are the weights.
+    In several processes, of the examples of this one; all of them together name the
+    folds.
 
     Raises:
-      ValueError: if ``fold_of`` is not one number an example, or some fold up to the
+      ValueError: if ``fold_of`` is not one number per example, or some fold up to the
         largest number is empty.
     """
-    is_spread = placement.is_spread(fold_of)
-    if not is_spread:
-        fold_of = np.asarray(fold_of)
-    is_shaped = fold_of.ndim in (1, 2) and fold_of.shape[-1] == num_examples
-    if fold_of.dtype.kind not in "iu" or not is_shaped:
-        raise ValueError(
-            f"fold_of must be integers ({num_examples},), one an example, or (repeats, "
-            f"{num_examples}), got {fold_of.dtype} of shape {fold_of.shape}"
-            + placement.remedy("jaxlin.sharding.folds")
-        )
-    named = _named(fold_of.reshape(-1, num_examples), is_spread)
-    num_folds = len(named[0])
-    for one in named:
-        if len(one) != num_folds:
+
+    def checked() -> np.ndarray:
+        array = np.asarray(fold_of)
+        is_shaped = array.ndim in (1, 2) and array.shape[-1] == num_examples
+        if array.dtype.kind not in "iu" or not is_shaped:
             raise ValueError(
-                "fold_of must have the same number of folds in each repeat, got "
-                f"{num_folds} and {len(one)}"
+                f"folds must be integers ({num_examples},), one per example, or "
+                f"(repeats, {num_examples}), got {array.dtype} of shape {array.shape}"
             )
-        if not np.array_equal(one, np.arange(num_folds)) or num_folds < 2:
+        if array.min() < 0:
+            raise ValueError(f"folds must be at least 0, got {array.min()}")
+        return array
+
+    array = processes.together(checked)
+    processes.check_alike(rank=array.ndim, repeats=int(np.prod(array.shape[:-1])))
+    repeats = array.reshape(-1, num_examples)
+    most = int(np.max(processes.of_each(array.max()))) + 1
+    _check_named(repeats, most)
+    return (array[..., None, :] != np.arange(most)[:, None]).astype(np.float32)
+
+
+def _check_named(repeats: np.ndarray, most: int) -> None:
+    """Raises a ValueError if the folds below ``most`` are not all there, in all."""
+    named = [np.unique(one) for one in repeats]
+    # More folds than examples cannot be without gaps: nothing need be counted.
+    if most <= processes.total(repeats.shape[1]):
+        counts = processes.total([np.bincount(one, minlength=most) for one in repeats])
+        named = [np.flatnonzero(one) for one in counts]
+    for one in named:
+        if len(one) != len(named[0]):
             raise ValueError(
-                "fold_of must name folds 0, 1, ... without gaps, at least two, got "
-                f"{one.tolist()[:9]}; np.unique(fold_of, return_inverse=True)[1] "
+                "folds must be the same number in each repeat, got "
+                f"{len(named[0])} and {len(one)}"
+            )
+        if not np.array_equal(one, np.arange(len(one))) or len(one) < 2:
+            raise ValueError(
+                "folds must be named 0, 1, ... without gaps, at least two, got "
+                f"{one.tolist()[:9]}; np.unique(folds, return_inverse=True)[1] "
                 "numbers them so"
             )
-    if is_spread:
-        return _train_weights(fold_of, num_folds=num_folds)
-    return train_weights(fold_of, num_folds=num_folds)
 
 
 def _group_names(groups: Any) -> np.ndarray:
@@ -280,33 +297,6 @@ def _evenly_shared(counts: np.ndarray, order: np.ndarray, num_folds: int) -> np.
         held[best] += counts[group]
         fold_of[group] = best
     return fold_of
-
-
-def _named(repeats: Any, is_spread: bool) -> list[np.ndarray]:
-    """The folds that each repeat names, ascending."""
-    if not is_spread:
-        return [np.unique(one) for one in repeats]
-    # No process sees all of them.
-    least, most = int(jnp.min(repeats)), int(jnp.max(repeats)) + 1
-    if least < 0 or most > repeats.shape[1]:
-        raise ValueError(
-            f"fold_of must lie in [0, {repeats.shape[1] - 1}], got {least} to "
-            f"{most - 1}"
-        )
-    counts = np.asarray(_counts(repeats, most=most))
-    return [np.flatnonzero(one) for one in counts]
-
-
-@functools.partial(jax.jit, static_argnames=("most",))
-def _counts(repeats: Array, *, most: int) -> Array:
-    is_in = repeats[:, :, None] == jnp.arange(most)[None, None]
-    return placement.whole(jnp.sum(is_in, axis=1))
-
-
-@functools.partial(jax.jit, static_argnames=("num_folds",))
-def _train_weights(fold_of: Array, *, num_folds: int) -> Array:
-    numbers = jnp.arange(num_folds).reshape((1,) * (fold_of.ndim - 1) + (num_folds, 1))
-    return (fold_of[..., None, :] != numbers).astype(jnp.float32)
 
 
 def _dealt(key: Array, labels: np.ndarray, num_folds: int) -> np.ndarray:

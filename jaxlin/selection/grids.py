@@ -120,7 +120,7 @@ def product(
     )
 
 
-def subset(models: Grid, numbers: Sequence[int]) -> Grid:
+def subset(models: Grid, numbers: Sequence[int] | np.ndarray) -> Grid:
     """The grid of some of the models, in this order.
 
     Args:

@@ -14,7 +14,7 @@ example of a class is never held out, so that every class can be learned in ever
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check
+from jaxlin import check, class_labels
 from jaxlin.selection import folds, splits
 from jaxlin.typing import Array
 
@@ -31,7 +31,7 @@ def weights(
 
     Args:
       key: a `jax.random.key`.
-      labels: integers, shape ``(examples,)``.
+      labels: of any kind that a fit takes, shape ``(examples,)``.
       num_settings: how many are compared; of a single one no part need be held out.
       validation_fraction: share of the examples of classes that have two or more; of
         no meaning with ``num_folds``.
@@ -47,7 +47,7 @@ def weights(
         of range.
     """
     check.key("key", key)
-    labels = check.labels("labels", labels)
+    labels, _ = class_labels.encode("labels", labels)
     rest = np.flatnonzero(np.bincount(labels)[labels] > 1)
     if num_folds is None:
         check.number("validation_fraction", validation_fraction, above=0, below=1)

@@ -5,17 +5,16 @@ good. Here each outer part is held out of everything: settings are compared by i
 folds of what is left, the chosen one is fitted on all of that, and only then the outer
 part is looked at::
 
-    import jax, jax.numpy as jnp
+    import jax, jaxlin
     from jaxlin import losses
     from jaxlin.selection import folds, nested
-    from jaxlin.solvers import base, certified
     key = jax.random.key(0)
     rows = jax.random.normal(key, (200, 4))
     labels = (rows[:, 0] + 0.5 * rows[:, 1] > 0).astype(int)
     found = nested.cross_validate(
-        key, certified.prepare(base.problem(rows, labels, num_classes=2)),
-        num_classes=2, losses=(losses.softmax_cross_entropy,), l2s=(1e-3, 1e-1),
-        fold_of=folds.stratified_k_fold(key, labels, num_folds=4),
+        key, jaxlin.problem(rows, labels),
+        losses=(losses.softmax_cross_entropy,), l2s=(1e-3, 1e-1),
+        folds=folds.stratified_k_fold(key, labels, num_folds=4),
         num_inner_folds=3)
     print(found.accuracy, found.l2)  # one of each outer part
 
@@ -29,18 +28,22 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxlin import check
-from jaxlin.selection import choice, cross_validation, folds, grids, plans, sweep
+from jaxlin.checkpoint import Path
+from jaxlin.problems import Problem
+from jaxlin.selection import choice, cross_validation, grids, sweep
+from jaxlin.selection import folds as folds_of
 from jaxlin.selection.choice import Choose
-from jaxlin.selection.cross_validation import Table
-from jaxlin.selection.sweep import FitModels, Fits
-from jaxlin.solvers import fit_loop
-from jaxlin.solvers.base import Problem
+from jaxlin.selection.cross_validation import CrossValidation
+from jaxlin.selection.sweep import Callback, SweepResult
+from jaxlin.solvers import fit_loop, stopping
+from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss
 
 
-class Nested(NamedTuple):
+class NestedCrossValidation(NamedTuple):
     """What the procedure did on each outer part.
 
     Attributes:
@@ -56,8 +59,8 @@ class Nested(NamedTuple):
     loss: np.ndarray
     chosen: np.ndarray
     l2: np.ndarray
-    fits: Fits
-    inner: Table
+    fits: SweepResult
+    inner: CrossValidation
 
     def __str__(self) -> str:
         (mean,), (error,) = choice.mean_and_error(self.accuracy[None])
@@ -72,46 +75,40 @@ def cross_validate(
     key: Array,
     problem: Problem,
     *,
-    num_classes: int,
     losses: Sequence[Loss],
     l2s: Sequence[float],
-    fold_of: Any,
+    folds: ArrayLike,
     num_inner_folds: int,
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
     allow_missing_classes: bool = False,
     choose: Choose = choice.best,
-    relative_gap: float = 1e-3,
-    max_evaluations: int = 1000,
-    fit_models: FitModels = sweep.fit,
-    refit_models: FitModels = sweep.fit,
-) -> Nested:
+    stop: Stop = stopping.DEFAULT,
+    checkpoints: tuple[Path, Path] | None = None,
+    callback: Callback | None = None,
+) -> NestedCrossValidation:
     """Chooses and tests on each outer part, in two sweeps.
 
     Args:
       key: draws the inner folds, stratified by label.
-      problem: from `jaxlin.solvers.certified.prepare`, with labels. Its example weights
-        count in fits and in tests.
-      num_classes: C.
-      losses: as of `jaxlin.selection.grids.product`, like ``l2s`` and
-        ``loss_arguments``.
+      problem: with labels. Its weights count in fits and in tests.
+      losses: as of `jaxlin.sweep`, like ``l2s`` and ``loss_arguments``.
       l2s: see ``losses``.
-      fold_of: outer part of each example, shape ``(examples,)``.
+      folds: outer part of each example, shape ``(examples,)``.
       num_inner_folds: at least 2.
       loss_arguments: see ``losses``.
-      allow_missing_classes: as of `jaxlin.selection.cross_validation.cross_validate`,
-        of outer parts and of inner folds.
+      allow_missing_classes: as of `jaxlin.cross_validate`, of outer parts and of inner
+        folds.
       choose: `jaxlin.selection.choice.best` or, for one loss at one margin, since only
         their strengths are one scale, ``one_standard_error``; or a function like them.
-      relative_gap: asked of every fit.
-      max_evaluations: of a fit, after which it is taken as it is.
-      fit_models: as of `jaxlin.selection.cross_validation.cross_validate`, of the
-        comparison.
-      refit_models: likewise, of the settings chosen; with files, one of its own.
+      stop: as of `jaxlin.sweep`, like ``callback``.
+      checkpoints: a file of the comparison and one of the fits of the chosen settings,
+        as of `jaxlin.sweep`; None saves nothing.
+      callback: see ``stop``.
 
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
-    fit_loop.check_concrete(key=key, problem=problem, fold_of=fold_of)
+    fit_loop.check_concrete(folds=folds)
     check.key("key", key)
     if jax.process_count() > 1:
         raise ValueError(
@@ -119,21 +116,17 @@ def cross_validate(
             f"folds within folds, got {jax.process_count()} processes; call "
             "cross_validate for each outer part"
         )
-    fold_of = np.asarray(fold_of)
-    if fold_of.ndim != 1:
+    if np.ndim(folds) != 1:
         raise ValueError(
-            f"fold_of must have shape (examples,), got shape {fold_of.shape}"
+            f"folds must have shape (examples,), got shape {np.shape(folds)}"
         )
     check.integer("num_inner_folds", num_inner_folds, at_least=2)
     cross_validation.check_labels(problem)
-    outer = np.asarray(
-        folds.train_weights_of_all(fold_of, num_examples=len(problem.targets))
-    )
+    outer = folds_of.train_weights_of_all(folds, num_examples=problem.num_examples)
     allowed = {"allow_missing_classes": allow_missing_classes}
     known = cross_validation.check_parts(problem, outer, **allowed)
-    train, held_out = _inner(
-        key, np.asarray(problem.targets), outer, num_inner_folds, **allowed
-    )
+    labels = problem.classes[problem.rows.targets]  # type: ignore[union-attr]
+    train, held_out = _inner(key, labels, outer, num_inner_folds, **allowed)
     # A class that an outer part does not know no inner fold of it holds out.
     known_within = cross_validation.check_parts(problem, train, **allowed)
     what: dict[str, Any] = {
@@ -142,11 +135,11 @@ def cross_validate(
         "loss_arguments": loss_arguments,
     }
     how: dict[str, Any] = {
-        "num_classes": num_classes,
-        "relative_gap": relative_gap,
-        "max_evaluations": max_evaluations,
-        **cross_validation.missing_classes(allow_missing_classes),
+        "allow_one_class": allow_missing_classes,
+        "stop": stop,
+        "callback": callback,
     }
+    first_file, second_file = checkpoints or (None, None)
 
     compared = grids.product(**what, num_weightings=len(train))
     cross_validation.check_one_scale(
@@ -156,14 +149,11 @@ def cross_validate(
             for i in range(compared.size)
         ],
     )
-
-    def fitted(fit: FitModels, models: grids.Grid, weightings: np.ndarray) -> Fits:
-        plan = plans.plan(models, problem, num_classes=num_classes)
-        return fit(problem, models, plan=plan, weightings=weightings, **how)
-
-    fits = fitted(fit_models, compared, train)
+    fits = sweep.fit_models(
+        problem, compared, weightings=train, checkpoint=first_file, **how
+    )
     inner = cross_validation.tabulated(
-        problem, compared, fits, held_out=held_out, known=known_within
+        problem, fits, held_out=held_out, known=known_within
     )
     # The inner folds of every outer part deal nearly the same examples out.
     inner = inner._replace(num_repeats=len(outer))
@@ -174,11 +164,13 @@ def cross_validate(
     everything = grids.product(**what, num_weightings=len(outer))
     order = cross_validation.by_setting(everything).reshape(-1, len(outer))
     refitted = grids.subset(everything, order[chosen, np.arange(len(outer))])
-    fits = fitted(refit_models, refitted, outer)
-    accuracy, loss = cross_validation.tested(
-        problem, refitted, fits.params, held_out=1 - outer, known=known
+    fits = sweep.fit_models(
+        problem, refitted, weightings=outer, checkpoint=second_file, **how
     )
-    return Nested(accuracy, loss, chosen, inner.l2[chosen], fits, inner)
+    accuracy, loss = cross_validation.tested(
+        problem, fits, held_out=1 - outer, known=known
+    )
+    return NestedCrossValidation(accuracy, loss, chosen, inner.l2[chosen], fits, inner)
 
 
 def _inner(
@@ -194,7 +186,7 @@ def _inner(
     for part, weights in enumerate(outer):
         left = np.flatnonzero(weights)
         fold_of = np.full(len(labels), -1)
-        fold_of[left] = folds.stratified_k_fold(
+        fold_of[left] = folds_of.stratified_k_fold(
             jax.random.fold_in(key, part),
             labels[left],
             num_folds=num_inner_folds,

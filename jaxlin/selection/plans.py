@@ -1,14 +1,14 @@
 """With how much of the machine a sweep runs: slots, strands, blocks of rows.
 
 >>> import numpy as np
+>>> import jaxlin
 >>> from jaxlin import losses
 >>> from jaxlin.selection import grids, plans
->>> from jaxlin.solvers import base
 >>> rows, labels = np.ones((60, 3), np.float32), np.arange(60) % 3
->>> problem = base.problem(rows, labels, num_classes=3)
+>>> examples = jaxlin.problem(rows, labels).examples
 >>> models = grids.product(
 ...     losses=(losses.softmax_cross_entropy,), l2s=(1e-1, 1e-2), num_weightings=5)
->>> made = plans.plan(models, problem, num_classes=3, slots=5)
+>>> made = plans.plan(models, examples, num_classes=3, slots=5)
 >>> print(made)
 5 models at once, 0 MB of states, blocks of 60 rows
 >>> plans.strands(models, made, loss=0)[:2]
@@ -24,7 +24,7 @@ import numpy as np
 from jaxlin import check, conjugates, placement, row_sums
 from jaxlin.selection.grids import Grid
 from jaxlin.solvers import fit_loop, lanes
-from jaxlin.solvers.base import Problem
+from jaxlin.solvers.base import Examples
 
 _MEMORY_BYTES = 2 * 2**30
 
@@ -120,7 +120,7 @@ def strands(models: Grid, plan: Plan, *, loss: int) -> list[tuple[int, ...]]:
 
 def plan(
     models: Grid,
-    problem: Problem,
+    examples: Examples,
     *,
     num_classes: int,
     slots: int | None = None,
@@ -134,7 +134,7 @@ def plan(
 
     Args:
       models: from `jaxlin.selection.grids.product`.
-      problem: from `jaxlin.solvers.certified.prepare`.
+      examples: of a problem.
       num_classes: C.
       slots: in all lanes together; None takes one for each chain, two if a loss has
         kinks, up to 32 and what the memory holds; on accelerators 16 for each chain, up
@@ -149,10 +149,10 @@ def plan(
     Raises:
       ValueError: if there is not room for one slot a loss.
     """
-    fit_loop.check_concrete(problem=problem)
-    fit_loop.check_classes(problem.targets, num_classes)
+    fit_loop.check_concrete(examples=examples)
+    fit_loop.check_classes(examples.targets, num_classes)
     per_slot = max(
-        _bytes_of_slot(models, problem, loss, num_classes) for loss in models.losses
+        _bytes_of_slot(models, examples, loss, num_classes) for loss in models.losses
     )
     check.integer("memory_bytes", memory_bytes, at_least=1)
     most = memory_bytes // (2 * per_slot)
@@ -181,7 +181,7 @@ def plan(
         remedy="give fewer slots, or use fewer features or classes",
         states=2 * per_slot * width,
     )
-    num_rows, num_features = problem.features.shape
+    num_rows, num_features = examples.features.shape
     operations = 4 * num_rows * (num_features + 1) * num_classes
     turns = round(habits.at_once / (operations * width))
     if block_size is None:
@@ -242,13 +242,13 @@ def _shared_out(slots: int, sizes: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _bytes_of_slot(models, problem, loss, num_classes) -> int:
+def _bytes_of_slot(models, examples, loss, num_classes) -> int:
     """State of one model of a loss, by shapes alone."""
     first = int(np.argmax(models.loss == models.losses.index(loss)))
     lane = jax.eval_shape(
         lambda: lanes.empty(
             1,
-            problem,
+            examples,
             num_classes=num_classes,
             loss=loss,
             arguments=models.arguments_of(first),

@@ -8,12 +8,12 @@ widths. Each is compiled once for a loss, whatever the values swept; the pass ov
 rows, which all losses share, once for each combination of their widths that occurs. On
 accelerators one program has all of it (`jaxlin.solvers.turns`).
 
-A narrower program costs its compilation, idle slots cost evaluations. A lane becomes
+A narrower program costs its compilation, idle slots cost passes. A lane becomes
 narrower once its idle slots have been evaluated as often as a program is worth: at each
 width it wastes at most what it then spends on the next, and small problems, whose
-evaluations cost nothing, compile one program.
+passes cost nothing, compile one program.
 
-All of it is decided by numbers of models and evaluations, however fast the machine and
+All of it is decided by numbers of models and passes, however fast the machine and
 however full.
 
   >>> from jaxlin.selection import schedule
@@ -47,16 +47,16 @@ class Board(NamedTuple):
       running: number of the model in each slot, or `IDLE`.
       following: the models that come after it in its slot, in this order.
       waiting: strands that come next, in this order.
-      evaluations: that the model of each slot has had.
+      passes: that the model of each slot has had.
       is_first: whether it is the first of its strand.
-      idle: evaluations of idle slots since the lane has had its width.
-      paid: evaluations so far of all slots, idle ones too.
+      idle: passes of idle slots since the lane has had its width.
+      paid: passes so far of all slots, idle ones too.
     """
 
     running: tuple[int, ...]
     following: tuple[tuple[int, ...], ...]
     waiting: tuple[tuple[int, ...], ...]
-    evaluations: tuple[int, ...]
+    passes: tuple[int, ...]
     is_first: tuple[bool, ...]
     idle: int = 0
     paid: int = 0
@@ -130,7 +130,7 @@ def begin(strands: Iterable[Sequence[int]], *, slots: int, multiple: int = 1) ->
         running=tuple(strand[0] for strand in begun) + (IDLE,) * none,
         following=tuple(strand[1:] for strand in begun) + ((),) * none,
         waiting=given[slots:],
-        evaluations=(0,) * width,
+        passes=(0,) * width,
         is_first=(True,) * width,
     )
 
@@ -139,7 +139,7 @@ def after_turn(
     board: Board,
     *,
     finished: Sequence[bool],
-    evaluations: int = 1,
+    passes: int = 1,
     price: int = 0,
     multiple: int = 1,
 ) -> Turn:
@@ -148,16 +148,16 @@ def after_turn(
     Args:
       board: before the turn.
       finished: whether the model of each slot is; of an idle slot it means nothing.
-      evaluations: of each slot since ``board``; the last has finished what is finished.
-      price: of one more program, in evaluations.
+      passes: of each slot since ``board``; the last has finished what is finished.
+      price: of one more program, in passes.
       multiple: as of `begin`.
     """
     width = len(board.running)
     running, following = list(board.running), list(board.following)
     waiting = list(board.waiting)
-    counts = [count + evaluations for count in board.evaluations]
+    counts = [count + passes for count in board.passes]
     is_first = list(board.is_first)
-    idle = board.idle + evaluations * running.count(IDLE)
+    idle = board.idle + passes * running.count(IDLE)
     moved: list[tuple[int, int]] = []
     filled: list[tuple[int, int]] = []
     for slot, is_finished in enumerate(finished):
@@ -191,6 +191,6 @@ def after_turn(
         tuple(counts),
         tuple(is_first),
         idle,
-        board.paid + evaluations * width,
+        board.paid + passes * width,
     )
     return Turn(after, tuple(moved), tuple(filled), kept)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxlin import check
+from jaxlin import check, class_labels
 from jaxlin.typing import Array
 
 
@@ -85,8 +85,8 @@ def stratified_split(key: Array, labels: Any, *, fraction: float) -> Split:
 
     Args:
       key: a `jax.random.key`.
-      labels: integers, shape ``(examples,)``; at least two examples of each class that
-        occurs.
+      labels: of any kind that a fit takes, shape ``(examples,)``; at least two
+        examples of each class that occurs.
       fraction: the share to hold out, in (0, 1).
 
     Returns:
@@ -97,14 +97,14 @@ def stratified_split(key: Array, labels: Any, *, fraction: float) -> Split:
         has a single example, or a part would be empty.
     """
     check.key("key", key)
-    labels = check.labels("labels", labels)
-    classes, _, parts = stratified_sizes(labels, fraction=fraction)
+    codes, classes = class_labels.encode("labels", labels)
+    _, _, parts = stratified_sizes(classes[codes], fraction=fraction)
     # One uniform order of all examples is a uniform order within each class, and the
     # orders of different classes are independent.
-    order = np.asarray(jax.random.permutation(key, len(labels)))
-    held_out = np.zeros(len(labels), bool)
-    by_class = order[np.argsort(labels[order], kind="stable")]
-    starts = np.searchsorted(labels[by_class], classes)
+    order = np.asarray(jax.random.permutation(key, len(codes)))
+    held_out = np.zeros(len(codes), bool)
+    by_class = order[np.argsort(codes[order], kind="stable")]
+    starts = np.searchsorted(codes[by_class], np.arange(len(classes)))
     for start, part in zip(starts, parts, strict=True):
         held_out[by_class[start : start + part]] = True
     return _from_mask(held_out)
@@ -120,8 +120,8 @@ def three_way_split(
 
     Args:
       key: a `jax.random.key`.
-      labels: integers, shape ``(examples,)``; of each class that occurs at least two
-        examples outside the test part.
+      labels: of any kind that a fit takes, shape ``(examples,)``; of each class that
+        occurs at least two examples outside the test part.
       validation_fraction: share of all examples, in (0, 1).
       test_fraction: share of all examples, in (0, 1).
 
@@ -135,7 +135,7 @@ def three_way_split(
             "validation_fraction and test_fraction must leave something to train on, "
             f"got {validation_fraction} + {test_fraction}"
         )
-    labels = check.labels("labels", labels)
+    labels = class_labels.as_labels("labels", labels)
     outer = stratified_split(key, labels, fraction=test_fraction)
     inner = stratified_split(
         jax.random.fold_in(key, 1),
@@ -159,12 +159,12 @@ def stratified_sizes(
     Raises:
       ValueError: as `stratified_split`.
     """
-    labels = check.labels("labels", labels)
+    labels = class_labels.as_labels("labels", labels)
     classes, sizes = np.unique(labels, return_counts=True)
     if sizes.min() < 2:
         raise ValueError(
             "labels must have at least 2 examples of every class to be stratified, got "
-            f"1 of class {classes[np.argmin(sizes)]}; drop that class or use "
+            f"1 of class {classes[np.argmin(sizes)]!s}; drop that class or use "
             "random_split"
         )
     num_held_out = _num_held_out(len(labels), fraction)

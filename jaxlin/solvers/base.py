@@ -5,18 +5,19 @@ it into a solver for a grid: one compiled program trains all models, and what th
 (features, the order of a seed's minibatches) is not repeated. `run` is the loop:
 
   >>> import jax, numpy as np, optax
+  >>> import jaxlin
   >>> from jaxlin import linear, losses
   >>> from jaxlin.solvers import base, minibatch
   >>> solver = minibatch.solver(
   ...     loss=losses.softmax_cross_entropy, make_optimizer=optax.sgd, batch_size=4)
   >>> key = jax.random.key(0)
   >>> rows, labels = np.ones((12, 3), np.float32), np.arange(12) % 2
-  >>> problem = base.problem(rows, labels, num_classes=2)
+  >>> examples = jaxlin.problem(rows, labels).examples
   >>> settings = base.Settings(learning_rate=0.1, l2=1e-3)
   >>> params = linear.init(key, num_classes=2, num_features=3)
-  >>> state = solver.init(params, problem, settings)
+  >>> state = solver.init(params, examples, settings)
   >>> for done, state, info in base.run(
-  ...     solver, key, state, problem, settings, num_steps=6, steps_per_chunk=3):
+  ...     solver, key, state, examples, settings, num_steps=6, steps_per_chunk=3):
   ...     print(done, info.loss.shape)
   3 (3,)
   6 (3,)
@@ -36,18 +37,13 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxlin import check
-from jaxlin.normalization import (
-    Normalization,
-    check_normalization,
-    check_rounding,
-    without_junk,
-)
+from jaxlin.normalization import Normalization
 from jaxlin.solvers.curvature import Curvature
 from jaxlin.typing import Array, LossArguments, PyTree
 
 
-class Problem(NamedTuple):
-    """The data that a solver sees; all models of a grid share it. Made by `problem`.
+class Examples(NamedTuple):
+    """What a solver sees of a `jaxlin.Problem`: arrays on the device, shared by models.
 
     Attributes:
       features: raw rows, uint8 or floating, shape ``(examples, features)``.
@@ -62,48 +58,6 @@ class Problem(NamedTuple):
     example_weights: Array | None = None
     normalization: Normalization | None = None
     curvature: Curvature | None = None
-
-
-def problem(
-    features: ArrayLike,
-    targets: ArrayLike,
-    *,
-    num_classes: int,
-    example_weights: ArrayLike | None = None,
-    normalization: Normalization | None = None,
-) -> Problem:
-    """Checks arrays, once, and puts them on the device as a `Problem`.
-
-    Args:
-      features: raw rows, shape ``(examples, features)``, uint8 or floating, finite.
-      targets: labels ``(examples,)`` in [0, num_classes), or distributions of shape
-        ``(examples, num_classes)``, non-negative with sums 1; at least two classes
-        with a positive weight in all.
-      num_classes: C, at least 2.
-      example_weights: shape ``(examples,)``, non-negative with a positive sum; None is
-        all ones. Rows of weight 0 must be finite; those too large to compute with are
-        put at the mean.
-      normalization: for rows of this width, or None.
-
-    Raises:
-      ValueError: that names the argument, the rule and the value.
-    """
-    rows, answers, weights = check.examples(
-        features, targets, example_weights, num_classes=num_classes
-    )
-    check.several_classes("targets", answers, example_weights=weights)
-    if normalization is not None:
-        normalization = check_normalization(normalization, num_features=rows.shape[1])
-        check_rounding("features", rows, normalization, example_weights=weights)
-    rows = without_junk(rows, weights, normalization)
-    return Problem(
-        jnp.asarray(rows),
-        jnp.asarray(answers),
-        None if weights is None else jnp.asarray(weights),
-        None
-        if normalization is None
-        else Normalization(*map(jnp.asarray, normalization)),
-    )
 
 
 class Settings(NamedTuple):
@@ -126,19 +80,19 @@ class Solver(NamedTuple):
     """A method on one model, or on many (`map_settings`, `map_seeds`).
 
     Attributes:
-      init: ``(params, problem, settings) -> state``, where state has a field
+      init: ``(params, examples, settings) -> state``, where state has a field
         ``params``. It copies the parameters, since `run` gives the state's memory away.
-      step: ``(key, step, state, problem, settings) -> (state, info)``; ``step`` is the
+      step: ``(key, step, state, examples, settings) -> (state, info)``; ``step`` is the
         number of steps done before, ``info`` what an analyst wants to see.
     """
 
-    init: Callable[[Any, Problem, Settings], Any]
-    step: Callable[[Array, Array, Any, Problem, Settings], tuple[Any, Any]]
+    init: Callable[[Any, Examples, Settings], Any]
+    step: Callable[[Array, Array, Any, Examples, Settings], tuple[Any, Any]]
 
 
 @functools.cache
 def map_settings(solver: Solver) -> Solver:
-    """A solver for G settings that share parameters at the start, key and problem.
+    """A solver for G settings that share parameters at the start, key and examples.
 
     Every leaf of the settings gets a leading axis of length G; so have the leaves of
     state and info. The scores of all models are one matrix product of width G * C.
@@ -151,7 +105,7 @@ def map_settings(solver: Solver) -> Solver:
 
 @functools.cache
 def map_seeds(solver: Solver) -> Solver:
-    """A solver for S seeds that share settings and problem.
+    """A solver for S seeds that share settings and examples.
 
     Parameters at the start and keys get a leading axis of length S; so have the leaves
     of state and info (before the axis of `map_settings`, if that was applied first).
@@ -166,11 +120,11 @@ def map_seeds(solver: Solver) -> Solver:
 def map_weightings(solver: Solver) -> Solver:
     """A solver for several vectors of example weights that share all else.
 
-    The example weights of the problem get a leading axis; so have the leaves of state
+    Example weights get a leading axis; so have the leaves of state
     and info (before the axes of the maps applied first). Rows are still shared, so that
     folds, as weights of 0 and 1, are one matrix product.
     """
-    axes: Any = Problem(None, None, example_weights=0)  # type: ignore[arg-type]
+    axes: Any = Examples(None, None, example_weights=0)  # type: ignore[arg-type]
     return _map_problem(solver, axes)
 
 
@@ -178,10 +132,10 @@ def map_weightings(solver: Solver) -> Solver:
 def map_normalizations(solver: Solver) -> Solver:
     """A solver for several normalisations of the same raw rows.
 
-    The leaves of the problem's normalisation get a leading axis; so have the leaves of
+    The leaves of the normalisation get a leading axis; so have the leaves of
     state and info. Each normalisation is a product of its own.
     """
-    axes: Any = Problem(None, None, normalization=0)  # type: ignore[arg-type]
+    axes: Any = Examples(None, None, normalization=0)  # type: ignore[arg-type]
     return _map_problem(solver, axes)
 
 
@@ -196,7 +150,7 @@ def run(
     solver: Solver,
     key: Array,
     state: PyTree,
-    problem: Problem,
+    examples: Examples,
     settings: Settings,
     *,
     num_steps: int,
@@ -210,7 +164,7 @@ def run(
       key: a `jax.random.key`, or one a seed for a solver from `map_seeds`.
       state: from ``solver.init`` or an earlier chunk. Its memory is reused: neither it
         nor a yielded state may be read after the next item has been asked for.
-      problem: the data.
+      examples: of a `jaxlin.Problem`.
       settings: hyperparameters.
       num_steps: how many steps the whole run has.
       steps_per_chunk: how many steps a compiled program makes. A last chunk that is
@@ -230,12 +184,12 @@ def run(
     dtype = state.params.weights.dtype
     settings = jax.tree.map(lambda value: jnp.asarray(value, dtype), settings)
     return _chunks(
-        solver, key, state, problem, settings, num_steps, steps_per_chunk, first_step
+        solver, key, state, examples, settings, num_steps, steps_per_chunk, first_step
     )
 
 
 def _chunks(
-    solver, key, state, problem, settings, num_steps, steps_per_chunk, first_step
+    solver, key, state, examples, settings, num_steps, steps_per_chunk, first_step
 ):
     for start in range(first_step, num_steps, steps_per_chunk):
         length = min(steps_per_chunk, num_steps - start)
@@ -243,7 +197,7 @@ def _chunks(
             key,
             jnp.int32(start),
             state,
-            problem,
+            examples,
             settings,
             solver=solver,
             length=length,
@@ -254,8 +208,8 @@ def _chunks(
 @functools.partial(
     jax.jit, static_argnames=("solver", "length"), donate_argnames=("state",)
 )
-def _advance(key, start, state, problem, settings, *, solver, length):
+def _advance(key, start, state, examples, settings, *, solver, length):
     def body(state, step):
-        return solver.step(key, step, state, problem, settings)
+        return solver.step(key, step, state, examples, settings)
 
     return jax.lax.scan(body, state, start + jnp.arange(length))

@@ -3,20 +3,21 @@ r"""Full-batch fits that stop when they can prove how good they are.
 Each step of this solver is one evaluation: one pass over the rows at one trial point.
 `jaxlin.solvers.search` says what is evaluated next, and why.
 
-`jaxlin.solvers.fitting` has the one call on arrays. As a `Solver`, for grids:
+`jaxlin.fit` is the one call on arrays. As a `Solver`, for own loops and grids:
 
   >>> import jax, jax.numpy as jnp
+  >>> import jaxlin
   >>> from jaxlin import linear, losses
   >>> from jaxlin.solvers import base, certified
   >>> key = jax.random.key(0)
   >>> rows, labels = jax.random.normal(key, (60, 3)), jnp.arange(60) % 3
-  >>> problem = certified.prepare(base.problem(rows, labels, num_classes=3))
+  >>> examples = jaxlin.problem(rows, labels).prepared()
   >>> many = base.map_settings(certified.solver(loss=losses.crammer_singer_hinge))
   >>> settings = base.Settings(l2=jnp.array([1e-2, 1e-1]))
   >>> params = linear.init(key, num_classes=3, num_features=3, stddev=0.0)
-  >>> state = many.init(params, problem, settings)
+  >>> state = many.init(params, examples, settings)
   >>> for done, state, info in base.run(
-  ...     many, key, state, problem, settings, num_steps=100):
+  ...     many, key, state, examples, settings, num_steps=100):
   ...     if (info.relative_gap < 1e-4).all():
   ...         break
   >>> print((state.certificate.gap < 1e-4).all())
@@ -24,38 +25,40 @@ Each step of this solver is one evaluation: one pass over the rows at one trial 
 """
 
 import functools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 
-from jaxlin import linear, proof_terms, row_sums
+from jaxlin import linear, placement, proof_terms, row_sums
 from jaxlin.linear import Params
-from jaxlin.solvers import curvature, search, search_state
-from jaxlin.solvers.base import Problem, Settings, Solver
+from jaxlin.solvers import base, curvature, search, search_state
+from jaxlin.solvers.base import Examples, Settings, Solver
+from jaxlin.solvers.fit_loop import Start, Turn, Turns
 from jaxlin.typing import Array, Loss
 
 
 def prepare(
-    problem: Problem, *, key: Array | None = None, rank: int = curvature.RANK
-) -> Problem:
-    """Adds to a problem what certified solvers need of its rows, whatever the loss.
+    examples: Examples, *, key: Array | None = None, rank: int = curvature.RANK
+) -> Examples:
+    """Adds what certified solvers need to know of the rows, whatever the loss.
 
     Args:
-      problem: from `jaxlin.solvers.base.problem`.
+      examples: of a `jaxlin.Problem`, whose ``prepared`` calls this once.
       key: draws the sampled rows and the sketch; None is ``jax.random.key(0)``.
       rank: directions of the second moment kept where rows are wide; if one loss alone
         is to be fitted, `jaxlin.solvers.curvature.rank_for` it.
 
     Returns:
-      The problem with ``curvature``. One factorisation serves every l2, loss and fold.
+      The examples with ``curvature``. One factorisation serves every l2, loss and fold.
     """
     key = jax.random.key(0) if key is None else key
-    return problem._replace(
+    return examples._replace(
         curvature=curvature.of_rows(
             key,
-            problem.features,
-            example_weights=problem.example_weights,
-            normalization=problem.normalization,
+            examples.features,
+            example_weights=examples.example_weights,
+            normalization=examples.normalization,
             rank=rank,
         )
     )
@@ -65,7 +68,7 @@ def prepare(
 def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
     """Returns the solver; equal arguments give the same object and so one program.
 
-    Its problem must come from `prepare`, its settings need ``l2``, above 0; their
+    Its examples must come from `prepare`, its settings need ``l2``, above 0; their
     ``learning_rate`` and ``l1`` must be None. A step draws no random numbers.
 
     Args:
@@ -73,43 +76,43 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
       block_size: rows a block of the pass; None chooses it from the shape.
 
     Raises:
-      ValueError: if no conjugate of the loss is known; in ``init``, if the problem is
+      ValueError: if no conjugate of the loss is known; in ``init``, if the examples are
         not prepared or the settings are not as above.
     """
     link = proof_terms.link(loss)
 
     def init(
-        params: Params, problem: Problem, settings: Settings
+        params: Params, examples: Examples, settings: Settings
     ) -> search_state.State:
-        curvature_of(problem)
+        curvature_of(examples)
         return search_state.start(
-            loss, params, settings, num_examples=problem.targets.shape[0]
+            loss, params, settings, num_examples=examples.targets.shape[0]
         )
 
     def step(
         key: Array,
         step: Array,
         state: search_state.State,
-        problem: Problem,
+        examples: Examples,
         settings: Settings,
     ) -> tuple[search_state.State, search.Info]:
         del key, step
         params = linear.unfold_bias(state.trial)
         sums, parameters = row_sums.over_rows(
             params,
-            problem.features,
-            problem.targets,
-            proof_terms.PerExample(state.centers, curvature_of(problem).norms),
+            examples.features,
+            examples.targets,
+            proof_terms.PerExample(state.centers, curvature_of(examples).norms),
             link=link,
             shared=search.shared(state, settings),
-            example_weights=problem.example_weights,
-            normalization=problem.normalization,
+            example_weights=examples.example_weights,
+            normalization=examples.normalization,
             block_size=block_size,
         )
-        known, weights = curvature_of(problem), problem.example_weights
+        known, weights = curvature_of(examples), examples.example_weights
         sampled = curvature.Sampled(
             known.rows,
-            problem.targets[known.sample],
+            examples.targets[known.sample],
             None if weights is None else weights[known.sample],
             state.centers[known.sample],
         )
@@ -121,11 +124,34 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
     return Solver(init, step)
 
 
-def curvature_of(problem: Problem) -> curvature.Curvature:
-    """What `prepare` has found; a ValueError for a problem that was not prepared."""
-    if problem.curvature is None:
+def turns(examples: Examples, *, loss: Loss, settings: Settings) -> Turns:
+    """Turns of a fit, each a pass over all rows, for `fit_loop.certify`.
+
+    Args:
+      examples: from `prepare`.
+      loss: one of the six losses that have a conjugate.
+      settings: l2 and loss arguments.
+    """
+    method = solver(loss=loss)
+
+    def turns_from(start: Start, budget: int) -> Iterator[Turn]:
+        state = method.init(start.params, examples, settings)
+        state = search_state.resumed(state, start.multipliers)
+        for _, after, info in base.run(
+            method, jax.random.key(0), state, examples, settings, num_steps=budget
+        ):
+            info = jax.tree.map(lambda leaf: leaf[-1], placement.on_host(info))
+            multipliers = search_state.Multipliers(after.centers, after.smoothing)
+            yield Turn(after.params, multipliers, info)
+
+    return turns_from
+
+
+def curvature_of(examples: Examples) -> curvature.Curvature:
+    """What `prepare` has found; a ValueError for a examples that was not prepared."""
+    if examples.curvature is None:
         raise ValueError(
-            "problem must be prepared for certified solvers, got one without "
-            "curvature; call jaxlin.solvers.certified.prepare(problem)"
+            "examples must be prepared for certified solvers, got some without "
+            "curvature; call jaxlin.solvers.certified.prepare(examples)"
         )
-    return problem.curvature
+    return examples.curvature

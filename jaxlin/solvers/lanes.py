@@ -7,10 +7,10 @@ decides, lane by lane, what each model evaluates next (`jaxlin.solvers.search`);
 `jaxlin.solvers.turns` repeats both. One model is near the limit of the memory, many are
 near that of the arithmetic.
 
-Which model is in which slot is the caller's business (`jaxlin.selection.sweep`): slots
-are filled by `place`, go on with another l2 by `move`, and come together by `narrow`. A
-model takes part with example weights of its own, one of several vectors that all models
-share (folds, resamples).
+Which model is in which slot is the caller's business (`jaxlin.selection.sweep_run`):
+slots are filled by `place`, go on with another l2 by `move`, and come together by
+`narrow`. A model takes part with example weights of its own, one of several vectors
+that all models share (folds, resamples).
 """
 
 import functools
@@ -27,7 +27,7 @@ from jaxlin.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.row_sums import RowSums
 from jaxlin.solvers import certified, curvature, search, search_state
-from jaxlin.solvers.base import Problem, Settings
+from jaxlin.solvers.base import Examples, Settings
 from jaxlin.solvers.search_state import State
 from jaxlin.typing import Array, Loss, LossArguments
 
@@ -71,7 +71,7 @@ class _Shared(NamedTuple):
 
 def empty(
     width: int,
-    problem: Problem,
+    examples: Examples,
     *,
     num_classes: int,
     loss: Loss,
@@ -81,12 +81,12 @@ def empty(
 
     Args:
       width: number of slots.
-      problem: from `jaxlin.solvers.certified.prepare`.
+      examples: of a problem, prepared.
       num_classes: C.
       loss: of the lane.
       arguments: names of the loss arguments that its models will be given.
     """
-    num_rows, num_features = problem.features.shape
+    num_rows, num_features = examples.features.shape
     params = Params(jnp.zeros((num_classes, num_features)), jnp.zeros((num_classes,)))
     settings = Settings(
         l2=jnp.ones(()), loss_arguments={name: jnp.ones(()) for name in arguments}
@@ -98,7 +98,7 @@ def empty(
 @functools.partial(jax.jit, static_argnames=("losses", "block_size"))
 def evaluate(
     lanes: tuple[Lane, ...],
-    problem: Problem,
+    examples: Examples,
     weightings: Array | None,
     *,
     losses: tuple[Loss, ...],
@@ -108,7 +108,7 @@ def evaluate(
 
     Args:
       lanes: one a loss.
-      problem: the rows.
+      examples: the rows.
       weightings: example weights to choose from, shape ``(examples, weightings)``;
         None is all ones for everybody.
       losses: of the lanes.
@@ -121,7 +121,7 @@ def evaluate(
     num_shards = placement.axis_size(placement.MODELS)
     if num_shards == 1 or any(lane.width % num_shards for lane in lanes):
         return _evaluate(
-            lanes, problem, weightings, losses=losses, block_size=block_size
+            lanes, examples, weightings, losses=losses, block_size=block_size
         )
     whole, by_model = PartitionSpec(), PartitionSpec(placement.MODELS)
     by_slot = PartitionSpec(None, placement.MODELS)
@@ -132,12 +132,12 @@ def evaluate(
         out_specs=((by_model,) * len(lanes), (by_slot,) * len(lanes)),
         axis_names={placement.MODELS},
         check_vma=False,
-    )(lanes, problem, weightings)
+    )(lanes, examples, weightings)
 
 
 def _evaluate(
     lanes: tuple[Lane, ...],
-    problem: Problem,
+    examples: Examples,
     weightings: Array | None,
     *,
     losses: tuple[Loss, ...],
@@ -147,10 +147,10 @@ def _evaluate(
     trials = jnp.concatenate([lane.state.trial for lane in lanes])
     sums, points = row_sums.over_rows(
         Params(trials[..., :-1], trials[..., -1]),
-        problem.features,
-        problem.targets,
+        examples.features,
+        examples.targets,
         _Examples(
-            certified.curvature_of(problem).norms,
+            certified.curvature_of(examples).norms,
             weightings,
             tuple(lane.centers for lane in lanes),
         ),
@@ -159,7 +159,7 @@ def _evaluate(
             tuple(jax.vmap(search.shared)(lane.state, lane.settings) for lane in lanes),
             tuple(lane.weighting for lane in lanes),
         ),
-        normalization=problem.normalization,
+        normalization=examples.normalization,
         block_size=block_size,
     )
     # The last value of each model is the weight of its examples.
@@ -182,13 +182,13 @@ def advance(
     lane: Lane,
     sums: RowSums,
     points: Array,
-    problem: Problem,
+    examples: Examples,
     weightings: Array | None,
     *,
     loss: Loss,
 ) -> tuple[Lane, search.Info]:
     """Decides what each model of a lane evaluates next, from a pass of `evaluate`."""
-    known, sampled_for = _sample(problem, weightings)
+    known, sampled_for = _sample(examples, weightings)
 
     def one(state, sums, centers, settings, weighting):
         sampled = sampled_for(weighting, centers)
@@ -239,7 +239,7 @@ def place(
 def move(
     lane: Lane,
     slot: int,
-    problem: Problem,
+    examples: Examples,
     weightings: Array | None,
     *,
     loss: Loss,
@@ -250,13 +250,13 @@ def move(
     Args:
       lane: after a turn; its memory is given away.
       slot: number of the slot.
-      problem: the rows.
+      examples: the rows.
       weightings: as of `evaluate`.
       loss: of the lane.
       l2: of the model.
     """
     l2_of_model = jnp.asarray(l2, lane.state.trial.dtype)
-    return _moved(lane, jnp.int32(slot), problem, weightings, l2_of_model, loss=loss)
+    return _moved(lane, jnp.int32(slot), examples, weightings, l2_of_model, loss=loss)
 
 
 @jax.jit
@@ -311,13 +311,13 @@ def _placed(
 def _moved(
     lane: Lane,
     slot: Array,
-    problem: Problem,
+    examples: Examples,
     weightings: Array | None,
     l2: Array,
     *,
     loss: Loss,
 ) -> Lane:
-    known, sampled_for = _sample(problem, weightings)
+    known, sampled_for = _sample(examples, weightings)
     before, settings, weighting = jax.tree.map(
         lambda leaf: leaf[slot],
         (lane.state, lane.settings, lane.weighting),
@@ -333,11 +333,11 @@ def _moved(
 
 
 def _sample(
-    problem: Problem, weightings: Array | None
+    examples: Examples, weightings: Array | None
 ) -> tuple[curvature.Curvature, Callable[[Array, Array], curvature.Sampled]]:
     """What is known of the rows, and the sample that a model's curvature is of."""
-    known = certified.curvature_of(problem)
-    targets = problem.targets[known.sample]
+    known = certified.curvature_of(examples)
+    targets = examples.targets[known.sample]
     sampled_weights = None if weightings is None else weightings[known.sample]
 
     def of_model(weighting: Array, centers: Array) -> curvature.Sampled:

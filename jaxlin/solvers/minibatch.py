@@ -22,7 +22,7 @@ import optax
 
 from jaxlin import check, objective
 from jaxlin.linear import Params
-from jaxlin.solvers.base import Problem, Settings, Solver
+from jaxlin.solvers.base import Examples, Settings, Solver
 from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
 
 
@@ -77,8 +77,8 @@ def solver(
     def optimizer_of(settings: Settings) -> optax.GradientTransformation:
         return make_optimizer(settings.learning_rate)
 
-    def init(params: Params, problem: Problem, settings: Settings) -> State:
-        del problem
+    def init(params: Params, examples: Examples, settings: Settings) -> State:
+        del examples
         if settings.learning_rate is None:
             # To most of optax None means: do not scale, not even by -1.
             raise ValueError(
@@ -91,27 +91,27 @@ def solver(
         return jax.tree.map(jnp.copy, State(params, optimizer_state))
 
     def step(
-        key: Array, epoch: Array, state: State, problem: Problem, settings: Settings
+        key: Array, epoch: Array, state: State, examples: Examples, settings: Settings
     ) -> tuple[State, Info]:
-        num_examples = problem.features.shape[0]
+        num_examples = examples.features.shape[0]
         check.integer("batch_size", batch_size, at_most=num_examples)
         optimizer = optax.with_extra_args_support(optimizer_of(settings))
-        weights = problem.example_weights
+        weights = examples.example_weights
         mean_weight = 1.0 if weights is None else jnp.mean(weights)
 
         def update(state: State, rows: Array) -> tuple[State, Array]:
             def batch_objective(params: Params) -> tuple[Array, Array]:
                 data_term = objective.mean_loss(
                     params,
-                    problem.features[rows],
-                    problem.targets[rows],
+                    examples.features[rows],
+                    examples.targets[rows],
                     loss=loss,
                     loss_arguments=settings.loss_arguments,
                     example_weights=None if weights is None else weights[rows],
                     # Not the weights of the batch: so a batch's gradient is an
                     # unbiased estimate of the gradient of the weighted objective.
                     total_weight=rows.shape[0] * mean_weight,
-                    normalization=problem.normalization,
+                    normalization=examples.normalization,
                 )
                 penalty = objective.penalty(
                     params,

@@ -5,18 +5,19 @@ every step, random local search adds noise to the best ones; both keep what has 
 least objective so far. A step evaluates ``num_trials`` candidates in one wide product.
 
   >>> import jax, jax.numpy as jnp
+  >>> import jaxlin
   >>> from jaxlin import linear, losses
   >>> from jaxlin.solvers import base, random_search
   >>> key = jax.random.key(0)
   >>> rows, labels = jax.random.normal(key, (60, 3)), jnp.arange(60) % 2
-  >>> problem = base.problem(rows, labels, num_classes=2)
+  >>> examples = jaxlin.problem(rows, labels).examples
   >>> solver = random_search.solver(
   ...     loss=losses.weston_watkins_hinge, is_local=True, num_trials=4)
   >>> settings = base.Settings(learning_rate=0.1, l2=1e-3)
   >>> params = linear.init(key, num_classes=2, num_features=3)
-  >>> state = solver.init(params, problem, settings)
+  >>> state = solver.init(params, examples, settings)
   >>> for done, state, info in base.run(
-  ...     solver, key, state, problem, settings, num_steps=50, steps_per_chunk=50):
+  ...     solver, key, state, examples, settings, num_steps=50, steps_per_chunk=50):
   ...     print(done, bool(info.objective[-1] < info.objective[0]))
   50 True
 """
@@ -30,7 +31,7 @@ import jax.numpy as jnp
 from jaxlin import check, objective
 from jaxlin.linear import Params
 from jaxlin.metrics import Ratio
-from jaxlin.solvers.base import Problem, Settings, Solver
+from jaxlin.solvers.base import Examples, Settings, Solver
 from jaxlin.typing import Array, Loss
 
 
@@ -71,10 +72,10 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
     """
     check.integer("num_trials", num_trials, at_least=1)
 
-    def value(params: Params, problem: Problem, settings: Settings) -> Array:
+    def value(params: Params, examples: Examples, settings: Settings) -> Array:
         def of_block(features: Array, targets: Array, weights: Array | None) -> Ratio:
             scores = objective.batch_scores(
-                params, features, normalization=problem.normalization
+                params, features, normalization=examples.normalization
             )
             losses = objective.example_losses(
                 scores, targets, loss=loss, loss_arguments=settings.loss_arguments
@@ -87,11 +88,11 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
             return Ratio(total, jnp.sum(weights))
 
         mean = objective.blocked_sums(
-            of_block, problem.features, problem.targets, problem.example_weights
+            of_block, examples.features, examples.targets, examples.example_weights
         ).value
         return mean + objective.penalty(params, l2=settings.l2, l1=settings.l1)
 
-    def init(params: Params, problem: Problem, settings: Settings) -> State:
+    def init(params: Params, examples: Examples, settings: Settings) -> State:
         if settings.learning_rate is None:
             raise ValueError(
                 "settings.learning_rate must be a number, got None; it is the standard "
@@ -99,10 +100,10 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
             )
         # A copy, because the loop donates the state and the caller keeps these.
         params = jax.tree.map(jnp.copy, params)
-        return State(params, value(params, problem, settings))
+        return State(params, value(params, examples, settings))
 
     def step(
-        key: Array, number: Array, state: State, problem: Problem, settings: Settings
+        key: Array, number: Array, state: State, examples: Examples, settings: Settings
     ) -> tuple[State, Info]:
         stddev = jnp.asarray(settings.learning_rate)
 
@@ -118,7 +119,9 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
 
         keys = jax.random.split(jax.random.fold_in(key, number), num_trials)
         candidates = jax.vmap(drawn)(keys)
-        values = jax.vmap(value, in_axes=(0, None, None))(candidates, problem, settings)
+        values = jax.vmap(value, in_axes=(0, None, None))(
+            candidates, examples, settings
+        )
         # NaN would be the least.
         best = jnp.argmin(jnp.where(jnp.isnan(values), jnp.inf, values))
         found = State(jax.tree.map(lambda leaf: leaf[best], candidates), values[best])

@@ -7,15 +7,14 @@ example, for the first pass the sampled rows (twice the width or 4,096 of them) 
 a hinge, its multipliers (two arrays of ``(examples, classes)`` floats).
 
   >>> import numpy as np
+  >>> import jaxlin
   >>> from jaxlin import losses, row_blocks
-  >>> from jaxlin.solvers import streaming
   >>> generator = np.random.default_rng(0)
   >>> rows = generator.normal(size=(300, 5)).astype(np.float32)
   >>> labels = (rows[:, 0] > 0).astype(np.int32)
   >>> blocks = row_blocks.over(rows, labels, block_size=128)  # rows may be a memory map
-  >>> fitted = streaming.fit(
-  ...     blocks, num_classes=2, loss=losses.softmax_cross_entropy, l2=1e-2)
-  >>> fitted.converged
+  >>> fit = jaxlin.fit(blocks, loss=losses.softmax_cross_entropy, l2=1e-2)
+  >>> fit.converged
   True
 """
 
@@ -27,11 +26,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import conjugates, linear, precision, proof_terms, row_blocks, row_sums
-from jaxlin.linear import Params
+from jaxlin import conjugates, linear, proof_terms, row_blocks, row_sums
 from jaxlin.normalization import (
     Normalization,
-    check_normalization,
     check_rounding,
     counts,
     without_junk,
@@ -40,8 +37,8 @@ from jaxlin.row_blocks import Block
 from jaxlin.row_sums import RowSums
 from jaxlin.solvers import curvature, fit_loop, search, search_state
 from jaxlin.solvers.base import Settings
-from jaxlin.solvers.fit_loop import Fit, Start, Turn, Watch
-from jaxlin.typing import Array, Loss, LossArguments
+from jaxlin.solvers.fit_loop import Start, Turn, Turns
+from jaxlin.typing import Array, Loss
 
 
 class Survey(NamedTuple):
@@ -62,113 +59,8 @@ class Survey(NamedTuple):
     example_weights: np.ndarray | None
 
 
-def fit(
-    blocks: Iterable[Block],
-    *,
-    num_classes: int,
-    loss: Loss,
-    l2: float,
-    relative_gap: float = 1e-4,
-    loss_arguments: LossArguments | None = None,
-    normalization: Normalization | None = None,
-    start: Params | Fit | None = None,
-    max_evaluations: int = 1000,
-    polish: bool = False,
-    watch: Watch | None = None,
-) -> Fit:
-    """`jaxlin.solvers.fitting.fit` on blocks of rows, up to rounding the same model.
-
-    Args:
-      blocks: what can be iterated many times, always with the same blocks: a list, or
-        `jaxlin.row_blocks.over` of memory maps. Blocks of one size compile once, a
-        last one of another size a second time.
-      num_classes: C, at least 2.
-      loss: one of the six losses that have a conjugate.
-      l2: strength of half the sum of squares, bias included, above 0.
-      relative_gap: bound asked for, above 0.
-      loss_arguments: such as ``{"margin": 1.0}``, above 0.
-      normalization: applied to each row, or None.
-      start: parameters, or an earlier fit of the same rows, to start from; None is 0.
-      max_evaluations: passes over the rows after which to give up.
-      polish: whether to go on in float64 where float32 cannot prove what is asked for.
-      watch: called as ``watch(evaluations, info)`` after each evaluation.
-
-    Raises:
-      ValueError: that names the argument, the rule and the value.
-    """
-    first = next(iter(row_blocks.checked(blocks, num_classes=num_classes)))
-    fit_loop.check_concrete(l2=l2)
-    fit_loop.check_settings(
-        loss=loss,
-        l2=l2,
-        targets_rank=np.ndim(first.targets),
-        relative_gap=relative_gap,
-        loss_arguments=loss_arguments,
-        max_evaluations=max_evaluations,
-    )
-    fit_loop.check_memory(
-        first.features, num_classes=num_classes, loss=loss, num_examples=0
-    )
-    num_features = first.features.shape[1]
-    if normalization is not None:
-        normalization = check_normalization(normalization, num_features=num_features)
-    point = fit_loop.starting_point(start, num_classes, num_features, l2=l2)
-    settings = Settings(l2=l2, loss_arguments=dict(loss_arguments or {}))
-    width = 0 if conjugates.of(loss).smooth else num_classes
-    with precision.keeping_digits(*(*first, *(normalization or ())) if polish else ()):
-        known = _measured(
-            blocks, num_classes=num_classes, loss=loss, normalization=normalization
-        )
-
-        def turns(start: Start, budget: int) -> Iterator[Turn]:
-            dtype = start.params.weights.dtype
-            cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), settings)
-            state = search_state.start(loss, start.params, cast, num_examples=0)
-            centers = np.zeros((len(known.norms), width), dtype)
-            if start.multipliers is not None and (
-                start.multipliers.centers.shape == centers.shape
-            ):
-                centers[:] = start.multipliers.centers
-                # The state itself holds none.
-                nothing = start.multipliers._replace(centers=state.centers)
-                state = search_state.resumed(state, nothing)
-            following = np.zeros_like(centers)
-            for _ in range(budget):
-                sums = _one_pass(
-                    blocks,
-                    loss,
-                    state,
-                    known.norms,
-                    centers,
-                    following,
-                    cast,
-                    normalization,
-                )
-                sampled = known.sampled._replace(
-                    centers=jnp.asarray(centers[known.sample])
-                )
-                state, info = _advance(
-                    state, sums, sampled, known.moment, cast, loss=loss
-                )
-                if state.is_round:
-                    centers, following = following, centers
-                multipliers = search_state.Multipliers(centers, state.smoothing)
-                yield Turn(state.params, multipliers, info)
-
-        return fit_loop.certify(
-            turns,
-            start=point,
-            loss=loss,
-            l2=l2,
-            relative_gap=relative_gap,
-            max_evaluations=max_evaluations,
-            polish=polish,
-            watch=watch,
-        )
-
-
-class _Known(NamedTuple):
-    """What a fit keeps of the first pass.
+class Measured(NamedTuple):
+    """What all passes need to know of the rows, from a first one.
 
     Attributes:
       norms: of all rows with their constant 1, shape ``(examples,)``.
@@ -183,11 +75,27 @@ class _Known(NamedTuple):
     moment: curvature.SecondMoment
 
 
-def _measured(blocks, *, num_classes, loss, normalization) -> _Known:
+def measured(
+    blocks: Iterable[Block],
+    *,
+    num_classes: int,
+    normalization: Normalization | None = None,
+    rank: int = curvature.RANK,
+) -> Measured:
+    """Checks all blocks and measures their rows, in one pass.
+
+    Args:
+      blocks: can be iterated many times, always with the same blocks.
+      num_classes: C, at least 2.
+      normalization: applied to each row, or None.
+      rank: directions of the second moment kept where rows are wide.
+
+    Raises:
+      ValueError: that names the block, the rule and the value.
+    """
     found = survey(blocks, num_classes=num_classes, normalization=normalization)
     fit_loop.check_norms(found.norms)
     rows = curvature.extended_rows(jnp.asarray(found.rows), normalization)
-    rank = curvature.rank_for(loss)
     moment = _second_moment(jax.random.key(0), rows, rank=rank)
     weights = found.example_weights
     sampled = curvature.Sampled(
@@ -196,7 +104,61 @@ def _measured(blocks, *, num_classes, loss, normalization) -> _Known:
         None if weights is None else jnp.asarray(weights),
         jnp.zeros(0),
     )
-    return _Known(found.norms, found.sample, sampled, moment)
+    return Measured(found.norms, found.sample, sampled, moment)
+
+
+def turns(
+    blocks: Iterable[Block],
+    known: Measured,
+    *,
+    loss: Loss,
+    settings: Settings,
+    normalization: Normalization | None = None,
+) -> Turns:
+    """Turns of a fit, each a pass over all blocks, for `fit_loop.certify`.
+
+    Args:
+      blocks: checked; of one size they compile once, a last one of another size a
+        second time.
+      known: from `measured`.
+      loss: one of the six losses that have a conjugate.
+      settings: l2 and loss arguments.
+      normalization: applied to each row, or None.
+    """
+
+    def turns_from(start: Start, budget: int) -> Iterator[Turn]:
+        dtype = start.params.weights.dtype
+        cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), settings)
+        state = search_state.start(loss, start.params, cast, num_examples=0)
+        width = 0 if conjugates.of(loss).smooth else len(start.params.bias)
+        centers = np.zeros((len(known.norms), width), dtype)
+        if start.multipliers is not None and (
+            start.multipliers.centers.shape == centers.shape
+        ):
+            centers[:] = start.multipliers.centers
+            # The state itself holds none.
+            nothing = start.multipliers._replace(centers=state.centers)
+            state = search_state.resumed(state, nothing)
+        following = np.zeros_like(centers)
+        for _ in range(budget):
+            sums = _one_pass(
+                blocks,
+                loss,
+                state,
+                known.norms,
+                centers,
+                following,
+                cast,
+                normalization,
+            )
+            sampled = known.sampled._replace(centers=jnp.asarray(centers[known.sample]))
+            state, info = _advance(state, sums, sampled, known.moment, cast, loss=loss)
+            if state.is_round:
+                centers, following = following, centers
+            multipliers = search_state.Multipliers(centers, state.smoothing)
+            yield Turn(state.params, multipliers, info)
+
+    return turns_from
 
 
 def survey(

@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 
 from jaxlin import placement
 from jaxlin.solvers import lanes, search
-from jaxlin.solvers.base import Problem
+from jaxlin.solvers.base import Examples
 from jaxlin.solvers.lanes import Lane
 from jaxlin.typing import Array, Loss
 
@@ -29,7 +29,7 @@ class Ends(NamedTuple):
 
     Attributes:
       relative_gap: proven, shape ``()``.
-      left: evaluations that each slot's model may still take, shape ``(slots,)``.
+      left: passes that each slot's model may still take, shape ``(slots,)``.
       is_new: whether it is at 0 with no evaluation yet, shape ``(slots,)``. That may
         prove the gap, but its labels are worth nothing.
       is_idle: whether the slot has no model, shape ``(slots,)``.
@@ -43,7 +43,7 @@ class Ends(NamedTuple):
 
 def run(
     running: tuple[Lane, ...],
-    problem: Problem,
+    examples: Examples,
     weightings: Array | None,
     ends: tuple[Ends, ...],
     *,
@@ -55,7 +55,7 @@ def run(
 
     Args:
       running: lanes, one a loss; their memory is given away.
-      problem: the rows.
+      examples: the rows.
       weightings: as of `jaxlin.solvers.lanes.evaluate`.
       ends: when models are over, one a lane.
       losses: of the lanes.
@@ -66,7 +66,7 @@ def run(
       The lanes; which slots' models are over, ``(slots,)`` each; how many turns it
       took.
     """
-    given = (running, problem, weightings, ends)
+    given = (running, examples, weightings, ends)
     how: Any = {"losses": losses, "block_size": block_size}
     if most == 1:
         return *_turn(*given, count=0, **how), 1
@@ -78,10 +78,10 @@ def run(
     static_argnames=("losses", "block_size"),
     donate_argnames=("running",),
 )
-def _on_device(running, problem, weightings, ends, *, losses, most, block_size):
+def _on_device(running, examples, weightings, ends, *, losses, most, block_size):
     def turn(carried: Any) -> Any:
         running, _, count = carried
-        given = (running, problem, weightings, ends)
+        given = (running, examples, weightings, ends)
         after, over = _turn(*given, count=count, losses=losses, block_size=block_size)
         return after, over, count + 1
 
@@ -95,7 +95,7 @@ def _on_device(running, problem, weightings, ends, *, losses, most, block_size):
 
 def _turn(
     running: tuple[Lane, ...],
-    problem: Problem,
+    examples: Examples,
     weightings: Array | None,
     ends: tuple[Ends, ...],
     *,
@@ -105,7 +105,7 @@ def _turn(
 ) -> tuple[tuple[Lane, ...], tuple[Array, ...]]:
     """One turn, after ``count`` of them, and which models are over then."""
     sums, points = lanes.evaluate(
-        running, problem, weightings, losses=losses, block_size=block_size
+        running, examples, weightings, losses=losses, block_size=block_size
     )
     after, over = [], []
     for number, loss in enumerate(losses):
@@ -113,7 +113,7 @@ def _turn(
             running[number],
             sums[number],
             points[number],
-            problem,
+            examples,
             weightings,
             loss=loss,
         )

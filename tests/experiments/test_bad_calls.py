@@ -7,14 +7,15 @@ import numpy as np
 import optax
 import pytest
 import scipy.sparse
+import small_fits
 from bad_input_rows import X, assert_refused, call, full_disk, write
 
+import jaxlin
 from experiments import benchmark_training
 from jaxlin import (
     best_line,
     check,
     checkpoint,
-    classifier,
     comparison,
     geometry,
     label_proofs,
@@ -32,16 +33,16 @@ KEY = jax.random.key(0)
 
 
 def model():
-    """A classifier of 3 classes and 4 features."""
-    params = linear.Params(np.ones((3, 4)), np.zeros(3))
-    made = classifier.Classifier(
-        params, normalization.identity(4), ("a", "b", "c"), "hinge", 0.1
+    """A fit of 3 classes and 4 features."""
+    made = small_fits.trained(
+        params=linear.Params(np.ones((3, 4)), np.zeros(3)),
+        normalization=normalization.identity(4),
     )
-    classifier.save("model.npz", made)
+    jaxlin.save("model.npz", made)
 
 
 def predict(features):
-    return lambda: classifier.predict("model.npz", features)
+    return lambda: jaxlin.predict(jaxlin.load("model.npz"), features)
 
 
 def tree():
@@ -69,7 +70,7 @@ def without_torch():
 
 
 ROWS = {
-    # Classifiers and checkpoints
+    # Fits and checkpoints
     "predict sparse": call(
         predict(scipy.sparse.eye_array(4)), "features dense sparse .toarray()", model
     ),
@@ -79,9 +80,9 @@ ROWS = {
     ),
     "predict a NaN": call(predict(X * np.nan), "features finite nan row 0", model),
     "predict nothing": call(predict(X[:0]), "features must not be empty", model),
-    "classifier missing": call(predict(X), "model.npz"),
-    "classifier of another kind": call(
-        lambda: classifier.predict("tree.npz", X), "tree.npz classifier.save", tree
+    "fit missing": call(predict(X), "model.npz"),
+    "fit of another kind": call(
+        lambda: jaxlin.load("tree.npz"), "tree.npz jaxlin.save", tree
     ),
     "checkpoint of other leaves": call(
         load_tree({"v": np.ones(3, np.float32)}), "tree.npz has no leaf ['v']", tree

@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+import jaxlin
 from experiments.benchmark_sweep import __main__ as command
 from experiments.benchmark_sweep import peer
 from experiments.benchmark_sweep.config import SMOKE, Config, checked
 from jaxlin import data, losses
-from jaxlin.solvers import fitting
 
 
 @pytest.mark.full
@@ -101,7 +101,11 @@ def test_the_peer_of_two_classes_is_judged_at_our_l2():
     rows = np.c_[generator.normal(size=(60, 5)), np.ones(60)].astype(np.float32)
     labels = (rows[:, 0] + generator.normal(size=60) > 0).astype(int)
     found = peer.fit(rows, labels, 0.05, tol=1e-10)
-    ours = fitting.fit(
-        rows[:, :-1], labels, loss=losses.softmax_cross_entropy, l2=2 / (0.05 * 60)
+    ours = jaxlin.fit(
+        rows[:, :-1],
+        labels,
+        loss=losses.softmax_cross_entropy,
+        l2=2 / (0.05 * 60),
+        stop=jaxlin.Stop(1e-4),
     )
     assert found["objective"] == pytest.approx(ours.certificate.primal, rel=2e-4)

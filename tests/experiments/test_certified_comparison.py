@@ -11,10 +11,10 @@ import sealed_data
 from plain_numpy import digits_rows, folded, objective, softmax_minimum
 from run_helpers import HINGE, METHODS, SOFTMAX
 
+import jaxlin
 from experiments.svm_vs_softmax.certified import verdict
 from experiments.svm_vs_softmax.config import SMOKE
-from jaxlin import checkpoint, classifier
-from jaxlin.solvers import fitting
+from jaxlin import checkpoint
 
 STAGES = tuple(
     f"{name}-{part}" for name in METHODS for part in ("path", "optimum", "sgd")
@@ -119,7 +119,7 @@ def test_table_has_a_row_for_each_fit_and_each_run_of_sgd(certified_run):
 @pytest.mark.parametrize("name", METHODS)
 def test_objective_is_that_of_the_saved_model(certified_run, rows, name):
     one = _losses(certified_run)[name]
-    model = classifier.load(certified_run.path / f"model-{name}.npz")
+    model = jaxlin.load(certified_run.path / f"model-{name}.npz")
     value, _ = objective(name, folded(model.params), rows, one["l2"])
     # The model was rounded to float32 after the proof.
     assert one["training_objective"] == pytest.approx(value, rel=1e-6)
@@ -160,7 +160,7 @@ def test_labels_said_to_be_certified_are_those_of_scipys_optimum(
     accuracy = (exact == rows.test_labels).mean()
     assert one["test_accuracy_at_least"] - 1e-6 <= accuracy
     assert accuracy <= one["test_accuracy_at_most"] + 1e-6
-    model = classifier.load(certified_run.path / f"model-{SOFTMAX}.npz")
+    model = jaxlin.load(certified_run.path / f"model-{SOFTMAX}.npz")
     apart = folded(model.params) - softmax_optimum.x.reshape(10, -1)
     # SciPy's own gradient of 1e-7 leaves it so far from the optimum itself.
     assert np.linalg.norm(apart) <= one["parameters_within"] + 1e-4
@@ -306,7 +306,7 @@ def test_a_finished_run_resumed_fits_nothing(certified_run, tmp_path, monkeypatc
     def refuse(*_, **__):
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(fitting, "fit_prepared", refuse)
+    monkeypatch.setattr(jaxlin, "fit", refuse)
     config, options = run_helpers.parse("--resume", out)
     assert config == SMOKE
     again = run_helpers.run(config, resume=options.resume)

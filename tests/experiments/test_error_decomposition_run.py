@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from run_helpers import metrics, results, stopped_at_a_save
 
+import jaxlin
 from experiments.common import cli
 from experiments.error_decomposition import __main__ as command
 from experiments.error_decomposition import convex, findings, network, verdict
@@ -19,7 +20,6 @@ from experiments.error_decomposition import sample as samples
 from experiments.error_decomposition.config import SMOKE, Config, checked
 from experiments.error_decomposition.network import Recipe
 from jaxlin import data
-from jaxlin.solvers import base
 
 
 def run(config=SMOKE, **options):
@@ -176,9 +176,9 @@ def test_words_follow_intervals(smoke):
 def test_sgd_that_diverges_at_every_rate_is_refused():
     digits = data.load("digits")
     sample = samples.drawn(dataclasses.replace(SMOKE, train_examples=60), digits)
-    problem = base.problem(
-        np.float32(sample.train) / 16, sample.train_labels, num_classes=10
-    )
+    problem = jaxlin.problem(
+        np.float32(sample.train) / 16, sample.train_labels, classes=range(10)
+    ).examples
     for rates in ((1e30, 1e29), (1e30, 1e3)):
         config = dataclasses.replace(
             SMOKE, sgd_learning_rates=rates, batch_size=15, sgd_epochs=2

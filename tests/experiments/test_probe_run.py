@@ -14,11 +14,13 @@ import pytest
 import sweep_problems
 from run_helpers import quick_pictures, results
 
+import jaxlin
 from experiments.common import cli
 from experiments.probe import __main__ as command
 from experiments.probe import source
 from experiments.probe.config import DEFAULT, SMOKE, Config, checked
-from jaxlin import classifier, data, intervals, sweep_checkpoint
+from jaxlin import data, intervals
+from jaxlin.selection import sweep_checkpoint
 
 
 def run(*flags):
@@ -59,20 +61,23 @@ def test_a_run_leaves_what_it_says(smoke):
     assert "models at once" in printed
     found = results(out)
     made = source.made(0)
-    saved = classifier.load(out / "model.npz")
-    predictions = classifier.predict(saved, made.test.features)
-    right = predictions == made.test.labels
+    saved = jaxlin.load(out / "model.npz")
+    assert tuple(saved.classes) == made.class_names
+    predictions = jaxlin.predict(saved, made.test.features)
+    right = predictions == saved.classes[made.test.labels]
     assert found["test_accuracy"] == pytest.approx(right.mean())
     assert found["test_accuracy_interval"] == pytest.approx(
         list(intervals.proportion_interval(int(right.sum()), len(right)))
     )
     assert saved.l2 == found["l2"] == pytest.approx(1 / (found["c"] * SIZES["_TRAIN"]))
     with np.load(out / "per_example.npz") as stored:
-        np.testing.assert_array_equal(stored["prediction"], predictions)
+        np.testing.assert_array_equal(saved.classes[stored["prediction"]], predictions)
         np.testing.assert_allclose(stored["probability"].sum(axis=1), 1, atol=1e-5)
-        np.testing.assert_array_equal(stored["probability"].argmax(axis=1), predictions)
+        np.testing.assert_array_equal(
+            stored["probability"].argmax(axis=1), stored["prediction"]
+        )
         np.testing.assert_allclose(
-            classifier.predict_probabilities(saved, made.test.features),
+            jaxlin.probabilities(saved, made.test.features),
             stored["probability"],
             rtol=1e-6,
         )
@@ -168,14 +173,14 @@ def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch, en
     finished = {model for model, *_ in metadata["finished"]}
     assert finished
     begun = []
-    whole = sweep_checkpoint.sweep.run
+    whole = sweep_checkpoint.sweep_run.run
 
     def watched(*data, **how):
         for state in whole(*data, **how):
             begun.extend(model for board in state.boards for model in board.running)
             yield state
 
-    monkeypatch.setattr(sweep_checkpoint.sweep, "run", watched)
+    monkeypatch.setattr(sweep_checkpoint.sweep_run, "run", watched)
     run("--resume", out)
     # No model that was finished is in a slot again.
     assert not finished & set(begun)
@@ -214,10 +219,9 @@ def test_joined_embeddings_and_answers_outside(tmp_path):
     found = results(out)
     assert found["answers"]["test_outside"] == 150
     assert found["answers"]["ceiling"] == pytest.approx(0.7)
-    saved = classifier.load(out / "model.npz")
-    names = np.array(saved.class_names)
-    assert set(names) < set(words)
-    said = names[classifier.predict(saved, digits.test.features)]
+    saved = jaxlin.load(out / "model.npz")
+    assert set(saved.classes) < set(words)
+    said = jaxlin.predict(saved, digits.test.features)
     right = said == words[digits.test.labels]
     assert found["num_test"] == 500
     assert found["test_accuracy"] == pytest.approx(right.mean())
@@ -311,5 +315,5 @@ def test_one_example_a_class_is_a_run(tmp_path):
     assert "note: nothing was held out: the temperature is 1" in printed
     found = results(out)
     assert (found["temperature"], found["num_held_out"]) == (1, 0)
-    assert classifier.load(out / "model.npz").temperature == 1
+    assert jaxlin.load(out / "model.npz").temperature == 1
     assert "nothing held out: none was chosen" in (out / "report.html").read_text()

@@ -12,8 +12,9 @@ import run_helpers
 import sealed_data
 from run_helpers import HINGE, METHODS, MINIBATCH, SOFTMAX, STAGES
 
+import jaxlin
 from experiments.svm_vs_softmax import protocol
-from jaxlin import classifier, data
+from jaxlin import data
 
 
 @pytest.fixture(scope="module")
@@ -191,17 +192,19 @@ def test_scores_predictions_and_losses_belong_together(smoke_run, examples, name
 
 @pytest.mark.parametrize("name", METHODS)
 def test_saved_models_make_the_saved_predictions(smoke_run, examples, digits, name):
-    """By jaxlin.classifier, and by NumPy with nothing but the arrays of the file."""
+    """By jaxlin.predict, and by NumPy with nothing but the arrays of the file."""
     found = run_helpers.results(smoke_run.path)["losses"][name]
     objectives = []
     for seed in range(2):
         path = smoke_run.path / f"model-{name}-{seed}.npz"
         expected = examples[f"{name}_predictions"][seed]
         images = digits.test.features.reshape(-1, 8, 8)
-        np.testing.assert_array_equal(classifier.predict(path, images), expected)
-        trained = classifier.load(path)
-        assert (trained.loss, trained.l2) == (name, found["l2"])
-        assert trained.class_names == digits.class_names
+        trained = jaxlin.load(path)
+        np.testing.assert_array_equal(
+            jaxlin.predict(trained, images), np.array(digits.class_names)[expected]
+        )
+        assert (trained.loss.__name__, trained.l2) == (name, found["l2"])
+        assert tuple(trained.classes) == digits.class_names
         train = digits.train.features.astype(float)
         mean = train.mean(axis=0)
         weights, bias = (np.asarray(leaf, float) for leaf in trained.params)
@@ -265,8 +268,8 @@ def test_validation_is_of_examples_that_the_grid_never_saw(smoke_run, table, dig
     """Recomputed by NumPy from the weights of the checkpoints."""
     prepared = protocol.prepare(digits, MINIBATCH)
     searched, held_out = (
-        np.asarray(problem.features, float)
-        for problem in (prepared.search, prepared.held_out)
+        np.asarray(examples.features, float)
+        for examples in (prepared.search.examples, prepared.held_out)
     )
     assert len(held_out) == 130
     together = np.concatenate([searched, held_out])

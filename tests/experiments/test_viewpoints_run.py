@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from run_helpers import compiled_programs, results
 
+import jaxlin
 from experiments.common import cli
 from experiments.viewpoints import __main__ as command
 from experiments.viewpoints import findings, measure, radii
@@ -18,7 +19,7 @@ from experiments.viewpoints.config import (
     check_fits,
     checked,
 )
-from jaxlin import classifier, data, linear, normalization
+from jaxlin import data, linear, normalization
 
 
 def run(config=SMOKE, **options):
@@ -50,9 +51,9 @@ def test_a_run_leaves_what_it_says(smoke):
 
 @pytest.mark.full
 def test_radii_of_a_run_by_hand(smoke):
-    """From the saved classifier, a loop over classes in float64."""
+    """From the saved fit, a loop over classes in float64."""
     out, _ = smoke
-    saved, model = np.load(out / "per_example.npz"), classifier.load(out / "model.npz")
+    saved, model = np.load(out / "per_example.npz"), jaxlin.load(out / "model.npz")
     digits = data.load("digits")
     weights, bias = (np.asarray(part, np.float64) for part in model.params)
     rows = (digits.test.features - model.normalization.mean.astype(np.float64)) / 16
@@ -93,8 +94,8 @@ def test_algebra_and_contributions(smoke):
     found = results(smoke[0])
     assert found["folding_error"] < 1e-10
     digits = data.load("digits")
-    model = classifier.load(smoke[0] / "model.npz")
-    scores = classifier.scores(model, digits.test.features)
+    model = jaxlin.load(smoke[0] / "model.npz")
+    scores = jaxlin.scores(model, digits.test.features)
     trained = measure.Trained(None, model.normalization, None, scores, 0.0)
     trained = trained._replace(fit=_Fit(model.params))
     one = measure.explained(digits, trained, 3)

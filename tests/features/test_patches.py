@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxlin
 from jaxlin.features import encodings, patches, spherical
 
 SCALE = 255.0
@@ -251,7 +252,6 @@ def test_a_linear_classifier_on_patches_of_cifar10(real_cifar10):
     """800 filters, 20,000 training images: at least 72 %. Some minutes."""
     from jaxlin import losses, metrics, normalization, objective
     from jaxlin.selection import splits
-    from jaxlin.solvers import fitting
 
     part = splits.stratified_split(
         jax.random.key(0), real_cifar10.train.labels, fraction=0.4
@@ -262,13 +262,13 @@ def test_a_linear_classifier_on_patches_of_cifar10(real_cifar10):
     )
     stats = patches.fit(jax.random.key(1), train, scale=255.0)
     rows = np.asarray(patches.apply_all(stats, train))
-    fit = fitting.fit(
+    fit = jaxlin.fit(
         rows,
         real_cifar10.train.labels[part],
         loss=losses.softmax_cross_entropy,
         l2=0.01,
         normalization=(scaled := normalization.fit_standard(rows)),
-        relative_gap=1e-3,
+        stop=jaxlin.Stop(1e-3),
     )
     assert fit.converged
     scores = objective.blocked_scores(

@@ -10,11 +10,12 @@ import scipy.special
 import sklearn.linear_model
 import sklearn.model_selection
 import sweep_problems
-from sweep_problems import FOLD_OF, HINGE, LABELS, NUM_CLASSES, SOFTMAX
+from sweep_problems import FOLD_OF, HINGE, LABELS, SOFTMAX
 
-from jaxlin import linear, losses
-from jaxlin.selection import choice, cross_validation, folds, grids
-from jaxlin.solvers import base, certified
+import jaxlin
+from jaxlin import duality, linear, losses
+from jaxlin.selection import choice, cross_validation, folds, grids, sweep
+from jaxlin.solvers import base
 
 KEY = jax.random.key(0)
 NUM_FOLDS = 3
@@ -36,14 +37,30 @@ BOTH = pytest.mark.parametrize(
 
 @functools.cache
 def tabulated(loss):
-    return cross_validation.cross_validate(
+    return jaxlin.cross_validate(
         sweep_problems.problem(),
-        num_classes=NUM_CLASSES,
         losses=(loss,),
         l2s=L2S,
-        fold_of=FOLD_OF,
+        folds=FOLD_OF,
         # Rows that lie on a border may fall to either side of it in a wider gap.
-        relative_gap=GAPS[loss],
+        stop=jaxlin.Stop(GAPS[loss]),
+    )
+
+
+def fits_of(problem, models, params):
+    """Any parameters as what a sweep would return, of which nothing is proven."""
+    nothing = np.zeros(models.size)
+    return sweep.SweepResult(
+        models,
+        params,
+        certificate=duality.Certificate(*(nothing,) * 4),
+        relative_gap=nothing,
+        converged=nothing > 0,
+        stalled=nothing > 0,
+        passes=nothing.astype(int),
+        slot_passes=0,
+        normalization=problem.normalization,
+        classes=problem.classes,
     )
 
 
@@ -91,8 +108,9 @@ def test_any_parameters_are_tested_by_the_loss_of_the_grid():
     models = grids.product(losses=(HINGE,), l2s=L2S, num_weightings=NUM_FOLDS)
     params = tabulated(SOFTMAX).fits.params
     held_out = 1 - folds.train_weights(FOLD_OF, num_folds=NUM_FOLDS)
+    problem = sweep_problems.problem()
     accuracy, loss = cross_validation.tested(
-        sweep_problems.problem(), models, params, held_out=held_out
+        problem, fits_of(problem, models, params), held_out=held_out
     )
     for model in range(models.size):
         scores = ROWS @ params.weights[model].T + params.bias[model]
@@ -111,7 +129,7 @@ def test_a_test_holds_no_scores_of_all_rows():
         linear.Params(shape((1, 1000, 4), np.float32), shape((1, 1000), np.float32)),
         {},
         shape((1,), np.int32),
-        base.Problem(shape((64_000, 4), np.float32), shape((64_000,), np.int32)),
+        base.Examples(shape((64_000, 4), np.float32), shape((64_000,), np.int32)),
         shape((1, 64_000), np.float32),
         loss=SOFTMAX,
     )
@@ -120,7 +138,7 @@ def test_a_test_holds_no_scores_of_all_rows():
 
 
 @pytest.mark.parametrize(
-    "count", [1, pytest.param(2047, marks=pytest.mark.full), 2048, 5000]
+    "count", [2, pytest.param(2047, marks=pytest.mark.full), 2048, 5000]
 )
 def test_counts_are_exact_in_blocks_of_any_number_of_rows(count):
     """Against NumPy in float64, with weights that leave most rows out."""
@@ -131,8 +149,9 @@ def test_counts_are_exact_in_blocks_of_any_number_of_rows(count):
     held_out = (random.random((2, count)) < 0.3).astype(np.float32)
     held_out[:, 0] = 1
     models = grids.product(losses=(SOFTMAX,), l2s=(0.1,), num_weightings=2)
-    problem = base.Problem(rows, labels.astype(np.int32))
-    accuracy, loss = cross_validation.tested(problem, models, params, held_out=held_out)
+    problem = jaxlin.problem(rows, labels, classes=range(4))
+    fits = fits_of(problem, models, params)
+    accuracy, loss = cross_validation.tested(problem, fits, held_out=held_out)
     for model in range(2):
         scores = rows.astype(float) @ weights[model].T.astype(float)
         scores += params.bias[model]
@@ -167,14 +186,12 @@ def test_repeats_and_margins_have_parts_and_settings_of_their_own():
         lambda key: folds.stratified_k_fold(key, labels, num_folds=3),
         num_repeats=2,
     )
-    problem = certified.prepare(base.problem(rows, labels, num_classes=2))
-    found = cross_validation.cross_validate(
-        problem,
-        num_classes=2,
+    found = jaxlin.cross_validate(
+        jaxlin.problem(rows, labels),
         losses=(HINGE,),
         l2s=L2S,
         loss_arguments={"margin": (1.0, 2.0)},
-        fold_of=fold_of,
+        folds=fold_of,
     )
     assert found.accuracy.shape == (4, 6)
     assert [one["margin"] for one in found.loss_arguments] == [1.0, 1.0, 2.0, 2.0]
@@ -207,35 +224,69 @@ def test_repeats_and_margins_have_parts_and_settings_of_their_own():
 
 def test_a_class_that_is_missing_where_one_trains_is_named():
     rows, labels = np.zeros((9, 2), np.float32), np.repeat([0, 1, 2], 3)
-    problem = base.problem(rows, labels, num_classes=3)
-    how = {"num_classes": 3, "losses": (SOFTMAX,), "l2s": L2S}
+    how = {"losses": (SOFTMAX,), "l2s": L2S}
+    first, second = [0, 2, 0, 1, 1, 1, 2, 0, 2], [0, 2, 0, 2, 1, 1, 2, 0, 2]
     with pytest.raises(ValueError, match="without part 1 there is none of class 1"):
-        cross_validation.cross_validate(
-            problem, fold_of=np.array([0, 2, 0, 1, 1, 1, 2, 0, 2]), **how
-        )
+        jaxlin.cross_validate(jaxlin.problem(rows, labels), folds=first, **how)
     # Nor does an example of weight 0 teach it.
-    weighted = problem._replace(example_weights=np.float32([1, 1, 1, 0, 1, 1, 1, 1, 1]))
+    weights = np.float32([1, 1, 1, 0, 1, 1, 1, 1, 1])
+    weighted = jaxlin.problem(rows, labels, weights=weights)
     with pytest.raises(ValueError, match="without part 1 there is none of class 1"):
-        cross_validation.cross_validate(
-            weighted, fold_of=np.array([0, 2, 0, 2, 1, 1, 2, 0, 2]), **how
-        )
+        jaxlin.cross_validate(weighted, folds=second, **how)
+    named = jaxlin.problem(rows, np.array(["ant", "bee", "cat"])[labels])
+    with pytest.raises(ValueError, match="without part 1 there is none of class bee"):
+        jaxlin.cross_validate(named, folds=first, **how)
     # A class without examples is missing everywhere, and so nowhere.
-    wider = base.problem(rows, np.where(labels == 1, 3, labels), num_classes=4)
+    wider = jaxlin.problem(rows, np.where(labels == 1, 3, labels), classes=range(4))
     train = np.ones((1, 9), np.float32)
-    cross_validation.check_parts(wider, train)
+    assert cross_validation.check_parts(wider, train).all()
+
+
+def test_goes_on_from_its_file_and_labels_may_be_names(tmp_path):
+    names = np.array(["ant", "bee", "cat"])[LABELS]
+    problem = jaxlin.problem(
+        sweep_problems.ROWS, names, normalization=sweep_problems.NORMALIZATION
+    )
+    how = {
+        "losses": (SOFTMAX,),
+        "l2s": L2S,
+        "folds": FOLD_OF,
+        "stop": jaxlin.Stop(GAPS[SOFTMAX]),
+        "checkpoint": tmp_path / "sweep.npz",
+    }
+
+    def callback(state):
+        if len(state.finished) >= 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        jaxlin.cross_validate(problem, **how, callback=callback)
+    found, expected = jaxlin.cross_validate(problem, **how), tabulated(SOFTMAX)
+    np.testing.assert_array_equal(found.accuracy, expected.accuracy)
+    np.testing.assert_array_equal(found.loss, expected.loss)
+    assert found.fits.classes.tolist() == ["ant", "bee", "cat"]
+    assert str(found) == (
+        "2 settings on 3 parts, 6 of 6 fits proven; best mean accuracy "
+        f"{100 * found.accuracy.mean(axis=1).max():.2f} % at l2 "
+        f"{found.l2[found.accuracy.mean(axis=1).argmax()]:g}"
+    )
+
+
+def test_distributions_cannot_be_validated():
+    problem = jaxlin.problem(ROWS, np.full((60, 3), 1 / 3))
+    how = {"losses": (losses.cross_entropy,), "l2s": L2S, "folds": FOLD_OF}
+    with pytest.raises(ValueError, match="problem must have labels to be validated"):
+        jaxlin.cross_validate(problem, **how)
 
 
 def test_a_class_that_is_missing_where_one_trains_is_wrong_on_request():
     """Sorted folds: what is held out was never seen. Then a class of one example."""
     how = {
-        "num_classes": NUM_CLASSES,
         "losses": (SOFTMAX,),
         "l2s": L2S,
         "allow_missing_classes": True,
     }
-    sorted_folds = cross_validation.cross_validate(
-        sweep_problems.problem(), fold_of=LABELS, **how
-    )
+    sorted_folds = jaxlin.cross_validate(sweep_problems.problem(), folds=LABELS, **how)
     np.testing.assert_array_equal(sorted_folds.accuracy, 0)
     assert np.isfinite(sorted_folds.loss).all()
     assert sorted_folds.fits.converged.all()
@@ -244,9 +295,7 @@ def test_a_class_that_is_missing_where_one_trains_is_wrong_on_request():
     fold_of = folds.stratified_k_fold(
         KEY, rare, num_folds=NUM_FOLDS, allow_missing_classes=True
     )
-    found = cross_validation.cross_validate(
-        sweep_problems.problem_of(rare), fold_of=fold_of, **how
-    )
+    found = jaxlin.cross_validate(sweep_problems.problem_of(rare), folds=fold_of, **how)
     for setting in range(2):
         for fold in range(NUM_FOLDS):
             weights, bias = (

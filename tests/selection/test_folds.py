@@ -74,6 +74,15 @@ def test_the_same_key_gives_the_same_bits_and_another_does_not():
         assert folds.train_weights(many, num_folds=4).shape == (5, 4, 60)
 
 
+def test_labels_of_any_kind_are_dealt_out_as_their_codes_are():
+    codes = np.arange(60) % 3
+    expected = folds.stratified_k_fold(KEY, codes, num_folds=4)
+    names = np.array(["ant", "bee", "cat"])[codes]
+    for labels in (names, 7 * codes - 3, codes.astype(float)):
+        found = folds.stratified_k_fold(KEY, labels, num_folds=4)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_every_example_is_as_often_in_every_fold():
     """Also in those that are larger: 7 examples in 3 folds."""
     counts = np.zeros((7, 3))
@@ -214,8 +223,12 @@ BAD = {
         lambda: folds.stratified_k_fold(KEY, [0, 0, 0, 4, 4], num_folds=3),
         "at least num_folds = 3 examples of every class .*got 2 of class 4; allow",
     ),
-    "labels that are words": (
-        lambda: folds.stratified_k_fold(KEY, ["cat", "dog"], num_folds=2),
+    "a word missing from a fold": (
+        lambda: folds.stratified_k_fold(KEY, ["cat", "dog", "dog"], num_folds=2),
+        "at least num_folds = 2 examples of every class .*got 1 of class cat; allow",
+    ),
+    "labels that are no classes": (
+        lambda: folds.stratified_k_fold(KEY, [0.5, 1.5], num_folds=2),
         "labels must be integers",
     ),
     "fewer groups than folds": (
@@ -262,17 +275,18 @@ def test_bad_arguments_are_named(call, message):
 @pytest.mark.parametrize(
     ("fold_of", "words"),
     [
-        ([0, 1, 0], r"integers \(4,\), one an example, or \(repeats, 4\)"),
-        ([0.0, 1.0, 0.0, 1.0], r"fold_of must be integers \(4,\)"),
+        ([0, 1, 0], r"integers \(4,\), one per example, or \(repeats, 4\)"),
+        ([0.0, 1.0, 0.0, 1.0], r"folds must be integers \(4,\)"),
         (
             [0, 2, 0, 2],
-            r"folds 0, 1, ... without gaps, at least two, got \[0, 2\]; np.un",
+            r"named 0, 1, ... without gaps, at least two, got \[0, 2\]; np.un",
         ),
+        ([0, 1, 0, 10**9], r"without gaps, at least two, got \[0, 1, 1000000000\]"),
         ([0, 0, 0, 0], "without gaps, at least two"),
-        ([-1, 0, 1, 1], "without gaps"),
+        ([-1, 0, 1, 1], "folds must be at least 0, got -1"),
         (
             [[0, 1, 0, 1], [0, 1, 2, 2]],
-            "same number of folds in each repeat, got 2 and 3",
+            "folds must be the same number in each repeat, got 2 and 3",
         ),
     ],
 )

@@ -1,7 +1,5 @@
 """Nested cross-validation: the outer part is held out of everything."""
 
-import functools
-
 import jax
 import numpy as np
 import pytest
@@ -15,9 +13,8 @@ from sweep_problems import (
     SOFTMAX,
 )
 
-from jaxlin import sweep_checkpoint
+import jaxlin
 from jaxlin.selection import choice, nested
-from jaxlin.solvers import fitting
 
 KEY = jax.random.key(0)
 # As many outer parts as slots of other sweeps: the second sweep has their programs.
@@ -29,14 +26,16 @@ LABELS = (ROWS[:, 0] + 0.5 * ROWS[:, 1] > 0).astype(np.int32)
 
 def validated(labels=LABELS, **changes):
     how = {
-        "num_classes": NUM_CLASSES,
         "losses": (SOFTMAX,),
         "l2s": L2S,
-        "fold_of": FOLD_OF,
+        "folds": FOLD_OF,
         "num_inner_folds": NUM_INNER,
         **changes,
     }
-    return nested.cross_validate(KEY, sweep_problems.problem_of(labels), **how)
+    # Three classes of numbers; of text those that occur.
+    classes = range(NUM_CLASSES) if labels.dtype.kind == "i" else None
+    problem = jaxlin.problem(ROWS, labels, classes=classes, normalization=NORMALIZATION)
+    return nested.cross_validate(KEY, problem, **how)
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +51,12 @@ def test_each_part_is_tested_by_the_setting_chosen_without_it(found):
         assert found.chosen[part] == choice.best(inner, strength=found.inner.l2)
         assert found.l2[part] == found.inner.l2[found.chosen[part]]
         train = part != FOLD_OF
-        fit = fitting.fit(
+        fit = jaxlin.fit(
             ROWS[train],
             LABELS[train],
             loss=SOFTMAX,
             l2=float(found.l2[part]),
-            num_classes=NUM_CLASSES,
-            relative_gap=1e-3,
+            classes=range(NUM_CLASSES),
             normalization=NORMALIZATION,
         )
         np.testing.assert_allclose(
@@ -82,19 +80,41 @@ def test_labels_of_the_outer_part_change_nothing_but_its_own_test(found):
 
 
 def test_both_sweeps_can_be_killed_and_go_on(found, tmp_path):
-    def kept(name):
-        return functools.partial(sweep_checkpoint.fit, path=tmp_path / name)
+    files = tmp_path / "compared.npz", tmp_path / "chosen.npz"
+    num_compared, seen = len(found.inner.fits), []
 
-    def killed(*arguments, **how):
-        raise KeyboardInterrupt
+    def kill_at(finished):
+        def callback(state):
+            seen.append(len(state.finished))
+            if seen[-1] == finished:
+                raise InterruptedError
 
-    with pytest.raises(KeyboardInterrupt):
-        validated(fit_models=kept("compared.npz"), refit_models=killed)
-    before = (tmp_path / "compared.npz").read_bytes()
-    again = validated(fit_models=kept("compared.npz"), refit_models=kept("chosen.npz"))
-    assert (tmp_path / "compared.npz").read_bytes() == before
+        return callback
+
+    with pytest.raises(InterruptedError):
+        validated(checkpoints=files, callback=kill_at(num_compared))
+    before = files[0].read_bytes()
+    assert not files[1].exists()
+    seen.clear()
+    again = validated(checkpoints=files, callback=kill_at(None))
+    # The comparison was over: it is read, and yielded once.
+    assert seen[0] == num_compared
+    assert max(seen[1:]) == NUM_PARTS
+    assert files[0].read_bytes() == before
     np.testing.assert_array_equal(again.accuracy, found.accuracy)
     np.testing.assert_array_equal(again.inner.accuracy, found.inner.accuracy)
+    seen.clear()
+    validated(checkpoints=files, callback=kill_at(None))
+    assert seen == [num_compared, NUM_PARTS]
+
+
+def test_prints_accuracy_and_the_strengths_chosen(found):
+    mean, error = (float(x[0]) for x in choice.mean_and_error(found.accuracy[None]))
+    strengths = ", ".join(f"{l2:g}" for l2 in found.l2)
+    assert str(found) == (
+        f"accuracy {100 * mean:.2f} +- {100 * error:.2f} % over 3 outer parts; l2 "
+        f"chosen: {strengths}"
+    )
 
 
 def test_errors_of_the_comparison_count_each_example_about_once(found):
@@ -109,12 +129,12 @@ def test_errors_of_the_comparison_count_each_example_about_once(found):
     [
         ({"num_inner_folds": 1}, "num_inner_folds must be at least 2"),
         (
-            {"fold_of": np.stack([FOLD_OF] * 2)},
-            r"fold_of must have shape \(examples,\)",
+            {"folds": np.stack([FOLD_OF] * 2)},
+            r"folds must have shape \(examples,\)",
         ),
         ({"l2s": ()}, "l2s must not be empty"),
         (
-            {"fold_of": LABELS},
+            {"folds": LABELS},
             "without part 0 there is none of class 0; draw the folds stratified",
         ),
         (
@@ -125,7 +145,10 @@ def test_errors_of_the_comparison_count_each_example_about_once(found):
             },
             "choose must not be one_standard_error for several losses or margins",
         ),
-        ({"num_inner_folds": 35}, "labels must have at least num_folds = 35"),
+        (
+            {"num_inner_folds": 35, "labels": np.array(["no", "yes"])[LABELS]},
+            "labels must have at least num_folds = 35 .* of class (no|yes);",
+        ),
     ],
 )
 def test_bad_input(changes, words):

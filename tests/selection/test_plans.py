@@ -5,15 +5,16 @@ import numpy as np
 import pytest
 from two_losses import HINGE, SOFTMAX, product
 
+import jaxlin
 from jaxlin import losses, placement, sharding
 from jaxlin.selection import grids, plans
-from jaxlin.solvers import base, certified, lanes
+from jaxlin.solvers import lanes
 
 
 @pytest.fixture(scope="module")
 def problem():
     rows = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-    return certified.prepare(base.problem(rows, np.arange(40) % 4, num_classes=4))
+    return jaxlin.problem(rows, np.arange(40) % 4, classes=range(4)).prepared()
 
 
 @pytest.mark.usefixtures("as_on_cpu")

@@ -12,10 +12,10 @@ def alone(models):
 
 
 def played(lengths, *, slots, price=0, strands=None):
-    """Plays a sweep of models that need so many evaluations each.
+    """Plays a sweep of models that need so many passes each.
 
     Returns:
-      The boards, one a turn, and each model's evaluations.
+      The boards, one a turn, and each model's passes.
     """
     strands = strands or alone(range(len(lengths)))
     board = schedule.begin(strands, slots=slots)
@@ -25,7 +25,7 @@ def played(lengths, *, slots, price=0, strands=None):
         for slot, model in enumerate(running):
             if model != schedule.IDLE:
                 had[model] += 1
-                assert board.evaluations[slot] == had[model] - 1
+                assert board.passes[slot] == had[model] - 1
         finished = [
             model != schedule.IDLE and had[model] == lengths[model] for model in running
         ]
@@ -110,7 +110,7 @@ def test_slots_that_move_keep_their_models():
     assert turn.kept == (1, 3)
     assert turn.board.running == (8, 5)
     assert turn.board.following == ((6,), ())
-    assert turn.board.evaluations == (1, 1)
+    assert turn.board.passes == (1, 1)
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3, 7, 24, 64])
@@ -155,7 +155,7 @@ def test_widths_are_multiples_where_models_are_spread():
     assert set(widths) == {8, 4}
 
 
-def test_several_evaluations_are_as_many_turns():
+def test_several_passes_are_as_many_turns():
     strands = [(0, 3), (1,), (2,)]
     one = schedule.begin(strands, slots=4, multiple=4)
     for finished in ((False,) * 4, (False,) * 4, (True, False, True, False)):
@@ -163,7 +163,7 @@ def test_several_evaluations_are_as_many_turns():
     three = schedule.after_turn(
         schedule.begin(strands, slots=4, multiple=4),
         finished=(True, False, True, False),
-        evaluations=3,
+        passes=3,
         price=10**6,
         multiple=4,
     )

@@ -133,11 +133,23 @@ def test_empty_part_is_refused(fraction, part):
 def test_class_with_a_single_example_is_named():
     with pytest.raises(ValueError, match="at least 2 examples .* got 1 of class 4"):
         splits.stratified_split(jax.random.key(0), [0, 0, 4, 1, 1], fraction=0.5)
+    with pytest.raises(ValueError, match="at least 2 examples .* got 1 of class cat"):
+        splits.stratified_split(jax.random.key(0), ["ant", "cat", "ant"], fraction=0.5)
+
+
+def test_labels_of_any_kind_are_split_as_their_codes_are():
+    key = jax.random.key(0)
+    expected = splits.stratified_split(key, LABELS, fraction=0.25)
+    names = np.array(["ant", "bee", "cat"])[LABELS]
+    for labels in (names, 7 * LABELS - 3, LABELS.astype(float)):
+        found = splits.stratified_split(key, labels, fraction=0.25)
+        for part, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(part, other)
 
 
 def test_wrong_labels_and_sizes_are_refused():
     with pytest.raises(ValueError, match="labels must be integers"):
-        splits.stratified_split(jax.random.key(0), [0.0, 1.0], fraction=0.5)
+        splits.stratified_split(jax.random.key(0), [0.5, 1.0], fraction=0.5)
     with pytest.raises(ValueError, match="labels must not be empty"):
         splits.stratified_split(jax.random.key(0), [], fraction=0.5)
     with pytest.raises(ValueError, match="num_examples must be at least 2, got 1"):

@@ -7,6 +7,7 @@ import random_problems
 from fitting_problems import EXAMPLES, WIDTH
 from random_problems import LOSSES
 
+import jaxlin
 from jaxlin import linear, normalization
 from jaxlin.solvers import base, certified, search_state
 
@@ -36,9 +37,20 @@ def zeros(shape, dtype=jnp.float32):
 
 
 def problem_of(given):
-    """As `base.problem` makes it, but of one class too: proofs must hold there."""
+    """The `jaxlin.Problem`, of at least two classes."""
+    return jaxlin.problem(
+        given["features"],
+        given["targets"],
+        classes=range(given["num_classes"]),
+        weights=given["example_weights"],
+        normalization=given["normalization"],
+    )
+
+
+def examples_of(given):
+    """As of a `jaxlin.Problem`, but of one class too: proofs must hold there."""
     arrays = {name: value for name, value in given.items() if name != "num_classes"}
-    return base.Problem(**jax.tree.map(jnp.asarray, arrays))
+    return base.Examples(**jax.tree.map(jnp.asarray, arrays))
 
 
 def evaluations(
@@ -46,13 +58,13 @@ def evaluations(
 ):
     """(evaluations, state, last info) after each chunk, from the public loop."""
     shape = (*np.shape(given["features"]), given["num_classes"])
-    problem = certified.prepare(problem_of(given))
+    examples = certified.prepare(examples_of(given))
     solver = certified.solver(loss=LOSSES[name], block_size=BLOCK_SIZES[name])
     settings = base.Settings(**how)
-    first = solver.init(zeros(shape) if start is None else start, problem, settings)
+    first = solver.init(zeros(shape) if start is None else start, examples, settings)
     first = search_state.resumed(first, multipliers)
     for done, state, info in base.run(
-        solver, jax.random.key(key), first, problem, settings, num_steps=most, **chunks
+        solver, jax.random.key(key), first, examples, settings, num_steps=most, **chunks
     ):
         yield done, state, jax.tree.map(lambda leaf: np.asarray(leaf)[-1], info)
 

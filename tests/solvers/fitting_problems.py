@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import optima
 
+import jaxlin
 from jaxlin import losses, normalization
-from jaxlin.solvers import base, certified, fitting
 
 EXAMPLES, WIDTH = 60, 5
 
@@ -39,17 +39,15 @@ def data(num_classes):
 
 
 @functools.cache
-def prepared(num_classes):
-    return certified.prepare(base.problem(*data(num_classes), num_classes=num_classes))
+def problem(num_classes):
+    return jaxlin.problem(*data(num_classes))
 
 
-def fit(num_classes, **how):
+def fit(num_classes, *, relative_gap=1e-4, max_passes=1000, **how):
     """Softmax of three classes, or the hinge of two: one program each."""
     how = {"loss_arguments": ARGUMENTS_OF_CLASSES[num_classes], **how}
-    loss = LOSS_OF_CLASSES[num_classes]
-    return fitting.fit_prepared(
-        prepared(num_classes), num_classes=num_classes, loss=loss, **how
-    )
+    loss, stop = LOSS_OF_CLASSES[num_classes], jaxlin.Stop(relative_gap, max_passes)
+    return jaxlin.fit(problem(num_classes), loss=loss, stop=stop, **how)
 
 
 def extended(rows):

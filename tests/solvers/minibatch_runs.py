@@ -14,14 +14,14 @@ NUM_EXAMPLES, BATCH_SIZE = 50, 8  # 50 = 6 * 8 + 2: the last batch is smaller
 
 
 @functools.cache
-def raw_problem():
+def raw_examples():
     generator = np.random.default_rng(0)
     labels = np.arange(NUM_EXAMPLES, dtype=np.int32) % 3
     centers = generator.integers(0, 200, size=(3, 6))
     raw = centers[labels] + generator.integers(0, 55, size=(NUM_EXAMPLES, 6))
     raw = raw.astype(np.uint8)
     fitted = normalization.fit_centered(raw, scale=255.0)
-    return base.Problem(jnp.asarray(raw), jnp.asarray(labels), None, fitted)
+    return base.Examples(jnp.asarray(raw), jnp.asarray(labels), None, fitted)
 
 
 def momentum(learning_rate):
@@ -39,14 +39,16 @@ def start(seed=0):
     return linear.Params(jnp.asarray(weights), jnp.asarray(bias))
 
 
-def train(solver, settings, *, key=None, params=None, num_steps=4, problem=None, **how):
+def train(
+    solver, settings, *, key=None, params=None, num_steps=4, examples=None, **how
+):
     key = jax.random.key(7) if key is None else key
-    problem = raw_problem() if problem is None else problem
+    examples = raw_examples() if examples is None else examples
     params = start() if params is None else params
-    initial = solver.init(params, problem, settings)
+    initial = solver.init(params, examples, settings)
     infos = []
     for _, state, info in base.run(
-        solver, key, initial, problem, settings, num_steps=num_steps, **how
+        solver, key, initial, examples, settings, num_steps=num_steps, **how
     ):
         infos.append(np.asarray(info.loss))
         trained = state.params

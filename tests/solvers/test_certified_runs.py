@@ -4,7 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from certified_runs import BLOCK_SIZES, SHAPE, draw, evaluations, exactly, fit, zeros
+from certified_runs import (
+    BLOCK_SIZES,
+    SHAPE,
+    draw,
+    evaluations,
+    exactly,
+    fit,
+    problem_of,
+    zeros,
+)
 from random_problems import LOSSES
 
 from jaxlin.solvers import base, certified, search
@@ -25,17 +34,17 @@ def test_new_values_recompile_nothing():
 def test_the_state_is_donated_and_the_callers_parameters_are_not():
     name = "weston_watkins_hinge"
     given, how, _ = draw(name, "noisy")
-    problem = certified.prepare(base.problem(**given))
+    examples = problem_of(given).prepared()
     solver = certified.solver(loss=LOSSES[name])
     settings = base.Settings(**how)
     start = zeros(SHAPE)
-    state = solver.init(start, problem, settings)
-    run = base.run(solver, jax.random.key(0), state, problem, settings, num_steps=1)
+    state = solver.init(start, examples, settings)
+    run = base.run(solver, jax.random.key(0), state, examples, settings, num_steps=1)
     next(run)
     for leaf in (state.trial, state.centers, state.history.steps, state.params.weights):
         assert leaf.is_deleted()
     assert not start.weights.is_deleted()
-    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(problem))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(examples))
 
 
 @pytest.mark.full
@@ -62,10 +71,10 @@ def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch)
 def grid_of(name, given, settings, *, most, dtype):
     one = certified.solver(loss=LOSSES[name], block_size=BLOCK_SIZES[name])
     many = base.map_settings(one)
-    problem = certified.prepare(base.problem(**given))
-    first = many.init(zeros(SHAPE, dtype), problem, settings)
+    examples = problem_of(given).prepared()
+    first = many.init(zeros(SHAPE, dtype), examples, settings)
     for _, state, info in base.run(  # noqa: B007
-        many, jax.random.key(0), first, problem, settings, num_steps=most
+        many, jax.random.key(0), first, examples, settings, num_steps=most
     ):
         pass
     return state, jax.tree.map(lambda leaf: leaf[-1], info)
@@ -124,13 +133,13 @@ def test_a_grid_equals_its_fits_alone_in_float64(name):
 
 def test_an_unprepared_problem_and_bad_settings_are_refused():
     given, how, _ = draw("softmax_cross_entropy", "noisy")
-    raw = base.problem(**given)
+    raw = problem_of(given).examples
     solver = certified.solver(loss=LOSSES["softmax_cross_entropy"])
     with pytest.raises(
-        ValueError, match="problem must be prepared .*certified.prepare"
+        ValueError, match="examples must be prepared .*certified.prepare"
     ):
         solver.init(zeros(SHAPE), raw, base.Settings(**how))
-    problem = certified.prepare(raw)
+    examples = certified.prepare(raw)
     for settings, message in (
         (base.Settings(), "l2 must be above 0, got None"),
         (base.Settings(learning_rate=0.1, l2=0.1), "learning_rate must be None"),
@@ -140,7 +149,7 @@ def test_an_unprepared_problem_and_bad_settings_are_refused():
         (base.Settings(l2=np.nan), "l2 must be finite"),
     ):
         with pytest.raises(ValueError, match=message):
-            solver.init(zeros(SHAPE), problem, settings)
+            solver.init(zeros(SHAPE), examples, settings)
     with pytest.raises(ValueError, match="loss must be one of"):
         certified.solver(loss=lambda scores, label: 0.0)
 
@@ -150,12 +159,12 @@ def test_a_traced_l2_that_is_not_above_0_proves_nothing(l2):
     """A step looks at no value: the program is that of any l2."""
     name = "softmax_cross_entropy"
     given, how, _ = draw(name, "noisy", l2=0.1)
-    problem = certified.prepare(base.problem(**given))
+    examples = problem_of(given).prepared()
     solver = certified.solver(loss=LOSSES[name])
-    state = solver.init(zeros(SHAPE), problem, base.Settings(**how))
+    state = solver.init(zeros(SHAPE), examples, base.Settings(**how))
     settings = base.Settings(l2=jnp.float32(l2))
     for _, _, info in base.run(  # noqa: B007
-        solver, jax.random.key(0), state, problem, settings, num_steps=20
+        solver, jax.random.key(0), state, examples, settings, num_steps=20
     ):
         pass
     if l2 > 0:

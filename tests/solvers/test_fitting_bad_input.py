@@ -1,15 +1,12 @@
 """Arguments that no certified fit can have, refused before anything is compiled."""
 
-import functools
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin import linear, losses, normalization, placement, probe, row_blocks
-from jaxlin.selection import cross_validation, grids, nested, plans, sweep
-from jaxlin.solvers import base, certified, fit_loop, fitting, streaming
+import jaxlin
+from jaxlin import fits, linear, losses, normalization, placement
+from jaxlin.solvers import base, certified, fit_loop, streaming
 
 EXAMPLES, WIDTH = 60, 5
 SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
@@ -18,6 +15,7 @@ LABELS = np.arange(EXAMPLES) % 3
 NAN = np.where(np.arange(WIDTH) == 2, np.nan, ROWS)
 # Of what is fitted here: the program of `fitting_problems`.
 OF_TWO = {"loss": HINGE, "l2": 0.1, "loss_arguments": {"margin": 1.0}}
+OF_THREE = {"loss": SOFTMAX, "l2": 0.1}
 SOFT = np.full((EXAMPLES, 3), 1 / 3, np.float32)
 BAD = {
     "l2 is 0": ({"l2": 0}, "l2 must be above 0, got 0; without it"),
@@ -26,27 +24,25 @@ BAD = {
     "l2 not finite": ({"l2": float("nan")}, "l2 must be finite, got nan"),
     "l2 not a number": ({"l2": "0.1"}, "l2 must be a number, got '0.1'"),
     "no l2": ({"l2": None}, "l2 must be a number, got None"),
-    "gap 0": ({"relative_gap": 0}, "relative_gap must be above 0.*, got 0"),
-    "gap not finite": ({"relative_gap": float("inf")}, "relative_gap must be finite"),
-    "no evaluations": ({"max_evaluations": 0}, "max_evaluations must be at least 1"),
-    "half an evaluation": ({"max_evaluations": 0.5}, "max_evaluations must be an int"),
+    "no stop": ({"stop": None}, "stop must be a jaxlin.Stop, got None"),
+    "a gap alone": ({"stop": 1e-3}, r"stop must be .*, got 0.001; for instance jaxlin"),
     "no conjugate": ({"loss": lambda s, y: 0.0}, "loss must be one of those with"),
     "name of a loss": (
         {"loss": "softmax"},
         "loss must be one of .*got 'softmax'; give the function",
     ),
     "soft targets": (
-        {"targets": SOFT},
-        r"targets must be integers \(examples,\) for softmax_cross_entropy, got an "
-        "array of rank 2; for distributions over classes use .*one-hot rows",
+        {"labels": SOFT},
+        r"labels must be integers \(examples,\) for softmax_cross_entropy, got an "
+        "array of rank 2; for distributions over classes use .*rows give labels.argm",
     ),
     "labels for distributions": (
         {"loss": losses.cross_entropy},
-        r"targets must be distributions \(examples, classes\) for cross_entropy",
+        r"labels must be distributions \(examples, classes\) for cross_entropy",
     ),
     "not distributions": (
-        {"loss": losses.cross_entropy, "targets": 2 * SOFT},
-        "targets must be distributions",
+        {"loss": losses.cross_entropy, "labels": 2 * SOFT},
+        "labels must be distributions over classes, got a row with",
     ),
     "margin 0": (
         {"loss": HINGE, "loss_arguments": {"margin": 0}},
@@ -77,58 +73,82 @@ BAD = {
     "one row": ({"features": ROWS[0]}, "features must have shape"),
     "rank 3": ({"features": np.ones((2, 2, 2))}, "features must have shape"),
     "no rows": ({"features": np.ones((0, 5))}, "features must not be empty"),
-    "label too large": ({"num_classes": 2}, r"targets must lie in \[0, 1\], got 2"),
-    "labels from 1": (
-        {"targets": LABELS + 1},
-        "targets must have an example of every class .*none of class 0; labels count",
+    "label too large": (
+        {"classes": range(2)},
+        r"labels must be among the 2 classes \(0, 1\), got 2 at position 2",
     ),
-    "negative label": ({"targets": LABELS - 1}, r"targets must lie in \[0, 1\]"),
-    "signs": ({"targets": 2 * (LABELS > 0) - 1}, r"use \(targets > 0\).astype\(int\)"),
-    "a column": ({"targets": LABELS[:, None]}, r"use targets.ravel\(\)"),
+    "labels from 1": (
+        {"labels": LABELS + 1, "classes": range(3)},
+        r"labels must be among the 3 classes \(0, 1, 2\), got 3 at position 2",
+    ),
+    "negative label": (
+        {"labels": LABELS - 1, "classes": range(3)},
+        r"labels must be among the 3 classes .*, got -1 at position 0",
+    ),
+    "signs": (
+        {"labels": 2 * (LABELS > 0) - 1, "classes": range(2)},
+        r"labels must be among the 2 classes .*, got -1 at position 0",
+    ),
+    "a column": ({"labels": LABELS[:, None]}, r"use labels.ravel\(\)"),
     "a column of distributions": (
-        {"targets": LABELS[:, None], "loss": losses.cross_entropy},
-        r"use targets.ravel\(\)",
+        {"labels": LABELS[:, None], "loss": losses.cross_entropy},
+        r"use labels.ravel\(\)",
     ),
     "several labels": (
-        {"targets": np.maximum(np.eye(3)[LABELS], np.eye(3)[0])},
+        {"labels": np.maximum(np.eye(3)[LABELS], np.eye(3)[0])},
         "several labels per example: row 1 names 2 classes; give one label",
     ),
-    "ragged": ({"targets": [[0], [0, 1]] * 30}, "targets must be rectangular"),
-    "text": ({"targets": ["a", "b"] * 30}, "got text 'a' .*encode class names"),
+    "ragged": ({"labels": [[0], [0, 1]] * 30}, "labels must be rectangular"),
+    "text": (
+        {"labels": ["a", "b"] * 30, "classes": range(2)},
+        "labels must be of the type of the classes, int64, got <U1",
+    ),
+    "text and numbers": (
+        {"labels": np.array(["a", 1] * 30, object)},
+        "labels must be integers, booleans or text, got entries of several types, 'a' "
+        "at position 0, 1 at position 1",
+    ),
     "labels of one class": (
-        {"targets": 0 * LABELS},
-        "targets must name at least two classes, got only class 0",
+        {"labels": 0 * LABELS},
+        "labels must name at least two classes, got only class 0",
     ),
     "labels of one class of three": (
-        {"targets": 0 * LABELS + 1, "num_classes": 3},
-        "targets must name at least two classes, got only class 1",
+        {"labels": 0 * LABELS + 1, "classes": range(3)},
+        "labels must name at least two classes, got only class 1",
     ),
     "one class with weight": (
-        {"example_weights": np.float32(LABELS == 2)},
-        "two classes with positive example weights, got only class 2",
+        {"weights": np.float32(LABELS == 2)},
+        "two classes with positive weights, got only class 2",
     ),
     "distributions of one class": (
-        {"targets": np.eye(3)[0 * LABELS + 1], "loss": losses.cross_entropy},
-        "targets must name at least two classes, got only class 1",
+        {"labels": np.eye(3)[0 * LABELS + 1], "loss": losses.cross_entropy},
+        "labels must name at least two classes, got only class 1",
     ),
     "too many columns": (
-        {"targets": SOFT, "loss": losses.cross_entropy, "num_classes": 4},
-        "targets must have one column per class, 4 of them, got shape",
+        {"labels": SOFT, "loss": losses.cross_entropy, "classes": range(4)},
+        "classes must be one a column of the labels, 3 of them, got 4",
     ),
-    "float labels": ({"targets": LABELS * 1.0}, "targets must be integers"),
+    "float labels": (
+        {"labels": LABELS + 0.5},
+        "labels must be integers, booleans or text, got 0.5 at position 0",
+    ),
+    "missing labels": (
+        {"labels": np.where(LABELS == 1, np.nan, LABELS)},
+        "labels must be .*, got the missing label nan at position 1; leave such",
+    ),
     "too few labels": (
-        {"targets": [0, 1, 2]},
-        "targets must have one entry per example",
+        {"labels": [0, 1, 2]},
+        "labels must have one entry per example",
     ),
     "negative weights": (
-        {"example_weights": -np.ones(EXAMPLES)},
-        "example_weights must",
+        {"weights": -np.ones(EXAMPLES)},
+        "weights must be finite and at least 0, got minimum -1",
     ),
-    "weights 0": ({"example_weights": np.zeros(EXAMPLES)}, "a positive sum"),
-    "one class": ({"num_classes": 1}, "num_classes must be at least 2"),
+    "weights 0": ({"weights": np.zeros(EXAMPLES)}, "a positive sum"),
+    "one class": ({"classes": range(1)}, "number of classes must be at least 2, got 1"),
     "normalization": (
         {"normalization": normalization.identity(3)},
-        "normalization must",
+        "normalization must be for 5 features",
     ),
 }
 
@@ -139,50 +159,108 @@ def test_bad_arguments_are_named(change, message, monkeypatch):
         raise AssertionError("something was compiled")
 
     monkeypatch.setattr(certified, "prepare", compiled)
-    good = {"features": ROWS, "targets": LABELS, "loss": SOFTMAX, "l2": 0.1}
+    good = {"features": ROWS, "labels": LABELS, **OF_THREE}
     arguments = {**good, **change}
-    given = [arguments.pop(name) for name in ("features", "targets")]
+    given = [arguments.pop(name) for name in ("features", "labels")]
     with pytest.raises(ValueError, match=message):
-        fitting.fit(*given, **arguments)
+        jaxlin.fit(*given, **arguments)
 
 
-def test_a_path_sees_bad_arguments_when_it_is_called():
-    problem = base.problem(ROWS, LABELS, num_classes=3)
-    good = {"num_classes": 3, "loss": SOFTMAX, "l2s": [0.1]}
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"relative_gap": 0}, "relative_gap must be above 0.*, got 0"),
+        ({"relative_gap": float("inf")}, "relative_gap must be finite"),
+        ({"max_passes": 0}, "max_passes must be at least 1"),
+        ({"max_passes": 0.5}, "max_passes must be an int"),
+    ],
+)
+def test_a_stop_that_no_fit_can_have_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        jaxlin.Stop(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"params": linear.Params(np.zeros((2, WIDTH)), np.zeros(2))},
+            r"params must have weights \(3, 5\) and bias \(3,\), got \(2, 5\) and \(2,",
+        ),
+        ({"loss": losses.cross_entropy}, "labels must be distributions"),
+        ({"loss": lambda s, y: 0.0}, "loss must be one of those with"),
+        ({"l2": 0.0}, "l2 must be above 0, got 0"),
+        ({"loss_arguments": {"margin": 1.0}}, "loss_arguments must be among"),
+    ],
+)
+def test_what_cannot_be_certified_is_named(change, message):
+    params = linear.Params(np.zeros((3, WIDTH)), np.zeros(3))
+    arguments = {"params": params, **OF_THREE, **change}
+    with pytest.raises(ValueError, match=message):
+        jaxlin.certify(jaxlin.problem(ROWS, LABELS), **arguments)
+
+
+def test_unknown_and_missing_arguments_are_refused():
+    problem = jaxlin.problem(ROWS, LABELS)
     with pytest.raises(TypeError, match="relative_gp"):
-        fitting.path(problem, **good, relative_gp=1e-3)
-    del good["loss"]
+        jaxlin.fit(problem, **OF_THREE, relative_gp=1e-3)
     with pytest.raises(TypeError, match="loss"):
-        fitting.path(problem, **good)
+        jaxlin.fit(problem, l2=0.1)
 
 
-def test_booleans_are_labels_of_two_classes():
-    found = fitting.fit(ROWS, LABELS > 0, **OF_TWO)
-    expected = fitting.fit(ROWS, (LABELS > 0).astype(int), **OF_TWO)
+OF_TWO_CLASSES = {
+    "booleans": (LABELS > 0, [False, True]),
+    "signs": (2 * (LABELS > 0) - 1, [-1, 1]),
+    "from 1": (1 + (LABELS > 0), [1, 2]),
+    "with a gap": (np.where(LABELS > 0, 7, 0), [0, 7]),
+    "whole floats": (np.where(LABELS > 0, 2.0, -3.0), [-3, 2]),
+    "text": (np.where(LABELS > 0, "dog", "cat"), ["cat", "dog"]),
+}
+
+
+@pytest.mark.parametrize("kind", OF_TWO_CLASSES)
+def test_labels_of_any_kind_are_those_of_two_classes(kind):
+    labels, classes = OF_TWO_CLASSES[kind]
+    found = jaxlin.fit(ROWS, labels, **OF_TWO)
+    expected = jaxlin.fit(ROWS, (LABELS > 0).astype(int), **OF_TWO)
+    assert found.classes.tolist() == classes
     assert found.params.weights.shape == (2, WIDTH)
     np.testing.assert_array_equal(found.params.weights, expected.params.weights)
 
 
-def test_an_unprepared_problem_is_refused():
-    problem = base.problem(ROWS, LABELS, num_classes=3)
-    with pytest.raises(ValueError, match="problem must be prepared"):
-        fitting.fit_prepared(problem, num_classes=3, loss=SOFTMAX, l2=0.1)
+def test_unprepared_examples_are_refused():
+    examples = jaxlin.problem(ROWS, LABELS).examples
+    turns = certified.turns(examples, loss=SOFTMAX, settings=base.Settings(l2=0.1))
+    zeros = linear.Params(np.zeros((3, WIDTH), np.float32), np.zeros(3, np.float32))
+    start = fit_loop.Start(zeros, None)
+    with pytest.raises(ValueError, match="examples must be prepared"):
+        fit_loop.certify(turns, start=start, stop=jaxlin.Stop())
 
 
-@pytest.mark.parametrize("num_classes", [1, 2])
-def test_fewer_classes_than_the_problem_has_are_refused(num_classes):
-    problem = certified.prepare(base.problem(ROWS, LABELS, num_classes=3))
-    with pytest.raises(ValueError, match="num_classes must be"):
-        fitting.fit_prepared(problem, num_classes=num_classes, loss=SOFTMAX, l2=0.1)
+@pytest.mark.parametrize(
+    ("num_classes", "message"),
+    [
+        (1, "the number of classes must be at least 2"),
+        (2, "labels must be among the 2"),
+    ],
+)
+def test_fewer_classes_than_the_labels_have_are_refused(num_classes, message):
+    with pytest.raises(ValueError, match=message):
+        jaxlin.problem(ROWS, LABELS, classes=range(num_classes))
 
 
 @pytest.mark.parametrize("num_classes", [2, 4])
 def test_other_classes_than_distributions_have_are_refused(num_classes):
-    problem = certified.prepare(base.problem(ROWS, SOFT, num_classes=3))
-    with pytest.raises(ValueError, match="num_classes must be that of the problem"):
-        fitting.fit_prepared(
-            problem, num_classes=num_classes, loss=losses.cross_entropy, l2=0.1
-        )
+    with pytest.raises(ValueError, match="classes must be one a column of the labels"):
+        jaxlin.problem(ROWS, SOFT, classes=range(num_classes))
+
+
+@pytest.mark.parametrize(
+    ("targets", "num_classes"), [(LABELS, 1), (LABELS, 2), (SOFT, 2), (SOFT, 4)]
+)
+def test_solvers_refuse_other_classes_than_the_examples_have(targets, num_classes):
+    with pytest.raises(ValueError, match="num_classes must be"):
+        fit_loop.check_classes(targets, num_classes)
 
 
 @pytest.mark.parametrize(
@@ -194,10 +272,10 @@ def test_other_classes_than_distributions_have_are_refused(num_classes):
         ([0.1, None], r"l2s\[1\] must be a number"),
     ],
 )
-def test_a_bad_path_is_refused_at_the_call(l2s, message):
-    problem = base.problem(ROWS, LABELS, num_classes=3)
+def test_bad_strengths_are_refused_at_the_call(l2s, message):
+    problem = jaxlin.problem(ROWS, LABELS)
     with pytest.raises(ValueError, match=message):
-        fitting.path(problem, num_classes=3, loss=SOFTMAX, l2s=l2s)
+        jaxlin.sweep(problem, losses=(SOFTMAX,), l2s=l2s)
 
 
 # --- Memory.
@@ -229,15 +307,19 @@ def test_memory_is_asked_for_before_anything_is_made(monkeypatch):
     def made(*_, **__):
         raise AssertionError("something was made")
 
-    how = {"num_classes": 1000, "loss": SOFTMAX, "l2": 0.1}
-    problem = certified.prepare(base.problem(ROWS, LABELS, num_classes=3))
-    for name in ("prepare", "solver"):
-        monkeypatch.setattr(certified, name, made)
-    monkeypatch.setattr(fit_loop, "starting_point", made)
+    many = {"classes": range(1000)}
+    problem = jaxlin.problem(ROWS, LABELS, **many)
+    for module, names in {
+        certified: ("prepare", "solver"),
+        streaming: ("measured", "turns"),
+        fits: ("_start",),
+    }.items():
+        for name in names:
+            monkeypatch.setattr(module, name, made)
     for door in (
-        lambda: fitting.fit(ROWS, LABELS, **how),
-        lambda: fitting.fit_prepared(problem, **how),
-        lambda: streaming.fit([(ROWS, LABELS, None)], **how),
+        lambda: jaxlin.fit(ROWS, LABELS, **many, **OF_THREE),
+        lambda: jaxlin.fit(problem, **OF_THREE),
+        lambda: jaxlin.fit([(ROWS, LABELS, None)], **many, **OF_THREE),
     ):
         with pytest.raises(ValueError, match="must fit into the memory of 0.001 GB"):
             door()
@@ -245,133 +327,3 @@ def test_memory_is_asked_for_before_anything_is_made(monkeypatch):
 
 def test_there_is_memory():
     assert 10**8 < placement.memory_bytes() < 10**14
-
-
-# --- Transformations of JAX.
-
-GRID = grids.product(losses=(SOFTMAX,), l2s=(0.1,))
-FOLD_OF = np.arange(EXAMPLES) // 20
-
-
-@functools.cache
-def prepared(is_weighted=False):
-    weights = WEIGHTS if is_weighted else None
-    return certified.prepare(
-        base.problem(ROWS, LABELS, num_classes=3, example_weights=weights)
-    )
-
-
-def swept(problem, **how):
-    plan = plans.plan(GRID, problem, num_classes=3)
-    return sweep.fit(problem, GRID, plan=plan, num_classes=3, **how)
-
-
-HOW = {"loss": SOFTMAX, "l2": 0.1}
-CV = {"num_classes": 3, "losses": (SOFTMAX,), "fold_of": FOLD_OF}
-LATE = {"num_classes": 3, "loss": SOFTMAX}
-WEIGHTS = np.ones(EXAMPLES, np.float32)
-# ``argument: (door, a value of it)``: differentiated, compiled, batched in this one.
-DOORS = {
-    "l2": (lambda x: fitting.fit(ROWS, LABELS, loss=SOFTMAX, l2=x), 0.1),
-    "relative_gap": (lambda x: fitting.fit(ROWS, LABELS, relative_gap=x, **HOW), 0.1),
-    "features": (lambda x: fitting.fit(x, LABELS, **HOW), ROWS),
-    "example_weights": (
-        lambda x: fitting.fit(ROWS, LABELS, example_weights=x, **HOW),
-        WEIGHTS,
-    ),
-    "normalization": (
-        lambda x: fitting.fit(
-            ROWS, LABELS, normalization=normalization.Normalization(x, 1.0), **HOW
-        ),
-        np.zeros(WIDTH, np.float32),
-    ),
-    "start": (
-        lambda x: fitting.fit(
-            ROWS, LABELS, start=linear.Params(x, np.zeros(3, np.float32)), **HOW
-        ),
-        np.zeros((3, WIDTH), np.float32),
-    ),
-    "l2 of a path": (lambda x: fitting.path(prepared(), l2s=[x], **LATE), 0.1),
-    "problem": (
-        lambda x: fitting.fit_prepared(
-            prepared(True)._replace(example_weights=x), num_classes=3, **HOW
-        ),
-        WEIGHTS,
-    ),
-    "problem of a path": (
-        lambda x: fitting.path(prepared()._replace(features=x), l2s=[0.1], **LATE),
-        ROWS,
-    ),
-    "problem of a sweep": (lambda x: swept(prepared()._replace(features=x)), ROWS),
-    "weightings": (lambda x: swept(prepared(), weightings=x), WEIGHTS[None]),
-    "l2s": (lambda x: cross_validation.cross_validate(prepared(), l2s=(x,), **CV), 0.1),
-    "problem of folds": (
-        lambda x: cross_validation.cross_validate(
-            prepared()._replace(features=x), l2s=(0.1,), **CV
-        ),
-        ROWS,
-    ),
-    "problem of nested folds": (
-        lambda x: nested.cross_validate(
-            jax.random.key(0),
-            prepared()._replace(features=x),
-            l2s=(0.1,),
-            num_inner_folds=2,
-            **CV,
-        ),
-        ROWS,
-    ),
-    "blocks": (
-        lambda x: streaming.fit([(x, LABELS, None)], num_classes=3, **HOW),
-        ROWS,
-    ),
-    "features of blocks": (lambda x: row_blocks.over(x, LABELS), ROWS),
-    "features of a probe": (
-        lambda x: probe.fit(jax.random.key(0), x, LABELS, ROWS, LABELS, l2s=(0.1,)),
-        ROWS,
-    ),
-    "test_features": (
-        lambda x: probe.fit(jax.random.key(0), ROWS, LABELS, x, LABELS, l2s=(0.1,)),
-        ROWS,
-    ),
-    "features of moments": (lambda x: normalization.fit_standard(x), ROWS),
-}
-
-
-@pytest.mark.parametrize("name", DOORS)
-@pytest.mark.parametrize("transformed", [jax.grad, jax.jit, jax.vmap])
-def test_a_fit_is_not_traced_through(name, transformed):
-    # Outside of what is transformed, where they would be compiled anew.
-    prepared(), prepared(True)
-    door, value = DOORS[name]
-    given = jnp.asarray(value)
-    if transformed is jax.vmap:
-        given = jnp.stack([given, given])
-    # Under jit what else a fit is given counts as traced, too.
-    said = "" if transformed is jax.jit else name.split(" of ")[0]
-    with pytest.raises(
-        ValueError,
-        match=f"{said}.* must be of concrete numbers, got a traced .*outside",
-    ):
-        transformed(door)(given)
-
-
-def test_a_whole_fit_is_not_compiled():
-    problem = prepared()
-    blocks = [(ROWS, LABELS, None)]
-    for door in (
-        lambda: fitting.fit(ROWS, LABELS, **HOW).params,
-        lambda: fitting.fit_prepared(problem, num_classes=3, **HOW).params,
-        lambda: streaming.fit(blocks, num_classes=3, **HOW).params,
-        lambda: swept(problem).params,
-        lambda: cross_validation.cross_validate(problem, l2s=(0.1,), **CV).accuracy,
-    ):
-        with pytest.raises(ValueError, match="arguments must be of concrete numbers"):
-            jax.jit(door)()
-
-
-def test_a_fit_beside_what_is_differentiated_is_a_fit():
-    def scaled(factor):
-        return factor * fitting.fit(ROWS, LABELS > 0, **OF_TWO).certificate.primal
-
-    assert jax.grad(scaled)(2.0) == pytest.approx(scaled(1.0))

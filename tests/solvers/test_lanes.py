@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fitting_problems import EXAMPLES, WIDTH
 
+import jaxlin
 from jaxlin import (
     compensated,
     linear,
@@ -29,18 +30,16 @@ ZERO = linear.Params(np.zeros((3, 5), np.float32), np.zeros(3, np.float32))
 
 
 @pytest.fixture(scope="module")
-def problem():
+def examples():
     scaling = normalization.fit_standard(ROWS)
-    return certified.prepare(
-        base.problem(ROWS, LABELS, num_classes=NUM_CLASSES, normalization=scaling)
-    )
+    return jaxlin.problem(ROWS, LABELS, normalization=scaling).prepared()
 
 
-def filled(problem, loss, models=MODELS):
+def filled(examples, loss, models=MODELS):
     """A lane with a model in each slot: (l2, weighting, margin)."""
     names = () if loss is LOSSES[0] else ("margin",)
     lane = lanes.empty(
-        len(models), problem, num_classes=NUM_CLASSES, loss=loss, arguments=names
+        len(models), examples, num_classes=NUM_CLASSES, loss=loss, arguments=names
     )
     for slot, (l2, weighting, margin) in enumerate(models):
         lane = lanes.place(
@@ -54,14 +53,14 @@ def filled(problem, loss, models=MODELS):
     return lane
 
 
-def turns(problem, count, *, used=LOSSES, models=MODELS, weightings=WEIGHTINGS.T):
+def turns(examples, count, *, used=LOSSES, models=MODELS, weightings=WEIGHTINGS.T):
     """The lanes and what they told, after some turns."""
     weightings = None if weightings is None else jnp.asarray(weightings)
-    running = [filled(problem, loss, models) for loss in used]
+    running = [filled(examples, loss, models) for loss in used]
     told = []
     for _ in range(count):
         sums, points = lanes.evaluate(
-            *(tuple(running), problem, weightings), losses=used, block_size=BLOCK_SIZE
+            *(tuple(running), examples, weightings), losses=used, block_size=BLOCK_SIZE
         )
         infos = []
         for place, loss in enumerate(used):
@@ -69,7 +68,7 @@ def turns(problem, count, *, used=LOSSES, models=MODELS, weightings=WEIGHTINGS.T
                 running[place],
                 sums[place],
                 points[place],
-                problem,
+                examples,
                 weightings,
                 loss=loss,
             )
@@ -78,24 +77,24 @@ def turns(problem, count, *, used=LOSSES, models=MODELS, weightings=WEIGHTINGS.T
     return running, told
 
 
-def alone(problem, loss, model, count):
+def alone(examples, loss, model, count):
     """What a model tells that is fitted by itself, by the solver of one model."""
     l2, weighting, margin = model
     arguments = {} if loss is LOSSES[0] else {"margin": margin}
-    problem = problem._replace(example_weights=jnp.asarray(WEIGHTINGS[weighting]))
+    examples = examples._replace(example_weights=jnp.asarray(WEIGHTINGS[weighting]))
     solver = certified.solver(loss=loss)
     settings = base.Settings(l2=l2, loss_arguments=arguments)
-    state = solver.init(jax.tree.map(jnp.asarray, ZERO), problem, settings)
-    runs = base.run(solver, KEY, state, problem, settings, num_steps=count)
+    state = solver.init(jax.tree.map(jnp.asarray, ZERO), examples, settings)
+    runs = base.run(solver, KEY, state, examples, settings, num_steps=count)
     return [jax.tree.map(lambda leaf: np.asarray(leaf)[0], info) for *_, info in runs]
 
 
 @pytest.mark.parametrize("place", range(2))
-def test_every_model_is_the_one_that_runs_alone(problem, place):
+def test_every_model_is_the_one_that_runs_alone(examples, place):
     count = 25
-    _, told = turns(problem, count)
+    _, told = turns(examples, count)
     for slot, model in enumerate(MODELS):
-        expected = alone(problem, LOSSES[place], model, count)
+        expected = alone(examples, LOSSES[place], model, count)
         for turn in (0, 5, count - 1):
             found = told[turn][place]
             np.testing.assert_allclose(
@@ -107,13 +106,13 @@ def test_every_model_is_the_one_that_runs_alone(problem, place):
         )
 
 
-def test_sums_are_those_of_a_pass_for_each_model(problem):
-    lane = filled(problem, LOSSES[1])
+def test_sums_are_those_of_a_pass_for_each_model(examples):
+    lane = filled(examples, LOSSES[1])
     trial = np.float32(np.random.default_rng(3).normal(size=(3, 3, 6)))
     lane = lane._replace(state=lane.state._replace(trial=jnp.asarray(trial)))
     (_, sums), (_, points) = lanes.evaluate(
-        (filled(problem, LOSSES[0]), lane),
-        problem,
+        (filled(examples, LOSSES[0]), lane),
+        examples,
         jnp.asarray(WEIGHTINGS.T),
         losses=LOSSES,
         block_size=BLOCK_SIZE,
@@ -124,13 +123,13 @@ def test_sums_are_those_of_a_pass_for_each_model(problem):
     def one_pass(state, settings, weights):
         return row_sums.over_rows(
             linear.unfold_bias(state.trial),
-            problem.features,
-            problem.targets,
-            proof_terms.PerExample(jnp.zeros((EXAMPLES, 3)), problem.curvature.norms),
+            examples.features,
+            examples.targets,
+            proof_terms.PerExample(jnp.zeros((EXAMPLES, 3)), examples.curvature.norms),
             link=proof_terms.link(LOSSES[1]),
             shared=search.shared(state, settings),
             example_weights=weights,
-            normalization=problem.normalization,
+            normalization=examples.normalization,
             block_size=BLOCK_SIZE,
         )
 
@@ -148,28 +147,28 @@ def test_sums_are_those_of_a_pass_for_each_model(problem):
         np.testing.assert_allclose(points[:, slot], outputs, rtol=1e-5, atol=1e-6)
 
 
-def test_an_example_that_is_taken_out_may_be_anything(problem):
-    features = np.array(problem.features)
+def test_an_example_that_is_taken_out_may_be_anything(examples):
+    features = np.array(examples.features)
     features[7] = 1e30
-    wild = problem._replace(features=jnp.asarray(features))
+    wild = examples._replace(features=jnp.asarray(features))
     out = WEIGHTINGS.T.copy()
     out[7] = 0
-    _, told = turns(problem, 3, weightings=out)
+    _, told = turns(examples, 3, weightings=out)
     _, of_wild = turns(wild, 3, weightings=out)
     for one, other in zip(told[-1], of_wild[-1], strict=True):
         np.testing.assert_allclose(one.objective, other.objective, rtol=1e-5)
 
 
-def test_without_weightings_all_examples_count(problem):
-    lane = filled(problem, LOSSES[0])
+def test_without_weightings_all_examples_count(examples):
+    lane = filled(examples, LOSSES[0])
     trial = np.float32(np.random.default_rng(3).normal(size=(3, 3, 6)))
     lane = lane._replace(state=lane.state._replace(trial=jnp.asarray(trial)))
     ((sums,), (points,)) = lanes.evaluate(
-        (lane,), problem, None, losses=LOSSES[:1], block_size=BLOCK_SIZE
+        (lane,), examples, None, losses=LOSSES[:1], block_size=BLOCK_SIZE
     )
     (expected, _), (same, _) = lanes.evaluate(
-        (lane, filled(problem, LOSSES[1])),
-        problem,
+        (lane, filled(examples, LOSSES[1])),
+        examples,
         jnp.ones((EXAMPLES, len(WEIGHTINGS))),
         losses=LOSSES,
         block_size=BLOCK_SIZE,
@@ -181,17 +180,17 @@ def test_without_weightings_all_examples_count(problem):
 
 
 @pytest.mark.full
-def test_nor_do_turns_without_weightings_differ(problem):
-    _, plain = turns(problem, 4, used=LOSSES[:1], weightings=None)
-    _, weighted = turns(problem, 4, weightings=np.ones_like(WEIGHTINGS.T))
+def test_nor_do_turns_without_weightings_differ(examples):
+    _, plain = turns(examples, 4, used=LOSSES[:1], weightings=None)
+    _, weighted = turns(examples, 4, weightings=np.ones_like(WEIGHTINGS.T))
     np.testing.assert_allclose(
         plain[-1][0].objective, weighted[-1][0].objective, rtol=1e-6
     )
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_slots_that_stay_go_on_as_before(problem, loss):
-    lane = turns(problem, 6)[0][LOSSES.index(loss)]
+def test_slots_that_stay_go_on_as_before(examples, loss):
+    lane = turns(examples, 6)[0][LOSSES.index(loss)]
     kept = lanes.narrow(lane, jnp.array([2, 0]))
     assert kept.width == 2
     for slot, old in enumerate((2, 0)):
@@ -203,8 +202,8 @@ def test_slots_that_stay_go_on_as_before(problem, loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_new_model_begins_at_zero_and_leaves_the_others_alone(problem, loss):
-    lane = turns(problem, 6)[0][LOSSES.index(loss)]
+def test_a_new_model_begins_at_zero_and_leaves_the_others_alone(examples, loss):
+    lane = turns(examples, 6)[0][LOSSES.index(loss)]
     before = [jax.tree.map(np.asarray, lanes.taken(lane, slot)) for slot in range(3)]
     arguments = {} if loss is LOSSES[0] else {"margin": 1.0}
     lane = lanes.place(
@@ -223,11 +222,11 @@ def test_a_new_model_begins_at_zero_and_leaves_the_others_alone(problem, loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_model_that_goes_on_keeps_what_was_learnt(problem, loss):
-    lane = turns(problem, 12)[0][LOSSES.index(loss)]
+def test_a_model_that_goes_on_keeps_what_was_learnt(examples, loss):
+    lane = turns(examples, 12)[0][LOSSES.index(loss)]
     before = jax.tree.map(np.asarray, lane)
     weightings = jnp.asarray(WEIGHTINGS.T)
-    lane = lanes.move(lane, 1, problem, weightings, loss=loss, l2=5e-3)
+    lane = lanes.move(lane, 1, examples, weightings, loss=loss, l2=5e-3)
     lane = jax.tree.map(np.asarray, lane)
     for slot in (0, 2):
         jax.tree.map(
@@ -270,8 +269,8 @@ def test_a_model_that_goes_on_keeps_what_was_learnt(problem, loss):
         )
 
 
-def test_new_values_compile_nothing(problem):
-    turns(problem, 2)
+def test_new_values_compile_nothing(examples):
+    turns(examples, 2)
     sizes = [f._cache_size() for f in (lanes.evaluate, lanes.advance)]
-    turns(problem, 2, models=[(0.7, 1, 3.0), (0.2, 2, 0.1), (1.3, 0, 1.0)])
+    turns(examples, 2, models=[(0.7, 1, 3.0), (0.2, 2, 0.1), (1.3, 0, 1.0)])
     assert [f._cache_size() for f in (lanes.evaluate, lanes.advance)] == sizes

@@ -14,7 +14,7 @@ from minibatch_runs import (
     assert_trees_close,
     assert_trees_equal,
     make,
-    raw_problem,
+    raw_examples,
     start,
     train,
 )
@@ -65,17 +65,17 @@ def test_an_epoch_equals_a_python_loop_over_its_batches(batch_size, weighted):
     """Plain gradient descent; the last, smaller batch is used with its own mean."""
     # With an l1, of which there is more below: one program.
     settings = base.Settings(learning_rate=0.3, l2=0.05, l1=0.0)
-    problem = raw_problem()
+    examples = raw_examples()
     weights = np.arange(NUM_EXAMPLES) % 4 / 1.0 if weighted else np.ones(NUM_EXAMPLES)
     if weighted:
-        problem = problem._replace(example_weights=jnp.asarray(weights))
+        examples = examples._replace(example_weights=jnp.asarray(weights))
     solver = make(make_optimizer=optax.sgd, batch_size=batch_size)
     epochs = 2  # each in an order of its own
-    trained, info = train(solver, settings, num_steps=epochs, problem=problem)
+    trained, info = train(solver, settings, num_steps=epochs, examples=examples)
 
     template, bias = (np.asarray(leaf, np.float64) for leaf in start())
-    rows = (np.asarray(problem.features) - problem.normalization.mean) / 255.0
-    labels = np.asarray(problem.targets)
+    rows = (np.asarray(examples.features) - examples.normalization.mean) / 255.0
+    labels = np.asarray(examples.targets)
     totals = np.zeros(epochs)
     for epoch, begin in itertools.product(
         range(epochs), range(0, NUM_EXAMPLES, batch_size)
@@ -97,22 +97,22 @@ def test_an_epoch_equals_a_python_loop_over_its_batches(batch_size, weighted):
 def test_batch_gradients_average_to_the_weighted_gradient():
     """Unbiased: one epoch at a tiny learning rate moves along the full gradient."""
     weights = np.float32(np.arange(NUM_EXAMPLES) % 4)
-    problem = raw_problem()._replace(example_weights=jnp.asarray(weights))
+    examples = raw_examples()._replace(example_weights=jnp.asarray(weights))
     settings = base.Settings(learning_rate=1e-3)
     solver = make(
         loss=losses.weston_watkins_hinge, make_optimizer=optax.sgd, batch_size=10
     )
-    trained, _ = train(solver, settings, num_steps=1, problem=problem)
+    trained, _ = train(solver, settings, num_steps=1, examples=examples)
     begin = jax.tree.map(np.asarray, start())
     moved = jax.tree.map(lambda a, b: (a - b) / -(5 * 1e-3), trained, begin)
 
     def value(params):
         return objective.mean_loss(
             params,
-            problem.features,
-            problem.targets,
+            examples.features,
+            examples.targets,
             loss=losses.weston_watkins_hinge,
-            normalization=problem.normalization,
+            normalization=examples.normalization,
             example_weights=weights,
         )
 
@@ -132,15 +132,15 @@ def test_chunks_of_any_length_give_the_same_bits(length):
 
 def test_resuming_from_a_saved_state_gives_the_same_bits():
     solver, settings = make(), base.Settings(learning_rate=0.1, l2=0.01)
-    key, problem = jax.random.key(7), raw_problem()
+    key, examples = jax.random.key(7), raw_examples()
     whole, _ = train(solver, settings, num_steps=6)
 
-    initial = solver.init(start(), raw_problem(), settings)
-    for _, state, _ in base.run(solver, key, initial, problem, settings, num_steps=4):
+    initial = solver.init(start(), raw_examples(), settings)
+    for _, state, _ in base.run(solver, key, initial, examples, settings, num_steps=4):
         saved = jax.tree.map(np.asarray, state)
     loaded = jax.tree.map(jnp.asarray, saved)
     for _, state, _ in base.run(
-        solver, key, loaded, problem, settings, num_steps=6, first_step=4
+        solver, key, loaded, examples, settings, num_steps=6, first_step=4
     ):
         resumed = jax.tree.map(np.asarray, state.params)
     assert_trees_equal(resumed, whole)
@@ -160,12 +160,12 @@ def test_l1_and_free_bias():
 def test_training_reaches_the_optimum_that_scikit_learn_finds():
     from sklearn.linear_model import LogisticRegression
 
-    problem, l2 = raw_problem(), 0.05
-    rows = (np.asarray(problem.features) - problem.normalization.mean) / 255.0
+    examples, l2 = raw_examples(), 0.05
+    rows = (np.asarray(examples.features) - examples.normalization.mean) / 255.0
     rows = np.c_[rows, np.ones(NUM_EXAMPLES)]  # the bias trick
     model = LogisticRegression(
         C=1 / (l2 * NUM_EXAMPLES), fit_intercept=False, tol=1e-10, max_iter=10_000
-    ).fit(rows, np.asarray(problem.targets))
+    ).fit(rows, np.asarray(examples.targets))
 
     settings = base.Settings(learning_rate=0.5, l2=l2)
     trained, _ = train(

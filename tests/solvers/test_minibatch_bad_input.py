@@ -4,24 +4,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from minibatch_runs import make, raw_problem, start, train
+from minibatch_runs import make, raw_examples, start, train
 
+import jaxlin
 from jaxlin import normalization
 from jaxlin.solvers import base
 
 BAD_PROBLEMS = {
-    "label too large": ({"targets": [0, 3]}, r"targets must lie in \[0, 2\], got 3"),
-    "too few labels": ({"targets": [0]}, "one entry per example, got 1 for 2"),
+    "label too large": (
+        {"labels": [0, 3]},
+        r"labels must be among the 3 classes .*got 3",
+    ),
+    "too few labels": ({"labels": [0]}, "one entry per example, got 1 for 2"),
     "nan": ({"features": [[np.nan], [0.0]]}, "features must be finite"),
-    "negative weight": ({"example_weights": [1, -1]}, "example_weights must be .* 0"),
-    "too many weights": ({"example_weights": np.ones(3)}, r"shape \(2,\), got"),
-    "sums": ({"targets": [[0.5, 0.5, 0.5], [1, 0, 0]]}, "sum 1.5 at position 0"),
-    "below zero": ({"targets": [[1, 0, 0], [1.5, -0.5, 0]]}, "minimum -0.5"),
-    "one class": ({"num_classes": 1}, "num_classes must be at least 2"),
-    "labels of one class": ({"targets": [2, 2]}, "at least two classes, got only cla"),
-    "one with weight": ({"example_weights": [0, 1]}, "weights, got only class 2"),
+    "negative weight": ({"weights": [1, -1]}, "weights must be .* 0"),
+    "too many weights": ({"weights": np.ones(3)}, r"shape \(2,\), got"),
+    "sums": ({"labels": [[0.5, 0.5, 0.5], [1, 0, 0]]}, "sum 1.5 at position 0"),
+    "below zero": ({"labels": [[1, 0, 0], [1.5, -0.5, 0]]}, "minimum -0.5"),
+    "one class": ({"labels": [0, 0], "classes": [0]}, "classes must be at least 2"),
+    "labels of one class": ({"labels": [2, 2]}, "at least two classes, got only cla"),
+    "one with weight": ({"weights": [0, 1]}, "weights, got only class 2"),
     "distributions of one": (
-        {"targets": [[0, 1, 0], [0, 1, 0]]},
+        {"labels": [[0, 1, 0], [0, 1, 0]]},
         "at least two classes, got only class 1",
     ),
     "width": ({"normalization": normalization.identity(2)}, "for 1 features"),
@@ -32,21 +36,21 @@ BAD_PROBLEMS = {
     ("change", "message"), BAD_PROBLEMS.values(), ids=BAD_PROBLEMS.keys()
 )
 def test_bad_problems(change, message):
-    good = {"features": [[1.0], [2.0]], "targets": [0, 2], "num_classes": 3}
+    good = {"features": [[1.0], [2.0]], "labels": [0, 2], "classes": range(3)}
     arguments = {**good, **change}
-    rows, targets = arguments.pop("features"), arguments.pop("targets")
+    rows, labels = arguments.pop("features"), arguments.pop("labels")
     with pytest.raises(ValueError, match=message):
-        base.problem(rows, targets, **arguments)
+        jaxlin.problem(rows, labels, **arguments)
 
 
 def test_a_problem_with_soft_targets_and_weights():
-    made = base.problem(
+    made = jaxlin.problem(
         np.eye(2, dtype=np.uint8),
         [[0.5, 0.5], [0.0, 1.0]],
-        num_classes=2,
-        example_weights=[1, 2],
+        classes=range(2),
+        weights=[1, 2],
         normalization=normalization.identity(2),
-    )
+    ).examples
     assert made.features.dtype == jnp.uint8
     np.testing.assert_array_equal(made.targets, [[0.5, 0.5], [0, 1]])
     np.testing.assert_array_equal(made.example_weights, [1, 2])
@@ -77,8 +81,8 @@ def test_bad_step_numbers_are_refused_when_run_is_called(numbers, message):
         base.run(
             solver,
             jax.random.key(0),
-            solver.init(start(), raw_problem(), settings),
-            raw_problem(),
+            solver.init(start(), raw_examples(), settings),
+            raw_examples(),
             settings,
             **numbers,
         )

@@ -10,7 +10,7 @@ from minibatch_runs import (
     assert_trees_close,
     make,
     momentum,
-    raw_problem,
+    raw_examples,
     start,
     train,
 )
@@ -71,10 +71,10 @@ def test_the_features_of_a_grid_are_gathered_once():
     """No array of models x batch x features: one wide product serves all models."""
     solver = base.map_settings(make())
     settings = grid_settings()
-    state = solver.init(start(), raw_problem(), settings)
+    state = solver.init(start(), raw_examples(), settings)
     jaxpr = str(
         jax.make_jaxpr(solver.step)(
-            jax.random.key(0), 0, state, raw_problem(), settings
+            jax.random.key(0), 0, state, raw_examples(), settings
         )
     )
     assert f"f32[{BATCH_SIZE},6]" in jaxpr
@@ -83,10 +83,10 @@ def test_the_features_of_a_grid_are_gathered_once():
 
 def test_uint8_features_are_never_copied_as_floats():
     solver, settings = make(), base.Settings(learning_rate=0.1, l2=0.01)
-    state = solver.init(start(), raw_problem(), settings)
+    state = solver.init(start(), raw_examples(), settings)
     jaxpr = str(
         jax.make_jaxpr(solver.step)(
-            jax.random.key(0), 0, state, raw_problem(), settings
+            jax.random.key(0), 0, state, raw_examples(), settings
         )
     )
     assert f"u8[{NUM_EXAMPLES},6]" in jaxpr
@@ -117,9 +117,9 @@ def test_new_values_recompile_nothing():
 
 def test_the_state_is_donated():
     solver, settings = make(), base.Settings(learning_rate=0.1, l2=0.01)
-    initial = solver.init(start(), raw_problem(), settings)
+    initial = solver.init(start(), raw_examples(), settings)
     run = base.run(
-        solver, jax.random.key(0), initial, raw_problem(), settings, num_steps=1
+        solver, jax.random.key(0), initial, raw_examples(), settings, num_steps=1
     )
     next(run)
     assert initial.params.weights.is_deleted()

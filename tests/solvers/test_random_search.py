@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxlin
 from jaxlin import linear, losses, metrics, normalization, objective
-from jaxlin.solvers import base, fitting, random_search
+from jaxlin.solvers import base, random_search
 
 KEY = jax.random.key(0)
 HINGE = losses.weston_watkins_hinge
@@ -18,23 +19,23 @@ ZERO = linear.Params(np.zeros((2, 3), np.float32), np.zeros(2, np.float32))
 
 
 @pytest.fixture(scope="module")
-def problem():
+def examples():
     rows = np.random.default_rng(0).normal(size=(80, 3)).astype(np.float32)
     labels = (rows @ [1.0, -2.0, 0.5] > 0).astype(int)
-    return base.problem(rows, labels, num_classes=2)
+    return jaxlin.problem(rows, labels).examples
 
 
 compiled = functools.cache(jax.jit)
 
 
-def searched(problem, *, num_steps=40, num_trials=8, is_local, settings=SETTINGS):
+def searched(examples, *, num_steps=40, num_trials=8, is_local, settings=SETTINGS):
     solver = random_search.solver(loss=HINGE, is_local=is_local, num_trials=num_trials)
-    state = compiled(solver.init)(ZERO, problem, settings)
+    state = compiled(solver.init)(ZERO, examples, settings)
     steps = base.run(
         solver,
         KEY,
         state,
-        problem,
+        examples,
         settings,
         num_steps=num_steps,
         steps_per_chunk=num_steps,
@@ -44,38 +45,44 @@ def searched(problem, *, num_steps=40, num_trials=8, is_local, settings=SETTINGS
 
 
 @jax.jit
-def of_hinge(params, problem):
+def of_hinge(params, examples):
     return objective.objective(
-        params, problem.features, problem.targets, loss=HINGE, l2=1e-2
+        params, examples.features, examples.targets, loss=HINGE, l2=1e-2
     )
 
 
 @pytest.mark.parametrize("is_local", [True, False])
-def test_the_best_is_kept_with_its_objective(problem, is_local):
-    state, info = searched(problem, is_local=is_local)
+def test_the_best_is_kept_with_its_objective(examples, is_local):
+    state, info = searched(examples, is_local=is_local)
     values = np.asarray(info.objective)
     assert (np.diff(values) <= 0).all()
     np.testing.assert_array_equal(np.diff(values) < 0, info.improved[1:])
     assert info.improved.sum() > 1
     assert not info.improved.all()
-    found = of_hinge(state.params, problem)
+    found = of_hinge(state.params, examples)
     np.testing.assert_allclose(state.objective, found, rtol=1e-6)
     np.testing.assert_allclose(values[-1], found, rtol=1e-6)
 
 
 @pytest.mark.full
-def test_no_search_beats_the_proven_optimum_and_a_local_one_comes_near(problem):
-    fit = fitting.fit(problem.features, problem.targets, loss=HINGE, l2=1e-2)
+def test_no_search_beats_the_proven_optimum_and_a_local_one_comes_near(examples):
+    fit = jaxlin.fit(
+        examples.features,
+        examples.targets,
+        loss=HINGE,
+        l2=1e-2,
+        stop=jaxlin.Stop(1e-4),
+    )
     least = float(fit.certificate.primal - fit.certificate.gap)
-    local, _ = searched(problem, is_local=True, num_steps=400)
-    blind, _ = searched(problem, is_local=False, num_steps=400)
+    local, _ = searched(examples, is_local=True, num_steps=400)
+    blind, _ = searched(examples, is_local=False, num_steps=400)
     assert least <= local.objective <= 1.1 * float(fit.certificate.primal)
     assert local.objective < blind.objective
 
 
-def test_more_trials_of_one_step_are_the_best_of_them(problem):
+def test_more_trials_of_one_step_are_the_best_of_them(examples):
     """With the draws in hand: the least of eight objectives, or where it began."""
-    _, info = searched(problem, is_local=False)
+    _, info = searched(examples, is_local=False)
 
     @jax.jit
     def draws(key):
@@ -86,7 +93,7 @@ def test_more_trials_of_one_step_are_the_best_of_them(problem):
 
         return jax.vmap(one)(jax.random.split(jax.random.fold_in(key, 0), 8))
 
-    features, targets = map(np.asarray, (problem.features, problem.targets))
+    features, targets = map(np.asarray, (examples.features, examples.targets))
     drawn = []
     for weights, bias in zip(*map(np.asarray, draws(KEY)), strict=True):
         weights, bias = 0.3 * weights, 0.3 * bias
@@ -98,14 +105,14 @@ def test_more_trials_of_one_step_are_the_best_of_them(problem):
     np.testing.assert_allclose(info.objective[0], min(drawn), rtol=1e-5)
 
 
-def test_what_is_no_number_is_never_kept(problem):
+def test_what_is_no_number_is_never_kept(examples):
     broken = SETTINGS._replace(learning_rate=np.nan)
-    state, info = searched(problem, is_local=True, num_steps=40, settings=broken)
+    state, info = searched(examples, is_local=True, num_steps=40, settings=broken)
     assert not info.improved.any()
     assert np.isfinite(state.objective)
 
 
-def test_one_broken_candidate_does_not_hide_the_others(problem, monkeypatch):
+def test_one_broken_candidate_does_not_hide_the_others(examples, monkeypatch):
     normal = jax.random.normal
 
     def broken(key, shape, dtype):
@@ -115,16 +122,16 @@ def test_one_broken_candidate_does_not_hide_the_others(problem, monkeypatch):
 
     monkeypatch.setattr(jax.random, "normal", lambda *a: broken(*a))
     solver = random_search.solver(loss=HINGE, is_local=False, num_trials=64)
-    state = compiled(solver.init)(ZERO, problem, SETTINGS)
-    _, info = compiled(solver.step)(KEY, 0, state, problem, SETTINGS)
+    state = compiled(solver.init)(ZERO, examples, SETTINGS)
+    _, info = compiled(solver.step)(KEY, 0, state, examples, SETTINGS)
     assert info.improved
 
 
-def test_bad_input_is_named(problem):
+def test_bad_input_is_named(examples):
     with pytest.raises(ValueError, match="num_trials must be at least 1, got 0"):
         random_search.solver(loss=HINGE, is_local=True, num_trials=0)
     with pytest.raises(ValueError, match="learning_rate must be a number, got None"):
-        searched(problem, is_local=True, settings=base.Settings(l2=1e-2))
+        searched(examples, is_local=True, settings=base.Settings(l2=1e-2))
 
 
 @pytest.mark.full
@@ -135,14 +142,14 @@ def test_bad_input_is_named(problem):
 def test_row_2_on_cifar10(real_cifar10, is_local, lowest, highest):
     """One thousand draws: CS231n's notes saw 15.5 % and, locally, 21.4 %."""
     fitted = normalization.fit_centered(real_cifar10.train.features, scale=255.0)
-    problem = base.problem(*real_cifar10.train, num_classes=10, normalization=fitted)
+    examples = jaxlin.problem(*real_cifar10.train, normalization=fitted).examples
     # 1e-4 a raw pixel, as there.
     settings = base.Settings(learning_rate=0.0255)
     solver = random_search.solver(loss=HINGE, is_local=is_local, num_trials=1)
     params = linear.init(KEY, num_classes=10, num_features=3072)
-    state = solver.init(params, problem, settings)
+    state = solver.init(params, examples, settings)
     chunks = base.run(
-        solver, KEY, state, problem, settings, num_steps=1000, steps_per_chunk=100
+        solver, KEY, state, examples, settings, num_steps=1000, steps_per_chunk=100
     )
     ((_, last, _),) = collections.deque(chunks, maxlen=1)
     scores = objective.blocked_scores(

@@ -5,14 +5,16 @@ import optima
 import pytest
 from fitting_problems import EXAMPLES, HINGE, WIDTH
 
+import jaxlin
 from jaxlin import linear, losses, normalization, objective, row_blocks
-from jaxlin.solvers import fitting, streaming
+from jaxlin.solvers import streaming
 
 NUM_CLASSES, MANY = 3, 310
 WEIGHTS = np.where(np.arange(EXAMPLES) % 5 == 0, 0.0, 1.5)
 # One loss, one number of rows and weights in nearly all: one program of a step.
-HOW = {"num_classes": NUM_CLASSES, "loss": HINGE, "l2": 1e-2}
-HOW |= {"loss_arguments": {"margin": 1.0}}
+HOW = {"loss": HINGE, "l2": 1e-2, "loss_arguments": {"margin": 1.0}}
+HOW |= {"stop": jaxlin.Stop(1e-4)}
+OF_SOFTMAX = {**HOW, "loss": losses.softmax_cross_entropy, "loss_arguments": {}}
 HALF = EXAMPLES // 2
 
 
@@ -42,19 +44,14 @@ def test_the_model_is_that_of_the_arrays(loss):
     mean = normalization.fit_centered(rows, scale=255.0).mean
     fitted = normalization.Normalization(mean, np.full(WIDTH, 255, np.float32))
     weights = WEIGHTS
-    how = {"loss": loss, "l2": 1e-2, "relative_gap": 1e-5, "normalization": fitted}
+    how = {"loss": loss, "l2": 1e-2, "normalization": fitted}
+    how["stop"] = jaxlin.Stop(1e-5)
     if "hinge" in loss.__name__:
         how["loss_arguments"] = HOW["loss_arguments"]
     # As floats, like the fits of other files: one program.
-    whole = fitting.fit(
-        np.float32(rows),
-        targets,
-        num_classes=NUM_CLASSES,
-        example_weights=weights,
-        **how,
-    )
+    whole = jaxlin.fit(np.float32(rows), targets, weights=weights, **how)
     blocks = row_blocks.over(rows, targets, example_weights=weights, block_size=40)
-    streamed = streaming.fit(blocks, num_classes=NUM_CLASSES, **how)
+    streamed = jaxlin.fit(blocks, **how)
     assert whole.converged
     assert streamed.converged
     # What the streamed one proves is true.
@@ -88,32 +85,31 @@ def test_the_model_is_that_of_the_arrays(loss):
 
 
 @pytest.mark.full
-def test_a_polish_goes_through_float64():
+def test_a_refinement_goes_through_float64():
     rows, labels = data()
     blocks = row_blocks.over(rows / 255.0, labels, block_size=HALF)
-    fitted = streaming.fit(
+    fitted = jaxlin.fit(
         blocks,
-        num_classes=NUM_CLASSES,
         loss=losses.softmax_cross_entropy,
         l2=1e-3,
-        relative_gap=1e-11,
-        polish=True,
+        stop=jaxlin.Stop(1e-11),
+        refine=True,
     )
     assert fitted.converged
     assert fitted.params.weights.dtype == np.float64
-    assert fitted.float64_evaluations > 0
+    assert fitted.float64_passes > 0
 
 
 @pytest.mark.full
-def test_a_polish_keeps_the_digits_of_float64_rows_and_mean():
+def test_a_refinement_keeps_the_digits_of_float64_rows_and_mean():
     """Where float32 has a spacing of 64: it would see neither the rows nor norms."""
     rows, labels = data()
     rows = 1e9 + rows / 255.0
     mean = rows.mean(axis=0)
     blocks = row_blocks.over(rows, labels, block_size=HALF)
-    how = {"num_classes": NUM_CLASSES, "loss": losses.softmax_cross_entropy, "l2": 1e-2}
-    how |= {"normalization": normalization.Normalization(mean, np.float64(1))}
-    streamed = streaming.fit(blocks, polish=True, **how)
+    scaling = normalization.Normalization(mean, np.float64(1))
+    how = {**OF_SOFTMAX, "normalization": scaling}
+    streamed = jaxlin.fit(blocks, refine=True, **how)
     assert streamed.converged
     exact = optima.Data(
         np.c_[rows - mean, np.ones(len(rows))],
@@ -129,8 +125,8 @@ def test_a_polish_keeps_the_digits_of_float64_rows_and_mean():
     assert above <= streamed.certificate.gap + streamed.certificate.rounding
     assert streamed.certificate.dual <= best.value
     # The metric is that of the rows, too, and rounding that of their norms.
-    whole = fitting.fit(rows, labels, polish=True, **how)
-    assert abs(streamed.evaluations - whole.evaluations) <= 1
+    whole = jaxlin.fit(rows, labels, refine=True, **how)
+    assert abs(streamed.passes - whole.passes) <= 1
     ratio = streamed.certificate.rounding / whole.certificate.rounding
     assert 1 / 3 < ratio < 3
 
@@ -142,14 +138,13 @@ def test_blocks_whose_weights_are_all_0_are_left_out():
     blocks = row_blocks.over(
         rows / 255.0, labels, example_weights=weights, block_size=20
     )
-    how = {"num_classes": NUM_CLASSES, "loss": losses.softmax_cross_entropy, "l2": 1e-2}
-    part = streaming.fit(blocks, **how)
-    whole = fitting.fit(rows[:40] / 255.0, labels[:40], **how)
+    part = jaxlin.fit(blocks, **OF_SOFTMAX)
+    whole = jaxlin.fit(rows[:40] / 255.0, labels[:40], **OF_SOFTMAX)
     assert part.converged
     assert part.certificate.primal == pytest.approx(whole.certificate.primal, rel=1e-4)
     nothing = row_blocks.over(rows, labels, example_weights=0 * weights)
     with pytest.raises(ValueError, match="of all blocks must have a positive sum"):
-        streaming.fit(nothing, **how)
+        jaxlin.fit(nothing, **OF_SOFTMAX)
 
 
 def test_a_warm_start_is_taken_up():
@@ -157,10 +152,10 @@ def test_a_warm_start_is_taken_up():
     blocks = row_blocks.over(
         rows / 255.0, labels, example_weights=WEIGHTS, block_size=HALF
     )
-    cold = streaming.fit(blocks, **HOW)
-    warm = streaming.fit(blocks, start=cold, **HOW)
+    cold = jaxlin.fit(blocks, **HOW)
+    warm = jaxlin.fit(blocks, start=cold, **HOW)
     assert warm.converged
-    assert warm.evaluations < cold.evaluations / 2
+    assert warm.passes < cold.passes / 2
 
 
 def test_the_sample_is_random_and_names_its_rows():
@@ -196,12 +191,10 @@ def test_blocks_that_float32_cannot_tell_apart_are_refused():
     rows, labels = data()
     rows = 1e9 + rows / 255.0
     with pytest.raises(ValueError, match=r"blocks\[0\].features must be told apart"):
-        streaming.fit(
+        jaxlin.fit(
             row_blocks.over(rows, labels, block_size=HALF),
-            num_classes=NUM_CLASSES,
-            loss=losses.softmax_cross_entropy,
-            l2=1e-2,
             normalization=normalization.fit_standard(rows),
+            **OF_SOFTMAX,
         )
 
 
@@ -216,15 +209,17 @@ def test_blocks_that_change_are_noticed(after, message):
     blocks = [*blocks, *blocks]
 
     class Changing:
-        def __init__(self):
-            self.times = 0
+        count = 2
 
         def __iter__(self):
-            self.times += 1
-            return iter(blocks[: 2 if self.times < 6 else after])
+            return iter(blocks[: self.count])
 
+        def change(self, passes, info):
+            self.count = after
+
+    changing = Changing()
     with pytest.raises(ValueError, match=f"the same rows each time, {message}"):
-        streaming.fit(Changing(), **HOW)
+        jaxlin.fit(changing, callback=changing.change, **HOW)
 
 
 def test_blocks_may_be_tuples_of_lists():
@@ -234,9 +229,9 @@ def test_blocks_may_be_tuples_of_lists():
         tuple(array[part].tolist() for array in (rows, labels, WEIGHTS))
         for part in (slice(HALF), slice(HALF, None))
     ]
-    fitted = streaming.fit(lists, **HOW)
+    fitted = jaxlin.fit(lists, **HOW)
     blocks = row_blocks.over(rows, labels, example_weights=WEIGHTS, block_size=HALF)
-    same = streaming.fit(blocks, **HOW)
+    same = jaxlin.fit(blocks, **HOW)
     assert fitted.certificate == same.certificate
 
 
@@ -244,19 +239,20 @@ def test_labels_and_distributions_do_not_mix():
     rows, labels = data()
     soft = np.full((EXAMPLES, NUM_CLASSES), 1 / NUM_CLASSES, np.float32)
     blocks = [row_blocks.Block(rows, labels), row_blocks.Block(rows, soft)]
+    with pytest.raises(ValueError, match=r"blocks\[1\].targets must have shape \(exam"):
+        jaxlin.fit(blocks, **OF_SOFTMAX)
+    # Also where the labels need not be looked for.
     with pytest.raises(ValueError, match=r"blocks\[1\].targets must have rank 1"):
-        streaming.fit(
-            blocks, num_classes=NUM_CLASSES, loss=losses.softmax_cross_entropy, l2=1e-2
-        )
+        jaxlin.fit(blocks, classes=range(NUM_CLASSES), **OF_SOFTMAX)
+    with pytest.raises(ValueError, match=r"blocks\[1\].targets must have rank 2"):
+        jaxlin.fit(blocks[::-1], **{**OF_SOFTMAX, "loss": losses.cross_entropy})
 
 
 def test_blocks_have_one_dtype():
     rows, labels = data()
     blocks = [row_blocks.Block(rows, labels), row_blocks.Block(rows / 255.0, labels)]
     with pytest.raises(ValueError, match=r"blocks\[1\].features must be uint8 as in"):
-        streaming.fit(
-            blocks, num_classes=NUM_CLASSES, loss=losses.softmax_cross_entropy, l2=1e-2
-        )
+        jaxlin.fit(blocks, **OF_SOFTMAX)
 
 
 def test_a_block_shape_is_traced_once():

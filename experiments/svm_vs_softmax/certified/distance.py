@@ -20,7 +20,7 @@ from experiments.svm_vs_softmax.config import Config
 from experiments.svm_vs_softmax.protocol import Method, Prepared
 from jaxlin import objective
 from jaxlin.linear import Params
-from jaxlin.solvers.base import Problem, Settings
+from jaxlin.solvers.base import Examples, Settings
 from jaxlin.typing import Array, Loss
 
 
@@ -64,7 +64,10 @@ def measure(
         with jax.enable_x64(True):
             params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
             found = _objectives(
-                params, prepared.all_train, np.float64(optimum.l2), loss=method.loss
+                params,
+                prepared.all_train.examples,
+                np.float64(optimum.l2),
+                loss=method.loss,
             )
         relative = (np.asarray(found) - lower) / optimum.objective
         with np.errstate(over="ignore"):  # a model that diverges
@@ -75,7 +78,7 @@ def measure(
         dataclasses.replace(config, seeds=1, evaluate_every=1),
         method,
         params,
-        prepared.all_train,
+        prepared.all_train.examples,
         Settings(jnp.array(rates), jnp.full(len(rates), optimum.l2)),
         evaluate=distances,
     )._replace(measure="relative_distance")
@@ -90,7 +93,7 @@ def lower_bound(optimum: Optimum) -> float:
 
 
 @functools.partial(jax.jit, static_argnames="loss")
-def _objectives(params: Params, problem: Problem, l2: Array, *, loss: Loss) -> Array:
+def _objectives(params: Params, problem: Examples, l2: Array, *, loss: Loss) -> Array:
     """Objectives of models with two leading axes, seeds and settings."""
 
     def one(params: Params) -> Array:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxlin
 from experiments.common import interrupts
 from experiments.common.progress import progress
 from experiments.common.run_folder import RunFolder
@@ -18,10 +19,9 @@ from experiments.svm_vs_softmax.certified import saved
 from experiments.svm_vs_softmax.certified.saved import Optimum, Tried
 from experiments.svm_vs_softmax.config import Config
 from experiments.svm_vs_softmax.protocol import Method
+from jaxlin import Fit, Problem
 from jaxlin.duality import Certificate
-from jaxlin.solvers import fitting
-from jaxlin.solvers.base import Problem
-from jaxlin.solvers.fit_loop import Fit
+from jaxlin.solvers.base import Examples
 
 
 class Path(NamedTuple):
@@ -57,10 +57,8 @@ def fit_path(
     folder: RunFolder,
     config: Config,
     method: Method,
-    problem: Problem,
-    held_out: Problem,
-    *,
-    num_classes: int,
+    problem: Problem | None,
+    held_out: Examples,
 ) -> Path:
     """Fits every l2 on the training split, or those that are not saved yet.
 
@@ -68,10 +66,8 @@ def fit_path(
       folder: of the run.
       config: of the run.
       method: whose loss is fitted.
-      problem: the training split, from `jaxlin.solvers.certified.prepare` unless all
-        is saved.
+      problem: the training split; None if all is saved.
       held_out: the examples that the choice is made on.
-      num_classes: of the data set.
     """
     stage = _path_stage(method)
     file = saved.file(folder, stage)
@@ -83,29 +79,21 @@ def fit_path(
         lambda record: record["stage"] != stage or record["fit"] <= done
     )
     if done < len(l2s):
-        start = None
-        if tried:
-            start = saved.load_last(
-                file, tried[-1], problem, loss=method.loss, num_classes=num_classes
-            )
-        rest = fitting.path(
-            problem,
-            l2s=l2s[done:],
-            start=start,
-            num_classes=num_classes,
-            loss=method.loss,
-            relative_gap=config.relative_gap,
-            max_evaluations=config.max_evaluations,
-        )
+        assert problem is not None, "what is not saved has a problem to be fitted on"
+        last = saved.load_last(file, tried[-1], problem, method.loss) if tried else None
+        stop = jaxlin.Stop(config.relative_gap, config.max_evaluations)
         with (
             interrupts.held_back() as stop_if_asked,
             progress(stage, total=len(l2s), unit="fits", done=done) as advance,
         ):
-            for fitted in rest:
-                tried.append(_tried(fitted, held_out))
+            for l2 in l2s[done:]:
+                last = jaxlin.fit(
+                    problem, loss=method.loss, l2=l2, stop=stop, start=last
+                )
+                tried.append(_tried(last, held_out))
                 record = {"stage": stage, "fit": len(tried), **saved.record(tried[-1])}
                 folder.append_metrics(record)
-                saved.save_path(file, tried, fitted)
+                saved.save_path(file, tried, last)
                 advance(1, _note(tried[-1]))
                 stop_if_asked()
     choice = choose([one.validation_accuracy for one in tried], l2s)
@@ -123,15 +111,13 @@ def fit_chosen(
     method: Method,
     l2: float,
     problem: Problem,
-    *,
-    num_classes: int,
 ) -> Optimum:
     """Fits all training examples from weights 0 to ``polished_gap``, if not saved."""
     stage = _refit_stage(method)
     file = saved.file(folder, stage)
     if file.exists():
         return saved.load_optimum(
-            file, num_classes=num_classes, num_features=problem.features.shape[1]
+            file, num_classes=problem.num_classes, num_features=problem.num_features
         )
     folder.truncate_metrics(lambda record: record["stage"] != stage)
     proofs: list[Certificate] = []
@@ -140,20 +126,18 @@ def fit_chosen(
         progress(stage, total=config.max_evaluations, unit="evaluations") as advance,
     ):
 
-        def watch(evaluations: int, info: Any) -> None:
-            del evaluations
+        def callback(passes: int, info: Any) -> None:
+            del passes
             proofs.append(jax.tree.map(float, info.certificate))
             advance(1, f"proven relative gap {info.relative_gap:.1e}")
 
-        fitted = fitting.fit_prepared(
+        fitted = jaxlin.fit(
             problem,
-            num_classes=num_classes,
             loss=method.loss,
             l2=l2,
-            relative_gap=config.polished_gap,
-            max_evaluations=config.max_evaluations,
-            polish=True,
-            watch=watch,
+            stop=jaxlin.Stop(config.polished_gap, config.max_evaluations),
+            refine=True,
+            callback=callback,
         )
         bounds = np.array([proof.gap + proof.rounding for proof in proofs])
         # The polish begins with a proof of its own, at first weaker than the last.
@@ -167,8 +151,8 @@ def fit_chosen(
             certificate=fitted.certificate,
             relative_gap=fitted.relative_gap,
             converged=fitted.converged,
-            evaluations=fitted.evaluations,
-            float64_evaluations=fitted.float64_evaluations,
+            evaluations=fitted.passes,
+            float64_evaluations=fitted.float64_passes,
         )
         folder.append_metrics(
             *(
@@ -194,7 +178,7 @@ def _refit_stage(method: Method) -> str:
     return f"{method.name}-optimum"
 
 
-def _tried(fitted: Fit, held_out: Problem) -> Tried:
+def _tried(fitted: Fit, held_out: Examples) -> Tried:
     # One seed and one setting, to the function that judges grids.
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None, None], fitted.params)
     accuracy = protocol.validation_accuracies(params, held_out)
@@ -203,7 +187,7 @@ def _tried(fitted: Fit, held_out: Problem) -> Tried:
         fitted.certificate,
         fitted.relative_gap,
         fitted.converged,
-        fitted.evaluations,
+        fitted.passes,
         accuracy.item(),
     )
 

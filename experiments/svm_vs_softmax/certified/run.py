@@ -3,15 +3,15 @@
 from typing import Any
 
 import jax
+import numpy as np
 
+import jaxlin
 from experiments.common import report
 from experiments.common.report import Report
 from experiments.svm_vs_softmax.certified import distance, fits, verdict
 from experiments.svm_vs_softmax.certified import report as pages
 from experiments.svm_vs_softmax.certified.verdict import Outcome, Proven
 from experiments.svm_vs_softmax.start import Started
-from jaxlin import classifier
-from jaxlin.solvers import certified
 
 
 def conclude(started: Started) -> tuple[str, Report]:
@@ -21,7 +21,7 @@ def conclude(started: Started) -> tuple[str, Report]:
     with clock.part("test"):
         proven = [
             verdict.evaluate(
-                method, one.optimum, started.prepared.all_train, dataset.test
+                method, one.optimum, started.prepared.all_train.examples, dataset.test
             )
             for method, one in zip(started.methods, outcomes, strict=True)
         ]
@@ -46,29 +46,19 @@ def conclude(started: Started) -> tuple[str, Report]:
 def _fit(started: Started) -> list[Outcome]:
     """Path, optimum and SGD's distance of each method."""
     folder, config, clock = started.folder, started.config, started.clock
-    prepared, num_classes = started.prepared, started.dataset.num_classes
+    prepared = started.prepared
     search, all_train = prepared.search, prepared.all_train
     if not fits.are_finished(folder, config, started.methods):
         with clock.part("second moments"):
-            search, all_train = map(certified.prepare, (search, all_train))
-            jax.block_until_ready((search, all_train))
+            jax.block_until_ready((search.prepared(), all_train.prepared()))
     one_seed = jax.tree.map(lambda leaf: leaf[:1], started.params)
     outcomes = []
     for method in started.methods:
         with clock.part(f"{method.name}: path"):
-            path = fits.fit_path(
-                folder,
-                config,
-                method,
-                search,
-                prepared.held_out,
-                num_classes=num_classes,
-            )
+            path = fits.fit_path(folder, config, method, search, prepared.held_out)
         with clock.part(f"{method.name}: optimum"):
             l2 = path.chosen.l2
-            optimum = fits.fit_chosen(
-                folder, config, method, l2, all_train, num_classes=num_classes
-            )
+            optimum = fits.fit_chosen(folder, config, method, l2, all_train)
         with clock.part(f"{method.name}: SGD"):
             measured = distance.measure(
                 folder, config, method, optimum, one_seed, prepared
@@ -78,19 +68,13 @@ def _fit(started: Started) -> list[Outcome]:
 
 
 def _save_models(started: Started, outcomes: list[Outcome]) -> None:
-    normalization = started.prepared.all_train.normalization
-    assert normalization is not None
+    problem, names = started.prepared.all_train, started.dataset.class_names
     for method, one in zip(started.methods, outcomes, strict=True):
-        classifier.save(
-            started.folder.path / f"model-{method.name}.npz",
-            classifier.Classifier(
-                verdict.model(one.optimum),
-                normalization,
-                started.dataset.class_names,
-                method.name,
-                one.optimum.l2,
-            ),
+        fit = jaxlin.certify(
+            problem, verdict.model(one.optimum), loss=method.loss, l2=one.optimum.l2
         )
+        path = started.folder.path / f"model-{method.name}.npz"
+        jaxlin.save(path, fit._replace(classes=np.array(names)))
 
 
 def _summary(results: dict[str, Any], proven: list[Proven]) -> str:

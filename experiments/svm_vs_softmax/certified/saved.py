@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.common.run_folder import RunFolder
-from jaxlin import checkpoint, conjugates
+from jaxlin import Fit, Problem, checkpoint, conjugates
 from jaxlin.duality import Certificate
 from jaxlin.linear import Params
-from jaxlin.solvers.base import Problem
-from jaxlin.solvers.fit_loop import Fit
 from jaxlin.solvers.search_state import Multipliers
 from jaxlin.typing import Loss
 
@@ -114,16 +112,14 @@ def load_path(path: FilePath) -> list[Tried]:
     ]
 
 
-def load_last(
-    path: FilePath, last: Tried, problem: Problem, *, loss: Loss, num_classes: int
-) -> Fit:
+def load_last(path: FilePath, last: Tried, problem: Problem, loss: Loss) -> Fit:
     """The last fit of a path, for the next one to start from."""
-    num_examples, num_features = problem.features.shape
-    width = 0 if conjugates.of(loss).smooth else num_classes
+    width = 0 if conjugates.of(loss).smooth else problem.num_classes
     like = {
-        "params": _params(num_classes, num_features, np.float32),
+        "params": _params(problem.num_classes, problem.num_features, np.float32),
         "multipliers": Multipliers(
-            np.zeros((num_examples, width), np.float32), np.zeros((), np.float32)
+            np.zeros((problem.num_examples, width), np.float32),
+            np.zeros((), np.float32),
         ),
     }
     tree = checkpoint.load(path, like)
@@ -132,11 +128,15 @@ def load_last(
         certificate=last.certificate,
         relative_gap=last.relative_gap,
         converged=last.converged,
-        evaluations=last.evaluations,
-        float64_evaluations=0,
+        stalled=False,
+        passes=last.evaluations,
+        float64_passes=0,
         multipliers=tree["multipliers"],
         loss=loss,
         l2=last.l2,
+        loss_arguments={},
+        normalization=problem.normalization,
+        classes=problem.classes,
     )
 
 

@@ -17,7 +17,7 @@ from experiments.svm_vs_softmax.verdict import Tested
 from jaxlin import data, duality, intervals, label_proofs, metrics
 from jaxlin.label_proofs import AccuracyInterval
 from jaxlin.linear import Params
-from jaxlin.solvers.base import Problem
+from jaxlin.solvers.base import Examples
 
 
 class Outcome(NamedTuple):
@@ -50,7 +50,7 @@ def model(optimum: Optimum) -> Params:
 
 
 def evaluate(
-    method: Method, optimum: Optimum, problem: Problem, test: data.Split
+    method: Method, optimum: Optimum, problem: Examples, test: data.Split
 ) -> Proven:
     """Tests the model of one method, and what is proven of the exact optimum.
 

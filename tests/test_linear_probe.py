@@ -5,28 +5,15 @@ import numpy as np
 import pytest
 from sweep_problems import LABELS, NUM_WEIGHTINGS, ROWS
 
-from jaxlin import data, losses, normalization, probe
-from jaxlin.selection import choice, splits, sweep
-from jaxlin.solvers import fitting
+import jaxlin
+from jaxlin import data, linear_probe, losses, normalization
+from jaxlin.selection import choice, splits
 
 KEY = jax.random.key(0)
 L2S = (1e-1, 1e-2, 1e-3)
 
 
-def as_in_folds(problem, models, *, weightings, **how):
-    """A sweep of one weighting, given as often as there are folds elsewhere.
-
-    So that it has their programs.
-    """
-    thrice = np.repeat(weightings, NUM_WEIGHTINGS, axis=0)
-    return sweep.fit(problem, models, weightings=thrice, **how)
-
-
-HELD_OUT = {
-    "validation_fraction": 0.5,
-    "slots": NUM_WEIGHTINGS,
-    "fit_models": as_in_folds,
-}
+HELD_OUT = {"validation_fraction": 0.5, "slots": NUM_WEIGHTINGS}
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +23,12 @@ def digits():
 
 @pytest.fixture(scope="module")
 def answer():
-    return probe.fit(KEY, ROWS, LABELS, ROWS, LABELS, l2s=L2S, **HELD_OUT)
+    return jaxlin.probe(KEY, ROWS, LABELS, ROWS, LABELS, l2s=L2S, **HELD_OUT)
 
 
 @pytest.mark.full
 def test_is_choice_refit_and_test_by_hand(digits):
-    answer = probe.fit(KEY, *digits.train, *digits.test, l2s=L2S)
+    answer = jaxlin.probe(KEY, *digits.train, *digits.test, l2s=L2S)
     assert answer.notes == ()
     assert answer.num_held_out == 130
     fitted = normalization.fit_standard(digits.train.features)
@@ -55,12 +42,11 @@ def test_is_choice_refit_and_test_by_hand(digits):
     features, labels = digits.train
     found = []
     for l2 in L2S:
-        fit = fitting.fit(
+        fit = jaxlin.fit(
             features[split.train],
             labels[split.train],
             loss=losses.softmax_cross_entropy,
             l2=l2,
-            relative_gap=1e-3,
             normalization=fitted,
         )
         found.append(accuracy(fit, features[split.held_out], labels[split.held_out]))
@@ -70,12 +56,11 @@ def test_is_choice_refit_and_test_by_hand(digits):
         answer.l2
         == answer.table.l2[choice.best(answer.table.accuracy, strength=answer.table.l2)]
     )
-    refit = fitting.fit(
+    refit = jaxlin.fit(
         features,
         labels,
         loss=losses.softmax_cross_entropy,
         l2=answer.l2,
-        relative_gap=1e-3,
         normalization=fitted,
     )
     assert answer.fit.converged
@@ -87,7 +72,7 @@ def test_is_choice_refit_and_test_by_hand(digits):
     )
     assert answer.interval.low < answer.accuracy < answer.interval.high
     assert answer.optimum.lower <= answer.accuracy <= answer.optimum.upper
-    assert answer.evaluations >= answer.table.fits.evaluations.sum()
+    assert answer.passes >= answer.table.fits.passes.sum() + answer.fit.passes
 
 
 def test_prints_as_a_line_that_says_what_was_proven(answer):
@@ -104,7 +89,7 @@ def test_temperature_makes_held_out_labels_likelier(answer):
 
 @pytest.mark.full
 def test_folds_choose_by_all_examples(digits):
-    found = probe.fit(
+    found = jaxlin.probe(
         KEY,
         *digits.train,
         *digits.test,
@@ -126,7 +111,7 @@ def test_folds_choose_by_all_examples(digits):
 def test_single_examples_stay_in_training_and_are_named():
     labels = np.where(np.arange(60) == 37, 2, np.arange(60) % 2)
     for how in (HELD_OUT, {"num_folds": 3}):
-        found = probe.fit(KEY, ROWS, labels, ROWS, labels, l2s=L2S, **how)
+        found = jaxlin.probe(KEY, ROWS, labels, ROWS, labels, l2s=L2S, **how)
         assert found.single_classes == (2,)
         assert found.num_held_out == {None: 30, 3: 59}[how.get("num_folds")]
         single, few = found.notes
@@ -145,16 +130,16 @@ def test_single_examples_stay_in_training_and_are_named():
 def test_many_scores_are_thinned_for_the_temperature(monkeypatch):
     """60 examples of three classes, in three folds: 180 scores, at most 90."""
     seen = []
-    whole = probe.calibration.temperature
+    whole = linear_probe.calibration.temperature
 
     def watched(scores, labels):
         seen.append((scores, labels))
         return whole(scores, labels)
 
-    monkeypatch.setattr(probe.calibration, "temperature", watched)
+    monkeypatch.setattr(linear_probe.calibration, "temperature", watched)
     for most in (180, 90):
-        monkeypatch.setattr(probe, "_MOST_SCORES", most)
-        probe.fit(KEY, ROWS, LABELS, ROWS, LABELS, l2s=(0.1,), num_folds=3)
+        monkeypatch.setattr(linear_probe, "_MOST_SCORES", most)
+        jaxlin.probe(KEY, ROWS, LABELS, ROWS, LABELS, l2s=(0.1,), num_folds=3)
     (scores, labels), (thinned, some) = seen
     assert scores.shape == (60, 3)
     assert 27 <= len(thinned) <= 30
@@ -168,7 +153,7 @@ def test_many_scores_are_thinned_for_the_temperature(monkeypatch):
 
 def test_one_example_a_class_and_one_l2_is_a_fit():
     labels = np.arange(5)
-    found = probe.fit(KEY, ROWS[:5], labels, ROWS[:5], labels, l2s=(1e-3,))
+    found = jaxlin.probe(KEY, ROWS[:5], labels, ROWS[:5], labels, l2s=(1e-3,))
     assert found.accuracy == 1
     assert (found.table, found.num_held_out, found.at_edge) == (None, 0, False)
     assert float(found.temperature.value) == 1
@@ -178,12 +163,11 @@ def test_one_example_a_class_and_one_l2_is_a_fit():
         "nothing was held out: the temperature is 1, not calibrated",
     )
     assert "of the 0 fits compared 0 have proven" in str(found)
-    expected = fitting.fit(
+    expected = jaxlin.fit(
         ROWS[:5],
         labels,
         loss=losses.softmax_cross_entropy,
         l2=1e-3,
-        relative_gap=1e-3,
         normalization=normalization.fit_standard(ROWS[:5]),
     )
     np.testing.assert_allclose(
@@ -200,11 +184,11 @@ def test_a_choice_on_enough_examples_has_no_note(answer):
 
 
 def test_strengths_of_c():
-    assert len(probe.CS) == 45
-    np.testing.assert_allclose([probe.CS[0], probe.CS[-1]], [1e-6, 1e5])
+    assert len(linear_probe.CS) == 45
+    np.testing.assert_allclose([linear_probe.CS[0], linear_probe.CS[-1]], [1e-6, 1e5])
 
 
-def test_the_default_grid_counts_classes_in():
+def test_the_default_grid_counts_classes_in(monkeypatch):
     """Two classes: l2 = 2 / (C n)."""
     seen = []
 
@@ -212,12 +196,13 @@ def test_the_default_grid_counts_classes_in():
         seen.append(models.l2)
         raise InterruptedError
 
+    monkeypatch.setattr(linear_probe.sweep, "fit_models", fit_models)
     for num_classes, factor in ((2, 2), (4, 1)):
         labels = np.arange(60) % num_classes
         with pytest.raises(InterruptedError):
-            probe.fit(KEY, ROWS, labels, ROWS, labels, fit_models=fit_models)
+            jaxlin.probe(KEY, ROWS, labels, ROWS, labels)
         np.testing.assert_allclose(
-            np.sort(seen.pop()), np.sort(factor / (60 * np.array(probe.CS)))
+            np.sort(seen.pop()), np.sort(factor / (60 * np.array(linear_probe.CS)))
         )
 
 
@@ -226,8 +211,10 @@ def test_the_default_grid_counts_classes_in():
     [
         ({"features": ROWS * np.nan}, "features must be finite"),
         ({"test_features": ROWS[:, :2]}, "test_features must have 5 features, got 2"),
-        ({"labels": LABELS.astype(str)}, "labels must be integers"),
-        ({"test_labels": LABELS - 1}, "test_labels must lie in"),
+        ({"labels": LABELS + 0.5}, "labels must be integers"),
+        ({"labels": LABELS.astype(str)}, "test_labels must be of the type of the cla"),
+        ({"test_labels": LABELS - 1}, "test_labels must be among the 3 classes"),
+        ({"classes": range(2)}, "labels must be among the 2 classes"),
         ({"labels": LABELS * 0}, "labels must name at least two classes"),
         ({"l2s": ()}, "l2s must not be empty"),
         ({"l2s": (0.0,)}, "must be above 0"),
@@ -245,8 +232,8 @@ def test_the_default_grid_counts_classes_in():
             "labels must have two examples of some class.* got 2 examples of as many "
             "classes; give a single setting",
         ),
-        ({"relative_gap": 0}, "relative_gap must be above 0"),
-        ({"loss": losses.cross_entropy}, "targets must be distributions"),
+        ({"stop": 1e-3}, "stop must be a jaxlin.Stop"),
+        ({"loss": losses.cross_entropy}, "labels must be distributions"),
     ],
 )
 def test_bad_input(changes, words):
@@ -261,4 +248,65 @@ def test_bad_input(changes, words):
     parts = [given.pop(name) for name in ("features", "labels")]
     parts += [given.pop(name) for name in ("test_features", "test_labels")]
     with pytest.raises(ValueError, match=words):
-        probe.fit(KEY, *parts, **given)
+        jaxlin.probe(KEY, *parts, **given)
+
+
+def test_keys_are_keys():
+    with pytest.raises(ValueError, match="key must be a key, got 0"):
+        jaxlin.probe(0, ROWS, LABELS, ROWS, LABELS)
+
+
+def test_labels_may_be_names(answer):
+    names = np.array(["ant", "bee", "cat"])[LABELS]
+    found = jaxlin.probe(KEY, ROWS, names, ROWS, names, l2s=L2S, **HELD_OUT)
+    assert (found.accuracy, found.l2) == (answer.accuracy, answer.l2)
+    np.testing.assert_array_equal(found.table.accuracy, answer.table.accuracy)
+    assert found.fit.classes.tolist() == ["ant", "bee", "cat"]
+    right = jaxlin.predict(found.fit, ROWS) == names
+    assert found.accuracy == pytest.approx(right.mean())
+
+
+def test_names_of_single_classes_are_those_given():
+    names = np.where(np.arange(60) == 37, "cat", np.where(LABELS == 0, "ant", "bee"))
+    found = jaxlin.probe(KEY, ROWS, names, ROWS, names, l2s=L2S, **HELD_OUT)
+    assert found.single_classes == ("cat",)
+
+
+def test_the_fit_has_the_temperature_and_the_normalization(answer):
+    assert answer.fit.temperature == float(answer.temperature.value) != 1
+    fitted = normalization.fit_standard(ROWS)
+    for one, other in zip(answer.fit.normalization, fitted, strict=True):
+        np.testing.assert_array_equal(one, other)
+    scores = np.asarray(jaxlin.scores(answer.fit, ROWS)) / answer.fit.temperature
+    expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        jaxlin.probabilities(answer.fit, ROWS), expected, rtol=1e-4
+    )
+
+
+def test_goes_on_from_its_file(answer, tmp_path):
+    path, seen = tmp_path / "sweep.npz", []
+
+    def callback(state):
+        seen.append(len(state.finished))
+        if seen[-1] == 3:
+            raise InterruptedError
+
+    how = {"l2s": L2S, "checkpoint": path, **HELD_OUT}
+    with pytest.raises(InterruptedError):
+        jaxlin.probe(KEY, ROWS, LABELS, ROWS, LABELS, callback=callback, **how)
+    assert seen[-1] == 3
+    seen.clear()
+    found = jaxlin.probe(
+        KEY,
+        ROWS,
+        LABELS,
+        ROWS,
+        LABELS,
+        callback=lambda state: seen.append(len(state.finished)),
+        **how,
+    )
+    # All were over: they are read, and yielded once.
+    assert seen == [3]
+    np.testing.assert_array_equal(found.fit.params.weights, answer.fit.params.weights)
+    assert found.passes == answer.passes

@@ -1,3 +1,5 @@
+"""Training in minibatches: every model of a sweep is the one that is trained alone."""
+
 import itertools
 
 import jax
@@ -6,9 +8,10 @@ import numpy as np
 import optax
 import pytest
 
+import jaxlin
 from jaxlin import linear, losses, normalization
 from jaxlin.normalization import Normalization
-from jaxlin.selection import folds, minibatch_sweep
+from jaxlin.selection import folds, training
 from jaxlin.solvers import base, minibatch
 
 KEY = jax.random.key(0)
@@ -25,9 +28,12 @@ def data():
     return rows + np.eye(NUM_CLASSES, NUM_FEATURES, dtype=np.float32)[labels], labels
 
 
+def problem_of(*data, **how):
+    return jaxlin.problem(*data, classes=range(NUM_CLASSES), **how)
+
+
 def how(**changes):
     return {
-        "num_classes": NUM_CLASSES,
         "loss": HINGE,
         "make_optimizer": optax.sgd,
         "batch_size": 16,
@@ -57,9 +63,8 @@ def weights(data):
 
 @pytest.fixture(scope="module")
 def trained(data, scalings, weights):
-    problem = base.problem(*data, num_classes=NUM_CLASSES)
-    return minibatch_sweep.fit(
-        KEY, problem, **how(), weightings=weights, normalizations=scalings
+    return jaxlin.train(
+        KEY, problem_of(*data), **how(), weightings=weights, normalizations=scalings
     )
 
 
@@ -69,14 +74,13 @@ def test_every_model_is_the_one_that_is_trained_alone(data, scalings, weights, t
     assert trained.shape == (2, 3, 2, len(settings))
     for place in itertools.product((0, 1), (0, 2), (0, 1), (0, 3, 6)):
         scaling, weighting, seed, setting = place
-        problem = base.problem(
+        examples = problem_of(
             *data,
-            num_classes=NUM_CLASSES,
-            example_weights=weights[weighting],
+            weights=weights[weighting],
             normalization=scalings[scaling]._replace(
                 scale=np.broadcast_to(scalings[scaling].scale, NUM_FEATURES)
             ),
-        )
+        ).examples
         l2, rate, margin = settings[setting]
         alone = base.Settings(rate, l2, loss_arguments={"margin": margin})
         own = jax.random.fold_in(KEY, seed)
@@ -85,12 +89,12 @@ def test_every_model_is_the_one_that_is_trained_alone(data, scalings, weights, t
             num_classes=NUM_CLASSES,
             num_features=NUM_FEATURES,
         )
-        state = solver.init(params, problem, alone)
+        state = solver.init(params, examples, alone)
         steps = base.run(
             solver,
             jax.random.fold_in(own, 1),
             state,
-            problem,
+            examples,
             alone,
             num_steps=EPOCHS,
             steps_per_chunk=EPOCHS,
@@ -113,8 +117,8 @@ def test_settings_are_named_in_the_order_of_their_axis(trained):
 
 def test_accuracy_is_of_the_rows_held_out(data, scalings, weights, trained):
     rows, labels = data
-    problem = base.problem(rows, labels, num_classes=NUM_CLASSES)
-    found = minibatch_sweep.accuracies(trained, problem, held_out=1 - weights)
+    problem = problem_of(rows, labels)
+    found = training.accuracies(trained, problem, held_out=1 - weights)
     assert found.shape == trained.shape
     assert found.min() < found.max()
     for place in np.ndindex(*trained.shape):
@@ -126,24 +130,24 @@ def test_accuracy_is_of_the_rows_held_out(data, scalings, weights, trained):
 
 
 def test_without_weightings_all_models_are_tested_on_all_rows(data, scalings):
-    problem = base.problem(*data, num_classes=NUM_CLASSES, normalization=scalings[1])
+    problem = problem_of(*data, normalization=scalings[1])
     one = how(num_seeds=1)
-    given = minibatch_sweep.fit(KEY, problem, **one)
-    plain = base.problem(*data, num_classes=NUM_CLASSES)
-    swept = minibatch_sweep.fit(KEY, plain, **one, normalizations=scalings[1:])
+    given = jaxlin.train(KEY, problem, **one)
+    plain = problem_of(*data)
+    swept = jaxlin.train(KEY, plain, **one, normalizations=scalings[1:])
     assert given.shape == (1, 1, 1, 8)
     np.testing.assert_array_equal(given.params.weights, swept.params.weights)
     np.testing.assert_array_equal(
-        minibatch_sweep.accuracies(given, problem),
-        minibatch_sweep.accuracies(swept, plain),
+        training.accuracies(given, problem),
+        training.accuracies(swept, plain),
     )
-    assert minibatch_sweep.accuracies(given, problem).max() > 0.5
+    assert training.accuracies(given, problem).max() > 0.5
 
 
 def test_raw_rows_need_no_normalization_and_more_seeds_keep_the_first(data):
-    problem = base.problem(data[0] / 5, data[1], num_classes=NUM_CLASSES)
-    one = minibatch_sweep.fit(KEY, problem, **how(num_seeds=1))
-    two = minibatch_sweep.fit(KEY, problem, **how(num_seeds=2))
+    problem = problem_of(data[0] / 5, data[1])
+    one = jaxlin.train(KEY, problem, **how(num_seeds=1))
+    two = jaxlin.train(KEY, problem, **how(num_seeds=2))
     assert two.shape == (1, 1, 2, 8)
     np.testing.assert_allclose(
         two.params.weights[:, :, 0], one.params.weights[:, :, 0], rtol=1e-5, atol=1e-7
@@ -152,10 +156,10 @@ def test_raw_rows_need_no_normalization_and_more_seeds_keep_the_first(data):
 
 
 def test_what_diverges_is_told(data):
-    problem = base.problem(*data, num_classes=NUM_CLASSES)
+    problem = problem_of(*data)
     # A step so large that the penalty alone drives weights away from 0.
     wide = {"learning_rates": (1e-4, 1e9), "l2s": (1e-2, 1e-1)}
-    found = minibatch_sweep.fit(KEY, problem, **how(**wide, num_epochs=12, num_seeds=1))
+    found = jaxlin.train(KEY, problem, **how(**wide, num_epochs=12, num_seeds=1))
     diverged = found.settings.learning_rate > 1
     np.testing.assert_array_equal(found.diverged[0, 0, 0], diverged)
     # Weights too: the loss of an epoch is of before its last update.
@@ -165,8 +169,8 @@ def test_what_diverges_is_told(data):
 
 def test_new_values_of_everything_compile_nothing(data, scalings, weights, trained):
     compiled = base._advance._cache_size()
-    problem = base.problem(*data, num_classes=NUM_CLASSES)
-    minibatch_sweep.fit(
+    problem = problem_of(*data)
+    jaxlin.train(
         jax.random.key(5),
         problem,
         **how(
@@ -191,11 +195,11 @@ def test_new_values_of_everything_compile_nothing(data, scalings, weights, train
         ({"num_seeds": 0}, "num_seeds must be at least 1"),
         ({"batch_size": 41}, "batch_size must be at most 40"),
         ({"loss_arguments": {"marign": (1.0,)}}, "which takes margin, got 'marign'"),
-        ({"weightings": np.ones(40)}, r"weightings must have shape \(weightings, 40\)"),
+        ({"weightings": np.ones(40)}, r"weightings must have shape \(sets, 40\)"),
         ({"weightings": np.zeros((1, 40))}, r"weightings\[0\]"),
         (
             {"weightings": np.eye(40)[:1]},
-            r"targets of weightings\[0\] must name at least two classes .*only class",
+            r"weightings\[0\] must leave examples of at least two classes, got only",
         ),
         ({"normalizations": []}, "normalizations must not be empty"),
         (
@@ -205,14 +209,14 @@ def test_new_values_of_everything_compile_nothing(data, scalings, weights, train
     ],
 )
 def test_bad_input_is_named(data, changes, message):
-    problem = base.problem(*data, num_classes=NUM_CLASSES)
+    problem = problem_of(*data)
     with pytest.raises(ValueError, match=message):
-        minibatch_sweep.fit(KEY, problem, **how(**changes))
+        jaxlin.train(KEY, problem, **how(**changes))
 
 
 def test_keys_and_parts_that_do_not_fit_are_named(data, trained, weights):
-    problem = base.problem(*data, num_classes=NUM_CLASSES)
+    problem = problem_of(*data)
     with pytest.raises(ValueError, match=r"key must be a key, got 0; make one: jax"):
-        minibatch_sweep.fit(0, problem, **how())
+        jaxlin.train(0, problem, **how())
     with pytest.raises(ValueError, match="held_out must have 3 rows"):
-        minibatch_sweep.accuracies(trained, problem, held_out=jnp.asarray(weights[:2]))
+        training.accuracies(trained, problem, held_out=jnp.asarray(weights[:2]))

@@ -1,46 +1,29 @@
 """A sweep on disk: slots, queue and finished models, so that it can be killed.
 
-  >>> import jax, jax.numpy as jnp, itertools, pathlib, tempfile
-  >>> from jaxlin import losses, sweep_checkpoint
-  >>> from jaxlin.selection import grids, plans, sweep
-  >>> from jaxlin.solvers import base, certified
-  >>> rows = jax.random.normal(jax.random.key(0), (60, 3))
-  >>> problem = certified.prepare(
-  ...     base.problem(rows, jnp.arange(60) % 3, num_classes=3))
-  >>> models = grids.product(losses=(losses.softmax_cross_entropy,), l2s=(1e-1, 1e-2))
-  >>> how = {"num_classes": 3, "plan": plans.plan(models, problem, num_classes=3)}
-  >>> with tempfile.TemporaryDirectory() as folder:
-  ...     path = pathlib.Path(folder, "sweep.npz")
-  ...     for state in itertools.islice(sweep.run(problem, models, **how), 2):
-  ...         sweep_checkpoint.save(path, state, models)
-  ...     state = sweep_checkpoint.load(path, problem, models, num_classes=3)
-  >>> *_, last = sweep.run(problem, models, **how, resume=state)
-  >>> sorted(last.finished)
-  [0, 1]
-
-A run that goes on from the file takes the steps of one that was never stopped, bit for
-bit on the same machine. A model that is finished in the file is not trained again.
-`fit` is `jaxlin.selection.sweep.fit` with such a file.
+``jaxlin.sweep(..., checkpoint=path)`` is the call. A run that goes on from the file
+takes the steps of one that was never stopped, bit for bit on the same machine. A model
+that is finished in the file is not trained again.
 """
 
 import hashlib
 import json
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxlin import checkpoint
-from jaxlin.selection import sweep
+from jaxlin.selection import sweep_run
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
 from jaxlin.selection.schedule import Board
-from jaxlin.selection.sweep import Finished, Fits, Sweep
+from jaxlin.selection.sweep_run import Finished, SweepState
 from jaxlin.solvers import lanes
-from jaxlin.solvers.base import Problem
+from jaxlin.solvers.base import Examples
+from jaxlin.typing import Array
 
 # Saving may take one second of so many.
 _SECONDS_PER_SECOND_OF_SAVING = 20
@@ -49,26 +32,21 @@ _SECONDS_BETWEEN_SAVES = 60
 
 _KIND = "sweep"
 # Of what a file holds; another version is not read.
-_VERSION = 3
-
-# ``watch(state)``, after some turns and when what was to be saved is saved.
-Watch = Callable[[Sweep], None]
+_VERSION = 4
 
 
-def fit(
-    problem: Problem,
+def run(
+    path: checkpoint.Path,
+    examples: Examples,
     models: Grid,
     *,
-    path: checkpoint.Path,
     plan: Plan,
     num_classes: int,
-    weightings: Any = None,
+    by_row: Array | None = None,
     relative_gap: float = 1e-3,
-    max_evaluations: int | Sequence[int] = 1000,
-    allow_one_class: bool = False,
-    watch: Watch | None = None,
-) -> Fits:
-    """`jaxlin.selection.sweep.fit` that can be killed at any moment and called again.
+    max_passes: int | Sequence[int] = 1000,
+) -> Iterator[SweepState]:
+    """`jaxlin.selection.sweep_run.run` that can be killed at any moment.
 
     The state is saved after turns that have finished a model, or after a minute, as
     often as may be with a twentieth of the time: small sweeps after each, large ones
@@ -76,57 +54,51 @@ def fit(
     made again, bit for bit; a model that the file has as finished is not.
 
     Args:
-      problem: as of `jaxlin.selection.sweep.run`, like all arguments that are not here.
-      models: see ``problem``.
       path: the file. If it is there the sweep goes on from it: it must be of the same
-        problem and arguments, and stays when all is done.
-      plan: see ``problem``.
-      num_classes: see ``problem``.
-      weightings: see ``problem``.
-      relative_gap: see ``problem``.
-      max_evaluations: see ``problem``.
-      allow_one_class: see ``problem``.
-      watch: called as ``watch(state)`` with each state of the sweep; it may stop the
-        run by an exception.
+        examples and arguments, and stays when all is done.
+      examples: as of `jaxlin.selection.sweep_run.run`, like all other arguments.
+      models: see ``examples``.
+      plan: see ``examples``.
+      num_classes: see ``examples``.
+      by_row: see ``examples``.
+      relative_gap: see ``examples``.
+      max_passes: see ``examples``.
 
     Raises:
-      ValueError: as `jaxlin.selection.sweep.run` and `load`.
+      ValueError: as `jaxlin.selection.sweep_run.run` and `load`.
       OSError: if the file cannot be read or written.
     """
     if jax.process_count() > 1:
         raise ValueError(
-            "a sweep with a file must have all rows in one process, got "
-            f"{jax.process_count()} processes; use jaxlin.selection.sweep.fit"
+            "a sweep with a checkpoint must have all rows in one process, got "
+            f"{jax.process_count()} processes; leave checkpoint out"
         )
     facts = {
         "relative_gap": relative_gap,
-        "max_evaluations": np.asarray(max_evaluations).tolist(),
+        "max_passes": np.asarray(max_passes).tolist(),
         # Turns change no result and the price only rounding; both are others on
         # another kind of machine.
         "plan": plan._replace(price=0, turns=0)._asdict(),
-        "features": _digest(problem.features),
-        "targets": _digest(problem.targets),
-        "normalization": [_digest(part) for part in problem.normalization or ()],
-        "example_weights": _digest(problem.example_weights),
-        "curvature": [_digest(part) for part in jax.tree.leaves(problem.curvature)],
-        "weightings": _digest(weightings),
+        "features": _digest(examples.features),
+        "targets": _digest(examples.targets),
+        "normalization": [_digest(part) for part in examples.normalization or ()],
+        "curvature": [_digest(part) for part in jax.tree.leaves(examples.curvature)],
+        "weights": _digest(by_row),
     }
     path = pathlib.Path(path)
     resume = None
     if path.exists():
-        resume = load(path, problem, models, num_classes=num_classes, facts=facts)
+        resume = load(path, examples, models, num_classes=num_classes, facts=facts)
     saved_models = len(resume.finished) if resume is not None else 0
     last_save = next_save = time.monotonic()
-    state = resume
-    for state in sweep.run(
-        problem,
+    for state in sweep_run.run(
+        examples,
         models,
         plan=plan,
         num_classes=num_classes,
-        weightings=weightings,
+        by_row=by_row,
         relative_gap=relative_gap,
-        max_evaluations=max_evaluations,
-        allow_one_class=allow_one_class,
+        max_passes=max_passes,
         resume=resume,
     ):
         is_over = len(state.finished) == models.size
@@ -140,20 +112,17 @@ def fit(
             saved_models, last_save = len(state.finished), now
             taken = time.monotonic() - now
             next_save = now + _SECONDS_PER_SECOND_OF_SAVING * taken
-        if watch is not None:
-            watch(state)
-    assert state is not None, "run yields at least one state"
-    return sweep.collected(state, relative_gap=relative_gap)
+        yield state
 
 
 def save(
     path: checkpoint.Path,
-    state: Sweep,
+    state: SweepState,
     models: Grid,
     *,
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a state that `jaxlin.selection.sweep.run` has just yielded.
+    """Writes a state that `jaxlin.selection.sweep_run.run` has just yielded.
 
     The file is whole or what it was before, whenever the process is killed.
 
@@ -173,7 +142,7 @@ def save(
         "facts": _as_json(facts),
         "shape": _shape_of(state),
         "boards": [board._asdict() for board in state.boards],
-        "finished": [[model, one.evaluations] for model, one in state.finished.items()],
+        "finished": [[model, one.passes] for model, one in state.finished.items()],
     }
     finished = {
         str(model): (one.params, one.certificate)
@@ -185,17 +154,17 @@ def save(
 
 def load(
     path: checkpoint.Path,
-    problem: Problem,
+    examples: Examples,
     models: Grid,
     *,
     num_classes: int,
     facts: Mapping[str, Any] | None = None,
-) -> Sweep:
-    """Reads a state for ``resume`` of `jaxlin.selection.sweep.run`.
+) -> SweepState:
+    """Reads a state for ``resume`` of `jaxlin.selection.sweep_run.run`.
 
     Args:
       path: a file that `save` wrote.
-      problem: that of the sweep.
+      examples: that of the sweep.
       models: those of the sweep.
       num_classes: C.
       facts: those that `save` was given. That rows, example weights and the gap asked
@@ -221,7 +190,7 @@ def load(
             tuple(board["running"]),
             tuple(map(tuple, board["following"])),
             tuple(map(tuple, board["waiting"])),
-            tuple(board["evaluations"]),
+            tuple(board["passes"]),
             tuple(board["is_first"]),
             board["idle"],
             board["paid"],
@@ -235,21 +204,21 @@ def load(
                 "differ; give the grid that it was begun with"
             )
     _check_same(path, "facts", found["facts"], _as_json(facts))
-    shape = {"num_classes": num_classes, "num_features": problem.features.shape[1]}
+    shape = {"num_classes": num_classes, "num_features": examples.features.shape[1]}
     _check_same(path, "arguments", found["shape"], shape)
-    like = _like(found, boards, problem, models, num_classes)
+    like = _like(found, boards, examples, models, num_classes)
     tree = checkpoint.load(path, like)
     finished = {}
-    for model, evaluations in found["finished"]:
+    for model, passes in found["finished"]:
         params, certificate = tree["finished"][str(model)]
-        finished[model] = Finished(params, certificate, evaluations)
-    return Sweep(boards, tree["lanes"], finished)
+        finished[model] = Finished(params, certificate, passes)
+    return SweepState(boards, tree["lanes"], finished)
 
 
 def _like(
     found: dict[str, Any],
     boards: tuple[Board, ...],
-    problem: Problem,
+    examples: Examples,
     models: Grid,
     num_classes: int,
 ) -> dict[str, Any]:
@@ -260,7 +229,7 @@ def _like(
         return jax.eval_shape(
             lambda: lanes.empty(
                 width,
-                problem,
+                examples,
                 num_classes=num_classes,
                 loss=models.losses[number],
                 arguments=models.arguments_of(first),
@@ -291,7 +260,7 @@ def _digest(array: Any) -> str | None:
     return hashlib.sha256(numbers.data).hexdigest()
 
 
-def _shape_of(state: Sweep) -> dict[str, int]:
+def _shape_of(state: SweepState) -> dict[str, int]:
     """Classes and features of a sweep, from any of its models."""
     shapes = [lane.state.trial.shape[1:] for lane in state.lanes if lane]
     shapes += [one.params.weights.shape for one in state.finished.values()]

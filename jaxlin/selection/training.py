@@ -3,16 +3,16 @@
 What certified fits have no use for is an axis here: learning rates and seeds, beside
 l2, arguments of the loss, example weights (folds) and normalisations of the features.
 
-  >>> import jax, jax.numpy as jnp, optax
+  >>> import jax, optax
+  >>> import jaxlin
   >>> from jaxlin import losses
-  >>> from jaxlin.selection import choice, folds, minibatch_sweep
-  >>> from jaxlin.solvers import base
+  >>> from jaxlin.selection import folds
   >>> key = jax.random.key(0)
   >>> rows = jax.random.normal(key, (90, 3))
   >>> labels = (rows[:, 0] > 0).astype(int)
   >>> fold_of = folds.stratified_k_fold(key, labels, num_folds=3)
-  >>> trained = minibatch_sweep.fit(
-  ...     key, base.problem(rows, labels, num_classes=2), num_classes=2,
+  >>> trained = jaxlin.train(
+  ...     key, jaxlin.problem(rows, labels),
   ...     loss=losses.softmax_cross_entropy, make_optimizer=optax.sgd, batch_size=10,
   ...     num_epochs=20, learning_rates=(0.1, 1.0), l2s=(1e-3, 1e-1), num_seeds=2,
   ...     weightings=folds.train_weights(fold_of, num_folds=3))
@@ -36,8 +36,9 @@ from jax.typing import ArrayLike
 from jaxlin import check, duality, linear, metrics, objective
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, check_normalization
+from jaxlin.problems import Problem
 from jaxlin.solvers import base, minibatch
-from jaxlin.solvers.base import Problem, Settings
+from jaxlin.solvers.base import Examples, Settings
 from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
 
 _FIRST_WEIGHTS, _ORDER = range(2)
@@ -45,7 +46,7 @@ _FIRST_WEIGHTS, _ORDER = range(2)
 _MODELS_AT_ONCE = 16
 
 
-class Trained(NamedTuple):
+class TrainingResult(NamedTuple):
     """All models, on four axes: normalisations, weightings, seeds, settings.
 
     Attributes:
@@ -74,11 +75,10 @@ class Trained(NamedTuple):
         return ~(np.isfinite(self.loss[-1]) & last)
 
 
-def fit(
+def train(
     key: Array,
     problem: Problem,
     *,
-    num_classes: int,
     loss: Loss,
     make_optimizer: MakeOptimizer,
     batch_size: int,
@@ -89,15 +89,13 @@ def fit(
     num_seeds: int = 1,
     weightings: ArrayLike | None = None,
     normalizations: Sequence[Normalization] | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Trains every combination from small random weights, for all epochs.
 
     Args:
       key: seed s draws weights and orders with ``jax.random.fold_in(key, s)``: more
         seeds keep the first ones.
-      problem: from `jaxlin.solvers.base.problem`. Its example weights multiply the
-        weightings.
-      num_classes: C.
+      problem: the examples. Its weights multiply the weightings.
       loss: a loss of one example.
       make_optimizer: as of `jaxlin.solvers.minibatch.solver`, like ``batch_size``.
       batch_size: see ``make_optimizer``.
@@ -116,7 +114,6 @@ def fit(
       ValueError: that names the argument, the rule and the value.
     """
     check.key("key", key)
-    check.integer("num_classes", num_classes, at_least=2)
     check.integer("num_epochs", num_epochs, at_least=1)
     check.integer("num_seeds", num_seeds, at_least=1)
     settings = _settings(loss, learning_rates, l2s, loss_arguments or {})
@@ -135,8 +132,8 @@ def fit(
     first = [
         linear.init(
             jax.random.fold_in(seed, _FIRST_WEIGHTS),
-            num_classes=num_classes,
-            num_features=problem.features.shape[1],
+            num_classes=problem.num_classes,
+            num_features=problem.num_features,
         )
         for seed in seeds
     ]
@@ -151,12 +148,12 @@ def fit(
 
 
 def accuracies(
-    trained: Trained, problem: Problem, *, held_out: ArrayLike | None = None
+    trained: TrainingResult, problem: Problem, *, held_out: ArrayLike | None = None
 ) -> np.ndarray:
-    """Accuracy of every model, of the four axes of `Trained`.
+    """Accuracy of every model, of the four axes of `TrainingResult`.
 
     Args:
-      trained: from `fit`.
+      trained: from `train`.
       problem: the rows and labels to test on; its normalisation is used where the
         sweep had none of its own.
       held_out: weights of the examples that a weighting's models are tested on, shape
@@ -166,10 +163,10 @@ def accuracies(
     Raises:
       ValueError: if the shape of ``held_out`` does not fit.
     """
-    num_weightings, num_rows = trained.shape[1], problem.features.shape[0]
+    num_weightings, examples = trained.shape[1], problem.examples
     if held_out is None:
-        held_out = np.ones((num_weightings, num_rows), np.float32)
-    weights = _weightings("held_out", held_out, problem)
+        held_out = np.ones((num_weightings, problem.num_examples), np.float32)
+    weights = _weightings("held_out", held_out, problem, allow_one_class=True)
     if len(weights) != num_weightings:
         raise ValueError(
             f"held_out must have {num_weightings} rows, one a weighting of the sweep, "
@@ -177,17 +174,17 @@ def accuracies(
         )
     found = []
     for i in range(trained.shape[0]):
-        own = problem.normalization
+        own = examples.normalization
         if trained.normalizations is not None:
             own = jax.tree.map(lambda leaf, i=i: leaf[i], trained.normalizations)
         params = jax.tree.map(lambda leaf, i=i: leaf[i], trained.params)
-        found.append(np.asarray(_weighted_accuracies(params, problem, own, weights)))
+        found.append(np.asarray(_weighted_accuracies(params, examples, own, weights)))
     return np.stack(found)
 
 
 @jax.jit
 def _weighted_accuracies(
-    params: Params, problem: Problem, normalization: PyTree, weights: Array
+    params: Params, examples: Examples, normalization: PyTree, weights: Array
 ) -> Array:
     """Of models ``(weightings, seeds, settings)`` on rows weighted so."""
     axes = params.bias.shape[:-1]
@@ -200,7 +197,7 @@ def _weighted_accuracies(
             return metrics.accuracy(scores, labels, example_weights=weights)
 
         return objective.blocked_sums(
-            right, problem.features, problem.targets, weights[number]
+            right, examples.features, examples.targets, weights[number]
         ).value
 
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(axes) :]), params)
@@ -237,61 +234,45 @@ def _stacked(
     problem: Problem,
     weightings: ArrayLike | None,
     normalizations: Sequence[Normalization] | None,
-) -> Problem:
-    """The problem with an axis of weightings and, if there are any, normalisations."""
-    num_rows, num_features = problem.features.shape
+) -> Examples:
+    """The examples with an axis of weightings and, if there are any, normalisations."""
     if weightings is None:
-        weightings = np.ones((1, num_rows), np.float32)
+        weightings = np.ones((1, problem.num_examples), np.float32)
     weights = _weightings("weightings", weightings, problem)
-    targets = np.asarray(problem.targets)
-    for i, one in enumerate(np.asarray(weights)):
-        check.several_classes(
-            f"targets of weightings[{i}]", targets, example_weights=one
-        )
-    # Curvature is of one normalisation and has no use here.
-    problem = problem._replace(example_weights=weights, curvature=None)
+    examples = problem.examples._replace(example_weights=weights)
     if normalizations is None:
         if problem.normalization is None:
-            return problem
+            return examples
         normalizations = [problem.normalization]
     if not normalizations:
         raise ValueError("normalizations must not be empty, got none")
-    each = [
-        check_normalization(one, num_features=num_features) for one in normalizations
-    ]
-    return problem._replace(
+    width = problem.num_features
+    each = [check_normalization(one, num_features=width) for one in normalizations]
+    return examples._replace(
         normalization=jax.tree.map(
             lambda *leaves: jnp.asarray(
-                np.stack([np.broadcast_to(x, (num_features,)) for x in leaves])
+                np.stack([np.broadcast_to(x, (width,)) for x in leaves])
             ),
             *each,
         )
     )
 
 
-def _weightings(name: str, value: ArrayLike, problem: Problem) -> Array:
-    """Checked, and multiplied by the problem's own example weights."""
-    shape, num_rows = np.shape(value), problem.features.shape[0]
-    if len(shape) != 2 or shape[0] < 1 or shape[1] != num_rows:
-        raise ValueError(
-            f"{name} must have shape (weightings, {num_rows}) for these rows, got "
-            f"{shape}"
-        )
-    checked = [
-        check.example_weights(f"{name}[{i}]", one, num_examples=num_rows)
-        for i, one in enumerate(np.asarray(value))
-    ]
-    weights = jnp.asarray(np.stack(checked), jnp.float32)
-    own = problem.example_weights
+def _weightings(
+    name: str, value: ArrayLike, problem: Problem, *, allow_one_class: bool = False
+) -> Array:
+    """Checked, and multiplied by the problem's own weights."""
+    sets = problem.weight_sets(value, name=name, allow_one_class=allow_one_class)
+    own, weights = problem.examples.example_weights, jnp.asarray(sets)
     return weights if own is None else weights * own[None]
 
 
 def _with_four_axes(
-    params: Params, loss: Array, settings: Settings, problem: Problem
-) -> Trained:
+    params: Params, loss: Array, settings: Settings, examples: Examples
+) -> TrainingResult:
     """On the host; without normalisations theirs is an axis of one."""
     params, losses = jax.tree.map(np.asarray, params), np.asarray(loss)
-    if problem.normalization is None:
+    if examples.normalization is None:
         params = jax.tree.map(lambda leaf: leaf[None], params)
         losses = losses[:, None]
-    return Trained(params, losses, settings, problem.normalization)
+    return TrainingResult(params, losses, settings, examples.normalization)

@@ -1,0 +1,135 @@
+"""A fit in one file, which `jaxlin.predict` can use in another process.
+
+>>> import os, tempfile
+>>> import numpy as np
+>>> import jaxlin
+>>> from jaxlin import losses
+>>> rows = np.random.default_rng(0).normal(size=(60, 3))
+>>> names = np.where(rows[:, 0] > 0, "cat", "dog")
+>>> fit = jaxlin.fit(rows, names, loss=losses.softmax_cross_entropy, l2=1e-2)
+>>> path = os.path.join(tempfile.mkdtemp(), "fit.npz")
+>>> jaxlin.save(path, fit)
+>>> print(*jaxlin.predict(jaxlin.load(path), rows[:3]))
+cat cat cat
+"""
+
+import os
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxlin
+from jaxlin import check, checkpoint, class_labels, conjugates
+from jaxlin.duality import Certificate
+from jaxlin.fits import Fit
+from jaxlin.linear import Params
+from jaxlin.normalization import Normalization
+from jaxlin.predictions import as_float
+from jaxlin.typing import Loss
+
+# Formats 1 and 2 held classifiers without a certificate.
+_KIND = "jaxlin fit, format 3"
+
+
+def save(path: str | os.PathLike[str], fit: Fit) -> None:
+    """Writes a fit to one file, atomically and with a checksum.
+
+    Everything that prediction needs, and the certificate; not the dual variables of a
+    hinge, which have one row per example.
+
+    Raises:
+      ValueError: if the shapes of parameters, normalization and classes disagree, or
+        the temperature is not above 0.
+      OSError: if the file cannot be written; one that was there before is unchanged.
+    """
+    _check_shapes(fit)
+    classes = class_labels.as_classes(fit.classes)
+    # A mean of float64 rows keeps its digits, or what is left of them would move.
+    arrays = jax.tree.map(as_float, (fit.params, fit.normalization))
+    metadata = {
+        "kind": _KIND,
+        "classes": classes.tolist(),
+        "classes dtype": classes.dtype.str,
+        "shapes": [np.shape(leaf) for leaf in jax.tree.leaves(arrays)],
+        "dtypes": [leaf.dtype.name for leaf in jax.tree.leaves(arrays)],
+        "loss": getattr(fit.loss, "__name__", str(fit.loss)),
+        "loss arguments": {
+            name: float(np.asarray(value))
+            for name, value in dict(fit.loss_arguments).items()
+        },
+        "l2": float(fit.l2),
+        "certificate": [float(value) for value in fit.certificate],
+        "relative gap": float(fit.relative_gap),
+        "converged": bool(fit.converged),
+        "stalled": bool(fit.stalled),
+        "passes": [int(fit.passes), int(fit.float64_passes)],
+        "temperature": check.number("temperature", fit.temperature, above=0),
+        "versions": {"jaxlin": jaxlin.__version__, "jax": jax.__version__},
+    }
+    checkpoint.save(pathlib.Path(path), arrays, metadata=metadata)
+
+
+def load(path: str | os.PathLike[str]) -> Fit:
+    """Reads a fit that `save` wrote.
+
+    Raises:
+      ValueError: if the file is damaged, holds something else or has another format;
+        it is named.
+      OSError: if the file cannot be read.
+    """
+    path = pathlib.Path(path)
+    found = checkpoint.load_metadata(path)
+    if found.get("kind") != _KIND:
+        raise ValueError(
+            f"{path} must be a {_KIND}, got {found.get('kind', 'a checkpoint')}; fits "
+            "are written by jaxlin.save; read this one with the version of jaxlin that "
+            "wrote it"
+        )
+    zeros: Any = list(map(np.zeros, found["shapes"], found["dtypes"]))
+    normalization = Normalization(*zeros[2:]) if len(zeros) > 2 else None
+    params, normalization = checkpoint.load(path, (Params(*zeros[:2]), normalization))
+    passes, float64_passes = found["passes"]
+    return Fit(
+        params=params,
+        certificate=Certificate(*found["certificate"]),
+        relative_gap=found["relative gap"],
+        converged=found["converged"],
+        stalled=found["stalled"],
+        passes=passes,
+        float64_passes=float64_passes,
+        multipliers=None,
+        loss=_loss_named(found["loss"]),
+        l2=found["l2"],
+        loss_arguments=found["loss arguments"],
+        normalization=normalization,
+        classes=np.array(found["classes"], found["classes dtype"]),
+        temperature=found["temperature"],
+    )
+
+
+def _loss_named(name: str) -> Loss:
+    """The certified loss of this name."""
+    known = {getattr(loss, "__name__", ""): loss for loss in conjugates.known_losses()}
+    return known[name]
+
+
+def _check_shapes(fit: Fit) -> None:
+    num_classes, num_features = np.shape(fit.params.weights)
+    if len(fit.classes) != num_classes:
+        raise ValueError(
+            f"classes must have one label for each of {num_classes} classes, got "
+            f"{len(fit.classes)}"
+        )
+    bias = np.shape(fit.params.bias)
+    if bias != (num_classes,):
+        raise ValueError(f"bias must have shape ({num_classes},), got {bias}")
+    if fit.normalization is None:
+        return
+    mean, scale = map(np.shape, fit.normalization)
+    if mean != (num_features,) or scale not in ((), (num_features,)):
+        raise ValueError(
+            f"normalization must be for {num_features} features, got a mean of shape "
+            f"{mean} and a scale of shape {scale}"
+        )

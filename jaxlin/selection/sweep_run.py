@@ -1,0 +1,264 @@
+"""The run of a sweep: models move through a fixed number of slots.
+
+`jaxlin.sweep` is the one call. `jaxlin.selection.grids` says which models,
+`jaxlin.selection.plans` with how much of the machine. Models of one loss share a lane
+of slots (`jaxlin.solvers.lanes`), all lanes share the pass over the rows, and
+`jaxlin.selection.schedule` says which model is in which slot.
+
+A model begins where the one before it in its strand ended, which is the same but for a
+larger l2, with all that was learnt of the loss there (`jaxlin.solvers.search.moved`);
+the first of a strand begins at 0. `jaxlin.selection.plans` makes the strands. Nothing
+is decided by a clock or by free memory: the same sweep takes the same steps on the same
+machine, however busy. Elsewhere, with the same plan, only rounding makes another number
+of passes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlin import check, duality, placement
+from jaxlin.duality import Certificate
+from jaxlin.linear import Params
+from jaxlin.selection import plans, schedule
+from jaxlin.selection.grids import Grid
+from jaxlin.selection.plans import Plan
+from jaxlin.selection.schedule import Board
+from jaxlin.solvers import certified, fit_loop, lanes, turns
+from jaxlin.solvers.base import Examples
+from jaxlin.solvers.lanes import Lane
+from jaxlin.typing import Array
+
+# What the counter of a program holds.
+_MOST_LEFT = np.iinfo(np.int32).max
+
+
+class Finished(NamedTuple):
+    """A model that has given its slot away, on the host.
+
+    Attributes:
+      params: the best, by their certificate, or by the objective alone where nothing
+        better is proven than that the minimum is not negative.
+      certificate: of those; numbers.
+      passes: passes over the rows that it took part in.
+    """
+
+    params: Params
+    certificate: Certificate
+    passes: int
+
+
+class SweepState(NamedTuple):
+    """A sweep between two turns: all that the next one needs.
+
+    Attributes:
+      boards: one a loss.
+      lanes: one a loss; None where all its models are finished.
+      finished: by the number of the model.
+    """
+
+    boards: tuple[Board, ...]
+    lanes: tuple[Lane | None, ...]
+    finished: Mapping[int, Finished]
+
+
+def run(
+    examples: Examples,
+    models: Grid,
+    *,
+    plan: Plan,
+    num_classes: int,
+    by_row: Array | None = None,
+    relative_gap: float = 1e-3,
+    max_passes: int | Sequence[int] = 1000,
+    resume: SweepState | None = None,
+) -> Iterator[SweepState]:
+    """Fits all models, some turns at a time: a turn evaluates what runs once.
+
+    Args:
+      examples: of a `jaxlin.Problem`, prepared.
+      models: from `jaxlin.selection.grids.product`.
+      plan: from `jaxlin.selection.plans.plan`.
+      num_classes: C.
+      by_row: example weights that the models choose from, shape ``(examples,
+        weightings)``; None is all ones.
+      relative_gap: asked of every model.
+      max_passes: of a model, after which it is taken as it is; one number, or one per
+        model.
+      resume: a state that an earlier run of the same arguments has yielded; its lanes
+        are given away.
+
+    Yields:
+      The state whenever a model is finished, and after ``plan.turns`` turns at the
+      latest. Its lanes are given away when the next is asked for.
+
+    Raises:
+      ValueError: at the call, that names the argument, the rule and the value.
+    """
+    fit_loop.check_concrete(examples=examples, max_passes=max_passes)
+    check.number("relative_gap", relative_gap, above=0)
+    budgets = _budgets(models, max_passes)
+    for loss in models.losses:
+        duality.check_rank(loss, examples.targets.ndim)
+    if resume is not None and any(
+        isinstance(leaf, jax.Array) and leaf.is_deleted()
+        for leaf in jax.tree.leaves(resume.lanes)
+    ):
+        raise ValueError(
+            "resume must be a state whose lanes have not been given away, got one that "
+            "a run has gone on from; load it again, or copy the lanes before"
+        )
+    if len(plan.slots) != len(models.losses):
+        raise ValueError(
+            f"plan must be of these models, with {len(models.losses)} losses, got one "
+            f"for {len(plan.slots)}; call plans.plan(models, ...)"
+        )
+    if plan.multiple != placement.axis_size(placement.MODELS):
+        raise ValueError(
+            "plan must be made under the mesh that the sweep runs under, got one for "
+            f"{plan.multiple} devices that share models, not "
+            f"{placement.axis_size(placement.MODELS)}; call plans.plan there"
+        )
+    fit_loop.check_norms(certified.curvature_of(examples).norms)
+    fit_loop.check_classes(examples.targets, num_classes)
+    state = resume or _begun(examples, models, plan, num_classes)
+    return _states(examples, models, plan, by_row, relative_gap, budgets, state)
+
+
+def _states(examples, models, plan, by_row, relative_gap, budgets, state):
+    if len(state.finished) == models.size:
+        yield state
+    while len(state.finished) < models.size:
+        active = [i for i, lane in enumerate(state.lanes) if lane is not None]
+        running, over, passes = turns.run(
+            tuple(state.lanes[i] for i in active),
+            examples,
+            by_row,
+            tuple(_ends(state.boards[i], budgets, relative_gap) for i in active),
+            losses=tuple(models.losses[i] for i in active),
+            most=plan.turns,
+            block_size=plan.block_size,
+        )
+        over, passes = placement.on_host((over, passes))
+        for place, i in enumerate(active):
+            state = _given_slots(
+                state._replace(lanes=_replaced(state.lanes, i, running[place])),
+                models,
+                examples,
+                by_row,
+                number=i,
+                over=over[place],
+                passes=int(passes),
+                plan=plan,
+            )
+        yield state
+
+
+def _ends(board: Board, budgets: np.ndarray, relative_gap: float) -> turns.Ends:
+    """When the models of a lane are over."""
+    running, had = np.array(board.running), np.array(board.passes)
+    return turns.Ends(
+        relative_gap=np.float32(relative_gap),
+        # The last entry stands for idle slots, whose number is -1.
+        left=np.minimum(budgets[running] - had, _MOST_LEFT).astype(np.int32),
+        is_new=np.array(board.is_first) & (had == 0),
+        is_idle=running == schedule.IDLE,
+    )
+
+
+def _given_slots(
+    state: SweepState,
+    models: Grid,
+    examples: Examples,
+    by_row: Array | None,
+    *,
+    number: int,
+    over: np.ndarray,
+    passes: int,
+    plan: Plan,
+) -> SweepState:
+    """The state with a lane's finished models out of their slots and others in."""
+    board, lane, loss = state.boards[number], state.lanes[number], models.losses[number]
+    assert lane is not None, "a lane with models running"
+    finished = dict(state.finished)
+    for slot, model in enumerate(board.running):
+        if over[slot]:
+            taken = lanes.taken(lane, jnp.int32(slot))
+            params, certificate = placement.on_host(taken)
+            count = board.passes[slot] + passes
+            finished[model] = Finished(params, certificate, count)
+    turn = schedule.after_turn(
+        board,
+        finished=tuple(map(bool, over)),
+        passes=passes,
+        price=plan.price,
+        multiple=plan.multiple,
+    )
+    for slot, model in turn.moved:
+        l2 = float(models.l2[model])
+        lane = lanes.move(lane, slot, examples, by_row, loss=loss, l2=l2)
+    for slot, model in turn.filled:
+        lane = _placed(lane, slot, models, model)
+    if turn.kept is not None:
+        lane = lanes.narrow(lane, jnp.array(turn.kept))
+    return SweepState(
+        _replaced(state.boards, number, turn.board),
+        _replaced(state.lanes, number, None if turn.board.is_over else lane),
+        finished,
+    )
+
+
+def _replaced(entries: tuple[Any, ...], number: int, new: Any) -> tuple[Any, ...]:
+    return (*entries[:number], new, *entries[number + 1 :])
+
+
+def _begun(
+    examples: Examples, models: Grid, plan: Plan, num_classes: int
+) -> SweepState:
+    """The state before the first turn: the first strands are in their slots."""
+    boards, filled = [], []
+    for number, loss in enumerate(models.losses):
+        strands = plans.strands(models, plan, loss=number)
+        board = schedule.begin(
+            strands, slots=plan.slots[number], multiple=plan.multiple
+        )
+        lane = lanes.empty(
+            len(board.running),
+            examples,
+            num_classes=num_classes,
+            loss=loss,
+            arguments=models.arguments_of(strands[0][0]),
+        )
+        for slot, model in enumerate(board.running):
+            if model != schedule.IDLE:
+                lane = _placed(lane, slot, models, model)
+        boards.append(board)
+        filled.append(lane)
+    return SweepState(tuple(boards), tuple(filled), {})
+
+
+def _placed(lane: Lane, slot: int, models: Grid, model: int) -> Lane:
+    """A model put into a slot, at 0."""
+    return lanes.place(
+        lane,
+        slot,
+        loss=models.losses[models.loss[model]],
+        l2=float(models.l2[model]),
+        loss_arguments=models.arguments_of(model),
+        weighting=int(models.weighting[model]),
+    )
+
+
+def _budgets(models: Grid, max_passes: int | Sequence[int]) -> np.ndarray:
+    """Evaluations that each model may take."""
+    budgets = np.asarray(max_passes)
+    if budgets.dtype.kind not in "iu" or budgets.shape not in ((), (models.size,)):
+        raise ValueError(
+            f"max_passes must be an integer, or {models.size} of them for these "
+            f"models, got {max_passes!r:.80}"
+        )
+    check.integer("max_passes", int(budgets.min()), at_least=1)
+    return np.broadcast_to(budgets, models.size)

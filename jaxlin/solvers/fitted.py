@@ -1,0 +1,65 @@
+"""The result of a certified fit: a linear classifier and its proof."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlin import duality
+from jaxlin.duality import Certificate
+from jaxlin.linear import Params
+from jaxlin.normalization import Normalization
+from jaxlin.solvers.search_state import Multipliers
+from jaxlin.typing import Loss, LossArguments
+
+
+class Fit(NamedTuple):
+    """A linear classifier and the proof of how good it is.
+
+    Attributes:
+      params: weights ``(classes, features)`` and bias ``(classes,)``, float32, or
+        float64 after a refinement; the bias is penalised like the weights.
+      certificate: of ``params``; Python floats.
+      relative_gap: proven bound on (objective - optimum) / objective.
+      converged: whether the gap asked for was proven.
+      stalled: whether the fit gave up with passes left: where rounding hides more than
+        was asked for, ``refine=True`` goes on, and features scaled to size about 1
+        (`jaxlin.normalization`) have less of it.
+      passes: over the rows, of which ``float64_passes`` in float64.
+      float64_passes: passes of the refinement.
+      multipliers: dual variables of a hinge, for warm starts; None once loaded.
+      loss: the loss.
+      l2: strength of half the sum of squares.
+      loss_arguments: of the loss, such as ``{"margin": 1.0}``.
+      normalization: applied to raw features before the scores, or None.
+      classes: labels in the order of the scores, shape ``(classes,)``.
+      temperature: divides the scores in `jaxlin.probabilities`, above 0; 1 if nothing
+        was calibrated.
+    """
+
+    params: Params
+    certificate: Certificate
+    relative_gap: float
+    converged: bool
+    stalled: bool
+    passes: int
+    float64_passes: int
+    multipliers: Multipliers | None
+    loss: Loss
+    l2: float
+    loss_arguments: LossArguments
+    normalization: Normalization | None
+    classes: np.ndarray
+    temperature: float = 1.0
+
+    @property
+    def radius(self) -> float:
+        """Distance from the parameters within which the exact optimum lies."""
+        return float(duality.radius(self.certificate, l2=self.l2))
+
+    def __str__(self) -> str:
+        outcome = "proven" if self.converged else "reached, not what was asked for,"
+        return (
+            f"{getattr(self.loss, '__name__', self.loss)}, l2 {self.l2:g}: objective "
+            f"{self.certificate.primal:.6g}, relative gap {self.relative_gap:.1e} "
+            f"{outcome} in {self.passes} passes"
+        )

@@ -1,0 +1,144 @@
+"""What float32 cannot prove of a sweep is proven in float64, and nothing else moves."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import optima
+import pytest
+import sweep_problems
+from small_sweeps import assert_same
+from sweep_problems import HINGE, MARGIN, NUM_CLASSES, SOFTMAX
+
+import jaxlin
+from jaxlin import linear
+from jaxlin.selection import grids, sweep
+from jaxlin.solvers import certified, fit_loop
+from jaxlin.solvers.base import Settings
+
+# How often each example counts, in two weightings.
+WEIGHTS = np.random.default_rng(0).integers(0, 3, (2, sweep_problems.EXAMPLES))
+WEIGHTS = WEIGHTS.astype(np.float32)
+STOP = jaxlin.Stop(1e-8)
+ZERO = fit_loop.Start(
+    linear.Params(
+        np.zeros((NUM_CLASSES, sweep_problems.WIDTH), np.float32),
+        np.zeros(NUM_CLASSES, np.float32),
+    ),
+    None,
+)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return sweep_problems.problem()
+
+
+@pytest.fixture(scope="module")
+def models():
+    return grids.product(
+        losses=(SOFTMAX, HINGE), l2s=(1e-1,), loss_arguments=MARGIN, num_weightings=2
+    )
+
+
+@pytest.fixture(scope="module")
+def fits(problem, models):
+    """As a sweep leaves them, by single fits, whose programs a refinement has too."""
+    examples, each = problem.prepared(), []
+    for model in range(models.size):
+        weights = WEIGHTS[models.weighting[model]]
+        settings = Settings(
+            l2=float(models.l2[model]), loss_arguments=models.arguments_of(model)
+        )
+        turns = certified.turns(
+            examples._replace(example_weights=weights),
+            loss=models.losses[models.loss[model]],
+            settings=settings,
+        )
+        each.append(fit_loop.certify(turns, start=ZERO, stop=jaxlin.Stop(1e-5)))
+    params, certificate, gaps = jax.tree.map(
+        lambda *leaves: np.stack(leaves),
+        *((fit.params, fit.certificate, fit.relative_gap) for fit in each),
+    )
+    passes = np.array([fit.passes for fit in each])
+    return sweep.SweepResult(
+        models,
+        params,
+        certificate,
+        relative_gap=gaps,
+        converged=gaps <= 1e-5,
+        stalled=np.array([fit.stalled for fit in each]),
+        passes=passes,
+        slot_passes=int(passes.sum()),
+        normalization=problem.normalization,
+        classes=problem.classes,
+    )
+
+
+@pytest.fixture(scope="module")
+def found(problem, fits):
+    return sweep.refined(problem, fits, weightings=WEIGHTS, stop=STOP)
+
+
+def test_every_gap_is_proven(found):
+    assert found.converged.all()
+    assert (found.relative_gap <= STOP.relative_gap).all()
+    assert found.params.weights.dtype == np.float64
+
+
+def test_models_are_the_optima_of_the_rows_that_count(models, found):
+    fitted = sweep_problems.NORMALIZATION
+    rows = (np.float64(sweep_problems.ROWS) - fitted.mean) / fitted.scale
+    rows = np.c_[rows, np.ones(len(rows))]
+    for model in range(models.size):
+        weights = np.float64(WEIGHTS[models.weighting[model]])
+        counted = weights > 0
+        best = optima.optimum(
+            optima.Data(
+                rows[counted],
+                sweep_problems.LABELS[counted],
+                weights[counted] / weights.sum(),
+                NUM_CLASSES,
+                models.losses[models.loss[model]].__name__,
+                l2=0.1,
+            )
+        )
+        # Of a smooth loss float32 may prove the gap, though not print the objective.
+        is_hinge = models.losses[models.loss[model]] is HINGE
+        np.testing.assert_allclose(
+            found.certificate.primal[model],
+            best.value,
+            rtol=2 * STOP.relative_gap if is_hinge else 1e-6,
+        )
+
+
+def test_passes_are_counted(fits, found):
+    more = found.passes - fits.passes
+    assert (more > 0).all()
+    assert found.slot_passes == fits.slot_passes + more.sum()
+
+
+def test_what_is_proven_already_stays(problem, fits):
+    stop = jaxlin.Stop(1e-4)
+    assert_same(sweep.refined(problem, fits, weightings=WEIGHTS, stop=stop), fits)
+    gaps = np.where([1, 0, 0, 0], 1.0, 1e-9)
+    looser = dataclasses.replace(fits, relative_gap=gaps)
+    some = sweep.refined(problem, looser, weightings=WEIGHTS, stop=STOP)
+    np.testing.assert_array_equal(some.params.weights[1:], fits.params.weights[1:])
+    np.testing.assert_array_equal(some.passes[1:], fits.passes[1:])
+    assert some.converged.all()
+
+
+def test_a_budget_that_is_too_small_makes_nothing_worse(problem, fits):
+    stop = jaxlin.Stop(1e-12, 1)
+    tight = sweep.refined(problem, fits, weightings=WEIGHTS, stop=stop)
+    assert (tight.relative_gap <= fits.relative_gap).all()
+    assert not tight.converged.any()
+
+
+def test_an_entry_is_a_fit_in_float64(problem, fits, found):
+    for model, fit in enumerate(found):
+        assert fit.params.weights.dtype == np.float64
+        assert (fit.loss, fit.l2) == (fits[model].loss, fits[model].l2)
+        assert fit.relative_gap <= STOP.relative_gap
+        assert fit.classes is problem.classes

@@ -1,0 +1,194 @@
+"""Predictions of a fit on raw rows, against plain NumPy."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+from small_fits import RAW, trained
+
+import jaxlin
+from jaxlin import intervals, linear, losses, normalization
+
+NAMES = np.array(["cat", "car", "frog"])
+
+
+def plain_scores(fit):
+    rows = RAW.astype(np.float64)
+    if fit.normalization is not None:
+        mean, scale = (np.asarray(part, float) for part in fit.normalization)
+        rows = (rows - mean) / scale
+    return rows @ np.asarray(fit.params.weights).T + np.asarray(fit.params.bias)
+
+
+@pytest.mark.parametrize("scale", ["scalar", "vector", "none"])
+def test_scores_and_labels_equal_a_plain_computation(scale):
+    fit = trained(scale)
+    expected = plain_scores(fit)
+    np.testing.assert_allclose(jaxlin.scores(fit, RAW), expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(
+        jaxlin.predict(fit, RAW), NAMES[expected.argmax(axis=1)]
+    )
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_probabilities_are_those_at_the_temperature(temperature):
+    fit = trained(temperature=temperature)
+    expected = plain_scores(fit) / temperature
+    odds = np.exp(expected - expected.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        jaxlin.probabilities(fit, RAW),
+        odds / odds.sum(axis=1, keepdims=True),
+        atol=1e-5,
+    )
+    np.testing.assert_array_equal(
+        jaxlin.predict(fit, RAW), jaxlin.predict(trained(), RAW)
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan, np.inf])
+def test_a_temperature_is_above_0(temperature):
+    with pytest.raises(ValueError, match="temperature must be"):
+        jaxlin.probabilities(trained(temperature=temperature), RAW)
+
+
+def test_float64_parameters_keep_their_digits(tmp_path):
+    """A lead of 1e-10 decides, which float32 does not hold."""
+    weights = np.ones((3, 12))
+    weights[1, 0] += 1e-10
+    rows = np.ones((20, 12))
+    rows[::2, 0] = -1
+    fit = trained("none", params=linear.Params(weights, np.array([0.0, 0.0, -9.0])))
+    jaxlin.save(tmp_path / "fit.npz", fit)
+    for one in (fit, jaxlin.load(tmp_path / "fit.npz")):
+        for given in (rows, rows.astype(np.float32)):
+            assert jaxlin.predict(one, given).tolist() == ["cat", "car"] * 10
+            scores = jaxlin.scores(one, given)
+            np.testing.assert_allclose(
+                scores[:, 1] - scores[:, 0], [-1e-10, 1e-10] * 10, rtol=1e-3
+            )
+
+
+def test_images_need_not_be_flattened():
+    images = RAW.reshape(20, 2, 2, 3)
+    np.testing.assert_array_equal(
+        jaxlin.predict(trained(), images), jaxlin.predict(trained(), RAW)
+    )
+
+
+BAD_ROWS = {
+    "width": (np.ones((2, 11)), "must have 12 features, got 11"),
+    "nan": (np.full((2, 12), np.nan), "finite"),
+    "sparse": (scipy.sparse.eye(12), "sparse"),
+    "ragged": ([[1.0], [1.0, 2.0]], "rectangular"),
+    "rank": (np.ones(12), "shape"),
+    "no images": (np.ones((0, 2, 2, 3)), "not be empty"),
+    "beyond float32": (np.full((2, 12), 1e300), "scores must be finite"),
+    "text": (np.full((2, 12), "a"), "floating-point"),
+}
+
+
+@pytest.mark.parametrize("door", [jaxlin.predict, jaxlin.scores])
+@pytest.mark.parametrize(("rows", "message"), BAD_ROWS.values(), ids=BAD_ROWS.keys())
+def test_bad_rows(door, rows, message):
+    with pytest.raises(ValueError, match=message):
+        door(trained(), rows)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["cat"] * 19, "labels must have one entry per example, got 19"),
+        (["cat"] * 19 + ["ant"], "labels must be among the 3 classes"),
+        (np.zeros(20, int), "labels must be of the type of the classes"),
+    ],
+)
+def test_labels_that_fit_no_evaluation(labels, message):
+    with pytest.raises(ValueError, match=message):
+        jaxlin.evaluate(trained(), RAW, labels)
+
+
+@pytest.fixture(scope="module")
+def fit_and_rows():
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(60, 5)).astype(np.float32)
+    teacher = generator.normal(size=(3, 5))
+    noise = 0.5 * generator.normal(size=(60, 3))
+    names = NAMES[np.argmax(rows @ teacher.T + noise, axis=1)]
+    fit = jaxlin.fit(
+        rows, names, loss=losses.softmax_cross_entropy, l2=0.1, stop=jaxlin.Stop(1e-5)
+    )
+    return fit, rows, names
+
+
+def test_an_evaluation_counts_what_is_right(fit_and_rows):
+    fit, rows, names = fit_and_rows
+    found = jaxlin.evaluate(fit, rows, names)
+    right = int((jaxlin.predict(fit, rows) == names).sum())
+    assert found.accuracy == right / 60
+    assert found.num_examples == 60
+    assert found.interval == intervals.proportion_interval(right, 60)
+    certified = jaxlin.certified_labels(fit, rows)
+    assert found.optimum.certified == certified.mean()
+    assert found.optimum.lower <= found.accuracy <= found.optimum.upper
+    assert f"accuracy {100 * found.accuracy:.2f} %" in str(found)
+    assert "of 60 examples" in str(found)
+
+
+def test_certified_labels_are_those_of_a_fit_much_nearer_the_optimum(fit_and_rows):
+    fit, rows, names = fit_and_rows
+    exact = jaxlin.fit(
+        rows,
+        names,
+        loss=losses.softmax_cross_entropy,
+        l2=0.1,
+        stop=jaxlin.Stop(1e-9),
+        refine=True,
+        start=fit,
+    )
+    assert exact.converged
+    same = jaxlin.predict(fit, rows) == jaxlin.predict(exact, rows)
+    certified = jaxlin.certified_labels(fit, rows)
+    assert certified.mean() > 0.5
+    assert same[certified].all()
+    moved = np.linalg.norm(
+        np.c_[exact.params.weights, exact.params.bias]
+        - np.c_[fit.params.weights, fit.params.bias]
+    )
+    assert moved <= fit.radius + exact.radius
+
+
+@pytest.mark.parametrize("offset", [0.0, 14.62, 1e9])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_fit_predicts_what_its_file_predicts(tmp_path, offset, dtype):
+    """Also beside a constant column, and about a mean that float32 does not hold."""
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(400, 3))
+    labels = rows[:, 1] + 0.5 * generator.normal(size=400) > 1
+    rows = np.c_[np.full(400, 14.62), rows[:, 1:] + offset]
+    scaling = normalization.fit_standard(rows)
+    zeros = linear.Params(np.zeros((2, 3)), np.zeros(2))
+    # A fit from which a refinement starts in float64: one program less.
+    nothing_yet = trained(params=zeros, l2=1e-3)
+    fit = jaxlin.fit(
+        rows,
+        labels,
+        loss=losses.softmax_cross_entropy,
+        l2=1e-3,
+        normalization=scaling,
+        refine=True,
+        stop=jaxlin.Stop(1e-9),
+        start=nothing_yet,
+    )
+    assert fit.params.weights.dtype == np.float64
+    assert fit.float64_passes == fit.passes
+    params = linear.Params(*(np.asarray(leaf, dtype) for leaf in fit.params))
+    jaxlin.save(tmp_path / "fit.npz", fit._replace(params=params))
+    mean, scale = (np.asarray(part, np.float64) for part in scaling)
+    scores = (rows - mean) / scale @ fit.params.weights.T + fit.params.bias
+    is_clear = np.abs(scores[:, 1] - scores[:, 0]) > 1e-4
+    assert is_clear.mean() > 0.99
+    for one in (fit._replace(params=params), jaxlin.load(tmp_path / "fit.npz")):
+        assert one.params.weights.dtype == dtype
+        found = jaxlin.predict(one, rows)
+        assert found.dtype == bool
+        np.testing.assert_array_equal(found[is_clear], scores.argmax(axis=1)[is_clear])
+        assert jaxlin.scores(one, rows).dtype == dtype
