@@ -83,8 +83,8 @@ class Certificate(NamedTuple):
     rounding: Array
 
 
-class Evaluation(NamedTuple):
-    """What one pass over the rows tells about one model.
+class PassValues(NamedTuple):
+    """Values of one model from one pass over the rows.
 
     Attributes:
       smoothed: the smoothed objective, shape ``()``; the objective for a smooth loss.
@@ -118,7 +118,7 @@ def relative_gap(certificate: Certificate) -> Array:
     return jnp.where(is_proof, proven / jnp.where(is_proof, objective, 1), jnp.inf)
 
 
-def evaluation(sums: RowSums, params: Params, *, l2: Array) -> Evaluation:
+def evaluation(sums: RowSums, params: Params, *, l2: Array) -> PassValues:
     """Turns sums of `proof_terms.link` over all rows into gradient and proof.
 
     Where l2 is not above 0, or a number has overflowed, the gap is infinite.
@@ -154,7 +154,7 @@ def evaluation(sums: RowSums, params: Params, *, l2: Array) -> Evaluation:
     is_proof &= (excess + stationarity + rounding < jnp.inf) & (primal < jnp.inf)
     gap = jnp.where(is_proof, excess + stationarity, jnp.inf)
     rounding = jnp.where(is_proof, rounding, 0)
-    return Evaluation(
+    return PassValues(
         smoothed=smoothed + penalty,
         gradient=gradient,
         excess=excess,

@@ -158,7 +158,7 @@ _norms = jax.jit(row_sums.norms)
 @jax.jit
 def _certified(
     params: Params, problem: base.Examples, examples: proof_terms.PerExample, l2: Array
-) -> duality.Evaluation:
+) -> duality.PassValues:
     """What one evaluation of the certified solver computes of the rows."""
     sums, _ = row_sums.over_rows(
         params,

@@ -111,6 +111,9 @@ class SweepResult:
             f"{self.passes.sum():,} passes"
         )
 
+    def __repr__(self) -> str:
+        return f"SweepResult({self})"
+
     def reordered(self, order: Sequence[int] | np.ndarray) -> "SweepResult":
         """The same fits in another order, or some of them."""
         by_model = (

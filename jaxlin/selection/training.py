@@ -37,7 +37,7 @@ from jaxlin import check, duality, linear, metrics, objective
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.problems import Problem
-from jaxlin.solvers import base, minibatch
+from jaxlin.solvers import base, fit_loop, minibatch
 from jaxlin.solvers.base import Examples, Settings
 from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
 
@@ -113,6 +113,7 @@ def train(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
+    fit_loop.check_concrete(key=key)
     check.key("key", key)
     check.integer("num_epochs", num_epochs, at_least=1)
     check.integer("num_seeds", num_seeds, at_least=1)

@@ -35,7 +35,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlin import conjugates, duality, linear, proof_terms
-from jaxlin.duality import Certificate, Evaluation
+from jaxlin.duality import Certificate, PassValues
 from jaxlin.row_sums import RowSums
 from jaxlin.solvers import curvature, lbfgs, search_state
 from jaxlin.solvers.base import Settings
@@ -288,7 +288,7 @@ def _where(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
     return jax.tree.map(lambda *leaves: jnp.where(condition, *leaves), yes, no)
 
 
-def _is_enough(state: State, found: Evaluation) -> Array:
+def _is_enough(state: State, found: PassValues) -> Array:
     """Whether the trial point decreases the smoothed objective enough."""
     slope = jnp.vdot(state.gradient, state.direction)
     change = found.smoothed - state.value
@@ -299,7 +299,7 @@ def _is_enough(state: State, found: Evaluation) -> Array:
     return decrease | ((change <= noise) & (slope_there <= -0.8 * slope))
 
 
-def _shorter_step(state: State, found: Evaluation) -> Array:
+def _shorter_step(state: State, found: PassValues) -> Array:
     """Minimum of the parabola through both values and the slope, within bounds."""
     slope = jnp.vdot(state.gradient, state.direction)
     rise = found.smoothed - state.value - state.step * slope

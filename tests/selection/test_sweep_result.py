@@ -53,6 +53,12 @@ def test_what_is_not_proven_stalled_or_ran_out_of_passes(problem, stop, is_stall
     assert (found.stalled == is_stalled).all()
 
 
+def test_prints_how_many_are_proven(found):
+    proven, passes = found.converged.sum(), found.passes.sum()
+    assert str(found) == f"12 fits, {proven} of them proven, {passes} passes"
+    assert repr(found) == f"SweepResult({found})"
+
+
 def test_every_entry_is_a_fit(found):
     fits = list(found)
     assert [fit.l2 for fit in fits] == found.models.l2.tolist()

@@ -220,3 +220,14 @@ def test_keys_and_parts_that_do_not_fit_are_named(data, trained, weights):
         jaxlin.train(0, problem, **how())
     with pytest.raises(ValueError, match="held_out must have 3 rows"):
         training.accuracies(trained, problem, held_out=jnp.asarray(weights[:2]))
+
+
+@pytest.mark.parametrize("traced", ["key", "nothing"])
+def test_training_is_not_traced(data, traced):
+    problem = problem_of(*data)
+
+    def train(key):
+        return jaxlin.train(key if traced == "key" else KEY, problem, **how()).loss
+
+    with pytest.raises(ValueError, match="must be of concrete numbers, got a traced"):
+        jax.jit(train)(KEY)
