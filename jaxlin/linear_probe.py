@@ -50,7 +50,6 @@ from jaxlin.selection import (
     cross_validation,
     grids,
     held_out,
-    plans,
     sweep,
 )
 from jaxlin.selection.calibration import Temperature
@@ -247,13 +246,7 @@ def probe(
             stop=stop,
             checkpoint=checkpoint,
             callback=callback,
-            plan=plans.plan(
-                models,
-                problem.examples,
-                num_classes=problem.num_classes,
-                slots=slots,
-                block_size=block_size,
-            ),
+            plan=sweep.planned(models, problem, slots=slots, block_size=block_size),
         )
         table = cross_validation.tabulated(problem, compared, held_out=out)
         setting = choose(table.accuracy, strength=table.l2)

@@ -93,7 +93,7 @@ def probabilities(fit: Fit, features: Any) -> np.ndarray:
 
 
 def certified_labels(fit: Fit, features: Any) -> np.ndarray:
-    """Whether the exact optimum provably predicts the same label, ``(examples,)``.
+    """Mask of the predictions that the exact optimum provably shares, ``(examples,)``.
 
     Arguments and errors as of `scores`.
     """

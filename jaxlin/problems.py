@@ -85,7 +85,7 @@ class Problem:
 
     @property
     def is_blocked(self) -> bool:
-        """Whether rows come in blocks."""
+        """True for rows in blocks."""
         return not isinstance(self.rows, Block)
 
     def __repr__(self) -> str:
@@ -246,7 +246,7 @@ class Problem:
         return self.rows
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What ``make`` returns, kept for the same mesh and digits."""
+        """Returns what ``make`` does, kept for the same mesh and digits."""
         digits = jax.config.read("jax_enable_x64")
         key = (key, digits, jax.sharding.get_abstract_mesh())
         if key not in self._made:

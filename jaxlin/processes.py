@@ -20,7 +20,7 @@ Found = TypeVar("Found")
 
 
 def together(checked: Callable[[], Found]) -> Found:
-    """What a check returns, or an error in all processes if one has it."""
+    """Returns the result of a check, or raises in all processes if one of them does."""
     found, error = None, None
     try:
         found = checked()
@@ -86,7 +86,7 @@ def padded(values: ArrayLike) -> np.ndarray:
 
 
 def any_process(value: bool) -> bool:
-    """Whether the value is true in some process."""
+    """Returns True if the value is true in some process."""
     return bool(np.any(gathered(np.int32(value))))
 
 

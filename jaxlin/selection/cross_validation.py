@@ -37,7 +37,7 @@ from jaxlin.linear import Params
 from jaxlin.metrics import Ratio
 from jaxlin.normalization import Normalization
 from jaxlin.problems import Problem
-from jaxlin.selection import choice, grids, plans, sweep
+from jaxlin.selection import choice, grids, sweep
 from jaxlin.selection import folds as folds_of
 from jaxlin.selection.choice import Choose
 from jaxlin.selection.grids import Grid
@@ -193,13 +193,7 @@ def cross_validate(
         refine=refine,
         checkpoint=checkpoint,
         callback=callback,
-        plan=plans.plan(
-            models,
-            problem.examples,
-            num_classes=problem.num_classes,
-            slots=slots,
-            block_size=block_size,
-        ),
+        plan=sweep.planned(models, problem, slots=slots, block_size=block_size),
     )
     found = tabulated(problem, fits, held_out=1 - train, known=known)
     return found._replace(num_repeats=num_repeats)

@@ -195,13 +195,7 @@ def sweep(
         refine=refine,
         checkpoint=checkpoint,
         callback=callback,
-        plan=plans.plan(
-            models,
-            problem.examples,
-            num_classes=problem.num_classes,
-            slots=slots,
-            block_size=block_size,
-        ),
+        plan=planned(models, problem, slots=slots, block_size=block_size),
     )
 
 
@@ -264,6 +258,19 @@ def fit_models(
     if refine:
         return refined(problem, found, weightings=sets, stop=stop)
     return found
+
+
+def planned(
+    models: Grid, problem: Problem, *, slots: int | None, block_size: int | None
+) -> Plan:
+    """The plan of a sweep over a problem; arguments as of `sweep`."""
+    return plans.plan(
+        models,
+        problem.examples,
+        num_classes=problem.num_classes,
+        slots=slots,
+        block_size=block_size,
+    )
 
 
 def weights_by_row(examples: Examples, sets: ArrayLike | None) -> Array | None:

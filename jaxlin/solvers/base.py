@@ -43,7 +43,7 @@ from jaxlin.typing import Array, LossArguments, PyTree
 
 
 class Examples(NamedTuple):
-    """What a solver sees of a `jaxlin.Problem`: arrays on the device, shared by models.
+    """Arrays of a `jaxlin.Problem` on the device, shared by all models.
 
     Attributes:
       features: raw rows, uint8 or floating, shape ``(examples, features)``.
