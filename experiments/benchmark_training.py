@@ -39,7 +39,10 @@ import tyro
 import jaxlin
 from experiments.common import cli
 from jaxlin import check, data, linear, losses, normalization
-from jaxlin.solvers import base, minibatch
+from jaxlin.solvers import (
+    interface,
+    minibatch,
+)
 
 LEARNING_RATE, MOMENTUM, L2 = 1e-3, 0.9, 1e-3
 SETTLE_SECONDS = 0.5
@@ -86,21 +89,26 @@ def momentum(learning_rate):
 
 
 def jaxlin_epoch(
-    problem: base.Examples, *, loss: Any, batch_size: int, models: int, num_classes: int
+    problem: interface.Examples,
+    *,
+    loss: Any,
+    batch_size: int,
+    models: int,
+    num_classes: int,
 ) -> Epoch:
     """An endless training of ``models`` models, one epoch a call."""
     solver = minibatch.solver(loss=loss, make_optimizer=momentum, batch_size=batch_size)
     # Different values, as a grid has; the cost does not depend on them.
-    settings = base.Settings(jnp.float32(LEARNING_RATE), jnp.float32(L2))
+    settings = interface.Settings(jnp.float32(LEARNING_RATE), jnp.float32(L2))
     if models > 1:
-        solver = base.map_settings(solver)
+        solver = interface.map_settings(solver)
         spread = jnp.geomspace(0.5, 2.0, models)
-        settings = base.Settings(LEARNING_RATE * spread, L2 * spread)
+        settings = interface.Settings(LEARNING_RATE * spread, L2 * spread)
     key = jax.random.key(0)
     params = linear.init(
         key, num_classes=num_classes, num_features=problem.features.shape[1]
     )
-    chunks = base.run(
+    chunks = interface.run(
         solver,
         key,
         solver.init(params, problem, settings),

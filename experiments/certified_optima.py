@@ -28,10 +28,12 @@ from experiments.common.losses import CERTIFIED
 from jaxlin import (
     check,
     data,
-    duality,
-    label_proofs,
     normalization,
     objective,
+)
+from jaxlin.certificates import (
+    duality,
+    label_certificates,
 )
 
 
@@ -123,7 +125,7 @@ class Rows:
         # float32 scores would leave more labels open than the optimum's distance does.
         params = jax.tree.map(np.float64, fitted.params)
         return np.asarray(
-            label_proofs.label_radii(
+            label_certificates.label_radii(
                 params, self.features, normalization=self.normalization
             )
         )
@@ -199,7 +201,7 @@ def _row(name, fitted, seconds, train, test):
     """One line of the table as plain values."""
     correct = test.correct(fitted)
     bound = duality.radius(fitted.certificate, l2=fitted.l2)
-    proven = label_proofs.accuracy_interval(
+    proven = label_certificates.accuracy_interval(
         jnp.asarray(correct), jnp.asarray(test.radii(fitted) > float(bound))
     )
     return {

@@ -8,32 +8,39 @@ Fit, prove, predict::
     print(fit)                           # objective, proven gap, passes
     jaxlin.predict(fit, new_features)    # in the labels that were given
 
-Modules, in the order of their chapters (a file imports only from those before it):
+Chapters, in the order of imports (`jaxlin.chapters`):
 
-  typing, check, precision,
-  placement, processes                words, what may enter, devices and processes
-  class_labels, normalization,
-  linear, losses, loss_transforms,
-  conjugates, penalties, metrics,
-  distances, all_pairs, geometry,
-  robustness, separability, best_line mathematics of one example, one pair of them, one
-                                      parameter tree or points in the plane
-  compensated, row_blocks, row_sums,
-  objective, proof_terms, duality,
-  label_proofs                        one number to minimise, one number to trust
-  solvers, features, sharding,
-  problems, fits, neighbors           methods; the first doors: checked examples and
-                                      certified fits
-  intervals, files, checkpoint,
-  selection, comparison, variances,
-  decomposition                       judging methods
-  data, plotting                      the outside world
-  predictions, linear_probe, saving   the other doors: labels of a fit, features in and
-                                      one answer out, a fit in one file
+  typing         protocols of losses, distances, penalties; short names of types
+  chapters       this list
+  check          checks of data and settings, where they enter
+  numerics       compensated sums, full-precision products, devices, processes
+  class_labels   names of classes and their codes
+  normalization  centering and scaling of rows
+  linear         parameters and scores of a linear classifier
+  losses         losses of one example, their transforms and conjugates
+  objective      mean loss plus penalty, in passes over blocks of rows
+  certificates   duality gap, Fenchel-Young terms, certified labels
+  stats          metrics, intervals, paired comparison, error decomposition
+  geometry       hyperplanes, robustness, separability, lines in the plane
+  features       features of images: learned patches, a small network
+  solvers        solvers and their loop: certified, minibatch, random search
+  neighbors      distances, exact search of nearest neighbours, votes, local fits
+  sharding       rows spread over devices
+  problems       examples, checked once: `jaxlin.problem`
+  fits           certified fits: `jaxlin.fit`, `jaxlin.certify`
+  io             atomic files and checkpoints
+  selection      splits, folds, sweeps, cross-validation, rules of choice, calibration
+  predictions    labels, scores, probabilities and evaluation of a fit
+  linear_probe   choose, refit, test once: `jaxlin.probe`
+  saving         a fit in one file: `jaxlin.save`, `jaxlin.load`
+  data           data sets as checked NumPy arrays
+  plotting       figures on given axes
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from jaxlin.chapters import CHAPTERS
 
 if TYPE_CHECKING:
     from jaxlin.fits import certify as certify
@@ -86,36 +93,7 @@ _DOORS = {
     "save": "saving",
     "load": "saving",
 }
-_ROOMS = (
-    "all_pairs",
-    "best_line",
-    "comparison",
-    "conjugates",
-    "data",
-    "decomposition",
-    "distances",
-    "duality",
-    "features",
-    "geometry",
-    "intervals",
-    "label_proofs",
-    "linear",
-    "loss_transforms",
-    "losses",
-    "metrics",
-    "neighbors",
-    "normalization",
-    "objective",
-    "penalties",
-    "plotting",
-    "robustness",
-    "row_blocks",
-    "selection",
-    "separability",
-    "sharding",
-    "solvers",
-    "variances",
-)
+_ROOMS = tuple(name for name, chapter in CHAPTERS.items() if chapter.is_room)
 __all__ = [*_DOORS, *_ROOMS]  # noqa: PLE0604
 
 
@@ -130,4 +108,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*__all__, "__version__"])

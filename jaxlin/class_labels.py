@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxlin import check, diagnosis
+from jaxlin import check
+from jaxlin.check import diagnosis
 
 
 def encode(

@@ -22,16 +22,17 @@ from typing import Any
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import duality, problems
-from jaxlin.duality import Certificate
+from jaxlin import problems
+from jaxlin.certificates import duality
+from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
+from jaxlin.objective.row_blocks import Block
 from jaxlin.problems import FitNormalization, Problem
-from jaxlin.row_blocks import Block
 from jaxlin.solvers import certified, fit_loop, stopping, streaming
-from jaxlin.solvers.base import Settings
 from jaxlin.solvers.fit_loop import Callback, Start
 from jaxlin.solvers.fitted import Fit
+from jaxlin.solvers.interface import Settings
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Loss, LossArguments
 
@@ -57,9 +58,9 @@ def fit(
       features: a `jaxlin.Problem`, which several fits can share; or what one is made of
         (`jaxlin.problem`).
       labels: as of `jaxlin.problem`, like ``weights``, ``normalization``, ``classes``.
-      loss: one of the six losses that have a conjugate (`jaxlin.conjugates`).
+      loss: one of the six losses that have a conjugate (`jaxlin.losses.conjugates`).
       l2: strength of half the sum of squares, bias included, above 0;
-        `jaxlin.penalties.l2_of_c` converts scikit-learn's C.
+        `jaxlin.objective.penalties.l2_of_c` converts scikit-learn's C.
       stop: the gap to be proven, and after how many passes to give up.
       loss_arguments: such as ``{"margin": 1.0}``, above 0.
       weights: see ``labels``.

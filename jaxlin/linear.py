@@ -12,8 +12,8 @@ so they can be the head of any larger model. Use `jax.vmap` for a batch:
 
 The computation runs in the dtype of the weights (float16, bfloat16, float32, float64);
 features of another dtype, such as uint8 pixels, are converted. float32 products keep
-all digits on every device (`jaxlin.precision.product`). NumPy weights in float64, as
-refined fits have, count as float32 outside ``jax.enable_x64(True)``.
+all digits on every device (`jaxlin.numerics.precision.product`). NumPy weights in
+float64, as refined fits have, count as float32 outside ``jax.enable_x64(True)``.
 """
 
 from typing import NamedTuple
@@ -23,8 +23,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxlin import check, precision
+from jaxlin import check
 from jaxlin.normalization import Normalization
+from jaxlin.numerics import precision
 from jaxlin.typing import Array
 
 

@@ -4,7 +4,7 @@ How good is a representation? Fit a linear classifier on frozen features for man
 of l2, choose one where it was not trained, fit that on everything, test once::
 
     import jax, jaxlin
-    from jaxlin import penalties
+    from jaxlin.objective import penalties
     key = jax.random.key(0)
     features = jax.random.normal(key, (600, 8))
     labels = (features[:, 0] + 0.3 * features[:, 1] > 0).astype(int)
@@ -38,27 +38,27 @@ from jax.typing import ArrayLike
 
 from jaxlin import check, fits, losses, predictions, problems
 from jaxlin import normalization as normalization_of
-from jaxlin.checkpoint import Path
-from jaxlin.intervals import Interval
-from jaxlin.label_proofs import AccuracyInterval
+from jaxlin.certificates.label_certificates import AccuracyInterval
+from jaxlin.io.checkpoint import Path
 from jaxlin.normalization import Normalization
-from jaxlin.penalties import l2_of_c
+from jaxlin.objective.penalties import l2_of_c
 from jaxlin.problems import FitNormalization, Problem
 from jaxlin.selection import (
     calibration,
-    choice,
     cross_validation,
     grids,
     held_out,
+    rules,
     sweep,
 )
 from jaxlin.selection.calibration import Temperature
-from jaxlin.selection.choice import Choose
 from jaxlin.selection.cross_validation import CrossValidation
+from jaxlin.selection.rules import Choose
 from jaxlin.selection.sweep import Callback
 from jaxlin.solvers import stopping
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.stopping import Stop
+from jaxlin.stats.intervals import Interval
 from jaxlin.typing import Array, Loss
 
 # Scikit-learn's C of DINOv2's protocol.
@@ -167,7 +167,7 @@ def probe(
     classes: Any = None,
     validation_fraction: float = 0.1,
     num_folds: int | None = None,
-    choose: Choose = choice.best,
+    choose: Choose = rules.best,
     stop: Stop = stopping.DEFAULT,
     checkpoint: Path | None = None,
     callback: Callback | None = None,
@@ -184,16 +184,16 @@ def probe(
       test_features: as wide.
       test_labels: of the same kind; looked at once, by the model chosen.
       loss: one that has a conjugate.
-      l2s: to try; None converts `CS`, scikit-learn's C (`jaxlin.penalties.l2_of_c`). Of
-        a single one the examples held out set the temperature alone, and there may be
-        none.
+      l2s: to try; None converts `CS`, scikit-learn's C
+        (`jaxlin.objective.penalties.l2_of_c`). Of a single one the examples held out
+        set the temperature alone, and there may be none.
       normalization: as of `jaxlin.problem`; standardises each feature unless told
         otherwise.
       classes: as of `jaxlin.problem`; test labels must be among them.
       validation_fraction: share of the training examples that l2 is chosen on; of no
         meaning with ``num_folds``.
       num_folds: chooses by so many folds instead.
-      choose: `jaxlin.selection.choice.best` or ``one_standard_error``.
+      choose: `jaxlin.selection.rules.best` or ``one_standard_error``.
       stop: asked of every fit of the comparison; the last fit may take ten times as
         many passes. The table reports the gaps reached.
       checkpoint: as of `jaxlin.sweep`, like all that follow.

@@ -16,18 +16,18 @@ from jax.typing import ArrayLike
 from jaxlin import (
     check,
     class_labels,
-    intervals,
-    label_proofs,
     linear,
     objective,
-    precision,
 )
+from jaxlin.certificates import label_certificates
+from jaxlin.certificates.label_certificates import AccuracyInterval
 from jaxlin.fits import Fit
-from jaxlin.intervals import Interval
-from jaxlin.label_proofs import AccuracyInterval
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
+from jaxlin.numerics import precision
 from jaxlin.selection import calibration
+from jaxlin.stats import intervals
+from jaxlin.stats.intervals import Interval
 from jaxlin.typing import Array
 
 
@@ -98,7 +98,7 @@ def certified_labels(fit: Fit, features: Any) -> np.ndarray:
     Arguments and errors as of `scores`.
     """
     return np.asarray(
-        label_proofs.same_labels(
+        label_certificates.same_labels(
             fit.params,
             _rows("features", features, np.shape(fit.params.weights)[1]),
             radius=fit.radius,
@@ -128,7 +128,9 @@ def evaluate(fit: Fit, features: Any, labels: ArrayLike) -> Evaluation:
     return Evaluation(
         accuracy=float(correct.mean()),
         interval=intervals.proportion_interval(int(correct.sum()), len(correct)),
-        optimum=label_proofs.accuracy_interval(correct, certified_labels(fit, rows)),
+        optimum=label_certificates.accuracy_interval(
+            correct, certified_labels(fit, rows)
+        ),
         num_examples=len(correct),
     )
 

@@ -28,16 +28,29 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, class_labels, placement, processes, row_blocks
+from jaxlin import (
+    check,
+    class_labels,
+)
 from jaxlin.normalization import (
     Normalization,
     check_normalization,
     check_rounding,
     without_junk,
 )
-from jaxlin.row_blocks import Block
-from jaxlin.solvers import certified, curvature, fit_loop, streaming
-from jaxlin.solvers.base import Examples
+from jaxlin.numerics import (
+    device_mesh,
+    processes,
+)
+from jaxlin.objective import row_blocks
+from jaxlin.objective.row_blocks import Block
+from jaxlin.solvers import (
+    certified,
+    fit_loop,
+    preconditioner,
+    streaming,
+)
+from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array, Loss
 
 # Fits a normalization to features and weights, such as `normalization.fit_standard`.
@@ -111,7 +124,7 @@ class Problem:
             prepares for all losses.
           keep_float64: whether float64 rows stay float64, whatever `jax.config` says.
         """
-        rank = curvature.RANK if loss is None else curvature.rank_for(loss)
+        rank = preconditioner.RANK if loss is None else preconditioner.rank_for(loss)
         if not (keep_float64 and self._has_float64):
             make = functools.partial(certified.prepare, self.examples, rank=rank)
             return self._once(("prepared", rank), make)
@@ -123,7 +136,10 @@ class Problem:
 
     def measured(self, *, loss: Loss, keep_float64: bool = False) -> streaming.Measured:
         """Norms, sample and preconditioner of rows that come in blocks, in one pass."""
-        in_float64, rank = keep_float64 and self._has_float64, curvature.rank_for(loss)
+        in_float64, rank = (
+            keep_float64 and self._has_float64,
+            preconditioner.rank_for(loss),
+        )
 
         def make() -> streaming.Measured:
             return streaming.measured(
@@ -178,7 +194,7 @@ class Problem:
         if jax.sharding.get_abstract_mesh().empty:
             return checked
         wider = np.stack([processes.padded(one) for one in checked])
-        return processes.place(wider, (None, placement.ROWS))
+        return processes.place(wider, (None, device_mesh.ROWS))
 
     def with_normalization(self, normalization: Normalization | None) -> "Problem":
         """The same examples under another normalization; the rows are shared."""
@@ -294,7 +310,7 @@ def problem(
 
     Args:
       features: raw rows, uint8 or floating, finite, shape ``(examples, features)``; or
-        blocks of rows and labels (`jaxlin.row_blocks`), without ``labels``.
+        blocks of rows and labels (`jaxlin.objective.row_blocks`), without ``labels``.
       labels: integers, booleans, text or whole floats, shape ``(examples,)``; for
         `jaxlin.losses.cross_entropy` distributions ``(examples, classes)``. At least
         two classes with a positive weight.
@@ -406,7 +422,7 @@ def _placed(rows: Block, normalization: Normalization | None) -> Examples:
         weights = np.ones(len(features), np.float32)
     if weights is not None:
         weights = np.pad(weights, (0, num_padded - len(features)))
-    by_row = (placement.ROWS,)
+    by_row = (device_mesh.ROWS,)
     return Examples(
         processes.place(processes.padded(features), by_row),
         processes.place(processes.padded(targets), by_row),
@@ -474,7 +490,7 @@ def _refuse_with_blocks(features: Any, weights: Any) -> None:
     if hasattr(features, "dtype") or hasattr(features, "columns"):
         raise ValueError(
             "labels must be given with features, got None; only blocks of rows "
-            "(jaxlin.row_blocks) bring their own"
+            "(jaxlin.objective.row_blocks) bring their own"
         )
     if weights is not None:
         raise ValueError("weights must be in the blocks, got some beside them")

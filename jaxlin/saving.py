@@ -21,10 +21,15 @@ import jax
 import numpy as np
 
 import jaxlin
-from jaxlin import check, checkpoint, class_labels, conjugates
-from jaxlin.duality import Certificate
+from jaxlin import (
+    check,
+    class_labels,
+)
+from jaxlin.certificates.duality import Certificate
 from jaxlin.fits import Fit
+from jaxlin.io import checkpoint
 from jaxlin.linear import Params
+from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization
 from jaxlin.predictions import as_float
 from jaxlin.typing import Loss

@@ -26,9 +26,13 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 from jax.typing import ArrayLike
 
-from jaxlin import check, placement, processes
+from jaxlin import check
 from jaxlin import normalization as normalization_of
 from jaxlin.normalization import Normalization
+from jaxlin.numerics import (
+    device_mesh,
+    processes,
+)
 
 
 def mesh(
@@ -64,7 +68,7 @@ def mesh(
         )
     return jax.make_mesh(
         (rows, models),
-        (placement.ROWS, placement.MODELS),
+        (device_mesh.ROWS, device_mesh.MODELS),
         axis_types=(AxisType.Auto, AxisType.Auto),
         devices=found[:wanted],
     )

@@ -36,7 +36,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 import jax
 import pytest
 
-from jaxlin import placement
+from jaxlin.numerics import device_mesh
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -81,13 +81,13 @@ def optimizations(request):
 @pytest.fixture
 def as_on_cpu(monkeypatch):
     """What is decided for the kind of machine is decided as on a CPU."""
-    monkeypatch.setattr(placement, "on_accelerator", lambda: False)
+    monkeypatch.setattr(device_mesh, "on_accelerator", lambda: False)
 
 
 @pytest.fixture
 def as_on_accelerator(monkeypatch):
     """What is decided for the kind of machine is decided as on a GPU."""
-    monkeypatch.setattr(placement, "on_accelerator", lambda: True)
+    monkeypatch.setattr(device_mesh, "on_accelerator", lambda: True)
 
 
 @pytest.fixture(scope="module")

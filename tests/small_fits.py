@@ -3,7 +3,12 @@
 import numpy as np
 
 import jaxlin
-from jaxlin import duality, linear, losses, normalization
+from jaxlin import (
+    linear,
+    losses,
+    normalization,
+)
+from jaxlin.certificates import duality
 
 RAW = np.random.default_rng(0).integers(0, 256, size=(20, 12)).astype(np.uint8)
 

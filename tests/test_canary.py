@@ -15,7 +15,18 @@ import numpy as np
 import pytest
 from problems import LABEL_LOSSES
 
-from jaxlin import all_pairs, distances, geometry, linear, objective, robustness
+from jaxlin import (
+    linear,
+    objective,
+)
+from jaxlin.geometry import (
+    hyperplanes,
+    robustness,
+)
+from jaxlin.neighbors import (
+    distances,
+    pairwise,
+)
 
 pytestmark = pytest.mark.optimized
 
@@ -77,7 +88,7 @@ LIBRARY = {
     "prediction": lambda p, x, y: linear.predict(p, x),
     # Infinite for the label itself.
     "distances to hyperplanes": lambda p, x, y: jnp.nan_to_num(
-        geometry.signed_distances(p, x, y), posinf=0.0
+        hyperplanes.signed_distances(p, x, y), posinf=0.0
     ),
     "smallest perturbation": lambda p, x, y: (
         robustness.smallest_perturbation(p, x, norm=2).radius
@@ -139,5 +150,5 @@ def test_distances_of_all_pairs(metric):
         distances.squared_euclidean: (apart**2).sum(axis=2),
         distances.manhattan: apart.sum(axis=2),
     }[metric]
-    blocks = all_pairs.blocks(queries, rows, metric=metric)
+    blocks = pairwise.blocks(queries, rows, metric=metric)
     assert_right(np.hstack([np.asarray(found) for _, found in blocks]), expected)

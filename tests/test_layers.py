@@ -2,124 +2,39 @@
 
 import ast
 import functools
+import importlib
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
 import jaxlin
+from jaxlin import chapters
+from jaxlin.chapters import CHAPTERS
 
 ROOT = pathlib.Path(jaxlin.__file__).parent
 
-# The order of the architecture section in the README, lowest layer first.
-LAYERS = [
-    {"typing", "check", "diagnosis", "precision", "placement", "processes", "roles"},
-    {
-        "class_labels",
-        "normalization",
-        "linear",
-        "losses",
-        "loss_transforms",
-        "conjugates",
-        "penalties",
-        "metrics",
-        "distances",
-        "all_pairs",
-        "geometry",
-        "robustness",
-        "exact_programs",
-        "separability",
-        "best_line",
-    },
-    {"compensated"},
-    {"row_sums", "row_blocks"},
-    {"objective"},
-    {"proof_terms", "duality", "label_proofs"},
-    {"solvers", "features"},
-    {"sharding"},
-    {"problems"},
-    {"fits"},
-    {"neighbors"},
-    {"intervals"},
-    {"files"},
-    {"checkpoint"},
-    {"selection", "comparison"},
-    {"variances"},
-    {"decomposition"},
-    {"data", "plotting"},
-    {"predictions"},
-    {"linear_probe", "saving"},
-]
-# And within the packages that are stacks of their own.
-STACKS = {
-    "solvers": [
-        {"curvature", "lbfgs", "stopping"},
-        {"base"},
-        {"minibatch", "random_search", "search_state"},
-        {"fitted", "search"},
-        {"fit_loop"},
-        {"certified", "streaming"},
-        {"lanes"},
-        {"turns"},
-    ],
-    "neighbors": [
-        {"best", "bounds"},
-        {"measuring", "passes"},
-        {"shadows"},
-        {"search"},
-        {"voting"},
-        {"local_fits"},
-    ],
-    "decomposition": [{"measured", "reference"}, {"terms"}],
-    "selection": [
-        {"calibration", "choice", "folds", "resamples", "schedule", "splits"},
-        {"held_out"},
-        {"training"},
-        {"grids"},
-        {"plans"},
-        {"sweep_run"},
-        {"sweep_checkpoint"},
-        {"sweep"},
-        {"cross_validation"},
-        {"nested"},
-    ],
-}
-WITHIN = {  # a layer's own order, where its files use each other
-    "check": {"diagnosis"},
-    "processes": {"placement", "typing"},
-    "normalization": {"class_labels"},
-    "precision": {"typing"},
-    "placement": {"typing"},
-    "roles": {"typing"},
-    "linear": {"normalization"},
-    "loss_transforms": {"losses"},
-    "conjugates": {"losses"},
-    "all_pairs": {"distances"},
-    "geometry": {"linear"},
-    "robustness": {"linear", "metrics"},
-    "best_line": {"separability"},
-    "separability": {"exact_programs"},
-    "duality": {"proof_terms"},
-}
 # Packages that only the outer layers may import, and only inside functions.
 OUTSIDE = {"tensorflow_datasets", "sklearn", "matplotlib", "PIL", "scipy"}
-MAY_IMPORT_OUTSIDE = {
-    "data",
-    "plotting",
-    "intervals",
-    "comparison",
-    "separability",
-    "variances",
-}
+MAY_IMPORT_OUTSIDE = {"data", "plotting", "stats", "geometry.separability"}
+# The list, as `a.b` for module b of chapter a; a folder is after all its modules.
+ORDER = [
+    name
+    for chapter, (_, modules, _) in CHAPTERS.items()
+    for name in [*(f"{chapter}.{module}" for module in modules), chapter]
+]
 
 
 def modules():
+    """Each module's name, without `jaxlin.`, and its file."""
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         if parts != ("__init__",):
-            yield parts[0], path
+            yield ".".join(parts).removesuffix(".__init__"), path
 
 
 @functools.cache
@@ -137,38 +52,37 @@ def imported_modules(tree):
             yield from ((f"{node.module}.{alias.name}", node) for alias in node.names)
 
 
-def layer_of(name, layers=LAYERS):
-    return next(i for i, layer in enumerate(layers) if name in layer)
+def test_every_module_is_listed_once():
+    assert sorted(ORDER) == sorted(name for name, _ in modules())
 
 
-def test_every_module_has_a_layer():
-    listed = set().union(*LAYERS)
-    assert {name for name, _ in modules()} <= listed
-
-
-def test_imports_point_to_earlier_layers():
+def test_imports_point_to_modules_that_are_listed_before():
     for name, path in modules():
         for imported, _ in imported_modules(parsed(path)):
-            first, *rest = imported.split(".")
-            assert first not in {"experiments", "tests"}, f"{path} imports {imported}"
-            if first != "jaxlin" or not rest or rest[0] == name:
+            package, _, rest = imported.partition(".")
+            assert package not in {"experiments", "tests"}, f"{path} imports {imported}"
+            its_own = f"{name}.".startswith(f"{rest}.")
+            if package != "jaxlin" or rest not in ORDER or its_own:
                 continue
-            if rest[0] in WITHIN.get(name, ()) or rest[0] == "__version__":
-                continue
-            assert layer_of(rest[0]) < layer_of(name), f"{path} imports {imported}"
+            assert ORDER.index(rest) < ORDER.index(name), f"{path} imports {imported}"
 
 
-@pytest.mark.parametrize("package", STACKS)
-def test_so_do_imports_within_a_package(package):
-    layers = STACKS[package]
-    files = [path for path in (ROOT / package).glob("*.py") if path.stem[0] != "_"]
-    assert {path.stem for path in files} == set().union(*layers)
-    for path in files:
-        for imported, _ in imported_modules(parsed(path)):
-            before, _, rest = imported.partition(f"jaxlin.{package}.")
-            if before == "" and rest and "." not in rest:
-                here, there = (layer_of(name, layers) for name in (path.stem, rest))
-                assert there < here, f"{path} imports {imported}"
+def test_package_and_readme_show_the_list():
+    readme = (ROOT.parent / "README.md").read_text()
+    assert chapters.table() in readme
+    assert textwrap.indent(chapters.table(), "  ") in jaxlin.__doc__
+
+
+@pytest.mark.parametrize(
+    "chapter", [name for name, found in CHAPTERS.items() if found.modules]
+)
+def test_a_folder_names_its_modules_and_loads_them(chapter):
+    folder = importlib.import_module(f"jaxlin.{chapter}")
+    for name in chapters.modules(f"jaxlin.{chapter}"):
+        assert re.search(rf"\b{name}\b", folder.__doc__), f"{chapter}: {name}"
+        module = importlib.import_module(f"jaxlin.{chapter}.{name}")
+        # A function of a folder may have the name of its module.
+        assert getattr(folder, name) is module or callable(getattr(folder, name))
 
 
 def test_heavy_packages_are_imported_inside_functions_of_outer_layers():
@@ -177,16 +91,13 @@ def test_heavy_packages_are_imported_inside_functions_of_outer_layers():
         at_top = {id(node) for node in tree.body}
         for imported, node in imported_modules(tree):
             if imported.split(".")[0] in OUTSIDE:
-                assert name in MAY_IMPORT_OUTSIDE, f"{path} imports {imported}"
+                allowed = {name, name.split(".")[0]} & MAY_IMPORT_OUTSIDE
+                assert allowed, f"{path} imports {imported}"
                 assert id(node) not in at_top, f"{path} imports {imported} at the top"
 
 
 def test_importing_everything_computes_nothing_and_loads_no_heavy_package():
-    names = [
-        "jaxlin." + ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for _, path in modules()
-    ]
-    names = [name.removesuffix(".__init__") for name in names]
+    names = [f"jaxlin.{name}" for name, _ in modules()]
     program = (
         f"import sys, {', '.join(names)}\n"
         f"heavy = set(sys.modules) & {OUTSIDE - {'scipy'}}\n"

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 
 from jaxlin import (
-    best_line,
-    geometry,
     linear,
-    loss_transforms,
     losses,
     normalization,
     objective,
-    penalties,
+)
+from jaxlin.geometry import (
+    best_line,
+    hyperplanes,
     robustness,
     separability,
 )
+from jaxlin.losses import transforms
+from jaxlin.objective import penalties
 
 WEIGHTS = np.array(
     [[0.2, -0.5, 0.1, 2.0], [1.5, 1.3, 2.1, 0.0], [0.0, 0.25, 0.2, -0.3]]
@@ -124,7 +126,7 @@ def test_row_12_the_normalisation_folds_into_the_parameters():
 
 
 def test_row_13_templates_are_pictures():
-    templates = jax.jit(geometry.templates, static_argnames="image_shape")
+    templates = jax.jit(hyperplanes.templates, static_argnames="image_shape")
     weights = np.ones((10, 3072), np.float32)
     assert templates(weights, image_shape=(32, 32, 3)).shape == (10, 32, 32, 3)
     small = templates(WEIGHTS, image_shape=(2, 2))
@@ -135,7 +137,7 @@ def test_row_13_templates_are_pictures():
 @jax.jit
 def radius_and_distances(params, x, label):
     radius = robustness.smallest_perturbation(params, x, norm=2).radius
-    return radius, geometry.signed_distances(params, x, label)
+    return radius, hyperplanes.signed_distances(params, x, label)
 
 
 @pytest.mark.parametrize("image", range(3))
@@ -171,7 +173,7 @@ def test_row_15_hard_cases_are_proven_hard_and_mended():
 def test_row_16_contributions_sum_with_the_bias_to_the_score():
     with jax.enable_x64(True):
         params = linear.Params(jnp.asarray(WEIGHTS), jnp.asarray(BIAS))
-        parts = np.asarray(geometry.contributions(params, PIXELS))
+        parts = np.asarray(hyperplanes.contributions(params, PIXELS))
     # The dog: 1.5 * 56, 1.3 * 231, 2.1 * 24, 0 * 2.
     np.testing.assert_allclose(parts[1], [84.0, 300.3, 50.4, 0.0])
     np.testing.assert_allclose(parts.sum(axis=1) + BIAS, [-96.8, 437.9, 60.75])
@@ -238,7 +240,7 @@ def test_row_36_softmax_of_ten_equal_scores():
 
 def test_row_27_q4_summing_over_all_classes_adds_the_margin():
     loss = losses.weston_watkins_hinge
-    summed = loss_transforms.sum_over_all_classes(loss)
+    summed = transforms.sum_over_all_classes(loss)
     np.testing.assert_allclose(each(summed), each(loss) + 1)
     np.testing.assert_allclose(each(summed).mean(), 6.2667, atol=5e-5)
     np.testing.assert_allclose(gradients(summed), gradients(loss))
@@ -247,8 +249,8 @@ def test_row_27_q4_summing_over_all_classes_adds_the_margin():
 
 def test_row_28_q5_means_over_classes():
     loss = losses.weston_watkins_hinge
-    over_wrong = each(loss_transforms.mean_over_wrong_classes(loss))
-    over_all = each(loss_transforms.mean_over_all_classes(loss))
+    over_wrong = each(transforms.mean_over_wrong_classes(loss))
+    over_all = each(transforms.mean_over_all_classes(loss))
     np.testing.assert_allclose(over_wrong.mean(), 2.6333, atol=5e-5)
     np.testing.assert_allclose(over_all.mean(), 1.7556, atol=5e-5)
 
@@ -273,7 +275,7 @@ def test_row_28_same_minimiser_only_if_l2_is_rescaled():
     def gradient(loss, l2):
         return np.asarray(slope(loss, l2))
 
-    mean = loss_transforms.mean_over_wrong_classes(loss)
+    mean = transforms.mean_over_wrong_classes(loss)
     np.testing.assert_allclose(
         gradient(mean, 0.1 / 2), gradient(loss, 0.1) / 2, rtol=1e-5, atol=1e-6
     )

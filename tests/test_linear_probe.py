@@ -7,7 +7,10 @@ from sweep_problems import LABELS, NUM_WEIGHTINGS, ROWS
 
 import jaxlin
 from jaxlin import data, linear_probe, losses, normalization
-from jaxlin.selection import choice, splits
+from jaxlin.selection import (
+    rules,
+    splits,
+)
 
 KEY = jax.random.key(0)
 L2S = (1e-1, 1e-2, 1e-3)
@@ -54,7 +57,7 @@ def test_is_choice_refit_and_test_by_hand(digits):
     np.testing.assert_allclose(answer.table.accuracy[:, 0], found, atol=0.02)
     assert (
         answer.l2
-        == answer.table.l2[choice.best(answer.table.accuracy, strength=answer.table.l2)]
+        == answer.table.l2[rules.best(answer.table.accuracy, strength=answer.table.l2)]
     )
     refit = jaxlin.fit(
         features,
@@ -96,13 +99,13 @@ def test_folds_choose_by_all_examples(digits):
         loss=losses.weston_watkins_hinge,
         l2s=L2S[:2],
         num_folds=3,
-        choose=choice.one_standard_error,
+        choose=rules.one_standard_error,
     )
     assert found.table.accuracy.shape == (2, 3)
     assert (
         found.l2
         == found.table.l2[
-            choice.one_standard_error(found.table.accuracy, strength=found.table.l2)
+            rules.one_standard_error(found.table.accuracy, strength=found.table.l2)
         ]
     )
     assert found.at_edge

@@ -8,18 +8,27 @@ from problems import LABEL_LOSSES
 from programs import products
 
 from jaxlin import (
-    all_pairs,
-    distances,
     linear,
     losses,
-    metrics,
     neighbors,
     normalization,
     objective,
-    robustness,
 )
-from jaxlin.neighbors import best, bounds, passes, voting
-from jaxlin.solvers import base, certified, minibatch
+from jaxlin.geometry import robustness
+from jaxlin.neighbors import (
+    bounds,
+    distances,
+    pairwise,
+    scan,
+    top_k,
+    voting,
+)
+from jaxlin.solvers import (
+    certified,
+    interface,
+    minibatch,
+)
+from jaxlin.stats import metrics
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 ROWS = jax.ShapeDtypeStruct((20, 6), jnp.uint8)
@@ -49,8 +58,8 @@ def test_objective_and_gradient(entry):
 
 
 def test_an_epoch_of_a_grid_over_seeds():
-    solver = base.map_seeds(
-        base.map_settings(
+    solver = interface.map_seeds(
+        interface.map_settings(
             minibatch.solver(
                 loss=losses.weston_watkins_hinge,
                 make_optimizer=optax.adam,
@@ -58,11 +67,11 @@ def test_an_epoch_of_a_grid_over_seeds():
             )
         )
     )
-    settings = base.Settings(*[jax.ShapeDtypeStruct((4,), jnp.float32)] * 2)
+    settings = interface.Settings(*[jax.ShapeDtypeStruct((4,), jnp.float32)] * 2)
     params = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), PARAMS
     )
-    examples = base.Examples(ROWS, LABELS, normalization=RAW_PIXELS)
+    examples = interface.Examples(ROWS, LABELS, normalization=RAW_PIXELS)
     state = jax.eval_shape(solver.init, params, examples, settings)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
     epoch = jax.ShapeDtypeStruct((), jnp.int32)
@@ -109,9 +118,9 @@ def test_smallest_perturbations_in_a_box(norm):
     "loss", [losses.softmax_cross_entropy, losses.crammer_singer_hinge]
 )
 def test_certified_steps_of_a_grid_at_full_precision(loss):
-    solver = base.map_settings(certified.solver(loss=loss))
-    examples = base.Examples(ROWS, LABELS, normalization=RAW_PIXELS)
-    settings = base.Settings(l2=jax.ShapeDtypeStruct((4,), jnp.float32))
+    solver = interface.map_settings(certified.solver(loss=loss))
+    examples = interface.Examples(ROWS, LABELS, normalization=RAW_PIXELS)
+    settings = interface.Settings(l2=jax.ShapeDtypeStruct((4,), jnp.float32))
 
     def steps(examples, params, settings):
         prepared = certified.prepare(examples)
@@ -137,13 +146,13 @@ INTEGERS = [
 @pytest.mark.parametrize("metric", INTEGERS)
 @pytest.mark.parametrize("recall_target", [None, 0.9])
 def test_a_step_of_a_search_among_bytes(metric, recall_target):
-    measure = passes.exact_integers(metric)
+    measure = scan.exact_integers(metric)
 
     def step(queries, rows, groups):
-        state = best.none_yet(20, 2)
+        state = top_k.none_yet(20, 2)
         keys = measure.keys(None, queries, measure.move(None, rows))
         keys = jnp.where(groups[:, None] == groups[None, :], jnp.inf, keys)
-        return best.update(state, keys, first=0, recall_target=recall_target)
+        return top_k.update(state, keys, first=0, recall_target=recall_target)
 
     exported = lowers(step, ROWS, ROWS, LABELS)
     assert ("approx" in exported.mlir_module().lower()) == (recall_target is not None)
@@ -171,7 +180,7 @@ def test_a_step_of_a_search_among_bytes(metric, recall_target):
 )
 def test_bounds_and_the_distances_that_they_bound(metric):
     form = bounds.form(metric, num_features=6)
-    measure = passes.lower_bounds(form)
+    measure = scan.lower_bounds(form)
     with jax.enable_x64(True):
         number = jax.ShapeDtypeStruct((), jnp.float64)
         matrix = jax.ShapeDtypeStruct((6, 6), jnp.float64)
@@ -203,4 +212,4 @@ def test_votes_and_local_fits():
 def test_all_pairs_of_floats():
     rows = jax.ShapeDtypeStruct((20, 6), jnp.float32)
     for metric in (distances.cosine, distances.manhattan):
-        lowers(lambda q, x, m=metric: all_pairs.between(q, x, metric=m), rows, rows)
+        lowers(lambda q, x, m=metric: pairwise.between(q, x, metric=m), rows, rows)

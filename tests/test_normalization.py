@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 import jaxlin
-from jaxlin import duality, linear, losses, normalization, row_blocks, sharding
+from jaxlin import (
+    linear,
+    losses,
+    normalization,
+    sharding,
+)
+from jaxlin.certificates import duality
+from jaxlin.objective import row_blocks
 
 
 def pixels(rows=10_000, width=5):

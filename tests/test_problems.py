@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 import jaxlin
-from jaxlin import check, losses, normalization, row_blocks, sharding
+from jaxlin import (
+    check,
+    losses,
+    normalization,
+    sharding,
+)
+from jaxlin.objective import row_blocks
 
 ROWS = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
 NAMES = np.array(["cat", "dog", "eel"])[np.arange(60) % 3]

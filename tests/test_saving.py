@@ -10,7 +10,8 @@ import pytest
 from small_fits import RAW, trained
 
 import jaxlin
-from jaxlin import checkpoint, normalization
+from jaxlin import normalization
+from jaxlin.io import checkpoint
 
 CLASSES = {
     "text": np.array(["cat", "car", "frog"]),

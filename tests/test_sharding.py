@@ -11,10 +11,21 @@ import processes
 import pytest
 
 import jaxlin
-from jaxlin import data, duality, losses, normalization, placement, sharding
+from jaxlin import (
+    data,
+    losses,
+    normalization,
+    sharding,
+)
+from jaxlin.certificates import duality
 from jaxlin.linear import Params
+from jaxlin.numerics import device_mesh
 from jaxlin.selection import cross_validation, folds, grids, plans, sweep
-from jaxlin.solvers import base, certified, lanes
+from jaxlin.solvers import (
+    certified,
+    interface,
+    model_batch,
+)
 
 HERE = pathlib.Path(__file__).parent
 KEY = jax.random.key(0)
@@ -93,13 +104,13 @@ def test_a_sweep_on_devices_is_the_sweep(rows, models):
 
 
 def of_a_sweep(examples):
-    lane = lanes.empty(1, examples, num_classes=10, loss=BOTH[0])
-    return lanes.evaluate.lower((lane,), examples, None, losses=BOTH[:1])
+    lane = model_batch.empty(1, examples, num_classes=10, loss=BOTH[0])
+    return model_batch.evaluate.lower((lane,), examples, None, losses=BOTH[:1])
 
 
 def of_a_fit(examples):
     solver = certified.solver(loss=BOTH[0])
-    settings = base.Settings(l2=np.float32(1e-2))
+    settings = interface.Settings(l2=np.float32(1e-2))
     params = jax.tree.map(np.float32, Params(np.zeros((10, 64)), np.zeros(10)))
     state = solver.init(params, examples, settings)
     return jax.jit(solver.step).lower(KEY, np.int32(0), state, examples, settings)
@@ -121,8 +132,8 @@ def test_each_device_makes_the_pass_for_its_own_models():
     """Eight slots on eight devices: each has the scores of one."""
     with jax.set_mesh(sharding.mesh(models=8)):
         examples = of_digits().prepared()
-        lane = lanes.empty(8, examples, num_classes=10, loss=BOTH[0])
-        program = lanes.evaluate.lower((lane,), examples, None, losses=BOTH[:1])
+        lane = model_batch.empty(8, examples, num_classes=10, loss=BOTH[0])
+        program = model_batch.evaluate.lower((lane,), examples, None, losses=BOTH[:1])
         text = program.compile().as_text()
     assert "f32[203,1,10]" in text
     assert "f32[203,8,10]" not in text
@@ -310,7 +321,7 @@ def test_bad_input():
             ValueError, match="must have shape .sets, 203.* got .1, 204."
         ):
             problem.weight_sets(np.ones((1, 204)))
-    assert placement.axis_size(placement.ROWS) == 1
+    assert device_mesh.axis_size(device_mesh.ROWS) == 1
 
 
 @pytest.mark.full

@@ -12,7 +12,11 @@ import numpy as np
 
 from experiments.benchmark_neighbors import peers
 from experiments.benchmark_neighbors.config import Config
-from jaxlin import data, distances, neighbors
+from jaxlin import (
+    data,
+    neighbors,
+)
+from jaxlin.neighbors import distances
 
 METRICS: dict[str, Any] = {
     "l2": distances.squared_euclidean,

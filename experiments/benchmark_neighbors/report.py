@@ -5,8 +5,9 @@ from typing import Any
 from experiments.benchmark_neighbors.config import Config
 from experiments.common import report
 from experiments.common.config import to_dict
-from jaxlin import intervals, plotting
-from jaxlin.plotting.base import label_axes
+from jaxlin import plotting
+from jaxlin.plotting.axes import label_axes
+from jaxlin.stats import intervals
 
 _NAMES = {"jaxlin": "jaxlin", "faiss": "FAISS", "sklearn": "scikit-learn"}
 _DISTANCES = {"l2": "squared Euclidean", "l1": "Manhattan"}

@@ -1,10 +1,10 @@
 """One gradient of one softmax model: ours, the plain formulations, the machine's floor.
 
-Ours is one pass of the certified solver: `jaxlin.row_sums.over_rows` through the link
-of `jaxlin.proof_terms`, which also gives the objective and its gap. The plain
-formulation keeps W as (D, C) and float rows, and leaves the rest to `jax.grad`. The
-floor is the larger of what reading the stored rows once takes and what the two matrix
-products take, at the best rates that any library reaches here.
+Ours is one pass of the certified solver: `jaxlin.objective.row_sums.over_rows` through
+the link of `jaxlin.certificates.fenchel_young`, which also gives the objective and its
+gap. The plain formulation keeps W as (D, C) and float rows, and leaves the rest to
+`jax.grad`. The floor is the larger of what reading the stored rows once takes and what
+the two matrix products take, at the best rates that any library reaches here.
 """
 
 import functools
@@ -20,9 +20,18 @@ import jaxlin
 from experiments.benchmark_solvers import machine
 from experiments.benchmark_solvers.config import Config
 from experiments.benchmark_solvers.rows import Rows
-from jaxlin import duality, linear, losses, objective, proof_terms, row_sums
+from jaxlin import (
+    linear,
+    losses,
+    objective,
+)
+from jaxlin.certificates import (
+    duality,
+    fenchel_young,
+)
 from jaxlin.linear import Params
-from jaxlin.solvers import base
+from jaxlin.objective import row_sums
+from jaxlin.solvers import interface
 from jaxlin.typing import Array
 
 OURS = "jaxlin, one certified pass"
@@ -107,7 +116,7 @@ def _tasks(rows: Rows) -> tuple[dict[str, machine.Task], dict[str, np.ndarray]]:
         classes=range(rows.num_classes),
         normalization=rows.normalization,
     ).examples
-    examples = proof_terms.PerExample(
+    examples = fenchel_young.PerExample(
         jnp.zeros((len(rows.labels), 0)),
         _norms(problem.features, normalization=problem.normalization),
     )
@@ -157,7 +166,10 @@ _norms = jax.jit(row_sums.norms)
 
 @jax.jit
 def _certified(
-    params: Params, problem: base.Examples, examples: proof_terms.PerExample, l2: Array
+    params: Params,
+    problem: interface.Examples,
+    examples: fenchel_young.PerExample,
+    l2: Array,
 ) -> duality.PassValues:
     """What one evaluation of the certified solver computes of the rows."""
     sums, _ = row_sums.over_rows(
@@ -165,8 +177,8 @@ def _certified(
         problem.features,
         problem.targets,
         examples,
-        link=proof_terms.link(_SOFTMAX),
-        shared=proof_terms.shared(params, jnp.zeros((), l2.dtype), None),
+        link=fenchel_young.link(_SOFTMAX),
+        shared=fenchel_young.shared(params, jnp.zeros((), l2.dtype), None),
         normalization=problem.normalization,
     )
     return duality.evaluation(sums, params, l2=l2)

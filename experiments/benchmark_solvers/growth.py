@@ -2,8 +2,9 @@
 
 Examples and features: the first so many examples and evenly spread features of the data
 set. Classes: the same rows, labelled by a random linear softmax model of so many
-classes. Models: a grid over l2 fitted as one program (`base.map_settings`) until all
-are certified. Every size is another program: it is fitted once to compile, then timed.
+classes. Models: a grid over l2 fitted as one program (`interface.map_settings`) until
+all are certified. Every size is another program: it is fitted once to compile, then
+timed.
 """
 
 import statistics
@@ -21,7 +22,11 @@ from experiments.common.losses import CERTIFIED
 from experiments.common.run_folder import RunFolder
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
-from jaxlin.solvers import base, certified, curvature
+from jaxlin.solvers import (
+    certified,
+    interface,
+    preconditioner,
+)
 
 FILE = "growth.json"
 # What is to be proven of each model.
@@ -77,7 +82,7 @@ def slope(sizes: list[float], seconds: list[float]) -> float:
 
 
 def _measured(
-    config: Config, problem: base.Examples, loss: str, size: Size
+    config: Config, problem: interface.Examples, loss: str, size: Size
 ) -> dict[str, Any]:
     """Seconds of the parts of a fit, medians over repeats after one that compiles."""
     runs = []
@@ -99,23 +104,23 @@ def _measured(
 
 
 def _fit(
-    config: Config, problem: base.Examples, loss: str, size: Size
+    config: Config, problem: interface.Examples, loss: str, size: Size
 ) -> tuple[float, float, int, float]:
     """Seconds to prepare and to fit, evaluations, and the worst gap proven."""
     start = time.perf_counter()
     known: Any = CERTIFIED[loss]
-    prepared = certified.prepare(problem, rank=curvature.rank_for(known))
+    prepared = certified.prepare(problem, rank=preconditioner.rank_for(known))
     jax.block_until_ready(prepared.curvature)
     between = time.perf_counter()
     solver = certified.solver(loss=known)
     l2: Any = np.float32(config.growth_l2)
     if size.models > 1:
-        solver = base.map_settings(solver)
+        solver = interface.map_settings(solver)
         l2 = np.geomspace(l2, _L2_SPAN * l2, size.models, dtype=np.float32)
-    settings = base.Settings(l2=jnp.asarray(l2))
+    settings = interface.Settings(l2=jnp.asarray(l2))
     params = Params(jnp.zeros((size.classes, size.features)), jnp.zeros(size.classes))
     worst, done = np.inf, 0
-    for done, _, info in base.run(  # noqa: B007
+    for done, _, info in interface.run(  # noqa: B007
         solver,
         jax.random.key(0),
         solver.init(params, prepared, settings),
@@ -129,7 +134,7 @@ def _fit(
     return between - start, time.perf_counter() - between, done, worst
 
 
-def _problem(rows: Rows, size: Size, *, by_teacher: bool) -> base.Examples:
+def _problem(rows: Rows, size: Size, *, by_teacher: bool) -> interface.Examples:
     """The first examples and evenly spread features, raw as they are stored."""
     total = rows.features.shape[1]
     kept = np.arange(size.features) * total // size.features

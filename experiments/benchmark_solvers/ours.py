@@ -20,7 +20,7 @@ from experiments.benchmark_solvers.rows import Rows
 from experiments.benchmark_solvers.traces import Recorder, Trace
 from experiments.common.losses import CERTIFIED
 from jaxlin.normalization import Normalization
-from jaxlin.solvers import search
+from jaxlin.solvers import optimizer
 
 NAME = "jaxlin certified"
 # What a timed fit is asked to prove.
@@ -130,9 +130,9 @@ def solve(
     records: list[dict[str, Any]] = []
     for number in range(request.fits):
         time.sleep(request.settle_s)
-        watched: list[tuple[float, search.Info]] = []
+        watched: list[tuple[float, optimizer.Info]] = []
 
-        def callback(passes: int, info: search.Info, watched=watched) -> None:
+        def callback(passes: int, info: optimizer.Info, watched=watched) -> None:
             watched.append((recorder.seconds(), info))
 
         recorder.start()
@@ -186,7 +186,7 @@ def _run(
 
 
 def _record(
-    preparation: float, watched: list[tuple[float, search.Info]]
+    preparation: float, watched: list[tuple[float, optimizer.Info]]
 ) -> dict[str, Any]:
     """One fit, evaluation by evaluation.
 

@@ -9,8 +9,8 @@ solver; nor is ``n_iter_`` of it to be relied on, up to version 1.9.)
 Constants. Theirs is C * sum of losses + 1/2 ||W||^2, so C = 1 / (l2 n) for ours. Of two
 classes scikit-learn keeps one row w: ours are then (-w, w) for one-vs-rest, and
 (-w/2, w/2) otherwise, where for `LogisticRegression` alone C = 2 / (l2 n), because its
-penalty is of w itself. (`jaxlin.penalties.l2_of_c` is not used here: a peer's process
-does without JAX.)
+penalty is of w itself. (`jaxlin.objective.penalties.l2_of_c` is not used here: a peer's
+process does without JAX.)
 
 scikit-learn is imported inside functions: its peers run in processes of their own.
 """

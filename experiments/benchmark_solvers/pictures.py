@@ -7,7 +7,7 @@ import numpy as np
 from experiments.benchmark_solvers import growth, ours
 from experiments.benchmark_solvers.conclusions import Conclusion
 from jaxlin import plotting
-from jaxlin.plotting.base import label_axes
+from jaxlin.plotting.axes import label_axes
 
 Figure = Any
 

@@ -27,7 +27,7 @@ class Config:
       folds: k.
       fold_l2s: strengths of each loss.
       cs: values of scikit-learn's C; l2 as by
-        `jaxlin.penalties.l2_of_c`.
+        `jaxlin.objective.penalties.l2_of_c`.
       certified_from: l2 from which on the gap must be proven.
       budget: evaluations of a model there.
       budget_below: evaluations of a model with a smaller l2.

@@ -10,9 +10,14 @@ import jaxlin
 from experiments.benchmark_solvers import machine
 from experiments.benchmark_sweep import peer
 from experiments.benchmark_sweep.config import Config
-from jaxlin import data, losses, normalization, penalties
+from jaxlin import (
+    data,
+    losses,
+    normalization,
+)
+from jaxlin.objective import penalties
 from jaxlin.selection import folds, grids, plans, sweep, sweep_run
-from jaxlin.solvers import lanes
+from jaxlin.solvers import model_batch
 from jaxlin.typing import Loss
 
 LOSSES: tuple[Any, ...] = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
@@ -38,7 +43,7 @@ def rate(config: Config, dataset: data.Dataset) -> dict[str, Any]:
     for loss in LOSSES:
         problem = prepared(dataset, (loss,)).prepared(loss=loss)
         for models in config.rate_models:
-            lane = lanes.empty(
+            lane = model_batch.empty(
                 models, problem, num_classes=dataset.num_classes, loss=loss
             )
             trial = 1e-3 * jax.random.normal(jax.random.key(0), lane.state.trial.shape)
@@ -48,7 +53,7 @@ def rate(config: Config, dataset: data.Dataset) -> dict[str, Any]:
                 time.sleep(config.settle_s)
                 start = time.perf_counter()
                 jax.block_until_ready(
-                    lanes.evaluate((lane,), problem, None, losses=(loss,))
+                    model_batch.evaluate((lane,), problem, None, losses=(loss,))
                 )
                 seconds.append(time.perf_counter() - start)
             median = float(np.median(seconds[1:]))

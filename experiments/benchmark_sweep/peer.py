@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxlin import data, penalties
+from jaxlin import data
+from jaxlin.objective import penalties
 
 # Of its defaults: where it stops.
 _DEFAULT_ITERATIONS = 100

@@ -6,7 +6,7 @@ from experiments.benchmark_sweep.config import Config
 from experiments.common import report
 from experiments.common.config import to_dict
 from jaxlin import plotting
-from jaxlin.plotting.base import label_axes
+from jaxlin.plotting.axes import label_axes
 
 
 def build(config: Config, results: dict[str, Any]) -> report.Report:

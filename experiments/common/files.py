@@ -1,7 +1,7 @@
 """Values as text and bytes that any other program can read, the same every time.
 
 JSON is strict (no NaN), sorted and indented; archives hold no time stamps, so equal
-arrays make equal files. `jaxlin.files` writes them.
+arrays make equal files. `jaxlin.io.files` writes them.
 """
 
 import csv

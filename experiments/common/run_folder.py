@@ -10,8 +10,8 @@
   figures/           the pictures of report.html, which holds them too
   STATUS             "running", "interrupted", "failed: ..." or "done"
 
-No file is ever half written (`jaxlin.files.replace`). A killed run says "running" and
-is continued with ``--resume``.
+No file is ever half written (`jaxlin.io.files.replace`). A killed run says "running"
+and is continued with ``--resume``.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common import environment, files
-from jaxlin import files as whole_files
+from jaxlin.io import files as whole_files
 
 Config = Mapping[str, Any]
 

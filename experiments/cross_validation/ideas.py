@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxlin.selection import choice
+from jaxlin.selection import rules
 
 Record = dict[str, Any]
 
@@ -119,13 +119,13 @@ def over_l2(record: Record, name: str) -> np.ndarray:
 
 def chosen(record: Record, idea: Idea) -> int:
     """Place of the l2 that an idea chooses; of equal ones the most penalised."""
-    return choice.best(over_l2(record, idea.chooses_by), strength=record["l2"])
+    return rules.best(over_l2(record, idea.chooses_by), strength=record["l2"])
 
 
 def oracle(record: Record, idea: Idea) -> int:
     """Place of the l2 whose classifier is best in truth."""
     truth = np.array(record["truth"][idea.fitted_on])
-    return choice.best(truth[:, None], strength=record["l2"])
+    return rules.best(truth[:, None], strength=record["l2"])
 
 
 def truth(record: Record, idea: Idea) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from experiments.cross_validation import ideas, verdict
 from experiments.cross_validation.ideas import ESTIMATES, IDEAS, Record
 from jaxlin import plotting
-from jaxlin.plotting.base import label_axes
+from jaxlin.plotting.axes import label_axes
 
 Figure = Any
 

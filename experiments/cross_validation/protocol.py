@@ -14,7 +14,7 @@ from jaxlin.selection import cross_validation, folds, grids, plans, splits, swee
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
 from jaxlin.selection.sweep import SweepResult
-from jaxlin.solvers.base import Examples
+from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array
 
 # Parts of a sample that are trained on; those of the folds come after them.

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.cross_validation import ideas
 from experiments.cross_validation.config import Config
 from experiments.cross_validation.ideas import ESTIMATES, IDEAS, Estimate, Idea, Record
-from jaxlin import intervals
+from jaxlin.stats import intervals
 
 _DRAWS = 10_000
 # Apart from what samples draw from, whose numbers begin at 0.

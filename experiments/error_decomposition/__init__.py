@@ -7,12 +7,12 @@ AlexNet against multi-class logistic regression. How large are the terms?
 
 Method. Three classes of growing size, none within another: linear on pixels, linear on
 whitened patches, a small convolutional network. For each the test error of what was
-trained (minibatch SGD, AdamW) is split by `jaxlin.decomposition`, for the zero-one
-error and for cross-entropy, with 95 % intervals: the optimum on the sample comes with a
-certificate, learning curves and bootstrap refits of a linear class are one sweep, the
-reference is the least published error, where one is known. Of a network only the sum of
-modelling and estimation is measured, and bounds of either. Its head is also fitted by
-the certified solver on frozen features.
+trained (minibatch SGD, AdamW) is split by `jaxlin.stats.decomposition`, for the
+zero-one error and for cross-entropy, with 95 % intervals: the optimum on the sample
+comes with a certificate, learning curves and bootstrap refits of a linear class are one
+sweep, the reference is the least published error, where one is known. Of a network only
+the sum of modelling and estimation is measured, and bounds of either. Its head is also
+fitted by the certified solver on frozen features.
 
 Result. Digits, in points of the zero-one error: linear on pixels 2.80 % = modelling
 1.19, 95 % [0.00, 3.02], + estimation 1.41 [0.44, 2.38] + optimisation 0.20 [-0.35,

@@ -26,22 +26,26 @@ from experiments.error_decomposition.sample import (
     key,
 )
 from experiments.error_decomposition.saved import Found
-from jaxlin import duality, linear
+from jaxlin import linear
+from jaxlin.certificates import duality
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.selection import (
-    choice,
     cross_validation,
     grids,
     plans,
-    resamples,
+    resampling,
+    rules,
     splits,
     sweep,
 )
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.sweep import SweepResult
-from jaxlin.solvers import base, minibatch
-from jaxlin.solvers.base import Examples
+from jaxlin.solvers import (
+    interface,
+    minibatch,
+)
+from jaxlin.solvers.interface import Examples
 from jaxlin.typing import MakeOptimizer
 
 # An objective that hardly moved, at a tiny rate, did not diverge.
@@ -124,15 +128,15 @@ def all_weightings(config: Config, sample: Sample) -> np.ndarray:
     )
     kept = np.zeros((1, number), np.float32)
     kept[0, split.train] = 1
-    parts = resamples.quarters(key(config, SPLITS), number, num_splits=config.splits)
-    drawn = resamples.bootstrap(
+    parts = resampling.quarters(key(config, SPLITS), number, num_splits=config.splits)
+    drawn = resampling.bootstrap(
         key(config, BOOTSTRAP), number, num_resamples=config.resamples
     )
     return np.concatenate(
         [
             kept,
             np.ones((1, number), np.float32),
-            resamples.halves(parts).reshape(-1, number),
+            resampling.halves(parts).reshape(-1, number),
             parts[: config.quarter_splits].reshape(-1, number),
             drawn,
         ]
@@ -146,7 +150,7 @@ def _chosen_l2(
     models = grids.product(losses=(LOSS,), l2s=config.l2)
     fits = _fitted(config, problem, models, weightings)
     accuracy, _ = cross_validation.tested(problem, fits, held_out=1 - weightings[:1])
-    place = choice.best(accuracy[:, None], strength=models.l2)
+    place = rules.best(accuracy[:, None], strength=models.l2)
     return {
         "l2": float(models.l2[place]),
         "l2_at_edge": place in (0, models.size - 1) and models.size > 1,
@@ -179,7 +183,7 @@ def _fitted(
 def _named(
     config: Config, trained: np.ndarray, fitted: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Losses by what they are of, as `jaxlin.decomposition.Measured` has them."""
+    """Losses by what they are of, as `jaxlin.stats.decomposition.Measured` has them."""
     ends = np.cumsum([1, 2 * config.splits, 4 * config.quarter_splits])
     optimum, halves, quarters, drawn = np.split(fitted, ends)
     return {
@@ -200,7 +204,7 @@ def _by_sgd(
       ValueError: if with every rate it ends above where it began.
     """
     rates = jnp.array(config.sgd_learning_rates)
-    solver = base.map_settings(
+    solver = interface.map_settings(
         minibatch.solver(
             loss=LOSS,
             make_optimizer=momentum(settings.updates(config, len(sample.train_labels))),
@@ -212,11 +216,11 @@ def _by_sgd(
         num_classes=sample.num_classes,
         num_features=problem.features.shape[1],
     )
-    grid = base.Settings(learning_rate=rates, l2=jnp.full(len(rates), l2))
+    grid = interface.Settings(learning_rate=rates, l2=jnp.full(len(rates), l2))
     # Its curvature is of no use here, and another shape would be another program.
     plain = problem._replace(curvature=None)
     state = solver.init(start, plain, grid)
-    for _, after, _ in base.run(
+    for _, after, _ in interface.run(
         solver, key(config, SGD), state, plain, grid, num_steps=config.sgd_epochs
     ):
         state = after

@@ -22,8 +22,8 @@ from experiments.error_decomposition.sample import NETWORK, Sample, key
 from experiments.error_decomposition.saved import Found
 from jaxlin import normalization
 from jaxlin.normalization import Normalization
-from jaxlin.selection import resamples
-from jaxlin.solvers.base import Examples
+from jaxlin.selection import resampling
+from jaxlin.solvers.interface import Examples
 
 # Of each seed: one on all examples, one on either half, one on the first quarter.
 PARTS = ("whole", "half-0", "half-1", "quarter")
@@ -34,11 +34,11 @@ def measured(folder: RunFolder, config: Config, sample: Sample) -> Found:
     train = network.images_of(sample.train, sample.train_labels, sample.image_shape)
     test = network.images_of(sample.test, sample.test_labels, sample.image_shape)
     test = test._replace(normalization=train.normalization)
-    quarters = resamples.quarters(
+    quarters = resampling.quarters(
         key(config, NETWORK), len(sample.train_labels), num_splits=config.seeds
     )
     found: dict[str, list[Found]] = {part: [] for part in PARTS}
-    for seed, halves in enumerate(resamples.halves(quarters)):
+    for seed, halves in enumerate(resampling.halves(quarters)):
         members = (np.ones_like(halves[0]), *halves, quarters[seed, 0])
         for place, (part, mine) in enumerate(zip(PARTS, members, strict=True)):
             name = f"network-{seed}-{part}"

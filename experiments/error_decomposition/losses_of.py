@@ -7,9 +7,10 @@ import jax
 import numpy as np
 
 from experiments.common.losses import CERTIFIED
-from jaxlin import metrics, objective
+from jaxlin import objective
 from jaxlin.linear import Params
-from jaxlin.solvers.base import Examples
+from jaxlin.solvers.interface import Examples
+from jaxlin.stats import metrics
 from jaxlin.typing import Array
 
 LOSS = CERTIFIED["softmax_cross_entropy"]

@@ -19,8 +19,13 @@ import optax
 from experiments.common import interrupts
 from experiments.common.progress import progress
 from experiments.common.run_folder import RunFolder
-from jaxlin import checkpoint, linear, losses, normalization
+from jaxlin import (
+    linear,
+    losses,
+    normalization,
+)
 from jaxlin.features import convolutional
+from jaxlin.io import checkpoint
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.typing import Array, PyTree

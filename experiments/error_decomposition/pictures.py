@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.error_decomposition.verdict import BOUNDED, MEASURED, TERMS
 from jaxlin import plotting
-from jaxlin.plotting.base import label_axes
+from jaxlin.plotting.axes import label_axes
 
 Figure = Any
 Results = Mapping[str, Any]

@@ -11,9 +11,23 @@ import numpy as np
 import jaxlin
 from experiments.hard_cases.cases import CASES, Case
 from experiments.hard_cases.config import Config
-from jaxlin import best_line, duality, label_proofs, linear, losses, separability
+from jaxlin import (
+    linear,
+    losses,
+)
+from jaxlin.certificates import (
+    duality,
+    label_certificates,
+)
 from jaxlin.data import Split
-from jaxlin.separability import CommonPoint, Plane
+from jaxlin.geometry import (
+    best_line,
+    separability,
+)
+from jaxlin.geometry.separability import (
+    CommonPoint,
+    Plane,
+)
 
 LOSSES: dict[str, Any] = {
     "SVM": losses.weston_watkins_hinge,
@@ -42,7 +56,7 @@ class Fitted(NamedTuple):
 
     fit: jaxlin.Fit
     accuracy: float
-    optimum: label_proofs.AccuracyInterval
+    optimum: label_certificates.AccuracyInterval
 
 
 class Measured(NamedTuple):
@@ -143,7 +157,7 @@ def _fits(
         )
         predicted = _predicted(fit.params, jnp.asarray(points.features))
         correct = jnp.asarray(predicted) == points.labels
-        same = label_proofs.same_labels(
+        same = label_certificates.same_labels(
             fit.params,
             jnp.asarray(points.features),
             radius=duality.radius(fit.certificate, l2=l2),
@@ -151,7 +165,7 @@ def _fits(
         found[name] = Fitted(
             fit,
             int(correct.sum()) / len(points.labels),
-            label_proofs.accuracy_interval(correct, jnp.asarray(same)),
+            label_certificates.accuracy_interval(correct, jnp.asarray(same)),
         )
     return found
 

@@ -8,8 +8,9 @@ import numpy as np
 from experiments.hard_cases import measure
 from experiments.hard_cases.cases import CASES
 from experiments.hard_cases.measure import Measured
-from jaxlin import geometry, plotting
-from jaxlin.separability import CommonPoint
+from jaxlin import plotting
+from jaxlin.geometry import hyperplanes
+from jaxlin.geometry.separability import CommonPoint
 
 Figure = Any
 
@@ -76,7 +77,7 @@ def easy_case(measured: Measured) -> Figure:
     for ax, (name, fitted) in zip(axes[0], measured.fits.items(), strict=True):
         _prepare(ax, measured, f"{name}: {100 * fitted.accuracy:.1f} %")
         low, high = _limits(measured)
-        polygons = geometry.regions(fitted.fit.params, low=low, high=high)
+        polygons = hyperplanes.regions(fitted.fit.params, low=low, high=high)
         plotting.decision_regions(ax, polygons)
     return figure
 
@@ -112,7 +113,7 @@ def _draw_proof(ax: Any, measured: Measured) -> None:
 def _draw_lines(ax: Any, measured: Measured) -> None:
     low, high = _limits(measured)
     svm = measured.fits["SVM"].fit.params
-    plotting.decision_regions(ax, geometry.regions(svm, low=low, high=high))
+    plotting.decision_regions(ax, hyperplanes.regions(svm, low=low, high=high))
     for name, fitted in measured.fits.items():
         weights, bias = (
             np.asarray(part, np.float64)

@@ -40,7 +40,7 @@ CONCEPTS = _numbered(
     ("nearest neighbour", "jaxlin.neighbors.nearest"),
     (
         "its four choices",
-        "jaxlin.distances jaxlin.neighbors.vote jaxlin.neighbors.local_fit",
+        "jaxlin.neighbors.distances jaxlin.neighbors.vote jaxlin.neighbors.local_fit",
     ),
     ("its problems", "experiments.nearest_neighbor"),
     (
@@ -52,20 +52,21 @@ CONCEPTS = _numbered(
     ("f = W x + b, the bias trick", "jaxlin.linear.fold_bias jaxlin.linear.append_one"),
     ("the worked example", "experiments.viewpoints"),
     ("algebraic viewpoint", "jaxlin.linear.fold_normalization"),
-    ("visual viewpoint: templates", "jaxlin.geometry.templates"),
+    ("visual viewpoint: templates", "jaxlin.geometry.hyperplanes.templates"),
     (
         "geometric viewpoint: hyperplanes",
-        "jaxlin.geometry.signed_distances jaxlin.geometry.regions "
-        "jaxlin.robustness.smallest_perturbation",
+        "jaxlin.geometry.hyperplanes.signed_distances "
+        "jaxlin.geometry.hyperplanes.regions "
+        "jaxlin.geometry.robustness.smallest_perturbation",
     ),
     (
         "hard cases for a linear classifier",
-        "jaxlin.data.toy jaxlin.separability.prove experiments.hard_cases",
+        "jaxlin.data.toy jaxlin.geometry.separability.prove experiments.hard_cases",
     ),
-    ("interpreting a linear classifier", "jaxlin.geometry.contributions"),
+    ("interpreting a linear classifier", "jaxlin.geometry.hyperplanes.contributions"),
     (
         "error decomposition",
-        "jaxlin.decomposition experiments.error_decomposition",
+        "jaxlin.stats.decomposition experiments.error_decomposition",
     ),
     ("convolutional features, then softmax", "jaxlin.features.convolutional"),
     (
@@ -85,14 +86,14 @@ CONCEPTS = _numbered(
     ),
     ("Q2: least and greatest loss", "experiments.loss_questions"),
     ("Q3: W about 0", "jaxlin.linear.init experiments.loss_questions"),
-    ("Q4: the sum over all classes", "jaxlin.loss_transforms.sum_over_all_classes"),
+    ("Q4: the sum over all classes", "jaxlin.losses.transforms.sum_over_all_classes"),
     (
         "Q5: the mean instead of the sum",
-        "jaxlin.loss_transforms.mean_over_wrong_classes "
-        "jaxlin.loss_transforms.mean_over_all_classes",
+        "jaxlin.losses.transforms.mean_over_wrong_classes "
+        "jaxlin.losses.transforms.mean_over_all_classes",
     ),
     ("Q6: squared", "jaxlin.losses.weston_watkins_squared_hinge"),
-    ("Q7: is W unique?", "experiments.loss_questions jaxlin.penalties.l2"),
+    ("Q7: is W unique?", "experiments.loss_questions jaxlin.objective.penalties.l2"),
     ("the example code", "jaxlin.losses.weston_watkins_hinge"),
     ("softmax: exp, normalise", "jaxlin.losses.softmax_cross_entropy"),
     ("-log P(y)", "jaxlin.losses.softmax_cross_entropy"),
@@ -104,16 +105,17 @@ CONCEPTS = _numbered(
     ("softmax at the start: log C", "jaxlin.linear.init experiments.loss_questions"),
     (
         "softmax against SVM",
-        "experiments.svm_vs_softmax jaxlin.comparison.mcnemar "
+        "experiments.svm_vs_softmax jaxlin.stats.comparison.mcnemar "
         "experiments.loss_questions",
     ),
     (
         "data loss plus regularisation",
-        "jaxlin.objective.objective jaxlin.penalties.l2",
+        "jaxlin.objective.objective jaxlin.objective.penalties.l2",
     ),
     (
         "finding the best W",
-        "jaxlin.solvers.minibatch jaxlin.solvers.certified jaxlin.duality.certificate",
+        "jaxlin.solvers.minibatch jaxlin.solvers.certified "
+        "jaxlin.certificates.duality.certificate",
     ),
     (
         "softmax = multinomial logistic regression",

@@ -4,7 +4,8 @@ import numpy as np
 
 from experiments.common.slides import LABELS, SCORES
 from experiments.loss_questions.evaluate import Answer, each, gradients, of_images, text
-from jaxlin import loss_transforms, losses
+from jaxlin import losses
+from jaxlin.losses import transforms
 
 _HINGE = losses.weston_watkins_hinge
 
@@ -81,13 +82,13 @@ def _start() -> Answer:
 
 def _other_sums() -> list[Answer]:
     hinge = each(_HINGE)
-    summed = loss_transforms.sum_over_all_classes(_HINGE)
+    summed = transforms.sum_over_all_classes(_HINGE)
     same = np.abs(gradients(summed) - gradients(_HINGE)).max()
     wrong, every = (
         each(transform(_HINGE))
         for transform in (
-            loss_transforms.mean_over_wrong_classes,
-            loss_transforms.mean_over_all_classes,
+            transforms.mean_over_wrong_classes,
+            transforms.mean_over_all_classes,
         )
     )
     squared = each(losses.weston_watkins_squared_hinge)
@@ -99,7 +100,7 @@ def _other_sums() -> list[Answer]:
             "is the same. The sum leaves it out so that the least loss is 0.",
             f"The mean is {each(summed).mean():.4f} instead of {hinge.mean():.4f}. The "
             f"gradients differ by {same:.0f}.",
-            "`loss_transforms.sum_over_all_classes`",
+            "`transforms.sum_over_all_classes`",
             {"mean": each(summed).mean(), "gradients_differ": same},
         ),
         Answer(
@@ -109,7 +110,7 @@ def _other_sums() -> list[Answer]:
             "the same only if l2 is divided too.",
             f"Divided by C - 1 the mean of the three losses is {wrong.mean():.4f}, "
             f"divided by C {every.mean():.4f}.",
-            "`loss_transforms.mean_over_wrong_classes`, `mean_over_all_classes`",
+            "`transforms.mean_over_wrong_classes`, `mean_over_all_classes`",
             {"wrong_classes": wrong.mean(), "all_classes": every.mean()},
         ),
         Answer(

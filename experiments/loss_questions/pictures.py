@@ -9,7 +9,7 @@ from experiments.loss_questions import curves, minimisers
 from experiments.loss_questions.answers import slack
 from experiments.loss_questions.config import Config
 from jaxlin import plotting
-from jaxlin.plotting.base import label_axes
+from jaxlin.plotting.axes import label_axes
 
 Figure = Any
 

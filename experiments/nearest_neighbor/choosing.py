@@ -10,7 +10,10 @@ from experiments.nearest_neighbor.config import Config
 from experiments.nearest_neighbor.parts import FOLDS, SUBSAMPLE, key_of, stratified
 from experiments.nearest_neighbor.spaces import METRICS
 from jaxlin import data, neighbors
-from jaxlin.selection import choice, folds
+from jaxlin.selection import (
+    folds,
+    rules,
+)
 
 ALL, PART = "all", "subsample"
 
@@ -127,12 +130,12 @@ def best_of(records: Sequence[Record]) -> tuple[Record, str, int]:
                 settings.append((record, weighting, k))
                 scores.append(of_folds)
     fewest = [-k for _, _, k in settings]
-    return settings[choice.best(np.array(scores), strength=fewest)]
+    return settings[rules.best(np.array(scores), strength=fewest)]
 
 
 def score_of(record: Record, weighting: str, k: int) -> tuple[float, float]:
     """Mean over folds and its standard error."""
-    mean, error = choice.mean_and_error([of_folds(record, weighting, k)])
+    mean, error = rules.mean_and_error([of_folds(record, weighting, k)])
     return float(mean[0]), float(error[0])
 
 

@@ -22,7 +22,14 @@ import numpy as np
 
 from experiments.nearest_neighbor.config import Config
 from experiments.nearest_neighbor.parts import CONTRAST, any_of, generator, key_of
-from jaxlin import all_pairs, data, distances, neighbors
+from jaxlin import (
+    data,
+    neighbors,
+)
+from jaxlin.neighbors import (
+    distances,
+    pairwise,
+)
 
 PIXELS, PROJECTED, NORMAL = "features drawn", "random projections", "normal data"
 _POINTS, _QUERIES, _ORDER, _MATRIX, _NORMAL = range(5)
@@ -75,7 +82,7 @@ def of_rows(points: np.ndarray, queries: np.ndarray) -> dict[str, float]:
     """Quartiles over queries; infinite where a query lies on a point."""
     how: dict[str, Any] = {"metric": distances.euclidean}
     nearest = neighbors.nearest(points, queries, k=1, **how).distances[:, 0]
-    parts = all_pairs.blocks(queries, points, block_size=len(points), **how)
+    parts = pairwise.blocks(queries, points, block_size=len(points), **how)
     farthest = np.max([np.asarray(found).max(axis=1) for _, found in parts], axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         contrast = np.where(nearest > 0, (farthest - nearest) / nearest, np.inf)

@@ -21,7 +21,12 @@ from experiments.nearest_neighbor.parts import (
     key_of,
     stratified,
 )
-from jaxlin import data, distances, losses, neighbors
+from jaxlin import (
+    data,
+    losses,
+    neighbors,
+)
+from jaxlin.neighbors import distances
 from jaxlin.selection import cross_validation, grids, plans, splits, sweep
 
 HELD_OUT = 0.2

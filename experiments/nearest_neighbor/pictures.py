@@ -10,7 +10,7 @@ from experiments.nearest_neighbor.contrast import NORMAL, PIXELS, PROJECTED
 from experiments.nearest_neighbor.local import FITS
 from experiments.nearest_neighbor.spaces import METRICS
 from jaxlin import data, plotting
-from jaxlin.plotting.base import label_axes
+from jaxlin.plotting.axes import label_axes
 
 Figure = Any
 

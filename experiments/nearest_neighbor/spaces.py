@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxlin import distances, normalization
+from jaxlin import normalization
+from jaxlin.neighbors import distances
 
 # Added to a covariance before it is inverted, in mean variances of a feature: pixels of
 # some images never change, and directions in which images hardly differ are noise.
@@ -18,7 +19,7 @@ class Metric(NamedTuple):
 
     Attributes:
       title: for readers.
-      distance: of `jaxlin.distances`.
+      distance: of `jaxlin.neighbors.distances`.
       change: ``training rows -> (rows -> rows)``, or None: rows stay as they are.
     """
 

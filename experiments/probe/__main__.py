@@ -14,10 +14,11 @@ from experiments.common.losses import CERTIFIED
 from experiments.common.progress import progress
 from experiments.probe import report, source, verdict
 from experiments.probe.config import CHOICES, DEFAULT, SMOKE, Config, checked
-from jaxlin import data, penalties
+from jaxlin import data
+from jaxlin.objective import penalties
 from jaxlin.selection import grids, plans
 from jaxlin.selection.plans import Plan
-from jaxlin.solvers.base import Examples
+from jaxlin.solvers.interface import Examples
 
 
 def run(config: Config, options: cli.RunOptions) -> None:

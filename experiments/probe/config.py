@@ -7,13 +7,13 @@ import tyro
 
 from experiments.common.losses import CERTIFIED
 from jaxlin import check, linear_probe
-from jaxlin.selection import choice
+from jaxlin.selection import rules
 
 RANDOM = "random"
 
 CHOICES: dict[str, Any] = {
-    "best": choice.best,
-    "one_standard_error": choice.one_standard_error,
+    "best": rules.best,
+    "one_standard_error": rules.one_standard_error,
 }
 
 
@@ -27,7 +27,7 @@ class Config:
       answers: K; the most frequent answers are the classes, and the others are counted.
       loss: softmax_cross_entropy or another loss that can be certified.
       cs: values of scikit-learn's C to try; l2 as by
-        `jaxlin.penalties.l2_of_c`.
+        `jaxlin.objective.penalties.l2_of_c`.
       validation_fraction: share of the training examples that C is chosen on; the only
         example of a class stays in training.
       folds: chooses by so many folds instead; needed for one_standard_error.

@@ -13,7 +13,7 @@ from experiments.probe.config import Config
 from experiments.probe.verdict import Tested
 from jaxlin import data, plotting
 from jaxlin.data.embeddings import Coverage
-from jaxlin.plotting.base import label_axes
+from jaxlin.plotting.axes import label_axes
 
 
 class Run(NamedTuple):

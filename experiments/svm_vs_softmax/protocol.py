@@ -20,13 +20,16 @@ from jaxlin import (
     data,
     linear,
     losses,
-    metrics,
     normalization,
     objective,
 )
 from jaxlin.linear import Params
 from jaxlin.selection import splits
-from jaxlin.solvers import base, minibatch
+from jaxlin.solvers import (
+    interface,
+    minibatch,
+)
+from jaxlin.stats import metrics
 from jaxlin.typing import Array, Loss
 
 
@@ -82,7 +85,7 @@ class Prepared(NamedTuple):
     """
 
     search: Problem
-    held_out: base.Examples
+    held_out: interface.Examples
     all_train: Problem
     learning_rate_unit: float
 
@@ -136,7 +139,7 @@ def prepare(dataset: data.Dataset, config: Config) -> Prepared:
     )
     features = dataset.train.features
     search = _problem(dataset, split.train)
-    held_out = base.Examples(
+    held_out = interface.Examples(
         jnp.asarray(features[split.held_out]),
         jnp.asarray(labels[split.held_out]),
         normalization=search.examples.normalization,
@@ -252,7 +255,7 @@ def tune_and_refit(
             method,
             params,
             prepared.search.examples,
-            base.Settings(learning_rate, l2),
+            interface.Settings(learning_rate, l2),
             evaluate=lambda params: validation_accuracies(params, prepared.held_out),
         ),
     )
@@ -273,7 +276,7 @@ def tune_and_refit(
             method,
             params,
             prepared.all_train.examples,
-            base.Settings(jnp.float32(chosen_rate), jnp.float32(chosen_l2)),
+            interface.Settings(jnp.float32(chosen_rate), jnp.float32(chosen_l2)),
         ),
     )
     if not np.isfinite(refit.losses).all():
@@ -296,8 +299,8 @@ def stage(
     config: Config,
     method: Method,
     params: Params,
-    problem: base.Examples,
-    settings: base.Settings,
+    problem: interface.Examples,
+    settings: interface.Settings,
     evaluate: Callable[[Params], ArrayLike] | None = None,
 ) -> training.Stage:
     """What is trained by SGD on a problem, for every seed and all settings at once.
@@ -321,12 +324,12 @@ def stage(
         batch_size=config.batch_size,
     )
     if np.asarray(settings.l2).ndim:
-        solver = base.map_settings(solver)
+        solver = interface.map_settings(solver)
     key = key_for(config, _ORDER)
     keys = jnp.stack([jax.random.fold_in(key, seed) for seed in range(config.seeds)])
     return training.Stage(
         name,
-        base.map_seeds(solver),
+        interface.map_seeds(solver),
         keys,
         params,
         problem,
@@ -378,7 +381,7 @@ def _mean_squared_norm(features: Array, fitted: normalization.Normalization) -> 
 
 
 @jax.jit
-def validation_accuracies(params: Params, held_out: base.Examples) -> Array:
+def validation_accuracies(params: Params, held_out: interface.Examples) -> Array:
     """Accuracy of the models of a grid, shape ``(seeds, settings)``."""
 
     def one(params: Params) -> Array:
@@ -394,7 +397,7 @@ def validation_accuracies(params: Params, held_out: base.Examples) -> Array:
 
 
 @functools.partial(jax.jit, static_argnames="loss")
-def training_loss(params: Params, problem: base.Examples, *, loss: Loss) -> Array:
+def training_loss(params: Params, problem: interface.Examples, *, loss: Loss) -> Array:
     """Mean loss over all examples, without a float copy of them."""
     scores = objective.blocked_scores(
         params, problem.features, normalization=problem.normalization

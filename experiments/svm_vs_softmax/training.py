@@ -14,9 +14,9 @@ from experiments.common import interrupts
 from experiments.common.progress import progress
 from experiments.common.run_folder import RunFolder
 from experiments.svm_vs_softmax.config import MOMENTUM
-from jaxlin import checkpoint
+from jaxlin.io import checkpoint
 from jaxlin.linear import Params
-from jaxlin.solvers import base
+from jaxlin.solvers import interface
 from jaxlin.typing import Array, MakeOptimizer
 
 VALIDATION = "validation_accuracy"
@@ -39,11 +39,11 @@ class Stage(NamedTuple):
     """
 
     name: str
-    solver: base.Solver
+    solver: interface.Solver
     keys: Array
     params: Params
-    problem: base.Examples
-    settings: base.Settings
+    problem: interface.Examples
+    settings: interface.Settings
     epochs: int
     evaluate_every: int
     evaluate: Callable[[Params], ArrayLike] | None = None
@@ -139,7 +139,7 @@ def _train(
         lambda record: record["stage"] != stage.name or record["epoch"] <= done
     )
 
-    chunks = base.run(
+    chunks = interface.run(
         stage.solver,
         stage.keys,
         current.state,

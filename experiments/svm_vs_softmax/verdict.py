@@ -15,10 +15,19 @@ from experiments.svm_vs_softmax.protocol import (
     key_for,
     training_loss,
 )
-from jaxlin import comparison, data, duality, intervals, metrics, objective
+from jaxlin import (
+    data,
+    objective,
+)
+from jaxlin.certificates import duality
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
-from jaxlin.solvers import base
+from jaxlin.solvers import interface
+from jaxlin.stats import (
+    comparison,
+    intervals,
+    metrics,
+)
 
 DIFFERENCE = "softmax_cross_entropy less weston_watkins_hinge"
 
@@ -74,7 +83,7 @@ def evaluate_params(
     method: Method,
     params: Params,
     l2: float,
-    problem: base.Examples,
+    problem: interface.Examples,
     test: data.Split,
 ) -> Tested:
     """Scores the test set with models of one method, one a seed.

@@ -11,7 +11,8 @@ from experiments.common import report as pages
 from experiments.common.config import to_dict
 from experiments.viewpoints import findings, measure, pictures, radii, report
 from experiments.viewpoints.config import SMOKE, Config, check_fits, checked
-from jaxlin import data, geometry
+from jaxlin import data
+from jaxlin.geometry import hyperplanes
 
 
 def run(config: Config, options: cli.RunOptions) -> pages.Report:
@@ -80,7 +81,7 @@ def _results(
     found: dict[str, radii.Radii],
 ) -> dict[str, Any]:
     low, high = pictures.limits(plane)
-    polygons = geometry.regions(plane.flat, low=low, high=high)
+    polygons = hyperplanes.regions(plane.flat, low=low, high=high)
     certificate = trained.fit.certificate
     return {
         "num_classes": dataset.num_classes,

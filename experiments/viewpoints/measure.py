@@ -10,7 +10,13 @@ import jaxlin
 from experiments.common import slides
 from experiments.common.losses import CERTIFIED
 from experiments.viewpoints.config import Config
-from jaxlin import data, geometry, linear, normalization, objective
+from jaxlin import (
+    data,
+    linear,
+    normalization,
+    objective,
+)
+from jaxlin.geometry import hyperplanes
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 
@@ -102,7 +108,7 @@ def worked_example() -> dict[str, np.ndarray]:
         params = Params(jnp.asarray(slides.WEIGHTS), jnp.asarray(slides.BIAS))
         pixels = jnp.asarray(slides.PIXELS)
         return {
-            "contributions": np.asarray(geometry.contributions(params, pixels)),
+            "contributions": np.asarray(hyperplanes.contributions(params, pixels)),
             "scores": np.asarray(linear.scores(params, pixels)),
         }
 
@@ -117,7 +123,7 @@ def plane(config: Config, dataset: data.Dataset, classifier: Trained) -> Plane:
     rows = _normalised(features[some], classifier.normalization)
     coordinates = rows @ axes.T
     origin = np.zeros(dataset.num_features, np.float32)
-    flat = geometry.restricted(classifier.fit.params, origin, axes)
+    flat = hyperplanes.restricted(classifier.fit.params, origin, axes)
     on_plane = _scores(flat, coordinates.astype(np.float32), None)
     whole = _scores(classifier.fit.params, features[some], classifier.normalization)
     agreement = float((on_plane.argmax(1) == whole.argmax(1)).mean())
@@ -129,7 +135,9 @@ def explained(dataset: data.Dataset, classifier: Trained, number: int) -> Explai
     image = dataset.test.features[number]
     row = normalization.normalize(classifier.normalization, jnp.asarray(image))
     first, second = np.argsort(-classifier.scores[number], kind="stable")[:2]
-    parts = np.asarray(geometry.contributions(classifier.fit.params, row), np.float64)
+    parts = np.asarray(
+        hyperplanes.contributions(classifier.fit.params, row), np.float64
+    )
     bias = np.asarray(classifier.fit.params.bias, np.float64)
     shape = dataset.image_shape
     assert shape is not None

@@ -8,8 +8,12 @@ import numpy as np
 from experiments.viewpoints import radii
 from experiments.viewpoints.measure import Explained, Plane
 from experiments.viewpoints.radii import NORMS, Radii
-from jaxlin import data, geometry, plotting
-from jaxlin.plotting.base import label_axes
+from jaxlin import (
+    data,
+    plotting,
+)
+from jaxlin.geometry import hyperplanes
+from jaxlin.plotting.axes import label_axes
 
 Figure = Any
 
@@ -54,7 +58,7 @@ def plane(found: Plane, dataset: data.Dataset) -> Figure:
     ax = axes[0, 0]
     low, high = limits(found)
     colors = class_colors(dataset.num_classes)
-    polygons = geometry.regions(found.flat, low=low, high=high)
+    polygons = hyperplanes.regions(found.flat, low=low, high=high)
     plotting.decision_regions(ax, polygons, colors=colors)
     plotting.labelled_points(
         ax,

@@ -10,9 +10,11 @@ import numpy as np
 
 from experiments.viewpoints.config import Config, boxed_images
 from experiments.viewpoints.measure import Trained
-from jaxlin import data, intervals, robustness
+from jaxlin import data
+from jaxlin.geometry import robustness
+from jaxlin.geometry.robustness import Perturbation
 from jaxlin.linear import Params
-from jaxlin.robustness import Perturbation
+from jaxlin.stats import intervals
 
 NORMS = {"L1": 1, "L2": 2, "Linf": math.inf}
 

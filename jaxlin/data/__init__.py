@@ -19,6 +19,19 @@ waits or grows for a float copy. Where copies are looked for: ``data_dir``, else
 environment variable ``TFDS_DATA_DIR``, else ``~/tensorflow_datasets``; the cache:
 ``cache_dir``, else ``JAXLIN_CACHE``, else ``~/.cache/jaxlin``.
 
+The modules:
+
+  staging          a folder that is complete or absent
+  array_files      named arrays of a ``.npz`` file or a folder of ``.npy`` files
+  dataset          `Dataset`, `Split` and their checks
+  digits           scikit-learn's handwritten digits
+  npz              a data set of the user's own files
+  embeddings       several embeddings of the same examples, answers of any kind
+  toy              points in the plane, and other generated problems
+  tfds_images      images that tensorflow-datasets has prepared
+  cifar10_archive  CIFAR-10 from its official archive
+  cache            decoded images as ``.npy`` files
+
   >>> from jaxlin import data
   >>> digits = data.load("digits")
   >>> digits.train.features.shape, digits.train.features.dtype, digits.max_value
@@ -31,7 +44,8 @@ import os
 from functools import partial
 from pathlib import Path
 
-from jaxlin.data import arrays, cache, cifar10_archive, digits, npz, tfds_images
+from jaxlin import chapters
+from jaxlin.data import array_files, cache, cifar10_archive, digits, npz, tfds_images
 from jaxlin.data.dataset import (
     Dataset,
     DataUnavailableError,
@@ -42,6 +56,7 @@ from jaxlin.data.dataset import (
     summary,
 )
 
+__getattr__ = chapters.loader(__name__)
 __all__ = [
     "DataUnavailableError",
     "Dataset",
@@ -86,7 +101,7 @@ def load(
     name = os.fspath(name)
     if name == "digits":
         return digits.load()
-    if name.endswith(".npz") or arrays.is_folder(name):
+    if name.endswith(".npz") or array_files.is_folder(name):
         return npz.load(name)
     folder = tfds_images.data_folder(data_dir)
     if name == "cifar10":

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxlin.data import files
+from jaxlin.data import staging
 from jaxlin.data.dataset import Dataset, Split
 
 _LOGGER = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def _open(entry: Path) -> Dataset:
 
 def _write(entry: Path, dataset: Dataset) -> None:
     """Writes an entry in a staging folder and moves it to its place."""
-    with files.staging(entry.parent) as stage:
+    with staging.staging(entry.parent) as stage:
         made = stage / entry.name
         made.mkdir()
         arrays = {}

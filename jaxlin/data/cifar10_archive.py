@@ -19,7 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxlin.data import files, tfds_images
+from jaxlin.data import (
+    staging,
+    tfds_images,
+)
 from jaxlin.data.dataset import Dataset, DataUnavailableError, class_histogram
 
 _NUM_CLASSES = 10
@@ -157,7 +160,7 @@ def _fetch(archive: Archive, folder: Path, *, progress: bool) -> Path:
     # Connected first, so that a machine without a network gets no empty folders.
     with (
         urllib.request.urlopen(archive.url, timeout=_TIMEOUT_SECONDS) as response,
-        files.staging(folder) as stage,
+        staging.staging(folder) as stage,
     ):
         part = stage / target.name
         _receive(response, archive, part, progress=progress)
@@ -196,7 +199,7 @@ def _sha256(path: Path) -> str:
 def _prepare(packed: Path, archive: Archive, folder: Path, *, progress: bool) -> Path:
     """Returns the folder of the version written from the archive."""
     class_names, splits = _unpack(packed, archive)
-    with files.staging(folder) as stage:
+    with staging.staging(folder) as stage:
         made = _write(stage, class_names, splits, progress=progress)
         target = folder / made.relative_to(stage)
         target.parent.mkdir(exist_ok=True)

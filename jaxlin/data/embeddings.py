@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxlin import check
-from jaxlin.data import arrays, dataset
+from jaxlin.data import array_files, dataset
 from jaxlin.data.dataset import Dataset, Split
 
 # The label of an answer that is not in the vocabulary.
@@ -170,7 +170,7 @@ def load(
     splits = ("train", "test")
     names = [f"{name}_{split}" for name in (*parts, "y") for split in splits]
     try:
-        found = arrays.read(path, names)
+        found = array_files.read(path, names)
         vocabulary = frequent_answers(found["y_train"], size=num_answers)
         kept, counts = {}, {}
         for split in splits:
@@ -206,7 +206,7 @@ def load(
         raise ValueError(f"{path}: {error}") from error
     if len(parts) == 1:
         used = (loaded.train.features, loaded.test.features)
-        arrays.say_if_copied(path, found, dict(zip(names[:2], used, strict=True)))
+        array_files.say_if_copied(path, found, dict(zip(names[:2], used, strict=True)))
     distinct = len(np.unique(np.asarray(found["y_train"])))
     return loaded, Coverage(
         len(vocabulary), distinct, *counts["train"], *counts["test"]

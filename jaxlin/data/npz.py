@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlin.data import arrays, dataset
+from jaxlin.data import array_files, dataset
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -30,12 +30,12 @@ def load(path: str | os.PathLike[str]) -> dataset.Dataset:
     """
     path = Path(path)
     try:
-        found = arrays.read(path, _KEYS, optional=("class_names",))
+        found = array_files.read(path, _KEYS, optional=("class_names",))
         loaded = _dataset(path, found)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     used = {"x_train": loaded.train.features, "x_test": loaded.test.features}
-    arrays.say_if_copied(path, found, used)
+    array_files.say_if_copied(path, found, used)
     return loaded
 
 

@@ -12,8 +12,8 @@ give the same points.
   half_planes    two sides of a line: separable
   sectors        as many sectors about the origin as there are classes: separable
 
-No linear classifier separates the first three (`jaxlin.separability` proves it of the
-points drawn). One more feature mends each, as a function of one example:
+No linear classifier separates the first three (`jaxlin.geometry.separability` proves it
+of the points drawn). One more feature mends each, as a function of one example:
 
   lift_quadrants     x_1 x_2
   lift_ring          (norm - 1.5)^2: the rest lies inside and outside the ring, so that

@@ -3,7 +3,13 @@
 What is learned of images is a tuple of arrays; `apply` turns one image into one vector,
 on which everything of this library works unchanged.
 
-  patches         whitened patches as filters, encoded and pooled; k-means, no labels
-  spherical       k-means of directions
-  convolutional   a small convolutional network, without its head
+  encodings      responses to filters, encoded and pooled
+  spherical      k-means of directions
+  patches        whitened patches as filters; k-means, no labels
+  convolutional  a small convolutional network, without its head
 """
+
+from jaxlin import chapters
+
+__getattr__ = chapters.loader(__name__)
+__all__ = chapters.modules(__name__)

@@ -28,7 +28,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxlin import check, precision
+from jaxlin import check
+from jaxlin.numerics import precision
 from jaxlin.typing import Array
 
 # Sides of every kernel and every pooling window.

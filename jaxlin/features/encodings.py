@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxlin import precision
+from jaxlin.numerics import precision
 from jaxlin.typing import Array
 
 # One whitened patch ``(values,)`` and filters ``(filters, values)`` in, responses out.

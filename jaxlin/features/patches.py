@@ -30,9 +30,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, precision
+from jaxlin import check
 from jaxlin.features import encodings, spherical
 from jaxlin.features.encodings import Encoding
+from jaxlin.numerics import precision
 from jaxlin.typing import Array
 
 

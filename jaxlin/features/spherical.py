@@ -17,7 +17,7 @@ Reference:
 import jax
 import jax.numpy as jnp
 
-from jaxlin import precision
+from jaxlin.numerics import precision
 from jaxlin.typing import Array
 
 # Rows compared with all centers at once.

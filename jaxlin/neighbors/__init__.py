@@ -5,7 +5,8 @@ Four choices make such a learner, and are four independent arguments: a distance
 the local points.
 
   >>> import numpy as np
-  >>> from jaxlin import distances, neighbors
+  >>> from jaxlin.neighbors import distances
+  >>> from jaxlin import neighbors
   >>> rows = np.random.default_rng(0).integers(0, 256, (90, 12), dtype=np.uint8)
   >>> labels = np.arange(90) % 3
   >>> found = neighbors.nearest(rows, rows[:5], metric=distances.manhattan, k=7)
@@ -15,16 +16,20 @@ the local points.
 
 The modules:
 
-  best         the k best, kept while blocks of candidates go by
-  passes       one pass over the rows, in blocks from the host
+  callbacks    checks of the functions given as metric, weighting or local fit
+  distances    distances of one pair of rows
+  pairwise     distances of all pairs, a block at a time
+  top_k        the k best, kept over blocks of candidates
   bounds       lower bounds in float32 that prove a search exact
-  shadows      lower bounds from few directions of wide rows
-  measuring    distances of a few candidates, in float64 or exact integers
+  rerank       distances of a few candidates, in float64 or exact integers
+  scan         one pass over the rows, in blocks from the host
+  projections  lower bounds from few directions of wide rows
   search       `nearest`, `nearest_others` (leave-one-out, all folds at once), `recall`
   voting       `vote`, `shares`; `uniform`, `inverse_distance`, `gaussian`
   local_fits   `local_fit`; `majority`, `weighted_vote`, `linear_classifier`
 """
 
+from jaxlin import chapters
 from jaxlin.neighbors.local_fits import (
     linear_classifier,
     local_fit,
@@ -34,6 +39,7 @@ from jaxlin.neighbors.local_fits import (
 from jaxlin.neighbors.search import Neighbors, nearest, nearest_others, recall
 from jaxlin.neighbors.voting import gaussian, inverse_distance, shares, uniform, vote
 
+__getattr__ = chapters.loader(__name__)
 __all__ = [
     "Neighbors",
     "gaussian",

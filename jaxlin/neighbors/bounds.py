@@ -31,7 +31,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import all_pairs, distances
+from jaxlin.neighbors import (
+    distances,
+    pairwise,
+)
 from jaxlin.typing import Array, Distance
 
 # D u stays below a fifth, so that a quarter covers the terms of second order.
@@ -49,7 +52,7 @@ class Frame(NamedTuple):
       center: taken from every row, shape ``(features,)``.
       scale: a power of two, by which rows are multiplied then.
       factor: a matrix that rows are multiplied with at last, or None.
-      power: of `jaxlin.distances.minkowski`, or None.
+      power: of `jaxlin.neighbors.distances.minkowski`, or None.
     """
 
     center: Any
@@ -142,7 +145,7 @@ def _bound_of_square(frame: Frame, queries: Moved, rows: Moved) -> Array:
     del frame
     lost = _ROUNDING * (rows.rows.shape[1] + 16)
     kept = [((1 - lost) * some.size).astype(jnp.float32) for some in (queries, rows)]
-    products = all_pairs.product(queries.rows, rows.rows)
+    products = pairwise.product(queries.rows, rows.rows)
     return kept[0][:, None] + kept[1][None, :] - 2 * products - _UNDERFLOW
 
 
@@ -155,7 +158,7 @@ def _move_to_unit(frame: Frame, rows: Array) -> Moved:
 def _bound_of_cosine(frame: Frame, queries: Moved, rows: Moved) -> Array:
     del frame
     lost = _ROUNDING * (rows.rows.shape[1] + 16)
-    return 1 - all_pairs.product(queries.rows, rows.rows) - lost
+    return 1 - pairwise.product(queries.rows, rows.rows) - lost
 
 
 # Norms of columns: features lie along the first axis, neighbouring rows side by side.
@@ -194,7 +197,7 @@ def _of_norm(norm: Callable[[Frame, Array], Array], lost: Callable[[int], float]
                 lambda query: norm(frame, columns - query[:, None]), queries.rows
             )
 
-        apart = all_pairs.abreast(to_queries, rows.rows)
+        apart = pairwise.abreast(to_queries, rows.rows)
         moved = _ROUNDING * (queries.size[:, None] + rows.size[None, :])
         return (1 - lost(rows.rows.shape[1])) * apart - moved - _UNDERFLOW
 

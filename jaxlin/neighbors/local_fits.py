@@ -9,7 +9,8 @@ A local fit is a function of one query (`jaxlin.typing.LocalFit`); `local_fit` a
 it to all:
 
   >>> import numpy as np
-  >>> from jaxlin import distances, losses, neighbors
+  >>> from jaxlin.neighbors import distances
+  >>> from jaxlin import losses, neighbors
   >>> rows = np.array([[0.0], [1.0], [3.0], [4.0]])
   >>> labels = np.array([0, 0, 1, 1])
   >>> queries = np.array([[2.2]])
@@ -32,11 +33,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import check, conjugates, linear, roles
-from jaxlin.neighbors import voting
+from jaxlin import (
+    check,
+    linear,
+)
+from jaxlin.losses import conjugates
+from jaxlin.neighbors import callbacks, voting
 from jaxlin.neighbors.search import Neighbors
-from jaxlin.solvers import base, certified
-from jaxlin.solvers.base import Settings
+from jaxlin.solvers import (
+    certified,
+    interface,
+)
+from jaxlin.solvers.interface import Settings
 from jaxlin.typing import Arguments, Array, LocalFit, Loss, Weighting
 
 # Bytes of neighbours gathered at a time.
@@ -90,7 +98,7 @@ def linear_classifier(*, loss: Loss, num_steps: int = 30) -> LocalFit:
     the rows as they are (pixels, say: scale them first, or choose it accordingly).
 
     Args:
-      loss: one that has a conjugate (`jaxlin.conjugates`).
+      loss: one that has a conjugate (`jaxlin.losses.conjugates`).
       num_steps: evaluations of the certified solver.
 
     Returns:
@@ -118,7 +126,7 @@ def linear_classifier(*, loss: Loss, num_steps: int = 30) -> LocalFit:
         l2: Any,
     ) -> Array:
         features = _in_their_span(rows - query[None, :])
-        examples = certified.prepare(base.Examples(features, labels, weights))
+        examples = certified.prepare(interface.Examples(features, labels, weights))
         params = linear.Params(
             jnp.zeros((num_classes, features.shape[1]), features.dtype),
             jnp.zeros(num_classes, features.dtype),
@@ -182,7 +190,7 @@ def local_fit(
             f"{len(rows)} rows for {len(labels)} labels and {len(queries)} queries for "
             f"the neighbours of {len(found.indices)}"
         )
-    kept = roles.bound("fit", fit, fit_arguments, ours=("num_classes",))
+    kept = callbacks.bound("fit", fit, fit_arguments, ours=("num_classes",))
     if "l2" in kept:
         kept["l2"] = check.number("l2", kept["l2"], above=0)
     with jax.enable_x64(True):
@@ -218,7 +226,7 @@ def _in_blocks(found, rows, labels, queries, weights, num_classes, fit, argument
 def _fit(queries, rows, labels, weights, arguments, *, fit, num_classes):
     def of_query(*one: Array) -> Array:
         asked = {"num_classes": num_classes, **arguments}
-        return roles.applied("fit", fit, one, asked, shape=(num_classes,))
+        return callbacks.applied("fit", fit, one, asked, shape=(num_classes,))
 
     return jax.vmap(of_query)(queries, rows, labels, weights)
 

@@ -1,7 +1,8 @@
 r"""The exact nearest neighbours of each query, by any metric.
 
   >>> import numpy as np
-  >>> from jaxlin import distances, neighbors
+  >>> from jaxlin.neighbors import distances
+  >>> from jaxlin import neighbors
   >>> rows = np.array([[0, 0], [3, 4], [6, 8], [3, 4]], np.uint8)
   >>> found = neighbors.nearest(rows, rows[:1], metric=distances.euclidean, k=3)
   >>> print(found.indices, found.distances)
@@ -10,9 +11,10 @@ r"""The exact nearest neighbours of each query, by any metric.
 What "exact" means:
 
 * uint8 rows under `squared_euclidean`, `euclidean`, `manhattan` and `chebyshev` of
-  `jaxlin.distances`: the order of the integers, on every device. (Where many queries
-  meet many wide rows, `jaxlin.neighbors.shadows` proves most of that order cheaply.)
-* Otherwise the order of the distances as float64 arithmetic gives them, so that two
+  `jaxlin.neighbors.distances`: the order of the integers, on every device. (Where many
+  queries meet many wide rows, `jaxlin.neighbors.projections` proves most of that order
+cheaply.) * Otherwise the order of the distances as float64 arithmetic gives them, so
+that two
   rows whose distances differ by less than its rounding (about 1e-13 of them) may change
   places. Most searches make one pass in float32; `jaxlin.neighbors.bounds` proves for
   each query that it has missed no row, and where it cannot (many rows are equally
@@ -27,9 +29,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import all_pairs, check, distances
-from jaxlin.neighbors import best, bounds, measuring, passes, shadows
-from jaxlin.neighbors.passes import Search
+from jaxlin import check
+from jaxlin.neighbors import (
+    bounds,
+    distances,
+    pairwise,
+    projections,
+    rerank,
+    scan,
+    top_k,
+)
+from jaxlin.neighbors.scan import Search
 from jaxlin.typing import Arguments, Distance
 
 # Keys of integers must stay below the pattern of infinity: 255^2 a feature.
@@ -73,7 +83,7 @@ def nearest(
       train_rows: shape ``(rows, features)``, uint8 or floating, finite; an array on the
         host or the device, or a memory map, of which one block at a time is read.
       query_rows: shape ``(queries, features)``, of the same dtype.
-      metric: a function of `jaxlin.distances`, or one of your own
+      metric: a function of `jaxlin.neighbors.distances`, or one of your own
         (`jaxlin.typing.Distance`), which is then computed in float64 throughout.
       k: how many, from 1 to the number of rows. The result for a smaller k is the first
         columns of that for a larger.
@@ -204,7 +214,7 @@ def _found(metric, arguments, search, k, block_size, recall_target) -> Neighbors
     how = {"block_size": block_size, "recall_target": recall_target}
     if _is_integer(metric, search):
         is_square = metric in (distances.squared_euclidean, distances.euclidean)
-        is_wide = shadows.is_worthwhile(len(search.queries), search.rows, k=k)
+        is_wide = projections.is_worthwhile(len(search.queries), search.rows, k=k)
         if is_square and is_wide and recall_target is None:
             found = _after_shadows(search, k, block_size)
         else:
@@ -220,24 +230,24 @@ def _found(metric, arguments, search, k, block_size, recall_target) -> Neighbors
 
 
 def _in_integers(metric, search, k, **how) -> Neighbors:
-    keys, indices = passes.run(passes.exact_integers(metric), None, search, k=k, **how)
-    return Neighbors(best.integer_of_key(keys), indices)
+    keys, indices = scan.run(scan.exact_integers(metric), None, search, k=k, **how)
+    return Neighbors(top_k.integer_of_key(keys), indices)
 
 
 def _after_shadows(search: Search, k: int, block_size: int | None) -> Neighbors:
     """Squared distances, of all rows only for queries that few do not settle."""
     metric = distances.squared_euclidean
-    length = min(len(search.rows), best.power_of_two(_SHADOWS * k + _SPARE))
-    screen = shadows.screen(search.rows)
-    bound, candidates = passes.run(
-        shadows.MEASURE,
+    length = min(len(search.rows), top_k.power_of_two(_SHADOWS * k + _SPARE))
+    screen = projections.screen(search.rows)
+    bound, candidates = scan.run(
+        projections.MEASURE,
         screen,
-        search._replace(queries=shadows.of_queries(screen, search.queries)),
+        search._replace(queries=projections.of_queries(screen, search.queries)),
         k=length,
         block_size=block_size,
     )
     queries, rows = (np.asarray(some) for some in (search.queries, search.rows))
-    found = Neighbors(*measuring.nearest_bytes(queries, rows, candidates, bound, k=k))
+    found = Neighbors(*rerank.nearest_bytes(queries, rows, candidates, bound, k=k))
     open_queries = np.flatnonzero(~(bound[:, -1] > found.distances[:, -1]))
     if len(open_queries) > 0:
         part = search.of_queries(open_queries)
@@ -246,15 +256,15 @@ def _after_shadows(search: Search, k: int, block_size: int | None) -> Neighbors:
 
 
 def _is_integer(metric: Distance, search: Search) -> bool:
-    form = all_pairs.integer_form(metric, search.queries, search.rows)
+    form = pairwise.integer_form(metric, search.queries, search.rows)
     is_square = metric in (distances.squared_euclidean, distances.euclidean)
     is_too_wide = is_square and search.rows.shape[1] > _MOST_SQUARES
     return form is not None and not is_too_wide
 
 
 def _in_float64(metric, arguments, search, k, **how) -> Neighbors:
-    keys, indices = passes.run(
-        passes.in_float64(metric), arguments, search, k=k, dtype=jnp.float64, **how
+    keys, indices = scan.run(
+        scan.in_float64(metric), arguments, search, k=k, dtype=jnp.float64, **how
     )
     return Neighbors(keys, indices)
 
@@ -267,22 +277,22 @@ def _proven(metric, arguments, form, search, k, *, block_size, recall_target):
     if recall_target is not None:
         lists = [k]
     else:
-        first = best.power_of_two(k + _SPARE)
+        first = top_k.power_of_two(k + _SPARE)
         lists = [min(num_rows, first), min(num_rows, _WIDER * first)]
     shape = (len(search.queries), k)
     found = Neighbors(np.empty(shape), np.empty(shape, np.int32))
     open_queries = np.arange(len(search.queries))
     for length in lists:
         part = search.of_queries(open_queries)
-        keys, indices = passes.run(
-            passes.lower_bounds(form),
+        keys, indices = scan.run(
+            scan.lower_bounds(form),
             frame,
             part,
             k=length,
             block_size=block_size,
             recall_target=recall_target,
         )
-        measured = measuring.nearest_of(
+        measured = rerank.nearest_of(
             metric, arguments, np.asarray(part.queries), on_host[1], indices, k=k
         )
         _put(found, open_queries, measured)

@@ -9,7 +9,8 @@ Weightings are functions of the distances of one query's neighbours, ascending:
 or any function of yours that applies to each distance by itself.
 
   >>> import numpy as np
-  >>> from jaxlin import distances, neighbors
+  >>> from jaxlin.neighbors import distances
+  >>> from jaxlin import neighbors
   >>> rows, labels = np.array([[0.0], [2.0], [3.0]]), np.array([1, 0, 0])
   >>> found = neighbors.nearest(rows, [[0.5]], metric=distances.euclidean, k=3)
   >>> print(neighbors.vote(found, labels, num_classes=2))  # with k = 1, 2, 3
@@ -34,7 +35,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, roles
+from jaxlin import check
+from jaxlin.neighbors import callbacks
 from jaxlin.neighbors.search import Neighbors
 from jaxlin.typing import Arguments, Array, Weighting
 
@@ -126,7 +128,8 @@ def shares(
 
     Returns:
       float64, shape ``(queries, num_classes)``; NaN if all weights are 0. A class
-      without a vote has 0, which `jaxlin.metrics.top_k_accuracy` counts as no answer.
+      without a vote has 0, which `jaxlin.stats.metrics.top_k_accuracy` counts as no
+      answer.
 
     Example:
       >>> found = Neighbors(np.array([[1.0, 2.0]]), np.array([[0, 1]]))
@@ -176,7 +179,7 @@ def check_weighting(weighting: Weighting, arguments: Any) -> dict[str, Any]:
     Raises:
       ValueError: if one is missing or unknown, or a bandwidth is not above 0.
     """
-    found = roles.bound("weighting", weighting, arguments)
+    found = callbacks.bound("weighting", weighting, arguments)
     if weighting is gaussian:
         found["bandwidth"] = check.number("bandwidth", found["bandwidth"], above=0)
     return found
@@ -207,7 +210,9 @@ def _checked(found, train_labels, num_classes, weighting, arguments):
 @functools.partial(jax.jit, static_argnames=("weighting",))
 def _weights(distances, arguments, *, weighting):
     def of_query(row: Array) -> Array:
-        return roles.applied("weighting", weighting, (row,), arguments, shape=row.shape)
+        return callbacks.applied(
+            "weighting", weighting, (row,), arguments, shape=row.shape
+        )
 
     return jax.vmap(of_query)(distances)
 

@@ -5,19 +5,35 @@ registered with pyplot, so it is freed like any other object. The colours are th
 Okabe and Ito, which readers with any of the common colour deficiencies can tell apart;
 `method_colors` gives every method the same one in all pictures.
 
+The modules:
+
+  axes       new figures, colours, checks of shapes
+  curves     learning curves, bars with intervals, reliability diagrams
+  heat_maps  tables of numbers, confusion matrices
+  images     grids of images, templates
+  regions    decision regions, points and lines in the plane
+
   >>> figure, axes = new_figure(width=4, height=3)
   >>> ax = learning_curves(axes[0, 0], [0, 1], [[2.3, 1.9]], label="softmax")
   >>> ax is axes[0, 0]
   True
 """
 
-from jaxlin.plotting.base import PALETTE, method_colors, new_figure
+from jaxlin import chapters
+from jaxlin.plotting.axes import (
+    PALETTE,
+    method_colors,
+    new_figure,
+)
 from jaxlin.plotting.curves import (
     bars_with_intervals,
     learning_curves,
     reliability_diagram,
 )
-from jaxlin.plotting.grids import confusion_matrix, heat_map
+from jaxlin.plotting.heat_maps import (
+    confusion_matrix,
+    heat_map,
+)
 from jaxlin.plotting.images import image_grid, signed_images, templates
 from jaxlin.plotting.regions import (
     decision_regions,
@@ -26,6 +42,7 @@ from jaxlin.plotting.regions import (
     line,
 )
 
+__getattr__ = chapters.loader(__name__)
 __all__ = [
     "PALETTE",
     "bars_with_intervals",

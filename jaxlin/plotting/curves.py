@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxlin.plotting.base import (
+from jaxlin.plotting.axes import (
     PALETTE,
     Axes,
     array_of_rank,

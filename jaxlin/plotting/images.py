@@ -6,8 +6,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxlin import geometry
-from jaxlin.plotting.base import array_of_rank, require_same
+from jaxlin.geometry import hyperplanes
+from jaxlin.plotting.axes import (
+    array_of_rank,
+    require_same,
+)
 
 
 def templates(
@@ -18,7 +21,7 @@ def templates(
     class_names: Sequence[str],
     scale: Literal["per_class", "shared"] = "per_class",
 ) -> Any:
-    """Draws each row of W as a picture, by `jaxlin.geometry.templates`.
+    """Draws each row of W as a picture, by `jaxlin.geometry.hyperplanes.templates`.
 
     Zero is mid-grey; black and white are the largest weight of the class ("per_class":
     each template uses the whole range) or of all classes ("shared": templates can be
@@ -41,7 +44,7 @@ def templates(
     rows = array_of_rank("weights", weights, rank=2)
     require_same("class_names", len(class_names), "the number of classes", len(rows))
     require_same("weights.shape[1]", rows.shape[1], "pixels", int(np.prod(image_shape)))
-    pictures = geometry.templates(rows, image_shape=image_shape, scale=scale)
+    pictures = hyperplanes.templates(rows, image_shape=image_shape, scale=scale)
     return image_grid(axes, np.asarray(pictures), titles=class_names, limits=(0.0, 1.0))
 
 

@@ -5,7 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxlin.plotting.base import PALETTE, Axes, array_of_rank, require_same
+from jaxlin.plotting.axes import (
+    PALETTE,
+    Axes,
+    array_of_rank,
+    require_same,
+)
 
 _MARKERS = "os^Dv<>"
 _TINT = 0.22
@@ -14,7 +19,7 @@ _TINT = 0.22
 def decision_regions(
     ax: Axes, polygons: Sequence[ArrayLike], *, colors: Sequence[str] = PALETTE
 ) -> Axes:
-    """Tints the region of each class, as `jaxlin.geometry.regions` gives them.
+    """Tints the region of each class (`jaxlin.geometry.hyperplanes.regions`).
 
     Args:
       ax: the Axes to draw on.

@@ -31,20 +31,32 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxlin import check, metrics, objective, placement, processes
-from jaxlin.checkpoint import Path
+from jaxlin import (
+    check,
+    objective,
+)
+from jaxlin.io.checkpoint import Path
 from jaxlin.linear import Params
-from jaxlin.metrics import Ratio
 from jaxlin.normalization import Normalization
+from jaxlin.numerics import (
+    device_mesh,
+    processes,
+)
 from jaxlin.problems import Problem
-from jaxlin.selection import choice, grids, sweep
 from jaxlin.selection import folds as folds_of
-from jaxlin.selection.choice import Choose
+from jaxlin.selection import (
+    grids,
+    rules,
+    sweep,
+)
 from jaxlin.selection.grids import Grid
+from jaxlin.selection.rules import Choose
 from jaxlin.selection.sweep import Callback, SweepResult
 from jaxlin.solvers import stopping
-from jaxlin.solvers.base import Examples
+from jaxlin.solvers.interface import Examples
 from jaxlin.solvers.stopping import Stop
+from jaxlin.stats import metrics
+from jaxlin.stats.metrics import Ratio
 from jaxlin.typing import Array, Loss
 
 # Scores of so many models are held at once, of a block of rows each; fewer models where
@@ -89,12 +101,12 @@ class CrossValidation(NamedTuple):
         """Numbers of the settings of one loss."""
         return np.flatnonzero([one is loss for one in self.losses])
 
-    def chosen(self, loss: Loss, *, choose: Choose = choice.best) -> int:
+    def chosen(self, loss: Loss, *, choose: Choose = rules.best) -> int:
         """Number of the setting of a loss to take.
 
         Args:
           loss: one of the table's.
-          choose: `jaxlin.selection.choice.best`, ``one_standard_error`` (for one
+          choose: `jaxlin.selection.rules.best`, ``one_standard_error`` (for one
             margin, since only its strengths are one scale), or a function like them.
 
         Raises:
@@ -113,8 +125,8 @@ class CrossValidation(NamedTuple):
     def rows(self) -> list[dict[str, Any]]:
         """The tidy table: one row a setting, as plain values."""
         repeats = self.num_repeats
-        mean, error = choice.mean_and_error(self.accuracy, num_repeats=repeats)
-        losses = choice.mean_and_error(self.loss, num_repeats=repeats)
+        mean, error = rules.mean_and_error(self.accuracy, num_repeats=repeats)
+        losses = rules.mean_and_error(self.loss, num_repeats=repeats)
         converged = self.fits.converged.reshape(len(self.l2), -1)
         return [
             {
@@ -256,7 +268,7 @@ def check_one_scale(choose: Choose, arguments: Sequence[Mapping[str, float]]) ->
       arguments: of the loss, of all settings that are compared.
     """
     scales = {tuple(sorted(one.items())) for one in arguments}
-    if choose is choice.one_standard_error and len(scales) > 1:
+    if choose is rules.one_standard_error and len(scales) > 1:
         raise ValueError(
             "choose must not be one_standard_error for several losses or margins: "
             "their l2 are not one scale; validate each by itself, or take choice.best"
@@ -378,14 +390,14 @@ def _tested(
     given = (params, arguments, weighting, known, examples.normalization)
     rows = (examples.features, examples.targets, weights.T)
     sums = functools.partial(_sums, loss=loss)
-    if placement.num_shards(len(examples.targets)) == 1:
+    if device_mesh.num_shards(len(examples.targets)) == 1:
         return sums(*given, *rows)
-    whole, by_row = PartitionSpec(), PartitionSpec(placement.ROWS)
+    whole, by_row = PartitionSpec(), PartitionSpec(device_mesh.ROWS)
     return jax.shard_map(
-        lambda *given: jax.lax.psum(sums(*given), placement.ROWS),
+        lambda *given: jax.lax.psum(sums(*given), device_mesh.ROWS),
         in_specs=(whole,) * len(given) + (by_row,) * len(rows),
         out_specs=whole,
-        axis_names={placement.ROWS},
+        axis_names={device_mesh.ROWS},
         check_vma=False,
     )(*given, *rows)
 

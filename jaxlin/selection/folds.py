@@ -22,7 +22,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxlin import check, class_labels, processes
+from jaxlin import (
+    check,
+    class_labels,
+)
+from jaxlin.numerics import processes
 from jaxlin.typing import Array
 
 # Times that each group may move to a better fold. On 300 random problems the mean

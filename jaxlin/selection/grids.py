@@ -19,7 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlin import check, conjugates, duality
+from jaxlin import check
+from jaxlin.certificates import duality
+from jaxlin.losses import conjugates
 from jaxlin.typing import Loss
 
 

@@ -31,12 +31,17 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
-from jaxlin.checkpoint import Path
+from jaxlin.io.checkpoint import Path
 from jaxlin.problems import Problem
-from jaxlin.selection import choice, cross_validation, grids, sweep
+from jaxlin.selection import (
+    cross_validation,
+    grids,
+    rules,
+    sweep,
+)
 from jaxlin.selection import folds as folds_of
-from jaxlin.selection.choice import Choose
 from jaxlin.selection.cross_validation import CrossValidation
+from jaxlin.selection.rules import Choose
 from jaxlin.selection.sweep import Callback, SweepResult
 from jaxlin.solvers import fit_loop, stopping
 from jaxlin.solvers.stopping import Stop
@@ -63,7 +68,7 @@ class NestedCrossValidation(NamedTuple):
     inner: CrossValidation
 
     def __str__(self) -> str:
-        (mean,), (error,) = choice.mean_and_error(self.accuracy[None])
+        (mean,), (error,) = rules.mean_and_error(self.accuracy[None])
         strengths = ", ".join(f"{l2:g}" for l2 in self.l2)
         return (
             f"accuracy {100 * mean:.2f} +- {100 * error:.2f} % over "
@@ -81,7 +86,7 @@ def cross_validate(
     num_inner_folds: int,
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
     allow_missing_classes: bool = False,
-    choose: Choose = choice.best,
+    choose: Choose = rules.best,
     stop: Stop = stopping.DEFAULT,
     checkpoints: tuple[Path, Path] | None = None,
     callback: Callback | None = None,
@@ -98,7 +103,7 @@ def cross_validate(
       loss_arguments: see ``losses``.
       allow_missing_classes: as of `jaxlin.cross_validate`, of outer parts and of inner
         folds.
-      choose: `jaxlin.selection.choice.best` or, for one loss at one margin, since only
+      choose: `jaxlin.selection.rules.best` or, for one loss at one margin, since only
         their strengths are one scale, ``one_standard_error``; or a function like them.
       stop: as of `jaxlin.sweep`, like ``callback``.
       checkpoints: a file of the comparison and one of the fits of the chosen settings,

@@ -21,10 +21,16 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxlin import check, conjugates, placement, row_sums
+from jaxlin import check
+from jaxlin.losses import conjugates
+from jaxlin.numerics import device_mesh
+from jaxlin.objective import row_sums
 from jaxlin.selection.grids import Grid
-from jaxlin.solvers import fit_loop, lanes
-from jaxlin.solvers.base import Examples
+from jaxlin.solvers import (
+    fit_loop,
+    model_batch,
+)
+from jaxlin.solvers.interface import Examples
 
 _MEMORY_BYTES = 2 * 2**30
 
@@ -50,8 +56,8 @@ class _Habits(NamedTuple):
 # Rounds of a hinge learn less from the model before than a smooth loss does: 5 folds x
 # 16 l2 x softmax and Weston-Watkins on CIFAR-10 take 5,756 evaluations of slots and
 # 639 s in one piece a chain, 6,727 and 547 s in two. A program is compiled in two to
-# three seconds of two cores at 100 to 200 GFLOP/s. `jaxlin.solvers.turns` says why the
-# host looks after every turn.
+# three seconds of two cores at 100 to 200 GFLOP/s. `jaxlin.solvers.device_loop` says
+# why the host looks after every turn.
 _ON_CPU = _Habits(
     max_slots=32, pieces=1, pieces_of_hinges=2, of_program=3e11, at_once=0
 )
@@ -168,7 +174,7 @@ def plan(
         for i in range(num_losses)
     ]
     smooth = all(conjugates.of(loss).smooth for loss in models.losses)
-    habits = _ON_ACCELERATOR if placement.on_accelerator() else _ON_CPU
+    habits = _ON_ACCELERATOR if device_mesh.on_accelerator() else _ON_CPU
     if slots is None:
         usual = habits.pieces if smooth else habits.pieces_of_hinges
         wanted = sum(int(np.minimum(its, usual).sum()) for its in lengths)
@@ -176,7 +182,7 @@ def plan(
     check.integer("slots", slots, at_least=num_losses, at_most=most)
     shares, pieces = _cut(min(slots, models.size), lengths)
     width = int(shares.sum())
-    placement.check_memory(
+    device_mesh.check_memory(
         f"a sweep of {width} models at once",
         remedy="give fewer slots, or use fewer features or classes",
         states=2 * per_slot * width,
@@ -193,7 +199,7 @@ def plan(
         slots=tuple(shares.tolist()),
         pieces=tuple(pieces.tolist()),
         block_size=block_size,
-        multiple=placement.axis_size(placement.MODELS),
+        multiple=device_mesh.axis_size(device_mesh.MODELS),
         price=round(habits.of_program / operations),
         turns=min(max(turns, 1), _MOST_TURNS),
         bytes_per_slot=per_slot,
@@ -208,7 +214,7 @@ def _cut(slots: int, lengths: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndar
       slots: at most so many, unless devices that share models want more.
       lengths: of the chains of each lane.
     """
-    multiple = placement.axis_size(placement.MODELS)
+    multiple = device_mesh.axis_size(device_mesh.MODELS)
     shares = _shared_out(slots, np.array([its.sum() for its in lengths]))
     shares = -(-shares // multiple) * multiple
     pieces, strands_of = np.array(
@@ -246,7 +252,7 @@ def _bytes_of_slot(models, examples, loss, num_classes) -> int:
     """State of one model of a loss, by shapes alone."""
     first = int(np.argmax(models.loss == models.losses.index(loss)))
     lane = jax.eval_shape(
-        lambda: lanes.empty(
+        lambda: model_batch.empty(
             1,
             examples,
             num_classes=num_classes,
@@ -254,4 +260,4 @@ def _bytes_of_slot(models, examples, loss, num_classes) -> int:
             arguments=models.arguments_of(first),
         )
     )
-    return placement.bytes_of(lane)
+    return device_mesh.bytes_of(lane)

@@ -6,7 +6,7 @@ until its last model is finished, then the next strand that waits has it. When n
 waits, what is left moves together into a program with fewer slots, down a ladder of
 widths. Each is compiled once for a loss, whatever the values swept; the pass over the
 rows, which all losses share, once for each combination of their widths that occurs. On
-accelerators one program has all of it (`jaxlin.solvers.turns`).
+accelerators one program has all of it (`jaxlin.solvers.device_loop`).
 
 A narrower program costs its compilation, idle slots cost passes. A lane becomes
 narrower once its idle slots have been evaluated as often as a program is worth: at each

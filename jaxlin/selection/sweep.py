@@ -26,20 +26,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, duality, placement
-from jaxlin import checkpoint as checkpoint_of
-from jaxlin.duality import Certificate
+from jaxlin import check
+from jaxlin.certificates import duality
+from jaxlin.certificates.duality import Certificate
+from jaxlin.io import checkpoint as checkpoint_of
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
+from jaxlin.numerics import device_mesh
 from jaxlin.problems import Problem
 from jaxlin.selection import grids, plans, sweep_checkpoint, sweep_run
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
 from jaxlin.selection.sweep_run import SweepState
 from jaxlin.solvers import certified, fit_loop, stopping
-from jaxlin.solvers.base import Examples, Settings
 from jaxlin.solvers.fit_loop import Start
 from jaxlin.solvers.fitted import Fit
+from jaxlin.solvers.interface import (
+    Examples,
+    Settings,
+)
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss
 
@@ -289,7 +294,7 @@ def weights_by_row(examples: Examples, sets: ArrayLike | None) -> Array | None:
     by_row = jnp.asarray(sets, jnp.float32).T
     if own is not None:
         by_row = by_row * jnp.asarray(own, jnp.float32)[:, None]
-    return placement.spread(by_row, placement.ROWS)
+    return device_mesh.spread(by_row, device_mesh.ROWS)
 
 
 def collected(

@@ -15,14 +15,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxlin import checkpoint
+from jaxlin.io import checkpoint
 from jaxlin.selection import sweep_run
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
 from jaxlin.selection.schedule import Board
 from jaxlin.selection.sweep_run import Finished, SweepState
-from jaxlin.solvers import lanes
-from jaxlin.solvers.base import Examples
+from jaxlin.solvers import model_batch
+from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array
 
 # Saving may take one second of so many.
@@ -227,7 +227,7 @@ def _like(
     def lane(number: int, width: int) -> Any:
         first = int(np.argmax(models.loss == number))
         return jax.eval_shape(
-            lambda: lanes.empty(
+            lambda: model_batch.empty(
                 width,
                 examples,
                 num_classes=num_classes,
@@ -239,7 +239,7 @@ def _like(
     finished = {}
     for model, _ in found["finished"]:
         one = lane(int(models.loss[model]), 1)
-        finished[str(model)] = _on_host(jax.eval_shape(lanes.taken, one, 0))
+        finished[str(model)] = _on_host(jax.eval_shape(model_batch.taken, one, 0))
     running = tuple(
         None if board.is_over else lane(number, len(board.running))
         for number, board in enumerate(boards)

@@ -2,15 +2,15 @@
 
 `jaxlin.sweep` is the one call. `jaxlin.selection.grids` says which models,
 `jaxlin.selection.plans` with how much of the machine. Models of one loss share a lane
-of slots (`jaxlin.solvers.lanes`), all lanes share the pass over the rows, and
+of slots (`jaxlin.solvers.model_batch`), all lanes share the pass over the rows, and
 `jaxlin.selection.schedule` says which model is in which slot.
 
 A model begins where the one before it in its strand ended, which is the same but for a
-larger l2, with all that was learnt of the loss there (`jaxlin.solvers.search.moved`);
-the first of a strand begins at 0. `jaxlin.selection.plans` makes the strands. Nothing
-is decided by a clock or by free memory: the same sweep takes the same steps on the same
-machine, however busy. Elsewhere, with the same plan, only rounding makes another number
-of passes.
+larger l2, with all that was learnt of the loss there
+(`jaxlin.solvers.optimizer.moved`); the first of a strand begins at 0.
+`jaxlin.selection.plans` makes the strands. Nothing is decided by a clock or by free
+memory: the same sweep takes the same steps on the same machine, however busy.
+Elsewhere, with the same plan, only rounding makes another number of passes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,16 +20,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import check, duality, placement
-from jaxlin.duality import Certificate
+from jaxlin import check
+from jaxlin.certificates import duality
+from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
+from jaxlin.numerics import device_mesh
 from jaxlin.selection import plans, schedule
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
 from jaxlin.selection.schedule import Board
-from jaxlin.solvers import certified, fit_loop, lanes, turns
-from jaxlin.solvers.base import Examples
-from jaxlin.solvers.lanes import Lane
+from jaxlin.solvers import (
+    certified,
+    device_loop,
+    fit_loop,
+    model_batch,
+)
+from jaxlin.solvers.interface import Examples
+from jaxlin.solvers.model_batch import Lane
 from jaxlin.typing import Array
 
 # What the counter of a program holds.
@@ -116,11 +123,11 @@ def run(
             f"plan must be of these models, with {len(models.losses)} losses, got one "
             f"for {len(plan.slots)}; call plans.plan(models, ...)"
         )
-    if plan.multiple != placement.axis_size(placement.MODELS):
+    if plan.multiple != device_mesh.axis_size(device_mesh.MODELS):
         raise ValueError(
             "plan must be made under the mesh that the sweep runs under, got one for "
             f"{plan.multiple} devices that share models, not "
-            f"{placement.axis_size(placement.MODELS)}; call plans.plan there"
+            f"{device_mesh.axis_size(device_mesh.MODELS)}; call plans.plan there"
         )
     fit_loop.check_norms(certified.curvature_of(examples).norms)
     fit_loop.check_classes(examples.targets, num_classes)
@@ -133,7 +140,7 @@ def _states(examples, models, plan, by_row, relative_gap, budgets, state):
         yield state
     while len(state.finished) < models.size:
         active = [i for i, lane in enumerate(state.lanes) if lane is not None]
-        running, over, passes = turns.run(
+        running, over, passes = device_loop.run(
             tuple(state.lanes[i] for i in active),
             examples,
             by_row,
@@ -142,7 +149,7 @@ def _states(examples, models, plan, by_row, relative_gap, budgets, state):
             most=plan.turns,
             block_size=plan.block_size,
         )
-        over, passes = placement.on_host((over, passes))
+        over, passes = device_mesh.on_host((over, passes))
         for place, i in enumerate(active):
             state = _given_slots(
                 state._replace(lanes=_replaced(state.lanes, i, running[place])),
@@ -157,10 +164,10 @@ def _states(examples, models, plan, by_row, relative_gap, budgets, state):
         yield state
 
 
-def _ends(board: Board, budgets: np.ndarray, relative_gap: float) -> turns.Ends:
+def _ends(board: Board, budgets: np.ndarray, relative_gap: float) -> device_loop.Ends:
     """When the models of a lane are over."""
     running, had = np.array(board.running), np.array(board.passes)
-    return turns.Ends(
+    return device_loop.Ends(
         relative_gap=np.float32(relative_gap),
         # The last entry stands for idle slots, whose number is -1.
         left=np.minimum(budgets[running] - had, _MOST_LEFT).astype(np.int32),
@@ -186,8 +193,8 @@ def _given_slots(
     finished = dict(state.finished)
     for slot, model in enumerate(board.running):
         if over[slot]:
-            taken = lanes.taken(lane, jnp.int32(slot))
-            params, certificate = placement.on_host(taken)
+            taken = model_batch.taken(lane, jnp.int32(slot))
+            params, certificate = device_mesh.on_host(taken)
             count = board.passes[slot] + passes
             finished[model] = Finished(params, certificate, count)
     turn = schedule.after_turn(
@@ -199,11 +206,11 @@ def _given_slots(
     )
     for slot, model in turn.moved:
         l2 = float(models.l2[model])
-        lane = lanes.move(lane, slot, examples, by_row, loss=loss, l2=l2)
+        lane = model_batch.move(lane, slot, examples, by_row, loss=loss, l2=l2)
     for slot, model in turn.filled:
         lane = _placed(lane, slot, models, model)
     if turn.kept is not None:
-        lane = lanes.narrow(lane, jnp.array(turn.kept))
+        lane = model_batch.narrow(lane, jnp.array(turn.kept))
     return SweepState(
         _replaced(state.boards, number, turn.board),
         _replaced(state.lanes, number, None if turn.board.is_over else lane),
@@ -225,7 +232,7 @@ def _begun(
         board = schedule.begin(
             strands, slots=plan.slots[number], multiple=plan.multiple
         )
-        lane = lanes.empty(
+        lane = model_batch.empty(
             len(board.running),
             examples,
             num_classes=num_classes,
@@ -242,7 +249,7 @@ def _begun(
 
 def _placed(lane: Lane, slot: int, models: Grid, model: int) -> Lane:
     """A model put into a slot, at 0."""
-    return lanes.place(
+    return model_batch.place(
         lane,
         slot,
         loss=models.losses[models.loss[model]],

@@ -33,12 +33,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, duality, linear, metrics, objective
+from jaxlin import (
+    check,
+    linear,
+    objective,
+)
+from jaxlin.certificates import duality
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.problems import Problem
-from jaxlin.solvers import base, fit_loop, minibatch
-from jaxlin.solvers.base import Examples, Settings
+from jaxlin.solvers import (
+    fit_loop,
+    interface,
+    minibatch,
+)
+from jaxlin.solvers.interface import (
+    Examples,
+    Settings,
+)
+from jaxlin.stats import metrics
 from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
 
 _FIRST_WEIGHTS, _ORDER = range(2)
@@ -119,16 +132,16 @@ def train(
     check.integer("num_seeds", num_seeds, at_least=1)
     settings = _settings(loss, learning_rates, l2s, loss_arguments or {})
     stacked = _stacked(problem, weightings, normalizations)
-    solver = base.map_seeds(
-        base.map_settings(
+    solver = interface.map_seeds(
+        interface.map_settings(
             minibatch.solver(
                 loss=loss, make_optimizer=make_optimizer, batch_size=batch_size
             )
         )
     )
-    solver = base.map_weightings(solver)
+    solver = interface.map_weightings(solver)
     if stacked.normalization is not None:
-        solver = base.map_normalizations(solver)
+        solver = interface.map_normalizations(solver)
     seeds = [jax.random.fold_in(key, seed) for seed in range(num_seeds)]
     first = [
         linear.init(
@@ -142,7 +155,7 @@ def train(
     keys = jnp.stack([jax.random.fold_in(seed, _ORDER) for seed in seeds])
     state = solver.init(params, stacked, settings)
     losses = []
-    chunks = base.run(solver, keys, state, stacked, settings, num_steps=num_epochs)
+    chunks = interface.run(solver, keys, state, stacked, settings, num_steps=num_epochs)
     for _, state, info in chunks:  # noqa: B007, the last one is what is returned
         losses.append(info.loss)
     return _with_four_axes(state.params, jnp.concatenate(losses), settings, stacked)

@@ -1,22 +1,22 @@
 r"""Full-batch fits that stop when they can prove how good they are.
 
 Each step of this solver is one evaluation: one pass over the rows at one trial point.
-`jaxlin.solvers.search` says what is evaluated next, and why.
+`jaxlin.solvers.optimizer` says what is evaluated next, and why.
 
 `jaxlin.fit` is the one call on arrays. As a `Solver`, for own loops and grids:
 
   >>> import jax, jax.numpy as jnp
   >>> import jaxlin
   >>> from jaxlin import linear, losses
-  >>> from jaxlin.solvers import base, certified
+  >>> from jaxlin.solvers import interface, certified
   >>> key = jax.random.key(0)
   >>> rows, labels = jax.random.normal(key, (60, 3)), jnp.arange(60) % 3
   >>> examples = jaxlin.problem(rows, labels).prepared()
-  >>> many = base.map_settings(certified.solver(loss=losses.crammer_singer_hinge))
-  >>> settings = base.Settings(l2=jnp.array([1e-2, 1e-1]))
+  >>> many = interface.map_settings(certified.solver(loss=losses.crammer_singer_hinge))
+  >>> settings = interface.Settings(l2=jnp.array([1e-2, 1e-1]))
   >>> params = linear.init(key, num_classes=3, num_features=3, stddev=0.0)
   >>> state = many.init(params, examples, settings)
-  >>> for done, state, info in base.run(
+  >>> for done, state, info in interface.run(
   ...     many, key, state, examples, settings, num_steps=100):
   ...     if (info.relative_gap < 1e-4).all():
   ...         break
@@ -30,16 +30,28 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 
-from jaxlin import linear, placement, proof_terms, row_sums
+from jaxlin import linear
+from jaxlin.certificates import fenchel_young
 from jaxlin.linear import Params
-from jaxlin.solvers import base, curvature, search, search_state
-from jaxlin.solvers.base import Examples, Settings, Solver
+from jaxlin.numerics import device_mesh
+from jaxlin.objective import row_sums
+from jaxlin.solvers import (
+    interface,
+    optimizer,
+    optimizer_state,
+    preconditioner,
+)
 from jaxlin.solvers.fit_loop import Start, Turn, Turns
+from jaxlin.solvers.interface import (
+    Examples,
+    Settings,
+    Solver,
+)
 from jaxlin.typing import Array, Loss
 
 
 def prepare(
-    examples: Examples, *, key: Array | None = None, rank: int = curvature.RANK
+    examples: Examples, *, key: Array | None = None, rank: int = preconditioner.RANK
 ) -> Examples:
     """Adds what certified solvers need to know of the rows, whatever the loss.
 
@@ -47,14 +59,15 @@ def prepare(
       examples: of a `jaxlin.Problem`, whose ``prepared`` calls this once.
       key: draws the sampled rows and the sketch; None is ``jax.random.key(0)``.
       rank: directions of the second moment kept where rows are wide; if one loss alone
-        is to be fitted, `jaxlin.solvers.curvature.rank_for` it.
+        is to be fitted, `jaxlin.solvers.preconditioner.rank_for` it.
 
     Returns:
-      The examples with ``curvature``. One factorisation serves every l2, loss and fold.
+      The examples with ``preconditioner``. One factorisation serves every l2, loss and
+      fold.
     """
     key = jax.random.key(0) if key is None else key
     return examples._replace(
-        curvature=curvature.of_rows(
+        curvature=preconditioner.of_rows(
             key,
             examples.features,
             example_weights=examples.example_weights,
@@ -72,51 +85,53 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
     ``learning_rate`` and ``l1`` must be None. A step draws no random numbers.
 
     Args:
-      loss: one that has a conjugate (`jaxlin.conjugates`).
+      loss: one that has a conjugate (`jaxlin.losses.conjugates`).
       block_size: rows a block of the pass; None chooses it from the shape.
 
     Raises:
       ValueError: if no conjugate of the loss is known; in ``init``, if the examples are
         not prepared or the settings are not as above.
     """
-    link = proof_terms.link(loss)
+    link = fenchel_young.link(loss)
 
     def init(
         params: Params, examples: Examples, settings: Settings
-    ) -> search_state.State:
+    ) -> optimizer_state.State:
         curvature_of(examples)
-        return search_state.start(
+        return optimizer_state.start(
             loss, params, settings, num_examples=examples.targets.shape[0]
         )
 
     def step(
         key: Array,
         step: Array,
-        state: search_state.State,
+        state: optimizer_state.State,
         examples: Examples,
         settings: Settings,
-    ) -> tuple[search_state.State, search.Info]:
+    ) -> tuple[optimizer_state.State, optimizer.Info]:
         del key, step
         params = linear.unfold_bias(state.trial)
         sums, parameters = row_sums.over_rows(
             params,
             examples.features,
             examples.targets,
-            proof_terms.PerExample(state.centers, curvature_of(examples).norms),
+            fenchel_young.PerExample(state.centers, curvature_of(examples).norms),
             link=link,
-            shared=search.shared(state, settings),
+            shared=optimizer.shared(state, settings),
             example_weights=examples.example_weights,
             normalization=examples.normalization,
             block_size=block_size,
         )
         known, weights = curvature_of(examples), examples.example_weights
-        sampled = curvature.Sampled(
+        sampled = preconditioner.Sampled(
             known.rows,
             examples.targets[known.sample],
             None if weights is None else weights[known.sample],
             state.centers[known.sample],
         )
-        state, info = search.advance(loss, state, sums, sampled, known.moment, settings)
+        state, info = optimizer.advance(
+            loss, state, sums, sampled, known.moment, settings
+        )
         # What maximised the smoothed loss at the end of a round centers the next.
         centers = jnp.where(state.is_round, parameters, state.centers)
         return state._replace(centers=centers), info
@@ -136,18 +151,18 @@ def turns(examples: Examples, *, loss: Loss, settings: Settings) -> Turns:
 
     def turns_from(start: Start, budget: int) -> Iterator[Turn]:
         state = method.init(start.params, examples, settings)
-        state = search_state.resumed(state, start.multipliers)
-        for _, after, info in base.run(
+        state = optimizer_state.resumed(state, start.multipliers)
+        for _, after, info in interface.run(
             method, jax.random.key(0), state, examples, settings, num_steps=budget
         ):
-            info = jax.tree.map(lambda leaf: leaf[-1], placement.on_host(info))
-            multipliers = search_state.Multipliers(after.centers, after.smoothing)
+            info = jax.tree.map(lambda leaf: leaf[-1], device_mesh.on_host(info))
+            multipliers = optimizer_state.Multipliers(after.centers, after.smoothing)
             yield Turn(after.params, multipliers, info)
 
     return turns_from
 
 
-def curvature_of(examples: Examples) -> curvature.Curvature:
+def curvature_of(examples: Examples) -> preconditioner.Curvature:
     """What `prepare` has found; a ValueError for a examples that was not prepared."""
     if examples.curvature is None:
         raise ValueError(

@@ -13,12 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, duality, placement, precision
-from jaxlin.duality import Certificate
+from jaxlin import check
+from jaxlin.certificates import duality
+from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.normalization import LARGEST_NORM
-from jaxlin.solvers import search, search_state
-from jaxlin.solvers.base import Settings
+from jaxlin.numerics import (
+    device_mesh,
+    precision,
+)
+from jaxlin.solvers import (
+    optimizer,
+    optimizer_state,
+)
+from jaxlin.solvers.interface import Settings
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss, LossArguments
 
@@ -30,7 +38,7 @@ _PATIENCE_BEFORE_FLOAT64 = 15
 
 # ``(passes so far, info of the last)``, called after each pass; in float64 under
 # ``jax.enable_x64(True)``, with the best certificate of that phase.
-Callback = Callable[[int, search.Info], None]
+Callback = Callable[[int, optimizer.Info], None]
 
 
 class Start(NamedTuple):
@@ -44,7 +52,7 @@ class Start(NamedTuple):
     """
 
     params: Params
-    multipliers: search_state.Multipliers | None
+    multipliers: optimizer_state.Multipliers | None
     is_refined: bool = False
 
 
@@ -58,8 +66,8 @@ class Turn(NamedTuple):
     """
 
     params: Params
-    multipliers: search_state.Multipliers
-    info: search.Info
+    multipliers: optimizer_state.Multipliers
+    info: optimizer.Info
 
 
 # ``(start, budget)`` to an iterator with one item per pass. The dtype of the parameters
@@ -88,7 +96,7 @@ class Outcome(NamedTuple):
     stalled: bool
     passes: int
     float64_passes: int
-    multipliers: search_state.Multipliers
+    multipliers: optimizer_state.Multipliers
 
 
 def certify(
@@ -142,7 +150,7 @@ def _run(
     start = start._replace(params=params)
     least, since = np.inf, 0
     for done, turn in enumerate(turns(start, stop.max_passes - before), 1):
-        info = placement.on_host(turn.info)
+        info = device_mesh.on_host(turn.info)
         if callback is not None:
             callback(before + done, info)
         # Where the penalty is strong 0 itself may prove the gap, but its labels are
@@ -168,7 +176,7 @@ def _run(
         stalled=bool(info.stalled) and not converged,
         passes=before + done,
         float64_passes=done if dtype is np.float64 else 0,
-        multipliers=placement.on_host(turn.multipliers),
+        multipliers=device_mesh.on_host(turn.multipliers),
     )
 
 
@@ -206,22 +214,22 @@ def check_memory(
     if num_examples is None:
         num_examples = num_rows
 
-    def start(weights: Array) -> search_state.State:
+    def start(weights: Array) -> optimizer_state.State:
         params = Params(weights, weights[:, 0])
-        return search_state.start(
+        return optimizer_state.start(
             loss, params, Settings(l2=1.0), num_examples=num_examples
         )
 
     shape = (num_classes, num_features)
     state = jax.eval_shape(start, jax.ShapeDtypeStruct(shape, jnp.float32))
-    largest = max(jax.tree.leaves(state), key=placement.bytes_of)
-    placement.check_memory(
+    largest = max(jax.tree.leaves(state), key=device_mesh.bytes_of)
+    device_mesh.check_memory(
         f"a fit of {num_classes} classes and {num_features} features, whose solver's "
         f"largest array has shape {largest.shape},",
         remedy="use fewer features or classes (a projection, the most frequent "
         "classes), or jaxlin.solvers.minibatch, which keeps a few arrays of that size",
-        state=placement.bytes_of(state),
-        rows=placement.bytes_of(rows) // placement.num_shards(num_rows),
+        state=device_mesh.bytes_of(state),
+        rows=device_mesh.bytes_of(rows) // device_mesh.num_shards(num_rows),
     )
 
 

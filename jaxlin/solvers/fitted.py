@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlin import duality
-from jaxlin.duality import Certificate
+from jaxlin.certificates import duality
+from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
-from jaxlin.solvers.search_state import Multipliers
+from jaxlin.solvers.optimizer_state import Multipliers
 from jaxlin.typing import Loss, LossArguments
 
 

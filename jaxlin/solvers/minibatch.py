@@ -22,7 +22,11 @@ import optax
 
 from jaxlin import check, objective
 from jaxlin.linear import Params
-from jaxlin.solvers.base import Examples, Settings, Solver
+from jaxlin.solvers.interface import (
+    Examples,
+    Settings,
+    Solver,
+)
 from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
 
 

@@ -7,16 +7,16 @@ least objective so far. A step evaluates ``num_trials`` candidates in one wide p
   >>> import jax, jax.numpy as jnp
   >>> import jaxlin
   >>> from jaxlin import linear, losses
-  >>> from jaxlin.solvers import base, random_search
+  >>> from jaxlin.solvers import interface, random_search
   >>> key = jax.random.key(0)
   >>> rows, labels = jax.random.normal(key, (60, 3)), jnp.arange(60) % 2
   >>> examples = jaxlin.problem(rows, labels).examples
   >>> solver = random_search.solver(
   ...     loss=losses.weston_watkins_hinge, is_local=True, num_trials=4)
-  >>> settings = base.Settings(learning_rate=0.1, l2=1e-3)
+  >>> settings = interface.Settings(learning_rate=0.1, l2=1e-3)
   >>> params = linear.init(key, num_classes=2, num_features=3)
   >>> state = solver.init(params, examples, settings)
-  >>> for done, state, info in base.run(
+  >>> for done, state, info in interface.run(
   ...     solver, key, state, examples, settings, num_steps=50, steps_per_chunk=50):
   ...     print(done, bool(info.objective[-1] < info.objective[0]))
   50 True
@@ -30,8 +30,12 @@ import jax.numpy as jnp
 
 from jaxlin import check, objective
 from jaxlin.linear import Params
-from jaxlin.metrics import Ratio
-from jaxlin.solvers.base import Examples, Settings, Solver
+from jaxlin.solvers.interface import (
+    Examples,
+    Settings,
+    Solver,
+)
+from jaxlin.stats.metrics import Ratio
 from jaxlin.typing import Array, Loss
 
 

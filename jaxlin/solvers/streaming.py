@@ -8,7 +8,8 @@ a hinge, its multipliers (two arrays of ``(examples, classes)`` floats).
 
   >>> import numpy as np
   >>> import jaxlin
-  >>> from jaxlin import losses, row_blocks
+  >>> from jaxlin import losses
+  >>> from jaxlin.objective import row_blocks
   >>> generator = np.random.default_rng(0)
   >>> rows = generator.normal(size=(300, 5)).astype(np.float32)
   >>> labels = (rows[:, 0] > 0).astype(np.int32)
@@ -26,18 +27,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import conjugates, linear, proof_terms, row_blocks, row_sums
+from jaxlin import linear
+from jaxlin.certificates import fenchel_young
+from jaxlin.losses import conjugates
 from jaxlin.normalization import (
     Normalization,
     check_rounding,
     counts,
     without_junk,
 )
-from jaxlin.row_blocks import Block
-from jaxlin.row_sums import RowSums
-from jaxlin.solvers import curvature, fit_loop, search, search_state
-from jaxlin.solvers.base import Settings
+from jaxlin.objective import (
+    row_blocks,
+    row_sums,
+)
+from jaxlin.objective.row_blocks import Block
+from jaxlin.objective.row_sums import RowSums
+from jaxlin.solvers import (
+    fit_loop,
+    optimizer,
+    optimizer_state,
+    preconditioner,
+)
 from jaxlin.solvers.fit_loop import Start, Turn, Turns
+from jaxlin.solvers.interface import Settings
 from jaxlin.typing import Array, Loss
 
 
@@ -71,8 +83,8 @@ class Measured(NamedTuple):
 
     norms: np.ndarray
     sample: np.ndarray
-    sampled: curvature.Sampled
-    moment: curvature.SecondMoment
+    sampled: preconditioner.Sampled
+    moment: preconditioner.SecondMoment
 
 
 def measured(
@@ -80,7 +92,7 @@ def measured(
     *,
     num_classes: int,
     normalization: Normalization | None = None,
-    rank: int = curvature.RANK,
+    rank: int = preconditioner.RANK,
 ) -> Measured:
     """Checks all blocks and measures their rows, in one pass.
 
@@ -95,11 +107,11 @@ def measured(
     """
     found = survey(blocks, num_classes=num_classes, normalization=normalization)
     fit_loop.check_norms(found.norms)
-    rows = curvature.extended_rows(jnp.asarray(found.rows), normalization)
+    rows = preconditioner.extended_rows(jnp.asarray(found.rows), normalization)
     moment = _second_moment(jax.random.key(0), rows, rank=rank)
     weights = found.example_weights
-    sampled = curvature.Sampled(
-        rows[: curvature.SAMPLE_ROWS],
+    sampled = preconditioner.Sampled(
+        rows[: preconditioner.SAMPLE_ROWS],
         jnp.asarray(found.targets),
         None if weights is None else jnp.asarray(weights),
         jnp.zeros(0),
@@ -129,7 +141,7 @@ def turns(
     def turns_from(start: Start, budget: int) -> Iterator[Turn]:
         dtype = start.params.weights.dtype
         cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), settings)
-        state = search_state.start(loss, start.params, cast, num_examples=0)
+        state = optimizer_state.start(loss, start.params, cast, num_examples=0)
         width = 0 if conjugates.of(loss).smooth else len(start.params.bias)
         centers = np.zeros((len(known.norms), width), dtype)
         if start.multipliers is not None and (
@@ -138,7 +150,7 @@ def turns(
             centers[:] = start.multipliers.centers
             # The state itself holds none.
             nothing = start.multipliers._replace(centers=state.centers)
-            state = search_state.resumed(state, nothing)
+            state = optimizer_state.resumed(state, nothing)
         following = np.zeros_like(centers)
         for _ in range(budget):
             sums = _one_pass(
@@ -155,7 +167,7 @@ def turns(
             state, info = _advance(state, sums, sampled, known.moment, cast, loss=loss)
             if state.is_round:
                 centers, following = following, centers
-            multipliers = search_state.Multipliers(centers, state.smoothing)
+            multipliers = optimizer_state.Multipliers(centers, state.smoothing)
             yield Turn(state.params, multipliers, info)
 
     return turns_from
@@ -200,10 +212,10 @@ def survey(
                 None if old is None else np.concatenate([old, more])
                 for old, more in zip(kept, new, strict=True)
             )
-        order = np.argsort(new[0])[: curvature.sample_size(counted, width)]
+        order = np.argsort(new[0])[: preconditioner.sample_size(counted, width)]
         kept = tuple(None if leaf is None else leaf[order] for leaf in new)
     _, sample, rows, targets, weights = kept
-    size = curvature.SAMPLE_ROWS
+    size = preconditioner.SAMPLE_ROWS
     return Survey(
         np.concatenate(norms),
         sample[:size],
@@ -218,7 +230,7 @@ def _one_pass(
 ) -> RowSums:
     """Sums over all blocks; what they say of the multipliers goes to ``following``."""
     params = linear.unfold_bias(state.trial)
-    sums = _no_rows(params, (proof_terms.NUM_VALUES,))
+    sums = _no_rows(params, (fenchel_young.NUM_VALUES,))
     first = 0
     for given in blocks:
         block = row_blocks.as_arrays(given)
@@ -231,7 +243,7 @@ def _one_pass(
                 f"blocks must give the same rows each time, got more than {len(norms)} "
                 "rows this time"
             )
-        examples = proof_terms.PerExample(centers[rows], norms[rows])
+        examples = fenchel_young.PerExample(centers[rows], norms[rows])
         sums, parameters = _add_block(
             sums, params, block, examples, state, settings, normalization, loss=loss
         )
@@ -256,8 +268,8 @@ def _add_block(
         jnp.asarray(block.features),
         jnp.asarray(block.targets),
         examples,
-        link=proof_terms.link(loss),
-        shared=search.shared(state, settings),
+        link=fenchel_young.link(loss),
+        shared=optimizer.shared(state, settings),
         example_weights=None if weights is None else jnp.asarray(weights),
         normalization=normalization,
         sums=sums,
@@ -266,7 +278,7 @@ def _add_block(
 
 @functools.partial(jax.jit, static_argnames=("loss",))
 def _advance(state, sums, sampled, moment, settings, *, loss):
-    return search.advance(loss, state, sums, sampled, moment, settings)
+    return optimizer.advance(loss, state, sums, sampled, moment, settings)
 
 
 @jax.jit
@@ -275,4 +287,4 @@ def _norms(features, normalization):
 
 
 _no_rows = jax.jit(row_sums.zeros, static_argnames=("values",))
-_second_moment = jax.jit(curvature.second_moment, static_argnames=("rank",))
+_second_moment = jax.jit(preconditioner.second_moment, static_argnames=("rank",))

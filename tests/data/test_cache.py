@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from jaxlin import data
-from jaxlin.data import cache, files
+from jaxlin.data import (
+    cache,
+    staging,
+)
 
 TRAIN = np.random.default_rng(0).integers(0, 256, (30, 12), dtype=np.uint8)
 LABELS = (np.arange(30) % 3).astype(np.int32)
@@ -210,13 +213,13 @@ def test_the_folder_is_the_argument_else_the_environment(monkeypatch, tmp_path):
 
 
 def test_staging_sweeps_what_killed_runs_left_long_ago(tmp_path):
-    fresh = tmp_path / f"{files.STAGING_PREFIX}fresh"
-    old = tmp_path / f"{files.STAGING_PREFIX}old"
+    fresh = tmp_path / f"{staging.STAGING_PREFIX}fresh"
+    old = tmp_path / f"{staging.STAGING_PREFIX}old"
     kept = tmp_path / "older, but not ours"
     for folder in (fresh, old, kept):
         folder.mkdir()
     for folder in (old, kept):
         os.utime(folder, (time.time() - 90_000,) * 2)
-    with files.staging(tmp_path) as stage:
+    with staging.staging(tmp_path) as stage:
         assert stage.is_dir()
     assert sorted(tmp_path.iterdir()) == sorted([fresh, kept])

@@ -12,7 +12,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 from jaxlin import data
-from jaxlin.data import cifar10_archive, files, tfds_images
+from jaxlin.data import (
+    cifar10_archive,
+    staging,
+    tfds_images,
+)
 
 NAME = "cifar-10-binary.tar.gz"
 
@@ -147,7 +151,7 @@ def test_a_failure_names_the_ways_out_and_leaves_nothing(
     for way_out in ("--dataset digits", "TFDS_DATA_DIR", "download of 170 MB"):
         assert way_out in str(caught.value)
     assert tfds_images.find("cifar10", tmp_path) is None
-    assert list(tmp_path.rglob(f"{files.STAGING_PREFIX}*")) == []
+    assert list(tmp_path.rglob(f"{staging.STAGING_PREFIX}*")) == []
     # And the same folder serves once the archive can be had.
     server.sends = "all"
     assert prepare(tmp_path, small_archive.at(server.url)).is_dir()

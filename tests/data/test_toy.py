@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin import linear, separability
+from jaxlin import linear
 from jaxlin.data import toy
+from jaxlin.geometry import separability
 
 HARD = {
     toy.quadrants: toy.lift_quadrants,

@@ -23,7 +23,7 @@ from experiments.common import cli, report
 from experiments.svm_vs_softmax import __main__ as entry
 from experiments.svm_vs_softmax import report as pages
 from experiments.svm_vs_softmax.config import SMOKE, Config
-from jaxlin import checkpoint
+from jaxlin.io import checkpoint
 
 MINIBATCH = dataclasses.replace(SMOKE, solver="minibatch")
 HINGE, SOFTMAX = METHODS = ("weston_watkins_hinge", "softmax_cross_entropy")

@@ -13,21 +13,26 @@ from bad_input_rows import X, assert_refused, call, full_disk, write
 import jaxlin
 from experiments import benchmark_training
 from jaxlin import (
-    best_line,
     check,
-    checkpoint,
-    comparison,
-    geometry,
-    label_proofs,
     linear,
     losses,
     normalization,
+)
+from jaxlin.certificates import label_certificates
+from jaxlin.data import toy
+from jaxlin.geometry import (
+    best_line,
+    hyperplanes,
     robustness,
     separability,
 )
-from jaxlin.data import toy
+from jaxlin.io import checkpoint
 from jaxlin.selection import splits
-from jaxlin.solvers import base, minibatch
+from jaxlin.solvers import (
+    interface,
+    minibatch,
+)
+from jaxlin.stats import comparison
 
 KEY = jax.random.key(0)
 
@@ -108,7 +113,7 @@ ROWS = {
         "normalization must be Normalization or None, got 'standard' fit_standard",
     ),
     "labels of another width": call(
-        lambda: label_proofs.same_labels(
+        lambda: label_certificates.same_labels(
             linear.Params(X[:2], X[:2, 0]), X[:, :3], radius=0.1
         ),
         "features must have shape (rows, 4) got (40, 3)",
@@ -140,11 +145,11 @@ ROWS = {
     "solver without a learning rate": call(
         lambda: minibatch.solver(
             loss=losses.softmax_cross_entropy, make_optimizer=optax.sgd, batch_size=1
-        ).init(None, None, base.Settings(l2=0.1)),
+        ).init(None, None, interface.Settings(l2=0.1)),
         "settings.learning_rate must be a number, got None",
     ),
     "solver beyond its end": call(
-        lambda: base.run(None, None, None, None, None, num_steps=3, first_step=4),
+        lambda: interface.run(None, None, None, None, None, num_steps=3, first_step=4),
         "first_step must be at most 3, got 4",
     ),
     "split of one": call(
@@ -166,7 +171,7 @@ ROWS = {
         "low and high must be given together or not at all, got None and 1.0",
     ),
     "regions of four features": call(
-        lambda: geometry.regions(linear.Params(X[:3], X[:3, 0]), low=0, high=1),
+        lambda: hyperplanes.regions(linear.Params(X[:3], X[:3, 0]), low=0, high=1),
         "params.weights must have 2 features, got 4",
     ),
     "a proof about one class": call(

@@ -11,7 +11,8 @@ from bad_input_rows import assert_refused, command, full_disk, good_data, write
 from experiments.common import run_folder
 from experiments.common.config import to_dict
 from experiments.svm_vs_softmax.config import SMOKE
-from jaxlin import checkpoint, data
+from jaxlin import data
+from jaxlin.io import checkpoint
 
 
 def some_run(config=SMOKE):

@@ -11,7 +11,8 @@ pytest.importorskip("sklearn")
 from experiments.benchmark_neighbors import __main__ as command
 from experiments.benchmark_neighbors import peers, report
 from experiments.benchmark_neighbors.config import Config, checked
-from jaxlin import distances, neighbors
+from jaxlin import neighbors
+from jaxlin.neighbors import distances
 
 
 @pytest.mark.full

@@ -14,7 +14,7 @@ from run_helpers import HINGE, METHODS, SOFTMAX
 import jaxlin
 from experiments.svm_vs_softmax.certified import verdict
 from experiments.svm_vs_softmax.config import SMOKE
-from jaxlin import checkpoint
+from jaxlin.io import checkpoint
 
 STAGES = tuple(
     f"{name}-{part}" for name in METHODS for part in ("path", "optimum", "sgd")

@@ -26,7 +26,12 @@ from experiments.nearest_neighbor.config import (
     SMOKE,
     fitted_to,
 )
-from jaxlin import data, distances, losses, neighbors
+from jaxlin import (
+    data,
+    losses,
+    neighbors,
+)
+from jaxlin.neighbors import distances
 from jaxlin.selection import folds
 
 # The program of a run takes half a minute to compile.

@@ -19,8 +19,9 @@ from experiments.common import cli
 from experiments.probe import __main__ as command
 from experiments.probe import source
 from experiments.probe.config import DEFAULT, SMOKE, Config, checked
-from jaxlin import data, intervals
+from jaxlin import data
 from jaxlin.selection import sweep_checkpoint
+from jaxlin.stats import intervals
 
 
 def run(*flags):
@@ -108,7 +109,7 @@ KILL_ITSELF = """
     from experiments.common import cli
     from experiments.probe import __main__ as entry
     from experiments.probe import source
-    from jaxlin import checkpoint
+    from jaxlin.io import checkpoint
 
     save = checkpoint.save
 

@@ -18,7 +18,7 @@ import run_helpers
 from run_helpers import HINGE, MINIBATCH, SOFTMAX, STAGES
 
 from experiments.common import interrupts
-from jaxlin import checkpoint
+from jaxlin.io import checkpoint
 
 SMALL = ("--smoke", "--solver", "minibatch")
 
@@ -30,7 +30,7 @@ needs_signals = pytest.mark.skipif(
 # Stops itself around or inside the saving of a checkpoint, the k-th of this process.
 STOP_ITSELF = """
     import itertools, os, runpy, signal, sys
-    from jaxlin import checkpoint
+    from jaxlin.io import checkpoint
 
     when, last = sys.argv.pop(1), int(sys.argv.pop(1))
     save, fsync, calls = checkpoint.save, os.fsync, itertools.count(1)

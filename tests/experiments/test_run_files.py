@@ -19,7 +19,7 @@ import pytest
 import run_helpers
 
 from experiments.common import files
-from jaxlin.files import PARTIAL_PATTERN
+from jaxlin.io.files import PARTIAL_PATTERN
 
 
 def _python(code, *arguments):

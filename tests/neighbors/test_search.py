@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from jaxlin import distances, neighbors
-from jaxlin.neighbors import best
+from jaxlin import neighbors
+from jaxlin.neighbors import distances, top_k
 
 MATRIX = np.diag(np.arange(1.0, 7)) + 0.3
 # Metric, its keywords, SciPy's name, keywords there.
@@ -321,8 +321,8 @@ def test_bad_groups_are_refused(changes, message):
 
 @functools.partial(jax.jit, static_argnums=1)
 def smallest(values, k):
-    keys = best.key_of_integer(values)
-    return keys, *best.smallest(keys, k)
+    keys = top_k.key_of_integer(values)
+    return keys, *top_k.smallest(keys, k)
 
 
 @pytest.mark.parametrize(("count", "k"), [(1, 1), (300, 1), (5000, 16), (1100, 300)])
@@ -331,8 +331,8 @@ def test_the_smallest_of_many_ties_by_position(count, k, highest):
     values = np.random.default_rng(count).integers(0, highest, (3, count))
     values[0], values[1, 0] = 1, 0
     keys, found, positions = smallest(values, k)
-    np.testing.assert_array_equal(best.integer_of_key(keys), values)
+    np.testing.assert_array_equal(top_k.integer_of_key(keys), values)
     order = np.argsort(values, axis=1, kind="stable")[:, :k]
     np.testing.assert_array_equal(positions, order)
     own = np.take_along_axis(values, order, axis=1)
-    np.testing.assert_array_equal(best.integer_of_key(found), own)
+    np.testing.assert_array_equal(top_k.integer_of_key(found), own)

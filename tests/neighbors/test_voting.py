@@ -5,8 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin import distances, losses, neighbors
-from jaxlin.neighbors import Neighbors, voting
+from jaxlin import (
+    losses,
+    neighbors,
+)
+from jaxlin.neighbors import Neighbors, distances, voting
 
 WIDTH, CLASSES = 6, 3
 

@@ -13,9 +13,19 @@ import sweep_problems
 from sweep_problems import FOLD_OF, HINGE, LABELS, SOFTMAX
 
 import jaxlin
-from jaxlin import duality, linear, losses
-from jaxlin.selection import choice, cross_validation, folds, grids, sweep
-from jaxlin.solvers import base
+from jaxlin import (
+    linear,
+    losses,
+)
+from jaxlin.certificates import duality
+from jaxlin.selection import (
+    cross_validation,
+    folds,
+    grids,
+    rules,
+    sweep,
+)
+from jaxlin.solvers import interface
 
 KEY = jax.random.key(0)
 NUM_FOLDS = 3
@@ -129,7 +139,7 @@ def test_a_test_holds_no_scores_of_all_rows():
         linear.Params(shape((1, 1000, 4), np.float32), shape((1, 1000), np.float32)),
         {},
         shape((1,), np.int32),
-        base.Examples(shape((64_000, 4), np.float32), shape((64_000,), np.int32)),
+        interface.Examples(shape((64_000, 4), np.float32), shape((64_000,), np.int32)),
         shape((1, 64_000), np.float32),
         loss=SOFTMAX,
     )
@@ -206,15 +216,15 @@ def test_repeats_and_margins_have_parts_and_settings_of_their_own():
             )
     hinge = HINGE
     best = found.chosen(hinge)
-    assert best == choice.best(found.accuracy, strength=found.l2)
+    assert best == rules.best(found.accuracy, strength=found.l2)
     with pytest.raises(ValueError, match="choose must not be one_standard_error for"):
-        found.chosen(hinge, choose=choice.one_standard_error)
+        found.chosen(hinge, choose=rules.one_standard_error)
     with pytest.raises(ValueError, match="loss must be one of the table's, got cross"):
         found.chosen(losses.cross_entropy)
     # Of one margin, with an error of three parts.
     one = found._replace(loss_arguments=({},) * 4)
-    assert one.chosen(hinge, choose=choice.one_standard_error) == (
-        choice.one_standard_error(found.accuracy, strength=found.l2, num_repeats=2)
+    assert one.chosen(hinge, choose=rules.one_standard_error) == (
+        rules.one_standard_error(found.accuracy, strength=found.l2, num_repeats=2)
     )
     for row, accuracy in zip(found.rows(), found.accuracy, strict=True):
         # Two repeats of three folds: three parts' worth of data.

@@ -14,7 +14,10 @@ from sweep_problems import (
 )
 
 import jaxlin
-from jaxlin.selection import choice, nested
+from jaxlin.selection import (
+    nested,
+    rules,
+)
 
 KEY = jax.random.key(0)
 # As many outer parts as slots of other sweeps: the second sweep has their programs.
@@ -48,7 +51,7 @@ def test_each_part_is_tested_by_the_setting_chosen_without_it(found):
     rows = (ROWS - NORMALIZATION.mean) / NORMALIZATION.scale
     for part in range(NUM_PARTS):
         inner = found.inner.accuracy[:, NUM_INNER * part : NUM_INNER * (part + 1)]
-        assert found.chosen[part] == choice.best(inner, strength=found.inner.l2)
+        assert found.chosen[part] == rules.best(inner, strength=found.inner.l2)
         assert found.l2[part] == found.inner.l2[found.chosen[part]]
         train = part != FOLD_OF
         fit = jaxlin.fit(
@@ -109,7 +112,7 @@ def test_both_sweeps_can_be_killed_and_go_on(found, tmp_path):
 
 
 def test_prints_accuracy_and_the_strengths_chosen(found):
-    mean, error = (float(x[0]) for x in choice.mean_and_error(found.accuracy[None]))
+    mean, error = (float(x[0]) for x in rules.mean_and_error(found.accuracy[None]))
     strengths = ", ".join(f"{l2:g}" for l2 in found.l2)
     assert str(found) == (
         f"accuracy {100 * mean:.2f} +- {100 * error:.2f} % over 3 outer parts; l2 "
@@ -141,7 +144,7 @@ def test_errors_of_the_comparison_count_each_example_about_once(found):
             {
                 "losses": (HINGE,),
                 "loss_arguments": {"margin": (1.0, 2.0)},
-                "choose": choice.one_standard_error,
+                "choose": rules.one_standard_error,
             },
             "choose must not be one_standard_error for several losses or margins",
         ),

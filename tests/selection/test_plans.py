@@ -6,9 +6,13 @@ import pytest
 from two_losses import HINGE, SOFTMAX, product
 
 import jaxlin
-from jaxlin import losses, placement, sharding
+from jaxlin import (
+    losses,
+    sharding,
+)
+from jaxlin.numerics import device_mesh
 from jaxlin.selection import grids, plans
-from jaxlin.solvers import lanes
+from jaxlin.solvers import model_batch
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +149,9 @@ def test_a_plan_says_what_it_is(problem):
 def test_a_plan_counts_what_a_lane_holds(problem):
     models = product(losses=(HINGE,))
     plan = plans.plan(models, problem, num_classes=4)
-    lane = lanes.empty(5, problem, num_classes=4, loss=HINGE, arguments=("margin",))
+    lane = model_batch.empty(
+        5, problem, num_classes=4, loss=HINGE, arguments=("margin",)
+    )
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(lane))
     assert size == 5 * plan.bytes_per_slot
 
@@ -159,7 +165,7 @@ def test_a_plan_keeps_to_its_memory(problem, monkeypatch):
         plans.plan(models, problem, num_classes=4, memory_bytes=3 * per_slot)
     with pytest.raises(ValueError, match=r"got \d+; give more, or use fewer features"):
         plans.plan(models, problem, num_classes=1000, memory_bytes=10**6)
-    monkeypatch.setattr(placement, "memory_bytes", lambda: 20 * per_slot)
+    monkeypatch.setattr(device_mesh, "memory_bytes", lambda: 20 * per_slot)
     with pytest.raises(
         ValueError, match="a sweep of 12 models at once must fit .* got at least"
     ):

@@ -10,7 +10,10 @@ from sweep_problems import EXAMPLES, LABELS, NUM_CLASSES, ROWS, SOFTMAX
 
 import jaxlin
 from jaxlin.selection import grids, plans, schedule, sweep
-from jaxlin.solvers import lanes, turns
+from jaxlin.solvers import (
+    device_loop,
+    model_batch,
+)
 
 NUM_FOLDS = sweep_problems.NUM_WEIGHTINGS
 FITTED = sweep_problems.NORMALIZATION
@@ -145,8 +148,14 @@ def test_on_the_device_no_model_ends_at_the_zero_where_it_began(problem):
 
 def test_new_values_and_another_scaling_compile_nothing(problem, models, fold_of, fits):
     programs = (
-        *(lanes.evaluate, turns._on_device, lanes.advance, lanes.narrow, lanes.taken),
-        *(lanes._moved, lanes._placed),
+        *(
+            model_batch.evaluate,
+            device_loop._on_device,
+            model_batch.advance,
+            model_batch.narrow,
+            model_batch.taken,
+        ),
+        *(model_batch._moved, model_batch._placed),
     )
     before = [program._cache_size() for program in programs]
     others = grids.product(**BOTH, l2s=(0.2, 0.05, 0.02), num_weightings=NUM_FOLDS)
@@ -164,7 +173,12 @@ def test_new_values_and_another_scaling_compile_nothing(problem, models, fold_of
 @pytest.mark.full
 def test_a_lane_alone_compiles_each_width_once(problem):
     """And then nothing, the pass over the rows included, whatever the values."""
-    programs = (lanes.evaluate, lanes.advance, lanes.taken, lanes._moved)
+    programs = (
+        model_batch.evaluate,
+        model_batch.advance,
+        model_batch.taken,
+        model_batch._moved,
+    )
     before = [program._cache_size() for program in programs]
     for l2s in ((0.3, 0.1, 0.05), (0.2, 0.06, 0.02), (0.5, 0.1, 0.01)):
         models = grids.product(losses=(SOFTMAX,), l2s=l2s)

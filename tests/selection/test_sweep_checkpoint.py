@@ -11,7 +11,8 @@ from small_sweeps import assert_same
 from sweep_problems import HINGE, LABELS, MARGIN, NORMALIZATION, NUM_CLASSES, ROWS
 
 import jaxlin
-from jaxlin import checkpoint, losses
+from jaxlin import losses
+from jaxlin.io import checkpoint
 from jaxlin.selection import folds, grids, plans, sweep, sweep_checkpoint, sweep_run
 
 WEIGHTS = folds.train_weights(sweep_problems.FOLD_OF, num_folds=3)

@@ -14,7 +14,7 @@ import jaxlin
 from jaxlin import linear
 from jaxlin.selection import grids, sweep
 from jaxlin.solvers import certified, fit_loop
-from jaxlin.solvers.base import Settings
+from jaxlin.solvers.interface import Settings
 
 # How often each example counts, in two weightings.
 WEIGHTS = np.random.default_rng(0).integers(0, 3, (2, sweep_problems.EXAMPLES))

@@ -12,7 +12,10 @@ import jaxlin
 from jaxlin import linear, losses, normalization
 from jaxlin.normalization import Normalization
 from jaxlin.selection import folds, training
-from jaxlin.solvers import base, minibatch
+from jaxlin.solvers import (
+    interface,
+    minibatch,
+)
 
 KEY = jax.random.key(0)
 NUM_ROWS, NUM_FEATURES, NUM_CLASSES, EPOCHS = 40, 5, 3, 3
@@ -82,7 +85,7 @@ def test_every_model_is_the_one_that_is_trained_alone(data, scalings, weights, t
             ),
         ).examples
         l2, rate, margin = settings[setting]
-        alone = base.Settings(rate, l2, loss_arguments={"margin": margin})
+        alone = interface.Settings(rate, l2, loss_arguments={"margin": margin})
         own = jax.random.fold_in(KEY, seed)
         params = linear.init(
             jax.random.fold_in(own, 0),
@@ -90,7 +93,7 @@ def test_every_model_is_the_one_that_is_trained_alone(data, scalings, weights, t
             num_features=NUM_FEATURES,
         )
         state = solver.init(params, examples, alone)
-        steps = base.run(
+        steps = interface.run(
             solver,
             jax.random.fold_in(own, 1),
             state,
@@ -168,7 +171,7 @@ def test_what_diverges_is_told(data):
 
 
 def test_new_values_of_everything_compile_nothing(data, scalings, weights, trained):
-    compiled = base._advance._cache_size()
+    compiled = interface._advance._cache_size()
     problem = problem_of(*data)
     jaxlin.train(
         jax.random.key(5),
@@ -181,7 +184,7 @@ def test_new_values_of_everything_compile_nothing(data, scalings, weights, train
         weightings=weights[::-1],
         normalizations=scalings[::-1],
     )
-    assert base._advance._cache_size() == compiled
+    assert interface._advance._cache_size() == compiled
 
 
 @pytest.mark.parametrize(

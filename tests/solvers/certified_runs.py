@@ -9,7 +9,11 @@ from random_problems import LOSSES
 
 import jaxlin
 from jaxlin import linear, normalization
-from jaxlin.solvers import base, certified, search_state
+from jaxlin.solvers import (
+    certified,
+    interface,
+    optimizer_state,
+)
 
 # A smooth loss and a hinge stand for the others in the default run, in the shape of
 # `fitting_problems`, with weights and a normalization: one program each for all files.
@@ -50,7 +54,7 @@ def problem_of(given):
 def examples_of(given):
     """As of a `jaxlin.Problem`, but of one class too: proofs must hold there."""
     arrays = {name: value for name, value in given.items() if name != "num_classes"}
-    return base.Examples(**jax.tree.map(jnp.asarray, arrays))
+    return interface.Examples(**jax.tree.map(jnp.asarray, arrays))
 
 
 def evaluations(
@@ -60,10 +64,10 @@ def evaluations(
     shape = (*np.shape(given["features"]), given["num_classes"])
     examples = certified.prepare(examples_of(given))
     solver = certified.solver(loss=LOSSES[name], block_size=BLOCK_SIZES[name])
-    settings = base.Settings(**how)
+    settings = interface.Settings(**how)
     first = solver.init(zeros(shape) if start is None else start, examples, settings)
-    first = search_state.resumed(first, multipliers)
-    for done, state, info in base.run(
+    first = optimizer_state.resumed(first, multipliers)
+    for done, state, info in interface.run(
         solver, jax.random.key(key), first, examples, settings, num_steps=most, **chunks
     ):
         yield done, state, jax.tree.map(lambda leaf: np.asarray(leaf)[-1], info)

@@ -8,7 +8,10 @@ import numpy as np
 import optax
 
 from jaxlin import linear, losses, normalization
-from jaxlin.solvers import base, minibatch
+from jaxlin.solvers import (
+    interface,
+    minibatch,
+)
 
 NUM_EXAMPLES, BATCH_SIZE = 50, 8  # 50 = 6 * 8 + 2: the last batch is smaller
 
@@ -21,7 +24,7 @@ def raw_examples():
     raw = centers[labels] + generator.integers(0, 55, size=(NUM_EXAMPLES, 6))
     raw = raw.astype(np.uint8)
     fitted = normalization.fit_centered(raw, scale=255.0)
-    return base.Examples(jnp.asarray(raw), jnp.asarray(labels), None, fitted)
+    return interface.Examples(jnp.asarray(raw), jnp.asarray(labels), None, fitted)
 
 
 def momentum(learning_rate):
@@ -47,7 +50,7 @@ def train(
     params = start() if params is None else params
     initial = solver.init(params, examples, settings)
     infos = []
-    for _, state, info in base.run(
+    for _, state, info in interface.run(
         solver, key, initial, examples, settings, num_steps=num_steps, **how
     ):
         infos.append(np.asarray(info.loss))

@@ -14,7 +14,7 @@ from certified_runs import QUICK, SHAPE, draw, evaluations, exactly, fit, zeros
 from random_problems import LOSSES, over_losses
 
 from jaxlin import linear
-from jaxlin.solvers import search_state
+from jaxlin.solvers import optimizer_state
 
 EASY = ("noisy", "separable", "duplicated columns", "constant features", "weighted")
 every_loss = pytest.mark.parametrize("name", LOSSES)
@@ -108,7 +108,7 @@ def test_the_requested_gap_is_proven_and_true(name):
         assert distance <= np.sqrt(2 * 1.01e-4 * value / data.l2)
         # A warm start from the solution needs no more than a look; a hinge, whose
         # smoothing is between its first and its last, up to half of its rounds.
-        multipliers = search_state.Multipliers(state.centers, state.smoothing)
+        multipliers = optimizer_state.Multipliers(state.centers, state.smoothing)
         again, _, info = fit(
             name, given, how, start=state.params, multipliers=multipliers
         )

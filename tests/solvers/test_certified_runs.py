@@ -16,19 +16,23 @@ from certified_runs import (
 )
 from random_problems import LOSSES
 
-from jaxlin.solvers import base, certified, search
+from jaxlin.solvers import (
+    certified,
+    interface,
+    optimizer,
+)
 
 
 def test_new_values_recompile_nothing():
     name = "weston_watkins_hinge"
     given, how, _ = draw(name, "noisy", l2=0.1)
     fit(name, given, how, most=2)
-    programs = base._advance._cache_size()
+    programs = interface._advance._cache_size()
     for seed, l2, margin in ((1, 0.01, 0.5), (2, jnp.float32(1), 2), (3, 1, 1.0)):
         given, how, _ = draw(name, "weighted", seed=seed)
         how = {"l2": l2, "loss_arguments": {"margin": margin}}
         fit(name, given, how, most=2, key=seed)
-    assert base._advance._cache_size() == programs
+    assert interface._advance._cache_size() == programs
 
 
 def test_the_state_is_donated_and_the_callers_parameters_are_not():
@@ -36,10 +40,12 @@ def test_the_state_is_donated_and_the_callers_parameters_are_not():
     given, how, _ = draw(name, "noisy")
     examples = problem_of(given).prepared()
     solver = certified.solver(loss=LOSSES[name])
-    settings = base.Settings(**how)
+    settings = interface.Settings(**how)
     start = zeros(SHAPE)
     state = solver.init(start, examples, settings)
-    run = base.run(solver, jax.random.key(0), state, examples, settings, num_steps=1)
+    run = interface.run(
+        solver, jax.random.key(0), state, examples, settings, num_steps=1
+    )
     next(run)
     for leaf in (state.trial, state.centers, state.history.steps, state.params.weights):
         assert leaf.is_deleted()
@@ -51,7 +57,7 @@ def test_the_state_is_donated_and_the_callers_parameters_are_not():
 def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch):
     """The default run has the chunks of training by minibatches."""
     traces = []
-    evaluation = search.duality.evaluation
+    evaluation = optimizer.duality.evaluation
 
     def counting(*arguments, **how):
         traces.append(None)
@@ -60,7 +66,7 @@ def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch)
     name = "weston_watkins_hinge"
     given, how, _ = draw(name, "noisy", l2=1e-2)
     *_, (_, one, _) = evaluations(name, given, how, most=6)
-    monkeypatch.setattr(search.duality, "evaluation", counting)
+    monkeypatch.setattr(optimizer.duality, "evaluation", counting)
     *_, (done, many, _) = evaluations(name, given, how, most=6, steps_per_chunk=3)
     assert done == 6
     assert len(traces) == 1
@@ -70,10 +76,10 @@ def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch)
 
 def grid_of(name, given, settings, *, most, dtype):
     one = certified.solver(loss=LOSSES[name], block_size=BLOCK_SIZES[name])
-    many = base.map_settings(one)
+    many = interface.map_settings(one)
     examples = problem_of(given).prepared()
     first = many.init(zeros(SHAPE, dtype), examples, settings)
-    for _, state, info in base.run(  # noqa: B007
+    for _, state, info in interface.run(  # noqa: B007
         many, jax.random.key(0), first, examples, settings, num_steps=most
     ):
         pass
@@ -88,7 +94,7 @@ def check_grid(name, *, most, gap, dtype=jnp.float32, kind="noisy"):
     """A grid over l2 and margin has the objectives and parameters of fits alone."""
     given, *_ = draw(name, kind)
     arguments = {"margin": jnp.array([0.5, 1.0, 2.0], dtype)}
-    settings = base.Settings(
+    settings = interface.Settings(
         l2=jnp.array([0.01, 0.1, 1.0], dtype),
         loss_arguments=arguments if "hinge" in name else {},
     )
@@ -138,15 +144,15 @@ def test_an_unprepared_problem_and_bad_settings_are_refused():
     with pytest.raises(
         ValueError, match="examples must be prepared .*certified.prepare"
     ):
-        solver.init(zeros(SHAPE), raw, base.Settings(**how))
+        solver.init(zeros(SHAPE), raw, interface.Settings(**how))
     examples = certified.prepare(raw)
     for settings, message in (
-        (base.Settings(), "l2 must be above 0, got None"),
-        (base.Settings(learning_rate=0.1, l2=0.1), "learning_rate must be None"),
-        (base.Settings(l2=0.1, l1=0.1), "l1 must be None"),
-        (base.Settings(l2=0.0), "l2 must be above 0"),
-        (base.Settings(l2=jnp.float32(-1)), "l2 must be above 0"),
-        (base.Settings(l2=np.nan), "l2 must be finite"),
+        (interface.Settings(), "l2 must be above 0, got None"),
+        (interface.Settings(learning_rate=0.1, l2=0.1), "learning_rate must be None"),
+        (interface.Settings(l2=0.1, l1=0.1), "l1 must be None"),
+        (interface.Settings(l2=0.0), "l2 must be above 0"),
+        (interface.Settings(l2=jnp.float32(-1)), "l2 must be above 0"),
+        (interface.Settings(l2=np.nan), "l2 must be finite"),
     ):
         with pytest.raises(ValueError, match=message):
             solver.init(zeros(SHAPE), examples, settings)
@@ -161,9 +167,9 @@ def test_a_traced_l2_that_is_not_above_0_proves_nothing(l2):
     given, how, _ = draw(name, "noisy", l2=0.1)
     examples = problem_of(given).prepared()
     solver = certified.solver(loss=LOSSES[name])
-    state = solver.init(zeros(SHAPE), examples, base.Settings(**how))
-    settings = base.Settings(l2=jnp.float32(l2))
-    for _, _, info in base.run(  # noqa: B007
+    state = solver.init(zeros(SHAPE), examples, interface.Settings(**how))
+    settings = interface.Settings(l2=jnp.float32(l2))
+    for _, _, info in interface.run(  # noqa: B007
         solver, jax.random.key(0), state, examples, settings, num_steps=20
     ):
         pass
@@ -176,7 +182,7 @@ def test_a_traced_l2_that_is_not_above_0_proves_nothing(l2):
 @pytest.mark.full
 def test_nor_does_one_in_a_grid():
     given, *_ = draw("softmax_cross_entropy", "noisy")
-    settings = base.Settings(l2=jnp.array([0.1, 0.0, -0.1]))
+    settings = interface.Settings(l2=jnp.array([0.1, 0.0, -0.1]))
     _, info = grid_of(
         "softmax_cross_entropy", given, settings, most=20, dtype=jnp.float32
     )

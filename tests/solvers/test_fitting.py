@@ -22,11 +22,13 @@ from fitting_problems import (
 
 import jaxlin
 from jaxlin import (
-    duality,
-    label_proofs,
     linear,
     losses,
     normalization,
+)
+from jaxlin.certificates import (
+    duality,
+    label_certificates,
 )
 
 STOP = jaxlin.Stop(1e-4)
@@ -111,7 +113,7 @@ def test_labels_certified_by_a_fit_are_those_of_the_optimum():
         best = optima.optimum(exact(num_classes, 0.1)).weights
         radius = fitted.radius
         assert np.linalg.norm(np.float64(folded(fitted)) - best) <= radius
-        same = label_proofs.same_labels(
+        same = label_certificates.same_labels(
             fitted.params, jnp.asarray(held_out), radius=radius
         )
         ours = np.argmax(extended(held_out) @ np.float64(folded(fitted)).T, axis=1)

@@ -5,8 +5,19 @@ import numpy as np
 import pytest
 
 import jaxlin
-from jaxlin import fits, linear, losses, normalization, placement
-from jaxlin.solvers import base, certified, fit_loop, streaming
+from jaxlin import (
+    fits,
+    linear,
+    losses,
+    normalization,
+)
+from jaxlin.numerics import device_mesh
+from jaxlin.solvers import (
+    certified,
+    fit_loop,
+    interface,
+    streaming,
+)
 
 EXAMPLES, WIDTH = 60, 5
 SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
@@ -230,7 +241,7 @@ def test_labels_of_any_kind_are_those_of_two_classes(kind):
 
 def test_unprepared_examples_are_refused():
     examples = jaxlin.problem(ROWS, LABELS).examples
-    turns = certified.turns(examples, loss=SOFTMAX, settings=base.Settings(l2=0.1))
+    turns = certified.turns(examples, loss=SOFTMAX, settings=interface.Settings(l2=0.1))
     zeros = linear.Params(np.zeros((3, WIDTH), np.float32), np.zeros(3, np.float32))
     start = fit_loop.Start(zeros, None)
     with pytest.raises(ValueError, match="examples must be prepared"):
@@ -293,16 +304,16 @@ def test_bad_strengths_are_refused_at_the_call(l2s, message):
     ],
 )
 def test_states_that_do_not_fit_are_refused(rows, num_classes, loss, size, monkeypatch):
-    monkeypatch.setattr(placement, "memory_bytes", lambda: 4 * 10**9)
+    monkeypatch.setattr(device_mesh, "memory_bytes", lambda: 4 * 10**9)
     shape = jax.ShapeDtypeStruct(rows, np.float32)
     with pytest.raises(ValueError, match=f"{size}.*use fewer features or classes"):
         fit_loop.check_memory(shape, num_classes=num_classes, loss=loss)
-    monkeypatch.setattr(placement, "memory_bytes", lambda: 10**12)
+    monkeypatch.setattr(device_mesh, "memory_bytes", lambda: 10**12)
     fit_loop.check_memory(shape, num_classes=num_classes, loss=loss)
 
 
 def test_memory_is_asked_for_before_anything_is_made(monkeypatch):
-    monkeypatch.setattr(placement, "memory_bytes", lambda: 10**6)
+    monkeypatch.setattr(device_mesh, "memory_bytes", lambda: 10**6)
 
     def made(*_, **__):
         raise AssertionError("something was made")
@@ -326,4 +337,4 @@ def test_memory_is_asked_for_before_anything_is_made(monkeypatch):
 
 
 def test_there_is_memory():
-    assert 10**8 < placement.memory_bytes() < 10**14
+    assert 10**8 < device_mesh.memory_bytes() < 10**14

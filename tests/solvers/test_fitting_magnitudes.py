@@ -14,7 +14,9 @@ from fitting_problems import (
 )
 
 import jaxlin
-from jaxlin import duality, normalization, row_blocks
+from jaxlin import normalization
+from jaxlin.certificates import duality
+from jaxlin.objective import row_blocks
 
 STOP = jaxlin.Stop(1e-4)
 

@@ -8,7 +8,8 @@ import pytest
 from fitting_problems import SOFTMAX, data, exact, extended, fit, folded
 
 import jaxlin
-from jaxlin import duality, losses
+from jaxlin import losses
+from jaxlin.certificates import duality
 
 # --- What a fit says of itself.
 

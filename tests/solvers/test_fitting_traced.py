@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 import jaxlin
-from jaxlin import linear, losses, normalization, row_blocks
+from jaxlin import (
+    linear,
+    losses,
+    normalization,
+)
+from jaxlin.objective import row_blocks
 from jaxlin.selection import grids, nested, plans, sweep_run
 
 EXAMPLES, WIDTH = 60, 5

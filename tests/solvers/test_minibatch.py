@@ -20,7 +20,10 @@ from minibatch_runs import (
 )
 
 from jaxlin import linear, losses, objective
-from jaxlin.solvers import base, minibatch
+from jaxlin.solvers import (
+    interface,
+    minibatch,
+)
 
 
 @jax.jit
@@ -64,7 +67,7 @@ def test_orders_are_uniform():
 def test_an_epoch_equals_a_python_loop_over_its_batches(batch_size, weighted):
     """Plain gradient descent; the last, smaller batch is used with its own mean."""
     # With an l1, of which there is more below: one program.
-    settings = base.Settings(learning_rate=0.3, l2=0.05, l1=0.0)
+    settings = interface.Settings(learning_rate=0.3, l2=0.05, l1=0.0)
     examples = raw_examples()
     weights = np.arange(NUM_EXAMPLES) % 4 / 1.0 if weighted else np.ones(NUM_EXAMPLES)
     if weighted:
@@ -98,7 +101,7 @@ def test_batch_gradients_average_to_the_weighted_gradient():
     """Unbiased: one epoch at a tiny learning rate moves along the full gradient."""
     weights = np.float32(np.arange(NUM_EXAMPLES) % 4)
     examples = raw_examples()._replace(example_weights=jnp.asarray(weights))
-    settings = base.Settings(learning_rate=1e-3)
+    settings = interface.Settings(learning_rate=1e-3)
     solver = make(
         loss=losses.weston_watkins_hinge, make_optimizer=optax.sgd, batch_size=10
     )
@@ -123,7 +126,7 @@ def test_batch_gradients_average_to_the_weighted_gradient():
 @pytest.mark.parametrize("length", [3, pytest.param(4, marks=pytest.mark.full)])
 def test_chunks_of_any_length_give_the_same_bits(length):
     """The last is shorter, or as long as the others."""
-    settings = base.Settings(learning_rate=0.1, l2=0.01)
+    settings = interface.Settings(learning_rate=0.1, l2=0.01)
     one, one_info = train(make(), settings, num_steps=4)
     many, many_info = train(make(), settings, num_steps=4, steps_per_chunk=length)
     assert_trees_equal(one, many)
@@ -131,15 +134,17 @@ def test_chunks_of_any_length_give_the_same_bits(length):
 
 
 def test_resuming_from_a_saved_state_gives_the_same_bits():
-    solver, settings = make(), base.Settings(learning_rate=0.1, l2=0.01)
+    solver, settings = make(), interface.Settings(learning_rate=0.1, l2=0.01)
     key, examples = jax.random.key(7), raw_examples()
     whole, _ = train(solver, settings, num_steps=6)
 
     initial = solver.init(start(), raw_examples(), settings)
-    for _, state, _ in base.run(solver, key, initial, examples, settings, num_steps=4):
+    for _, state, _ in interface.run(
+        solver, key, initial, examples, settings, num_steps=4
+    ):
         saved = jax.tree.map(np.asarray, state)
     loaded = jax.tree.map(jnp.asarray, saved)
-    for _, state, _ in base.run(
+    for _, state, _ in interface.run(
         solver, key, loaded, examples, settings, num_steps=6, first_step=4
     ):
         resumed = jax.tree.map(np.asarray, state.params)
@@ -147,7 +152,7 @@ def test_resuming_from_a_saved_state_gives_the_same_bits():
 
 
 def test_l1_and_free_bias():
-    settings = base.Settings(learning_rate=0.1, l2=0.0, l1=10.0)
+    settings = interface.Settings(learning_rate=0.1, l2=0.0, l1=10.0)
     trained, _ = train(
         make(make_optimizer=optax.sgd, penalize_bias=False), settings, num_steps=40
     )
@@ -167,7 +172,7 @@ def test_training_reaches_the_optimum_that_scikit_learn_finds():
         C=1 / (l2 * NUM_EXAMPLES), fit_intercept=False, tol=1e-10, max_iter=10_000
     ).fit(rows, np.asarray(examples.targets))
 
-    settings = base.Settings(learning_rate=0.5, l2=l2)
+    settings = interface.Settings(learning_rate=0.5, l2=l2)
     trained, _ = train(
         make(make_optimizer=optax.sgd, batch_size=NUM_EXAMPLES),
         settings,
@@ -193,6 +198,6 @@ OPTIMIZERS = [
 def test_any_optax_transformation():
     """Also those that keep the parameters in their state, or ask for the value."""
     for make_optimizer, rate in OPTIMIZERS:
-        settings = base.Settings(learning_rate=rate, l2=0.01)
+        settings = interface.Settings(learning_rate=rate, l2=0.01)
         _, info = train(make(make_optimizer=make_optimizer), settings, num_steps=5)
         assert info[-1] < info[0], make_optimizer

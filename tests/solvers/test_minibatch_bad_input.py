@@ -8,7 +8,7 @@ from minibatch_runs import make, raw_examples, start, train
 
 import jaxlin
 from jaxlin import normalization
-from jaxlin.solvers import base
+from jaxlin.solvers import interface
 
 BAD_PROBLEMS = {
     "label too large": (
@@ -64,7 +64,7 @@ def test_batch_size_must_be_a_positive_integer(batch_size):
 
 def test_batch_size_must_not_exceed_the_number_of_examples():
     with pytest.raises(ValueError, match="batch_size must be at most 50, got 51"):
-        train(make(batch_size=51), base.Settings(learning_rate=0.1))
+        train(make(batch_size=51), interface.Settings(learning_rate=0.1))
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_batch_size_must_not_exceed_the_number_of_examples():
     ],
 )
 def test_bad_step_numbers_are_refused_when_run_is_called(numbers, message):
-    solver, settings = make(), base.Settings(learning_rate=0.1)
+    solver, settings = make(), interface.Settings(learning_rate=0.1)
     with pytest.raises(ValueError, match=message):
-        base.run(
+        interface.run(
             solver,
             jax.random.key(0),
             solver.init(start(), raw_examples(), settings),

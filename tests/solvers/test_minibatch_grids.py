@@ -16,11 +16,11 @@ from minibatch_runs import (
 )
 
 from jaxlin import losses
-from jaxlin.solvers import base
+from jaxlin.solvers import interface
 
 
 def grid_settings(margins=False):
-    settings = base.Settings(
+    settings = interface.Settings(
         learning_rate=np.float32([0.1, 0.3, 0.1]), l2=np.float32([0.0, 0.01, 0.1])
     )
     if margins:
@@ -36,7 +36,7 @@ def test_a_grid_equals_its_models_trained_alone(loss):
     margins = loss is losses.weston_watkins_hinge
     settings = grid_settings(margins)
     solver = make(loss=loss)
-    grid, grid_info = train(base.map_settings(solver), settings)
+    grid, grid_info = train(interface.map_settings(solver), settings)
     for i in range(3):
         one = jax.tree.map(lambda leaf, i=i: leaf[i], settings)
         alone, info = train(solver, one)
@@ -49,8 +49,10 @@ def test_a_grid_over_seeds_equals_each_seed_alone():
     keys = jax.random.split(jax.random.key(11), 2)
     params = [start(seed) for seed in (0, 1)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
-    over_settings = base.map_settings(make())
-    both, _ = train(base.map_seeds(over_settings), settings, key=keys, params=stacked)
+    over_settings = interface.map_settings(make())
+    both, _ = train(
+        interface.map_seeds(over_settings), settings, key=keys, params=stacked
+    )
     assert both.weights.shape == (2, 3, 3, 6)
     for s in range(2):
         alone, _ = train(over_settings, settings, key=keys[s], params=params[s])
@@ -59,17 +61,17 @@ def test_a_grid_over_seeds_equals_each_seed_alone():
 
 def test_models_of_one_seed_share_their_batches():
     """Equal settings in one grid give equal models, bit for bit."""
-    settings = base.Settings(
+    settings = interface.Settings(
         learning_rate=np.full(3, 0.1, np.float32), l2=np.full(3, 0.01, np.float32)
     )
-    grid, _ = train(base.map_settings(make()), settings)
+    grid, _ = train(interface.map_settings(make()), settings)
     for i in (1, 2):
         np.testing.assert_array_equal(grid.weights[i], grid.weights[0])
 
 
 def test_the_features_of_a_grid_are_gathered_once():
     """No array of models x batch x features: one wide product serves all models."""
-    solver = base.map_settings(make())
+    solver = interface.map_settings(make())
     settings = grid_settings()
     state = solver.init(start(), raw_examples(), settings)
     jaxpr = str(
@@ -82,7 +84,7 @@ def test_the_features_of_a_grid_are_gathered_once():
 
 
 def test_uint8_features_are_never_copied_as_floats():
-    solver, settings = make(), base.Settings(learning_rate=0.1, l2=0.01)
+    solver, settings = make(), interface.Settings(learning_rate=0.1, l2=0.01)
     state = solver.init(start(), raw_examples(), settings)
     jaxpr = str(
         jax.make_jaxpr(solver.step)(
@@ -103,7 +105,7 @@ def test_new_values_recompile_nothing():
     def fit(learning_rate, l2, margin, seed):
         # Made anew each time, as a user's loop would: the cache returns one object.
         solver = make(loss=losses.weston_watkins_hinge, make_optimizer=counting)
-        settings = base.Settings(learning_rate, l2, None, {"margin": margin})
+        settings = interface.Settings(learning_rate, l2, None, {"margin": margin})
         train(solver, settings, key=jax.random.key(seed), params=start(seed))
 
     fit(0.1, 0.01, 1.0, 0)
@@ -116,9 +118,9 @@ def test_new_values_recompile_nothing():
 
 
 def test_the_state_is_donated():
-    solver, settings = make(), base.Settings(learning_rate=0.1, l2=0.01)
+    solver, settings = make(), interface.Settings(learning_rate=0.1, l2=0.01)
     initial = solver.init(start(), raw_examples(), settings)
-    run = base.run(
+    run = interface.run(
         solver, jax.random.key(0), initial, raw_examples(), settings, num_steps=1
     )
     next(run)
@@ -127,5 +129,5 @@ def test_the_state_is_donated():
 
 def test_the_callers_parameters_survive_donation():
     params = start()
-    train(make(), base.Settings(learning_rate=0.1, l2=0.01), params=params)
+    train(make(), interface.Settings(learning_rate=0.1, l2=0.01), params=params)
     assert np.isfinite(params.weights).all()

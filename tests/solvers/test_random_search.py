@@ -9,12 +9,21 @@ import numpy as np
 import pytest
 
 import jaxlin
-from jaxlin import linear, losses, metrics, normalization, objective
-from jaxlin.solvers import base, random_search
+from jaxlin import (
+    linear,
+    losses,
+    normalization,
+    objective,
+)
+from jaxlin.solvers import (
+    interface,
+    random_search,
+)
+from jaxlin.stats import metrics
 
 KEY = jax.random.key(0)
 HINGE = losses.weston_watkins_hinge
-SETTINGS = base.Settings(learning_rate=0.3, l2=1e-2)
+SETTINGS = interface.Settings(learning_rate=0.3, l2=1e-2)
 ZERO = linear.Params(np.zeros((2, 3), np.float32), np.zeros(2, np.float32))
 
 
@@ -31,7 +40,7 @@ compiled = functools.cache(jax.jit)
 def searched(examples, *, num_steps=40, num_trials=8, is_local, settings=SETTINGS):
     solver = random_search.solver(loss=HINGE, is_local=is_local, num_trials=num_trials)
     state = compiled(solver.init)(ZERO, examples, settings)
-    steps = base.run(
+    steps = interface.run(
         solver,
         KEY,
         state,
@@ -131,7 +140,7 @@ def test_bad_input_is_named(examples):
     with pytest.raises(ValueError, match="num_trials must be at least 1, got 0"):
         random_search.solver(loss=HINGE, is_local=True, num_trials=0)
     with pytest.raises(ValueError, match="learning_rate must be a number, got None"):
-        searched(examples, is_local=True, settings=base.Settings(l2=1e-2))
+        searched(examples, is_local=True, settings=interface.Settings(l2=1e-2))
 
 
 @pytest.mark.full
@@ -144,11 +153,11 @@ def test_row_2_on_cifar10(real_cifar10, is_local, lowest, highest):
     fitted = normalization.fit_centered(real_cifar10.train.features, scale=255.0)
     examples = jaxlin.problem(*real_cifar10.train, normalization=fitted).examples
     # 1e-4 a raw pixel, as there.
-    settings = base.Settings(learning_rate=0.0255)
+    settings = interface.Settings(learning_rate=0.0255)
     solver = random_search.solver(loss=HINGE, is_local=is_local, num_trials=1)
     params = linear.init(KEY, num_classes=10, num_features=3072)
     state = solver.init(params, examples, settings)
-    chunks = base.run(
+    chunks = interface.run(
         solver, KEY, state, examples, settings, num_steps=1000, steps_per_chunk=100
     )
     ((_, last, _),) = collections.deque(chunks, maxlen=1)

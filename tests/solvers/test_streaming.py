@@ -6,7 +6,13 @@ import pytest
 from fitting_problems import EXAMPLES, HINGE, WIDTH
 
 import jaxlin
-from jaxlin import linear, losses, normalization, objective, row_blocks
+from jaxlin import (
+    linear,
+    losses,
+    normalization,
+    objective,
+)
+from jaxlin.objective import row_blocks
 from jaxlin.solvers import streaming
 
 NUM_CLASSES, MANY = 3, 310

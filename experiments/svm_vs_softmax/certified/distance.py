@@ -20,7 +20,10 @@ from experiments.svm_vs_softmax.config import Config
 from experiments.svm_vs_softmax.protocol import Method, Prepared
 from jaxlin import objective
 from jaxlin.linear import Params
-from jaxlin.solvers.base import Examples, Settings
+from jaxlin.solvers.interface import (
+    Examples,
+    Settings,
+)
 from jaxlin.typing import Array, Loss
 
 

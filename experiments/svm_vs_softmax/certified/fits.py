@@ -20,8 +20,8 @@ from experiments.svm_vs_softmax.certified.saved import Optimum, Tried
 from experiments.svm_vs_softmax.config import Config
 from experiments.svm_vs_softmax.protocol import Method
 from jaxlin import Fit, Problem
-from jaxlin.duality import Certificate
-from jaxlin.solvers.base import Examples
+from jaxlin.certificates.duality import Certificate
+from jaxlin.solvers.interface import Examples
 
 
 class Path(NamedTuple):

@@ -21,7 +21,7 @@ from experiments.svm_vs_softmax.certified.verdict import Outcome, Proven
 from experiments.svm_vs_softmax.config import MOMENTUM
 from experiments.svm_vs_softmax.sections import Shown, draw, interval, percent
 from experiments.svm_vs_softmax.start import Started
-from jaxlin.label_proofs import UNINFORMATIVE_WIDTH
+from jaxlin.certificates.label_certificates import UNINFORMATIVE_WIDTH
 
 
 class Run(NamedTuple):

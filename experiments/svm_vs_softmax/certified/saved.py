@@ -7,10 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.common.run_folder import RunFolder
-from jaxlin import Fit, Problem, checkpoint, conjugates
-from jaxlin.duality import Certificate
+from jaxlin import (
+    Fit,
+    Problem,
+)
+from jaxlin.certificates.duality import Certificate
+from jaxlin.io import checkpoint
 from jaxlin.linear import Params
-from jaxlin.solvers.search_state import Multipliers
+from jaxlin.losses import conjugates
+from jaxlin.solvers.optimizer_state import Multipliers
 from jaxlin.typing import Loss
 
 _KIND = "certified fits"

@@ -14,10 +14,18 @@ from experiments.svm_vs_softmax.certified.saved import Optimum
 from experiments.svm_vs_softmax.protocol import BOOTSTRAP, Method, key_for
 from experiments.svm_vs_softmax.start import Started
 from experiments.svm_vs_softmax.verdict import Tested
-from jaxlin import data, duality, intervals, label_proofs, metrics
-from jaxlin.label_proofs import AccuracyInterval
+from jaxlin import data
+from jaxlin.certificates import (
+    duality,
+    label_certificates,
+)
+from jaxlin.certificates.label_certificates import AccuracyInterval
 from jaxlin.linear import Params
-from jaxlin.solvers.base import Examples
+from jaxlin.solvers.interface import Examples
+from jaxlin.stats import (
+    intervals,
+    metrics,
+)
 
 
 class Outcome(NamedTuple):
@@ -69,7 +77,7 @@ def evaluate(
         radius = float(duality.radius(optimum.certificate, l2=optimum.l2)) + moved_by
         precise = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), with_seed)
         scores = verdict.class_scores(precise, features, fitted)[0]
-        same = label_proofs.same_labels(
+        same = label_certificates.same_labels(
             jax.tree.map(lambda leaf: leaf[0], precise),
             features,
             radius=radius,
@@ -77,7 +85,9 @@ def evaluate(
         )
     # Of examples that float32 labels otherwise, nothing is claimed.
     same &= np.asarray(scores).argmax(axis=1) == tested.predictions[0]
-    accuracy = label_proofs.accuracy_interval(jnp.asarray(tested.correct[0]), same)
+    accuracy = label_certificates.accuracy_interval(
+        jnp.asarray(tested.correct[0]), same
+    )
     return Proven(tested, radius, np.asarray(same), accuracy)
 
 

@@ -1,0 +1,203 @@
+"""Chapters of the library and their modules, in the order of imports.
+
+A module imports only from chapters before its own and from modules before it in its
+chapter. The list is the only one: `jaxlin` and the folders load their modules by it,
+the documentation prints it, and a test compares every import with it.
+
+  >>> from jaxlin import chapters
+  >>> chapters.CHAPTERS["io"].modules
+  ('files', 'checkpoint')
+  >>> print(chapters.table().splitlines()[0])
+  typing         protocols of losses, distances, penalties; short names of types
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Chapter(NamedTuple):
+    """A folder or a file of the package.
+
+    Attributes:
+      text: its contents, in a line.
+      modules: of the folder, each importing only from those before it; empty for a
+      file. is_room: whether it is an attribute of `jaxlin`.
+    """
+
+    text: str
+    modules: tuple[str, ...] = ()
+    is_room: bool = False
+
+
+CHAPTERS = {
+    "typing": Chapter(
+        "protocols of losses, distances, penalties; short names of types"
+    ),
+    "chapters": Chapter("this list"),
+    "check": Chapter(
+        "checks of data and settings, where they enter",
+        ("diagnosis", "arguments", "arrays"),
+    ),
+    "numerics": Chapter(
+        "compensated sums, full-precision products, devices, processes",
+        ("compensated", "precision", "device_mesh", "processes"),
+    ),
+    "class_labels": Chapter("names of classes and their codes"),
+    "normalization": Chapter("centering and scaling of rows", is_room=True),
+    "linear": Chapter("parameters and scores of a linear classifier", is_room=True),
+    "losses": Chapter(
+        "losses of one example, their transforms and conjugates",
+        ("label_losses", "transforms", "conjugates"),
+        is_room=True,
+    ),
+    "objective": Chapter(
+        "mean loss plus penalty, in passes over blocks of rows",
+        ("penalties", "row_sums", "row_blocks", "batches", "regularized"),
+        is_room=True,
+    ),
+    "certificates": Chapter(
+        "duality gap, Fenchel-Young terms, certified labels",
+        ("fenchel_young", "duality", "label_certificates"),
+        is_room=True,
+    ),
+    "stats": Chapter(
+        "metrics, intervals, paired comparison, error decomposition",
+        (
+            "metrics",
+            "intervals",
+            "comparison",
+            "variance_components",
+            "decomposition.measured",
+            "decomposition.reference",
+            "decomposition.terms",
+            "decomposition",
+        ),
+        is_room=True,
+    ),
+    "geometry": Chapter(
+        "hyperplanes, robustness, separability, lines in the plane",
+        ("hyperplanes", "robustness", "rational_simplex", "separability", "best_line"),
+        is_room=True,
+    ),
+    "features": Chapter(
+        "features of images: learned patches, a small network",
+        ("encodings", "spherical", "patches", "convolutional"),
+        is_room=True,
+    ),
+    "solvers": Chapter(
+        "solvers and their loop: certified, minibatch, random search",
+        (
+            "stopping",
+            "preconditioner",
+            "lbfgs",
+            "interface",
+            "minibatch",
+            "random_search",
+            "optimizer_state",
+            "fitted",
+            "optimizer",
+            "fit_loop",
+            "certified",
+            "streaming",
+            "model_batch",
+            "device_loop",
+        ),
+        is_room=True,
+    ),
+    "neighbors": Chapter(
+        "distances, exact search of nearest neighbours, votes, local fits",
+        (
+            "callbacks",
+            "distances",
+            "pairwise",
+            "top_k",
+            "bounds",
+            "rerank",
+            "scan",
+            "projections",
+            "search",
+            "voting",
+            "local_fits",
+        ),
+        is_room=True,
+    ),
+    "sharding": Chapter("rows spread over devices", is_room=True),
+    "problems": Chapter("examples, checked once: `jaxlin.problem`"),
+    "fits": Chapter("certified fits: `jaxlin.fit`, `jaxlin.certify`"),
+    "io": Chapter("atomic files and checkpoints", ("files", "checkpoint")),
+    "selection": Chapter(
+        "splits, folds, sweeps, cross-validation, rules of choice, calibration",
+        (
+            "splits",
+            "folds",
+            "held_out",
+            "resampling",
+            "grids",
+            "plans",
+            "schedule",
+            "sweep_run",
+            "sweep_checkpoint",
+            "sweep",
+            "training",
+            "rules",
+            "cross_validation",
+            "nested",
+            "calibration",
+        ),
+        is_room=True,
+    ),
+    "predictions": Chapter("labels, scores, probabilities and evaluation of a fit"),
+    "linear_probe": Chapter("choose, refit, test once: `jaxlin.probe`"),
+    "saving": Chapter("a fit in one file: `jaxlin.save`, `jaxlin.load`"),
+    "data": Chapter(
+        "data sets as checked NumPy arrays",
+        (
+            "staging",
+            "array_files",
+            "dataset",
+            "digits",
+            "npz",
+            "embeddings",
+            "toy",
+            "tfds_images",
+            "cifar10_archive",
+            "cache",
+        ),
+        is_room=True,
+    ),
+    "plotting": Chapter(
+        "figures on given axes",
+        ("axes", "curves", "heat_maps", "images", "regions"),
+        is_room=True,
+    ),
+}
+
+
+def table() -> str:
+    """One line a chapter: name and contents."""
+    width = max(map(len, CHAPTERS)) + 2
+    return "\n".join(
+        f"{name:<{width}}{chapter.text}" for name, chapter in CHAPTERS.items()
+    )
+
+
+def modules(package: str) -> list[str]:
+    """Names of the modules in the folder of a chapter, such as ``jaxlin.stats``."""
+    return [name for name in _chapter(package).modules if "." not in name]
+
+
+def loader(package: str) -> Callable[[str], Any]:
+    """``__getattr__`` of a folder, by which its modules load at first use."""
+    names = modules(package)
+
+    def load(name: str) -> Any:
+        if name in names:
+            return importlib.import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return load
+
+
+def _chapter(package: str) -> Chapter:
+    return CHAPTERS[package.removeprefix("jaxlin.")]

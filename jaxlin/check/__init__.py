@@ -1,0 +1,63 @@
+"""Checks of data and settings, made once, where they enter.
+
+Inside a compiled program an out-of-range label or a NaN is silent. So arrays are
+checked on the host, before anything is compiled. Each function returns the checked
+value or raises `ValueError` with the name, the rule, the value found and, where there
+is one, the remedy. All of it is NumPy and compiles nothing.
+
+  >>> from jaxlin import check
+  >>> check.labels("labels", [0, 2, 1], num_classes=3)
+  array([0, 2, 1], dtype=int32)
+  >>> check.labels("labels", [0, 3], num_classes=3)  # doctest: +ELLIPSIS
+  Traceback (most recent call last):
+  ...
+  ValueError: labels must lie in [0, 2], got 3 at position 1; ...
+
+  diagnosis  descriptions of arrays that cannot be used, for the messages
+  arguments  numbers, options, keys, the shape of one example
+  arrays     features, labels, distributions, weights
+"""
+
+from jaxlin import chapters
+from jaxlin.check.arguments import (
+    choice,
+    concrete,
+    integer,
+    key,
+    number,
+    numbers_list,
+    one_example,
+)
+from jaxlin.check.arrays import (
+    dense,
+    distributions,
+    example_weights,
+    examples,
+    features,
+    labels,
+    one_label_each,
+    present_classes,
+    several_classes,
+    weight_size,
+)
+
+__getattr__ = chapters.loader(__name__)
+__all__ = [
+    "choice",
+    "concrete",
+    "dense",
+    "distributions",
+    "example_weights",
+    "examples",
+    "features",
+    "integer",
+    "key",
+    "labels",
+    "number",
+    "numbers_list",
+    "one_example",
+    "one_label_each",
+    "present_classes",
+    "several_classes",
+    "weight_size",
+]

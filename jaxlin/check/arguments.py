@@ -1,0 +1,123 @@
+"""Checks of arguments: numbers, options, keys and the shape of one example."""
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+
+
+def number(
+    name: str,
+    value: Any,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Returns a finite number, or an array of no dimension, within the bounds."""
+    concrete(name, value)
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    found = float(value)
+    rules = {
+        "finite": math.isfinite(found),
+        f"at least {at_least}": at_least is None or found >= at_least,
+        f"above {above}": above is None or found > above,
+        f"at most {at_most}": at_most is None or found <= at_most,
+        f"below {below}": below is None or found < below,
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise ValueError(f"{name} must be {rule}, got {value}")
+    return found
+
+
+def integer(
+    name: str, value: Any, *, at_least: int | None = None, at_most: int | None = None
+) -> int:
+    """Returns an integer within the bounds that are given."""
+    concrete(name, value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ValueError(f"{name} must be an integer, got {value!r}")
+    return int(number(name, value, at_least=at_least, at_most=at_most))
+
+
+def numbers_list(name: str, value: Any, **bounds: float) -> tuple[float, ...]:
+    """Returns a non-empty tuple of distinct finite numbers within the bounds."""
+    concrete(name, value)
+    if np.ndim(value) != 1:
+        raise ValueError(f"{name} must be a sequence of numbers, got {value!r}")
+    values = tuple(value)
+    if not values:
+        raise ValueError(f"{name} must not be empty, got {value!r}")
+    checked = tuple(
+        number(f"{name}[{i}]", entry, **bounds) for i, entry in enumerate(values)
+    )
+    if len(set(checked)) < len(checked):
+        raise ValueError(f"{name} must be distinct, got {value!r}")
+    return checked
+
+
+def concrete(name: str, *values: Any) -> None:
+    """Raises a ValueError for values that JAX is tracing, whose numbers nobody knows.
+
+    Args:
+      name: how the error message calls them.
+      *values: anything; lists and tuples are looked into.
+    """
+    for value in values:
+        if isinstance(value, list | tuple):
+            concrete(name, *value)
+        # By its name, so that looking at data does not import JAX.
+        elif any(kind.__name__ == "Tracer" for kind in type(value).__mro__):
+            raise ValueError(
+                f"{name} must be of concrete numbers, got a traced {value.aval}; call "
+                "this outside jax.jit, jax.vmap and jax.grad: a fit stops at a proof, "
+                "so that it cannot be traced or differentiated. Differentiate "
+                "jaxlin.objective at fixed parameters; the derivative of an optimum "
+                "follows from jax.hessian of the objective there (implicit function "
+                "theorem)"
+            )
+
+
+def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    """Returns ``value`` if it is one of ``allowed``."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    return value
+
+
+def one_example(
+    name: str, value: Any, *, num_dimensions: int = 1, size: int | None = None
+) -> None:
+    """Checks that an array, traced or not, is of one example and not of many.
+
+    Args:
+      name: how the error message calls it.
+      value: looked at for its shape alone.
+      num_dimensions: how many it must have.
+      size: how many entries, if that is known.
+    """
+    if np.ndim(value) != num_dimensions:
+        axes = "axis" if num_dimensions == 1 else "axes"
+        raise ValueError(
+            f"{name} must be of one example, with {num_dimensions or 'no'} {axes}, got "
+            f"shape {np.shape(value)}; jax.vmap applies a function to many"
+        )
+    if size is not None and np.size(value) != size:
+        raise ValueError(f"{name} must have {size} entries, got {np.size(value)}")
+
+
+def key(name: str, value: Any) -> Any:
+    """Returns ``value`` if it is one key of `jax.random`, new style or old."""
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    # By its name, so that looking at data does not import JAX.
+    is_new = str(dtype).startswith("key<")
+    if (is_new and shape == ()) or (dtype == np.uint32 and shape == (2,)):
+        return value
+    found = f"{dtype} of shape {shape}" if dtype is not None else repr(value)
+    raise ValueError(f"{name} must be a key, got {found}; make one: jax.random.key(0)")

@@ -1,0 +1,264 @@
+"""Words for arrays that `jaxlin.check` refuses: what they hold, and the remedy.
+
+Nothing here decides what may enter. Each function takes an array that may not and
+returns the end of the sentence "labels must be ..., got": so a message names what the
+array really holds, and a remedy that, applied to it, gives what was meant. Arrays are
+told apart by their entries, not by the library that they come from.
+
+  >>> import numpy as np
+  >>> from jaxlin.check import diagnosis
+  >>> print(diagnosis.of_labels("labels", np.array([1.0, 0.0, 1.0])))
+  float64; all are whole numbers: use labels.astype(int)
+"""
+
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+# By name, so that no library is imported for its missing values.
+_MISSING = ("NoneType", "NAType", "NaTType")
+_SIGNS = "if the two classes are -1 and 1, use ({0} > 0).astype(int)"
+_NAMES = "encode class names: names, {0} = np.unique({0}, return_inverse=True)"
+_NUMBERS = "np.unique({0}, return_inverse=True)[1] numbers the classes 0, 1, 2, ..."
+
+
+def of_features(array: np.ndarray, *, columns: Any = None) -> str:
+    """Says what rows hold that are not numbers, and what to do.
+
+    Args:
+      array: of any rank, whose dtype is no number.
+      columns: names of its columns, as a data frame has them, or None.
+    """
+    if array.dtype.names:
+        return (
+            f"{_fields(array)}; give one array: "
+            "numpy.lib.recfunctions.structured_to_unstructured"
+        )
+    kinds = _kinds(array)
+    for kind, remedy in {
+        "sequence": "all rows must have one length",
+        "missing": "drop or impute missing entries first",
+        "text": "encode categories as columns of 0 and 1, or leave the column out",
+        "time": "convert times to numbers, such as days since a date",
+        "complex": "give real and imaginary parts as two features",
+    }.items():
+        if kind in kinds:
+            place = kinds[kind]
+            if kind == "text" and _is_number(array[place]):
+                remedy = "numbers kept as text become numbers by .astype(float)"
+            what = f"{kind} {_shown(array[place])}"
+            what = "ragged rows" if kind == "sequence" else what
+            return f"{what} at {_place(place, columns)} ({_dtype(array)}); {remedy}"
+    if set(kinds) <= {"number", "integer", "boolean"}:
+        return f"{_dtype(array)}, all entries are numbers; use .astype(float)"
+    other = next(kind for kind in kinds if kind not in ("number", "integer", "boolean"))
+    return f"{other} at {_place(kinds[other], columns)} ({_dtype(array)})"
+
+
+def of_labels(name: str, array: np.ndarray) -> str:
+    """Says what one-dimensional labels are that are no integers, and what to do.
+
+    Args:
+      name: of the labels, for the remedy.
+      array: shape ``(examples,)``, not empty, neither integers nor booleans.
+    """
+    word = name if name.isidentifier() else "labels"
+    if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
+        return _of_floats(word, array)
+    if array.dtype.names:
+        return f"{_fields(array)}; give one of them"
+    kinds = _kinds(array)
+    if "missing" in kinds:
+        where = kinds["missing"][0]
+        return _of_missing(array[where], where)
+    if set(kinds) == {"text"}:
+        if all(_is_integer(entry) for entry in array):
+            remedy = f"class names that are whole numbers: use {word}.astype(int)"
+        else:
+            remedy = _NAMES.format(word)
+        return f"text {_shown(array[0])} at position 0; {remedy}"
+    if len(kinds) > 1 and set(kinds) - {"number", "integer", "boolean"}:
+        found = ", ".join(
+            f"{_shown(array[place])} at position {place[0]}" for place in kinds.values()
+        )
+        return f"entries of several types, {found}; make them of one type first"
+    if set(kinds) <= {"integer", "boolean"}:
+        return f"{_dtype(array)}, all entries are integers; use {word}.astype(int)"
+    if set(kinds) <= {"number", "integer", "boolean"}:
+        return _of_floats(word, array)
+    kind, place = next(iter(kinds.items()))
+    found = f"{kind} {_shown(array[place])} at position {place[0]}"
+    if kind == "sequence":
+        return f"{found}; give one label per example"
+    return f"{found} ({_dtype(array)}); number the classes 0, 1, 2, ..."
+
+
+def of_shape(name: str, value: Any, array: np.ndarray) -> str:
+    """Says what labels are that have not one axis, and what to do.
+
+    Args:
+      name: of the labels, for the remedy.
+      value: as given, of a type that may have columns.
+      array: the same as an array.
+    """
+    shape = f"shape {array.shape}"
+    if array.ndim != 2:
+        return f"{shape}; give one label per example"
+    word = name if name.isidentifier() else "labels"
+    if array.shape[1] == 1:
+        part = f"{word}.to_numpy()" if hasattr(value, "columns") else word
+        return f"{shape}, one column; use {part}.ravel()"
+    several = of_several_labels(array)
+    if several:
+        return f"{shape}, {several}"
+    if _is_binary(array):
+        return f"{shape}, one-hot rows; use {word}.argmax(axis=1)"
+    if array.shape[0] == 1:
+        return f"{shape}, one row; use {word}.ravel()"
+    if array.dtype.kind == "f" and np.allclose(array.sum(axis=1), 1, atol=1e-3):
+        return (
+            f"{shape}, rows that sum to 1; distributions over classes are for "
+            f"jaxlin.losses.cross_entropy, and {word}.argmax(axis=1) is the most "
+            "probable class"
+        )
+    return f"{shape}; give one label per example"
+
+
+def of_several_labels(array: np.ndarray) -> str:
+    """Says which row of 0s and 1s has several labels or none; "" if there is none."""
+    if array.ndim != 2 or array.shape[1] < 2 or not _is_binary(array, one_hot=False):
+        return ""
+    counts = (array == 1).sum(axis=1)
+    if (counts == 1).all():
+        return ""
+    row = int(np.argmax(counts != 1))
+    return (
+        f"several labels per example: row {row} names {counts[row]} classes; give one "
+        "label per example (a classifier of several labels is one fit of 0 and 1 for "
+        "each)"
+    )
+
+
+def of_range(name: str, array: np.ndarray, *, num_classes: int | None) -> str:
+    """Remedy for integer labels of which some are below 0 or too large."""
+    word = name if name.isidentifier() else "labels"
+    least, largest = int(array.min()), int(array.max())
+    if least == -1 and not ((array != -1) & (array != 1)).any():
+        return _SIGNS.format(word)
+    if least < 0:
+        return (
+            f"leave examples without a label out, such as by {word} >= 0; of other "
+            f"names {_NUMBERS.format(word)}"
+        )
+    if least >= 1 and largest == num_classes:
+        return f"labels count from 0: subtract 1, {word} - 1"
+    if num_classes is None:
+        return _NUMBERS.format(word)
+    return "number the classes 0, 1, 2, ... without gaps, or give more num_classes"
+
+
+def _of_floats(word: str, array: np.ndarray) -> str:
+    values = array.astype(float)
+    if not np.isfinite(values).all():
+        where = int(np.argmax(~np.isfinite(values)))
+        return _of_missing(array[where], where)
+    if (values != np.round(values)).any():
+        where = int(np.argmax(values != np.round(values)))
+        return (
+            f"{array[where]} at position {where} ({array.dtype}); real-valued targets "
+            "are out of scope: number classes 0, 1, 2, ..."
+        )
+    if set(np.unique(values)) == {-1.0, 1.0}:
+        return f"{array.dtype}; {_SIGNS.format(word)}"
+    return f"{array.dtype}; all are whole numbers: use {word}.astype(int)"
+
+
+def _kinds(array: np.ndarray) -> Mapping[str, tuple[int, ...]]:
+    """Kinds of entries, each with the place of its first, in order of appearance."""
+    found: dict[str, tuple[int, ...]] = {}
+    for place, entry in np.ndenumerate(array):
+        kind = _kind(entry)
+        # Text that is no number says more than text that is.
+        if kind not in found or (
+            kind == "text" and _is_number(array[found[kind]]) and not _is_number(entry)
+        ):
+            found[kind] = place
+    return found
+
+
+def _kind(entry: Any) -> str:
+    is_number = isinstance(entry, numbers.Number | np.generic)
+    if type(entry).__name__ in _MISSING or (is_number and entry != entry):
+        return "missing"
+    for kind, types in {
+        "text": (str, bytes),
+        "boolean": (bool, np.bool_),
+        "time": (np.datetime64, np.timedelta64),
+        "integer": (numbers.Integral,),
+        "number": (numbers.Real,),
+        "complex": (numbers.Complex,),
+    }.items():
+        if isinstance(entry, types):
+            return kind
+    if hasattr(entry, "isoformat") or hasattr(entry, "total_seconds"):
+        return "time"
+    if isinstance(entry, numbers.Number):
+        return "number"
+    return "sequence" if hasattr(entry, "__len__") else type(entry).__name__
+
+
+def _is_binary(array: np.ndarray, *, one_hot: bool = True) -> bool:
+    """Returns True if all entries are 0 or 1 (or -1 or 1), each row with one 1."""
+    if array.dtype.kind not in "buif" or not array.size:
+        return False
+    # Distributions are told by their first rows.
+    for part in (array[:1000], array):
+        if not any(((part == low) | (part == 1)).all() for low in (0, -1)):
+            return False
+    return not one_hot or bool(((array == 1).sum(axis=1) == 1).all())
+
+
+def _is_number(entry: Any) -> bool:
+    try:
+        float(entry)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _is_integer(entry: Any) -> bool:
+    try:
+        int(entry)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _place(place: tuple[int, ...], columns: Any) -> str:
+    if len(place) != 2:
+        return f"position {', '.join(map(str, place))}"
+    row, column = place
+    if columns is not None and len(columns) > column:
+        return f"row {row}, feature {column} (column {columns[column]!r})"
+    return f"row {row}, feature {column}"
+
+
+def _of_missing(entry: Any, where: int) -> str:
+    return f"the missing label {entry} at position {where}; leave such examples out"
+
+
+def _fields(array: np.ndarray) -> str:
+    return f"a structured array with fields {', '.join(array.dtype.names or ())}"
+
+
+def _shown(entry: Any) -> str:
+    """The entry as Python writes it: 'cat', not np.str_('cat')."""
+    if isinstance(entry, str | bytes):
+        return repr(entry.item() if isinstance(entry, np.generic) else entry)[:40]
+    return str(entry)[:40]
+
+
+def _dtype(array: np.ndarray) -> str:
+    return f"dtype {array.dtype}"

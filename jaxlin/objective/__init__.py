@@ -1,0 +1,68 @@
+r"""The full loss: mean loss over examples plus penalty, one number to minimise.
+
+.. math:: P(W, b) = \frac{\sum_i a_i\, \ell(W x_i + b, y_i)}{\sum_i a_i}
+          + \frac{\lambda_2}{2} \|W, b\|^2 + \lambda_1 \|W, b\|_1
+
+Means, not sums: an l2 keeps its meaning when examples are added. scikit-learn's C is
+converted by `jaxlin.objective.penalties.l2_of_c`; the lecture's :math:`\lambda` is half
+of ours. The bias is penalised, as by the bias trick, unless ``penalize_bias=False``.
+
+Example weights :math:`a_i` live here and nowhere else: 0 takes an example out, which is
+how folds and padding are made; `balanced_class_weights` makes classes count equally.
+
+  >>> import jax, jax.numpy as jnp
+  >>> from jaxlin import linear, losses, objective
+  >>> params = linear.Params(jnp.zeros((10, 4)), jnp.zeros(10))
+  >>> compiled = jax.jit(objective.objective, static_argnames="loss")
+  >>> value = compiled(
+  ...     params, jnp.ones((6, 4)), jnp.arange(6),
+  ...     loss=losses.softmax_cross_entropy, l2=0.1)
+  >>> print(f"{value:.4f}")  # log 10
+  2.3026
+
+Full-batch methods take `value_and_gradient`, which reads each row once, in blocks, and
+makes no float copy of more than one. Rows that come in blocks, because they do not fit
+into memory, are added up by `accumulate`; `from_sums` then gives the same pair.
+
+  penalties    l2, l1 and group penalties
+  row_sums     sums over rows in one blocked pass
+  row_blocks   rows in blocks from the host
+  batches      scores and losses of a batch, weighted means
+  regularized  the objective, its gradient, sums over blocks
+"""
+
+from jaxlin import chapters
+from jaxlin.objective.batches import (
+    BLOCK_ROWS,
+    balanced_class_weights,
+    batch_scores,
+    blocked_scores,
+    blocked_sums,
+    example_losses,
+    weighted_mean,
+)
+from jaxlin.objective.regularized import (
+    accumulate,
+    from_sums,
+    mean_loss,
+    objective,
+    penalty,
+    value_and_gradient,
+)
+
+__getattr__ = chapters.loader(__name__)
+__all__ = [
+    "BLOCK_ROWS",
+    "accumulate",
+    "balanced_class_weights",
+    "batch_scores",
+    "blocked_scores",
+    "blocked_sums",
+    "example_losses",
+    "from_sums",
+    "mean_loss",
+    "objective",
+    "penalty",
+    "value_and_gradient",
+    "weighted_mean",
+]

@@ -1,0 +1,181 @@
+"""Rows that come in blocks, because they do not fit into memory at once.
+
+Whoever reads all rows again and again (the accumulators of `jaxlin.objective`,
+`jaxlin.solvers.streaming`) takes any iterable of `Block` that can be iterated many
+times. `over` makes one of arrays that may be memory maps:
+
+  >>> import numpy as np
+  >>> from jaxlin.objective import row_blocks
+  >>> blocks = row_blocks.over(np.zeros((10, 3), np.uint8), np.arange(10) % 2,
+  ...                          block_size=4)
+  >>> [len(block.targets) for block in blocks]
+  [4, 4, 2]
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxlin import check
+
+# Bytes of a block if no size is asked for: large beside the cost of a call, small
+# beside any memory.
+_BLOCK_BYTES = 32 * 2**20
+
+
+class Block(NamedTuple):
+    """Some rows.
+
+    Attributes:
+      features: raw rows, uint8 or floating, shape ``(rows, features)``.
+      targets: labels ``(rows,)`` or distributions ``(rows, classes)``.
+      example_weights: shape ``(rows,)``, or None for all ones.
+    """
+
+    features: Any
+    targets: Any
+    example_weights: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Slices:
+    """Arrays, or memory maps, as blocks of ``block_size`` rows; made by `over`."""
+
+    features: Any
+    targets: Any
+    example_weights: Any
+    block_size: int
+
+    def __iter__(self) -> Iterator[Block]:
+        """Yields the blocks, each read only when its turn comes."""
+        for start in range(0, len(self.features), self.block_size):
+            rows = slice(start, start + self.block_size)
+            weights = self.example_weights
+            yield Block(
+                np.asarray(self.features[rows]),
+                np.asarray(self.targets[rows]),
+                None if weights is None else np.asarray(weights[rows]),
+            )
+
+
+def over(
+    features: Any,
+    targets: Any,
+    *,
+    example_weights: Any = None,
+    block_size: int | None = None,
+) -> Slices:
+    """Blocks of consecutive rows of arrays that are read only as they are needed.
+
+    Args:
+      features: array or memory map of raw rows, shape ``(examples, features)``.
+      targets: one an example.
+      example_weights: shape ``(examples,)``, or None.
+      block_size: rows a block; None takes what makes 32 MiB.
+
+    Raises:
+      ValueError: if the lengths differ, or ``block_size`` is below 1.
+    """
+    check.concrete("features", features)
+    for name, array in (("targets", targets), ("example_weights", example_weights)):
+        check.concrete(name, array)
+        if array is not None and len(array) != len(features):
+            raise ValueError(
+                f"{name} must have one entry per example, got {len(array)} for "
+                f"{len(features)} examples"
+            )
+    if block_size is None:
+        row_bytes = features.shape[1] * features.dtype.itemsize
+        block_size = max(1, _BLOCK_BYTES // row_bytes)
+    check.integer("block_size", block_size, at_least=1)
+    return Slices(features, targets, example_weights, block_size)
+
+
+def as_arrays(block: Block) -> Block:
+    """The block, whatever tuple it was, with lists made arrays."""
+    return Block(
+        *(
+            part if part is None or hasattr(part, "dtype") else np.asarray(part)
+            for part in block
+        )
+    )
+
+
+def first_of(blocks: Iterable[Block]) -> Block:
+    """Returns the first block, as arrays.
+
+    Raises:
+      ValueError: if there is no block, or ``blocks`` can be iterated only once.
+    """
+    if not isinstance(blocks, Iterable):
+        raise ValueError(
+            f"blocks must be iterable, got a {type(blocks).__name__}; give a list or "
+            "jaxlin.objective.row_blocks.over(...)"
+        )
+    if iter(blocks) is blocks:
+        raise ValueError(
+            f"blocks must be iterable many times, got a {type(blocks).__name__}; give "
+            "a list, jaxlin.objective.row_blocks.over(...), or an object whose "
+            "__iter__ starts anew"
+        )
+    for block in blocks:
+        return as_arrays(block)
+    raise ValueError("blocks must hold at least one block, got none")
+
+
+def checked(
+    blocks: Iterable[Block], *, num_classes: int, num_features: int | None = None
+) -> Iterator[Block]:
+    """Checks each block as `jaxlin.check` does, with its number in the message.
+
+    Yields:
+      The blocks, as arrays of the types that the library computes with.
+
+    Raises:
+      ValueError: that names the block and what is wrong with it; also if there is no
+        block at all, or if ``blocks`` can be iterated only once.
+    """
+    first_of(blocks)
+    weighted, rank, dtype, largest = None, None, None, 0.0
+    classes: set[int] = set()
+    for number, given in enumerate(blocks):
+        block = as_arrays(given)
+        name = f"blocks[{number}]"
+        features, targets, weights = check.examples(
+            *block,
+            num_classes=num_classes,
+            num_features=num_features,
+            prefix=f"{name}.",
+            is_part=True,
+        )
+        num_features = features.shape[1]
+        if rank not in (None, targets.ndim):
+            raise ValueError(
+                f"{name}.targets must have rank {rank} as in the blocks before, got "
+                f"{targets.ndim}; labels and distributions do not mix"
+            )
+        rank = targets.ndim
+        if dtype not in (None, features.dtype):
+            raise ValueError(
+                f"{name}.features must be {dtype} as in the blocks before, got "
+                f"{features.dtype}"
+            )
+        dtype = features.dtype
+        if weighted not in (None, weights is not None):
+            raise ValueError(
+                f"{name}.example_weights must be given in all blocks or in none"
+            )
+        weighted = weights is not None
+        largest = max(largest, 1.0 if weights is None else float(weights.max()))
+        if len(classes) < 2:
+            found = check.present_classes(targets, example_weights=weights)
+            classes.update(found.tolist())
+        yield Block(features, targets, weights)
+    if largest == 0:
+        raise ValueError(
+            "example_weights of all blocks must have a positive sum, got 0.0"
+        )
+    check.weight_size("example_weights of all blocks", largest)
+    check.several_classes("targets of all blocks", np.array(sorted(classes)))

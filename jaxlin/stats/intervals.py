@@ -1,0 +1,134 @@
+"""Intervals of one number: an accuracy over test images, a mean over runs.
+
+Plain Python numbers out:
+
+  >>> from jaxlin.stats import intervals
+  >>> low, high = intervals.proportion_interval(4130, 10_000)
+  >>> print(f"41.30 % in [{100 * low:.2f}, {100 * high:.2f}] %")
+  41.30 % in [40.34, 42.27] %
+  >>> spread = intervals.mean_and_spread([0.41, 0.42, 0.40])
+  >>> print(f"{spread.mean:.2f} +- {spread.standard_deviation:.2f}")
+  0.41 +- 0.01
+
+Intervals over examples say what another test set would give for this model, the spread
+over seeds what another training run would give. Two models on the same examples are
+compared by `jaxlin.stats.comparison`.
+"""
+
+import math
+import statistics
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxlin import check
+
+
+class Interval(NamedTuple):
+    """A confidence interval, both ends included."""
+
+    low: float
+    high: float
+
+
+class Spread(NamedTuple):
+    """Mean over repeated runs; what needs a second run is None for a single one."""
+
+    mean: float
+    standard_deviation: float | None
+    num_runs: int
+    interval: Interval | None
+
+
+def proportion_interval(
+    successes: int, trials: int, *, confidence: float = 0.95
+) -> Interval:
+    r"""Wilson interval of a proportion, such as an accuracy over test images.
+
+    All :math:`p` with :math:`|\hat p - p| \le z \sqrt{p (1 - p) / n}`: unlike the
+    textbook interval it stays in [0, 1] and is sensible for 0 or n successes.
+
+    Args:
+      successes: from 0 to ``trials``.
+      trials: n, at least 1.
+      confidence: in (0, 1).
+
+    Raises:
+      ValueError: if an argument is out of range.
+
+    Example:
+      >>> low, high = proportion_interval(4130, 10_000)
+      >>> print(f"{low:.4f} to {high:.4f}")
+      0.4034 to 0.4227
+
+    Reference:
+      E. B. Wilson. Probable inference, the law of succession, and statistical
+      inference. Journal of the American Statistical Association, 1927.
+    """
+    trials = check.integer("trials", trials, at_least=1)
+    successes = check.integer("successes", successes, at_least=0, at_most=trials)
+    check.number("confidence", confidence, above=0, below=1)
+    z2 = statistics.NormalDist().inv_cdf((1 + confidence) / 2) ** 2
+    share = successes / trials
+    centre = share + z2 / (2 * trials)
+    half = math.sqrt(z2 * (share * (1 - share) + z2 / (4 * trials)) / trials)
+    scale = 1 + z2 / trials
+    # Rounding would leave the two ends that are exact at 1e-17 from 0 and 1.
+    low = 0.0 if successes == 0 else (centre - half) / scale
+    high = 1.0 if successes == trials else (centre + half) / scale
+    return Interval(low, high)
+
+
+def mean_and_spread(values: Iterable[float], *, confidence: float = 0.95) -> Spread:
+    """Mean, sample standard deviation and t interval over repeated runs.
+
+    Args:
+      values: one finite number a run, such as the accuracy of each seed.
+      confidence: of the interval of the mean, in (0, 1).
+
+    Returns:
+      The spread, with divisor n - 1. The standard deviation and the interval are None
+      for one run: a single run says nothing about the next. The interval takes the runs
+      to be normally distributed and independent.
+
+    Raises:
+      ValueError: if there are no values or one is not finite.
+
+    Example:
+      >>> mean_and_spread([0.41])
+      Spread(mean=0.41, standard_deviation=None, num_runs=1, interval=None)
+    """
+    from scipy import stats
+
+    runs = vector("values", values if hasattr(values, "__len__") else list(values))
+    check.number("confidence", confidence, above=0, below=1)
+    num_runs, mean = len(runs), float(runs.mean())
+    if num_runs == 1:
+        return Spread(mean, None, 1, None)
+    deviation = float(runs.std(ddof=1))
+    quantile = float(stats.t.ppf((1 + confidence) / 2, num_runs - 1))
+    half = quantile * deviation / math.sqrt(num_runs)
+    return Spread(mean, deviation, num_runs, Interval(mean - half, mean + half))
+
+
+def vector(name: str, value: Any) -> np.ndarray:
+    """Returns finite float64 numbers of shape (n,), n at least 1."""
+    array = np.asarray(value)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(
+            f"{name} must be a non-empty vector of numbers, got shape {array.shape}"
+        )
+    if array.dtype.kind not in "uif" and array.dtype.name != "bfloat16":
+        raise ValueError(
+            f"{name} must be numbers, got {array.dtype}; convert booleans with "
+            ".astype(float)"
+        )
+    array = array.astype(np.float64)
+    bad = ~np.isfinite(array)
+    if bad.any():
+        where = int(np.argmax(bad))
+        raise ValueError(
+            f"{name} must be finite, got {array[where]} at position {where}"
+        )
+    return array

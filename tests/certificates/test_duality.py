@@ -1,0 +1,397 @@
+"""Certificates, held against optima that dense float64 methods find by themselves."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optima
+import pytest
+import random_problems
+from optimization_modes import BOTH
+from random_problems import LOSSES, SMOOTH, over_losses
+
+from jaxlin import (
+    linear,
+    losses,
+    normalization,
+    objective,
+)
+from jaxlin.certificates import (
+    duality,
+    fenchel_young,
+)
+from jaxlin.losses import transforms
+from jaxlin.objective import row_sums
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+SHAPE = (20, 5, 3)
+# One hinge stands for three; what makes the dual value a bound, Fenchel and Young's
+# inequality, the tests of conjugates have for every loss.
+every_loss = over_losses("weston_watkins_hinge", *SMOOTH)
+
+
+@functools.cache
+def problem(name, kind, dtype=np.float32, seed=0):
+    """(arguments of `certificate`, its keywords, `optima.Data`, the optimum)."""
+    generator = np.random.default_rng([seed, *map(ord, kind)])
+    given, how, data = random_problems.make(generator, kind, name, SHAPE, dtype=dtype)
+    weights = given["example_weights"]
+    how = {
+        "loss": LOSSES[name],
+        "example_weights": jnp.asarray(weights),
+        "normalization": given["normalization"],
+        **how,
+    }
+    return (given["features"], given["targets"]), how, data, optima.optimum(data)
+
+
+def unfolded(folded, dtype):
+    return linear.Params(folded[:, :-1].astype(dtype), folded[:, -1].astype(dtype))
+
+
+def exactly(params):
+    return np.c_[params.weights, params.bias].astype(np.float64)
+
+
+def near(best, generator, dtype, scale):
+    """Parameters that miss the optimum by about ``scale`` of its size."""
+    noise = generator.normal(size=best.weights.shape)
+    size = np.abs(best.weights).max()
+    return unfolded(best.weights + scale * size * noise, dtype)
+
+
+def certify(name, kind, params, **change):
+    arrays, how, data, best = problem(name, kind)
+    proof = duality.certificate(params, *arrays, **{**how, **change})
+    return jax.tree.map(float, proof)
+
+
+# --- In float64, where rounding does not matter.
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_the_gap_of_a_smooth_loss_is_its_squared_gradient(name):
+    """Fenchel-Young equality: gap = ||grad P||^2 / (2 l2)."""
+    generator = np.random.default_rng(1)
+    with jax.enable_x64(True):
+        for kind in ("noisy", "weighted", "large scores"):
+            data, best = problem(name, kind)[2:]
+            for scale in (1e-4, 1e-1, 1.0):
+                params = near(best, generator, np.float64, scale)
+                proof = certify(name, kind, params)
+                value, gradient, _ = optima.parts(exactly(params), data)
+                expected = (gradient**2).sum() / (2 * data.l2)
+                np.testing.assert_allclose(proof.gap, expected, rtol=1e-6)
+                np.testing.assert_allclose(proof.primal, value, rtol=1e-12)
+
+
+@every_loss
+def test_no_parameters_are_below_the_dual_value(name):
+    """Weak duality; of all parameters the optimum is the hardest to stay below."""
+    generator = np.random.default_rng(2)
+    tried = 0
+    with jax.enable_x64(True):
+        for kind in random_problems.KINDS:
+            data, best = problem(name, kind)[2:]
+            for scale in (0.0, 1e-3, 0.3):
+                params = near(best, generator, np.float64, scale)
+                proof = certify(name, kind, params)
+                value = optima.objective(exactly(params), data)
+                np.testing.assert_allclose(proof.primal, value, rtol=1e-11)
+                taken = proof.primal - proof.gap - proof.dual
+                assert 0 < taken <= 1e-9 * (value + proof.gap + data.margin)
+                assert proof.gap >= 0
+                assert 0 < proof.rounding <= 1e-9 * (value + proof.gap + data.margin)
+                allowed = proof.rounding + 1e-14 * (value + data.margin)
+                assert proof.dual <= best.value + allowed
+                for spread in (1e-3, 0.1, 1.0, 10.0):
+                    noise = generator.normal(size=best.weights.shape)
+                    other = best.weights + spread * noise
+                    assert proof.dual <= optima.objective(other, data) + allowed
+                    tried += 1
+    assert tried == 12 * len(random_problems.KINDS)
+
+
+@every_loss
+def test_primal_is_the_objective(name):
+    arrays, how, data, best = problem(name, "weighted")
+    with jax.enable_x64(True):
+        params = near(best, np.random.default_rng(3), np.float64, 0.1)
+        expected = jax.jit(
+            lambda params, rows, targets: objective.objective(
+                params, rows, targets, **how
+            )
+        )(params, *map(jnp.asarray, arrays))
+        proof = certify(name, "weighted", params)
+    np.testing.assert_allclose(proof.primal, expected, rtol=1e-7)
+
+
+@every_loss
+def test_deliberately_wrong_parameters_are_seen_to_be_wrong(name):
+    with jax.enable_x64(True):
+        data, best = problem(name, "noisy")[2:]
+        for wrong in (-best.weights, best.weights[::-1], 10 * best.weights):
+            proof = certify(name, "noisy", unfolded(wrong, np.float64))
+            above = optima.objective(wrong, data) - best.value
+            assert above > 0.1 * best.value
+            assert proof.gap >= above * (1 - 1e-12)
+            assert duality.relative_gap(proof) > 0.1
+            assert duality.radius(proof, l2=data.l2) >= np.linalg.norm(
+                wrong - best.weights
+            ) * (1 - 1e-12)
+
+
+def test_targets_that_sum_to_one_only_roughly_count_as_distributions():
+    """Divided by their sums, as a float32 row seldom has the sum 1."""
+    (rows, targets), how, data, best = problem("cross_entropy", "noisy")
+    generator = np.random.default_rng(6)
+    rough = targets * generator.uniform(0.9995, 1.0005, size=(len(targets), 1))
+    sums = rough.sum(axis=1, keepdims=True)
+    assert np.abs(sums - 1).max() > 1e-4
+    exact = data._replace(targets=rough / sums)
+    truth = optima.optimum(exact)
+    with jax.enable_x64(True):
+        for scale in (0.0, 1e-5, 1e-2):
+            params = near(truth, generator, np.float64, scale)
+            proof = duality.certificate(params, rows, jnp.asarray(rough), **how)
+            value = optima.objective(exactly(params), exact)
+            np.testing.assert_allclose(proof.primal, value, rtol=1e-12)
+            assert proof.gap + proof.rounding >= value - truth.value - 1e-14 * (
+                1 + value
+            )
+        at_optimum = unfolded(truth.weights, np.float64)
+        proof = duality.certificate(at_optimum, rows, jnp.asarray(rough), **how)
+        assert duality.relative_gap(proof) < 1e-12
+
+
+# --- In float32, where a certificate must allow for its rounding.
+
+
+@BOTH
+@over_losses("weston_watkins_hinge", "softmax_cross_entropy")
+def test_certificates_of_any_parameters_bound_their_suboptimality(name):
+    """From far off to as near as float32 comes, and so does the radius."""
+    generator = np.random.default_rng(4)
+    for kind in random_problems.KINDS:
+        data, best = problem(name, kind)[2:]
+        for scale in (0.0, 1e-6, 1e-4, 1e-2, 1.0, 100.0):
+            params = near(best, generator, np.float32, scale)
+            proof = certify(name, kind, params)
+            folded = exactly(params)
+            above = optima.objective(folded, data) - best.value
+            assert proof.gap + proof.rounding >= above - 1e-14 * (1 + best.value), (
+                kind,
+                scale,
+            )
+            radius = float(duality.radius(duality.Certificate(*proof), l2=data.l2))
+            distance = np.linalg.norm(folded - best.weights)
+            # The reference is exact to nine digits of its value.
+            reference = np.sqrt(2e-9 * best.value / data.l2)
+            assert distance <= radius * (1 + 1e-6) + min(
+                reference, 1e-6 * np.linalg.norm(best.weights)
+            )
+
+
+@BOTH
+@over_losses("weston_watkins_hinge", names=optima.HINGES)
+def test_the_optimum_with_its_multipliers_is_certified_to_rounding(name):
+    """As in a fit: here the true multipliers are the center."""
+    generator = np.random.default_rng(5)
+    evaluate = jax.jit(_evaluate, static_argnames="loss")
+    for kind in random_problems.KINDS:
+        arrays, how, data, best = problem(name, kind)
+        for scale in (0.0, 1e-7, 1e-5, 1e-3):
+            params = near(best, generator, np.float32, scale)
+            found = evaluate(
+                params,
+                *arrays,
+                np.float32(best.multipliers),
+                np.float32(np.linalg.norm(data.rows, axis=1)),
+                how["example_weights"],
+                np.float32(data.l2),
+                np.float32(data.margin),
+                loss=LOSSES[name],
+            )
+            proof = jax.tree.map(float, found.certificate)
+            above = optima.objective(exactly(params), data) - best.value
+            assert proof.gap + proof.rounding >= above - 1e-14 * (1 + best.value), (
+                kind,
+                scale,
+            )
+            if scale == 0 and data.l2 > 1e-2 and kind != "large scores":
+                assert float(duality.relative_gap(found.certificate)) < 1e-3
+                assert float(found.excess) <= proof.gap
+
+
+def _evaluate(params, rows, targets, centers, norms, weights, l2, margin, *, loss):
+    shared = fenchel_young.shared(params, 0.1 * margin, {"margin": margin})
+    sums, _ = row_sums.over_rows(
+        params,
+        rows,
+        targets,
+        fenchel_young.PerExample(centers, norms),
+        link=fenchel_young.link(loss),
+        shared=shared,
+        example_weights=weights,
+    )
+    return duality.evaluation(sums, params, l2=l2)
+
+
+@BOTH
+@pytest.mark.parametrize("constant", [10.1, 3.3])
+@pytest.mark.parametrize(
+    ("examples", "block_size", "weight"),
+    [
+        # A multiple of the rows of a block: the last is no program of its own.
+        (204_800, None, None),
+        pytest.param(20_000, None, 0.1, marks=pytest.mark.full),
+        (5_000, 1, 0.1),
+    ],
+)
+def test_sums_of_many_equal_terms(constant, examples, block_size, weight):
+    """Their rounding errors agree. While all margins are violated, P is a parabola."""
+    rows = np.full((examples, 1), constant, np.float32)
+    weights = None if weight is None else np.full(examples, weight, np.float32)
+    proof = duality.certificate(
+        linear.Params(jnp.zeros((2, 1)), jnp.zeros(2)),
+        rows,
+        np.zeros(examples, np.int32),
+        loss=LOSSES["weston_watkins_hinge"],
+        l2=1000.0,
+        example_weights=weights,
+        block_size=block_size,
+    )
+    proof = jax.tree.map(float, proof)
+    # The slope is (x, 1) for one class and its negative for the other.
+    above = 2 * (float(rows[0, 0]) ** 2 + 1) / (2 * 1000.0)
+    assert proof.gap + proof.rounding >= above
+    assert proof.dual <= 1 - above
+    assert proof.gap + proof.rounding <= 1.001 * above
+
+
+@pytest.mark.parametrize("weight", [2e38, 0.0])
+def test_weights_whose_sum_is_no_number_prove_nothing(weight):
+    def certify(weights):
+        return duality.certificate(
+            linear.Params(jnp.zeros((2, 1)), jnp.zeros(2)),
+            jnp.full((2, 1), 0.1),
+            jnp.array([0, 1]),
+            loss=LOSSES["softmax_cross_entropy"],
+            l2=1.0,
+            example_weights=weights,
+        )
+
+    proof = jax.jit(certify)(jnp.full(2, weight))
+    assert proof.gap == np.inf
+    assert proof.dual == -np.inf
+
+
+@BOTH
+def test_soft_targets_count_with_the_rounding_of_both_distributions():
+    """Where they agree with the prediction, their difference is all roundoff."""
+    proof = duality.certificate(
+        linear.Params(jnp.zeros((2, 1)), jnp.zeros(2)),
+        np.ones((1, 1)),
+        np.array([[0.5, 0.5]], np.float32),
+        loss=LOSSES["cross_entropy"],
+        l2=10.0,
+    )
+    assert proof.gap < 1e-20
+    # Two units of roundoff in the slope.
+    assert proof.rounding > 4 * np.finfo(np.float32).eps ** 2 / (2 * 10.0)
+
+
+# --- Refused, and what is compiled.
+
+
+@pytest.mark.parametrize("l2", [0, 0.0, -1e-3, float("nan"), float("inf"), None, "1"])
+def test_without_a_penalty_there_is_no_certificate(l2):
+    arrays, how, _, best = problem("softmax_cross_entropy", "noisy")
+    params = unfolded(best.weights, np.float32)
+    with pytest.raises(ValueError, match="l2 must be"):
+        duality.certificate(params, *arrays, **{**how, "l2": l2})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"targets": np.full(20, 3)}, r"targets must lie in \[0, 2\], got 3"),
+        ({"targets": np.zeros(20)}, "targets must be integers"),
+        ({"targets": np.eye(3)}, "targets must be integers"),
+        ({"features": np.ones((20, 4))}, "features must have 5 features, got 4"),
+        ({"features": np.full((20, 5), np.nan)}, "features must be finite"),
+        ({"example_weights": np.zeros(20)}, "example_weights must have a positive sum"),
+        ({"loss_arguments": {"margin": 1.0}}, "loss_arguments must be among"),
+        ({"normalization": normalization.identity(4)}, "normalization must be for 5"),
+        (
+            {"params": linear.Params(np.zeros((3, 5)), np.zeros(2))},
+            r"params must have weights \(classes, features\) and bias",
+        ),
+    ],
+)
+def test_data_are_checked(change, message):
+    (rows, labels), how, *_ = problem("softmax_cross_entropy", "noisy")
+    params = linear.Params(jnp.zeros((3, 5)), jnp.zeros(3))
+    given = {"params": params, "features": rows, "targets": labels, **how, **change}
+    with pytest.raises(ValueError, match=message):
+        duality.certificate(**given)
+
+
+def test_traced_rows_normalizations_and_float64_parameters():
+    """Whatever is traced: nothing then is looked at, and digits are those of JAX."""
+    (rows, labels), how, _, best = problem("softmax_cross_entropy", "noisy")
+    fitted = normalization.Normalization(jnp.full(5, 0.1), jnp.float32(2))
+    params = unfolded(best.weights, np.float32)
+    precise = jax.tree.map(np.float64, params)
+
+    def proof(params, rows, fitted):
+        given = {**how, "normalization": fitted}
+        return duality.certificate(params, rows, labels, **given)
+
+    plain = proof(params, rows, fitted)
+    for one, given in (
+        (lambda fitted: proof(params, rows, fitted), fitted),
+        (lambda rows: proof(precise, rows, fitted), rows),
+    ):
+        np.testing.assert_allclose(jax.jit(one)(given), plain, rtol=1e-3, atol=1e-6)
+
+
+def test_a_loss_without_a_conjugate_is_refused():
+    arrays, how, _, best = problem("weston_watkins_hinge", "noisy")
+    params = unfolded(best.weights, np.float32)
+    for loss in (
+        transforms.mean_over_all_classes(losses.weston_watkins_hinge),
+        lambda scores, label: 0.0,
+    ):
+        with pytest.raises(ValueError, match="loss must be one of"):
+            duality.certificate(params, *arrays, **{**how, "loss": loss})
+        with pytest.raises(ValueError, match="loss must be one of"):
+            fenchel_young.link(loss)
+
+
+def test_products_are_at_full_precision_on_every_platform():
+    (rows, labels), how, *_ = problem("weston_watkins_hinge", "noisy", np.uint8)
+
+    def bound(params, rows, labels, weights, fitted):
+        proof = duality.certificate(
+            params,
+            rows,
+            labels,
+            loss=LOSSES["weston_watkins_hinge"],
+            l2=0.1,
+            example_weights=weights,
+            normalization=fitted,
+        )
+        return duality.radius(proof, l2=0.1)
+
+    params = linear.Params(jnp.zeros((3, 5)), jnp.zeros(3))
+    exported = jax.export.export(jax.jit(bound), platforms=PLATFORMS)(
+        params, rows, labels, how["example_weights"], how["normalization"]
+    )
+    assert exported.platforms == PLATFORMS
+    products = re.findall(r"dot_general .*contracting.*", exported.mlir_module())
+    assert products
+    for product in products:
+        assert "precision = [HIGHEST, HIGHEST]" in product

@@ -1,0 +1,84 @@
+"""Products in all digits of float32, and what depends on them."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from programs import products
+
+from jaxlin import (
+    linear,
+    normalization,
+)
+from jaxlin.features import convolutional, encodings, patches, spherical
+from jaxlin.geometry import hyperplanes
+from jaxlin.numerics import precision
+
+KEY = jax.random.key(0)
+IMAGE = jnp.ones((8, 8, 1))
+IMAGES = np.random.default_rng(0).uniform(size=(5, 8, 8, 1))
+PARAMS = linear.Params(jnp.ones((3, 6)), jnp.ones(3))
+ROW = jnp.ones(6)
+
+
+@functools.cache
+def fitted_patches():
+    return patches.fit(
+        KEY, IMAGES, scale=1.0, patch_size=3, num_filters=2, num_patches=30
+    )
+
+
+@functools.cache
+def network():
+    return convolutional.init(
+        KEY, image_shape=IMAGE.shape, blocks=((2,),), num_features=3
+    )
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda: linear.scores(PARAMS, ROW),
+        lambda: jax.vmap(linear.scores, (None, 0))(PARAMS, jnp.ones((4, 6))),
+        lambda: jax.grad(lambda params: linear.scores(params, ROW).sum())(PARAMS),
+        lambda: hyperplanes.restricted(PARAMS, ROW, jnp.ones((1, 6))),
+        lambda: encodings.triangle(ROW, jnp.ones((2, 6))),
+        lambda: encodings.two_sided(ROW, jnp.ones((2, 6))),
+        lambda: spherical.clustered(jnp.ones((4, 6)), jnp.ones((2, 6))),
+        lambda: linear.fold_normalization(
+            PARAMS, normalization.Normalization(ROW, jnp.float32(1))
+        ),
+        lambda: patches.apply(fitted_patches(), IMAGE),
+        lambda: convolutional.apply(network(), IMAGE),
+    ],
+    ids=[
+        *("scores", "of a batch", "gradient", "restricted", "triangle", "sides"),
+        *("means", "folded", "patches", "network"),
+    ],
+)
+def test_all_digits_unless_jax_is_told_how_many(function):
+    def asked_for():
+        found = [
+            each.params["precision"] for each in products(jax.make_jaxpr(function)())
+        ]
+        assert found
+        return {None if one is None else one[0] for one in found}
+
+    assert asked_for() == {jax.lax.Precision.HIGHEST}
+    with jax.default_matmul_precision("tensorfloat32"):
+        assert asked_for() != {jax.lax.Precision.HIGHEST}
+
+
+def test_a_compiled_function_listens_too():
+    scores = jax.jit(linear.scores)
+    text = scores.lower(PARAMS, ROW).as_text()
+    with jax.default_matmul_precision("tensorfloat32"):
+        assert scores.lower(PARAMS, ROW).as_text() != text
+    assert scores.lower(PARAMS, ROW).as_text() == text
+
+
+def test_it_is_the_product():
+    left, right = np.arange(6.0).reshape(2, 3), np.arange(3.0)
+    np.testing.assert_array_equal(precision.product(left, right), left @ right)
