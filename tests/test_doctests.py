@@ -28,6 +28,7 @@ LONG = {
     "jaxlin.neighbors.search",
     "jaxlin.neighbors.voting",
     "jaxlin.objective",
+    "jaxlin.objective.regularized",
     "jaxlin.geometry.robustness",
     "jaxlin.saving",
     "jaxlin.selection.calibration",

@@ -166,7 +166,7 @@ def accumulate(
     The step of a host loop over blocks (`jaxlin.objective.row_blocks`), compiled once a
     shape of a block and once more for the first of all, which has no sums yet:
 
-    >>> from jaxlin import losses
+    >>> from jaxlin import linear, losses
     >>> from jaxlin.objective import row_blocks
     >>> params, sums = linear.Params(jnp.zeros((3, 4)), jnp.zeros(3)), None
     >>> for block in row_blocks.over(jnp.ones((9, 4)), jnp.arange(9) % 3,
