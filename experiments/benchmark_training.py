@@ -39,10 +39,7 @@ import tyro
 import jaxlin
 from experiments.common import cli
 from jaxlin import check, data, linear, losses, normalization
-from jaxlin.solvers import (
-    interface,
-    minibatch,
-)
+from jaxlin.solvers import interface, minibatch
 
 LEARNING_RATE, MOMENTUM, L2 = 1e-3, 0.9, 1e-3
 SETTLE_SECONDS = 0.5
@@ -134,7 +131,7 @@ def torch_epoch(
     model = torch.nn.Linear(features.shape[1], num_classes)
     criterion = getattr(torch.nn, loss)()
     optimizer = torch.optim.SGD(
-        model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=L2
+        model.duals(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=L2
     )
 
     def epoch() -> None:

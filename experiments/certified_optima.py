@@ -25,16 +25,8 @@ import jaxlin
 from experiments.common import cli, report, run_folder, timing
 from experiments.common.config import to_dict
 from experiments.common.losses import CERTIFIED
-from jaxlin import (
-    check,
-    data,
-    normalization,
-    objective,
-)
-from jaxlin.certificates import (
-    duality,
-    label_certificates,
-)
+from jaxlin import check, data, normalization, objective
+from jaxlin.certificates import duality, label_certificates
 
 
 @dataclasses.dataclass(frozen=True)

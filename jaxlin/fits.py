@@ -171,7 +171,7 @@ def certify(
         stalled=False,
         passes=1,
         float64_passes=0,
-        multipliers=None,
+        duals=None,
         loss=loss,
         l2=float(l2),
         loss_arguments=dict(loss_arguments or {}),
@@ -182,10 +182,10 @@ def certify(
 
 def _turns(
     problem: Problem, loss: Loss, settings: Settings, *, keep_float64: bool
-) -> fit_loop.Turns:
+) -> fit_loop.Iterations:
     """Passes over the rows of a problem, on the device or block by block."""
     if problem.is_blocked:
-        return streaming.turns(
+        return streaming.iterations(
             problem.rows,
             problem.measured(loss=loss, keep_float64=keep_float64),
             loss=loss,
@@ -193,14 +193,14 @@ def _turns(
             normalization=problem.normalization,
         )
     examples = problem.prepared(loss=loss, keep_float64=keep_float64)
-    fit_loop.check_norms(certified.curvature_of(examples).norms)
-    return certified.turns(examples, loss=loss, settings=settings)
+    fit_loop.check_norms(certified.preconditioner_of(examples).norms)
+    return certified.iterations(examples, loss=loss, settings=settings)
 
 
 def _start(
     given: Params | Fit | None, num_classes: int, num_features: int, *, l2: float
 ) -> Start:
-    """Parameters and multipliers to start from; zeros if none are given."""
+    """Parameters and duals to start from; zeros if none are given."""
     if not isinstance(given, Params | Fit | None):
         raise ValueError(
             "start must be None, jaxlin.linear.Params or an earlier fit, got a "
@@ -217,7 +217,7 @@ def _start(
     if not isinstance(given, Fit):
         return Start(params, None)
     in_float64 = np.asarray(given.params.weights).dtype == np.float64
-    return Start(params, given.multipliers, in_float64 and given.l2 == float(l2))
+    return Start(params, given.duals, in_float64 and given.l2 == float(l2))
 
 
 def _check_shapes(name: str, params: Params, shape: tuple[int, int]) -> None:

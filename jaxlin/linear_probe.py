@@ -238,11 +238,11 @@ def probe(
     )
     table, l2, chosen, passes = None, l2s[0], [], 0
     if len(out):
-        models = grids.product(losses=(loss,), l2s=l2s, num_weightings=len(out))
+        models = grids.product(losses=(loss,), l2s=l2s, num_weight_sets=len(out))
         compared = sweep.fit_models(
             problem,
             models,
-            weightings=1 - out,
+            weight_sets=1 - out,
             stop=stop,
             checkpoint=checkpoint,
             callback=callback,

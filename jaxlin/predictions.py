@@ -13,12 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import (
-    check,
-    class_labels,
-    linear,
-    objective,
-)
+from jaxlin import check, class_labels, linear, objective
 from jaxlin.certificates import label_certificates
 from jaxlin.certificates.label_certificates import AccuracyInterval
 from jaxlin.fits import Fit

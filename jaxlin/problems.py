@@ -28,28 +28,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import (
-    check,
-    class_labels,
-)
+from jaxlin import check, class_labels
 from jaxlin.normalization import (
     Normalization,
     check_normalization,
     check_rounding,
     without_junk,
 )
-from jaxlin.numerics import (
-    device_mesh,
-    processes,
-)
+from jaxlin.numerics import device_mesh, processes
 from jaxlin.objective import row_blocks
 from jaxlin.objective.row_blocks import Block
-from jaxlin.solvers import (
-    certified,
-    fit_loop,
-    preconditioner,
-    streaming,
-)
+from jaxlin.solvers import certified, fit_loop, preconditioner, streaming
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array, Loss
 
@@ -134,14 +123,16 @@ class Problem:
                 lambda: certified.prepare(self._in_float64(), rank=rank),
             )
 
-    def measured(self, *, loss: Loss, keep_float64: bool = False) -> streaming.Measured:
+    def measured(
+        self, *, loss: Loss, keep_float64: bool = False
+    ) -> streaming.RowStatistics:
         """Norms, sample and preconditioner of rows that come in blocks, in one pass."""
         in_float64, rank = (
             keep_float64 and self._has_float64,
             preconditioner.rank_for(loss),
         )
 
-        def make() -> streaming.Measured:
+        def make() -> streaming.RowStatistics:
             return streaming.measured(
                 self.rows,
                 num_classes=self.num_classes,
@@ -163,7 +154,7 @@ class Problem:
         *,
         num_sets: int | None = None,
         allow_one_class: bool = False,
-        name: str = "weightings",
+        name: str = "weight_sets",
     ) -> Array | np.ndarray | None:
         """Checks sets of example weights and spreads them as the rows are.
 

@@ -21,10 +21,7 @@ import jax
 import numpy as np
 
 import jaxlin
-from jaxlin import (
-    check,
-    class_labels,
-)
+from jaxlin import check, class_labels
 from jaxlin.certificates.duality import Certificate
 from jaxlin.fits import Fit
 from jaxlin.io import checkpoint
@@ -104,7 +101,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
         stalled=found["stalled"],
         passes=passes,
         float64_passes=float64_passes,
-        multipliers=None,
+        duals=None,
         loss=_loss_named(found["loss"]),
         l2=found["l2"],
         loss_arguments=found["loss arguments"],

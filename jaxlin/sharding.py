@@ -16,7 +16,7 @@ weight 0. Objectives agree with those of one device up to rounding.
 In several processes, after ``jax.distributed.initialize``, each calls `jaxlin.problem`
 with the rows that it has loaded and sees no others; all then make the same calls.
 Parameters and certificates are the same in all of them; what has one entry per example
-(the multipliers of a hinge) stays spread over them.
+(the duals of a hinge) stays spread over them.
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,7 @@ from jax.typing import ArrayLike
 from jaxlin import check
 from jaxlin import normalization as normalization_of
 from jaxlin.normalization import Normalization
-from jaxlin.numerics import (
-    device_mesh,
-    processes,
-)
+from jaxlin.numerics import device_mesh, processes
 
 
 def mesh(

@@ -48,12 +48,12 @@ class Data(NamedTuple):
 
 
 class Optimum(NamedTuple):
-    """Folded weights, their value, a lower bound of all values, hinge multipliers."""
+    """Folded weights, their value, a lower bound of all values, hinge duals."""
 
     weights: np.ndarray
     value: float
     lower: float
-    multipliers: np.ndarray | None = None
+    duals: np.ndarray | None = None
 
 
 def objective(weights, data):
@@ -183,7 +183,7 @@ class _Program(NamedTuple):
 
 
 class _Iterate(NamedTuple):
-    """Unknowns; s and h are the slacks of the two constraints, g the multipliers."""
+    """Unknowns; s and h are the slacks of the two constraints, g the duals."""
 
     w: np.ndarray
     slack: np.ndarray
@@ -223,10 +223,10 @@ def _quadratic_program(data):
         if found[1] - found[2] < best[1] - best[2]:
             best, idle = found, 0
     w, value, lower, g = best
-    multipliers = np.zeros((len(data.rows), data.num_classes))
+    duals = np.zeros((len(data.rows), data.num_classes))
     for (i, j), multiplier in zip(places, g / shares, strict=True):
-        multipliers[counted[i], j] = multiplier
-    return Optimum(w.reshape(data.num_classes, -1), value, lower, multipliers)
+        duals[counted[i], j] = multiplier
+    return Optimum(w.reshape(data.num_classes, -1), value, lower, duals)
 
 
 def _improved(program, at):

@@ -3,11 +3,7 @@
 import numpy as np
 
 import jaxlin
-from jaxlin import (
-    linear,
-    losses,
-    normalization,
-)
+from jaxlin import linear, losses, normalization
 from jaxlin.certificates import duality
 
 RAW = np.random.default_rng(0).integers(0, 256, size=(20, 12)).astype(np.uint8)
@@ -28,7 +24,7 @@ def trained(scale="scalar", **changes):
         stalled=True,
         passes=7,
         float64_passes=2,
-        multipliers=None,
+        duals=None,
         loss=losses.weston_watkins_hinge,
         l2=1e-2,
         loss_arguments={"margin": 0.5},

@@ -12,7 +12,7 @@ from jaxlin import losses, normalization
 
 EXAMPLES, WIDTH, NUM_CLASSES = 60, 5, 3
 # Models that differ by the examples that count, one in each slot of a lane.
-NUM_WEIGHTINGS = 3
+NUM_WEIGHT_SETS = 3
 
 SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
 # Given to the hinge as it is by default: another value then has the same program.
@@ -24,7 +24,7 @@ _TEACHER = _GENERATOR.normal(size=(NUM_CLASSES, WIDTH))
 _NOISE = 0.5 * _GENERATOR.normal(size=(EXAMPLES, NUM_CLASSES))
 LABELS = np.argmax(ROWS @ _TEACHER.T + _NOISE, axis=1)
 # The part of each example, of three; each has all classes.
-FOLD_OF = np.arange(EXAMPLES) % NUM_WEIGHTINGS
+FOLD_IDS = np.arange(EXAMPLES) % NUM_WEIGHT_SETS
 NORMALIZATION = normalization.fit_standard(ROWS)
 
 

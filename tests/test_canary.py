@@ -15,18 +15,9 @@ import numpy as np
 import pytest
 from problems import LABEL_LOSSES
 
-from jaxlin import (
-    linear,
-    objective,
-)
-from jaxlin.geometry import (
-    hyperplanes,
-    robustness,
-)
-from jaxlin.neighbors import (
-    distances,
-    pairwise,
-)
+from jaxlin import linear, objective
+from jaxlin.geometry import hyperplanes, robustness
+from jaxlin.neighbors import distances, pairwise
 
 pytestmark = pytest.mark.optimized
 

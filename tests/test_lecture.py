@@ -7,18 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin import (
-    linear,
-    losses,
-    normalization,
-    objective,
-)
-from jaxlin.geometry import (
-    best_line,
-    hyperplanes,
-    robustness,
-    separability,
-)
+from jaxlin import linear, losses, normalization, objective
+from jaxlin.geometry import best_line, hyperplanes, robustness, separability
 from jaxlin.losses import transforms
 from jaxlin.objective import penalties
 

@@ -3,20 +3,17 @@
 import jax
 import numpy as np
 import pytest
-from sweep_problems import LABELS, NUM_WEIGHTINGS, ROWS
+from sweep_problems import LABELS, NUM_WEIGHT_SETS, ROWS
 
 import jaxlin
 from jaxlin import data, linear_probe, losses, normalization
-from jaxlin.selection import (
-    rules,
-    splits,
-)
+from jaxlin.selection import rules, splits
 
 KEY = jax.random.key(0)
 L2S = (1e-1, 1e-2, 1e-3)
 
 
-HELD_OUT = {"validation_fraction": 0.5, "slots": NUM_WEIGHTINGS}
+HELD_OUT = {"validation_fraction": 0.5, "slots": NUM_WEIGHT_SETS}
 
 
 @pytest.fixture(scope="module")

@@ -7,27 +7,10 @@ import pytest
 from problems import LABEL_LOSSES
 from programs import products
 
-from jaxlin import (
-    linear,
-    losses,
-    neighbors,
-    normalization,
-    objective,
-)
+from jaxlin import linear, losses, neighbors, normalization, objective
 from jaxlin.geometry import robustness
-from jaxlin.neighbors import (
-    bounds,
-    distances,
-    pairwise,
-    scan,
-    top_k,
-    voting,
-)
-from jaxlin.solvers import (
-    certified,
-    interface,
-    minibatch,
-)
+from jaxlin.neighbors import bounds, distances, pairwise, scan, top_k, voting
+from jaxlin.solvers import certified, interface, minibatch
 from jaxlin.stats import metrics
 
 PLATFORMS = ("cpu", "cuda", "tpu")

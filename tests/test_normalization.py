@@ -9,12 +9,7 @@ import numpy as np
 import pytest
 
 import jaxlin
-from jaxlin import (
-    linear,
-    losses,
-    normalization,
-    sharding,
-)
+from jaxlin import linear, losses, normalization, sharding
 from jaxlin.certificates import duality
 from jaxlin.objective import row_blocks
 

@@ -6,11 +6,7 @@ import scipy.sparse
 from small_fits import RAW, trained
 
 import jaxlin
-from jaxlin import (
-    linear,
-    losses,
-    normalization,
-)
+from jaxlin import linear, losses, normalization
 from jaxlin.stats import intervals
 
 NAMES = np.array(["cat", "car", "frog"])

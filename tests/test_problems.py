@@ -5,12 +5,7 @@ import numpy as np
 import pytest
 
 import jaxlin
-from jaxlin import (
-    check,
-    losses,
-    normalization,
-    sharding,
-)
+from jaxlin import check, losses, normalization, sharding
 from jaxlin.objective import row_blocks
 
 ROWS = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
@@ -165,11 +160,14 @@ def test_beside_a_problem_nothing_of_it_is_taken(given):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (np.ones(60), "weightings must have shape (sets, 60)"),
-        (np.ones((2, 59)), "weightings must have shape (sets, 60)"),
-        (-np.ones((1, 60)), "weightings[0] must be finite and at least 0"),
-        ([np.ones(60), np.zeros(60)], "weightings[1] must have a positive sum"),
-        ([NAMES == "dog"], "weightings[0] must leave examples of at least two classes"),
+        (np.ones(60), "weight_sets must have shape (sets, 60)"),
+        (np.ones((2, 59)), "weight_sets must have shape (sets, 60)"),
+        (-np.ones((1, 60)), "weight_sets[0] must be finite and at least 0"),
+        ([np.ones(60), np.zeros(60)], "weight_sets[1] must have a positive sum"),
+        (
+            [NAMES == "dog"],
+            "weight_sets[0] must leave examples of at least two classes",
+        ),
     ],
 )
 def test_weight_sets_are_checked(values, words):

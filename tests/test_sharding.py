@@ -11,21 +11,12 @@ import processes
 import pytest
 
 import jaxlin
-from jaxlin import (
-    data,
-    losses,
-    normalization,
-    sharding,
-)
+from jaxlin import data, losses, normalization, sharding
 from jaxlin.certificates import duality
 from jaxlin.linear import Params
 from jaxlin.numerics import device_mesh
 from jaxlin.selection import cross_validation, folds, grids, plans, sweep
-from jaxlin.solvers import (
-    certified,
-    interface,
-    model_batch,
-)
+from jaxlin.solvers import certified, interface, model_batch
 
 HERE = pathlib.Path(__file__).parent
 KEY = jax.random.key(0)
@@ -78,15 +69,15 @@ def test_rows_on_any_number_of_devices_have_one_optimum(loss, numbers):
     ],
 )
 def test_a_sweep_on_devices_is_the_sweep(rows, models):
-    grid = grids.product(losses=BOTH, l2s=(3e-1, 1e-1), num_weightings=2)
-    fold_of = folds.stratified_k_fold(KEY, LABELS, num_folds=3)
-    weights = folds.train_weights(fold_of, num_folds=3)[:2]
+    grid = grids.product(losses=BOTH, l2s=(3e-1, 1e-1), num_weight_sets=2)
+    fold_ids = folds.stratified_k_fold(KEY, LABELS, num_folds=3)
+    weights = folds.train_weights(fold_ids, num_folds=3)[:2]
 
     def fits():
         problem = of_digits()
         plan = plans.plan(grid, problem.examples, num_classes=10, slots=4)
         assert all(slots % plan.multiple == 0 for slots in plan.slots)
-        how = {"weightings": weights, "stop": jaxlin.Stop(1e-5, 300)}
+        how = {"weight_sets": weights, "stop": jaxlin.Stop(1e-5, 300)}
         found = sweep.fit_models(problem, grid, plan=plan, **how)
         # float32 proves hinges to about 1e-5.
         assert (found.relative_gap <= 3e-5).all()
@@ -104,8 +95,8 @@ def test_a_sweep_on_devices_is_the_sweep(rows, models):
 
 
 def of_a_sweep(examples):
-    lane = model_batch.empty(1, examples, num_classes=10, loss=BOTH[0])
-    return model_batch.evaluate.lower((lane,), examples, None, losses=BOTH[:1])
+    batch = model_batch.empty(1, examples, num_classes=10, loss=BOTH[0])
+    return model_batch.evaluate.lower((batch,), examples, None, losses=BOTH[:1])
 
 
 def of_a_fit(examples):
@@ -132,8 +123,8 @@ def test_each_device_makes_the_pass_for_its_own_models():
     """Eight slots on eight devices: each has the scores of one."""
     with jax.set_mesh(sharding.mesh(models=8)):
         examples = of_digits().prepared()
-        lane = model_batch.empty(8, examples, num_classes=10, loss=BOTH[0])
-        program = model_batch.evaluate.lower((lane,), examples, None, losses=BOTH[:1])
+        batch = model_batch.empty(8, examples, num_classes=10, loss=BOTH[0])
+        program = model_batch.evaluate.lower((batch,), examples, None, losses=BOTH[:1])
         text = program.compile().as_text()
     assert "f32[203,1,10]" in text
     assert "f32[203,8,10]" not in text
@@ -156,12 +147,12 @@ CROSS = {"losses": BOTH[:1], "l2s": (3e-1, 1e-1), "stop": jaxlin.Stop(1e-5)}
 @pytest.mark.full
 @pytest.mark.parametrize("repeats", [None, 2])
 def test_cross_validation_of_padded_rows(repeats):
-    fold_of = folds.stratified_k_fold(KEY, LABELS, num_folds=3)
+    fold_ids = folds.stratified_k_fold(KEY, LABELS, num_folds=3)
     if repeats is not None:
-        fold_of = np.stack([fold_of, (fold_of + (LABELS > 4)) % 3])
-    alone = jaxlin.cross_validate(of_digits(), folds=fold_of, **CROSS)
+        fold_ids = np.stack([fold_ids, (fold_ids + (LABELS > 4)) % 3])
+    alone = jaxlin.cross_validate(of_digits(), folds=fold_ids, **CROSS)
     with jax.set_mesh(sharding.mesh(rows=4)):
-        found = jaxlin.cross_validate(of_digits(), folds=fold_of, **CROSS)
+        found = jaxlin.cross_validate(of_digits(), folds=fold_ids, **CROSS)
     assert found.num_repeats == alone.num_repeats
     np.testing.assert_allclose(found.accuracy, alone.accuracy, atol=1e-6)
     np.testing.assert_allclose(found.loss, alone.loss, rtol=1e-3)
@@ -169,7 +160,7 @@ def test_cross_validation_of_padded_rows(repeats):
 
 def test_models_are_tested_where_the_rows_are():
     """No device gets the rows of another, and padded rows do not count."""
-    models = grids.product(losses=BOTH[:1], l2s=(1e-1,), num_weightings=2)
+    models = grids.product(losses=BOTH[:1], l2s=(1e-1,), num_weight_sets=2)
     rng = np.random.default_rng(0)
     params = jax.tree.map(
         np.float32, Params(rng.normal(size=(2, 10, 64)), np.zeros((2, 10)))
@@ -210,7 +201,7 @@ def test_models_are_tested_where_the_rows_are():
 
 
 @pytest.mark.parametrize(
-    ("fold_of", "words"),
+    ("fold_ids", "words"),
     [
         ([0, 1, 3, 3] * 50, "folds must be named 0, 1, ... without gaps"),
         ([0] * 200, "folds must be named 0, 1, ... without gaps, at least two"),
@@ -220,11 +211,11 @@ def test_models_are_tested_where_the_rows_are():
         (1 * (LABELS[:200] == 3), "without part 0 there is none of class 0"),
     ],
 )
-def test_folds_on_devices_are_checked(fold_of, words):
+def test_folds_on_devices_are_checked(fold_ids, words):
     with jax.set_mesh(sharding.mesh(rows=4)):
         problem = of_digits(ROWS[:200], LABELS[:200], normalization=None)
         with pytest.raises(ValueError, match=words):
-            jaxlin.cross_validate(problem, folds=fold_of, **CROSS)
+            jaxlin.cross_validate(problem, folds=fold_ids, **CROSS)
 
 
 @pytest.mark.full
@@ -293,7 +284,8 @@ def test_rows_of_weight_0_are_out_on_devices():
         fit = jaxlin.fit(problem, **how)
     size = int(weights.sum())
     np.testing.assert_array_equal(
-        found.curvature.sample[:size], alone.prepared().curvature.sample[:size]
+        found.preconditioner.sample[:size],
+        alone.prepared().preconditioner.sample[:size],
     )
     expected = jaxlin.fit(alone, **how)
     assert fit.converged
@@ -315,7 +307,7 @@ def test_bad_input():
         with pytest.raises(ValueError, match="labels .* two classes, got only class"):
             of_digits(labels=0 * LABELS)
         problem = of_digits()
-        with pytest.raises(ValueError, match="weightings must have shape"):
+        with pytest.raises(ValueError, match="weight_sets must have shape"):
             problem.weight_sets(np.ones(203))
         with pytest.raises(
             ValueError, match="must have shape .sets, 203.* got .1, 204."
@@ -347,13 +339,13 @@ def test_two_processes_that_load_half_the_rows_each():
     expected = [
         jaxlin.fit(of_digits(), loss=loss, **HOW).certificate.primal for loss in BOTH
     ]
-    fold_of = np.concatenate(
+    fold_ids = np.concatenate(
         [
             folds.stratified_k_fold(KEY, LABELS[part], num_folds=3)
             for part in (slice(120), slice(120, 203))
         ]
     )
-    table = jaxlin.cross_validate(of_digits(), folds=fold_of, **CROSS)
+    table = jaxlin.cross_validate(of_digits(), folds=fold_ids, **CROSS)
     np.testing.assert_allclose(values[0][:2], expected, rtol=1e-5)
     np.testing.assert_allclose(values[0][2:4], expected, rtol=3e-5)
     np.testing.assert_allclose(values[0][4:7], table.accuracy[1], atol=1e-6)

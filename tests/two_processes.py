@@ -31,7 +31,7 @@ def main(address, number):
             problem,
             losses=both,
             l2s=(3e-1, 1e-1),
-            weightings=np.ones((1, len(labels))),
+            weight_sets=np.ones((1, len(labels))),
             **how,
         )
         found += fits.certificate.primal[[1, 3]].tolist()
@@ -94,7 +94,7 @@ def refused(problem, digits, names):
         with pytest.raises(ValueError, match=message):
             jaxlin.cross_validate(problem, folds=wrong, **how)
         with pytest.raises(
-            ValueError, match=r"weightings\[1\] must have a positive sum"
+            ValueError, match=r"weight_sets\[1\] must have a positive sum"
         ):
             problem.weight_sets([[0, 0, 1, 0], [0, 0, 0, 0]], allow_one_class=True)
     with pytest.raises(ValueError, match="classes must be given in several processes"):

@@ -12,10 +12,7 @@ import numpy as np
 
 from experiments.benchmark_neighbors import peers
 from experiments.benchmark_neighbors.config import Config
-from jaxlin import (
-    data,
-    neighbors,
-)
+from jaxlin import data, neighbors
 from jaxlin.neighbors import distances
 
 METRICS: dict[str, Any] = {

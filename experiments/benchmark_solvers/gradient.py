@@ -1,10 +1,11 @@
 """One gradient of one softmax model: ours, the plain formulations, the machine's floor.
 
 Ours is one pass of the certified solver: `jaxlin.objective.row_sums.over_rows` through
-the link of `jaxlin.certificates.fenchel_young`, which also gives the objective and its
-gap. The plain formulation keeps W as (D, C) and float rows, and leaves the rest to
-`jax.grad`. The floor is the larger of what reading the stored rows once takes and what
-the two matrix products take, at the best rates that any library reaches here.
+the example function of `jaxlin.certificates.fenchel_young`, which also gives the
+objective and its gap. The plain formulation keeps W as (D, C) and float rows, and
+leaves the rest to `jax.grad`. The floor is the larger of what reading the stored rows
+once takes and what the two matrix products take, at the best rates that any library
+reaches here.
 """
 
 import functools
@@ -20,15 +21,8 @@ import jaxlin
 from experiments.benchmark_solvers import machine
 from experiments.benchmark_solvers.config import Config
 from experiments.benchmark_solvers.rows import Rows
-from jaxlin import (
-    linear,
-    losses,
-    objective,
-)
-from jaxlin.certificates import (
-    duality,
-    fenchel_young,
-)
+from jaxlin import linear, losses, objective
+from jaxlin.certificates import duality, fenchel_young
 from jaxlin.linear import Params
 from jaxlin.objective import row_sums
 from jaxlin.solvers import interface
@@ -177,8 +171,8 @@ def _certified(
         problem.features,
         problem.targets,
         examples,
-        link=fenchel_young.link(_SOFTMAX),
-        shared=fenchel_young.shared(params, jnp.zeros((), l2.dtype), None),
+        example_function=fenchel_young.example_function(_SOFTMAX),
+        shared=fenchel_young.term_arguments(params, jnp.zeros((), l2.dtype), None),
         normalization=problem.normalization,
     )
     return duality.evaluation(sums, params, l2=l2)

@@ -22,11 +22,7 @@ from experiments.common.losses import CERTIFIED
 from experiments.common.run_folder import RunFolder
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
-from jaxlin.solvers import (
-    certified,
-    interface,
-    preconditioner,
-)
+from jaxlin.solvers import certified, interface, preconditioner
 
 FILE = "growth.json"
 # What is to be proven of each model.
@@ -110,7 +106,7 @@ def _fit(
     start = time.perf_counter()
     known: Any = CERTIFIED[loss]
     prepared = certified.prepare(problem, rank=preconditioner.rank_for(known))
-    jax.block_until_ready(prepared.curvature)
+    jax.block_until_ready(prepared.preconditioner)
     between = time.perf_counter()
     solver = certified.solver(loss=known)
     l2: Any = np.float32(config.growth_l2)

@@ -130,15 +130,17 @@ def solve(
     records: list[dict[str, Any]] = []
     for number in range(request.fits):
         time.sleep(request.settle_s)
-        watched: list[tuple[float, optimizer.Info]] = []
+        watched: list[tuple[float, optimizer.OptimizerInfo]] = []
 
-        def callback(passes: int, info: optimizer.Info, watched=watched) -> None:
+        def callback(
+            passes: int, info: optimizer.OptimizerInfo, watched=watched
+        ) -> None:
             watched.append((recorder.seconds(), info))
 
         recorder.start()
         # The same rows, not prepared yet.
         fresh = problem.with_normalization(fitted)
-        jax.block_until_ready(fresh.prepared(loss=loss).curvature)
+        jax.block_until_ready(fresh.prepared(loss=loss).preconditioner)
         preparation = recorder.seconds()
         found = jaxlin.fit(
             fresh,
@@ -186,7 +188,7 @@ def _run(
 
 
 def _record(
-    preparation: float, watched: list[tuple[float, optimizer.Info]]
+    preparation: float, watched: list[tuple[float, optimizer.OptimizerInfo]]
 ) -> dict[str, Any]:
     """One fit, evaluation by evaluation.
 

@@ -10,11 +10,7 @@ import jaxlin
 from experiments.benchmark_solvers import machine
 from experiments.benchmark_sweep import peer
 from experiments.benchmark_sweep.config import Config
-from jaxlin import (
-    data,
-    losses,
-    normalization,
-)
+from jaxlin import data, losses, normalization
 from jaxlin.objective import penalties
 from jaxlin.selection import folds, grids, plans, sweep, sweep_run
 from jaxlin.solvers import model_batch
@@ -43,17 +39,19 @@ def rate(config: Config, dataset: data.Dataset) -> dict[str, Any]:
     for loss in LOSSES:
         problem = prepared(dataset, (loss,)).prepared(loss=loss)
         for models in config.rate_models:
-            lane = model_batch.empty(
+            batch = model_batch.empty(
                 models, problem, num_classes=dataset.num_classes, loss=loss
             )
-            trial = 1e-3 * jax.random.normal(jax.random.key(0), lane.state.trial.shape)
-            lane = lane._replace(state=lane.state._replace(trial=trial))
+            candidate = 1e-3 * jax.random.normal(
+                jax.random.key(0), batch.state.candidate.shape
+            )
+            batch = batch._replace(state=batch.state._replace(candidate=candidate))
             seconds = []
             for _ in range(config.rate_rounds + 1):
                 time.sleep(config.settle_s)
                 start = time.perf_counter()
                 jax.block_until_ready(
-                    model_batch.evaluate((lane,), problem, None, losses=(loss,))
+                    model_batch.evaluate((batch,), problem, None, losses=(loss,))
                 )
                 seconds.append(time.perf_counter() - start)
             median = float(np.median(seconds[1:]))
@@ -76,13 +74,13 @@ def cross_validation(config: Config, dataset: data.Dataset) -> dict[str, Any]:
     """A sweep over folds, losses and l2; and one fold's models alone."""
     labels = dataset.train.labels
     key = jax.random.key(config.seed)
-    fold_of = folds.stratified_k_fold(key, labels, num_folds=config.folds)
-    weights = folds.train_weights(fold_of, num_folds=config.folds)
+    fold_ids = folds.stratified_k_fold(key, labels, num_folds=config.folds)
+    weights = folds.train_weights(fold_ids, num_folds=config.folds)
     start = time.perf_counter()
     problem = prepared(dataset, LOSSES)
     preparation = time.perf_counter() - start
     models = grids.product(
-        losses=LOSSES, l2s=config.fold_l2s, num_weightings=config.folds
+        losses=LOSSES, l2s=config.fold_l2s, num_weight_sets=config.folds
     )
     plan = plans.plan(models, problem.examples, num_classes=dataset.num_classes)
     print(plan, flush=True)
@@ -90,7 +88,7 @@ def cross_validation(config: Config, dataset: data.Dataset) -> dict[str, Any]:
         problem,
         models,
         plan=plan,
-        weightings=weights,
+        weight_sets=weights,
         stop=jaxlin.Stop(config.relative_gap),
     )
     seconds = time.perf_counter() - start
@@ -125,7 +123,7 @@ def _alone(config, dataset, problem, models, weights) -> list[int]:
             l2=float(models.l2[model]),
             stop=jaxlin.Stop(config.relative_gap),
         )
-        for model in np.flatnonzero(models.weighting == 0)
+        for model in np.flatnonzero(models.weight_set == 0)
     ]
     return [fit.passes for fit in fits]
 

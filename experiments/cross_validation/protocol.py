@@ -73,7 +73,7 @@ def models_of(config: Config) -> Grid:
     return grids.product(
         losses=(CERTIFIED[config.loss],),
         l2s=config.l2,
-        num_weightings=_FIRST_FOLD + config.folds,
+        num_weight_sets=_FIRST_FOLD + config.folds,
     )
 
 
@@ -91,7 +91,7 @@ def planned(config: Config, population: Pool) -> Plan:
         slots=config.slots,
         block_size=config.block_size,
     )
-    return plan._replace(price=_NEVER_NARROWER)
+    return plan._replace(compile_cost=_NEVER_NARROWER)
 
 
 def _key(config: Config, number: int, purpose: int) -> Array:
@@ -117,16 +117,16 @@ def parts(config: Config, labels: np.ndarray, number: int) -> Parts:
     is_test, is_validation = np.zeros((2, len(labels)), bool)
     is_test[split.test], is_validation[split.validation] = True, True
     outside = np.flatnonzero(~is_test)
-    fold_of = np.full(len(labels), -1)
-    fold_of[outside] = folds.stratified_k_fold(
+    fold_ids = np.full(len(labels), -1)
+    fold_ids[outside] = folds.stratified_k_fold(
         _key(config, number, _FOLDS), labels[outside], num_folds=config.folds
     )
     everything = np.ones(len(labels), bool)
     train = [everything, ~is_test, ~is_test & ~is_validation]
     judge = [everything, is_test, is_validation]
     for fold in range(config.folds):
-        train.append((fold_of >= 0) & (fold_of != fold))
-        judge.append(fold_of == fold)
+        train.append((fold_ids >= 0) & (fold_ids != fold))
+        judge.append(fold_ids == fold)
     return Parts(*(np.stack(some).astype(np.float32) for some in (train, judge)))
 
 
@@ -145,14 +145,14 @@ def measured(
         problem,
         models,
         plan=plan,
-        weightings=train,
+        weight_sets=train,
         stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
     )
     within, _ = cross_validation.tested(problem, fits, held_out=judge)
-    by_part = [within[models.weighting == part].tolist() for part in range(len(train))]
+    by_part = [within[models.weight_set == part].tolist() for part in range(len(train))]
     record: dict[str, Any] = {
         "sample": number,
-        "l2": models.l2[models.weighting == ALL].tolist(),
+        "l2": models.l2[models.weight_set == ALL].tolist(),
         "accuracy": {
             "training": by_part[ALL],
             "test": by_part[FOUR_FIFTHS],
@@ -182,16 +182,16 @@ def _truth(
         for name in ("train_validation_test", "cross_validation")
     )
     is_wanted = (
-        (models.weighting <= FOUR_FIFTHS)
-        | ((models.weighting == THREE_FIFTHS) & (models.l2 == by_validation))
-        | ((models.weighting >= _FIRST_FOLD) & (models.l2 == by_folds))
+        (models.weight_set <= FOUR_FIFTHS)
+        | ((models.weight_set == THREE_FIFTHS) & (models.l2 == by_validation))
+        | ((models.weight_set >= _FIRST_FOLD) & (models.l2 == by_folds))
     )
     some = fits.reordered(np.flatnonzero(is_wanted))
-    num_parts = int(models.weighting.max()) + 1
+    num_parts = int(models.weight_set.max()) + 1
     accuracy, _ = cross_validation.tested(
         judged, some, held_out=np.broadcast_to(outside, (num_parts, len(outside)))
     )
-    part = some.models.weighting
+    part = some.models.weight_set
     return {
         "all": accuracy[part == ALL].tolist(),
         "four_fifths": accuracy[part == FOUR_FIFTHS].tolist(),

@@ -41,10 +41,7 @@ from jaxlin.selection import (
 )
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.sweep import SweepResult
-from jaxlin.solvers import (
-    interface,
-    minibatch,
-)
+from jaxlin.solvers import interface, minibatch
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import MakeOptimizer
 
@@ -74,16 +71,16 @@ def measured(config: Config, sample: Sample, rows: Rows) -> Found:
     }
     problem = jaxlin.problem(rows.train, sample.train_labels, **how)
     judge = jaxlin.problem(rows.test, sample.test_labels, **how).examples
-    weightings = all_weightings(config, sample)
-    chosen = _chosen_l2(config, problem, weightings)
+    weight_sets = all_weightings(config, sample)
+    chosen = _chosen_l2(config, problem, weight_sets)
     models = grids.product(
-        losses=(LOSS,), l2s=(chosen["l2"],), num_weightings=len(weightings)
+        losses=(LOSS,), l2s=(chosen["l2"],), num_weight_sets=len(weight_sets)
     )
     # The part that chose l2 is of no more use.
     models = grids.subset(models, range(1, models.size))
     # First, so that nothing is fitted for nothing if it diverges.
     trained, certificate = _by_sgd(config, sample, problem.examples, chosen["l2"])
-    fits = _fitted(config, problem, models, weightings)
+    fits = _fitted(config, problem, models, weight_sets)
     on_test = losses_of.of_models(fits.params, judge)
     of_trained = losses_of.of_model(trained, judge)
     arrays = {
@@ -144,12 +141,12 @@ def all_weightings(config: Config, sample: Sample) -> np.ndarray:
 
 
 def _chosen_l2(
-    config: Config, problem: jaxlin.Problem, weightings: np.ndarray
+    config: Config, problem: jaxlin.Problem, weight_sets: np.ndarray
 ) -> dict[str, Any]:
     """The l2 with the best accuracy on a held-out fifth; of equals the strongest."""
     models = grids.product(losses=(LOSS,), l2s=config.l2)
-    fits = _fitted(config, problem, models, weightings)
-    accuracy, _ = cross_validation.tested(problem, fits, held_out=1 - weightings[:1])
+    fits = _fitted(config, problem, models, weight_sets)
+    accuracy, _ = cross_validation.tested(problem, fits, held_out=1 - weight_sets[:1])
     place = rules.best(accuracy[:, None], strength=models.l2)
     return {
         "l2": float(models.l2[place]),
@@ -159,7 +156,7 @@ def _chosen_l2(
 
 
 def _fitted(
-    config: Config, problem: jaxlin.Problem, models: Grid, weightings: np.ndarray
+    config: Config, problem: jaxlin.Problem, models: Grid, weight_sets: np.ndarray
 ) -> SweepResult:
     """As many at once as there are l2, so that both sweeps are one program.
 
@@ -175,7 +172,7 @@ def _fitted(
             num_classes=problem.num_classes,
             slots=len(config.l2),
         ),
-        weightings=weightings,
+        weight_sets=weight_sets,
         stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
     )
 
@@ -217,8 +214,8 @@ def _by_sgd(
         num_features=problem.features.shape[1],
     )
     grid = interface.Settings(learning_rate=rates, l2=jnp.full(len(rates), l2))
-    # Its curvature is of no use here, and another shape would be another program.
-    plain = problem._replace(curvature=None)
+    # Its preconditioner is of no use here, and another shape would be another program.
+    plain = problem._replace(preconditioner=None)
     state = solver.init(start, plain, grid)
     for _, after, _ in interface.run(
         solver, key(config, SGD), state, plain, grid, num_steps=config.sgd_epochs

@@ -19,11 +19,7 @@ import optax
 from experiments.common import interrupts
 from experiments.common.progress import progress
 from experiments.common.run_folder import RunFolder
-from jaxlin import (
-    linear,
-    losses,
-    normalization,
-)
+from jaxlin import linear, losses, normalization
 from jaxlin.features import convolutional
 from jaxlin.io import checkpoint
 from jaxlin.linear import Params
@@ -38,7 +34,7 @@ _IMAGES_AT_ONCE = 128
 class Network(NamedTuple):
     """A body that makes features and a linear head on them."""
 
-    body: convolutional.Params
+    body: convolutional.NetworkParams
     head: Params
 
 
@@ -177,7 +173,7 @@ def trained(
 
 
 @jax.jit
-def features(body: convolutional.Params, images: Images) -> Array:
+def features(body: convolutional.NetworkParams, images: Images) -> Array:
     """Features of all images, shape ``(images, features)``."""
 
     def one(pixels: Array) -> Array:

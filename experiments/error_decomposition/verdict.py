@@ -9,15 +9,8 @@ from experiments.error_decomposition import config as settings
 from experiments.error_decomposition import losses_of
 from experiments.error_decomposition.config import Config
 from experiments.error_decomposition.saved import Found
-from jaxlin.stats import (
-    comparison,
-    decomposition,
-    intervals,
-)
-from jaxlin.stats.decomposition import (
-    Decomposition,
-    Measured,
-)
+from jaxlin.stats import comparison, decomposition, intervals
+from jaxlin.stats.decomposition import Decomposition, Measured
 
 TERMS = ("modelling", "estimation", "optimisation")
 # Classes in which the optimum's error falls as 1 / n.

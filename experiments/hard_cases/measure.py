@@ -11,23 +11,11 @@ import numpy as np
 import jaxlin
 from experiments.hard_cases.cases import CASES, Case
 from experiments.hard_cases.config import Config
-from jaxlin import (
-    linear,
-    losses,
-)
-from jaxlin.certificates import (
-    duality,
-    label_certificates,
-)
+from jaxlin import linear, losses
+from jaxlin.certificates import duality, label_certificates
 from jaxlin.data import Split
-from jaxlin.geometry import (
-    best_line,
-    separability,
-)
-from jaxlin.geometry.separability import (
-    CommonPoint,
-    Plane,
-)
+from jaxlin.geometry import best_line, separability
+from jaxlin.geometry.separability import CommonPoint, Plane
 
 LOSSES: dict[str, Any] = {
     "SVM": losses.weston_watkins_hinge,

@@ -10,10 +10,7 @@ import jaxlin
 from experiments.common.slides import SCORES
 from experiments.loss_questions.config import Config
 from experiments.loss_questions.evaluate import Answer, each, of_images, text
-from jaxlin import (
-    losses,
-    objective,
-)
+from jaxlin import losses, objective
 from jaxlin.certificates import duality
 from jaxlin.data import toy
 from jaxlin.linear import Params

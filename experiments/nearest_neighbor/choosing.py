@@ -10,10 +10,7 @@ from experiments.nearest_neighbor.config import Config
 from experiments.nearest_neighbor.parts import FOLDS, SUBSAMPLE, key_of, stratified
 from experiments.nearest_neighbor.spaces import METRICS
 from jaxlin import data, neighbors
-from jaxlin.selection import (
-    folds,
-    rules,
-)
+from jaxlin.selection import folds, rules
 
 ALL, PART = "all", "subsample"
 
@@ -58,12 +55,12 @@ def cross_validated(
     if rows == PART:
         some = stratified(key_of(config, SUBSAMPLE), labels, config.subsample)
         features, labels = features[some], labels[some]
-    fold_of = folds.stratified_k_fold(
+    fold_ids = folds.stratified_k_fold(
         key_of(config, FOLDS), labels, num_folds=config.folds
     )
     (moved,) = spaces.changed(METRICS[name], dataset.train.features, features)
     found = neighbors.nearest_others(
-        moved, metric=METRICS[name].distance, k=max(config.ks), groups=fold_of
+        moved, metric=METRICS[name].distance, k=max(config.ks), groups=fold_ids
     )
     scale = typical(found.distances[:, 0])
     weightings = voting.names(config.bandwidths)
@@ -85,7 +82,7 @@ def cross_validated(
         "ks": config.ks,
         "weightings": weightings,
         "accuracy": [
-            by_fold(given == labels[:, None], fold_of).tolist() for given in answers
+            by_fold(given == labels[:, None], fold_ids).tolist() for given in answers
         ],
     }
 
@@ -96,10 +93,10 @@ def typical(nearest: np.ndarray) -> float:
     return float(np.median(apart)) if len(apart) else 1.0
 
 
-def by_fold(right: np.ndarray, fold_of: np.ndarray) -> np.ndarray:
+def by_fold(right: np.ndarray, fold_ids: np.ndarray) -> np.ndarray:
     """Share of right answers, ``(queries, ks)`` in, ``(ks, folds)`` out."""
-    numbers = range(int(fold_of.max()) + 1)
-    return np.stack([right[fold_of == fold].mean(axis=0) for fold in numbers], axis=1)
+    numbers = range(int(fold_ids.max()) + 1)
+    return np.stack([right[fold_ids == fold].mean(axis=0) for fold in numbers], axis=1)
 
 
 def chosen(records: Sequence[Record]) -> Setting:

@@ -22,14 +22,8 @@ import numpy as np
 
 from experiments.nearest_neighbor.config import Config
 from experiments.nearest_neighbor.parts import CONTRAST, any_of, generator, key_of
-from jaxlin import (
-    data,
-    neighbors,
-)
-from jaxlin.neighbors import (
-    distances,
-    pairwise,
-)
+from jaxlin import data, neighbors
+from jaxlin.neighbors import distances, pairwise
 
 PIXELS, PROJECTED, NORMAL = "features drawn", "random projections", "normal data"
 _POINTS, _QUERIES, _ORDER, _MATRIX, _NORMAL = range(5)

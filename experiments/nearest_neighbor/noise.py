@@ -21,11 +21,7 @@ from experiments.nearest_neighbor.parts import (
     key_of,
     stratified,
 )
-from jaxlin import (
-    data,
-    losses,
-    neighbors,
-)
+from jaxlin import data, losses, neighbors
 from jaxlin.neighbors import distances
 from jaxlin.selection import cross_validation, grids, plans, splits, sweep
 
@@ -144,14 +140,14 @@ def _linear(config: Config, dataset: data.Dataset, level: Drawn) -> dict[str, An
     """Softmax, with the l2 that does best on what is held out, then fitted on all."""
     classes = range(dataset.num_classes)
     problem = jaxlin.problem(level.rows, level.labels, classes=classes)
-    models = grids.product(losses=(_LOSS,), l2s=config.noise_l2, num_weightings=2)
+    models = grids.product(losses=(_LOSS,), l2s=config.noise_l2, num_weight_sets=2)
     everything = np.ones(len(level.labels))
     plan = plans.plan(models, problem.examples, num_classes=dataset.num_classes)
     fits = sweep.fit_models(
         problem,
         models,
-        plan=plan._replace(price=_NEVER_NARROWER),
-        weightings=np.stack([~level.is_held_out, everything]),
+        plan=plan._replace(compile_cost=_NEVER_NARROWER),
+        weight_sets=np.stack([~level.is_held_out, everything]),
         stop=jaxlin.Stop(GAP, _MOST_EVALUATIONS),
     )
     within, _ = cross_validation.tested(
@@ -161,10 +157,10 @@ def _linear(config: Config, dataset: data.Dataset, level: Drawn) -> dict[str, An
     truth, _ = cross_validation.tested(
         judged, fits, held_out=np.ones((2, len(level.test_labels)))
     )
-    held_out = {models.l2[i]: within[i] for i in np.flatnonzero(models.weighting == 0)}
+    held_out = {models.l2[i]: within[i] for i in np.flatnonzero(models.weight_set == 0)}
     # Of equally good ones the strongest.
     l2 = max(held_out, key=lambda one: (held_out[one], one))
-    place = np.flatnonzero((models.weighting == 1) & (models.l2 == l2))[0]
+    place = np.flatnonzero((models.weight_set == 1) & (models.l2 == l2))[0]
     return {
         "linear": float(truth[place]),
         "l2": float(l2),

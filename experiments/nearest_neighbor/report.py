@@ -17,13 +17,7 @@ from experiments.common.report import (
     Section,
     Table,
 )
-from experiments.nearest_neighbor import (
-    choosing,
-    findings,
-    pictures,
-    sections,
-    spaces,
-)
+from experiments.nearest_neighbor import choosing, findings, pictures, sections, spaces
 from experiments.nearest_neighbor.findings import interval, percent
 from experiments.nearest_neighbor.sections import Run, draw
 from experiments.nearest_neighbor.spaces import METRICS

@@ -10,10 +10,7 @@ from experiments.nearest_neighbor.choosing import Setting
 from experiments.nearest_neighbor.config import BASELINES, Config
 from experiments.nearest_neighbor.testing import CHOSEN, LINEAR
 from jaxlin import data
-from jaxlin.stats import (
-    comparison,
-    intervals,
-)
+from jaxlin.stats import comparison, intervals
 
 Record = Mapping[str, Any]
 # Names of the parts of a run, besides `choosing.key_of_search` and `noise_part`.

@@ -89,7 +89,7 @@ def planned(config: Config, dataset: data.Dataset) -> Plan:
     models = grids.product(
         losses=(CERTIFIED[config.loss],),
         l2s=config.cs,
-        num_weightings=config.folds or 1,
+        num_weight_sets=config.folds or 1,
     )
     rows: tuple[Any, Any] = dataset.train
     return plans.plan(

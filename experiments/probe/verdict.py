@@ -7,18 +7,11 @@ import numpy as np
 
 import jaxlin
 from experiments.probe.config import Config
-from jaxlin import (
-    Fit,
-    ProbeResult,
-    data,
-)
+from jaxlin import Fit, ProbeResult, data
 from jaxlin.data.embeddings import Coverage
 from jaxlin.objective import penalties
 from jaxlin.selection import calibration
-from jaxlin.stats import (
-    intervals,
-    metrics,
-)
+from jaxlin.stats import intervals, metrics
 
 
 class Tested(NamedTuple):

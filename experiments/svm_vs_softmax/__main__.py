@@ -11,13 +11,7 @@ from experiments.svm_vs_softmax import protocol, training, verdict
 from experiments.svm_vs_softmax import report as pages
 from experiments.svm_vs_softmax.certified import run as certified
 from experiments.svm_vs_softmax.certified import saved as saved_fits
-from experiments.svm_vs_softmax.config import (
-    DIGITS,
-    SMOKE,
-    Config,
-    checked,
-    ignored,
-)
+from experiments.svm_vs_softmax.config import DIGITS, SMOKE, Config, checked, ignored
 from experiments.svm_vs_softmax.start import Started, start
 from jaxlin import data
 

@@ -8,10 +8,7 @@ import numpy as np
 from experiments.svm_vs_softmax import verdict
 from experiments.svm_vs_softmax.protocol import Chosen, Method
 from experiments.svm_vs_softmax.verdict import Tested
-from jaxlin import (
-    data,
-    plotting,
-)
+from jaxlin import data, plotting
 from jaxlin.stats import metrics
 
 Figure = Any

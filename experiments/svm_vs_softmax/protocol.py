@@ -14,21 +14,10 @@ import jaxlin
 from experiments.common.run_folder import RunFolder
 from experiments.svm_vs_softmax import training
 from experiments.svm_vs_softmax.config import Config
-from jaxlin import (
-    Problem,
-    check,
-    data,
-    linear,
-    losses,
-    normalization,
-    objective,
-)
+from jaxlin import Problem, check, data, linear, losses, normalization, objective
 from jaxlin.linear import Params
 from jaxlin.selection import splits
-from jaxlin.solvers import (
-    interface,
-    minibatch,
-)
+from jaxlin.solvers import interface, minibatch
 from jaxlin.stats import metrics
 from jaxlin.typing import Array, Loss
 

@@ -15,19 +15,12 @@ from experiments.svm_vs_softmax.protocol import (
     key_for,
     training_loss,
 )
-from jaxlin import (
-    data,
-    objective,
-)
+from jaxlin import data, objective
 from jaxlin.certificates import duality
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.solvers import interface
-from jaxlin.stats import (
-    comparison,
-    intervals,
-    metrics,
-)
+from jaxlin.stats import comparison, intervals, metrics
 
 DIFFERENCE = "softmax_cross_entropy less weston_watkins_hinge"
 

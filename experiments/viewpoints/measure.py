@@ -10,12 +10,7 @@ import jaxlin
 from experiments.common import slides
 from experiments.common.losses import CERTIFIED
 from experiments.viewpoints.config import Config
-from jaxlin import (
-    data,
-    linear,
-    normalization,
-    objective,
-)
+from jaxlin import data, linear, normalization, objective
 from jaxlin.geometry import hyperplanes
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization

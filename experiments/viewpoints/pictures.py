@@ -8,10 +8,7 @@ import numpy as np
 from experiments.viewpoints import radii
 from experiments.viewpoints.measure import Explained, Plane
 from experiments.viewpoints.radii import NORMS, Radii
-from jaxlin import (
-    data,
-    plotting,
-)
+from jaxlin import data, plotting
 from jaxlin.geometry import hyperplanes
 from jaxlin.plotting.axes import label_axes
 

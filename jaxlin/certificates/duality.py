@@ -42,11 +42,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import (
-    check,
-    linear,
-    losses,
-)
+from jaxlin import check, linear, losses
 from jaxlin.certificates import fenchel_young
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
@@ -56,10 +52,7 @@ from jaxlin.normalization import (
     check_rounding,
     without_junk,
 )
-from jaxlin.numerics import (
-    compensated,
-    precision,
-)
+from jaxlin.numerics import compensated, precision
 from jaxlin.objective import row_sums
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.typing import Array, Loss, LossArguments
@@ -122,7 +115,7 @@ def relative_gap(certificate: Certificate) -> Array:
 
 
 def evaluation(sums: RowSums, params: Params, *, l2: Array) -> PassValues:
-    """Turns sums of `fenchel_young.link` over all rows into gradient and proof.
+    """Gradient and certificate from the sums of a pass over all rows.
 
     Where l2 is not above 0, or a number has overflowed, the gap is infinite.
     """
@@ -187,7 +180,7 @@ def certificate(
 
     For a smooth loss the bound is as good as the gradient is small. For a hinge the
     points come from smoothed forms of it, the best of several; a certified fit has
-    better ones, from its multipliers, so that its own certificate is tighter.
+    better ones, from its duals, so that its own certificate is tighter.
 
     Under `jax.jit` or `jax.vmap` values cannot be looked at: arguments are not checked,
     where l2 is not above 0 the gap is infinite, and float64 parameters have as many
@@ -333,16 +326,16 @@ def _certificate(
     margin = arguments.get("margin", 1.0)
     norms = row_sums.norms(features, normalization=normalization, block_size=block_size)
     num_classes = params.bias.shape[0]
-    centers = jnp.zeros((len(norms), 0 if smooth else num_classes), l2.dtype)
+    dual_centers = jnp.zeros((len(norms), 0 if smooth else num_classes), l2.dtype)
 
     def with_smoothing(smoothing: Array) -> Certificate:
         sums, _ = row_sums.over_rows(
             params,
             features,
             targets,
-            fenchel_young.PerExample(centers, norms),
-            link=fenchel_young.link(loss),
-            shared=fenchel_young.shared(params, smoothing, arguments),
+            fenchel_young.PerExample(dual_centers, norms),
+            example_function=fenchel_young.example_function(loss),
+            shared=fenchel_young.term_arguments(params, smoothing, arguments),
             example_weights=weights,
             normalization=normalization,
             block_size=block_size,

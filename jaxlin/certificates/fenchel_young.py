@@ -1,10 +1,11 @@
 """What one example contributes to a certificate, and how far rounding may reach.
 
-`link` makes of a loss the function that `jaxlin.objective.row_sums.over_rows` sums over
-all rows in one pass; `jaxlin.certificates.duality.evaluation` turns the sums into
-objective, gradient and proof. The dual point of an example is the gradient of its loss,
-or of the smoothed form of a hinge, in the parameters of `jaxlin.losses.conjugates`, so
-that it cannot leave the domain.
+`example_function` makes of a loss the function that
+`jaxlin.objective.row_sums.over_rows` sums over all rows in one pass;
+`jaxlin.certificates.duality.evaluation` turns the sums into objective, gradient and
+proof. The dual point of an example is the gradient of its loss, or of the smoothed form
+of a hinge, in the duals of `jaxlin.losses.conjugates`, so that it cannot leave the
+domain.
 
 Products behind a proof are made at full precision, and still the scores are off by
 some roundoff. How much of the gap that may hide is bounded here, example by example;
@@ -17,18 +18,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxlin import (
-    linear,
-    losses,
-)
+from jaxlin import linear, losses
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
 from jaxlin.objective import row_sums
 from jaxlin.typing import Array, Loss, LossArguments
 
 
-class Shared(NamedTuple):
-    """Traced arguments of a link; made by `shared`.
+class TermArguments(NamedTuple):
+    """Traced arguments of an example function; made by `term_arguments`.
 
     Attributes:
       smoothing: of a hinge, in units of score.
@@ -43,10 +41,10 @@ class Shared(NamedTuple):
     per_score: Array
 
 
-def shared(
+def term_arguments(
     params: Params, smoothing: Array, loss_arguments: LossArguments | None
-) -> Shared:
-    """The traced arguments of a pass over the rows at these parameters.
+) -> TermArguments:
+    """The traced arguments of a pass over the rows at these duals.
 
     In units of roundoff, a sum of D products strays from the truth by about the size of
     its partial sums if their rounding errors are independent, and by sqrt(D) times the
@@ -58,36 +56,36 @@ def shared(
     unit = jnp.finfo(folded.dtype).eps / 2
     width = jnp.sqrt(jnp.asarray(folded.shape[1], folded.dtype))
     weight = jnp.max(jnp.linalg.norm(folded, axis=1))
-    return Shared(
+    return TermArguments(
         smoothing, dict(loss_arguments or {}), 4 * unit * weight, 4 * unit * width
     )
 
 
 class PerExample(NamedTuple):
-    """What a link needs to know of an example beside its target.
+    """What an example function needs to know of an example beside its target.
 
     Attributes:
-      center: of the smoothing, shape ``(classes,)``; ``(0,)`` for a smooth loss.
+      dual_center: of the smoothing, shape ``(classes,)``; ``(0,)`` for a smooth loss.
       norm: Euclidean norm of the normalised row with its constant 1, shape ``()``.
     """
 
-    center: Array
+    dual_center: Array
     norm: Array
 
 
-# Values of a link.
+# Values of an example function.
 NUM_VALUES = 6
 
 
 @functools.cache
-def link(loss: Loss) -> row_sums.Link:
-    """The link of `row_sums.over_rows` whose sums `duality.evaluation` takes.
+def example_function(loss: Loss) -> row_sums.ExampleFunction:
+    """The example function of a certified pass (`row_sums.over_rows`).
 
     Its values, in this order: the smoothed loss, the loss, the Fenchel-Young term, what
     rounding may hide of that, the rounding error of the loss, and the norm of the
     product of point and row.
 
-    Its output is the parameters of the point (the next center of a hinge); nothing,
+    Its output is the duals of the point (the next dual_center of a hinge); nothing,
     shape ``(0,)``, for a smooth loss.
 
     Raises:
@@ -96,28 +94,30 @@ def link(loss: Loss) -> row_sums.Link:
     conjugate = conjugates.of(loss)
 
     def values_of_example(
-        shared: Shared, scores: Array, target: Any, example: PerExample
+        shared: TermArguments, scores: Array, target: Any, example: PerExample
     ) -> tuple[Array, Array, Array]:
         arguments = dict(shared.loss_arguments)
         if jnp.ndim(target) == 1:
             # A float32 distribution seldom sums to 1 in the dtype of the computation.
             target = jnp.asarray(target, scores.dtype)
             target = target / jnp.sum(target)
-        center = jnp.zeros_like(scores) if conjugate.smooth else example.center
-        smoothing = shared.smoothing
-        parameters = conjugate.parameters(
-            scores, target, center, smoothing=smoothing, **arguments
+        dual_center = (
+            jnp.zeros_like(scores) if conjugate.smooth else example.dual_center
         )
-        point = conjugate.point(target, parameters)
+        smoothing = shared.smoothing
+        duals = conjugate.duals(
+            scores, target, dual_center, smoothing=smoothing, **arguments
+        )
+        point = conjugate.score_gradient(target, duals)
         value = loss(scores, target, **arguments)
         if conjugate.smooth:
             smoothed, excess = value, jnp.zeros_like(value)
         else:
             smoothed = conjugate.smoothed(
-                scores, target, parameters, center, smoothing=smoothing, **arguments
+                scores, target, duals, dual_center, smoothing=smoothing, **arguments
             )
-            excess = conjugate.excess(scores, target, parameters, **arguments)
-        # How far the scores of this row may be off; see `shared`.
+            excess = conjugate.excess(scores, target, duals, **arguments)
+        # How far the scores of this row may be off; see `term_arguments`.
         largest = jnp.max(jnp.abs(scores))
         norm = jnp.asarray(example.norm, scores.dtype)
         error = shared.per_norm * norm + shared.per_score * largest
@@ -134,7 +134,7 @@ def link(loss: Loss) -> row_sums.Link:
         size = jnp.linalg.norm(point)
         if jnp.ndim(target) == 1:
             # The difference of two distributions has the rounding errors of both.
-            size = jnp.linalg.norm(parameters + target)
+            size = jnp.linalg.norm(duals + target)
         values = jnp.stack(
             [
                 smoothed,
@@ -145,7 +145,7 @@ def link(loss: Loss) -> row_sums.Link:
                 size * norm,
             ]
         ).astype(scores.dtype)
-        return values, point, parameters[: 0 if conjugate.smooth else None]
+        return values, point, duals[: 0 if conjugate.smooth else None]
 
     return values_of_example
 

@@ -28,10 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import (
-    linear,
-    objective,
-)
+from jaxlin import linear, objective
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.numerics import precision

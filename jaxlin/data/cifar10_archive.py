@@ -19,10 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxlin.data import (
-    staging,
-    tfds_images,
-)
+from jaxlin.data import staging, tfds_images
 from jaxlin.data.dataset import Dataset, DataUnavailableError, class_histogram
 
 _NUM_CLASSES = 10

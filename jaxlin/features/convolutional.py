@@ -60,7 +60,7 @@ class Dense(NamedTuple):
     bias: Array
 
 
-class Params(NamedTuple):
+class NetworkParams(NamedTuple):
     """Parameters of a network without head.
 
     Attributes:
@@ -78,7 +78,7 @@ def init(
     image_shape: tuple[int, int, int],
     blocks: Sequence[Sequence[int]] = ((32,), (64,), (128, 128)),
     num_features: int = 256,
-) -> Params:
+) -> NetworkParams:
     """Draws weights so that ReLU keeps the size of what goes through; biases are 0.
 
     Args:
@@ -132,10 +132,10 @@ def init(
         height, width = height // _POOL, width // _POOL
     units = height * width * channels
     weights = _drawn(next(keys), (num_features, units), fan_in=units)
-    return Params(tuple(made), Dense(weights, jnp.zeros(num_features)))
+    return NetworkParams(tuple(made), Dense(weights, jnp.zeros(num_features)))
 
 
-def apply(params: Params, image: Array) -> Array:
+def apply(params: NetworkParams, image: Array) -> Array:
     """The features of one image, shape ``(features,)``, none below 0.
 
     Args:

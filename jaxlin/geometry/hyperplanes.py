@@ -27,10 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import (
-    check,
-    linear,
-)
+from jaxlin import check, linear
 from jaxlin.linear import Params
 from jaxlin.numerics import precision
 from jaxlin.typing import Array

@@ -1,4 +1,4 @@
-r"""Convex conjugates of the losses, in the parameters of their domains.
+r"""Convex conjugates of the losses, in the duals of their domains.
 
 The conjugate of a loss, :math:`\ell^*(u) = \sup_s \langle s, u \rangle - \ell(s)`, is
 finite on its domain only, and each point there bounds the loss from below:
@@ -7,10 +7,10 @@ finite on its domain only, and each point there bounds the loss from below:
 
 A certificate is made of such bounds, so a point must lie in the domain beyond doubt. A
 float vector that should sum to zero seldom does; therefore a point is given by
-parameters, one number a class, that in exact arithmetic cannot leave the domain. With
+duals, one number a class, that in exact arithmetic cannot leave the domain. With
 the label y, the signs t_y = 1 and t_j = -1 for other classes, and one-hot e_y:
 
-  loss             parameters                   point u         conjugate at u
+  loss             duals                   point u         conjugate at u
   Weston-Watkins   g_j in [0, 1], g_y = 0       g - e_y sum(g)  -margin * sum(g)
   its square       g_j >= 0, g_y = 0            g - e_y sum(g)  sum(g^2/4 - margin * g)
   Crammer-Singer   g_j >= 0, sum <= 1, g_y = 0  g - e_y sum(g)  -margin * sum(g)
@@ -25,11 +25,11 @@ has kinks, at which its gradient jumps; the point of its smoothed form does not:
   >>> from jaxlin.losses import conjugates
   >>> from jaxlin import losses
   >>> hinge = conjugates.of(losses.weston_watkins_hinge)
-  >>> scores, center = jnp.array([3.0, 2.5, -1.0]), jnp.zeros(3)
-  >>> parameters = hinge.parameters(scores, 0, center, smoothing=1.0)
-  >>> print(hinge.point(0, parameters), hinge.value(0, parameters))
+  >>> scores, dual_center = jnp.array([3.0, 2.5, -1.0]), jnp.zeros(3)
+  >>> duals = hinge.duals(scores, 0, dual_center, smoothing=1.0)
+  >>> print(hinge.score_gradient(0, duals), hinge.value(0, duals))
   [-0.5  0.5  0. ] -0.5
-  >>> print(hinge.excess(scores, 0, parameters))  # loss + conjugate - <scores, u>
+  >>> print(hinge.excess(scores, 0, duals))  # loss + conjugate - <scores, u>
   0.25
 
 Results have the dtype of the scores. Scores must be finite: classes masked out by -inf,
@@ -40,7 +40,7 @@ References:
   2005: smoothing.
   R. T. Rockafellar. Augmented Lagrangians and applications of the proximal point
   algorithm in convex programming. Mathematics of Operations Research, 1976: with the
-  parameters of one round as the center of the next, the smoothing need not vanish.
+  duals of one round as the dual_center of the next, the smoothing need not vanish.
 """
 
 from collections.abc import Callable
@@ -59,32 +59,34 @@ class Conjugate(NamedTuple):
     r"""The conjugate of one loss, as pure functions of one example.
 
     The same signatures for every loss: data are positional and always in the order
-    scores, target, parameters, center, of which a function takes what it needs.
+    scores, target, duals, dual_center, of which a function takes what it needs.
     ``arguments`` are the loss's own (``margin`` for a hinge). Parameters, points and
-    centers have shape ``(classes,)``, values shape ``()``.
+    dual_centers have shape ``(classes,)``, values shape ``()``.
 
     Attributes:
-      smooth: whether the loss is differentiable everywhere. If so, `parameters` are
+      smooth: whether the loss is differentiable everywhere. If so, `duals` are
         those of its gradient, `excess` vanishes there, `smoothed` is the loss, and
-        center and smoothing are ignored.
-      parameters: ``(scores, target, center, *, smoothing, **arguments)`` to the
-        parameters of the smoothed loss's gradient. For a hinge they maximise
+        dual_center and smoothing are ignored.
+      duals: ``(scores, target, dual_center, *, smoothing, **arguments)`` to the
+        duals of the smoothed loss's gradient. For a hinge they maximise
         :math:`\langle s, u(g) \rangle - \ell^*(u(g)) - \frac{\mu}{2} \|g - c\|^2` over
         the domain, for a smoothing :math:`\mu > 0`, in units of score, and any finite
-        center :math:`c`: zeros, or the parameters of an earlier round.
-      point: ``(target, parameters)`` to the point :math:`u`.
-      value: ``(target, parameters, **arguments)`` to the conjugate :math:`\ell^*(u)`.
-      excess: ``(scores, target, parameters, **arguments)`` to the Fenchel-Young term
+        dual_center :math:`c`: zeros, or the duals of an earlier round.
+      score_gradient: ``(target, duals)`` to the point :math:`u`, the gradient in the
+        scores.
+      value: ``(target, duals, **arguments)`` to the conjugate :math:`\ell^*(u)`.
+      excess: ``(scores, target, duals, **arguments)`` to the Fenchel-Young term
         :math:`\ell(s) + \ell^*(u) - \langle s, u \rangle`, computed as a sum of terms
         none of which is negative, so that nothing cancels.
-      smoothed: ``(scores, target, parameters, center, *, smoothing, **arguments)`` to
-        the maximum that `parameters` attain. Its gradient in the scores is `point`. For
-        center 0 it is below the loss by at most :math:`\frac{\mu}{2} \max \|g\|^2`.
+      smoothed: ``(scores, target, duals, dual_center, *, smoothing, **arguments)`` to
+        the maximum that `duals` attain. Its gradient in the scores is `point`. For
+        dual_center 0 it is below the loss by at most :math:`\frac{\mu}{2} \max
+        \|g\|^2`.
     """
 
     smooth: bool
-    parameters: Callable[..., Array]
-    point: Callable[..., Array]
+    duals: Callable[..., Array]
+    score_gradient: Callable[..., Array]
     value: Callable[..., Array]
     excess: Callable[..., Array]
     smoothed: Callable[..., Array]
@@ -139,7 +141,7 @@ def _hinge(
         pinned = losses.is_label(scores, y) & (signed == -jnp.inf)
         return jnp.where(pinned, 0, signed)
 
-    def parameters(
+    def duals(
         scores: Array, y: ArrayLike, c: Array, /, *, smoothing: ArrayLike, **rest: Any
     ) -> Array:
         chex.assert_equal_shape([scores, c])
@@ -167,7 +169,7 @@ def _hinge(
         penalty = _like(smoothing, scores) / 2 * jnp.sum((g - _like(c, scores)) ** 2)
         return jnp.sum(g * finite(scores, y, **rest)) - penalty
 
-    return Conjugate(False, parameters, point, value, excess, smoothed)
+    return Conjugate(False, duals, point, value, excess, smoothed)
 
 
 def _smooth(
@@ -177,9 +179,9 @@ def _smooth(
     value: Callable[..., Array],
     excess: Callable[..., Array],
 ) -> Conjugate:
-    """A loss differentiable everywhere, with the parameters of its gradient."""
+    """A loss differentiable everywhere, with the duals of its gradient."""
 
-    def parameters(
+    def duals(
         scores: Array, target: Any, /, *_: Array, smoothing: ArrayLike, **rest: Any
     ) -> Array:
         return gradient(scores, target, **rest)
@@ -189,7 +191,7 @@ def _smooth(
     ) -> Array:
         return loss(scores, target, **rest)
 
-    return Conjugate(True, parameters, point, value, excess, smoothed)
+    return Conjugate(True, duals, point, value, excess, smoothed)
 
 
 def _box(target: Array) -> Array:

@@ -31,10 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin.neighbors import (
-    distances,
-    pairwise,
-)
+from jaxlin.neighbors import distances, pairwise
 from jaxlin.typing import Array, Distance
 
 # D u stays below a fifth, so that a quarter covers the terms of second order.

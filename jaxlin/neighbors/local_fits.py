@@ -33,17 +33,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import (
-    check,
-    linear,
-)
+from jaxlin import check, linear
 from jaxlin.losses import conjugates
 from jaxlin.neighbors import callbacks, voting
 from jaxlin.neighbors.search import Neighbors
-from jaxlin.solvers import (
-    certified,
-    interface,
-)
+from jaxlin.solvers import certified, interface
 from jaxlin.solvers.interface import Settings
 from jaxlin.typing import Arguments, Array, LocalFit, Loss, Weighting
 

@@ -1,4 +1,4 @@
-r"""A cheap look at wide uint8 rows first: their shadows in few directions.
+r"""A cheap look at wide uint8 rows first: their projections in few directions.
 
 Images are nearly determined by a few hundred directions. If no direction stretches,
 that is if the columns of Q have :math:`Q Q^\top \preceq I`, then for every pair
@@ -8,17 +8,17 @@ that is if the columns of Q have :math:`Q Q^\top \preceq I`, then for every pair
    \rho(x)^2 = \|x\|^2 - \|Q^\top x\|^2
 
 because the remainder :math:`\rho` is a seminorm. The right side is a squared distance
-too, of rows with m + 1 entries: the shadow and its remainder. So it is a lower bound as
-in `jaxlin.neighbors.bounds`, at the price of m products a pair instead of D. Among
-CIFAR-10's 50,000 training images, with m = 384 of 3,072, the 64 smallest bounds prove
-the ten nearest of nine test images in ten.
+too, of rows with m + 1 entries: the projection and its remainder. So it is a lower
+bound as in `jaxlin.neighbors.bounds`, at the price of m products a pair instead of D.
+Among CIFAR-10's 50,000 training images, with m = 384 of 3,072, the 64 smallest bounds
+prove the ten nearest of nine test images in ten.
 
 Q is a matrix of int8, times a factor a column. So :math:`Q^\top x` is an exact integer
 times a factor, and what rounding may add to the bound is little (u = 2^-24, L the
 length of a row):
 
-* Two roundings of an entry of the shadow: its length is off by 2.1 u L, the bound by
-  8.4 u (L_x^2 + L_z^2) at most.
+* Two roundings of an entry of the projection: its length is off by 2.1 u L, the bound
+  by 8.4 u (L_x^2 + L_z^2) at most.
 * The squared remainder is off by h = (m + 8) u L^2, the remainder by d, the smaller of
   :math:`\sqrt h` and h over what was computed. Shrinking remainders by
   :math:`\sqrt{1 - t}` pays for the product of d and their difference, and
@@ -43,9 +43,9 @@ from jaxlin.typing import Array
 
 # Directions: one for so many features.
 _FEATURES_PER_DIRECTION = 8
-# For less than that a search in full is as fast: the shadows of all rows must be paid
-# for by many queries, and a block of rows by being large. To keep the best of a block
-# costs more with every neighbour asked for: with 50 of them thrice what it saves.
+# For less than that a search in full is as fast: the projections of all rows must be
+# paid for by many queries, and a block of rows by being large. To keep the best of a
+# block costs more with every neighbour asked for: with 50 of them thrice what it saves.
 _FEWEST_FEATURES = 1024
 _FEWEST_ROWS = 32_768
 _QUERIES_PER_DIRECTION = 5
@@ -59,7 +59,7 @@ _SHRINKING = 2.0**-6
 
 
 class Screen(NamedTuple):
-    """What shadows fall on.
+    """What projections fall on.
 
     Attributes:
       directions: int8, one a row, shape ``(directions, features)``.
@@ -71,7 +71,7 @@ class Screen(NamedTuple):
 
 
 def is_worthwhile(num_queries: int, rows: Any, *, k: int) -> bool:
-    """Whether a look at shadows first is likely to save time."""
+    """Whether a look at projections first is likely to save time."""
     num_rows, num_features = rows.shape
     directions = num_features // _FEATURES_PER_DIRECTION
     return (
@@ -126,14 +126,16 @@ def _shadows(screen: Screen, rows: Array) -> Array:
     centered = pairwise.centered(rows)
     size = screen.factors.shape[0]
     entries = pairwise.integer_product(centered.rows, screen.directions)
-    shadow = entries.astype(jnp.float32) * screen.factors[None, :]
+    projection = entries.astype(jnp.float32) * screen.factors[None, :]
     squared = centered.sizes.astype(jnp.float32)
-    remainder = jnp.sqrt(jnp.maximum(squared - jnp.sum(jnp.square(shadow), axis=1), 0))
+    remainder = jnp.sqrt(
+        jnp.maximum(squared - jnp.sum(jnp.square(projection), axis=1), 0)
+    )
     off = _ROUNDING * (size + 8) * squared
     off_by = jnp.minimum(jnp.sqrt(off), off / jnp.maximum(remainder, 1e-6))
     off_by += 2 * _ROUNDING * remainder
     columns = jnp.concatenate(
-        [shadow, (1 - _SHRINKING) ** 0.5 * remainder[:, None]], axis=1
+        [projection, (1 - _SHRINKING) ** 0.5 * remainder[:, None]], axis=1
     )
     kept = 1 - _ROUNDING * (2 * size + 20)
     begin = (
@@ -145,7 +147,7 @@ def _shadows(screen: Screen, rows: Array) -> Array:
 
 
 def _keys(screen: Screen, queries: Array, rows: Array) -> Array:
-    """Lower bounds of squared distances; both are shadows."""
+    """Lower bounds of squared distances; both are projections."""
     del screen
     begin = queries[:, -1:] + rows[:, -1][None, :]
     return begin - 2 * pairwise.product(queries[:, :-1], rows[:, :-1])

@@ -7,11 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin.neighbors import (
-    distances,
-    pairwise,
-    top_k,
-)
+from jaxlin.neighbors import distances, pairwise, top_k
 from jaxlin.typing import Array, Distance
 
 # Bytes of rows gathered at a time.

@@ -18,13 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin.neighbors import (
-    bounds,
-    distances,
-    pairwise,
-    top_k,
-)
-from jaxlin.neighbors.top_k import Best
+from jaxlin.neighbors import bounds, distances, pairwise, top_k
+from jaxlin.neighbors.top_k import TopK
 from jaxlin.typing import Array, Distance, PyTree
 
 # Bytes of a block of rows as float32, and of the distances of a block of queries.
@@ -145,7 +140,7 @@ def moved(arguments: Any, rows: Array, *, move: Callable[..., PyTree]) -> PyTree
     jax.jit, static_argnames=("keys", "recall_target"), donate_argnames=("state",)
 )
 def _step(
-    state: Best,
+    state: TopK,
     arguments: Any,
     queries: Array,
     rows: PyTree,
@@ -155,7 +150,7 @@ def _step(
     *,
     keys: Callable[[Any, Array, PyTree], Array],
     recall_target: float | None,
-) -> Best:
+) -> TopK:
     """Adds a block of rows to the best of a block of queries."""
     first, end = first_and_end
     found = keys(arguments, queries, rows)

@@ -48,7 +48,7 @@ _MOST_SQUARES = 32_700
 # the second does; then comes float64.
 _SPARE = 16
 _WIDER = 8
-# Candidates that a look at shadows keeps for each of the k.
+# Candidates that a look at projections keeps for each of the k.
 _SHADOWS = 8
 # What float64 may err by in a distance, and more.
 _SLACK = 1e-9

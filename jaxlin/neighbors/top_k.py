@@ -29,7 +29,7 @@ from jaxlin.typing import Array
 _OFFSET = 2**23
 
 
-class Best(NamedTuple):
+class TopK(NamedTuple):
     """The best candidates so far of each query, ascending.
 
     Attributes:
@@ -41,17 +41,17 @@ class Best(NamedTuple):
     indices: Array
 
 
-def none_yet(num_queries: int, k: int, *, dtype: jnp.dtype = jnp.float32) -> Best:
+def none_yet(num_queries: int, k: int, *, dtype: jnp.dtype = jnp.float32) -> TopK:
     """The state before the first block."""
     shape = (num_queries, k)
     # From NumPy, so that nothing is compiled.
     keys, indices = np.full(shape, np.inf, dtype), np.full(shape, -1, np.int32)
-    return Best(jnp.array(keys), jnp.array(indices))
+    return TopK(jnp.array(keys), jnp.array(indices))
 
 
 def update(
-    best: Best, keys: Array, *, first: ArrayLike, recall_target: float | None = None
-) -> Best:
+    best: TopK, keys: Array, *, first: ArrayLike, recall_target: float | None = None
+) -> TopK:
     """The best after a block of candidates.
 
     Args:
@@ -70,7 +70,7 @@ def update(
     joined = jnp.concatenate([best.keys, found], axis=1)
     kept, positions = smallest(joined, k)
     among = jnp.concatenate([best.indices, indices], axis=1)
-    return Best(kept, jnp.take_along_axis(among, positions, axis=1))
+    return TopK(kept, jnp.take_along_axis(among, positions, axis=1))
 
 
 def smallest(keys: Array, k: int) -> tuple[Array, Array]:

@@ -141,7 +141,7 @@ def value_and_gradient(
         features,
         targets,
         (),
-        link=_link(loss),
+        example_function=_example_function(loss),
         shared=dict(loss_arguments or {}),
         example_weights=example_weights,
         normalization=normalization,
@@ -206,7 +206,7 @@ def _accumulate(sums, params, features, targets, arguments, weights, fitted, *, 
         features,
         targets,
         (),
-        link=_link(loss),
+        example_function=_example_function(loss),
         shared=arguments,
         example_weights=weights,
         normalization=fitted,
@@ -236,7 +236,7 @@ def from_sums(
 
 
 @functools.cache
-def _link(loss: Loss) -> row_sums.Link:
+def _example_function(loss: Loss) -> row_sums.ExampleFunction:
     def value_of_example(arguments, scores, target, extra):
         del extra
         value, slope = jax.value_and_grad(loss)(scores, target, **arguments)

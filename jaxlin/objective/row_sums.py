@@ -4,21 +4,22 @@ Everything that a full-batch method wants from the data has one shape: weighted 
 some numbers of each example, and of the products :math:`u_i x_i^\top` that its scores'
 gradient makes with its row. `over_rows` takes them in one pass: a block of rows is
 converted and normalised, its scores are one matrix product, a function of one example
-(the `link`) turns them into values and a score gradient, and a second product adds the
-block to the sums while it is still in the cache. No more than a block is copied as
-floats.
+(the `example_function`) turns them into values and a score gradient, and a second
+product adds the block to the sums while it is still in the cache. No more than a block
+is copied as floats.
 
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin.numerics import compensated
   >>> from jaxlin import linear, losses
   >>> from jaxlin.objective import row_sums
-  >>> def link(margin, scores, label, _):
+  >>> def example_function(margin, scores, label, _):
   ...     value, gradient = jax.value_and_grad(losses.weston_watkins_hinge)(
   ...         scores, label, margin=margin)
   ...     return value[None], gradient, ()
   >>> params = linear.Params(jnp.zeros((3, 4)), jnp.zeros(3))
   >>> sums, _ = row_sums.over_rows(
-  ...     params, jnp.ones((6, 4)), jnp.arange(6) % 3, (), link=link, shared=1.0)
+  ...     params, jnp.ones((6, 4)), jnp.arange(6) % 3, (),
+  ...     example_function=example_function, shared=1.0)
   >>> print(*map(compensated.total, (sums.weight, sums.values)))
   6.0 [12.]
 
@@ -43,16 +44,13 @@ from jax.sharding import PartitionSpec
 from jaxlin import check
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
-from jaxlin.numerics import (
-    compensated,
-    device_mesh,
-)
+from jaxlin.numerics import compensated, device_mesh
 from jaxlin.numerics.compensated import Compensated
 from jaxlin.typing import Array, PyTree
 
 # ``(shared, scores, target, extra) -> (values (K,), score gradient (C,), output)``; of
 # several models at once all but the target with their leading axes.
-Link = Callable[[Any, Array, Any, Any], tuple[Array, Array, PyTree]]
+ExampleFunction = Callable[[Any, Array, Any, Any], tuple[Array, Array, PyTree]]
 
 # Numbers in a block of float rows. 6 MB in float32 stay in the cache between the two
 # products, and a product of that size still keeps all cores busy: measured on CIFAR-10,
@@ -72,7 +70,7 @@ class RowSums(NamedTuple):
     """Weighted sums over rows.
 
     Attributes:
-      values: of the link's values, shape ``(K,)``.
+      values: of the example function's values, shape ``(K,)``.
       weights: of u x^T, shape ``(classes, features)``.
       bias: of u, shape ``(classes,)``.
       weight: of the example weights, shape ``()``.
@@ -134,7 +132,7 @@ def over_rows(
     targets: Array,
     extra: PyTree,
     *,
-    link: Link,
+    example_function: ExampleFunction,
     shared: PyTree = (),
     example_weights: Array | None = None,
     normalization: Normalization | None = None,
@@ -146,14 +144,16 @@ def over_rows(
     Args:
       params: parameters, in the dtype of the computation. Of several models, with
         leading axes ``(..., classes, features)``, the scores are one wide product; so
-        have the scores that the link is given, and its gradients and values.
+        have the scores that the example function is given, and its gradients and
+        values.
       features: raw rows, uint8 or floating, shape ``(examples, features)``.
       targets: labels or distributions, one an example.
-      extra: a tree of arrays with one entry an example, handed to the link; ``()`` if
-        it needs none.
-      link: ``(shared, scores, target, extra) -> (values, gradient, output)`` of one
+      extra: a tree of arrays with one entry an example, handed to the example function;
+        ``()`` if it needs none.
+      example_function: ``(shared, scores, target, extra) -> (values, gradient,
+        output)`` of one
         example: values ``(K,)``, gradient in the scores ``(classes,)``, any output.
-      shared: traced arguments of the link that all examples share.
+      shared: traced arguments of the example function that all examples share.
       example_weights: shape ``(examples,)``; None is all ones.
       normalization: applied to each row, or None.
       block_size: rows a block; None chooses it from the shape and the kind of machine.
@@ -161,7 +161,8 @@ def over_rows(
       sums: of other rows, to add to; None begins.
 
     Returns:
-      ``(sums, outputs)``, the outputs of the link with one entry an example.
+      ``(sums, outputs)``, the outputs of the example function with one entry an
+      example.
 
     Raises:
       ValueError: if ``block_size`` is below 1.
@@ -170,10 +171,14 @@ def over_rows(
     given = (params, features, targets, extra, shared, example_weights, normalization)
 
     if num_shards == 1:
-        return _over_rows(*given, link=link, block_size=block_size, sums=sums)
+        return _over_rows(
+            *given, example_function=example_function, block_size=block_size, sums=sums
+        )
 
     def of_shard(*given: Any) -> tuple[RowSums, PyTree]:
-        found, outputs = _over_rows(*given, link=link, block_size=block_size, sums=None)
+        found, outputs = _over_rows(
+            *given, example_function=example_function, block_size=block_size, sums=None
+        )
         # Added in their order and compensated, where a plain sum over devices would
         # lose digits that no bound knows of.
         return jax.lax.all_gather(found, device_mesh.ROWS), outputs
@@ -203,7 +208,7 @@ def _over_rows(
     example_weights: Array | None,
     normalization: Normalization | None,
     *,
-    link: Link,
+    example_function: ExampleFunction,
     block_size: int | None,
     sums: RowSums | None,
 ) -> tuple[RowSums, PyTree]:
@@ -230,7 +235,7 @@ def _over_rows(
             rows,
             answers,
             more,
-            link=link,
+            example_function=example_function,
             shared=shared,
             example_weights=weights,
             normalization=normalization,
@@ -241,7 +246,7 @@ def _over_rows(
     full, rest = divmod(num_rows, block_size)
     if sums is None:
         one_row = jax.tree.map(lambda leaf: leaf[0], by_row[1:3])
-        values, *_ = jax.eval_shape(link, shared, params.bias, *one_row)
+        values, *_ = jax.eval_shape(example_function, shared, params.bias, *one_row)
         before = zeros(params, values.shape)
     else:
         before = sums
@@ -306,7 +311,7 @@ def _add_block(
     targets: Array,
     extra: PyTree,
     *,
-    link: Link,
+    example_function: ExampleFunction,
     shared: PyTree,
     example_weights: Array | None,
     normalization: Normalization | None,
@@ -326,7 +331,7 @@ def _add_block(
     # examples at once.
     scores = _product(weights, rows.T) + bias[..., None]
     values, gradients, outputs = jax.vmap(
-        link, in_axes=(None, -1, 0, 0), out_axes=(-1, -1, 0)
+        example_function, in_axes=(None, -1, 0, 0), out_axes=(-1, -1, 0)
     )(shared, scores, targets, extra)
     if example_weights is None:
         example_weights = jnp.ones(rows.shape[0], weights.dtype)

@@ -20,27 +20,15 @@ The modules:
 """
 
 from jaxlin import chapters
-from jaxlin.plotting.axes import (
-    PALETTE,
-    method_colors,
-    new_figure,
-)
+from jaxlin.plotting.axes import PALETTE, method_colors, new_figure
 from jaxlin.plotting.curves import (
     bars_with_intervals,
     learning_curves,
     reliability_diagram,
 )
-from jaxlin.plotting.heat_maps import (
-    confusion_matrix,
-    heat_map,
-)
+from jaxlin.plotting.heat_maps import confusion_matrix, heat_map
 from jaxlin.plotting.images import image_grid, signed_images, templates
-from jaxlin.plotting.regions import (
-    decision_regions,
-    label_map,
-    labelled_points,
-    line,
-)
+from jaxlin.plotting.regions import decision_regions, label_map, labelled_points, line
 
 __getattr__ = chapters.loader(__name__)
 __all__ = [

@@ -6,13 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxlin.plotting.axes import (
-    PALETTE,
-    Axes,
-    array_of_rank,
-    label_axes,
-    require_same,
-)
+from jaxlin.plotting.axes import PALETTE, Axes, array_of_rank, label_axes, require_same
 
 _GREY = "#767676"
 

@@ -7,10 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxlin.geometry import hyperplanes
-from jaxlin.plotting.axes import (
-    array_of_rank,
-    require_same,
-)
+from jaxlin.plotting.axes import array_of_rank, require_same
 
 
 def templates(

@@ -5,12 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxlin.plotting.axes import (
-    PALETTE,
-    Axes,
-    array_of_rank,
-    require_same,
-)
+from jaxlin.plotting.axes import PALETTE, Axes, array_of_rank, require_same
 
 _MARKERS = "os^Dv<>"
 _TINT = 0.22

@@ -31,24 +31,14 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxlin import (
-    check,
-    objective,
-)
+from jaxlin import check, objective
 from jaxlin.io.checkpoint import Path
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
-from jaxlin.numerics import (
-    device_mesh,
-    processes,
-)
+from jaxlin.numerics import device_mesh, processes
 from jaxlin.problems import Problem
 from jaxlin.selection import folds as folds_of
-from jaxlin.selection import (
-    grids,
-    rules,
-    sweep,
-)
+from jaxlin.selection import grids, rules, sweep
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.rules import Choose
 from jaxlin.selection.sweep import Callback, SweepResult
@@ -194,12 +184,12 @@ def cross_validate(
         losses=losses,
         l2s=l2s,
         loss_arguments=loss_arguments,
-        num_weightings=len(train),
+        num_weight_sets=len(train),
     )
     fits = sweep.fit_models(
         problem,
         models,
-        weightings=train,
+        weight_sets=train,
         allow_one_class=allow_missing_classes,
         stop=stop,
         refine=refine,
@@ -314,7 +304,7 @@ def by_setting(models: Grid) -> np.ndarray:
     names = sorted(models.loss_arguments)
     return np.lexsort(
         (
-            models.weighting,
+            models.weight_set,
             -models.l2,
             *(models.loss_arguments[name] for name in names),
             models.loss,
@@ -334,7 +324,7 @@ def tested(
     Args:
       problem: the rows, with labels.
       fits: of the problem.
-      held_out: weights, shape ``(parts, examples)``; a fit's part is its weighting.
+      held_out: weights, shape ``(parts, examples)``; a fit's part is its weight_set.
       known: from `check_parts`: an example of a class that its part does not know is
         wrong. None: all are known.
     """
@@ -362,7 +352,7 @@ def tested(
                     name: jnp.asarray(models.loss_arguments[name][padded])
                     for name in names
                 },
-                jnp.asarray(models.weighting[padded]),
+                jnp.asarray(models.weight_set[padded]),
                 examples,
                 weights,
                 None if known is None else jnp.asarray(known, jnp.float32),
@@ -380,14 +370,14 @@ def tested(
 def _tested(
     params: Params,
     arguments: dict[str, Array],
-    weighting: Array,
+    weight_set: Array,
     examples: Examples,
     weights: Array,
     known: Array | None = None,
     *,
     loss: Loss,
 ) -> tuple[Ratio, Ratio]:
-    given = (params, arguments, weighting, known, examples.normalization)
+    given = (params, arguments, weight_set, known, examples.normalization)
     rows = (examples.features, examples.targets, weights.T)
     sums = functools.partial(_sums, loss=loss)
     if device_mesh.num_shards(len(examples.targets)) == 1:
@@ -405,7 +395,7 @@ def _tested(
 def _sums(
     params: Params,
     arguments: dict[str, Array],
-    weighting: Array,
+    weight_set: Array,
     known: Array | None,
     normalization: Normalization | None,
     features: Array,
@@ -417,7 +407,7 @@ def _sums(
     """Right answers and losses of each model, over these rows."""
 
     def of_model(
-        params: Params, arguments: dict[str, Array], weighting: Array
+        params: Params, arguments: dict[str, Array], weight_set: Array
     ) -> tuple[Ratio, Ratio]:
         def of_block(
             features: Array, targets: Array, weights: Array
@@ -425,7 +415,7 @@ def _sums(
             scores = objective.batch_scores(
                 params, features, normalization=normalization
             )
-            counted = weights[:, weighting]
+            counted = weights[:, weight_set]
             values = objective.example_losses(
                 scores, targets, loss=loss, loss_arguments=arguments
             )
@@ -434,10 +424,10 @@ def _sums(
             )
             total_weight = jnp.sum(counted)
             if known is not None:
-                counted = counted * known[weighting, targets]
+                counted = counted * known[weight_set, targets]
             right = metrics.accuracy(scores, targets, example_weights=counted)
             return right._replace(count=total_weight), Ratio(total, total_weight)
 
         return objective.blocked_sums(of_block, features, targets, weights)
 
-    return jax.vmap(of_model)(params, arguments, weighting)
+    return jax.vmap(of_model)(params, arguments, weight_set)

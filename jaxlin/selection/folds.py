@@ -6,8 +6,8 @@ split j holds fold j out and trains on the rest. Pure functions of a key and the
   >>> import jax
   >>> from jaxlin.selection import folds
   >>> labels = [0, 1] * 50
-  >>> fold_of = folds.stratified_k_fold(jax.random.key(0), labels, num_folds=5)
-  >>> weights = folds.train_weights(fold_of, num_folds=5)
+  >>> fold_ids = folds.stratified_k_fold(jax.random.key(0), labels, num_folds=5)
+  >>> weights = folds.train_weights(fold_ids, num_folds=5)
   >>> weights.shape, weights.sum(axis=1)
   ((5, 100), array([80., 80., 80., 80., 80.], dtype=float32))
 
@@ -22,10 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxlin import (
-    check,
-    class_labels,
-)
+from jaxlin import check, class_labels
 from jaxlin.numerics import processes
 from jaxlin.typing import Array
 
@@ -159,11 +156,11 @@ def repeated(
     return np.stack([draw(jax.random.fold_in(key, i)) for i in range(num_repeats)])
 
 
-def train_weights(fold_of: Any, *, num_folds: int) -> np.ndarray:
+def train_weights(fold_ids: Any, *, num_folds: int) -> np.ndarray:
     """Example weights of every split's training part: 0 for what is held out, else 1.
 
     Args:
-      fold_of: shape ``(..., examples)``, from any function here.
+      fold_ids: shape ``(..., examples)``, from any function here.
       num_folds: k.
 
     Returns:
@@ -172,40 +169,40 @@ def train_weights(fold_of: Any, *, num_folds: int) -> np.ndarray:
     Raises:
       ValueError: if a fold's number is not in [0, num_folds), or a fold is empty.
     """
-    fold_of = np.asarray(fold_of)
-    if fold_of.dtype.kind not in "iu" or fold_of.ndim < 1:
+    fold_ids = np.asarray(fold_ids)
+    if fold_ids.dtype.kind not in "iu" or fold_ids.ndim < 1:
         raise ValueError(
-            f"fold_of must be integers (..., examples), got {fold_of.dtype} of shape "
-            f"{fold_of.shape}"
+            f"fold_ids must be integers (..., examples), got {fold_ids.dtype} of shape "
+            f"{fold_ids.shape}"
         )
     check.integer("num_folds", num_folds, at_least=2)
-    if fold_of.min() < 0 or fold_of.max() >= num_folds:
+    if fold_ids.min() < 0 or fold_ids.max() >= num_folds:
         raise ValueError(
-            f"fold_of must lie in [0, {num_folds - 1}], got {fold_of.min()} to "
-            f"{fold_of.max()}"
+            f"fold_ids must lie in [0, {num_folds - 1}], got {fold_ids.min()} to "
+            f"{fold_ids.max()}"
         )
-    weights = fold_of[..., None, :] != np.arange(num_folds)[:, None]
+    weights = fold_ids[..., None, :] != np.arange(num_folds)[:, None]
     if weights.all(axis=-1).any():
         raise ValueError(
-            f"fold_of must put an example into each of {num_folds} folds, got an empty "
-            "fold; give num_folds as the folds were drawn"
+            f"fold_ids must put an example into each of {num_folds} folds, got an "
+            "empty fold; give num_folds as the folds were drawn"
         )
     return weights.astype(np.float32)
 
 
-def train_weights_of_all(fold_of: Any, *, num_examples: int) -> np.ndarray:
+def train_weights_of_all(fold_ids: Any, *, num_examples: int) -> np.ndarray:
     """`train_weights` where the folds themselves say how many there are.
 
     In several processes, of the examples of this one; all of them together name the
     folds.
 
     Raises:
-      ValueError: if ``fold_of`` is not one number per example, or some fold up to the
+      ValueError: if ``fold_ids`` is not one number per example, or some fold up to the
         largest number is empty.
     """
 
     def checked() -> np.ndarray:
-        array = np.asarray(fold_of)
+        array = np.asarray(fold_ids)
         is_shaped = array.ndim in (1, 2) and array.shape[-1] == num_examples
         if array.dtype.kind not in "iu" or not is_shaped:
             raise ValueError(
@@ -261,12 +258,12 @@ def _group_names(groups: Any) -> np.ndarray:
 def _smallest_first(sizes: np.ndarray, order: np.ndarray, num_folds: int) -> np.ndarray:
     """The fold of each group: the largest first, into the smallest fold."""
     smallest = [(0, fold) for fold in range(num_folds)]
-    fold_of = np.zeros(len(sizes), np.int32)
+    fold_ids = np.zeros(len(sizes), np.int32)
     for group in order[np.argsort(-sizes[order], kind="stable")]:
         size, fold = heapq.heappop(smallest)
-        fold_of[group] = fold
+        fold_ids[group] = fold
         heapq.heappush(smallest, (size + int(sizes[group]), fold))
-    return fold_of
+    return fold_ids
 
 
 def _evenly_shared(counts: np.ndarray, order: np.ndarray, num_folds: int) -> np.ndarray:
@@ -281,11 +278,11 @@ def _evenly_shared(counts: np.ndarray, order: np.ndarray, num_folds: int) -> np.
     totals = counts.sum(axis=0)
     is_divisible = (counts > 0).sum(axis=0) > 1
     held = np.zeros((num_folds, len(totals)), np.int64)
-    fold_of = np.zeros(len(counts), np.int32)
+    fold_ids = np.zeros(len(counts), np.int32)
     order = order[np.argsort(-counts[order].std(axis=1), kind="stable")]
     for number, group in enumerate(np.tile(order, 1 + _MOVES)):
         if number >= len(order):
-            held[fold_of[group]] -= counts[group]
+            held[fold_ids[group]] -= counts[group]
         after = held + counts[group]
         is_whole = (after == totals) & is_divisible & (counts[group] > 0)
         # Shares of the fold that the group goes to; the mean over folds is the same.
@@ -299,8 +296,8 @@ def _evenly_shared(counts: np.ndarray, order: np.ndarray, num_folds: int) -> np.
             (held.sum(axis=1), deviation.round(12), is_whole.sum(axis=1))
         )[0]
         held[best] += counts[group]
-        fold_of[group] = best
-    return fold_of
+        fold_ids[group] = best
+    return fold_ids
 
 
 def _dealt(key: Array, labels: np.ndarray, num_folds: int) -> np.ndarray:
@@ -313,6 +310,6 @@ def _dealt(key: Array, labels: np.ndarray, num_folds: int) -> np.ndarray:
     order = order[np.argsort(labels[order], kind="stable")]
     # So that none of them is always among the larger ones.
     names = np.asarray(jax.random.permutation(name_key, num_folds))
-    fold_of = np.empty(num_examples, np.int32)
-    fold_of[order] = names[np.arange(num_examples) % num_folds]
-    return fold_of
+    fold_ids = np.empty(num_examples, np.int32)
+    fold_ids[order] = names[np.arange(num_examples) % num_folds]
+    return fold_ids

@@ -4,7 +4,7 @@
   >>> from jaxlin.selection import grids
   >>> models = grids.product(
   ...     losses=(losses.weston_watkins_hinge, losses.softmax_cross_entropy),
-  ...     l2s=(1e-2, 1e-1), loss_arguments={"margin": (0.5, 1.0)}, num_weightings=5)
+  ...     l2s=(1e-2, 1e-1), loss_arguments={"margin": (0.5, 1.0)}, num_weight_sets=5)
   >>> models.size
   30
   >>> models.l2[:3], models.loss_arguments["margin"][:3]
@@ -33,16 +33,16 @@ class Grid(NamedTuple):
       loss: number of the model's loss, shape ``(models,)``.
       l2: shape ``(models,)``.
       loss_arguments: by name, shape ``(models,)`` each; 1 where the loss takes none.
-      weighting: number of the model's example weights, shape ``(models,)``.
-      chain: models of one number differ by l2 alone, shape ``(models,)``.
+      weight_set: number of the model's example weights, shape ``(models,)``.
+      l2_path: models of one number differ by l2 alone, shape ``(models,)``.
     """
 
     losses: tuple[Loss, ...]
     loss: np.ndarray
     l2: np.ndarray
     loss_arguments: dict[str, np.ndarray]
-    weighting: np.ndarray
-    chain: np.ndarray
+    weight_set: np.ndarray
+    l2_path: np.ndarray
 
     @property
     def size(self) -> int:
@@ -64,7 +64,7 @@ def product(
     losses: Sequence[Loss],
     l2s: Sequence[float],
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
-    num_weightings: int = 1,
+    num_weight_sets: int = 1,
 ) -> Grid:
     """Every combination, l2 fastest and from large to small.
 
@@ -73,7 +73,7 @@ def product(
       l2s: distinct, above 0.
       loss_arguments: values to try of each, such as ``{"margin": (0.5, 1.0)}``, above
         0. A loss that does not take one is not repeated for it.
-      num_weightings: how many vectors of example weights there are.
+      num_weight_sets: how many vectors of example weights there are.
 
     Raises:
       ValueError: that names the argument, the rule and the value.
@@ -86,7 +86,7 @@ def product(
     for loss in losses:
         conjugates.of(loss)
     values = sorted(check.numbers_list("l2s", l2s, above=0), reverse=True)
-    check.integer("num_weightings", num_weightings, at_least=1)
+    check.integer("num_weight_sets", num_weight_sets, at_least=1)
     tried = {
         name: check.numbers_list(f"loss_arguments[{name!r}]", some, above=0)
         for name, some in (loss_arguments or {}).items()
@@ -99,16 +99,16 @@ def product(
                 "loss_arguments must be taken by one of the losses, which take "
                 f"{known}, got {name!r}"
             )
-    rows, chains = [], 0
+    rows, l2_paths = [], 0
     for number in range(len(losses)):
         options = [
             some if name in taken[number] else (1.0,) for name, some in tried.items()
         ]
         for arguments in itertools.product(*options):
-            for weighting in range(num_weightings):
-                rows += [(number, l2, arguments, weighting, chains) for l2 in values]
-                chains += 1
-    loss_of, l2_of, arguments_of, weighting_of, chain_of = zip(*rows, strict=True)
+            for weight_set in range(num_weight_sets):
+                rows += [(number, l2, arguments, weight_set, l2_paths) for l2 in values]
+                l2_paths += 1
+    loss_of, l2_of, arguments_of, weighting_of, l2_path_of = zip(*rows, strict=True)
     return Grid(
         tuple(losses),
         np.array(loss_of, np.int32),
@@ -118,7 +118,7 @@ def product(
             for place, name in enumerate(tried)
         },
         np.array(weighting_of, np.int32),
-        np.array(chain_of, np.int32),
+        np.array(l2_path_of, np.int32),
     )
 
 
@@ -139,12 +139,12 @@ def subset(models: Grid, numbers: Sequence[int] | np.ndarray) -> Grid:
             f"{chosen.tolist()!r:.80}"
         )
     used = np.unique(models.loss[chosen])
-    _, chain = np.unique(models.chain[chosen], return_inverse=True)
+    _, l2_path = np.unique(models.l2_path[chosen], return_inverse=True)
     return Grid(
         tuple(models.losses[i] for i in used),
         np.searchsorted(used, models.loss[chosen]).astype(np.int32),
         models.l2[chosen],
         {name: values[chosen] for name, values in models.loss_arguments.items()},
-        models.weighting[chosen],
-        chain.astype(np.int32),
+        models.weight_set[chosen],
+        l2_path.astype(np.int32),
     )

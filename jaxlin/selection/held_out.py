@@ -68,8 +68,8 @@ def weights(
         split = splits.stratified_split(key, labels[rest], fraction=validation_fraction)
         found[0, rest[split.held_out]] = 1
         return found
-    fold_of = folds.stratified_k_fold(
+    fold_ids = folds.stratified_k_fold(
         key, labels[rest], num_folds=num_folds, allow_missing_classes=True
     )
-    found[:, rest] = 1 - folds.train_weights(fold_of, num_folds=num_folds)
+    found[:, rest] = 1 - folds.train_weights(fold_ids, num_folds=num_folds)
     return found

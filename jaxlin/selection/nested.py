@@ -33,12 +33,7 @@ from jax.typing import ArrayLike
 from jaxlin import check
 from jaxlin.io.checkpoint import Path
 from jaxlin.problems import Problem
-from jaxlin.selection import (
-    cross_validation,
-    grids,
-    rules,
-    sweep,
-)
+from jaxlin.selection import cross_validation, grids, rules, sweep
 from jaxlin.selection import folds as folds_of
 from jaxlin.selection.cross_validation import CrossValidation
 from jaxlin.selection.rules import Choose
@@ -146,7 +141,7 @@ def cross_validate(
     }
     first_file, second_file = checkpoints or (None, None)
 
-    compared = grids.product(**what, num_weightings=len(train))
+    compared = grids.product(**what, num_weight_sets=len(train))
     cross_validation.check_one_scale(
         choose,
         [
@@ -155,7 +150,7 @@ def cross_validate(
         ],
     )
     fits = sweep.fit_models(
-        problem, compared, weightings=train, checkpoint=first_file, **how
+        problem, compared, weight_sets=train, checkpoint=first_file, **how
     )
     inner = cross_validation.tabulated(
         problem, fits, held_out=held_out, known=known_within
@@ -166,11 +161,11 @@ def cross_validate(
     chosen = np.array(
         [choose(by_part[:, part], strength=inner.l2) for part in range(len(outer))]
     )
-    everything = grids.product(**what, num_weightings=len(outer))
+    everything = grids.product(**what, num_weight_sets=len(outer))
     order = cross_validation.by_setting(everything).reshape(-1, len(outer))
     refitted = grids.subset(everything, order[chosen, np.arange(len(outer))])
     fits = sweep.fit_models(
-        problem, refitted, weightings=outer, checkpoint=second_file, **how
+        problem, refitted, weight_sets=outer, checkpoint=second_file, **how
     )
     accuracy, loss = cross_validation.tested(
         problem, fits, held_out=1 - outer, known=known
@@ -190,14 +185,14 @@ def _inner(
     train, held_out = [], []
     for part, weights in enumerate(outer):
         left = np.flatnonzero(weights)
-        fold_of = np.full(len(labels), -1)
-        fold_of[left] = folds_of.stratified_k_fold(
+        fold_ids = np.full(len(labels), -1)
+        fold_ids[left] = folds_of.stratified_k_fold(
             jax.random.fold_in(key, part),
             labels[left],
             num_folds=num_inner_folds,
             allow_missing_classes=allow_missing_classes,
         )
         for fold in range(num_inner_folds):
-            held_out.append(fold_of == fold)
-            train.append((fold_of >= 0) & (fold_of != fold))
+            held_out.append(fold_ids == fold)
+            train.append((fold_ids >= 0) & (fold_ids != fold))
     return np.stack(train).astype(np.float32), np.stack(held_out).astype(np.float32)

@@ -1,4 +1,4 @@
-"""With how much of the machine a sweep runs: slots, strands, blocks of rows.
+"""With how much of the machine a sweep runs: slots, segments, blocks of rows.
 
 >>> import numpy as np
 >>> import jaxlin
@@ -7,11 +7,11 @@
 >>> rows, labels = np.ones((60, 3), np.float32), np.arange(60) % 3
 >>> examples = jaxlin.problem(rows, labels).examples
 >>> models = grids.product(
-...     losses=(losses.softmax_cross_entropy,), l2s=(1e-1, 1e-2), num_weightings=5)
+...     losses=(losses.softmax_cross_entropy,), l2s=(1e-1, 1e-2), num_weight_sets=5)
 >>> made = plans.plan(models, examples, num_classes=3, slots=5)
 >>> print(made)
 5 models at once, 0 MB of states, blocks of 60 rows
->>> plans.strands(models, made, loss=0)[:2]
+>>> plans.segments(models, made, loss=0)[:2]
 [(0, 1), (2, 3)]
 """
 
@@ -26,24 +26,22 @@ from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
 from jaxlin.objective import row_sums
 from jaxlin.selection.grids import Grid
-from jaxlin.solvers import (
-    fit_loop,
-    model_batch,
-)
+from jaxlin.solvers import fit_loop, model_batch
 from jaxlin.solvers.interface import Examples
 
 _MEMORY_BYTES = 2 * 2**30
 
 
-class _Habits(NamedTuple):
+class _TuningConstants(NamedTuple):
     """What pays on a kind of machine.
 
     Attributes:
       max_slots: with more the products get no faster, and states take memory.
-      pieces: strands that a chain of models is cut into.
+      pieces: segments that an l2_path of models is cut into.
       pieces_of_hinges: the same where a loss has kinks.
       of_program: operations of the products, in the time that compiling one takes.
-      at_once: operations before it comes back to the host, at most; a turn at least.
+      at_once: operations before it comes back to the host, at most; an iteration at
+        least.
     """
 
     max_slots: int
@@ -55,32 +53,35 @@ class _Habits(NamedTuple):
 
 # Rounds of a hinge learn less from the model before than a smooth loss does: 5 folds x
 # 16 l2 x softmax and Weston-Watkins on CIFAR-10 take 5,756 evaluations of slots and
-# 639 s in one piece a chain, 6,727 and 547 s in two. A program is compiled in two to
+# 639 s in one piece an l2_path, 6,727 and 547 s in two. A program is compiled in two to
 # three seconds of two cores at 100 to 200 GFLOP/s. `jaxlin.solvers.device_loop` says
-# why the host looks after every turn.
-_ON_CPU = _Habits(
+# why the host looks after every iteration.
+_ON_CPU = _TuningConstants(
     max_slots=32, pieces=1, pieces_of_hinges=2, of_program=3e11, at_once=0
 )
 # On an NVIDIA H200 a sweep of 45 l2 over 50,000 x 768 rows took 2.43 s in one piece,
 # .94 in eight, .72 in 16, .67 in 32; hinges have not been timed there. 2e14 operations
 # are five seconds of its products.
-_ON_ACCELERATOR = _Habits(
+_ON_ACCELERATOR = _TuningConstants(
     max_slots=128, pieces=16, pieces_of_hinges=16, of_program=2e14, at_once=1e13
 )
-# Before the host has a look: turns of small problems take a ms or two, however small.
-_MOST_TURNS = 100
+# Before the host has a look: iterations of small problems take a ms or two, however
+# small.
+_MOST_ITERATIONS = 100
 
 
 class Plan(NamedTuple):
     """How a sweep uses the machine; decided by shapes and the kind of machine.
 
     Attributes:
-      slots: of each lane, one a loss: models of it that run at once.
-      pieces: of each lane: strands that each of its chains is cut into.
+      slots: of each batch, one a loss: models of it that run at once.
+      pieces: of each batch: segments that each of its l2_paths is cut into.
       block_size: rows a block of the pass.
-      multiple: of which each lane's slots are one: devices that models are spread over.
-      price: evaluations that idle slots may cost before a narrower program is compiled.
-      turns: that are taken, an evaluation of all slots each, before the host has a
+      multiple: of which each batch's slots are one: devices that models are spread
+        over.
+      compile_cost: evaluations that idle slots may cost before a narrower program is
+        compiled.
+      iterations: that are taken, an evaluation of all slots each, before the host has a
         look, if no model is finished earlier.
       bytes_per_slot: state of one model, the most of any loss.
       bytes: of all slots.
@@ -90,8 +91,8 @@ class Plan(NamedTuple):
     pieces: tuple[int, ...]
     block_size: int
     multiple: int
-    price: int
-    turns: int
+    compile_cost: int
+    iterations: int
     bytes_per_slot: int
     bytes: int
 
@@ -104,11 +105,11 @@ class Plan(NamedTuple):
         )
 
 
-def strands(models: Grid, plan: Plan, *, loss: int) -> list[tuple[int, ...]]:
+def segments(models: Grid, plan: Plan, *, loss: int) -> list[tuple[int, ...]]:
     """Models of a loss that follow each other in a slot, l2 from large to small.
 
-    A chain that is cut in k pieces gives each of them every k-th of its l2: so all of
-    them begin where fits are easy.
+    An l2_path that is cut in k pieces gives each of them every k-th of its l2: so all
+    of them begin where fits are easy.
 
     Args:
       models: from `jaxlin.selection.grids.product`.
@@ -116,8 +117,8 @@ def strands(models: Grid, plan: Plan, *, loss: int) -> list[tuple[int, ...]]:
       loss: number of the loss.
     """
     found = []
-    for chain in np.unique(models.chain[models.loss == loss]):
-        mine = np.flatnonzero(models.chain == chain)
+    for l2_path in np.unique(models.l2_path[models.loss == loss]):
+        mine = np.flatnonzero(models.l2_path == l2_path)
         mine = mine[np.argsort(-models.l2[mine], kind="stable")]
         pieces = (mine[i :: plan.pieces[loss]] for i in range(plan.pieces[loss]))
         found += [tuple(map(int, piece)) for piece in pieces if len(piece)]
@@ -136,20 +137,21 @@ def plan(
     """Says how many models run at once, and in what memory.
 
     Under a mesh that spreads models (`jaxlin.sharding`), slots are rounded up to a
-    multiple of its devices, and chains cut to fill them.
+    multiple of its devices, and l2_paths cut to fill them.
 
     Args:
       models: from `jaxlin.selection.grids.product`.
       examples: of a problem.
       num_classes: C.
-      slots: in all lanes together; None takes one for each chain, two if a loss has
-        kinks, up to 32 and what the memory holds; on accelerators 16 for each chain, up
-        to 128. With more slots than chains these are cut in pieces: more evaluations in
-        fewer turns. The 26 largest of DINOv2's l2 take softmax on CIFAR-10 101
-        evaluations in one piece and 141, 158 and 189 in two, three and four, which on
-        two cores takes longer; it pays where many models cost hardly more than one.
+      slots: in all batches together; None takes one for each l2_path, two if a loss has
+        kinks, up to 32 and what the memory holds; on accelerators 16 for each l2_path,
+        up to 128. With more slots than l2_paths these are cut in pieces: more
+        evaluations in fewer iterations. The 26 largest of DINOv2's l2 take softmax on
+        CIFAR-10 101 evaluations in one piece and 141, 158 and 189 in two, three and
+        four, which on two cores takes longer; it pays where many models cost hardly
+        more than one.
       memory_bytes: what the states of running models may take, with as much again while
-        one turn's states are made of the last one's.
+        one iteration's states are made of the last one's.
       block_size: rows a block; None chooses it from the shape and the kind of machine.
 
     Raises:
@@ -170,15 +172,15 @@ def plan(
             f"classes, got {memory_bytes}; give more, or use fewer features or classes"
         )
     lengths = [
-        np.unique(models.chain[models.loss == i], return_counts=True)[1]
+        np.unique(models.l2_path[models.loss == i], return_counts=True)[1]
         for i in range(num_losses)
     ]
     smooth = all(conjugates.of(loss).smooth for loss in models.losses)
-    habits = _ON_ACCELERATOR if device_mesh.on_accelerator() else _ON_CPU
+    tuning = _ON_ACCELERATOR if device_mesh.on_accelerator() else _ON_CPU
     if slots is None:
-        usual = habits.pieces if smooth else habits.pieces_of_hinges
+        usual = tuning.pieces if smooth else tuning.pieces_of_hinges
         wanted = sum(int(np.minimum(its, usual).sum()) for its in lengths)
-        slots = max(num_losses, min(wanted, most, habits.max_slots))
+        slots = max(num_losses, min(wanted, most, tuning.max_slots))
     check.integer("slots", slots, at_least=num_losses, at_most=most)
     shares, pieces = _cut(min(slots, models.size), lengths)
     width = int(shares.sum())
@@ -189,7 +191,7 @@ def plan(
     )
     num_rows, num_features = examples.features.shape
     operations = 4 * num_rows * (num_features + 1) * num_classes
-    turns = round(habits.at_once / (operations * width))
+    iterations = round(tuning.at_once / (operations * width))
     if block_size is None:
         block_size = row_sums.block_rows(
             num_rows, num_features, num_scores=width * num_classes
@@ -200,19 +202,19 @@ def plan(
         pieces=tuple(pieces.tolist()),
         block_size=block_size,
         multiple=device_mesh.axis_size(device_mesh.MODELS),
-        price=round(habits.of_program / operations),
-        turns=min(max(turns, 1), _MOST_TURNS),
+        compile_cost=round(tuning.of_program / operations),
+        iterations=min(max(iterations, 1), _MOST_ITERATIONS),
         bytes_per_slot=per_slot,
         bytes=per_slot * width,
     )
 
 
 def _cut(slots: int, lengths: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Slots of each lane, which strands fill, and the pieces of its chains.
+    """Slots of each batch, which segments fill, and the pieces of its l2_paths.
 
     Args:
       slots: at most so many, unless devices that share models want more.
-      lengths: of the chains of each lane.
+      lengths: of the l2_paths of each batch.
     """
     multiple = device_mesh.axis_size(device_mesh.MODELS)
     shares = _shared_out(slots, np.array([its.sum() for its in lengths]))
@@ -228,7 +230,7 @@ def _cut(slots: int, lengths: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndar
 
 
 def _pieces(lengths: np.ndarray, slots: int) -> tuple[int, int]:
-    """Into how many pieces chains are cut for so many slots; strands that makes."""
+    """Into how many pieces l2_paths are cut for so many slots; segments that makes."""
     pieces = 1
     while (pieces < lengths.max()) and np.minimum(lengths, pieces + 1).sum() <= slots:
         pieces += 1
@@ -236,7 +238,7 @@ def _pieces(lengths: np.ndarray, slots: int) -> tuple[int, int]:
 
 
 def _shared_out(slots: int, sizes: np.ndarray) -> np.ndarray:
-    """So many slots for lanes of these sizes: one each at least, else in proportion."""
+    """Slots of batches of these sizes: at least one each, else in proportion."""
     wanted = slots * sizes / sizes.sum()
     shares = np.clip(np.floor(wanted).astype(int), 1, sizes)
     for _ in range(slots - shares.sum()):
@@ -251,7 +253,7 @@ def _shared_out(slots: int, sizes: np.ndarray) -> np.ndarray:
 def _bytes_of_slot(models, examples, loss, num_classes) -> int:
     """State of one model of a loss, by shapes alone."""
     first = int(np.argmax(models.loss == models.losses.index(loss)))
-    lane = jax.eval_shape(
+    batch = jax.eval_shape(
         lambda: model_batch.empty(
             1,
             examples,
@@ -260,4 +262,4 @@ def _bytes_of_slot(models, examples, loss, num_classes) -> int:
             arguments=models.arguments_of(first),
         )
     )
-    return device_mesh.bytes_of(lane)
+    return device_mesh.bytes_of(batch)

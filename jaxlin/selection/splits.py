@@ -24,7 +24,7 @@ from jaxlin import check, class_labels
 from jaxlin.typing import Array
 
 
-class Split(NamedTuple):
+class TrainHeldOutSplit(NamedTuple):
     """Two disjoint index arrays that together name every example once.
 
     Attributes:
@@ -50,7 +50,9 @@ class ThreeWaySplit(NamedTuple):
     test: np.ndarray
 
 
-def random_split(key: Array, num_examples: int, *, fraction: float) -> Split:
+def random_split(
+    key: Array, num_examples: int, *, fraction: float
+) -> TrainHeldOutSplit:
     """Holds out a uniformly drawn part of the examples, whatever their labels.
 
     Args:
@@ -74,7 +76,7 @@ def random_split(key: Array, num_examples: int, *, fraction: float) -> Split:
     return _from_mask(held_out)
 
 
-def stratified_split(key: Array, labels: Any, *, fraction: float) -> Split:
+def stratified_split(key: Array, labels: Any, *, fraction: float) -> TrainHeldOutSplit:
     """Holds out the same share of every class.
 
     A class of m examples gives m * fraction rounded down or up. Who is rounded up is
@@ -192,7 +194,7 @@ def _largest_remainders(quotas: np.ndarray, total: int) -> np.ndarray:
     return parts
 
 
-def _from_mask(held_out: np.ndarray) -> Split:
+def _from_mask(held_out: np.ndarray) -> TrainHeldOutSplit:
     """Returns ascending indices of both parts."""
     train, kept = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    return Split(train.astype(np.int32), kept.astype(np.int32))
+    return TrainHeldOutSplit(train.astype(np.int32), kept.astype(np.int32))

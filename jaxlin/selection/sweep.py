@@ -41,14 +41,11 @@ from jaxlin.selection.sweep_run import SweepState
 from jaxlin.solvers import certified, fit_loop, stopping
 from jaxlin.solvers.fit_loop import Start
 from jaxlin.solvers.fitted import Fit
-from jaxlin.solvers.interface import (
-    Examples,
-    Settings,
-)
+from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss
 
-# ``callback(state)`` after some turns, and after what was to be saved is saved; an
+# ``callback(state)`` after some iterations, and after what was to be saved is saved; an
 # exception stops the sweep.
 Callback = Callable[[SweepState], None]
 
@@ -99,7 +96,7 @@ class SweepResult:
             stalled=bool(self.stalled[number]),
             passes=int(self.passes[number]),
             float64_passes=0,
-            multipliers=None,
+            duals=None,
             loss=self.models.losses[self.models.loss[number]],
             l2=float(self.models.l2[number]),
             loss_arguments=self.models.arguments_of(number),
@@ -151,7 +148,7 @@ def sweep(
     losses: Sequence[Loss],
     l2s: Sequence[float],
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
-    weightings: ArrayLike | None = None,
+    weight_sets: ArrayLike | None = None,
     stop: Stop = stopping.DEFAULT,
     refine: bool = False,
     checkpoint: checkpoint_of.Path | None = None,
@@ -159,22 +156,22 @@ def sweep(
     slots: int | None = None,
     block_size: int | None = None,
 ) -> SweepResult:
-    """Fits every combination of losses, l2, loss arguments and weightings.
+    """Fits every combination of losses, l2, loss arguments and weight_sets.
 
     Args:
-      problem: the examples; its weights count in every weighting.
+      problem: the examples; its weights count in every weight_set.
       losses: distinct, each one that has a conjugate.
       l2s: distinct, above 0; each fit starts from that of the next larger one.
       loss_arguments: values to try of each, such as ``{"margin": (0.5, 1.0)}``. A loss
         that does not take one is not repeated for it.
-      weightings: sets of example weights, shape ``(sets, examples)``; None is one set
+      weight_sets: sets of example weights, shape ``(sets, examples)``; None is one set
         of all ones. Rows that are 0 in all of them are still in the preconditioner:
         give those weight 0 in the problem.
       stop: the gap to be proven by each fit, and after how many passes it gives up.
       refine: whether to go on in float64 with the fits that have not proven the gap.
       checkpoint: a file to which the sweep is saved as it goes; if it is there, the
         sweep goes on from it, bit for bit. None saves nothing.
-      callback: called as ``callback(state)`` after some turns.
+      callback: called as ``callback(state)`` after some iterations.
       slots: models fitted at once; None takes what `jaxlin.selection.plans` says.
       block_size: rows per block of a pass; None chooses it from the shape.
 
@@ -185,17 +182,17 @@ def sweep(
       ValueError: that names the argument, the rule and the value.
       OSError: if the checkpoint cannot be read or written.
     """
-    check.concrete("weightings", weightings)
+    check.concrete("weight_sets", weight_sets)
     models = grids.product(
         losses=losses,
         l2s=l2s,
         loss_arguments=loss_arguments,
-        num_weightings=1 if weightings is None else len(np.asarray(weightings)),
+        num_weight_sets=1 if weight_sets is None else len(np.asarray(weight_sets)),
     )
     return fit_models(
         problem,
         models,
-        weightings=weightings,
+        weight_sets=weight_sets,
         stop=stop,
         refine=refine,
         checkpoint=checkpoint,
@@ -208,7 +205,7 @@ def fit_models(
     problem: Problem,
     models: Grid,
     *,
-    weightings: ArrayLike | None = None,
+    weight_sets: ArrayLike | None = None,
     allow_one_class: bool = False,
     stop: Stop = stopping.DEFAULT,
     refine: bool = False,
@@ -221,7 +218,7 @@ def fit_models(
     Args:
       problem: as of `sweep`, like all arguments that are not here.
       models: from `jaxlin.selection.grids`.
-      weightings: see ``problem``.
+      weight_sets: see ``problem``.
       allow_one_class: whether a set of weights may leave examples of one class alone,
         as where the others are to count as wrong.
       stop: see ``problem``.
@@ -238,8 +235,8 @@ def fit_models(
     for loss in models.losses:
         duality.check_rank(loss, problem.rank, name="labels")
     sets = problem.weight_sets(
-        weightings,
-        num_sets=int(models.weighting.max()) + 1,
+        weight_sets,
+        num_sets=int(models.weight_set.max()) + 1,
         allow_one_class=allow_one_class,
     )
     only = models.losses[0] if len(models.losses) == 1 else None
@@ -261,7 +258,7 @@ def fit_models(
     state = _last(states, callback)
     found = collected(state, models, problem, stop=stop)
     if refine:
-        return refined(problem, found, weightings=sets, stop=stop)
+        return refined(problem, found, weight_sets=sets, stop=stop)
     return found
 
 
@@ -308,7 +305,7 @@ def collected(
       problem: of the sweep.
       stop: what was asked for.
     """
-    if not all(board.is_over for board in state.boards):
+    if not all(queue.is_over for queue in state.queues):
         raise ValueError(
             "state must be of a sweep that is over, got one with models still running; "
             "take the last that run yields"
@@ -329,7 +326,7 @@ def collected(
         converged=converged,
         stalled=~converged & (passes < stop.max_passes),
         passes=passes,
-        slot_passes=sum(board.paid for board in state.boards),
+        slot_passes=sum(queue.slot_passes for queue in state.queues),
         normalization=problem.normalization,
         classes=problem.classes,
     )
@@ -339,7 +336,7 @@ def refined(
     problem: Problem,
     found: SweepResult,
     *,
-    weightings: ArrayLike | None = None,
+    weight_sets: ArrayLike | None = None,
     stop: Stop = stopping.DEFAULT,
 ) -> SweepResult:
     """Goes on in float64 with the fits whose gap is larger than asked for.
@@ -350,7 +347,7 @@ def refined(
     Args:
       problem: of the sweep.
       found: what the sweep has returned.
-      weightings: those of the sweep.
+      weight_sets: those of the sweep.
       stop: what is asked for; the gap may be smaller than that of the sweep, and the
         passes are those of a fit here.
 
@@ -375,12 +372,12 @@ def refined(
         loss = models.losses[models.loss[model]]
         with problem.keeping_digits(True):
             examples = problem.prepared(loss=loss, keep_float64=True)
-            by_row = weights_by_row(examples, weightings)
+            by_row = weights_by_row(examples, weight_sets)
             if by_row is not None:
-                mine = by_row[:, models.weighting[model]]
+                mine = by_row[:, models.weight_set[model]]
                 examples = examples._replace(example_weights=mine)
             outcome = fit_loop.certify(
-                certified.turns(
+                certified.iterations(
                     examples,
                     loss=loss,
                     settings=Settings(

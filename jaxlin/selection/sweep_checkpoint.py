@@ -19,7 +19,7 @@ from jaxlin.io import checkpoint
 from jaxlin.selection import sweep_run
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
-from jaxlin.selection.schedule import Board
+from jaxlin.selection.schedule import SlotQueue
 from jaxlin.selection.sweep_run import Finished, SweepState
 from jaxlin.solvers import model_batch
 from jaxlin.solvers.interface import Examples
@@ -48,10 +48,11 @@ def run(
 ) -> Iterator[SweepState]:
     """`jaxlin.selection.sweep_run.run` that can be killed at any moment.
 
-    The state is saved after turns that have finished a model, or after a minute, as
+    The state is saved after iterations that have finished a model, or after a minute,
+    as
     often as may be with a twentieth of the time: small sweeps after each, large ones
-    every few seconds. When it is saved changes no result. Turns after the last save are
-    made again, bit for bit; a model that the file has as finished is not.
+    every few seconds. When it is saved changes no result. Iterations after the last
+    save are made again, bit for bit; a model that the file has as finished is not.
 
     Args:
       path: the file. If it is there the sweep goes on from it: it must be of the same
@@ -76,13 +77,15 @@ def run(
     facts = {
         "relative_gap": relative_gap,
         "max_passes": np.asarray(max_passes).tolist(),
-        # Turns change no result and the price only rounding; both are others on
+        # Iterations change no result and the price only rounding; both are others on
         # another kind of machine.
-        "plan": plan._replace(price=0, turns=0)._asdict(),
+        "plan": plan._replace(compile_cost=0, iterations=0)._asdict(),
         "features": _digest(examples.features),
         "targets": _digest(examples.targets),
         "normalization": [_digest(part) for part in examples.normalization or ()],
-        "curvature": [_digest(part) for part in jax.tree.leaves(examples.curvature)],
+        "curvature": [
+            _digest(part) for part in jax.tree.leaves(examples.preconditioner)
+        ],
         "weights": _digest(by_row),
     }
     path = pathlib.Path(path)
@@ -128,7 +131,7 @@ def save(
 
     Args:
       path: the file.
-      state: between two turns.
+      state: between two iterations.
       models: of the sweep; what they are is written too.
       facts: what JSON can hold that must be the same when it goes on.
 
@@ -141,14 +144,14 @@ def save(
         "models": _described(models),
         "facts": _as_json(facts),
         "shape": _shape_of(state),
-        "boards": [board._asdict() for board in state.boards],
+        "queues": [queue._asdict() for queue in state.queues],
         "finished": [[model, one.passes] for model, one in state.finished.items()],
     }
     finished = {
         str(model): (one.params, one.certificate)
         for model, one in state.finished.items()
     }
-    tree = {"lanes": state.lanes, "finished": finished}
+    tree = {"batches": state.batches, "finished": finished}
     checkpoint.save(path, tree, metadata=metadata)
 
 
@@ -185,17 +188,17 @@ def load(
             f"{found.get('version', 1)}; finish it with the jaxlin that wrote it, or "
             "take another file"
         )
-    boards = tuple(
-        Board(
-            tuple(board["running"]),
-            tuple(map(tuple, board["following"])),
-            tuple(map(tuple, board["waiting"])),
-            tuple(board["passes"]),
-            tuple(board["is_first"]),
-            board["idle"],
-            board["paid"],
+    queues = tuple(
+        SlotQueue(
+            tuple(queue["running"]),
+            tuple(map(tuple, queue["following"])),
+            tuple(map(tuple, queue["waiting"])),
+            tuple(queue["passes"]),
+            tuple(queue["is_first"]),
+            queue["idle"],
+            queue["slot_passes"],
         )
-        for board in found["boards"]
+        for queue in found["queues"]
     )
     for name, value in _described(models).items():
         if found["models"][name] != value:
@@ -206,25 +209,25 @@ def load(
     _check_same(path, "facts", found["facts"], _as_json(facts))
     shape = {"num_classes": num_classes, "num_features": examples.features.shape[1]}
     _check_same(path, "arguments", found["shape"], shape)
-    like = _like(found, boards, examples, models, num_classes)
+    like = _like(found, queues, examples, models, num_classes)
     tree = checkpoint.load(path, like)
     finished = {}
     for model, passes in found["finished"]:
         params, certificate = tree["finished"][str(model)]
         finished[model] = Finished(params, certificate, passes)
-    return SweepState(boards, tree["lanes"], finished)
+    return SweepState(queues, tree["batches"], finished)
 
 
 def _like(
     found: dict[str, Any],
-    boards: tuple[Board, ...],
+    queues: tuple[SlotQueue, ...],
     examples: Examples,
     models: Grid,
     num_classes: int,
 ) -> dict[str, Any]:
     """Shapes and dtypes of the tree in the file."""
 
-    def lane(number: int, width: int) -> Any:
+    def batch(number: int, width: int) -> Any:
         first = int(np.argmax(models.loss == number))
         return jax.eval_shape(
             lambda: model_batch.empty(
@@ -238,13 +241,13 @@ def _like(
 
     finished = {}
     for model, _ in found["finished"]:
-        one = lane(int(models.loss[model]), 1)
+        one = batch(int(models.loss[model]), 1)
         finished[str(model)] = _on_host(jax.eval_shape(model_batch.taken, one, 0))
     running = tuple(
-        None if board.is_over else lane(number, len(board.running))
-        for number, board in enumerate(boards)
+        None if queue.is_over else batch(number, len(queue.running))
+        for number, queue in enumerate(queues)
     )
-    return {"lanes": running, "finished": finished}
+    return {"batches": running, "finished": finished}
 
 
 def _as_json(facts: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -262,10 +265,10 @@ def _digest(array: Any) -> str | None:
 
 def _shape_of(state: SweepState) -> dict[str, int]:
     """Classes and features of a sweep, from any of its models."""
-    shapes = [lane.state.trial.shape[1:] for lane in state.lanes if lane]
+    shapes = [batch.state.candidate.shape[1:] for batch in state.batches if batch]
     shapes += [one.params.weights.shape for one in state.finished.values()]
     num_classes, width = shapes[0]
-    is_folded = any(lane is not None for lane in state.lanes)
+    is_folded = any(batch is not None for batch in state.batches)
     return {"num_classes": num_classes, "num_features": width - is_folded}
 
 
@@ -305,5 +308,5 @@ def _described(models: Grid) -> dict[str, Any]:
         "loss arguments": {
             name: values.tolist() for name, values in models.loss_arguments.items()
         },
-        "weightings": models.weighting.tolist(),
+        "weight_sets": models.weight_set.tolist(),
     }

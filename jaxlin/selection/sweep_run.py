@@ -1,14 +1,14 @@
 """The run of a sweep: models move through a fixed number of slots.
 
 `jaxlin.sweep` is the one call. `jaxlin.selection.grids` says which models,
-`jaxlin.selection.plans` with how much of the machine. Models of one loss share a lane
-of slots (`jaxlin.solvers.model_batch`), all lanes share the pass over the rows, and
+`jaxlin.selection.plans` with how much of the machine. Models of one loss share a batch
+of slots (`jaxlin.solvers.model_batch`), all batches share the pass over the rows, and
 `jaxlin.selection.schedule` says which model is in which slot.
 
-A model begins where the one before it in its strand ended, which is the same but for a
+A model begins where the one before it in its segment ended, which is the same but for a
 larger l2, with all that was learnt of the loss there
-(`jaxlin.solvers.optimizer.moved`); the first of a strand begins at 0.
-`jaxlin.selection.plans` makes the strands. Nothing is decided by a clock or by free
+(`jaxlin.solvers.optimizer.warm_started`); the first of a segment begins at 0.
+`jaxlin.selection.plans` makes the segments. Nothing is decided by a clock or by free
 memory: the same sweep takes the same steps on the same machine, however busy.
 Elsewhere, with the same plan, only rounding makes another number of passes.
 """
@@ -28,15 +28,10 @@ from jaxlin.numerics import device_mesh
 from jaxlin.selection import plans, schedule
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
-from jaxlin.selection.schedule import Board
-from jaxlin.solvers import (
-    certified,
-    device_loop,
-    fit_loop,
-    model_batch,
-)
+from jaxlin.selection.schedule import SlotQueue
+from jaxlin.solvers import certified, device_loop, fit_loop, model_batch
 from jaxlin.solvers.interface import Examples
-from jaxlin.solvers.model_batch import Lane
+from jaxlin.solvers.model_batch import ModelBatch
 from jaxlin.typing import Array
 
 # What the counter of a program holds.
@@ -59,16 +54,16 @@ class Finished(NamedTuple):
 
 
 class SweepState(NamedTuple):
-    """A sweep between two turns: all that the next one needs.
+    """A sweep between two iterations: all that the next one needs.
 
     Attributes:
-      boards: one a loss.
-      lanes: one a loss; None where all its models are finished.
+      queues: one a loss.
+      batches: one a loss; None where all its models are finished.
       finished: by the number of the model.
     """
 
-    boards: tuple[Board, ...]
-    lanes: tuple[Lane | None, ...]
+    queues: tuple[SlotQueue, ...]
+    batches: tuple[ModelBatch | None, ...]
     finished: Mapping[int, Finished]
 
 
@@ -83,7 +78,7 @@ def run(
     max_passes: int | Sequence[int] = 1000,
     resume: SweepState | None = None,
 ) -> Iterator[SweepState]:
-    """Fits all models, some turns at a time: a turn evaluates what runs once.
+    """Fits all models, some iterations at a time, each a pass for what runs.
 
     Args:
       examples: of a `jaxlin.Problem`, prepared.
@@ -91,16 +86,16 @@ def run(
       plan: from `jaxlin.selection.plans.plan`.
       num_classes: C.
       by_row: example weights that the models choose from, shape ``(examples,
-        weightings)``; None is all ones.
+        weight_sets)``; None is all ones.
       relative_gap: asked of every model.
       max_passes: of a model, after which it is taken as it is; one number, or one per
         model.
-      resume: a state that an earlier run of the same arguments has yielded; its lanes
+      resume: a state that an earlier run of the same arguments has yielded; its batches
         are given away.
 
     Yields:
-      The state whenever a model is finished, and after ``plan.turns`` turns at the
-      latest. Its lanes are given away when the next is asked for.
+      The state whenever a model is finished, and after ``plan.iterations`` iterations
+      at the latest. Its batches are given away when the next is asked for.
 
     Raises:
       ValueError: at the call, that names the argument, the rule and the value.
@@ -112,11 +107,11 @@ def run(
         duality.check_rank(loss, examples.targets.ndim)
     if resume is not None and any(
         isinstance(leaf, jax.Array) and leaf.is_deleted()
-        for leaf in jax.tree.leaves(resume.lanes)
+        for leaf in jax.tree.leaves(resume.batches)
     ):
         raise ValueError(
-            "resume must be a state whose lanes have not been given away, got one that "
-            "a run has gone on from; load it again, or copy the lanes before"
+            "resume must be a state whose batches have not been given away, got one "
+            "that a run has gone on from; load it again, or copy the batches before"
         )
     if len(plan.slots) != len(models.losses):
         raise ValueError(
@@ -129,7 +124,7 @@ def run(
             f"{plan.multiple} devices that share models, not "
             f"{device_mesh.axis_size(device_mesh.MODELS)}; call plans.plan there"
         )
-    fit_loop.check_norms(certified.curvature_of(examples).norms)
+    fit_loop.check_norms(certified.preconditioner_of(examples).norms)
     fit_loop.check_classes(examples.targets, num_classes)
     state = resume or _begun(examples, models, plan, num_classes)
     return _states(examples, models, plan, by_row, relative_gap, budgets, state)
@@ -139,20 +134,20 @@ def _states(examples, models, plan, by_row, relative_gap, budgets, state):
     if len(state.finished) == models.size:
         yield state
     while len(state.finished) < models.size:
-        active = [i for i, lane in enumerate(state.lanes) if lane is not None]
+        active = [i for i, batch in enumerate(state.batches) if batch is not None]
         running, over, passes = device_loop.run(
-            tuple(state.lanes[i] for i in active),
+            tuple(state.batches[i] for i in active),
             examples,
             by_row,
-            tuple(_ends(state.boards[i], budgets, relative_gap) for i in active),
+            tuple(_ends(state.queues[i], budgets, relative_gap) for i in active),
             losses=tuple(models.losses[i] for i in active),
-            most=plan.turns,
+            most=plan.iterations,
             block_size=plan.block_size,
         )
         over, passes = device_mesh.on_host((over, passes))
         for place, i in enumerate(active):
             state = _given_slots(
-                state._replace(lanes=_replaced(state.lanes, i, running[place])),
+                state._replace(batches=_replaced(state.batches, i, running[place])),
                 models,
                 examples,
                 by_row,
@@ -164,14 +159,16 @@ def _states(examples, models, plan, by_row, relative_gap, budgets, state):
         yield state
 
 
-def _ends(board: Board, budgets: np.ndarray, relative_gap: float) -> device_loop.Ends:
-    """When the models of a lane are over."""
-    running, had = np.array(board.running), np.array(board.passes)
+def _ends(
+    queue: SlotQueue, budgets: np.ndarray, relative_gap: float
+) -> device_loop.Ends:
+    """When the models of a batch are over."""
+    running, had = np.array(queue.running), np.array(queue.passes)
     return device_loop.Ends(
         relative_gap=np.float32(relative_gap),
         # The last entry stands for idle slots, whose number is -1.
         left=np.minimum(budgets[running] - had, _MOST_LEFT).astype(np.int32),
-        is_new=np.array(board.is_first) & (had == 0),
+        is_new=np.array(queue.is_first) & (had == 0),
         is_idle=running == schedule.IDLE,
     )
 
@@ -187,33 +184,37 @@ def _given_slots(
     passes: int,
     plan: Plan,
 ) -> SweepState:
-    """The state with a lane's finished models out of their slots and others in."""
-    board, lane, loss = state.boards[number], state.lanes[number], models.losses[number]
-    assert lane is not None, "a lane with models running"
+    """The state with a batch's finished models out of their slots and others in."""
+    queue, batch, loss = (
+        state.queues[number],
+        state.batches[number],
+        models.losses[number],
+    )
+    assert batch is not None, "a batch with models running"
     finished = dict(state.finished)
-    for slot, model in enumerate(board.running):
+    for slot, model in enumerate(queue.running):
         if over[slot]:
-            taken = model_batch.taken(lane, jnp.int32(slot))
+            taken = model_batch.taken(batch, jnp.int32(slot))
             params, certificate = device_mesh.on_host(taken)
-            count = board.passes[slot] + passes
+            count = queue.passes[slot] + passes
             finished[model] = Finished(params, certificate, count)
-    turn = schedule.after_turn(
-        board,
+    changes = schedule.after_iteration(
+        queue,
         finished=tuple(map(bool, over)),
         passes=passes,
-        price=plan.price,
+        compile_cost=plan.compile_cost,
         multiple=plan.multiple,
     )
-    for slot, model in turn.moved:
+    for slot, model in changes.continued:
         l2 = float(models.l2[model])
-        lane = model_batch.move(lane, slot, examples, by_row, loss=loss, l2=l2)
-    for slot, model in turn.filled:
-        lane = _placed(lane, slot, models, model)
-    if turn.kept is not None:
-        lane = model_batch.narrow(lane, jnp.array(turn.kept))
+        batch = model_batch.warm_start(batch, slot, examples, by_row, loss=loss, l2=l2)
+    for slot, model in changes.begun:
+        batch = _placed(batch, slot, models, model)
+    if changes.kept is not None:
+        batch = model_batch.narrow(batch, jnp.array(changes.kept))
     return SweepState(
-        _replaced(state.boards, number, turn.board),
-        _replaced(state.lanes, number, None if turn.board.is_over else lane),
+        _replaced(state.queues, number, changes.queue),
+        _replaced(state.batches, number, None if changes.queue.is_over else batch),
         finished,
     )
 
@@ -225,37 +226,37 @@ def _replaced(entries: tuple[Any, ...], number: int, new: Any) -> tuple[Any, ...
 def _begun(
     examples: Examples, models: Grid, plan: Plan, num_classes: int
 ) -> SweepState:
-    """The state before the first turn: the first strands are in their slots."""
-    boards, filled = [], []
+    """The state before the first iteration: the first segments are in their slots."""
+    queues, filled = [], []
     for number, loss in enumerate(models.losses):
-        strands = plans.strands(models, plan, loss=number)
-        board = schedule.begin(
-            strands, slots=plan.slots[number], multiple=plan.multiple
+        segments = plans.segments(models, plan, loss=number)
+        queue = schedule.begin(
+            segments, slots=plan.slots[number], multiple=plan.multiple
         )
-        lane = model_batch.empty(
-            len(board.running),
+        batch = model_batch.empty(
+            len(queue.running),
             examples,
             num_classes=num_classes,
             loss=loss,
-            arguments=models.arguments_of(strands[0][0]),
+            arguments=models.arguments_of(segments[0][0]),
         )
-        for slot, model in enumerate(board.running):
+        for slot, model in enumerate(queue.running):
             if model != schedule.IDLE:
-                lane = _placed(lane, slot, models, model)
-        boards.append(board)
-        filled.append(lane)
-    return SweepState(tuple(boards), tuple(filled), {})
+                batch = _placed(batch, slot, models, model)
+        queues.append(queue)
+        filled.append(batch)
+    return SweepState(tuple(queues), tuple(filled), {})
 
 
-def _placed(lane: Lane, slot: int, models: Grid, model: int) -> Lane:
+def _placed(batch: ModelBatch, slot: int, models: Grid, model: int) -> ModelBatch:
     """A model put into a slot, at 0."""
     return model_batch.place(
-        lane,
+        batch,
         slot,
         loss=models.losses[models.loss[model]],
         l2=float(models.l2[model]),
         loss_arguments=models.arguments_of(model),
-        weighting=int(models.weighting[model]),
+        weight_set=int(models.weight_set[model]),
     )
 
 

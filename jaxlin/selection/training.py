@@ -10,13 +10,13 @@ l2, arguments of the loss, example weights (folds) and normalisations of the fea
   >>> key = jax.random.key(0)
   >>> rows = jax.random.normal(key, (90, 3))
   >>> labels = (rows[:, 0] > 0).astype(int)
-  >>> fold_of = folds.stratified_k_fold(key, labels, num_folds=3)
+  >>> fold_ids = folds.stratified_k_fold(key, labels, num_folds=3)
   >>> trained = jaxlin.train(
   ...     key, jaxlin.problem(rows, labels),
   ...     loss=losses.softmax_cross_entropy, make_optimizer=optax.sgd, batch_size=10,
   ...     num_epochs=20, learning_rates=(0.1, 1.0), l2s=(1e-3, 1e-1), num_seeds=2,
-  ...     weightings=folds.train_weights(fold_of, num_folds=3))
-  >>> trained.shape  # normalisations, weightings, seeds, settings
+  ...     weight_sets=folds.train_weights(fold_ids, num_folds=3))
+  >>> trained.shape  # normalisations, weight_sets, seeds, settings
   (1, 3, 2, 4)
 
 All models are trained at once, without slots: their states must fit into memory. All
@@ -33,24 +33,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import (
-    check,
-    linear,
-    objective,
-)
+from jaxlin import check, linear, objective
 from jaxlin.certificates import duality
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.problems import Problem
-from jaxlin.solvers import (
-    fit_loop,
-    interface,
-    minibatch,
-)
-from jaxlin.solvers.interface import (
-    Examples,
-    Settings,
-)
+from jaxlin.solvers import fit_loop, interface, minibatch
+from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.stats import metrics
 from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
 
@@ -60,12 +49,12 @@ _MODELS_AT_ONCE = 16
 
 
 class TrainingResult(NamedTuple):
-    """All models, on four axes: normalisations, weightings, seeds, settings.
+    """All models, on four axes: normalisations, weight_sets, seeds, settings.
 
     Attributes:
       params: with these four axes before their own.
       loss: mean over the examples of each epoch, without penalty, shape
-        ``(epochs, normalizations, weightings, seeds, settings)``. Not finite where
+        ``(epochs, normalizations, weight_sets, seeds, settings)``. Not finite where
         training diverged.
       settings: learning rate, l2 and arguments of the loss, shape ``(settings,)`` each.
       normalizations: leaves with a leading axis, or None.
@@ -78,7 +67,7 @@ class TrainingResult(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Normalisations, weightings, seeds, settings."""
+        """Normalisations, weight_sets, seeds, settings."""
         return self.loss.shape[1:]
 
     @property
@@ -100,7 +89,7 @@ def train(
     l2s: Sequence[float],
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
     num_seeds: int = 1,
-    weightings: ArrayLike | None = None,
+    weight_sets: ArrayLike | None = None,
     normalizations: Sequence[Normalization] | None = None,
 ) -> TrainingResult:
     """Trains every combination from small random weights, for all epochs.
@@ -108,7 +97,7 @@ def train(
     Args:
       key: seed s draws weights and orders with ``jax.random.fold_in(key, s)``: more
         seeds keep the first ones.
-      problem: the examples. Its weights multiply the weightings.
+      problem: the examples. Its weights multiply the weight_sets.
       loss: a loss of one example.
       make_optimizer: as of `jaxlin.solvers.minibatch.solver`, like ``batch_size``.
       batch_size: see ``make_optimizer``.
@@ -117,7 +106,7 @@ def train(
       l2s: distinct, at least 0.
       loss_arguments: values to try of each, such as ``{"margin": (0.5, 1.0)}``.
       num_seeds: at least 1.
-      weightings: example weights, shape ``(weightings, examples)``; None is all ones.
+      weight_sets: example weights, shape ``(weight_sets, examples)``; None is all ones.
       normalizations: of the raw rows, in place of the problem's own.
 
     Returns:
@@ -131,7 +120,7 @@ def train(
     check.integer("num_epochs", num_epochs, at_least=1)
     check.integer("num_seeds", num_seeds, at_least=1)
     settings = _settings(loss, learning_rates, l2s, loss_arguments or {})
-    stacked = _stacked(problem, weightings, normalizations)
+    stacked = _stacked(problem, weight_sets, normalizations)
     solver = interface.map_seeds(
         interface.map_settings(
             minibatch.solver(
@@ -170,21 +159,21 @@ def accuracies(
       trained: from `train`.
       problem: the rows and labels to test on; its normalisation is used where the
         sweep had none of its own.
-      held_out: weights of the examples that a weighting's models are tested on, shape
-        ``(weightings, examples)``, such as one minus what they were trained with; None
+      held_out: weights of the examples that a weight_set's models are tested on, shape
+        ``(weight_sets, examples)``, such as one minus what they were trained with; None
         tests all models on all examples, with the problem's own example weights.
 
     Raises:
       ValueError: if the shape of ``held_out`` does not fit.
     """
-    num_weightings, examples = trained.shape[1], problem.examples
+    num_weight_sets, examples = trained.shape[1], problem.examples
     if held_out is None:
-        held_out = np.ones((num_weightings, problem.num_examples), np.float32)
-    weights = _weightings("held_out", held_out, problem, allow_one_class=True)
-    if len(weights) != num_weightings:
+        held_out = np.ones((num_weight_sets, problem.num_examples), np.float32)
+    weights = _weight_sets("held_out", held_out, problem, allow_one_class=True)
+    if len(weights) != num_weight_sets:
         raise ValueError(
-            f"held_out must have {num_weightings} rows, one a weighting of the sweep, "
-            f"got {len(weights)}"
+            f"held_out must have {num_weight_sets} rows, one per weight set of the "
+            f"sweep, got {len(weights)}"
         )
     found = []
     for i in range(trained.shape[0]):
@@ -200,7 +189,7 @@ def accuracies(
 def _weighted_accuracies(
     params: Params, examples: Examples, normalization: PyTree, weights: Array
 ) -> Array:
-    """Of models ``(weightings, seeds, settings)`` on rows weighted so."""
+    """Of models ``(weight_sets, seeds, settings)`` on rows weighted so."""
     axes = params.bias.shape[:-1]
 
     def one(model: tuple[Params, Array]) -> Array:
@@ -246,13 +235,13 @@ def _settings(loss, learning_rates, l2s, loss_arguments) -> Settings:
 
 def _stacked(
     problem: Problem,
-    weightings: ArrayLike | None,
+    weight_sets: ArrayLike | None,
     normalizations: Sequence[Normalization] | None,
 ) -> Examples:
-    """The examples with an axis of weightings and, if there are any, normalisations."""
-    if weightings is None:
-        weightings = np.ones((1, problem.num_examples), np.float32)
-    weights = _weightings("weightings", weightings, problem)
+    """The examples with an axis of weight sets and, if given, of normalisations."""
+    if weight_sets is None:
+        weight_sets = np.ones((1, problem.num_examples), np.float32)
+    weights = _weight_sets("weight_sets", weight_sets, problem)
     examples = problem.examples._replace(example_weights=weights)
     if normalizations is None:
         if problem.normalization is None:
@@ -272,7 +261,7 @@ def _stacked(
     )
 
 
-def _weightings(
+def _weight_sets(
     name: str, value: ArrayLike, problem: Problem, *, allow_one_class: bool = False
 ) -> Array:
     """Checked, and multiplied by the problem's own weights."""

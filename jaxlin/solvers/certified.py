@@ -1,6 +1,7 @@
 r"""Full-batch fits that stop when they can prove how good they are.
 
-Each step of this solver is one evaluation: one pass over the rows at one trial point.
+Each step of this solver is one evaluation: one pass over the rows at one candidate
+  point.
 `jaxlin.solvers.optimizer` says what is evaluated next, and why.
 
 `jaxlin.fit` is the one call on arrays. As a `Solver`, for own loops and grids:
@@ -35,18 +36,9 @@ from jaxlin.certificates import fenchel_young
 from jaxlin.linear import Params
 from jaxlin.numerics import device_mesh
 from jaxlin.objective import row_sums
-from jaxlin.solvers import (
-    interface,
-    optimizer,
-    optimizer_state,
-    preconditioner,
-)
-from jaxlin.solvers.fit_loop import Start, Turn, Turns
-from jaxlin.solvers.interface import (
-    Examples,
-    Settings,
-    Solver,
-)
+from jaxlin.solvers import interface, optimizer, optimizer_state, preconditioner
+from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
+from jaxlin.solvers.interface import Examples, Settings, Solver
 from jaxlin.typing import Array, Loss
 
 
@@ -67,7 +59,7 @@ def prepare(
     """
     key = jax.random.key(0) if key is None else key
     return examples._replace(
-        curvature=preconditioner.of_rows(
+        preconditioner=preconditioner.of_rows(
             key,
             examples.features,
             example_weights=examples.example_weights,
@@ -92,12 +84,12 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
       ValueError: if no conjugate of the loss is known; in ``init``, if the examples are
         not prepared or the settings are not as above.
     """
-    link = fenchel_young.link(loss)
+    example_function = fenchel_young.example_function(loss)
 
     def init(
         params: Params, examples: Examples, settings: Settings
-    ) -> optimizer_state.State:
-        curvature_of(examples)
+    ) -> optimizer_state.OptimizerState:
+        preconditioner_of(examples)
         return optimizer_state.start(
             loss, params, settings, num_examples=examples.targets.shape[0]
         )
@@ -105,42 +97,44 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
     def step(
         key: Array,
         step: Array,
-        state: optimizer_state.State,
+        state: optimizer_state.OptimizerState,
         examples: Examples,
         settings: Settings,
-    ) -> tuple[optimizer_state.State, optimizer.Info]:
+    ) -> tuple[optimizer_state.OptimizerState, optimizer.OptimizerInfo]:
         del key, step
-        params = linear.unfold_bias(state.trial)
+        params = linear.unfold_bias(state.candidate)
         sums, parameters = row_sums.over_rows(
             params,
             examples.features,
             examples.targets,
-            fenchel_young.PerExample(state.centers, curvature_of(examples).norms),
-            link=link,
+            fenchel_young.PerExample(
+                state.dual_centers, preconditioner_of(examples).norms
+            ),
+            example_function=example_function,
             shared=optimizer.shared(state, settings),
             example_weights=examples.example_weights,
             normalization=examples.normalization,
             block_size=block_size,
         )
-        known, weights = curvature_of(examples), examples.example_weights
+        known, weights = preconditioner_of(examples), examples.example_weights
         sampled = preconditioner.Sampled(
             known.rows,
             examples.targets[known.sample],
             None if weights is None else weights[known.sample],
-            state.centers[known.sample],
+            state.dual_centers[known.sample],
         )
         state, info = optimizer.advance(
             loss, state, sums, sampled, known.moment, settings
         )
-        # What maximised the smoothed loss at the end of a round centers the next.
-        centers = jnp.where(state.is_round, parameters, state.centers)
-        return state._replace(centers=centers), info
+        # What maximised the smoothed loss at the end of a round dual_centers the next.
+        dual_centers = jnp.where(state.is_round, parameters, state.dual_centers)
+        return state._replace(dual_centers=dual_centers), info
 
     return Solver(init, step)
 
 
-def turns(examples: Examples, *, loss: Loss, settings: Settings) -> Turns:
-    """Turns of a fit, each a pass over all rows, for `fit_loop.certify`.
+def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterations:
+    """Iterations of a fit, each a pass over all rows, for `fit_loop.certify`.
 
     Args:
       examples: from `prepare`.
@@ -149,24 +143,24 @@ def turns(examples: Examples, *, loss: Loss, settings: Settings) -> Turns:
     """
     method = solver(loss=loss)
 
-    def turns_from(start: Start, budget: int) -> Iterator[Turn]:
+    def turns_from(start: Start, budget: int) -> Iterator[Iteration]:
         state = method.init(start.params, examples, settings)
-        state = optimizer_state.resumed(state, start.multipliers)
+        state = optimizer_state.resumed(state, start.duals)
         for _, after, info in interface.run(
             method, jax.random.key(0), state, examples, settings, num_steps=budget
         ):
             info = jax.tree.map(lambda leaf: leaf[-1], device_mesh.on_host(info))
-            multipliers = optimizer_state.Multipliers(after.centers, after.smoothing)
-            yield Turn(after.params, multipliers, info)
+            duals = optimizer_state.Duals(after.dual_centers, after.smoothing)
+            yield Iteration(after.params, duals, info)
 
     return turns_from
 
 
-def curvature_of(examples: Examples) -> preconditioner.Curvature:
+def preconditioner_of(examples: Examples) -> preconditioner.Preconditioner:
     """What `prepare` has found; a ValueError for a examples that was not prepared."""
-    if examples.curvature is None:
+    if examples.preconditioner is None:
         raise ValueError(
             "examples must be prepared for certified solvers, got some without "
             "curvature; call jaxlin.solvers.certified.prepare(examples)"
         )
-    return examples.curvature
+    return examples.preconditioner

@@ -18,14 +18,8 @@ from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.normalization import LARGEST_NORM
-from jaxlin.numerics import (
-    device_mesh,
-    precision,
-)
-from jaxlin.solvers import (
-    optimizer,
-    optimizer_state,
-)
+from jaxlin.numerics import device_mesh, precision
+from jaxlin.solvers import optimizer, optimizer_state
 from jaxlin.solvers.interface import Settings
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss, LossArguments
@@ -38,7 +32,7 @@ _PATIENCE_BEFORE_FLOAT64 = 15
 
 # ``(passes so far, info of the last)``, called after each pass; in float64 under
 # ``jax.enable_x64(True)``, with the best certificate of that phase.
-Callback = Callable[[int, optimizer.Info], None]
+Callback = Callable[[int, optimizer.OptimizerInfo], None]
 
 
 class Start(NamedTuple):
@@ -46,33 +40,33 @@ class Start(NamedTuple):
 
     Attributes:
       params: the first that are evaluated.
-      multipliers: of an earlier fit, or None for 0.
+      duals: of an earlier fit, or None for 0.
       is_refined: whether they are those of this very problem in float64, so that the
         fit goes on from them without float32.
     """
 
     params: Params
-    multipliers: optimizer_state.Multipliers | None
+    duals: optimizer_state.Duals | None
     is_refined: bool = False
 
 
-class Turn(NamedTuple):
+class Iteration(NamedTuple):
     """The state of a fit after a pass.
 
     Attributes:
       params: the best so far.
-      multipliers: the latest.
+      duals: the latest.
       info: of the pass.
     """
 
     params: Params
-    multipliers: optimizer_state.Multipliers
-    info: optimizer.Info
+    duals: optimizer_state.Duals
+    info: optimizer.OptimizerInfo
 
 
 # ``(start, budget)`` to an iterator with one item per pass. The dtype of the parameters
 # at the start decides that of everything.
-Turns = Callable[[Start, int], Iterator[Turn]]
+Iterations = Callable[[Start, int], Iterator[Iteration]]
 
 
 class Outcome(NamedTuple):
@@ -86,7 +80,7 @@ class Outcome(NamedTuple):
       stalled: whether the fit gave up with passes left.
       passes: over the rows, those in float64 included.
       float64_passes: those in float64.
-      multipliers: of a hinge, for warm starts.
+      duals: of a hinge, for warm starts.
     """
 
     params: Params
@@ -96,11 +90,11 @@ class Outcome(NamedTuple):
     stalled: bool
     passes: int
     float64_passes: int
-    multipliers: optimizer_state.Multipliers
+    duals: optimizer_state.Duals
 
 
 def certify(
-    turns: Turns,
+    iterations: Iterations,
     *,
     start: Start,
     stop: Stop,
@@ -110,33 +104,38 @@ def certify(
     """Makes passes until the gap is proven: in float32, and in float64 if asked to.
 
     Args:
-      turns: of a problem, a loss and its settings.
+      iterations: of a problem, a loss and its settings.
       start: where to begin.
       stop: the gap asked for, and the passes in float32 and float64 together.
       refine: whether to go on in float64 where float32 cannot prove the gap.
       callback: called after each pass.
     """
     if refine and start.is_refined:
-        return _run_in_float64(turns, start, stop, callback, before=0)
-    found = _run(turns, start, np.float32, stop, callback, refine=refine)
+        return _run_in_float64(iterations, start, stop, callback, before=0)
+    found = _run(iterations, start, np.float32, stop, callback, refine=refine)
     if not refine or found.converged or found.passes == stop.max_passes:
         return found
-    last = Start(found.params, found.multipliers)
-    refined = _run_in_float64(turns, last, stop, callback, before=found.passes)
+    last = Start(found.params, found.duals)
+    refined = _run_in_float64(iterations, last, stop, callback, before=found.passes)
     # Where the passes ran out, float32 may still have proven more.
     best = min(refined, found, key=lambda one: one.relative_gap)
     return best._replace(passes=refined.passes, float64_passes=refined.float64_passes)
 
 
 def _run_in_float64(
-    turns: Turns, start: Start, stop: Stop, callback: Callback | None, *, before: int
+    iterations: Iterations,
+    start: Start,
+    stop: Stop,
+    callback: Callback | None,
+    *,
+    before: int,
 ) -> Outcome:
     with jax.enable_x64(True):
-        return _run(turns, start, np.float64, stop, callback, before=before)
+        return _run(iterations, start, np.float64, stop, callback, before=before)
 
 
 def _run(
-    turns: Turns,
+    iterations: Iterations,
     start: Start,
     dtype: type,
     stop: Stop,
@@ -149,13 +148,13 @@ def _run(
     params = Params(*(jnp.asarray(leaf, dtype) for leaf in start.params))
     start = start._replace(params=params)
     least, since = np.inf, 0
-    for done, turn in enumerate(turns(start, stop.max_passes - before), 1):
-        info = device_mesh.on_host(turn.info)
+    for done, iteration in enumerate(iterations(start, stop.max_passes - before), 1):
+        info = device_mesh.on_host(iteration.info)
         if callback is not None:
             callback(before + done, info)
         # Where the penalty is strong 0 itself may prove the gap, but its labels are
         # worth nothing: a step from there costs one pass.
-        is_zero = done == 1 and not np.any(np.asarray(turn.params.weights))
+        is_zero = done == 1 and not np.any(np.asarray(iteration.params.weights))
         if is_zero and before + done < stop.max_passes:
             continue
         if float(info.relative_gap) <= stop.relative_gap or info.stalled:
@@ -169,14 +168,14 @@ def _run(
     relative_gap = float(info.relative_gap)
     converged = relative_gap <= stop.relative_gap
     return Outcome(
-        params=precision.as_given(turn.params),
+        params=precision.as_given(iteration.params),
         certificate=Certificate(*(leaf.item() for leaf in info.certificate)),
         relative_gap=relative_gap,
         converged=converged,
         stalled=bool(info.stalled) and not converged,
         passes=before + done,
         float64_passes=done if dtype is np.float64 else 0,
-        multipliers=device_mesh.on_host(turn.multipliers),
+        duals=device_mesh.on_host(iteration.duals),
     )
 
 
@@ -208,13 +207,13 @@ def check_memory(
       rows: on the device, or their shape and dtype.
       num_classes: C.
       loss: of the fit.
-      num_examples: whose multipliers are on the device; None is all rows.
+      num_examples: whose duals are on the device; None is all rows.
     """
     num_rows, num_features = rows.shape
     if num_examples is None:
         num_examples = num_rows
 
-    def start(weights: Array) -> optimizer_state.State:
+    def start(weights: Array) -> optimizer_state.OptimizerState:
         params = Params(weights, weights[:, 0])
         return optimizer_state.start(
             loss, params, Settings(l2=1.0), num_examples=num_examples

@@ -8,7 +8,7 @@ from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
-from jaxlin.solvers.optimizer_state import Multipliers
+from jaxlin.solvers.optimizer_state import Duals
 from jaxlin.typing import Loss, LossArguments
 
 
@@ -26,7 +26,7 @@ class Fit(NamedTuple):
         (`jaxlin.normalization`) have less of it.
       passes: over the rows, of which ``float64_passes`` in float64.
       float64_passes: passes of the refinement.
-      multipliers: dual variables of a hinge, for warm starts; None once loaded.
+      duals: dual variables of a hinge, for warm starts; None once loaded.
       loss: the loss.
       l2: strength of half the sum of squares.
       loss_arguments: of the loss, such as ``{"margin": 1.0}``.
@@ -43,7 +43,7 @@ class Fit(NamedTuple):
     stalled: bool
     passes: int
     float64_passes: int
-    multipliers: Multipliers | None
+    duals: Duals | None
     loss: Loss
     l2: float
     loss_arguments: LossArguments

@@ -1,6 +1,7 @@
 """What a solver is, how one becomes many, and the one loop that runs them all.
 
-A solver is a pair of pure functions on one model. `map_settings` and `map_seeds` turn
+A solver is a pair of pure functions on one model. `map_settings` and `map_seeds`
+iteration
 it into a solver for a grid: one compiled program trains all models, and what they share
 (features, the order of a seed's minibatches) is not repeated. `run` is the loop:
 
@@ -38,7 +39,7 @@ from jax.typing import ArrayLike
 
 from jaxlin import check
 from jaxlin.normalization import Normalization
-from jaxlin.solvers.preconditioner import Curvature
+from jaxlin.solvers.preconditioner import Preconditioner
 from jaxlin.typing import Array, LossArguments, PyTree
 
 
@@ -50,14 +51,14 @@ class Examples(NamedTuple):
       targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
       example_weights: shape ``(examples,)``, or None for all ones.
       normalization: applied to each row inside the step, or None.
-      curvature: what certified solvers measured of the rows, or None.
+      preconditioner: what certified solvers measured of the rows, or None.
     """
 
     features: Array
     targets: Array
     example_weights: Array | None = None
     normalization: Normalization | None = None
-    curvature: Curvature | None = None
+    preconditioner: Preconditioner | None = None
 
 
 class Settings(NamedTuple):

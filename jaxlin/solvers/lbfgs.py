@@ -6,8 +6,8 @@ operator is scaled at each use by :math:`s^\top y / y^\top B y` of the newest pa
 only its shape matters.
 
 optax has L-BFGS as a transformation with a line search that evaluates the objective
-inside its update, as often as the search asks. Here one evaluation is one turn of the
-caller's loop, so that models under `jax.vmap` do not wait for the longest search.
+inside its update, as often as the search asks. Here one evaluation is one iteration of
+the caller's loop, so that models under `jax.vmap` do not wait for the longest search.
 
 The two loops of the textbook run over numbers: the inner products of all pairs are kept
 (as Chen, Wang and Zhou do where vectors lie on many machines), and the vectors are read

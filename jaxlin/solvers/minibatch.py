@@ -22,22 +22,18 @@ import optax
 
 from jaxlin import check, objective
 from jaxlin.linear import Params
-from jaxlin.solvers.interface import (
-    Examples,
-    Settings,
-    Solver,
-)
+from jaxlin.solvers.interface import Examples, Settings, Solver
 from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
 
 
-class State(NamedTuple):
+class MinibatchState(NamedTuple):
     """What the next epoch needs."""
 
     params: Params
     optimizer_state: PyTree
 
 
-class Info(NamedTuple):
+class MinibatchInfo(NamedTuple):
     """What an epoch tells.
 
     Attributes:
@@ -81,7 +77,7 @@ def solver(
     def optimizer_of(settings: Settings) -> optax.GradientTransformation:
         return make_optimizer(settings.learning_rate)
 
-    def init(params: Params, examples: Examples, settings: Settings) -> State:
+    def init(params: Params, examples: Examples, settings: Settings) -> MinibatchState:
         del examples
         if settings.learning_rate is None:
             # To most of optax None means: do not scale, not even by -1.
@@ -92,18 +88,22 @@ def solver(
         optimizer_state = optimizer_of(settings).init(params)
         # A copy, because the loop donates the state: the caller keeps the parameters,
         # and an optimiser may have put the same arrays into its own state.
-        return jax.tree.map(jnp.copy, State(params, optimizer_state))
+        return jax.tree.map(jnp.copy, MinibatchState(params, optimizer_state))
 
     def step(
-        key: Array, epoch: Array, state: State, examples: Examples, settings: Settings
-    ) -> tuple[State, Info]:
+        key: Array,
+        epoch: Array,
+        state: MinibatchState,
+        examples: Examples,
+        settings: Settings,
+    ) -> tuple[MinibatchState, MinibatchInfo]:
         num_examples = examples.features.shape[0]
         check.integer("batch_size", batch_size, at_most=num_examples)
         optimizer = optax.with_extra_args_support(optimizer_of(settings))
         weights = examples.example_weights
         mean_weight = 1.0 if weights is None else jnp.mean(weights)
 
-        def update(state: State, rows: Array) -> tuple[State, Array]:
+        def update(state: MinibatchState, rows: Array) -> tuple[MinibatchState, Array]:
             def batch_objective(params: Params) -> tuple[Array, Array]:
                 data_term = objective.mean_loss(
                     params,
@@ -138,7 +138,7 @@ def solver(
                 value_fn=lambda params: batch_objective(params)[0],
             )
             params = optax.apply_updates(state.params, updates)
-            return State(params, optimizer_state), data_term
+            return MinibatchState(params, optimizer_state), data_term
 
         order = _shuffled(jax.random.fold_in(key, epoch), num_examples)
         full, rest = divmod(num_examples, batch_size)
@@ -148,7 +148,7 @@ def solver(
         if rest:
             state, last = update(state, order[full * batch_size :])
             total += rest * last
-        return state, Info(loss=total / num_examples)
+        return state, MinibatchInfo(loss=total / num_examples)
 
     return Solver(init, step)
 

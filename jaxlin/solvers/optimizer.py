@@ -1,10 +1,10 @@
 r"""The search for the optimum: what is decided after each evaluation.
 
-An evaluation is one pass over the rows at one trial point, which gives value, gradient
-and `jaxlin.certificates.duality.Certificate` together. What happens next, another try
-of the line search, a new direction or a new round, is decided by `advance` from the
-state alone, so models under `jax.vmap` each do what they need at every turn; who makes
-the passes, over arrays (`jaxlin.solvers.certified`) or blocks
+An evaluation is one pass over the rows at one candidate iterate, which gives value,
+gradient and `jaxlin.certificates.duality.Certificate` together. What happens next,
+another try of the line search, a new direction or a new round, is decided by `advance`
+from the state alone, so models under `jax.vmap` each do what they need at every
+iteration; who makes the passes, over arrays (`jaxlin.solvers.certified`) or blocks
 (`jaxlin.solvers.streaming`), is not known here.
 
 Smooth losses: L-BFGS in the metric of `jaxlin.solvers.preconditioner`.
@@ -14,7 +14,7 @@ Hinges: the same on a smoothed hinge, whose maximiser is kept near a center,
 .. math:: \ell_\mu(s; c) = \max_g \langle s, u(g) \rangle - \ell^*(u(g))
           - \frac{\mu}{2} \|g - c\|^2
 
-(the augmented Lagrangian of the exact problem, with multipliers c, one vector an
+(the augmented Lagrangian of the exact problem, with duals c, one vector an
 example). When the smoothed problem is solved about as well as it represents the exact
 one (stationarity below excess, the two terms of the gap), the maximisers become the
 next center, and the curvature S is taken afresh. So the smoothing need not go to 0,
@@ -23,7 +23,7 @@ hinge takes 67 evaluations to a certified gap of 1e-4; driving the smoothing to 
 instead reached 4e-4 in 250.
 
 References:
-  R. T. Rockafellar. Augmented Lagrangians and applications of the proximal point
+  R. T. Rockafellar. Augmented Lagrangians and applications of the proximal iterate
   algorithm in convex programming. Mathematics of Operations Research, 1976.
   W. W. Hager and H. Zhang. A new conjugate gradient method with guaranteed descent and
   an efficient line search. SIAM Journal on Optimization, 2005: approximate Wolfe test.
@@ -35,31 +35,21 @@ import jax
 import jax.numpy as jnp
 
 from jaxlin import linear
-from jaxlin.certificates import (
-    duality,
-    fenchel_young,
-)
-from jaxlin.certificates.duality import (
-    Certificate,
-    PassValues,
-)
+from jaxlin.certificates import duality, fenchel_young
+from jaxlin.certificates.duality import Certificate, PassValues
 from jaxlin.losses import conjugates
 from jaxlin.objective.row_sums import RowSums
-from jaxlin.solvers import (
-    lbfgs,
-    optimizer_state,
-    preconditioner,
-)
+from jaxlin.solvers import lbfgs, optimizer_state, preconditioner
 from jaxlin.solvers.interface import Settings
-from jaxlin.solvers.optimizer_state import State
+from jaxlin.solvers.optimizer_state import OptimizerState
 from jaxlin.typing import Array, Loss, PyTree
 
 # Evaluations of a round below which its smoothing is halved and above which it grows by
 # half.
 _EASY_ROUND = 6
 _HARD_ROUND = 16
-# The first round, from a point where all examples may violate the margin fully, has no
-# curvature at that smoothing; this one sees all of them half way.
+# The first round, from an iterate where all examples may violate the margin fully, has
+# no curvature at that smoothing; this one sees all of them half way.
 _FIRST_SMOOTHING = 2.0
 _SUFFICIENT_DECREASE = 1e-4
 # Below this step a line search has failed.
@@ -72,15 +62,15 @@ _PATIENCE_OF_HINGES = 200
 _PATIENCE_IN_ROUNDING = 20
 
 
-class Info(NamedTuple):
+class OptimizerInfo(NamedTuple):
     """What an evaluation tells.
 
     Attributes:
       certificate: the best so far.
       relative_gap: of that: gap and rounding over the objective.
-      objective: at the point just evaluated.
-      gap: of the point just evaluated, without rounding.
-      rounds: how often the multipliers were renewed, an earlier fit's counted as once.
+      objective: at the iterate just evaluated.
+      gap: of the iterate just evaluated, without rounding.
+      rounds: how often the duals were renewed, an earlier fit's counted as once.
       stalled: whether to give up: line searches fail, or nothing has improved for long.
     """
 
@@ -92,10 +82,10 @@ class Info(NamedTuple):
     stalled: Array
 
 
-def shared(state: State, settings: Settings) -> fenchel_young.Shared:
+def shared(state: OptimizerState, settings: Settings) -> fenchel_young.TermArguments:
     """The traced arguments of the next pass: smoothing and the loss's own."""
-    return fenchel_young.shared(
-        linear.unfold_bias(state.trial), state.smoothing, settings.loss_arguments
+    return fenchel_young.term_arguments(
+        linear.unfold_bias(state.candidate), state.smoothing, settings.loss_arguments
     )
 
 
@@ -104,32 +94,33 @@ def shared(state: State, settings: Settings) -> fenchel_young.Shared:
 @jax.default_matmul_precision("highest")
 def advance(
     loss: Loss,
-    state: State,
+    state: OptimizerState,
     sums: RowSums,
     sampled: preconditioner.Sampled,
     moment: preconditioner.SecondMoment,
     settings: Settings,
-) -> tuple[State, Info]:
-    """Decides what to evaluate next, given the pass at ``state.trial``.
+) -> tuple[OptimizerState, OptimizerInfo]:
+    """Decides what to evaluate next, given the pass at ``state.candidate``.
 
     Args:
       loss: static.
-      state: before the evaluation. Its centers are not touched: if the new state
-        begins a round (``is_round``), the caller puts the link's outputs there.
-      sums: of `fenchel_young.link` at ``state.trial``.
+      state: before the evaluation. Its dual_centers are not touched: if the new state
+        begins a round (``is_round``), the caller puts the example function's outputs
+        there.
+      sums: of `fenchel_young.example_function` at ``state.candidate``.
       sampled: rows for the curvature of the loss.
       moment: second moment of the rows.
       settings: of the model.
     """
     smooth, l2 = conjugates.of(loss).smooth, jnp.asarray(settings.l2)
-    found = duality.evaluation(sums, linear.unfold_bias(state.trial), l2=l2)
+    found = duality.evaluation(sums, linear.unfold_bias(state.candidate), l2=l2)
     improved = _unproven(found.certificate) < _unproven(state.certificate)
 
-    # Line search. A round has none: its point is where the last one ended.
+    # Line search. A round has none: its iterate is where the last one ended.
     accepted = state.is_round | _is_enough(state, found)
     history = lbfgs.remember(
         state.history,
-        state.trial - state.point,
+        state.candidate - state.iterate,
         found.gradient - state.gradient,
         l2=l2,
         when=accepted & ~state.is_round,
@@ -137,10 +128,10 @@ def advance(
     shorter = _shorter_step(state, found)
     failed = ~accepted & (shorter < _SMALLEST_STEP)
     history = _where(failed, lbfgs.forget(history), history)
-    point, value, gradient = _where(
+    iterate, value, gradient = _where(
         accepted,
-        (state.trial, found.smoothed, found.gradient),
-        (state.point, state.value, state.gradient),
+        (state.candidate, found.smoothed, found.gradient),
+        (state.iterate, state.value, state.gradient),
     )
 
     # A hinge's round is over when it is solved as well as it represents the problem. A
@@ -163,7 +154,7 @@ def advance(
     classes = preconditioner.renewed(
         loss,
         state.classes,
-        state.trial,
+        state.candidate,
         sampled,
         smoothing=jnp.where(state.rounds == 0, wide, state.smoothing),
         loss_arguments=settings.loss_arguments,
@@ -177,28 +168,28 @@ def advance(
     )
     direction = jnp.where(accepted, downhill, state.direction)
     step = jnp.where(accepted, jnp.ones_like(state.step), shorter)
-    trial = jnp.where(next_round, point, point + step * direction)
+    candidate = jnp.where(next_round, iterate, iterate + step * direction)
 
     params, certificate = _where(
         improved,
-        (linear.unfold_bias(state.trial), found.certificate),
+        (linear.unfold_bias(state.candidate), found.certificate),
         (state.params, state.certificate),
     )
-    state = State(
+    state = OptimizerState(
         params=params,
         certificate=certificate,
-        trial=trial,
-        point=point,
+        candidate=candidate,
+        iterate=iterate,
         value=value,
         gradient=gradient,
         direction=direction,
         step=step,
         history=history,
         classes=classes,
-        centers=state.centers,
+        dual_centers=state.dual_centers,
         smoothing=smoothing,
         is_round=next_round,
-        turns=jnp.where(next_round, 0, state.turns + 1),
+        iterations=jnp.where(next_round, 0, state.iterations + 1),
         rounds=state.rounds + next_round,
         failures=jnp.where(
             failed, state.failures + 1, jnp.where(state.is_round, state.failures, 0)
@@ -208,7 +199,7 @@ def advance(
     in_rounding = certificate.rounding > certificate.gap
     usual = _PATIENCE if smooth else _PATIENCE_OF_HINGES
     patience = jnp.where(in_rounding, _PATIENCE_IN_ROUNDING, usual)
-    return state, Info(
+    return state, OptimizerInfo(
         certificate=certificate,
         relative_gap=duality.relative_gap(certificate),
         objective=found.certificate.primal,
@@ -219,22 +210,22 @@ def advance(
 
 
 @jax.default_matmul_precision("highest")
-def moved(
+def warm_started(
     loss: Loss,
-    state: State,
+    state: OptimizerState,
     sampled: preconditioner.Sampled,
     moment: preconditioner.SecondMoment,
     settings: Settings,
     *,
     l2: Array,
-) -> State:
+) -> OptimizerState:
     """The state of a search that goes on with another l2 from where it has come to.
 
     What was learnt of the loss stays: pairs of L-BFGS, which are kept without the
-    penalty's part, and the multipliers and smoothing of a hinge. Value and gradient of
+    penalty's part, and the duals and smoothing of a hinge. Value and gradient of
     a smooth loss there follow from those at the old l2, so that its next evaluation is
-    at a new point already; a hinge begins a round. Along 26 l2 of CIFAR-10 from 20 down
-    to 1e-5, each to a gap of 1e-3, softmax takes 101 evaluations so, 181 from the
+    at a new iterate already; a hinge begins a round. Along 26 l2 of CIFAR-10 from 20
+    down to 1e-5, each to a gap of 1e-3, softmax takes 101 evaluations so, 181 from the
     solution before alone, 290 from 0.
 
     Args:
@@ -245,20 +236,20 @@ def moved(
       settings: of the model before.
       l2: of the model that begins.
     """
-    old, point = jnp.asarray(settings.l2), state.point
+    old, iterate = jnp.asarray(settings.l2), state.iterate
     smooth = conjugates.of(loss).smooth
     if not smooth:
-        first = optimizer_state.first_smoothing(settings.loss_arguments, point.dtype)
+        first = optimizer_state.first_smoothing(settings.loss_arguments, iterate.dtype)
         smoothing = optimizer_state.smoothing_again(first, state.smoothing)
         history = lbfgs.rescale(state.history, state.smoothing / smoothing, l2=l2)
-        return optimizer_state.begun_at(
-            state._replace(history=history, smoothing=smoothing), point
+        return optimizer_state.restarted_at(
+            state._replace(history=history, smoothing=smoothing), iterate
         )
-    value = state.value + (l2 - old) / 2 * jnp.sum(jnp.square(point))
-    gradient = state.gradient + (l2 - old) * point
+    value = state.value + (l2 - old) / 2 * jnp.sum(jnp.square(iterate))
+    gradient = state.gradient + (l2 - old) * iterate
     classes = preconditioner.of_loss(
         loss,
-        point,
+        iterate,
         sampled,
         smoothing=state.smoothing,
         loss_arguments=settings.loss_arguments,
@@ -271,12 +262,12 @@ def moved(
         lambda vector: preconditioner.solve(moment, classes, vector, l2=l2),
         l2=l2,
     )
-    begun = optimizer_state.begun_at(state, point + direction)
+    begun = optimizer_state.restarted_at(state, iterate + direction)
     return begun._replace(
-        # Kept, with the objective alone, if no trial is lower.
-        params=linear.unfold_bias(point),
+        # Kept, with the objective alone, if no candidate is lower.
+        params=linear.unfold_bias(iterate),
         certificate=begun.certificate._replace(primal=value),
-        point=point,
+        iterate=iterate,
         value=value,
         gradient=gradient,
         direction=direction,
@@ -300,8 +291,8 @@ def _where(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
     return jax.tree.map(lambda *leaves: jnp.where(condition, *leaves), yes, no)
 
 
-def _is_enough(state: State, found: PassValues) -> Array:
-    """Whether the trial point decreases the smoothed objective enough."""
+def _is_enough(state: OptimizerState, found: PassValues) -> Array:
+    """Whether the candidate iterate decreases the smoothed objective enough."""
     slope = jnp.vdot(state.gradient, state.direction)
     change = found.smoothed - state.value
     decrease = change <= _SUFFICIENT_DECREASE * state.step * slope
@@ -311,18 +302,18 @@ def _is_enough(state: State, found: PassValues) -> Array:
     return decrease | ((change <= noise) & (slope_there <= -0.8 * slope))
 
 
-def _shorter_step(state: State, found: PassValues) -> Array:
+def _shorter_step(state: OptimizerState, found: PassValues) -> Array:
     """Minimum of the parabola through both values and the slope, within bounds."""
     slope = jnp.vdot(state.gradient, state.direction)
     rise = found.smoothed - state.value - state.step * slope
     step = -slope * jnp.square(state.step) / (2 * rise)
-    # The lower bound also takes the place of a NaN, from a trial that overflowed.
+    # The lower bound also takes the place of a NaN, from a candidate that overflowed.
     step = jnp.where(jnp.isfinite(step), step, 0)
     return jnp.clip(step, 0.1 * state.step, 0.5 * state.step)
 
 
-def _next_smoothing(state: State) -> Array:
+def _next_smoothing(state: OptimizerState) -> Array:
     """Less where rounds are too easy to be worth their number, more where too hard."""
-    easy, hard = state.turns < _EASY_ROUND, state.turns > _HARD_ROUND
+    easy, hard = state.iterations < _EASY_ROUND, state.iterations > _HARD_ROUND
     factor = jnp.where(easy, 0.5, jnp.where(hard, 1.5, 1.0))
     return factor.astype(state.smoothing.dtype) * state.smoothing

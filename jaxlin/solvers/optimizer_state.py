@@ -1,6 +1,6 @@
 """What the search for an optimum remembers, and how it begins.
 
-`start` begins anew, `resumed` from the multipliers of an earlier fit, `begun_at` from
+`start` begins anew, `resumed` from the duals of an earlier fit, `restarted_at` from
 the state of another model; `jaxlin.solvers.optimizer` takes it from there.
 """
 
@@ -11,18 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import (
-    check,
-    linear,
-)
+from jaxlin import check, linear
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
-from jaxlin.solvers import (
-    lbfgs,
-    preconditioner,
-)
+from jaxlin.solvers import lbfgs, preconditioner
 from jaxlin.solvers.interface import Settings
 from jaxlin.typing import Array, Loss, LossArguments
 
@@ -32,26 +26,26 @@ _HISTORY = 20
 _SMOOTHING = 0.5
 
 
-class State(NamedTuple):
+class OptimizerState(NamedTuple):
     """What the next evaluation needs.
 
     Attributes:
       params: the best so far, by its certificate, or by the objective alone where
         nothing better is proven than that the minimum is not negative.
       certificate: of ``params``.
-      trial: folded weights to evaluate next, shape ``(classes, features + 1)``.
-      point: folded weights where the line search began.
+      candidate: folded weights to evaluate next, shape ``(classes, features + 1)``.
+      iterate: folded weights where the line search began.
       value: smoothed objective there.
       gradient: there.
       direction: of the line search.
       step: its current length.
       history: pairs of L-BFGS.
       classes: curvature of the loss in the scores.
-      centers: multipliers of a hinge, shape ``(examples, classes)``; ``(examples, 0)``
+      dual_centers: duals of a hinge, shape ``(examples, classes)``; ``(examples, 0)``
         for a smooth loss.
       smoothing: of a hinge, in units of score; means nothing for a smooth loss.
-      is_round: whether the next evaluation begins a round, at an unsearched point.
-      turns: evaluations of the present round so far.
+      is_round: whether the next evaluation begins a round, at an unsearched iterate.
+      iterations: evaluations of the present round so far.
       rounds: begun so far; an earlier fit, or the model before in a slot, counts as
         one.
       failures: line searches in a row that failed.
@@ -60,40 +54,40 @@ class State(NamedTuple):
 
     params: Params
     certificate: Certificate
-    trial: Array
-    point: Array
+    candidate: Array
+    iterate: Array
     value: Array
     gradient: Array
     direction: Array
     step: Array
     history: lbfgs.History
-    classes: preconditioner.ClassCurvature
-    centers: Array
+    classes: preconditioner.ClassHessian
+    dual_centers: Array
     smoothing: Array
     is_round: Array
-    turns: Array
+    iterations: Array
     rounds: Array
     failures: Array
     idle: Array
 
 
-class Multipliers(NamedTuple):
+class Duals(NamedTuple):
     """Where a hinge's rounds stood.
 
     Attributes:
-      centers: one vector an example, shape ``(examples, classes)``; ``(examples, 0)``
-        for a smooth loss.
+      dual_centers: one vector an example, shape ``(examples, classes)``; ``(examples,
+        0)`` for a smooth loss.
       smoothing: in units of score.
     """
 
-    centers: Array | np.ndarray
+    dual_centers: Array | np.ndarray
     smoothing: Array | np.ndarray
 
 
 def start(
     loss: Loss, params: Params, settings: Settings, *, num_examples: int
-) -> State:
-    """The state before the first evaluation, at ``params`` with multipliers 0."""
+) -> OptimizerState:
+    """The state before the first evaluation, at ``params`` with duals 0."""
     if settings.l2 is None:
         raise ValueError(
             "l2 must be above 0, got None; without it there is no certificate"
@@ -123,31 +117,31 @@ def _begin(
     *,
     num_examples: int,
     loss: Loss,
-) -> State:
+) -> OptimizerState:
     folded = linear.fold_bias(params)
     num_classes, dtype = folded.shape[0], folded.dtype
     width = 0 if conjugates.of(loss).smooth else num_classes
     scalar, nothing = jnp.zeros((), dtype), jnp.zeros_like(folded)
     zero = jnp.zeros((), jnp.int32)
-    state = State(
+    state = OptimizerState(
         params=params,
         certificate=_nothing_proven(dtype),
-        trial=folded,
-        point=folded,
+        candidate=folded,
+        iterate=folded,
         value=scalar,
         gradient=nothing,
         direction=nothing,
         step=scalar,
         history=lbfgs.empty(folded, _HISTORY),
-        classes=preconditioner.ClassCurvature(
+        classes=preconditioner.ClassHessian(
             jnp.eye(num_classes, dtype=dtype), jnp.ones(num_classes, dtype)
         ),
-        centers=device_mesh.spread(
+        dual_centers=device_mesh.spread(
             jnp.zeros((num_examples, width), dtype), device_mesh.ROWS
         ),
         smoothing=first_smoothing(loss_arguments, dtype),
         is_round=jnp.ones((), bool),
-        turns=zero,
+        iterations=zero,
         rounds=zero,
         failures=zero,
         idle=zero,
@@ -156,36 +150,36 @@ def _begin(
     return jax.tree.map(jnp.copy, state)
 
 
-def resumed(state: State, multipliers: Multipliers | None) -> State:
-    """The state from `start` with the multipliers of an earlier fit, if they fit it."""
-    if multipliers is None or np.shape(multipliers.centers) != state.centers.shape:
+def resumed(state: OptimizerState, duals: Duals | None) -> OptimizerState:
+    """The state from `start` with the duals of an earlier fit, if they fit it."""
+    if duals is None or np.shape(duals.dual_centers) != state.dual_centers.shape:
         return state
-    return _resumed(state, multipliers)
+    return _resumed(state, duals)
 
 
 @jax.jit
-def _resumed(state: State, multipliers: Multipliers) -> State:
-    last = jnp.asarray(multipliers.smoothing, state.smoothing.dtype)
+def _resumed(state: OptimizerState, duals: Duals) -> OptimizerState:
+    last = jnp.asarray(duals.smoothing, state.smoothing.dtype)
     return state._replace(
-        centers=jnp.asarray(multipliers.centers, state.centers.dtype),
+        dual_centers=jnp.asarray(duals.dual_centers, state.dual_centers.dtype),
         smoothing=smoothing_again(state.smoothing, last),
         # Not the first: its curvature is known at the smoothing that it has.
         rounds=state.rounds + 1,
     )
 
 
-def begun_at(state: State, trial: Array) -> State:
-    """The state of a search that goes on as another model, evaluated next at a point.
+def restarted_at(state: OptimizerState, candidate: Array) -> OptimizerState:
+    """The state that goes on as another model, evaluated next at ``candidate``.
 
     What was proven and counted of the model before is forgotten.
     """
-    zero = jnp.zeros_like(state.turns)
+    zero = jnp.zeros_like(state.iterations)
     return state._replace(
-        params=linear.unfold_bias(trial),
-        certificate=_nothing_proven(trial.dtype),
-        trial=trial,
+        params=linear.unfold_bias(candidate),
+        certificate=_nothing_proven(candidate.dtype),
+        candidate=candidate,
         is_round=jnp.ones_like(state.is_round),
-        turns=zero,
+        iterations=zero,
         # Not the first: its curvature is known at the smoothing that it has.
         rounds=zero + 1,
         failures=zero,
@@ -199,7 +193,7 @@ def first_smoothing(loss_arguments: LossArguments | None, dtype: Any) -> Array:
 
 
 def smoothing_again(first: Array, last: Array) -> Array:
-    """Of a hinge that begins with multipliers: between the first and their last.
+    """Of a hinge that begins with duals: between the first and their last.
 
     Along seven l2 of CIFAR-10, to a gap of 1e-4, the Weston-Watkins hinge takes 247
     evaluations cold, 195 so, 215 with the first, 189 with the last; Crammer-Singer 610,

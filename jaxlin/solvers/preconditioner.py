@@ -84,7 +84,7 @@ class SecondMoment(NamedTuple):
     rest: Array
 
 
-class ClassCurvature(NamedTuple):
+class ClassHessian(NamedTuple):
     """Eigendecomposition of the mean Hessian S of a loss in its scores.
 
     Attributes:
@@ -96,7 +96,7 @@ class ClassCurvature(NamedTuple):
     values: Array
 
 
-class Curvature(NamedTuple):
+class Preconditioner(NamedTuple):
     """What certified solvers know of the rows beforehand; made by `of_rows`.
 
     Attributes:
@@ -120,13 +120,13 @@ class Sampled(NamedTuple):
       rows: normalised, with the constant 1, shape ``(sampled, features + 1)``.
       targets: one a row.
       weights: example weights, or None.
-      centers: present multipliers, of a hinge, shape ``(sampled, classes)``.
+      dual_centers: present duals, of a hinge, shape ``(sampled, classes)``.
     """
 
     rows: Array
     targets: Array
     weights: Array | None
-    centers: Array
+    dual_centers: Array
 
 
 @functools.partial(jax.jit, static_argnames=("rank",))
@@ -137,7 +137,7 @@ def of_rows(
     example_weights: Array | None = None,
     normalization: Normalization | None = None,
     rank: int = RANK,
-) -> Curvature:
+) -> Preconditioner:
     """Measures raw rows, shape ``(examples, features)``; see `second_moment`.
 
     Rows of weight 0 are not in the sample, or are 0 there if there are too few others.
@@ -161,7 +161,7 @@ def of_rows(
         rows = jnp.where(is_in, rows, 0)
         share = jnp.maximum(jnp.mean(is_in, dtype=rows.dtype), 1 / size)
         moment = second_moment(sketch_key, rows / jnp.sqrt(share), rank=rank)
-    return Curvature(
+    return Preconditioner(
         moment,
         sample[:SAMPLE_ROWS],
         rows[:SAMPLE_ROWS],
@@ -225,7 +225,7 @@ def second_moment(
     return SecondMoment(vectors, values, rest)
 
 
-def class_curvature(hessian: Array) -> ClassCurvature:
+def class_hessian(hessian: Array) -> ClassHessian:
     """Factorises a mean Hessian in the scores, shape ``(classes, classes)``.
 
     Flat directions (a shift of all scores, a class that is never in doubt) are given a
@@ -233,7 +233,7 @@ def class_curvature(hessian: Array) -> ClassCurvature:
     """
     values, vectors = jnp.linalg.eigh((hessian + hessian.T) / 2)
     largest = jnp.where(values[-1] > 0, values[-1], 1.0)
-    return ClassCurvature(vectors, jnp.maximum(values, 1e-3 * largest))
+    return ClassHessian(vectors, jnp.maximum(values, 1e-3 * largest))
 
 
 def of_loss(
@@ -243,7 +243,7 @@ def of_loss(
     *,
     smoothing: Array,
     loss_arguments: LossArguments | None = None,
-) -> ClassCurvature:
+) -> ClassHessian:
     """Mean curvature of a (smoothed) loss in the scores, on a sample of the rows.
 
     Args:
@@ -266,16 +266,16 @@ def of_loss(
         shares = sampled.weights[:size].astype(dtype)
     # A fold may leave nothing of the sample.
     shares = shares / jnp.maximum(jnp.sum(shares), jnp.finfo(dtype).tiny)
-    centers = sampled.centers[:size].astype(dtype)
+    dual_centers = sampled.dual_centers[:size].astype(dtype)
     if conjugate.smooth:
-        centers = jnp.zeros((size, num_classes), dtype)
+        dual_centers = jnp.zeros((size, num_classes), dtype)
     scores = sampled.rows[:size].astype(dtype) @ weights.T
 
-    def slope(scores: Array, target: Array, center: Array) -> Array:
-        parameters = conjugate.parameters(
-            scores, target, center, smoothing=smoothing, **arguments
+    def slope(scores: Array, target: Array, dual_center: Array) -> Array:
+        parameters = conjugate.duals(
+            scores, target, dual_center, smoothing=smoothing, **arguments
         )
-        return conjugate.point(target, parameters)
+        return conjugate.score_gradient(target, parameters)
 
     def add(mean: Array, some: tuple[Array, Array, Array, Array]) -> tuple[Array, None]:
         shares, *where = some
@@ -284,27 +284,27 @@ def of_loss(
 
     in_parts = jax.tree.map(
         lambda leaf: leaf.reshape(-1, at_once, *leaf.shape[1:]),
-        (shares, scores, sampled.targets[:size], centers),
+        (shares, scores, sampled.targets[:size], dual_centers),
     )
     nothing = jnp.zeros((num_classes, num_classes), dtype)
-    return class_curvature(jax.lax.scan(add, nothing, in_parts)[0])
+    return class_hessian(jax.lax.scan(add, nothing, in_parts)[0])
 
 
 def renewed(
     loss: Loss,
-    classes: ClassCurvature,
+    classes: ClassHessian,
     weights: Array,
     sampled: Sampled,
     *,
     smoothing: Array,
     loss_arguments: LossArguments | None,
     when: Array,
-) -> ClassCurvature:
+) -> ClassHessian:
     """`of_loss` where ``when``, else what is known already, ``classes``.
 
     Under one `jax.vmap` it is computed for all models if one asks, and for none if none
     does, where a plain `jax.lax.cond` would compute it always: a fifth of what a
-    turn of 32 models takes beside its pass over the rows.
+    iteration of 32 models takes beside its pass over the rows.
     """
     return _renewed(loss)(
         when, classes, weights, sampled, smoothing, dict(loss_arguments or {})
@@ -312,16 +312,16 @@ def renewed(
 
 
 @functools.cache
-def _renewed(loss: Loss) -> Callable[..., ClassCurvature]:
+def _renewed(loss: Loss) -> Callable[..., ClassHessian]:
     def compute(
         weights: Array, sampled: Sampled, smoothing: Array, arguments: dict[str, Array]
-    ) -> ClassCurvature:
+    ) -> ClassHessian:
         return of_loss(
             loss, weights, sampled, smoothing=smoothing, loss_arguments=arguments
         )
 
     @jax.custom_batching.custom_vmap
-    def one(when: Array, classes: ClassCurvature, *of_what: Any) -> ClassCurvature:
+    def one(when: Array, classes: ClassHessian, *of_what: Any) -> ClassHessian:
         return jax.lax.cond(when, lambda: compute(*of_what), lambda: classes)
 
     @one.def_vmap
@@ -334,7 +334,7 @@ def _renewed(loss: Loss) -> Callable[..., ClassCurvature]:
             lambda *leaves: leaves, in_axes=tuple(axes[:2]), axis_size=axis_size
         )(*given[:2])
 
-        def where_asked() -> ClassCurvature:
+        def where_asked() -> ClassHessian:
             found = jax.vmap(compute, in_axes=tuple(axes[2:]), axis_size=axis_size)(
                 *of_what
             )
@@ -351,7 +351,7 @@ def _renewed(loss: Loss) -> Callable[..., ClassCurvature]:
 
 
 def solve(
-    moment: SecondMoment, classes: ClassCurvature, gradient: Array, *, l2: Array
+    moment: SecondMoment, classes: ClassHessian, gradient: Array, *, l2: Array
 ) -> Array:
     r"""Applies :math:`(S \otimes H + \lambda_2 I)^{-1}`.
 

@@ -30,23 +30,19 @@ import jax.numpy as jnp
 
 from jaxlin import check, objective
 from jaxlin.linear import Params
-from jaxlin.solvers.interface import (
-    Examples,
-    Settings,
-    Solver,
-)
+from jaxlin.solvers.interface import Examples, Settings, Solver
 from jaxlin.stats.metrics import Ratio
 from jaxlin.typing import Array, Loss
 
 
-class State(NamedTuple):
+class RandomSearchState(NamedTuple):
     """The best parameters so far, and their objective, shape ``()``."""
 
     params: Params
     objective: Array
 
 
-class Info(NamedTuple):
+class RandomSearchInfo(NamedTuple):
     """What a step tells.
 
     Attributes:
@@ -96,7 +92,9 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
         ).value
         return mean + objective.penalty(params, l2=settings.l2, l1=settings.l1)
 
-    def init(params: Params, examples: Examples, settings: Settings) -> State:
+    def init(
+        params: Params, examples: Examples, settings: Settings
+    ) -> RandomSearchState:
         if settings.learning_rate is None:
             raise ValueError(
                 "settings.learning_rate must be a number, got None; it is the standard "
@@ -104,11 +102,15 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
             )
         # A copy, because the loop donates the state and the caller keeps these.
         params = jax.tree.map(jnp.copy, params)
-        return State(params, value(params, examples, settings))
+        return RandomSearchState(params, value(params, examples, settings))
 
     def step(
-        key: Array, number: Array, state: State, examples: Examples, settings: Settings
-    ) -> tuple[State, Info]:
+        key: Array,
+        number: Array,
+        state: RandomSearchState,
+        examples: Examples,
+        settings: Settings,
+    ) -> tuple[RandomSearchState, RandomSearchInfo]:
         stddev = jnp.asarray(settings.learning_rate)
 
         def drawn(key: Array) -> Params:
@@ -128,12 +130,14 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
         )
         # NaN would be the least.
         best = jnp.argmin(jnp.where(jnp.isnan(values), jnp.inf, values))
-        found = State(jax.tree.map(lambda leaf: leaf[best], candidates), values[best])
+        found = RandomSearchState(
+            jax.tree.map(lambda leaf: leaf[best], candidates), values[best]
+        )
         # Not smaller, which NaN is not either.
         improved = found.objective < state.objective
         state = jax.tree.map(
             lambda new, old: jnp.where(improved, new, old), found, state
         )
-        return state, Info(state.objective, improved)
+        return state, RandomSearchInfo(state.objective, improved)
 
     return Solver(init, step)

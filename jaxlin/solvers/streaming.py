@@ -4,7 +4,7 @@ The method of `jaxlin.solvers.certified`, with the pass over the rows made by a 
 loop over blocks: on the device are one block and the state of one model, and before the
 first evaluation the sampled rows, whatever the number of rows. The host keeps a norm an
 example, for the first pass the sampled rows (twice the width or 4,096 of them) and, for
-a hinge, its multipliers (two arrays of ``(examples, classes)`` floats).
+a hinge, its duals (two arrays of ``(examples, classes)`` floats).
 
   >>> import numpy as np
   >>> import jaxlin
@@ -30,25 +30,12 @@ import numpy as np
 from jaxlin import linear
 from jaxlin.certificates import fenchel_young
 from jaxlin.losses import conjugates
-from jaxlin.normalization import (
-    Normalization,
-    check_rounding,
-    counts,
-    without_junk,
-)
-from jaxlin.objective import (
-    row_blocks,
-    row_sums,
-)
+from jaxlin.normalization import Normalization, check_rounding, counts, without_junk
+from jaxlin.objective import row_blocks, row_sums
 from jaxlin.objective.row_blocks import Block
 from jaxlin.objective.row_sums import RowSums
-from jaxlin.solvers import (
-    fit_loop,
-    optimizer,
-    optimizer_state,
-    preconditioner,
-)
-from jaxlin.solvers.fit_loop import Start, Turn, Turns
+from jaxlin.solvers import fit_loop, optimizer, optimizer_state, preconditioner
+from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
 from jaxlin.solvers.interface import Settings
 from jaxlin.typing import Array, Loss
 
@@ -71,13 +58,13 @@ class Survey(NamedTuple):
     example_weights: np.ndarray | None
 
 
-class Measured(NamedTuple):
+class RowStatistics(NamedTuple):
     """What all passes need to know of the rows, from a first one.
 
     Attributes:
       norms: of all rows with their constant 1, shape ``(examples,)``.
       sample: numbers of the rows in ``sampled``.
-      sampled: on the device, without centers.
+      sampled: on the device, without dual_centers.
       moment: second moment of the rows.
     """
 
@@ -93,7 +80,7 @@ def measured(
     num_classes: int,
     normalization: Normalization | None = None,
     rank: int = preconditioner.RANK,
-) -> Measured:
+) -> RowStatistics:
     """Checks all blocks and measures their rows, in one pass.
 
     Args:
@@ -116,18 +103,18 @@ def measured(
         None if weights is None else jnp.asarray(weights),
         jnp.zeros(0),
     )
-    return Measured(found.norms, found.sample, sampled, moment)
+    return RowStatistics(found.norms, found.sample, sampled, moment)
 
 
-def turns(
+def iterations(
     blocks: Iterable[Block],
-    known: Measured,
+    known: RowStatistics,
     *,
     loss: Loss,
     settings: Settings,
     normalization: Normalization | None = None,
-) -> Turns:
-    """Turns of a fit, each a pass over all blocks, for `fit_loop.certify`.
+) -> Iterations:
+    """Iterations of a fit, each a pass over all blocks, for `fit_loop.certify`.
 
     Args:
       blocks: checked; of one size they compile once, a last one of another size a
@@ -138,37 +125,39 @@ def turns(
       normalization: applied to each row, or None.
     """
 
-    def turns_from(start: Start, budget: int) -> Iterator[Turn]:
+    def turns_from(start: Start, budget: int) -> Iterator[Iteration]:
         dtype = start.params.weights.dtype
         cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), settings)
         state = optimizer_state.start(loss, start.params, cast, num_examples=0)
         width = 0 if conjugates.of(loss).smooth else len(start.params.bias)
-        centers = np.zeros((len(known.norms), width), dtype)
-        if start.multipliers is not None and (
-            start.multipliers.centers.shape == centers.shape
+        dual_centers = np.zeros((len(known.norms), width), dtype)
+        if start.duals is not None and (
+            start.duals.dual_centers.shape == dual_centers.shape
         ):
-            centers[:] = start.multipliers.centers
+            dual_centers[:] = start.duals.dual_centers
             # The state itself holds none.
-            nothing = start.multipliers._replace(centers=state.centers)
+            nothing = start.duals._replace(dual_centers=state.dual_centers)
             state = optimizer_state.resumed(state, nothing)
-        following = np.zeros_like(centers)
+        following = np.zeros_like(dual_centers)
         for _ in range(budget):
             sums = _one_pass(
                 blocks,
                 loss,
                 state,
                 known.norms,
-                centers,
+                dual_centers,
                 following,
                 cast,
                 normalization,
             )
-            sampled = known.sampled._replace(centers=jnp.asarray(centers[known.sample]))
+            sampled = known.sampled._replace(
+                dual_centers=jnp.asarray(dual_centers[known.sample])
+            )
             state, info = _advance(state, sums, sampled, known.moment, cast, loss=loss)
             if state.is_round:
-                centers, following = following, centers
-            multipliers = optimizer_state.Multipliers(centers, state.smoothing)
-            yield Turn(state.params, multipliers, info)
+                dual_centers, following = following, dual_centers
+            duals = optimizer_state.Duals(dual_centers, state.smoothing)
+            yield Iteration(state.params, duals, info)
 
     return turns_from
 
@@ -226,10 +215,10 @@ def survey(
 
 
 def _one_pass(
-    blocks, loss, state, norms, centers, following, settings, normalization
+    blocks, loss, state, norms, dual_centers, following, settings, normalization
 ) -> RowSums:
-    """Sums over all blocks; what they say of the multipliers goes to ``following``."""
-    params = linear.unfold_bias(state.trial)
+    """Sums over all blocks; what they say of the duals goes to ``following``."""
+    params = linear.unfold_bias(state.candidate)
     sums = _no_rows(params, (fenchel_young.NUM_VALUES,))
     first = 0
     for given in blocks:
@@ -243,7 +232,7 @@ def _one_pass(
                 f"blocks must give the same rows each time, got more than {len(norms)} "
                 "rows this time"
             )
-        examples = fenchel_young.PerExample(centers[rows], norms[rows])
+        examples = fenchel_young.PerExample(dual_centers[rows], norms[rows])
         sums, parameters = _add_block(
             sums, params, block, examples, state, settings, normalization, loss=loss
         )
@@ -268,7 +257,7 @@ def _add_block(
         jnp.asarray(block.features),
         jnp.asarray(block.targets),
         examples,
-        link=fenchel_young.link(loss),
+        example_function=fenchel_young.example_function(loss),
         shared=optimizer.shared(state, settings),
         example_weights=None if weights is None else jnp.asarray(weights),
         normalization=normalization,

@@ -31,10 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlin import check
-from jaxlin.stats.intervals import (
-    Interval,
-    vector,
-)
+from jaxlin.stats.intervals import Interval, vector
 from jaxlin.typing import Array
 
 # Draws made at once by the bootstrap: 8 MB or so of indices and values.

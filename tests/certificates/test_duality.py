@@ -12,16 +12,8 @@ import random_problems
 from optimization_modes import BOTH
 from random_problems import LOSSES, SMOOTH, over_losses
 
-from jaxlin import (
-    linear,
-    losses,
-    normalization,
-    objective,
-)
-from jaxlin.certificates import (
-    duality,
-    fenchel_young,
-)
+from jaxlin import linear, losses, normalization, objective
+from jaxlin.certificates import duality, fenchel_young
 from jaxlin.losses import transforms
 from jaxlin.objective import row_sums
 
@@ -197,7 +189,7 @@ def test_certificates_of_any_parameters_bound_their_suboptimality(name):
 @BOTH
 @over_losses("weston_watkins_hinge", names=optima.HINGES)
 def test_the_optimum_with_its_multipliers_is_certified_to_rounding(name):
-    """As in a fit: here the true multipliers are the center."""
+    """As in a fit: here the true duals are the center."""
     generator = np.random.default_rng(5)
     evaluate = jax.jit(_evaluate, static_argnames="loss")
     for kind in random_problems.KINDS:
@@ -207,7 +199,7 @@ def test_the_optimum_with_its_multipliers_is_certified_to_rounding(name):
             found = evaluate(
                 params,
                 *arrays,
-                np.float32(best.multipliers),
+                np.float32(best.duals),
                 np.float32(np.linalg.norm(data.rows, axis=1)),
                 how["example_weights"],
                 np.float32(data.l2),
@@ -225,14 +217,14 @@ def test_the_optimum_with_its_multipliers_is_certified_to_rounding(name):
                 assert float(found.excess) <= proof.gap
 
 
-def _evaluate(params, rows, targets, centers, norms, weights, l2, margin, *, loss):
-    shared = fenchel_young.shared(params, 0.1 * margin, {"margin": margin})
+def _evaluate(params, rows, targets, dual_centers, norms, weights, l2, margin, *, loss):
+    shared = fenchel_young.term_arguments(params, 0.1 * margin, {"margin": margin})
     sums, _ = row_sums.over_rows(
         params,
         rows,
         targets,
-        fenchel_young.PerExample(centers, norms),
-        link=fenchel_young.link(loss),
+        fenchel_young.PerExample(dual_centers, norms),
+        example_function=fenchel_young.example_function(loss),
         shared=shared,
         example_weights=weights,
     )
@@ -368,7 +360,7 @@ def test_a_loss_without_a_conjugate_is_refused():
         with pytest.raises(ValueError, match="loss must be one of"):
             duality.certificate(params, *arrays, **{**how, "loss": loss})
         with pytest.raises(ValueError, match="loss must be one of"):
-            fenchel_young.link(loss)
+            fenchel_young.example_function(loss)
 
 
 def test_products_are_at_full_precision_on_every_platform():

@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 from optimization_modes import BOTH
 
-from jaxlin import (
-    linear,
-    normalization,
-)
+from jaxlin import linear, normalization
 from jaxlin.certificates import label_certificates
 
 

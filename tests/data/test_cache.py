@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 
 from jaxlin import data
-from jaxlin.data import (
-    cache,
-    staging,
-)
+from jaxlin.data import cache, staging
 
 TRAIN = np.random.default_rng(0).integers(0, 256, (30, 12), dtype=np.uint8)
 LABELS = (np.arange(30) % 3).astype(np.int32)

@@ -12,11 +12,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from jaxlin import data
-from jaxlin.data import (
-    cifar10_archive,
-    staging,
-    tfds_images,
-)
+from jaxlin.data import cifar10_archive, staging, tfds_images
 
 NAME = "cifar-10-binary.tar.gz"
 

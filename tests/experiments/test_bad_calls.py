@@ -12,26 +12,13 @@ from bad_input_rows import X, assert_refused, call, full_disk, write
 
 import jaxlin
 from experiments import benchmark_training
-from jaxlin import (
-    check,
-    linear,
-    losses,
-    normalization,
-)
+from jaxlin import check, linear, losses, normalization
 from jaxlin.certificates import label_certificates
 from jaxlin.data import toy
-from jaxlin.geometry import (
-    best_line,
-    hyperplanes,
-    robustness,
-    separability,
-)
+from jaxlin.geometry import best_line, hyperplanes, robustness, separability
 from jaxlin.io import checkpoint
 from jaxlin.selection import splits
-from jaxlin.solvers import (
-    interface,
-    minibatch,
-)
+from jaxlin.solvers import interface, minibatch
 from jaxlin.stats import comparison
 
 KEY = jax.random.key(0)

@@ -17,9 +17,7 @@ import processes
 import pytest
 import references
 
-from experiments.benchmark_solvers import (
-    __main__ as entry,
-)
+from experiments.benchmark_solvers import __main__ as entry
 from experiments.benchmark_solvers import (
     config,
     gradient,

@@ -14,12 +14,7 @@ from run_helpers import compiled_programs, metrics, no_pictures, quick_pictures,
 from experiments.common import cli
 from experiments.cross_validation import __main__ as command
 from experiments.cross_validation import findings, protocol, report
-from experiments.cross_validation.config import (
-    SMOKE,
-    Config,
-    check_fits,
-    checked,
-)
+from experiments.cross_validation.config import SMOKE, Config, check_fits, checked
 from experiments.cross_validation.ideas import ESTIMATES
 from jaxlin import data
 

@@ -9,11 +9,7 @@ from run_helpers import compiled_programs
 
 from experiments.common import cli
 from experiments.nearest_neighbor import __main__ as command
-from experiments.nearest_neighbor.config import (
-    SMOKE,
-    Config,
-    checked,
-)
+from experiments.nearest_neighbor.config import SMOKE, Config, checked
 
 
 def run(config=SMOKE, **options):

@@ -14,12 +14,7 @@ from experiments.nearest_neighbor import (
     verdict,
     voting,
 )
-from experiments.nearest_neighbor.config import (
-    DIGITS,
-    SMOKE,
-    Config,
-    fitted_to,
-)
+from experiments.nearest_neighbor.config import DIGITS, SMOKE, Config, fitted_to
 from jaxlin import data
 
 

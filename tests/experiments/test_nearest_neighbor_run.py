@@ -22,15 +22,8 @@ from experiments.nearest_neighbor import (
     noise,
     parts,
 )
-from experiments.nearest_neighbor.config import (
-    SMOKE,
-    fitted_to,
-)
-from jaxlin import (
-    data,
-    losses,
-    neighbors,
-)
+from experiments.nearest_neighbor.config import SMOKE, fitted_to
+from jaxlin import data, losses, neighbors
 from jaxlin.neighbors import distances
 from jaxlin.selection import folds
 
@@ -115,11 +108,11 @@ def test_cross_validation_by_hand(smoke, small, metric, power):
     """Rows of the other folds cut out, every pair, query after query."""
     rows, labels = small.train
     key = parts.key_of(SMOKE, parts.FOLDS)
-    fold_of = folds.stratified_k_fold(key, labels, num_folds=SMOKE.folds)
+    fold_ids = folds.stratified_k_fold(key, labels, num_folds=SMOKE.folds)
     record = metrics(smoke[0])[PARTS.index(f"choose {metric} on all")]
     apart = brute_force(rows, rows, power)
     inside = [
-        np.min(apart[i][fold_of != fold_of[i]], initial=np.inf)
+        np.min(apart[i][fold_ids != fold_ids[i]], initial=np.inf)
         for i in range(len(rows))
     ]
     scale = np.median([one for one in inside if one > 0])
@@ -136,7 +129,7 @@ def test_cross_validation_by_hand(smoke, small, metric, power):
     for place, weigh in enumerate(weighings.values()):
         for number, k in enumerate(SMOKE.ks):
             for fold in range(SMOKE.folds):
-                held_out = fold_of == fold
+                held_out = fold_ids == fold
                 answers = voted(
                     apart[held_out][:, ~held_out], labels[~held_out], k, weigh
                 )

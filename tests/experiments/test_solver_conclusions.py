@@ -4,10 +4,7 @@ import math
 
 import pytest
 
-from experiments.benchmark_solvers import (
-    conclusions,
-    config,
-)
+from experiments.benchmark_solvers import conclusions, config
 
 SOFTMAX, CRAMMER_SINGER = config.SMOKE.losses
 (L2,) = config.SMOKE.l2s

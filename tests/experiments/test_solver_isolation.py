@@ -8,12 +8,7 @@ import pytest
 import toy_peers
 from solver_problems import L2, find, optimum, problem
 
-from experiments.benchmark_solvers import (
-    isolation,
-    judge,
-    peers_sklearn,
-    traces,
-)
+from experiments.benchmark_solvers import isolation, judge, peers_sklearn, traces
 
 # The recorder and reruns, by a clock that is set by hand
 

@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 from solver_problems import L2, loop_objective, problem
 
-from experiments.benchmark_solvers import (
-    judge,
-    traces,
-)
+from experiments.benchmark_solvers import judge, traces
 from experiments.common.losses import CERTIFIED
 from jaxlin import linear
 

@@ -8,10 +8,7 @@ import processes
 import pytest
 from solver_problems import KINKED, L2, LOOPS, find, loop_objective, optimum, problem
 
-from experiments.benchmark_solvers import (
-    peers,
-    traces,
-)
+from experiments.benchmark_solvers import peers, traces
 from experiments.common.losses import CERTIFIED
 
 NEEDS = {"scikit-learn": "sklearn", "LIBLINEAR": "sklearn", "PyTorch": "torch"}

@@ -250,11 +250,7 @@ def fitted_to(images):
 @pytest.mark.cifar10
 def test_a_linear_classifier_on_patches_of_cifar10(real_cifar10):
     """800 filters, 20,000 training images: at least 72 %. Some minutes."""
-    from jaxlin import (
-        losses,
-        normalization,
-        objective,
-    )
+    from jaxlin import losses, normalization, objective
     from jaxlin.selection import splits
     from jaxlin.stats import metrics
 

@@ -5,10 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from jaxlin.geometry import (
-    best_line,
-    separability,
-)
+from jaxlin.geometry import best_line, separability
 
 
 def brute_force(rows, labels):

@@ -5,10 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin import (
-    linear,
-    normalization,
-)
+from jaxlin import linear, normalization
 from jaxlin.geometry import hyperplanes
 from jaxlin.linear import Params
 

@@ -10,10 +10,7 @@ import pytest
 from scipy import optimize
 
 from jaxlin import linear
-from jaxlin.geometry import (
-    hyperplanes,
-    robustness,
-)
+from jaxlin.geometry import hyperplanes, robustness
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 

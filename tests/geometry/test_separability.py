@@ -7,14 +7,8 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from jaxlin.geometry import (
-    rational_simplex,
-    separability,
-)
-from jaxlin.geometry.separability import (
-    CommonPoint,
-    Plane,
-)
+from jaxlin.geometry import rational_simplex, separability
+from jaxlin.geometry.separability import CommonPoint, Plane
 
 
 def is_separable(rows, labels):

@@ -15,15 +15,15 @@ MARGIN = 0.7
 
 
 class Entry(NamedTuple):
-    """A loss, a plain reference of it and the domain of its conjugate's parameters."""
+    """A loss, a plain reference of it and the domain of its conjugate's duals."""
 
     loss: Any
     reference: Any
-    # (generator, classes, label) to random parameters, often on the boundary.
+    # (generator, classes, label) to random duals, often on the boundary.
     draw: Any
     # classes to the largest |g|^2 of the domain; None for a smooth loss.
     largest_square: Any = None
-    # classes to a bound of the excess over the smoothing, for center 0.
+    # classes to a bound of the excess over the smoothing, for dual_center 0.
     largest_excess: Any = None
 
     @property
@@ -150,7 +150,7 @@ def over_dtypes(*dtypes):
 
 
 def cases(entry, seed, sizes, count=24, scales=(0.3, 3.0, 300.0)):
-    """Scores, target, label and parameters, in NumPy float64."""
+    """Scores, target, label and duals, in NumPy float64."""
     generator = np.random.default_rng(seed)
     for i in range(count):
         classes = sizes[i % len(sizes)]
@@ -161,32 +161,32 @@ def cases(entry, seed, sizes, count=24, scales=(0.3, 3.0, 300.0)):
 
 @functools.cache
 def point_and_value(entry):
-    """Of a target and parameters: the point, and the value of the conjugate there."""
+    """Of a target and duals: the point, and the value of the conjugate there."""
 
-    def both(target, parameters):
+    def both(target, duals):
         return (
-            entry.conjugate.point(target, parameters),
-            entry.conjugate.value(target, parameters, **entry.arguments),
+            entry.conjugate.score_gradient(target, duals),
+            entry.conjugate.value(target, duals, **entry.arguments),
         )
 
     return jax.jit(both)
 
 
-def definition(entry, scores, target, parameters):
+def definition(entry, scores, target, duals):
     """Loss plus conjugate minus inner product: the Fenchel-Young term as defined."""
-    point, value = map(np.asarray, point_and_value(entry)(target, parameters))
+    point, value = map(np.asarray, point_and_value(entry)(target, duals))
     loss = entry.reference(scores, target, **entry.arguments)
     return loss + value - point @ scores
 
 
-def everything(entry, scores, target, center, smoothing, arguments):
-    """All five functions at the parameters of the smoothed loss."""
+def everything(entry, scores, target, dual_center, smoothing, arguments):
+    """All five functions at the duals of the smoothed loss."""
     conjugate, more = entry.conjugate, {"smoothing": smoothing, **arguments}
-    parameters = conjugate.parameters(scores, target, center, **more)
+    duals = conjugate.duals(scores, target, dual_center, **more)
     return (
-        parameters,
-        conjugate.point(target, parameters),
-        conjugate.value(target, parameters, **arguments),
-        conjugate.excess(scores, target, parameters, **arguments),
-        conjugate.smoothed(scores, target, parameters, center, **more),
+        duals,
+        conjugate.score_gradient(target, duals),
+        conjugate.value(target, duals, **arguments),
+        conjugate.excess(scores, target, duals, **arguments),
+        conjugate.smoothed(scores, target, duals, dual_center, **more),
     )

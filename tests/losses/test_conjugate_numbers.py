@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 import references
 import scipy.special
-from conjugate_problems import (
-    cases,
-    every_entry,
-    everything,
-    over_dtypes,
-    over_sizes,
-)
+from conjugate_problems import cases, every_entry, everything, over_dtypes, over_sizes
 
 from jaxlin import losses
 from jaxlin.losses import conjugates
@@ -38,21 +32,21 @@ CLOSE_CALLS = {
 
 @every_entry
 def test_excess_keeps_digits_in_float32_that_its_definition_loses(entry):
-    scores, target, parameters = CLOSE_CALLS[entry.loss.__name__]
+    scores, target, duals = CLOSE_CALLS[entry.loss.__name__]
     if isinstance(target, list):
         target = np.asarray(target, np.float32)
 
     @jax.jit
-    def by_definition(scores, parameters):
-        value = entry.conjugate.value(target, parameters)
-        inner = jnp.sum(scores * entry.conjugate.point(target, parameters))
+    def by_definition(scores, duals):
+        value = entry.conjugate.value(target, duals)
+        inner = jnp.sum(scores * entry.conjugate.score_gradient(target, duals))
         return entry.loss(scores, target) + value - inner
 
-    narrow = [np.asarray(array, np.float32) for array in (scores, parameters)]
+    narrow = [np.asarray(array, np.float32) for array in (scores, duals)]
     exact = float(by_definition(*[array.astype(np.float64) for array in narrow]))
     lost = abs(float(by_definition(*narrow)) - exact)
-    scores, parameters = narrow
-    excess = jax.jit(entry.conjugate.excess)(scores, target, parameters)
+    scores, duals = narrow
+    excess = jax.jit(entry.conjugate.excess)(scores, target, duals)
     assert excess.dtype == jnp.float32
     error = abs(float(excess) - exact)
     assert error < 1e-3 * exact
@@ -91,17 +85,15 @@ def test_gradient_of_the_excess_is_gradient_of_the_loss_less_the_point(entry, si
     """Also where a probability is 0, and at scores whose exponentials overflow."""
 
     @jax.jit
-    def both(scores, target, parameters):
+    def both(scores, target, duals):
         excess = functools.partial(entry.conjugate.excess, **entry.arguments)
         loss = functools.partial(entry.loss, **entry.arguments)
-        point = entry.conjugate.point(target, parameters)
-        slope = jax.grad(excess)(scores, target, parameters)
+        point = entry.conjugate.score_gradient(target, duals)
+        slope = jax.grad(excess)(scores, target, duals)
         return slope, jax.grad(loss)(scores, target) - point
 
-    for scores, target, _, parameters in cases(
-        entry, 12, sizes, scales=(0.3, 3.0, 900.0)
-    ):
-        slope, expected = both(scores, target, parameters)
+    for scores, target, _, duals in cases(entry, 12, sizes, scales=(0.3, 3.0, 900.0)):
+        slope, expected = both(scores, target, duals)
         np.testing.assert_allclose(slope, expected, atol=1e-12)
 
 
@@ -111,8 +103,8 @@ def batch(entry, dtype, classes=4, count=3):
     targets = np.asarray(targets)
     if targets.dtype == np.float64:
         targets = targets.astype(dtype)
-    scores, centers = generator.normal(size=(2, count, classes))
-    return scores.astype(dtype), targets, centers.astype(dtype)
+    scores, dual_centers = generator.normal(size=(2, count, classes))
+    return scores.astype(dtype), targets, dual_centers.astype(dtype)
 
 
 @over_dtypes(jnp.bfloat16, jnp.float32)
@@ -121,11 +113,11 @@ def test_vmap_under_jit_equals_a_loop_and_keeps_the_dtype(entry, dtype):
     alone = jax.jit(lambda *rest: everything(entry, *rest))
 
     @jax.jit
-    def mapped(scores, targets, centers, smoothing, arguments):
+    def mapped(scores, targets, dual_centers, smoothing, arguments):
         traces.append(None)
         return jax.vmap(
             lambda s, t, c: everything(entry, s, t, c, smoothing, arguments)
-        )(scores, targets, centers)
+        )(scores, targets, dual_centers)
 
     rows = batch(entry, dtype)
     for smoothing, margin in ((0.5, 1.0), (2.0, 0.25)):
@@ -149,15 +141,15 @@ def test_vmap_under_jit_equals_a_loop_and_keeps_the_dtype(entry, dtype):
 
 @every_entry
 def test_lowers_for_every_platform(entry):
-    scores, targets, centers = batch(entry, jnp.float32)
+    scores, targets, dual_centers = batch(entry, jnp.float32)
 
-    def mapped(scores, targets, centers, smoothing):
+    def mapped(scores, targets, dual_centers, smoothing):
         return jax.vmap(
             lambda s, t, c: everything(entry, s, t, c, smoothing, entry.arguments)
-        )(scores, targets, centers)
+        )(scores, targets, dual_centers)
 
     exported = jax.export.export(jax.jit(mapped), platforms=PLATFORMS)(
-        scores, targets, centers, np.float32(1)
+        scores, targets, dual_centers, np.float32(1)
     )
     assert exported.platforms == PLATFORMS
 
@@ -171,6 +163,6 @@ def test_vectors_of_other_lengths_are_refused_while_tracing(entry):
         conjugate.excess(scores, target, longer)
     if not conjugate.smooth:
         with pytest.raises(AssertionError):
-            conjugate.parameters(scores, target, longer, smoothing=1.0)
+            conjugate.duals(scores, target, longer, smoothing=1.0)
         with pytest.raises(AssertionError):
             conjugate.smoothed(scores, target, scores, longer, smoothing=1.0)

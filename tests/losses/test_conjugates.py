@@ -23,10 +23,7 @@ from conjugate_problems import (
 )
 
 from jaxlin import losses
-from jaxlin.losses import (
-    conjugates,
-    transforms,
-)
+from jaxlin.losses import conjugates, transforms
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -48,17 +45,17 @@ def test_excess_is_its_definition_and_never_negative(entry, sizes):
     """Fenchel-Young inequality, at points anywhere in the domain."""
     positive = 0
     excess_of = jax.jit(entry.conjugate.excess)
-    for scores, target, _, parameters in cases(entry, 0, sizes, count=48):
+    for scores, target, _, duals in cases(entry, 0, sizes, count=48):
         # Probabilities below the smallest float64 have no logarithm in the reference.
         is_likelihood = not entry.arguments
         scores = np.clip(scores, -300, 300) if is_likelihood else scores
-        excess = excess_of(scores, target, parameters, **entry.arguments)
+        excess = excess_of(scores, target, duals, **entry.arguments)
         assert excess.shape == ()
         excess = float(excess)
         assert excess >= 0
-        size = 1 + np.abs(scores).max() * (1 + np.abs(parameters).sum())
+        size = 1 + np.abs(scores).max() * (1 + np.abs(duals).sum())
         np.testing.assert_allclose(
-            excess, definition(entry, scores, target, parameters), atol=1e-14 * size
+            excess, definition(entry, scores, target, duals), atol=1e-14 * size
         )
         positive += excess > 1e-3
     assert positive > 24
@@ -67,24 +64,24 @@ def test_excess_is_its_definition_and_never_negative(entry, sizes):
 @every_smooth_entry
 @over_sizes
 def test_smooth_parameters_are_those_of_the_gradient(entry, sizes):
-    """Fenchel-Young equality; center and smoothing are ignored."""
+    """Fenchel-Young equality; dual_center and smoothing are ignored."""
     conjugate = entry.conjugate
 
     @jax.jit
-    def every(scores, target, center):
+    def every(scores, target, dual_center):
         loss = functools.partial(entry.loss, **entry.arguments)
         more = {"smoothing": 0.3, **entry.arguments}
-        found = conjugate.parameters(scores, target, center, **more)
+        found = conjugate.duals(scores, target, dual_center, **more)
         return (
-            conjugate.point(target, found),
+            conjugate.score_gradient(target, found),
             jax.grad(loss)(scores, target),
             conjugate.excess(scores, target, found, **entry.arguments),
-            conjugate.smoothed(scores, target, found, center, **more),
+            conjugate.smoothed(scores, target, found, dual_center, **more),
             loss(scores, target),
         )
 
-    for scores, target, _, center in cases(entry, 1, sizes):
-        found = map(np.asarray, every(scores, target, center))
+    for scores, target, _, dual_center in cases(entry, 1, sizes):
+        found = map(np.asarray, every(scores, target, dual_center))
         point, gradient, excess, smoothed, loss = found
         np.testing.assert_allclose(point, gradient, rtol=1e-11, atol=1e-15)
         scale = 1 + np.abs(scores).max()
@@ -99,8 +96,8 @@ def test_softmax_points_keep_their_digits_when_sure_and_right():
 
     @jax.jit
     def point(scores):
-        found = conjugate.parameters(scores, 0, jnp.zeros(3), smoothing=1)
-        return conjugate.point(0, found)
+        found = conjugate.duals(scores, 0, jnp.zeros(3), smoothing=1)
+        return conjugate.score_gradient(0, found)
 
     exact = np.exp([-30.0, -29.0])
     expected = [-exact.sum(), *exact]
@@ -139,31 +136,31 @@ def hinge_supremum(name, point, label):
 @every_hinge
 @over_small_sizes
 def test_value_of_a_hinge_is_the_supremum_found_by_a_linear_program(entry, sizes):
-    for _, _, label, parameters in cases(entry, 2, sizes, count=20):
-        point, value = map(np.asarray, point_and_value(entry)(label, parameters))
+    for _, _, label, duals in cases(entry, 2, sizes, count=20):
+        point, value = map(np.asarray, point_and_value(entry)(label, duals))
         supremum = hinge_supremum(entry.loss.__name__, point, label)
         np.testing.assert_allclose(value, supremum, atol=1e-8)
 
 
 @every_hinge
 def test_outside_the_parameters_domain_the_supremum_is_infinite(entry):
-    """So the parameters describe the domain itself, not a part of it."""
+    """So the duals describe the domain itself, not a part of it."""
     for outside in ([0, 1.2, 0.0], [0, 0.5, -0.1]):
-        point = np.asarray(entry.conjugate.point(0, np.array(outside)))
+        point = np.asarray(entry.conjugate.score_gradient(0, np.array(outside)))
         assert hinge_supremum(entry.loss.__name__, point, 0) is None
 
 
 @every_smooth_entry
 @over_small_sizes
 def test_value_of_a_smooth_loss_is_the_supremum_found_by_bfgs(entry, sizes):
-    for _, target, label, parameters in cases(entry, 3, sizes, count=9):
+    for _, target, label, duals in cases(entry, 3, sizes, count=9):
         # Inside the domain, where the supremum is attained.
-        parameters = np.maximum(parameters, 0.1)
+        duals = np.maximum(duals, 0.1)
         if entry.loss is losses.weston_watkins_squared_hinge:
-            parameters[label] = 0
+            duals[label] = 0
         else:
-            parameters /= parameters.sum()
-        point, value = map(np.asarray, point_and_value(entry)(target, parameters))
+            duals /= duals.sum()
+        point, value = map(np.asarray, point_and_value(entry)(target, duals))
 
         def negative(scores, target=target, point=point):
             loss = entry.reference(scores, target, **entry.arguments)
@@ -183,8 +180,8 @@ def test_the_two_multiclass_hinges_agree_on_two_classes():
         for name in ("weston_watkins_hinge", "crammer_singer_hinge")
     ]
     for _ in range(20):
-        scores, center = generator.normal(size=(2, 2))
-        first, second = (compiled(scores, center) for compiled in both)
+        scores, dual_center = generator.normal(size=(2, 2))
+        first, second = (compiled(scores, dual_center) for compiled in both)
         for one, other in zip(first, second, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
 
@@ -196,8 +193,8 @@ def test_a_one_hot_target_is_its_label():
         for name in ("softmax_cross_entropy", "cross_entropy")
     )
     for label in range(3):
-        scores, center = generator.normal(size=(2, 3))
-        by_label = of_label(scores, label, center)
-        by_target = of_target(scores, np.eye(3)[label], center)
+        scores, dual_center = generator.normal(size=(2, 3))
+        by_label = of_label(scores, label, dual_center)
+        by_target = of_target(scores, np.eye(3)[label], dual_center)
         for one, other in zip(by_label, by_target, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)

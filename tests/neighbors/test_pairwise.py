@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from jaxlin.neighbors import (
-    distances,
-    pairwise,
-)
+from jaxlin.neighbors import distances, pairwise
 
 INTEGERS = {
     distances.squared_euclidean: lambda apart: (apart**2).sum(axis=-1),

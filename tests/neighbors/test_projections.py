@@ -8,12 +8,7 @@ import numpy as np
 import pytest
 
 from jaxlin import neighbors
-from jaxlin.neighbors import (
-    distances,
-    projections,
-    scan,
-    search,
-)
+from jaxlin.neighbors import distances, projections, scan, search
 from tests.neighbors.test_search import assert_nearest, draw_rows
 
 WIDTH = 64
@@ -83,8 +78,8 @@ def test_the_remainder_makes_bounds_tighter():
     rows[0, ::2], rows[0, 1::2] = 255, 0
     found = np.asarray(moved(screen, rows))
     both = np.asarray(keys(screen, found, found))[0, 1:]
-    shadow = found[:, : WIDTH // 8].astype(np.float64)
-    alone = np.square(shadow[0] - shadow[1:]).sum(axis=1)
+    projection = found[:, : WIDTH // 8].astype(np.float64)
+    alone = np.square(projection[0] - projection[1:]).sum(axis=1)
     exact = exact_squares(rows[:1], rows[1:])[0]
     assert (both > alone + 0.3 * (exact - alone)).all()
 
@@ -110,7 +105,7 @@ def test_searches_stay_exact(kind, k, always):
     found = neighbors.nearest(rows, rows[:8], metric=distances.squared_euclidean, k=k)
     assert found.distances.dtype == np.int32
     assert_nearest(found, rows, rows[:8], "squared")
-    # Where rows have shadows worth the name, no query is left to the full search.
+    # Where rows have projections worth the name, no query is left to the full search.
     if kind == "images" and k < 256:
         assert always == []
 

@@ -5,10 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlin import (
-    losses,
-    neighbors,
-)
+from jaxlin import losses, neighbors
 from jaxlin.neighbors import Neighbors, distances, voting
 
 WIDTH, CLASSES = 6, 3

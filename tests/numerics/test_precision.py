@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 from programs import products
 
-from jaxlin import (
-    linear,
-    normalization,
-)
+from jaxlin import linear, normalization
 from jaxlin.features import convolutional, encodings, patches, spherical
 from jaxlin.geometry import hyperplanes
 from jaxlin.numerics import precision

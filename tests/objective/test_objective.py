@@ -8,12 +8,7 @@ import pytest
 import references
 from problems import LABEL_LOSSES
 
-from jaxlin import (
-    linear,
-    losses,
-    normalization,
-    objective,
-)
+from jaxlin import linear, losses, normalization, objective
 from jaxlin.normalization import Normalization
 from jaxlin.objective import row_blocks
 

@@ -7,11 +7,7 @@ import optima
 import pytest
 
 import jaxlin
-from jaxlin import (
-    linear,
-    losses,
-    objective,
-)
+from jaxlin import linear, losses, objective
 from jaxlin.objective import penalties
 
 TREE = linear.Params(jnp.array([[3.0, -4.0], [0.0, 2.0]]), jnp.array([-1.0, 0.5]))

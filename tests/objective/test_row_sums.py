@@ -10,12 +10,7 @@ import numpy as np
 import pytest
 from optimization_modes import BOTH
 
-from jaxlin import (
-    linear,
-    losses,
-    normalization,
-    objective,
-)
+from jaxlin import linear, losses, normalization, objective
 from jaxlin.numerics import compensated
 from jaxlin.objective import row_sums
 
@@ -63,7 +58,7 @@ def draw(dtype):
     )
 
 
-def link(shared, scores, label, extra):
+def example_function(shared, scores, label, extra):
     """Numbers of an example that tell its scores, label, extra and shared apart."""
     values = jnp.stack([jnp.sum(jnp.square(scores)), shared * scores[label] / extra])
     return values, scores * extra, {"of_label": scores[label], "extra": extra}
@@ -78,10 +73,10 @@ def loss_link(loss):
     return value_and_slope
 
 
-def one_pass(rows, *, link=link, shared=3.0, size=3, sums=None):
+def one_pass(rows, *, example_function=example_function, shared=3.0, size=3, sums=None):
     return row_sums.over_rows(
         *rows[:4],
-        link=link,
+        example_function=example_function,
         shared=shared,
         example_weights=rows.weights,
         normalization=rows.normalization,
@@ -90,7 +85,7 @@ def one_pass(rows, *, link=link, shared=3.0, size=3, sums=None):
     )
 
 
-compiled = jax.jit(one_pass, static_argnames=("link", "size"))
+compiled = jax.jit(one_pass, static_argnames=("example_function", "size"))
 
 
 def totals(sums):
@@ -187,7 +182,7 @@ def test_the_gradient_is_that_of_the_mean_loss(dtype, loss, arguments):
         )
 
     value, gradient = jax.jit(jax.value_and_grad(mean_loss))(rows.params, rows)
-    sums, _ = compiled(rows, link=loss_link(loss), shared=arguments)
+    sums, _ = compiled(rows, example_function=loss_link(loss), shared=arguments)
     weight = compensated.total(jax.tree.map(np.asarray, sums.weight))
     found = [part / weight for part in totals(sums)]
     np.testing.assert_allclose(found[0][0], value, rtol=1e-6)
@@ -255,7 +250,7 @@ def test_compensation_keeps_what_float32_sums_lose(terms):
     extra = np.asarray(terms, np.float32)
     exact = np.float64(extra).sum()
     rows = ones(extra)
-    found = totals(compiled(rows, link=of_extra, size=1)[0])
+    found = totals(compiled(rows, example_function=of_extra, size=1)[0])
     np.testing.assert_allclose(found[0], [exact], rtol=2e-7)
     np.testing.assert_allclose(found[1][:, 0], [exact, -exact], rtol=2e-7)
     np.testing.assert_allclose(found[2], [exact, -exact], rtol=2e-7)
@@ -342,7 +337,9 @@ def test_long_blocks_are_summed_in_short_parts(size, is_weighted):
 
     given = np.float32(weights) if is_weighted else None
     rows = Rows(params, features, labels, (), given, None)
-    sums, _ = jax.tree.map(np.asarray, compiled(rows, link=of_square, size=size))
+    sums, _ = jax.tree.map(
+        np.asarray, compiled(rows, example_function=of_square, size=size)
+    )
     weights = weights if is_weighted else np.ones(1300)
     scores = features @ np.float64(params.weights).T + params.bias
     squares = np.square(scores[np.arange(1300), labels])
@@ -367,7 +364,7 @@ def test_parts_of_a_block_are_added_with_compensation():
     """Of eight parts of 512 two cancel, which would take the others with them."""
     extra = np.repeat(np.float32([2.0**27, *[1.0] * 6, -(2.0**27)]), 512)
     rows = ones(extra)
-    sums, _ = compiled(rows, link=of_extra, size=4096)
+    sums, _ = compiled(rows, example_function=of_extra, size=4096)
     assert sums.parts == 8
     found = totals(sums)
     np.testing.assert_array_equal(found[0], [3072])

@@ -4,7 +4,14 @@ import dataclasses
 
 import jax
 import numpy as np
-from sweep_problems import EXAMPLES, HINGE, MARGIN, NUM_CLASSES, NUM_WEIGHTINGS, SOFTMAX
+from sweep_problems import (
+    EXAMPLES,
+    HINGE,
+    MARGIN,
+    NUM_CLASSES,
+    NUM_WEIGHT_SETS,
+    SOFTMAX,
+)
 
 import jaxlin
 from jaxlin.selection import folds, plans, sweep, sweep_run
@@ -16,19 +23,19 @@ GAP = 1e-5
 ONES = np.ones((3, EXAMPLES), np.float32)
 
 
-def arguments(problem, models, fold_of, *, slots=7, **changes):
+def arguments(problem, models, fold_ids, *, slots=7, **changes):
     examples = problem.examples
     how = {
         "plan": plans.plan(models, examples, num_classes=NUM_CLASSES, slots=slots),
         "stop": jaxlin.Stop(GAP),
         **changes,
     }
-    if "weightings" not in how:
-        how["weightings"] = folds.train_weights(fold_of, num_folds=NUM_WEIGHTINGS)
+    if "weight_sets" not in how:
+        how["weight_sets"] = folds.train_weights(fold_ids, num_folds=NUM_WEIGHT_SETS)
     return how
 
 
-def run(problem, models, *, plan, stop, weightings, max_passes=None, resume=None):
+def run(problem, models, *, plan, stop, weight_sets, max_passes=None, resume=None):
     """The states of the sweep that `sweep.fit_models` would make."""
     only = models.losses[0] if len(models.losses) == 1 else None
     examples = problem.prepared(loss=only)
@@ -37,7 +44,7 @@ def run(problem, models, *, plan, stop, weightings, max_passes=None, resume=None
         models,
         plan=plan,
         num_classes=NUM_CLASSES,
-        by_row=sweep.weights_by_row(examples, problem.weight_sets(weightings)),
+        by_row=sweep.weights_by_row(examples, problem.weight_sets(weight_sets)),
         relative_gap=stop.relative_gap,
         max_passes=stop.max_passes if max_passes is None else max_passes,
         resume=resume,

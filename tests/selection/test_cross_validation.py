@@ -10,21 +10,12 @@ import scipy.special
 import sklearn.linear_model
 import sklearn.model_selection
 import sweep_problems
-from sweep_problems import FOLD_OF, HINGE, LABELS, SOFTMAX
+from sweep_problems import FOLD_IDS, HINGE, LABELS, SOFTMAX
 
 import jaxlin
-from jaxlin import (
-    linear,
-    losses,
-)
+from jaxlin import linear, losses
 from jaxlin.certificates import duality
-from jaxlin.selection import (
-    cross_validation,
-    folds,
-    grids,
-    rules,
-    sweep,
-)
+from jaxlin.selection import cross_validation, folds, grids, rules, sweep
 from jaxlin.solvers import interface
 
 KEY = jax.random.key(0)
@@ -51,7 +42,7 @@ def tabulated(loss):
         sweep_problems.problem(),
         losses=(loss,),
         l2s=L2S,
-        folds=FOLD_OF,
+        folds=FOLD_IDS,
         # Rows that lie on a border may fall to either side of it in a wider gap.
         stop=jaxlin.Stop(GAPS[loss]),
     )
@@ -82,7 +73,7 @@ def test_scores_are_those_of_grid_search():
             fit_intercept=False, tol=1e-8, max_iter=5000
         ),
         {"C": [1 / (l2 * 40) for l2 in table.l2]},
-        cv=sklearn.model_selection.PredefinedSplit(FOLD_OF),
+        cv=sklearn.model_selection.PredefinedSplit(FOLD_IDS),
     ).fit(np.hstack([ROWS, np.ones((len(ROWS), 1))]), LABELS)
     for fold in range(NUM_FOLDS):
         np.testing.assert_allclose(
@@ -99,7 +90,7 @@ def test_accuracy_and_loss_are_those_of_the_fold_held_out(loss):
             model = setting * NUM_FOLDS + fold
             weights = table.fits.params.weights[model]
             scores = ROWS @ weights.T + table.fits.params.bias[model]
-            out = fold == FOLD_OF
+            out = fold == FOLD_IDS
             np.testing.assert_allclose(
                 table.accuracy[setting, fold],
                 np.mean(scores.argmax(axis=1)[out] == LABELS[out]),
@@ -115,16 +106,16 @@ def test_accuracy_and_loss_are_those_of_the_fold_held_out(loss):
 
 def test_any_parameters_are_tested_by_the_loss_of_the_grid():
     """Those of the softmax, by the hinge: what a comparison of losses rests on."""
-    models = grids.product(losses=(HINGE,), l2s=L2S, num_weightings=NUM_FOLDS)
+    models = grids.product(losses=(HINGE,), l2s=L2S, num_weight_sets=NUM_FOLDS)
     params = tabulated(SOFTMAX).fits.params
-    held_out = 1 - folds.train_weights(FOLD_OF, num_folds=NUM_FOLDS)
+    held_out = 1 - folds.train_weights(FOLD_IDS, num_folds=NUM_FOLDS)
     problem = sweep_problems.problem()
     accuracy, loss = cross_validation.tested(
         problem, fits_of(problem, models, params), held_out=held_out
     )
     for model in range(models.size):
         scores = ROWS @ params.weights[model].T + params.bias[model]
-        out = models.weighting[model] == FOLD_OF
+        out = models.weight_set[model] == FOLD_IDS
         right = scores.argmax(axis=1)[out] == LABELS[out]
         np.testing.assert_allclose(accuracy[model], right.mean(), atol=1e-6)
         pairs = zip(scores[out], LABELS[out], strict=True)
@@ -158,7 +149,7 @@ def test_counts_are_exact_in_blocks_of_any_number_of_rows(count):
     params = linear.Params(weights, random.normal(size=(2, 4)).astype("f4"))
     held_out = (random.random((2, count)) < 0.3).astype(np.float32)
     held_out[:, 0] = 1
-    models = grids.product(losses=(SOFTMAX,), l2s=(0.1,), num_weightings=2)
+    models = grids.product(losses=(SOFTMAX,), l2s=(0.1,), num_weight_sets=2)
     problem = jaxlin.problem(rows, labels, classes=range(4))
     fits = fits_of(problem, models, params)
     accuracy, loss = cross_validation.tested(problem, fits, held_out=held_out)
@@ -191,7 +182,7 @@ def test_table_is_tidy(loss):
 def test_repeats_and_margins_have_parts_and_settings_of_their_own():
     rows = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
     labels = (rows[:, 0] > 0).astype(int)
-    fold_of = folds.repeated(
+    fold_ids = folds.repeated(
         KEY,
         lambda key: folds.stratified_k_fold(key, labels, num_folds=3),
         num_repeats=2,
@@ -201,12 +192,12 @@ def test_repeats_and_margins_have_parts_and_settings_of_their_own():
         losses=(HINGE,),
         l2s=L2S,
         loss_arguments={"margin": (1.0, 2.0)},
-        folds=fold_of,
+        folds=fold_ids,
     )
     assert found.accuracy.shape == (4, 6)
     assert [one["margin"] for one in found.loss_arguments] == [1.0, 1.0, 2.0, 2.0]
     for part in range(6):
-        out = fold_of[part // 3] == part % 3
+        out = fold_ids[part // 3] == part % 3
         for setting in range(4):
             weights = found.fits.params.weights[setting * 6 + part]
             bias = found.fits.params.bias[setting * 6 + part]
@@ -260,7 +251,7 @@ def test_goes_on_from_its_file_and_labels_may_be_names(tmp_path):
     how = {
         "losses": (SOFTMAX,),
         "l2s": L2S,
-        "folds": FOLD_OF,
+        "folds": FOLD_IDS,
         "stop": jaxlin.Stop(GAPS[SOFTMAX]),
         "checkpoint": tmp_path / "sweep.npz",
     }
@@ -284,7 +275,7 @@ def test_goes_on_from_its_file_and_labels_may_be_names(tmp_path):
 
 def test_distributions_cannot_be_validated():
     problem = jaxlin.problem(ROWS, np.full((60, 3), 1 / 3))
-    how = {"losses": (losses.cross_entropy,), "l2s": L2S, "folds": FOLD_OF}
+    how = {"losses": (losses.cross_entropy,), "l2s": L2S, "folds": FOLD_IDS}
     with pytest.raises(ValueError, match="problem must have labels to be validated"):
         jaxlin.cross_validate(problem, **how)
 
@@ -302,10 +293,12 @@ def test_a_class_that_is_missing_where_one_trains_is_wrong_on_request():
     assert sorted_folds.fits.converged.all()
     single = np.flatnonzero(LABELS == 2)[-1]
     rare = np.where((LABELS == 2) & (np.arange(len(ROWS)) != single), 0, LABELS)
-    fold_of = folds.stratified_k_fold(
+    fold_ids = folds.stratified_k_fold(
         KEY, rare, num_folds=NUM_FOLDS, allow_missing_classes=True
     )
-    found = jaxlin.cross_validate(sweep_problems.problem_of(rare), folds=fold_of, **how)
+    found = jaxlin.cross_validate(
+        sweep_problems.problem_of(rare), folds=fold_ids, **how
+    )
     for setting in range(2):
         for fold in range(NUM_FOLDS):
             weights, bias = (
@@ -317,7 +310,7 @@ def test_a_class_that_is_missing_where_one_trains_is_wrong_on_request():
             right[single] = False
             each = scipy.special.logsumexp(scores, axis=1)
             each = each - scores[range(len(ROWS)), rare]
-            out = fold_of == fold
+            out = fold_ids == fold
             np.testing.assert_allclose(
                 found.accuracy[setting, fold], right[out].mean(), rtol=1e-7
             )

@@ -17,8 +17,8 @@ SIZES = [7, 17, 60, 111]
 def random_problems(count):
     """(key, n, k, labels with gaps between them, at least k of each class)."""
     random = np.random.default_rng(0)
-    for trial in range(count):
-        num_examples = SIZES[trial % len(SIZES)]
+    for candidate in range(count):
+        num_examples = SIZES[candidate % len(SIZES)]
         num_folds = min(int(random.choice([2, 3, 4, 7, 10])), num_examples)
         num_classes = int(random.integers(1, num_examples // num_folds + 1))
         shares = random.dirichlet(np.full(num_classes, 0.5))
@@ -26,7 +26,7 @@ def random_problems(count):
         sizes = num_folds + random.multinomial(rest, shares)
         names = random.choice(1000, size=num_classes, replace=False)
         labels = random.permutation(np.repeat(names, sizes))
-        yield jax.random.key(trial), num_examples, num_folds, labels
+        yield jax.random.key(candidate), num_examples, num_folds, labels
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.full)])
@@ -34,10 +34,10 @@ def test_random_partitions_are_even(count):
     for key, num_examples, num_folds, labels in random_problems(count):
         plain = folds.k_fold(key, num_examples, num_folds=num_folds)
         stratified = folds.stratified_k_fold(key, labels, num_folds=num_folds)
-        for fold_of in (plain, stratified):
-            assert fold_of.dtype == np.int32
-            assert fold_of.shape == (num_examples,)
-            assert np.ptp(np.bincount(fold_of, minlength=num_folds)) <= 1
+        for fold_ids in (plain, stratified):
+            assert fold_ids.dtype == np.int32
+            assert fold_ids.shape == (num_examples,)
+            assert np.ptp(np.bincount(fold_ids, minlength=num_folds)) <= 1
         for name in np.unique(labels):
             counts = np.bincount(stratified[labels == name], minlength=num_folds)
             assert len(counts) == num_folds
@@ -46,14 +46,14 @@ def test_random_partitions_are_even(count):
 
 def test_training_weights_hold_out_every_example_once():
     for key, num_examples, num_folds, _ in random_problems(50):
-        fold_of = folds.k_fold(key, num_examples, num_folds=num_folds)
-        weights = folds.train_weights(fold_of, num_folds=num_folds)
+        fold_ids = folds.k_fold(key, num_examples, num_folds=num_folds)
+        weights = folds.train_weights(fold_ids, num_folds=num_folds)
         assert weights.dtype == np.float32
         assert weights.shape == (num_folds, num_examples)
         assert set(np.unique(weights)) == {0.0, 1.0}
         np.testing.assert_array_equal(weights.sum(axis=0), num_folds - 1)
         for fold in range(num_folds):
-            np.testing.assert_array_equal(weights[fold] == 0, fold_of == fold)
+            np.testing.assert_array_equal(weights[fold] == 0, fold_ids == fold)
 
 
 def test_the_same_key_gives_the_same_bits_and_another_does_not():
@@ -87,26 +87,26 @@ def test_every_example_is_as_often_in_every_fold():
     """Also in those that are larger: 7 examples in 3 folds."""
     counts = np.zeros((7, 3))
     for seed in range(600):
-        fold_of = folds.k_fold(jax.random.key(seed), 7, num_folds=3)
-        counts[np.arange(7), fold_of] += 1
+        fold_ids = folds.k_fold(jax.random.key(seed), 7, num_folds=3)
+        counts[np.arange(7), fold_ids] += 1
     # Standard error 11.5.
     assert np.abs(counts - 200).max() < 50
 
 
 def test_groups_stay_together_and_folds_are_even():
     random = np.random.default_rng(1)
-    for trial in range(100):
+    for candidate in range(100):
         num_folds = int(random.integers(2, 5))
-        sizes = random.integers(1, 20, size=SIZES[trial % 3])
+        sizes = random.integers(1, 20, size=SIZES[candidate % 3])
         groups = random.permutation(np.repeat(random.permutation(len(sizes)), sizes))
-        fold_of = folds.grouped_k_fold(
-            jax.random.key(trial), groups, num_folds=num_folds
+        fold_ids = folds.grouped_k_fold(
+            jax.random.key(candidate), groups, num_folds=num_folds
         )
         homes = collections.defaultdict(set)
-        for group, fold in zip(groups, fold_of, strict=True):
+        for group, fold in zip(groups, fold_ids, strict=True):
             homes[group].add(fold)
         assert all(len(home) == 1 for home in homes.values())
-        counts = np.bincount(fold_of, minlength=num_folds)
+        counts = np.bincount(fold_ids, minlength=num_folds)
         assert len(counts) == num_folds
         assert np.ptp(counts) <= sizes.max()
 
@@ -115,12 +115,12 @@ def test_small_classes_are_dealt_out_as_far_as_they_go():
     sizes = {0: 5, 3: 4, 7: 1, 9: 13}
     labels = np.repeat(list(sizes), list(sizes.values()))
     for num_folds in (2, 7, 23):
-        fold_of = folds.stratified_k_fold(
+        fold_ids = folds.stratified_k_fold(
             jax.random.key(0), labels, num_folds=num_folds, allow_missing_classes=True
         )
-        assert np.ptp(np.bincount(fold_of, minlength=num_folds)) <= 1
+        assert np.ptp(np.bincount(fold_ids, minlength=num_folds)) <= 1
         for label, size in sizes.items():
-            counts = np.bincount(fold_of[labels == label], minlength=num_folds)
+            counts = np.bincount(fold_ids[labels == label], minlength=num_folds)
             assert counts.sum() == size
             assert np.ptp(counts) <= 1
     # As without it, where all classes are large enough.
@@ -148,23 +148,23 @@ def random_groups(count):
         yield number, num_folds, groups[order], labels[order]
 
 
-def shares_of_folds(fold_of, labels, num_folds):
+def shares_of_folds(fold_ids, labels, num_folds):
     """Share of each class that each fold has, shape ``(folds, classes)``."""
     counts = np.zeros((num_folds, labels.max() + 1))
-    np.add.at(counts, (fold_of, labels), 1)
+    np.add.at(counts, (fold_ids, labels), 1)
     return counts / counts.sum(axis=0)
 
 
 def test_groups_with_labels_are_as_even_as_scikit_learns():
     ours, theirs = [], []
     for number, num_folds, groups, labels in random_groups(100):
-        fold_of = folds.grouped_k_fold(
+        fold_ids = folds.grouped_k_fold(
             jax.random.key(number), groups, num_folds=num_folds, labels=labels
         )
         # Together, and in every fold.
         for group in np.unique(groups):
-            assert len(np.unique(fold_of[groups == group])) == 1
-        assert len(np.unique(fold_of)) == num_folds
+            assert len(np.unique(fold_ids[groups == group])) == 1
+        assert len(np.unique(fold_ids)) == num_folds
         splitter = sklearn.model_selection.StratifiedGroupKFold(num_folds)
         other = np.empty(len(groups), int)
         with warnings.catch_warnings():
@@ -174,7 +174,7 @@ def test_groups_with_labels_are_as_even_as_scikit_learns():
                 splitter.split(groups, labels, groups)
             ):
                 other[held_out] = fold
-        shares = shares_of_folds(fold_of, labels, num_folds)
+        shares = shares_of_folds(fold_ids, labels, num_folds)
         ours.append(shares.std(axis=0).mean())
         theirs.append(shares_of_folds(other, labels, num_folds).std(axis=0).mean())
         # A class of several groups is never held out whole.
@@ -190,12 +190,12 @@ def test_two_groups_that_alone_have_a_rare_class_lie_in_two_folds():
     labels = np.where(groups < 2, 2, random.integers(0, 2, 160))
     seen = set()
     for seed in range(40):
-        fold_of = folds.grouped_k_fold(
+        fold_ids = folds.grouped_k_fold(
             jax.random.key(seed), groups, num_folds=4, labels=labels
         )
-        assert fold_of[0] != fold_of[20]
-        assert np.bincount(fold_of).tolist() == [40] * 4
-        seen.add(fold_of.tobytes())
+        assert fold_ids[0] != fold_ids[20]
+        assert np.bincount(fold_ids).tolist() == [40] * 4
+        seen.add(fold_ids.tobytes())
     # The key settles what the labels leave open.
     assert len(seen) > 20
 
@@ -204,9 +204,9 @@ def test_groups_may_have_names():
     numbers = np.arange(60) % 7
     names = np.array(list("gabcdef"))[numbers]
     for given in (names, names.astype(object), names.astype(bytes), -numbers):
-        fold_of = folds.grouped_k_fold(KEY, given, num_folds=3)
+        fold_ids = folds.grouped_k_fold(KEY, given, num_folds=3)
         for name in np.unique(given):
-            assert len(np.unique(fold_of[given == name])) == 1
+            assert len(np.unique(fold_ids[given == name])) == 1
 
 
 KEY = jax.random.key(0)
@@ -249,19 +249,19 @@ BAD = {
     ),
     "a fold too many": (
         lambda: folds.train_weights([0, 1, 2], num_folds=2),
-        r"fold_of must lie in \[0, 1\], got 0 to 2",
+        r"fold_ids must lie in \[0, 1\], got 0 to 2",
     ),
     "folds that are no integers": (
         lambda: folds.train_weights([0.0, 1.0], num_folds=2),
-        "fold_of must be integers",
+        "fold_ids must be integers",
     ),
     "nothing to train on": (
         lambda: folds.train_weights([0, 0], num_folds=2),
-        "fold_of must put an example into each of 2 folds",
+        "fold_ids must put an example into each of 2 folds",
     ),
     "an empty fold": (
         lambda: folds.train_weights([0, 1, 0], num_folds=3),
-        "fold_of must put an example into each of 3 folds",
+        "fold_ids must put an example into each of 3 folds",
     ),
 }
 
@@ -273,7 +273,7 @@ def test_bad_arguments_are_named(call, message):
 
 
 @pytest.mark.parametrize(
-    ("fold_of", "words"),
+    ("fold_ids", "words"),
     [
         ([0, 1, 0], r"integers \(4,\), one per example, or \(repeats, 4\)"),
         ([0.0, 1.0, 0.0, 1.0], r"folds must be integers \(4,\)"),
@@ -290,9 +290,9 @@ def test_bad_arguments_are_named(call, message):
         ),
     ],
 )
-def test_folds_that_say_how_many_they_are(fold_of, words):
+def test_folds_that_say_how_many_they_are(fold_ids, words):
     with pytest.raises(ValueError, match=words):
-        folds.train_weights_of_all(fold_of, num_examples=4)
+        folds.train_weights_of_all(fold_ids, num_examples=4)
 
 
 def test_all_of_them_are_taken():

@@ -1,4 +1,4 @@
-"""Grids of models: every combination, chains, subsets."""
+"""Grids of models: every combination, l2_paths, subsets."""
 
 import numpy as np
 import pytest
@@ -11,15 +11,15 @@ from jaxlin.selection import grids
 def test_every_combination_once():
     models = product()
     found = {
-        (models.losses[models.loss[i]], models.l2[i], models.weighting[i], margin)
+        (models.losses[models.loss[i]], models.l2[i], models.weight_set[i], margin)
         for i in range(models.size)
         for margin in [models.arguments_of(i).get("margin")]
     }
     expected = {
-        (loss, l2, weighting, margin)
+        (loss, l2, weight_set, margin)
         for loss, margins in ((SOFTMAX, [None]), (HINGE, [1.0, 2.0]))
         for l2 in (1e-1, 1e-2, 1e-3)
-        for weighting in (0, 1)
+        for weight_set in (0, 1)
         for margin in margins
     }
     assert models.size == len(found) == 18
@@ -28,11 +28,11 @@ def test_every_combination_once():
 
 def test_models_of_a_chain_differ_by_l2_alone():
     models = product()
-    assert models.chain.max() == 5
-    for chain in range(6):
-        mine = np.flatnonzero(models.chain == chain)
+    assert models.l2_path.max() == 5
+    for l2_path in range(6):
+        mine = np.flatnonzero(models.l2_path == l2_path)
         assert models.l2[mine].tolist() == [1e-1, 1e-2, 1e-3]
-        for column in (models.loss, models.weighting, models.loss_arguments["margin"]):
+        for column in (models.loss, models.weight_set, models.loss_arguments["margin"]):
             assert len(set(column[mine])) == 1
 
 
@@ -44,11 +44,11 @@ def test_subset_keeps_what_each_model_is():
     for place, number in enumerate(numbers):
         assert some.losses[some.loss[place]] is models.losses[models.loss[number]]
         assert some.l2[place] == models.l2[number]
-        assert some.weighting[place] == models.weighting[number]
+        assert some.weight_set[place] == models.weight_set[number]
         assert some.arguments_of(place) == models.arguments_of(number)
     only = grids.subset(models, [9])
     assert only.losses == (HINGE,)
-    assert only.loss.tolist() == only.chain.tolist() == [0]
+    assert only.loss.tolist() == only.l2_path.tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_subset_keeps_what_each_model_is():
             {"loss_arguments": {"width": (1.0,)}},
             "one of the losses, which take margin, got 'wi",
         ),
-        ({"num_weightings": 0}, "num_weightings must be at least 1"),
+        ({"num_weight_sets": 0}, "num_weight_sets must be at least 1"),
     ],
 )
 def test_bad_grids(changes, words):

@@ -4,24 +4,14 @@ import jax
 import numpy as np
 import pytest
 import sweep_problems
-from sweep_problems import (
-    FOLD_OF,
-    HINGE,
-    NORMALIZATION,
-    NUM_CLASSES,
-    ROWS,
-    SOFTMAX,
-)
+from sweep_problems import FOLD_IDS, HINGE, NORMALIZATION, NUM_CLASSES, ROWS, SOFTMAX
 
 import jaxlin
-from jaxlin.selection import (
-    nested,
-    rules,
-)
+from jaxlin.selection import nested, rules
 
 KEY = jax.random.key(0)
 # As many outer parts as slots of other sweeps: the second sweep has their programs.
-NUM_PARTS, NUM_INNER = sweep_problems.NUM_WEIGHTINGS, 2
+NUM_PARTS, NUM_INNER = sweep_problems.NUM_WEIGHT_SETS, 2
 L2S = (1e-3, 1e-1)
 # Of the third class there is no example.
 LABELS = (ROWS[:, 0] + 0.5 * ROWS[:, 1] > 0).astype(np.int32)
@@ -31,7 +21,7 @@ def validated(labels=LABELS, **changes):
     how = {
         "losses": (SOFTMAX,),
         "l2s": L2S,
-        "folds": FOLD_OF,
+        "folds": FOLD_IDS,
         "num_inner_folds": NUM_INNER,
         **changes,
     }
@@ -53,7 +43,7 @@ def test_each_part_is_tested_by_the_setting_chosen_without_it(found):
         inner = found.inner.accuracy[:, NUM_INNER * part : NUM_INNER * (part + 1)]
         assert found.chosen[part] == rules.best(inner, strength=found.inner.l2)
         assert found.l2[part] == found.inner.l2[found.chosen[part]]
-        train = part != FOLD_OF
+        train = part != FOLD_IDS
         fit = jaxlin.fit(
             ROWS[train],
             LABELS[train],
@@ -71,7 +61,7 @@ def test_each_part_is_tested_by_the_setting_chosen_without_it(found):
 
 
 def test_labels_of_the_outer_part_change_nothing_but_its_own_test(found):
-    wrong = np.where(FOLD_OF == 2, 1 - LABELS, LABELS)
+    wrong = np.where(FOLD_IDS == 2, 1 - LABELS, LABELS)
     # The inner folds are drawn from the labels that are left.
     other = validated(wrong)
     ours = slice(2 * NUM_INNER, 3 * NUM_INNER)
@@ -132,7 +122,7 @@ def test_errors_of_the_comparison_count_each_example_about_once(found):
     [
         ({"num_inner_folds": 1}, "num_inner_folds must be at least 2"),
         (
-            {"folds": np.stack([FOLD_OF] * 2)},
+            {"folds": np.stack([FOLD_IDS] * 2)},
             r"folds must have shape \(examples,\)",
         ),
         ({"l2s": ()}, "l2s must not be empty"),
@@ -165,9 +155,9 @@ def test_a_rare_class_is_wrong_on_request():
     with pytest.raises(ValueError, match="allow_missing_classes=True"):
         validated(rare)
     found = validated(rare, allow_missing_classes=True)
-    home = FOLD_OF[50]
+    home = FOLD_IDS[50]
     for part in range(NUM_PARTS):
-        size = np.sum(part == FOLD_OF)
+        size = np.sum(part == FOLD_IDS)
         assert found.accuracy[part] == 1 - (part == home) / size
     assert np.isfinite(found.loss).all()
     # Within the other outer parts one of two inner folds has the example, wrong there.

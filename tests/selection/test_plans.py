@@ -1,4 +1,4 @@
-"""Plans of sweeps: slots, strands and what they are decided by."""
+"""Plans of sweeps: slots, segments and what they are decided by."""
 
 import jax
 import numpy as np
@@ -6,10 +6,7 @@ import pytest
 from two_losses import HINGE, SOFTMAX, product
 
 import jaxlin
-from jaxlin import (
-    losses,
-    sharding,
-)
+from jaxlin import losses, sharding
 from jaxlin.numerics import device_mesh
 from jaxlin.selection import grids, plans
 from jaxlin.solvers import model_batch
@@ -25,7 +22,7 @@ def problem():
 def test_a_plan_shares_its_slots_out(problem):
     models = product()
     plan = plans.plan(models, problem, num_classes=4)
-    # Two chains of softmax models and four of hinges, of three l2 each.
+    # Two l2_paths of softmax models and four of hinges, of three l2 each.
     assert plan.slots == (4, 8)
     assert plan.pieces == (2, 2)
     assert plan.bytes == 12 * plan.bytes_per_slot
@@ -38,7 +35,7 @@ def test_a_plan_shares_its_slots_out(problem):
         return found.slots, found.pieces
 
     assert shares(2) == ((1, 1), (1, 1))
-    # What would make no whole strand of each chain is not used.
+    # What would make no whole segment of each l2_path is not used.
     assert shares(9) == ((2, 4), (1, 1))
     assert shares(12) == ((4, 8), (2, 2))
     assert shares(18) == shares(1000) == ((6, 12), (3, 3))
@@ -53,23 +50,23 @@ def test_a_plan_shares_its_slots_out(problem):
 @pytest.mark.usefixtures("as_on_accelerator")
 def test_on_accelerators_chains_are_cut_and_programs_are_dear(problem):
     models = grids.product(
-        losses=(SOFTMAX, HINGE), l2s=np.logspace(-3, 0, 20), num_weightings=2
+        losses=(SOFTMAX, HINGE), l2s=np.logspace(-3, 0, 20), num_weight_sets=2
     )
     plan = plans.plan(models, problem, num_classes=4)
     assert (plan.slots, plan.pieces) == ((32, 32), (16, 16))
-    many = models._replace(chain=np.arange(80) // 4)
+    many = models._replace(l2_path=np.arange(80) // 4)
     assert sum(plans.plan(many, problem, num_classes=4).slots) == 80
     folds = grids.product(
-        losses=(SOFTMAX,), l2s=np.logspace(-3, 0, 20), num_weightings=9
+        losses=(SOFTMAX,), l2s=np.logspace(-3, 0, 20), num_weight_sets=9
     )
     assert plans.plan(folds, problem, num_classes=4).slots == (126,)
-    assert plan.price > 100 * 3e11 / (4 * problem.features.size * 4)
+    assert plan.compile_cost > 100 * 3e11 / (4 * problem.features.size * 4)
 
 
 def unequal():
-    """A chain of 20 and one of two; of hinges nine of 20."""
+    """An l2_path of 20 and one of two; of hinges nine of 20."""
     whole = grids.product(
-        losses=(SOFTMAX, HINGE), l2s=np.logspace(-3, 0, 20), num_weightings=9
+        losses=(SOFTMAX, HINGE), l2s=np.logspace(-3, 0, 20), num_weight_sets=9
     )
     return grids.subset(whole, [*range(22), *range(180, 360)])
 
@@ -82,8 +79,8 @@ def test_a_plan_of_its_own_slots_is_the_same(problem, machine, models, slots, re
     plan = plans.plan(models, problem, num_classes=4, slots=slots)
     again = plans.plan(models, problem, num_classes=4, slots=sum(plan.slots))
     assert again == plan
-    strands = [len(plans.strands(models, plan, loss=loss)) for loss in range(2)]
-    assert all(one <= some for one, some in zip(plan.slots, strands, strict=True))
+    segments = [len(plans.segments(models, plan, loss=loss)) for loss in range(2)]
+    assert all(one <= some for one, some in zip(plan.slots, segments, strict=True))
 
 
 @pytest.mark.parametrize("machine", ["as_on_cpu", "as_on_accelerator"])
@@ -92,24 +89,24 @@ def test_the_host_has_a_look_now_and_then(problem, machine, request):
     rows = jax.ShapeDtypeStruct((10**6, 3072), np.uint8)
     one = grids.product(losses=(SOFTMAX,), l2s=(1e-1,))
     many = 1 if machine == "as_on_cpu" else 100
-    assert plans.plan(one, problem, num_classes=4).turns == many
+    assert plans.plan(one, problem, num_classes=4).iterations == many
     large = problem._replace(features=rows)
-    assert plans.plan(one, large, num_classes=4).turns == many
-    assert plans.plan(one, large, num_classes=1000).turns == 1
+    assert plans.plan(one, large, num_classes=4).iterations == many
+    assert plans.plan(one, large, num_classes=1000).iterations == 1
 
 
 @pytest.mark.usefixtures("as_on_cpu")
 def test_chains_of_unequal_length_fill_their_slots(problem):
     nine = grids.product(
-        losses=(SOFTMAX, HINGE), l2s=np.logspace(-3, 0, 9), num_weightings=2
+        losses=(SOFTMAX, HINGE), l2s=np.logspace(-3, 0, 9), num_weight_sets=2
     )
-    # A chain of nine and one of one; of hinges a chain of nine.
+    # An l2_path of nine and one of one; of hinges an l2_path of nine.
     some = grids.subset(nine, [*range(10), *range(18, 27)])
     plan = plans.plan(some, problem, num_classes=4)
     assert (plan.slots, plan.pieces) == ((3, 2), (2, 2))
     plan = plans.plan(some, problem, num_classes=4, slots=19)
     assert (plan.slots, plan.pieces) == ((10, 9), (9, 9))
-    assert len(plans.strands(some, plan, loss=0)) == 10
+    assert len(plans.segments(some, plan, loss=0)) == 10
 
 
 @pytest.mark.devices(4)
@@ -127,13 +124,13 @@ def test_strands_are_chains_or_every_so_manieth_of_one(problem, slots):
     models = product()
     plan = plans.plan(models, problem, num_classes=4, slots=slots)
     for loss in range(2):
-        strands = plans.strands(models, plan, loss=loss)
+        segments = plans.segments(models, plan, loss=loss)
         mine = np.flatnonzero(models.loss == loss)
-        assert sorted(sum(strands, ())) == mine.tolist()
-        for strand in strands:
-            assert len(set(models.chain[list(strand)])) == 1
-            assert (np.diff(models.l2[list(strand)]) < 0).all()
-        lengths = [len(strand) for strand in strands]
+        assert sorted(sum(segments, ())) == mine.tolist()
+        for segment in segments:
+            assert len(set(models.l2_path[list(segment)])) == 1
+            assert (np.diff(models.l2[list(segment)]) < 0).all()
+        lengths = [len(segment) for segment in segments]
         assert max(lengths) == -(-3 // plan.pieces[loss])
 
 
@@ -149,10 +146,10 @@ def test_a_plan_says_what_it_is(problem):
 def test_a_plan_counts_what_a_lane_holds(problem):
     models = product(losses=(HINGE,))
     plan = plans.plan(models, problem, num_classes=4)
-    lane = model_batch.empty(
+    batch = model_batch.empty(
         5, problem, num_classes=4, loss=HINGE, arguments=("margin",)
     )
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(lane))
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(batch))
     assert size == 5 * plan.bytes_per_slot
 
 

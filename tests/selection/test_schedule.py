@@ -7,31 +7,33 @@ from jaxlin.selection import schedule
 
 
 def alone(models):
-    """Each model a strand of its own."""
+    """Each model a segment of its own."""
     return [(model,) for model in models]
 
 
-def played(lengths, *, slots, price=0, strands=None):
+def played(lengths, *, slots, compile_cost=0, segments=None):
     """Plays a sweep of models that need so many passes each.
 
     Returns:
-      The boards, one a turn, and each model's passes.
+      The queues, one an iteration, and each model's passes.
     """
-    strands = strands or alone(range(len(lengths)))
-    board = schedule.begin(strands, slots=slots)
-    boards, had = [board], dict.fromkeys(range(len(lengths)), 0)
-    while not board.is_over:
-        running = board.running
+    segments = segments or alone(range(len(lengths)))
+    queue = schedule.begin(segments, slots=slots)
+    queues, had = [queue], dict.fromkeys(range(len(lengths)), 0)
+    while not queue.is_over:
+        running = queue.running
         for slot, model in enumerate(running):
             if model != schedule.IDLE:
                 had[model] += 1
-                assert board.passes[slot] == had[model] - 1
+                assert queue.passes[slot] == had[model] - 1
         finished = [
             model != schedule.IDLE and had[model] == lengths[model] for model in running
         ]
-        board = schedule.after_turn(board, finished=finished, price=price).board
-        boards.append(board)
-    return boards, had
+        queue = schedule.after_iteration(
+            queue, finished=finished, compile_cost=compile_cost
+        ).queue
+        queues.append(queue)
+    return queues, had
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -41,26 +43,26 @@ def test_every_model_runs_as_long_as_it_needs_and_no_longer(seed):
     slots = int(generator.integers(1, 70))
     cuts = np.sort(generator.choice(len(lengths), size=len(lengths) // 3))
     parts = np.split(generator.permutation(len(lengths)), cuts)
-    strands = [tuple(map(int, part)) for part in parts if len(part)]
-    boards, had = played(lengths, slots=slots, strands=strands)
+    segments = [tuple(map(int, part)) for part in parts if len(part)]
+    queues, had = played(lengths, slots=slots, segments=segments)
     assert list(had.values()) == lengths
-    paid = sum(len(board.running) for board in boards[:-1])
-    assert boards[-1].paid == paid >= sum(lengths)
-    widths = [len(board.running) for board in boards]
+    slot_passes = sum(len(queue.running) for queue in queues[:-1])
+    assert queues[-1].slot_passes == slot_passes >= sum(lengths)
+    widths = [len(queue.running) for queue in queues]
     assert widths == sorted(widths, reverse=True)
-    assert set(widths) <= set(schedule.ladder(min(slots, len(strands))))
+    assert set(widths) <= set(schedule.slot_widths(min(slots, len(segments))))
 
 
 def test_no_slot_idles_while_a_strand_waits():
-    boards, _ = played([3, 1, 4, 1, 5, 9, 2, 6, 5, 3], slots=4)
-    for board in boards:
-        assert not board.waiting or schedule.IDLE not in board.running
+    queues, _ = played([3, 1, 4, 1, 5, 9, 2, 6, 5, 3], slots=4)
+    for queue in queues:
+        assert not queue.waiting or schedule.IDLE not in queue.running
 
 
 def test_a_strand_keeps_its_slot_and_its_order():
-    strands = [(0, 1, 2), (3,), (4, 5), (6, 7)]
-    boards, _ = played([1, 2, 1, 3, 1, 1, 2, 1], slots=2, strands=strands)
-    running = [board.running for board in boards]
+    segments = [(0, 1, 2), (3,), (4, 5), (6, 7)]
+    queues, _ = played([1, 2, 1, 3, 1, 1, 2, 1], slots=2, segments=segments)
+    running = [queue.running for queue in queues]
     assert running == [
         *[(0, 3), (1, 3), (1, 3), (2, 4), (6, 5), (6,), (7,)],
         (schedule.IDLE,),
@@ -68,54 +70,54 @@ def test_a_strand_keeps_its_slot_and_its_order():
 
 
 def test_who_goes_on_and_who_begins():
-    board = schedule.begin([(0, 1), (2,), (3, 4)], slots=2)
-    turn = schedule.after_turn(board, finished=(True, True))
-    assert turn.moved == ((0, 1),)
-    assert turn.filled == ((1, 3),)
-    assert turn.board.following == ((), (4,))
-    assert turn.board.waiting == ()
+    queue = schedule.begin([(0, 1), (2,), (3, 4)], slots=2)
+    iteration = schedule.after_iteration(queue, finished=(True, True))
+    assert iteration.continued == ((0, 1),)
+    assert iteration.begun == ((1, 3),)
+    assert iteration.queue.following == ((), (4,))
+    assert iteration.queue.waiting == ()
 
 
 def test_strands_begin_in_the_order_given():
-    boards, _ = played([1] * 10, slots=3)
-    begun = [model for board in boards for model in board.running if model >= 0]
+    queues, _ = played([1] * 10, slots=3)
+    begun = [model for queue in queues for model in queue.running if model >= 0]
     assert begun == list(range(10))
 
 
 def test_programs_that_cost_nothing_leave_few_slots_idle():
-    boards, _ = played(list(range(1, 65)), slots=64)
-    for board in boards[:-1]:
-        busy = sum(model != schedule.IDLE for model in board.running)
-        assert len(board.running) <= 4 * busy / 3 + 1
+    queues, _ = played(list(range(1, 65)), slots=64)
+    for queue in queues[:-1]:
+        busy = sum(model != schedule.IDLE for model in queue.running)
+        assert len(queue.running) <= 4 * busy / 3 + 1
 
 
-@pytest.mark.parametrize("price", [1, 30, 10**6])
-def test_idle_slots_are_paid_for_before_a_program_is_compiled(price):
-    boards, _ = played(list(range(1, 65)), slots=64, price=price)
+@pytest.mark.parametrize("compile_cost", [1, 30, 10**6])
+def test_idle_slots_are_paid_for_before_a_program_is_compiled(compile_cost):
+    queues, _ = played(list(range(1, 65)), slots=64, compile_cost=compile_cost)
     idle = 0
-    for before, after in zip(boards, boards[1:], strict=False):
+    for before, after in zip(queues, queues[1:], strict=False):
         idle += before.running.count(schedule.IDLE)
         if len(after.running) < len(before.running):
-            assert idle >= price
+            assert idle >= compile_cost
             idle = 0
         else:
             assert after.idle == idle
-    widths = {len(board.running) for board in boards}
-    assert (len(widths) == 1) == (price == 10**6)
+    widths = {len(queue.running) for queue in queues}
+    assert (len(widths) == 1) == (compile_cost == 10**6)
 
 
 def test_slots_that_move_keep_their_models():
-    board = schedule.begin([(7,), (8, 6), (9,), (5,)], slots=4)
-    turn = schedule.after_turn(board, finished=(True, False, True, False))
-    assert turn.kept == (1, 3)
-    assert turn.board.running == (8, 5)
-    assert turn.board.following == ((6,), ())
-    assert turn.board.passes == (1, 1)
+    queue = schedule.begin([(7,), (8, 6), (9,), (5,)], slots=4)
+    iteration = schedule.after_iteration(queue, finished=(True, False, True, False))
+    assert iteration.kept == (1, 3)
+    assert iteration.queue.running == (8, 5)
+    assert iteration.queue.following == ((6,), ())
+    assert iteration.queue.passes == (1, 1)
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3, 7, 24, 64])
 def test_ladder_ends_at_one_in_steps_of_a_quarter(slots):
-    widths = schedule.ladder(slots)
+    widths = schedule.slot_widths(slots)
     assert widths[0] == slots
     assert widths[-1] == 1
     for wide, narrow in zip(widths, widths[1:], strict=False):
@@ -123,15 +125,17 @@ def test_ladder_ends_at_one_in_steps_of_a_quarter(slots):
         assert narrow == 3 * wide // 4
 
 
-@pytest.mark.parametrize("strands", [[], [()], [(1,), (1,)], [(2, 2)]])
-def test_strands_must_have_distinct_models(strands):
-    with pytest.raises(ValueError, match="strands must have distinct models, at least"):
-        schedule.begin(strands, slots=2)
+@pytest.mark.parametrize("segments", [[], [()], [(1,), (1,)], [(2, 2)]])
+def test_strands_must_have_distinct_models(segments):
+    with pytest.raises(
+        ValueError, match="segments must have distinct models, at least"
+    ):
+        schedule.begin(segments, slots=2)
 
 
 def test_models_must_be_numbers():
     with pytest.raises(
-        ValueError, match="models of strands must be at least 0, got -1"
+        ValueError, match="models of segments must be at least 0, got -1"
     ):
         schedule.begin([(-1,)], slots=2)
 
@@ -142,31 +146,33 @@ def test_slots_must_be_positive():
 
 
 def test_widths_are_multiples_where_models_are_spread():
-    assert schedule.ladder(30, multiple=8) == (32, 24, 16, 8)
-    board = schedule.begin(alone(range(9)), slots=6, multiple=4)
-    assert board.running == (0, 1, 2, 3, 4, 5, schedule.IDLE, schedule.IDLE)
+    assert schedule.slot_widths(30, multiple=8) == (32, 24, 16, 8)
+    queue = schedule.begin(alone(range(9)), slots=6, multiple=4)
+    assert queue.running == (0, 1, 2, 3, 4, 5, schedule.IDLE, schedule.IDLE)
     widths = []
     for _ in range(9):
-        first = next(i for i, model in enumerate(board.running) if model >= 0)
-        finished = tuple(i == first for i in range(len(board.running)))
-        board = schedule.after_turn(board, finished=finished, multiple=4).board
-        widths.append(len(board.running))
-    assert board.is_over
+        first = next(i for i, model in enumerate(queue.running) if model >= 0)
+        finished = tuple(i == first for i in range(len(queue.running)))
+        queue = schedule.after_iteration(queue, finished=finished, multiple=4).queue
+        widths.append(len(queue.running))
+    assert queue.is_over
     assert set(widths) == {8, 4}
 
 
 def test_several_passes_are_as_many_turns():
-    strands = [(0, 3), (1,), (2,)]
-    one = schedule.begin(strands, slots=4, multiple=4)
+    segments = [(0, 3), (1,), (2,)]
+    one = schedule.begin(segments, slots=4, multiple=4)
     for finished in ((False,) * 4, (False,) * 4, (True, False, True, False)):
-        one = schedule.after_turn(one, finished=finished, price=10**6, multiple=4).board
-    three = schedule.after_turn(
-        schedule.begin(strands, slots=4, multiple=4),
+        one = schedule.after_iteration(
+            one, finished=finished, compile_cost=10**6, multiple=4
+        ).queue
+    three = schedule.after_iteration(
+        schedule.begin(segments, slots=4, multiple=4),
         finished=(True, False, True, False),
         passes=3,
-        price=10**6,
+        compile_cost=10**6,
         multiple=4,
     )
-    assert three.board == one
-    assert one.paid == 12
+    assert three.queue == one
+    assert one.slot_passes == 12
     assert one.idle == 3

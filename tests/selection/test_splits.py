@@ -31,8 +31,8 @@ SIZES = [4, 17, 60, 111, 1000]
 def test_stratified_splits_are_partitions_in_proportion():
     """200 random (n, classes, fraction), classes of very unequal size and with gaps."""
     random = np.random.default_rng(0)
-    for trial in range(200):
-        num_examples = SIZES[trial % len(SIZES)]
+    for candidate in range(200):
+        num_examples = SIZES[candidate % len(SIZES)]
         num_classes = int(random.integers(1, min(13, num_examples // 2 + 1)))
         shares = random.dirichlet(np.full(num_classes, 0.5))
         sizes = 2 + random.multinomial(num_examples - 2 * num_classes, shares)
@@ -40,7 +40,7 @@ def test_stratified_splits_are_partitions_in_proportion():
         labels = random.permutation(np.repeat(names, sizes))
         # Within these ends neither part is empty.
         fraction = float(random.uniform(1 / num_examples, 1 - 1 / num_examples))
-        key = jax.random.key(trial)
+        key = jax.random.key(candidate)
         split = splits.stratified_split(key, labels, fraction=fraction)
         assert_is_a_partition(split, num_examples)
         assert len(split.held_out) == rounded(num_examples, fraction)
@@ -74,10 +74,10 @@ def test_equal_remainders_go_to_the_smaller_label():
 
 def test_random_splits_are_partitions_of_the_right_size():
     random = np.random.default_rng(1)
-    for trial in range(50):
-        num_examples = SIZES[trial % len(SIZES)]
+    for candidate in range(50):
+        num_examples = SIZES[candidate % len(SIZES)]
         fraction = float(random.uniform(1 / num_examples, 1 - 1 / num_examples))
-        key = jax.random.key(trial)
+        key = jax.random.key(candidate)
         split = splits.random_split(key, num_examples, fraction=fraction)
         assert_is_a_partition(split, num_examples)
         assert len(split.held_out) == rounded(num_examples, fraction)
@@ -161,12 +161,12 @@ FRACTIONS = [(0.15, 0.4), (0.25, 0.4), (0.37, 0.21)]
 
 def test_three_ways_are_a_partition_in_proportion():
     random = np.random.default_rng(0)
-    for trial in range(60):
-        num_examples = SIZES[2 + trial % 2]
+    for candidate in range(60):
+        num_examples = SIZES[2 + candidate % 2]
         labels = random.integers(0, 3, num_examples)
         # Few sizes of parts, each of which JAX compiles a permutation for.
-        validation, test = FRACTIONS[trial // 2 % 3]
-        key = jax.random.key(trial)
+        validation, test = FRACTIONS[candidate // 2 % 3]
+        key = jax.random.key(candidate)
         split = splits.three_way_split(
             key, labels, validation_fraction=validation, test_fraction=test
         )

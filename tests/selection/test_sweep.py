@@ -10,12 +10,9 @@ from sweep_problems import EXAMPLES, LABELS, NUM_CLASSES, ROWS, SOFTMAX
 
 import jaxlin
 from jaxlin.selection import grids, plans, schedule, sweep
-from jaxlin.solvers import (
-    device_loop,
-    model_batch,
-)
+from jaxlin.solvers import device_loop, model_batch
 
-NUM_FOLDS = sweep_problems.NUM_WEIGHTINGS
+NUM_FOLDS = sweep_problems.NUM_WEIGHT_SETS
 FITTED = sweep_problems.NORMALIZATION
 
 
@@ -25,26 +22,26 @@ def problem():
 
 
 @pytest.fixture(scope="module")
-def fold_of():
-    return sweep_problems.FOLD_OF
+def fold_ids():
+    return sweep_problems.FOLD_IDS
 
 
 @pytest.fixture(scope="module")
 def models():
-    return grids.product(**BOTH, l2s=L2S, num_weightings=NUM_FOLDS)
+    return grids.product(**BOTH, l2s=L2S, num_weight_sets=NUM_FOLDS)
 
 
 @pytest.fixture(scope="module")
-def fits(problem, models, fold_of):
-    return sweep.fit_models(problem, models, **arguments(problem, models, fold_of))
+def fits(problem, models, fold_ids):
+    return sweep.fit_models(problem, models, **arguments(problem, models, fold_ids))
 
 
 @pytest.mark.full
-def test_is_the_loop_of_single_fits_on_rows_cut_out(fits, models, fold_of):
+def test_is_the_loop_of_single_fits_on_rows_cut_out(fits, models, fold_ids):
     assert fits.converged.all()
     assert (fits.relative_gap <= GAP).all()
     for model in range(models.size):
-        train = fold_of != models.weighting[model]
+        train = fold_ids != models.weight_set[model]
         single = jaxlin.fit(
             ROWS[train],
             LABELS[train],
@@ -71,8 +68,8 @@ def test_is_the_loop_of_single_fits_on_rows_cut_out(fits, models, fold_of):
 
 
 @pytest.mark.full
-def test_slots_do_not_change_the_answer(problem, models, fold_of, fits):
-    how = arguments(problem, models, fold_of, slots=2)
+def test_slots_do_not_change_the_answer(problem, models, fold_ids, fits):
+    how = arguments(problem, models, fold_ids, slots=2)
     other = sweep.fit_models(problem, models, **how)
     np.testing.assert_allclose(
         other.certificate.primal, fits.certificate.primal, rtol=1e-5
@@ -82,9 +79,9 @@ def test_slots_do_not_change_the_answer(problem, models, fold_of, fits):
 def test_a_model_goes_on_where_the_one_before_it_ended(problem):
     """With what was learnt there, in fewer passes than from its solution alone."""
     l2s = np.logspace(-4, 0, 13)
-    models = grids.product(losses=(SOFTMAX,), l2s=l2s, num_weightings=3)
+    models = grids.product(losses=(SOFTMAX,), l2s=l2s, num_weight_sets=3)
     stop = jaxlin.Stop(1e-3)
-    how = arguments(problem, models, None, slots=3, weightings=ONES, stop=stop)
+    how = arguments(problem, models, None, slots=3, weight_sets=ONES, stop=stop)
     assert (how["plan"].slots, how["plan"].pieces) == ((3,), (1,))
     found = sweep.fit_models(problem, models, **how)
     path = [None]
@@ -105,22 +102,24 @@ def test_a_model_goes_on_where_the_one_before_it_ended(problem):
 
 def test_what_cannot_be_proven_has_the_lowest_objective_seen(problem):
     """Where the gap says nothing, the objective decides what is kept."""
-    models = grids.product(losses=(SOFTMAX,), l2s=(1e-6, 1e-9, 1e-12), num_weightings=3)
+    models = grids.product(
+        losses=(SOFTMAX,), l2s=(1e-6, 1e-9, 1e-12), num_weight_sets=3
+    )
     stop = jaxlin.Stop(1e-3, 4)
-    how = arguments(problem, models, None, slots=3, weightings=ONES, stop=stop)
+    how = arguments(problem, models, None, slots=3, weight_sets=ONES, stop=stop)
     found = sweep.fit_models(problem, models, **how)
     assert (found.relative_gap > 1).any()
-    of_one = models.weighting == 0
+    of_one = models.weight_set == 0
     assert (np.diff(found.certificate.primal[of_one]) < 0).all()
 
 
-def test_a_budget_without_end_is_one(problem, models, fold_of, fits):
-    how = arguments(problem, models, fold_of, stop=jaxlin.Stop(GAP, sys.maxsize))
+def test_a_budget_without_end_is_one(problem, models, fold_ids, fits):
+    how = arguments(problem, models, fold_ids, stop=jaxlin.Stop(GAP, sys.maxsize))
     assert_same(sweep.fit_models(problem, models, **how), fits)
 
 
-def test_a_model_that_cannot_prove_its_gap_ends(problem, models, fold_of):
-    how = arguments(problem, models, fold_of, stop=jaxlin.Stop(GAP, 3))
+def test_a_model_that_cannot_prove_its_gap_ends(problem, models, fold_ids):
+    how = arguments(problem, models, fold_ids, stop=jaxlin.Stop(GAP, 3))
     found = sweep.fit_models(problem, models, **how)
     assert (found.passes <= 3).all()
     assert (found.passes[~found.converged] == 3).all()
@@ -129,24 +128,26 @@ def test_a_model_that_cannot_prove_its_gap_ends(problem, models, fold_of):
     assert np.isfinite(found.relative_gap).all()
 
 
-def test_budgets_are_met_on_the_device_too(problem, models, fold_of):
-    how = arguments(problem, models, fold_of, stop=jaxlin.Stop(GAP, 3))
-    how["plan"] = how["plan"]._replace(turns=100)
+def test_budgets_are_met_on_the_device_too(problem, models, fold_ids):
+    how = arguments(problem, models, fold_ids, stop=jaxlin.Stop(GAP, 3))
+    how["plan"] = how["plan"]._replace(iterations=100)
     found = sweep.fit_models(problem, models, **how)
     assert (found.passes <= 3).all()
     assert (found.passes[~found.converged] == 3).all()
 
 
 def test_on_the_device_no_model_ends_at_the_zero_where_it_began(problem):
-    strong = grids.product(**BOTH, l2s=(1e3, 1e4), num_weightings=3)
-    how = arguments(problem, strong, None, weightings=ONES, stop=jaxlin.Stop(1e-3))
-    how["plan"] = how["plan"]._replace(turns=100)
+    strong = grids.product(**BOTH, l2s=(1e3, 1e4), num_weight_sets=3)
+    how = arguments(problem, strong, None, weight_sets=ONES, stop=jaxlin.Stop(1e-3))
+    how["plan"] = how["plan"]._replace(iterations=100)
     found = sweep.fit_models(problem, strong, **how)
     assert found.converged.all()
     assert (np.abs(found.params.weights).max(axis=(1, 2)) > 0).all()
 
 
-def test_new_values_and_another_scaling_compile_nothing(problem, models, fold_of, fits):
+def test_new_values_and_another_scaling_compile_nothing(
+    problem, models, fold_ids, fits
+):
     programs = (
         *(
             model_batch.evaluate,
@@ -158,14 +159,14 @@ def test_new_values_and_another_scaling_compile_nothing(problem, models, fold_of
         *(model_batch._moved, model_batch._placed),
     )
     before = [program._cache_size() for program in programs]
-    others = grids.product(**BOTH, l2s=(0.2, 0.05, 0.02), num_weightings=NUM_FOLDS)
+    others = grids.product(**BOTH, l2s=(0.2, 0.05, 0.02), num_weight_sets=NUM_FOLDS)
     scaled = jaxlin.problem(
         2 * ROWS, LABELS, classes=range(NUM_CLASSES), normalization=FITTED
     )
     for one in (problem, scaled):
-        sweep.fit_models(one, others, **arguments(one, others, fold_of))
+        sweep.fit_models(one, others, **arguments(one, others, fold_ids))
     after = [program._cache_size() for program in programs]
-    # Lanes may end in another order, and then a pass has another mix of widths.
+    # Batches may end in another order, and then a pass has another mix of widths.
     assert sum(after[:2]) - sum(before[:2]) <= 1
     assert after[2:] == before[2:]
 
@@ -184,15 +185,15 @@ def test_a_lane_alone_compiles_each_width_once(problem):
         models = grids.product(losses=(SOFTMAX,), l2s=l2s)
         examples = problem.examples
         plan = plans.plan(models, examples, num_classes=NUM_CLASSES, slots=3)
-        sweep.fit_models(problem, models, plan=plan._replace(price=1))
+        sweep.fit_models(problem, models, plan=plan._replace(compile_cost=1))
     for program, count in zip(programs, before, strict=True):
-        assert program._cache_size() - count <= len(schedule.ladder(3))
+        assert program._cache_size() - count <= len(schedule.slot_widths(3))
 
 
-def test_a_plan_of_another_grid_is_refused(problem, models, fold_of):
+def test_a_plan_of_another_grid_is_refused(problem, models, fold_ids):
     one_loss = grids.product(losses=(SOFTMAX,), l2s=L2S)
     plan = plans.plan(one_loss, problem.examples, num_classes=NUM_CLASSES)
-    how = arguments(problem, models, fold_of, plan=plan)
+    how = arguments(problem, models, fold_ids, plan=plan)
     for call in (run, sweep.fit_models):
         with pytest.raises(ValueError, match="plan must be of these models, with 2 lo"):
             call(problem, models, **how)
@@ -200,9 +201,9 @@ def test_a_plan_of_another_grid_is_refused(problem, models, fold_of):
 
 def test_no_model_ends_at_the_zero_where_it_began(problem):
     """At a strong penalty 0 proves the gap, and says nothing of any label."""
-    strong = grids.product(losses=(SOFTMAX,), l2s=(1e3, 1e4), num_weightings=3)
+    strong = grids.product(losses=(SOFTMAX,), l2s=(1e3, 1e4), num_weight_sets=3)
     stop = jaxlin.Stop(1e-3)
-    how = arguments(problem, strong, None, slots=3, weightings=ONES, stop=stop)
+    how = arguments(problem, strong, None, slots=3, weight_sets=ONES, stop=stop)
     found = sweep.fit_models(problem, strong, **how)
     assert found.converged.all()
     assert (np.abs(found.params.weights).max(axis=(1, 2)) > 0).all()
@@ -215,18 +216,18 @@ def test_no_model_ends_at_the_zero_where_it_began(problem):
     ("changes", "words"),
     [
         ({"stop": 1e-3}, "stop must be a jaxlin.Stop, got 0.001"),
-        ({"weightings": None}, "weightings must be given for models of 3"),
-        ({"weightings": ONES[:2]}, r"weightings must have shape \(3, 60\)"),
-        ({"weightings": ONES[:, :50]}, r"weightings must have shape \(3, 60\)"),
-        ({"weightings": -ONES}, r"weightings\[0\] must be finite and at"),
-        ({"weightings": 0 * ONES}, r"weightings\[0\] must have a positive"),
+        ({"weight_sets": None}, "weight_sets must be given for models of 3"),
+        ({"weight_sets": ONES[:2]}, r"weight_sets must have shape \(3, 60\)"),
+        ({"weight_sets": ONES[:, :50]}, r"weight_sets must have shape \(3, 60\)"),
+        ({"weight_sets": -ONES}, r"weight_sets\[0\] must be finite and at"),
+        ({"weight_sets": 0 * ONES}, r"weight_sets\[0\] must have a positive"),
         (
-            {"weightings": np.r_[ONES[:2], np.eye(EXAMPLES)[:1]]},
-            r"weightings\[2\] must leave examples of at least two classes, got only cl",
+            {"weight_sets": np.r_[ONES[:2], np.eye(EXAMPLES)[:1]]},
+            r"weight_sets\[2\] must leave examples of at least two classes, got only",
         ),
     ],
 )
-def test_bad_input(problem, models, fold_of, changes, words):
-    how = arguments(problem, models, fold_of, **changes)
+def test_bad_input(problem, models, fold_ids, changes, words):
+    how = arguments(problem, models, fold_ids, **changes)
     with pytest.raises(ValueError, match=words):
         sweep.fit_models(problem, models, **how)

@@ -15,7 +15,7 @@ from jaxlin import losses
 from jaxlin.io import checkpoint
 from jaxlin.selection import folds, grids, plans, sweep, sweep_checkpoint, sweep_run
 
-WEIGHTS = folds.train_weights(sweep_problems.FOLD_OF, num_folds=3)
+WEIGHTS = folds.train_weights(sweep_problems.FOLD_IDS, num_folds=3)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def problem():
 @pytest.fixture(scope="module")
 def models():
     return grids.product(
-        losses=(HINGE,), l2s=(0.3, 0.1, 0.03), num_weightings=3, loss_arguments=MARGIN
+        losses=(HINGE,), l2s=(0.3, 0.1, 0.03), num_weight_sets=3, loss_arguments=MARGIN
     )
 
 
@@ -40,8 +40,8 @@ def how(examples, models):
     """Of a sweep through its door."""
     plan = plans.plan(models, examples, num_classes=NUM_CLASSES, slots=3)
     return {
-        "plan": plan._replace(turns=1),
-        "weightings": WEIGHTS,
+        "plan": plan._replace(iterations=1),
+        "weight_sets": WEIGHTS,
         "stop": jaxlin.Stop(1e-4),
     }
 
@@ -76,22 +76,22 @@ def equal(one, other):
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
-@pytest.mark.parametrize("turns", [1, 20])
+@pytest.mark.parametrize("iterations", [1, 20])
 def test_a_sweep_goes_on_bit_for_bit(
-    problem, examples, models, how, run, whole, expected, tmp_path, turns
+    problem, examples, models, how, run, whole, expected, tmp_path, iterations
 ):
     path = tmp_path / "sweep.npz"
-    state = next(itertools.islice(run(), turns - 1, None))
+    state = next(itertools.islice(run(), iterations - 1, None))
     sweep_checkpoint.save(path, state, models)
     finished = set(state.finished)
     loaded = sweep_checkpoint.load(path, examples, models, num_classes=3)
-    equal(loaded.lanes, state.lanes)
-    assert loaded.boards == state.boards
+    equal(loaded.batches, state.batches)
+    assert loaded.queues == state.queues
     for state in run(resume=loaded):
         # Nothing that is finished is ever in a slot again.
-        running = {model for board in state.boards for model in board.running}
+        running = {model for queue in state.queues for model in queue.running}
         assert not running & finished
-    assert state.boards == whole.boards
+    assert state.queues == whole.queues
     found = sweep.collected(state, models, problem, stop=how["stop"])
     assert_same(found, expected)
 
@@ -103,7 +103,7 @@ def test_a_file_of_another_sweep_is_refused(examples, models, run, tmp_path):
     for changed, name in (
         (grids.subset(models, [0, 1]), "l2"),
         (models._replace(l2=models.l2 * 2), "l2"),
-        (models._replace(weighting=2 - models.weighting), "weightings"),
+        (models._replace(weight_set=2 - models.weight_set), "weight_sets"),
         (models._replace(losses=(losses.crammer_singer_hinge,)), "losses"),
     ):
         with pytest.raises(ValueError, match=f"got others: their {name} differ"):
@@ -114,9 +114,9 @@ def test_a_file_of_another_sweep_is_refused(examples, models, run, tmp_path):
         sweep_checkpoint.load(path, examples, models, num_classes=3, facts={"seed": 1})
 
 
-@pytest.mark.parametrize("turns", [1, pytest.param(100, marks=pytest.mark.full)])
+@pytest.mark.parametrize("iterations", [1, pytest.param(100, marks=pytest.mark.full)])
 def test_a_sweep_goes_on_where_turns_and_programs_cost_something_else(
-    problem, models, how, expected, tmp_path, turns
+    problem, models, how, expected, tmp_path, iterations
 ):
     path = tmp_path / "sweep.npz"
 
@@ -126,7 +126,9 @@ def test_a_sweep_goes_on_where_turns_and_programs_cost_something_else(
 
     with pytest.raises(Killed):
         sweep.fit_models(problem, models, checkpoint=path, callback=kill, **how)
-    plan = how["plan"]._replace(turns=turns, price=how["plan"].price + 1)
+    plan = how["plan"]._replace(
+        iterations=iterations, compile_cost=how["plan"].compile_cost + 1
+    )
     found = sweep.fit_models(problem, models, checkpoint=path, **{**how, "plan": plan})
     assert found.converged.all()
     np.testing.assert_allclose(
@@ -142,8 +144,8 @@ def test_a_file_of_another_version_is_refused(examples, models, run, tmp_path):
     sweep_checkpoint.save(path, next(run()), models)
     metadata = checkpoint.load_metadata(path)
     del metadata["version"]
-    for board in metadata["boards"]:
-        del board["following"]
+    for queue in metadata["queues"]:
+        del queue["following"]
     checkpoint.save(path, {"x": np.zeros(2)}, metadata=metadata)
     with pytest.raises(ValueError, match="must be of a sweep of version 4, got ver"):
         sweep_checkpoint.load(path, examples, models, num_classes=3)
@@ -175,7 +177,7 @@ def test_a_file_that_is_no_sweep_is_named(examples, models, tmp_path):
 
 def test_another_factorisation_is_another_sweep(examples, models, how, tmp_path):
     brief = {"plan": how["plan"], "num_classes": NUM_CLASSES, "max_passes": 2}
-    doubled = jax.tree.map(lambda leaf: 2 * leaf, examples.curvature)
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, examples.preconditioner)
     one = functools.partial(sweep_checkpoint.run, tmp_path / "sweep.npz")
     weights = np.ones((sweep_problems.EXAMPLES, 3), np.float32)
     for _ in one(examples, models, by_row=weights, **brief):
@@ -193,21 +195,21 @@ def test_goes_on_wherever_it_was_killed(problem, models, how, expected, tmp_path
     path = tmp_path / "sweep.npz"
     finished_before = set()
 
-    def kill_after(turns):
+    def kill_after(iterations):
         def callback(state):
-            nonlocal turns
-            running = {model for board in state.boards for model in board.running}
+            nonlocal iterations
+            running = {model for queue in state.queues for model in queue.running}
             assert not running & finished_before
-            turns -= 1
-            if turns == 0:
+            iterations -= 1
+            if iterations == 0:
                 raise Killed
 
         return callback
 
-    for turns in (3, 31, 6, 9, 40):
+    for iterations in (3, 31, 6, 9, 40):
         with pytest.raises(Killed):
             sweep.fit_models(
-                problem, models, checkpoint=path, callback=kill_after(turns), **how
+                problem, models, checkpoint=path, callback=kill_after(iterations), **how
             )
         if path.exists():
             finished_before |= finished_in(path)
@@ -246,11 +248,11 @@ def problem_of(**changed):
     [
         ({"stop": jaxlin.Stop(1e-3, 2)}, "relative_gap"),
         ({"stop": jaxlin.Stop(1e-4, 7)}, "max_passes"),
-        ({"weightings": WEIGHTS + 1}, "weights"),
+        ({"weight_sets": WEIGHTS + 1}, "weights"),
         ({"problem": {"features": ROWS[::-1].copy()}}, "features"),
         ({"problem": {"labels": 2 - LABELS}}, "targets"),
         ({"problem": {"normalization": None}}, "normalization"),
-        # Twice as often in all weightings: not the same parameters bit for bit.
+        # Twice as often in all weight_sets: not the same parameters bit for bit.
         ({"problem": {"weights": np.full(60, 2.0)}}, "weights"),
     ],
 )

@@ -16,7 +16,7 @@ from jaxlin.selection import grids, sweep
 from jaxlin.solvers import certified, fit_loop
 from jaxlin.solvers.interface import Settings
 
-# How often each example counts, in two weightings.
+# How often each example counts, in two weight_sets.
 WEIGHTS = np.random.default_rng(0).integers(0, 3, (2, sweep_problems.EXAMPLES))
 WEIGHTS = WEIGHTS.astype(np.float32)
 STOP = jaxlin.Stop(1e-8)
@@ -37,7 +37,7 @@ def problem():
 @pytest.fixture(scope="module")
 def models():
     return grids.product(
-        losses=(SOFTMAX, HINGE), l2s=(1e-1,), loss_arguments=MARGIN, num_weightings=2
+        losses=(SOFTMAX, HINGE), l2s=(1e-1,), loss_arguments=MARGIN, num_weight_sets=2
     )
 
 
@@ -46,16 +46,16 @@ def fits(problem, models):
     """As a sweep leaves them, by single fits, whose programs a refinement has too."""
     examples, each = problem.prepared(), []
     for model in range(models.size):
-        weights = WEIGHTS[models.weighting[model]]
+        weights = WEIGHTS[models.weight_set[model]]
         settings = Settings(
             l2=float(models.l2[model]), loss_arguments=models.arguments_of(model)
         )
-        turns = certified.turns(
+        iterations = certified.iterations(
             examples._replace(example_weights=weights),
             loss=models.losses[models.loss[model]],
             settings=settings,
         )
-        each.append(fit_loop.certify(turns, start=ZERO, stop=jaxlin.Stop(1e-5)))
+        each.append(fit_loop.certify(iterations, start=ZERO, stop=jaxlin.Stop(1e-5)))
     params, certificate, gaps = jax.tree.map(
         lambda *leaves: np.stack(leaves),
         *((fit.params, fit.certificate, fit.relative_gap) for fit in each),
@@ -77,7 +77,7 @@ def fits(problem, models):
 
 @pytest.fixture(scope="module")
 def found(problem, fits):
-    return sweep.refined(problem, fits, weightings=WEIGHTS, stop=STOP)
+    return sweep.refined(problem, fits, weight_sets=WEIGHTS, stop=STOP)
 
 
 def test_every_gap_is_proven(found):
@@ -91,7 +91,7 @@ def test_models_are_the_optima_of_the_rows_that_count(models, found):
     rows = (np.float64(sweep_problems.ROWS) - fitted.mean) / fitted.scale
     rows = np.c_[rows, np.ones(len(rows))]
     for model in range(models.size):
-        weights = np.float64(WEIGHTS[models.weighting[model]])
+        weights = np.float64(WEIGHTS[models.weight_set[model]])
         counted = weights > 0
         best = optima.optimum(
             optima.Data(
@@ -120,10 +120,10 @@ def test_passes_are_counted(fits, found):
 
 def test_what_is_proven_already_stays(problem, fits):
     stop = jaxlin.Stop(1e-4)
-    assert_same(sweep.refined(problem, fits, weightings=WEIGHTS, stop=stop), fits)
+    assert_same(sweep.refined(problem, fits, weight_sets=WEIGHTS, stop=stop), fits)
     gaps = np.where([1, 0, 0, 0], 1.0, 1e-9)
     looser = dataclasses.replace(fits, relative_gap=gaps)
-    some = sweep.refined(problem, looser, weightings=WEIGHTS, stop=STOP)
+    some = sweep.refined(problem, looser, weight_sets=WEIGHTS, stop=STOP)
     np.testing.assert_array_equal(some.params.weights[1:], fits.params.weights[1:])
     np.testing.assert_array_equal(some.passes[1:], fits.passes[1:])
     assert some.converged.all()
@@ -131,7 +131,7 @@ def test_what_is_proven_already_stays(problem, fits):
 
 def test_a_budget_that_is_too_small_makes_nothing_worse(problem, fits):
     stop = jaxlin.Stop(1e-12, 1)
-    tight = sweep.refined(problem, fits, weightings=WEIGHTS, stop=stop)
+    tight = sweep.refined(problem, fits, weight_sets=WEIGHTS, stop=stop)
     assert (tight.relative_gap <= fits.relative_gap).all()
     assert not tight.converged.any()
 

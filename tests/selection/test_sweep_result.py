@@ -16,7 +16,7 @@ HOW = {
     "losses": (SOFTMAX, HINGE),
     "l2s": L2S,
     "loss_arguments": MARGIN,
-    "weightings": folds.train_weights(sweep_problems.FOLD_OF, num_folds=3),
+    "weight_sets": folds.train_weights(sweep_problems.FOLD_IDS, num_folds=3),
     "slots": 6,
 }
 
@@ -33,7 +33,7 @@ def found(problem):
 
 def test_models_are_those_of_the_product(problem, found):
     models = grids.product(
-        losses=HOW["losses"], l2s=L2S, loss_arguments=MARGIN, num_weightings=3
+        losses=HOW["losses"], l2s=L2S, loss_arguments=MARGIN, num_weight_sets=3
     )
     assert len(found) == found.models.size == models.size == 12
     for one, other in zip(found.models[1:], models[1:], strict=True):
@@ -78,7 +78,7 @@ def test_every_entry_is_a_fit(found):
         assert fit.passes == found.passes[model]
         assert fit.classes is found.classes
         assert fit.normalization is found.normalization
-        assert (fit.float64_passes, fit.multipliers, fit.temperature) == (0, None, 1)
+        assert (fit.float64_passes, fit.duals, fit.temperature) == (0, None, 1)
     assert found[-1].l2 == fits[-1].l2
     with pytest.raises(IndexError):
         found[12]
@@ -107,7 +107,7 @@ def test_some_of_them_in_another_order(found):
         assert one.loss_arguments == other.loss_arguments
         assert one.certificate == other.certificate
         np.testing.assert_array_equal(one.params.weights, other.params.weights)
-        assert some.models.weighting[place] == found.models.weighting[model]
+        assert some.models.weight_set[place] == found.models.weight_set[model]
     assert some.slot_passes == found.slot_passes
 
 
@@ -142,8 +142,8 @@ def test_refining_is_a_sweep_that_is_refined(problem):
     found = jaxlin.sweep(problem, **how, refine=True)
     assert found.converged.all()
     assert found[0].params.weights.dtype == np.float64
-    weightings = how["weightings"]
-    expected = sweep.refined(problem, plain, weightings=weightings, stop=how["stop"])
+    weight_sets = how["weight_sets"]
+    expected = sweep.refined(problem, plain, weight_sets=weight_sets, stop=how["stop"])
     assert_same(found, expected)
 
 
@@ -153,8 +153,8 @@ def test_refining_is_a_sweep_that_is_refined(problem):
         ({"losses": ()}, "losses must be a sequence of distinct losses, at least one"),
         ({"l2s": (0.0,)}, r"l2s\[0\] must be above 0"),
         ({"loss_arguments": {"width": (1.0,)}}, "which take margin, got 'wi"),
-        ({"weightings": np.ones((1, 61))}, r"weightings must have shape \(1, 60\)"),
-        ({"weightings": np.ones(60)}, r"weightings must have shape \(sets, 60\)"),
+        ({"weight_sets": np.ones((1, 61))}, r"weight_sets must have shape \(1, 60\)"),
+        ({"weight_sets": np.ones(60)}, r"weight_sets must have shape \(sets, 60\)"),
         ({"stop": 1e-3}, "stop must be a jaxlin.Stop"),
         ({"slots": 1}, "slots must be at least 2"),
     ],

@@ -1,4 +1,4 @@
-"""A sweep turn by turn: what it pays, and that it goes on from any of its states."""
+"""A sweep by iterations: what it pays, and that it goes on from any of its states."""
 
 import itertools
 
@@ -13,7 +13,7 @@ import jaxlin
 from jaxlin import linear, objective
 from jaxlin.selection import grids, plans, sweep, sweep_run
 
-NUM_FOLDS = sweep_problems.NUM_WEIGHTINGS
+NUM_FOLDS = sweep_problems.NUM_WEIGHT_SETS
 FITTED = sweep_problems.NORMALIZATION
 
 
@@ -23,43 +23,45 @@ def problem():
 
 
 @pytest.fixture(scope="module")
-def fold_of():
-    return sweep_problems.FOLD_OF
+def fold_ids():
+    return sweep_problems.FOLD_IDS
 
 
 @pytest.fixture(scope="module")
 def models():
-    return grids.product(**BOTH, l2s=L2S, num_weightings=NUM_FOLDS)
+    return grids.product(**BOTH, l2s=L2S, num_weight_sets=NUM_FOLDS)
 
 
 @pytest.fixture(scope="module")
-def fits(problem, models, fold_of):
-    return sweep.fit_models(problem, models, **arguments(problem, models, fold_of))
+def fits(problem, models, fold_ids):
+    return sweep.fit_models(problem, models, **arguments(problem, models, fold_ids))
 
 
-def test_what_is_paid_counts_idle_slots(problem, models, fold_of, fits):
-    paid = 0
-    boards = None
-    how = arguments(problem, models, fold_of)
-    how["plan"] = how["plan"]._replace(turns=1)
+def test_what_is_paid_counts_idle_slots(problem, models, fold_ids, fits):
+    slot_passes = 0
+    queues = None
+    how = arguments(problem, models, fold_ids)
+    how["plan"] = how["plan"]._replace(iterations=1)
     for state in run(problem, models, **how):
-        if boards is not None:
-            paid += sum(len(board.running) for board in boards if not board.is_over)
+        if queues is not None:
+            slot_passes += sum(
+                len(queue.running) for queue in queues if not queue.is_over
+            )
         else:
-            paid += 3 + 3
-        boards = state.boards
-    assert fits.slot_passes == paid >= fits.passes.sum()
+            slot_passes += 3 + 3
+        queues = state.queues
+    assert fits.slot_passes == slot_passes >= fits.passes.sum()
 
 
 def test_the_first_evaluation_of_a_model_that_goes_on_is_at_a_new_point(problem):
-    models = grids.product(losses=(SOFTMAX,), l2s=(1e-1, 5e-2), num_weightings=3)
+    models = grids.product(losses=(SOFTMAX,), l2s=(1e-1, 5e-2), num_weight_sets=3)
     stop = jaxlin.Stop(1e-4)
-    how = arguments(problem, models, None, slots=3, weightings=ONES, stop=stop)
+    how = arguments(problem, models, None, slots=3, weight_sets=ONES, stop=stop)
     states = run(problem, models, **how)
     state = next(state for state in states if state.finished)
-    lane = state.lanes[0].state
-    point, trial = np.asarray(lane.point[0]), np.asarray(lane.trial[0])
-    assert np.abs(point - trial).max() > 0
+    batch = state.batches[0].state
+    point, candidate = np.asarray(batch.point[0]), np.asarray(batch.candidate[0])
+    assert np.abs(point - candidate).max() > 0
     # Value and gradient there are those of the new penalty.
     value, gradient = jax.jit(
         jax.value_and_grad(
@@ -73,18 +75,18 @@ def test_the_first_evaluation_of_a_model_that_goes_on_is_at_a_new_point(problem)
             )
         )
     )(point)
-    np.testing.assert_allclose(lane.value[0], value, rtol=1e-5)
-    np.testing.assert_allclose(lane.gradient[0], gradient, atol=1e-6)
+    np.testing.assert_allclose(batch.value[0], value, rtol=1e-5)
+    np.testing.assert_allclose(batch.gradient[0], gradient, atol=1e-6)
 
 
 def test_a_sweep_goes_on_from_any_state_as_if_it_had_not_stopped(
-    problem, models, fold_of, fits
+    problem, models, fold_ids, fits
 ):
-    how = arguments(problem, models, fold_of)
+    how = arguments(problem, models, fold_ids)
     state = next(itertools.islice(run(problem, models, **how), 12, None))
-    saved = jax.tree.map(np.array, state.lanes)
+    saved = jax.tree.map(np.array, state.batches)
     assert 0 < len(state.finished) < models.size
-    state = state._replace(lanes=jax.tree.map(jax.numpy.asarray, saved))
+    state = state._replace(batches=jax.tree.map(jax.numpy.asarray, saved))
     assert_same(last_of(problem, models, **how, resume=state), fits)
 
 
@@ -96,20 +98,22 @@ def test_a_sweep_goes_on_from_any_state_as_if_it_had_not_stopped(
     ids=["few", "enough"],
 )
 def test_turns_on_the_device_are_those_of_the_host(
-    problem, models, fold_of, budgets_of_hinges
+    problem, models, fold_ids, budgets_of_hinges
 ):
     budgets = np.where(models.loss == 0, 1000, np.tile(budgets_of_hinges, 6))
-    how = arguments(problem, models, fold_of, max_passes=budgets)
+    how = arguments(problem, models, fold_ids, max_passes=budgets)
     expected = last_of(problem, models, **how)
     assert expected.converged[models.loss == 0].all()
     assert expected.converged.all() == (budgets.min() == 1000)
     looks = {}
     for most in (1, 3, 100):
-        how["plan"] = how["plan"]._replace(turns=most)
+        how["plan"] = how["plan"]._replace(iterations=most)
         states = list(run(problem, models, **how))
-        boards = [state.boards for state in states]
-        paid = np.diff([0, *(sum(board.paid for board in some) for some in boards)])
-        assert paid.max() <= 6 * most
+        queues = [state.queues for state in states]
+        slot_passes = np.diff(
+            [0, *(sum(queue.slot_passes for queue in some) for some in queues)]
+        )
+        assert slot_passes.max() <= 6 * most
         looks[most] = len(states)
         found = sweep.collected(states[-1], models, problem, stop=how["stop"])
         np.testing.assert_array_equal(found.passes, expected.passes)
@@ -117,22 +121,24 @@ def test_turns_on_the_device_are_those_of_the_host(
             found.certificate.primal, expected.certificate.primal, rtol=1e-6
         )
         assert found.slot_passes == expected.slot_passes
-    # The host looks when a model is over, and after so many turns.
+    # The host looks when a model is over, and after so many iterations.
     assert looks[100] < looks[3] < looks[1]
 
 
-def test_a_state_whose_lanes_are_gone_is_refused(problem, models, fold_of):
-    how = arguments(problem, models, fold_of)
+def test_a_state_whose_lanes_are_gone_is_refused(problem, models, fold_ids):
+    how = arguments(problem, models, fold_ids)
     states = run(problem, models, **how)
     first = next(states)
     next(states)
-    with pytest.raises(ValueError, match="resume must be a state whose lanes have not"):
+    with pytest.raises(
+        ValueError, match="resume must be a state whose batches have not"
+    ):
         run(problem, models, **how, resume=first)
 
 
-def test_each_model_may_have_a_budget_of_its_own(problem, models, fold_of, fits):
+def test_each_model_may_have_a_budget_of_its_own(problem, models, fold_ids, fits):
     budgets = np.where(np.arange(models.size) % 2, 2, 1000)
-    how = arguments(problem, models, fold_of, max_passes=budgets)
+    how = arguments(problem, models, fold_ids, max_passes=budgets)
     found = last_of(problem, models, **how)
     assert (found.passes <= budgets).all()
     assert (found.passes[~found.converged] == 2).all()
@@ -156,8 +162,8 @@ def test_bad_ends_of_a_run(problem, models, changes, words):
         sweep_run.run(examples, models, plan=plan, num_classes=NUM_CLASSES, **changes)
 
 
-def test_a_run_that_is_not_over_has_no_result(problem, models, fold_of):
-    how = arguments(problem, models, fold_of)
+def test_a_run_that_is_not_over_has_no_result(problem, models, fold_ids):
+    how = arguments(problem, models, fold_ids)
     state = next(run(problem, models, **how))
     with pytest.raises(ValueError, match="state must be of a sweep that is over"):
         sweep.collected(state, models, problem, stop=how["stop"])
@@ -171,11 +177,11 @@ def test_a_run_that_is_not_over_has_no_result(problem, models, fold_of):
     ],
     ids=["softmax", "hinge"],
 )
-def test_weights_of_the_problem_count_in_every_weighting(problem, fold_of, losses):
-    models = grids.product(**losses, l2s=L2S, num_weightings=NUM_FOLDS)
+def test_weights_of_the_problem_count_in_every_weighting(problem, fold_ids, losses):
+    models = grids.product(**losses, l2s=L2S, num_weight_sets=NUM_FOLDS)
     own = np.random.default_rng(0).integers(0, 3, EXAMPLES).astype(np.float32)
-    how = arguments(problem, models, fold_of, slots=3)
-    twice = {**how, "weightings": how["weightings"] * own}
+    how = arguments(problem, models, fold_ids, slots=3)
+    twice = {**how, "weight_sets": how["weight_sets"] * own}
     expected = last_of(problem, models, **twice)
     # On the preconditioner of the same rows bit for bit.
     examples = problem.prepared(loss=models.losses[0])
@@ -185,7 +191,7 @@ def test_weights_of_the_problem_count_in_every_weighting(problem, fold_of, losse
         models,
         plan=how["plan"],
         num_classes=NUM_CLASSES,
-        by_row=sweep.weights_by_row(weighted, problem.weight_sets(how["weightings"])),
+        by_row=sweep.weights_by_row(weighted, problem.weight_sets(how["weight_sets"])),
         relative_gap=GAP,
     )
     assert_same(sweep.collected(last, models, problem, stop=how["stop"]), expected)

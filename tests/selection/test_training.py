@@ -12,10 +12,7 @@ import jaxlin
 from jaxlin import linear, losses, normalization
 from jaxlin.normalization import Normalization
 from jaxlin.selection import folds, training
-from jaxlin.solvers import (
-    interface,
-    minibatch,
-)
+from jaxlin.solvers import interface, minibatch
 
 KEY = jax.random.key(0)
 NUM_ROWS, NUM_FEATURES, NUM_CLASSES, EPOCHS = 40, 5, 3, 3
@@ -60,14 +57,14 @@ def scalings(data):
 
 @pytest.fixture(scope="module")
 def weights(data):
-    fold_of = folds.stratified_k_fold(KEY, data[1], num_folds=3)
-    return folds.train_weights(fold_of, num_folds=3)
+    fold_ids = folds.stratified_k_fold(KEY, data[1], num_folds=3)
+    return folds.train_weights(fold_ids, num_folds=3)
 
 
 @pytest.fixture(scope="module")
 def trained(data, scalings, weights):
     return jaxlin.train(
-        KEY, problem_of(*data), **how(), weightings=weights, normalizations=scalings
+        KEY, problem_of(*data), **how(), weight_sets=weights, normalizations=scalings
     )
 
 
@@ -76,10 +73,10 @@ def test_every_model_is_the_one_that_is_trained_alone(data, scalings, weights, t
     settings = list(itertools.product(L2S, RATES, MARGINS))
     assert trained.shape == (2, 3, 2, len(settings))
     for place in itertools.product((0, 1), (0, 2), (0, 1), (0, 3, 6)):
-        scaling, weighting, seed, setting = place
+        scaling, weight_set, seed, setting = place
         examples = problem_of(
             *data,
-            weights=weights[weighting],
+            weights=weights[weight_set],
             normalization=scalings[scaling]._replace(
                 scale=np.broadcast_to(scalings[scaling].scale, NUM_FEATURES)
             ),
@@ -181,7 +178,7 @@ def test_new_values_of_everything_compile_nothing(data, scalings, weights, train
             learning_rates=(0.01, 0.3),
             loss_arguments={"margin": (2.0, 3.0)},
         ),
-        weightings=weights[::-1],
+        weight_sets=weights[::-1],
         normalizations=scalings[::-1],
     )
     assert interface._advance._cache_size() == compiled
@@ -198,11 +195,11 @@ def test_new_values_of_everything_compile_nothing(data, scalings, weights, train
         ({"num_seeds": 0}, "num_seeds must be at least 1"),
         ({"batch_size": 41}, "batch_size must be at most 40"),
         ({"loss_arguments": {"marign": (1.0,)}}, "which takes margin, got 'marign'"),
-        ({"weightings": np.ones(40)}, r"weightings must have shape \(sets, 40\)"),
-        ({"weightings": np.zeros((1, 40))}, r"weightings\[0\]"),
+        ({"weight_sets": np.ones(40)}, r"weight_sets must have shape \(sets, 40\)"),
+        ({"weight_sets": np.zeros((1, 40))}, r"weight_sets\[0\]"),
         (
-            {"weightings": np.eye(40)[:1]},
-            r"weightings\[0\] must leave examples of at least two classes, got only",
+            {"weight_sets": np.eye(40)[:1]},
+            r"weight_sets\[0\] must leave examples of at least two classes, got only",
         ),
         ({"normalizations": []}, "normalizations must not be empty"),
         (

@@ -11,6 +11,6 @@ def product(**changes):
         "losses": (SOFTMAX, HINGE),
         "l2s": (1e-3, 1e-1, 1e-2),
         "loss_arguments": {"margin": (1.0, 2.0)},
-        "num_weightings": 2,
+        "num_weight_sets": 2,
     }
     return grids.product(**{**arguments, **changes})

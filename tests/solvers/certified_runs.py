@@ -9,11 +9,7 @@ from random_problems import LOSSES
 
 import jaxlin
 from jaxlin import linear, normalization
-from jaxlin.solvers import (
-    certified,
-    interface,
-    optimizer_state,
-)
+from jaxlin.solvers import certified, interface, optimizer_state
 
 # A smooth loss and a hinge stand for the others in the default run, in the shape of
 # `fitting_problems`, with weights and a normalization: one program each for all files.
@@ -57,16 +53,14 @@ def examples_of(given):
     return interface.Examples(**jax.tree.map(jnp.asarray, arrays))
 
 
-def evaluations(
-    name, given, how, *, most, start=None, multipliers=None, key=0, **chunks
-):
+def evaluations(name, given, how, *, most, start=None, duals=None, key=0, **chunks):
     """(evaluations, state, last info) after each chunk, from the public loop."""
     shape = (*np.shape(given["features"]), given["num_classes"])
     examples = certified.prepare(examples_of(given))
     solver = certified.solver(loss=LOSSES[name], block_size=BLOCK_SIZES[name])
     settings = interface.Settings(**how)
     first = solver.init(zeros(shape) if start is None else start, examples, settings)
-    first = optimizer_state.resumed(first, multipliers)
+    first = optimizer_state.resumed(first, duals)
     for done, state, info in interface.run(
         solver, jax.random.key(key), first, examples, settings, num_steps=most, **chunks
     ):

@@ -8,10 +8,7 @@ import numpy as np
 import optax
 
 from jaxlin import linear, losses, normalization
-from jaxlin.solvers import (
-    interface,
-    minibatch,
-)
+from jaxlin.solvers import interface, minibatch
 
 NUM_EXAMPLES, BATCH_SIZE = 50, 8  # 50 = 6 * 8 + 2: the last batch is smaller
 
@@ -20,8 +17,8 @@ NUM_EXAMPLES, BATCH_SIZE = 50, 8  # 50 = 6 * 8 + 2: the last batch is smaller
 def raw_examples():
     generator = np.random.default_rng(0)
     labels = np.arange(NUM_EXAMPLES, dtype=np.int32) % 3
-    centers = generator.integers(0, 200, size=(3, 6))
-    raw = centers[labels] + generator.integers(0, 55, size=(NUM_EXAMPLES, 6))
+    dual_centers = generator.integers(0, 200, size=(3, 6))
+    raw = dual_centers[labels] + generator.integers(0, 55, size=(NUM_EXAMPLES, 6))
     raw = raw.astype(np.uint8)
     fitted = normalization.fit_centered(raw, scale=255.0)
     return interface.Examples(jnp.asarray(raw), jnp.asarray(labels), None, fitted)

@@ -108,10 +108,8 @@ def test_the_requested_gap_is_proven_and_true(name):
         assert distance <= np.sqrt(2 * 1.01e-4 * value / data.l2)
         # A warm start from the solution needs no more than a look; a hinge, whose
         # smoothing is between its first and its last, up to half of its rounds.
-        multipliers = optimizer_state.Multipliers(state.centers, state.smoothing)
-        again, _, info = fit(
-            name, given, how, start=state.params, multipliers=multipliers
-        )
+        duals = optimizer_state.Duals(state.dual_centers, state.smoothing)
+        again, _, info = fit(name, given, how, start=state.params, duals=duals)
         assert info.relative_gap <= 2e-4, kind
         assert again <= max(3, done // (2 if name in optima.HINGES else 3)), kind
 

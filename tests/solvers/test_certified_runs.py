@@ -16,11 +16,7 @@ from certified_runs import (
 )
 from random_problems import LOSSES
 
-from jaxlin.solvers import (
-    certified,
-    interface,
-    optimizer,
-)
+from jaxlin.solvers import certified, interface, optimizer
 
 
 def test_new_values_recompile_nothing():
@@ -47,7 +43,12 @@ def test_the_state_is_donated_and_the_callers_parameters_are_not():
         solver, jax.random.key(0), state, examples, settings, num_steps=1
     )
     next(run)
-    for leaf in (state.trial, state.centers, state.history.steps, state.params.weights):
+    for leaf in (
+        state.candidate,
+        state.dual_centers,
+        state.history.steps,
+        state.params.weights,
+    ):
         assert leaf.is_deleted()
     assert not start.weights.is_deleted()
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(examples))

@@ -21,15 +21,8 @@ from fitting_problems import (
 )
 
 import jaxlin
-from jaxlin import (
-    linear,
-    losses,
-    normalization,
-)
-from jaxlin.certificates import (
-    duality,
-    label_certificates,
-)
+from jaxlin import linear, losses, normalization
+from jaxlin.certificates import duality, label_certificates
 
 STOP = jaxlin.Stop(1e-4)
 
@@ -90,7 +83,7 @@ def test_a_fit_is_plain_numbers_and_is_what_duality_certifies():
     assert type(fitted.relative_gap) is float
     assert type(fitted.converged) is bool
     assert (fitted.loss, fitted.l2) == (SOFTMAX, 0.01)
-    assert fitted.multipliers.centers.shape == (EXAMPLES, 0)
+    assert fitted.duals.dual_centers.shape == (EXAMPLES, 0)
     expected = (fitted.certificate.gap + fitted.certificate.rounding) / (
         fitted.certificate.primal
     )
@@ -100,7 +93,7 @@ def test_a_fit_is_plain_numbers_and_is_what_duality_certifies():
         fitted.params, rows, labels, loss=SOFTMAX, l2=0.01, **ALIKE
     )
     np.testing.assert_allclose(fitted.certificate, again, rtol=1e-3, atol=1e-8)
-    assert fit(2, l2=0.01).multipliers.centers.shape == (EXAMPLES, 2)
+    assert fit(2, l2=0.01).duals.dual_centers.shape == (EXAMPLES, 2)
 
 
 def test_labels_certified_by_a_fit_are_those_of_the_optimum():

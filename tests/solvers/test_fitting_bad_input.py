@@ -5,19 +5,9 @@ import numpy as np
 import pytest
 
 import jaxlin
-from jaxlin import (
-    fits,
-    linear,
-    losses,
-    normalization,
-)
+from jaxlin import fits, linear, losses, normalization
 from jaxlin.numerics import device_mesh
-from jaxlin.solvers import (
-    certified,
-    fit_loop,
-    interface,
-    streaming,
-)
+from jaxlin.solvers import certified, fit_loop, interface, streaming
 
 EXAMPLES, WIDTH = 60, 5
 SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
@@ -241,11 +231,13 @@ def test_labels_of_any_kind_are_those_of_two_classes(kind):
 
 def test_unprepared_examples_are_refused():
     examples = jaxlin.problem(ROWS, LABELS).examples
-    turns = certified.turns(examples, loss=SOFTMAX, settings=interface.Settings(l2=0.1))
+    iterations = certified.iterations(
+        examples, loss=SOFTMAX, settings=interface.Settings(l2=0.1)
+    )
     zeros = linear.Params(np.zeros((3, WIDTH), np.float32), np.zeros(3, np.float32))
     start = fit_loop.Start(zeros, None)
     with pytest.raises(ValueError, match="examples must be prepared"):
-        fit_loop.certify(turns, start=start, stop=jaxlin.Stop())
+        fit_loop.certify(iterations, start=start, stop=jaxlin.Stop())
 
 
 @pytest.mark.parametrize(
@@ -297,7 +289,7 @@ def test_bad_strengths_are_refused_at_the_call(l2s, message):
     [
         # 45 arrays of classes x (features + 1), and the rows.
         ((1000, 10**6), 1000, SOFTMAX, "got at least 184 GB .state 180 GB, rows 4 GB"),
-        # An example's multipliers.
+        # An example's duals.
         ((10**7, 10), 100, HINGE, r"shape \(10000000, 100\), .*state 4 GB"),
         # The curvature in the scores.
         ((10, 10), 10**5, SOFTMAX, r"largest array has shape \(100000, 100000\)"),
@@ -322,7 +314,7 @@ def test_memory_is_asked_for_before_anything_is_made(monkeypatch):
     problem = jaxlin.problem(ROWS, LABELS, **many)
     for module, names in {
         certified: ("prepare", "solver"),
-        streaming: ("measured", "turns"),
+        streaming: ("measured", "iterations"),
         fits: ("_start",),
     }.items():
         for name in names:

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 import jaxlin
-from jaxlin import (
-    linear,
-    losses,
-    normalization,
-)
+from jaxlin import linear, losses, normalization
 from jaxlin.objective import row_blocks
 from jaxlin.selection import grids, nested, plans, sweep_run
 
@@ -89,11 +85,11 @@ DOORS = {
         lambda x: swept(PROBLEM.prepared()._replace(features=x)),
         ROWS,
     ),
-    "weightings": (
-        lambda x: jaxlin.sweep(PROBLEM, weightings=x, **MANY),
+    "weight_sets": (
+        lambda x: jaxlin.sweep(PROBLEM, weight_sets=x, **MANY),
         WEIGHTS[None],
     ),
-    "weightings of a problem": (PROBLEM.weight_sets, WEIGHTS[None]),
+    "weight_sets of a problem": (PROBLEM.weight_sets, WEIGHTS[None]),
     "l2s": (
         lambda x: jaxlin.cross_validate(
             PROBLEM, losses=(SOFTMAX,), l2s=(x,), folds=FOLDS

@@ -20,10 +20,7 @@ from minibatch_runs import (
 )
 
 from jaxlin import linear, losses, objective
-from jaxlin.solvers import (
-    interface,
-    minibatch,
-)
+from jaxlin.solvers import interface, minibatch
 
 
 @jax.jit

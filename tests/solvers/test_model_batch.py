@@ -7,27 +7,18 @@ import pytest
 from fitting_problems import EXAMPLES, WIDTH
 
 import jaxlin
-from jaxlin import (
-    linear,
-    losses,
-    normalization,
-)
+from jaxlin import linear, losses, normalization
 from jaxlin.certificates import fenchel_young
 from jaxlin.numerics import compensated
 from jaxlin.objective import row_sums
-from jaxlin.solvers import (
-    certified,
-    interface,
-    model_batch,
-    optimizer,
-)
+from jaxlin.solvers import certified, interface, model_batch, optimizer
 
 KEY = jax.random.key(0)
 NUM_CLASSES = 3
 # Of the shape of `fitting_problems`, with weights and a normalization: one program.
 ROWS = np.random.default_rng(0).normal(size=(EXAMPLES, WIDTH)).astype(np.float32)
 LABELS = np.random.default_rng(1).integers(0, NUM_CLASSES, EXAMPLES)
-WEIGHTINGS = np.random.default_rng(2).integers(0, 3, (4, EXAMPLES)).astype(np.float32)
+WEIGHT_SETS = np.random.default_rng(2).integers(0, 3, (4, EXAMPLES)).astype(np.float32)
 LOSSES = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
 BLOCK_SIZE = 32  # the last block is smaller
 MODELS = [(0.1, 0, 1.0), (0.01, 3, 2.0), (0.3, 1, 0.5)]
@@ -41,31 +32,33 @@ def examples():
 
 
 def filled(examples, loss, models=MODELS):
-    """A lane with a model in each slot: (l2, weighting, margin)."""
+    """A batch with a model in each slot: (l2, weight_set, margin)."""
     names = () if loss is LOSSES[0] else ("margin",)
-    lane = model_batch.empty(
+    batch = model_batch.empty(
         len(models), examples, num_classes=NUM_CLASSES, loss=loss, arguments=names
     )
-    for slot, (l2, weighting, margin) in enumerate(models):
-        lane = model_batch.place(
-            lane,
+    for slot, (l2, weight_set, margin) in enumerate(models):
+        batch = model_batch.place(
+            batch,
             slot,
             l2=l2,
             loss_arguments={"margin": margin} if names else {},
-            weighting=weighting,
+            weight_set=weight_set,
             loss=loss,
         )
-    return lane
+    return batch
 
 
-def turns(examples, count, *, used=LOSSES, models=MODELS, weightings=WEIGHTINGS.T):
-    """The lanes and what they told, after some turns."""
-    weightings = None if weightings is None else jnp.asarray(weightings)
+def iterations(
+    examples, count, *, used=LOSSES, models=MODELS, weight_sets=WEIGHT_SETS.T
+):
+    """The batches and what they told, after some iterations."""
+    weight_sets = None if weight_sets is None else jnp.asarray(weight_sets)
     running = [filled(examples, loss, models) for loss in used]
     told = []
     for _ in range(count):
         sums, points = model_batch.evaluate(
-            *(tuple(running), examples, weightings), losses=used, block_size=BLOCK_SIZE
+            *(tuple(running), examples, weight_sets), losses=used, block_size=BLOCK_SIZE
         )
         infos = []
         for place, loss in enumerate(used):
@@ -74,7 +67,7 @@ def turns(examples, count, *, used=LOSSES, models=MODELS, weightings=WEIGHTINGS.
                 sums[place],
                 points[place],
                 examples,
-                weightings,
+                weight_sets,
                 loss=loss,
             )
             infos.append(info)
@@ -84,9 +77,9 @@ def turns(examples, count, *, used=LOSSES, models=MODELS, weightings=WEIGHTINGS.
 
 def alone(examples, loss, model, count):
     """What a model tells that is fitted by itself, by the solver of one model."""
-    l2, weighting, margin = model
+    l2, weight_set, margin = model
     arguments = {} if loss is LOSSES[0] else {"margin": margin}
-    examples = examples._replace(example_weights=jnp.asarray(WEIGHTINGS[weighting]))
+    examples = examples._replace(example_weights=jnp.asarray(WEIGHT_SETS[weight_set]))
     solver = certified.solver(loss=loss)
     settings = interface.Settings(l2=l2, loss_arguments=arguments)
     state = solver.init(jax.tree.map(jnp.asarray, ZERO), examples, settings)
@@ -97,13 +90,13 @@ def alone(examples, loss, model, count):
 @pytest.mark.parametrize("place", range(2))
 def test_every_model_is_the_one_that_runs_alone(examples, place):
     count = 25
-    _, told = turns(examples, count)
+    _, told = iterations(examples, count)
     for slot, model in enumerate(MODELS):
         expected = alone(examples, LOSSES[place], model, count)
-        for turn in (0, 5, count - 1):
-            found = told[turn][place]
+        for iteration in (0, 5, count - 1):
+            found = told[iteration][place]
             np.testing.assert_allclose(
-                found.objective[slot], expected[turn].objective, rtol=1e-4
+                found.objective[slot], expected[iteration].objective, rtol=1e-4
             )
         # Both have proven the same optimum.
         np.testing.assert_allclose(
@@ -112,13 +105,13 @@ def test_every_model_is_the_one_that_runs_alone(examples, place):
 
 
 def test_sums_are_those_of_a_pass_for_each_model(examples):
-    lane = filled(examples, LOSSES[1])
-    trial = np.float32(np.random.default_rng(3).normal(size=(3, 3, 6)))
-    lane = lane._replace(state=lane.state._replace(trial=jnp.asarray(trial)))
+    batch = filled(examples, LOSSES[1])
+    candidate = np.float32(np.random.default_rng(3).normal(size=(3, 3, 6)))
+    batch = batch._replace(state=batch.state._replace(candidate=jnp.asarray(candidate)))
     (_, sums), (_, points) = model_batch.evaluate(
-        (filled(examples, LOSSES[0]), lane),
+        (filled(examples, LOSSES[0]), batch),
         examples,
-        jnp.asarray(WEIGHTINGS.T),
+        jnp.asarray(WEIGHT_SETS.T),
         losses=LOSSES,
         block_size=BLOCK_SIZE,
     )
@@ -127,24 +120,26 @@ def test_sums_are_those_of_a_pass_for_each_model(examples):
     @jax.jit
     def one_pass(state, settings, weights):
         return row_sums.over_rows(
-            linear.unfold_bias(state.trial),
+            linear.unfold_bias(state.candidate),
             examples.features,
             examples.targets,
             fenchel_young.PerExample(
-                jnp.zeros((EXAMPLES, 3)), examples.curvature.norms
+                jnp.zeros((EXAMPLES, 3)), examples.preconditioner.norms
             ),
-            link=fenchel_young.link(LOSSES[1]),
+            example_function=fenchel_young.example_function(LOSSES[1]),
             shared=optimizer.shared(state, settings),
             example_weights=weights,
             normalization=examples.normalization,
             block_size=BLOCK_SIZE,
         )
 
-    for slot, (l2, weighting, margin) in enumerate(MODELS):
-        state = jax.tree.map(lambda leaf, slot=slot: np.asarray(leaf)[slot], lane.state)
+    for slot, (l2, weight_set, margin) in enumerate(MODELS):
+        state = jax.tree.map(
+            lambda leaf, slot=slot: np.asarray(leaf)[slot], batch.state
+        )
         settings = interface.Settings(l2=l2, loss_arguments={"margin": margin})
         expected, outputs = jax.tree.map(
-            np.asarray, one_pass(state, settings, WEIGHTINGS[weighting])
+            np.asarray, one_pass(state, settings, WEIGHT_SETS[weight_set])
         )
         for name in row_sums.RowSums._fields:
             mine, its = getattr(sums, name), getattr(expected, name)
@@ -158,25 +153,25 @@ def test_an_example_that_is_taken_out_may_be_anything(examples):
     features = np.array(examples.features)
     features[7] = 1e30
     wild = examples._replace(features=jnp.asarray(features))
-    out = WEIGHTINGS.T.copy()
+    out = WEIGHT_SETS.T.copy()
     out[7] = 0
-    _, told = turns(examples, 3, weightings=out)
-    _, of_wild = turns(wild, 3, weightings=out)
+    _, told = iterations(examples, 3, weight_sets=out)
+    _, of_wild = iterations(wild, 3, weight_sets=out)
     for one, other in zip(told[-1], of_wild[-1], strict=True):
         np.testing.assert_allclose(one.objective, other.objective, rtol=1e-5)
 
 
 def test_without_weightings_all_examples_count(examples):
-    lane = filled(examples, LOSSES[0])
-    trial = np.float32(np.random.default_rng(3).normal(size=(3, 3, 6)))
-    lane = lane._replace(state=lane.state._replace(trial=jnp.asarray(trial)))
+    batch = filled(examples, LOSSES[0])
+    candidate = np.float32(np.random.default_rng(3).normal(size=(3, 3, 6)))
+    batch = batch._replace(state=batch.state._replace(candidate=jnp.asarray(candidate)))
     ((sums,), (points,)) = model_batch.evaluate(
-        (lane,), examples, None, losses=LOSSES[:1], block_size=BLOCK_SIZE
+        (batch,), examples, None, losses=LOSSES[:1], block_size=BLOCK_SIZE
     )
     (expected, _), (same, _) = model_batch.evaluate(
-        (lane, filled(examples, LOSSES[1])),
+        (batch, filled(examples, LOSSES[1])),
         examples,
-        jnp.ones((EXAMPLES, len(WEIGHTINGS))),
+        jnp.ones((EXAMPLES, len(WEIGHT_SETS))),
         losses=LOSSES,
         block_size=BLOCK_SIZE,
     )
@@ -188,8 +183,8 @@ def test_without_weightings_all_examples_count(examples):
 
 @pytest.mark.full
 def test_nor_do_turns_without_weightings_differ(examples):
-    _, plain = turns(examples, 4, used=LOSSES[:1], weightings=None)
-    _, weighted = turns(examples, 4, weightings=np.ones_like(WEIGHTINGS.T))
+    _, plain = iterations(examples, 4, used=LOSSES[:1], weight_sets=None)
+    _, weighted = iterations(examples, 4, weight_sets=np.ones_like(WEIGHT_SETS.T))
     np.testing.assert_allclose(
         plain[-1][0].objective, weighted[-1][0].objective, rtol=1e-6
     )
@@ -197,75 +192,75 @@ def test_nor_do_turns_without_weightings_differ(examples):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_slots_that_stay_go_on_as_before(examples, loss):
-    lane = turns(examples, 6)[0][LOSSES.index(loss)]
-    kept = model_batch.narrow(lane, jnp.array([2, 0]))
+    batch = iterations(examples, 6)[0][LOSSES.index(loss)]
+    kept = model_batch.narrow(batch, jnp.array([2, 0]))
     assert kept.width == 2
     for slot, old in enumerate((2, 0)):
-        mine, its = model_batch.taken(kept, slot), model_batch.taken(lane, old)
+        mine, its = model_batch.taken(kept, slot), model_batch.taken(batch, old)
         jax.tree.map(np.testing.assert_array_equal, mine, its)
-    l2s = lane.settings.l2.tolist()
+    l2s = batch.settings.l2.tolist()
     assert kept.settings.l2.tolist() == [l2s[2], l2s[0]]
-    assert kept.weighting.tolist() == [1, 0]
+    assert kept.weight_set.tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_new_model_begins_at_zero_and_leaves_the_others_alone(examples, loss):
-    lane = turns(examples, 6)[0][LOSSES.index(loss)]
+    batch = iterations(examples, 6)[0][LOSSES.index(loss)]
     before = [
-        jax.tree.map(np.asarray, model_batch.taken(lane, slot)) for slot in range(3)
+        jax.tree.map(np.asarray, model_batch.taken(batch, slot)) for slot in range(3)
     ]
     arguments = {} if loss is LOSSES[0] else {"margin": 1.0}
-    lane = model_batch.place(
-        lane, 1, l2=0.5, loss_arguments=arguments, weighting=2, loss=loss
+    batch = model_batch.place(
+        batch, 1, l2=0.5, loss_arguments=arguments, weight_set=2, loss=loss
     )
     for slot in (0, 2):
         jax.tree.map(
-            np.testing.assert_array_equal, model_batch.taken(lane, slot), before[slot]
+            np.testing.assert_array_equal, model_batch.taken(batch, slot), before[slot]
         )
-    lane = jax.tree.map(np.asarray, lane)
-    assert not lane.state.trial[1].any()
-    assert not lane.centers[:, 1].any()
-    assert lane.settings.l2[1] == 0.5
-    assert lane.weighting.tolist() == [0, 2, 1]
-    assert np.isinf(lane.state.certificate.gap[1])
+    batch = jax.tree.map(np.asarray, batch)
+    assert not batch.state.candidate[1].any()
+    assert not batch.dual_centers[:, 1].any()
+    assert batch.settings.l2[1] == 0.5
+    assert batch.weight_set.tolist() == [0, 2, 1]
+    assert np.isinf(batch.state.certificate.gap[1])
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_model_that_goes_on_keeps_what_was_learnt(examples, loss):
-    lane = turns(examples, 12)[0][LOSSES.index(loss)]
-    before = jax.tree.map(np.asarray, lane)
-    weightings = jnp.asarray(WEIGHTINGS.T)
-    lane = model_batch.move(lane, 1, examples, weightings, loss=loss, l2=5e-3)
-    lane = jax.tree.map(np.asarray, lane)
+    batch = iterations(examples, 12)[0][LOSSES.index(loss)]
+    before = jax.tree.map(np.asarray, batch)
+    weight_sets = jnp.asarray(WEIGHT_SETS.T)
+    batch = model_batch.warm_start(batch, 1, examples, weight_sets, loss=loss, l2=5e-3)
+    batch = jax.tree.map(np.asarray, batch)
     for slot in (0, 2):
         jax.tree.map(
             lambda now, then, slot=slot: np.testing.assert_array_equal(
                 now[slot], then[slot]
             ),
-            lane.state,
+            batch.state,
             before.state,
         )
-    np.testing.assert_array_equal(lane.centers, before.centers)
-    np.testing.assert_array_equal(lane.weighting, before.weighting)
-    assert lane.settings.l2.tolist() == pytest.approx([0.1, 5e-3, 0.3])
-    state, old = (jax.tree.map(lambda leaf: leaf[1], x.state) for x in (lane, before))
+    np.testing.assert_array_equal(batch.dual_centers, before.dual_centers)
+    np.testing.assert_array_equal(batch.weight_set, before.weight_set)
+    assert batch.settings.l2.tolist() == pytest.approx([0.1, 5e-3, 0.3])
+    state, old = (jax.tree.map(lambda leaf: leaf[1], x.state) for x in (batch, before))
     np.testing.assert_array_equal(state.history.steps, old.history.steps)
     assert state.history.is_filled.any()
     assert np.isinf(state.certificate.gap)
     if loss is LOSSES[0]:
-        # A step at once, downhill; where it began is kept if no trial is lower.
+        # A step at once, downhill; where it began is kept if no candidate is lower.
         assert not state.is_round
         np.testing.assert_array_equal(
-            np.c_[state.params.weights, state.params.bias], state.point
+            np.c_[state.params.weights, state.params.bias], state.iterate
         )
         assert state.certificate.primal == state.value
         assert np.vdot(state.gradient, state.direction) < 0
         np.testing.assert_allclose(
-            state.trial, state.point + state.direction, rtol=1e-6
+            state.candidate, state.iterate + state.direction, rtol=1e-6
         )
     else:
         assert state.is_round
-        np.testing.assert_array_equal(state.trial, old.point)
+        np.testing.assert_array_equal(state.candidate, old.point)
         assert state.rounds == 1
         first = 0.5 * MODELS[1][2]
         np.testing.assert_allclose(state.smoothing, np.sqrt(first * old.smoothing))
@@ -279,9 +274,9 @@ def test_a_model_that_goes_on_keeps_what_was_learnt(examples, loss):
 
 
 def test_new_values_compile_nothing(examples):
-    turns(examples, 2)
+    iterations(examples, 2)
     sizes = [f._cache_size() for f in (model_batch.evaluate, model_batch.advance)]
-    turns(examples, 2, models=[(0.7, 1, 3.0), (0.2, 2, 0.1), (1.3, 0, 1.0)])
+    iterations(examples, 2, models=[(0.7, 1, 3.0), (0.2, 2, 0.1), (1.3, 0, 1.0)])
     assert [
         f._cache_size() for f in (model_batch.evaluate, model_batch.advance)
     ] == sizes

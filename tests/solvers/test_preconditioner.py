@@ -36,7 +36,7 @@ def factorised(rows, *, rank=preconditioner.RANK, **limits):
         return jax.tree.map(np.asarray, compiled(jax.random.key(0), np.asarray(rows)))
 
 
-class_curvature = jax.jit(preconditioner.class_curvature)
+class_hessian = jax.jit(preconditioner.class_hessian)
 solve = jax.jit(preconditioner.solve)
 
 
@@ -86,7 +86,7 @@ def test_solve_equals_the_dense_kronecker_solve(rank):
     limits = {} if rank == 7 else {"EXACT_WIDTH": 4}
     moment = factorised(rows, rank=rank, **limits)
     assert moment.vectors.shape == (7, rank)
-    classes = class_curvature(np.float32(a_hessian(3)))
+    classes = class_hessian(np.float32(a_hessian(3)))
     gradient = np.random.default_rng(4).normal(size=(3, 7))
     of_classes = np.asarray(classes.vectors, np.float64)
     hessian = (of_classes * np.asarray(classes.values)) @ of_classes.T
@@ -108,7 +108,7 @@ def test_the_stiffest_direction_goes_downhill_however_flat_the_others(branch):
     moment = factorised(rows, rank=25, **limits)
     _, vectors = np.linalg.eigh(np.float64(rows).T @ rows)
     stiff = np.outer([1.0, -1.0, 0.0], vectors[:, -1])
-    classes = class_curvature(np.float32(a_hessian(3)))
+    classes = class_hessian(np.float32(a_hessian(3)))
     for l2 in (1e-2, 1e-6):
         step = solve(moment, classes, np.float32(stiff), l2=np.float32(l2))
         along = (np.float64(step) * stiff).sum() / 2
@@ -119,7 +119,7 @@ def test_the_stiffest_direction_goes_downhill_however_flat_the_others(branch):
 
 def test_the_mean_hessian_is_kept_but_for_its_flat_directions():
     hessian = a_hessian(4)
-    classes = class_curvature(np.float32(hessian))
+    classes = class_hessian(np.float32(hessian))
     vectors, values = (np.asarray(leaf, np.float64) for leaf in classes)
     expected = np.linalg.eigvalsh(hessian)
     assert expected[0] < 1e-3 * expected[-1]
@@ -127,7 +127,7 @@ def test_the_mean_hessian_is_kept_but_for_its_flat_directions():
     np.testing.assert_allclose(values[1:], expected[1:], rtol=1e-4)
     # The flat direction is that of equal scores.
     np.testing.assert_allclose(np.abs(vectors[:, 0]), 0.5, rtol=1e-3)
-    nothing = class_curvature(np.zeros((3, 3), np.float32))
+    nothing = class_hessian(np.zeros((3, 3), np.float32))
     assert (np.asarray(nothing.values) > 0).all()
 
 
@@ -188,7 +188,7 @@ def test_awkward_rows_give_a_finite_positive_operator(branch, monkeypatch):
     limits = {} if branch == "exact" else {"EXACT_WIDTH": 4}
     generator = np.random.default_rng(5)
     plain = generator.normal(size=(8, 12))
-    classes = class_curvature(np.float32(a_hessian(3)))
+    classes = class_hessian(np.float32(a_hessian(3)))
     gradients = np.float32(generator.normal(size=(20, 3, 12)))
 
     @jax.jit
@@ -357,7 +357,7 @@ def test_renewed_under_vmap_is_that_of_each_model():
         np.zeros((40, 3), np.float32),
     )
     weights = np.float32(generator.normal(size=(3, 3, 5)))
-    known = preconditioner.ClassCurvature(
+    known = preconditioner.ClassHessian(
         np.tile(np.eye(3, dtype=np.float32), (3, 1, 1)), np.ones((3, 3), np.float32)
     )
     alone = jax.jit(renewed)

@@ -9,16 +9,8 @@ import numpy as np
 import pytest
 
 import jaxlin
-from jaxlin import (
-    linear,
-    losses,
-    normalization,
-    objective,
-)
-from jaxlin.solvers import (
-    interface,
-    random_search,
-)
+from jaxlin import linear, losses, normalization, objective
+from jaxlin.solvers import interface, random_search
 from jaxlin.stats import metrics
 
 KEY = jax.random.key(0)

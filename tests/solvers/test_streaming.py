@@ -6,12 +6,7 @@ import pytest
 from fitting_problems import EXAMPLES, HINGE, WIDTH
 
 import jaxlin
-from jaxlin import (
-    linear,
-    losses,
-    normalization,
-    objective,
-)
+from jaxlin import linear, losses, normalization, objective
 from jaxlin.objective import row_blocks
 from jaxlin.solvers import streaming
 
@@ -27,8 +22,8 @@ HALF = EXAMPLES // 2
 def data(soft=False, count=EXAMPLES):
     generator = np.random.default_rng(4)
     labels = generator.integers(NUM_CLASSES, size=count).astype(np.int32)
-    centers = generator.uniform(60, 190, size=(NUM_CLASSES, WIDTH))
-    rows = generator.normal(centers[labels], 40).clip(0, 255).astype(np.uint8)
+    dual_centers = generator.uniform(60, 190, size=(NUM_CLASSES, WIDTH))
+    rows = generator.normal(dual_centers[labels], 40).clip(0, 255).astype(np.uint8)
     if soft:
         sharp = np.eye(NUM_CLASSES, dtype=np.float32)[labels]
         return rows, 0.9 * sharp + 0.1 / NUM_CLASSES

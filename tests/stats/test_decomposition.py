@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxlin.stats import (
-    decomposition,
-    variance_components,
-)
+from jaxlin.stats import decomposition, variance_components
 from jaxlin.stats.decomposition import Measured
 
 EXAMPLES, SPLITS = 400, 6

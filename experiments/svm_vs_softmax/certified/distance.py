@@ -20,10 +20,7 @@ from experiments.svm_vs_softmax.config import Config
 from experiments.svm_vs_softmax.protocol import Method, Prepared
 from jaxlin import objective
 from jaxlin.linear import Params
-from jaxlin.solvers.interface import (
-    Examples,
-    Settings,
-)
+from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.typing import Array, Loss
 
 

@@ -222,7 +222,7 @@ def _protocol(run: Run) -> list[Block]:
                 "Bias": "penalised like the weights, as by the bias trick",
                 "Penalty": "l2 / 2 times the sum of squares",
                 "Solver": "preconditioned L-BFGS, certified by duality; the SVM with "
-                "multipliers",
+                "duals",
                 "Gap asked for": f"{config.relative_gap:g} on the path, "
                 f"{config.polished_gap:g} for the model that is tested, relative",
                 "Evaluations at most": f"{config.max_evaluations:,} a fit",

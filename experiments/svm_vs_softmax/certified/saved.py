@@ -7,15 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.common.run_folder import RunFolder
-from jaxlin import (
-    Fit,
-    Problem,
-)
+from jaxlin import Fit, Problem
 from jaxlin.certificates.duality import Certificate
 from jaxlin.io import checkpoint
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
-from jaxlin.solvers.optimizer_state import Multipliers
+from jaxlin.solvers.optimizer_state import Duals
 from jaxlin.typing import Loss
 
 _KIND = "certified fits"
@@ -102,7 +99,7 @@ def save_path(path: FilePath, tried: list[Tried], last: Fit) -> None:
     """Writes the fits of a path so far, with what the next one starts from."""
     checkpoint.save(
         path,
-        {"params": last.params, "multipliers": last.multipliers},
+        {"params": last.params, "duals": last.duals},
         metadata={"kind": _KIND, "fits": [record(one) for one in tried]},
     )
 
@@ -122,7 +119,7 @@ def load_last(path: FilePath, last: Tried, problem: Problem, loss: Loss) -> Fit:
     width = 0 if conjugates.of(loss).smooth else problem.num_classes
     like = {
         "params": _params(problem.num_classes, problem.num_features, np.float32),
-        "multipliers": Multipliers(
+        "duals": Duals(
             np.zeros((problem.num_examples, width), np.float32),
             np.zeros((), np.float32),
         ),
@@ -136,7 +133,7 @@ def load_last(path: FilePath, last: Tried, problem: Problem, loss: Loss) -> Fit:
         stalled=False,
         passes=last.evaluations,
         float64_passes=0,
-        multipliers=tree["multipliers"],
+        duals=tree["duals"],
         loss=loss,
         l2=last.l2,
         loss_arguments={},

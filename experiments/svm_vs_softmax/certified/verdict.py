@@ -15,17 +15,11 @@ from experiments.svm_vs_softmax.protocol import BOOTSTRAP, Method, key_for
 from experiments.svm_vs_softmax.start import Started
 from experiments.svm_vs_softmax.verdict import Tested
 from jaxlin import data
-from jaxlin.certificates import (
-    duality,
-    label_certificates,
-)
+from jaxlin.certificates import duality, label_certificates
 from jaxlin.certificates.label_certificates import AccuracyInterval
 from jaxlin.linear import Params
 from jaxlin.solvers.interface import Examples
-from jaxlin.stats import (
-    intervals,
-    metrics,
-)
+from jaxlin.stats import intervals, metrics
 
 
 class Outcome(NamedTuple):

@@ -11,10 +11,7 @@ from jaxlin.stats.comparison import Estimate
 from jaxlin.stats.decomposition import measured as losses_of
 from jaxlin.stats.decomposition import reference as ends
 from jaxlin.stats.decomposition.measured import Measured
-from jaxlin.stats.intervals import (
-    Interval,
-    proportion_interval,
-)
+from jaxlin.stats.intervals import Interval, proportion_interval
 from jaxlin.stats.variance_components import Variance
 
 
