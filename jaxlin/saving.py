@@ -62,8 +62,9 @@ def save(path: str | os.PathLike[str], fit: Fit) -> None:
             for name, value in dict(fit.loss_arguments).items()
         },
         "l2": float(fit.l2),
-        "certificate": [float(value) for value in fit.certificate],
-        "relative gap": float(fit.relative_gap),
+        # As text: a gap is infinite where nothing is proven, which JSON has no number for.
+        "certificate": [repr(float(value)) for value in fit.certificate],
+        "relative gap": repr(float(fit.relative_gap)),
         "converged": bool(fit.converged),
         "stalled": bool(fit.stalled),
         "passes": [int(fit.passes), int(fit.float64_passes)],
@@ -95,8 +96,8 @@ def load(path: str | os.PathLike[str]) -> Fit:
     passes, float64_passes = found["passes"]
     return Fit(
         params=params,
-        certificate=Certificate(*found["certificate"]),
-        relative_gap=found["relative gap"],
+        certificate=Certificate(*map(float, found["certificate"])),
+        relative_gap=float(found["relative gap"]),
         converged=found["converged"],
         stalled=found["stalled"],
         passes=passes,

@@ -11,6 +11,7 @@ from small_fits import RAW, trained
 
 import jaxlin
 from jaxlin import normalization
+from jaxlin.certificates.duality import Certificate
 from jaxlin.io import checkpoint
 
 CLASSES = {
@@ -42,6 +43,17 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, scale, classes):
     assert str(after) == str(before)
     versions = checkpoint.load_metadata(path)["versions"]
     assert versions == {"jaxlin": jaxlin.__version__, "jax": jax.__version__}
+
+
+def test_a_fit_without_a_proof_is_saved(tmp_path):
+    """At l2 = 0 the gap is infinite, for which JSON has no number."""
+    nothing = Certificate(0.25, -np.inf, np.inf, 0.0)
+    unproven = trained()._replace(l2=0.0, certificate=nothing, relative_gap=np.inf)
+    jaxlin.save(tmp_path / "fit.npz", unproven)
+    after = jaxlin.load(tmp_path / "fit.npz")
+    assert after.certificate == unproven.certificate
+    assert after.relative_gap == np.inf
+    assert after.l2 == 0
 
 
 def test_the_temperature_is_kept(tmp_path):
