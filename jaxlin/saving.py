@@ -62,7 +62,7 @@ def save(path: str | os.PathLike[str], fit: Fit) -> None:
             for name, value in dict(fit.loss_arguments).items()
         },
         "l2": float(fit.l2),
-        # As text: a gap is infinite where nothing is proven, which JSON has no number for.
+        # As text: where nothing is proven the gap is infinite, which JSON lacks.
         "certificate": [repr(float(value)) for value in fit.certificate],
         "relative gap": repr(float(fit.relative_gap)),
         "converged": bool(fit.converged),

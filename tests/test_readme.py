@@ -95,7 +95,7 @@ def test_a_fit_and_its_proof_neighbours_and_geometry(page):
     assert all(float(line) > 0.96 for line in near)
     image = variables["images"][0]
     scores = variables["linear"].scores(variables["raw"], image)
-    added = variables["geometry"].contributions(variables["raw"], image)
+    added = variables["hyperplanes"].contributions(variables["raw"], image)
     np.testing.assert_allclose(
         added.sum(axis=1) + variables["raw"].bias, scores, atol=1e-4
     )

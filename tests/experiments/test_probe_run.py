@@ -178,7 +178,7 @@ def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch, en
 
     def watched(*data, **how):
         for state in whole(*data, **how):
-            begun.extend(model for board in state.boards for model in board.running)
+            begun.extend(model for queue in state.queues for model in queue.running)
             yield state
 
     monkeypatch.setattr(sweep_checkpoint.sweep_run, "run", watched)

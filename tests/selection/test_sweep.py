@@ -156,7 +156,7 @@ def test_new_values_and_another_scaling_compile_nothing(
             model_batch.narrow,
             model_batch.taken,
         ),
-        *(model_batch._moved, model_batch._placed),
+        *(model_batch._warm_started, model_batch._placed),
     )
     before = [program._cache_size() for program in programs]
     others = grids.product(**BOTH, l2s=(0.2, 0.05, 0.02), num_weight_sets=NUM_FOLDS)
@@ -178,7 +178,7 @@ def test_a_lane_alone_compiles_each_width_once(problem):
         model_batch.evaluate,
         model_batch.advance,
         model_batch.taken,
-        model_batch._moved,
+        model_batch._warm_started,
     )
     before = [program._cache_size() for program in programs]
     for l2s in ((0.3, 0.1, 0.05), (0.2, 0.06, 0.02), (0.5, 0.1, 0.01)):

@@ -182,7 +182,7 @@ def test_another_factorisation_is_another_sweep(examples, models, how, tmp_path)
     weights = np.ones((sweep_problems.EXAMPLES, 3), np.float32)
     for _ in one(examples, models, by_row=weights, **brief):
         pass
-    other = examples._replace(curvature=doubled)
+    other = examples._replace(preconditioner=doubled)
     with pytest.raises(ValueError, match="its curvature is"):
         next(one(other, models, by_row=weights, **brief))
 

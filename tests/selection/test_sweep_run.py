@@ -60,7 +60,7 @@ def test_the_first_evaluation_of_a_model_that_goes_on_is_at_a_new_point(problem)
     states = run(problem, models, **how)
     state = next(state for state in states if state.finished)
     batch = state.batches[0].state
-    point, candidate = np.asarray(batch.point[0]), np.asarray(batch.candidate[0])
+    point, candidate = np.asarray(batch.iterate[0]), np.asarray(batch.candidate[0])
     assert np.abs(point - candidate).max() > 0
     # Value and gradient there are those of the new penalty.
     value, gradient = jax.jit(

@@ -260,7 +260,7 @@ def test_a_model_that_goes_on_keeps_what_was_learnt(examples, loss):
         )
     else:
         assert state.is_round
-        np.testing.assert_array_equal(state.candidate, old.point)
+        np.testing.assert_array_equal(state.candidate, old.iterate)
         assert state.rounds == 1
         first = 0.5 * MODELS[1][2]
         np.testing.assert_allclose(state.smoothing, np.sqrt(first * old.smoothing))
