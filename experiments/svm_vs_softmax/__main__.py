@@ -11,7 +11,14 @@ from experiments.svm_vs_softmax import protocol, training, verdict
 from experiments.svm_vs_softmax import report as pages
 from experiments.svm_vs_softmax.certified import run as certified
 from experiments.svm_vs_softmax.certified import saved as saved_fits
-from experiments.svm_vs_softmax.config import DIGITS, SMOKE, Config, checked, ignored
+from experiments.svm_vs_softmax.config import (
+    DIGITS,
+    SMOKE,
+    Config,
+    check_fits,
+    checked,
+    ignored,
+)
 from experiments.svm_vs_softmax.start import Started, start
 from jaxlin import data
 
@@ -30,7 +37,7 @@ def run(config: Config, options: cli.RunOptions) -> report.Report:
             config.dataset, str(options.data_dir) if options.data_dir else None
         )
         facts = data.summary(dataset)
-    protocol.check_fits(dataset.train.labels, config)
+    check_fits(dataset.train.labels, config)
     folder = run_folder.open_run(
         config=to_dict(config),
         experiment="svm_vs_softmax",

@@ -3,7 +3,10 @@
 import dataclasses
 from typing import Literal
 
+import numpy as np
+
 from jaxlin import check
+from jaxlin.selection import splits
 
 MOMENTUM = 0.9
 
@@ -136,3 +139,28 @@ def checked(config: Config) -> Config:
         )
     check.integer("max_evaluations", config.max_evaluations, at_least=1)
     return config
+
+
+def check_fits(labels: np.ndarray, config: Config) -> None:
+    """Checks, before anything is compiled, that a run can be made of these examples.
+
+    Raises:
+      ValueError: if the training labels are too few to tell apart, split or batch.
+    """
+    check.several_classes("training labels", labels)
+    classes, sizes, held_out = splits.stratified_sizes(
+        labels, fraction=config.validation_fraction
+    )
+    if (held_out == sizes).any():
+        lost = classes[np.argmax(held_out == sizes)]
+        raise ValueError(
+            "validation_fraction must leave an example of every class to train on, got "
+            f"{config.validation_fraction}, which holds out all of class {lost}"
+        )
+    left = len(labels) - int(held_out.sum())
+    if config.batch_size > left:
+        raise ValueError(
+            f"batch_size must be at most {left}, the examples left to train on, got "
+            f"{config.batch_size} (both solvers run SGD, certified for comparison); "
+            f"give --batch-size {left} or less"
+        )

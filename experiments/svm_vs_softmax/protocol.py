@@ -14,7 +14,7 @@ import jaxlin
 from experiments.common.run_folder import RunFolder
 from experiments.svm_vs_softmax import training
 from experiments.svm_vs_softmax.config import Config
-from jaxlin import Problem, check, data, linear, losses, normalization, objective
+from jaxlin import Problem, data, linear, losses, normalization, objective
 from jaxlin.linear import Params
 from jaxlin.selection import splits
 from jaxlin.solvers import interface, minibatch
@@ -89,31 +89,6 @@ _SPLIT, _FIRST_WEIGHTS, _ORDER, BOOTSTRAP = range(4)
 def key_for(config: Config, purpose: int) -> Array:
     """The key of one purpose."""
     return jax.random.fold_in(jax.random.key(config.seed), purpose)
-
-
-def check_fits(labels: np.ndarray, config: Config) -> None:
-    """Checks, before anything is compiled, that a run can be made of these examples.
-
-    Raises:
-      ValueError: if the training labels are too few to tell apart, split or batch.
-    """
-    check.several_classes("training labels", labels)
-    classes, sizes, held_out = splits.stratified_sizes(
-        labels, fraction=config.validation_fraction
-    )
-    if (held_out == sizes).any():
-        lost = classes[np.argmax(held_out == sizes)]
-        raise ValueError(
-            "validation_fraction must leave an example of every class to train on, got "
-            f"{config.validation_fraction}, which holds out all of class {lost}"
-        )
-    left = len(labels) - int(held_out.sum())
-    if config.batch_size > left:
-        raise ValueError(
-            f"batch_size must be at most {left}, the examples left to train on, got "
-            f"{config.batch_size} (both solvers run SGD, certified for comparison); "
-            f"give --batch-size {left} or less"
-        )
 
 
 def prepare(dataset: data.Dataset, config: Config) -> Prepared:

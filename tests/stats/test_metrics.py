@@ -5,31 +5,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
+from metric_table import (
+    COUNT,
+    METRICS,
+    NUM_CLASSES,
+    OUT_OF_RANGE,
+    as_numpy,
+    scored_batch,
+    softmax_of,
+)
 
 from jaxlin import neighbors
 from jaxlin.stats import metrics
 
-NUM_CLASSES = 6
-COUNT = 300
-
 
 @pytest.fixture(scope="module")
 def batch():
-    """Scores without ties, labels and integer weights."""
-    random = np.random.default_rng(0)
-    scores = random.normal(size=(COUNT, NUM_CLASSES)).astype(np.float32)
-    labels = random.integers(NUM_CLASSES, size=COUNT)
-    scores[np.arange(COUNT), labels] += 1.0
-    # As often as a bootstrap draws them: repeated, the rows are as many again.
-    weights = np.bincount(random.integers(COUNT, size=COUNT), minlength=COUNT)
-    return scores, labels, weights.astype(np.float32)
-
-
-def as_numpy(tree):
-    return jax.tree.map(np.asarray, tree)
-
-
-softmax_of = jax.jit(lambda scores: jax.nn.softmax(scores, axis=1))
+    return scored_batch()
 
 
 @jax.jit
@@ -60,33 +52,6 @@ per_class = jax.jit(
         metrics.per_class_precision(matrix),
     )
 )
-
-
-# Every metric as a compiled function (scores, labels, **weights) of one batch.
-METRICS = {
-    "accuracy": jax.jit(metrics.accuracy),
-    "top_3": jax.jit(lambda s, y, **w: metrics.top_k_accuracy(s, y, k=3, **w)),
-    "confusion": jax.jit(
-        lambda s, y, **w: metrics.confusion(
-            predictions=jnp.argmax(s, axis=1), labels=y, num_classes=NUM_CLASSES, **w
-        )
-    ),
-    "calibration": jax.jit(
-        lambda s, y, **w: metrics.calibration_bins(softmax_of(s), y, **w)
-    ),
-}
-every_metric = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS.keys())
-
-
-MERGE = jax.jit(metrics.merge)
-
-
-def assert_trees_close(actual, expected, rtol=1e-6):
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-6),
-        actual,
-        expected,
-    )
 
 
 def test_accuracy_is_scikit_learns(batch):
@@ -193,37 +158,6 @@ def test_a_masked_label_is_wrong_even_where_all_classes_are_masked():
     for right in correct_of_every_k(scores, labels):
         expected = [[False, label == 0, False] for label in range(3)]
         assert right.tolist() == sum(expected, [])
-
-
-OUT_OF_RANGE = [-1, -7, NUM_CLASSES, 100]
-
-
-@every_metric
-@pytest.mark.parametrize("label", OUT_OF_RANGE)
-def test_labels_that_are_no_classes(metric, label, batch):
-    """Refused where they can be looked at; compiled they are right for no prediction.
-
-    Whatever the class that a wrapped or clamped index would name, its score is best.
-    """
-    scores, labels, _ = batch
-    wrong, best = labels.copy(), scores.copy()
-    wrong[3] = label
-    best[3, [label % NUM_CLASSES, -1]] = 9.0
-    with pytest.raises(ValueError, match=rf"labels must lie in .* got {label} at pos"):
-        metric.__wrapped__(best, wrong)
-    found = as_numpy(metric(best, wrong))
-    kept = np.arange(COUNT) != 3
-    others = as_numpy(metric(best, labels, example_weights=kept.astype(np.float32)))
-    if isinstance(found, np.ndarray):
-        np.testing.assert_array_equal(found, others)
-    elif isinstance(found, metrics.Ratio):
-        assert (found.total, found.count) == (others.total, others.count + 1)
-    else:
-        np.testing.assert_array_equal(found.correct, others.correct)
-        assert found.count.sum() == others.count.sum() + 1
-    # Of weight 0, as padding has it, any label will do.
-    padded = metric.__wrapped__(best, wrong, example_weights=kept)
-    assert_trees_close(padded, others)
 
 
 @pytest.mark.parametrize("prediction", OUT_OF_RANGE)
@@ -360,55 +294,3 @@ def test_bfloat16_sums_do_not_stall():
         METRICS["accuracy"](probabilities, labels, example_weights=weights)
     )
     assert ratio.total == ratio.count == 1000
-
-
-@every_metric
-def test_merged_batches_are_the_whole(metric, batch):
-    """The last batch has 20 examples, the others 70."""
-    scores, labels, weights = batch
-    whole = metric(scores, labels, example_weights=weights)
-    parts = [
-        metric(
-            *(each[some] for each in (scores, labels)), example_weights=weights[some]
-        )
-        for some in (slice(i, i + 70) for i in range(0, COUNT, 70))
-    ]
-    merged = parts[0]
-    for part in parts[1:]:
-        merged = MERGE(merged, part)
-    assert type(merged) is type(whole)
-    assert_trees_close(merged, whole)
-
-
-@every_metric
-def test_weights_are_repetition(metric, batch):
-    scores, labels, weights = batch
-    weighted = metric(scores, labels, example_weights=weights)
-    times = np.asarray(weights, int)
-    repeated = metric(np.repeat(scores, times, axis=0), np.repeat(labels, times))
-    assert_trees_close(weighted, repeated)
-
-
-@every_metric
-def test_padding_of_weight_zero_changes_nothing(metric, batch):
-    scores, labels, _ = batch
-    is_one = np.arange(COUNT) < 70
-    padded = metric(
-        np.where(is_one[:, None], scores, np.float32(np.nan)),
-        np.where(is_one, labels, 0),
-        example_weights=is_one.astype(np.float32),
-    )
-    # With weights that change nothing, as the batches above are: the same program.
-    alone = metric(scores[:70], labels[:70], example_weights=np.ones(70, np.float32))
-    assert_trees_close(padded, alone)
-
-
-@every_metric
-def test_jit_and_vmap_are_a_loop(metric, batch):
-    """Three models on the same labels; the loop runs op by op."""
-    scores, labels, _ = batch
-    stack = np.stack([scores, -scores, scores[:, ::-1]])
-    mapped = as_numpy(jax.vmap(metric, in_axes=(0, None))(stack, labels))
-    for i in range(3):
-        one = metric.__wrapped__(stack[i], labels)
-        assert_trees_close(jax.tree.map(lambda leaf, i=i: leaf[i], mapped), one)
