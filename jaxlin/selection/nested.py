@@ -33,11 +33,12 @@ from jax.typing import ArrayLike
 from jaxlin import check
 from jaxlin.io.checkpoint import Path
 from jaxlin.problems import Problem
-from jaxlin.selection import cross_validation, grids, rules, sweep
+from jaxlin.selection import cross_validation, grids, held_out_metrics, rules, sweep
 from jaxlin.selection import folds as folds_of
 from jaxlin.selection.cross_validation import CrossValidation
 from jaxlin.selection.rules import Choose
-from jaxlin.selection.sweep import Callback, SweepResult
+from jaxlin.selection.sweep import Callback
+from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.solvers import fit_loop, stopping
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss
@@ -167,7 +168,7 @@ def cross_validate(
     fits = sweep.fit_models(
         problem, refitted, weight_sets=outer, checkpoint=second_file, **how
     )
-    accuracy, loss = cross_validation.tested(
+    accuracy, loss = held_out_metrics.accuracy_and_loss(
         problem, fits, held_out=1 - outer, known=known
     )
     return NestedCrossValidation(accuracy, loss, chosen, inner.l2[chosen], fits, inner)

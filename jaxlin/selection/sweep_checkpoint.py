@@ -9,7 +9,7 @@ import hashlib
 import json
 import pathlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -18,12 +18,10 @@ import numpy as np
 from jaxlin.io import checkpoint
 from jaxlin.selection import sweep_run
 from jaxlin.selection.grids import Grid
-from jaxlin.selection.plans import Plan
 from jaxlin.selection.schedule import SlotQueue
-from jaxlin.selection.sweep_run import Finished, SweepState
+from jaxlin.selection.sweep_run import Finished, SweepInputs, SweepState
 from jaxlin.solvers import model_batch
 from jaxlin.solvers.interface import Examples
-from jaxlin.typing import Array
 
 # Saving may take one second of so many.
 _SECONDS_PER_SECOND_OF_SAVING = 20
@@ -35,35 +33,18 @@ _KIND = "sweep"
 _VERSION = 4
 
 
-def run(
-    path: checkpoint.Path,
-    examples: Examples,
-    models: Grid,
-    *,
-    plan: Plan,
-    num_classes: int,
-    by_row: Array | None = None,
-    relative_gap: float = 1e-3,
-    max_passes: int | Sequence[int] = 1000,
-) -> Iterator[SweepState]:
-    """`jaxlin.selection.sweep_run.run` that can be killed at any moment.
+def run(path: checkpoint.Path, inputs: SweepInputs) -> Iterator[SweepState]:
+    """`jaxlin.selection.sweep_run.run` that saves its state and resumes from the file.
 
     The state is saved after iterations that have finished a model, or after a minute,
-    as
-    often as may be with a twentieth of the time: small sweeps after each, large ones
-    every few seconds. When it is saved changes no result. Iterations after the last
-    save are made again, bit for bit; a model that the file has as finished is not.
+    as often as fits into a twentieth of the time: small sweeps after each iteration,
+    large ones every few seconds. The times of saving change no result. Iterations after
+    the last save are repeated, bit for bit; models finished in the file are not.
 
     Args:
-      path: the file. If it is there the sweep goes on from it: it must be of the same
-        examples and arguments, and stays when all is done.
-      examples: as of `jaxlin.selection.sweep_run.run`, like all other arguments.
-      models: see ``examples``.
-      plan: see ``examples``.
-      num_classes: see ``examples``.
-      by_row: see ``examples``.
-      relative_gap: see ``examples``.
-      max_passes: see ``examples``.
+      path: the checkpoint file. If it exists, the sweep resumes from it: it must be of
+        the same inputs. The file is kept when the sweep is over.
+      inputs: examples, models, plan and stopping criterion.
 
     Raises:
       ValueError: as `jaxlin.selection.sweep_run.run` and `load`.
@@ -74,36 +55,20 @@ def run(
             "a sweep with a checkpoint must have all rows in one process, got "
             f"{jax.process_count()} processes; leave checkpoint out"
         )
-    facts = {
-        "relative_gap": relative_gap,
-        "max_passes": np.asarray(max_passes).tolist(),
-        # Iterations change no result and the price only rounding; both are others on
-        # another kind of machine.
-        "plan": plan._replace(compile_cost=0, iterations=0)._asdict(),
-        "features": _digest(examples.features),
-        "targets": _digest(examples.targets),
-        "normalization": [_digest(part) for part in examples.normalization or ()],
-        "curvature": [
-            _digest(part) for part in jax.tree.leaves(examples.preconditioner)
-        ],
-        "weights": _digest(by_row),
-    }
+    models, facts = inputs.models, _facts(inputs)
     path = pathlib.Path(path)
     resume = None
     if path.exists():
-        resume = load(path, examples, models, num_classes=num_classes, facts=facts)
+        resume = load(
+            path,
+            inputs.examples,
+            models,
+            num_classes=inputs.num_classes,
+            facts=facts,
+        )
     saved_models = len(resume.finished) if resume is not None else 0
     last_save = next_save = time.monotonic()
-    for state in sweep_run.run(
-        examples,
-        models,
-        plan=plan,
-        num_classes=num_classes,
-        by_row=by_row,
-        relative_gap=relative_gap,
-        max_passes=max_passes,
-        resume=resume,
-    ):
+    for state in sweep_run.run(inputs, resume=resume):
         is_over = len(state.finished) == models.size
         is_news = len(state.finished) > saved_models
         now = time.monotonic()
@@ -216,6 +181,25 @@ def load(
         params, certificate = tree["finished"][str(model)]
         finished[model] = Finished(params, certificate, passes)
     return SweepState(queues, tree["batches"], finished)
+
+
+def _facts(inputs: SweepInputs) -> dict[str, Any]:
+    """Inputs that must be the same when the sweep resumes; arrays by their digest."""
+    examples = inputs.examples
+    return {
+        "relative_gap": inputs.relative_gap,
+        "max_passes": np.asarray(inputs.max_passes).tolist(),
+        # The number of iterations changes no result, the compile cost only rounding;
+        # both differ on another kind of machine.
+        "plan": inputs.plan._replace(compile_cost=0, iterations=0)._asdict(),
+        "features": _digest(examples.features),
+        "targets": _digest(examples.targets),
+        "normalization": [_digest(part) for part in examples.normalization or ()],
+        "curvature": [
+            _digest(part) for part in jax.tree.leaves(examples.preconditioner)
+        ],
+        "weights": _digest(inputs.by_row),
+    }
 
 
 def _like(

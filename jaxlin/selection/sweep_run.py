@@ -38,6 +38,30 @@ from jaxlin.typing import Array
 _MOST_LEFT = np.iinfo(np.int32).max
 
 
+class SweepInputs(NamedTuple):
+    """Inputs of a sweep: the examples, the models, and the stopping criterion.
+
+    Attributes:
+      examples: examples of a `jaxlin.Problem`, prepared.
+      models: grid from `jaxlin.selection.grids.product`.
+      plan: plan from `jaxlin.selection.plans.plan`.
+      num_classes: number of classes C.
+      by_row: sample weight sets that the models choose from, shape ``(examples,
+        sets)``; None is one set of all ones.
+      relative_gap: relative duality gap at which a model is converged, above 0.
+      max_passes: largest number of passes per model, at least 1: one number, or one
+        per model. A model that reaches it keeps its best iterate.
+    """
+
+    examples: Examples
+    models: Grid
+    plan: Plan
+    num_classes: int
+    by_row: Array | None = None
+    relative_gap: float = 1e-3
+    max_passes: int | Sequence[int] = 1000
+
+
 class Finished(NamedTuple):
     """A model that has given its slot away, on the host.
 
@@ -68,41 +92,32 @@ class SweepState(NamedTuple):
 
 
 def run(
-    examples: Examples,
-    models: Grid,
-    *,
-    plan: Plan,
-    num_classes: int,
-    by_row: Array | None = None,
-    relative_gap: float = 1e-3,
-    max_passes: int | Sequence[int] = 1000,
-    resume: SweepState | None = None,
+    inputs: SweepInputs, *, resume: SweepState | None = None
 ) -> Iterator[SweepState]:
-    """Fits all models, some iterations at a time, each a pass for what runs.
+    """Fits all models of a grid; each iteration is one pass for all running models.
 
     Args:
-      examples: of a `jaxlin.Problem`, prepared.
-      models: from `jaxlin.selection.grids.product`.
-      plan: from `jaxlin.selection.plans.plan`.
-      num_classes: C.
-      by_row: example weights that the models choose from, shape ``(examples,
-        weight_sets)``; None is all ones.
-      relative_gap: asked of every model.
-      max_passes: of a model, after which it is taken as it is; one number, or one per
-        model.
-      resume: a state that an earlier run of the same arguments has yielded; its batches
-        are given away.
+      inputs: examples, models, plan and stopping criterion.
+      resume: a state that an earlier run of the same inputs has yielded; its batches
+        are donated. None starts a new sweep.
 
     Yields:
-      The state whenever a model is finished, and after ``plan.iterations`` iterations
-      at the latest. Its batches are given away when the next is asked for.
+      The state after each iteration that finishes a model, and after at most
+      ``plan.iterations`` iterations. Its batches are donated to the next iteration.
 
     Raises:
-      ValueError: at the call, that names the argument, the rule and the value.
+      ValueError: at the call, with the argument, the rule and the value.
     """
-    fit_loop.check_concrete(examples=examples, max_passes=max_passes)
-    check.number("relative_gap", relative_gap, above=0)
-    budgets = _budgets(models, max_passes)
+    _check(inputs, resume)
+    budgets = _budgets(inputs.models, inputs.max_passes)
+    return _states(inputs, budgets, resume or _initial_state(inputs))
+
+
+def _check(inputs: SweepInputs, resume: SweepState | None) -> None:
+    """Raises a ValueError if the inputs disagree with one another or the mesh."""
+    examples, models, plan = inputs.examples, inputs.models, inputs.plan
+    fit_loop.check_concrete(examples=examples, max_passes=inputs.max_passes)
+    check.number("relative_gap", inputs.relative_gap, above=0)
     for loss in models.losses:
         duality.check_rank(loss, examples.targets.ndim)
     if resume is not None and any(
@@ -125,36 +140,34 @@ def run(
             f"{device_mesh.axis_size(device_mesh.MODELS)}; call plans.plan there"
         )
     fit_loop.check_norms(certified.preconditioner_of(examples).norms)
-    fit_loop.check_classes(examples.targets, num_classes)
-    state = resume or _begun(examples, models, plan, num_classes)
-    return _states(examples, models, plan, by_row, relative_gap, budgets, state)
+    fit_loop.check_classes(examples.targets, inputs.num_classes)
 
 
-def _states(examples, models, plan, by_row, relative_gap, budgets, state):
+def _states(
+    inputs: SweepInputs, budgets: np.ndarray, state: SweepState
+) -> Iterator[SweepState]:
+    models, plan = inputs.models, inputs.plan
     if len(state.finished) == models.size:
         yield state
     while len(state.finished) < models.size:
         active = [i for i, batch in enumerate(state.batches) if batch is not None]
         running, over, passes = device_loop.run(
             tuple(state.batches[i] for i in active),
-            examples,
-            by_row,
-            tuple(_ends(state.queues[i], budgets, relative_gap) for i in active),
+            inputs.examples,
+            inputs.by_row,
+            tuple(_ends(state.queues[i], budgets, inputs.relative_gap) for i in active),
             losses=tuple(models.losses[i] for i in active),
             most=plan.iterations,
             block_size=plan.block_size,
         )
         over, passes = device_mesh.on_host((over, passes))
         for place, i in enumerate(active):
-            state = _given_slots(
+            state = _with_slots_reassigned(
                 state._replace(batches=_replaced(state.batches, i, running[place])),
-                models,
-                examples,
-                by_row,
+                inputs,
                 number=i,
                 over=over[place],
                 passes=int(passes),
-                plan=plan,
             )
         yield state
 
@@ -173,23 +186,17 @@ def _ends(
     )
 
 
-def _given_slots(
+def _with_slots_reassigned(
     state: SweepState,
-    models: Grid,
-    examples: Examples,
-    by_row: Array | None,
+    inputs: SweepInputs,
     *,
     number: int,
     over: np.ndarray,
     passes: int,
-    plan: Plan,
 ) -> SweepState:
-    """The state with a batch's finished models out of their slots and others in."""
-    queue, batch, loss = (
-        state.queues[number],
-        state.batches[number],
-        models.losses[number],
-    )
+    """The state after the slots of a batch's finished models get their next models."""
+    models, plan = inputs.models, inputs.plan
+    queue, batch = state.queues[number], state.batches[number]
     assert batch is not None, "a batch with models running"
     finished = dict(state.finished)
     for slot, model in enumerate(queue.running):
@@ -206,8 +213,14 @@ def _given_slots(
         multiple=plan.multiple,
     )
     for slot, model in changes.continued:
-        l2 = float(models.l2[model])
-        batch = model_batch.warm_start(batch, slot, examples, by_row, loss=loss, l2=l2)
+        batch = model_batch.warm_start(
+            batch,
+            slot,
+            inputs.examples,
+            inputs.by_row,
+            loss=models.losses[number],
+            l2=float(models.l2[model]),
+        )
     for slot, model in changes.begun:
         batch = _placed(batch, slot, models, model)
     if changes.kept is not None:
@@ -223,10 +236,9 @@ def _replaced(entries: tuple[Any, ...], number: int, new: Any) -> tuple[Any, ...
     return (*entries[:number], new, *entries[number + 1 :])
 
 
-def _begun(
-    examples: Examples, models: Grid, plan: Plan, num_classes: int
-) -> SweepState:
+def _initial_state(inputs: SweepInputs) -> SweepState:
     """The state before the first iteration: the first segments are in their slots."""
+    models, plan = inputs.models, inputs.plan
     queues, filled = [], []
     for number, loss in enumerate(models.losses):
         segments = plans.segments(models, plan, loss=number)
@@ -235,8 +247,8 @@ def _begun(
         )
         batch = model_batch.empty(
             len(queue.running),
-            examples,
-            num_classes=num_classes,
+            inputs.examples,
+            num_classes=inputs.num_classes,
             loss=loss,
             arguments=models.arguments_of(segments[0][0]),
         )
