@@ -1,4 +1,4 @@
-"""Accuracy and loss of each fit of a sweep on the examples held out of it."""
+"""Accuracy and mean loss of each fit of a sweep on its held-out examples."""
 
 import functools
 
@@ -18,10 +18,9 @@ from jaxlin.stats import metrics
 from jaxlin.stats.metrics import Ratio
 from jaxlin.typing import Array, Loss
 
-# Scores of so many models are held at once, of a block of rows each; fewer models where
-# these are more numbers.
-_MODELS_AT_ONCE = 32
-_SCORES_AT_ONCE = 50_000_000
+# Largest number of models per call, and of their scores of one block of rows.
+_MAX_MODELS = 32
+_MAX_SCORES = 50_000_000
 
 
 def accuracy_and_loss(
@@ -29,16 +28,20 @@ def accuracy_and_loss(
     fits: SweepResult,
     *,
     held_out: np.ndarray,
-    known: np.ndarray | None = None,  # noqa: PT028
+    known: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracy and mean loss of each fit where its part is held out, ``(models,)``.
+    """Accuracy and mean loss of each fit on the held-out examples of its part.
 
     Args:
-      problem: the rows, with labels.
-      fits: of the problem.
-      held_out: weights, shape ``(parts, examples)``; a fit's part is its weight_set.
-      known: from `check_parts`: an example of a class that its part does not know is
-        wrong. None: all are known.
+      problem: examples with labels.
+      fits: fits of the problem.
+      held_out: weights of the held-out examples, shape ``(parts, examples)``; the part
+        of a fit is its weight set.
+      known: mask of the classes with training examples in each part, shape ``(parts,
+        classes)``; examples of other classes count as wrong. None is all True.
+
+    Returns:
+      Accuracy and mean loss without penalty, each of shape ``(models,)``.
     """
     if known is not None and np.all(known):
         known = None
@@ -49,16 +52,16 @@ def accuracy_and_loss(
     if examples.example_weights is not None:
         weights = weights * examples.example_weights[None]
     rows = min(objective.BLOCK_ROWS, len(examples.targets))
-    of_one = rows * problem.num_classes
-    at_once = max(1, min(_MODELS_AT_ONCE, models.size, _SCORES_AT_ONCE // of_one))
-    for number, one in enumerate(models.losses):
-        mine = np.flatnonzero(models.loss == number)
-        names = models.arguments_of(int(mine[0]))
-        for start in range(0, len(mine), at_once):
-            some = mine[start : start + at_once]
-            # Repeats fill the last group up: one program for all.
-            padded = np.resize(some, at_once)
-            found = _accuracy_and_loss(
+    scores_per_model = rows * problem.num_classes
+    size = max(1, min(_MAX_MODELS, models.size, _MAX_SCORES // scores_per_model))
+    for number, loss_function in enumerate(models.losses):
+        of_loss = np.flatnonzero(models.loss == number)
+        names = models.arguments_of(int(of_loss[0]))
+        for start in range(0, len(of_loss), size):
+            group = of_loss[start : start + size]
+            # The last group is padded with repeats: one program for all groups.
+            padded = np.resize(group, size)
+            ratios = _accuracy_and_loss(
                 Params(*(jnp.asarray(leaf[padded]) for leaf in fits.params)),
                 {
                     name: jnp.asarray(models.loss_arguments[name][padded])
@@ -68,12 +71,12 @@ def accuracy_and_loss(
                 examples,
                 weights,
                 None if known is None else jnp.asarray(known, jnp.float32),
-                loss=one,
+                loss=loss_function,
             )
-            # Divided in float64, so that counts give the shares that they are.
-            accuracy[some], loss[some] = (
-                (np.asarray(ratio.total, float) / np.asarray(ratio.count))[: len(some)]
-                for ratio in found
+            # Division in float64 gives the exact shares of integer counts.
+            accuracy[group], loss[group] = (
+                (np.asarray(ratio.total, float) / np.asarray(ratio.count))[: len(group)]
+                for ratio in ratios
             )
     return accuracy, loss
 
@@ -89,19 +92,19 @@ def _accuracy_and_loss(
     *,
     loss: Loss,
 ) -> tuple[Ratio, Ratio]:
-    given = (params, arguments, weight_set, known, examples.normalization)
+    shared = (params, arguments, weight_set, known, examples.normalization)
     rows = (examples.features, examples.targets, weights.T)
     sums = functools.partial(_sums, loss=loss)
     if device_mesh.num_shards(len(examples.targets)) == 1:
-        return sums(*given, *rows)
-    whole, by_row = PartitionSpec(), PartitionSpec(device_mesh.ROWS)
+        return sums(*shared, *rows)
+    replicated, by_row = PartitionSpec(), PartitionSpec(device_mesh.ROWS)
     return jax.shard_map(
-        lambda *given: jax.lax.psum(sums(*given), device_mesh.ROWS),
-        in_specs=(whole,) * len(given) + (by_row,) * len(rows),
-        out_specs=whole,
+        lambda *operands: jax.lax.psum(sums(*operands), device_mesh.ROWS),
+        in_specs=(replicated,) * len(shared) + (by_row,) * len(rows),
+        out_specs=replicated,
         axis_names={device_mesh.ROWS},
         check_vma=False,
-    )(*given, *rows)
+    )(*shared, *rows)
 
 
 def _sums(
@@ -116,7 +119,7 @@ def _sums(
     *,
     loss: Loss,
 ) -> tuple[Ratio, Ratio]:
-    """Right answers and losses of each model, over these rows."""
+    """Sums of correct predictions, losses and weights of each model over the rows."""
 
     def of_model(
         params: Params, arguments: dict[str, Array], weight_set: Array

@@ -1,4 +1,4 @@
-"""Fits of a sweep as arrays with one entry per model."""
+"""Fits of a sweep, as arrays with one entry per model."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -24,17 +24,20 @@ class SweepResult:
     """Fits of a sweep, as arrays with one entry per model; ``result[i]`` is a `Fit`.
 
     Attributes:
-      models: what was fitted.
-      params: weights ``(models, classes, features)``, bias ``(models, classes)``.
-      certificate: four arrays ``(models,)``.
-      relative_gap: proven bound on (objective - optimum) / objective, ``(models,)``.
-      converged: whether the gap asked for was proven, shape ``(models,)``.
-      stalled: whether the fit gave up with passes left, shape ``(models,)``.
-      passes: that each model took part in, shape ``(models,)``.
-      slot_passes: passes of slots, idle ones too, one number; at least the sum of
-        ``passes``.
-      normalization: applied to raw features before the scores, or None.
-      classes: labels in the order of the scores.
+      models: grid of the fitted models.
+      params: weights of shape ``(models, classes, features)`` and bias of shape
+        ``(models, classes)``.
+      certificate: certificates of optimality, four arrays of shape ``(models,)``.
+      relative_gap: proven bound on (objective - optimum) / objective, shape
+        ``(models,)``.
+      converged: whether the requested gap is proven, shape ``(models,)``.
+      stalled: whether the fit stopped without the requested gap and before the largest
+        number of passes, shape ``(models,)``.
+      passes: number of passes of each model, shape ``(models,)``.
+      slot_passes: number of passes of all slots, idle slots counted; at least the sum
+        of ``passes``.
+      normalization: normalisation of raw features, or None.
+      classes: class labels in the order of the scores, shape ``(classes,)``.
     """
 
     models: Grid
@@ -53,10 +56,10 @@ class SweepResult:
 
     def __getitem__(self, model: int) -> Fit:
         number = range(len(self))[model]
-        one: Any = jax.tree.map(
+        of_model: Any = jax.tree.map(
             lambda leaf: leaf[number], (self.params, self.certificate)
         )
-        params, certificate = one
+        params, certificate = of_model
         return Fit(
             params=params,
             certificate=Certificate(*map(float, certificate)),  # type: ignore[arg-type]
@@ -86,7 +89,14 @@ class SweepResult:
         return f"SweepResult({self})"
 
     def reordered(self, order: Sequence[int] | np.ndarray) -> "SweepResult":
-        """The same fits in another order, or some of them."""
+        """The fits of selected models, in a given order.
+
+        Args:
+          order: indices of models, at least one.
+
+        Raises:
+          ValueError: if ``order`` is empty, or an index is out of range.
+        """
         by_model = (
             self.params,
             self.certificate,
@@ -95,13 +105,13 @@ class SweepResult:
             self.stalled,
             self.passes,
         )
-        numbers = np.asarray(order)
+        indices = np.asarray(order)
         params, certificate, gap, converged, stalled, passes = jax.tree.map(
-            lambda leaf: leaf[numbers], by_model
+            lambda leaf: leaf[indices], by_model
         )
         return dataclasses.replace(
             self,
-            models=grids.subset(self.models, numbers),
+            models=grids.subset(self.models, indices),
             params=params,
             certificate=certificate,
             relative_gap=gap,
@@ -114,13 +124,16 @@ class SweepResult:
 def collected(
     state: SweepState, models: Grid, problem: Problem, *, stop: Stop
 ) -> SweepResult:
-    """The finished models of a sweep that is over, as arrays.
+    """Result of a sweep, from its last state.
 
     Args:
-      state: the last that `jaxlin.selection.sweep_run.run` has yielded.
-      models: of the sweep.
-      problem: of the sweep.
-      stop: what was asked for.
+      state: last state that `jaxlin.selection.sweep_run.run` has yielded.
+      models: grid of the sweep.
+      problem: problem of the sweep.
+      stop: stopping criterion of the sweep.
+
+    Raises:
+      ValueError: if a model of ``state`` is still running.
     """
     if not all(queue.is_over for queue in state.queues):
         raise ValueError(
@@ -130,11 +143,11 @@ def collected(
     finished = [state.finished[model] for model in range(len(state.finished))]
     params, certificate = jax.tree.map(
         lambda *leaves: np.stack(leaves),
-        *((one.params, one.certificate) for one in finished),
+        *((model.params, model.certificate) for model in finished),
     )
     gaps = np.asarray(duality.relative_gap(certificate))
     converged = gaps <= stop.relative_gap
-    passes = np.array([one.passes for one in finished])
+    passes = np.array([model.passes for model in finished])
     return SweepResult(
         models,
         params,

@@ -1,16 +1,16 @@
-"""The run of a sweep: models move through a fixed number of slots.
+"""Iterations of a sweep: models move through a fixed number of slots.
 
-`jaxlin.sweep` is the one call. `jaxlin.selection.grids` says which models,
-`jaxlin.selection.plans` with how much of the machine. Models of one loss share a batch
-of slots (`jaxlin.solvers.model_batch`), all batches share the pass over the rows, and
-`jaxlin.selection.schedule` says which model is in which slot.
+`jaxlin.sweep` is the interface. `jaxlin.selection.grids` defines the models,
+`jaxlin.selection.plans` the number of slots and the path segments. Models of one loss
+share a batch of slots (`jaxlin.solvers.model_batch`), all batches share the pass over
+the rows, and `jaxlin.selection.schedule` assigns models to slots.
 
-A model begins where the one before it in its segment ended, which is the same but for a
-larger l2, with all that was learnt of the loss there
-(`jaxlin.solvers.optimizer.warm_started`); the first of a segment begins at 0.
-`jaxlin.selection.plans` makes the segments. Nothing is decided by a clock or by free
-memory: the same sweep takes the same steps on the same machine, however busy.
-Elsewhere, with the same plan, only rounding makes another number of passes.
+The warm start of a model is the previous model of its segment, which differs only by a
+larger l2, with the optimizer state of that model
+(`jaxlin.solvers.optimizer.warm_started`). The first model of a segment starts at 0.
+No decision depends on the clock or on free memory: the same sweep takes the same
+iterations on the same machine, whatever its load. On another machine, with the same
+plan, only rounding changes the number of passes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,21 +34,21 @@ from jaxlin.solvers.interface import Examples
 from jaxlin.solvers.model_batch import ModelBatch
 from jaxlin.typing import Array
 
-# What the counter of a program holds.
-_MOST_LEFT = np.iinfo(np.int32).max
+# Largest value of the device's counter of passes.
+_MAX_PASSES_LEFT = np.iinfo(np.int32).max
 
 
 class SweepInputs(NamedTuple):
-    """Inputs of a sweep: the examples, the models, and the stopping criterion.
+    """Inputs of a sweep: examples, models, plan and stopping criterion.
 
     Attributes:
       examples: examples of a `jaxlin.Problem`, prepared.
       models: grid from `jaxlin.selection.grids.product`.
       plan: plan from `jaxlin.selection.plans.plan`.
       num_classes: number of classes C.
-      by_row: sample weight sets that the models choose from, shape ``(examples,
-        sets)``; None is one set of all ones.
-      relative_gap: relative duality gap at which a model is converged, above 0.
+      by_row: sets of example weights, rows first, shape ``(examples, sets)``; None is
+        one set of all ones.
+      relative_gap: relative duality gap at which a model is finished, above 0.
       max_passes: largest number of passes per model, at least 1: one number, or one
         per model. A model that reaches it keeps its best iterate.
     """
@@ -63,13 +63,13 @@ class SweepInputs(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A model that has given its slot away, on the host.
+    """Result of a finished model, on the host.
 
     Attributes:
-      params: the best, by their certificate, or by the objective alone where nothing
-        better is proven than that the minimum is not negative.
-      certificate: of those; numbers.
-      passes: passes over the rows that it took part in.
+      params: parameters with the smallest gap; those with the lowest objective where
+        the best proven lower bound is 0.
+      certificate: certificate of the parameters, four numbers.
+      passes: number of passes of the model.
     """
 
     params: Params
@@ -78,12 +78,12 @@ class Finished(NamedTuple):
 
 
 class SweepState(NamedTuple):
-    """A sweep between two iterations: all that the next one needs.
+    """State of a sweep between two iterations.
 
     Attributes:
-      queues: one a loss.
-      batches: one a loss; None where all its models are finished.
-      finished: by the number of the model.
+      queues: queue of each loss.
+      batches: batch of each loss; None where all its models are finished.
+      finished: results of the finished models, by model index.
     """
 
     queues: tuple[SlotQueue, ...]
@@ -125,8 +125,8 @@ def _check(inputs: SweepInputs, resume: SweepState | None) -> None:
         for leaf in jax.tree.leaves(resume.batches)
     ):
         raise ValueError(
-            "resume must be a state whose batches have not been given away, got one "
-            "that a run has gone on from; load it again, or copy the batches before"
+            "resume must be a state whose batches have not been donated, got one from "
+            "which a run has continued; load it again, or copy the batches before"
         )
     if len(plan.slots) != len(models.losses):
         raise ValueError(
@@ -146,12 +146,13 @@ def _check(inputs: SweepInputs, resume: SweepState | None) -> None:
 def _states(
     inputs: SweepInputs, budgets: np.ndarray, state: SweepState
 ) -> Iterator[SweepState]:
+    """Generator of `run`: the states after each call of the device loop."""
     models, plan = inputs.models, inputs.plan
     if len(state.finished) == models.size:
         yield state
     while len(state.finished) < models.size:
         active = [i for i, batch in enumerate(state.batches) if batch is not None]
-        running, over, passes = device_loop.run(
+        running, is_finished, passes = device_loop.run(
             tuple(state.batches[i] for i in active),
             inputs.examples,
             inputs.by_row,
@@ -160,13 +161,13 @@ def _states(
             most=plan.iterations,
             block_size=plan.block_size,
         )
-        over, passes = device_mesh.on_host((over, passes))
+        is_finished, passes = device_mesh.on_host((is_finished, passes))
         for place, i in enumerate(active):
             state = _with_slots_reassigned(
                 state._replace(batches=_replaced(state.batches, i, running[place])),
                 inputs,
                 number=i,
-                over=over[place],
+                is_finished=is_finished[place],
                 passes=int(passes),
             )
         yield state
@@ -175,13 +176,13 @@ def _states(
 def _ends(
     queue: SlotQueue, budgets: np.ndarray, relative_gap: float
 ) -> device_loop.Ends:
-    """When the models of a batch are over."""
-    running, had = np.array(queue.running), np.array(queue.passes)
+    """Stopping criterion of the models of a batch, per slot."""
+    running, passes = np.array(queue.running), np.array(queue.passes)
     return device_loop.Ends(
         relative_gap=np.float32(relative_gap),
-        # The last entry stands for idle slots, whose number is -1.
-        left=np.minimum(budgets[running] - had, _MOST_LEFT).astype(np.int32),
-        is_new=np.array(queue.is_first) & (had == 0),
+        # An idle slot, with model index -1, reads the last budget, which has no effect.
+        left=np.minimum(budgets[running] - passes, _MAX_PASSES_LEFT).astype(np.int32),
+        is_new=np.array(queue.is_first) & (passes == 0),
         is_idle=running == schedule.IDLE,
     )
 
@@ -191,23 +192,22 @@ def _with_slots_reassigned(
     inputs: SweepInputs,
     *,
     number: int,
-    over: np.ndarray,
+    is_finished: np.ndarray,
     passes: int,
 ) -> SweepState:
-    """The state after the slots of a batch's finished models get their next models."""
+    """State after the slots of a batch's finished models are reassigned."""
     models, plan = inputs.models, inputs.plan
     queue, batch = state.queues[number], state.batches[number]
     assert batch is not None, "a batch with models running"
     finished = dict(state.finished)
     for slot, model in enumerate(queue.running):
-        if over[slot]:
+        if is_finished[slot]:
             taken = model_batch.taken(batch, jnp.int32(slot))
             params, certificate = device_mesh.on_host(taken)
-            count = queue.passes[slot] + passes
-            finished[model] = Finished(params, certificate, count)
+            finished[model] = Finished(params, certificate, queue.passes[slot] + passes)
     changes = schedule.after_iteration(
         queue,
-        finished=tuple(map(bool, over)),
+        finished=tuple(map(bool, is_finished)),
         passes=passes,
         compile_cost=plan.compile_cost,
         multiple=plan.multiple,
@@ -237,9 +237,9 @@ def _replaced(entries: tuple[Any, ...], number: int, new: Any) -> tuple[Any, ...
 
 
 def _initial_state(inputs: SweepInputs) -> SweepState:
-    """The state before the first iteration: the first segments are in their slots."""
+    """State before the first iteration, with the first segments in their slots."""
     models, plan = inputs.models, inputs.plan
-    queues, filled = [], []
+    queues, batches = [], []
     for number, loss in enumerate(models.losses):
         segments = plans.segments(models, plan, loss=number)
         queue = schedule.begin(
@@ -256,12 +256,12 @@ def _initial_state(inputs: SweepInputs) -> SweepState:
             if model != schedule.IDLE:
                 batch = _placed(batch, slot, models, model)
         queues.append(queue)
-        filled.append(batch)
-    return SweepState(tuple(queues), tuple(filled), {})
+        batches.append(batch)
+    return SweepState(tuple(queues), tuple(batches), {})
 
 
 def _placed(batch: ModelBatch, slot: int, models: Grid, model: int) -> ModelBatch:
-    """A model put into a slot, at 0."""
+    """Batch with a model placed in a slot, started at 0."""
     return model_batch.place(
         batch,
         slot,
@@ -273,7 +273,7 @@ def _placed(batch: ModelBatch, slot: int, models: Grid, model: int) -> ModelBatc
 
 
 def _budgets(models: Grid, max_passes: int | Sequence[int]) -> np.ndarray:
-    """Evaluations that each model may take."""
+    """Largest number of passes of each model, shape ``(models,)``."""
     budgets = np.asarray(max_passes)
     if budgets.dtype.kind not in "iu" or budgets.shape not in ((), (models.size,)):
         raise ValueError(
