@@ -219,22 +219,13 @@ def probe(
     check.concrete("key", key)
     check.key("key", key)
     stopping.checked(stop)
-    if jax.process_count() > 1:
-        raise ValueError(
-            "a probe must have all rows in one process, got "
-            f"{jax.process_count()} processes; with rows spread over them use "
-            "jaxlin.cross_validate and jaxlin.fit"
-        )
-    problem = problems.problem(
-        features, labels, normalization=normalization, classes=classes
-    )
-    cross_validation.check_labels(problem)
-    predictions.check_examples(
+    problem = _checked_problem(
+        features,
+        labels,
         test_features,
         test_labels,
-        num_features=problem.num_features,
-        classes=problem.classes,
-        prefix="test_",
+        normalization=normalization,
+        classes=classes,
     )
     num_examples, codes = problem.num_examples, problem.rows.targets  # type: ignore[union-attr]
     if l2s is None:
@@ -288,6 +279,36 @@ def probe(
         num_held_out=int(parts.sum()),
         single_classes=tuple(problem.classes[single].tolist()),
     )
+
+
+def _checked_problem(
+    features: ArrayLike,
+    labels: ArrayLike,
+    test_features: ArrayLike,
+    test_labels: ArrayLike,
+    *,
+    normalization: Normalization | FitNormalization | None,
+    classes: Any,
+) -> Problem:
+    """Problem of the training examples, after checks of all examples."""
+    if jax.process_count() > 1:
+        raise ValueError(
+            "a probe must have all rows in one process, got "
+            f"{jax.process_count()} processes; with rows spread over them use "
+            "jaxlin.cross_validate and jaxlin.fit"
+        )
+    problem = problems.problem(
+        features, labels, normalization=normalization, classes=classes
+    )
+    cross_validation.check_labels(problem)
+    predictions.check_examples(
+        test_features,
+        test_labels,
+        num_features=problem.num_features,
+        classes=problem.classes,
+        prefix="test_",
+    )
+    return problem
 
 
 def _temperature(chosen: list[Fit], problem: Problem, parts: np.ndarray) -> Temperature:

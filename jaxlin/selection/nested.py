@@ -36,6 +36,7 @@ from jaxlin.problems import Problem
 from jaxlin.selection import cross_validation, grids, held_out_metrics, rules, sweep
 from jaxlin.selection import folds as folds_of
 from jaxlin.selection.cross_validation import CrossValidation
+from jaxlin.selection.grids import Grid
 from jaxlin.selection.rules import Choose
 from jaxlin.selection.sweep import Callback
 from jaxlin.selection.sweep_result import SweepResult
@@ -115,20 +116,7 @@ def cross_validate(
       ValueError: if an argument is invalid; the message gives the rule and the value.
       OSError: if a checkpoint cannot be read or written.
     """
-    fit_loop.check_concrete(folds=folds)
-    check.key("key", key)
-    if jax.process_count() > 1:
-        raise ValueError(
-            "nested cross-validation must have all rows in one process, since it draws "
-            f"folds within folds, got {jax.process_count()} processes; call "
-            "cross_validate for each outer part"
-        )
-    if np.ndim(folds) != 1:
-        raise ValueError(
-            f"folds must have shape (examples,), got shape {np.shape(folds)}"
-        )
-    check.integer("num_inner_folds", num_inner_folds, at_least=2)
-    cross_validation.check_labels(problem)
+    _check(key, problem, folds, num_inner_folds)
     outer = folds_of.train_weights_of_all(folds, num_examples=problem.num_examples)
     allowed = {"allow_missing_classes": allow_missing_classes}
     known = cross_validation.check_parts(problem, outer, **allowed)
@@ -149,13 +137,7 @@ def cross_validate(
     first_file, second_file = checkpoints or (None, None)
 
     compared = grids.product(**grid, num_weight_sets=len(train))
-    cross_validation.check_one_scale(
-        choose,
-        [
-            {**compared.arguments_of(i), "loss": float(compared.loss[i])}
-            for i in range(compared.size)
-        ],
-    )
+    _check_one_scale(choose, compared)
     fits = sweep.fit_models(
         problem, compared, weight_sets=train, checkpoint=first_file, **options
     )
@@ -178,6 +160,37 @@ def cross_validate(
         problem, fits, held_out=1 - outer, known=known
     )
     return NestedCrossValidation(accuracy, loss, chosen, inner.l2[chosen], fits, inner)
+
+
+def _check(
+    key: Array, problem: Problem, folds: ArrayLike, num_inner_folds: int
+) -> None:
+    """Raises a ValueError if an argument of `cross_validate` is invalid."""
+    fit_loop.check_concrete(folds=folds)
+    check.key("key", key)
+    if jax.process_count() > 1:
+        raise ValueError(
+            "nested cross-validation must have all rows in one process, since it draws "
+            f"folds within folds, got {jax.process_count()} processes; call "
+            "cross_validate for each outer part"
+        )
+    if np.ndim(folds) != 1:
+        raise ValueError(
+            f"folds must have shape (examples,), got shape {np.shape(folds)}"
+        )
+    check.integer("num_inner_folds", num_inner_folds, at_least=2)
+    cross_validation.check_labels(problem)
+
+
+def _check_one_scale(choose: Choose, models: Grid) -> None:
+    """Raises a ValueError if a rule compares l2 of different losses or margins."""
+    cross_validation.check_one_scale(
+        choose,
+        [
+            {**models.arguments_of(i), "loss": float(models.loss[i])}
+            for i in range(models.size)
+        ],
+    )
 
 
 def _inner_folds(

@@ -189,12 +189,9 @@ def plan(
         np.unique(models.l2_path[models.loss == i], return_counts=True)[1]
         for i in range(num_losses)
     ]
-    smooth = all(conjugates.of(loss).smooth for loss in models.losses)
     tuning = _ON_ACCELERATOR if device_mesh.on_accelerator() else _ON_CPU
     if slots is None:
-        pieces_per_path = tuning.pieces if smooth else tuning.pieces_with_kinks
-        wanted = sum(int(np.minimum(own, pieces_per_path).sum()) for own in lengths)
-        slots = max(num_losses, min(wanted, max_slots, tuning.max_slots))
+        slots = min(_default_slots(models, lengths, tuning), max_slots)
     check.integer("slots", slots, at_least=num_losses, at_most=max_slots)
     shares, pieces = _cut(min(slots, models.size), lengths)
     width = int(shares.sum())
@@ -221,6 +218,16 @@ def plan(
         bytes_per_slot=per_slot,
         bytes=per_slot * width,
     )
+
+
+def _default_slots(
+    models: Grid, lengths: Sequence[np.ndarray], tuning: _TuningConstants
+) -> int:
+    """One slot per segment of the default number of pieces, at least one per loss."""
+    smooth = all(conjugates.of(loss).smooth for loss in models.losses)
+    pieces = tuning.pieces if smooth else tuning.pieces_with_kinks
+    num_segments = sum(int(np.minimum(own, pieces).sum()) for own in lengths)
+    return max(len(models.losses), min(num_segments, tuning.max_slots))
 
 
 def _cut(slots: int, lengths: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

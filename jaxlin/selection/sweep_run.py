@@ -106,7 +106,8 @@ def run(
       ``plan.iterations`` iterations. Its batches are donated to the next iteration.
 
     Raises:
-      ValueError: at the call, with the argument, the rule and the value.
+      ValueError: at the call, if an input is invalid; the message gives the rule and
+        the value.
     """
     _check(inputs, resume)
     budgets = _budgets(inputs.models, inputs.max_passes)

@@ -236,8 +236,8 @@ def _settings(loss, learning_rates, l2s, loss_arguments) -> Settings:
                 f"{', '.join(sorted(taken)) or 'nothing'}, got {name!r}"
             )
     tried = [
-        check.numbers_list(f"loss_arguments[{name!r}]", some)
-        for name, some in loss_arguments.items()
+        check.numbers_list(f"loss_arguments[{name!r}]", values)
+        for name, values in loss_arguments.items()
     ]
     columns = np.array(list(itertools.product(penalties, rates, *tried))).T
     return Settings(
