@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     from jaxlin.saving import save as save
     from jaxlin.selection.cross_validation import CrossValidation as CrossValidation
     from jaxlin.selection.cross_validation import cross_validate as cross_validate
-    from jaxlin.selection.sweep import SweepResult as SweepResult
     from jaxlin.selection.sweep import sweep as sweep
+    from jaxlin.selection.sweep_result import SweepResult as SweepResult
     from jaxlin.selection.training import TrainingResult as TrainingResult
     from jaxlin.selection.training import train as train
     from jaxlin.solvers.fitted import Fit as Fit
@@ -82,7 +82,7 @@ _DOORS = {
     "certified_labels": "predictions",
     "Evaluation": "predictions",
     "evaluate": "predictions",
-    "SweepResult": "selection.sweep",
+    "SweepResult": "selection.sweep_result",
     "sweep": "selection.sweep",
     "CrossValidation": "selection.cross_validation",
     "cross_validate": "selection.cross_validation",

@@ -1,7 +1,7 @@
-"""Class labels of any kind, encoded as integers 0, 1, ..., and back.
+"""Encoding of class labels of any kind as integers 0, 1, ...
 
-Text, booleans, integers with gaps: whatever NumPy can order. Compiled programs see the
-integers alone.
+Labels may be text, booleans, whole floats or integers with gaps. Compiled programs use
+the integer codes alone.
 
   >>> from jaxlin import class_labels
   >>> codes, classes = class_labels.encode("labels", ["dog", "cat", "dog"])
@@ -20,25 +20,26 @@ from jaxlin.check import diagnosis
 def encode(
     name: str, labels: Any, *, classes: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Encodes labels by their place among the classes.
+    """Encodes labels by their index in the classes.
 
     Args:
-      name: how an error message calls the labels.
-      labels: shape ``(examples,)``: integers, booleans, text or whole floats.
+      name: name of the labels in error messages.
+      labels: integers, booleans, text or whole floats, shape ``(examples,)``.
       classes: distinct labels in the order of the scores; None takes those that occur,
         in ascending order.
 
     Returns:
-      Codes ``(examples,)``, int32, and classes ``(classes,)`` in the type of the
-      labels.
+      Codes, int32, shape ``(examples,)``, and classes, in the dtype of the labels,
+      shape ``(classes,)``.
 
     Raises:
-      ValueError: if the labels are of another shape or kind, or not among the classes.
+      ValueError: if the labels have another shape or kind, or are not among the
+        classes.
     """
     array = as_labels(name, labels)
     if classes is None:
-        found, codes = np.unique(array, return_inverse=True)
-        return codes.reshape(-1).astype(np.int32), found
+        occurring, codes = np.unique(array, return_inverse=True)
+        return codes.reshape(-1).astype(np.int32), occurring
     known = as_classes(classes)
     order = np.argsort(known, kind="stable")
     if _kind(known) != _kind(array):
@@ -46,20 +47,24 @@ def encode(
             f"{name} must be of the type of the classes, {known.dtype}, got "
             f"{array.dtype}"
         )
-    place = np.minimum(np.searchsorted(known[order], array), len(known) - 1)
-    unknown = known[order][place] != array
+    index = np.minimum(np.searchsorted(known[order], array), len(known) - 1)
+    unknown = known[order][index] != array
     if unknown.any():
-        where = int(np.argmax(unknown))
+        first = int(np.argmax(unknown))
         raise ValueError(
             f"{name} must be among the {len(known)} classes "
             f"({', '.join(map(str, known[:5]))}{', ...' if len(known) > 5 else ''}), "
-            f"got {array[where]!s} at position {where}; name all classes with classes="
+            f"got {array[first]!s} at position {first}; name all classes with classes="
         )
-    return order[place].astype(np.int32), known
+    return order[index].astype(np.int32), known
 
 
 def as_classes(classes: Any) -> np.ndarray:
-    """Returns distinct class labels ``(classes,)``, at least two of them."""
+    """Checked class labels, shape ``(classes,)``.
+
+    Raises:
+      ValueError: if they are not distinct, fewer than two, or no class labels.
+    """
     array = as_labels("classes", classes if hasattr(classes, "dtype") else [*classes])
     values, counts = np.unique(array, return_counts=True)
     if len(values) < len(array):
@@ -71,11 +76,15 @@ def as_classes(classes: Any) -> np.ndarray:
 
 
 def as_labels(name: str, value: Any) -> np.ndarray:
-    """Returns labels ``(examples,)`` of a dtype that NumPy orders.
+    """Checked labels, shape ``(examples,)``, of a dtype that NumPy orders.
+
+    Args:
+      name: name of the labels in error messages.
+      value: integers, booleans, text or whole floats, shape ``(examples,)``.
 
     Raises:
-      ValueError: if they are of another shape, empty, or no class labels: missing
-        entries, entries of several types, fractions.
+      ValueError: if the labels have another shape, are empty, or are no class labels:
+        missing entries, entries of several types, fractions.
     """
     array = check.dense(name, value)
     if array.ndim != 1:
@@ -99,7 +108,7 @@ def as_labels(name: str, value: Any) -> np.ndarray:
 
 
 def _of_one_type(array: np.ndarray) -> np.ndarray:
-    """An array of objects, as pandas gives text, in the dtype of its entries."""
+    """An object array, such as text from pandas, in the dtype of its entries."""
     for kinds, dtype in (((str,), str), ((bool, np.bool_), bool)):
         if all(isinstance(entry, kinds) for entry in array):
             return array.astype(dtype)
@@ -111,5 +120,5 @@ def _of_one_type(array: np.ndarray) -> np.ndarray:
 
 
 def _kind(array: np.ndarray) -> str:
-    """Text, or numbers of any kind, which compare with one another."""
+    """Kind of the labels: text, or numbers, which compare with one another."""
     return "text" if array.dtype.kind == "U" else "number"

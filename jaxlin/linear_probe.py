@@ -1,7 +1,7 @@
-"""Linear probe: features in, one answer out, with everything that it rests on.
+"""Linear probe: test accuracy of a linear classifier on frozen features.
 
 How good is a representation? Fit a linear classifier on frozen features for many values
-of l2, choose one where it was not trained, fit that on everything, test once::
+of l2, choose l2 on held-out examples, refit on all training examples, test once::
 
     import jax, jaxlin
     from jaxlin.objective import penalties
@@ -16,15 +16,16 @@ of l2, choose one where it was not trained, fit that on everything, test once::
 
 The default grid is that of DINOv2's protocol: 45 values of scikit-learn's C from 1e-6
 to 1e5 on all training examples, compared on a tenth of them (Oquab et al., DINOv2:
-Learning robust visual features without supervision, 2023). Models of the same l2 are
-compared on the examples that are left after some are held out; scikit-learn's model of
-those at the same C has an l2 that is larger by the share held out. Features are
-standardised by the training examples unless a normalization is given. A class with a
-single training example keeps it in training; at one l2, where nothing is to be chosen,
-all classes may have one. All rows are put on one device, or under a mesh
-(`jaxlin.sharding`) on its devices; of several processes each has only some rows, and a
-probe is refused there. What is proven is the objective: the accuracy may still move
-with ``relative_gap``, within the bounds that ``optimum`` gives.
+Learning robust visual features without supervision, 2023). Models are compared at the
+l2 of the final fit on all training examples, although they are fitted on the examples
+that are not held out; scikit-learn's model on those examples at the same C has an l2
+that is larger by the held-out share. Features are standardised by the training examples
+unless a normalization is given. A class with a single training example is never held
+out; with a single l2, where nothing is chosen, every class may have a single example.
+
+All rows are on one device, or on the devices of a mesh (`jaxlin.sharding`). A probe
+needs all rows in one process. The certificate bounds the objective: the accuracy may
+still change with ``relative_gap``, within the bounds of ``optimum``.
 """
 
 import math
@@ -61,39 +62,41 @@ from jaxlin.solvers.stopping import Stop
 from jaxlin.stats.intervals import Interval
 from jaxlin.typing import Array, Loss
 
-# Scikit-learn's C of DINOv2's protocol.
+# Values of scikit-learn's C in DINOv2's protocol.
 CS = tuple(float(c) for c in np.logspace(-6, 5, 45))
 
-# With fewer examples held out an accuracy has a standard error of up to 5 points, which
-# is more than what tells neighbouring l2 apart.
-_ENOUGH_HELD_OUT = 100
+# With fewer held-out examples the standard error of an accuracy reaches 5 points, more
+# than the difference between neighbouring l2.
+_MIN_HELD_OUT = 100
 
-# Numbers in the scores that the temperature is set by, 200 MB. Of more examples some
-# are left out: those of all folds are the whole training set.
-_MOST_SCORES = 50_000_000
+# Largest number of scores that the temperature is computed from, 200 MB. Examples are
+# subsampled to meet it: the folds together hold out the whole training set.
+_MAX_SCORES = 50_000_000
 
-# Typed as one loss among others.
+# Typed as any loss, so that ``loss`` may be another.
 _SOFTMAX: Any = losses.softmax_cross_entropy
 
 
 class ProbeResult(NamedTuple):
-    """The chosen fit, its accuracy on the test examples, and how it was chosen.
+    """Final fit, its test accuracy, and the comparison that chose its l2.
 
     Attributes:
-      accuracy: share of the test examples that are right.
-      interval: 95 % over test examples (Wilson).
-      optimum: bounds that the accuracy of the exact optimum at the chosen l2 provably
-        satisfies on these test examples.
-      fit: on all training examples, at the chosen l2, with its certificate and the
+      accuracy: share of correct predictions on the test examples.
+      interval: 95 % confidence interval of the accuracy over test examples (Wilson).
+      optimum: proven bounds on the accuracy of the exact optimum at the chosen l2 on
+        the same test examples.
+      fit: fit on all training examples at the chosen l2, with its certificate and the
         temperature.
-      at_edge: whether the l2 is the smallest or the largest of several tried: a wider
-        grid might do better.
-      temperature: of the scores, and what it is good for; 1 if nothing could be held
-        out.
-      table: how every l2 did on the examples held out; None if nothing could be.
-      passes: of models over the training examples in all, idle slots counted.
-      num_held_out: training examples that l2 was chosen and the temperature set on (by
-        every second, third, ... if these would have too many scores).
+      at_edge: whether the chosen l2 is the smallest or the largest of several: a wider
+        grid might be better.
+      temperature: temperature of the scores, with the cross-entropy before and after; 1
+        if there is no held-out set.
+      table: scores of every l2 on the held-out examples; None if there is no held-out
+        set.
+      passes: number of passes of all models over the training examples, idle slots
+        counted.
+      num_held_out: number of held-out training examples, which choose l2 and set the
+        temperature (every second, third, ... of them if all have too many scores).
       single_classes: classes whose only training example was never held out.
     """
 
@@ -110,12 +113,12 @@ class ProbeResult(NamedTuple):
 
     @property
     def l2(self) -> float:
-        """The chosen strength of the penalty."""
+        """Chosen strength of the penalty."""
         return self.fit.l2
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Weaknesses of the choice of l2 and of the temperature, a sentence each."""
+        """Weaknesses of the choice of l2 and of the temperature, one sentence each."""
         notes = []
         if self.single_classes:
             count = len(self.single_classes)
@@ -124,7 +127,7 @@ class ProbeResult(NamedTuple):
         if self.table is None:
             notes.append("nothing was held out: the temperature is 1, not calibrated")
         elif len(self.table.l2) > 1 and self.num_held_out < max(
-            _ENOUGH_HELD_OUT, len(self.fit.params.bias)
+            _MIN_HELD_OUT, len(self.fit.params.bias)
         ):
             error = 50 / math.sqrt(self.num_held_out)
             notes.append(
@@ -174,40 +177,120 @@ def probe(
     slots: int | None = None,
     block_size: int | None = None,
 ) -> ProbeResult:
-    """Chooses l2 by examples held out, fits on all, tests once.
+    """Chooses l2 on held-out examples, refits on all training examples, tests once.
 
     Args:
-      key: draws the examples held out, stratified by label, as of
-        `jaxlin.selection.held_out`.
-      features: of the training examples, raw, shape ``(examples, features)``.
-      labels: of any kind, shape ``(examples,)``.
-      test_features: as wide.
-      test_labels: of the same kind; looked at once, by the model chosen.
-      loss: one that has a conjugate.
-      l2s: to try; None converts `CS`, scikit-learn's C
-        (`jaxlin.objective.penalties.l2_of_c`). Of a single one the examples held out
-        set the temperature alone, and there may be none.
-      normalization: as of `jaxlin.problem`; standardises each feature unless told
-        otherwise.
-      classes: as of `jaxlin.problem`; test labels must be among them.
-      validation_fraction: share of the training examples that l2 is chosen on; of no
-        meaning with ``num_folds``.
-      num_folds: chooses by so many folds instead.
-      choose: `jaxlin.selection.rules.best` or ``one_standard_error``.
-      stop: asked of every fit of the comparison; the last fit may take ten times as
+      key: a `jax.random.key` for the held-out examples, which are stratified by label
+        (`jaxlin.selection.held_out`).
+      features: raw features of the training examples, shape ``(examples, features)``.
+      labels: integers, booleans, text or whole floats, shape ``(examples,)``.
+      test_features: raw features of the test examples, shape ``(test examples,
+        features)``.
+      test_labels: labels of the same kind, shape ``(test examples,)``; used once, to
+        test the final fit.
+      loss: loss with a conjugate (`jaxlin.losses.conjugates`).
+      l2s: distinct strengths of the penalty to try, above 0; None converts `CS`, values
+        of scikit-learn's C (`jaxlin.objective.penalties.l2_of_c`). With a single l2,
+        held-out examples only set the temperature, and there may be none.
+      normalization: normalisation of the features, a function that fits one to the
+        training features, or None. Default: standardises each feature.
+      classes: distinct labels in the order of the scores; None takes those that occur
+        in ``labels``. Test labels must be among them.
+      validation_fraction: held-out share of the training examples, in (0, 1); ignored
+        with ``num_folds``.
+      num_folds: number of folds, at least 2, for cross-validation of l2; None uses one
+        held-out set.
+      choose: selection rule: `jaxlin.selection.rules.best`, ``one_standard_error``, or
+        a function with their arguments.
+      stop: stopping criterion of each compared fit; the final fit may take ten times as
         many passes. The table reports the gaps reached.
-      checkpoint: as of `jaxlin.sweep`, like all that follow.
-      callback: see ``checkpoint``.
-      slots: see ``checkpoint``.
-      block_size: see ``checkpoint``.
+      checkpoint: file to which the sweep is saved and from which it resumes; None saves
+        nothing.
+      callback: function ``callback(state)``, called after some iterations of the sweep;
+        None calls nothing.
+      slots: number of models fitted at once, at least one; None lets
+        `jaxlin.selection.plans` choose.
+      block_size: rows per block of a pass, at least 1; None chooses it from the shape.
 
     Raises:
-      ValueError: that names the argument, the rule and the value.
+      ValueError: if an argument is invalid; the message gives the rule and the value.
       OSError: if the checkpoint cannot be read or written.
     """
     check.concrete("key", key)
     check.key("key", key)
     stopping.checked(stop)
+    problem = _checked_problem(
+        features,
+        labels,
+        test_features,
+        test_labels,
+        normalization=normalization,
+        classes=classes,
+    )
+    num_examples, codes = problem.num_examples, problem.rows.targets  # type: ignore[union-attr]
+    if l2s is None:
+        l2s = l2_of_c(CS, total_weight=num_examples, num_classes=problem.num_classes)
+    l2s = check.numbers_list("l2s", l2s, above=0)
+    parts = held_out.weights(
+        key,
+        codes,
+        num_settings=len(l2s),
+        validation_fraction=validation_fraction,
+        num_folds=num_folds,
+    )
+    table, l2, chosen, passes = None, l2s[0], [], 0
+    if len(parts):
+        models = grids.product(losses=(loss,), l2s=l2s, num_weight_sets=len(parts))
+        compared = sweep.fit_models(
+            problem,
+            models,
+            weight_sets=1 - parts,
+            stop=stop,
+            checkpoint=checkpoint,
+            callback=callback,
+            plan=sweep.planned(models, problem, slots=slots, block_size=block_size),
+        )
+        table = cross_validation.tabulated(problem, compared, held_out=parts)
+        setting = choose(table.accuracy, strength=table.l2)
+        l2, passes = float(table.l2[setting]), compared.slot_passes
+        first = setting * len(parts)
+        chosen = [table.fits[first + part] for part in range(len(parts))]
+    final = fits.fit(
+        problem,
+        loss=loss,
+        l2=l2,
+        start=chosen[0].params if chosen else None,
+        stop=Stop(stop.relative_gap, 10 * stop.max_passes),
+        refine=True,
+    )
+    temperature = _temperature(chosen, problem, parts)
+    final = final._replace(temperature=float(temperature.value))
+    test = predictions.evaluate(final, test_features, test_labels)
+    single = np.flatnonzero(np.bincount(codes) == 1)
+    return ProbeResult(
+        accuracy=test.accuracy,
+        interval=test.interval,
+        optimum=test.optimum,
+        fit=final,
+        at_edge=len(l2s) > 1 and l2 in (min(l2s), max(l2s)),
+        temperature=temperature,
+        table=table,
+        passes=passes + final.passes,
+        num_held_out=int(parts.sum()),
+        single_classes=tuple(problem.classes[single].tolist()),
+    )
+
+
+def _checked_problem(
+    features: ArrayLike,
+    labels: ArrayLike,
+    test_features: ArrayLike,
+    test_labels: ArrayLike,
+    *,
+    normalization: Normalization | FitNormalization | None,
+    classes: Any,
+) -> Problem:
+    """Problem of the training examples, after checks of all examples."""
     if jax.process_count() > 1:
         raise ValueError(
             "a probe must have all rows in one process, got "
@@ -225,67 +308,23 @@ def probe(
         classes=problem.classes,
         prefix="test_",
     )
-    num_examples, codes = problem.num_examples, problem.rows.targets  # type: ignore[union-attr]
-    if l2s is None:
-        l2s = l2_of_c(CS, total_weight=num_examples, num_classes=problem.num_classes)
-    l2s = check.numbers_list("l2s", l2s, above=0)
-    out = held_out.weights(
-        key,
-        codes,
-        num_settings=len(l2s),
-        validation_fraction=validation_fraction,
-        num_folds=num_folds,
-    )
-    table, l2, chosen, passes = None, l2s[0], [], 0
-    if len(out):
-        models = grids.product(losses=(loss,), l2s=l2s, num_weight_sets=len(out))
-        compared = sweep.fit_models(
-            problem,
-            models,
-            weight_sets=1 - out,
-            stop=stop,
-            checkpoint=checkpoint,
-            callback=callback,
-            plan=sweep.planned(models, problem, slots=slots, block_size=block_size),
-        )
-        table = cross_validation.tabulated(problem, compared, held_out=out)
-        setting = choose(table.accuracy, strength=table.l2)
-        l2, passes = float(table.l2[setting]), compared.slot_passes
-        chosen = [table.fits[setting * len(out) + part] for part in range(len(out))]
-    last = fits.fit(
-        problem,
-        loss=loss,
-        l2=l2,
-        start=chosen[0].params if chosen else None,
-        stop=Stop(stop.relative_gap, 10 * stop.max_passes),
-        refine=True,
-    )
-    temperature = _temperature(chosen, problem, out)
-    last = last._replace(temperature=float(temperature.value))
-    judged = predictions.evaluate(last, test_features, test_labels)
-    single = np.flatnonzero(np.bincount(codes) == 1)
-    return ProbeResult(
-        accuracy=judged.accuracy,
-        interval=judged.interval,
-        optimum=judged.optimum,
-        fit=last,
-        at_edge=len(l2s) > 1 and l2 in (min(l2s), max(l2s)),
-        temperature=temperature,
-        table=table,
-        passes=passes + last.passes,
-        num_held_out=int(out.sum()),
-        single_classes=tuple(problem.classes[single].tolist()),
-    )
+    return problem
 
 
 def _temperature(chosen: list[Fit], problem: Problem, parts: np.ndarray) -> Temperature:
-    """From the scores of examples by models that were not trained on them, or 1."""
+    """Temperature of held-out scores; 1 without a held-out set.
+
+    Args:
+      chosen: fits at the chosen l2, one per part.
+      problem: training examples.
+      parts: weights of the held-out examples of each part, shape ``(parts, examples)``.
+    """
     if not chosen:
-        nothing = jnp.float32(np.nan)
-        return Temperature(jnp.float32(1), nothing, nothing, jnp.bool_(False))
+        unknown = jnp.float32(np.nan)
+        return Temperature(jnp.float32(1), unknown, unknown, jnp.bool_(False))
     rows: Any = problem.rows
-    # One of so many, evenly spaced, so that sorted labels all have their share.
-    step = math.ceil(parts.sum() * problem.num_classes / _MOST_SCORES)
+    # Every step-th example: evenly spaced, so that sorted labels keep their shares.
+    step = math.ceil(parts.sum() * problem.num_classes / _MAX_SCORES)
     scores, codes = [], []
     for fit, weights in zip(chosen, parts, strict=True):
         out = np.flatnonzero(weights)[::step]

@@ -1,6 +1,6 @@
-"""Predictions of a fit on raw features, and what its certificate says of them.
+"""Predictions of a fit on raw features, and their certificates.
 
-Scores are computed in the digits of the parameters, float32 or float64, so that labels
+Scores are computed in the dtype of the parameters, float32 or float64, so that labels
 are those of the fit itself.
 """
 
@@ -27,14 +27,13 @@ from jaxlin.typing import Array
 
 
 class Evaluation(NamedTuple):
-    """A fit judged on labelled examples that it has not seen.
+    """Accuracy of a fit on labelled test examples.
 
     Attributes:
-      accuracy: share of the examples that are right.
-      interval: of the accuracy, 95 % over examples (Wilson).
-      optimum: bounds that the accuracy of the exact optimum provably satisfies on
-        these examples.
-      num_examples: how many there are.
+      accuracy: share of correct predictions.
+      interval: 95 % confidence interval of the accuracy over examples (Wilson).
+      optimum: proven bounds on the accuracy of the exact optimum on the same examples.
+      num_examples: number of test examples.
     """
 
     accuracy: float
@@ -54,23 +53,24 @@ def scores(fit: Fit, features: Any) -> np.ndarray:
     """Class scores, shape ``(examples, classes)``.
 
     Args:
-      fit: from any door.
-      features: raw examples as in training (pixels 0..255, say), with any shape after
-        the first axis that has the right number of features.
+      fit: a fit from `jaxlin.fit`, `jaxlin.sweep`, `jaxlin.probe` or `jaxlin.load`.
+      features: raw features as in training (pixels 0..255, say), shape ``(examples,
+        ...)`` with the fit's number of features after the first axis.
 
     Raises:
       ValueError: if the features are not finite, not numeric or of another width, or a
         score is not finite.
     """
-    found = _of_rows(_scores, fit, features)
-    _check_finite(np.isfinite(found).all())
-    return found
+    values = _of_rows(_scores, fit, features)
+    _check_finite(np.isfinite(values).all())
+    return values
 
 
 def predict(fit: Fit, features: Any) -> np.ndarray:
-    """Labels as they were given to the fit, shape ``(examples,)``.
+    """Predicted labels, of the kind given to the fit, shape ``(examples,)``.
 
-    Arguments and errors as of `scores`; the scores of all examples are never held.
+    Arguments and errors are those of `scores`. Rows are scored in blocks: the scores of
+    all examples are never in memory at once.
     """
     return fit.classes[_codes(fit, features)]
 
@@ -78,9 +78,10 @@ def predict(fit: Fit, features: Any) -> np.ndarray:
 def probabilities(fit: Fit, features: Any) -> np.ndarray:
     """Softmax of the scores over the temperature, shape ``(examples, classes)``.
 
-    Calibrated if the fit has a temperature. With 1 they are the model's own
-    probabilities if it was trained with softmax cross-entropy; hinge losses do not make
-    scores mean log-probabilities. Arguments and errors as of `scores`.
+    The probabilities are calibrated if the fit has a calibrated temperature. With
+    temperature 1 they are the model's own probabilities if the loss is the softmax
+    cross-entropy; scores of hinge losses are no log-probabilities. Arguments and errors
+    are those of `scores`.
     """
     return np.asarray(
         calibration.probabilities(scores(fit, features), temperature=fit.temperature)
@@ -90,7 +91,7 @@ def probabilities(fit: Fit, features: Any) -> np.ndarray:
 def certified_labels(fit: Fit, features: Any) -> np.ndarray:
     """Mask of the predictions that the exact optimum provably shares, ``(examples,)``.
 
-    Arguments and errors as of `scores`.
+    Arguments and errors are those of `scores`.
     """
     return np.asarray(
         label_certificates.same_labels(
@@ -103,15 +104,16 @@ def certified_labels(fit: Fit, features: Any) -> np.ndarray:
 
 
 def evaluate(fit: Fit, features: Any, labels: ArrayLike) -> Evaluation:
-    """Accuracy on examples that the fit has not seen, with what is certain about it.
+    """Accuracy on test examples, with a confidence interval and proven bounds.
 
     Args:
-      fit: from any door.
-      features: as of `scores`.
-      labels: of the kind given to the fit, shape ``(examples,)``.
+      fit: a fit from `jaxlin.fit`, `jaxlin.sweep`, `jaxlin.probe` or `jaxlin.load`.
+      features: raw features as in training, shape ``(examples, ...)`` with the fit's
+        number of features after the first axis.
+      labels: labels of the kind given to the fit, shape ``(examples,)``.
 
     Raises:
-      ValueError: as of `scores`, or for labels that are not among the fit's classes.
+      ValueError: as `scores`, or if a label is not among the fit's classes.
     """
     rows, codes = check_examples(
         features,
@@ -138,17 +140,21 @@ def check_examples(
     classes: np.ndarray,
     prefix: str = "",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Checked rows and codes of labelled examples that no fit has seen.
+    """Checked rows and label codes of test examples.
 
     Args:
-      features: raw examples.
-      labels: of any kind, shape ``(examples,)``.
-      num_features: the width that the rows must have.
-      classes: of the fit.
-      prefix: before ``features`` and ``labels`` in a message.
+      features: raw features, shape ``(examples, ...)`` with ``num_features`` numbers
+        after the first axis.
+      labels: integers, booleans, text or whole floats, shape ``(examples,)``.
+      num_features: required number of features.
+      classes: distinct labels in the order of the scores, shape ``(classes,)``.
+      prefix: prefix of ``features`` and ``labels`` in error messages.
+
+    Returns:
+      Rows, shape ``(examples, features)``, and int32 codes, shape ``(examples,)``.
 
     Raises:
-      ValueError: that names the argument, the rule and the value.
+      ValueError: if an argument is invalid; the message gives the rule and the value.
     """
     rows = _rows(f"{prefix}features", features, num_features)
     codes, _ = class_labels.encode(f"{prefix}labels", labels, classes=classes)
@@ -161,7 +167,7 @@ def check_examples(
 
 
 def _codes(fit: Fit, features: Any) -> np.ndarray:
-    """Places of the predicted labels among the classes."""
+    """Indices of the predicted labels in the fit's classes, shape ``(examples,)``."""
     codes, is_finite = _of_rows(_labels, fit, features)
     _check_finite(is_finite.all())
     return codes
@@ -176,32 +182,31 @@ def _check_finite(is_finite: Any) -> None:
 
 
 def _rows(name: str, features: Any, num_features: int) -> np.ndarray:
-    # Sparse and ragged input is left for the check to name.
+    # Sparse and ragged input is passed on: the error of `check.features` names it.
     if getattr(features, "ndim", 2) > 2 and hasattr(features, "reshape"):
         features = features.reshape(len(features), math.prod(features.shape[1:]))
     return check.features(name, features, num_features=num_features)
 
 
 def _of_rows(compute: Callable[..., Any], fit: Fit, features: Any) -> Any:
-    """Results on the host, computed in the digits of the parameters."""
+    """Results on the host, computed in the dtype of the parameters."""
     rows = _rows("features", features, np.shape(fit.params.weights)[1])
     params = jax.tree.map(as_float, fit.params)
-    # From float64 rows the mean is subtracted before they lose digits.
+    # The mean is subtracted from float64 rows before they are rounded to float32.
     with precision.keeping_digits(*params, rows):
-        found = compute(params, rows, fit.normalization)
-        return jax.tree.map(np.asarray, found)
+        return jax.tree.map(np.asarray, compute(params, rows, fit.normalization))
 
 
 def as_float(leaf: Any) -> np.ndarray:
-    """The array as it is if it is float64, else in float32."""
+    """The array unchanged if it is float64, else converted to float32."""
     array = np.asarray(leaf)
     return array if array.dtype == np.float64 else array.astype(np.float32)
 
 
-def _in_digits(
+def _promoted(
     params: Params, normalization: Normalization | None
 ) -> Normalization | None:
-    """The normalization in no fewer digits than the parameters."""
+    """Normalization in the wider of its own dtype and that of the parameters."""
     if normalization is None:
         return None
     return Normalization(
@@ -215,8 +220,8 @@ def _in_digits(
 @jax.jit
 @jax.default_matmul_precision("highest")
 def _scores(params: Params, rows: Array, normalization: Normalization | None) -> Array:
-    fitted = _in_digits(params, normalization)
-    return objective.blocked_scores(params, rows, normalization=fitted)
+    normalization = _promoted(params, normalization)
+    return objective.blocked_scores(params, rows, normalization=normalization)
 
 
 @jax.jit
@@ -224,13 +229,13 @@ def _scores(params: Params, rows: Array, normalization: Normalization | None) ->
 def _labels(
     params: Params, rows: Array, normalization: Normalization | None
 ) -> tuple[Array, Array]:
-    """Labels, and whether all scores are finite, without the scores of all rows."""
-    fitted = _in_digits(params, normalization)
+    """Label codes and whether the scores are finite, per row, in blocks of rows."""
+    normalization = _promoted(params, normalization)
 
     def of_row(row: Array) -> tuple[Array, Array]:
-        row = row if fitted is None else normalize(fitted, row)
-        found = linear.scores(params, row)
-        return jnp.argmax(found), jnp.isfinite(found).all()
+        row = row if normalization is None else normalize(normalization, row)
+        scores = linear.scores(params, row)
+        return jnp.argmax(scores), jnp.isfinite(scores).all()
 
     size = min(objective.BLOCK_ROWS, len(rows))
     return jax.lax.map(of_row, rows, batch_size=size)

@@ -1,4 +1,4 @@
-"""A fit in one file, which `jaxlin.predict` can use in another process.
+"""Saving and loading of a fit, in one file.
 
 >>> import os, tempfile
 >>> import numpy as np
@@ -38,17 +38,22 @@ _KIND = "jaxlin fit, format 3"
 def save(path: str | os.PathLike[str], fit: Fit) -> None:
     """Writes a fit to one file, atomically and with a checksum.
 
-    Everything that prediction needs, and the certificate; not the dual variables of a
-    hinge, which have one row per example.
+    The file holds the parameters, the normalization, the classes, the temperature and
+    the certificate, but not the dual variables of a hinge, which have one row per
+    example.
+
+    Args:
+      path: the file; an existing file is replaced.
+      fit: a fit from `jaxlin.fit`, `jaxlin.sweep` or `jaxlin.probe`.
 
     Raises:
       ValueError: if the shapes of parameters, normalization and classes disagree, or
         the temperature is not above 0.
-      OSError: if the file cannot be written; one that was there before is unchanged.
+      OSError: if the file cannot be written; an existing file is then unchanged.
     """
     _check_shapes(fit)
     classes = class_labels.as_classes(fit.classes)
-    # A mean of float64 rows keeps its digits, or what is left of them would move.
+    # A float64 mean stays float64: rounded, it would shift the centred rows.
     arrays = jax.tree.map(as_float, (fit.params, fit.normalization))
     metadata = {
         "kind": _KIND,
@@ -62,7 +67,7 @@ def save(path: str | os.PathLike[str], fit: Fit) -> None:
             for name, value in dict(fit.loss_arguments).items()
         },
         "l2": float(fit.l2),
-        # As text: where nothing is proven the gap is infinite, which JSON lacks.
+        # As text: an unproven gap is infinite, and JSON has no infinity.
         "certificate": [repr(float(value)) for value in fit.certificate],
         "relative gap": repr(float(fit.relative_gap)),
         "converged": bool(fit.converged),
@@ -77,48 +82,55 @@ def save(path: str | os.PathLike[str], fit: Fit) -> None:
 def load(path: str | os.PathLike[str]) -> Fit:
     """Reads a fit that `save` wrote.
 
+    Args:
+      path: the file.
+
+    Returns:
+      The fit, without dual variables.
+
     Raises:
-      ValueError: if the file is damaged, holds something else or has another format;
-        it is named.
+      ValueError: if the file is damaged, is no fit or has another format; the message
+        names the file.
       OSError: if the file cannot be read.
     """
     path = pathlib.Path(path)
-    found = checkpoint.load_metadata(path)
-    if found.get("kind") != _KIND:
+    metadata = checkpoint.load_metadata(path)
+    if metadata.get("kind") != _KIND:
         raise ValueError(
-            f"{path} must be a {_KIND}, got {found.get('kind', 'a checkpoint')}; fits "
-            "are written by jaxlin.save; read this one with the version of jaxlin that "
-            "wrote it"
+            f"{path} must be a {_KIND}, got {metadata.get('kind', 'a checkpoint')}; "
+            "fits are written by jaxlin.save; read this one with the version of jaxlin "
+            "that wrote it"
         )
-    zeros: Any = list(map(np.zeros, found["shapes"], found["dtypes"]))
+    zeros: Any = list(map(np.zeros, metadata["shapes"], metadata["dtypes"]))
     normalization = Normalization(*zeros[2:]) if len(zeros) > 2 else None
     params, normalization = checkpoint.load(path, (Params(*zeros[:2]), normalization))
-    passes, float64_passes = found["passes"]
+    passes, float64_passes = metadata["passes"]
     return Fit(
         params=params,
-        certificate=Certificate(*map(float, found["certificate"])),
-        relative_gap=float(found["relative gap"]),
-        converged=found["converged"],
-        stalled=found["stalled"],
+        certificate=Certificate(*map(float, metadata["certificate"])),
+        relative_gap=float(metadata["relative gap"]),
+        converged=metadata["converged"],
+        stalled=metadata["stalled"],
         passes=passes,
         float64_passes=float64_passes,
         duals=None,
-        loss=_loss_named(found["loss"]),
-        l2=found["l2"],
-        loss_arguments=found["loss arguments"],
+        loss=_loss_named(metadata["loss"]),
+        l2=metadata["l2"],
+        loss_arguments=metadata["loss arguments"],
         normalization=normalization,
-        classes=np.array(found["classes"], found["classes dtype"]),
-        temperature=found["temperature"],
+        classes=np.array(metadata["classes"], metadata["classes dtype"]),
+        temperature=metadata["temperature"],
     )
 
 
 def _loss_named(name: str) -> Loss:
-    """The certified loss of this name."""
+    """Loss of a given name, among the losses with a conjugate."""
     known = {getattr(loss, "__name__", ""): loss for loss in conjugates.known_losses()}
     return known[name]
 
 
 def _check_shapes(fit: Fit) -> None:
+    """Raises a ValueError if parameters, normalization and classes disagree."""
     num_classes, num_features = np.shape(fit.params.weights)
     if len(fit.classes) != num_classes:
         raise ValueError(

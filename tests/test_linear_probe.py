@@ -138,7 +138,7 @@ def test_many_scores_are_thinned_for_the_temperature(monkeypatch):
 
     monkeypatch.setattr(linear_probe.calibration, "temperature", watched)
     for most in (180, 90):
-        monkeypatch.setattr(linear_probe, "_MOST_SCORES", most)
+        monkeypatch.setattr(linear_probe, "_MAX_SCORES", most)
         jaxlin.probe(KEY, ROWS, LABELS, ROWS, LABELS, l2s=(0.1,), num_folds=3)
     (scores, labels), (thinned, some) = seen
     assert scores.shape == (60, 3)

@@ -15,7 +15,7 @@ from jaxlin import data, losses, normalization, sharding
 from jaxlin.certificates import duality
 from jaxlin.linear import Params
 from jaxlin.numerics import device_mesh
-from jaxlin.selection import cross_validation, folds, grids, plans, sweep
+from jaxlin.selection import folds, grids, held_out_metrics, plans, sweep, sweep_result
 from jaxlin.solvers import certified, interface, model_batch
 
 HERE = pathlib.Path(__file__).parent
@@ -167,7 +167,7 @@ def test_models_are_tested_where_the_rows_are():
     )
     held_out = rng.integers(0, 2, (2, 203)).astype(np.float32)
     nothing = np.zeros(2)
-    fits = sweep.SweepResult(
+    fits = sweep_result.SweepResult(
         models,
         params,
         duality.Certificate(*(nothing,) * 4),
@@ -179,12 +179,12 @@ def test_models_are_tested_where_the_rows_are():
         normalization=FITTED,
         classes=np.arange(10),
     )
-    alone = cross_validation.tested(of_digits(), fits, held_out=held_out)
+    alone = held_out_metrics.accuracy_and_loss(of_digits(), fits, held_out=held_out)
     with jax.set_mesh(sharding.mesh(rows=8)):
         problem = of_digits()
-        found = cross_validation.tested(problem, fits, held_out=held_out)
+        found = held_out_metrics.accuracy_and_loss(problem, fits, held_out=held_out)
         weights = problem.weight_sets(held_out, allow_one_class=True)
-        program = cross_validation._tested.lower(
+        program = held_out_metrics._accuracy_and_loss.lower(
             params, {}, np.arange(2), problem.examples, weights, loss=BOTH[0]
         )
         text = program.compile().as_text()

@@ -12,7 +12,7 @@ from experiments.benchmark_sweep import peer
 from experiments.benchmark_sweep.config import Config
 from jaxlin import data, losses, normalization
 from jaxlin.objective import penalties
-from jaxlin.selection import folds, grids, plans, sweep, sweep_run
+from jaxlin.selection import folds, grids, plans, sweep, sweep_result, sweep_run
 from jaxlin.solvers import model_batch
 from jaxlin.typing import Loss
 
@@ -146,7 +146,7 @@ def values_of_c(config: Config, dataset: data.Dataset) -> dict[str, Any]:
         )
         how: Any = {"num_classes": dataset.num_classes}
         examples = problem.prepared(loss=LOSSES[0])
-        *_, last = sweep_run.run(
+        inputs = sweep_run.SweepInputs(
             examples,
             models,
             plan=plans.plan(models, examples, **how),
@@ -154,8 +154,9 @@ def values_of_c(config: Config, dataset: data.Dataset) -> dict[str, Any]:
             max_passes=budgets.tolist(),
             **how,
         )
+        *_, last = sweep_run.run(inputs)
         stop = jaxlin.Stop(config.relative_gap)
-        fits = sweep.collected(last, models, problem, stop=stop)
+        fits = sweep_result.collected(last, models, problem, stop=stop)
         runs.append(time.perf_counter() - start)
         print(f"cs: {runs[-1]:.1f} s", flush=True)
     by_c = np.argsort(-models.l2)

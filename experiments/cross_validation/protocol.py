@@ -10,10 +10,10 @@ from experiments.common.losses import CERTIFIED
 from experiments.cross_validation import ideas
 from experiments.cross_validation.config import TEST, VALIDATION, Config
 from jaxlin import data, normalization
-from jaxlin.selection import cross_validation, folds, grids, plans, splits, sweep
+from jaxlin.selection import folds, grids, held_out_metrics, plans, splits, sweep
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
-from jaxlin.selection.sweep import SweepResult
+from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array
 
@@ -148,7 +148,7 @@ def measured(
         weight_sets=train,
         stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
     )
-    within, _ = cross_validation.tested(problem, fits, held_out=judge)
+    within, _ = held_out_metrics.accuracy_and_loss(problem, fits, held_out=judge)
     by_part = [within[models.weight_set == part].tolist() for part in range(len(train))]
     record: dict[str, Any] = {
         "sample": number,
@@ -188,7 +188,7 @@ def _truth(
     )
     some = fits.reordered(np.flatnonzero(is_wanted))
     num_parts = int(models.weight_set.max()) + 1
-    accuracy, _ = cross_validation.tested(
+    accuracy, _ = held_out_metrics.accuracy_and_loss(
         judged, some, held_out=np.broadcast_to(outside, (num_parts, len(outside)))
     )
     part = some.models.weight_set

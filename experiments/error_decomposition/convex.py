@@ -31,8 +31,8 @@ from jaxlin.certificates import duality
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.selection import (
-    cross_validation,
     grids,
+    held_out_metrics,
     plans,
     resampling,
     rules,
@@ -40,7 +40,7 @@ from jaxlin.selection import (
     sweep,
 )
 from jaxlin.selection.grids import Grid
-from jaxlin.selection.sweep import SweepResult
+from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.solvers import interface, minibatch
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import MakeOptimizer
@@ -146,7 +146,9 @@ def _chosen_l2(
     """The l2 with the best accuracy on a held-out fifth; of equals the strongest."""
     models = grids.product(losses=(LOSS,), l2s=config.l2)
     fits = _fitted(config, problem, models, weight_sets)
-    accuracy, _ = cross_validation.tested(problem, fits, held_out=1 - weight_sets[:1])
+    accuracy, _ = held_out_metrics.accuracy_and_loss(
+        problem, fits, held_out=1 - weight_sets[:1]
+    )
     place = rules.best(accuracy[:, None], strength=models.l2)
     return {
         "l2": float(models.l2[place]),

@@ -23,7 +23,7 @@ from experiments.nearest_neighbor.parts import (
 )
 from jaxlin import data, losses, neighbors
 from jaxlin.neighbors import distances
-from jaxlin.selection import cross_validation, grids, plans, splits, sweep
+from jaxlin.selection import grids, held_out_metrics, plans, splits, sweep
 
 HELD_OUT = 0.2
 GAP = 1e-3
@@ -150,11 +150,11 @@ def _linear(config: Config, dataset: data.Dataset, level: Drawn) -> dict[str, An
         weight_sets=np.stack([~level.is_held_out, everything]),
         stop=jaxlin.Stop(GAP, _MOST_EVALUATIONS),
     )
-    within, _ = cross_validation.tested(
+    within, _ = held_out_metrics.accuracy_and_loss(
         problem, fits, held_out=np.stack([level.is_held_out, everything])
     )
     judged = jaxlin.problem(level.tests, level.test_labels, classes=classes)
-    truth, _ = cross_validation.tested(
+    truth, _ = held_out_metrics.accuracy_and_loss(
         judged, fits, held_out=np.ones((2, len(level.test_labels)))
     )
     held_out = {models.l2[i]: within[i] for i in np.flatnonzero(models.weight_set == 0)}

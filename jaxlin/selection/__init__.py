@@ -1,21 +1,23 @@
-"""Model selection without touching the test set.
+"""Model selection without the test set.
 
   splits            disjoint index arrays: training, validation and test examples
-  folds             k folds, stratified, grouped, repeated, as weights of 0 and 1
-  held_out          parts to choose by, where some classes have few examples
+  folds             fold ids (stratified, grouped, repeated) as weights of 0 and 1
+  held_out          held-out sets where some classes have few examples
   resampling        halves, quarters and bootstrap samples as example weights
-  grids             the models of a sweep
-  plans             how much of the machine a sweep uses
-  schedule          which model is in which slot of a sweep
-  sweep_run         the run of a sweep
-  sweep_checkpoint  the same, saved as it goes
+  grids             grids of models: losses, l2, loss arguments, weight sets
+  plans             slots, path segments and block size of a sweep
+  schedule          assignment of models to the slots of a sweep
+  sweep_run         iterations of a sweep
+  sweep_checkpoint  iterations of a sweep, saved and resumed
+  sweep_result      fits of a sweep, as arrays
   sweep             hundreds of certified fits in one program (`jaxlin.sweep`)
   training          learning rates, seeds, folds and normalisations in one program
                     (`jaxlin.train`)
   rules             the best setting, or the simplest within one standard error
+  held_out_metrics  accuracy and loss of each fit on its held-out examples
   cross_validation  every setting on every fold (`jaxlin.cross_validate`)
-  nested            an honest estimate of the chosen setting
-  calibration       the temperature of a softmax
+  nested            accuracy of a whole selection procedure
+  calibration       temperature of a softmax
 
 Import the module that you need: ``from jaxlin.selection import splits``.
 """

@@ -1,8 +1,8 @@
-r"""Temperature: one number that makes scores into honest probabilities.
+r"""Temperature scaling: calibrated softmax probabilities from class scores.
 
-The probabilities are :math:`\text{softmax}(s / T)`. T is the one that makes the labels
-of held-out examples most likely; labels and accuracy do not change. Examples that the
-classifier was trained on would make it too sure: use others.
+The probabilities are :math:`\text{softmax}(s / T)`. T maximises the likelihood of the
+labels of held-out examples; predicted labels and accuracy do not change. On training
+examples the estimate of T is too small and the probabilities are overconfident.
 
   >>> import numpy as np
   >>> from jaxlin.selection import calibration
@@ -27,21 +27,21 @@ from jax.typing import ArrayLike
 from jaxlin import check, losses, objective
 from jaxlin.typing import Array
 
-# Temperatures looked at, from the scores' own size over this to that times this.
-_WIDEST = 1e4
-# Halvings of the interval of its logarithm: to the last digit of float32.
-_HALVINGS = 40
+# The bracket of T: the largest score difference divided and multiplied by this.
+_BRACKET = 1e4
+# Bisection steps on log(1 / T): enough for the last digit of float32.
+_BISECTIONS = 40
 
 
 class Temperature(NamedTuple):
-    """A temperature and what it is good for.
+    """A temperature and the cross-entropy before and after scaling.
 
     Attributes:
-      value: T, above 0, shape ``()``.
+      value: temperature T, above 0, shape ``()``.
       loss_before: mean cross-entropy of ``softmax(scores)``, shape ``()``.
-      loss_after: of ``softmax(scores / T)``.
-      at_bound: whether the best T lies beyond what is looked at: the scores tell all
-        labels, or nothing about them.
+      loss_after: mean cross-entropy of ``softmax(scores / T)``, shape ``()``.
+      at_bound: whether the optimal T lies outside the bracket, shape ``()``: the scores
+        determine every label, or carry no information about the labels.
     """
 
     value: Array
@@ -53,18 +53,19 @@ class Temperature(NamedTuple):
 def temperature(
     scores: ArrayLike, labels: ArrayLike, *, example_weights: ArrayLike | None = None
 ) -> Temperature:
-    """The temperature under which held-out labels are most likely.
+    """Maximum likelihood temperature of held-out examples.
 
-    The mean cross-entropy is convex in 1 / T, so its slope has one sign change, which
-    is found by bisection.
+    The mean cross-entropy is convex in 1 / T: its slope has one sign change, which
+    bisection finds.
 
     Args:
-      scores: of held-out examples, shape ``(examples, classes)``, of any classifier.
-      labels: in [0, classes), shape ``(examples,)``.
-      example_weights: shape ``(examples,)``; None is all ones.
+      scores: class scores of held-out examples, from any classifier, shape ``(examples,
+        classes)``.
+      labels: integers in [0, classes), shape ``(examples,)``.
+      example_weights: weights of at least 0, shape ``(examples,)``; None is all ones.
 
     Raises:
-      ValueError: that names the argument, the rule and the value.
+      ValueError: if an argument is invalid; the message gives the rule and the value.
     """
     checked = check.features("scores", scores)
     if checked.shape[1] < 2:
@@ -72,15 +73,13 @@ def temperature(
             f"scores must be of at least two classes, got shape {checked.shape}"
         )
     count, num_classes = checked.shape
-    answers = check.labels(
-        "labels", labels, num_classes=num_classes, num_examples=count
-    )
+    codes = check.labels("labels", labels, num_classes=num_classes, num_examples=count)
     weights = example_weights
     if weights is not None:
         weights = check.example_weights("example_weights", weights, num_examples=count)
     return _temperature(
         jnp.asarray(checked, jnp.float32),
-        jnp.asarray(answers),
+        jnp.asarray(codes),
         None if weights is None else jnp.asarray(weights),
     )
 
@@ -88,8 +87,12 @@ def temperature(
 def probabilities(scores: ArrayLike, *, temperature: ArrayLike) -> Array:
     """Calibrated probabilities of one example or many, in the shape of the scores.
 
+    Args:
+      scores: class scores, shape ``(..., classes)``.
+      temperature: T, above 0, shape ``()``.
+
     Raises:
-      ValueError: if the temperature is not above 0, where it can be looked at.
+      ValueError: if a concrete temperature is not above 0; a traced one is not checked.
     """
     if not isinstance(temperature, jax.core.Tracer):
         check.number("temperature", temperature, above=0)
@@ -98,34 +101,34 @@ def probabilities(scores: ArrayLike, *, temperature: ArrayLike) -> Array:
 
 @jax.jit
 def _temperature(scores: Array, labels: Array, weights: Array | None) -> Temperature:
-    # Differences to the right score, of size about 1.
-    right = jnp.take_along_axis(scores, labels[:, None], axis=1)
-    margins = scores - right
+    # Differences from the score of the label, scaled to a largest value of 1.
+    label_scores = jnp.take_along_axis(scores, labels[:, None], axis=1)
+    margins = scores - label_scores
     largest = jnp.max(jnp.abs(margins))
-    size = jnp.where(largest > 0, largest, 1.0)
-    margins = margins / size
+    scale = jnp.where(largest > 0, largest, 1.0)
+    margins = margins / scale
 
     def slope(inverse: Array) -> Array:
-        each = jnp.sum(jax.nn.softmax(inverse * margins) * margins, axis=1)
-        return objective.weighted_mean(each, example_weights=weights)
+        slopes = jnp.sum(jax.nn.softmax(inverse * margins) * margins, axis=1)
+        return objective.weighted_mean(slopes, example_weights=weights)
 
-    def halve(_, bounds):
-        low, high = bounds
+    def bisect(_, bracket):
+        low, high = bracket
         middle = (low + high) / 2
         is_below = slope(jnp.exp(middle)) <= 0
         return jnp.where(is_below, middle, low), jnp.where(is_below, high, middle)
 
-    widest = jnp.log(jnp.float32(_WIDEST))
-    low, high = jax.lax.fori_loop(0, _HALVINGS, halve, (-widest, widest))
-    value = size / jnp.exp((low + high) / 2)
+    bound = jnp.log(jnp.float32(_BRACKET))
+    low, high = jax.lax.fori_loop(0, _BISECTIONS, bisect, (-bound, bound))
+    value = scale / jnp.exp((low + high) / 2)
 
     def mean_loss(scores: Array) -> Array:
-        each = jax.vmap(losses.softmax_cross_entropy)(scores, labels)
-        return objective.weighted_mean(each, example_weights=weights)
+        values = jax.vmap(losses.softmax_cross_entropy)(scores, labels)
+        return objective.weighted_mean(values, example_weights=weights)
 
     return Temperature(
         value,
         mean_loss(scores),
         mean_loss(scores / value),
-        (slope(jnp.exp(widest)) <= 0) | (slope(jnp.exp(-widest)) > 0),
+        (slope(jnp.exp(bound)) <= 0) | (slope(jnp.exp(-bound)) > 0),
     )

@@ -16,57 +16,46 @@
   >>> found.rows()[0]["l2"], found.rows()[0]["accuracy"] > 0.9
   (0.1, True)
 
-Folds are example weights of 0 and 1, so that all models share rows, shapes and one
-factorisation; a model of a fold is the one that cutting the rows out would give, up to
-the proven gap.
+Folds are example weights of 0 and 1: all models share the rows, the shapes and one
+factorisation. The model of a fold equals the fit on the remaining rows alone, up to the
+proven gap.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxlin import check, objective
+from jaxlin import check
 from jaxlin.io.checkpoint import Path
-from jaxlin.linear import Params
-from jaxlin.normalization import Normalization
-from jaxlin.numerics import device_mesh, processes
+from jaxlin.numerics import processes
 from jaxlin.problems import Problem
 from jaxlin.selection import folds as folds_of
-from jaxlin.selection import grids, rules, sweep
+from jaxlin.selection import grids, held_out_metrics, rules, sweep
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.rules import Choose
-from jaxlin.selection.sweep import Callback, SweepResult
+from jaxlin.selection.sweep import Callback
+from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.solvers import stopping
-from jaxlin.solvers.interface import Examples
 from jaxlin.solvers.stopping import Stop
-from jaxlin.stats import metrics
-from jaxlin.stats.metrics import Ratio
-from jaxlin.typing import Array, Loss
-
-# Scores of so many models are held at once, of a block of rows each; fewer models where
-# these are more numbers.
-_MODELS_AT_ONCE = 32
-_SCORES_AT_ONCE = 50_000_000
+from jaxlin.typing import Loss
 
 
 class CrossValidation(NamedTuple):
-    """How every setting did on every part held out.
+    """Scores of every setting on every held-out part.
 
     Attributes:
-      losses: of each setting, shape ``(settings,)`` as a tuple.
-      l2: shape ``(settings,)``.
-      loss_arguments: of each setting.
-      accuracy: on the part held out, shape ``(settings, parts)``.
-      loss: mean of the setting's own loss there, without penalty, same shape.
-      relative_gap: proven of each fit, same shape.
-      fits: the models, setting by setting, part fastest.
-      num_repeats: how many times the examples were dealt out to folds.
+      losses: loss of each setting, a tuple of length ``settings``.
+      l2: strength of the penalty of each setting, shape ``(settings,)``.
+      loss_arguments: loss arguments of each setting, by name.
+      accuracy: accuracy on the held-out part, shape ``(settings, parts)``.
+      loss: mean of the setting's own loss on the held-out part, without penalty, shape
+        ``(settings, parts)``.
+      relative_gap: proven bound on (objective - optimum) / objective of each fit, shape
+        ``(settings, parts)``.
+      fits: fits of all settings and parts; parts vary fastest.
+      num_repeats: number of partitions of the examples into folds.
     """
 
     losses: tuple[Loss, ...]
@@ -88,35 +77,39 @@ class CrossValidation(NamedTuple):
         )
 
     def settings_of(self, loss: Loss) -> np.ndarray:
-        """Numbers of the settings of one loss."""
-        return np.flatnonzero([one is loss for one in self.losses])
+        """Indices of the settings of one loss."""
+        return np.flatnonzero([own is loss for own in self.losses])
 
     def chosen(self, loss: Loss, *, choose: Choose = rules.best) -> int:
-        """Number of the setting of a loss to take.
+        """Index of the setting chosen for a loss.
 
         Args:
-          loss: one of the table's.
-          choose: `jaxlin.selection.rules.best`, ``one_standard_error`` (for one
-            margin, since only its strengths are one scale), or a function like them.
+          loss: one of ``losses``.
+          choose: selection rule: `jaxlin.selection.rules.best`, ``one_standard_error``
+            (for a single set of loss arguments: l2 of different margins are not
+            comparable), or a function with their arguments.
 
         Raises:
-          ValueError: if the table has none of the loss, or several scales.
+          ValueError: if no setting has the loss, or ``one_standard_error`` is given
+            several loss arguments.
         """
-        mine = self.settings_of(loss)
-        if not len(mine):
+        settings = self.settings_of(loss)
+        if not len(settings):
             name = getattr(loss, "__name__", loss)
             raise ValueError(f"loss must be one of the table's, got {name}")
-        check_one_scale(choose, [self.loss_arguments[i] for i in mine])
-        number = choose(
-            self.accuracy[mine], strength=self.l2[mine], num_repeats=self.num_repeats
+        check_one_scale(choose, [self.loss_arguments[i] for i in settings])
+        chosen = choose(
+            self.accuracy[settings],
+            strength=self.l2[settings],
+            num_repeats=self.num_repeats,
         )
-        return int(mine[number])
+        return int(settings[chosen])
 
     def rows(self) -> list[dict[str, Any]]:
-        """The tidy table: one row a setting, as plain values."""
+        """Tidy table: one dictionary of plain values per setting."""
         repeats = self.num_repeats
         mean, error = rules.mean_and_error(self.accuracy, num_repeats=repeats)
-        losses = rules.mean_and_error(self.loss, num_repeats=repeats)
+        mean_loss, loss_error = rules.mean_and_error(self.loss, num_repeats=repeats)
         converged = self.fits.converged.reshape(len(self.l2), -1)
         return [
             {
@@ -125,8 +118,8 @@ class CrossValidation(NamedTuple):
                 **self.loss_arguments[i],
                 "accuracy": float(mean[i]),
                 "accuracy_standard_error": float(error[i]),
-                "held_out_loss": float(losses[0][i]),
-                "held_out_loss_standard_error": float(losses[1][i]),
+                "held_out_loss": float(mean_loss[i]),
+                "held_out_loss_standard_error": float(loss_error[i]),
                 "largest_relative_gap": float(self.relative_gap[i].max()),
                 "converged": bool(converged[i].all()),
             }
@@ -149,30 +142,38 @@ def cross_validate(
     slots: int | None = None,
     block_size: int | None = None,
 ) -> CrossValidation:
-    """Fits every setting without each fold in turn, and tests it on that fold.
+    """Cross-validates every combination of losses, l2 and loss arguments.
+
+    Each setting is fitted on all folds but one and tested on that fold, for each fold.
 
     Args:
-      problem: with labels. Its weights count in fits and in tests.
-      losses: as of `jaxlin.sweep`, like ``l2s`` and ``loss_arguments``.
-      l2s: see ``losses``.
-      folds: fold of each example, shape ``(examples,)`` or ``(repeats, examples)``,
-        from `jaxlin.selection.folds`; each repeat has k parts of its own. In several
-        processes, of the examples of this one; folds that each process draws for its
-        own rows are folds of all.
-      loss_arguments: see ``losses``.
+      problem: examples with labels, not distributions. Its weights count in fits and
+        in tests.
+      losses: distinct losses with a conjugate (`jaxlin.losses.conjugates`).
+      l2s: distinct strengths of the penalty, above 0.
+      folds: fold ids, shape ``(examples,)`` or ``(repeats, examples)``, from
+        `jaxlin.selection.folds`; each repeat adds k parts. In several processes, the
+        ids of the examples of this process; a fold is the union of the folds of that id
+        over all processes.
+      loss_arguments: values to try by name, above 0, such as ``{"margin": (0.5,
+        1.0)}``; None tries none.
       allow_missing_classes: whether a class may have no example outside some fold. The
-        model of that part is then fitted without one, and the fold's examples of the
-        class count as wrong whatever it says of them. Their loss is that of the model,
-        finite and large: all that it has learned is that the class does not occur.
-      stop: as of `jaxlin.sweep`, like all that follow.
-      refine: see ``stop``.
-      checkpoint: see ``stop``.
-      callback: see ``stop``.
-      slots: see ``stop``.
-      block_size: see ``stop``.
+        model of that part is then fitted without the class, and the fold's examples of
+        the class count as wrong, whatever the prediction. Their loss is finite and
+        large: the model has learned only that the class does not occur.
+      stop: stopping criterion of each fit: relative gap and number of passes.
+      refine: whether to refine fits that have not reached the gap in float64.
+      checkpoint: file to which the sweep is saved and from which it resumes; None saves
+        nothing.
+      callback: function ``callback(state)``, called after some iterations; None calls
+        nothing.
+      slots: number of models fitted at once, at least one per loss; None lets
+        `jaxlin.selection.plans` choose.
+      block_size: rows per block of a pass, at least 1; None chooses it from the shape.
 
     Raises:
-      ValueError: that names the argument, the rule and the value.
+      ValueError: if an argument is invalid; the message gives the rule and the value.
+      OSError: if the checkpoint cannot be read or written.
     """
     check.concrete("folds", folds)
     check_labels(problem)
@@ -197,14 +198,13 @@ def cross_validate(
         callback=callback,
         plan=sweep.planned(models, problem, slots=slots, block_size=block_size),
     )
-    found = tabulated(problem, fits, held_out=1 - train, known=known)
-    return found._replace(num_repeats=num_repeats)
+    table = tabulated(problem, fits, held_out=1 - train, known=known)
+    return table._replace(num_repeats=num_repeats)
 
 
 def check_labels(problem: Problem) -> None:
-    """Raises a ValueError if accuracy means nothing for the targets."""
-    rank = problem.rank
-    if rank != 1:
+    """Raises a ValueError if the targets are distributions, which have no accuracy."""
+    if problem.rank != 1:
         raise ValueError(
             "problem must have labels to be validated on, got distributions"
         )
@@ -213,23 +213,24 @@ def check_labels(problem: Problem) -> None:
 def check_parts(
     problem: Problem, train: np.ndarray, *, allow_missing_classes: bool = False
 ) -> np.ndarray:
-    """Mask of the classes that can be learned in each part.
+    """Mask of the classes with training examples in each part.
 
     Args:
-      problem: with labels.
-      train: weights of the examples trained on, shape ``(parts, examples)``.
-      allow_missing_classes: whether some may not be.
+      problem: examples with labels.
+      train: weights of the training examples of each part, shape ``(parts, examples)``.
+      allow_missing_classes: whether a class may have no training example in some part.
 
     Returns:
-      Booleans, shape ``(parts, classes)``; True too for a class that has no example.
+      Booleans, shape ``(parts, classes)``; True also for a class without any example.
 
     Raises:
-      ValueError: if a class is not there in some part, unless that is allowed.
+      ValueError: if a class has no training example in some part and
+        ``allow_missing_classes`` is False.
     """
     rows: Any = problem.rows
     codes, weights = rows.targets, rows.example_weights
     own = np.ones(len(codes)) if weights is None else np.asarray(weights)
-    counts, counted = (
+    train_counts, all_counts = (
         processes.total(
             [
                 np.bincount(codes, weights=part * own, minlength=problem.num_classes)
@@ -238,30 +239,30 @@ def check_parts(
         )
         for parts in (train, np.ones((1, len(codes))))
     )
-    known = (counts > 0) | (counted == 0)
+    known = (train_counts > 0) | (all_counts == 0)
     if not allow_missing_classes and not known.all():
         part, code = np.argwhere(~known)[0]
         raise ValueError(
             "folds must leave an example of every class to train on, but without part "
             f"{part} there is none of class {problem.classes[code]!s}; draw the folds "
-            "stratified, fewer of them, or leave the class out; or count it as wrong "
+            "stratified, use fewer folds, or leave the class out; or count it as wrong "
             "there with allow_missing_classes=True"
         )
     return known
 
 
 def check_one_scale(choose: Choose, arguments: Sequence[Mapping[str, float]]) -> None:
-    """Raises a ValueError if strengths are compared that mean different things.
+    """Raises a ValueError if a rule compares l2 of different losses or margins.
 
     Args:
-      choose: the rule.
-      arguments: of the loss, of all settings that are compared.
+      choose: selection rule; only ``one_standard_error`` compares l2.
+      arguments: loss arguments of each compared setting, by name.
     """
-    scales = {tuple(sorted(one.items())) for one in arguments}
+    scales = {tuple(sorted(of_setting.items())) for of_setting in arguments}
     if choose is rules.one_standard_error and len(scales) > 1:
         raise ValueError(
             "choose must not be one_standard_error for several losses or margins: "
-            "their l2 are not one scale; validate each by itself, or take choice.best"
+            "their l2 are not one scale; validate each by itself, or take rules.best"
         )
 
 
@@ -272,35 +273,38 @@ def tabulated(
     held_out: np.ndarray,
     known: np.ndarray | None = None,
 ) -> CrossValidation:
-    """Tests every model on the examples that it was not trained on.
+    """Table of the fits of a sweep: each tested on the held-out examples of its part.
 
     Args:
-      problem: the rows.
-      fits: of a product of settings and parts (`jaxlin.selection.grids.product`).
-      held_out: weights of the examples held out in each part, ``(parts, examples)``.
-      known: as of `tested`.
+      problem: problem of the sweep.
+      fits: fits of a grid of `jaxlin.selection.grids.product`, one weight set per part.
+      held_out: weights of the held-out examples, shape ``(parts, examples)``.
+      known: mask of the classes with training examples in each part, from
+        `check_parts`, shape ``(parts, classes)``; None is all True.
     """
-    accuracy, loss = tested(problem, fits, held_out=held_out, known=known)
+    accuracy, loss = held_out_metrics.accuracy_and_loss(
+        problem, fits, held_out=held_out, known=known
+    )
     models, parts = fits.models, len(held_out)
     order = by_setting(models)
     first = order[::parts]
 
-    def in_rows(values: Any) -> np.ndarray:
+    def by_part(values: Any) -> np.ndarray:
         return np.asarray(values)[order].reshape(-1, parts)
 
     return CrossValidation(
         losses=tuple(models.losses[models.loss[i]] for i in first),
         l2=models.l2[first],
         loss_arguments=tuple(models.arguments_of(int(i)) for i in first),
-        accuracy=in_rows(accuracy),
-        loss=in_rows(loss),
-        relative_gap=in_rows(fits.relative_gap),
+        accuracy=by_part(accuracy),
+        loss=by_part(loss),
+        relative_gap=by_part(fits.relative_gap),
         fits=fits.reordered(order),
     )
 
 
 def by_setting(models: Grid) -> np.ndarray:
-    """Numbers of the models of a product, settings first, parts fastest."""
+    """Indices that order the models of a product by setting; parts vary fastest."""
     names = sorted(models.loss_arguments)
     return np.lexsort(
         (
@@ -310,124 +314,3 @@ def by_setting(models: Grid) -> np.ndarray:
             models.loss,
         )
     )
-
-
-def tested(
-    problem: Problem,
-    fits: SweepResult,
-    *,
-    held_out: np.ndarray,
-    known: np.ndarray | None = None,  # noqa: PT028
-) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracy and mean loss of each fit where its part is held out, ``(models,)``.
-
-    Args:
-      problem: the rows, with labels.
-      fits: of the problem.
-      held_out: weights, shape ``(parts, examples)``; a fit's part is its weight_set.
-      known: from `check_parts`: an example of a class that its part does not know is
-        wrong. None: all are known.
-    """
-    if known is not None and np.all(known):
-        known = None
-    models, examples = fits.models, problem.examples
-    accuracy, loss = np.zeros((2, models.size))
-    sets = problem.weight_sets(held_out, allow_one_class=True)
-    weights = jnp.asarray(sets, jnp.float32)
-    if examples.example_weights is not None:
-        weights = weights * examples.example_weights[None]
-    rows = min(objective.BLOCK_ROWS, len(examples.targets))
-    of_one = rows * problem.num_classes
-    at_once = max(1, min(_MODELS_AT_ONCE, models.size, _SCORES_AT_ONCE // of_one))
-    for number, one in enumerate(models.losses):
-        mine = np.flatnonzero(models.loss == number)
-        names = models.arguments_of(int(mine[0]))
-        for start in range(0, len(mine), at_once):
-            some = mine[start : start + at_once]
-            # Repeats fill the last group up: one program for all.
-            padded = np.resize(some, at_once)
-            found = _tested(
-                Params(*(jnp.asarray(leaf[padded]) for leaf in fits.params)),
-                {
-                    name: jnp.asarray(models.loss_arguments[name][padded])
-                    for name in names
-                },
-                jnp.asarray(models.weight_set[padded]),
-                examples,
-                weights,
-                None if known is None else jnp.asarray(known, jnp.float32),
-                loss=one,
-            )
-            # Divided in float64, so that counts give the shares that they are.
-            accuracy[some], loss[some] = (
-                (np.asarray(ratio.total, float) / np.asarray(ratio.count))[: len(some)]
-                for ratio in found
-            )
-    return accuracy, loss
-
-
-@functools.partial(jax.jit, static_argnames=("loss",))
-def _tested(
-    params: Params,
-    arguments: dict[str, Array],
-    weight_set: Array,
-    examples: Examples,
-    weights: Array,
-    known: Array | None = None,
-    *,
-    loss: Loss,
-) -> tuple[Ratio, Ratio]:
-    given = (params, arguments, weight_set, known, examples.normalization)
-    rows = (examples.features, examples.targets, weights.T)
-    sums = functools.partial(_sums, loss=loss)
-    if device_mesh.num_shards(len(examples.targets)) == 1:
-        return sums(*given, *rows)
-    whole, by_row = PartitionSpec(), PartitionSpec(device_mesh.ROWS)
-    return jax.shard_map(
-        lambda *given: jax.lax.psum(sums(*given), device_mesh.ROWS),
-        in_specs=(whole,) * len(given) + (by_row,) * len(rows),
-        out_specs=whole,
-        axis_names={device_mesh.ROWS},
-        check_vma=False,
-    )(*given, *rows)
-
-
-def _sums(
-    params: Params,
-    arguments: dict[str, Array],
-    weight_set: Array,
-    known: Array | None,
-    normalization: Normalization | None,
-    features: Array,
-    targets: Array,
-    weights: Array,
-    *,
-    loss: Loss,
-) -> tuple[Ratio, Ratio]:
-    """Right answers and losses of each model, over these rows."""
-
-    def of_model(
-        params: Params, arguments: dict[str, Array], weight_set: Array
-    ) -> tuple[Ratio, Ratio]:
-        def of_block(
-            features: Array, targets: Array, weights: Array
-        ) -> tuple[Ratio, Ratio]:
-            scores = objective.batch_scores(
-                params, features, normalization=normalization
-            )
-            counted = weights[:, weight_set]
-            values = objective.example_losses(
-                scores, targets, loss=loss, loss_arguments=arguments
-            )
-            total = objective.weighted_mean(
-                values, example_weights=counted, total_weight=1.0
-            )
-            total_weight = jnp.sum(counted)
-            if known is not None:
-                counted = counted * known[weight_set, targets]
-            right = metrics.accuracy(scores, targets, example_weights=counted)
-            return right._replace(count=total_weight), Ratio(total, total_weight)
-
-        return objective.blocked_sums(of_block, features, targets, weights)
-
-    return jax.vmap(of_model)(params, arguments, weight_set)

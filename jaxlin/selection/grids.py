@@ -1,4 +1,4 @@
-"""What a sweep fits: grids of models.
+"""Grids of models for a sweep.
 
   >>> from jaxlin import losses
   >>> from jaxlin.selection import grids
@@ -10,7 +10,7 @@
   >>> models.l2[:3], models.loss_arguments["margin"][:3]
   (array([0.1 , 0.01, 0.1 ]), array([0.5, 0.5, 0.5]))
 
-The softmax, which has no margin, is not repeated for it.
+The softmax cross-entropy, which takes no margin, appears once per l2 and weight set.
 """
 
 import itertools
@@ -26,15 +26,17 @@ from jaxlin.typing import Loss
 
 
 class Grid(NamedTuple):
-    """What is to be fitted, one entry a model.
+    """Models to fit, as arrays with one entry per model.
 
     Attributes:
-      losses: the distinct losses.
-      loss: number of the model's loss, shape ``(models,)``.
-      l2: shape ``(models,)``.
-      loss_arguments: by name, shape ``(models,)`` each; 1 where the loss takes none.
-      weight_set: number of the model's example weights, shape ``(models,)``.
-      l2_path: models of one number differ by l2 alone, shape ``(models,)``.
+      losses: distinct losses of the grid.
+      loss: index of the model's loss in ``losses``, shape ``(models,)``.
+      l2: strength of the model's penalty, shape ``(models,)``.
+      loss_arguments: values by name, each of shape ``(models,)``; 1 where the loss does
+        not take the argument.
+      weight_set: index of the model's set of example weights, shape ``(models,)``.
+      l2_path: index of the model's regularisation path, shape ``(models,)``; the models
+        of a path differ in l2 alone.
     """
 
     losses: tuple[Loss, ...]
@@ -50,7 +52,7 @@ class Grid(NamedTuple):
         return len(self.l2)
 
     def arguments_of(self, model: int) -> dict[str, float]:
-        """The loss arguments of one model."""
+        """Loss arguments of one model, by name."""
         taken = duality.argument_names(self.losses[self.loss[model]])
         return {
             name: float(values[model])
@@ -66,17 +68,22 @@ def product(
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
     num_weight_sets: int = 1,
 ) -> Grid:
-    """Every combination, l2 fastest and from large to small.
+    """All combinations of losses, l2, loss arguments and weight sets.
 
     Args:
-      losses: distinct, each one that has a conjugate.
-      l2s: distinct, above 0.
-      loss_arguments: values to try of each, such as ``{"margin": (0.5, 1.0)}``, above
-        0. A loss that does not take one is not repeated for it.
-      num_weight_sets: how many vectors of example weights there are.
+      losses: distinct losses with a conjugate (`jaxlin.losses.conjugates`).
+      l2s: distinct strengths of the penalty, above 0.
+      loss_arguments: values to try by name, above 0, such as ``{"margin": (0.5,
+        1.0)}``; None tries none. A loss is combined only with the arguments that it
+        takes.
+      num_weight_sets: number of sets of example weights, at least 1.
+
+    Returns:
+      The grid. l2 varies fastest, from large to small; then weight sets, loss arguments
+      and losses.
 
     Raises:
-      ValueError: that names the argument, the rule and the value.
+      ValueError: if an argument is invalid; the message gives the rule and the value.
     """
     if callable(losses) or not losses or len(set(losses)) < len(losses):
         raise ValueError(
@@ -88,8 +95,8 @@ def product(
     values = sorted(check.numbers_list("l2s", l2s, above=0), reverse=True)
     check.integer("num_weight_sets", num_weight_sets, at_least=1)
     tried = {
-        name: check.numbers_list(f"loss_arguments[{name!r}]", some, above=0)
-        for name, some in (loss_arguments or {}).items()
+        name: check.numbers_list(f"loss_arguments[{name!r}]", tried_values, above=0)
+        for name, tried_values in (loss_arguments or {}).items()
     }
     taken = [duality.argument_names(loss) for loss in losses]
     for name in tried:
@@ -99,38 +106,41 @@ def product(
                 "loss_arguments must be taken by one of the losses, which take "
                 f"{known}, got {name!r}"
             )
-    rows, l2_paths = [], 0
-    for number in range(len(losses)):
+    rows, path = [], 0
+    for loss in range(len(losses)):
         options = [
-            some if name in taken[number] else (1.0,) for name, some in tried.items()
+            tried_values if name in taken[loss] else (1.0,)
+            for name, tried_values in tried.items()
         ]
         for arguments in itertools.product(*options):
             for weight_set in range(num_weight_sets):
-                rows += [(number, l2, arguments, weight_set, l2_paths) for l2 in values]
-                l2_paths += 1
-    loss_of, l2_of, arguments_of, weighting_of, l2_path_of = zip(*rows, strict=True)
+                rows += [(loss, l2, arguments, weight_set, path) for l2 in values]
+                path += 1
+    loss_column, l2_column, arguments_column, weight_set_column, l2_path_column = zip(
+        *rows, strict=True
+    )
     return Grid(
         tuple(losses),
-        np.array(loss_of, np.int32),
-        np.array(l2_of),
+        np.array(loss_column, np.int32),
+        np.array(l2_column),
         {
-            name: np.array([given[place] for given in arguments_of])
-            for place, name in enumerate(tried)
+            name: np.array([arguments[i] for arguments in arguments_column])
+            for i, name in enumerate(tried)
         },
-        np.array(weighting_of, np.int32),
-        np.array(l2_path_of, np.int32),
+        np.array(weight_set_column, np.int32),
+        np.array(l2_path_column, np.int32),
     )
 
 
 def subset(models: Grid, numbers: Sequence[int] | np.ndarray) -> Grid:
-    """The grid of some of the models, in this order.
+    """Grid of selected models, in the order of their indices.
 
     Args:
-      models: from `product`.
-      numbers: of models of it, at least one.
+      models: grid from `product`.
+      numbers: indices of models, in [0, models.size), at least one.
 
     Raises:
-      ValueError: if there is none, or one is no model of the grid.
+      ValueError: if ``numbers`` is empty, or an index is out of range.
     """
     chosen = np.asarray(numbers, np.int32)
     if not chosen.size or chosen.min() < 0 or chosen.max() >= models.size:

@@ -1,7 +1,7 @@
-"""Examples held out to choose by, where some classes have few.
+"""Held-out sets for model selection where some classes have few examples.
 
-A tenth of the examples, or each of several folds in turn, stratified by label; the only
-example of a class is never held out, so that every class can be learned in every part:
+A tenth of the examples, or each of several folds in turn, stratified by label. The only
+example of a class is never held out, so that every training set has every class:
 
   >>> import jax
   >>> from jaxlin.selection import held_out
@@ -27,24 +27,26 @@ def weights(
     validation_fraction: float = 0.1,
     num_folds: int | None = None,
 ) -> np.ndarray:
-    """Weights of the examples held out in each part.
+    """Example weights of the held-out set of each part.
 
     Args:
       key: a `jax.random.key`.
-      labels: of any kind that a fit takes, shape ``(examples,)``.
-      num_settings: how many are compared; of a single one no part need be held out.
-      validation_fraction: share of the examples of classes that have two or more; of
-        no meaning with ``num_folds``.
-      num_folds: makes so many parts instead. A class of fewer examples is dealt out as
-        far as it goes.
+      labels: integers, booleans, text or whole floats, shape ``(examples,)``.
+      num_settings: number of settings to compare, at least 1. With a single setting
+        there may be no held-out set.
+      validation_fraction: held-out share of the examples of classes with two or more
+        examples, in (0, 1); ignored with ``num_folds``.
+      num_folds: number of folds, at least 2, each of which is one part; None makes one
+        part of ``validation_fraction``. The examples of a class with fewer examples
+        than folds go to different folds.
 
     Returns:
-      0 and 1, float32, shape ``(parts, examples)``; no part if there is too little to
-      hold out and nothing to choose.
+      Weights of 0 and 1, float32, shape ``(parts, examples)``; no part if there are too
+      few examples to hold out and a single setting.
 
     Raises:
-      ValueError: if there is a choice and too little to hold out, or an argument is out
-        of range.
+      ValueError: if there are several settings and too few examples to hold out, or an
+        argument is out of range.
     """
     check.key("key", key)
     labels, _ = class_labels.encode("labels", labels)

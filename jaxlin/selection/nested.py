@@ -1,9 +1,9 @@
-"""Nested cross-validation: an honest accuracy for a procedure that also chooses.
+"""Nested cross-validation: accuracy of a procedure that includes model selection.
 
-The accuracy of the best of many settings on the very parts they were compared on is too
-good. Here each outer part is held out of everything: settings are compared by inner
-folds of what is left, the chosen one is fitted on all of that, and only then the outer
-part is looked at::
+The accuracy of the best of many settings on the parts used to compare them is biased
+upwards. Here each outer part is held out of the whole procedure: inner folds of the
+remaining examples compare the settings, the chosen setting is fitted on all remaining
+examples, and that fit is tested on the outer part::
 
     import jax, jaxlin
     from jaxlin import losses
@@ -16,7 +16,7 @@ part is looked at::
         losses=(losses.softmax_cross_entropy,), l2s=(1e-3, 1e-1),
         folds=folds.stratified_k_fold(key, labels, num_folds=4),
         num_inner_folds=3)
-    print(found.accuracy, found.l2)  # one of each outer part
+    print(found.accuracy, found.l2)  # one entry per outer part
 
 Reference:
   S. Varma and R. Simon. Bias in error estimation when using cross-validation for model
@@ -33,26 +33,29 @@ from jax.typing import ArrayLike
 from jaxlin import check
 from jaxlin.io.checkpoint import Path
 from jaxlin.problems import Problem
-from jaxlin.selection import cross_validation, grids, rules, sweep
+from jaxlin.selection import cross_validation, grids, held_out_metrics, rules, sweep
 from jaxlin.selection import folds as folds_of
 from jaxlin.selection.cross_validation import CrossValidation
+from jaxlin.selection.grids import Grid
 from jaxlin.selection.rules import Choose
-from jaxlin.selection.sweep import Callback, SweepResult
+from jaxlin.selection.sweep import Callback
+from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.solvers import fit_loop, stopping
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss
 
 
 class NestedCrossValidation(NamedTuple):
-    """What the procedure did on each outer part.
+    """Chosen setting and test scores of each outer part.
 
     Attributes:
-      accuracy: of the chosen setting on the outer part, shape ``(parts,)``.
-      loss: mean of the chosen setting's own loss there, shape ``(parts,)``.
-      chosen: number of the setting in ``inner``, shape ``(parts,)``.
-      l2: of the chosen setting, shape ``(parts,)``.
-      fits: the models fitted with it, one an outer part.
-      inner: the comparison; inner folds of the first outer part come first.
+      accuracy: accuracy of the chosen setting on the outer part, shape ``(parts,)``.
+      loss: mean of the chosen setting's own loss on the outer part, without penalty,
+        shape ``(parts,)``.
+      chosen: index of the chosen setting in ``inner``, shape ``(parts,)``.
+      l2: strength of the penalty of the chosen setting, shape ``(parts,)``.
+      fits: fits of the chosen settings, one per outer part.
+      inner: scores of all settings on all inner folds, ordered by outer part.
     """
 
     accuracy: np.ndarray
@@ -86,28 +89,83 @@ def cross_validate(
     checkpoints: tuple[Path, Path] | None = None,
     callback: Callback | None = None,
 ) -> NestedCrossValidation:
-    """Chooses and tests on each outer part, in two sweeps.
+    """Chooses a setting and tests it, for each outer part, in two sweeps.
 
     Args:
-      key: draws the inner folds, stratified by label.
-      problem: with labels. Its weights count in fits and in tests.
-      losses: as of `jaxlin.sweep`, like ``l2s`` and ``loss_arguments``.
-      l2s: see ``losses``.
-      folds: outer part of each example, shape ``(examples,)``.
-      num_inner_folds: at least 2.
-      loss_arguments: see ``losses``.
-      allow_missing_classes: as of `jaxlin.cross_validate`, of outer parts and of inner
-        folds.
-      choose: `jaxlin.selection.rules.best` or, for one loss at one margin, since only
-        their strengths are one scale, ``one_standard_error``; or a function like them.
-      stop: as of `jaxlin.sweep`, like ``callback``.
-      checkpoints: a file of the comparison and one of the fits of the chosen settings,
-        as of `jaxlin.sweep`; None saves nothing.
-      callback: see ``stop``.
+      key: a `jax.random.key` for the inner folds, which are stratified by label.
+      problem: examples with labels, not distributions. Its weights count in fits and
+        in tests.
+      losses: distinct losses with a conjugate (`jaxlin.losses.conjugates`).
+      l2s: distinct strengths of the penalty, above 0.
+      folds: outer fold ids, shape ``(examples,)``, from `jaxlin.selection.folds`.
+      num_inner_folds: number of inner folds of each outer part, at least 2.
+      loss_arguments: values to try by name, above 0, such as ``{"margin": (0.5,
+        1.0)}``; None tries none.
+      allow_missing_classes: whether a class may have no training example in some outer
+        part or inner fold, as in `jaxlin.cross_validate`.
+      choose: selection rule: `jaxlin.selection.rules.best`, ``one_standard_error`` (for
+        one loss and one set of loss arguments: other l2 are not comparable), or a
+        function with their arguments.
+      stop: stopping criterion of each fit: relative gap and number of passes.
+      checkpoints: file of the inner sweep and file of the fits of the chosen settings,
+        as ``checkpoint`` of `jaxlin.sweep`; None saves nothing.
+      callback: function ``callback(state)``, called after some iterations of both
+        sweeps; None calls nothing.
 
     Raises:
-      ValueError: that names the argument, the rule and the value.
+      ValueError: if an argument is invalid; the message gives the rule and the value.
+      OSError: if a checkpoint cannot be read or written.
     """
+    _check(key, problem, folds, num_inner_folds)
+    outer = folds_of.train_weights_of_all(folds, num_examples=problem.num_examples)
+    allowed = {"allow_missing_classes": allow_missing_classes}
+    known = cross_validation.check_parts(problem, outer, **allowed)
+    labels = problem.classes[problem.rows.targets]  # type: ignore[union-attr]
+    train, held_out = _inner_folds(key, labels, outer, num_inner_folds, **allowed)
+    # A class without training examples in an outer part is in none of its inner folds.
+    known_within = cross_validation.check_parts(problem, train, **allowed)
+    grid: dict[str, Any] = {
+        "losses": losses,
+        "l2s": l2s,
+        "loss_arguments": loss_arguments,
+    }
+    options: dict[str, Any] = {
+        "allow_one_class": allow_missing_classes,
+        "stop": stop,
+        "callback": callback,
+    }
+    first_file, second_file = checkpoints or (None, None)
+
+    compared = grids.product(**grid, num_weight_sets=len(train))
+    _check_one_scale(choose, compared)
+    fits = sweep.fit_models(
+        problem, compared, weight_sets=train, checkpoint=first_file, **options
+    )
+    inner = cross_validation.tabulated(
+        problem, fits, held_out=held_out, known=known_within
+    )
+    # The inner folds of the outer parts partition nearly the same examples.
+    inner = inner._replace(num_repeats=len(outer))
+    by_part = inner.accuracy.reshape(-1, len(outer), num_inner_folds)
+    chosen = np.array(
+        [choose(by_part[:, part], strength=inner.l2) for part in range(len(outer))]
+    )
+    everything = grids.product(**grid, num_weight_sets=len(outer))
+    order = cross_validation.by_setting(everything).reshape(-1, len(outer))
+    refitted = grids.subset(everything, order[chosen, np.arange(len(outer))])
+    fits = sweep.fit_models(
+        problem, refitted, weight_sets=outer, checkpoint=second_file, **options
+    )
+    accuracy, loss = held_out_metrics.accuracy_and_loss(
+        problem, fits, held_out=1 - outer, known=known
+    )
+    return NestedCrossValidation(accuracy, loss, chosen, inner.l2[chosen], fits, inner)
+
+
+def _check(
+    key: Array, problem: Problem, folds: ArrayLike, num_inner_folds: int
+) -> None:
+    """Raises a ValueError if an argument of `cross_validate` is invalid."""
     fit_loop.check_concrete(folds=folds)
     check.key("key", key)
     if jax.process_count() > 1:
@@ -122,58 +180,20 @@ def cross_validate(
         )
     check.integer("num_inner_folds", num_inner_folds, at_least=2)
     cross_validation.check_labels(problem)
-    outer = folds_of.train_weights_of_all(folds, num_examples=problem.num_examples)
-    allowed = {"allow_missing_classes": allow_missing_classes}
-    known = cross_validation.check_parts(problem, outer, **allowed)
-    labels = problem.classes[problem.rows.targets]  # type: ignore[union-attr]
-    train, held_out = _inner(key, labels, outer, num_inner_folds, **allowed)
-    # A class that an outer part does not know no inner fold of it holds out.
-    known_within = cross_validation.check_parts(problem, train, **allowed)
-    what: dict[str, Any] = {
-        "losses": losses,
-        "l2s": l2s,
-        "loss_arguments": loss_arguments,
-    }
-    how: dict[str, Any] = {
-        "allow_one_class": allow_missing_classes,
-        "stop": stop,
-        "callback": callback,
-    }
-    first_file, second_file = checkpoints or (None, None)
 
-    compared = grids.product(**what, num_weight_sets=len(train))
+
+def _check_one_scale(choose: Choose, models: Grid) -> None:
+    """Raises a ValueError if a rule compares l2 of different losses or margins."""
     cross_validation.check_one_scale(
         choose,
         [
-            {**compared.arguments_of(i), "loss": float(compared.loss[i])}
-            for i in range(compared.size)
+            {**models.arguments_of(i), "loss": float(models.loss[i])}
+            for i in range(models.size)
         ],
     )
-    fits = sweep.fit_models(
-        problem, compared, weight_sets=train, checkpoint=first_file, **how
-    )
-    inner = cross_validation.tabulated(
-        problem, fits, held_out=held_out, known=known_within
-    )
-    # The inner folds of every outer part deal nearly the same examples out.
-    inner = inner._replace(num_repeats=len(outer))
-    by_part = inner.accuracy.reshape(-1, len(outer), num_inner_folds)
-    chosen = np.array(
-        [choose(by_part[:, part], strength=inner.l2) for part in range(len(outer))]
-    )
-    everything = grids.product(**what, num_weight_sets=len(outer))
-    order = cross_validation.by_setting(everything).reshape(-1, len(outer))
-    refitted = grids.subset(everything, order[chosen, np.arange(len(outer))])
-    fits = sweep.fit_models(
-        problem, refitted, weight_sets=outer, checkpoint=second_file, **how
-    )
-    accuracy, loss = cross_validation.tested(
-        problem, fits, held_out=1 - outer, known=known
-    )
-    return NestedCrossValidation(accuracy, loss, chosen, inner.l2[chosen], fits, inner)
 
 
-def _inner(
+def _inner_folds(
     key: Array,
     labels: np.ndarray,
     outer: np.ndarray,
@@ -181,14 +201,14 @@ def _inner(
     *,
     allow_missing_classes: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights to train and to test on, of every inner fold of every outer part."""
+    """Weights of training and held-out examples of all inner folds, by outer part."""
     train, held_out = [], []
     for part, weights in enumerate(outer):
-        left = np.flatnonzero(weights)
+        remaining = np.flatnonzero(weights)
         fold_ids = np.full(len(labels), -1)
-        fold_ids[left] = folds_of.stratified_k_fold(
+        fold_ids[remaining] = folds_of.stratified_k_fold(
             jax.random.fold_in(key, part),
-            labels[left],
+            labels[remaining],
             num_folds=num_inner_folds,
             allow_missing_classes=allow_missing_classes,
         )

@@ -1,4 +1,4 @@
-"""With how much of the machine a sweep runs: slots, segments, blocks of rows.
+"""Plans of sweeps: number of slots, path segments, blocks of rows.
 
 >>> import numpy as np
 >>> import jaxlin
@@ -33,58 +33,67 @@ _MEMORY_BYTES = 2 * 2**30
 
 
 class _TuningConstants(NamedTuple):
-    """What pays on a kind of machine.
+    """Tuning constants of a sweep on a backend.
 
     Attributes:
-      max_slots: with more the products get no faster, and states take memory.
-      pieces: segments that an l2_path of models is cut into.
-      pieces_of_hinges: the same where a loss has kinks.
-      of_program: operations of the products, in the time that compiling one takes.
-      at_once: operations before it comes back to the host, at most; an iteration at
-        least.
+      max_slots: number of slots above which matrix products get no faster and states
+        only take memory.
+      pieces: segments per regularisation path, all losses smooth.
+      pieces_with_kinks: segments per regularisation path where a loss has kinks.
+      compile_operations: floating point operations in the time of one compilation.
+      operations_per_call: largest number of floating point operations between returns
+        to the host; a call runs at least one iteration.
     """
 
     max_slots: int
     pieces: int
-    pieces_of_hinges: int
-    of_program: float
-    at_once: float
+    pieces_with_kinks: int
+    compile_operations: float
+    operations_per_call: float
 
 
-# Rounds of a hinge learn less from the model before than a smooth loss does: 5 folds x
-# 16 l2 x softmax and Weston-Watkins on CIFAR-10 take 5,756 evaluations of slots and
-# 639 s in one piece an l2_path, 6,727 and 547 s in two. A program is compiled in two to
-# three seconds of two cores at 100 to 200 GFLOP/s. `jaxlin.solvers.device_loop` says
-# why the host looks after every iteration.
+# A warm start helps a hinge less than a smooth loss: 5 folds x 16 l2 x softmax and
+# Weston-Watkins on CIFAR-10 take 5,756 slot passes and 639 s in one piece per l2_path,
+# 6,727 and 547 s in two. A program is compiled in two to three seconds on two cores at
+# 100 to 200 GFLOP/s. `jaxlin.solvers.device_loop` gives the reason why the host checks
+# after every iteration.
 _ON_CPU = _TuningConstants(
-    max_slots=32, pieces=1, pieces_of_hinges=2, of_program=3e11, at_once=0
+    max_slots=32,
+    pieces=1,
+    pieces_with_kinks=2,
+    compile_operations=3e11,
+    operations_per_call=0,
 )
 # On an NVIDIA H200 a sweep of 45 l2 over 50,000 x 768 rows took 2.43 s in one piece,
 # .94 in eight, .72 in 16, .67 in 32; hinges have not been timed there. 2e14 operations
-# are five seconds of its products.
+# are five seconds of its matrix products.
 _ON_ACCELERATOR = _TuningConstants(
-    max_slots=128, pieces=16, pieces_of_hinges=16, of_program=2e14, at_once=1e13
+    max_slots=128,
+    pieces=16,
+    pieces_with_kinks=16,
+    compile_operations=2e14,
+    operations_per_call=1e13,
 )
-# Before the host has a look: iterations of small problems take a ms or two, however
-# small.
-_MOST_ITERATIONS = 100
+# Iterations between checks by the host: an iteration takes at least one or two ms,
+# however small the problem.
+_MAX_ITERATIONS = 100
 
 
 class Plan(NamedTuple):
-    """How a sweep uses the machine; decided by shapes and the kind of machine.
+    """Plan of a sweep, determined by the shapes and the backend alone.
 
     Attributes:
-      slots: of each batch, one a loss: models of it that run at once.
-      pieces: of each batch: segments that each of its l2_paths is cut into.
-      block_size: rows a block of the pass.
-      multiple: of which each batch's slots are one: devices that models are spread
-        over.
-      compile_cost: evaluations that idle slots may cost before a narrower program is
-        compiled.
-      iterations: that are taken, an evaluation of all slots each, before the host has a
-        look, if no model is finished earlier.
-      bytes_per_slot: state of one model, the most of any loss.
-      bytes: of all slots.
+      slots: number of models that run at once, per batch; each loss has one batch.
+      pieces: number of segments per regularisation path, per batch.
+      block_size: rows per block of a pass.
+      multiple: number of devices that models are spread over; the slots of each batch
+        are a multiple of it.
+      compile_cost: passes of idle slots that cost as much as compiling a program with
+        fewer slots.
+      iterations: largest number of iterations, one pass of all slots each, between
+        checks by the host; a finished model ends the call earlier.
+      bytes_per_slot: size of the state of one model, the largest over the losses.
+      bytes: size of the states of all slots.
     """
 
     slots: tuple[int, ...]
@@ -106,23 +115,26 @@ class Plan(NamedTuple):
 
 
 def segments(models: Grid, plan: Plan, *, loss: int) -> list[tuple[int, ...]]:
-    """Models of a loss that follow each other in a slot, l2 from large to small.
+    """Path segments of a loss: models that follow each other in a slot.
 
-    An l2_path that is cut in k pieces gives each of them every k-th of its l2: so all
-    of them begin where fits are easy.
+    The l2 of a segment descend. A path in k pieces gives every k-th l2 to each piece,
+    so that all segments start at a large l2, where fits are easy.
 
     Args:
-      models: from `jaxlin.selection.grids.product`.
-      plan: from `plan`.
-      loss: number of the loss.
+      models: grid from `jaxlin.selection.grids.product`.
+      plan: plan from `plan`.
+      loss: index of the loss in ``models.losses``.
+
+    Returns:
+      Indices of the models of each segment.
     """
-    found = []
+    segments_of_loss = []
     for l2_path in np.unique(models.l2_path[models.loss == loss]):
-        mine = np.flatnonzero(models.l2_path == l2_path)
-        mine = mine[np.argsort(-models.l2[mine], kind="stable")]
-        pieces = (mine[i :: plan.pieces[loss]] for i in range(plan.pieces[loss]))
-        found += [tuple(map(int, piece)) for piece in pieces if len(piece)]
-    return found
+        path = np.flatnonzero(models.l2_path == l2_path)
+        path = path[np.argsort(-models.l2[path], kind="stable")]
+        pieces = (path[i :: plan.pieces[loss]] for i in range(plan.pieces[loss]))
+        segments_of_loss += [tuple(map(int, piece)) for piece in pieces if len(piece)]
+    return segments_of_loss
 
 
 def plan(
@@ -134,28 +146,30 @@ def plan(
     memory_bytes: int = _MEMORY_BYTES,
     block_size: int | None = None,
 ) -> Plan:
-    """Says how many models run at once, and in what memory.
+    """Plan of a sweep: slots, segments and block size, from shapes and the backend.
 
     Under a mesh that spreads models (`jaxlin.sharding`), slots are rounded up to a
-    multiple of its devices, and l2_paths cut to fill them.
+    multiple of its devices, and paths are cut into segments that fill them.
 
     Args:
-      models: from `jaxlin.selection.grids.product`.
-      examples: of a problem.
-      num_classes: C.
-      slots: in all batches together; None takes one for each l2_path, two if a loss has
-        kinks, up to 32 and what the memory holds; on accelerators 16 for each l2_path,
-        up to 128. With more slots than l2_paths these are cut in pieces: more
-        evaluations in fewer iterations. The 26 largest of DINOv2's l2 take softmax on
-        CIFAR-10 101 evaluations in one piece and 141, 158 and 189 in two, three and
-        four, which on two cores takes longer; it pays where many models cost hardly
-        more than one.
-      memory_bytes: what the states of running models may take, with as much again while
-        one iteration's states are made of the last one's.
-      block_size: rows a block; None chooses it from the shape and the kind of machine.
+      models: grid from `jaxlin.selection.grids.product`.
+      examples: examples of a `jaxlin.Problem`.
+      num_classes: number of classes C.
+      slots: number of slots of all batches together, at least one per loss. None takes
+        one per l2_path, two if a loss has kinks, up to 32 and the memory limit; on
+        accelerators 16 per l2_path, up to 128. With more slots than paths the paths are
+        cut into pieces: more passes in fewer iterations. The 26 largest of DINOv2's l2
+        take softmax on CIFAR-10 101 passes in one piece and 141, 158 and 189 in two,
+        three and four, which takes longer on two cores; pieces pay where many models
+        cost hardly more than one.
+      memory_bytes: largest size of the states of all running models, counted twice: an
+        iteration holds the old and the new states. Default: 2 GiB.
+      block_size: rows per block of a pass; None chooses it from the shape and the
+        backend.
 
     Raises:
-      ValueError: if there is not room for one slot a loss.
+      ValueError: if ``memory_bytes`` does not hold one slot per loss, or an argument is
+        out of range.
     """
     fit_loop.check_concrete(examples=examples)
     fit_loop.check_classes(examples.targets, num_classes)
@@ -163,9 +177,9 @@ def plan(
         _bytes_of_slot(models, examples, loss, num_classes) for loss in models.losses
     )
     check.integer("memory_bytes", memory_bytes, at_least=1)
-    most = memory_bytes // (2 * per_slot)
+    max_slots = memory_bytes // (2 * per_slot)
     num_losses = len(models.losses)
-    if most < num_losses:
+    if max_slots < num_losses:
         raise ValueError(
             f"memory_bytes must hold a slot for each of {num_losses} losses, at "
             f"{2 * per_slot} bytes each for the state of a model of {num_classes} "
@@ -175,13 +189,10 @@ def plan(
         np.unique(models.l2_path[models.loss == i], return_counts=True)[1]
         for i in range(num_losses)
     ]
-    smooth = all(conjugates.of(loss).smooth for loss in models.losses)
     tuning = _ON_ACCELERATOR if device_mesh.on_accelerator() else _ON_CPU
     if slots is None:
-        usual = tuning.pieces if smooth else tuning.pieces_of_hinges
-        wanted = sum(int(np.minimum(its, usual).sum()) for its in lengths)
-        slots = max(num_losses, min(wanted, most, tuning.max_slots))
-    check.integer("slots", slots, at_least=num_losses, at_most=most)
+        slots = min(_default_slots(models, lengths, tuning), max_slots)
+    check.integer("slots", slots, at_least=num_losses, at_most=max_slots)
     shares, pieces = _cut(min(slots, models.size), lengths)
     width = int(shares.sum())
     device_mesh.check_memory(
@@ -191,7 +202,7 @@ def plan(
     )
     num_rows, num_features = examples.features.shape
     operations = 4 * num_rows * (num_features + 1) * num_classes
-    iterations = round(tuning.at_once / (operations * width))
+    iterations = round(tuning.operations_per_call / (operations * width))
     if block_size is None:
         block_size = row_sums.block_rows(
             num_rows, num_features, num_scores=width * num_classes
@@ -202,43 +213,54 @@ def plan(
         pieces=tuple(pieces.tolist()),
         block_size=block_size,
         multiple=device_mesh.axis_size(device_mesh.MODELS),
-        compile_cost=round(tuning.of_program / operations),
-        iterations=min(max(iterations, 1), _MOST_ITERATIONS),
+        compile_cost=round(tuning.compile_operations / operations),
+        iterations=min(max(iterations, 1), _MAX_ITERATIONS),
         bytes_per_slot=per_slot,
         bytes=per_slot * width,
     )
 
 
+def _default_slots(
+    models: Grid, lengths: Sequence[np.ndarray], tuning: _TuningConstants
+) -> int:
+    """One slot per segment of the default number of pieces, at least one per loss."""
+    smooth = all(conjugates.of(loss).smooth for loss in models.losses)
+    pieces = tuning.pieces if smooth else tuning.pieces_with_kinks
+    num_segments = sum(int(np.minimum(own, pieces).sum()) for own in lengths)
+    return max(len(models.losses), min(num_segments, tuning.max_slots))
+
+
 def _cut(slots: int, lengths: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Slots of each batch, which segments fill, and the pieces of its l2_paths.
+    """Slots of each batch, filled by segments, and pieces per path of each batch.
 
     Args:
-      slots: at most so many, unless devices that share models want more.
-      lengths: of the l2_paths of each batch.
+      slots: largest number of slots; a multiple of the devices may exceed it.
+      lengths: numbers of models of the paths of each batch.
     """
     multiple = device_mesh.axis_size(device_mesh.MODELS)
-    shares = _shared_out(slots, np.array([its.sum() for its in lengths]))
+    shares = _proportional_slots(slots, np.array([own.sum() for own in lengths]))
     shares = -(-shares // multiple) * multiple
-    pieces, strands_of = np.array(
-        [_pieces(its, share) for its, share in zip(lengths, shares, strict=True)]
+    pieces, num_segments = np.array(
+        [_pieces(own, share) for own, share in zip(lengths, shares, strict=True)]
     ).T
-    filled = -(-np.minimum(shares, strands_of) // multiple) * multiple
-    # So that a plan is what its own number of slots gives, which runs keep.
+    filled = -(-np.minimum(shares, num_segments) // multiple) * multiple
+    # Idempotent: the number of slots of a plan gives the same plan again, and runs keep
+    # that number.
     if multiple == 1 and filled.sum() < slots:
         return _cut(int(filled.sum()), lengths)
     return filled, pieces
 
 
 def _pieces(lengths: np.ndarray, slots: int) -> tuple[int, int]:
-    """Into how many pieces l2_paths are cut for so many slots; segments that makes."""
+    """Pieces per path that fit into the slots, and the resulting number of segments."""
     pieces = 1
     while (pieces < lengths.max()) and np.minimum(lengths, pieces + 1).sum() <= slots:
         pieces += 1
     return pieces, int(np.minimum(lengths, pieces).sum())
 
 
-def _shared_out(slots: int, sizes: np.ndarray) -> np.ndarray:
-    """Slots of batches of these sizes: at least one each, else in proportion."""
+def _proportional_slots(slots: int, sizes: np.ndarray) -> np.ndarray:
+    """Slots in proportion to the sizes of the batches, at least one each."""
     wanted = slots * sizes / sizes.sum()
     shares = np.clip(np.floor(wanted).astype(int), 1, sizes)
     for _ in range(slots - shares.sum()):
@@ -251,7 +273,7 @@ def _shared_out(slots: int, sizes: np.ndarray) -> np.ndarray:
 
 
 def _bytes_of_slot(models, examples, loss, num_classes) -> int:
-    """State of one model of a loss, by shapes alone."""
+    """Bytes of the state of one model of a loss, from shapes alone."""
     first = int(np.argmax(models.loss == models.losses.index(loss)))
     batch = jax.eval_shape(
         lambda: model_batch.empty(

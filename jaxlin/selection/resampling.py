@@ -1,8 +1,8 @@
-"""Samples out of a sample, as example weights: halves, quarters, bootstrap.
+"""Resamples of the examples, as example weights: halves, quarters, bootstrap.
 
-What a fit would have been on fewer or on other examples says how far it is from the fit
-on all that there could be (`jaxlin.stats.decomposition`). As weights all such fits have
-the shape of the whole, so that they are one sweep:
+Fits on fewer or on other examples estimate the distance of a fit from the fit on the
+whole population (`jaxlin.stats.decomposition`). As example weights all resamples have
+the shape of the full data, so that their fits are one sweep:
 
   >>> import jax
   >>> from jaxlin.selection import resampling
@@ -23,12 +23,12 @@ from jaxlin.typing import Array
 
 
 def quarters(key: Array, num_examples: int, *, num_splits: int) -> np.ndarray:
-    """Cuts the examples at random into four equal parts, again and again.
+    """Random splits of the examples into four equal parts.
 
     Args:
-      key: a `jax.random.key`; more splits keep the first ones.
+      key: a `jax.random.key`; a larger ``num_splits`` keeps the first splits.
       num_examples: n, at least 4; up to three examples are in no part.
-      num_splits: how often.
+      num_splits: number of independent splits, at least 1.
 
     Returns:
       Weights of 0 and 1, shape ``(num_splits, 4, examples)``, float32.
@@ -48,36 +48,36 @@ def quarters(key: Array, num_examples: int, *, num_splits: int) -> np.ndarray:
 
 
 def halves(quarters: np.ndarray) -> np.ndarray:
-    """The first two and the last two of four parts.
+    """Halves of each split: the first two and the last two of its quarters.
 
     Args:
-      quarters: weights as `quarters` returns them, shape ``(splits, 4, examples)``.
+      quarters: weights from `quarters`, shape ``(splits, 4, examples)``.
 
     Returns:
-      Weights, shape ``(splits, 2, examples)``.
+      Weights of 0 and 1, shape ``(splits, 2, examples)``.
 
     Raises:
-      ValueError: if the shape is another.
+      ValueError: if ``quarters`` has another shape.
     """
     shape = np.shape(quarters)
     if len(shape) != 3 or shape[1] != 4:
         raise ValueError(
             f"quarters must have shape (splits, 4, examples), got {shape}; "
-            "resamples.quarters makes them"
+            "resampling.quarters makes them"
         )
     return quarters[:, 0::2] + quarters[:, 1::2]
 
 
 def bootstrap(key: Array, num_examples: int, *, num_resamples: int) -> np.ndarray:
-    """How often each example is drawn, when n of n are drawn with replacement.
+    """Bootstrap weights: counts of each example in n draws with replacement.
 
     Args:
-      key: a `jax.random.key`; more resamples keep the first ones.
-      num_examples: n.
-      num_resamples: how often n are drawn.
+      key: a `jax.random.key`; a larger ``num_resamples`` keeps the first resamples.
+      num_examples: n, at least 2.
+      num_resamples: number of bootstrap samples, at least 1.
 
     Returns:
-      Counts, multinomial, shape ``(num_resamples, examples)``, float32.
+      Multinomial counts, shape ``(num_resamples, examples)``, float32.
 
     Raises:
       ValueError: if a number is out of range.
@@ -90,7 +90,7 @@ def bootstrap(key: Array, num_examples: int, *, num_resamples: int) -> np.ndarra
     check.integer("num_resamples", num_resamples, at_least=1)
     counts = np.zeros((num_resamples, num_examples), np.float32)
     for number in range(num_resamples):
-        one = jax.random.fold_in(key, number)
-        drawn = jax.random.randint(one, (num_examples,), 0, num_examples)
+        own_key = jax.random.fold_in(key, number)
+        drawn = jax.random.randint(own_key, (num_examples,), 0, num_examples)
         counts[number] = np.bincount(np.asarray(drawn), minlength=num_examples)
     return counts

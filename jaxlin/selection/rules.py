@@ -1,4 +1,4 @@
-"""Which setting to take, given how each did on several parts held out.
+"""Selection rules: the setting to choose, given its scores on held-out parts.
 
 >>> import numpy as np
 >>> from jaxlin.selection import rules
@@ -17,9 +17,8 @@ import numpy as np
 
 from jaxlin import check
 
-# Means of accuracies that were computed in float32 and are this near are equal.
+# Mean accuracies computed in float32 that differ by less than this are equal.
 _ROUNDING = 1e-6
-
 
 # ``(scores (settings, parts), strength=(settings,), num_repeats=1) -> setting``.
 Choose = Callable[..., int]
@@ -28,21 +27,23 @@ Choose = Callable[..., int]
 def mean_and_error(
     scores: Any, *, num_repeats: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the parts held out, and its standard error.
+    """Mean score over the held-out parts, and its standard error.
 
-    The parts share training examples, so that their scores are not independent and the
-    error is too small, as a rule; there is no unbiased one (Bengio and Grandvalet, No
-    unbiased estimator of the variance of k-fold cross-validation, JMLR 2004).
+    The parts share training examples: their scores are not independent, and the
+    standard error is usually too small. No unbiased estimator exists (Bengio and
+    Grandvalet, No unbiased estimator of the variance of k-fold cross-validation, JMLR
+    2004).
 
-    Parts of another repeat are the same examples dealt out again: they steady the mean
-    and are no new data, so that they make the error no smaller.
+    Repeats partition the same examples again. They reduce the variance of the mean over
+    partitions but are no new data, so the standard error is that of a single repeat.
 
     Args:
-      scores: shape ``(settings, parts)``.
-      num_repeats: how many times all examples were dealt out to these parts.
+      scores: scores on each held-out part, shape ``(settings, parts)``.
+      num_repeats: number of partitions of all examples among the parts, at least 1.
 
     Returns:
-      Two arrays ``(settings,)``; the errors of a single part are NaN.
+      Means and standard errors, each of shape ``(settings,)``; the standard error of a
+      single part is NaN.
 
     Raises:
       ValueError: if the parts are not a multiple of ``num_repeats``.
@@ -61,17 +62,18 @@ def mean_and_error(
 
 
 def best(scores: Any, *, strength: Any, num_repeats: int = 1) -> int:
-    """Number of the setting with the highest mean; of equal ones the most penalised.
+    """Index of the setting with the highest mean; ties go to the most penalised.
 
-    Strengths of different losses are not one scale, nor are those of different margins
-    (of a hinge, margin m at l2 is the model of margin 1 at m l2, times m): compare
-    settings of one loss and margin, or take what decides between equally good ones as
-    it comes.
+    Penalties of different losses are not comparable, nor are those of different margins
+    (for a hinge, the model of margin m at l2 is m times the model of margin 1 at m l2):
+    compare settings of one loss and margin, or accept an arbitrary rule for ties.
 
     Args:
-      scores: higher is better, shape ``(settings, parts)``.
-      strength: of the penalty of each setting, shape ``(settings,)``.
-      num_repeats: as of `mean_and_error`; it changes no mean.
+      scores: scores on each held-out part, higher is better, shape ``(settings,
+        parts)``.
+      strength: penalty of each setting, such as its l2, shape ``(settings,)``.
+      num_repeats: number of partitions of all examples among the parts, at least 1. It
+        has no influence on the mean.
 
     Raises:
       ValueError: if there is no setting, a score is NaN, or shapes differ.
@@ -82,13 +84,11 @@ def best(scores: Any, *, strength: Any, num_repeats: int = 1) -> int:
 
 
 def one_standard_error(scores: Any, *, strength: Any, num_repeats: int = 1) -> int:
-    """Number of the most penalised setting within one standard error of the best.
+    """Index of the most penalised setting within one standard error of the best.
 
-    The simplest model that the parts held out cannot tell from the best (Breiman,
-    Friedman, Olshen and Stone, Classification and regression trees, 1984). With a
-    single part there is no error, and it is `best`.
-
-    Arguments and errors as of `best`.
+    The one-standard-error rule of Breiman, Friedman, Olshen and Stone (Classification
+    and regression trees, 1984). With a single part there is no standard error, and the
+    rule is `best`. Arguments and errors are those of `best`.
     """
     scores, strength = _checked(scores, strength)
     mean, error = mean_and_error(scores, num_repeats=num_repeats)

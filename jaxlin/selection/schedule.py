@@ -1,21 +1,21 @@
-"""Which model of a sweep is in which slot, and how many slots there are: bookkeeping.
+"""Scheduling of a sweep: the model in each slot, and the number of slots.
 
-A sweep runs a fixed number of models at once, in slots of one compiled program. Models
-come in segments, whose models each begin where the one before ended: a segment has a
-  slot
-until its last model is finished, then the next segment that waits has it. When none
-waits, what is left moves together into a program with fewer slots, down a ladder of
-widths. Each is compiled once for a loss, whatever the values swept; the pass over the
-rows, which all losses share, once for each combination of their widths that occurs. On
-accelerators one program has all of it (`jaxlin.solvers.device_loop`).
+A sweep runs a fixed number of models at once, in the slots of one compiled program.
+Models form segments, in which each model is a warm start for the next. A segment keeps
+its slot until its last model is finished; then the next waiting segment takes the slot.
+When no segment waits, the running models move together into a program with fewer slots,
+along a descending list of widths. The program of a width is compiled once per loss,
+whatever the values of l2 and loss arguments; the pass over the rows, which all losses
+share, is compiled once per combination of widths that occurs. On accelerators one
+program holds all of this (`jaxlin.solvers.device_loop`).
 
-A narrower program costs its compilation, idle slots cost passes. A batch becomes
-narrower once its idle slots have been evaluated as often as a program is worth: at each
-width it wastes at most what it then spends on the next, and small problems, whose
-passes cost nothing, compile one program.
+A narrower program costs a compilation, idle slots cost passes. A batch becomes narrower
+once the passes of its idle slots have cost as much as one compilation. So each width
+wastes at most the cost of the next program, and small problems, whose passes cost
+nothing, compile one program.
 
-All of it is decided by numbers of models and passes, however fast the machine and
-however full.
+All decisions depend on numbers of models and passes, never on the speed or the load of
+the machine.
 
   >>> from jaxlin.selection import schedule
   >>> queue = schedule.begin([(0, 1), (2,), (3,), (4,)], slots=3)
@@ -39,21 +39,21 @@ from typing import NamedTuple
 
 from jaxlin import check
 
-# The model of a slot that has none.
+# Model number of an idle slot.
 IDLE = -1
 
 
 class SlotQueue(NamedTuple):
-    """Where every model of a batch that is not finished stands.
+    """Queue of a batch: its running, following and waiting models.
 
     Attributes:
-      running: number of the model in each slot, or `IDLE`.
-      following: the models that come after it in its slot, in this order.
-      waiting: segments that come next, in this order.
-      passes: that the model of each slot has had.
-      is_first: whether it is the first of its segment.
-      idle: passes of idle slots since the batch has had its width.
-      slot_passes: passes so far of all slots, idle ones too.
+      running: index of the model in each slot, or `IDLE`.
+      following: remaining models of the segment in each slot, in order.
+      waiting: segments without a slot, in the order in which they start.
+      passes: number of passes of the model in each slot.
+      is_first: whether the model in each slot is the first of its segment.
+      idle: passes of idle slots since the batch has had its current width.
+      slot_passes: passes of all slots so far, idle slots counted.
     """
 
     running: tuple[int, ...]
@@ -66,20 +66,21 @@ class SlotQueue(NamedTuple):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing runs, and so nothing waits."""
+        """Whether no model runs; then no segment waits either."""
         return all(model == IDLE for model in self.running)
 
 
 class SlotChanges(NamedTuple):
-    """What becomes of a queue after all slots were evaluated together.
+    """Changes of a queue after one or more passes of all slots.
 
     Attributes:
-      queue: after it.
-      continued: ``(slot, model)`` of each model that goes on where the last in its slot
-        ended, slots as they were.
-      begun: ``(slot, model)`` of each model that begins a segment, slots as they were.
-      kept: which slots stay, in their new order, if the batch becomes narrower; else
-        None. Models go on and begin before that.
+      queue: queue after the changes.
+      continued: ``(slot, model)`` of each model that starts from the previous model of
+        its segment; slots before narrowing.
+      begun: ``(slot, model)`` of each model that is the first of its segment; slots
+        before narrowing.
+      kept: slots that remain if the batch becomes narrower, in their new order; else
+        None. Narrowing follows the other changes.
     """
 
     queue: SlotQueue
@@ -89,9 +90,10 @@ class SlotChanges(NamedTuple):
 
 
 def slot_widths(slots: int, *, multiple: int = 1) -> tuple[int, ...]:
-    """Widths that a batch may have, descending: by a quarter at a time, down to one.
+    """Widths of a batch: descending by a quarter at a time, down to one.
 
-    Where slots are spread over devices all widths are multiples of their number.
+    Where slots are spread over devices, widths are multiples of ``multiple``, the
+    number of devices.
 
     >>> slot_widths(32)
     (32, 24, 18, 13, 9, 6, 4, 3, 2, 1)
@@ -108,16 +110,17 @@ def slot_widths(slots: int, *, multiple: int = 1) -> tuple[int, ...]:
 def begin(
     segments: Iterable[Sequence[int]], *, slots: int, multiple: int = 1
 ) -> SlotQueue:
-    """The queue before the first iteration: the first segments run, the others wait.
+    """Queue before the first iteration: the first segments run, the others wait.
 
     Args:
-      segments: numbers of models, distinct and at least 0, none empty; in the order in
-        which they begin.
-      slots: at most so many run at once; fewer if there are fewer segments.
-      multiple: of which the number of slots is one; idle slots fill it up.
+      segments: indices of the models of each segment, distinct and at least 0, in the
+        order in which segments start; no segment is empty.
+      slots: largest number of models that run at once, at least 1.
+      multiple: divisor of the number of slots, at least 1; idle slots fill it up.
 
     Raises:
-      ValueError: if there is no segment, one is empty, or a number is out of range.
+      ValueError: if there is no segment, a segment is empty, or an index is repeated or
+        out of range.
     """
     given = tuple(map(tuple, segments))
     check.integer("slots", slots, at_least=1)
@@ -130,10 +133,10 @@ def begin(
     check.integer("models of segments", min(numbers), at_least=0)
     begun = given[:slots]
     width = -(-len(begun) // multiple) * multiple
-    none = width - len(begun)
+    num_idle = width - len(begun)
     return SlotQueue(
-        running=tuple(segment[0] for segment in begun) + (IDLE,) * none,
-        following=tuple(segment[1:] for segment in begun) + ((),) * none,
+        running=tuple(segment[0] for segment in begun) + (IDLE,) * num_idle,
+        following=tuple(segment[1:] for segment in begun) + ((),) * num_idle,
         waiting=given[slots:],
         passes=(0,) * width,
         is_first=(True,) * width,
@@ -148,14 +151,15 @@ def after_iteration(
     compile_cost: int = 0,
     multiple: int = 1,
 ) -> SlotChanges:
-    """Gives the slots of finished models away, and closes those that cost too much.
+    """Assigns the slots of finished models, and removes idle slots that cost too much.
 
     Args:
-      queue: before the iteration.
-      finished: whether the model of each slot is; of an idle slot it means nothing.
-      passes: of each slot since ``queue``; the last has finished what is finished.
-      compile_cost: of one more program, in passes.
-      multiple: as of `begin`.
+      queue: queue before the passes.
+      finished: whether the model of each slot is finished, after the last of the
+        passes; ignored for idle slots.
+      passes: number of passes of each slot since ``queue``, at least 1.
+      compile_cost: cost of compiling one more program, in passes of a slot.
+      multiple: divisor of the number of slots, at least 1.
     """
     width = len(queue.running)
     running, following = list(queue.running), list(queue.following)
@@ -164,27 +168,27 @@ def after_iteration(
     is_first = list(queue.is_first)
     idle = queue.idle + passes * running.count(IDLE)
     continued: list[tuple[int, int]] = []
-    started: list[tuple[int, int]] = []
+    begun: list[tuple[int, int]] = []
     for slot, is_finished in enumerate(finished):
         if running[slot] != IDLE and not is_finished:
             continue
         counts[slot] = 0
-        goes_on = bool(following[slot])
-        is_first[slot] = not goes_on
-        if not goes_on and waiting:
+        continues = bool(following[slot])
+        is_first[slot] = not continues
+        if not continues and waiting:
             following[slot] = waiting.pop(0)
         running[slot], *rest = following[slot] or (IDLE,)
         following[slot] = tuple(rest)
         if running[slot] != IDLE:
-            (continued if goes_on else started).append((slot, running[slot]))
+            (continued if continues else begun).append((slot, running[slot]))
     busy = [slot for slot, model in enumerate(running) if model != IDLE]
     kept = None
     if busy and len(busy) < width and idle >= compile_cost:
         widths = slot_widths(width, multiple=multiple)
         narrower = min(narrower for narrower in widths if narrower >= len(busy))
         if narrower < width:
-            others = [slot for slot, model in enumerate(running) if model == IDLE]
-            kept, idle = tuple((busy + others)[:narrower]), 0
+            idle_slots = [slot for slot, model in enumerate(running) if model == IDLE]
+            kept, idle = tuple((busy + idle_slots)[:narrower]), 0
             running = [running[slot] for slot in kept]
             following = [following[slot] for slot in kept]
             counts = [counts[slot] for slot in kept]
@@ -198,4 +202,4 @@ def after_iteration(
         idle,
         queue.slot_passes + passes * width,
     )
-    return SlotChanges(after, tuple(continued), tuple(started), kept)
+    return SlotChanges(after, tuple(continued), tuple(begun), kept)

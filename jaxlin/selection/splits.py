@@ -1,7 +1,7 @@
 """Splits of examples into disjoint parts, as index arrays.
 
-Pure functions of a key and the labels: the same key gives the same bits. The data stay
-where they are; an index array picks rows out of any array or memory map:
+Pure functions of a key and the labels: the same key gives the same bits. Data are not
+copied; an index array selects rows of any array or memory map:
 
   >>> import jax
   >>> from jaxlin.selection import splits
@@ -25,11 +25,12 @@ from jaxlin.typing import Array
 
 
 class TrainHeldOutSplit(NamedTuple):
-    """Two disjoint index arrays that together name every example once.
+    """Two disjoint index arrays that together contain every example once.
 
     Attributes:
-      train: ascending int32 indices.
-      held_out: ascending int32 indices, the ``fraction`` that was asked for.
+      train: ascending int32 indices of the training set.
+      held_out: ascending int32 indices of the held-out set, the requested
+        ``fraction`` of all examples.
     """
 
     train: np.ndarray
@@ -37,12 +38,12 @@ class TrainHeldOutSplit(NamedTuple):
 
 
 class ThreeWaySplit(NamedTuple):
-    """Three disjoint index arrays that together name every example once.
+    """Three disjoint index arrays that together contain every example once.
 
     Attributes:
-      train: ascending int32 indices of what settings are fitted on.
-      validation: of what they are compared on.
-      test: of what the one that was chosen is judged by.
+      train: ascending int32 indices of the training set.
+      validation: ascending int32 indices of the set on which settings are compared.
+      test: ascending int32 indices of the set on which the chosen setting is tested.
     """
 
     train: np.ndarray
@@ -53,13 +54,13 @@ class ThreeWaySplit(NamedTuple):
 def random_split(
     key: Array, num_examples: int, *, fraction: float
 ) -> TrainHeldOutSplit:
-    """Holds out a uniformly drawn part of the examples, whatever their labels.
+    """Holds out a uniform random part of the examples, without stratification.
 
     Args:
       key: a `jax.random.key`.
       num_examples: n, at least 2.
-      fraction: the share to hold out, in (0, 1); n * fraction is rounded to the nearest
-        integer, halves up.
+      fraction: share of the examples to hold out, in (0, 1); n * fraction is rounded to
+        the nearest integer, halves up.
 
     Returns:
       The indices of both parts.
@@ -79,17 +80,17 @@ def random_split(
 def stratified_split(key: Array, labels: Any, *, fraction: float) -> TrainHeldOutSplit:
     """Holds out the same share of every class.
 
-    A class of m examples gives m * fraction rounded down or up. Who is rounded up is
-    settled by largest remainders (of equal ones, the smaller label), so that the total
-    is n * fraction to the nearest integer, halves up. Within a class every subset of
-    that size is equally likely. A class with few examples may fall wholly into one
-    part, when its share of the other is less than one example.
+    A class of m examples contributes m * fraction, rounded down or up by the largest
+    remainder method (ties go to the smaller label), so that the total is n * fraction
+    to the nearest integer, halves up. Within a class every subset of that size is
+    equally likely. A class with few examples may lie entirely in one part, if its share
+    of the other is less than one example.
 
     Args:
       key: a `jax.random.key`.
-      labels: of any kind that a fit takes, shape ``(examples,)``; at least two
-        examples of each class that occurs.
-      fraction: the share to hold out, in (0, 1).
+      labels: integers, booleans, text or whole floats, shape ``(examples,)``; at least
+        two examples of each class that occurs.
+      fraction: share of each class to hold out, in (0, 1).
 
     Returns:
       The indices of both parts.
@@ -101,8 +102,8 @@ def stratified_split(key: Array, labels: Any, *, fraction: float) -> TrainHeldOu
     check.key("key", key)
     codes, classes = class_labels.encode("labels", labels)
     _, _, parts = stratified_sizes(classes[codes], fraction=fraction)
-    # One uniform order of all examples is a uniform order within each class, and the
-    # orders of different classes are independent.
+    # A uniform permutation of all examples permutes each class uniformly, and the
+    # permutations of different classes are independent.
     order = np.asarray(jax.random.permutation(key, len(codes)))
     held_out = np.zeros(len(codes), bool)
     by_class = order[np.argsort(codes[order], kind="stable")]
@@ -115,20 +116,20 @@ def stratified_split(key: Array, labels: Any, *, fraction: float) -> TrainHeldOu
 def three_way_split(
     key: Array, labels: Any, *, validation_fraction: float, test_fraction: float
 ) -> ThreeWaySplit:
-    """Draws train, validation and test parts, each with its share of every class.
+    """Draws stratified training, validation and test sets.
 
-    The test part is that of ``stratified_split`` by the same key, whatever the
-    validation fraction, so that a test set stays untouched when that changes.
+    The test set is the held-out set of ``stratified_split`` with the same key. It does
+    not depend on the validation fraction.
 
     Args:
       key: a `jax.random.key`.
-      labels: of any kind that a fit takes, shape ``(examples,)``; of each class that
-        occurs at least two examples outside the test part.
+      labels: integers, booleans, text or whole floats, shape ``(examples,)``; at least
+        two examples of each class that occurs outside the test set.
       validation_fraction: share of all examples, in (0, 1).
       test_fraction: share of all examples, in (0, 1).
 
     Raises:
-      ValueError: as `stratified_split`, or if the two shares leave nothing to train on.
+      ValueError: as `stratified_split`, or if the fractions leave no training examples.
     """
     check.number("validation_fraction", validation_fraction, above=0, below=1)
     check.number("test_fraction", test_fraction, above=0, below=1)
@@ -152,11 +153,16 @@ def three_way_split(
 def stratified_sizes(
     labels: Any, *, fraction: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What `stratified_split` will hold out of each class, for any key.
+    """Numbers of examples per class that `stratified_split` holds out, for any key.
+
+    Args:
+      labels: integers, booleans, text or whole floats, shape ``(examples,)``; at least
+        two examples of each class that occurs.
+      fraction: share of each class to hold out, in (0, 1).
 
     Returns:
-      The classes that occur, how many examples each has, and how many of them will be
-      held out; each of shape ``(occurring classes,)``.
+      The classes that occur, their numbers of examples, and their numbers of held-out
+      examples; each of shape ``(occurring classes,)``.
 
     Raises:
       ValueError: as `stratified_split`.
@@ -174,7 +180,7 @@ def stratified_sizes(
 
 
 def _num_held_out(num_examples: int, fraction: float) -> int:
-    """Returns the size of the held-out part; neither part may be empty."""
+    """Size of the held-out set; neither part may be empty."""
     check.number("fraction", fraction, above=0, below=1)
     held_out = int(np.floor(num_examples * fraction + 0.5))
     if held_out in (0, num_examples):
@@ -195,6 +201,6 @@ def _largest_remainders(quotas: np.ndarray, total: int) -> np.ndarray:
 
 
 def _from_mask(held_out: np.ndarray) -> TrainHeldOutSplit:
-    """Returns ascending indices of both parts."""
-    train, kept = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    return TrainHeldOutSplit(train.astype(np.int32), kept.astype(np.int32))
+    """Ascending indices of both parts."""
+    train, rest = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    return TrainHeldOutSplit(train.astype(np.int32), rest.astype(np.int32))

@@ -1,15 +1,15 @@
-"""A sweep on disk: slots, queue and finished models, so that it can be killed.
+"""Checkpoints of a sweep: slots, queues and finished models in one file.
 
-``jaxlin.sweep(..., checkpoint=path)`` is the call. A run that goes on from the file
-takes the steps of one that was never stopped, bit for bit on the same machine. A model
-that is finished in the file is not trained again.
+``jaxlin.sweep(..., checkpoint=path)`` is the interface. A run that resumes from the
+file takes the same iterations as an uninterrupted run, bit for bit on the same machine.
+Models finished in the file are not fitted again.
 """
 
 import hashlib
 import json
 import pathlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -18,52 +18,33 @@ import numpy as np
 from jaxlin.io import checkpoint
 from jaxlin.selection import sweep_run
 from jaxlin.selection.grids import Grid
-from jaxlin.selection.plans import Plan
 from jaxlin.selection.schedule import SlotQueue
-from jaxlin.selection.sweep_run import Finished, SweepState
+from jaxlin.selection.sweep_run import Finished, SweepInputs, SweepState
 from jaxlin.solvers import model_batch
 from jaxlin.solvers.interface import Examples
-from jaxlin.typing import Array
 
-# Saving may take one second of so many.
+# Saving takes at most one second of this many.
 _SECONDS_PER_SECOND_OF_SAVING = 20
-# And comes at the latest after so many, though no model is finished.
+# Longest time between saves while no model is finished.
 _SECONDS_BETWEEN_SAVES = 60
 
 _KIND = "sweep"
-# Of what a file holds; another version is not read.
+# Version of the file's content; files of other versions are refused.
 _VERSION = 4
 
 
-def run(
-    path: checkpoint.Path,
-    examples: Examples,
-    models: Grid,
-    *,
-    plan: Plan,
-    num_classes: int,
-    by_row: Array | None = None,
-    relative_gap: float = 1e-3,
-    max_passes: int | Sequence[int] = 1000,
-) -> Iterator[SweepState]:
-    """`jaxlin.selection.sweep_run.run` that can be killed at any moment.
+def run(path: checkpoint.Path, inputs: SweepInputs) -> Iterator[SweepState]:
+    """`jaxlin.selection.sweep_run.run` that saves its state and resumes from the file.
 
     The state is saved after iterations that have finished a model, or after a minute,
-    as
-    often as may be with a twentieth of the time: small sweeps after each, large ones
-    every few seconds. When it is saved changes no result. Iterations after the last
-    save are made again, bit for bit; a model that the file has as finished is not.
+    as often as fits into a twentieth of the time: small sweeps after each iteration,
+    large ones every few seconds. The times of saving change no result. Iterations after
+    the last save are repeated, bit for bit; models finished in the file are not.
 
     Args:
-      path: the file. If it is there the sweep goes on from it: it must be of the same
-        examples and arguments, and stays when all is done.
-      examples: as of `jaxlin.selection.sweep_run.run`, like all other arguments.
-      models: see ``examples``.
-      plan: see ``examples``.
-      num_classes: see ``examples``.
-      by_row: see ``examples``.
-      relative_gap: see ``examples``.
-      max_passes: see ``examples``.
+      path: the checkpoint file. If it exists, the sweep resumes from it: it must be of
+        the same inputs. The file is kept when the sweep is over.
+      inputs: examples, models, plan and stopping criterion.
 
     Raises:
       ValueError: as `jaxlin.selection.sweep_run.run` and `load`.
@@ -74,47 +55,31 @@ def run(
             "a sweep with a checkpoint must have all rows in one process, got "
             f"{jax.process_count()} processes; leave checkpoint out"
         )
-    facts = {
-        "relative_gap": relative_gap,
-        "max_passes": np.asarray(max_passes).tolist(),
-        # Iterations change no result and the price only rounding; both are others on
-        # another kind of machine.
-        "plan": plan._replace(compile_cost=0, iterations=0)._asdict(),
-        "features": _digest(examples.features),
-        "targets": _digest(examples.targets),
-        "normalization": [_digest(part) for part in examples.normalization or ()],
-        "curvature": [
-            _digest(part) for part in jax.tree.leaves(examples.preconditioner)
-        ],
-        "weights": _digest(by_row),
-    }
+    models, facts = inputs.models, _facts(inputs)
     path = pathlib.Path(path)
     resume = None
     if path.exists():
-        resume = load(path, examples, models, num_classes=num_classes, facts=facts)
+        resume = load(
+            path,
+            inputs.examples,
+            models,
+            num_classes=inputs.num_classes,
+            facts=facts,
+        )
     saved_models = len(resume.finished) if resume is not None else 0
     last_save = next_save = time.monotonic()
-    for state in sweep_run.run(
-        examples,
-        models,
-        plan=plan,
-        num_classes=num_classes,
-        by_row=by_row,
-        relative_gap=relative_gap,
-        max_passes=max_passes,
-        resume=resume,
-    ):
+    for state in sweep_run.run(inputs, resume=resume):
         is_over = len(state.finished) == models.size
-        is_news = len(state.finished) > saved_models
+        has_new_models = len(state.finished) > saved_models
         now = time.monotonic()
         is_due = now >= next_save and (
-            is_news or now >= last_save + _SECONDS_BETWEEN_SAVES
+            has_new_models or now >= last_save + _SECONDS_BETWEEN_SAVES
         )
-        if is_due or (is_over and is_news):
+        if is_due or (is_over and has_new_models):
             save(path, state, models, facts=facts)
             saved_models, last_save = len(state.finished), now
-            taken = time.monotonic() - now
-            next_save = now + _SECONDS_PER_SECOND_OF_SAVING * taken
+            seconds = time.monotonic() - now
+            next_save = now + _SECONDS_PER_SECOND_OF_SAVING * seconds
         yield state
 
 
@@ -125,18 +90,20 @@ def save(
     *,
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a state that `jaxlin.selection.sweep_run.run` has just yielded.
+    """Writes the state of a sweep, atomically.
 
-    The file is whole or what it was before, whenever the process is killed.
+    If the process is killed during the write, the file keeps its previous content.
 
     Args:
-      path: the file.
-      state: between two iterations.
-      models: of the sweep; what they are is written too.
-      facts: what JSON can hold that must be the same when it goes on.
+      path: the checkpoint file.
+      state: state that `jaxlin.selection.sweep_run.run` has just yielded; the next
+        iteration donates its batches.
+      models: grid of the sweep, written with the state.
+      facts: values that must be the same when the sweep resumes, as JSON can hold them;
+        None is none.
 
     Raises:
-      OSError: if writing fails; the file that was there is then unchanged.
+      OSError: if the file cannot be written; it is then unchanged.
     """
     metadata = {
         "kind": _KIND,
@@ -145,11 +112,11 @@ def save(
         "facts": _as_json(facts),
         "shape": _shape_of(state),
         "queues": [queue._asdict() for queue in state.queues],
-        "finished": [[model, one.passes] for model, one in state.finished.items()],
+        "finished": [[model, fit.passes] for model, fit in state.finished.items()],
     }
     finished = {
-        str(model): (one.params, one.certificate)
-        for model, one in state.finished.items()
+        str(model): (fit.params, fit.certificate)
+        for model, fit in state.finished.items()
     }
     tree = {"batches": state.batches, "finished": finished}
     checkpoint.save(path, tree, metadata=metadata)
@@ -167,11 +134,11 @@ def load(
 
     Args:
       path: a file that `save` wrote.
-      examples: that of the sweep.
-      models: those of the sweep.
-      num_classes: C.
-      facts: those that `save` was given. That rows, example weights and the gap asked
-        for are the same is known only from here.
+      examples: examples of the sweep.
+      models: grid of the sweep.
+      num_classes: number of classes C.
+      facts: the facts given to `save`. Only they show whether rows, example weights and
+        the relative gap are the same.
 
     Raises:
       ValueError: if the file is damaged, or of other models, facts or shapes.
@@ -185,8 +152,8 @@ def load(
     if found.get("version") != _VERSION:
         raise ValueError(
             f"{path} must be of a sweep of version {_VERSION}, got version "
-            f"{found.get('version', 1)}; finish it with the jaxlin that wrote it, or "
-            "take another file"
+            f"{found.get('version', 1)}; finish it with the version of jaxlin that "
+            "wrote it, or take another file"
         )
     queues = tuple(
         SlotQueue(
@@ -204,13 +171,13 @@ def load(
         if found["models"][name] != value:
             raise ValueError(
                 f"{path} must be of a sweep of these models, got others: their {name} "
-                "differ; give the grid that it was begun with"
+                "differ; give the grid that it was started with"
             )
     _check_same(path, "facts", found["facts"], _as_json(facts))
     shape = {"num_classes": num_classes, "num_features": examples.features.shape[1]}
     _check_same(path, "arguments", found["shape"], shape)
-    like = _like(found, queues, examples, models, num_classes)
-    tree = checkpoint.load(path, like)
+    template = _template(found, queues, examples, models, num_classes)
+    tree = checkpoint.load(path, template)
     finished = {}
     for model, passes in found["finished"]:
         params, certificate = tree["finished"][str(model)]
@@ -218,7 +185,26 @@ def load(
     return SweepState(queues, tree["batches"], finished)
 
 
-def _like(
+def _facts(inputs: SweepInputs) -> dict[str, Any]:
+    """Inputs that must be the same when the sweep resumes; arrays by their digest."""
+    examples = inputs.examples
+    return {
+        "relative_gap": inputs.relative_gap,
+        "max_passes": np.asarray(inputs.max_passes).tolist(),
+        # The number of iterations changes no result, the compile cost only rounding;
+        # both differ on another kind of machine.
+        "plan": inputs.plan._replace(compile_cost=0, iterations=0)._asdict(),
+        "features": _digest(examples.features),
+        "targets": _digest(examples.targets),
+        "normalization": [_digest(part) for part in examples.normalization or ()],
+        "curvature": [
+            _digest(part) for part in jax.tree.leaves(examples.preconditioner)
+        ],
+        "weights": _digest(inputs.by_row),
+    }
+
+
+def _template(
     found: dict[str, Any],
     queues: tuple[SlotQueue, ...],
     examples: Examples,
@@ -241,8 +227,8 @@ def _like(
 
     finished = {}
     for model, _ in found["finished"]:
-        one = batch(int(models.loss[model]), 1)
-        finished[str(model)] = _on_host(jax.eval_shape(model_batch.taken, one, 0))
+        single = batch(int(models.loss[model]), 1)
+        finished[str(model)] = _on_host(jax.eval_shape(model_batch.taken, single, 0))
     running = tuple(
         None if queue.is_over else batch(number, len(queue.running))
         for number, queue in enumerate(queues)
@@ -251,12 +237,12 @@ def _like(
 
 
 def _as_json(facts: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Facts as a file gives them back."""
+    """Facts after a round trip through JSON, as a file returns them."""
     return json.loads(json.dumps(dict(facts or {})))
 
 
 def _digest(array: Any) -> str | None:
-    """SHA-256 of values in C order; None of None."""
+    """SHA-256 of the values in C order; None for None."""
     if array is None:
         return None
     numbers = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
@@ -264,28 +250,30 @@ def _digest(array: Any) -> str | None:
 
 
 def _shape_of(state: SweepState) -> dict[str, int]:
-    """Classes and features of a sweep, from any of its models."""
+    """Numbers of classes and features of a sweep, from any of its models."""
     shapes = [batch.state.candidate.shape[1:] for batch in state.batches if batch]
-    shapes += [one.params.weights.shape for one in state.finished.values()]
+    shapes += [fit.params.weights.shape for fit in state.finished.values()]
     num_classes, width = shapes[0]
+    # Running models hold the bias as one more column of the weights.
     is_folded = any(batch is not None for batch in state.batches)
     return {"num_classes": num_classes, "num_features": width - is_folded}
 
 
 def _check_same(
-    path: checkpoint.Path, what: str, found: dict[str, Any], given: dict[str, Any]
+    path: checkpoint.Path, kind: str, found: dict[str, Any], given: dict[str, Any]
 ) -> None:
+    """Raises a ValueError if a value in the file differs from the given one."""
     for name in {**found, **given}:
         if found.get(name) != given.get(name):
             raise ValueError(
-                f"{path} must be of a sweep of the same {what}, but its {name} is "
-                f"{_shown(found.get(name))}, got {_shown(given.get(name))}; go on with "
-                "what it was begun with, or take another file"
+                f"{path} must be of a sweep of the same {kind}, but its {name} is "
+                f"{_shown(found.get(name))}, got {_shown(given.get(name))}; resume "
+                f"with the same {kind}, or take another file"
             )
 
 
 def _shown(value: Any) -> str:
-    """A value as a message has it: of arrays only their digest is known."""
+    """A value as shown in a message; arrays are known by their digest alone."""
     is_digest = (
         isinstance(value, str) and len(value) == hashlib.sha256().digest_size * 2
     )
@@ -293,14 +281,14 @@ def _shown(value: Any) -> str:
 
 
 def _on_host(tree: Any) -> Any:
-    """NumPy arrays of these shapes, none of which takes memory."""
+    """NumPy arrays of the same shapes and dtypes, without memory of their own."""
     return jax.tree.map(
         lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), tree
     )
 
 
 def _described(models: Grid) -> dict[str, Any]:
-    """What the models are, in values that JSON can hold."""
+    """The grid as values that JSON can hold."""
     return {
         "l2": models.l2.tolist(),
         "losses": [getattr(loss, "__name__", str(loss)) for loss in models.losses],

@@ -1,16 +1,16 @@
-"""The run of a sweep: models move through a fixed number of slots.
+"""Iterations of a sweep: models move through a fixed number of slots.
 
-`jaxlin.sweep` is the one call. `jaxlin.selection.grids` says which models,
-`jaxlin.selection.plans` with how much of the machine. Models of one loss share a batch
-of slots (`jaxlin.solvers.model_batch`), all batches share the pass over the rows, and
-`jaxlin.selection.schedule` says which model is in which slot.
+`jaxlin.sweep` is the interface. `jaxlin.selection.grids` defines the models,
+`jaxlin.selection.plans` the number of slots and the path segments. Models of one loss
+share a batch of slots (`jaxlin.solvers.model_batch`), all batches share the pass over
+the rows, and `jaxlin.selection.schedule` assigns models to slots.
 
-A model begins where the one before it in its segment ended, which is the same but for a
-larger l2, with all that was learnt of the loss there
-(`jaxlin.solvers.optimizer.warm_started`); the first of a segment begins at 0.
-`jaxlin.selection.plans` makes the segments. Nothing is decided by a clock or by free
-memory: the same sweep takes the same steps on the same machine, however busy.
-Elsewhere, with the same plan, only rounding makes another number of passes.
+The warm start of a model is the previous model of its segment, which differs only by a
+larger l2, with the optimizer state of that model
+(`jaxlin.solvers.optimizer.warm_started`). The first model of a segment starts at 0.
+No decision depends on the clock or on free memory: the same sweep takes the same
+iterations on the same machine, whatever its load. On another machine, with the same
+plan, only rounding changes the number of passes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,18 +34,42 @@ from jaxlin.solvers.interface import Examples
 from jaxlin.solvers.model_batch import ModelBatch
 from jaxlin.typing import Array
 
-# What the counter of a program holds.
-_MOST_LEFT = np.iinfo(np.int32).max
+# Largest value of the device's counter of passes.
+_MAX_PASSES_LEFT = np.iinfo(np.int32).max
+
+
+class SweepInputs(NamedTuple):
+    """Inputs of a sweep: examples, models, plan and stopping criterion.
+
+    Attributes:
+      examples: examples of a `jaxlin.Problem`, prepared.
+      models: grid from `jaxlin.selection.grids.product`.
+      plan: plan from `jaxlin.selection.plans.plan`.
+      num_classes: number of classes C.
+      by_row: sets of example weights, rows first, shape ``(examples, sets)``; None is
+        one set of all ones.
+      relative_gap: relative duality gap at which a model is finished, above 0.
+      max_passes: largest number of passes per model, at least 1: one number, or one
+        per model. A model that reaches it keeps its best iterate.
+    """
+
+    examples: Examples
+    models: Grid
+    plan: Plan
+    num_classes: int
+    by_row: Array | None = None
+    relative_gap: float = 1e-3
+    max_passes: int | Sequence[int] = 1000
 
 
 class Finished(NamedTuple):
-    """A model that has given its slot away, on the host.
+    """Result of a finished model, on the host.
 
     Attributes:
-      params: the best, by their certificate, or by the objective alone where nothing
-        better is proven than that the minimum is not negative.
-      certificate: of those; numbers.
-      passes: passes over the rows that it took part in.
+      params: parameters with the smallest gap; those with the lowest objective where
+        the best proven lower bound is 0.
+      certificate: certificate of the parameters, four numbers.
+      passes: number of passes of the model.
     """
 
     params: Params
@@ -54,12 +78,12 @@ class Finished(NamedTuple):
 
 
 class SweepState(NamedTuple):
-    """A sweep between two iterations: all that the next one needs.
+    """State of a sweep between two iterations.
 
     Attributes:
-      queues: one a loss.
-      batches: one a loss; None where all its models are finished.
-      finished: by the number of the model.
+      queues: queue of each loss.
+      batches: batch of each loss; None where all its models are finished.
+      finished: results of the finished models, by model index.
     """
 
     queues: tuple[SlotQueue, ...]
@@ -68,41 +92,33 @@ class SweepState(NamedTuple):
 
 
 def run(
-    examples: Examples,
-    models: Grid,
-    *,
-    plan: Plan,
-    num_classes: int,
-    by_row: Array | None = None,
-    relative_gap: float = 1e-3,
-    max_passes: int | Sequence[int] = 1000,
-    resume: SweepState | None = None,
+    inputs: SweepInputs, *, resume: SweepState | None = None
 ) -> Iterator[SweepState]:
-    """Fits all models, some iterations at a time, each a pass for what runs.
+    """Fits all models of a grid; each iteration is one pass for all running models.
 
     Args:
-      examples: of a `jaxlin.Problem`, prepared.
-      models: from `jaxlin.selection.grids.product`.
-      plan: from `jaxlin.selection.plans.plan`.
-      num_classes: C.
-      by_row: example weights that the models choose from, shape ``(examples,
-        weight_sets)``; None is all ones.
-      relative_gap: asked of every model.
-      max_passes: of a model, after which it is taken as it is; one number, or one per
-        model.
-      resume: a state that an earlier run of the same arguments has yielded; its batches
-        are given away.
+      inputs: examples, models, plan and stopping criterion.
+      resume: a state that an earlier run of the same inputs has yielded; its batches
+        are donated. None starts a new sweep.
 
     Yields:
-      The state whenever a model is finished, and after ``plan.iterations`` iterations
-      at the latest. Its batches are given away when the next is asked for.
+      The state after each iteration that finishes a model, and after at most
+      ``plan.iterations`` iterations. Its batches are donated to the next iteration.
 
     Raises:
-      ValueError: at the call, that names the argument, the rule and the value.
+      ValueError: at the call, if an input is invalid; the message gives the rule and
+        the value.
     """
-    fit_loop.check_concrete(examples=examples, max_passes=max_passes)
-    check.number("relative_gap", relative_gap, above=0)
-    budgets = _budgets(models, max_passes)
+    _check(inputs, resume)
+    budgets = _budgets(inputs.models, inputs.max_passes)
+    return _states(inputs, budgets, resume or _initial_state(inputs))
+
+
+def _check(inputs: SweepInputs, resume: SweepState | None) -> None:
+    """Raises a ValueError if the inputs disagree with one another or the mesh."""
+    examples, models, plan = inputs.examples, inputs.models, inputs.plan
+    fit_loop.check_concrete(examples=examples, max_passes=inputs.max_passes)
+    check.number("relative_gap", inputs.relative_gap, above=0)
     for loss in models.losses:
         duality.check_rank(loss, examples.targets.ndim)
     if resume is not None and any(
@@ -110,8 +126,8 @@ def run(
         for leaf in jax.tree.leaves(resume.batches)
     ):
         raise ValueError(
-            "resume must be a state whose batches have not been given away, got one "
-            "that a run has gone on from; load it again, or copy the batches before"
+            "resume must be a state whose batches have not been donated, got one from "
+            "which a run has continued; load it again, or copy the batches before"
         )
     if len(plan.slots) != len(models.losses):
         raise ValueError(
@@ -125,36 +141,35 @@ def run(
             f"{device_mesh.axis_size(device_mesh.MODELS)}; call plans.plan there"
         )
     fit_loop.check_norms(certified.preconditioner_of(examples).norms)
-    fit_loop.check_classes(examples.targets, num_classes)
-    state = resume or _begun(examples, models, plan, num_classes)
-    return _states(examples, models, plan, by_row, relative_gap, budgets, state)
+    fit_loop.check_classes(examples.targets, inputs.num_classes)
 
 
-def _states(examples, models, plan, by_row, relative_gap, budgets, state):
+def _states(
+    inputs: SweepInputs, budgets: np.ndarray, state: SweepState
+) -> Iterator[SweepState]:
+    """Generator of `run`: the states after each call of the device loop."""
+    models, plan = inputs.models, inputs.plan
     if len(state.finished) == models.size:
         yield state
     while len(state.finished) < models.size:
         active = [i for i, batch in enumerate(state.batches) if batch is not None]
-        running, over, passes = device_loop.run(
+        running, is_finished, passes = device_loop.run(
             tuple(state.batches[i] for i in active),
-            examples,
-            by_row,
-            tuple(_ends(state.queues[i], budgets, relative_gap) for i in active),
+            inputs.examples,
+            inputs.by_row,
+            tuple(_ends(state.queues[i], budgets, inputs.relative_gap) for i in active),
             losses=tuple(models.losses[i] for i in active),
             most=plan.iterations,
             block_size=plan.block_size,
         )
-        over, passes = device_mesh.on_host((over, passes))
+        is_finished, passes = device_mesh.on_host((is_finished, passes))
         for place, i in enumerate(active):
-            state = _given_slots(
+            state = _with_slots_reassigned(
                 state._replace(batches=_replaced(state.batches, i, running[place])),
-                models,
-                examples,
-                by_row,
+                inputs,
                 number=i,
-                over=over[place],
+                is_finished=is_finished[place],
                 passes=int(passes),
-                plan=plan,
             )
         yield state
 
@@ -162,52 +177,51 @@ def _states(examples, models, plan, by_row, relative_gap, budgets, state):
 def _ends(
     queue: SlotQueue, budgets: np.ndarray, relative_gap: float
 ) -> device_loop.Ends:
-    """When the models of a batch are over."""
-    running, had = np.array(queue.running), np.array(queue.passes)
+    """Stopping criterion of the models of a batch, per slot."""
+    running, passes = np.array(queue.running), np.array(queue.passes)
     return device_loop.Ends(
         relative_gap=np.float32(relative_gap),
-        # The last entry stands for idle slots, whose number is -1.
-        left=np.minimum(budgets[running] - had, _MOST_LEFT).astype(np.int32),
-        is_new=np.array(queue.is_first) & (had == 0),
+        # An idle slot, with model index -1, reads the last budget, which has no effect.
+        left=np.minimum(budgets[running] - passes, _MAX_PASSES_LEFT).astype(np.int32),
+        is_new=np.array(queue.is_first) & (passes == 0),
         is_idle=running == schedule.IDLE,
     )
 
 
-def _given_slots(
+def _with_slots_reassigned(
     state: SweepState,
-    models: Grid,
-    examples: Examples,
-    by_row: Array | None,
+    inputs: SweepInputs,
     *,
     number: int,
-    over: np.ndarray,
+    is_finished: np.ndarray,
     passes: int,
-    plan: Plan,
 ) -> SweepState:
-    """The state with a batch's finished models out of their slots and others in."""
-    queue, batch, loss = (
-        state.queues[number],
-        state.batches[number],
-        models.losses[number],
-    )
+    """State after the slots of a batch's finished models are reassigned."""
+    models, plan = inputs.models, inputs.plan
+    queue, batch = state.queues[number], state.batches[number]
     assert batch is not None, "a batch with models running"
     finished = dict(state.finished)
     for slot, model in enumerate(queue.running):
-        if over[slot]:
+        if is_finished[slot]:
             taken = model_batch.taken(batch, jnp.int32(slot))
             params, certificate = device_mesh.on_host(taken)
-            count = queue.passes[slot] + passes
-            finished[model] = Finished(params, certificate, count)
+            finished[model] = Finished(params, certificate, queue.passes[slot] + passes)
     changes = schedule.after_iteration(
         queue,
-        finished=tuple(map(bool, over)),
+        finished=tuple(map(bool, is_finished)),
         passes=passes,
         compile_cost=plan.compile_cost,
         multiple=plan.multiple,
     )
     for slot, model in changes.continued:
-        l2 = float(models.l2[model])
-        batch = model_batch.warm_start(batch, slot, examples, by_row, loss=loss, l2=l2)
+        batch = model_batch.warm_start(
+            batch,
+            slot,
+            inputs.examples,
+            inputs.by_row,
+            loss=models.losses[number],
+            l2=float(models.l2[model]),
+        )
     for slot, model in changes.begun:
         batch = _placed(batch, slot, models, model)
     if changes.kept is not None:
@@ -223,11 +237,10 @@ def _replaced(entries: tuple[Any, ...], number: int, new: Any) -> tuple[Any, ...
     return (*entries[:number], new, *entries[number + 1 :])
 
 
-def _begun(
-    examples: Examples, models: Grid, plan: Plan, num_classes: int
-) -> SweepState:
-    """The state before the first iteration: the first segments are in their slots."""
-    queues, filled = [], []
+def _initial_state(inputs: SweepInputs) -> SweepState:
+    """State before the first iteration, with the first segments in their slots."""
+    models, plan = inputs.models, inputs.plan
+    queues, batches = [], []
     for number, loss in enumerate(models.losses):
         segments = plans.segments(models, plan, loss=number)
         queue = schedule.begin(
@@ -235,8 +248,8 @@ def _begun(
         )
         batch = model_batch.empty(
             len(queue.running),
-            examples,
-            num_classes=num_classes,
+            inputs.examples,
+            num_classes=inputs.num_classes,
             loss=loss,
             arguments=models.arguments_of(segments[0][0]),
         )
@@ -244,12 +257,12 @@ def _begun(
             if model != schedule.IDLE:
                 batch = _placed(batch, slot, models, model)
         queues.append(queue)
-        filled.append(batch)
-    return SweepState(tuple(queues), tuple(filled), {})
+        batches.append(batch)
+    return SweepState(tuple(queues), tuple(batches), {})
 
 
 def _placed(batch: ModelBatch, slot: int, models: Grid, model: int) -> ModelBatch:
-    """A model put into a slot, at 0."""
+    """Batch with a model placed in a slot, started at 0."""
     return model_batch.place(
         batch,
         slot,
@@ -261,7 +274,7 @@ def _placed(batch: ModelBatch, slot: int, models: Grid, model: int) -> ModelBatc
 
 
 def _budgets(models: Grid, max_passes: int | Sequence[int]) -> np.ndarray:
-    """Evaluations that each model may take."""
+    """Largest number of passes of each model, shape ``(models,)``."""
     budgets = np.asarray(max_passes)
     if budgets.dtype.kind not in "iu" or budgets.shape not in ((), (models.size,)):
         raise ValueError(

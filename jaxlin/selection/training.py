@@ -1,7 +1,7 @@
-"""A sweep of minibatch training: every combination as one compiled program.
+"""Sweeps of minibatch training: all combinations in one compiled program.
 
-What certified fits have no use for is an axis here: learning rates and seeds, beside
-l2, arguments of the loss, example weights (folds) and normalisations of the features.
+The axes are learning rates and seeds, which certified fits do not have, l2, loss
+arguments, weight sets (folds) and normalisations of the features.
 
   >>> import jax, optax
   >>> import jaxlin
@@ -16,12 +16,12 @@ l2, arguments of the loss, example weights (folds) and normalisations of the fea
   ...     loss=losses.softmax_cross_entropy, make_optimizer=optax.sgd, batch_size=10,
   ...     num_epochs=20, learning_rates=(0.1, 1.0), l2s=(1e-3, 1e-1), num_seeds=2,
   ...     weight_sets=folds.train_weights(fold_ids, num_folds=3))
-  >>> trained.shape  # normalisations, weight_sets, seeds, settings
+  >>> trained.shape  # normalisations, weight sets, seeds, settings
   (1, 3, 2, 4)
 
-All models are trained at once, without slots: their states must fit into memory. All
-seeds of a setting are trained on the same orders of examples as those of any other,
-so that settings are compared on equal terms. For several losses call it once each.
+All models are trained at once, without slots: their states must fit into memory. A seed
+gives the same initial weights and the same order of examples to every setting, so that
+settings are compared on equal terms. Several losses need one call each.
 """
 
 import itertools
@@ -43,21 +43,23 @@ from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.stats import metrics
 from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
 
-_FIRST_WEIGHTS, _ORDER = range(2)
-# Models whose scores of a block of rows are held at once.
-_MODELS_AT_ONCE = 16
+# Values folded into a seed's key, for its initial weights and its order of examples.
+_INITIAL_WEIGHTS, _ORDER = range(2)
+# Number of models whose scores of one block of rows are held at once.
+_MODELS_PER_CHUNK = 16
 
 
 class TrainingResult(NamedTuple):
-    """All models, on four axes: normalisations, weight_sets, seeds, settings.
+    """Trained models, on four axes: normalisations, weight sets, seeds, settings.
 
     Attributes:
-      params: with these four axes before their own.
-      loss: mean over the examples of each epoch, without penalty, shape
-        ``(epochs, normalizations, weight_sets, seeds, settings)``. Not finite where
+      params: weights and bias, with the four axes before their own.
+      loss: mean loss over the examples of each epoch, without penalty, shape
+        ``(epochs, normalizations, weight_sets, seeds, settings)``; not finite where
         training diverged.
-      settings: learning rate, l2 and arguments of the loss, shape ``(settings,)`` each.
-      normalizations: leaves with a leading axis, or None.
+      settings: learning rate, l2 and loss arguments, each of shape ``(settings,)``.
+      normalizations: normalisations of the features, stacked on a leading axis; None
+        without normalisation.
     """
 
     params: Params
@@ -67,14 +69,14 @@ class TrainingResult(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Normalisations, weight_sets, seeds, settings."""
+        """Numbers of normalisations, weight sets, seeds and settings."""
         return self.loss.shape[1:]
 
     @property
     def diverged(self) -> np.ndarray:
-        """Models whose last loss or weights are not finite, of the four axes."""
-        last = np.isfinite(self.params.weights).all(axis=(-1, -2))
-        return ~(np.isfinite(self.loss[-1]) & last)
+        """Mask of the models whose last loss or weights are not finite, four axes."""
+        has_finite_weights = np.isfinite(self.params.weights).all(axis=(-1, -2))
+        return ~(np.isfinite(self.loss[-1]) & has_finite_weights)
 
 
 def train(
@@ -92,28 +94,33 @@ def train(
     weight_sets: ArrayLike | None = None,
     normalizations: Sequence[Normalization] | None = None,
 ) -> TrainingResult:
-    """Trains every combination from small random weights, for all epochs.
+    """Trains every combination, from small random weights, for all epochs.
 
     Args:
-      key: seed s draws weights and orders with ``jax.random.fold_in(key, s)``: more
-        seeds keep the first ones.
-      problem: the examples. Its weights multiply the weight_sets.
-      loss: a loss of one example.
-      make_optimizer: as of `jaxlin.solvers.minibatch.solver`, like ``batch_size``.
-      batch_size: see ``make_optimizer``.
-      num_epochs: at least 1.
-      learning_rates: distinct, above 0.
-      l2s: distinct, at least 0.
-      loss_arguments: values to try of each, such as ``{"margin": (0.5, 1.0)}``.
-      num_seeds: at least 1.
-      weight_sets: example weights, shape ``(weight_sets, examples)``; None is all ones.
-      normalizations: of the raw rows, in place of the problem's own.
+      key: a `jax.random.key`; seed s uses ``jax.random.fold_in(key, s)``, so that a
+        larger ``num_seeds`` keeps the first seeds.
+      problem: examples; their weights multiply every weight set.
+      loss: loss of one example, as in `jaxlin.losses`.
+      make_optimizer: function ``learning_rate -> optax.GradientTransformation``, such
+        as ``optax.sgd``.
+      batch_size: examples per step, from 1 to the number of examples.
+      num_epochs: number of epochs, at least 1.
+      learning_rates: distinct learning rates, above 0.
+      l2s: distinct strengths of the penalty, at least 0.
+      loss_arguments: values to try by name, such as ``{"margin": (0.5, 1.0)}``; None
+        tries none.
+      num_seeds: number of seeds, at least 1.
+      weight_sets: sets of example weights, shape ``(sets, examples)``; None is one set
+        of all ones.
+      normalizations: normalisations of the raw rows that replace the problem's own, at
+        least one; None keeps the problem's.
 
     Returns:
-      The models; settings are every combination, l2 slowest, learning rate next.
+      The trained models. Settings are all combinations: l2 varies slowest, then the
+      learning rate, then loss arguments.
 
     Raises:
-      ValueError: that names the argument, the rule and the value.
+      ValueError: if an argument is invalid; the message gives the rule and the value.
     """
     fit_loop.check_concrete(key=key)
     check.key("key", key)
@@ -132,20 +139,20 @@ def train(
     if stacked.normalization is not None:
         solver = interface.map_normalizations(solver)
     seeds = [jax.random.fold_in(key, seed) for seed in range(num_seeds)]
-    first = [
+    initial = [
         linear.init(
-            jax.random.fold_in(seed, _FIRST_WEIGHTS),
+            jax.random.fold_in(seed, _INITIAL_WEIGHTS),
             num_classes=problem.num_classes,
             num_features=problem.num_features,
         )
         for seed in seeds
     ]
-    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *first)
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *initial)
     keys = jnp.stack([jax.random.fold_in(seed, _ORDER) for seed in seeds])
     state = solver.init(params, stacked, settings)
     losses = []
     chunks = interface.run(solver, keys, state, stacked, settings, num_steps=num_epochs)
-    for _, state, info in chunks:  # noqa: B007, the last one is what is returned
+    for _, state, info in chunks:  # noqa: B007, the last state is returned
         losses.append(info.loss)
     return _with_four_axes(state.params, jnp.concatenate(losses), settings, stacked)
 
@@ -153,18 +160,21 @@ def train(
 def accuracies(
     trained: TrainingResult, problem: Problem, *, held_out: ArrayLike | None = None
 ) -> np.ndarray:
-    """Accuracy of every model, of the four axes of `TrainingResult`.
+    """Accuracy of every model, on the four axes of `TrainingResult`.
 
     Args:
-      trained: from `train`.
-      problem: the rows and labels to test on; its normalisation is used where the
-        sweep had none of its own.
-      held_out: weights of the examples that a weight_set's models are tested on, shape
-        ``(weight_sets, examples)``, such as one minus what they were trained with; None
-        tests all models on all examples, with the problem's own example weights.
+      trained: models from `train`.
+      problem: examples and labels to test on; its normalisation is used if the training
+        had none.
+      held_out: weights of the test examples of each weight set's models, shape
+        ``(sets, examples)``, such as 1 minus the training weights; they are multiplied
+        by the problem's weights. None tests all models on all examples.
+
+    Returns:
+      Accuracies, shape ``(normalizations, weight_sets, seeds, settings)``.
 
     Raises:
-      ValueError: if the shape of ``held_out`` does not fit.
+      ValueError: if ``held_out`` has another shape.
     """
     num_weight_sets, examples = trained.shape[1], problem.examples
     if held_out is None:
@@ -175,43 +185,47 @@ def accuracies(
             f"held_out must have {num_weight_sets} rows, one per weight set of the "
             f"sweep, got {len(weights)}"
         )
-    found = []
+    accuracies = []
     for i in range(trained.shape[0]):
-        own = examples.normalization
+        normalization = examples.normalization
         if trained.normalizations is not None:
-            own = jax.tree.map(lambda leaf, i=i: leaf[i], trained.normalizations)
+            normalization = jax.tree.map(
+                lambda leaf, i=i: leaf[i], trained.normalizations
+            )
         params = jax.tree.map(lambda leaf, i=i: leaf[i], trained.params)
-        found.append(np.asarray(_weighted_accuracies(params, examples, own, weights)))
-    return np.stack(found)
+        accuracies.append(
+            np.asarray(_weighted_accuracies(params, examples, normalization, weights))
+        )
+    return np.stack(accuracies)
 
 
 @jax.jit
 def _weighted_accuracies(
     params: Params, examples: Examples, normalization: PyTree, weights: Array
 ) -> Array:
-    """Of models ``(weight_sets, seeds, settings)`` on rows weighted so."""
+    """Accuracies ``(weight_sets, seeds, settings)``, each set with its own weights."""
     axes = params.bias.shape[:-1]
 
-    def one(model: tuple[Params, Array]) -> Array:
-        params, number = model
+    def of_model(model: tuple[Params, Array]) -> Array:
+        params, weight_set = model
 
-        def right(rows: Array, labels: Array, weights: Array) -> metrics.Ratio:
+        def of_block(rows: Array, labels: Array, weights: Array) -> metrics.Ratio:
             scores = objective.batch_scores(params, rows, normalization=normalization)
             return metrics.accuracy(scores, labels, example_weights=weights)
 
         return objective.blocked_sums(
-            right, examples.features, examples.targets, weights[number]
+            of_block, examples.features, examples.targets, weights[weight_set]
         ).value
 
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(axes) :]), params)
-    numbers = jnp.repeat(jnp.arange(axes[0]), axes[1] * axes[2])
-    # Not all at once: their scores of a block might not fit into memory.
-    found = jax.lax.map(one, (flat, numbers), batch_size=_MODELS_AT_ONCE)
-    return found.reshape(axes)
+    sets = jnp.repeat(jnp.arange(axes[0]), axes[1] * axes[2])
+    # In chunks: the scores of all models on a block might not fit into memory.
+    accuracies = jax.lax.map(of_model, (flat, sets), batch_size=_MODELS_PER_CHUNK)
+    return accuracies.reshape(axes)
 
 
 def _settings(loss, learning_rates, l2s, loss_arguments) -> Settings:
-    """Every combination, checked; l2 slowest."""
+    """All combinations of the checked values; l2 varies slowest."""
     rates = check.numbers_list("learning_rates", learning_rates, above=0)
     penalties = check.numbers_list("l2s", l2s, at_least=0)
     taken = duality.argument_names(loss)
@@ -222,8 +236,8 @@ def _settings(loss, learning_rates, l2s, loss_arguments) -> Settings:
                 f"{', '.join(sorted(taken)) or 'nothing'}, got {name!r}"
             )
     tried = [
-        check.numbers_list(f"loss_arguments[{name!r}]", some)
-        for name, some in loss_arguments.items()
+        check.numbers_list(f"loss_arguments[{name!r}]", values)
+        for name, values in loss_arguments.items()
     ]
     columns = np.array(list(itertools.product(penalties, rates, *tried))).T
     return Settings(
@@ -238,7 +252,7 @@ def _stacked(
     weight_sets: ArrayLike | None,
     normalizations: Sequence[Normalization] | None,
 ) -> Examples:
-    """The examples with an axis of weight sets and, if given, of normalisations."""
+    """Examples with an axis of weight sets and, if any, an axis of normalisations."""
     if weight_sets is None:
         weight_sets = np.ones((1, problem.num_examples), np.float32)
     weights = _weight_sets("weight_sets", weight_sets, problem)
@@ -264,7 +278,7 @@ def _stacked(
 def _weight_sets(
     name: str, value: ArrayLike, problem: Problem, *, allow_one_class: bool = False
 ) -> Array:
-    """Checked, and multiplied by the problem's own weights."""
+    """Checked weight sets, multiplied by the problem's own weights."""
     sets = problem.weight_sets(value, name=name, allow_one_class=allow_one_class)
     own, weights = problem.examples.example_weights, jnp.asarray(sets)
     return weights if own is None else weights * own[None]
@@ -273,7 +287,7 @@ def _weight_sets(
 def _with_four_axes(
     params: Params, loss: Array, settings: Settings, examples: Examples
 ) -> TrainingResult:
-    """On the host; without normalisations theirs is an axis of one."""
+    """Result on the host; without normalisations, their axis has length 1."""
     params, losses = jax.tree.map(np.asarray, params), np.asarray(loss)
     if examples.normalization is None:
         params = jax.tree.map(lambda leaf: leaf[None], params)

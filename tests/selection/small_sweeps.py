@@ -14,7 +14,7 @@ from sweep_problems import (
 )
 
 import jaxlin
-from jaxlin.selection import folds, plans, sweep, sweep_run
+from jaxlin.selection import folds, plans, sweep, sweep_result, sweep_run
 
 BOTH = {"losses": (SOFTMAX, HINGE), "loss_arguments": MARGIN}
 L2S = (1e-1, 3e-2, 1e-2)
@@ -39,7 +39,7 @@ def run(problem, models, *, plan, stop, weight_sets, max_passes=None, resume=Non
     """The states of the sweep that `sweep.fit_models` would make."""
     only = models.losses[0] if len(models.losses) == 1 else None
     examples = problem.prepared(loss=only)
-    return sweep_run.run(
+    inputs = sweep_run.SweepInputs(
         examples,
         models,
         plan=plan,
@@ -47,14 +47,14 @@ def run(problem, models, *, plan, stop, weight_sets, max_passes=None, resume=Non
         by_row=sweep.weights_by_row(examples, problem.weight_sets(weight_sets)),
         relative_gap=stop.relative_gap,
         max_passes=stop.max_passes if max_passes is None else max_passes,
-        resume=resume,
     )
+    return sweep_run.run(inputs, resume=resume)
 
 
 def last_of(problem, models, *, stop, **how):
     """The fits of a sweep whose models may have budgets of their own."""
     *_, last = run(problem, models, stop=stop, **how)
-    return sweep.collected(last, models, problem, stop=stop)
+    return sweep_result.collected(last, models, problem, stop=stop)
 
 
 def assert_same(found, expected):

@@ -15,7 +15,14 @@ from sweep_problems import FOLD_IDS, HINGE, LABELS, SOFTMAX
 import jaxlin
 from jaxlin import linear, losses
 from jaxlin.certificates import duality
-from jaxlin.selection import cross_validation, folds, grids, rules, sweep
+from jaxlin.selection import (
+    cross_validation,
+    folds,
+    grids,
+    held_out_metrics,
+    rules,
+    sweep_result,
+)
 from jaxlin.solvers import interface
 
 KEY = jax.random.key(0)
@@ -51,7 +58,7 @@ def tabulated(loss):
 def fits_of(problem, models, params):
     """Any parameters as what a sweep would return, of which nothing is proven."""
     nothing = np.zeros(models.size)
-    return sweep.SweepResult(
+    return sweep_result.SweepResult(
         models,
         params,
         certificate=duality.Certificate(*(nothing,) * 4),
@@ -110,7 +117,7 @@ def test_any_parameters_are_tested_by_the_loss_of_the_grid():
     params = tabulated(SOFTMAX).fits.params
     held_out = 1 - folds.train_weights(FOLD_IDS, num_folds=NUM_FOLDS)
     problem = sweep_problems.problem()
-    accuracy, loss = cross_validation.tested(
+    accuracy, loss = held_out_metrics.accuracy_and_loss(
         problem, fits_of(problem, models, params), held_out=held_out
     )
     for model in range(models.size):
@@ -126,7 +133,7 @@ def test_any_parameters_are_tested_by_the_loss_of_the_grid():
 def test_a_test_holds_no_scores_of_all_rows():
     """The compiler's count of temporaries, where all scores would take 256 MB."""
     shape = jax.ShapeDtypeStruct
-    program = cross_validation._tested.lower(
+    program = held_out_metrics._accuracy_and_loss.lower(
         linear.Params(shape((1, 1000, 4), np.float32), shape((1, 1000), np.float32)),
         {},
         shape((1,), np.int32),
@@ -152,7 +159,9 @@ def test_counts_are_exact_in_blocks_of_any_number_of_rows(count):
     models = grids.product(losses=(SOFTMAX,), l2s=(0.1,), num_weight_sets=2)
     problem = jaxlin.problem(rows, labels, classes=range(4))
     fits = fits_of(problem, models, params)
-    accuracy, loss = cross_validation.tested(problem, fits, held_out=held_out)
+    accuracy, loss = held_out_metrics.accuracy_and_loss(
+        problem, fits, held_out=held_out
+    )
     for model in range(2):
         scores = rows.astype(float) @ weights[model].T.astype(float)
         scores += params.bias[model]

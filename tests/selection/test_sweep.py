@@ -16,26 +16,6 @@ NUM_FOLDS = sweep_problems.NUM_WEIGHT_SETS
 FITTED = sweep_problems.NORMALIZATION
 
 
-@pytest.fixture(scope="module")
-def problem():
-    return sweep_problems.problem()
-
-
-@pytest.fixture(scope="module")
-def fold_ids():
-    return sweep_problems.FOLD_IDS
-
-
-@pytest.fixture(scope="module")
-def models():
-    return grids.product(**BOTH, l2s=L2S, num_weight_sets=NUM_FOLDS)
-
-
-@pytest.fixture(scope="module")
-def fits(problem, models, fold_ids):
-    return sweep.fit_models(problem, models, **arguments(problem, models, fold_ids))
-
-
 @pytest.mark.full
 def test_is_the_loop_of_single_fits_on_rows_cut_out(fits, models, fold_ids):
     assert fits.converged.all()

@@ -13,14 +13,17 @@ from sweep_problems import HINGE, LABELS, MARGIN, NORMALIZATION, NUM_CLASSES, RO
 import jaxlin
 from jaxlin import losses
 from jaxlin.io import checkpoint
-from jaxlin.selection import folds, grids, plans, sweep, sweep_checkpoint, sweep_run
+from jaxlin.selection import (
+    folds,
+    grids,
+    plans,
+    sweep,
+    sweep_checkpoint,
+    sweep_result,
+    sweep_run,
+)
 
 WEIGHTS = folds.train_weights(sweep_problems.FOLD_IDS, num_folds=3)
-
-
-@pytest.fixture(scope="module")
-def problem():
-    return sweep_problems.problem()
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +53,7 @@ def how(examples, models):
 def run(problem, examples, models, how):
     """The same sweep, state by state."""
     sets = problem.weight_sets(WEIGHTS)
-    return functools.partial(
-        sweep_run.run,
+    inputs = sweep_run.SweepInputs(
         examples,
         models,
         plan=how["plan"],
@@ -59,6 +61,7 @@ def run(problem, examples, models, how):
         by_row=sweep.weights_by_row(examples, sets),
         relative_gap=how["stop"].relative_gap,
     )
+    return functools.partial(sweep_run.run, inputs)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,7 @@ def whole(run):
 
 @pytest.fixture(scope="module")
 def expected(problem, models, how, whole):
-    return sweep.collected(whole, models, problem, stop=how["stop"])
+    return sweep_result.collected(whole, models, problem, stop=how["stop"])
 
 
 def equal(one, other):
@@ -92,7 +95,7 @@ def test_a_sweep_goes_on_bit_for_bit(
         running = {model for queue in state.queues for model in queue.running}
         assert not running & finished
     assert state.queues == whole.queues
-    found = sweep.collected(state, models, problem, stop=how["stop"])
+    found = sweep_result.collected(state, models, problem, stop=how["stop"])
     assert_same(found, expected)
 
 
@@ -158,7 +161,9 @@ def test_a_sweep_that_is_over_is_yielded_once(
     sweep_checkpoint.save(path, whole, models)
     loaded = sweep_checkpoint.load(path, examples, models, num_classes=3)
     (last,) = run(resume=loaded)
-    assert_same(sweep.collected(last, models, problem, stop=how["stop"]), expected)
+    assert_same(
+        sweep_result.collected(last, models, problem, stop=how["stop"]), expected
+    )
 
 
 def test_a_damaged_file_is_named(examples, models, run, tmp_path):
@@ -176,15 +181,21 @@ def test_a_file_that_is_no_sweep_is_named(examples, models, tmp_path):
 
 
 def test_another_factorisation_is_another_sweep(examples, models, how, tmp_path):
-    brief = {"plan": how["plan"], "num_classes": NUM_CLASSES, "max_passes": 2}
     doubled = jax.tree.map(lambda leaf: 2 * leaf, examples.preconditioner)
-    one = functools.partial(sweep_checkpoint.run, tmp_path / "sweep.npz")
-    weights = np.ones((sweep_problems.EXAMPLES, 3), np.float32)
-    for _ in one(examples, models, by_row=weights, **brief):
+    path = tmp_path / "sweep.npz"
+    inputs = sweep_run.SweepInputs(
+        examples,
+        models,
+        plan=how["plan"],
+        num_classes=NUM_CLASSES,
+        by_row=np.ones((sweep_problems.EXAMPLES, 3), np.float32),
+        max_passes=2,
+    )
+    for _ in sweep_checkpoint.run(path, inputs):
         pass
-    other = examples._replace(preconditioner=doubled)
+    other = inputs._replace(examples=examples._replace(preconditioner=doubled))
     with pytest.raises(ValueError, match="its curvature is"):
-        next(one(other, models, by_row=weights, **brief))
+        next(sweep_checkpoint.run(path, other))
 
 
 class Killed(Exception):

@@ -12,7 +12,7 @@ from sweep_problems import HINGE, MARGIN, NUM_CLASSES, SOFTMAX
 
 import jaxlin
 from jaxlin import linear
-from jaxlin.selection import grids, sweep
+from jaxlin.selection import grids, sweep, sweep_result
 from jaxlin.solvers import certified, fit_loop
 from jaxlin.solvers.interface import Settings
 
@@ -27,11 +27,6 @@ ZERO = fit_loop.Start(
     ),
     None,
 )
-
-
-@pytest.fixture(scope="module")
-def problem():
-    return sweep_problems.problem()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +56,7 @@ def fits(problem, models):
         *((fit.params, fit.certificate, fit.relative_gap) for fit in each),
     )
     passes = np.array([fit.passes for fit in each])
-    return sweep.SweepResult(
+    return sweep_result.SweepResult(
         models,
         params,
         certificate,

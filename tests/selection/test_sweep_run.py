@@ -6,35 +6,15 @@ import jax
 import numpy as np
 import pytest
 import sweep_problems
-from small_sweeps import BOTH, GAP, L2S, ONES, arguments, assert_same, last_of, run
+from small_sweeps import GAP, L2S, ONES, arguments, assert_same, last_of, run
 from sweep_problems import EXAMPLES, HINGE, MARGIN, NUM_CLASSES, SOFTMAX
 
 import jaxlin
 from jaxlin import linear, objective
-from jaxlin.selection import grids, plans, sweep, sweep_run
+from jaxlin.selection import grids, plans, sweep, sweep_result, sweep_run
 
 NUM_FOLDS = sweep_problems.NUM_WEIGHT_SETS
 FITTED = sweep_problems.NORMALIZATION
-
-
-@pytest.fixture(scope="module")
-def problem():
-    return sweep_problems.problem()
-
-
-@pytest.fixture(scope="module")
-def fold_ids():
-    return sweep_problems.FOLD_IDS
-
-
-@pytest.fixture(scope="module")
-def models():
-    return grids.product(**BOTH, l2s=L2S, num_weight_sets=NUM_FOLDS)
-
-
-@pytest.fixture(scope="module")
-def fits(problem, models, fold_ids):
-    return sweep.fit_models(problem, models, **arguments(problem, models, fold_ids))
 
 
 def test_what_is_paid_counts_idle_slots(problem, models, fold_ids, fits):
@@ -115,7 +95,7 @@ def test_turns_on_the_device_are_those_of_the_host(
         )
         assert slot_passes.max() <= 6 * most
         looks[most] = len(states)
-        found = sweep.collected(states[-1], models, problem, stop=how["stop"])
+        found = sweep_result.collected(states[-1], models, problem, stop=how["stop"])
         np.testing.assert_array_equal(found.passes, expected.passes)
         np.testing.assert_allclose(
             found.certificate.primal, expected.certificate.primal, rtol=1e-6
@@ -158,15 +138,18 @@ def test_each_model_may_have_a_budget_of_its_own(problem, models, fold_ids, fits
 def test_bad_ends_of_a_run(problem, models, changes, words):
     examples = problem.prepared()
     plan = plans.plan(models, examples, num_classes=NUM_CLASSES, slots=7)
+    inputs = sweep_run.SweepInputs(
+        examples, models, plan=plan, num_classes=NUM_CLASSES, **changes
+    )
     with pytest.raises(ValueError, match=words):
-        sweep_run.run(examples, models, plan=plan, num_classes=NUM_CLASSES, **changes)
+        sweep_run.run(inputs)
 
 
 def test_a_run_that_is_not_over_has_no_result(problem, models, fold_ids):
     how = arguments(problem, models, fold_ids)
     state = next(run(problem, models, **how))
     with pytest.raises(ValueError, match="state must be of a sweep that is over"):
-        sweep.collected(state, models, problem, stop=how["stop"])
+        sweep_result.collected(state, models, problem, stop=how["stop"])
 
 
 @pytest.mark.parametrize(
@@ -186,7 +169,7 @@ def test_weights_of_the_problem_count_in_every_weighting(problem, fold_ids, loss
     # On the preconditioner of the same rows bit for bit.
     examples = problem.prepared(loss=models.losses[0])
     weighted = examples._replace(example_weights=own)
-    *_, last = sweep_run.run(
+    inputs = sweep_run.SweepInputs(
         weighted,
         models,
         plan=how["plan"],
@@ -194,7 +177,10 @@ def test_weights_of_the_problem_count_in_every_weighting(problem, fold_ids, loss
         by_row=sweep.weights_by_row(weighted, problem.weight_sets(how["weight_sets"])),
         relative_gap=GAP,
     )
-    assert_same(sweep.collected(last, models, problem, stop=how["stop"]), expected)
+    *_, last = sweep_run.run(inputs)
+    assert_same(
+        sweep_result.collected(last, models, problem, stop=how["stop"]), expected
+    )
     door = jaxlin.problem(
         sweep_problems.ROWS,
         sweep_problems.LABELS,

@@ -32,9 +32,10 @@ def planned(examples):
 
 def swept(examples):
     """The first state of the engine beneath all sweeps, of these examples."""
-    plan = planned(PROBLEM.examples)
-    how = {"by_row": None, "relative_gap": 1e-3, "max_passes": 10}
-    return next(iter(sweep_run.run(examples, GRID, plan=plan, num_classes=3, **how)))
+    inputs = sweep_run.SweepInputs(
+        examples, GRID, plan=planned(PROBLEM.examples), num_classes=3, max_passes=10
+    )
+    return next(iter(sweep_run.run(inputs)))
 
 
 # ``argument: (door, a value of it)``: differentiated, compiled, batched in this one.

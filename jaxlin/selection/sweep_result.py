@@ -1,0 +1,162 @@
+"""Fits of a sweep, as arrays with one entry per model."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxlin.certificates import duality
+from jaxlin.certificates.duality import Certificate
+from jaxlin.linear import Params
+from jaxlin.normalization import Normalization
+from jaxlin.problems import Problem
+from jaxlin.selection import grids
+from jaxlin.selection.grids import Grid
+from jaxlin.selection.sweep_run import SweepState
+from jaxlin.solvers.fitted import Fit
+from jaxlin.solvers.stopping import Stop
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class SweepResult:
+    """Fits of a sweep, as arrays with one entry per model; ``result[i]`` is a `Fit`.
+
+    Attributes:
+      models: grid of the fitted models.
+      params: weights of shape ``(models, classes, features)`` and bias of shape
+        ``(models, classes)``.
+      certificate: certificates of optimality, four arrays of shape ``(models,)``.
+      relative_gap: proven bound on (objective - optimum) / objective, shape
+        ``(models,)``.
+      converged: whether the requested gap is proven, shape ``(models,)``.
+      stalled: whether the fit stopped without the requested gap and before the largest
+        number of passes, shape ``(models,)``.
+      passes: number of passes of each model, shape ``(models,)``.
+      slot_passes: number of passes of all slots, idle slots counted; at least the sum
+        of ``passes``.
+      normalization: normalisation of raw features, or None.
+      classes: class labels in the order of the scores, shape ``(classes,)``.
+    """
+
+    models: Grid
+    params: Params
+    certificate: Certificate
+    relative_gap: np.ndarray
+    converged: np.ndarray
+    stalled: np.ndarray
+    passes: np.ndarray
+    slot_passes: int
+    normalization: Normalization | None
+    classes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.passes)
+
+    def __getitem__(self, model: int) -> Fit:
+        number = range(len(self))[model]
+        of_model: Any = jax.tree.map(
+            lambda leaf: leaf[number], (self.params, self.certificate)
+        )
+        params, certificate = of_model
+        return Fit(
+            params=params,
+            certificate=Certificate(*map(float, certificate)),  # type: ignore[arg-type]
+            relative_gap=float(self.relative_gap[number]),
+            converged=bool(self.converged[number]),
+            stalled=bool(self.stalled[number]),
+            passes=int(self.passes[number]),
+            float64_passes=0,
+            duals=None,
+            loss=self.models.losses[self.models.loss[number]],
+            l2=float(self.models.l2[number]),
+            loss_arguments=self.models.arguments_of(number),
+            normalization=self.normalization,
+            classes=self.classes,
+        )
+
+    def __iter__(self) -> Iterator[Fit]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self)} fits, {self.converged.sum()} of them proven, "
+            f"{self.passes.sum():,} passes"
+        )
+
+    def __repr__(self) -> str:
+        return f"SweepResult({self})"
+
+    def reordered(self, order: Sequence[int] | np.ndarray) -> "SweepResult":
+        """The fits of selected models, in a given order.
+
+        Args:
+          order: indices of models, at least one.
+
+        Raises:
+          ValueError: if ``order`` is empty, or an index is out of range.
+        """
+        by_model = (
+            self.params,
+            self.certificate,
+            self.relative_gap,
+            self.converged,
+            self.stalled,
+            self.passes,
+        )
+        indices = np.asarray(order)
+        params, certificate, gap, converged, stalled, passes = jax.tree.map(
+            lambda leaf: leaf[indices], by_model
+        )
+        return dataclasses.replace(
+            self,
+            models=grids.subset(self.models, indices),
+            params=params,
+            certificate=certificate,
+            relative_gap=gap,
+            converged=converged,
+            stalled=stalled,
+            passes=passes,
+        )
+
+
+def collected(
+    state: SweepState, models: Grid, problem: Problem, *, stop: Stop
+) -> SweepResult:
+    """Result of a sweep, from its last state.
+
+    Args:
+      state: last state that `jaxlin.selection.sweep_run.run` has yielded.
+      models: grid of the sweep.
+      problem: problem of the sweep.
+      stop: stopping criterion of the sweep.
+
+    Raises:
+      ValueError: if a model of ``state`` is still running.
+    """
+    if not all(queue.is_over for queue in state.queues):
+        raise ValueError(
+            "state must be of a sweep that is over, got one with models still running; "
+            "take the last that run yields"
+        )
+    finished = [state.finished[model] for model in range(len(state.finished))]
+    params, certificate = jax.tree.map(
+        lambda *leaves: np.stack(leaves),
+        *((model.params, model.certificate) for model in finished),
+    )
+    gaps = np.asarray(duality.relative_gap(certificate))
+    converged = gaps <= stop.relative_gap
+    passes = np.array([model.passes for model in finished])
+    return SweepResult(
+        models,
+        params,
+        certificate,
+        relative_gap=gaps,
+        converged=converged,
+        stalled=~converged & (passes < stop.max_passes),
+        passes=passes,
+        slot_passes=sum(queue.slot_passes for queue in state.queues),
+        normalization=problem.normalization,
+        classes=problem.classes,
+    )
