@@ -187,7 +187,7 @@ def _of_rows(compute: Callable[..., Any], fit: Fit, features: Any) -> Any:
     rows = _rows("features", features, np.shape(fit.params.weights)[1])
     params = jax.tree.map(as_float, fit.params)
     # From float64 rows the mean is subtracted before they lose digits.
-    with precision.keeping_digits(*params, rows):
+    with precision.enable_float64_for(*params, rows):
         found = compute(params, rows, fit.normalization)
         return jax.tree.map(np.asarray, found)
 

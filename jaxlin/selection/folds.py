@@ -213,10 +213,10 @@ def train_weights_of_all(fold_ids: Any, *, num_examples: int) -> np.ndarray:
             raise ValueError(f"folds must be at least 0, got {array.min()}")
         return array
 
-    array = processes.together(checked)
-    processes.check_alike(rank=array.ndim, repeats=int(np.prod(array.shape[:-1])))
+    array = processes.check_everywhere(checked)
+    processes.check_equal(rank=array.ndim, repeats=int(np.prod(array.shape[:-1])))
     repeats = array.reshape(-1, num_examples)
-    most = int(np.max(processes.of_each(array.max()))) + 1
+    most = int(np.max(processes.gathered_float64(array.max()))) + 1
     _check_named(repeats, most)
     return (array[..., None, :] != np.arange(most)[:, None]).astype(np.float32)
 

@@ -291,7 +291,7 @@ def weights_by_row(examples: Examples, sets: ArrayLike | None) -> Array | None:
     by_row = jnp.asarray(sets, jnp.float32).T
     if own is not None:
         by_row = by_row * jnp.asarray(own, jnp.float32)[:, None]
-    return device_mesh.spread(by_row, device_mesh.ROWS)
+    return device_mesh.shard(by_row, device_mesh.ROWS)
 
 
 def collected(
