@@ -235,7 +235,7 @@ def certificate(
         )
     # Refined parameters are float64 NumPy arrays; their certificate uses all digits.
     with precision.enable_float64_for(*(() if is_traced else params)):
-        found = _certificate(
+        result = _certificate(
             params,
             features,
             targets,
@@ -246,7 +246,7 @@ def certificate(
             loss=loss,
             block_size=block_size,
         )
-    return precision.float64_as_numpy(found)
+    return precision.float64_as_numpy(result)
 
 
 def _checked_params(params: Params) -> Params:
@@ -373,9 +373,9 @@ def _certificate(
         return pass_values(sums, params, l2=l2).certificate
 
     smoothings = margin * jnp.asarray(_SMOOTHINGS[: 1 if smooth else None], l2.dtype)
-    found = jax.vmap(with_smoothing)(smoothings)
-    best = jnp.argmin(bound(found))
-    return jax.tree.map(lambda leaf: leaf[best], found)
+    certificates = jax.vmap(with_smoothing)(smoothings)
+    best = jnp.argmin(bound(certificates))
+    return jax.tree.map(lambda leaf: leaf[best], certificates)
 
 
 def radius(certificate: Certificate, *, l2: ArrayLike) -> Array:

@@ -70,7 +70,7 @@ def term_arguments(
 
 
 class PerExample(NamedTuple):
-    """Data of one example beside its target, for the example function.
+    """Data of one example that the example function needs in addition to its target.
 
     Attributes:
       dual_center: dual center of the smoothing, shape ``(classes,)``; ``(0,)`` for a
@@ -94,8 +94,8 @@ def example_function(loss: Loss) -> row_sums.ExampleFunction:
     part of that term that rounding may hide, the rounding error of the loss, and the
     norm of the outer product of score gradient and row.
 
-    Its output is the duals, of which a hinge makes its next dual center; for a smooth
-    loss it is empty, shape ``(0,)``.
+    Its output is the duals, the next dual center of a hinge; for a smooth loss it is
+    empty, shape ``(0,)``.
 
     Args:
       loss: a loss with a known conjugate.
@@ -154,7 +154,7 @@ def example_function(loss: Loss) -> row_sums.ExampleFunction:
 
 
 def _gradient_size(score_gradient: Array, target: Any, duals: Array) -> Array:
-    """Norm to which the rounding error of the score gradient is proportional."""
+    """Norm that scales the rounding error of the score gradient."""
     if jnp.ndim(target) == 1:
         # The difference of two distributions has the rounding errors of both.
         return jnp.linalg.norm(duals + target)

@@ -16,7 +16,7 @@ def number(
     at_most: float | None = None,
     below: float | None = None,
 ) -> float:
-    """Returns a finite number within the bounds; an array of shape ``()`` counts."""
+    """Returns a finite number, or array of shape ``()``, as a float within bounds."""
     concrete(name, value)
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()

@@ -194,8 +194,8 @@ def several_classes(
 def distributions(name: str, value: Any, *, num_classes: int) -> np.ndarray:
     """Returns distributions ``(examples, num_classes)``: non-negative rows with sum 1.
 
-    The result is float64 for float64 input and float32 otherwise. A row whose sum is
-    within 0.001 of 1 is accepted and divided by its sum.
+    The result is float64 for float64 input and float32 otherwise. A row is accepted if
+    its sum is within 0.001 of 1, and divided by its sum unless that is within 1e-6.
     """
     one_label_each(name, value)
     array = _float(features(name, value))

@@ -157,8 +157,7 @@ def cross_entropy(scores: Array, target: Array, /) -> Array:
     chex.assert_equal_shape([scores, target])
     target = jnp.asarray(target, scores.dtype)
     log_probabilities = jax.nn.log_softmax(scores)
-    # Only where the score is -inf too: elsewhere the derivative in a target of 0 is not
-    # 0.
+    # The target 0 alone does not suffice: the derivative in a target of 0 is not 0.
     is_absent = (target == 0) & (log_probabilities == -jnp.inf)
     return -jnp.sum(target * jnp.where(is_absent, 0, log_probabilities))
 
@@ -258,7 +257,7 @@ def _leads_of_wrong_classes(scores: Array, label: ArrayLike) -> Array:
 
 
 def _if_class(scores: Array, label: ArrayLike, value: Array) -> Array:
-    """The value; NaN if the label is outside [0, C), so that the loss is not valid."""
+    """The value; NaN for a label outside [0, C), where no number is a valid loss."""
     is_class = (jnp.asarray(label) >= 0) & (jnp.asarray(label) < scores.shape[0])
     return jnp.where(is_class, value, jnp.nan)
 

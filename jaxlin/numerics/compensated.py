@@ -49,8 +49,8 @@ def add(summed: Compensated, term: Array) -> Compensated:
 
 def merge(one: Compensated, other: Compensated) -> Compensated:
     """Merges two sums into the sum over all their terms."""
-    found = add(one, other.high)
-    return found._replace(low=found.low + other.low)
+    merged = add(one, other.high)
+    return merged._replace(low=merged.low + other.low)
 
 
 def sum_of(terms: Array) -> Compensated:

@@ -1,8 +1,8 @@
 """Helpers for the current backend and mesh.
 
-`jaxlin.sharding` makes meshes and places arrays on them. Under ``jax.set_mesh`` the
-passes over rows learn from this module over how many devices the rows are spread.
-Without a mesh everything runs on one device.
+`jaxlin.sharding` makes meshes and places arrays on them; this module reports over how
+many devices the mesh of ``jax.set_mesh`` spreads rows and models. Without a mesh
+everything runs on one device.
 """
 
 import os
@@ -20,7 +20,10 @@ MODELS = "models"
 
 
 def on_accelerator() -> bool:
-    """Whether the default backend is a GPU or TPU: few large operations are fastest."""
+    """Whether the default backend is a GPU or TPU.
+
+    Accelerators are fastest with few large operations.
+    """
     return jax.default_backend() != "cpu"
 
 
@@ -96,7 +99,7 @@ def check_memory(what: str, *, remedy: str, **needed: int) -> None:
     """Raises a ValueError if arrays cannot fit into memory.
 
     Args:
-      what: subject of the message: the computation that needs the arrays.
+      what: the computation that needs the arrays, as the subject of the message.
       remedy: the end of the message.
       **needed: bytes needed, by kind of array; a lower bound.
     """

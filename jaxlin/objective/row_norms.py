@@ -1,8 +1,7 @@
 """Norms of rows, in blocks.
 
-The rounding error of a score is bounded by the norm of its row, and so is the distance
-by which a change of the weights moves it. The norms are therefore a part of every
-certificate.
+The norm of a row bounds how far its scores move, by rounding errors and by a change of
+the weights. Certificates therefore need it.
 
   >>> import jax.numpy as jnp
   >>> from jaxlin.objective import row_norms
@@ -29,7 +28,16 @@ def norms(
     normalization: Normalization | None = None,
     block_size: int | None = None,
 ) -> Array:
-    """Norms of the normalised rows with their constant 1, shape ``(examples,)``."""
+    """Norms of the normalised rows with their constant 1, shape ``(examples,)``.
+
+    Args:
+      features: raw rows, uint8 or floating, shape ``(examples, features)``.
+      normalization: normalisation applied to each row; None for normalised rows.
+      block_size: rows per block, at least 1; None chooses it from the shape.
+
+    Raises:
+      ValueError: if ``block_size`` is below 1.
+    """
     if device_mesh.num_shards(features.shape[0]) == 1:
         return _norms(features, normalization, block_size=block_size)
     by_row = PartitionSpec(device_mesh.ROWS)
@@ -58,6 +66,6 @@ def _norms(
         return jnp.sqrt(1 + jnp.sum(jnp.square(rows), axis=1))
 
     full, rest = divmod(features.shape[0], size)
-    found = jax.lax.map(lambda block: of_block(block * size, size), jnp.arange(full))
+    of_blocks = jax.lax.map(lambda i: of_block(i * size, size), jnp.arange(full))
     last = [of_block(full * size, rest)] if rest else []
-    return jnp.concatenate([found.reshape(-1), *last])
+    return jnp.concatenate([of_blocks.reshape(-1), *last])
