@@ -53,7 +53,7 @@ CHAPTERS = {
     ),
     "objective": Chapter(
         "mean loss plus penalty, in passes over blocks of rows",
-        ("penalties", "row_sums", "row_blocks", "batches", "regularized"),
+        ("penalties", "row_sums", "row_norms", "row_blocks", "batches", "regularized"),
         is_room=True,
     ),
     "certificates": Chapter(

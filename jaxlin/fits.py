@@ -104,7 +104,7 @@ def fit(
     )
     begin = _start(start, problem.num_classes, np.shape(first.features)[1], l2=l2)
     settings = Settings(l2=l2, loss_arguments=dict(loss_arguments or {}))
-    with problem.keeping_digits(refine):
+    with problem.enable_float64_for(refine):
         outcome = fit_loop.certify(
             _turns(problem, loss, settings, keep_float64=refine),
             start=begin,

@@ -1,7 +1,7 @@
 """The score function of the lecture: f(x, W, b) = W x + b, for one example.
 
-Row ``weights[c]`` is the template of class c. The parameters are a tree of two arrays,
-so they can be the head of any larger model. Use `jax.vmap` for a batch:
+Row ``weights[c]`` is the template of class c. The parameters are a tree of two arrays
+and can therefore be the head of a larger model. Use `jax.vmap` for a batch:
 
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin import linear
@@ -11,9 +11,10 @@ so they can be the head of any larger model. Use `jax.vmap` for a batch:
   (5, 10)
 
 The computation runs in the dtype of the weights (float16, bfloat16, float32, float64);
-features of another dtype, such as uint8 pixels, are converted. float32 products keep
-all digits on every device (`jaxlin.numerics.precision.product`). NumPy weights in
-float64, as refined fits have, count as float32 outside ``jax.enable_x64(True)``.
+features of another dtype, such as uint8 pixels, are converted. float32 products run at
+full precision on every device (`jaxlin.numerics.precision.product`). Float64 NumPy
+weights, the result of a float64 refinement, are converted to float32 outside
+``jax.enable_x64(True)``.
 """
 
 from typing import NamedTuple
@@ -33,8 +34,8 @@ class Params(NamedTuple):
     """Parameters of a linear classifier.
 
     Attributes:
-      weights: one template a class, shape ``(classes, features)``.
-      bias: shape ``(classes,)``.
+      weights: one template per class, shape ``(classes, features)``.
+      bias: one offset per class, shape ``(classes,)``.
     """
 
     weights: Array
@@ -51,22 +52,22 @@ def init(
 ) -> Params:
     """Draws weights from a normal distribution about zero; the bias is zero.
 
-    With the small default all scores are about equal, so the first loss is known: log C
-    for softmax, C - 1 for the Weston-Watkins hinge. ``stddev=0`` is allowed: the
-    problem is convex.
+    With the small default all scores are about equal, so that the initial loss is
+    known: log C for softmax, C - 1 for the Weston-Watkins hinge. ``stddev=0`` is
+    allowed, because the problem is convex.
 
     Args:
       key: a `jax.random.key`.
-      num_classes: C, at least 2.
-      num_features: D, at least 1.
-      stddev: standard deviation of each weight.
-      dtype: a floating-point dtype.
+      num_classes: number of classes C, at least 2.
+      num_features: number of features D, at least 1.
+      stddev: standard deviation of each weight, at least 0; default 1e-4.
+      dtype: floating-point dtype; default float32.
 
     Returns:
       Parameters with weights ``(num_classes, num_features)``.
 
     Raises:
-      ValueError: if a size is too small.
+      ValueError: if ``key`` is not a key or a size is too small.
     """
     check.key("key", key)
     check.integer("num_classes", num_classes, at_least=2)
@@ -104,15 +105,15 @@ def scores(params: Params, features: ArrayLike) -> Array:
 
 
 def predict(params: Params, features: ArrayLike) -> Array:
-    """Label of the highest score of one example, shape ``()``; ties to the smallest."""
+    """Predicted label of one example, shape ``()``; ties go to the smallest label."""
     return jnp.argmax(scores(params, features)).astype(jnp.int32)
 
 
 def fold_bias(params: Params) -> Array:
     """The bias trick: weights ``(classes, features + 1)`` with the bias as last column.
 
-    They act on `append_one` of the features. A penalty on the folded weights charges
-    the bias too.
+    They are applied to `append_one` of the features. A penalty on the folded weights
+    includes the bias.
     """
     return jnp.concatenate([params.weights, params.bias[:, None]], axis=1)
 
@@ -133,8 +134,8 @@ def fold_normalization(params: Params, normalization: Normalization) -> Params:
     """Returns parameters that give the same scores on raw features.
 
     ``scores(fold_normalization(params, z), x)`` equals
-    ``scores(params, normalize(z, x))`` up to rounding: the algebraic viewpoint of the
-    lecture, since an affine map of an affine map is one.
+    ``scores(params, normalize(z, x))`` up to rounding (the algebraic viewpoint of the
+    lecture): the composition of two affine maps is affine.
     """
     weights, bias = map(jnp.asarray, params)
     scale = jnp.atleast_1d(jnp.asarray(normalization.scale, weights.dtype))

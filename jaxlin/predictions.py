@@ -193,7 +193,7 @@ def _of_rows(compute: Callable[..., Any], fit: Fit, features: Any) -> Any:
     rows = _rows("features", features, np.shape(fit.params.weights)[1])
     params = jax.tree.map(as_float, fit.params)
     # The mean is subtracted from float64 rows before they are rounded to float32.
-    with precision.keeping_digits(*params, rows):
+    with precision.enable_float64_for(*params, rows):
         return jax.tree.map(np.asarray, compute(params, rows, fit.normalization))
 
 

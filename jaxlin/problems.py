@@ -33,7 +33,7 @@ from jaxlin.normalization import (
     Normalization,
     check_normalization,
     check_rounding,
-    without_junk,
+    without_overflow,
 )
 from jaxlin.numerics import device_mesh, processes
 from jaxlin.objective import row_blocks
@@ -117,7 +117,7 @@ class Problem:
         if not (keep_float64 and self._has_float64):
             make = functools.partial(certified.prepare, self.examples, rank=rank)
             return self._once(("prepared", rank), make)
-        with self.keeping_digits(keep_float64):
+        with self.enable_float64_for(keep_float64):
             return self._once(
                 ("prepared in float64", rank),
                 lambda: certified.prepare(self._in_float64(), rank=rank),
@@ -140,10 +140,10 @@ class Problem:
                 rank=rank,
             )
 
-        with self.keeping_digits(keep_float64):
+        with self.enable_float64_for(keep_float64):
             return self._once(("measured", rank, in_float64), make)
 
-    def keeping_digits(self, keep: bool) -> contextlib.AbstractContextManager:
+    def enable_float64_for(self, keep: bool) -> contextlib.AbstractContextManager:
         """A context in which float64 rows, if there are any, keep their digits."""
         in_float64 = keep and self._has_float64
         return jax.enable_x64(True) if in_float64 else contextlib.nullcontext()
@@ -179,8 +179,10 @@ class Problem:
                 )
             return None
         sets = np.asarray(values)
-        checked = processes.together(lambda: self._checked_sets(name, sets, num_sets))
-        processes.check_alike(**{name: len(sets)})
+        checked = processes.check_everywhere(
+            lambda: self._checked_sets(name, sets, num_sets)
+        )
+        processes.check_equal(**{name: len(sets)})
         self._check_classes_of_sets(name, checked, allow_one_class)
         if jax.sharding.get_abstract_mesh().empty:
             return checked
@@ -192,7 +194,7 @@ class Problem:
         fitted = _normalization(normalization, *self._whole_rows()[::2])
         other = dataclasses.replace(self, normalization=fitted)
         if fitted is not None:
-            processes.together(other._check_rounding)
+            processes.check_everywhere(other._check_rounding)
         shared = self.examples._replace(normalization=_placed_normalization(fitted))
         other._once("examples", lambda: shared)
         return other
@@ -224,7 +226,7 @@ class Problem:
         """Raises a ValueError, in all processes, for sets of no or of one class."""
         _, targets, weights = self._whole_rows()
         own = 1 if weights is None else weights
-        largest = np.max(processes.of_each(sets.max(axis=1)), axis=0)
+        largest = np.max(processes.gathered_float64(sets.max(axis=1)), axis=0)
         for i, one in enumerate(sets):
             if not largest[i] > 0:
                 raise ValueError(
@@ -273,7 +275,7 @@ class Problem:
     def _examples(self) -> Examples:
         rows = self._whole_rows()
         if self.normalization is not None:
-            processes.together(self._check_rounding)
+            processes.check_everywhere(self._check_rounding)
         return _placed(rows, self.normalization)
 
     def _in_float64(self) -> Examples:
@@ -342,7 +344,7 @@ def problem(
         fitted = _normalization(normalization, rows[0], rows[2])
         return Block(*rows), known, fitted
 
-    rows, known, fitted = processes.together(checked)
+    rows, known, fitted = processes.check_everywhere(checked)
     _check_classes_of_all(rows, known)
     return Problem(rows, known, fitted)
 
@@ -379,7 +381,7 @@ def _check_classes_of_all(rows: Block, classes: np.ndarray) -> None:
     """Raises a ValueError in all processes if their examples are of one class."""
     features, targets, weights = rows
     processes.check_rows_of_processes()
-    processes.check_alike(
+    processes.check_equal(
         width=features.shape[1], dtype=features.dtype.num, rank=targets.ndim
     )
     present = check.present_classes(targets, example_weights=weights)
@@ -399,7 +401,7 @@ def _check_classes_of_all(rows: Block, classes: np.ndarray) -> None:
 def _placed(rows: Block, normalization: Normalization | None) -> Examples:
     """Arrays on the device, or on the current mesh."""
     features, targets, weights = rows
-    features = without_junk(features, weights, normalization)
+    features = without_overflow(features, weights, normalization)
     fitted = _placed_normalization(normalization)
     if jax.sharding.get_abstract_mesh().empty:
         return Examples(

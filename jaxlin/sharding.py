@@ -97,10 +97,10 @@ def fit_standard(
 def _rows_and_weights(
     features: ArrayLike, example_weights: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    rows, weights = processes.together(
+    rows, weights = processes.check_everywhere(
         lambda: normalization_of.checked_rows(features, example_weights, is_part=True)
     )
-    processes.check_alike(width=rows.shape[1], weighted=int(weights is not None))
+    processes.check_equal(width=rows.shape[1], weighted=int(weights is not None))
     return rows, weights
 
 
@@ -109,7 +109,8 @@ def _moments(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, sum of weights, largest distance from a row: over all processes."""
     shift = np.min(
-        processes.of_each(normalization_of.counted_row(rows, weights)), axis=0
+        processes.gathered_float64(normalization_of.first_weighted_row(rows, weights)),
+        axis=0,
     )
     sums, count, spread = normalization_of.sums_of_rows(
         rows, weights=weights, shift=shift
@@ -123,5 +124,5 @@ def _moments(
     return (
         shift + processes.total(sums) / total,
         total,
-        np.max(processes.of_each(spread), axis=0),
+        np.max(processes.gathered_float64(spread), axis=0),
     )

@@ -1,8 +1,8 @@
-"""The roles that functions play, written once.
+"""Protocols and aliases for the functions that the library takes as arguments.
 
-A role is a Protocol or an alias: any function of that shape may be passed, and no
-registration is needed. `Array` is what JAX computes with; `ArrayLike` is what callers
-may hand in (Python numbers and NumPy arrays too).
+Any function with the signature of a protocol may be passed; no registration is needed.
+`Array` is the array type of JAX; `ArrayLike` also admits Python numbers and NumPy
+arrays.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,12 +20,13 @@ LossArguments = Mapping[str, ArrayLike]
 
 
 class Loss(Protocol):
-    """A loss of one example.
+    """Loss of one example.
 
     ``target`` is an integer label of shape ``()`` or a distribution over classes of
-    shape ``(classes,)``, as the loss says. A loss handed to a solver must be hashable
-    and the same object each time (a function at module level), because it is a static
-    argument of compiled programs; what may vary (a margin) is a traced keyword.
+    shape ``(classes,)``; each loss documents which. A loss passed to a solver must be
+    hashable and the same object in every call (a function at module level), because it
+    is a static argument of compiled programs. Parameters that vary, such as a margin,
+    are traced keyword arguments.
     """
 
     def __call__(self, scores: Array, target: Any, /, **arguments: Any) -> Array:
@@ -37,19 +38,21 @@ class Loss(Protocol):
         ...
 
 
-# Traced keyword arguments of a distance or a weighting, such as ``{"power": 3.0}``.
+# Traced keyword arguments of a `Distance` or `Weighting`, such as ``{"power": 3.0}``.
 Arguments = Mapping[str, ArrayLike]
 
 
 class Distance(Protocol):
-    """A distance of one pair.
+    """Distance between two vectors.
 
-    Two vectors of one shape ``(features,)`` in, a number of at least 0 out, smaller for
-    what is nearer. Handed to a search it must be hashable and the same object each time
-    (a function at module level); what may vary (a power) is a traced keyword.
+    Both vectors have shape ``(features,)``; the result is at least 0 and smaller for
+    nearer vectors. A distance passed to a search must be hashable and the same object
+    in every call (a function at module level). Parameters that vary, such as a power,
+    are traced keyword arguments.
     """
 
-    # ``*_`` asks nothing: without it a type checker wants every keyword of everyone.
+    # ``*_`` adds no requirement: without it a type checker demands that every
+    # implementation accept every keyword.
     def __call__(
         self, first: Array, second: Array, /, *_: Any, **arguments: Any
     ) -> Array:
@@ -65,8 +68,9 @@ class Weighting(Protocol):
     """Weights of the neighbours of one query, from their distances.
 
     ``distances`` has shape ``(k,)``, ascending; the result has that shape and is at
-    least 0. The weight of a neighbour must not depend on those behind it, except by a
-    factor that all share: then one call serves every k. Hashable, like `Distance`.
+    least 0. The weight of a neighbour must not depend on farther neighbours, except by
+    a factor common to all weights: then one call serves every k. Hashable, like
+    `Distance`.
     """
 
     def __call__(self, distances: Array, /, *_: Any, **arguments: Any) -> Array:
@@ -79,11 +83,11 @@ class Weighting(Protocol):
 
 
 class LocalFit(Protocol):
-    """A score for each class at one query, from its neighbours.
+    """Class scores of one query, from its neighbours.
 
     ``query`` has shape ``(features,)``, ``rows`` ``(k, features)``, ``labels`` and
-    ``weights`` ``(k,)``. Keywords are ``num_classes``, static, and what may vary.
-    Hashable, like `Distance`.
+    ``weights`` ``(k,)``. The keyword ``num_classes`` is static; all other keywords are
+    traced. Hashable, like `Distance`.
     """
 
     def __call__(
@@ -104,8 +108,8 @@ class LocalFit(Protocol):
         ...
 
 
-# Weights in, one number out.
+# Maps a tree of weights to one number.
 Penalty = Callable[[PyTree], Array]
 
-# A learning rate, possibly traced, in; an optax transformation out.
+# Maps a learning rate, possibly traced, to an optax transformation.
 MakeOptimizer = Callable[[Any], optax.GradientTransformation]

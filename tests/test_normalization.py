@@ -329,7 +329,7 @@ def test_only_rows_of_weight_0_that_overflow_are_put_at_the_mean():
         (plain, [1.0, 5e12, 3.0, 1e300]),
         (None, [1.0, 0.0, 0.0, 1e300]),
     ):
-        found = normalization.without_junk(rows, weights, fitted)
+        found = normalization.without_overflow(rows, weights, fitted)
         np.testing.assert_array_equal(found[:, 0], expected)
-    assert normalization.without_junk(rows, None, plain) is rows
-    assert normalization.without_junk(rows, np.ones(4), plain) is rows
+    assert normalization.without_overflow(rows, None, plain) is rows
+    assert normalization.without_overflow(rows, np.ones(4), plain) is rows

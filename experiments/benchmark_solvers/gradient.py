@@ -24,7 +24,7 @@ from experiments.benchmark_solvers.rows import Rows
 from jaxlin import linear, losses, objective
 from jaxlin.certificates import duality, fenchel_young
 from jaxlin.linear import Params
-from jaxlin.objective import row_sums
+from jaxlin.objective import row_norms, row_sums
 from jaxlin.solvers import interface
 from jaxlin.typing import Array
 
@@ -155,7 +155,7 @@ def _waited(call: Any) -> None:
     jax.block_until_ready(call())
 
 
-_norms = jax.jit(row_sums.norms)
+_norms = jax.jit(row_norms.norms)
 
 
 @jax.jit
@@ -175,7 +175,7 @@ def _certified(
         shared=fenchel_young.term_arguments(params, jnp.zeros((), l2.dtype), None),
         normalization=problem.normalization,
     )
-    return duality.evaluation(sums, params, l2=l2)
+    return duality.pass_values(sums, params, l2=l2)
 
 
 @jax.jit

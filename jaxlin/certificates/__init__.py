@@ -1,8 +1,8 @@
-"""Proofs: how far parameters are from the optimum, and what follows for labels.
+"""Certificates: bounds on the distance to the optimum, and on its labels.
 
-fenchel_young       the terms that one example contributes to a certificate
+fenchel_young       Fenchel-Young term of one example, with its rounding error
 duality             duality gap, certificate, radius of the optimum
-label_certificates  labels that the exact optimum gives too
+label_certificates  labels shared with the exact optimum, interval of its accuracy
 """
 
 from jaxlin import chapters

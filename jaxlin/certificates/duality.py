@@ -1,19 +1,19 @@
-r"""Certificates: how far from the optimum parameters are, with proof.
+r"""Duality gap: a proven bound on the distance of parameters from the optimum.
 
-For :math:`\lambda_2 > 0` the optimum :math:`W^*` of the objective P is unique, and any
-points :math:`u_i` of the domains of the conjugates (`jaxlin.losses.conjugates`) bound P
-from below by the dual value D. The gap between the two is computed as a sum of terms
-none of which is negative, so that no digits cancel:
+For :math:`\lambda_2 > 0` the optimum :math:`W^*` of the objective P is unique. Any
+score gradients :math:`u_i` in the domains of the conjugates
+(`jaxlin.losses.conjugates`) give a dual value D, a lower bound of P. The gap between P
+and D is computed as a sum of non-negative terms, so that no digits cancel:
 
 .. math:: P(W) - P(W^*) \le P(W) - D(U) = \frac{1}{\sum_i a_i}
    \sum_i a_i \big[ \ell(s_i) + \ell^*(u_i) - \langle s_i, u_i \rangle \big]
    + \frac{\|G(U) + \lambda_2 W\|^2}{2 \lambda_2},
    \quad G(U) = \frac{\sum_i a_i u_i x_i^\top}{\sum_i a_i}
 
-The bias is penalised: it is the column of W that the constant feature 1 of each row
-multiplies (the bias trick). With a free bias P is not strongly convex, and a bound
-would need points that sum to zero exactly; neither is offered, and l2 = 0 has no
-certificate at all.
+The bias is penalised: it is the column of W for the constant feature 1 of each row
+(the bias trick). A free bias is not supported: P is then not strongly convex, and a
+bound would need score gradients that sum to zero exactly over the examples. For
+l2 = 0 there is no certificate.
 
   >>> import jax.numpy as jnp
   >>> from jaxlin.certificates import duality
@@ -25,12 +25,12 @@ certificate at all.
   >>> print(f"{proof.primal:.4f} {proof.dual:.4f} {proof.gap:.4f}")
   0.6931 0.4431 0.2500
 
-By strong convexity a gap bounds the distance to the optimum (`radius`); which labels
-follow from that is told by `jaxlin.certificates.label_certificates`.
+By strong convexity the gap bounds the distance to the optimum (`radius`);
+`jaxlin.certificates.label_certificates` derives certified labels from that.
 
-Values and points of one pass belong together. The lowest primal value with the highest
-dual value, of different passes, would be a bound as well, but along fits of CIFAR-10
-(all hinges, l2 from 1e-2 to 1e-4) it never saved an evaluation.
+Primal and dual value of a certificate come from the same pass. The lowest primal value
+of all passes with the highest dual value would be a bound as well, but along fits of
+CIFAR-10 (all hinges, l2 from 1e-2 to 1e-4) it never saved a pass.
 """
 
 import functools
@@ -50,27 +50,29 @@ from jaxlin.normalization import (
     Normalization,
     check_normalization,
     check_rounding,
-    without_junk,
+    without_overflow,
 )
 from jaxlin.numerics import compensated, precision
-from jaxlin.objective import row_sums
+from jaxlin.objective import row_norms, row_sums
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.typing import Array, Loss, LossArguments
 
-# Smoothings tried, in margins, for hinge parameters that come without a dual point.
+# Smoothings tried, in units of the margin, for hinge parameters without duals.
 _SMOOTHINGS = (1.0, 0.3, 0.1, 0.03, 0.01)
 
 
 class Certificate(NamedTuple):
-    """A proof that the objective is within ``gap + rounding`` of its minimum.
+    """Proof that the objective is within ``gap + rounding`` of its minimum.
 
     Attributes:
       primal: the objective at the parameters, shape ``()``.
-      dual: a lower bound of the minimum: ``primal - gap``, less what floating-point
-        errors may have added to it.
-      gap: from the sum of terms above, not from the difference.
-      rounding: what floating-point errors may have hidden of the gap: products and sums
-        of random rounding errors, with a safety factor; not a worst case.
+      dual: lower bound of the minimum, shape ``()``: ``primal - gap`` minus a bound on
+        its floating-point errors; -inf without a proof.
+      gap: the duality gap, shape ``()``: a sum of non-negative terms, not the
+        difference of the two values; inf without a proof.
+      rounding: bound on the part of the gap that floating-point errors may hide, shape
+        ``()``. It assumes independent rounding errors in products and sums, with a
+        safety factor; it is not a worst case.
     """
 
     primal: Array
@@ -84,11 +86,12 @@ class PassValues(NamedTuple):
 
     Attributes:
       smoothed: the smoothed objective, shape ``()``; the objective for a smooth loss.
-      gradient: of the smoothed objective, on folded weights
+      gradient: gradient of the smoothed objective in the folded weights, shape
         ``(classes, features + 1)``.
       excess: the mean of the Fenchel-Young terms, shape ``()``.
-      stationarity: the other term of the gap, shape ``()``.
-      certificate: of the parameters with the points of this pass.
+      stationarity: the other term of the gap, squared gradient norm over 2 l2, shape
+        ``()``.
+      certificate: certificate of the parameters with the duals of this pass.
     """
 
     smoothed: Array
@@ -99,14 +102,15 @@ class PassValues(NamedTuple):
 
 
 def bound(certificate: Certificate) -> Array:
-    """The proven bound on objective - minimum, rounding included, shape ``()``."""
+    """Proven bound on objective minus minimum, rounding included, shape ``()``."""
     return certificate.gap + certificate.rounding
 
 
 def relative_gap(certificate: Certificate) -> Array:
-    """`bound` over the objective, shape ``()``: inf where nothing is proven.
+    """Proven bound relative to the objective, shape ``()``; inf without a proof.
 
-    Over the least that the objective can be, given the rounding errors of its value.
+    `bound` is divided by the lowest value that the objective can have, given the
+    rounding errors of its computation.
     """
     proven = bound(certificate)
     objective = certificate.dual + proven
@@ -114,14 +118,19 @@ def relative_gap(certificate: Certificate) -> Array:
     return jnp.where(is_proof, proven / jnp.where(is_proof, objective, 1), jnp.inf)
 
 
-def evaluation(sums: RowSums, params: Params, *, l2: Array) -> PassValues:
-    """Gradient and certificate from the sums of a pass over all rows.
+def pass_values(sums: RowSums, params: Params, *, l2: Array) -> PassValues:
+    """Computes gradient and certificate from the sums of a pass over all rows.
 
-    Where l2 is not above 0, or a number has overflowed, the gap is infinite.
+    The gap is infinite if l2 is not above 0 or a number has overflowed.
+
+    Args:
+      sums: sums of `jaxlin.certificates.fenchel_young.example_function` at ``params``.
+      params: parameters of the pass, in the dtype of the computation.
+      l2: strength of half the sum of squares, shape ``()``.
     """
     folded = linear.fold_bias(params)
     weight = compensated.total(sums.weight)
-    smoothed, data_term, excess, hidden, value_error, size = (
+    smoothed, data_term, excess, excess_error, value_error, gradient_size = (
         compensated.total(sums.values) / weight
     )
     of_rows = linear.fold_bias(
@@ -133,15 +142,16 @@ def evaluation(sums: RowSums, params: Params, *, l2: Array) -> PassValues:
     squared = jnp.sum(jnp.square(gradient))
     stationarity = squared / (2 * l2)
 
-    # Errors of examples are added as if they agreed.
+    # Errors of examples are added as if all had the same sign.
     unit = jnp.finfo(folded.dtype).eps / 2
-    # Sums over parts are compensated. Those over the R rows of a part, if all their
-    # terms have one sign, are off by about the root of R, and that of N parts by the
-    # root of N less.
+    # Sums over parts are compensated. A sum over the R rows of one part, if all terms
+    # have the same sign, has an error of about sqrt(R) units of roundoff; the sum of N
+    # such parts has a relative error smaller by sqrt(N).
     in_part = 2 * jnp.sqrt(sums.rows) / sums.parts
-    gradient_error = (8 + in_part) * unit * (size + l2 * jnp.linalg.norm(folded))
+    sizes = gradient_size + l2 * jnp.linalg.norm(folded)
+    gradient_error = (8 + in_part) * unit * sizes
     rounding = (
-        hidden
+        excess_error
         + (2 * jnp.sqrt(squared) + gradient_error) * gradient_error / (2 * l2)
         + 8 * unit * (excess + stationarity)
     )
@@ -176,64 +186,56 @@ def certificate(
     normalization: Normalization | None = None,
     block_size: int | None = None,
 ) -> Certificate:
-    """Certifies any parameters, wherever they come from.
+    """Certifies parameters of any origin.
 
-    For a smooth loss the bound is as good as the gradient is small. For a hinge the
-    points come from smoothed forms of it, the best of several; a certified fit has
-    better ones, from its duals, so that its own certificate is tighter.
+    For a smooth loss the bound is small if the gradient is. For a hinge the duals come
+    from smoothed hinges with several smoothings, of which the best is used. A certified
+    fit has better duals, so that its own certificate is tighter.
 
-    Under `jax.jit` or `jax.vmap` values cannot be looked at: arguments are not checked,
-    where l2 is not above 0 the gap is infinite, and float64 parameters have as many
-    digits as `jax.config` allows.
+    Under `jax.jit` or `jax.vmap` values are not known: arguments are then not checked,
+    the gap is infinite if l2 is not above 0, and float64 parameters keep their digits
+    only if float64 is enabled in JAX.
 
     Args:
-      params: parameters, whose bias counts as penalised. float64 ones are certified in
-        float64, others in float32.
+      params: parameters; the bias counts as penalised. Float64 parameters are certified
+        in float64, all others in float32.
       features: raw rows, shape ``(examples, features)``.
-      targets: labels or distributions, one an example.
-      loss: one that has a conjugate.
+      targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
+      loss: a loss with a known conjugate.
       l2: strength of half the sum of squares, above 0.
-      loss_arguments: keywords of the loss, above 0.
-      example_weights: shape ``(examples,)``; None is all ones.
-      normalization: applied to each row, or None.
-      block_size: rows a block; None chooses it.
+      loss_arguments: keyword arguments of the loss, such as ``{"margin": 1.0}``, all
+        above 0.
+      example_weights: non-negative, shape ``(examples,)``; None is all ones.
+      normalization: normalisation applied to each row; None for normalised rows.
+      block_size: rows per block, at least 1; None chooses it from the shape.
+
+    Returns:
+      The certificate, whose gap is infinite if nothing is proven.
 
     Raises:
-      ValueError: that names the argument, the rule and the value; among others if l2
-        is not above 0, or the loss has no conjugate.
+      ValueError: naming the argument, the rule and the value, for example if l2 is not
+        above 0 or the loss has no known conjugate.
     """
     conjugates.of(loss)
-    given = (
+    arguments = (
         *(params, features, targets, l2, loss_arguments, example_weights),
         normalization,
     )
-    is_traced = any(isinstance(one, jax.core.Tracer) for one in jax.tree.leaves(given))
+    is_traced = any(
+        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments)
+    )
     if not is_traced:
         check.one_label_each("targets", targets)
     check_rank(loss, np.ndim(targets))
     if not is_traced:
         params = _checked_params(params)
         check_certifiable(loss=loss, l2=l2, loss_arguments=loss_arguments)
-        num_classes, num_features = params.weights.shape
-        checked: tuple[Any, Any, Any] = check.examples(
-            features,
-            targets,
-            example_weights,
-            num_classes=num_classes,
-            num_features=num_features,
+        features, targets, example_weights, normalization = _checked_data(
+            params, features, targets, example_weights, normalization
         )
-        rows, targets, weights = checked
-        if normalization is not None:
-            normalization = check_normalization(
-                normalization, num_features=num_features
-            )
-            with precision.keeping_digits(*params):
-                check_rounding("features", rows, normalization, example_weights=weights)
-        cleaned: Any = without_junk(rows, weights, normalization)
-        features, example_weights = cleaned, weights
-    # Refined parameters are float64 NumPy arrays; their proof is of those digits.
-    with precision.keeping_digits(*(() if is_traced else params)):
-        found = _certificate(
+    # Refined parameters are float64 NumPy arrays; their certificate uses all digits.
+    with precision.enable_float64_for(*(() if is_traced else params)):
+        result = _certificate(
             params,
             features,
             targets,
@@ -244,11 +246,11 @@ def certificate(
             loss=loss,
             block_size=block_size,
         )
-    return precision.as_given(found)
+    return precision.float64_as_numpy(result)
 
 
 def _checked_params(params: Params) -> Params:
-    """Parameters of one floating dtype, at least float32, whose shapes agree."""
+    """Returns parameters in one dtype, float32 or float64, with checked shapes."""
     weights, bias = map(np.asarray, params)
     if weights.ndim != 2 or bias.shape != weights.shape[:1]:
         raise ValueError(
@@ -259,10 +261,36 @@ def _checked_params(params: Params) -> Params:
     return Params(weights.astype(dtype), bias.astype(dtype))  # type: ignore[arg-type]
 
 
+def _checked_data(
+    params: Params,
+    features: Any,
+    targets: Any,
+    example_weights: Any,
+    normalization: Normalization | None,
+) -> tuple[Any, Any, Any, Normalization | None]:
+    """Returns features, targets, weights and normalisation, checked for the params."""
+    num_classes, num_features = params.weights.shape
+    features, targets, example_weights = check.examples(
+        features,
+        targets,
+        example_weights,
+        num_classes=num_classes,
+        num_features=num_features,
+    )
+    if normalization is not None:
+        normalization = check_normalization(normalization, num_features=num_features)
+        with precision.enable_float64_for(*params):
+            check_rounding(
+                "features", features, normalization, example_weights=example_weights
+            )
+    features = without_overflow(features, example_weights, normalization)
+    return features, targets, example_weights, normalization
+
+
 def check_certifiable(
     *, loss: Loss, l2: Any, loss_arguments: LossArguments | None
 ) -> None:
-    """Raises a ValueError, with the reason, where no certificate exists."""
+    """Raises a ValueError, with the reason, if no certificate exists."""
     conjugates.of(loss)
     if check.number("l2", l2) == 0:
         raise ValueError(
@@ -281,7 +309,7 @@ def check_certifiable(
 
 
 def argument_names(loss: Loss) -> frozenset[str]:
-    """Names of the keywords that a loss takes, such as ``margin``."""
+    """Returns the names of the keyword arguments of a loss, such as ``margin``."""
     return frozenset(
         name
         for name, parameter in inspect.signature(loss).parameters.items()
@@ -290,7 +318,7 @@ def argument_names(loss: Loss) -> frozenset[str]:
 
 
 def check_rank(loss: Loss, rank: int, *, name: str = "targets") -> None:
-    """Raises a ValueError if targets of this rank are not what the loss takes."""
+    """Raises a ValueError if the loss does not take targets of this rank."""
     if rank == 2 and loss is not losses.cross_entropy:
         raise ValueError(
             f"{name} must be integers (examples,) for {_name(loss)}, got an array of "
@@ -324,7 +352,9 @@ def _certificate(
 ):
     smooth = conjugates.of(loss).smooth
     margin = arguments.get("margin", 1.0)
-    norms = row_sums.norms(features, normalization=normalization, block_size=block_size)
+    norms = row_norms.norms(
+        features, normalization=normalization, block_size=block_size
+    )
     num_classes = params.bias.shape[0]
     dual_centers = jnp.zeros((len(norms), 0 if smooth else num_classes), l2.dtype)
 
@@ -340,16 +370,16 @@ def _certificate(
             normalization=normalization,
             block_size=block_size,
         )
-        return evaluation(sums, params, l2=l2).certificate
+        return pass_values(sums, params, l2=l2).certificate
 
     smoothings = margin * jnp.asarray(_SMOOTHINGS[: 1 if smooth else None], l2.dtype)
-    found = jax.vmap(with_smoothing)(smoothings)
-    best = jnp.argmin(bound(found))
-    return jax.tree.map(lambda leaf: leaf[best], found)
+    certificates = jax.vmap(with_smoothing)(smoothings)
+    best = jnp.argmin(bound(certificates))
+    return jax.tree.map(lambda leaf: leaf[best], certificates)
 
 
 def radius(certificate: Certificate, *, l2: ArrayLike) -> Array:
-    r"""Bounds the Frobenius distance :math:`\|W - W^*\|` (bias included): shape ``()``.
+    r"""Bound on the Frobenius distance :math:`\|W - W^*\|` (bias included), scalar.
 
     :math:`r = \sqrt{2\,\text{gap} / \lambda_2}`, by strong convexity of the penalty;
     the gap includes its rounding.

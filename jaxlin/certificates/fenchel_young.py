@@ -1,15 +1,15 @@
-"""What one example contributes to a certificate, and how far rounding may reach.
+"""Fenchel-Young terms of one example, with bounds on their rounding errors.
 
-`example_function` makes of a loss the function that
+`example_function` makes the function of a loss that
 `jaxlin.objective.row_sums.over_rows` sums over all rows in one pass;
-`jaxlin.certificates.duality.evaluation` turns the sums into objective, gradient and
-proof. The dual point of an example is the gradient of its loss, or of the smoothed form
-of a hinge, in the duals of `jaxlin.losses.conjugates`, so that it cannot leave the
-domain.
+`jaxlin.certificates.duality.pass_values` turns the sums into objective, gradient and
+certificate. The score gradient of an example is that of its loss, or of the smoothed
+hinge. It is computed from the duals of `jaxlin.losses.conjugates` and therefore cannot
+leave the domain of the conjugate.
 
-Products behind a proof are made at full precision, and still the scores are off by
-some roundoff. How much of the gap that may hide is bounded here, example by example;
-errors of examples are added as if they agreed.
+Products for a certificate run at full precision, but the scores still have rounding
+errors. The part of the gap that these may hide is bounded here, example by example;
+errors of examples are added as if all had the same sign.
 """
 
 import functools
@@ -29,10 +29,11 @@ class TermArguments(NamedTuple):
     """Traced arguments of an example function; made by `term_arguments`.
 
     Attributes:
-      smoothing: of a hinge, in units of score.
-      loss_arguments: the loss's own, such as its margin.
-      per_norm: error of a score per norm of the row.
-      per_score: error of a score per size of the largest score.
+      smoothing: smoothing of a hinge, in units of score, shape ``()``; ignored for a
+        smooth loss.
+      loss_arguments: keyword arguments of the loss, such as its margin.
+      per_norm: rounding error of a score divided by the norm of the row.
+      per_score: rounding error of a score divided by the largest absolute score.
     """
 
     smoothing: Array
@@ -44,14 +45,21 @@ class TermArguments(NamedTuple):
 def term_arguments(
     params: Params, smoothing: Array, loss_arguments: LossArguments | None
 ) -> TermArguments:
-    """The traced arguments of a pass over the rows at these duals.
+    """Makes the traced arguments of a pass over the rows.
 
-    In units of roundoff, a sum of D products strays from the truth by about the size of
-    its partial sums if their rounding errors are independent, and by sqrt(D) times the
-    total if all products have one sign (Higham and Mary, A new approach to
-    probabilistic rounding error analysis, SIAM Journal on Scientific Computing, 2019).
-    The factors leave room.
+    Args:
+      params: parameters of the pass, in the dtype of the computation.
+      smoothing: smoothing of a hinge, in units of score, shape ``()``.
+      loss_arguments: keyword arguments of the loss; None if there are none.
+
+    Reference:
+      N. J. Higham and T. Mary. A new approach to probabilistic rounding error analysis.
+      SIAM Journal on Scientific Computing, 2019.
     """
+    # In units of roundoff, the error of a sum of D products is about the size of its
+    # partial sums if their rounding errors are independent, and sqrt(D) times the total
+    # if all products have the same sign (Higham and Mary). The factor 4 is a safety
+    # margin.
     folded = linear.fold_bias(params)
     unit = jnp.finfo(folded.dtype).eps / 2
     width = jnp.sqrt(jnp.asarray(folded.shape[1], folded.dtype))
@@ -62,10 +70,11 @@ def term_arguments(
 
 
 class PerExample(NamedTuple):
-    """What an example function needs to know of an example beside its target.
+    """Data of one example that the example function needs in addition to its target.
 
     Attributes:
-      dual_center: of the smoothing, shape ``(classes,)``; ``(0,)`` for a smooth loss.
+      dual_center: dual center of the smoothing, shape ``(classes,)``; ``(0,)`` for a
+        smooth loss.
       norm: Euclidean norm of the normalised row with its constant 1, shape ``()``.
     """
 
@@ -73,20 +82,23 @@ class PerExample(NamedTuple):
     norm: Array
 
 
-# Values of an example function.
+# Number of values of an example function.
 NUM_VALUES = 6
 
 
 @functools.cache
 def example_function(loss: Loss) -> row_sums.ExampleFunction:
-    """The example function of a certified pass (`row_sums.over_rows`).
+    """Returns the example function of a certified pass (`row_sums.over_rows`).
 
-    Its values, in this order: the smoothed loss, the loss, the Fenchel-Young term, what
-    rounding may hide of that, the rounding error of the loss, and the norm of the
-    product of point and row.
+    Its values, in this order: the smoothed loss, the loss, the Fenchel-Young term, the
+    part of that term that rounding may hide, the rounding error of the loss, and the
+    norm of the outer product of score gradient and row.
 
-    Its output is the duals of the point (the next dual_center of a hinge); nothing,
-    shape ``(0,)``, for a smooth loss.
+    Its output is the duals, the next dual center of a hinge; for a smooth loss it is
+    empty, shape ``(0,)``.
+
+    Args:
+      loss: a loss with a known conjugate.
 
     Raises:
       ValueError: if no conjugate of the loss is known.
@@ -108,7 +120,7 @@ def example_function(loss: Loss) -> row_sums.ExampleFunction:
         duals = conjugate.duals(
             scores, target, dual_center, smoothing=smoothing, **arguments
         )
-        point = conjugate.score_gradient(target, duals)
+        score_gradient = conjugate.score_gradient(target, duals)
         value = loss(scores, target, **arguments)
         if conjugate.smooth:
             smoothed, excess = value, jnp.zeros_like(value)
@@ -117,58 +129,62 @@ def example_function(loss: Loss) -> row_sums.ExampleFunction:
                 scores, target, duals, dual_center, smoothing=smoothing, **arguments
             )
             excess = conjugate.excess(scores, target, duals, **arguments)
-        # How far the scores of this row may be off; see `term_arguments`.
+        # Rounding error of the scores of this row; see `term_arguments`.
         largest = jnp.max(jnp.abs(scores))
         norm = jnp.asarray(example.norm, scores.dtype)
         error = shared.per_norm * norm + shared.per_score * largest
         if conjugate.smooth:
             # The excess vanishes at the gradient, to second order in the scores.
-            hidden = 4 * scores.shape[0] * jnp.square(error)
+            excess_error = 4 * scores.shape[0] * jnp.square(error)
         else:
-            hidden = _hidden(loss, scores, target, point, error, arguments)
-        # So far may the loss itself be off; a logarithm of a probability near 1 has
-        # lost the digits that its distance from 1 has.
-        value_error = jnp.sum(jnp.abs(point)) * error + hidden
+            excess_error = _hinge_excess_error(
+                loss, scores, target, score_gradient, error, arguments
+            )
+        value_error = jnp.sum(jnp.abs(score_gradient)) * error + excess_error
         if jnp.ndim(target) == 1:
+            # The logarithm of a probability near 1 has lost the digits of the
+            # difference from 1.
             value_error += 4 * jnp.finfo(scores.dtype).eps * (1 + largest)
-        size = jnp.linalg.norm(point)
-        if jnp.ndim(target) == 1:
-            # The difference of two distributions has the rounding errors of both.
-            size = jnp.linalg.norm(duals + target)
-        values = jnp.stack(
-            [
-                smoothed,
-                value,
-                excess,
-                hidden,
-                value_error,
-                size * norm,
-            ]
-        ).astype(scores.dtype)
-        return values, point, duals[: 0 if conjugate.smooth else None]
+        product_norm = _gradient_size(score_gradient, target, duals) * norm
+        terms = [smoothed, value, excess, excess_error, value_error, product_norm]
+        values = jnp.stack(terms).astype(scores.dtype)
+        return values, score_gradient, duals[: 0 if conjugate.smooth else None]
 
     return values_of_example
 
 
-def _hidden(loss, scores, target, point, error, arguments) -> Array:
-    """How much of a hinge's excess errors of its scores may hide.
+def _gradient_size(score_gradient: Array, target: Any, duals: Array) -> Array:
+    """Norm that scales the rounding error of the score gradient."""
+    if jnp.ndim(target) == 1:
+        # The difference of two distributions has the rounding errors of both.
+        return jnp.linalg.norm(duals + target)
+    return jnp.linalg.norm(score_gradient)
 
-    At a kink the slope is one of two, and which one is hidden by rounding: both count.
-    A shift of the margin moves all violations of it at once.
+
+def _hinge_excess_error(
+    loss, scores, target, score_gradient, error, arguments
+) -> Array:
+    """Bound on the part of a hinge's excess that errors of its scores may hide.
+
+    Rounding may select the wrong one of the two slopes at a kink, so that both count. A
+    shift of the margin moves all violations at once and so gives the slopes on both
+    sides.
     """
     margin = jnp.asarray(arguments.get("margin", 1.0), scores.dtype)
-    # A violation is made of two scores and the margin, each sum rounded; that of
-    # one-vs-rest of one score, and the right class has one too.
-    one_score = loss is losses.one_vs_rest_hinge
-    reach = (1 if one_score else 2) * error + jnp.finfo(scores.dtype).eps * margin
+    # A violation is the rounded sum of two scores and the margin. That of one-vs-rest
+    # has one score only, and exists for the right class too.
+    is_one_vs_rest = loss is losses.one_vs_rest_hinge
+    num_scores = 1 if is_one_vs_rest else 2
+    violation_error = num_scores * error + jnp.finfo(scores.dtype).eps * margin
     if loss is losses.crammer_singer_hinge:
-        # Ties among wrong classes are kinks too. The excess is a mean, its weights
-        # summing to 1, of what separates violations from the largest of them.
-        return reach
+        # Ties among wrong classes are kinks too. The excess is a mean, with weights
+        # that sum to 1, of the differences between the largest violation and the
+        # others.
+        return violation_error
     slope = jax.grad(loss)
     sides = [
-        jnp.abs(slope(scores, target, margin=margin + shift) - point)
-        for shift in (reach, -reach)
+        jnp.abs(slope(scores, target, margin=margin + shift) - score_gradient)
+        for shift in (violation_error, -violation_error)
     ]
-    charged = True if one_score else ~losses.is_label(scores, target)
-    return reach * jnp.sum(jnp.where(charged, jnp.maximum(*sides), 0))
+    is_counted = True if is_one_vs_rest else ~losses.is_label(scores, target)
+    return violation_error * jnp.sum(jnp.where(is_counted, jnp.maximum(*sides), 0))

@@ -1,11 +1,11 @@
-r"""Labels of the exact optimum: what a certificate says of predictions.
+r"""Certified labels: predictions that the exact optimum provably shares.
 
-The optimum W* is within the radius r of `jaxlin.certificates.duality.radius` of W. A
-row x (with its constant 1) whose two best scores differ by more than :math:`\sqrt{2}\,
-r \|x\|` therefore gets its label from the optimum too. So the accuracy of an optimum
-that nobody has computed lies in an interval, which is informative where most labels are
-proven. With a free bias the objective is not strongly convex, and nothing of this
-holds.
+The distance between W and the optimum W* is at most the radius r of
+`jaxlin.certificates.duality.radius`. If the two highest scores of a row x (with its
+constant 1) differ by more than :math:`\sqrt{2}\, r \|x\|`, the optimum therefore
+predicts the same label. This gives an interval for the accuracy of the optimum, which
+is informative if most labels are certified. With a free bias the objective is not
+strongly convex and none of this holds.
 
   >>> import jax.numpy as jnp
   >>> from jaxlin.certificates import label_certificates
@@ -32,30 +32,30 @@ from jaxlin import linear, objective
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.numerics import precision
-from jaxlin.objective import row_sums
+from jaxlin.objective import row_norms
 from jaxlin.typing import Array
 
-# An interval of the optimum's accuracy wider than this says nothing worth saying.
+# A wider interval for the accuracy of the optimum is printed as uninformative.
 UNINFORMATIVE_WIDTH = 0.05
 
 
 def label_radii(
     params: Params, features: ArrayLike, *, normalization: Normalization | None = None
 ) -> Array:
-    r"""How far W may be moved before a row's label can change, shape ``(rows,)``.
+    r"""Distance by which W may move before a label can change, shape ``(rows,)``.
 
-    :math:`(s_1 - s_2) / (\sqrt{2} \|x\|)` for the two best scores, less what rounding
-    may have added to their difference.
+    :math:`(s_1 - s_2) / (\sqrt{2} \|x\|)` for the two highest scores, minus a bound on
+    the rounding error of their difference.
 
     Args:
-      params: parameters, bias penalised; float64 ones, as refined fits have, are taken
-        at their digits, and the result then is a NumPy array. float32 ones mean float32
-        rows.
+      params: parameters, bias penalised. Float64 parameters, the result of a float64
+        refinement, are used in float64 and give a NumPy array; with float32 parameters
+        the rows are converted to float32.
       features: raw rows, shape ``(rows, features)``.
-      normalization: the one the parameters were fitted with, or None.
+      normalization: the normalisation of the fit; None for normalised rows.
 
     Raises:
-      ValueError: if the rows are not as wide as the parameters.
+      ValueError: if the number of features differs from that of the parameters.
     """
     num_features = params.weights.shape[1]
     if np.ndim(features) != 2 or np.shape(features)[1] != num_features:
@@ -63,9 +63,9 @@ def label_radii(
             f"features must have shape (rows, {num_features}) for these parameters, "
             f"got {np.shape(features)}"
         )
-    # The digits of the scores, and of the norms, are those of the parameters.
-    with precision.keeping_digits(*params):
-        return precision.as_given(_label_radii(params, features, normalization))
+    # Scores and norms are computed in the dtype of the parameters.
+    with precision.enable_float64_for(*params):
+        return precision.float64_as_numpy(_label_radii(params, features, normalization))
 
 
 def same_labels(
@@ -75,10 +75,20 @@ def same_labels(
     radius: ArrayLike,
     normalization: Normalization | None = None,
 ) -> Array:
-    """Which rows the exact optimum provably gives the same label, shape ``(rows,)``.
+    """Mask of the rows with a certified label, boolean, shape ``(rows,)``.
 
-    Those whose `label_radii` exceed ``radius``, from
-    `jaxlin.certificates.duality.radius`; other arguments as there.
+    The exact optimum provably predicts the same label as the parameters for rows whose
+    `label_radii` exceed ``radius``.
+
+    Args:
+      params: parameters, bias penalised.
+      features: raw rows, shape ``(rows, features)``.
+      radius: distance to the optimum, shape ``()``, from
+        `jaxlin.certificates.duality.radius`.
+      normalization: the normalisation of the fit; None for normalised rows.
+
+    Raises:
+      ValueError: if the number of features differs from that of the parameters.
     """
     return label_radii(params, features, normalization=normalization) > radius
 
@@ -91,7 +101,7 @@ def _label_radii(params, features, normalization):
             *(jnp.asarray(part, params.weights.dtype) for part in normalization)
         )
     scores = objective.blocked_scores(params, features, normalization=normalization)
-    norms = row_sums.norms(features, normalization=normalization)
+    norms = row_norms.norms(features, normalization=normalization)
     best, second = jax.lax.top_k(scores, 2)[0].T
     folded = linear.fold_bias(params)
     unit = 2 * jnp.finfo(folded.dtype).eps * jnp.sqrt(1.0 * folded.shape[1])
@@ -100,12 +110,13 @@ def _label_radii(params, features, normalization):
 
 
 class AccuracyInterval(NamedTuple):
-    """Bounds that the accuracy of the exact optimum on some rows provably satisfies.
+    """Proven bounds on the accuracy of the exact optimum on some rows.
 
     Attributes:
-      lower: share of rows that are proven and right.
-      upper: 1 less the share of rows that are proven and wrong.
-      certified: share of rows whose label is proven; always to be shown beside.
+      lower: fraction of rows with a certified label that is right.
+      upper: 1 minus the fraction of rows with a certified label that is wrong.
+      certified: fraction of rows with a certified label, to be reported with the
+        bounds.
     """
 
     lower: float
@@ -122,14 +133,16 @@ class AccuracyInterval(NamedTuple):
 def accuracy_interval(
     correct: Array | np.ndarray, same: Array | np.ndarray
 ) -> AccuracyInterval:
-    """Interval of the optimum's accuracy from what was proven of each row.
+    """Interval for the accuracy of the optimum, from the certified labels.
 
     Args:
-      correct: whether our label of each row is right, shape ``(rows,)``.
-      same: from `same_labels`, shape ``(rows,)``.
+      correct: whether the predicted label of each row is right, boolean, shape
+        ``(rows,)``.
+      same: whether the label is certified, from `same_labels`, boolean, shape
+        ``(rows,)``.
 
     Raises:
-      ValueError: if one of them is not boolean.
+      ValueError: if an argument is not boolean.
     """
     chex.assert_rank([correct, same], 1)
     chex.assert_equal_shape([correct, same])
@@ -137,7 +150,7 @@ def accuracy_interval(
         if value.dtype != bool:
             raise ValueError(f"{name} must be booleans, got {value.dtype}")
     right, wrong = (int(jnp.sum(same & hits)) for hits in (correct, ~correct))
-    # Of counts: shares in float32 could exclude the accuracy by their rounding.
+    # From counts: fractions in float32 could exclude the true accuracy by rounding.
     count = len(same)
     return AccuracyInterval(
         right / count, (count - wrong) / count, (right + wrong) / count

@@ -1,9 +1,9 @@
 """Checks of data and settings, made once, where they enter.
 
-Inside a compiled program an out-of-range label or a NaN is silent. So arrays are
-checked on the host, before anything is compiled. Each function returns the checked
-value or raises `ValueError` with the name, the rule, the value found and, where there
-is one, the remedy. All of it is NumPy and compiles nothing.
+Inside a compiled program an out-of-range label or a NaN raises no error. Arrays are
+therefore checked on the host, before anything is compiled. Each function returns the
+checked value or raises a `ValueError` with the name, the rule, the value found and,
+where there is one, the remedy. The checks use NumPy alone and compile nothing.
 
   >>> from jaxlin import check
   >>> check.labels("labels", [0, 2, 1], num_classes=3)
@@ -13,7 +13,7 @@ is one, the remedy. All of it is NumPy and compiles nothing.
   ...
   ValueError: labels must lie in [0, 2], got 3 at position 1; ...
 
-  diagnosis  descriptions of arrays that cannot be used, for the messages
+  diagnosis  descriptions of invalid arrays, for error messages
   arguments  numbers, options, keys, the shape of one example
   arrays     features, labels, distributions, weights
 """

@@ -1,4 +1,4 @@
-"""Checks of arguments: numbers, options, keys and the shape of one example."""
+"""Checks of arguments: numbers, options, keys, shape of one example."""
 
 import math
 import numbers
@@ -16,7 +16,7 @@ def number(
     at_most: float | None = None,
     below: float | None = None,
 ) -> float:
-    """Returns a finite number, or an array of no dimension, within the bounds."""
+    """Returns a finite number, or array of shape ``()``, as a float within bounds."""
     concrete(name, value)
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()
@@ -39,7 +39,7 @@ def number(
 def integer(
     name: str, value: Any, *, at_least: int | None = None, at_most: int | None = None
 ) -> int:
-    """Returns an integer within the bounds that are given."""
+    """Returns an integer within the given bounds."""
     concrete(name, value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise ValueError(f"{name} must be an integer, got {value!r}")
@@ -63,21 +63,21 @@ def numbers_list(name: str, value: Any, **bounds: float) -> tuple[float, ...]:
 
 
 def concrete(name: str, *values: Any) -> None:
-    """Raises a ValueError for values that JAX is tracing, whose numbers nobody knows.
+    """Raises a ValueError for traced values, whose numbers are not known.
 
     Args:
-      name: how the error message calls them.
-      *values: anything; lists and tuples are looked into.
+      name: name of the values in the error message.
+      *values: values of any type; lists and tuples are checked entry by entry.
     """
     for value in values:
         if isinstance(value, list | tuple):
             concrete(name, *value)
-        # By its name, so that looking at data does not import JAX.
+        # By the name of the type, so that a check of data does not import JAX.
         elif any(kind.__name__ == "Tracer" for kind in type(value).__mro__):
             raise ValueError(
                 f"{name} must be of concrete numbers, got a traced {value.aval}; call "
-                "this outside jax.jit, jax.vmap and jax.grad: a fit stops at a proof, "
-                "so that it cannot be traced or differentiated. Differentiate "
+                "this outside jax.jit, jax.vmap and jax.grad: a fit stops at a proof "
+                "and therefore cannot be traced or differentiated. Differentiate "
                 "jaxlin.objective at fixed parameters; the derivative of an optimum "
                 "follows from jax.hessian of the objective there (implicit function "
                 "theorem)"
@@ -94,13 +94,13 @@ def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
 def one_example(
     name: str, value: Any, *, num_dimensions: int = 1, size: int | None = None
 ) -> None:
-    """Checks that an array, traced or not, is of one example and not of many.
+    """Raises a ValueError unless an array has the shape of one example.
 
     Args:
-      name: how the error message calls it.
-      value: looked at for its shape alone.
-      num_dimensions: how many it must have.
-      size: how many entries, if that is known.
+      name: name of the array in the error message.
+      value: array, traced or not; only its shape is checked.
+      num_dimensions: required number of axes, at least 0; default 1.
+      size: required number of entries; None, the default, accepts any.
     """
     if np.ndim(value) != num_dimensions:
         axes = "axis" if num_dimensions == 1 else "axes"
@@ -113,11 +113,11 @@ def one_example(
 
 
 def key(name: str, value: Any) -> Any:
-    """Returns ``value`` if it is one key of `jax.random`, new style or old."""
+    """Returns ``value`` if it is one `jax.random` key, typed or raw uint32."""
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
-    # By its name, so that looking at data does not import JAX.
-    is_new = str(dtype).startswith("key<")
-    if (is_new and shape == ()) or (dtype == np.uint32 and shape == (2,)):
+    # By the name of the dtype, so that a check of data does not import JAX.
+    is_typed = str(dtype).startswith("key<")
+    if (is_typed and shape == ()) or (dtype == np.uint32 and shape == (2,)):
         return value
     found = f"{dtype} of shape {shape}" if dtype is not None else repr(value)
     raise ValueError(f"{name} must be a key, got {found}; make one: jax.random.key(0)")

@@ -1,4 +1,4 @@
-"""Checks of arrays of examples: features, labels, distributions and weights."""
+"""Checks of arrays: features, labels, distributions, example weights."""
 
 from typing import Any
 
@@ -7,26 +7,29 @@ import numpy as np
 from jaxlin.check import diagnosis
 from jaxlin.check.arguments import concrete, integer
 
-# Least size of the largest example weight: sums, and products with other weights and
-# with losses, stay far from both ends of float32.
+# Smallest value allowed for the largest example weight: sums, and products with other
+# weights and with losses, then stay far from both ends of the range of float32.
 _LEAST_WEIGHT = 1e-12
-# Rows looked at in one go, so that checking a memory map does not load it whole.
-_ROWS_PER_LOOK = 8192
+# Rows checked at once, so that a check of a memory map does not load it whole.
+_ROWS_PER_CHECK = 8192
 
 
 def features(name: str, value: Any, *, num_features: int | None = None) -> np.ndarray:
     """Returns ``value`` as a dense array ``(examples, num_features)``.
 
     Args:
-      name: how the error message calls the array.
-      value: array-like, one row per example; ``uint8`` and floating dtypes are kept
-        (float64 too), booleans and other integers become float32, or float64 where
-        float32 does not hold them.
-      num_features: the width that the rows must have, if it is known.
+      name: name of the array in the error message.
+      value: array-like, one row per example. ``uint8`` and floating dtypes are kept
+        (float64 too); booleans and other integers become float32, or float64 where
+        float32 does not represent them exactly.
+      num_features: required number of columns; None, the default, accepts any.
+
+    Returns:
+      The array, shape ``(examples, num_features)``.
 
     Raises:
       ValueError: if the rows are sparse, ragged, empty, not numeric, of another rank or
-        width, or hold NaN or infinity.
+        width, or contain NaN or infinity.
     """
     array = dense(name, value)
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
@@ -57,18 +60,29 @@ def features(name: str, value: Any, *, num_features: int | None = None) -> np.nd
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind in "bui":
-        too_large = (array > 2**53) | (array < -(2**53))
-        if too_large.any():
-            raise ValueError(
-                f"{name} must lie within 2^53 of 0, where float64 holds every integer, "
-                f"got {array[too_large][0]}; subtract what they have in common"
-            )
-        narrow = array.astype(np.float32)
-        if array.dtype.itemsize <= 2 or (narrow == array).all():
-            return narrow
-        return array.astype(np.float64)
-    for start in range(0, len(array), _ROWS_PER_LOOK):
-        bad = ~np.isfinite(array[start : start + _ROWS_PER_LOOK])
+        return _exact_floats(name, array)
+    _check_finite(name, array)
+    return array
+
+
+def _exact_floats(name: str, array: np.ndarray) -> np.ndarray:
+    """Converts integers to float32, or to float64 where float32 is not exact."""
+    too_large = (array > 2**53) | (array < -(2**53))
+    if too_large.any():
+        raise ValueError(
+            f"{name} must lie within 2^53 of 0, where float64 holds every integer, "
+            f"got {array[too_large][0]}; subtract what they have in common"
+        )
+    narrow = array.astype(np.float32)
+    if array.dtype.itemsize <= 2 or (narrow == array).all():
+        return narrow
+    return array.astype(np.float64)
+
+
+def _check_finite(name: str, array: np.ndarray) -> None:
+    """Raises a ValueError that names the first NaN or infinity."""
+    for start in range(0, len(array), _ROWS_PER_CHECK):
+        bad = ~np.isfinite(array[start : start + _ROWS_PER_CHECK])
         if bad.any():
             row, column = np.argwhere(bad)[0]
             found = array[start + row, column]
@@ -76,7 +90,6 @@ def features(name: str, value: Any, *, num_features: int | None = None) -> np.nd
                 f"{name} must be finite, got {found} at row {start + row}, "
                 f"feature {column}; drop or impute such values first"
             )
-    return array
 
 
 def labels(
@@ -92,7 +105,7 @@ def labels(
 
     Raises:
       ValueError: if the labels are not integers, not of rank 1, empty, out of range, or
-        not as many as there are examples.
+        differ in number from the examples.
     """
     array = dense(name, value)
     if array.ndim != 1:
@@ -111,7 +124,7 @@ def labels(
             f"{name} must have one entry per example, got {len(array)} labels "
             f"for {num_examples} examples"
         )
-    # Not known how many: whatever fits the int32 that is returned.
+    # Without num_classes every label that fits into int32 is allowed.
     top = np.iinfo(np.int32).max if num_classes is None else num_classes - 1
     outside = (array < 0) | (array > top)
     if outside.any():
@@ -124,14 +137,14 @@ def labels(
 
 
 def one_label_each(name: str, value: Any) -> None:
-    """Raises a ValueError for a column of labels, or 0/1 rows of several labels.
+    """Raises a ValueError for a column of labels, or for multilabel 0/1 rows.
 
     Other arrays with two axes may be distributions or one-hot rows.
     """
     array = dense(name, value)
     if array.ndim != 2:
         return
-    if array.shape[1] == 1 or diagnosis.of_several_labels(array):
+    if array.shape[1] == 1 or diagnosis.of_multilabel(array):
         raise ValueError(
             f"{name} must have shape (examples,), got "
             f"{diagnosis.of_shape(name, value, array)}"
@@ -141,11 +154,11 @@ def one_label_each(name: str, value: Any) -> None:
 def present_classes(
     value: np.ndarray, *, example_weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Classes with a positive total weight, ascending.
+    """Returns the classes with a positive total weight, ascending.
 
     Args:
       value: checked labels ``(examples,)`` or distributions ``(examples, classes)``.
-      example_weights: shape ``(examples,)``; None is all ones.
+      example_weights: non-negative, shape ``(examples,)``; None is all ones.
     """
     if example_weights is not None:
         value = value[np.asarray(example_weights) > 0]
@@ -157,23 +170,32 @@ def present_classes(
 def several_classes(
     name: str, value: np.ndarray, *, example_weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Returns ``value``, as of `present_classes`, if it has at least two classes."""
+    """Returns the labels or distributions if at least two classes have weight.
+
+    Args:
+      name: name of the array in the error message.
+      value: checked labels ``(examples,)`` or distributions ``(examples, classes)``.
+      example_weights: non-negative, shape ``(examples,)``; None is all ones.
+
+    Raises:
+      ValueError: if fewer than two classes have a positive total weight.
+    """
     found = present_classes(value, example_weights=example_weights)
     if len(found) < 2:
         weighted = "" if example_weights is None else " with positive example weights"
         only = f"only class {found[0]}" if len(found) else "none"
         raise ValueError(
             f"{name} must name at least two classes{weighted}, got {only}; a "
-            "classifier has nothing to tell apart"
+            "classifier needs classes to distinguish"
         )
     return value
 
 
 def distributions(name: str, value: Any, *, num_classes: int) -> np.ndarray:
-    """Returns rows ``(examples, num_classes)``, non-negative with sums 1.
+    """Returns distributions ``(examples, num_classes)``: non-negative rows with sum 1.
 
-    In float32, or in float64 if they are. Sums within a thousandth of 1 are taken for
-    it, and the rows divided by them.
+    The result is float64 for float64 input and float32 otherwise. A row is accepted if
+    its sum is within 0.001 of 1, and divided by its sum unless that is within 1e-6.
     """
     one_label_each(name, value)
     array = _float(features(name, value))
@@ -190,10 +212,10 @@ def distributions(name: str, value: Any, *, num_classes: int) -> np.ndarray:
             f"{name} must be distributions over classes, got a row with minimum "
             f"{array[where].min()} and sum {sums[where]} at position {where}"
         )
-    # What float32 makes of a distribution is left as it is.
+    # A distribution that was only rounded to float32 is not changed.
     exact = array.sum(axis=1, keepdims=True, dtype=np.float64)
-    rough = np.abs(exact - 1) > 1e-6
-    return np.where(rough, array / exact, array).astype(array.dtype)
+    is_rough = np.abs(exact - 1) > 1e-6
+    return np.where(is_rough, array / exact, array).astype(array.dtype)
 
 
 def example_weights(
@@ -201,8 +223,8 @@ def example_weights(
 ) -> np.ndarray:
     """Returns weights ``(examples,)``, non-negative with a positive sum.
 
-    In float32, or in float64 if they are. Weights of a part of the examples
-    (``is_part``) may all be 0.
+    The result is float64 for float64 input and float32 otherwise. If the examples are
+    only a part of the data (``is_part``), all their weights may be 0.
     """
     array = dense(name, value)
     if array.dtype.kind not in "buif" and array.dtype.name != "bfloat16":
@@ -224,11 +246,11 @@ def example_weights(
 
 
 def weight_size(name: str, largest: float) -> None:
-    """Raises a ValueError if float32 may lose, or overflow in, products with weights.
+    """Raises a ValueError if products with the weights may leave the float32 range.
 
     Args:
-      name: how the error message calls the weights.
-      largest: of them, above 0.
+      name: name of the weights in the error message.
+      largest: largest of the weights, above 0.
     """
     if not _LEAST_WEIGHT <= largest <= 1 / _LEAST_WEIGHT:
         raise ValueError(
@@ -249,49 +271,51 @@ def examples(
     names: tuple[str, str, str] = ("features", "targets", "example_weights"),
     is_part: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Checks what belongs together: features, targets and example weights.
+    """Checks the features, targets and weights of the same examples.
 
     Args:
-      rows: as in `features`.
-      targets: labels ``(examples,)`` as in `labels`, or distributions ``(examples,
-        num_classes)`` as in `distributions`.
-      weights: as in `example_weights`; None is all ones.
-      num_classes: C, at least 2.
-      num_features: the width that the rows must have, if it is known.
-      prefix: before each name in a message, such as ``"blocks[3]."``.
-      names: of the three in a message.
-      is_part: whether other examples follow, so that the weights may all be 0.
+      rows: features, array-like, shape ``(examples, num_features)``; see `features`.
+      targets: labels ``(examples,)``, see `labels`, or distributions ``(examples,
+        num_classes)``, see `distributions`.
+      weights: example weights ``(examples,)``, non-negative; None is all ones.
+      num_classes: number of classes C, at least 2.
+      num_features: required number of columns; None, the default, accepts any.
+      prefix: text before each name in an error message, such as ``"blocks[3]."``.
+      names: names of features, targets and weights in an error message.
+      is_part: whether the examples are only a part of the data, so that all their
+        weights may be 0.
 
     Returns:
-      The three, of the types that each check returns.
+      Features, targets and weights, as `features`, `labels` or `distributions`, and
+      `example_weights` return them.
 
     Raises:
-      ValueError: that names the argument, the rule and the value.
+      ValueError: naming the argument, the rule and the value.
     """
     integer("num_classes", num_classes, at_least=2)
     name_of_rows, name_of_targets, name_of_weights = (prefix + name for name in names)
-    found = features(name_of_rows, rows, num_features=num_features)
+    rows = features(name_of_rows, rows, num_features=num_features)
     shape = dense(name_of_targets, targets).shape
-    is_wide = len(shape) == 2 and shape[1] > 1
-    check_targets = distributions if is_wide else labels
-    answers = check_targets(name_of_targets, targets, num_classes=num_classes)
-    if len(answers) != len(found):
+    is_distribution = len(shape) == 2 and shape[1] > 1
+    check_targets = distributions if is_distribution else labels
+    targets = check_targets(name_of_targets, targets, num_classes=num_classes)
+    if len(targets) != len(rows):
         raise ValueError(
-            f"{name_of_targets} must have one entry per example, got {len(answers)} "
-            f"for {len(found)} examples"
+            f"{name_of_targets} must have one entry per example, got {len(targets)} "
+            f"for {len(rows)} examples"
         )
     if weights is not None:
         weights = example_weights(
-            name_of_weights, weights, num_examples=len(found), is_part=is_part
+            name_of_weights, weights, num_examples=len(rows), is_part=is_part
         )
-    return found, answers, weights
+    return rows, targets, weights
 
 
 def dense(name: str, value: Any) -> np.ndarray:
-    """Returns an array of any dtype.
+    """Returns a value as a NumPy array of any dtype.
 
     Raises:
-      ValueError: if the value is sparse, masked, ragged, traced or no array at all.
+      ValueError: if the value is sparse, masked, ragged, traced or not an array.
     """
     if hasattr(value, "tocsr") or hasattr(value, "todense"):
         raise ValueError(
@@ -313,7 +337,7 @@ def dense(name: str, value: Any) -> np.ndarray:
         concrete(name, value)
         raise
     if not array.dtype.isnative:
-        # Of files written on other machines; JAX takes no such array.
+        # Byte order of another machine, from a file; JAX rejects such an array.
         array = array.astype(array.dtype.newbyteorder("="))
     if array.ndim == 0 and array.dtype == object:
         raise ValueError(f"{name} must be an array, got a {type(value).__name__}")

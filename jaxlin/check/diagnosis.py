@@ -1,9 +1,9 @@
-"""Words for arrays that `jaxlin.check` refuses: what they hold, and the remedy.
+"""Descriptions of arrays that `jaxlin.check` rejects: their contents and the remedy.
 
-Nothing here decides what may enter. Each function takes an array that may not and
-returns the end of the sentence "labels must be ..., got": so a message names what the
-array really holds, and a remedy that, applied to it, gives what was meant. Arrays are
-told apart by their entries, not by the library that they come from.
+`jaxlin.check.arrays` decides which arrays are valid. Each function here takes an
+invalid one and returns the end of the message "labels must be ..., got": a description
+of the contents and a remedy that, applied to the array, gives the intended one. Arrays
+are distinguished by their entries, not by the library that made them.
 
   >>> import numpy as np
   >>> from jaxlin.check import diagnosis
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-# By name, so that no library is imported for its missing values.
+# Type names of missing values, so that no library is imported to recognise them.
 _MISSING = ("NoneType", "NAType", "NaTType")
 _SIGNS = "if the two classes are -1 and 1, use ({0} > 0).astype(int)"
 _NAMES = "encode class names: names, {0} = np.unique({0}, return_inverse=True)"
@@ -25,18 +25,18 @@ _NUMBERS = "np.unique({0}, return_inverse=True)[1] numbers the classes 0, 1, 2, 
 
 
 def of_features(array: np.ndarray, *, columns: Any = None) -> str:
-    """Says what rows hold that are not numbers, and what to do.
+    """Describes features that are not numbers, with the remedy.
 
     Args:
-      array: of any rank, whose dtype is no number.
-      columns: names of its columns, as a data frame has them, or None.
+      array: array of any rank whose dtype is not numeric.
+      columns: column names, as of a data frame, or None.
     """
     if array.dtype.names:
         return (
             f"{_fields(array)}; give one array: "
             "numpy.lib.recfunctions.structured_to_unstructured"
         )
-    kinds = _kinds(array)
+    kinds = _first_places(array)
     for kind, remedy in {
         "sequence": "all rows must have one length",
         "missing": "drop or impute missing entries first",
@@ -48,9 +48,9 @@ def of_features(array: np.ndarray, *, columns: Any = None) -> str:
             place = kinds[kind]
             if kind == "text" and _is_number(array[place]):
                 remedy = "numbers kept as text become numbers by .astype(float)"
-            what = f"{kind} {_shown(array[place])}"
-            what = "ragged rows" if kind == "sequence" else what
-            return f"{what} at {_place(place, columns)} ({_dtype(array)}); {remedy}"
+            found = f"{kind} {_shown(array[place])}"
+            found = "ragged rows" if kind == "sequence" else found
+            return f"{found} at {_place(place, columns)} ({_dtype(array)}); {remedy}"
     if set(kinds) <= {"number", "integer", "boolean"}:
         return f"{_dtype(array)}, all entries are numbers; use .astype(float)"
     other = next(kind for kind in kinds if kind not in ("number", "integer", "boolean"))
@@ -58,10 +58,10 @@ def of_features(array: np.ndarray, *, columns: Any = None) -> str:
 
 
 def of_labels(name: str, array: np.ndarray) -> str:
-    """Says what one-dimensional labels are that are no integers, and what to do.
+    """Describes one-dimensional labels that are not integers, with the remedy.
 
     Args:
-      name: of the labels, for the remedy.
+      name: name of the labels in the remedy.
       array: shape ``(examples,)``, not empty, neither integers nor booleans.
     """
     word = name if name.isidentifier() else "labels"
@@ -69,7 +69,7 @@ def of_labels(name: str, array: np.ndarray) -> str:
         return _of_floats(word, array)
     if array.dtype.names:
         return f"{_fields(array)}; give one of them"
-    kinds = _kinds(array)
+    kinds = _first_places(array)
     if "missing" in kinds:
         where = kinds["missing"][0]
         return _of_missing(array[where], where)
@@ -96,23 +96,23 @@ def of_labels(name: str, array: np.ndarray) -> str:
 
 
 def of_shape(name: str, value: Any, array: np.ndarray) -> str:
-    """Says what labels are that have not one axis, and what to do.
+    """Describes labels that do not have exactly one axis, with the remedy.
 
     Args:
-      name: of the labels, for the remedy.
-      value: as given, of a type that may have columns.
-      array: the same as an array.
+      name: name of the labels in the remedy.
+      value: the labels as the caller gave them, possibly a data frame.
+      array: the same labels as a NumPy array.
     """
     shape = f"shape {array.shape}"
     if array.ndim != 2:
         return f"{shape}; give one label per example"
     word = name if name.isidentifier() else "labels"
     if array.shape[1] == 1:
-        part = f"{word}.to_numpy()" if hasattr(value, "columns") else word
-        return f"{shape}, one column; use {part}.ravel()"
-    several = of_several_labels(array)
-    if several:
-        return f"{shape}, {several}"
+        column = f"{word}.to_numpy()" if hasattr(value, "columns") else word
+        return f"{shape}, one column; use {column}.ravel()"
+    multilabel = of_multilabel(array)
+    if multilabel:
+        return f"{shape}, {multilabel}"
     if _is_binary(array):
         return f"{shape}, one-hot rows; use {word}.argmax(axis=1)"
     if array.shape[0] == 1:
@@ -126,8 +126,8 @@ def of_shape(name: str, value: Any, array: np.ndarray) -> str:
     return f"{shape}; give one label per example"
 
 
-def of_several_labels(array: np.ndarray) -> str:
-    """Says which row of 0s and 1s has several labels or none; "" if there is none."""
+def of_multilabel(array: np.ndarray) -> str:
+    """Describes the first 0/1 row with several labels or none; "" if there is none."""
     if array.ndim != 2 or array.shape[1] < 2 or not _is_binary(array, one_hot=False):
         return ""
     counts = (array == 1).sum(axis=1)
@@ -136,21 +136,21 @@ def of_several_labels(array: np.ndarray) -> str:
     row = int(np.argmax(counts != 1))
     return (
         f"several labels per example: row {row} names {counts[row]} classes; give one "
-        "label per example (a classifier of several labels is one fit of 0 and 1 for "
-        "each)"
+        "label per example (for multilabel classification fit one classifier of 0 and "
+        "1 per label)"
     )
 
 
 def of_range(name: str, array: np.ndarray, *, num_classes: int | None) -> str:
-    """Remedy for integer labels of which some are below 0 or too large."""
+    """Returns the remedy for integer labels below 0 or too large."""
     word = name if name.isidentifier() else "labels"
     least, largest = int(array.min()), int(array.max())
     if least == -1 and not ((array != -1) & (array != 1)).any():
         return _SIGNS.format(word)
     if least < 0:
         return (
-            f"leave examples without a label out, such as by {word} >= 0; of other "
-            f"names {_NUMBERS.format(word)}"
+            f"leave examples without a label out, such as by {word} >= 0; for other "
+            f"class codes {_NUMBERS.format(word)}"
         )
     if least >= 1 and largest == num_classes:
         return f"labels count from 0: subtract 1, {word} - 1"
@@ -175,12 +175,12 @@ def _of_floats(word: str, array: np.ndarray) -> str:
     return f"{array.dtype}; all are whole numbers: use {word}.astype(int)"
 
 
-def _kinds(array: np.ndarray) -> Mapping[str, tuple[int, ...]]:
-    """Kinds of entries, each with the place of its first, in order of appearance."""
+def _first_places(array: np.ndarray) -> Mapping[str, tuple[int, ...]]:
+    """Index of the first entry of each kind, in order of appearance."""
     found: dict[str, tuple[int, ...]] = {}
     for place, entry in np.ndenumerate(array):
         kind = _kind(entry)
-        # Text that is no number says more than text that is.
+        # Text that is not a number is more informative than text that is.
         if kind not in found or (
             kind == "text" and _is_number(array[found[kind]]) and not _is_number(entry)
         ):
@@ -210,10 +210,10 @@ def _kind(entry: Any) -> str:
 
 
 def _is_binary(array: np.ndarray, *, one_hot: bool = True) -> bool:
-    """Returns True if all entries are 0 or 1 (or -1 or 1), each row with one 1."""
+    """Whether all entries are 0 or 1 (or -1 or 1), with one 1 per row if one_hot."""
     if array.dtype.kind not in "buif" or not array.size:
         return False
-    # Distributions are told by their first rows.
+    # Distributions are recognised by their first rows.
     for part in (array[:1000], array):
         if not any(((part == low) | (part == 1)).all() for low in (0, -1)):
             return False
@@ -254,7 +254,7 @@ def _fields(array: np.ndarray) -> str:
 
 
 def _shown(entry: Any) -> str:
-    """The entry as Python writes it: 'cat', not np.str_('cat')."""
+    """The entry in the notation of Python: 'cat', not np.str_('cat')."""
     if isinstance(entry, str | bytes):
         return repr(entry.item() if isinstance(entry, np.generic) else entry)[:40]
     return str(entry)[:40]

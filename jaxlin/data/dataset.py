@@ -9,7 +9,7 @@ import numpy as np
 from jaxlin import check
 
 # Rows hashed in one go, so that describing a memory map does not load it whole.
-_ROWS_PER_LOOK = 8192
+_ROWS_PER_CHECK = 8192
 
 
 class DataUnavailableError(OSError):
@@ -197,7 +197,7 @@ def _describe(split: Split, num_classes: int) -> dict[str, Any]:
 
 def _sha256(array: np.ndarray) -> str:
     digest = hashlib.sha256()
-    for start in range(0, len(array), _ROWS_PER_LOOK):
-        block = np.ascontiguousarray(array[start : start + _ROWS_PER_LOOK])
+    for start in range(0, len(array), _ROWS_PER_CHECK):
+        block = np.ascontiguousarray(array[start : start + _ROWS_PER_CHECK])
         digest.update(block.data)
     return digest.hexdigest()

@@ -175,7 +175,7 @@ def convolve(layer: Convolution, image: Array) -> Array:
         window_strides=(1, 1),
         padding="SAME",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        precision=precision.of_products(),
+        precision=precision.matmul_precision(),
     )
     return responses[0] + layer.bias[None, None]
 

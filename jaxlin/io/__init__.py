@@ -1,7 +1,7 @@
-"""Files that are complete or absent.
+"""Atomic files and checkpoints.
 
 files       atomic replacement of one file
-checkpoint  one file for a tree of arrays, verified when it is read
+checkpoint  one file for a tree of arrays, with checksums
 """
 
 from jaxlin import chapters

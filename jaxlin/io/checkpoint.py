@@ -1,4 +1,4 @@
-"""One file for a tree of arrays: written whole or not at all, verified when read.
+"""Checkpoints: a tree of arrays in one file, written atomically, verified on reading.
 
   >>> import jax.numpy as jnp, pathlib, tempfile
   >>> from jaxlin.io import checkpoint
@@ -11,15 +11,15 @@
   >>> restored["step"], restored["weights"].shape, metadata
   (7, (10, 64), {'loss': 'hinge'})
 
-The file is an uncompressed ``.npz`` (`numpy.load` opens it). It holds
+The file is an uncompressed ``.npz`` (`numpy.load` opens it). It contains
 
-  <leaf>.npy       one array a leaf, named by `jax.tree_util.keystr`: ``.params.bias``
+  <leaf>.npy       one array per leaf, named by `jax.tree_util.keystr`: ``.params.bias``
   manifest.json    format, metadata; shape, dtype and SHA-256 of the file of each leaf
-  zip comment      SHA-256 of all bytes before it, so that no flipped bit is missed
+  zip comment      SHA-256 of all bytes before it, which detects any flipped bit
 
 Leaves are NumPy and JAX arrays (bfloat16 and float8 too, stored as unsigned integers of
 the same width), typed PRNG keys (stored as their data), and Python bool, int, float and
-complex. Nothing is pickled. The same tree gives the same bytes.
+complex. Nothing is pickled. Equal trees and metadata give equal bytes.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ Path = str | os.PathLike[str]
 
 
 class _Leaf(NamedTuple):
-    """What must agree between a leaf of the file and the leaf asked for."""
+    """Properties in which a stored leaf and the requested leaf must agree."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -59,22 +59,24 @@ class _Leaf(NamedTuple):
 def save(
     path: Path, tree: PyTree, *, metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Writes ``tree`` to one file, replacing the file before it in one step.
+    """Writes ``tree`` to one file, which replaces an existing one atomically.
 
-    The file is whole or what it was before, whenever the process or the machine stops
-    (`jaxlin.io.files.replace`). One process may write to a path at a time.
+    Whenever the process or the machine stops, the file is either the previous one or
+    the complete new one (`jaxlin.io.files.replace`). Only one process may write to a
+    path at a time.
 
     Args:
-      path: file to write, in a folder that exists. No suffix is added.
-      tree: leaves as listed at the top of this module, on any device.
-      metadata: what JSON can hold. It is read back as JSON gives it: tuples as lists,
-        keys as strings.
+      path: file to write, in an existing folder. No suffix is added.
+      tree: tree of NumPy or JAX arrays on any device, typed PRNG keys, and Python bool,
+        int, float and complex.
+      metadata: values that JSON can represent; None is empty. `load_metadata` returns
+        tuples as lists and keys as strings.
 
     Raises:
-      ValueError: if a leaf is of another type, two leaves have one name, or the
-        metadata are not JSON.
-      OSError: if writing fails, the disk being full for instance. The checkpoint that
-        was there is then unchanged and no partial file is left.
+      ValueError: if a leaf is of another type, two leaves have the same name, or the
+        metadata cannot be written as JSON.
+      OSError: if writing fails, for example because the disk is full. A previous
+        checkpoint is then unchanged and no partial file is left.
     """
     files.replace(pathlib.Path(path), _serialize(tree, metadata or {}))
 
@@ -83,18 +85,19 @@ def load(path: Path, like: PyTree) -> PyTree:
     """Reads a tree that has the structure, shapes and dtypes of ``like``.
 
     Args:
-      path: a file that `save` wrote.
-      like: a tree of the same names, with arrays, `jax.ShapeDtypeStruct` (as from
-        `jax.eval_shape`) or Python numbers as leaves; their values are not used.
+      path: a file written by `save`.
+      like: a tree with the same leaf names, with arrays, `jax.ShapeDtypeStruct` (as
+        from `jax.eval_shape`) or Python numbers as leaves; their values are not used.
 
     Returns:
-      A tree as ``like`` with the values saved: NumPy arrays where it has NumPy arrays,
-      Python numbers where it has those, else JAX arrays on the default device.
+      A tree like ``like`` with the saved values: NumPy arrays where ``like`` has NumPy
+      arrays, Python numbers where it has Python numbers, and JAX arrays on the default
+      device elsewhere.
 
     Raises:
-      ValueError: if the file is damaged or no checkpoint (the file is named, and the
-        leaf if the damage lies in one), or a leaf is missing, left over, or of another
-        shape or dtype than in ``like`` (the leaf is named).
+      ValueError: if the file is damaged or not a checkpoint (the message names the file
+        and a damaged leaf), or if a leaf is missing, unexpected, or of another shape or
+        dtype than in ``like`` (the message names the leaf).
       OSError: if the file cannot be read.
     """
     path = pathlib.Path(path)
@@ -114,13 +117,13 @@ def load(path: Path, like: PyTree) -> PyTree:
 
 
 def load_metadata(path: Path) -> dict[str, Any]:
-    """Returns the metadata of a checkpoint; damage is reported as by `load`."""
+    """Returns the metadata of a checkpoint; a damaged file raises as in `load`."""
     _, manifest = _open(pathlib.Path(path))
     return manifest["metadata"]
 
 
 def _serialize(tree: PyTree, metadata: Mapping[str, Any]) -> bytes:
-    """Returns the bytes of the file."""
+    """Returns the bytes of a checkpoint file."""
     named, _ = _named_leaves(tree)
     entries = {name: _describe(name, leaf) for name, leaf in named.items()}
     # One call for all leaves, so that copies from devices overlap.
@@ -140,7 +143,8 @@ def _serialize(tree: PyTree, metadata: Mapping[str, Any]) -> bytes:
                 **_key_implementation(named[name]),
                 "sha256": hashlib.sha256(content).hexdigest(),
             }
-            # A ZipInfo made by name carries no time of day.
+            # A ZipInfo made from a name has a fixed date, so that equal trees give
+            # equal bytes.
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content)
         manifest = {"format": _FORMAT, "metadata": dict(metadata), "leaves": leaves}
         try:
@@ -154,7 +158,7 @@ def _serialize(tree: PyTree, metadata: Mapping[str, Any]) -> bytes:
 
 
 def _open(path: pathlib.Path) -> tuple[zipfile.ZipFile, dict[str, Any]]:
-    """Returns the archive and its manifest once every byte has been verified."""
+    """Returns the archive and its manifest, after verifying every byte."""
     contents = path.read_bytes()
     body, digest = contents[:-_DIGEST_LENGTH], contents[-_DIGEST_LENGTH:]
     if hashlib.sha256(body).hexdigest().encode() == digest:
@@ -166,10 +170,10 @@ def _open(path: pathlib.Path) -> tuple[zipfile.ZipFile, dict[str, Any]]:
                 "with the version of jaxlin that wrote it"
             )
         return archive, manifest
-    where = _damaged_leaf(contents)
-    if where is not None:
-        raise ValueError(f"{path} is damaged at {where}; {_REMEDY}")
-    # A checkpoint cut short has lost its comment, but not its format.
+    leaf = _damaged_leaf(contents)
+    if leaf is not None:
+        raise ValueError(f"{path} is damaged at {leaf}; {_REMEDY}")
+    # A truncated checkpoint has lost its comment, but not its format.
     if _COMMENT in contents or _FORMAT.encode() in contents:
         raise ValueError(f"{path} is damaged; {_REMEDY}")
     raise ValueError(
@@ -179,12 +183,12 @@ def _open(path: pathlib.Path) -> tuple[zipfile.ZipFile, dict[str, Any]]:
 
 
 def _damaged_leaf(contents: bytes) -> str | None:
-    """Returns the first leaf of a damaged file whose own checksum fails, if any."""
+    """Returns the first leaf of a damaged file whose checksum fails, if any."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(contents))
         leaves = json.loads(archive.read(_MANIFEST))["leaves"]
         digests = {name: entry["sha256"] for name, entry in leaves.items()}
-    # What a parser raises on arbitrary bytes is not bounded; the caller reports damage
+    # On arbitrary bytes a parser may raise any exception; the caller reports the damage
     # in any case.
     except Exception:
         return None
@@ -201,7 +205,7 @@ def _damaged_leaf(contents: bytes) -> str | None:
 def _require_same(
     path: pathlib.Path, found: dict[str, _Leaf], expected: dict[str, _Leaf]
 ) -> None:
-    """Raises an error that names the first leaf that differs."""
+    """Raises a ValueError that names the first leaf that differs."""
     for name in expected:
         if name not in found:
             raise ValueError(f"{path} has no leaf {name or _ROOT}, expected one")
@@ -228,7 +232,7 @@ def _named_leaves(tree: PyTree) -> tuple[dict[str, Any], Any]:
 
 
 def _describe(name: str, leaf: Any) -> _Leaf:
-    """Returns shape and dtype of a leaf, or says that it cannot be saved."""
+    """Returns shape and dtype of a leaf; raises a ValueError if it cannot be saved."""
     if type(leaf) in _PYTHON_NUMBERS and np.asarray(leaf).dtype != object:
         return _Leaf((), f"Python {type(leaf).__name__}")
     dtype = getattr(leaf, "dtype", None)
@@ -251,12 +255,12 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _key_implementation(leaf: Any) -> dict[str, str]:
-    """Returns the manifest entry that only PRNG keys have."""
+    """Returns the manifest entry specific to PRNG keys; empty for other leaves."""
     return {"implementation": str(jax.random.key_impl(leaf))} if _is_key(leaf) else {}
 
 
 def _is_registered(dtype: np.dtype) -> bool:
-    """Whether a dtype comes from another package, as bfloat16 and float8 do."""
+    """Whether a dtype is defined by another package, as bfloat16 and float8 are."""
     return dtype.isbuiltin == 2
 
 
@@ -277,7 +281,7 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 
 def _restore(name: str, array: np.ndarray, like: Any, entry: dict[str, Any]) -> Any:
-    """Returns a stored array as the kind of leaf that ``like`` is."""
+    """Converts a stored array to the type of the leaf ``like``."""
     if type(like) in _PYTHON_NUMBERS:
         return type(like)(array[()])
     if _is_key(like):
@@ -286,7 +290,7 @@ def _restore(name: str, array: np.ndarray, like: Any, entry: dict[str, Any]) -> 
         )
     if _is_registered(like.dtype):
         array = array.view(like.dtype)
-    # Names of dtypes agree already, but not the order of bytes in a number.
+    # The names of the dtypes agree already; the byte orders may differ.
     array = array.astype(like.dtype, copy=False)
     if isinstance(like, np.ndarray):
         return array
@@ -294,7 +298,7 @@ def _restore(name: str, array: np.ndarray, like: Any, entry: dict[str, Any]) -> 
         return array[()]
     if jax.dtypes.canonicalize_dtype(like.dtype) != like.dtype:
         raise ValueError(
-            f"leaf {name or _ROOT} must have a dtype that JAX may use, got "
+            f"leaf {name or _ROOT} must have a dtype enabled in JAX, got "
             f"{like.dtype}; set jax_enable_x64"
         )
     return jax.device_put(array)

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: one way of writing, for everything that is kept.
+"""Atomic replacement of files, used for every file that the library writes.
 
 >>> import pathlib, tempfile
 >>> from jaxlin.io import files
@@ -13,20 +13,24 @@ import contextlib
 import os
 from pathlib import Path
 
-# What a kill in the middle of a write may leave behind; nobody reads it.
+# Files that a process killed during a write may leave behind; they are never read.
 PARTIAL_PATTERN = ".*.partial"
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Replaces the file at ``path`` by ``content``, wholly or not at all.
+    """Replaces the file at ``path`` by ``content`` atomically.
 
     The bytes go to ``.<name>.partial`` in the same folder, are forced to disk, and are
-    then renamed. Whenever the process or the machine stops, ``path`` holds what it held
-    before or ``content``. One process may write to a path at a time.
+    then renamed. Whenever the process or the machine stops, ``path`` holds either its
+    previous content or ``content``. Only one process may write to a path at a time.
+
+    Args:
+      path: file to replace, in an existing folder.
+      content: bytes of the new file.
 
     Raises:
-      OSError: if the file cannot be written (a full disk, no permission). What was
-        there before is then unchanged and no partial file is left.
+      OSError: if the file cannot be written (a full disk, no permission). The previous
+        file is then unchanged and no partial file is left.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -45,7 +49,7 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> OSError:
-    """Returns an error that says which file could not be written, and what remains."""
+    """Returns an OSError that names the file and states that the old one is intact."""
     return OSError(
         error.errno,
         f"cannot write {path}: {error.strerror or error}; what was there before is "
@@ -54,7 +58,7 @@ def cannot_write(path: Path, error: OSError) -> OSError:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Forces a rename to disk; Windows cannot open a folder and needs no such call."""
+    """Forces a rename to disk; on Windows, where folders cannot be opened, a no-op."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -1,11 +1,11 @@
-r"""Losses of one example: scores and a target in, one number out.
+r"""Losses of one example, as functions of its scores and its target.
 
 Hinges take an integer label and a traced keyword ``margin``:
 
   weston_watkins_hinge           sum over wrong classes (the lecture's multiclass SVM)
   weston_watkins_squared_hinge   the same, each violation squared
-  crammer_singer_hinge           the worst wrong class only
-  one_vs_rest_hinge              one binary hinge a class
+  crammer_singer_hinge           largest violation over the wrong classes
+  one_vs_rest_hinge              one binary hinge per class
 
 Likelihood losses in nats (natural logarithm):
 
@@ -24,17 +24,17 @@ Batches and gradients come from JAX:
   ['2.9', '0.0', '12.9']
 
 The value has the dtype of the scores and is finite for scores of +-1e9. In float16 it
-is so while differences of scores are below 65504 and the loss itself is: a squared
-violation exceeds that from 256 on, a sum over many classes earlier than its largest
-term, and the value is then inf. At a kink the derivative of the inactive side, 0, is
-used. NaN scores give a NaN loss. A class may be masked out by the score -inf.
+is finite while differences of scores, and the loss itself, are below 65504: a squared
+violation exceeds that from 256 on, and a sum over many classes overflows before its
+largest term does; the value is then inf. At a kink the derivative of the inactive side,
+0, is used. NaN scores give a NaN loss. The score -inf masks a class out.
 
-A label that is no class (-1, or C and above) gives NaN, not an error: inside a compiled
-program nothing can be raised. `jaxlin.check` refuses it where data enter.
+A label outside [0, C) gives NaN, not an error: a compiled program cannot raise one.
+`jaxlin.check` rejects such labels where data enter.
 
-Modules: `label_losses` holds the above; `transforms` makes other reductions over
-classes from a loss; `conjugates` has the convex conjugates, from which certificates are
-made.
+  label_losses  the losses above
+  transforms    other reductions over classes, made from a loss
+  conjugates    convex conjugates, the basis of certificates
 """
 
 from jaxlin import chapters

@@ -1,4 +1,4 @@
-"""The losses of one example, from its scores and its label or target."""
+"""Losses of one example, from its scores and its label or target distribution."""
 
 import chex
 import jax
@@ -17,14 +17,15 @@ def weston_watkins_hinge(
 
     .. math:: \ell(s, y) = \sum_{j \neq y} \max(0,\; s_j - s_y + \Delta)
 
-    Every wrong class is charged, unlike `optax.losses.multiclass_hinge_loss`,
-    scikit-learn's and Keras's, which charge only the worst (`crammer_singer_hinge`).
-    PyTorch's ``MultiMarginLoss`` is this divided by the number of classes.
+    The hinges of optax (`optax.losses.multiclass_hinge_loss`), scikit-learn and Keras
+    take the maximum over the wrong classes instead of the sum (`crammer_singer_hinge`).
+    PyTorch's ``MultiMarginLoss`` is this loss divided by the number of classes.
 
     Args:
       scores: class scores :math:`s`, shape ``(classes,)``.
       label: index :math:`y` of the right class, shape ``()``.
-      margin: the lead :math:`\Delta` that the right class must have, in score units.
+      margin: required lead :math:`\Delta` of the right class, in units of score;
+        default 1.
 
     Returns:
       The loss, shape ``()``.
@@ -47,7 +48,7 @@ def weston_watkins_squared_hinge(
 
     .. math:: \ell(s, y) = \sum_{j \neq y} \max(0,\; s_j - s_y + \Delta)^2
 
-    Differentiable everywhere. Its minimiser is another than that of
+    Differentiable everywhere. Its minimiser differs from that of
     `weston_watkins_hinge`. Arguments and result are those of `weston_watkins_hinge`.
 
     Example:
@@ -61,13 +62,13 @@ def weston_watkins_squared_hinge(
 def crammer_singer_hinge(
     scores: Array, label: ArrayLike, /, *, margin: ArrayLike = 1.0
 ) -> Array:
-    r"""Hinge loss of the wrong class that comes nearest to winning.
+    r"""Hinge loss of the wrong class with the highest score.
 
     .. math:: \ell(s, y) = \max(0,\; \max_{j \neq y} s_j - s_y + \Delta)
 
-    This is what optax, jaxopt, Keras and ``sklearn.metrics.hinge_loss`` call the
-    multiclass hinge. Where several wrong classes tie for the worst, the derivative is
-    shared equally among them (a subgradient). Arguments and result are those of
+    The multiclass hinge of optax, jaxopt, Keras and ``sklearn.metrics.hinge_loss``.
+    Where several wrong classes share the highest score, the derivative is divided
+    equally among them (a subgradient). Arguments and result are those of
     `weston_watkins_hinge`.
 
     Example:
@@ -84,14 +85,14 @@ def crammer_singer_hinge(
 def one_vs_rest_hinge(
     scores: Array, label: ArrayLike, /, *, margin: ArrayLike = 1.0
 ) -> Array:
-    r"""Sum over all classes of the binary hinge "is it this class?".
+    r"""Sum over all classes of the binary hinge of that class against the rest.
 
     .. math:: \ell(s, y) = \sum_j \max(0,\; \Delta - t_j s_j), \quad
               t_y = 1,\; t_j = -1 \text{ for } j \neq y
 
-    Unlike the other hinges it charges scores themselves, not their differences, so that
-    adding a constant to all scores changes it. Arguments and result are those of
-    `weston_watkins_hinge`.
+    Unlike the other hinges it depends on the scores themselves, not only on their
+    differences: adding a constant to all scores changes the loss. Arguments and result
+    are those of `weston_watkins_hinge`.
 
     Example:
       >>> print(one_vs_rest_hinge(jnp.array([3.0, -0.5, -2.0]), 0))
@@ -109,9 +110,9 @@ def softmax_cross_entropy(scores: Array, label: ArrayLike, /) -> Array:
 
     .. math:: \ell(s, y) = \log \sum_j e^{s_j} - s_y = -\log \text{softmax}(s)_y
 
-    Computed as :math:`\log(1 + \sum_{j \neq y} e^{s_j - s_y})`, which keeps all its
-    digits when the classifier is sure and right, where the difference above would lose
-    them. Infimum 0, never attained with finite scores; no upper bound.
+    Computed as :math:`\log(1 + \sum_{j \neq y} e^{s_j - s_y})`, which keeps all digits
+    when the right class leads by far, where the difference above would cancel. The
+    infimum, 0, is not attained with finite scores; there is no upper bound.
 
     Args:
       scores: class scores :math:`s` (logits), shape ``(classes,)``.
@@ -134,7 +135,7 @@ def cross_entropy(scores: Array, target: Array, /) -> Array:
 
     It equals ``entropy(target) + kl_divergence(scores, target)``, and for a one-hot
     target `softmax_cross_entropy` of that label. Its derivative in the target is
-    :math:`-\log \text{softmax}(s)_j`, for a class with target 0 too. Where the score of
+    :math:`-\log \text{softmax}(s)_j`, also for a class with target 0. If the score of
     such a class is -inf, it contributes 0 to the value and to both gradients.
 
     Scores come first, as in optax; `sklearn.metrics.log_loss` takes the target first.
@@ -156,7 +157,7 @@ def cross_entropy(scores: Array, target: Array, /) -> Array:
     chex.assert_equal_shape([scores, target])
     target = jnp.asarray(target, scores.dtype)
     log_probabilities = jax.nn.log_softmax(scores)
-    # Not wherever the target is 0: there the derivative in the target is not 0.
+    # The target 0 alone does not suffice: the derivative in a target of 0 is not 0.
     is_absent = (target == 0) & (log_probabilities == -jnp.inf)
     return -jnp.sum(target * jnp.where(is_absent, 0, log_probabilities))
 
@@ -167,10 +168,10 @@ def kl_divergence(scores: Array, target: Array, /) -> Array:
     .. math:: \text{KL}(t \,\|\, q) = \sum_j t_j \log (t_j / q_j), \quad
               q = \text{softmax}(s)
 
-    `cross_entropy` less `entropy` of the target: the same gradient in the scores, and
+    `cross_entropy` minus `entropy` of the target: the same gradient in the scores, and
     minimum 0 (up to rounding) where softmax and target agree. Arguments and result are
     those of `cross_entropy`; the derivative in the target is that of `cross_entropy`
-    less that of `entropy`.
+    minus that of `entropy`.
     """
     return cross_entropy(scores, target) - entropy(jnp.asarray(target, scores.dtype))
 
@@ -178,8 +179,8 @@ def kl_divergence(scores: Array, target: Array, /) -> Array:
 def entropy(distribution: Array, /) -> Array:
     r"""Shannon entropy :math:`-\sum_j p_j \log p_j` in nats, with 0 log 0 = 0.
 
-    The derivative at :math:`p_j = 0`, inf in the limit, is taken as 0: so gradients
-    through a softmax that gives a class the probability 0 are finite.
+    The derivative at :math:`p_j = 0`, inf in the limit, is defined as 0, so that
+    gradients through a softmax with a probability of 0 are finite.
 
     Args:
       distribution: :math:`p`, non-negative with sum 1, shape ``(classes,)``.
@@ -188,17 +189,17 @@ def entropy(distribution: Array, /) -> Array:
       The entropy, shape ``()``: 0 for a one-hot ``p``, log C for the uniform one.
     """
     check.one_example("distribution", distribution)
-    # entr(1) is 0 too.
+    # entr(1) is 0, the value wanted at 0, and has a finite derivative.
     return jnp.sum(entr(jnp.where(distribution == 0, 1, distribution)))
 
 
 def margin_violations(
     scores: Array, label: ArrayLike, /, *, margin: ArrayLike = 1.0
 ) -> Array:
-    r"""What a multiclass hinge charges a wrong class for: :math:`\Delta + s_j - s_y`.
+    r"""Margin violations :math:`\Delta + s_j - s_y` of the wrong classes.
 
-    Negative where the margin is kept; -inf, charged by no hinge, for the right class.
-    Arguments are those of `weston_watkins_hinge`.
+    Negative where the margin is satisfied; -inf for the right class, whose hinge is
+    then 0. Arguments are those of `weston_watkins_hinge`.
 
     Returns:
       Signed violations, shape ``(classes,)``.
@@ -209,9 +210,10 @@ def margin_violations(
 def one_vs_rest_violations(
     scores: Array, label: ArrayLike, /, *, margin: ArrayLike = 1.0
 ) -> Array:
-    r"""What `one_vs_rest_hinge` charges a class for: :math:`\Delta - t_j s_j`.
+    r"""Margin violations :math:`\Delta - t_j s_j` of `one_vs_rest_hinge`.
 
-    Negative where the margin is kept. Arguments are those of `weston_watkins_hinge`.
+    Negative where the margin is satisfied. Arguments are those of
+    `weston_watkins_hinge`.
 
     Returns:
       Signed violations, shape ``(classes,)``.
@@ -221,10 +223,10 @@ def one_vs_rest_violations(
 
 
 def is_label(scores: Array, label: ArrayLike, /) -> Array:
-    """Which class is the right one: booleans, shape ``(classes,)``.
+    """Mask of the right class, boolean, shape ``(classes,)``.
 
     Args:
-      scores: one number a class, shape ``(classes,)``.
+      scores: one number per class, shape ``(classes,)``.
       label: index of the right class, shape ``()``.
     """
     _check_scores(scores)
@@ -234,19 +236,19 @@ def is_label(scores: Array, label: ArrayLike, /) -> Array:
 
 
 def score_of_label(scores: Array, label: ArrayLike, /) -> Array:
-    """Score of the right class, shape ``()``; NaN where the label is no class.
+    """Score of the right class, shape ``()``; NaN if the label is outside [0, C).
 
     Args:
-      scores: one number a class, shape ``(classes,)``.
+      scores: one number per class, shape ``(classes,)``.
       label: index of the right class, shape ``()``.
     """
-    # A masked sum is faster than indexing here: under vmap it is no gather.
+    # A masked sum is faster than indexing here, which becomes a gather under vmap.
     right = jnp.sum(jnp.where(is_label(scores, label), scores, 0))
     return _if_class(scores, label, right)
 
 
 def _leads_of_wrong_classes(scores: Array, label: ArrayLike) -> Array:
-    """Lead s_j - s_y of each wrong class; -inf, charged by no loss, for the right one.
+    """Lead s_j - s_y of each wrong class; -inf, without a loss, for the right one.
 
     A masked class (score -inf) stays -inf even if the right class is masked too.
     """
@@ -255,7 +257,7 @@ def _leads_of_wrong_classes(scores: Array, label: ArrayLike) -> Array:
 
 
 def _if_class(scores: Array, label: ArrayLike, value: Array) -> Array:
-    """The value, or NaN where the label is no class: no number passes for a loss."""
+    """The value; NaN for a label outside [0, C), where no number is a valid loss."""
     is_class = (jnp.asarray(label) >= 0) & (jnp.asarray(label) < scores.shape[0])
     return jnp.where(is_class, value, jnp.nan)
 

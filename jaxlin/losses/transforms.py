@@ -1,9 +1,9 @@
-"""Other reductions over classes, made from a loss instead of written again.
+"""Transforms of losses: other reductions over classes.
 
-The lecture asks what changes if the multiclass SVM loss summed over all classes, the
-right one too (Q4), or took the mean instead of the sum (Q5). Each answer is a function
-of a loss that returns a loss. The same loss gives the same object every time, so the
-result may be a static argument of a compiled program:
+The lecture asks what changes if the multiclass SVM loss sums over all classes, the
+right one included (Q4), or takes the mean instead of the sum (Q5). Each variant is a
+function that maps a loss to a loss. The same loss always gives the same object, so that
+the result may be a static argument of a compiled program:
 
   >>> import jax.numpy as jnp
   >>> from jaxlin.losses import transforms
@@ -17,8 +17,8 @@ result may be a static argument of a compiled program:
   True
 
 None of the three changes which side of a kink is active. The means rescale the loss:
-with a penalty they have the same minimiser only if its strength is divided by the same
-count.
+with a penalty the minimiser stays the same only if the strength of the penalty is
+divided by the same number.
 """
 
 import functools
@@ -33,17 +33,17 @@ from jaxlin.typing import Array, Loss
 
 @functools.cache
 def sum_over_all_classes(loss: Loss) -> Loss:
-    """Charges the right class too, as if it were a wrong one (Q4).
+    """Extends the sum of a loss to the right class, as if it were a wrong one (Q4).
 
-    For a loss that sums, over the wrong classes, a function of the lead s_j - s_y. The
-    right class, with lead 0, adds a constant (the margin, for the hinge; its square,
-    for the squared hinge): another value, the same gradient.
+    The loss must be a sum over the wrong classes of a function of the lead s_j - s_y.
+    The right class has lead 0 and adds a constant: the margin for the hinge, its square
+    for the squared hinge. The value changes, the gradient does not.
     """
 
     def summed(scores: Array, label: ArrayLike, /, **arguments: Any) -> Array:
-        # One more wrong class that ties with the right one has just that lead.
-        twin = losses.score_of_label(scores, label)
-        return loss(jnp.append(scores, twin), label, **arguments)
+        # An additional wrong class with the score of the right one has lead 0.
+        tied = losses.score_of_label(scores, label)
+        return loss(jnp.append(scores, tied), label, **arguments)
 
     return _named(summed, "sum_over_all_classes", loss)
 
@@ -69,6 +69,6 @@ def mean_over_all_classes(loss: Loss) -> Loss:
 
 
 def _named(function: Any, transform: str, loss: Any) -> Loss:
-    # Results and error messages say which loss it was.
+    # Results and error messages show the name of the loss.
     function.__name__ = f"{transform}({getattr(loss, '__name__', loss)})"
     return function

@@ -1,8 +1,8 @@
-"""Sums, products, devices and processes: what the mathematics runs on.
+"""Compensated sums, full-precision products, devices and processes.
 
-compensated  sums that keep what rounding loses
-precision    products at full precision
-device_mesh  the current backend and mesh: where arrays lie, how much memory there is
+compensated  sums with compensated rounding errors
+precision    float64 where the input has it, products at full precision
+device_mesh  the current backend, its memory, and the mesh
 processes    arrays whose rows are spread over several processes
 """
 

@@ -1,7 +1,7 @@
-"""Sums that keep what rounding loses (Neumaier).
+"""Compensated summation (Neumaier).
 
-A float32 sum over a million rows loses the digits that a duality gap is made of. So
-what each addition loses is added up beside the sum:
+A float32 sum over a million rows loses the digits that a duality gap consists of. The
+rounding error of each addition is therefore summed beside the sum:
 
   >>> import jax.numpy as jnp
   >>> from jaxlin.numerics import compensated
@@ -23,19 +23,24 @@ from jaxlin.typing import Array
 
 
 class Compensated(NamedTuple):
-    """A sum and the rounding it has lost so far, of one shape."""
+    """A sum and its accumulated rounding error.
+
+    Attributes:
+      high: the rounded sum, of any shape.
+      low: the sum of the rounding errors, in the same shape.
+    """
 
     high: Array
     low: Array
 
 
 def total(summed: Compensated) -> Array:
-    """The sum, with what was lost to rounding put back."""
+    """Returns the sum, corrected by its accumulated rounding error."""
     return summed.high + summed.low
 
 
 def add(summed: Compensated, term: Array) -> Compensated:
-    """The sum with one more term."""
+    """Adds one term to a sum."""
     high = summed.high + term
     larger = jnp.abs(summed.high) >= jnp.abs(term)
     lost = jnp.where(larger, (summed.high - high) + term, (term - high) + summed.high)
@@ -43,16 +48,16 @@ def add(summed: Compensated, term: Array) -> Compensated:
 
 
 def merge(one: Compensated, other: Compensated) -> Compensated:
-    """The sum of both sums' terms."""
-    found = add(one, other.high)
-    return found._replace(low=found.low + other.low)
+    """Merges two sums into the sum over all their terms."""
+    merged = add(one, other.high)
+    return merged._replace(low=merged.low + other.low)
 
 
 def sum_of(terms: Array) -> Compensated:
-    """The sum over the first axis."""
+    """Sums an array over its first axis."""
     zero = jnp.zeros((), terms.dtype)
-    pairs, nothing = (terms, jnp.zeros_like(terms)), (zero, zero)
-    return Compensated(*jax.lax.reduce(pairs, nothing, _merge_pairs, dimensions=(0,)))
+    pairs, no_terms = (terms, jnp.zeros_like(terms)), (zero, zero)
+    return Compensated(*jax.lax.reduce(pairs, no_terms, _merge_pairs, dimensions=(0,)))
 
 
 def _merge_pairs(

@@ -1,8 +1,8 @@
-"""Where things are: a CPU or an accelerator; the axes of the mesh of the moment.
+"""Helpers for the current backend and mesh.
 
-`jaxlin.sharding` makes meshes and puts arrays on them; under ``jax.set_mesh`` the
-passes over rows see from here on how many devices they are spread. Without a mesh all
-is on one device.
+`jaxlin.sharding` makes meshes and places arrays on them; this module reports over how
+many devices the mesh of ``jax.set_mesh`` spreads rows and models. Without a mesh
+everything runs on one device.
 """
 
 import os
@@ -14,30 +14,37 @@ from jax.sharding import PartitionSpec
 
 from jaxlin.typing import Array
 
-# Examples, and models of a sweep.
+# Names of the mesh axes: examples, and models of a sweep.
 ROWS = "rows"
 MODELS = "models"
 
 
 def on_accelerator() -> bool:
-    """Whether the default backend is a GPU or TPU, where few large operations pay."""
+    """Whether the default backend is a GPU or TPU.
+
+    Accelerators are fastest with few large operations.
+    """
     return jax.default_backend() != "cpu"
 
 
 def num_shards(num_rows: int) -> int:
-    """Devices that so many rows are spread over by the mesh of the moment.
+    """Returns the number of devices over which the current mesh spreads the rows.
 
-    1 if the rows do not divide evenly: such arrays were not placed by
+    It is 1 if the rows do not divide evenly: such arrays were not placed by
     `jaxlin.sharding`, which pads.
+
+    Args:
+      num_rows: number of rows over all devices.
     """
     size = axis_size(ROWS)
     return size if num_rows % size == 0 else 1
 
 
 def axis_size(name: str) -> int:
-    """Devices along an axis of the mesh of the moment; 1 if it has no such axis.
+    """Returns the number of devices along a mesh axis; 1 if there is no such axis.
 
-    An axis that a program is already inside of, one device of it, counts as absent.
+    A manual axis (inside `jax.shard_map`, where a program runs per device) counts as
+    absent.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or name not in mesh.axis_names or name in mesh.manual_axes:
@@ -45,12 +52,14 @@ def axis_size(name: str) -> int:
     return mesh.shape[name]
 
 
-def spread(array: Array, *axes: str | None) -> Array:
-    """Asks for an array to be split along named axes, as far as the mesh has them.
+def shard(array: Array, *axes: str | None) -> Array:
+    """Constrains an array to be split along mesh axes, as far as the mesh has them.
+
+    An axis whose size the mesh axis does not divide is not split.
 
     Args:
-      array: inside a program or outside.
-      axes: for each of its first axes the name of the axis of the mesh, or None.
+      array: the array to split, inside or outside a compiled program.
+      *axes: name of the mesh axis for each leading axis of the array, or None.
     """
     names = [
         name
@@ -63,59 +72,60 @@ def spread(array: Array, *axes: str | None) -> Array:
     return jax.lax.with_sharding_constraint(array, PartitionSpec(*names))
 
 
-def is_spread(array: Any) -> bool:
-    """Whether an array lies on several devices, maybe of other processes."""
+def is_sharded(array: Any) -> bool:
+    """Whether an array lies on several devices, possibly of other processes."""
     return isinstance(array, jax.Array) and len(array.sharding.device_set) > 1
 
 
-def whole(array: Array) -> Array:
-    """Asks for an array that all devices have the whole of; inside a program."""
+def replicate(array: Array) -> Array:
+    """Constrains an array to be replicated on all devices; for compiled programs."""
     if jax.sharding.get_abstract_mesh().empty:
         return array
     return jax.lax.with_sharding_constraint(array, PartitionSpec())
 
 
 def bytes_of(tree: Any) -> int:
-    """Bytes of all arrays of a tree, or of the shapes of `jax.eval_shape`."""
+    """Returns the bytes of all arrays, or `jax.eval_shape` shapes, of a tree."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def memory_bytes() -> int:
-    """Memory of a device where it tells a limit (accelerators), else of the host."""
+    """Returns the memory of a device if it reports a limit, else that of the host."""
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     return limit or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def check_memory(what: str, *, remedy: str, **needed: int) -> None:
-    """Raises a ValueError if arrays surely do not fit into memory.
+    """Raises a ValueError if arrays cannot fit into memory.
 
     Args:
-      what: needs them.
+      what: the computation that needs the arrays, as the subject of the message.
       remedy: the end of the message.
-      **needed: bytes of each kind of array.
+      **needed: bytes needed, by kind of array; a lower bound.
     """
-    total, there = sum(needed.values()), memory_bytes()
-    if total > there:
+    total, memory = sum(needed.values()), memory_bytes()
+    if total > memory:
         parts = ", ".join(
             f"{name} {size / 1e9:.3g} GB" for name, size in needed.items()
         )
         raise ValueError(
-            f"{what} must fit into the memory of {there / 1e9:.3g} GB, got at least "
+            f"{what} must fit into the memory of {memory / 1e9:.3g} GB, got at least "
             f"{total / 1e9:.3g} GB ({parts}); {remedy}"
         )
 
 
 def remedy(function: str) -> str:
-    """The end of a message about arrays whose length is not that of padded rows."""
+    """Returns the end of a message about arrays that are not as long as padded rows."""
     if axis_size(ROWS) == 1:
         return ""
-    return f"; on a mesh, where rows are padded, give what {function} makes of yours"
+    return f"; on a mesh, where rows are padded, give the result of {function}"
 
 
 def on_host(tree: Any) -> Any:
-    """NumPy arrays, or an array itself if other processes hold a part of it.
+    """Copies a tree of arrays to the host, as NumPy arrays.
 
-    All are asked for before the first is waited for: from a GPU they come together.
+    All copies start before the first is awaited, so that copies from a GPU overlap. An
+    array of which other processes hold a part is returned unchanged.
     """
     for leaf in jax.tree.leaves(tree):
         if isinstance(leaf, jax.Array) and leaf.is_fully_addressable:
@@ -125,6 +135,5 @@ def on_host(tree: Any) -> Any:
 
 def _on_host(array: Any) -> Any:
     if isinstance(array, jax.Array) and not array.is_fully_addressable:
-        is_whole_here = array.is_fully_replicated
-        return np.asarray(array) if is_whole_here else array
+        return np.asarray(array) if array.is_fully_replicated else array
     return np.asarray(array)

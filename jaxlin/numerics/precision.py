@@ -1,21 +1,23 @@
-"""Digits: float64 where data or parameters have it, all of float32 in products.
+"""Float64 where data or parameters have it, full float32 precision in products.
 
-JAX computes in float32 unless it is told otherwise, process-wide. A proof in float64
-should not ask its user for that: what has float64 digits is computed under
-`keeping_digits` and handed back by `as_given` as NumPy arrays, which keep them.
+JAX computes in float32 unless float64 is enabled for the whole process. A proof in
+float64 should not require that of its user: computations on float64 arrays run under
+`enable_float64_for`, and `float64_as_numpy` returns their results as NumPy arrays,
+which keep all digits.
 
   >>> import jax.numpy as jnp, numpy as np
   >>> from jaxlin.numerics import precision
   >>> x = np.array([1 + 1e-12])
-  >>> with precision.keeping_digits(x):
-  ...     y = precision.as_given(jnp.asarray(x) - 1)
+  >>> with precision.enable_float64_for(x):
+  ...     y = precision.float64_as_numpy(jnp.asarray(x) - 1)
   >>> print(type(y).__name__, y.dtype, y > 0)
   ndarray float64 [ True]
 
-GPUs and TPUs multiply float32 matrices with fewer digits unless asked not to: on an
-NVIDIA H200 products of normal numbers were off by 6e-5 of the largest, in all digits
-by 7e-7, at 330 and 49 TFLOP/s. Scores that decide labels, and tables that choose l2,
-should not depend on that, so `product` asks.
+By default GPUs and TPUs multiply float32 matrices at reduced precision. On an NVIDIA
+H200 products of normally distributed numbers were off by 6e-5 of the largest at the
+default precision (330 TFLOP/s), and by 7e-7 at full precision (49 TFLOP/s). Predicted
+labels and the choice of l2 should not depend on that, so `product` requests full
+precision.
 """
 
 import contextlib
@@ -28,42 +30,44 @@ import numpy as np
 from jaxlin.typing import Array, PyTree
 
 
-def keeping_digits(*arrays: Any) -> contextlib.AbstractContextManager:
-    """A context in which none of these arrays loses digits of float64.
+def enable_float64_for(*arrays: Any) -> contextlib.AbstractContextManager:
+    """Context that enables float64 in JAX if one of the arrays is float64.
 
-    Lists count as float64, which NumPy makes of them; None does not count.
+    Args:
+      *arrays: arrays, lists or None. A list counts as float64, the dtype that NumPy
+        gives it; None is ignored.
     """
     dtypes = [
         getattr(array, "dtype", np.float64) for array in arrays if array is not None
     ]
-    is_wide = any(dtype == np.float64 for dtype in dtypes)
-    return jax.enable_x64(True) if is_wide else contextlib.nullcontext()
+    has_float64 = any(dtype == np.float64 for dtype in dtypes)
+    return jax.enable_x64(True) if has_float64 else contextlib.nullcontext()
 
 
-def as_given(tree: PyTree) -> PyTree:
-    """What was computed under `keeping_digits`: NumPy where it is float64.
+def float64_as_numpy(tree: PyTree) -> PyTree:
+    """Converts the float64 arrays of a tree to NumPy arrays.
 
-    As JAX arrays they would lose digits in whatever is computed next, outside the
-    context. Traced values are left as they are.
+    For results computed under `enable_float64_for`: as JAX arrays they would lose
+    digits in the next computation outside the context. Traced values are unchanged.
     """
 
-    def leaf_as_given(leaf):
+    def leaf_as_numpy(leaf):
         is_traced = isinstance(leaf, jax.core.Tracer)
         return leaf if is_traced or leaf.dtype != np.float64 else np.asarray(leaf)
 
-    return jax.tree.map(leaf_as_given, tree)
+    return jax.tree.map(leaf_as_numpy, tree)
 
 
 def product(left: Array, right: Array) -> Array:
-    """``left @ right`` in all digits, unless JAX is told how many to take."""
-    return jnp.matmul(left, right, precision=of_products())
+    """Returns ``left @ right`` at the precision of `matmul_precision`."""
+    return jnp.matmul(left, right, precision=matmul_precision())
 
 
-def of_products() -> jax.lax.Precision | None:
-    """What to ask of a product: all digits, unless JAX is told how many to take.
+def matmul_precision() -> jax.lax.Precision | None:
+    """Returns the highest precision, or None if JAX's default precision is set.
 
-    ``with jax.default_matmul_precision("tensorfloat32"):`` around training trades them
-    for speed.
+    ``with jax.default_matmul_precision("tensorfloat32"):`` around training trades
+    precision for speed.
     """
-    told = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-    return None if told else jax.lax.Precision.HIGHEST
+    default = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    return None if default else jax.lax.Precision.HIGHEST

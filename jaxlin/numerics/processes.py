@@ -1,7 +1,7 @@
-"""Arrays of several processes: gathered, agreed on, padded and put on the mesh.
+"""Arrays of several processes: gathering, checks, padding, placement on the mesh.
 
-In one process without a mesh every function is the identity or trivial. What raises an
-error in one process raises one in all of them, so that none waits for the others.
+In a single process without a mesh every function but `place` is trivial. An error in
+one process raises an error in all of them, so that no process waits for another.
 """
 
 from collections.abc import Callable
@@ -16,14 +16,19 @@ from jax.typing import ArrayLike
 from jaxlin.numerics import device_mesh
 from jaxlin.typing import Array
 
-Found = TypeVar("Found")
+Checked = TypeVar("Checked")
 
 
-def together(checked: Callable[[], Found]) -> Found:
-    """Returns the result of a check, or raises in all processes if one of them does."""
-    found, error = None, None
+def check_everywhere(check: Callable[[], Checked]) -> Checked:
+    """Returns the result of a check; raises in all processes if it fails in one.
+
+    Args:
+      check: function without arguments that returns the checked value or raises a
+        ValueError.
+    """
+    checked, error = None, None
     try:
-        found = checked()
+        checked = check()
     except ValueError as raised:
         error = raised
     failed = gathered(np.int32(error is not None))
@@ -32,14 +37,14 @@ def together(checked: Callable[[], Found]) -> Found:
     if failed.any():
         raise ValueError(
             "rows must pass the checks of all processes, got an error in process "
-            f"{int(np.argmax(failed))}; mend what it says there"
+            f"{int(np.argmax(failed))}; its message names the rule"
         )
-    return found  # type: ignore[return-value]
+    return checked  # type: ignore[return-value]
 
 
-def check_alike(**facts: int) -> None:
-    """Raises a ValueError in all processes if a fact is not the same in all."""
-    for name, value in facts.items():
+def check_equal(**integers: int) -> None:
+    """Raises a ValueError in all processes if an integer differs between them."""
+    for name, value in integers.items():
         values = gathered(np.int32(value))
         if len(set(values.tolist())) > 1:
             raise ValueError(
@@ -48,14 +53,14 @@ def check_alike(**facts: int) -> None:
 
 
 def check_rows_of_processes() -> None:
-    """Raises a ValueError if the mesh does not give each process rows of its own."""
+    """Raises a ValueError unless the mesh splits the rows evenly over processes."""
     if jax.process_count() == 1:
         return
     mesh = jax.sharding.get_mesh()
     owners = np.vectorize(lambda device: device.process_index)(mesh.devices)
     if device_mesh.ROWS in mesh.axis_names:
-        place = mesh.axis_names.index(device_mesh.ROWS)
-        by_row = np.moveaxis(owners, place, 0).reshape(owners.shape[place], -1)
+        axis = mesh.axis_names.index(device_mesh.ROWS)
+        by_row = np.moveaxis(owners, axis, 0).reshape(owners.shape[axis], -1)
     else:
         by_row = owners.reshape(1, -1)
     is_owned = (by_row == by_row[:, :1]).all()
@@ -69,50 +74,59 @@ def check_rows_of_processes() -> None:
 
 
 def num_padded(num_rows: int) -> int:
-    """Rows of this process once padded, the same number in every process."""
-    size = device_mesh.axis_size(device_mesh.ROWS)
-    here = -(-size // jax.process_count())
-    most = int(np.max(gathered(np.int32(num_rows))))
-    return -(-most // here) * here
+    """Returns the rows per process after padding, the same number in all processes."""
+    num_devices = device_mesh.axis_size(device_mesh.ROWS)
+    per_process = -(-num_devices // jax.process_count())
+    largest = int(np.max(gathered(np.int32(num_rows))))
+    return -(-largest // per_process) * per_process
 
 
 def padded(values: ArrayLike) -> np.ndarray:
-    """Values of this process's examples, on the host, repeated to be as many as all."""
+    """Pads the values of this process on the host, by repeating them from the first."""
     array = np.asarray(values)
-    wanted = num_padded(len(array))
-    if wanted == len(array):
+    length = num_padded(len(array))
+    if length == len(array):
         return array
-    return array[np.arange(wanted) % len(array)]
+    return array[np.arange(length) % len(array)]
 
 
 def any_process(value: bool) -> bool:
-    """Returns True if the value is true in some process."""
+    """Returns True if the value is true in at least one process."""
     return bool(np.any(gathered(np.int32(value))))
 
 
 def total(value: Any) -> np.ndarray:
-    """The sum over processes, in float64."""
-    return np.sum(of_each(value), axis=0)
+    """Sums a value over all processes, in float64."""
+    return np.sum(gathered_float64(value), axis=0)
 
 
-def of_each(value: Any) -> np.ndarray:
-    """One entry a process, in float64: its words are sent as bytes."""
+def gathered_float64(value: Any) -> np.ndarray:
+    """Gathers a value in float64, one entry per process, shape ``(processes, ...)``."""
+    # Sent as bytes: JAX would convert float64 to float32.
     array = np.asarray(value, np.float64)
-    words = np.frombuffer(array.tobytes(), np.uint8)
-    parts = np.ascontiguousarray(gathered(words)).reshape(-1, words.size)
+    sent = np.frombuffer(array.tobytes(), np.uint8)
+    parts = np.ascontiguousarray(gathered(sent)).reshape(-1, sent.size)
     numbers = [np.frombuffer(part.tobytes(), np.float64) for part in parts]
     return np.stack(numbers).reshape(-1, *array.shape)
 
 
 def gathered(value: Any) -> np.ndarray:
-    """One entry a process."""
+    """Gathers a value, one entry per process, shape ``(processes, ...)``."""
     if jax.process_count() == 1:
         return np.asarray(value)[None]
     return np.asarray(multihost_utils.process_allgather(value))
 
 
 def place(array: Any, axes: tuple[str | None, ...]) -> Array:
-    """Puts this process's part of an array onto the mesh of the moment."""
+    """Places this process's part of an array on the current mesh.
+
+    Args:
+      array: values of this process.
+      axes: name of the mesh axis for each axis of the array, or None.
+
+    Raises:
+      ValueError: if no mesh is set.
+    """
     if jax.sharding.get_abstract_mesh().empty:
         raise ValueError(
             "a mesh must be set to place arrays on it, got none; call this under "

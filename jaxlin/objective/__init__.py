@@ -1,14 +1,16 @@
-r"""The full loss: mean loss over examples plus penalty, one number to minimise.
+r"""Objective: the mean loss over examples plus a penalty.
 
 .. math:: P(W, b) = \frac{\sum_i a_i\, \ell(W x_i + b, y_i)}{\sum_i a_i}
           + \frac{\lambda_2}{2} \|W, b\|^2 + \lambda_1 \|W, b\|_1
 
-Means, not sums: an l2 keeps its meaning when examples are added. scikit-learn's C is
-converted by `jaxlin.objective.penalties.l2_of_c`; the lecture's :math:`\lambda` is half
-of ours. The bias is penalised, as by the bias trick, unless ``penalize_bias=False``.
+The loss is a mean, not a sum, so that an l2 keeps its meaning when examples are added.
+`jaxlin.objective.penalties.l2_of_c` converts scikit-learn's C; the lecture's
+:math:`\lambda` is half of ours. The bias is penalised, as with the bias trick, unless
+``penalize_bias=False``.
 
-Example weights :math:`a_i` live here and nowhere else: 0 takes an example out, which is
-how folds and padding are made; `balanced_class_weights` makes classes count equally.
+Only this chapter applies the example weights :math:`a_i` to the loss. The weight 0
+excludes an example; folds and padding are made that way. `balanced_class_weights` gives
+all classes the same total weight.
 
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin import linear, losses, objective
@@ -20,12 +22,14 @@ how folds and padding are made; `balanced_class_weights` makes classes count equ
   >>> print(f"{value:.4f}")  # log 10
   2.3026
 
-Full-batch methods take `value_and_gradient`, which reads each row once, in blocks, and
-makes no float copy of more than one. Rows that come in blocks, because they do not fit
-into memory, are added up by `accumulate`; `from_sums` then gives the same pair.
+Full-batch methods use `value_and_gradient`, which reads each row once, in blocks, and
+never holds a float copy of more than one block. For rows that do not fit into memory,
+`accumulate` sums over blocks from the host, and `from_sums` computes value and gradient
+from the sums.
 
-  penalties    l2, l1 and group penalties
+  penalties    l2, l1 and elastic-net penalties
   row_sums     sums over rows in one blocked pass
+  row_norms    norms of rows
   row_blocks   rows in blocks from the host
   batches      scores and losses of a batch, weighted means
   regularized  the objective, its gradient, sums over blocks

@@ -1,4 +1,4 @@
-"""Scores and losses of a batch, at once or in blocks of rows, and weighted means."""
+"""Scores, losses and weighted means of a batch, at once or in blocks of rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,14 +15,20 @@ from jaxlin.numerics import compensated
 from jaxlin.numerics.compensated import Compensated
 from jaxlin.typing import Array, Loss, LossArguments, PyTree
 
-# Rows whose scores are held at once, where those of all are not wanted.
+# Default number of rows whose scores are held at once in a blocked computation.
 BLOCK_ROWS = 2048
 
 
 def batch_scores(
     params: Params, features: Array, *, normalization: Normalization | None = None
 ) -> Array:
-    """Scores of a batch of raw rows, shape ``(examples, classes)``."""
+    """Scores of a batch of raw rows, shape ``(examples, classes)``.
+
+    Args:
+      params: parameters of the classifier.
+      features: raw rows, uint8 or floating, shape ``(examples, features)``.
+      normalization: normalisation applied to each row; None for normalised rows.
+    """
     chex.assert_rank(features, 2)
     if normalization is not None:
         features = jax.vmap(normalize, in_axes=(None, 0))(normalization, features)
@@ -36,9 +42,16 @@ def blocked_scores(
     normalization: Normalization | None = None,
     block_size: int = BLOCK_ROWS,
 ) -> Array:
-    """`batch_scores` with at most ``block_size`` rows normalised at a time.
+    """Scores of a batch of raw rows, computed in blocks.
 
-    A whole data set of uint8 rows is scored without a float copy of it.
+    Equal to `batch_scores`, but scores a data set of uint8 rows without a float copy of
+    all of it.
+
+    Args:
+      params: parameters of the classifier.
+      features: raw rows, uint8 or floating, shape ``(examples, features)``.
+      normalization: normalisation applied to each row; None for normalised rows.
+      block_size: largest number of rows that are normalised at once.
     """
     one_block = min(block_size, features.shape[0])
 
@@ -51,37 +64,40 @@ def blocked_scores(
 
 
 def blocked_sums(
-    of_block: Callable[..., PyTree], *by_row: Any, block_size: int = BLOCK_ROWS
+    sums_of_block: Callable[..., PyTree], *by_row: Any, block_size: int = BLOCK_ROWS
 ) -> PyTree:
-    """Sums over all rows, added up block by block, compensated.
+    """Compensated sums over all rows, computed block by block.
 
-    Nothing but the sums outlives a block: so the right answers of a model are counted
-    without its scores of all rows. For use inside a compiled program.
+    Only the sums outlive a block: the correct predictions of a model, for example, are
+    counted without holding its scores for all rows. For use inside a compiled program.
 
     Args:
-      of_block: ``(*some_rows) -> sums``, a tree of arrays, over the rows of a block.
-      by_row: trees of arrays with one entry an example.
-      block_size: rows a block, at most.
+      sums_of_block: ``(*block) -> sums``, a function from the rows of a block to a tree
+        of arrays, their sums over these rows.
+      *by_row: trees of arrays with one entry per example.
+      block_size: largest number of rows in a block.
 
     Returns:
-      The sums, as ``of_block`` returns them.
+      The sums, a tree like the result of ``sums_of_block``.
     """
     num_rows = jax.tree.leaves(by_row)[0].shape[0]
     full, rest = divmod(num_rows, min(block_size, num_rows))
 
     def add(sums: PyTree, start: Array | int, length: int) -> PyTree:
-        # A slice of the rows where they are: a reshape into blocks would copy them.
+        # A slice of the rows in place: a reshape into blocks would copy them.
         some = jax.tree.map(
             lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), by_row
         )
-        # Leaf by leaf of the new sums, each a pair in the old ones.
+        # Each leaf of the new terms belongs to a `Compensated` pair in ``sums``.
         return jax.tree.map(
-            lambda term, so_far: compensated.add(so_far, term), of_block(*some), sums
+            lambda term, so_far: compensated.add(so_far, term),
+            sums_of_block(*some),
+            sums,
         )
 
     zeros = jax.tree.map(
         lambda leaf: Compensated(*jnp.zeros((2, *leaf.shape), leaf.dtype)),
-        jax.eval_shape(of_block, *jax.tree.map(lambda leaf: leaf[:1], by_row)),
+        jax.eval_shape(sums_of_block, *jax.tree.map(lambda leaf: leaf[:1], by_row)),
     )
     size = (num_rows - rest) // full
     sums, _ = jax.lax.scan(
@@ -103,7 +119,15 @@ def example_losses(
     loss: Loss,
     loss_arguments: LossArguments | None = None,
 ) -> Array:
-    """Loss of each example from its scores, shape ``(examples,)``."""
+    """Loss of each example from its scores, shape ``(examples,)``.
+
+    Args:
+      scores: shape ``(examples, classes)``.
+      targets: labels ``(examples,)``, or distributions ``(examples, classes)`` for a
+        loss that takes them.
+      loss: a loss of one example.
+      loss_arguments: traced keyword arguments of the loss, such as ``{"margin": 1.0}``.
+    """
     arguments = dict(loss_arguments or {})
     return jax.vmap(lambda one, target: loss(one, target, **arguments))(scores, targets)
 
@@ -114,32 +138,45 @@ def weighted_mean(
     example_weights: Array | None = None,
     total_weight: ArrayLike | None = None,
 ) -> Array:
-    """Sum of weighted values over the total weight, shape ``()``."""
+    """Weighted mean of the values, shape ``()``.
+
+    Args:
+      values: one value per example, shape ``(examples,)``.
+      example_weights: non-negative, shape ``(examples,)``; None is all ones.
+      total_weight: divisor of the weighted sum, shape ``()``; None is the sum of the
+        weights.
+    """
     if example_weights is None:
         return jnp.mean(values) if total_weight is None else values.sum() / total_weight
     chex.assert_equal_shape([values, example_weights])
     if total_weight is None:
         total_weight = jnp.sum(example_weights)
-    # An example that is taken out stays out even if its loss is infinite.
+    # An excluded example stays excluded even if its loss is infinite.
     counted = jnp.where(example_weights == 0, 0, values * example_weights)
     return jnp.sum(counted) / total_weight
 
 
 def balanced_class_weights(labels: Array, *, num_classes: int) -> Array:
-    """Weights under which every class that occurs has the same total.
+    """Class weights that give all occurring classes the same total weight.
 
-    n / (k * n_c) for class c, where n_c of the n labels are c and k classes occur; 0
-    for a class that does not occur. As scikit-learn's ``class_weight="balanced"``.
+    The weight of class c is n / (k * n_c), where n_c of the n labels are c and k
+    classes occur; it is 0 for a class that does not occur. Equal to scikit-learn's
+    ``class_weight="balanced"``.
 
-    They shift probabilities: what is fitted are those of a population in which all
-    classes are equally frequent, so a rare class gets more than its share. One
-    temperature (`jaxlin.selection.calibration`) does not mend that, and the calibration
-    error of the predicted class need not show it. Where probabilities matter, fit
-    without them, or add the log of each class's share to its score.
+    The weights shift predicted probabilities: the fit is that of a population in which
+    all classes are equally frequent, so that a rare class gets a higher probability
+    than its frequency. Temperature scaling (`jaxlin.selection.calibration`) does not
+    correct that, and the calibration error of the predicted class need not show it. If
+    probabilities matter, fit without these weights, or add the log of the frequency of
+    each class to its score.
+
+    Args:
+      labels: integers in [0, num_classes), shape ``(examples,)``.
+      num_classes: number of classes C, at least 2.
 
     Returns:
-      One weight a class, float32, shape ``(num_classes,)``. Index it with the labels
-      for example weights.
+      One weight per class, float32, shape ``(num_classes,)``. Index it with the labels
+      to get example weights.
     """
     counts = jnp.bincount(labels, length=num_classes)
     occurring = jnp.sum(counts > 0)

@@ -1,9 +1,8 @@
 r"""Penalties: the value of a regulariser on a tree of weights, without its strength.
 
-Constants are part of the name's meaning here: `l2` is one half of the sum of squares,
-so that :math:`\lambda` times it has the gradient :math:`\lambda W`. The lecture and
-CS231n write :math:`\lambda \sum W^2`; their :math:`\lambda` is half of ours. `l2_of_c`
-converts scikit-learn's C.
+The penalty `l2` includes the factor one half, so that :math:`\lambda` times it has the
+gradient :math:`\lambda W`. The lecture and CS231n write :math:`\lambda \sum W^2`; their
+:math:`\lambda` is half of ours. `l2_of_c` converts scikit-learn's C.
 
   >>> import jax.numpy as jnp
   >>> from jaxlin.objective import penalties
@@ -38,7 +37,7 @@ def elastic_net(weights: PyTree, *, l1_ratio: ArrayLike) -> Array:
 
     Args:
       weights: a tree of arrays.
-      l1_ratio: the share :math:`r` of `l1`, between 0 and 1, as in scikit-learn.
+      l1_ratio: mixing weight :math:`r` of `l1`, in [0, 1], as in scikit-learn.
 
     Reference:
       H. Zou and T. Hastie. Regularization and variable selection via the elastic net.
@@ -58,25 +57,29 @@ def l2_of_c(
 ) -> tuple[float, ...]:
     r"""Converts scikit-learn's C to the l2 of a mean loss.
 
-    Its objective is :math:`C \sum_i a_i \ell_i + \frac{1}{2} \|W\|^2`, so that
-    :math:`\lambda_2 = 1 / (C \sum_i a_i)`; twice that for two classes, of which
-    `LogisticRegression` penalises one row w where we penalise :math:`(-w/2, w/2)`. Its
-    intercept is not penalised: for one model fit a column of ones with
-    ``fit_intercept=False``. The same formula turns l2 into C.
+    The objective of scikit-learn is :math:`C \sum_i a_i \ell_i + \frac{1}{2} \|W\|^2`,
+    so that :math:`\lambda_2 = 1 / (C \sum_i a_i)`. For two classes it is twice that:
+    `LogisticRegression` penalises one row w where we penalise :math:`(-w/2, w/2)`.
+    scikit-learn does not penalise the intercept: to fit the same model there, append a
+    column of ones to the features and set ``fit_intercept=False``. The same formula
+    converts l2 to C.
 
     Args:
       cs: values of C, distinct, above 0.
-      total_weight: sum of the example weights; without any the number of examples.
-      num_classes: at least 2.
-      row_per_class: whether the penalty is of one row a class for two classes too: so
-        for `LinearSVC` against `jaxlin.losses.one_vs_rest_hinge` and with
-        ``multi_class="crammer_singer"``, but not against our Weston-Watkins hinge.
+      total_weight: sum of the example weights, above 0; the number of examples if there
+        are no weights.
+      num_classes: number of classes, at least 2.
+      row_per_class: whether scikit-learn penalises one row per class for two classes
+        too; default False. True for `LinearSVC` compared with
+        `jaxlin.losses.one_vs_rest_hinge`, and for `LinearSVC` with
+        ``multi_class="crammer_singer"``; False in a comparison with our Weston-Watkins
+        hinge.
 
     Returns:
       Strengths l2, in the order of ``cs``.
 
     Raises:
-      ValueError: that names the argument, the rule and the value.
+      ValueError: naming the argument, the rule and the value.
 
     Example:
       >>> l2_of_c((0.5, 2.0), total_weight=100, num_classes=3)

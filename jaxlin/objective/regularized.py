@@ -1,4 +1,4 @@
-"""The regularised objective of a batch, its gradient, and its sums over blocks."""
+"""Regularised objective of a batch: value, gradient, and sums over blocks."""
 
 import functools
 
@@ -32,19 +32,19 @@ def objective(
     r"""Mean loss plus penalty: the sum of `mean_loss` and `penalty`, shape ``()``.
 
     Args:
-      params: parameters to judge.
+      params: parameters of the classifier.
       features: raw rows, uint8 or floating, shape ``(examples, features)``.
       targets: labels ``(examples,)``, or distributions ``(examples, classes)`` for a
         loss that takes them.
       loss: a loss of one example.
-      loss_arguments: traced keywords of the loss, such as ``{"margin": 1.0}``.
+      loss_arguments: traced keyword arguments of the loss, such as ``{"margin": 1.0}``.
       l2: strength :math:`\lambda_2` of half the sum of squares; None is 0.
       l1: strength :math:`\lambda_1` of the sum of absolute values; None is 0.
-      penalize_bias: whether the penalty includes the bias.
+      penalize_bias: whether the penalty includes the bias; default True.
       example_weights: :math:`a_i \ge 0`, shape ``(examples,)``; None is all ones.
-      total_weight: what the weighted sum of losses is divided by, instead of the sum
-        of the weights (a minibatch divides by what it stands for).
-      normalization: applied to each row; None if the rows are normalised already.
+      total_weight: divisor of the weighted sum of losses, shape ``()``; None is the sum
+        of the weights. A minibatch divides by the total weight that it represents.
+      normalization: normalisation applied to each row; None for normalised rows.
     """
     data_term = mean_loss(
         params,
@@ -70,11 +70,24 @@ def mean_loss(
     total_weight: ArrayLike | None = None,
     normalization: Normalization | None = None,
 ) -> Array:
-    """Weighted mean of the losses of a batch; arguments as in `objective`."""
+    """Weighted mean of the losses of a batch, shape ``()``.
+
+    Args:
+      params: parameters of the classifier.
+      features: raw rows, uint8 or floating, shape ``(examples, features)``.
+      targets: labels ``(examples,)``, or distributions ``(examples, classes)`` for a
+        loss that takes them.
+      loss: a loss of one example.
+      loss_arguments: traced keyword arguments of the loss, such as ``{"margin": 1.0}``.
+      example_weights: non-negative, shape ``(examples,)``; None is all ones.
+      total_weight: divisor of the weighted sum of losses, shape ``()``; None is the sum
+        of the weights.
+      normalization: normalisation applied to each row; None for normalised rows.
+    """
     scores = batch_scores(params, features, normalization=normalization)
     if example_weights is not None:
-        # An example that is taken out stays out: its loss may be infinite and have no
-        # gradient (but its features must be finite).
+        # An excluded example stays excluded: its loss may be infinite and have no
+        # gradient, but its features must be finite.
         scores = jnp.where(example_weights[:, None] == 0, 0, scores)
     values = example_losses(scores, targets, loss=loss, loss_arguments=loss_arguments)
     return weighted_mean(
@@ -89,7 +102,14 @@ def penalty(
     l1: ArrayLike | None = None,
     penalize_bias: bool = True,
 ) -> Array:
-    """The penalty term of `objective`, shape ``()``."""
+    """Penalty term of `objective`, shape ``()``.
+
+    Args:
+      params: parameters of the classifier.
+      l2: strength of half the sum of squares; None is 0.
+      l1: strength of the sum of absolute values; None is 0.
+      penalize_bias: whether the penalty includes the bias; default True.
+    """
     penalized = params if penalize_bias else params.weights
     total = jnp.zeros((), params.weights.dtype)
     # A strength of None, unlike a traced 0, costs no pass over the weights.
@@ -114,24 +134,25 @@ def value_and_gradient(
     normalization: Normalization | None = None,
     block_size: int | None = None,
 ) -> tuple[Array, Params]:
-    """`objective` and its gradient, from one pass over the rows in blocks.
+    """Value and gradient of `objective`, from one pass over the rows in blocks.
 
-    Four to five times as fast on a CPU as `jax.grad` of a product with all rows at
-    once, and without that product's float copy of all rows. For use inside a compiled
-    program; arguments as in `objective`, and:
+    On a CPU it is four to five times as fast as `jax.grad` of a product with all rows
+    at once, and it avoids the float copy of all rows that such a product needs. For use
+    inside a compiled program.
 
     Args:
-      params: parameters to judge.
+      params: parameters of the classifier.
       features: raw rows, uint8 or floating, shape ``(examples, features)``.
-      targets: one an example.
+      targets: labels ``(examples,)``, or distributions ``(examples, classes)`` for a
+        loss that takes them.
       loss: a loss of one example.
-      loss_arguments: traced keywords of the loss.
-      l2: strength of half the sum of squares.
-      l1: strength of the sum of absolute values.
-      penalize_bias: whether the penalty includes the bias.
-      example_weights: shape ``(examples,)``; None is all ones.
-      normalization: applied to each row.
-      block_size: rows a block; None chooses it from the shape.
+      loss_arguments: traced keyword arguments of the loss, such as ``{"margin": 1.0}``.
+      l2: strength of half the sum of squares; None is 0.
+      l1: strength of the sum of absolute values; None is 0.
+      penalize_bias: whether the penalty includes the bias; default True.
+      example_weights: non-negative, shape ``(examples,)``; None is all ones.
+      normalization: normalisation applied to each row; None for normalised rows.
+      block_size: rows per block, at least 1; None chooses it from the shape.
 
     Returns:
       The value, shape ``()``, and the gradient, in the shape of the parameters.
@@ -161,10 +182,10 @@ def accumulate(
     example_weights: Array | None = None,
     normalization: Normalization | None = None,
 ) -> RowSums:
-    """Adds a block of rows to the sums that `from_sums` turns into a gradient.
+    """Adds a block of rows to the sums from which `from_sums` computes the gradient.
 
-    The step of a host loop over blocks (`jaxlin.objective.row_blocks`), compiled once a
-    shape of a block and once more for the first of all, which has no sums yet:
+    The step of a host loop over blocks (`jaxlin.objective.row_blocks`). It is compiled
+    once per block shape, and once more for the first block, which has no sums yet:
 
     >>> from jaxlin import linear, losses
     >>> from jaxlin.objective import row_blocks
@@ -178,14 +199,18 @@ def accumulate(
     1.0986
 
     Args:
-      sums: of earlier blocks; None begins.
-      params: the same for all blocks.
-      features: raw rows of the block.
-      targets: one a row.
+      sums: sums over the earlier blocks; None for the first block.
+      params: parameters of the classifier, the same for all blocks.
+      features: raw rows of the block, uint8 or floating, shape ``(rows, features)``.
+      targets: labels ``(rows,)``, or distributions ``(rows, classes)`` for a loss that
+        takes them.
       loss: a loss of one example.
-      loss_arguments: traced keywords of the loss.
-      example_weights: shape ``(rows,)``; None is all ones.
-      normalization: applied to each row.
+      loss_arguments: traced keyword arguments of the loss, such as ``{"margin": 1.0}``.
+      example_weights: non-negative, shape ``(rows,)``; None is all ones.
+      normalization: normalisation applied to each row; None for normalised rows.
+
+    Returns:
+      The sums over the earlier blocks and this one.
     """
     return _accumulate(
         sums,
@@ -200,7 +225,9 @@ def accumulate(
 
 
 @functools.partial(jax.jit, static_argnames=("loss",))
-def _accumulate(sums, params, features, targets, arguments, weights, fitted, *, loss):
+def _accumulate(
+    sums, params, features, targets, arguments, weights, normalization, *, loss
+):
     return row_sums.over_rows(
         params,
         features,
@@ -209,7 +236,7 @@ def _accumulate(sums, params, features, targets, arguments, weights, fitted, *, 
         example_function=_example_function(loss),
         shared=arguments,
         example_weights=weights,
-        normalization=fitted,
+        normalization=normalization,
         sums=sums,
     )[0]
 
@@ -222,16 +249,24 @@ def from_sums(
     l1: ArrayLike | None = None,
     penalize_bias: bool = True,
 ) -> tuple[Array, Params]:
-    """Value and gradient of the objective from the sums over all rows.
+    """Value and gradient of the objective, from the sums over all rows.
 
-    Arguments and result as of `value_and_gradient`; the weights must not sum to 0.
+    Args:
+      sums: sums over all rows, of `accumulate`; their total weight must be above 0.
+      params: parameters of the classifier, the same as in the sums.
+      l2: strength of half the sum of squares; None is 0.
+      l1: strength of the sum of absolute values; None is 0.
+      penalize_bias: whether the penalty includes the bias; default True.
+
+    Returns:
+      The value, shape ``()``, and the gradient, in the shape of the parameters.
     """
     value, gradient = jax.value_and_grad(
         lambda params: penalty(params, l2=l2, l1=l1, penalize_bias=penalize_bias)
     )(params)
     of_rows = Params(compensated.total(sums.weights), compensated.total(sums.bias))
     weight = compensated.total(sums.weight)
-    gradient = jax.tree.map(lambda own, rows: own + rows / weight, gradient, of_rows)
+    gradient = jax.tree.map(lambda own, data: own + data / weight, gradient, of_rows)
     return value + compensated.total(sums.values)[0] / weight, gradient
 
 
@@ -239,7 +274,7 @@ def from_sums(
 def _example_function(loss: Loss) -> row_sums.ExampleFunction:
     def value_of_example(arguments, scores, target, extra):
         del extra
-        value, slope = jax.value_and_grad(loss)(scores, target, **arguments)
-        return value[None], slope, ()
+        value, gradient = jax.value_and_grad(loss)(scores, target, **arguments)
+        return value[None], gradient, ()
 
     return value_of_example

@@ -1,8 +1,8 @@
-"""Rows that come in blocks, because they do not fit into memory at once.
+"""Blocks of rows, for data that do not fit into memory at once.
 
-Whoever reads all rows again and again (the accumulators of `jaxlin.objective`,
-`jaxlin.solvers.streaming`) takes any iterable of `Block` that can be iterated many
-times. `over` makes one of arrays that may be memory maps:
+Functions that make several passes over the rows, such as `jaxlin.solvers.streaming`,
+take any iterable of `Block` that can be iterated several times. `over` makes one from
+arrays or memory maps:
 
   >>> import numpy as np
   >>> from jaxlin.objective import row_blocks
@@ -20,18 +20,18 @@ import numpy as np
 
 from jaxlin import check
 
-# Bytes of a block if no size is asked for: large beside the cost of a call, small
-# beside any memory.
+# Default bytes per block: large enough that the overhead of a call is negligible, small
+# compared with any memory.
 _BLOCK_BYTES = 32 * 2**20
 
 
 class Block(NamedTuple):
-    """Some rows.
+    """Block of rows with their targets and weights.
 
     Attributes:
       features: raw rows, uint8 or floating, shape ``(rows, features)``.
       targets: labels ``(rows,)`` or distributions ``(rows, classes)``.
-      example_weights: shape ``(rows,)``, or None for all ones.
+      example_weights: non-negative, shape ``(rows,)``; None is all ones.
     """
 
     features: Any
@@ -40,8 +40,15 @@ class Block(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Slices:
-    """Arrays, or memory maps, as blocks of ``block_size`` rows; made by `over`."""
+class ArrayBlocks:
+    """Blocks of consecutive rows of arrays or memory maps; made by `over`.
+
+    Attributes:
+      features: raw rows, shape ``(examples, features)``.
+      targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
+      example_weights: non-negative, shape ``(examples,)``; None is all ones.
+      block_size: rows per block; the last block may have fewer.
+    """
 
     features: Any
     targets: Any
@@ -49,7 +56,7 @@ class Slices:
     block_size: int
 
     def __iter__(self) -> Iterator[Block]:
-        """Yields the blocks, each read only when its turn comes."""
+        """Yields the blocks, each of which is read only when it is yielded."""
         for start in range(0, len(self.features), self.block_size):
             rows = slice(start, start + self.block_size)
             weights = self.example_weights
@@ -66,14 +73,17 @@ def over(
     *,
     example_weights: Any = None,
     block_size: int | None = None,
-) -> Slices:
-    """Blocks of consecutive rows of arrays that are read only as they are needed.
+) -> ArrayBlocks:
+    """Divides arrays or memory maps into blocks, which are read only when needed.
 
     Args:
       features: array or memory map of raw rows, shape ``(examples, features)``.
-      targets: one an example.
-      example_weights: shape ``(examples,)``, or None.
-      block_size: rows a block; None takes what makes 32 MiB.
+      targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
+      example_weights: non-negative, shape ``(examples,)``; None is all ones.
+      block_size: rows per block, at least 1; None gives blocks of 32 MiB.
+
+    Returns:
+      The blocks, which can be iterated several times.
 
     Raises:
       ValueError: if the lengths differ, or ``block_size`` is below 1.
@@ -90,11 +100,11 @@ def over(
         row_bytes = features.shape[1] * features.dtype.itemsize
         block_size = max(1, _BLOCK_BYTES // row_bytes)
     check.integer("block_size", block_size, at_least=1)
-    return Slices(features, targets, example_weights, block_size)
+    return ArrayBlocks(features, targets, example_weights, block_size)
 
 
 def as_arrays(block: Block) -> Block:
-    """The block, whatever tuple it was, with lists made arrays."""
+    """Converts a tuple of arrays or lists to a `Block` of arrays."""
     return Block(
         *(
             part if part is None or hasattr(part, "dtype") else np.asarray(part)
@@ -128,17 +138,23 @@ def first_of(blocks: Iterable[Block]) -> Block:
 def checked(
     blocks: Iterable[Block], *, num_classes: int, num_features: int | None = None
 ) -> Iterator[Block]:
-    """Checks each block as `jaxlin.check` does, with its number in the message.
+    """Checks each block with `jaxlin.check`, with its number in the error message.
+
+    Args:
+      blocks: iterable of `Block`, or of tuples of the same parts, that can be iterated
+        several times.
+      num_classes: number of classes C, at least 2.
+      num_features: required number of columns; None takes that of the first block.
 
     Yields:
-      The blocks, as arrays of the types that the library computes with.
+      The blocks, as arrays of the dtypes that the library computes with.
 
     Raises:
-      ValueError: that names the block and what is wrong with it; also if there is no
-        block at all, or if ``blocks`` can be iterated only once.
+      ValueError: naming the block, the rule and the value; also if there is no block,
+        or if ``blocks`` can be iterated only once.
     """
     first_of(blocks)
-    weighted, rank, dtype, largest = None, None, None, 0.0
+    is_weighted, rank, dtype, largest = None, None, None, 0.0
     classes: set[int] = set()
     for number, given in enumerate(blocks):
         block = as_arrays(given)
@@ -163,11 +179,11 @@ def checked(
                 f"{features.dtype}"
             )
         dtype = features.dtype
-        if weighted not in (None, weights is not None):
+        if is_weighted not in (None, weights is not None):
             raise ValueError(
                 f"{name}.example_weights must be given in all blocks or in none"
             )
-        weighted = weights is not None
+        is_weighted = weights is not None
         largest = max(largest, 1.0 if weights is None else float(weights.max()))
         if len(classes) < 2:
             found = check.present_classes(targets, example_weights=weights)

@@ -1,12 +1,12 @@
-r"""One pass over the rows: values and gradients summed while each row is read once.
+r"""One pass over the rows: sums of values and gradients, with each row read once.
 
-Everything that a full-batch method wants from the data has one shape: weighted sums of
-some numbers of each example, and of the products :math:`u_i x_i^\top` that its scores'
-gradient makes with its row. `over_rows` takes them in one pass: a block of rows is
-converted and normalised, its scores are one matrix product, a function of one example
-(the `example_function`) turns them into values and a score gradient, and a second
-product adds the block to the sums while it is still in the cache. No more than a block
-is copied as floats.
+A full-batch method needs two kinds of weighted sums: those of some values of each
+example, and those of the outer products :math:`u_i x_i^\top` of its score gradient and
+its row. `over_rows` computes them in one pass. Block by block, the rows are converted
+and normalised, one matrix product gives their scores, a function of one example (the
+``example_function``) maps scores to values and a score gradient, and a second product
+adds the block to the sums while it is still in the cache. At most one block is held as
+a float copy.
 
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin.numerics import compensated
@@ -23,14 +23,14 @@ is copied as floats.
   >>> print(*map(compensated.total, (sums.weight, sums.values)))
   6.0 [12.]
 
-Rows that do not fit into memory are added by several calls, each with some of them and
-the sums of the calls before. Under a mesh with an axis
-`jaxlin.numerics.device_mesh.ROWS` each of its devices makes the pass over its own rows,
-and the sums are added.
+Rows that do not fit into memory are summed by several calls, each with a block of rows
+and the sums of the earlier calls. On a mesh with the axis
+`jaxlin.numerics.device_mesh.ROWS` each device makes the pass over its own rows, and the
+sums are added.
 
-Sums over parts of at most 512 rows are plain, those over parts compensated
-(`jaxlin.numerics.compensated`). Products run at full float32 precision on every device,
-where accelerators default to less.
+Sums over parts of at most 512 rows are not compensated; the sum over the parts is
+(`jaxlin.numerics.compensated`). Products run at full float32 precision on every device;
+the default of accelerators is lower.
 """
 
 import functools
@@ -48,34 +48,34 @@ from jaxlin.numerics import compensated, device_mesh
 from jaxlin.numerics.compensated import Compensated
 from jaxlin.typing import Array, PyTree
 
-# ``(shared, scores, target, extra) -> (values (K,), score gradient (C,), output)``; of
-# several models at once all but the target with their leading axes.
+# ``(shared, scores, target, extra) -> (values (K,), score gradient (C,), output)``. For
+# several models at once, all of these but the target have leading axes.
 ExampleFunction = Callable[[Any, Array, Any, Any], tuple[Array, Array, PyTree]]
 
 # Numbers in a block of float rows. 6 MB in float32 stay in the cache between the two
 # products, and a product of that size still keeps all cores busy: measured on CIFAR-10,
 # where 250 to 1,000 rows are equally fast and 2,000 take twice as long.
 _BLOCK_NUMBERS = 1_500_000
-# For accelerators, which want few and large products, with all that is made of a block:
-# a pass of one softmax model over 50,000 x 768 floats takes .67 ms on an NVIDIA H200 in
-# one block, 3.3 ms in blocks of 488 rows.
-_BLOCK_NUMBERS_OF_ACCELERATORS = 2**26
-# Sums over the rows of a part of a block are not compensated, so there must not be
-# many: of 1,024 equal rows the sum was off by up to 44 units of roundoff, of 512 by 20,
-# of 256 by 11.
-_MAX_ROWS = 512
+# Numbers in a block on accelerators, intermediate results included. They are fastest
+# with few, large products: on an NVIDIA H200 a pass of one softmax model over
+# 50,000 x 768 floats takes .67 ms in one block, 3.3 ms in blocks of 488 rows.
+_ACCELERATOR_BLOCK_NUMBERS = 2**26
+# Rows in a part of a block. Sums over the rows of a part are not compensated, so a part
+# must be short: a sum of 1,024 equal rows was off by up to 44 units of roundoff, one of
+# 512 by 20, one of 256 by 11.
+_PART_ROWS = 512
 
 
 class RowSums(NamedTuple):
     """Weighted sums over rows.
 
     Attributes:
-      values: of the example function's values, shape ``(K,)``.
-      weights: of u x^T, shape ``(classes, features)``.
-      bias: of u, shape ``(classes,)``.
-      weight: of the example weights, shape ``()``.
-      rows: how many there were, shape ``()``.
-      parts: that they were summed in, each without compensation, shape ``()``.
+      values: sum of the values of the example function, shape ``(K,)``.
+      weights: sum of the outer products u x^T, shape ``(classes, features)``.
+      bias: sum of the score gradients u, shape ``(classes,)``.
+      weight: sum of the example weights, shape ``()``.
+      rows: number of rows, shape ``()``.
+      parts: number of parts, each summed without compensation, shape ``()``.
     """
 
     values: Compensated
@@ -87,7 +87,12 @@ class RowSums(NamedTuple):
 
 
 def zeros(params: Params, values: tuple[int, ...]) -> RowSums:
-    """Sums over no rows, for parameters and values of these shapes."""
+    """Empty sums, over no rows.
+
+    Args:
+      params: parameters, for shapes and dtype.
+      values: shape of the values of the example function, such as ``(K,)``.
+    """
     dtype = params.weights.dtype
     none = jnp.zeros((), dtype)
     empty = (jnp.zeros(values, dtype), *map(jnp.zeros_like, params), none)
@@ -96,26 +101,33 @@ def zeros(params: Params, values: tuple[int, ...]) -> RowSums:
 
 
 def block_rows(num_rows: int, num_features: int, *, num_scores: int = 1) -> int:
-    """Rows a block if none are asked for: those that stay in the cache as floats.
+    """Default number of rows per block.
 
-    On accelerators, whose products are fast where they are large, those that fit into
-    256 MB with all that is made of them. A pass under `jax.vmap` holds as much again
-    for each of what is mapped.
+    On a CPU a block stays in the cache as floats. On accelerators, which are fastest
+    with large products, a block and its intermediate results fit into 256 MB. A pass
+    under `jax.vmap` needs that much for each mapped element.
+
+    Args:
+      num_rows: number of rows, at least 1.
+      num_features: number of features, at least 1.
+      num_scores: scores per row, over all classes and models; default 1.
     """
     if device_mesh.on_accelerator():
-        of_row = num_features + 8 * num_scores + num_features * num_scores // _MAX_ROWS
-        most = max(1, _BLOCK_NUMBERS_OF_ACCELERATORS // of_row)
-        return -(-num_rows // -(-num_rows // most))
-    # Of each score there are several more numbers. But sums that are too large for the
-    # cache are read and written once a block, so that blocks must be long: for 128
-    # models of CIFAR-10 488 rows are at 80 % of the matrix rate, 146 at 63 %.
+        per_row = (
+            num_features + 8 * num_scores + num_features * num_scores // _PART_ROWS
+        )
+        largest = max(1, _ACCELERATOR_BLOCK_NUMBERS // per_row)
+        return -(-num_rows // -(-num_rows // largest))
+    # Several intermediate numbers belong to each score. But sums that are too large for
+    # the cache are read and written once per block, so that blocks must be long: for
+    # 128 models of CIFAR-10, 488 rows reach 80 % of the matrix rate, 146 rows 63 %.
     are_cached = num_features * num_scores <= _BLOCK_NUMBERS
     numbers = max(num_features, (8 if are_cached else 1) * num_scores)
-    return max(1, min(num_rows, _MAX_ROWS, max(32, _BLOCK_NUMBERS // numbers)))
+    return max(1, min(num_rows, _PART_ROWS, max(32, _BLOCK_NUMBERS // numbers)))
 
 
 def merged(first: RowSums, second: RowSums) -> RowSums:
-    """Sums over the rows of both."""
+    """Merges two sums into the sums over the rows of both."""
     return RowSums(
         values=compensated.merge(first.values, second.values),
         weights=compensated.merge(first.weights, second.weights),
@@ -142,46 +154,45 @@ def over_rows(
     """Sums over all rows in one pass, in blocks; for use inside a compiled program.
 
     Args:
-      params: parameters, in the dtype of the computation. Of several models, with
-        leading axes ``(..., classes, features)``, the scores are one wide product; so
-        have the scores that the example function is given, and its gradients and
-        values.
+      params: parameters, in the dtype of the computation. Several models have leading
+        axes, ``(..., classes, features)``; their scores are one wide product, and the
+        scores, gradients and values of the example function have these axes too.
       features: raw rows, uint8 or floating, shape ``(examples, features)``.
-      targets: labels or distributions, one an example.
-      extra: a tree of arrays with one entry an example, handed to the example function;
+      targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
+      extra: tree of arrays with one entry per example, passed to the example function;
         ``()`` if it needs none.
-      example_function: ``(shared, scores, target, extra) -> (values, gradient,
-        output)`` of one
-        example: values ``(K,)``, gradient in the scores ``(classes,)``, any output.
-      shared: traced arguments of the example function that all examples share.
-      example_weights: shape ``(examples,)``; None is all ones.
-      normalization: applied to each row, or None.
-      block_size: rows a block; None chooses it from the shape and the kind of machine.
-        The sums depend on it only by rounding.
-      sums: of other rows, to add to; None begins.
+      example_function: function of one example, ``(shared, scores, target, extra) ->
+        (values, gradient, output)``, with values ``(K,)``, gradient in the scores
+        ``(classes,)`` and any tree as output.
+      shared: traced arguments of the example function, the same for all examples.
+      example_weights: non-negative, shape ``(examples,)``; None is all ones.
+      normalization: normalisation applied to each row; None for normalised rows.
+      block_size: rows per block, at least 1; None chooses it from the shape and the
+        backend. It changes the sums only by rounding.
+      sums: sums over other rows, to which these rows are added; None for no rows.
 
     Returns:
-      ``(sums, outputs)``, the outputs of the example function with one entry an
-      example.
+      ``(sums, outputs)``: the sums, and the outputs of the example function with one
+      entry per example.
 
     Raises:
       ValueError: if ``block_size`` is below 1.
     """
     num_shards = device_mesh.num_shards(features.shape[0])
-    given = (params, features, targets, extra, shared, example_weights, normalization)
+    data = (params, features, targets, extra, shared, example_weights, normalization)
 
     if num_shards == 1:
         return _over_rows(
-            *given, example_function=example_function, block_size=block_size, sums=sums
+            *data, example_function=example_function, block_size=block_size, sums=sums
         )
 
-    def of_shard(*given: Any) -> tuple[RowSums, PyTree]:
-        found, outputs = _over_rows(
-            *given, example_function=example_function, block_size=block_size, sums=None
+    def of_shard(*data: Any) -> tuple[RowSums, PyTree]:
+        shard_sums, outputs = _over_rows(
+            *data, example_function=example_function, block_size=block_size, sums=None
         )
-        # Added in their order and compensated, where a plain sum over devices would
-        # lose digits that no bound knows of.
-        return jax.lax.all_gather(found, device_mesh.ROWS), outputs
+        # Gathered and added in a fixed order with compensation: a plain sum over
+        # devices would lose digits that no error bound accounts for.
+        return jax.lax.all_gather(shard_sums, device_mesh.ROWS), outputs
 
     by_row, whole = PartitionSpec(device_mesh.ROWS), PartitionSpec()
     parts, outputs = jax.shard_map(
@@ -190,7 +201,7 @@ def over_rows(
         out_specs=(whole, by_row),
         axis_names={device_mesh.ROWS},
         check_vma=False,
-    )(*given)
+    )(*data)
     by_shard = [
         jax.tree.map(lambda leaf, i=i: leaf[i], parts) for i in range(num_shards)
     ]
@@ -224,35 +235,31 @@ def _over_rows(
     by_row = (features, targets, extra, example_weights)
 
     def add(sums: RowSums, start: Array | int, length: int) -> tuple[RowSums, PyTree]:
-        # A slice of the rows where they are: a reshape into blocks would copy them all
-        # if the last block is not full.
-        rows, answers, more, weights = jax.tree.map(
+        # A slice of the rows in place: a reshape into blocks would copy them all if the
+        # last block is not full.
+        block, block_targets, block_extra, block_weights = jax.tree.map(
             lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), by_row
         )
         return _add_block(
             sums,
             params,
-            rows,
-            answers,
-            more,
+            block,
+            block_targets,
+            block_extra,
             example_function=example_function,
             shared=shared,
-            example_weights=weights,
+            example_weights=block_weights,
             normalization=normalization,
         )
 
-    # A last block that overlaps the one before, its old rows masked, would compile in
-    # .25 s less, but masks made a pass over CIFAR-10 4 ms of 61 slower.
+    # A last block that overlaps the previous one, with the repeated rows masked, would
+    # compile in .25 s less, but masks made a pass over CIFAR-10 4 ms of 61 slower.
     full, rest = divmod(num_rows, block_size)
     if sums is None:
-        one_row = jax.tree.map(lambda leaf: leaf[0], by_row[1:3])
-        values, *_ = jax.eval_shape(example_function, shared, params.bias, *one_row)
-        before = zeros(params, values.shape)
-    else:
-        before = sums
+        sums = _no_rows(params, targets, extra, example_function, shared)
     after, outputs = jax.lax.scan(
         lambda sums, start: add(sums, start, block_size),
-        before,
+        sums,
         block_size * jnp.arange(full),
     )
     outputs = jax.tree.map(
@@ -264,44 +271,17 @@ def _over_rows(
     return after, outputs
 
 
-def norms(
-    features: Array,
-    *,
-    normalization: Normalization | None = None,
-    block_size: int | None = None,
-) -> Array:
-    """Norms of the normalised rows with their constant 1, shape ``(examples,)``."""
-    if device_mesh.num_shards(features.shape[0]) == 1:
-        return _norms(features, normalization, block_size=block_size)
-    by_row = PartitionSpec(device_mesh.ROWS)
-    return jax.shard_map(
-        functools.partial(_norms, block_size=block_size),
-        in_specs=(by_row, PartitionSpec()),
-        out_specs=by_row,
-        axis_names={device_mesh.ROWS},
-        check_vma=False,
-    )(features, normalization)
-
-
-def _norms(
-    features: Array, normalization: Normalization | None, *, block_size: int | None
-) -> Array:
-    if block_size is None:
-        block_size = block_rows(*features.shape)
-    check.integer("block_size", block_size, at_least=1)
-    size = min(block_size, features.shape[0])
-
-    def of_block(start: Array | int, length: int) -> Array:
-        rows = jax.lax.dynamic_slice_in_dim(features, start, length)
-        if normalization is not None:
-            rows = jax.vmap(normalize, in_axes=(None, 0))(normalization, rows)
-        rows = jnp.asarray(rows, jnp.promote_types(rows.dtype, jnp.float32))
-        return jnp.sqrt(1 + jnp.sum(jnp.square(rows), axis=1))
-
-    full, rest = divmod(features.shape[0], size)
-    found = jax.lax.map(lambda block: of_block(block * size, size), jnp.arange(full))
-    last = [of_block(full * size, rest)] if rest else []
-    return jnp.concatenate([found.reshape(-1), *last])
+def _no_rows(
+    params: Params,
+    targets: Array,
+    extra: PyTree,
+    example_function: ExampleFunction,
+    shared: PyTree,
+) -> RowSums:
+    """Empty sums, with as many values as the example function has."""
+    one_row = jax.tree.map(lambda leaf: leaf[0], (targets, extra))
+    values, *_ = jax.eval_shape(example_function, shared, params.bias, *one_row)
+    return zeros(params, values.shape)
 
 
 def _add_block(
@@ -316,10 +296,10 @@ def _add_block(
     example_weights: Array | None,
     normalization: Normalization | None,
 ) -> tuple[RowSums, PyTree]:
-    """Adds rows that are normalised at once; arguments as of `over_rows`."""
+    """Adds the rows of one block, which are normalised at once, to the sums."""
     weights, bias = params
     if normalization is not None:
-        # Never in fewer digits than its own.
+        # In the wider of its own dtype and that of the parameters.
         mean, scale = (
             part.astype(jnp.promote_types(part.dtype, weights.dtype))
             for part in map(jnp.asarray, normalization)
@@ -327,8 +307,8 @@ def _add_block(
         normalization = Normalization(mean, scale)
         features = jax.vmap(normalize, in_axes=(None, 0))(normalization, features)
     rows = features.astype(weights.dtype)
-    # Classes come first: so sums over the few classes of an example are made for many
-    # examples at once.
+    # Examples are the last axis, so that sums over the few classes of an example are
+    # computed for many examples at once.
     scores = _product(weights, rows.T) + bias[..., None]
     values, gradients, outputs = jax.vmap(
         example_function, in_axes=(None, -1, 0, 0), out_axes=(-1, -1, 0)
@@ -337,7 +317,7 @@ def _add_block(
         example_weights = jnp.ones(rows.shape[0], weights.dtype)
     else:
         by_row = example_weights.reshape((1,) * (values.ndim - 1) + (-1,))
-        # An example that is taken out stays out even if its value is infinite.
+        # An excluded example stays excluded even if its value is infinite.
         values = jnp.where(by_row == 0, 0, values * by_row)
         gradients = jnp.where(by_row == 0, 0, gradients * by_row)
     return _add_parts(sums, values, gradients, rows, example_weights), outputs
@@ -346,7 +326,7 @@ def _add_block(
 def _add_parts(
     sums: RowSums, values: Array, gradients: Array, rows: Array, example_weights: Array
 ) -> RowSums:
-    """Adds what is known of the rows of a block, in parts that are not too long."""
+    """Adds a block to the sums, in parts of at most `_PART_ROWS` rows."""
 
     def of_part(
         values: Array, gradients: Array, rows: Array, example_weights: Array
@@ -359,9 +339,9 @@ def _add_parts(
         )
 
     num_rows = rows.shape[0]
-    length = -(-num_rows // -(-num_rows // _MAX_ROWS))
+    length = -(-num_rows // -(-num_rows // _PART_ROWS))
     whole, rest = divmod(num_rows, length)
-    # Examples are the last axis, of the rows the first.
+    # Examples are the last axis of all arrays but the rows, where they are the first.
     by_row, axes = (values, gradients, rows, example_weights), (-1, -1, 0, -1)
 
     def sliced(start: int, stop: int) -> list[Array]:

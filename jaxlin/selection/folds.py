@@ -225,10 +225,10 @@ def train_weights_of_all(fold_ids: Any, *, num_examples: int) -> np.ndarray:
             raise ValueError(f"folds must be at least 0, got {array.min()}")
         return array
 
-    array = processes.together(checked)
-    processes.check_alike(rank=array.ndim, repeats=int(np.prod(array.shape[:-1])))
+    array = processes.check_everywhere(checked)
+    processes.check_equal(rank=array.ndim, repeats=int(np.prod(array.shape[:-1])))
     repeats = array.reshape(-1, num_examples)
-    num_folds = int(np.max(processes.of_each(array.max()))) + 1
+    num_folds = int(np.max(processes.gathered_float64(array.max()))) + 1
     _check_no_gaps(repeats, num_folds)
     return (array[..., None, :] != np.arange(num_folds)[:, None]).astype(np.float32)
 

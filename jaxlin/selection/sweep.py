@@ -204,7 +204,7 @@ def weights_by_row(examples: Examples, sets: ArrayLike | None) -> Array | None:
     by_row = jnp.asarray(sets, jnp.float32).T
     if own is not None:
         by_row = by_row * jnp.asarray(own, jnp.float32)[:, None]
-    return device_mesh.spread(by_row, device_mesh.ROWS)
+    return device_mesh.shard(by_row, device_mesh.ROWS)
 
 
 def refined(
@@ -277,7 +277,7 @@ def _refined_fit(
     """Float64 fit of one model, started from its parameters in the sweep."""
     models = result.models
     loss = models.losses[models.loss[model]]
-    with problem.keeping_digits(True):
+    with problem.enable_float64_for(True):
         examples = problem.prepared(loss=loss, keep_float64=True)
         by_row = weights_by_row(examples, weight_sets)
         if by_row is not None:

@@ -129,4 +129,4 @@ def _iterate_once(
 def _is_over(info: optimizer.OptimizerInfo, ends: Ends, count: ArrayLike) -> Array:
     gap, left, is_new, is_idle = map(jnp.asarray, ends)
     proven = ((info.relative_gap <= gap) | info.stalled) & ~(is_new & (count == 0))
-    return device_mesh.whole((proven | (jnp.asarray(count) + 1 >= left)) & ~is_idle)
+    return device_mesh.replicate((proven | (jnp.asarray(count) + 1 >= left)) & ~is_idle)

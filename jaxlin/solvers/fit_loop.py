@@ -168,7 +168,7 @@ def _run(
     relative_gap = float(info.relative_gap)
     converged = relative_gap <= stop.relative_gap
     return Outcome(
-        params=precision.as_given(iteration.params),
+        params=precision.float64_as_numpy(iteration.params),
         certificate=Certificate(*(leaf.item() for leaf in info.certificate)),
         relative_gap=relative_gap,
         converged=converged,

@@ -376,8 +376,8 @@ def _spread(batch: ModelBatch) -> ModelBatch:
     """The batch, its models and the rows of its dual_centers split as the mesh says."""
     models = device_mesh.MODELS
     others = batch._replace(dual_centers=jnp.zeros(0))
-    others = jax.tree.map(lambda leaf: device_mesh.spread(leaf, models), others)
-    dual_centers = device_mesh.spread(batch.dual_centers, device_mesh.ROWS, models)
+    others = jax.tree.map(lambda leaf: device_mesh.shard(leaf, models), others)
+    dual_centers = device_mesh.shard(batch.dual_centers, device_mesh.ROWS, models)
     return others._replace(dual_centers=dual_centers)
 
 

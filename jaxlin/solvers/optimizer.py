@@ -113,7 +113,7 @@ def advance(
       settings: of the model.
     """
     smooth, l2 = conjugates.of(loss).smooth, jnp.asarray(settings.l2)
-    found = duality.evaluation(sums, linear.unfold_bias(state.candidate), l2=l2)
+    found = duality.pass_values(sums, linear.unfold_bias(state.candidate), l2=l2)
     improved = _unproven(found.certificate) < _unproven(state.certificate)
 
     # Line search. A round has none: its iterate is where the last one ended.

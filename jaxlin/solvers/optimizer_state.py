@@ -136,7 +136,7 @@ def _begin(
         classes=preconditioner.ClassHessian(
             jnp.eye(num_classes, dtype=dtype), jnp.ones(num_classes, dtype)
         ),
-        dual_centers=device_mesh.spread(
+        dual_centers=device_mesh.shard(
             jnp.zeros((num_examples, width), dtype), device_mesh.ROWS
         ),
         smoothing=first_smoothing(loss_arguments, dtype),

@@ -45,7 +45,7 @@ import jax.numpy as jnp
 from jaxlin import check
 from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization, normalize
-from jaxlin.objective import row_sums
+from jaxlin.objective import row_norms
 from jaxlin.typing import Array, Loss, LossArguments
 
 # An exact eigendecomposition up to here costs less than what a sketch saves later.
@@ -165,7 +165,7 @@ def of_rows(
         moment,
         sample[:SAMPLE_ROWS],
         rows[:SAMPLE_ROWS],
-        row_sums.norms(features, normalization=normalization),
+        row_norms.norms(features, normalization=normalization),
     )
 
 

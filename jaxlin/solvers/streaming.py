@@ -30,8 +30,13 @@ import numpy as np
 from jaxlin import linear
 from jaxlin.certificates import fenchel_young
 from jaxlin.losses import conjugates
-from jaxlin.normalization import Normalization, check_rounding, counts, without_junk
-from jaxlin.objective import row_blocks, row_sums
+from jaxlin.normalization import (
+    Normalization,
+    check_rounding,
+    has_weight,
+    without_overflow,
+)
+from jaxlin.objective import row_blocks, row_norms, row_sums
 from jaxlin.objective.row_blocks import Block
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import fit_loop, optimizer, optimizer_state, preconditioner
@@ -183,10 +188,12 @@ def survey(
         if normalization is not None:
             name = f"blocks[{number}].features"
             check_rounding(name, features, normalization, example_weights=weights)
-        features = without_junk(features, weights, normalization)
+        features = without_overflow(features, weights, normalization)
         norms.append(np.asarray(_norms(features, normalization)))
         count, width = features.shape
-        mine = np.arange(count) if weights is None else np.flatnonzero(counts(weights))
+        mine = (
+            np.arange(count) if weights is None else np.flatnonzero(has_weight(weights))
+        )
         new: Any = (
             generator.random(len(mine)),
             seen + mine,
@@ -224,7 +231,9 @@ def _one_pass(
     for given in blocks:
         block = row_blocks.as_arrays(given)
         block = block._replace(
-            features=without_junk(block.features, block.example_weights, normalization)
+            features=without_overflow(
+                block.features, block.example_weights, normalization
+            )
         )
         rows = slice(first, first + len(block.targets))
         if rows.stop > len(norms):
@@ -272,7 +281,7 @@ def _advance(state, sums, sampled, moment, settings, *, loss):
 
 @jax.jit
 def _norms(features, normalization):
-    return row_sums.norms(features, normalization=normalization)
+    return row_norms.norms(features, normalization=normalization)
 
 
 _no_rows = jax.jit(row_sums.zeros, static_argnames=("values",))

@@ -186,7 +186,7 @@ def test_bytes_of_other_machines_are_turned():
 
 
 def test_a_nan_in_a_late_block_is_found(monkeypatch):
-    monkeypatch.setattr(check.arrays, "_ROWS_PER_LOOK", 10)
+    monkeypatch.setattr(check.arrays, "_ROWS_PER_CHECK", 10)
     rows = np.ones((95, 2))
     rows[93, 1] = np.nan
     with pytest.raises(ValueError, match="row 93, feature 1"):

@@ -12,7 +12,7 @@ from optimization_modes import BOTH
 
 from jaxlin import linear, losses, normalization, objective
 from jaxlin.numerics import compensated
-from jaxlin.objective import row_sums
+from jaxlin.objective import row_norms, row_sums
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 EXAMPLES, WIDTH, CLASSES = 7, 5, 3
@@ -273,7 +273,7 @@ def test_uint8_rows_are_never_copied_as_floats(size):
     )
 
     def norms(rows):
-        return row_sums.norms(
+        return row_norms.norms(
             rows.features, normalization=rows.normalization, block_size=size
         )
 
@@ -304,7 +304,7 @@ def test_norms_are_those_of_the_extended_rows(size):
     for dtype in (np.uint8, np.float32):
         rows = draw(dtype)
         expected = np.linalg.norm(np.c_[rows.exact, np.ones(EXAMPLES)], axis=1)
-        found = row_sums.norms(
+        found = row_norms.norms(
             jnp.asarray(rows.features),
             normalization=rows.normalization,
             block_size=size,

@@ -58,16 +58,16 @@ def test_the_state_is_donated_and_the_callers_parameters_are_not():
 def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch):
     """The default run has the chunks of training by minibatches."""
     traces = []
-    evaluation = optimizer.duality.evaluation
+    pass_values = optimizer.duality.pass_values
 
     def counting(*arguments, **how):
         traces.append(None)
-        return evaluation(*arguments, **how)
+        return pass_values(*arguments, **how)
 
     name = "weston_watkins_hinge"
     given, how, _ = draw(name, "noisy", l2=1e-2)
     *_, (_, one, _) = evaluations(name, given, how, most=6)
-    monkeypatch.setattr(optimizer.duality, "evaluation", counting)
+    monkeypatch.setattr(optimizer.duality, "pass_values", counting)
     *_, (done, many, _) = evaluations(name, given, how, most=6, steps_per_chunk=3)
     assert done == 6
     assert len(traces) == 1
