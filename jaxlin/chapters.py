@@ -123,7 +123,10 @@ CHAPTERS = {
         is_room=True,
     ),
     "sharding": Chapter("rows spread over devices", is_room=True),
-    "problems": Chapter("examples, checked once: `jaxlin.problem`"),
+    "problems": Chapter(
+        "examples, checked once: `jaxlin.problem`",
+        ("device_rows", "weight_checks", "checked", "construction"),
+    ),
     "fits": Chapter("certified fits: `jaxlin.fit`, `jaxlin.certify`"),
     "io": Chapter("atomic files and checkpoints", ("files", "checkpoint")),
     "selection": Chapter(

@@ -370,7 +370,7 @@ def refined(
     stalled = found.stalled.copy()
     for model in map(int, behind):
         loss = models.losses[models.loss[model]]
-        with problem.keeping_digits(True):
+        with problem.float64_context(True):
             examples = problem.prepared(loss=loss, keep_float64=True)
             by_row = weights_by_row(examples, weight_sets)
             if by_row is not None:
