@@ -89,6 +89,7 @@ CHAPTERS = {
         "solvers and their loop: certified, minibatch, random search",
         (
             "stopping",
+            "class_hessian",
             "preconditioner",
             "lbfgs",
             "interface",
@@ -101,6 +102,7 @@ CHAPTERS = {
             "certified",
             "streaming",
             "model_batch",
+            "batch_pass",
             "device_loop",
         ),
         is_room=True,

@@ -116,7 +116,7 @@ class Problem:
         rank = preconditioner.rank_for(loss)
 
         def make() -> streaming.RowStatistics:
-            return streaming.measured(
+            return streaming.row_statistics(
                 self.rows,  # type: ignore[arg-type]
                 num_classes=self.num_classes,
                 normalization=self.normalization,

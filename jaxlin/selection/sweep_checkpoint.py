@@ -242,7 +242,7 @@ def _like(
     finished = {}
     for model, _ in found["finished"]:
         one = batch(int(models.loss[model]), 1)
-        finished[str(model)] = _on_host(jax.eval_shape(model_batch.taken, one, 0))
+        finished[str(model)] = _on_host(jax.eval_shape(model_batch.slot_result, one, 0))
     running = tuple(
         None if queue.is_over else batch(number, len(queue.running))
         for number, queue in enumerate(queues)

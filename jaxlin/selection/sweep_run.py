@@ -141,7 +141,7 @@ def _states(examples, models, plan, by_row, relative_gap, budgets, state):
             by_row,
             tuple(_ends(state.queues[i], budgets, relative_gap) for i in active),
             losses=tuple(models.losses[i] for i in active),
-            most=plan.iterations,
+            max_iterations=plan.iterations,
             block_size=plan.block_size,
         )
         over, passes = device_mesh.on_host((over, passes))
@@ -161,13 +161,13 @@ def _states(examples, models, plan, by_row, relative_gap, budgets, state):
 
 def _ends(
     queue: SlotQueue, budgets: np.ndarray, relative_gap: float
-) -> device_loop.Ends:
-    """When the models of a batch are over."""
+) -> device_loop.StoppingCriteria:
+    """Stopping criteria of the models of a batch."""
     running, had = np.array(queue.running), np.array(queue.passes)
-    return device_loop.Ends(
+    return device_loop.StoppingCriteria(
         relative_gap=np.float32(relative_gap),
         # The last entry stands for idle slots, whose number is -1.
-        left=np.minimum(budgets[running] - had, _MOST_LEFT).astype(np.int32),
+        passes_left=np.minimum(budgets[running] - had, _MOST_LEFT).astype(np.int32),
         is_new=np.array(queue.is_first) & (had == 0),
         is_idle=running == schedule.IDLE,
     )
@@ -194,7 +194,7 @@ def _given_slots(
     finished = dict(state.finished)
     for slot, model in enumerate(queue.running):
         if over[slot]:
-            taken = model_batch.taken(batch, jnp.int32(slot))
+            taken = model_batch.slot_result(batch, jnp.int32(slot))
             params, certificate = device_mesh.on_host(taken)
             count = queue.passes[slot] + passes
             finished[model] = Finished(params, certificate, count)
