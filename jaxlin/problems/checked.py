@@ -117,7 +117,7 @@ class Problem:
 
         def make() -> streaming.RowStatistics:
             return streaming.row_statistics(
-                self.rows,  # type: ignore[arg-type]
+                self.rows,
                 num_classes=self.num_classes,
                 normalization=self.normalization,
                 rank=rank,

@@ -3,7 +3,7 @@ r"""Full-batch solver that stops at a certified duality gap.
 Each step of this solver is one pass over the rows, at one candidate.
 `jaxlin.solvers.optimizer` chooses the next candidate.
 
-`jaxlin.fit` is the one call on arrays. As a `Solver`, for custom loops and grids:
+`jaxlin.fit` runs it on arrays in one call. As a `Solver`, for custom loops and grids:
 
   >>> import jax, jax.numpy as jnp
   >>> import jaxlin
@@ -78,7 +78,7 @@ def prepare(
 
 @functools.cache
 def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
-    """Returns the solver; equal arguments give the same object and so one program.
+    """Returns the solver; equal arguments give the same object and share a program.
 
     Its examples must come from `prepare`. Its settings need an ``l2`` above 0; their
     ``learning_rate`` and ``l1`` must be None. A step draws no random numbers.

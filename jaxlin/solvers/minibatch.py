@@ -19,6 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from jaxlin import check, objective
 from jaxlin.linear import Params
@@ -57,7 +58,7 @@ def solver(
     batch_size: int,
     penalize_bias: bool = True,
 ) -> Solver:
-    """Returns the solver; equal arguments give the same object and so one program.
+    """Returns the solver; equal arguments give the same object and share a program.
 
     Args:
       loss: loss of one example, a function at module level.
@@ -110,25 +111,15 @@ def solver(
 
         def update(state: MinibatchState, rows: Array) -> tuple[MinibatchState, Array]:
             def batch_objective(params: Params) -> tuple[Array, Array]:
-                data_term = objective.mean_loss(
+                return _batch_objective(
                     params,
-                    examples.features[rows],
-                    examples.targets[rows],
+                    rows,
+                    examples,
+                    settings,
+                    mean_weight=mean_weight,
                     loss=loss,
-                    loss_arguments=settings.loss_arguments,
-                    example_weights=None if weights is None else weights[rows],
-                    # Not the sum of the batch's weights: this makes the gradient of a
-                    # batch an unbiased estimate of that of the weighted objective.
-                    total_weight=rows.shape[0] * mean_weight,
-                    normalization=examples.normalization,
-                )
-                penalty = objective.penalty(
-                    params,
-                    l2=settings.l2,
-                    l1=settings.l1,
                     penalize_bias=penalize_bias,
                 )
-                return data_term + penalty, data_term
 
             (value, data_term), gradient = jax.value_and_grad(
                 batch_objective, has_aux=True
@@ -157,6 +148,36 @@ def solver(
         return state, MinibatchInfo(loss=total / num_examples)
 
     return Solver(init, step)
+
+
+def _batch_objective(
+    params: Params,
+    rows: Array,
+    examples: Examples,
+    settings: Settings,
+    *,
+    mean_weight: ArrayLike,
+    loss: Loss,
+    penalize_bias: bool,
+) -> tuple[Array, Array]:
+    """Objective of a batch, and its mean loss without penalty."""
+    weights = examples.example_weights
+    data_term = objective.mean_loss(
+        params,
+        examples.features[rows],
+        examples.targets[rows],
+        loss=loss,
+        loss_arguments=settings.loss_arguments,
+        example_weights=None if weights is None else weights[rows],
+        # Not the sum of the batch's weights: this makes the gradient of a batch an
+        # unbiased estimate of that of the weighted objective.
+        total_weight=rows.shape[0] * mean_weight,
+        normalization=examples.normalization,
+    )
+    penalty = objective.penalty(
+        params, l2=settings.l2, l1=settings.l1, penalize_bias=penalize_bias
+    )
+    return data_term + penalty, data_term
 
 
 def updates_per_epoch(num_examples: int, *, batch_size: int) -> int:

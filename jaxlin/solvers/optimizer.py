@@ -85,6 +85,28 @@ class OptimizerInfo(NamedTuple):
     stalled: Array
 
 
+class _LineSearch(NamedTuple):
+    """Result of a line search after a pass at its candidate.
+
+    Attributes:
+      accepted: whether the candidate is the new iterate.
+      failed: whether the step has become too small.
+      shorter_step: step of the next candidate if this one was not accepted.
+      history: pairs of L-BFGS, with the accepted step, or without any after a failure.
+      iterate: folded weights of the iterate.
+      value: smoothed objective at the iterate.
+      gradient: gradient at the iterate.
+    """
+
+    accepted: Array
+    failed: Array
+    shorter_step: Array
+    history: lbfgs.History
+    iterate: Array
+    value: Array
+    gradient: Array
+
+
 def shared(state: OptimizerState, settings: Settings) -> fenchel_young.TermArguments:
     """Traced arguments of the next pass: smoothing and loss arguments."""
     return fenchel_young.term_arguments(
@@ -123,39 +145,13 @@ def advance(
     bound = _suboptimality_bound(found.certificate)
     improved = bound < _suboptimality_bound(state.certificate)
     search = _search_line(state, found, l2=l2)
-    accepted, failed = search.accepted, search.failed
-
-    # A hinge's round ends when its problem is solved as well as it represents the exact
-    # one. A failed line search begins a round too, without the history that may have
-    # caused the failure.
-    solved = accepted & ~state.begins_round & (found.stationarity <= found.excess)
-    next_round = failed if smooth else failed | solved
-    smoothing = jnp.where(solved, _next_smoothing(state), state.smoothing)
-    # The loss's part of the curvature is proportional to 1 / smoothing.
-    history = _where(
-        solved,
-        lbfgs.rescale(search.history, state.smoothing / smoothing, l2=l2),
-        search.history,
+    next_round, smoothing, history = _end_round(
+        state, search, found, smooth=smooth, l2=l2
     )
-
-    # Renewing it within rounds, or for smooth losses after some steps, gains nothing.
-    # With the first smoothing no example is in the smoothed part of a hinge if all
-    # violate the margin fully.
-    wide = _FIRST_HESSIAN_SMOOTHING * optimizer_state.margin(
-        settings.loss_arguments, state.smoothing.dtype
-    )
-    classes = class_hessian.renewed(
-        loss,
-        state.classes,
-        state.candidate,
-        sampled,
-        smoothing=jnp.where(state.rounds == 0, wide, state.smoothing),
-        loss_arguments=settings.loss_arguments,
-        when=state.begins_round,
-    )
+    classes = _class_hessian(loss, state, sampled, settings)
     descent = _descent_direction(history, search.gradient, moment, classes, l2=l2)
-    direction = jnp.where(accepted, descent, state.direction)
-    step = jnp.where(accepted, jnp.ones_like(state.step), search.shorter_step)
+    direction = jnp.where(search.accepted, descent, state.direction)
+    step = jnp.where(search.accepted, jnp.ones_like(state.step), search.shorter_step)
     iterate = search.iterate
     candidate = jnp.where(next_round, iterate, iterate + step * direction)
 
@@ -181,35 +177,13 @@ def advance(
         round_passes=jnp.where(next_round, 0, state.round_passes + 1),
         rounds=state.rounds + next_round,
         failures=jnp.where(
-            failed,
+            search.failed,
             state.failures + 1,
             jnp.where(state.begins_round, state.failures, 0),
         ),
         idle_passes=jnp.where(improved, 0, state.idle_passes + 1),
     )
     return state, _info(state, found, smooth=smooth)
-
-
-class _LineSearch(NamedTuple):
-    """Result of a line search after a pass at its candidate.
-
-    Attributes:
-      accepted: whether the candidate is the new iterate.
-      failed: whether the step has become too small.
-      shorter_step: step of the next candidate if this one was not accepted.
-      history: pairs of L-BFGS, with the accepted step, or without any after a failure.
-      iterate: folded weights of the iterate.
-      value: smoothed objective at the iterate.
-      gradient: gradient at the iterate.
-    """
-
-    accepted: Array
-    failed: Array
-    shorter_step: Array
-    history: lbfgs.History
-    iterate: Array
-    value: Array
-    gradient: Array
 
 
 def _search_line(state: OptimizerState, found: PassValues, *, l2: Array) -> _LineSearch:
@@ -233,6 +207,55 @@ def _search_line(state: OptimizerState, found: PassValues, *, l2: Array) -> _Lin
     )
     return _LineSearch(
         accepted, failed, shorter_step, history, iterate, value, gradient
+    )
+
+
+def _end_round(
+    state: OptimizerState,
+    search: _LineSearch,
+    found: PassValues,
+    *,
+    smooth: bool,
+    l2: Array,
+) -> tuple[Array, Array, lbfgs.History]:
+    """Whether the next pass begins a round, with its smoothing and history."""
+    # A hinge's round ends when its problem is solved as well as it represents the exact
+    # one. A failed line search begins a round too, without the history that may have
+    # caused the failure.
+    is_near = found.stationarity <= found.excess
+    solved = search.accepted & ~state.begins_round & is_near
+    next_round = search.failed if smooth else search.failed | solved
+    smoothing = jnp.where(solved, _next_smoothing(state), state.smoothing)
+    # The loss's part of the curvature is proportional to 1 / smoothing.
+    history = _where(
+        solved,
+        lbfgs.rescale(search.history, state.smoothing / smoothing, l2=l2),
+        search.history,
+    )
+    return next_round, smoothing, history
+
+
+def _class_hessian(
+    loss: Loss,
+    state: OptimizerState,
+    sampled: class_hessian.SampledRows,
+    settings: Settings,
+) -> class_hessian.ClassHessian:
+    """Mean Hessian of the loss in the scores, computed anew as a round begins."""
+    # Renewing it within rounds, or for smooth losses after some steps, gains nothing.
+    # With the first smoothing no example is in the smoothed part of a hinge if all
+    # violate the margin fully.
+    wide = _FIRST_HESSIAN_SMOOTHING * optimizer_state.margin(
+        settings.loss_arguments, state.smoothing.dtype
+    )
+    return class_hessian.renewed(
+        loss,
+        state.classes,
+        state.candidate,
+        sampled,
+        smoothing=jnp.where(state.rounds == 0, wide, state.smoothing),
+        loss_arguments=settings.loss_arguments,
+        when=state.begins_round,
     )
 
 

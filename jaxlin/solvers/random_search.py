@@ -62,7 +62,7 @@ class RandomSearchInfo(NamedTuple):
 
 @functools.cache
 def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
-    """Returns the solver; equal arguments give the same object and so one program.
+    """Returns the solver; equal arguments give the same object and share a program.
 
     ``settings.learning_rate`` is the standard deviation of every entry of a draw, in
     units of the weights.
@@ -79,25 +79,7 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
     """
     check.integer("num_trials", num_trials, at_least=1)
 
-    def value(params: Params, examples: Examples, settings: Settings) -> Array:
-        def of_block(features: Array, targets: Array, weights: Array | None) -> Ratio:
-            scores = objective.batch_scores(
-                params, features, normalization=examples.normalization
-            )
-            losses = objective.example_losses(
-                scores, targets, loss=loss, loss_arguments=settings.loss_arguments
-            )
-            if weights is None:
-                weights = jnp.ones_like(losses)
-            total = objective.weighted_mean(
-                losses, example_weights=weights, total_weight=1.0
-            )
-            return Ratio(total, jnp.sum(weights))
-
-        mean = objective.blocked_sums(
-            of_block, examples.features, examples.targets, examples.example_weights
-        ).value
-        return mean + objective.penalty(params, l2=settings.l2, l1=settings.l1)
+    value = functools.partial(_value, loss=loss)
 
     def init(
         params: Params, examples: Examples, settings: Settings
@@ -148,3 +130,28 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
         return state, RandomSearchInfo(state.objective, improved)
 
     return Solver(init, step)
+
+
+def _value(
+    params: Params, examples: Examples, settings: Settings, *, loss: Loss
+) -> Array:
+    """Objective on all examples, in blocks of rows."""
+
+    def sums(features: Array, targets: Array, weights: Array | None) -> Ratio:
+        scores = objective.batch_scores(
+            params, features, normalization=examples.normalization
+        )
+        losses = objective.example_losses(
+            scores, targets, loss=loss, loss_arguments=settings.loss_arguments
+        )
+        if weights is None:
+            weights = jnp.ones_like(losses)
+        total = objective.weighted_mean(
+            losses, example_weights=weights, total_weight=1.0
+        )
+        return Ratio(total, jnp.sum(weights))
+
+    mean = objective.blocked_sums(
+        sums, examples.features, examples.targets, examples.example_weights
+    ).value
+    return mean + objective.penalty(params, l2=settings.l2, l1=settings.l1)
