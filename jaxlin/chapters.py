@@ -20,9 +20,10 @@ class Chapter(NamedTuple):
     """A folder or a file of the package.
 
     Attributes:
-      text: its contents, in a line.
-      modules: of the folder, each importing only from those before it; empty for a
-      file. is_room: whether it is an attribute of `jaxlin`.
+      text: contents, in a line.
+      modules: modules of a folder, each importing only from those before it; empty for
+        a file.
+      is_room: whether the chapter is an attribute of `jaxlin`.
     """
 
     text: str
@@ -89,6 +90,7 @@ CHAPTERS = {
         "solvers and their loop: certified, minibatch, random search",
         (
             "stopping",
+            "class_hessian",
             "preconditioner",
             "lbfgs",
             "interface",
@@ -101,6 +103,7 @@ CHAPTERS = {
             "certified",
             "streaming",
             "model_batch",
+            "batch_pass",
             "device_loop",
         ),
         is_room=True,
@@ -123,7 +126,10 @@ CHAPTERS = {
         is_room=True,
     ),
     "sharding": Chapter("rows spread over devices", is_room=True),
-    "problems": Chapter("examples, checked once: `jaxlin.problem`"),
+    "problems": Chapter(
+        "examples, checked once: `jaxlin.problem`",
+        ("device_rows", "weight_checks", "checked", "construction"),
+    ),
     "fits": Chapter("certified fits: `jaxlin.fit`, `jaxlin.certify`"),
     "io": Chapter("atomic files and checkpoints", ("files", "checkpoint")),
     "selection": Chapter(

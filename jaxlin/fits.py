@@ -1,4 +1,4 @@
-"""Certified fits: a problem and a loss in, parameters and their proof out.
+"""Certified fits: parameters of a linear classifier and a proof of their quality.
 
 >>> import numpy as np
 >>> import jaxlin
@@ -11,9 +11,9 @@
 >>> print(jaxlin.predict(fit, [[2.0, 0.0, 0.0], [-2.0, 0.0, 0.0]]))
 ['right' 'left']
 
-float32 carries a proof of about 1e-5 to 1e-6 of the objective. With ``refine=True`` a
-fit goes on in float64 from where float32 ends, whatever `jax.config` says; if that
-proves more, its parameters are float64 NumPy arrays.
+float32 proves gaps down to about 1e-5 to 1e-6 of the objective. With ``refine=True`` a
+fit continues in float64 after float32, whatever `jax.config` says; if float64 proves a
+smaller gap, the parameters are float64 NumPy arrays.
 """
 
 from collections.abc import Iterable
@@ -55,26 +55,31 @@ def fit(
     """Fits a linear classifier to a proven gap.
 
     Args:
-      features: a `jaxlin.Problem`, which several fits can share; or what one is made of
-        (`jaxlin.problem`).
-      labels: as of `jaxlin.problem`, like ``weights``, ``normalization``, ``classes``.
+      features: a `jaxlin.Problem`, which several fits can share; or raw rows, shape
+        ``(examples, features)``; or blocks of rows and labels.
+      labels: labels ``(examples,)`` or distributions ``(examples, classes)`` of raw
+        rows; None with a problem or blocks.
       loss: one of the six losses that have a conjugate (`jaxlin.losses.conjugates`).
       l2: strength of half the sum of squares, bias included, above 0;
         `jaxlin.objective.penalties.l2_of_c` converts scikit-learn's C.
-      stop: the gap to be proven, and after how many passes to give up.
-      loss_arguments: such as ``{"margin": 1.0}``, above 0.
-      weights: see ``labels``.
-      normalization: see ``labels``.
-      classes: see ``labels``.
-      start: parameters, or an earlier fit of the same rows, to start from; None is 0.
-        A refinement goes on from an earlier one at the same l2 where that ended.
-      refine: whether to go on in float64 where float32 cannot prove what is asked for.
-        Only then do float64 features keep their digits; otherwise their float32
-        rounding is fitted.
+      stop: the gap to be proven and the largest number of passes.
+      loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``, above 0.
+      weights: example weights, shape ``(examples,)``, non-negative; None is all ones.
+        None with a problem.
+      normalization: applied to each row, or a function that fits one to these rows, or
+        None (`jaxlin.problem`). None with a problem.
+      classes: all labels, in the order of the scores; None takes those that occur, in
+        ascending order. None with a problem.
+      start: warm start: parameters, or an earlier fit of the same rows; None is 0. A
+        refined fit at the same l2 continues in float64 from that fit.
+      refine: whether to continue in float64 where float32 cannot prove the gap. Only
+        then are float64 features kept in float64; otherwise they are rounded to
+        float32.
       callback: called as ``callback(passes, info)`` after each pass.
 
     Returns:
-      A fit; ``converged`` says whether the gap was proven, ``relative_gap`` what was.
+      A fit; ``converged`` tells whether the gap was proven, and ``relative_gap`` is the
+      gap that was proven.
 
     Raises:
       ValueError: that names the argument, the rule and the value; among others for
@@ -82,14 +87,14 @@ def fit(
     """
     stopping.checked(stop)
     fit_loop.check_concrete(l2=l2, start=start)
-    problem = problems.given(
+    problem = problems.as_problem(
         features,
         labels,
         weights=weights,
         normalization=normalization,
         classes=classes,
     )
-    first: Any = next(iter(problem.rows)) if problem.is_blocked else problem.rows
+    first: Any = problem.first_block
     fit_loop.check_settings(
         loss=loss,
         l2=l2,
@@ -102,12 +107,14 @@ def fit(
         loss=loss,
         num_examples=0 if problem.is_blocked else None,
     )
-    begin = _start(start, problem.num_classes, np.shape(first.features)[1], l2=l2)
+    first_iterate = _start(
+        start, problem.num_classes, np.shape(first.features)[1], l2=l2
+    )
     settings = Settings(l2=l2, loss_arguments=dict(loss_arguments or {}))
-    with problem.enable_float64_for(refine):
+    with problem.float64_context(refine):
         outcome = fit_loop.certify(
-            _turns(problem, loss, settings, keep_float64=refine),
-            start=begin,
+            _iterations(problem, loss, settings, keep_float64=refine),
+            start=first_iterate,
             stop=stop,
             refine=refine,
             callback=callback,
@@ -130,18 +137,19 @@ def certify(
     l2: float,
     loss_arguments: LossArguments | None = None,
 ) -> Fit:
-    """Certifies parameters from anywhere, in one pass.
+    """Certifies the parameters of any solver, in one pass.
 
     Args:
-      problem: the examples.
-      params: of any solver; the bias counts as penalised.
+      problem: checked examples, not in blocks.
+      params: weights ``(classes, features)`` and bias ``(classes,)``; the objective
+        penalises the bias.
       loss: one of the six losses that have a conjugate.
-      l2: strength of half the sum of squares, above 0.
-      loss_arguments: such as ``{"margin": 1.0}``, above 0.
+      l2: strength of half the sum of squares, bias included, above 0.
+      loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``, above 0.
 
     Returns:
-      The fit; nothing was asked for, so ``converged`` is whether the gap is at most
-      that of the default `jaxlin.Stop`.
+      The fit; ``converged`` tells whether the gap is at most that of the default
+      `jaxlin.Stop`.
 
     Raises:
       ValueError: that names the argument, the rule and the value.
@@ -180,14 +188,14 @@ def certify(
     )
 
 
-def _turns(
+def _iterations(
     problem: Problem, loss: Loss, settings: Settings, *, keep_float64: bool
 ) -> fit_loop.Iterations:
-    """Passes over the rows of a problem, on the device or block by block."""
+    """Iterations over the rows of a problem, on the device or block by block."""
     if problem.is_blocked:
         return streaming.iterations(
             problem.rows,
-            problem.measured(loss=loss, keep_float64=keep_float64),
+            problem.row_statistics(loss=loss, keep_float64=keep_float64),
             loss=loss,
             settings=settings,
             normalization=problem.normalization,
@@ -200,7 +208,7 @@ def _turns(
 def _start(
     given: Params | Fit | None, num_classes: int, num_features: int, *, l2: float
 ) -> Start:
-    """Parameters and duals to start from; zeros if none are given."""
+    """Parameters and duals of the first iterate; zeros if none are given."""
     if not isinstance(given, Params | Fit | None):
         raise ValueError(
             "start must be None, jaxlin.linear.Params or an earlier fit, got a "

@@ -107,7 +107,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
     passes, float64_passes = metadata["passes"]
     return Fit(
         params=params,
-        certificate=Certificate(*map(float, metadata["certificate"])),
+        certificate=Certificate(*map(float, metadata["certificate"])),  # type: ignore[arg-type]
         relative_gap=float(metadata["relative gap"]),
         converged=metadata["converged"],
         stalled=metadata["stalled"],

@@ -1,8 +1,9 @@
 """Rows or models on many devices, and in many processes.
 
-Under a mesh with the axis ``rows`` every pass over the rows is made by all devices,
-each over its own; with the axis ``models`` the models of a sweep are spread, each
-device makes the pass for some. Fits, sweeps and cross-validation are called as ever::
+Under a mesh with the axis ``rows`` the rows are split over the devices, and each device
+makes its part of every pass. With the axis ``models`` the models of a sweep are split,
+and each device makes the pass for some of them. Calls of fits, sweeps and
+cross-validation do not change::
 
     import jax, jaxlin
     from jaxlin import sharding
@@ -10,13 +11,13 @@ device makes the pass for some. Fits, sweeps and cross-validation are called as 
         problem = jaxlin.problem(features, labels)
         fit = jaxlin.fit(problem, ...)
 
-Rows that do not divide evenly are padded: some are there twice, the second time with
-weight 0. Objectives agree with those of one device up to rounding.
+Rows that do not divide evenly are padded: some rows are repeated with weight 0.
+Objectives agree with those of one device up to rounding.
 
 In several processes, after ``jax.distributed.initialize``, each calls `jaxlin.problem`
 with the rows that it has loaded and sees no others; all then make the same calls.
-Parameters and certificates are the same in all of them; what has one entry per example
-(the duals of a hinge) stays spread over them.
+Parameters and certificates are the same in all of them; arrays with one entry per
+example (the duals of a hinge) stay split over them.
 """
 
 from collections.abc import Sequence
@@ -38,36 +39,37 @@ def mesh(
     """A mesh for ``jax.set_mesh`` over rows, over models, or over both.
 
     Args:
-      rows: devices that share the rows.
-      models: devices that share the models of a sweep.
-      devices: as many as the product; None takes the first of ``jax.devices()``.
+      rows: number of devices along the axis of rows, at least 1.
+      models: number of devices along the axis of models, at least 1.
+      devices: ``rows * models`` devices; None takes the first of ``jax.devices()``.
 
     Raises:
-      ValueError: if there are not so many devices.
+      ValueError: if there are too few devices, if more than ``rows * models`` are given
+        or if a process gets no device.
     """
     check.integer("rows", rows, at_least=1)
     check.integer("models", models, at_least=1)
-    found = list(jax.devices() if devices is None else devices)
+    available = list(jax.devices() if devices is None else devices)
     wanted = rows * models
-    if len(found) < wanted or (devices is not None and len(found) > wanted):
+    if len(available) < wanted or (devices is not None and len(available) > wanted):
         rule = "at most" if devices is None else "the number of devices,"
         raise ValueError(
-            f"rows times models must be {rule} {len(found)}, got {rows} x {models}"
+            f"rows times models must be {rule} {len(available)}, got {rows} x {models}"
         )
     absent = set(range(jax.process_count())) - {
-        device.process_index for device in found[:wanted]
+        device.process_index for device in available[:wanted]
     }
     if absent:
         raise ValueError(
             "rows times models must give each process a device, got "
             f"{rows} x {models}, which leaves process {min(absent)} without; take all "
-            f"{len(found)} devices"
+            f"{len(available)} devices"
         )
     return jax.make_mesh(
         (rows, models),
         (device_mesh.ROWS, device_mesh.MODELS),
         axis_types=(AxisType.Auto, AxisType.Auto),
-        devices=found[:wanted],
+        devices=available[:wanted],
     )
 
 
@@ -107,7 +109,7 @@ def _rows_and_weights(
 def _moments(
     rows: np.ndarray, weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, sum of weights, largest distance from a row: over all processes."""
+    """Mean, sum of weights and largest distance from one row, over all processes."""
     shift = np.min(
         processes.gathered_float64(normalization_of.first_weighted_row(rows, weights)),
         axis=0,

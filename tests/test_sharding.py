@@ -16,7 +16,7 @@ from jaxlin.certificates import duality
 from jaxlin.linear import Params
 from jaxlin.numerics import device_mesh
 from jaxlin.selection import folds, grids, held_out_metrics, plans, sweep, sweep_result
-from jaxlin.solvers import certified, interface, model_batch
+from jaxlin.solvers import batch_pass, certified, interface, model_batch
 
 HERE = pathlib.Path(__file__).parent
 KEY = jax.random.key(0)
@@ -96,7 +96,7 @@ def test_a_sweep_on_devices_is_the_sweep(rows, models):
 
 def of_a_sweep(examples):
     batch = model_batch.empty(1, examples, num_classes=10, loss=BOTH[0])
-    return model_batch.evaluate.lower((batch,), examples, None, losses=BOTH[:1])
+    return batch_pass.evaluate.lower((batch,), examples, None, losses=BOTH[:1])
 
 
 def of_a_fit(examples):
@@ -124,7 +124,7 @@ def test_each_device_makes_the_pass_for_its_own_models():
     with jax.set_mesh(sharding.mesh(models=8)):
         examples = of_digits().prepared()
         batch = model_batch.empty(8, examples, num_classes=10, loss=BOTH[0])
-        program = model_batch.evaluate.lower((batch,), examples, None, losses=BOTH[:1])
+        program = batch_pass.evaluate.lower((batch,), examples, None, losses=BOTH[:1])
         text = program.compile().as_text()
     assert "f32[203,1,10]" in text
     assert "f32[203,8,10]" not in text

@@ -13,7 +13,7 @@ from experiments.benchmark_sweep.config import Config
 from jaxlin import data, losses, normalization
 from jaxlin.objective import penalties
 from jaxlin.selection import folds, grids, plans, sweep, sweep_result, sweep_run
-from jaxlin.solvers import model_batch
+from jaxlin.solvers import batch_pass, model_batch
 from jaxlin.typing import Loss
 
 LOSSES: tuple[Any, ...] = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
@@ -51,7 +51,7 @@ def rate(config: Config, dataset: data.Dataset) -> dict[str, Any]:
                 time.sleep(config.settle_s)
                 start = time.perf_counter()
                 jax.block_until_ready(
-                    model_batch.evaluate((batch,), problem, None, losses=(loss,))
+                    batch_pass.evaluate((batch,), problem, None, losses=(loss,))
                 )
                 seconds.append(time.perf_counter() - start)
             median = float(np.median(seconds[1:]))

@@ -107,14 +107,14 @@ def product(
                 f"{known}, got {name!r}"
             )
     rows, path = [], 0
-    for loss in range(len(losses)):
+    for index in range(len(losses)):
         options = [
-            tried_values if name in taken[loss] else (1.0,)
+            tried_values if name in taken[index] else (1.0,)
             for name, tried_values in tried.items()
         ]
         for arguments in itertools.product(*options):
             for weight_set in range(num_weight_sets):
-                rows += [(loss, l2, arguments, weight_set, path) for l2 in values]
+                rows += [(index, l2, arguments, weight_set, path) for l2 in values]
                 path += 1
     loss_column, l2_column, arguments_column, weight_set_column, l2_path_column = zip(
         *rows, strict=True

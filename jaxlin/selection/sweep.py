@@ -277,7 +277,7 @@ def _refined_fit(
     """Float64 fit of one model, started from its parameters in the sweep."""
     models = result.models
     loss = models.losses[models.loss[model]]
-    with problem.enable_float64_for(True):
+    with problem.float64_context(True):
         examples = problem.prepared(loss=loss, keep_float64=True)
         by_row = weights_by_row(examples, weight_sets)
         if by_row is not None:

@@ -228,7 +228,9 @@ def _template(
     finished = {}
     for model, _ in found["finished"]:
         single = batch(int(models.loss[model]), 1)
-        finished[str(model)] = _on_host(jax.eval_shape(model_batch.taken, single, 0))
+        finished[str(model)] = _on_host(
+            jax.eval_shape(model_batch.slot_result, single, 0)
+        )
     running = tuple(
         None if queue.is_over else batch(number, len(queue.running))
         for number, queue in enumerate(queues)

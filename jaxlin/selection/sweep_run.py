@@ -154,12 +154,12 @@ def _states(
     while len(state.finished) < models.size:
         active = [i for i, batch in enumerate(state.batches) if batch is not None]
         running, is_finished, passes = device_loop.run(
-            tuple(state.batches[i] for i in active),
+            tuple(batch for batch in state.batches if batch is not None),
             inputs.examples,
             inputs.by_row,
             tuple(_ends(state.queues[i], budgets, inputs.relative_gap) for i in active),
             losses=tuple(models.losses[i] for i in active),
-            most=plan.iterations,
+            max_iterations=plan.iterations,
             block_size=plan.block_size,
         )
         is_finished, passes = device_mesh.on_host((is_finished, passes))
@@ -176,13 +176,15 @@ def _states(
 
 def _ends(
     queue: SlotQueue, budgets: np.ndarray, relative_gap: float
-) -> device_loop.Ends:
+) -> device_loop.StoppingCriteria:
     """Stopping criterion of the models of a batch, per slot."""
     running, passes = np.array(queue.running), np.array(queue.passes)
-    return device_loop.Ends(
+    return device_loop.StoppingCriteria(
         relative_gap=np.float32(relative_gap),
         # An idle slot, with model index -1, reads the last budget, which has no effect.
-        left=np.minimum(budgets[running] - passes, _MAX_PASSES_LEFT).astype(np.int32),
+        passes_left=np.minimum(budgets[running] - passes, _MAX_PASSES_LEFT).astype(
+            np.int32
+        ),
         is_new=np.array(queue.is_first) & (passes == 0),
         is_idle=running == schedule.IDLE,
     )
@@ -203,7 +205,7 @@ def _with_slots_reassigned(
     finished = dict(state.finished)
     for slot, model in enumerate(queue.running):
         if is_finished[slot]:
-            taken = model_batch.taken(batch, jnp.int32(slot))
+            taken = model_batch.slot_result(batch, jnp.int32(slot))
             params, certificate = device_mesh.on_host(taken)
             finished[model] = Finished(params, certificate, queue.passes[slot] + passes)
     changes = schedule.after_iteration(

@@ -135,7 +135,7 @@ def train(
             )
         )
     )
-    solver = interface.map_weightings(solver)
+    solver = interface.map_weight_sets(solver)
     if stacked.normalization is not None:
         solver = interface.map_normalizations(solver)
     seeds = [jax.random.fold_in(key, seed) for seed in range(num_seeds)]

@@ -1,22 +1,24 @@
-"""Solvers: each a `Solver` for the one loop in `interface`.
+"""Solvers and their loop: certified, minibatch, random search.
 
-  stopping         `Stop`: the gap asked for and the passes allowed
-  preconditioner   the metric of a certified fit, from a sample of rows
-  lbfgs            L-BFGS directions from a short memory
-  interface        the roles (Examples, Settings, Solver), mapping over models, the loop
+  stopping         `Stop`: the gap to be proven and the largest number of passes
+  class_hessian    mean Hessian of a loss in the scores, from a sample of rows
+  preconditioner   preconditioner of certified fits, from a sample of rows
+  lbfgs            L-BFGS directions
+  interface        Examples, Settings, Solver; maps over models; the training loop
   minibatch        epochs of minibatch steps with any optax transformation
   random_search    the lecture's search without gradients, global and local
-  optimizer_state  the state of a certified fit, started, resumed or warm-started
-  fitted           `Fit`: a linear classifier and its proof
-  optimizer        the decision after each pass: line search, new direction, new round
-  fit_loop         passes until the proof is there
+  optimizer_state  state of a certified fit: initial, resumed or warm-started
+  fitted           `Fit`: a linear classifier and its certificate
+  optimizer        decisions after each pass: line search, new direction, new round
+  fit_loop         passes until the gap is proven
   certified        certified fits of arrays
-  streaming        the same over blocks of rows
-  model_batch      one pass and one decision for a batch of models
+  streaming        certified fits over blocks of rows
+  model_batch      batches of models of one loss, in slots
+  batch_pass       one pass for all models of some batches
   device_loop      iterations of model batches without the host, for accelerators
 
-`jaxlin.fit`, `jaxlin.sweep` and `jaxlin.train` are the one calls. For own loops import
-the module that you need: ``from jaxlin.solvers import interface``.
+`jaxlin.fit`, `jaxlin.sweep` and `jaxlin.train` run these solvers in one call. A custom
+loop imports the modules it needs: ``from jaxlin.solvers import interface``.
 """
 
 from jaxlin import chapters

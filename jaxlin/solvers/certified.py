@@ -1,10 +1,9 @@
-r"""Full-batch fits that stop when they can prove how good they are.
+r"""Full-batch solver that stops at a certified duality gap.
 
-Each step of this solver is one evaluation: one pass over the rows at one candidate
-  point.
-`jaxlin.solvers.optimizer` says what is evaluated next, and why.
+Each step of this solver is one pass over the rows, at one candidate.
+`jaxlin.solvers.optimizer` chooses the next candidate.
 
-`jaxlin.fit` is the one call on arrays. As a `Solver`, for own loops and grids:
+`jaxlin.fit` runs it on arrays in one call. As a `Solver`, for custom loops and grids:
 
   >>> import jax, jax.numpy as jnp
   >>> import jaxlin
@@ -36,7 +35,13 @@ from jaxlin.certificates import fenchel_young
 from jaxlin.linear import Params
 from jaxlin.numerics import device_mesh
 from jaxlin.objective import row_sums
-from jaxlin.solvers import interface, optimizer, optimizer_state, preconditioner
+from jaxlin.solvers import (
+    class_hessian,
+    interface,
+    optimizer,
+    optimizer_state,
+    preconditioner,
+)
 from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
 from jaxlin.solvers.interface import Examples, Settings, Solver
 from jaxlin.typing import Array, Loss
@@ -45,17 +50,19 @@ from jaxlin.typing import Array, Loss
 def prepare(
     examples: Examples, *, key: Array | None = None, rank: int = preconditioner.RANK
 ) -> Examples:
-    """Adds what certified solvers need to know of the rows, whatever the loss.
+    """Adds the preconditioner that certified solvers need.
+
+    `jaxlin.Problem.prepared` calls this once. One factorisation serves every l2, loss
+    and fold.
 
     Args:
-      examples: of a `jaxlin.Problem`, whose ``prepared`` calls this once.
+      examples: arrays on the device, such as `jaxlin.Problem.examples`.
       key: draws the sampled rows and the sketch; None is ``jax.random.key(0)``.
-      rank: directions of the second moment kept where rows are wide; if one loss alone
-        is to be fitted, `jaxlin.solvers.preconditioner.rank_for` it.
+      rank: directions of the second moment kept where rows are wide;
+        `jaxlin.solvers.preconditioner.rank_for` gives that of one loss.
 
     Returns:
-      The examples with ``preconditioner``. One factorisation serves every l2, loss and
-      fold.
+      The examples with ``preconditioner``.
     """
     key = jax.random.key(0) if key is None else key
     return examples._replace(
@@ -71,18 +78,18 @@ def prepare(
 
 @functools.cache
 def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
-    """Returns the solver; equal arguments give the same object and so one program.
+    """Returns the solver; equal arguments give the same object and share a program.
 
-    Its examples must come from `prepare`, its settings need ``l2``, above 0; their
+    Its examples must come from `prepare`. Its settings need an ``l2`` above 0; their
     ``learning_rate`` and ``l1`` must be None. A step draws no random numbers.
 
     Args:
       loss: one that has a conjugate (`jaxlin.losses.conjugates`).
-      block_size: rows a block of the pass; None chooses it from the shape.
+      block_size: rows per block of the pass; None chooses it from the shape.
 
     Raises:
       ValueError: if no conjugate of the loss is known; in ``init``, if the examples are
-        not prepared or the settings are not as above.
+        not prepared or the settings are not as described.
     """
     example_function = fenchel_young.example_function(loss)
 
@@ -102,32 +109,29 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
         settings: Settings,
     ) -> tuple[optimizer_state.OptimizerState, optimizer.OptimizerInfo]:
         del key, step
-        params = linear.unfold_bias(state.candidate)
-        sums, parameters = row_sums.over_rows(
-            params,
+        statistics, weights = preconditioner_of(examples), examples.example_weights
+        sums, duals = row_sums.over_rows(
+            linear.unfold_bias(state.candidate),
             examples.features,
             examples.targets,
-            fenchel_young.PerExample(
-                state.dual_centers, preconditioner_of(examples).norms
-            ),
+            fenchel_young.PerExample(state.dual_centers, statistics.norms),
             example_function=example_function,
             shared=optimizer.shared(state, settings),
-            example_weights=examples.example_weights,
+            example_weights=weights,
             normalization=examples.normalization,
             block_size=block_size,
         )
-        known, weights = preconditioner_of(examples), examples.example_weights
-        sampled = preconditioner.Sampled(
-            known.rows,
-            examples.targets[known.sample],
-            None if weights is None else weights[known.sample],
-            state.dual_centers[known.sample],
+        sampled = class_hessian.SampledRows(
+            statistics.rows,
+            examples.targets[statistics.sample],
+            None if weights is None else weights[statistics.sample],
+            state.dual_centers[statistics.sample],
         )
         state, info = optimizer.advance(
-            loss, state, sums, sampled, known.moment, settings
+            loss, state, sums, sampled, statistics.moment, settings
         )
-        # What maximised the smoothed loss at the end of a round dual_centers the next.
-        dual_centers = jnp.where(state.is_round, parameters, state.dual_centers)
+        # The duals at the end of a round are the dual centers of the next.
+        dual_centers = jnp.where(state.begins_round, duals, state.dual_centers)
         return state._replace(dual_centers=dual_centers), info
 
     return Solver(init, step)
@@ -137,13 +141,13 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
     """Iterations of a fit, each a pass over all rows, for `fit_loop.certify`.
 
     Args:
-      examples: from `prepare`.
+      examples: prepared examples (`prepare`).
       loss: one of the six losses that have a conjugate.
-      settings: l2 and loss arguments.
+      settings: l2 and loss arguments; all else None.
     """
     method = solver(loss=loss)
 
-    def turns_from(start: Start, budget: int) -> Iterator[Iteration]:
+    def iterations_from(start: Start, budget: int) -> Iterator[Iteration]:
         state = method.init(start.params, examples, settings)
         state = optimizer_state.resumed(state, start.duals)
         for _, after, info in interface.run(
@@ -153,14 +157,14 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
             duals = optimizer_state.Duals(after.dual_centers, after.smoothing)
             yield Iteration(after.params, duals, info)
 
-    return turns_from
+    return iterations_from
 
 
 def preconditioner_of(examples: Examples) -> preconditioner.Preconditioner:
-    """What `prepare` has found; a ValueError for a examples that was not prepared."""
+    """Returns the preconditioner of prepared examples; raises a ValueError if none."""
     if examples.preconditioner is None:
         raise ValueError(
-            "examples must be prepared for certified solvers, got some without "
-            "curvature; call jaxlin.solvers.certified.prepare(examples)"
+            "examples must be prepared for certified solvers, got some without a "
+            "preconditioner; call jaxlin.solvers.certified.prepare(examples)"
         )
     return examples.preconditioner

@@ -1,14 +1,16 @@
-"""Iterations of many models, until one of them is over.
+"""Iterations of model batches until one of the models ends.
 
-An iteration evaluates every model of some batches once and decides what each evaluates
-next (`jaxlin.solvers.model_batch`). The host is wanted only when a model gives its slot
-away. So on accelerators, where iterations are short, many are taken on the device: a
-sweep of 45 models of 50,000 x 768 numbers took .72 s on an NVIDIA H200 when the host
-looked after each iteration of 2 ms, and .4 s so. It is a program of all batches, for
-each combination of their widths. On a CPU iterations are long and programs dear, and
-XLA has failed to compile some such loops there (jaxlib 0.10.2: one softmax model, five
-weight_sets), so that the host makes the loop, of a program for the pass and one for
-each batch.
+An iteration evaluates every model of some batches once and decides the next candidate
+of each (`jaxlin.solvers.batch_pass`, `jaxlin.solvers.model_batch`). The host is needed
+only when a model ends and leaves its slot. On accelerators, where iterations are short,
+many iterations therefore run on the device in one program. A sweep of 45 models of
+50,000 x 768 numbers took 0.72 s on an NVIDIA H200 with a host loop around iterations of
+2 ms, and 0.4 s with the loop on the device. That program is compiled for each
+combination of the batches' widths.
+
+On a CPU iterations are long and compilation is expensive, and XLA has failed to compile
+some such loops (jaxlib 0.10.2: one softmax model, five weight sets). There the loop
+runs on the host, with one program for the pass and one for each batch.
 """
 
 import functools
@@ -19,25 +21,26 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxlin.numerics import device_mesh
-from jaxlin.solvers import model_batch, optimizer
+from jaxlin.solvers import batch_pass, model_batch, optimizer
 from jaxlin.solvers.interface import Examples
 from jaxlin.solvers.model_batch import ModelBatch
 from jaxlin.typing import Array, Loss
 
 
-class Ends(NamedTuple):
-    """When the models of a batch are over.
+class StoppingCriteria(NamedTuple):
+    """Stopping criteria of the models of a batch.
 
     Attributes:
-      relative_gap: proven, shape ``()``.
-      left: passes that each slot's model may still take, shape ``(slots,)``.
-      is_new: whether it is at 0 with no evaluation yet, shape ``(slots,)``. That may
-        prove the gap, but its labels are worth nothing.
+      relative_gap: gap to be proven, above 0, shape ``()``.
+      passes_left: passes that each slot's model may still take, shape ``(slots,)``.
+      is_new: whether the slot's model is at 0 and has had no pass, shape ``(slots,)``.
+        A gap proven in its first pass does not end it, because parameters 0 give all
+        classes the same score.
       is_idle: whether the slot has no model, shape ``(slots,)``.
     """
 
     relative_gap: ArrayLike
-    left: ArrayLike
+    passes_left: ArrayLike
     is_new: ArrayLike
     is_idle: ArrayLike
 
@@ -46,32 +49,34 @@ def run(
     running: tuple[ModelBatch, ...],
     examples: Examples,
     weight_sets: Array | None,
-    ends: tuple[Ends, ...],
+    criteria: tuple[StoppingCriteria, ...],
     *,
     losses: tuple[Loss, ...],
-    most: int,
+    max_iterations: int,
     block_size: int | None = None,
 ) -> tuple[tuple[ModelBatch, ...], tuple[Array, ...], ArrayLike]:
-    """Takes iterations until a model is over.
+    """Iterates until a model ends.
 
     Args:
-      running: batches, one a loss; their memory is given away.
-      examples: the rows.
-      weight_sets: as of `jaxlin.solvers.model_batch.evaluate`.
-      ends: when models are over, one a batch.
-      losses: of the batches.
-      most: iterations, at least 1; with more than one they are taken on the device.
-      block_size: as of `jaxlin.solvers.model_batch.evaluate`.
+      running: model batches, one per loss; their memory is donated.
+      examples: prepared examples, shared by all models.
+      weight_sets: example weights to choose from, shape ``(examples, sets)``; None is
+        all ones for every model.
+      criteria: stopping criteria, one per batch.
+      losses: the losses of the batches, in the same order.
+      max_iterations: largest number of iterations, at least 1; more than one run on
+        the device.
+      block_size: rows per block of a pass; None chooses it from the shape.
 
     Returns:
-      The batches; which slots' models are over, ``(slots,)`` each; how many iterations
-      it took.
+      The batches; for each batch whether each slot's model has ended, shape
+      ``(slots,)``; and the number of iterations.
     """
-    given = (running, examples, weight_sets, ends)
-    how: Any = {"losses": losses, "block_size": block_size}
-    if most == 1:
-        return *_iterate_once(*given, count=0, **how), 1
-    return _on_device(*given, most=most, **how)
+    arguments = (running, examples, weight_sets, criteria)
+    static: Any = {"losses": losses, "block_size": block_size}
+    if max_iterations == 1:
+        return *_iterate_once(*arguments, count=0, **static), 1
+    return _on_device(*arguments, max_iterations=max_iterations, **static)
 
 
 @functools.partial(
@@ -79,54 +84,63 @@ def run(
     static_argnames=("losses", "block_size"),
     donate_argnames=("running",),
 )
-def _on_device(running, examples, weight_sets, ends, *, losses, most, block_size):
-    def iteration(carried: Any) -> Any:
-        running, _, count = carried
-        given = (running, examples, weight_sets, ends)
-        after, over = _iterate_once(
-            *given, count=count, losses=losses, block_size=block_size
+def _on_device(
+    running, examples, weight_sets, criteria, *, losses, max_iterations, block_size
+):
+    def iteration(carry: Any) -> Any:
+        running, _, count = carry
+        after, ended = _iterate_once(
+            running,
+            examples,
+            weight_sets,
+            criteria,
+            count=count,
+            losses=losses,
+            block_size=block_size,
         )
-        return after, over, count + 1
+        return after, ended, count + 1
 
-    def goes_on(carried: Any) -> Array:
-        _, over, count = carried
-        return (count < most) & ~jnp.any(jnp.concatenate(over))
+    def none_ended(carry: Any) -> Array:
+        _, ended, count = carry
+        return (count < max_iterations) & ~jnp.any(jnp.concatenate(ended))
 
     none = tuple(jnp.zeros(batch.width, bool) for batch in running)
-    return jax.lax.while_loop(goes_on, iteration, (running, none, jnp.int32(0)))
+    return jax.lax.while_loop(none_ended, iteration, (running, none, jnp.int32(0)))
 
 
 def _iterate_once(
     running: tuple[ModelBatch, ...],
     examples: Examples,
     weight_sets: Array | None,
-    ends: tuple[Ends, ...],
+    criteria: tuple[StoppingCriteria, ...],
     *,
     count: ArrayLike,
     losses: tuple[Loss, ...],
     block_size: int | None,
 ) -> tuple[tuple[ModelBatch, ...], tuple[Array, ...]]:
-    """One iteration, after ``count`` of them, and which models are over then."""
-    sums, points = model_batch.evaluate(
+    """One iteration, after ``count`` others, and which models end with it."""
+    sums, duals = batch_pass.evaluate(
         running, examples, weight_sets, losses=losses, block_size=block_size
     )
-    after, over = [], []
+    after, ended = [], []
     for number, loss in enumerate(losses):
         batch, info = model_batch.advance(
             running[number],
             sums[number],
-            points[number],
+            duals[number],
             examples,
             weight_sets,
             loss=loss,
         )
         after.append(batch)
-        over.append(_is_over(info, ends[number], count))
-    return tuple(after), tuple(over)
+        ended.append(_has_ended(info, criteria[number], count))
+    return tuple(after), tuple(ended)
 
 
 @jax.jit
-def _is_over(info: optimizer.OptimizerInfo, ends: Ends, count: ArrayLike) -> Array:
-    gap, left, is_new, is_idle = map(jnp.asarray, ends)
+def _has_ended(
+    info: optimizer.OptimizerInfo, criteria: StoppingCriteria, count: ArrayLike
+) -> Array:
+    gap, left, is_new, is_idle = map(jnp.asarray, criteria)
     proven = ((info.relative_gap <= gap) | info.stalled) & ~(is_new & (count == 0))
     return device_mesh.replicate((proven | (jnp.asarray(count) + 1 >= left)) & ~is_idle)

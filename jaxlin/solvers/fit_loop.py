@@ -1,8 +1,8 @@
-"""The loop of a certified fit: passes over the rows until the gap is proven.
+"""Loop of a certified fit: passes over the rows until the gap is proven.
 
 `jaxlin.solvers.certified` and `jaxlin.solvers.streaming` make the passes, over arrays
-and over blocks; `certify` asks for one after the other, in float32 and, where asked to
-and needed, in float64.
+and over blocks. `certify` runs them in float32 and, on request and where needed, in
+float64.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,25 +24,25 @@ from jaxlin.solvers.interface import Settings
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss, LossArguments
 
-# Passes that lower the gap by less than a tenth, after which float32 gives way to
-# float64, once the gap is below what rounding may hide. Its own rule for giving up
-# waits for the sum of both: on CIFAR-10 in 50 of 249 passes (Weston-Watkins, l2 = 1e-2,
-# gap 1e-8), and in 35 of 56 for softmax.
+# float32 gives way to float64 after this many passes that lower the gap by less than a
+# tenth, once the gap is below its rounding error. The optimizer's own stall rule, which
+# watches the sum of both, would wait longer: on CIFAR-10 it spends 50 of 249 passes
+# waiting (Weston-Watkins, l2 = 1e-2, gap 1e-8), and 35 of 56 for softmax.
 _PATIENCE_BEFORE_FLOAT64 = 15
 
-# ``(passes so far, info of the last)``, called after each pass; in float64 under
-# ``jax.enable_x64(True)``, with the best certificate of that phase.
+# Called after each pass as ``callback(passes so far, info of the last)``. In float64 it
+# runs under ``jax.enable_x64(True)``, with the best certificate of that phase.
 Callback = Callable[[int, optimizer.OptimizerInfo], None]
 
 
 class Start(NamedTuple):
-    """Where a fit begins.
+    """First iterate of a fit.
 
     Attributes:
-      params: the first that are evaluated.
-      duals: of an earlier fit, or None for 0.
-      is_refined: whether they are those of this very problem in float64, so that the
-        fit goes on from them without float32.
+      params: weights ``(classes, features)`` and bias ``(classes,)``.
+      duals: dual variables of an earlier fit, or None for 0.
+      is_refined: whether both come from a float64 fit of the same problem, which a
+        refinement continues without float32.
     """
 
     params: Params
@@ -51,12 +51,12 @@ class Start(NamedTuple):
 
 
 class Iteration(NamedTuple):
-    """The state of a fit after a pass.
+    """State of a fit after a pass.
 
     Attributes:
-      params: the best so far.
-      duals: the latest.
-      info: of the pass.
+      params: best parameters so far.
+      duals: latest dual variables.
+      info: info of the pass.
     """
 
     params: Params
@@ -64,23 +64,24 @@ class Iteration(NamedTuple):
     info: optimizer.OptimizerInfo
 
 
-# ``(start, budget)`` to an iterator with one item per pass. The dtype of the parameters
-# at the start decides that of everything.
+# ``(start, largest number of passes)`` to an iterator with one item per pass. The dtype
+# of the first parameters is that of the fit.
 Iterations = Callable[[Start, int], Iterator[Iteration]]
 
 
 class Outcome(NamedTuple):
-    """Parameters and the proof of how good they are.
+    """Parameters of a fit and their certificate.
 
     Attributes:
-      params: float32, or float64 after a refinement; bias penalised like the weights.
-      certificate: of ``params``; Python floats.
+      params: weights and bias, float32, or float64 after a refinement; the bias is
+        penalised like the weights.
+      certificate: certificate of ``params``, as Python floats.
       relative_gap: proven bound on (objective - optimum) / objective.
-      converged: whether the gap asked for was proven.
+      converged: whether the requested gap was proven.
       stalled: whether the fit gave up with passes left.
-      passes: over the rows, those in float64 included.
-      float64_passes: those in float64.
-      duals: of a hinge, for warm starts.
+      passes: number of passes over the rows, float64 passes included.
+      float64_passes: number of passes in float64.
+      duals: dual variables of a hinge, for warm starts.
     """
 
     params: Params
@@ -101,14 +102,15 @@ def certify(
     refine: bool = False,
     callback: Callback | None = None,
 ) -> Outcome:
-    """Makes passes until the gap is proven: in float32, and in float64 if asked to.
+    """Makes passes until the gap is proven, in float32 and, on request, in float64.
 
     Args:
-      iterations: of a problem, a loss and its settings.
-      start: where to begin.
-      stop: the gap asked for, and the passes in float32 and float64 together.
-      refine: whether to go on in float64 where float32 cannot prove the gap.
-      callback: called after each pass.
+      iterations: the passes of a problem, a loss and its settings.
+      start: first iterate.
+      stop: the gap to be proven and the largest number of passes, in float32 and
+        float64 together.
+      refine: whether to continue in float64 where float32 cannot prove the gap.
+      callback: called as ``callback(passes, info)`` after each pass.
     """
     if refine and start.is_refined:
         return _run_in_float64(iterations, start, stop, callback, before=0)
@@ -117,7 +119,7 @@ def certify(
         return found
     last = Start(found.params, found.duals)
     refined = _run_in_float64(iterations, last, stop, callback, before=found.passes)
-    # Where the passes ran out, float32 may still have proven more.
+    # If float64 ran out of passes, float32 may have proven the smaller gap.
     best = min(refined, found, key=lambda one: one.relative_gap)
     return best._replace(passes=refined.passes, float64_passes=refined.float64_passes)
 
@@ -144,7 +146,7 @@ def _run(
     before: int = 0,
     refine: bool = False,
 ) -> Outcome:
-    """One phase, in one dtype, after ``before`` passes of the other."""
+    """Makes the passes of one dtype, after ``before`` passes in the other."""
     params = Params(*(jnp.asarray(leaf, dtype) for leaf in start.params))
     start = start._replace(params=params)
     least, since = np.inf, 0
@@ -152,8 +154,8 @@ def _run(
         info = device_mesh.on_host(iteration.info)
         if callback is not None:
             callback(before + done, info)
-        # Where the penalty is strong 0 itself may prove the gap, but its labels are
-        # worth nothing: a step from there costs one pass.
+        # Under a strong penalty parameters 0 may have a proven gap, but they give all
+        # classes the same score. A step away from 0 costs one pass.
         is_zero = done == 1 and not np.any(np.asarray(iteration.params.weights))
         if is_zero and before + done < stop.max_passes:
             continue
@@ -162,8 +164,8 @@ def _run(
         proof = info.certificate
         if proof.gap <= 0.9 * least:
             least, since = proof.gap, done
-        is_spent = done - since >= _PATIENCE_BEFORE_FLOAT64
-        if refine and is_spent and proof.gap <= proof.rounding:
+        is_out_of_patience = done - since >= _PATIENCE_BEFORE_FLOAT64
+        if refine and is_out_of_patience and proof.gap <= proof.rounding:
             break
     relative_gap = float(info.relative_gap)
     converged = relative_gap <= stop.relative_gap
@@ -186,7 +188,7 @@ def check_settings(
     rank: int,
     loss_arguments: LossArguments | None,
 ) -> None:
-    """Raises a ValueError for settings that no certified fit can have."""
+    """Raises a ValueError for settings that a certified fit cannot have."""
     duality.check_certifiable(loss=loss, l2=l2, loss_arguments=loss_arguments)
     duality.check_rank(loss, rank, name="labels")
 
@@ -204,10 +206,10 @@ def check_memory(
     """Raises a ValueError if a fit surely needs more memory than there is.
 
     Args:
-      rows: on the device, or their shape and dtype.
-      num_classes: C.
-      loss: of the fit.
-      num_examples: whose duals are on the device; None is all rows.
+      rows: features on the device, or their shape and dtype.
+      num_classes: number of classes.
+      loss: the loss of the fit.
+      num_examples: number of examples whose duals are on the device; None is all rows.
     """
     num_rows, num_features = rows.shape
     if num_examples is None:
@@ -233,7 +235,7 @@ def check_memory(
 
 
 def check_norms(norms: ArrayLike) -> None:
-    """Raises a ValueError for rows so large that sums of their squares overflow."""
+    """Raises a ValueError for rows so large that their sums of squares overflow."""
     largest = float(jnp.max(jnp.asarray(norms)))
     if not largest < LARGEST_NORM:
         raise ValueError(
@@ -243,7 +245,7 @@ def check_norms(norms: ArrayLike) -> None:
 
 
 def check_classes(targets: jax.Array, num_classes: int) -> None:
-    """Raises a ValueError if a prepared problem is not one of so many classes."""
+    """Raises a ValueError if the targets are not those of ``num_classes`` classes."""
     check.integer("num_classes", num_classes, at_least=2)
     found = targets.shape[1] if targets.ndim == 2 else int(jnp.max(targets)) + 1
     if found > num_classes or (targets.ndim == 2 and found < num_classes):

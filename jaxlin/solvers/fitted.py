@@ -1,4 +1,4 @@
-"""The result of a certified fit: a linear classifier and its proof."""
+"""Result of a certified fit: a linear classifier and its certificate."""
 
 from typing import NamedTuple
 
@@ -13,27 +13,28 @@ from jaxlin.typing import Loss, LossArguments
 
 
 class Fit(NamedTuple):
-    """A linear classifier and the proof of how good it is.
+    """A linear classifier and its certificate.
 
     Attributes:
       params: weights ``(classes, features)`` and bias ``(classes,)``, float32, or
         float64 after a refinement; the bias is penalised like the weights.
-      certificate: of ``params``; Python floats.
+      certificate: certificate of ``params``, as Python floats.
       relative_gap: proven bound on (objective - optimum) / objective.
-      converged: whether the gap asked for was proven.
-      stalled: whether the fit gave up with passes left: where rounding hides more than
-        was asked for, ``refine=True`` goes on, and features scaled to size about 1
-        (`jaxlin.normalization`) have less of it.
-      passes: over the rows, of which ``float64_passes`` in float64.
-      float64_passes: passes of the refinement.
-      duals: dual variables of a hinge, for warm starts; None once loaded.
-      loss: the loss.
+      converged: whether the requested gap was proven.
+      stalled: whether the fit gave up with passes left, usually because rounding error
+        exceeds the requested gap. ``refine=True`` continues in float64; features scaled
+        to size about 1 (`jaxlin.normalization`) have less rounding error.
+      passes: number of passes over the rows, float64 passes included.
+      float64_passes: number of passes in float64.
+      duals: dual variables of a hinge, for warm starts; None in a fit that was loaded
+        from a file.
+      loss: the loss that was fitted.
       l2: strength of half the sum of squares.
-      loss_arguments: of the loss, such as ``{"margin": 1.0}``.
+      loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``.
       normalization: applied to raw features before the scores, or None.
       classes: labels in the order of the scores, shape ``(classes,)``.
-      temperature: divides the scores in `jaxlin.probabilities`, above 0; 1 if nothing
-        was calibrated.
+      temperature: divisor of the scores in `jaxlin.probabilities`, above 0; 1 without
+        calibration.
     """
 
     params: Params

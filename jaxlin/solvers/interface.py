@@ -1,9 +1,8 @@
-"""What a solver is, how one becomes many, and the one loop that runs them all.
+"""Interface of solvers: `Solver`, its maps over models, and the training loop.
 
-A solver is a pair of pure functions on one model. `map_settings` and `map_seeds`
-iteration
-it into a solver for a grid: one compiled program trains all models, and what they share
-(features, the order of a seed's minibatches) is not repeated. `run` is the loop:
+A solver is a pair of pure functions on one model. `map_settings` and `map_seeds` turn
+it into a solver for a grid: one compiled program trains all models, and shared data
+(features, the order of a seed's minibatches) are not repeated. `run` is the loop:
 
   >>> import jax, numpy as np, optax
   >>> import jaxlin
@@ -24,9 +23,10 @@ it into a solver for a grid: one compiled program trains all models, and what th
   6 (3,)
 
 The loop is a generator of compiled chunks. Progress bars, evaluation, checkpoints and
-stopping belong to its caller, so a solver knows no files. Each step draws its random
-numbers from (key, step), so a run that is resumed from a saved state is the same run,
-bit for bit on the same machine, and chunks of any length give the same numbers.
+stopping are left to the caller, so a solver reads and writes no files. Each step draws
+its random numbers from (key, step). A run that is resumed from a saved state is
+therefore the same run, bit for bit on the same machine, and chunks of any length give
+the same numbers.
 """
 
 import functools
@@ -51,7 +51,7 @@ class Examples(NamedTuple):
       targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
       example_weights: shape ``(examples,)``, or None for all ones.
       normalization: applied to each row inside the step, or None.
-      preconditioner: what certified solvers measured of the rows, or None.
+      preconditioner: statistics of the rows for certified solvers, or None.
     """
 
     features: Array
@@ -62,10 +62,10 @@ class Examples(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """Hyperparameters of one model, all traced: new values recompile nothing.
+    """Hyperparameters of one model, all traced: new values cause no recompilation.
 
     Attributes:
-      learning_rate: passed to ``make_optimizer``; None for a certified solver.
+      learning_rate: argument of ``make_optimizer``; None for a certified solver.
       l2: strength of half the sum of squares; None leaves the term out.
       l1: strength of the sum of absolute values; None leaves the term out.
       loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``.
@@ -78,13 +78,13 @@ class Settings(NamedTuple):
 
 
 class Solver(NamedTuple):
-    """A method on one model, or on many (`map_settings`, `map_seeds`).
+    """A method for one model, or for many (`map_settings`, `map_seeds`).
 
     Attributes:
       init: ``(params, examples, settings) -> state``, where state has a field
-        ``params``. It copies the parameters, since `run` gives the state's memory away.
+        ``params``. It copies the parameters, because `run` donates the state's memory.
       step: ``(key, step, state, examples, settings) -> (state, info)``; ``step`` is the
-        number of steps done before, ``info`` what an analyst wants to see.
+        number of earlier steps, ``info`` holds diagnostics of the step.
     """
 
     init: Callable[[Any, Examples, Settings], Any]
@@ -93,9 +93,9 @@ class Solver(NamedTuple):
 
 @functools.cache
 def map_settings(solver: Solver) -> Solver:
-    """A solver for G settings that share parameters at the start, key and examples.
+    """A solver for G settings that share first parameters, key and examples.
 
-    Every leaf of the settings gets a leading axis of length G; so have the leaves of
+    Every leaf of the settings has a leading axis of length G, as have the leaves of
     state and info. The scores of all models are one matrix product of width G * C.
     """
     return Solver(
@@ -108,8 +108,8 @@ def map_settings(solver: Solver) -> Solver:
 def map_seeds(solver: Solver) -> Solver:
     """A solver for S seeds that share settings and examples.
 
-    Parameters at the start and keys get a leading axis of length S; so have the leaves
-    of state and info (before the axis of `map_settings`, if that was applied first).
+    First parameters and keys have a leading axis of length S, as have the leaves of
+    state and info (before the axis of `map_settings`, if that was applied first).
     """
     return Solver(
         init=jax.vmap(solver.init, in_axes=(0, None, None)),
@@ -118,12 +118,12 @@ def map_seeds(solver: Solver) -> Solver:
 
 
 @functools.cache
-def map_weightings(solver: Solver) -> Solver:
-    """A solver for several vectors of example weights that share all else.
+def map_weight_sets(solver: Solver) -> Solver:
+    """A solver for several sets of example weights that share all else.
 
-    Example weights get a leading axis; so have the leaves of state
-    and info (before the axes of the maps applied first). Rows are still shared, so that
-    folds, as weights of 0 and 1, are one matrix product.
+    Example weights have a leading axis, as have the leaves of state and info (before
+    the axes of the maps applied first). Rows are still shared, so that folds, as
+    weights of 0 and 1, are one matrix product.
     """
     axes: Any = Examples(None, None, example_weights=0)  # type: ignore[arg-type]
     return _map_problem(solver, axes)
@@ -133,8 +133,8 @@ def map_weightings(solver: Solver) -> Solver:
 def map_normalizations(solver: Solver) -> Solver:
     """A solver for several normalisations of the same raw rows.
 
-    The leaves of the normalisation get a leading axis; so have the leaves of
-    state and info. Each normalisation is a product of its own.
+    The leaves of the normalisation have a leading axis, as have the leaves of state and
+    info. Each normalisation needs a matrix product of its own.
     """
     axes: Any = Examples(None, None, normalization=0)  # type: ignore[arg-type]
     return _map_problem(solver, axes)
@@ -161,19 +161,21 @@ def run(
     """Runs steps ``first_step`` to ``num_steps`` in compiled chunks.
 
     Args:
-      solver: static; `functools.cache` in its maker lets equal calls share a program.
-      key: a `jax.random.key`, or one a seed for a solver from `map_seeds`.
-      state: from ``solver.init`` or an earlier chunk. Its memory is reused: neither it
-        nor a yielded state may be read after the next item has been asked for.
-      examples: of a `jaxlin.Problem`.
+      solver: a static argument; solvers are cached, so that equal calls share a
+        program.
+      key: a `jax.random.key`; for a solver from `map_seeds` one per seed.
+      state: from ``solver.init`` or an earlier chunk. Its memory is donated: neither it
+        nor a yielded state may be read after the next item is requested.
+      examples: `jaxlin.Problem.examples` or prepared examples.
       settings: hyperparameters.
-      num_steps: how many steps the whole run has.
-      steps_per_chunk: how many steps a compiled program makes. A last chunk that is
-        shorter compiles a second program.
-      first_step: how many steps ``state`` has behind it.
+      num_steps: number of steps of the whole run, at least 0.
+      steps_per_chunk: number of steps per compiled program, at least 1. A shorter last
+        chunk compiles a second program.
+      first_step: number of steps that led to ``state``, between 0 and ``num_steps``.
 
     Yields:
-      ``(steps done, state, info)``, where info has a leading axis of the chunk's steps.
+      ``(steps done, state, info)``, where info has a leading axis over the steps of the
+      chunk.
 
     Raises:
       ValueError: before anything is compiled, if a number is out of range.
@@ -181,7 +183,7 @@ def run(
     check.integer("num_steps", num_steps, at_least=0)
     check.integer("steps_per_chunk", steps_per_chunk, at_least=1)
     check.integer("first_step", first_step, at_least=0, at_most=num_steps)
-    # One type for 0, 0.1 and arrays: a number of another type would be another program.
+    # One dtype for 0, 0.1 and arrays: another dtype would compile another program.
     dtype = state.params.weights.dtype
     settings = jax.tree.map(lambda value: jnp.asarray(value, dtype), settings)
     return _chunks(

@@ -1,21 +1,21 @@
-r"""Limited-memory BFGS in a given metric: the directions, apart from any loop.
+r"""Directions of limited-memory BFGS with a given preconditioner.
 
 The inverse Hessian is approximated from the last few steps and gradient changes,
-starting from any positive definite operator instead of a multiple of the identity. The
-operator is scaled at each use by :math:`s^\top y / y^\top B y` of the newest pair, so
-only its shape matters.
+starting from any positive definite operator B instead of a multiple of the identity. B
+is scaled at each use by :math:`s^\top y / y^\top B y` of the newest pair, so its scale
+does not matter.
 
-optax has L-BFGS as a transformation with a line search that evaluates the objective
-inside its update, as often as the search asks. Here one evaluation is one iteration of
-the caller's loop, so that models under `jax.vmap` do not wait for the longest search.
+The L-BFGS of optax is a transformation whose line search evaluates the objective inside
+the update, any number of times. Here one evaluation is one iteration of the caller's
+loop, so that models under `jax.vmap` do not wait for the longest line search.
 
-The two loops of the textbook run over numbers: the inner products of all pairs are kept
+The two loops of the textbook run over scalars: the inner products of all pairs are kept
 (as Chen, Wang and Zhou do where vectors lie on many machines), and the vectors are read
-in four products with all of them. A new pair takes the place of the oldest where that
-lies. For 32 models of CIFAR-10 loops over vectors, and places that move up, took four
-times as long as all that. Of a change that part is kept which is the loss's, without
-the penalty's, so that a hinge's next round, whose loss is a multiple of the last one's,
-changes numbers only.
+in four products with all of them. A new pair overwrites the oldest in place. For 32
+models of CIFAR-10, loops over vectors and pairs that are shifted took four times as
+long. Of each gradient change only the part of the loss is kept, without that of the
+penalty. The next round of a hinge, whose loss is a multiple of the last one's,
+therefore changes scalars only.
 
 References:
   J. Nocedal and S. J. Wright. Numerical Optimization, second edition, chapter 7.2.
@@ -33,16 +33,17 @@ from jaxlin.typing import Array
 
 
 class History(NamedTuple):
-    """The last pairs, of an objective that is a loss plus l2 / 2 times the squares.
+    """The last pairs of an objective that is a loss plus l2 / 2 times the squares.
 
     Attributes:
-      steps: s, shape ``(length, ...)``.
-      changes: of the loss's gradient along them, up to ``factors``, same shape.
-      squares: inner products of steps, shape ``(length, length)``.
-      products: of each step with each of ``changes``, same shape.
-      factors: what ``changes`` are to be multiplied with, shape ``(length,)``.
-      is_filled: which places hold a pair, shape ``(length,)``.
-      newest: place of the last pair; the one before it lies before it, cyclically.
+      steps: steps s, shape ``(length, ...)``.
+      changes: changes of the loss's gradient along the steps, to be multiplied by
+        ``factors``, same shape.
+      squares: inner products of the steps, shape ``(length, length)``.
+      products: inner products of each step with each of ``changes``, same shape.
+      factors: factors of ``changes``, shape ``(length,)``.
+      is_filled: whether a place holds a pair, shape ``(length,)``.
+      newest: index of the newest pair; older pairs precede it, cyclically.
     """
 
     steps: Array
@@ -55,12 +56,12 @@ class History(NamedTuple):
 
 
 def empty(like: Array, length: int) -> History:
-    """A history of ``length`` places for arrays like this one."""
-    places = jnp.zeros((length, *like.shape), like.dtype)
+    """An empty history of ``length`` pairs of arrays like this one."""
+    pairs = jnp.zeros((length, *like.shape), like.dtype)
     square = jnp.zeros((length, length), like.dtype)
     return History(
-        steps=places,
-        changes=places,
+        steps=pairs,
+        changes=pairs,
         squares=square,
         products=square,
         factors=jnp.ones(length, like.dtype),
@@ -69,32 +70,32 @@ def empty(like: Array, length: int) -> History:
     )
 
 
-def forget(history: History) -> History:
-    """The same places with nothing in them."""
+def clear(history: History) -> History:
+    """The history without its pairs."""
     return history._replace(is_filled=jnp.zeros_like(history.is_filled))
 
 
-def remember(
+def add_pair(
     history: History, step: Array, change: Array, *, l2: Array, when: Array
 ) -> History:
-    """Adds a pair in place of the oldest where ``when`` and its curvature is positive.
+    """Replaces the oldest pair where ``when`` is true and the curvature is positive.
 
     A pair whose curvature is lost in rounding would make the metric indefinite.
 
     Args:
       history: earlier pairs.
-      step: s.
-      change: y, of the gradient of the whole objective along it.
+      step: step s.
+      change: change y of the whole objective's gradient along the step, same shape.
       l2: strength of half the sum of squares in that objective.
-      when: whether to.
+      when: whether to add the pair, shape ``()``.
     """
     curvature = jnp.vdot(step, change)
     noise = 10 * jnp.finfo(step.dtype).eps * jnp.linalg.norm(step.ravel())
     when &= curvature > noise * jnp.linalg.norm(change.ravel())
-    # Also in the numbers that are kept.
+    # The stored parts must give a positive curvature, too.
     when &= l2 * jnp.vdot(step, step) + jnp.vdot(step, change - l2 * step) > 0
     place = (history.newest + 1) % history.factors.shape[0]
-    # Where there is nothing to add the old is written again: nothing moves.
+    # Without a new pair the old one is written again, in place.
     step = jnp.where(when, step, history.steps[place])
     change = jnp.where(when, change - l2 * step, history.changes[place])
     steps = jax.lax.dynamic_update_index_in_dim(history.steps, step, place, 0)
@@ -105,7 +106,7 @@ def remember(
         steps,
         changes,
         _bordered(history.squares, with_steps, with_steps, is_new),
-        # Of the new step with all changes, of all steps with the new change.
+        # Products of the new step with all changes, of all steps with the new change.
         _bordered(
             history.products, _products(changes, step), _products(steps, change), is_new
         ),
@@ -118,11 +119,16 @@ def remember(
 def rescale(history: History, factor: Array, *, l2: Array) -> History:
     """The pairs of an objective whose loss is ``factor`` times as large.
 
-    Those whose curvature that makes negative are forgotten.
+    Pairs whose curvature is no longer positive are dropped.
+
+    Args:
+      history: pairs of the earlier objective.
+      factor: ratio of the losses, above 0, shape ``()``.
+      l2: strength of half the sum of squares in the new objective.
     """
-    found = history._replace(factors=factor * history.factors)
-    kept = jnp.diagonal(_curvatures(found, l2)) > 0
-    return found._replace(is_filled=history.is_filled & kept)
+    scaled = history._replace(factors=factor * history.factors)
+    kept = jnp.diagonal(_curvatures(scaled, l2)) > 0
+    return scaled._replace(is_filled=history.is_filled & kept)
 
 
 def direction(
@@ -132,21 +138,22 @@ def direction(
     *,
     l2: Array,
 ) -> Array:
-    """The quasi-Newton direction, downhill, in the shape of the gradient.
+    """Quasi-Newton descent direction, in the shape of the gradient.
 
     Args:
       history: pairs of earlier steps.
-      gradient: at the current point.
-      solve: applies the inverse of a positive definite operator to such an array.
-      l2: as of `remember`.
+      gradient: gradient at the current iterate.
+      solve: applies the inverse of a positive definite operator to an array of the
+        gradient's shape.
+      l2: strength of half the sum of squares in the objective.
     """
     length, newest = history.factors.shape[0], history.newest
     order = (newest - jnp.arange(length)) % length
     curvatures = _curvatures(history, l2)[order][:, order]
     is_filled, diagonal = history.is_filled[order], jnp.diagonal(curvatures)
     scales = jnp.where(is_filled, 1 / jnp.where(is_filled, diagonal, 1), 0)
-    # Newest first: each weight depends on those of the pairs before it in this order,
-    # and in the second loop on those after it.
+    # Newest pair first: each weight depends on those of the pairs before it in this
+    # order, in the second loop on those after it.
     earlier = scales[:, None] * jnp.tril(curvatures, -1)
     later = scales[:, None] * jnp.triu(curvatures.T, 1)
 
@@ -170,19 +177,19 @@ def direction(
 
 
 def _curvatures(history: History, l2: Array) -> Array:
-    """Products of each step with each whole change, shape ``(length, length)``."""
+    """Products of each step with each full change, shape ``(length, length)``."""
     return l2 * history.squares + history.factors[None, :] * history.products
 
 
 def _of_changes(history: History, weights: Array, l2: Array) -> Array:
-    """Weighted sum of the whole changes."""
+    """Weighted sum of the full changes."""
     return _combined(history.steps, l2 * weights) + _combined(
         history.changes, history.factors * weights
     )
 
 
 def _bordered(square: Array, row: Array, column: Array, is_new: Array) -> Array:
-    """A matrix with the row and the column of the new place replaced."""
+    """A matrix with the row and the column of the new pair replaced."""
     square = jnp.where(is_new[None, :], column[:, None], square)
     return jnp.where(is_new[:, None], row[None, :], square)
 

@@ -1,16 +1,16 @@
 """Minibatch training of one model with any optax transformation.
 
 A step of this solver is an epoch: all examples once, in an order drawn from (key,
-epoch), without replacement; the last batch of an epoch may be smaller. The
-optimiser is made inside the traced step from a traced learning rate, so that a grid of
-learning rates is one program:
+epoch), without replacement; the last batch of an epoch may be smaller. The optimiser is
+made inside the traced step from a traced learning rate, so that a grid of learning
+rates is one program:
 
   def momentum(learning_rate):
       return optax.sgd(learning_rate, momentum=0.9)
 
-Transformations that ask for the value of the objective (line searches, Polyak steps)
-get that of the batch. Schedules count updates: `updates_per_epoch` says how many an
-epoch has.
+Transformations that take the value of the objective (line searches, Polyak steps) get
+that of the batch. Schedules count updates; `updates_per_epoch` gives their number per
+epoch.
 """
 
 import functools
@@ -19,6 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from jaxlin import check, objective
 from jaxlin.linear import Params
@@ -27,18 +28,23 @@ from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
 
 
 class MinibatchState(NamedTuple):
-    """What the next epoch needs."""
+    """State between epochs.
+
+    Attributes:
+      params: weights ``(classes, features)`` and bias ``(classes,)``.
+      optimizer_state: state of the optax transformation.
+    """
 
     params: Params
     optimizer_state: PyTree
 
 
 class MinibatchInfo(NamedTuple):
-    """What an epoch tells.
+    """Diagnostics of an epoch.
 
     Attributes:
-      loss: mean loss over the examples of the epoch, each at the parameters of the
-        moment its batch was used, without penalty, shape ``()``.
+      loss: mean loss over the examples of the epoch, without penalty, each at the
+        parameters before the update of its batch, shape ``()``.
     """
 
     loss: Array
@@ -52,17 +58,17 @@ def solver(
     batch_size: int,
     penalize_bias: bool = True,
 ) -> Solver:
-    """Returns the solver; equal arguments give the same object and so one program.
+    """Returns the solver; equal arguments give the same object and share a program.
 
     Args:
-      loss: a loss of one example (a function at module level).
+      loss: loss of one example, a function at module level.
       make_optimizer: ``learning_rate -> optax.GradientTransformation``, at module level
         or cached.
-      batch_size: examples a batch, at least 1 and at most the number of examples.
+      batch_size: examples per batch, at least 1 and at most the number of examples.
       penalize_bias: whether the penalties of the settings include the bias.
 
     Raises:
-      ValueError: if ``batch_size`` is below 1 or ``make_optimizer`` no function; in
+      ValueError: if ``batch_size`` is below 1 or ``make_optimizer`` is no function; in
         ``init`` if the settings have no learning rate; in ``step``, while tracing, if
         ``batch_size`` is above the number of examples.
     """
@@ -80,7 +86,7 @@ def solver(
     def init(params: Params, examples: Examples, settings: Settings) -> MinibatchState:
         del examples
         if settings.learning_rate is None:
-            # To most of optax None means: do not scale, not even by -1.
+            # For most of optax None means no scaling, not even by -1.
             raise ValueError(
                 "settings.learning_rate must be a number, got None; give 1.0 to a "
                 "method that finds its own step"
@@ -105,30 +111,21 @@ def solver(
 
         def update(state: MinibatchState, rows: Array) -> tuple[MinibatchState, Array]:
             def batch_objective(params: Params) -> tuple[Array, Array]:
-                data_term = objective.mean_loss(
+                return _batch_objective(
                     params,
-                    examples.features[rows],
-                    examples.targets[rows],
+                    rows,
+                    examples,
+                    settings,
+                    mean_weight=mean_weight,
                     loss=loss,
-                    loss_arguments=settings.loss_arguments,
-                    example_weights=None if weights is None else weights[rows],
-                    # Not the weights of the batch: so a batch's gradient is an
-                    # unbiased estimate of the gradient of the weighted objective.
-                    total_weight=rows.shape[0] * mean_weight,
-                    normalization=examples.normalization,
-                )
-                penalty = objective.penalty(
-                    params,
-                    l2=settings.l2,
-                    l1=settings.l1,
                     penalize_bias=penalize_bias,
                 )
-                return data_term + penalty, data_term
 
             (value, data_term), gradient = jax.value_and_grad(
                 batch_objective, has_aux=True
             )(state.params)
-            # Transformations that take no value ignore it, and then none is computed.
+            # Transformations that take no value ignore it; XLA then drops its
+            # computation.
             updates, optimizer_state = optimizer.update(
                 gradient,
                 state.optimizer_state,
@@ -153,16 +150,46 @@ def solver(
     return Solver(init, step)
 
 
+def _batch_objective(
+    params: Params,
+    rows: Array,
+    examples: Examples,
+    settings: Settings,
+    *,
+    mean_weight: ArrayLike,
+    loss: Loss,
+    penalize_bias: bool,
+) -> tuple[Array, Array]:
+    """Objective of a batch, and its mean loss without penalty."""
+    weights = examples.example_weights
+    data_term = objective.mean_loss(
+        params,
+        examples.features[rows],
+        examples.targets[rows],
+        loss=loss,
+        loss_arguments=settings.loss_arguments,
+        example_weights=None if weights is None else weights[rows],
+        # Not the sum of the batch's weights: this makes the gradient of a batch an
+        # unbiased estimate of that of the weighted objective.
+        total_weight=rows.shape[0] * mean_weight,
+        normalization=examples.normalization,
+    )
+    penalty = objective.penalty(
+        params, l2=settings.l2, l1=settings.l1, penalize_bias=penalize_bias
+    )
+    return data_term + penalty, data_term
+
+
 def updates_per_epoch(num_examples: int, *, batch_size: int) -> int:
-    """Number of batches that cover all examples, the last one perhaps smaller."""
+    """Returns the number of batches per epoch, a smaller last one included."""
     return -(-num_examples // batch_size)
 
 
 def _shuffled(key: Array, num_examples: int) -> Array:
-    """The numbers of all examples in random order, shape ``(num_examples,)``."""
-    # Sorting random words: a uniform order but for ties of 32-bit words (which the
-    # position breaks), at half the cost of `jax.random.permutation`, a fifth of an
-    # epoch of one linear model on CIFAR-10.
+    """Indices of all examples in random order, shape ``(num_examples,)``."""
+    # The order of random words is uniform but for ties of 32-bit words, which the
+    # position breaks. Sorting them takes half the time of `jax.random.permutation`,
+    # which is a fifth of an epoch of one linear model on CIFAR-10.
     return jnp.argsort(jax.random.bits(key, (num_examples,), jnp.uint32)).astype(
         jnp.int32
     )

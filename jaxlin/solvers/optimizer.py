@@ -1,29 +1,29 @@
-r"""The search for the optimum: what is decided after each evaluation.
+r"""Optimizer of certified fits: the decisions after each pass.
 
-An evaluation is one pass over the rows at one candidate iterate, which gives value,
-gradient and `jaxlin.certificates.duality.Certificate` together. What happens next,
-another try of the line search, a new direction or a new round, is decided by `advance`
-from the state alone, so models under `jax.vmap` each do what they need at every
-iteration; who makes the passes, over arrays (`jaxlin.solvers.certified`) or blocks
-(`jaxlin.solvers.streaming`), is not known here.
+A pass over the rows at one candidate gives value, gradient and
+`jaxlin.certificates.duality.Certificate` together. `advance` then decides from the
+state alone whether to shorten the step of the line search, take a new direction or
+begin a new round, so that each model under `jax.vmap` takes its own decision at every
+iteration. The passes themselves are made over arrays (`jaxlin.solvers.certified`) or
+blocks (`jaxlin.solvers.streaming`).
 
-Smooth losses: L-BFGS in the metric of `jaxlin.solvers.preconditioner`.
+Smooth losses: L-BFGS with the preconditioner of `jaxlin.solvers.preconditioner`.
 
-Hinges: the same on a smoothed hinge, whose maximiser is kept near a center,
+Hinges: the same on a smoothed hinge, whose maximiser is kept near a dual center c,
 
 .. math:: \ell_\mu(s; c) = \max_g \langle s, u(g) \rangle - \ell^*(u(g))
           - \frac{\mu}{2} \|g - c\|^2
 
-(the augmented Lagrangian of the exact problem, with duals c, one vector an
-example). When the smoothed problem is solved about as well as it represents the exact
-one (stationarity below excess, the two terms of the gap), the maximisers become the
-next center, and the curvature S is taken afresh. So the smoothing need not go to 0,
-which is what makes smoothed hinges slow: at l2 = 1e-3 on CIFAR-10 the Weston-Watkins
-hinge takes 67 evaluations to a certified gap of 1e-4; driving the smoothing to 0
-instead reached 4e-4 in 250.
+(the augmented Lagrangian of the exact problem, with one vector of duals c per example).
+A round ends when the smoothed problem is solved about as well as it represents the
+exact one (stationarity below excess, the two terms of the gap). The maximisers are then
+the next dual centers, and the class Hessian S is computed anew. The smoothing therefore
+need not go to 0, which is what makes smoothed hinges slow: at l2 = 1e-3 on CIFAR-10 the
+Weston-Watkins hinge takes 67 passes to a certified gap of 1e-4; driving the smoothing
+to 0 instead reached 4e-4 in 250.
 
 References:
-  R. T. Rockafellar. Augmented Lagrangians and applications of the proximal iterate
+  R. T. Rockafellar. Augmented Lagrangians and applications of the proximal point
   algorithm in convex programming. Mathematics of Operations Research, 1976.
   W. W. Hager and H. Zhang. A new conjugate gradient method with guaranteed descent and
   an efficient line search. SIAM Journal on Optimization, 2005: approximate Wolfe test.
@@ -39,39 +39,42 @@ from jaxlin.certificates import duality, fenchel_young
 from jaxlin.certificates.duality import Certificate, PassValues
 from jaxlin.losses import conjugates
 from jaxlin.objective.row_sums import RowSums
-from jaxlin.solvers import lbfgs, optimizer_state, preconditioner
+from jaxlin.solvers import class_hessian, lbfgs, optimizer_state, preconditioner
 from jaxlin.solvers.interface import Settings
 from jaxlin.solvers.optimizer_state import OptimizerState
 from jaxlin.typing import Array, Loss, PyTree
 
-# Evaluations of a round below which its smoothing is halved and above which it grows by
-# half.
+# After a round of fewer passes than _EASY_ROUND the smoothing is halved; after one of
+# more than _HARD_ROUND it grows by half.
 _EASY_ROUND = 6
 _HARD_ROUND = 16
-# The first round, from an iterate where all examples may violate the margin fully, has
-# no curvature at that smoothing; this one sees all of them half way.
-_FIRST_SMOOTHING = 2.0
+# Smoothing of the first round's class Hessian, in units of the margin. At the first
+# iterate all examples may violate the margin fully, and at the smoothing of the round
+# the hinge has no curvature there; with this smoothing all of them are half way up.
+_FIRST_HESSIAN_SMOOTHING = 2.0
 _SUFFICIENT_DECREASE = 1e-4
 # Below this step a line search has failed.
 _SMALLEST_STEP = 2.0**-20
-# Evaluations without a better certificate after which a model counts as stalled. A
-# hinge's certificates come and go with its rounds, so it gets more of them; few are
-# enough once what rounding may hide is more than the gap that is left.
+# Passes without a better certificate after which a model counts as stalled. A hinge's
+# certificates vary from round to round, so it is allowed more; few are enough once
+# rounding error exceeds the remaining gap.
 _PATIENCE = 40
 _PATIENCE_OF_HINGES = 200
 _PATIENCE_IN_ROUNDING = 20
 
 
 class OptimizerInfo(NamedTuple):
-    """What an evaluation tells.
+    """Diagnostics of a pass.
 
     Attributes:
-      certificate: the best so far.
-      relative_gap: of that: gap and rounding over the objective.
-      objective: at the iterate just evaluated.
-      gap: of the iterate just evaluated, without rounding.
-      rounds: how often the duals were renewed, an earlier fit's counted as once.
-      stalled: whether to give up: line searches fail, or nothing has improved for long.
+      certificate: best certificate so far.
+      relative_gap: sum of gap and rounding error of ``certificate``, over its
+        objective.
+      objective: objective at the candidate of the pass.
+      gap: gap at the candidate of the pass, without rounding error.
+      rounds: number of renewals of the dual centers; an earlier fit counts as one.
+      stalled: whether to give up, because line searches fail or the certificate has not
+        improved for long.
     """
 
     certificate: Certificate
@@ -82,92 +85,74 @@ class OptimizerInfo(NamedTuple):
     stalled: Array
 
 
+class _LineSearch(NamedTuple):
+    """Result of a line search after a pass at its candidate.
+
+    Attributes:
+      accepted: whether the candidate is the new iterate.
+      failed: whether the step has become too small.
+      shorter_step: step of the next candidate if this one was not accepted.
+      history: pairs of L-BFGS, with the accepted step, or without any after a failure.
+      iterate: folded weights of the iterate.
+      value: smoothed objective at the iterate.
+      gradient: gradient at the iterate.
+    """
+
+    accepted: Array
+    failed: Array
+    shorter_step: Array
+    history: lbfgs.History
+    iterate: Array
+    value: Array
+    gradient: Array
+
+
 def shared(state: OptimizerState, settings: Settings) -> fenchel_young.TermArguments:
-    """The traced arguments of the next pass: smoothing and the loss's own."""
+    """Traced arguments of the next pass: smoothing and loss arguments."""
     return fenchel_young.term_arguments(
         linear.unfold_bias(state.candidate), state.smoothing, settings.loss_arguments
     )
 
 
-# Devices that multiply float32 with fewer digits would spoil the directions, and with
-# them the number of evaluations, though not the certificate.
+# Devices that multiply float32 with fewer digits would make the directions worse and
+# with them the number of passes, though not the certificate.
 @jax.default_matmul_precision("highest")
 def advance(
     loss: Loss,
     state: OptimizerState,
     sums: RowSums,
-    sampled: preconditioner.Sampled,
+    sampled: class_hessian.SampledRows,
     moment: preconditioner.SecondMoment,
     settings: Settings,
 ) -> tuple[OptimizerState, OptimizerInfo]:
-    """Decides what to evaluate next, given the pass at ``state.candidate``.
+    """Decides the next candidate, given the pass at ``state.candidate``.
 
     Args:
-      loss: static.
-      state: before the evaluation. Its dual_centers are not touched: if the new state
-        begins a round (``is_round``), the caller puts the example function's outputs
-        there.
-      sums: of `fenchel_young.example_function` at ``state.candidate``.
-      sampled: rows for the curvature of the loss.
+      loss: loss that has a conjugate; static.
+      state: state before the pass. Its dual centers are not changed: if the new state
+        begins a round (``begins_round``), the caller replaces them by the outputs of
+        the example function.
+      sums: sums of `fenchel_young.example_function` at ``state.candidate``.
+      sampled: sampled rows for the Hessian of the loss.
       moment: second moment of the rows.
-      settings: of the model.
+      settings: hyperparameters of the model.
+
+    Returns:
+      The state before the next pass, and the diagnostics of this one.
     """
     smooth, l2 = conjugates.of(loss).smooth, jnp.asarray(settings.l2)
     found = duality.pass_values(sums, linear.unfold_bias(state.candidate), l2=l2)
-    improved = _unproven(found.certificate) < _unproven(state.certificate)
-
-    # Line search. A round has none: its iterate is where the last one ended.
-    accepted = state.is_round | _is_enough(state, found)
-    history = lbfgs.remember(
-        state.history,
-        state.candidate - state.iterate,
-        found.gradient - state.gradient,
-        l2=l2,
-        when=accepted & ~state.is_round,
+    bound = _suboptimality_bound(found.certificate)
+    improved = bound < _suboptimality_bound(state.certificate)
+    search = _search_line(state, found, l2=l2)
+    next_round, smoothing, history = _end_round(
+        state, search, found, smooth=smooth, l2=l2
     )
-    shorter = _shorter_step(state, found)
-    failed = ~accepted & (shorter < _SMALLEST_STEP)
-    history = _where(failed, lbfgs.forget(history), history)
-    iterate, value, gradient = _where(
-        accepted,
-        (state.candidate, found.smoothed, found.gradient),
-        (state.iterate, state.value, state.gradient),
-    )
-
-    # A hinge's round is over when it is solved as well as it represents the problem. A
-    # failed search begins one too, without the history that may have caused it.
-    solved = accepted & ~state.is_round & (found.stationarity <= found.excess)
-    next_round = failed if smooth else failed | solved
-    smoothing = jnp.where(solved, _next_smoothing(state), state.smoothing)
-    # The part of the curvature that is the loss's goes with 1 / smoothing.
-    history = _where(
-        solved,
-        lbfgs.rescale(history, state.smoothing / smoothing, l2=l2),
-        history,
-    )
-
-    # Afresh within rounds, or for smooth losses after some steps, gains nothing.
-    # With the first smoothing no example is half way if all violate the margin fully.
-    wide = _FIRST_SMOOTHING * optimizer_state.margin(
-        settings.loss_arguments, state.smoothing.dtype
-    )
-    classes = preconditioner.renewed(
-        loss,
-        state.classes,
-        state.candidate,
-        sampled,
-        smoothing=jnp.where(state.rounds == 0, wide, state.smoothing),
-        loss_arguments=settings.loss_arguments,
-        when=state.is_round,
-    )
-    downhill = lbfgs.direction(
-        history,
-        gradient,
-        lambda vector: preconditioner.solve(moment, classes, vector, l2=l2),
-        l2=l2,
-    )
-    direction = jnp.where(accepted, downhill, state.direction)
-    step = jnp.where(accepted, jnp.ones_like(state.step), shorter)
+    classes = _class_hessian(loss, state, sampled, settings)
+    descent = _descent_direction(history, search.gradient, moment, classes, l2=l2)
+    direction = jnp.where(search.accepted, descent, state.direction)
+    step = jnp.where(search.accepted, jnp.ones_like(state.step), search.shorter_step)
+    iterate = search.iterate
     candidate = jnp.where(next_round, iterate, iterate + step * direction)
 
     params, certificate = _where(
@@ -180,32 +165,128 @@ def advance(
         certificate=certificate,
         candidate=candidate,
         iterate=iterate,
-        value=value,
-        gradient=gradient,
+        value=search.value,
+        gradient=search.gradient,
         direction=direction,
         step=step,
         history=history,
         classes=classes,
         dual_centers=state.dual_centers,
         smoothing=smoothing,
-        is_round=next_round,
-        iterations=jnp.where(next_round, 0, state.iterations + 1),
+        begins_round=next_round,
+        round_passes=jnp.where(next_round, 0, state.round_passes + 1),
         rounds=state.rounds + next_round,
         failures=jnp.where(
-            failed, state.failures + 1, jnp.where(state.is_round, state.failures, 0)
+            search.failed,
+            state.failures + 1,
+            jnp.where(state.begins_round, state.failures, 0),
         ),
-        idle=jnp.where(improved, 0, state.idle + 1),
+        idle_passes=jnp.where(improved, 0, state.idle_passes + 1),
     )
-    in_rounding = certificate.rounding > certificate.gap
+    return state, _info(state, found, smooth=smooth)
+
+
+def _search_line(state: OptimizerState, found: PassValues, *, l2: Array) -> _LineSearch:
+    """Accepts or rejects the candidate, and chooses a shorter step."""
+    # A round begins without a line search, at the last iterate of the round before.
+    accepted = state.begins_round | _decreases_enough(state, found)
+    history = lbfgs.add_pair(
+        state.history,
+        state.candidate - state.iterate,
+        found.gradient - state.gradient,
+        l2=l2,
+        when=accepted & ~state.begins_round,
+    )
+    shorter_step = _shorter_step(state, found)
+    failed = ~accepted & (shorter_step < _SMALLEST_STEP)
+    history = _where(failed, lbfgs.clear(history), history)
+    iterate, value, gradient = _where(
+        accepted,
+        (state.candidate, found.smoothed, found.gradient),
+        (state.iterate, state.value, state.gradient),
+    )
+    return _LineSearch(
+        accepted, failed, shorter_step, history, iterate, value, gradient
+    )
+
+
+def _end_round(
+    state: OptimizerState,
+    search: _LineSearch,
+    found: PassValues,
+    *,
+    smooth: bool,
+    l2: Array,
+) -> tuple[Array, Array, lbfgs.History]:
+    """Whether the next pass begins a round, with its smoothing and history."""
+    # A hinge's round ends when its problem is solved as well as it represents the exact
+    # one. A failed line search begins a round too, without the history that may have
+    # caused the failure.
+    is_near = found.stationarity <= found.excess
+    solved = search.accepted & ~state.begins_round & is_near
+    next_round = search.failed if smooth else search.failed | solved
+    smoothing = jnp.where(solved, _next_smoothing(state), state.smoothing)
+    # The loss's part of the curvature is proportional to 1 / smoothing.
+    history = _where(
+        solved,
+        lbfgs.rescale(search.history, state.smoothing / smoothing, l2=l2),
+        search.history,
+    )
+    return next_round, smoothing, history
+
+
+def _class_hessian(
+    loss: Loss,
+    state: OptimizerState,
+    sampled: class_hessian.SampledRows,
+    settings: Settings,
+) -> class_hessian.ClassHessian:
+    """Mean Hessian of the loss in the scores, computed anew as a round begins."""
+    # Renewing it within rounds, or for smooth losses after some steps, gains nothing.
+    # With the first smoothing no example is in the smoothed part of a hinge if all
+    # violate the margin fully.
+    wide = _FIRST_HESSIAN_SMOOTHING * optimizer_state.margin(
+        settings.loss_arguments, state.smoothing.dtype
+    )
+    return class_hessian.renewed(
+        loss,
+        state.classes,
+        state.candidate,
+        sampled,
+        smoothing=jnp.where(state.rounds == 0, wide, state.smoothing),
+        loss_arguments=settings.loss_arguments,
+        when=state.begins_round,
+    )
+
+
+def _descent_direction(
+    history: lbfgs.History,
+    gradient: Array,
+    moment: preconditioner.SecondMoment,
+    classes: class_hessian.ClassHessian,
+    *,
+    l2: Array,
+) -> Array:
+    return lbfgs.direction(
+        history,
+        gradient,
+        lambda vector: preconditioner.solve(moment, classes, vector, l2=l2),
+        l2=l2,
+    )
+
+
+def _info(state: OptimizerState, found: PassValues, *, smooth: bool) -> OptimizerInfo:
+    """Diagnostics of a pass, given the state after it."""
+    in_rounding = state.certificate.rounding > state.certificate.gap
     usual = _PATIENCE if smooth else _PATIENCE_OF_HINGES
     patience = jnp.where(in_rounding, _PATIENCE_IN_ROUNDING, usual)
-    return state, OptimizerInfo(
-        certificate=certificate,
-        relative_gap=duality.relative_gap(certificate),
+    return OptimizerInfo(
+        certificate=state.certificate,
+        relative_gap=duality.relative_gap(state.certificate),
         objective=found.certificate.primal,
         gap=found.certificate.gap,
         rounds=state.rounds,
-        stalled=(state.failures > 1) | (state.idle >= patience),
+        stalled=(state.failures > 1) | (state.idle_passes >= patience),
     )
 
 
@@ -213,60 +294,60 @@ def advance(
 def warm_started(
     loss: Loss,
     state: OptimizerState,
-    sampled: preconditioner.Sampled,
+    sampled: class_hessian.SampledRows,
     moment: preconditioner.SecondMoment,
     settings: Settings,
     *,
     l2: Array,
 ) -> OptimizerState:
-    """The state of a search that goes on with another l2 from where it has come to.
+    """Warm start of a model with another l2 from the state of the one before.
 
-    What was learnt of the loss stays: pairs of L-BFGS, which are kept without the
-    penalty's part, and the duals and smoothing of a hinge. Value and gradient of
-    a smooth loss there follow from those at the old l2, so that its next evaluation is
-    at a new iterate already; a hinge begins a round. Along 26 l2 of CIFAR-10 from 20
-    down to 1e-5, each to a gap of 1e-3, softmax takes 101 evaluations so, 181 from the
-    solution before alone, 290 from 0.
+    The information about the loss is kept: the pairs of L-BFGS, which are stored
+    without the penalty's part, and the duals and smoothing of a hinge. For a smooth
+    loss value and gradient at the iterate follow from those at the old l2, so that its
+    next pass is at a new iterate; a hinge begins a round.
+
+    Along 26 l2 of CIFAR-10 from 20 down to 1e-5, each to a gap of 1e-3, softmax takes
+    101 passes with this warm start, 181 with one from the parameters alone, and 290
+    from 0.
 
     Args:
-      loss: static.
-      state: after an `advance`.
-      sampled: as of `advance`.
-      moment: as of `advance`.
-      settings: of the model before.
-      l2: of the model that begins.
+      loss: loss that has a conjugate; static.
+      state: state of the model before, from `advance`.
+      sampled: sampled rows for the Hessian of the loss.
+      moment: second moment of the rows.
+      settings: hyperparameters of the model before.
+      l2: strength of half the sum of squares of the new model, above 0, shape ``()``.
+
+    Returns:
+      The state before the first pass of the new model.
     """
     old, iterate = jnp.asarray(settings.l2), state.iterate
     smooth = conjugates.of(loss).smooth
     if not smooth:
         first = optimizer_state.first_smoothing(settings.loss_arguments, iterate.dtype)
-        smoothing = optimizer_state.smoothing_again(first, state.smoothing)
+        smoothing = optimizer_state.warm_start_smoothing(first, state.smoothing)
         history = lbfgs.rescale(state.history, state.smoothing / smoothing, l2=l2)
         return optimizer_state.restarted_at(
             state._replace(history=history, smoothing=smoothing), iterate
         )
     value = state.value + (l2 - old) / 2 * jnp.sum(jnp.square(iterate))
     gradient = state.gradient + (l2 - old) * iterate
-    classes = preconditioner.of_loss(
+    classes = class_hessian.of_loss(
         loss,
         iterate,
         sampled,
         smoothing=state.smoothing,
         loss_arguments=settings.loss_arguments,
     )
-    # Without the curvature of a stronger penalty some may have none.
+    # Without the curvature of the stronger penalty some pairs may have none.
     history = lbfgs.rescale(state.history, jnp.ones_like(l2), l2=l2)
-    direction = lbfgs.direction(
-        history,
-        gradient,
-        lambda vector: preconditioner.solve(moment, classes, vector, l2=l2),
-        l2=l2,
-    )
-    begun = optimizer_state.restarted_at(state, iterate + direction)
-    return begun._replace(
-        # Kept, with the objective alone, if no candidate is lower.
+    direction = _descent_direction(history, gradient, moment, classes, l2=l2)
+    restarted = optimizer_state.restarted_at(state, iterate + direction)
+    return restarted._replace(
+        # Kept if no candidate is lower; of its certificate only the objective is known.
         params=linear.unfold_bias(iterate),
-        certificate=begun.certificate._replace(primal=value),
+        certificate=restarted.certificate._replace(primal=value),
         iterate=iterate,
         value=value,
         gradient=gradient,
@@ -274,15 +355,16 @@ def warm_started(
         step=jnp.ones_like(state.step),
         history=history,
         classes=classes,
-        is_round=jnp.zeros_like(state.is_round),
+        begins_round=jnp.zeros_like(state.begins_round),
     )
 
 
-def _unproven(certificate: Certificate) -> Array:
-    """How much lower the minimum may be: no loss is negative, whatever was proven.
+def _suboptimality_bound(certificate: Certificate) -> Array:
+    """Bound on the distance of the objective from the minimum.
 
-    So what is kept is the best proof, and the lowest objective where none is worth more
-    than that.
+    It is at most the objective, because no loss is negative. Parameters are compared by
+    this bound: by the certificates, and by the objectives where the certificates prove
+    nothing more.
     """
     return jnp.minimum(duality.bound(certificate), certificate.primal)
 
@@ -291,29 +373,29 @@ def _where(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
     return jax.tree.map(lambda *leaves: jnp.where(condition, *leaves), yes, no)
 
 
-def _is_enough(state: OptimizerState, found: PassValues) -> Array:
-    """Whether the candidate iterate decreases the smoothed objective enough."""
+def _decreases_enough(state: OptimizerState, found: PassValues) -> Array:
+    """Sufficient-decrease test of the candidate on the smoothed objective."""
     slope = jnp.vdot(state.gradient, state.direction)
     change = found.smoothed - state.value
     decrease = change <= _SUFFICIENT_DECREASE * state.step * slope
-    # Near the optimum the change drowns in rounding; the slopes still tell.
+    # Near the optimum the change is below rounding error; the slopes are not.
     noise = 8 * jnp.finfo(slope.dtype).eps * jnp.abs(state.value)
     slope_there = jnp.vdot(found.gradient, state.direction)
     return decrease | ((change <= noise) & (slope_there <= -0.8 * slope))
 
 
 def _shorter_step(state: OptimizerState, found: PassValues) -> Array:
-    """Minimum of the parabola through both values and the slope, within bounds."""
+    """Minimiser of the parabola through both values and the slope, within bounds."""
     slope = jnp.vdot(state.gradient, state.direction)
     rise = found.smoothed - state.value - state.step * slope
     step = -slope * jnp.square(state.step) / (2 * rise)
-    # The lower bound also takes the place of a NaN, from a candidate that overflowed.
+    # A NaN, from a candidate that overflowed, is replaced by the lower bound, too.
     step = jnp.where(jnp.isfinite(step), step, 0)
     return jnp.clip(step, 0.1 * state.step, 0.5 * state.step)
 
 
 def _next_smoothing(state: OptimizerState) -> Array:
-    """Less where rounds are too easy to be worth their number, more where too hard."""
-    easy, hard = state.iterations < _EASY_ROUND, state.iterations > _HARD_ROUND
+    """Smoothing of the next round: less after a short round, more after a long one."""
+    easy, hard = state.round_passes < _EASY_ROUND, state.round_passes > _HARD_ROUND
     factor = jnp.where(easy, 0.5, jnp.where(hard, 1.5, 1.0))
     return factor.astype(state.smoothing.dtype) * state.smoothing

@@ -1,8 +1,9 @@
-"""Random search over W: what minimisation without a gradient comes to.
+"""Random search over the parameters, global and local, without gradients.
 
 The lecture's two first strategies, as baselines. Random search draws new parameters at
-every step, random local search adds noise to the best ones; both keep what has the
-least objective so far. A step evaluates ``num_trials`` candidates in one wide product.
+every step; random local search adds noise to the best ones. Both keep the parameters of
+the least objective so far. A step evaluates ``num_trials`` candidates in one wide
+matrix product.
 
   >>> import jax, jax.numpy as jnp
   >>> import jaxlin
@@ -36,17 +37,22 @@ from jaxlin.typing import Array, Loss
 
 
 class RandomSearchState(NamedTuple):
-    """The best parameters so far, and their objective, shape ``()``."""
+    """Best parameters so far and their objective.
+
+    Attributes:
+      params: weights ``(classes, features)`` and bias ``(classes,)``.
+      objective: objective of ``params``, shape ``()``.
+    """
 
     params: Params
     objective: Array
 
 
 class RandomSearchInfo(NamedTuple):
-    """What a step tells.
+    """Diagnostics of a step.
 
     Attributes:
-      objective: the least so far, shape ``()``.
+      objective: least objective so far, shape ``()``.
       improved: whether this step found it, shape ``()``.
     """
 
@@ -56,15 +62,16 @@ class RandomSearchInfo(NamedTuple):
 
 @functools.cache
 def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
-    """Returns the solver; equal arguments give the same object and so one program.
+    """Returns the solver; equal arguments give the same object and share a program.
 
     ``settings.learning_rate`` is the standard deviation of every entry of a draw, in
     units of the weights.
 
     Args:
-      loss: a loss of one example (a function at module level).
-      is_local: whether candidates are the best parameters plus a draw, or the draw.
-      num_trials: candidates a step, of which the best may be kept; at least 1.
+      loss: loss of one example, a function at module level.
+      is_local: whether a candidate is the best parameters plus a draw; if False, it is
+        the draw itself.
+      num_trials: candidates per step, of which the best may be kept; at least 1.
 
     Raises:
       ValueError: if ``num_trials`` is below 1; in ``init`` if the settings have no
@@ -72,25 +79,7 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
     """
     check.integer("num_trials", num_trials, at_least=1)
 
-    def value(params: Params, examples: Examples, settings: Settings) -> Array:
-        def of_block(features: Array, targets: Array, weights: Array | None) -> Ratio:
-            scores = objective.batch_scores(
-                params, features, normalization=examples.normalization
-            )
-            losses = objective.example_losses(
-                scores, targets, loss=loss, loss_arguments=settings.loss_arguments
-            )
-            if weights is None:
-                weights = jnp.ones_like(losses)
-            total = objective.weighted_mean(
-                losses, example_weights=weights, total_weight=1.0
-            )
-            return Ratio(total, jnp.sum(weights))
-
-        mean = objective.blocked_sums(
-            of_block, examples.features, examples.targets, examples.example_weights
-        ).value
-        return mean + objective.penalty(params, l2=settings.l2, l1=settings.l1)
+    value = functools.partial(_value, loss=loss)
 
     def init(
         params: Params, examples: Examples, settings: Settings
@@ -100,13 +89,13 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
                 "settings.learning_rate must be a number, got None; it is the standard "
                 "deviation of a draw"
             )
-        # A copy, because the loop donates the state and the caller keeps these.
+        # A copy, because the loop donates the state; the caller keeps the parameters.
         params = jax.tree.map(jnp.copy, params)
         return RandomSearchState(params, value(params, examples, settings))
 
     def step(
         key: Array,
-        number: Array,
+        step: Array,
         state: RandomSearchState,
         examples: Examples,
         settings: Settings,
@@ -123,21 +112,46 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
             )
             return jax.tree.map(jnp.add, state.params, noise) if is_local else noise
 
-        keys = jax.random.split(jax.random.fold_in(key, number), num_trials)
+        keys = jax.random.split(jax.random.fold_in(key, step), num_trials)
         candidates = jax.vmap(drawn)(keys)
         values = jax.vmap(value, in_axes=(0, None, None))(
             candidates, examples, settings
         )
-        # NaN would be the least.
+        # argmin would choose NaN.
         best = jnp.argmin(jnp.where(jnp.isnan(values), jnp.inf, values))
-        found = RandomSearchState(
+        candidate = RandomSearchState(
             jax.tree.map(lambda leaf: leaf[best], candidates), values[best]
         )
-        # Not smaller, which NaN is not either.
-        improved = found.objective < state.objective
+        # False for NaN.
+        improved = candidate.objective < state.objective
         state = jax.tree.map(
-            lambda new, old: jnp.where(improved, new, old), found, state
+            lambda new, old: jnp.where(improved, new, old), candidate, state
         )
         return state, RandomSearchInfo(state.objective, improved)
 
     return Solver(init, step)
+
+
+def _value(
+    params: Params, examples: Examples, settings: Settings, *, loss: Loss
+) -> Array:
+    """Objective on all examples, in blocks of rows."""
+
+    def sums(features: Array, targets: Array, weights: Array | None) -> Ratio:
+        scores = objective.batch_scores(
+            params, features, normalization=examples.normalization
+        )
+        losses = objective.example_losses(
+            scores, targets, loss=loss, loss_arguments=settings.loss_arguments
+        )
+        if weights is None:
+            weights = jnp.ones_like(losses)
+        total = objective.weighted_mean(
+            losses, example_weights=weights, total_weight=1.0
+        )
+        return Ratio(total, jnp.sum(weights))
+
+    mean = objective.blocked_sums(
+        sums, examples.features, examples.targets, examples.example_weights
+    ).value
+    return mean + objective.penalty(params, l2=settings.l2, l1=settings.l1)

@@ -1,4 +1,4 @@
-"""Stopping criterion: one rule and one set of defaults for all certified fits."""
+"""Stopping criterion of all certified fits, and its defaults."""
 
 import dataclasses
 
@@ -7,13 +7,14 @@ from jaxlin import check
 
 @dataclasses.dataclass(frozen=True)
 class Stop:
-    """When a fit ends.
+    """Stopping criterion of a fit.
 
-    A fit also ends where it stalls: rounding hides more than the gap that is left.
+    A fit also ends when it stalls, usually because rounding error exceeds the remaining
+    gap.
 
     Attributes:
       relative_gap: bound on (objective - optimum) / objective to be proven, above 0.
-      max_passes: passes over the rows after which to give up, at least 1.
+      max_passes: largest number of passes over the rows, at least 1.
 
     Raises:
       ValueError: if a number is out of range.
@@ -31,7 +32,7 @@ DEFAULT = Stop()
 
 
 def checked(stop: Stop) -> Stop:
-    """Returns the argument ``stop`` if it is a `Stop`; else raises a ValueError."""
+    """Returns ``stop`` if it is a `Stop`; raises a ValueError otherwise."""
     if not isinstance(stop, Stop):
         raise ValueError(
             f"stop must be a jaxlin.Stop, got {stop!r:.80}; for instance "

@@ -1,10 +1,10 @@
 """Certified fits on rows that do not fit into memory.
 
-The method of `jaxlin.solvers.certified`, with the pass over the rows made by a host
-loop over blocks: on the device are one block and the state of one model, and before the
-first evaluation the sampled rows, whatever the number of rows. The host keeps a norm an
-example, for the first pass the sampled rows (twice the width or 4,096 of them) and, for
-a hinge, its duals (two arrays of ``(examples, classes)`` floats).
+The method of `jaxlin.solvers.certified`, with a host loop over blocks for each pass.
+Whatever the number of rows, the device holds one block and the state of one model, and
+before the first pass the sampled rows. The host holds one norm per example, in the
+first pass the sampled rows (the larger of twice the width and 4,096), and for a hinge
+its duals (two arrays of ``(examples, classes)`` floats).
 
   >>> import numpy as np
   >>> import jaxlin
@@ -39,21 +39,31 @@ from jaxlin.normalization import (
 from jaxlin.objective import row_blocks, row_norms, row_sums
 from jaxlin.objective.row_blocks import Block
 from jaxlin.objective.row_sums import RowSums
-from jaxlin.solvers import fit_loop, optimizer, optimizer_state, preconditioner
+from jaxlin.solvers import (
+    class_hessian,
+    fit_loop,
+    optimizer,
+    optimizer_state,
+    preconditioner,
+)
 from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
 from jaxlin.solvers.interface import Settings
 from jaxlin.typing import Array, Loss
 
 
 class Survey(NamedTuple):
-    """What a first pass over the blocks finds out.
+    """Norms and sampled rows from a first pass over the blocks.
+
+    Only ``rows`` holds the whole sample; the others are cut to the rows that are kept
+    for the Hessian of the loss (`jaxlin.solvers.preconditioner.SAMPLE_ROWS`).
 
     Attributes:
-      norms: of all rows with their constant 1, shape ``(examples,)``.
-      sample: numbers of sampled rows, shape ``(sampled,)``.
+      norms: Euclidean norms of all normalised rows with the constant 1, shape
+        ``(examples,)``.
+      sample: indices of sampled rows, shape ``(sampled,)``.
       rows: sampled raw rows, in random order.
-      targets: of the sampled rows.
-      example_weights: of the sampled rows, or None.
+      targets: targets of the rows in ``sample``.
+      example_weights: weights of the rows in ``sample``, or None.
     """
 
     norms: np.ndarray
@@ -64,33 +74,34 @@ class Survey(NamedTuple):
 
 
 class RowStatistics(NamedTuple):
-    """What all passes need to know of the rows, from a first one.
+    """Statistics of the rows for all passes, from `row_statistics`.
 
     Attributes:
-      norms: of all rows with their constant 1, shape ``(examples,)``.
-      sample: numbers of the rows in ``sampled``.
-      sampled: on the device, without dual_centers.
+      norms: Euclidean norms of all normalised rows with the constant 1, shape
+        ``(examples,)``, on the host.
+      sample: indices of the rows in ``sampled``.
+      sampled: sampled rows on the device, without dual centers.
       moment: second moment of the rows.
     """
 
     norms: np.ndarray
     sample: np.ndarray
-    sampled: preconditioner.Sampled
+    sampled: class_hessian.SampledRows
     moment: preconditioner.SecondMoment
 
 
-def measured(
+def row_statistics(
     blocks: Iterable[Block],
     *,
     num_classes: int,
     normalization: Normalization | None = None,
     rank: int = preconditioner.RANK,
 ) -> RowStatistics:
-    """Checks all blocks and measures their rows, in one pass.
+    """Checks all blocks and computes their norms, sample and second moment.
 
     Args:
-      blocks: can be iterated many times, always with the same blocks.
-      num_classes: C, at least 2.
+      blocks: an iterable that gives the same blocks each time it is iterated.
+      num_classes: number of classes, at least 2.
       normalization: applied to each row, or None.
       rank: directions of the second moment kept where rows are wide.
 
@@ -102,7 +113,7 @@ def measured(
     rows = preconditioner.extended_rows(jnp.asarray(found.rows), normalization)
     moment = _second_moment(jax.random.key(0), rows, rank=rank)
     weights = found.example_weights
-    sampled = preconditioner.Sampled(
+    sampled = class_hessian.SampledRows(
         rows[: preconditioner.SAMPLE_ROWS],
         jnp.asarray(found.targets),
         None if weights is None else jnp.asarray(weights),
@@ -113,7 +124,7 @@ def measured(
 
 def iterations(
     blocks: Iterable[Block],
-    known: RowStatistics,
+    statistics: RowStatistics,
     *,
     loss: Loss,
     settings: Settings,
@@ -122,49 +133,51 @@ def iterations(
     """Iterations of a fit, each a pass over all blocks, for `fit_loop.certify`.
 
     Args:
-      blocks: checked; of one size they compile once, a last one of another size a
-        second time.
-      known: from `measured`.
+      blocks: checked blocks. Blocks of one size compile once, a last one of another
+        size a second time.
+      statistics: statistics of the rows (`row_statistics`).
       loss: one of the six losses that have a conjugate.
-      settings: l2 and loss arguments.
+      settings: l2 and loss arguments; all else None.
       normalization: applied to each row, or None.
     """
 
-    def turns_from(start: Start, budget: int) -> Iterator[Iteration]:
+    def iterations_from(start: Start, budget: int) -> Iterator[Iteration]:
         dtype = start.params.weights.dtype
         cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), settings)
         state = optimizer_state.start(loss, start.params, cast, num_examples=0)
         width = 0 if conjugates.of(loss).smooth else len(start.params.bias)
-        dual_centers = np.zeros((len(known.norms), width), dtype)
+        dual_centers = np.zeros((len(statistics.norms), width), dtype)
         if start.duals is not None and (
             start.duals.dual_centers.shape == dual_centers.shape
         ):
             dual_centers[:] = start.duals.dual_centers
-            # The state itself holds none.
-            nothing = start.duals._replace(dual_centers=state.dual_centers)
-            state = optimizer_state.resumed(state, nothing)
-        following = np.zeros_like(dual_centers)
+            # The state itself holds no dual centers.
+            without_centers = start.duals._replace(dual_centers=state.dual_centers)
+            state = optimizer_state.resumed(state, without_centers)
+        next_duals = np.zeros_like(dual_centers)
         for _ in range(budget):
             sums = _one_pass(
                 blocks,
                 loss,
                 state,
-                known.norms,
+                statistics.norms,
                 dual_centers,
-                following,
+                next_duals,
                 cast,
                 normalization,
             )
-            sampled = known.sampled._replace(
-                dual_centers=jnp.asarray(dual_centers[known.sample])
+            sampled = statistics.sampled._replace(
+                dual_centers=jnp.asarray(dual_centers[statistics.sample])
             )
-            state, info = _advance(state, sums, sampled, known.moment, cast, loss=loss)
-            if state.is_round:
-                dual_centers, following = following, dual_centers
+            state, info = _advance(
+                state, sums, sampled, statistics.moment, cast, loss=loss
+            )
+            if state.begins_round:
+                dual_centers, next_duals = next_duals, dual_centers
             duals = optimizer_state.Duals(dual_centers, state.smoothing)
             yield Iteration(state.params, duals, info)
 
-    return turns_from
+    return iterations_from
 
 
 def survey(
@@ -173,16 +186,23 @@ def survey(
     num_classes: int,
     normalization: Normalization | None = None,
 ) -> Survey:
-    """Checks all blocks, measures their rows and samples some, in one pass.
+    """Checks all blocks, computes row norms and samples rows, in one pass.
 
-    The sample is as random as that of `jaxlin.solvers.certified.prepare`: each row
-    that has weight draws a number and those with the smallest are kept, however many
-    there are.
+    The sample is uniform, like that of `jaxlin.solvers.certified.prepare`: each row
+    with weight draws a random number, and the rows with the smallest numbers are kept.
+
+    Args:
+      blocks: an iterable of blocks.
+      num_classes: number of classes, at least 2.
+      normalization: applied to each row, or None.
+
+    Raises:
+      ValueError: that names the block, the rule and the value.
     """
     generator = np.random.default_rng(0)
     norms: list[np.ndarray] = []
     kept: Any = None
-    seen = counted = 0
+    seen = num_weighted = 0
     for number, block in enumerate(row_blocks.checked(blocks, num_classes=num_classes)):
         features, targets, weights = block
         if normalization is not None:
@@ -191,24 +211,24 @@ def survey(
         features = without_overflow(features, weights, normalization)
         norms.append(np.asarray(_norms(features, normalization)))
         count, width = features.shape
-        mine = (
+        weighted = (
             np.arange(count) if weights is None else np.flatnonzero(has_weight(weights))
         )
         new: Any = (
-            generator.random(len(mine)),
-            seen + mine,
-            features[mine],
-            targets[mine],
-            None if weights is None else weights[mine],
+            generator.random(len(weighted)),
+            seen + weighted,
+            features[weighted],
+            targets[weighted],
+            None if weights is None else weights[weighted],
         )
         seen += count
-        counted += len(mine)
+        num_weighted += len(weighted)
         if kept is not None:
             new = tuple(
                 None if old is None else np.concatenate([old, more])
                 for old, more in zip(kept, new, strict=True)
             )
-        order = np.argsort(new[0])[: preconditioner.sample_size(counted, width)]
+        order = np.argsort(new[0])[: preconditioner.sample_size(num_weighted, width)]
         kept = tuple(None if leaf is None else leaf[order] for leaf in new)
     _, sample, rows, targets, weights = kept
     size = preconditioner.SAMPLE_ROWS
@@ -222,9 +242,9 @@ def survey(
 
 
 def _one_pass(
-    blocks, loss, state, norms, dual_centers, following, settings, normalization
+    blocks, loss, state, norms, dual_centers, next_duals, settings, normalization
 ) -> RowSums:
-    """Sums over all blocks; what they say of the duals goes to ``following``."""
+    """Sums over all blocks; ``next_duals`` gets the duals at the candidate."""
     params = linear.unfold_bias(state.candidate)
     sums = _no_rows(params, (fenchel_young.NUM_VALUES,))
     first = 0
@@ -242,11 +262,11 @@ def _one_pass(
                 "rows this time"
             )
         examples = fenchel_young.PerExample(dual_centers[rows], norms[rows])
-        sums, parameters = _add_block(
+        sums, duals = _add_block(
             sums, params, block, examples, state, settings, normalization, loss=loss
         )
-        # Reading waits for the block, so that one block is on the device, not all.
-        following[rows] = np.asarray(parameters)
+        # This read waits for the block, so that only one block is on the device.
+        next_duals[rows] = np.asarray(duals)
         first = rows.stop
     if first != len(norms):
         raise ValueError(

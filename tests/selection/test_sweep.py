@@ -10,7 +10,7 @@ from sweep_problems import EXAMPLES, LABELS, NUM_CLASSES, ROWS, SOFTMAX
 
 import jaxlin
 from jaxlin.selection import grids, plans, schedule, sweep
-from jaxlin.solvers import device_loop, model_batch
+from jaxlin.solvers import batch_pass, device_loop, model_batch
 
 NUM_FOLDS = sweep_problems.NUM_WEIGHT_SETS
 FITTED = sweep_problems.NORMALIZATION
@@ -130,11 +130,11 @@ def test_new_values_and_another_scaling_compile_nothing(
 ):
     programs = (
         *(
-            model_batch.evaluate,
+            batch_pass.evaluate,
             device_loop._on_device,
             model_batch.advance,
             model_batch.narrow,
-            model_batch.taken,
+            model_batch.slot_result,
         ),
         *(model_batch._warm_started, model_batch._placed),
     )
@@ -155,9 +155,9 @@ def test_new_values_and_another_scaling_compile_nothing(
 def test_a_lane_alone_compiles_each_width_once(problem):
     """And then nothing, the pass over the rows included, whatever the values."""
     programs = (
-        model_batch.evaluate,
+        batch_pass.evaluate,
         model_batch.advance,
-        model_batch.taken,
+        model_batch.slot_result,
         model_batch._warm_started,
     )
     before = [program._cache_size() for program in programs]

@@ -27,7 +27,7 @@ def check_soundness(name, given, how, data, *, most, start=None):
     best = optima.optimum(data)
     checked = 0
     for done, state, info in evaluations(name, given, how, most=most, start=start):
-        if state.idle == 0:  # the certificate is new
+        if state.idle_passes == 0:  # the certificate is new
             proof = jax.tree.map(float, info.certificate)
             value = optima.objective(exactly(state.params), data)
             above = value - best.value

@@ -314,7 +314,7 @@ def test_memory_is_asked_for_before_anything_is_made(monkeypatch):
     problem = jaxlin.problem(ROWS, LABELS, **many)
     for module, names in {
         certified: ("prepare", "solver"),
-        streaming: ("measured", "iterations"),
+        streaming: ("row_statistics", "iterations"),
         fits: ("_start",),
     }.items():
         for name in names:

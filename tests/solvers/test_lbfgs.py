@@ -11,7 +11,7 @@ from jaxlin.solvers import lbfgs
 SHAPE, LENGTH = (2, 3), 6
 SIZE = 6
 
-remember = jax.jit(lbfgs.remember)
+add_pair = jax.jit(lbfgs.add_pair)
 rescale = jax.jit(lbfgs.rescale)
 
 
@@ -34,7 +34,7 @@ def quadratic_pairs(generator, hessian, count):
 def filled(pairs, *, l2=0.0):
     history = lbfgs.empty(jnp.zeros(SHAPE), LENGTH)
     for step, change in pairs:
-        history = remember(
+        history = add_pair(
             *(history, step.reshape(SHAPE), change.reshape(SHAPE)),
             l2=l2,
             when=np.array(True),
@@ -120,9 +120,9 @@ def test_only_pairs_of_positive_curvature_are_remembered_and_only_when_asked():
         (True, (step, 0 * change)),
         (True, (step, np.nan * change)),
     ):
-        same = remember(history, *pair, l2=0.0, when=np.array(when))
+        same = add_pair(history, *pair, l2=0.0, when=np.array(when))
         jax.tree.map(np.testing.assert_array_equal, same, history)
-    more = remember(history, step, change, l2=0.0, when=np.array(True))
+    more = add_pair(history, step, change, l2=0.0, when=np.array(True))
     more = jax.tree.map(np.asarray, more)
     place = int(more.newest)
     assert place == (int(history.newest) + 1) % LENGTH
@@ -153,15 +153,15 @@ def test_a_forgotten_history_leaves_the_metric_alone():
     generator = np.random.default_rng(13)
     metric, gradient = spd(generator), generator.normal(size=SIZE)
     history = filled(quadratic_pairs(generator, spd(generator), 4))
-    found = direction(lbfgs.forget(history), gradient.reshape(SHAPE), metric)
+    found = direction(lbfgs.clear(history), gradient.reshape(SHAPE), metric)
     np.testing.assert_allclose(
         np.ravel(found), -np.linalg.solve(metric, gradient), rtol=1e-10
     )
     # What is remembered afterwards is all there is.
     pairs = quadratic_pairs(generator, spd(generator), 2)
-    history = lbfgs.forget(history)
+    history = lbfgs.clear(history)
     for step, change in pairs:
-        history = remember(
+        history = add_pair(
             history,
             step.reshape(SHAPE),
             change.reshape(SHAPE),
@@ -190,7 +190,7 @@ def test_rescaled_pairs_are_those_of_the_rescaled_function():
         # What comes after it is not rescaled.
         step = generator.normal(size=SIZE)
         after = [*after, (step, (factor * hessian + ridge) @ step)][-LENGTH:]
-        found = remember(
+        found = add_pair(
             found,
             step.reshape(SHAPE),
             after[-1][1].reshape(SHAPE),
@@ -205,7 +205,7 @@ def test_rescaled_pairs_are_those_of_the_rescaled_function():
 def test_pairs_that_rescaling_leaves_without_curvature_are_forgotten():
     step = np.ones(SHAPE)
     # Of the change only the penalty is left; -1 of the function outweighs it.
-    history = remember(
+    history = add_pair(
         lbfgs.empty(step, LENGTH), step, 0.5 * step, l2=1.0, when=np.array(True)
     )
     assert np.sum(history.is_filled) == 1
@@ -245,7 +245,7 @@ def test_a_quadratic_is_minimised_in_as_many_steps_as_it_has_unknowns():
             * -(gradient @ move.ravel())
             / (move.ravel() @ hessian @ move.ravel())
         )
-        history = remember(
+        history = add_pair(
             history,
             move.reshape(SHAPE),
             (hessian @ move).reshape(SHAPE),

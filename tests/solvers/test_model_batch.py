@@ -11,7 +11,7 @@ from jaxlin import linear, losses, normalization
 from jaxlin.certificates import fenchel_young
 from jaxlin.numerics import compensated
 from jaxlin.objective import row_sums
-from jaxlin.solvers import certified, interface, model_batch, optimizer
+from jaxlin.solvers import batch_pass, certified, interface, model_batch, optimizer
 
 KEY = jax.random.key(0)
 NUM_CLASSES = 3
@@ -57,7 +57,7 @@ def iterations(
     running = [filled(examples, loss, models) for loss in used]
     told = []
     for _ in range(count):
-        sums, points = model_batch.evaluate(
+        sums, points = batch_pass.evaluate(
             *(tuple(running), examples, weight_sets), losses=used, block_size=BLOCK_SIZE
         )
         infos = []
@@ -108,7 +108,7 @@ def test_sums_are_those_of_a_pass_for_each_model(examples):
     batch = filled(examples, LOSSES[1])
     candidate = np.float32(np.random.default_rng(3).normal(size=(3, 3, 6)))
     batch = batch._replace(state=batch.state._replace(candidate=jnp.asarray(candidate)))
-    (_, sums), (_, points) = model_batch.evaluate(
+    (_, sums), (_, points) = batch_pass.evaluate(
         (filled(examples, LOSSES[0]), batch),
         examples,
         jnp.asarray(WEIGHT_SETS.T),
@@ -165,10 +165,10 @@ def test_without_weightings_all_examples_count(examples):
     batch = filled(examples, LOSSES[0])
     candidate = np.float32(np.random.default_rng(3).normal(size=(3, 3, 6)))
     batch = batch._replace(state=batch.state._replace(candidate=jnp.asarray(candidate)))
-    ((sums,), (points,)) = model_batch.evaluate(
+    ((sums,), (points,)) = batch_pass.evaluate(
         (batch,), examples, None, losses=LOSSES[:1], block_size=BLOCK_SIZE
     )
-    (expected, _), (same, _) = model_batch.evaluate(
+    (expected, _), (same, _) = batch_pass.evaluate(
         (batch, filled(examples, LOSSES[1])),
         examples,
         jnp.ones((EXAMPLES, len(WEIGHT_SETS))),
@@ -196,7 +196,10 @@ def test_slots_that_stay_go_on_as_before(examples, loss):
     kept = model_batch.narrow(batch, jnp.array([2, 0]))
     assert kept.width == 2
     for slot, old in enumerate((2, 0)):
-        mine, its = model_batch.taken(kept, slot), model_batch.taken(batch, old)
+        mine, its = (
+            model_batch.slot_result(kept, slot),
+            model_batch.slot_result(batch, old),
+        )
         jax.tree.map(np.testing.assert_array_equal, mine, its)
     l2s = batch.settings.l2.tolist()
     assert kept.settings.l2.tolist() == [l2s[2], l2s[0]]
@@ -207,7 +210,8 @@ def test_slots_that_stay_go_on_as_before(examples, loss):
 def test_a_new_model_begins_at_zero_and_leaves_the_others_alone(examples, loss):
     batch = iterations(examples, 6)[0][LOSSES.index(loss)]
     before = [
-        jax.tree.map(np.asarray, model_batch.taken(batch, slot)) for slot in range(3)
+        jax.tree.map(np.asarray, model_batch.slot_result(batch, slot))
+        for slot in range(3)
     ]
     arguments = {} if loss is LOSSES[0] else {"margin": 1.0}
     batch = model_batch.place(
@@ -215,7 +219,9 @@ def test_a_new_model_begins_at_zero_and_leaves_the_others_alone(examples, loss):
     )
     for slot in (0, 2):
         jax.tree.map(
-            np.testing.assert_array_equal, model_batch.taken(batch, slot), before[slot]
+            np.testing.assert_array_equal,
+            model_batch.slot_result(batch, slot),
+            before[slot],
         )
     batch = jax.tree.map(np.asarray, batch)
     assert not batch.state.candidate[1].any()
@@ -249,7 +255,7 @@ def test_a_model_that_goes_on_keeps_what_was_learnt(examples, loss):
     assert np.isinf(state.certificate.gap)
     if loss is LOSSES[0]:
         # A step at once, downhill; where it began is kept if no candidate is lower.
-        assert not state.is_round
+        assert not state.begins_round
         np.testing.assert_array_equal(
             np.c_[state.params.weights, state.params.bias], state.iterate
         )
@@ -259,7 +265,7 @@ def test_a_model_that_goes_on_keeps_what_was_learnt(examples, loss):
             state.candidate, state.iterate + state.direction, rtol=1e-6
         )
     else:
-        assert state.is_round
+        assert state.begins_round
         np.testing.assert_array_equal(state.candidate, old.iterate)
         assert state.rounds == 1
         first = 0.5 * MODELS[1][2]
@@ -275,8 +281,8 @@ def test_a_model_that_goes_on_keeps_what_was_learnt(examples, loss):
 
 def test_new_values_compile_nothing(examples):
     iterations(examples, 2)
-    sizes = [f._cache_size() for f in (model_batch.evaluate, model_batch.advance)]
+    sizes = [f._cache_size() for f in (batch_pass.evaluate, model_batch.advance)]
     iterations(examples, 2, models=[(0.7, 1, 3.0), (0.2, 2, 0.1), (1.3, 0, 1.0)])
     assert [
-        f._cache_size() for f in (model_batch.evaluate, model_batch.advance)
+        f._cache_size() for f in (batch_pass.evaluate, model_batch.advance)
     ] == sizes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxlin import losses, normalization
-from jaxlin.solvers import preconditioner
+from jaxlin.solvers import class_hessian, preconditioner
 
 L2S = (1e-3, 0.3)
 
@@ -36,7 +36,7 @@ def factorised(rows, *, rank=preconditioner.RANK, **limits):
         return jax.tree.map(np.asarray, compiled(jax.random.key(0), np.asarray(rows)))
 
 
-class_hessian = jax.jit(preconditioner.class_hessian)
+factorised_hessian = jax.jit(class_hessian.factorised)
 solve = jax.jit(preconditioner.solve)
 
 
@@ -86,7 +86,7 @@ def test_solve_equals_the_dense_kronecker_solve(rank):
     limits = {} if rank == 7 else {"EXACT_WIDTH": 4}
     moment = factorised(rows, rank=rank, **limits)
     assert moment.vectors.shape == (7, rank)
-    classes = class_hessian(np.float32(a_hessian(3)))
+    classes = factorised_hessian(np.float32(a_hessian(3)))
     gradient = np.random.default_rng(4).normal(size=(3, 7))
     of_classes = np.asarray(classes.vectors, np.float64)
     hessian = (of_classes * np.asarray(classes.values)) @ of_classes.T
@@ -108,7 +108,7 @@ def test_the_stiffest_direction_goes_downhill_however_flat_the_others(branch):
     moment = factorised(rows, rank=25, **limits)
     _, vectors = np.linalg.eigh(np.float64(rows).T @ rows)
     stiff = np.outer([1.0, -1.0, 0.0], vectors[:, -1])
-    classes = class_hessian(np.float32(a_hessian(3)))
+    classes = factorised_hessian(np.float32(a_hessian(3)))
     for l2 in (1e-2, 1e-6):
         step = solve(moment, classes, np.float32(stiff), l2=np.float32(l2))
         along = (np.float64(step) * stiff).sum() / 2
@@ -119,7 +119,7 @@ def test_the_stiffest_direction_goes_downhill_however_flat_the_others(branch):
 
 def test_the_mean_hessian_is_kept_but_for_its_flat_directions():
     hessian = a_hessian(4)
-    classes = class_hessian(np.float32(hessian))
+    classes = factorised_hessian(np.float32(hessian))
     vectors, values = (np.asarray(leaf, np.float64) for leaf in classes)
     expected = np.linalg.eigvalsh(hessian)
     assert expected[0] < 1e-3 * expected[-1]
@@ -127,7 +127,7 @@ def test_the_mean_hessian_is_kept_but_for_its_flat_directions():
     np.testing.assert_allclose(values[1:], expected[1:], rtol=1e-4)
     # The flat direction is that of equal scores.
     np.testing.assert_allclose(np.abs(vectors[:, 0]), 0.5, rtol=1e-3)
-    nothing = class_hessian(np.zeros((3, 3), np.float32))
+    nothing = factorised_hessian(np.zeros((3, 3), np.float32))
     assert (np.asarray(nothing.values) > 0).all()
 
 
@@ -188,7 +188,7 @@ def test_awkward_rows_give_a_finite_positive_operator(branch, monkeypatch):
     limits = {} if branch == "exact" else {"EXACT_WIDTH": 4}
     generator = np.random.default_rng(5)
     plain = generator.normal(size=(8, 12))
-    classes = class_hessian(np.float32(a_hessian(3)))
+    classes = factorised_hessian(np.float32(a_hessian(3)))
     gradients = np.float32(generator.normal(size=(20, 3, 12)))
 
     @jax.jit
@@ -251,16 +251,16 @@ def test_the_curvature_of_a_loss_is_its_mean_hessian(monkeypatch, is_weighted, a
 
     # 9 numbers each; 8 examples at once leave 2 of the 50 over.
     limit, used = (400_000, 50) if at_once is None else (9 * at_once, 48)
-    monkeypatch.setattr(preconditioner, "_NUMBERS_AT_ONCE", limit)
+    monkeypatch.setattr(class_hessian, "_NUMBERS_AT_ONCE", limit)
 
     @jax.jit
     def compiled(weights, sampled):
-        return preconditioner.of_loss(
+        return class_hessian.of_loss(
             losses.softmax_cross_entropy, weights, sampled, smoothing=jnp.float32(0)
         )
 
     def found(shares):
-        sampled = preconditioner.Sampled(
+        sampled = class_hessian.SampledRows(
             np.float32(rows),
             np.arange(50) % 3,
             None if shares is None else np.float32(shares),
@@ -337,7 +337,7 @@ def test_a_bad_rank_is_refused(rank):
 
 
 def renewed(when, classes, weights, sampled):
-    return preconditioner.renewed(
+    return class_hessian.renewed(
         losses.softmax_cross_entropy,
         classes,
         weights,
@@ -350,20 +350,20 @@ def renewed(when, classes, weights, sampled):
 
 def test_renewed_under_vmap_is_that_of_each_model():
     generator = np.random.default_rng(0)
-    sampled = preconditioner.Sampled(
+    sampled = class_hessian.SampledRows(
         np.float32(generator.normal(size=(40, 5))),
         np.arange(40) % 3,
         None,
         np.zeros((40, 3), np.float32),
     )
     weights = np.float32(generator.normal(size=(3, 3, 5)))
-    known = preconditioner.ClassHessian(
+    known = class_hessian.ClassHessian(
         np.tile(np.eye(3, dtype=np.float32), (3, 1, 1)), np.ones((3, 3), np.float32)
     )
     alone = jax.jit(renewed)
     of_all = jax.jit(jax.vmap(renewed, in_axes=(0, 0, 0, None)))
     of_loss = jax.jit(
-        lambda weights: preconditioner.of_loss(
+        lambda weights: class_hessian.of_loss(
             losses.softmax_cross_entropy, weights, sampled, smoothing=jnp.ones(())
         )
     )

@@ -1,0 +1,265 @@
+"""The class `Problem`: checked examples, and their arrays on the device."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxlin import check
+from jaxlin.normalization import Normalization, check_normalization, check_rounding
+from jaxlin.numerics import device_mesh, processes
+from jaxlin.objective.row_blocks import Block
+from jaxlin.problems import device_rows, weight_checks
+from jaxlin.solvers import certified, fit_loop, preconditioner, streaming
+from jaxlin.solvers.interface import Examples
+from jaxlin.typing import Array, Loss
+
+# Fits a normalization to features and weights, such as `normalization.fit_standard`.
+FitNormalization = Callable[..., Normalization]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Problem:
+    """Checked examples, made by `jaxlin.problem`.
+
+    Attributes:
+      rows: features, codes of the labels (or distributions) and weights of all
+        examples, on the host; blocks of them where they do not fit into memory.
+      classes: labels in the order of the scores, shape ``(classes,)``.
+      normalization: applied to each row, or None.
+    """
+
+    rows: Block | Iterable[Block]
+    classes: np.ndarray
+    normalization: Normalization | None
+    # Device arrays and row statistics, by kind, precision and mesh.
+    _cache: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+    @property
+    def num_examples(self) -> int:
+        """Number of examples; in several processes, of this process."""
+        return len(self._whole_rows().features)
+
+    @property
+    def num_features(self) -> int:
+        """Number of features."""
+        return np.shape(self.first_block.features)[1]
+
+    @property
+    def rank(self) -> int:
+        """Rank of the targets: 1 for labels, 2 for distributions over the classes."""
+        return np.ndim(self.first_block.targets)
+
+    @property
+    def is_blocked(self) -> bool:
+        """True for rows in blocks."""
+        return not isinstance(self.rows, Block)
+
+    @property
+    def first_block(self) -> Block:
+        """First block of rows; all rows if they are not in blocks."""
+        return self.rows if isinstance(self.rows, Block) else next(iter(self.rows))
+
+    def __repr__(self) -> str:
+        size = "blocks of examples"
+        if isinstance(self.rows, Block):
+            num_rows, num_features = self.rows.features.shape
+            size = f"{num_rows:,} examples, {num_features:,} features"
+        normalized = ", normalized" if self.normalization is not None else ""
+        return f"Problem({size}, {self.num_classes:,} classes{normalized})"
+
+    @property
+    def examples(self) -> Examples:
+        """Examples on the device, for a solver of `jaxlin.solvers`."""
+        return self._cached("examples", self._examples)
+
+    def prepared(
+        self, *, loss: Loss | None = None, keep_float64: bool = False
+    ) -> Examples:
+        """Returns the examples with the preconditioner of certified solvers.
+
+        Args:
+          loss: the only loss to be fitted, for which a smaller rank may do; None
+            prepares for all losses.
+          keep_float64: whether float64 rows stay float64, whatever `jax.config` says.
+        """
+        rank = preconditioner.RANK if loss is None else preconditioner.rank_for(loss)
+        if not (keep_float64 and self._has_float64):
+            make = functools.partial(certified.prepare, self.examples, rank=rank)
+            return self._cached(("prepared", rank), make)
+        with self.float64_context(keep_float64):
+            return self._cached(
+                ("prepared in float64", rank),
+                lambda: certified.prepare(self._in_float64(), rank=rank),
+            )
+
+    def row_statistics(
+        self, *, loss: Loss, keep_float64: bool = False
+    ) -> streaming.RowStatistics:
+        """Norms, sample and preconditioner of rows in blocks, from one pass.
+
+        Args:
+          loss: the loss to be fitted, which decides the rank of the preconditioner.
+          keep_float64: whether float64 rows stay float64, whatever `jax.config` says.
+        """
+        in_float64 = keep_float64 and self._has_float64
+        rank = preconditioner.rank_for(loss)
+
+        def make() -> streaming.RowStatistics:
+            return streaming.row_statistics(
+                self.rows,
+                num_classes=self.num_classes,
+                normalization=self.normalization,
+                rank=rank,
+            )
+
+        with self.float64_context(keep_float64):
+            return self._cached(("row statistics", rank, in_float64), make)
+
+    def float64_context(self, keep: bool) -> contextlib.AbstractContextManager:
+        """Context that keeps float64 rows in float64; no effect on other rows.
+
+        Args:
+          keep: whether to enable float64; False gives a context without effect.
+        """
+        in_float64 = keep and self._has_float64
+        return jax.enable_x64(True) if in_float64 else contextlib.nullcontext()
+
+    def weight_sets(
+        self,
+        values: ArrayLike | None,
+        *,
+        num_sets: int | None = None,
+        allow_one_class: bool = False,
+        name: str = "weight_sets",
+    ) -> Array | np.ndarray | None:
+        """Checks sets of example weights and spreads them over devices like the rows.
+
+        Args:
+          values: shape ``(sets, examples)``, in the order of the given examples; None
+            is one set of all ones.
+          num_sets: least number of sets; None allows any number.
+          allow_one_class: whether a set may leave examples of one class alone.
+          name: the argument's name in error messages.
+
+        Returns:
+          Shape ``(sets, rows on the device)``, float32; None for None.
+
+        Raises:
+          ValueError: that names the argument, the rule and the value.
+        """
+        check.concrete(name, values)
+        if values is None:
+            if (num_sets or 1) > 1:
+                raise ValueError(
+                    f"{name} must be given for models of {num_sets} of them, got None"
+                )
+            return None
+        sets = np.asarray(values)
+        checked = processes.check_everywhere(
+            lambda: weight_checks.checked(
+                name, sets, num_sets=num_sets, num_examples=self.num_examples
+            )
+        )
+        processes.check_equal(**{name: len(sets)})
+        weight_checks.check_classes(
+            name,
+            checked,
+            rows=self._whole_rows(),
+            classes=self.classes,
+            allow_one_class=allow_one_class,
+        )
+        if jax.sharding.get_abstract_mesh().empty:
+            return checked
+        padded = np.stack([processes.padded(one) for one in checked])
+        return processes.place(padded, (None, device_mesh.ROWS))
+
+    def with_normalization(self, normalization: Normalization | None) -> "Problem":
+        """The same examples under another normalization; the rows are shared."""
+        features, _, weights = self._whole_rows()
+        fitted = fitted_normalization(normalization, features, weights)
+        other = dataclasses.replace(self, normalization=fitted)
+        if fitted is not None:
+            processes.check_everywhere(other._check_rounding)
+        shared = self.examples._replace(
+            normalization=device_rows.place_normalization(fitted)
+        )
+        other._cached("examples", lambda: shared)
+        return other
+
+    def _whole_rows(self) -> Block:
+        if not isinstance(self.rows, Block):
+            raise ValueError(
+                "solvers and sweeps must have all examples on the device, got a "
+                "problem of blocks; jaxlin.fit makes its passes block by block"
+            )
+        return self.rows
+
+    def _cached(self, kind: Any, make: Callable[[], Any]) -> Any:
+        """Returns the result of ``make``, cached by kind, precision and mesh."""
+        x64 = jax.config.read("jax_enable_x64")
+        key = (kind, x64, jax.sharding.get_abstract_mesh())
+        if key not in self._cache:
+            # Tracers of an enclosing compiled program must not be cached.
+            fit_loop.check_concrete()
+            self._cache[key] = make()
+        return self._cache[key]
+
+    @property
+    def _has_float64(self) -> bool:
+        parts = [
+            part
+            for part in (*self.first_block, *(self.normalization or ()))
+            if part is not None
+        ]
+        return any(np.asarray(part).dtype == np.float64 for part in parts)
+
+    def _examples(self) -> Examples:
+        rows = self._whole_rows()
+        if self.normalization is not None:
+            processes.check_everywhere(self._check_rounding)
+        return device_rows.place(rows, self.normalization)
+
+    def _in_float64(self) -> Examples:
+        return device_rows.place(self.rows, self.normalization)  # type: ignore[arg-type]
+
+    def _check_rounding(self) -> None:
+        features, _, weights = self._whole_rows()
+        check_rounding(
+            "features",
+            features,
+            self.normalization,  # type: ignore[arg-type]
+            example_weights=weights,
+        )
+
+
+def fitted_normalization(
+    normalization: Normalization | FitNormalization | None,
+    rows: np.ndarray,
+    weights: np.ndarray | None,
+) -> Normalization | None:
+    """Returns a checked normalization, fitted to the rows if it is a function.
+
+    Args:
+      normalization: a normalization, a function that fits one, or None.
+      rows: raw features, shape ``(examples, features)``.
+      weights: example weights, shape ``(examples,)``, or None for all ones.
+
+    Raises:
+      ValueError: if the normalization is not one of rows of this width.
+    """
+    if normalization is None:
+        return None
+    if callable(normalization):
+        normalization = normalization(rows, example_weights=weights)
+    return check_normalization(normalization, num_features=rows.shape[1])

@@ -1,0 +1,81 @@
+"""Checks of sets of example weights, as folds and resamples use them."""
+
+import jax
+import numpy as np
+
+from jaxlin import check
+from jaxlin.numerics import processes
+from jaxlin.objective.row_blocks import Block
+
+
+def checked(
+    name: str, sets: np.ndarray, *, num_sets: int | None, num_examples: int
+) -> np.ndarray:
+    """Checks the sets of this process and converts them to float32.
+
+    Args:
+      name: the argument's name in error messages.
+      sets: shape ``(sets, examples)``.
+      num_sets: least number of sets; None allows any number.
+      num_examples: examples of this process.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    shape = sets.shape
+    if len(shape) != 2 or shape[0] < (num_sets or 1) or shape[1] != num_examples:
+        # One set without an axis of sets is as long as many would be.
+        wanted = num_sets if len(shape) == 2 and num_sets else "sets"
+        raise ValueError(
+            f"{name} must have shape ({wanted}, {num_examples}) for these models and "
+            f"rows, got {shape}"
+        )
+    is_part = jax.process_count() > 1
+    return np.stack(
+        [
+            check.example_weights(
+                f"{name}[{i}]", one, num_examples=num_examples, is_part=is_part
+            )
+            for i, one in enumerate(sets)
+        ]
+    ).astype(np.float32)
+
+
+def check_classes(
+    name: str,
+    sets: np.ndarray,
+    *,
+    rows: Block,
+    classes: np.ndarray,
+    allow_one_class: bool,
+) -> None:
+    """Raises a ValueError, in all processes, for sets of no class or of one class.
+
+    Args:
+      name: the argument's name in error messages.
+      sets: from `checked`.
+      rows: rows of this process, whose own weights multiply each set.
+      classes: labels in the order of the scores.
+      allow_one_class: whether a set may leave examples of one class alone.
+    """
+    _, targets, weights = rows
+    own = 1 if weights is None else weights
+    largest = np.max(processes.gathered_float64(sets.max(axis=1)), axis=0)
+    for i, one in enumerate(sets):
+        if not largest[i] > 0:
+            raise ValueError(
+                f"{name}[{i}] must have a positive sum over the examples of all "
+                "processes, got 0"
+            )
+        check.weight_size(f"{name}[{i}]", largest[i])
+        if allow_one_class:
+            continue
+        present = check.present_classes(targets, example_weights=one * own)
+        found = processes.total(np.isin(np.arange(len(classes)), present))
+        if np.count_nonzero(found) < 2:
+            only = classes[found > 0]
+            got = f"only class {only[0]!s}" if len(only) else "none"
+            raise ValueError(
+                f"{name}[{i}] must leave examples of at least two classes, got "
+                f"{got}; a classifier has nothing to tell apart"
+            )

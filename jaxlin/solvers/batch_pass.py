@@ -1,0 +1,176 @@
+"""One pass over shared rows for model batches of several losses.
+
+`evaluate` computes the scores of all models in one wide matrix product, of which the
+loss of each batch takes its slice, and their gradients in another. The pass of one
+model is limited by memory bandwidth, that of many models by arithmetic.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+
+from jaxlin.certificates import fenchel_young
+from jaxlin.linear import Params
+from jaxlin.numerics import compensated, device_mesh
+from jaxlin.objective import row_sums
+from jaxlin.objective.row_sums import RowSums
+from jaxlin.solvers import certified, optimizer
+from jaxlin.solvers.interface import Examples
+from jaxlin.solvers.model_batch import ModelBatch
+from jaxlin.typing import Array, Loss
+
+
+class _Examples(NamedTuple):
+    """Arguments of the example function per row, beside the target."""
+
+    norms: Array
+    weights: Array | None
+    dual_centers: tuple[Array, ...]
+
+
+class _Shared(NamedTuple):
+    """Arguments of the example function shared by all rows, one entry per batch."""
+
+    terms: tuple[fenchel_young.TermArguments, ...]
+    weight_set: tuple[Array, ...]
+
+
+@functools.partial(jax.jit, static_argnames=("losses", "block_size"))
+def evaluate(
+    batches: tuple[ModelBatch, ...],
+    examples: Examples,
+    weight_sets: Array | None,
+    *,
+    losses: tuple[Loss, ...],
+    block_size: int | None = None,
+) -> tuple[tuple[RowSums, ...], tuple[Array, ...]]:
+    """Evaluates every model at its candidate, in one pass over the rows.
+
+    Args:
+      batches: model batches, one per loss.
+      examples: prepared examples, shared by all models.
+      weight_sets: example weights to choose from, shape ``(examples, sets)``; None is
+        all ones for every model.
+      losses: the losses of the batches, in the same order.
+      block_size: rows per block; None chooses it from the shape.
+
+    Returns:
+      For each batch the sums for `jaxlin.solvers.model_batch.advance`, with slots
+      first, and the duals at the candidates, in the shape of the dual centers.
+    """
+    num_shards = device_mesh.axis_size(device_mesh.MODELS)
+    if num_shards == 1 or any(batch.width % num_shards for batch in batches):
+        return _evaluate(
+            batches, examples, weight_sets, losses=losses, block_size=block_size
+        )
+    replicated, by_model = PartitionSpec(), PartitionSpec(device_mesh.MODELS)
+    by_slot = PartitionSpec(None, device_mesh.MODELS)
+    batch_spec: Any = ModelBatch(by_model, by_slot, by_model, by_model)  # type: ignore[arg-type]
+    return jax.shard_map(
+        functools.partial(_evaluate, losses=losses, block_size=block_size),
+        in_specs=((batch_spec,) * len(batches), replicated, replicated),
+        out_specs=((by_model,) * len(batches), (by_slot,) * len(batches)),
+        axis_names={device_mesh.MODELS},
+        check_vma=False,
+    )(batches, examples, weight_sets)
+
+
+def _evaluate(
+    batches: tuple[ModelBatch, ...],
+    examples: Examples,
+    weight_sets: Array | None,
+    *,
+    losses: tuple[Loss, ...],
+    block_size: int | None,
+) -> tuple[tuple[RowSums, ...], tuple[Array, ...]]:
+    """`evaluate` for models that are all on one device."""
+    candidates = jnp.concatenate([batch.state.candidate for batch in batches])
+    sums, duals = row_sums.over_rows(
+        Params(candidates[..., :-1], candidates[..., -1]),
+        examples.features,
+        examples.targets,
+        _Examples(
+            certified.preconditioner_of(examples).norms,
+            weight_sets,
+            tuple(batch.dual_centers for batch in batches),
+        ),
+        example_function=_example_function(
+            losses, tuple(batch.width for batch in batches)
+        ),
+        shared=_Shared(
+            tuple(
+                jax.vmap(optimizer.shared)(batch.state, batch.settings)
+                for batch in batches
+            ),
+            tuple(batch.weight_set for batch in batches),
+        ),
+        normalization=examples.normalization,
+        block_size=block_size,
+    )
+    # The last value of each model is the sum of its example weights.
+    values, weight = (
+        compensated.Compensated(*(leaf[:, part] for leaf in sums.values))
+        for part in (slice(-1), -1)
+    )
+    num_models = candidates.shape[0]
+    by_model = sums._replace(
+        values=values,
+        weight=weight,
+        rows=jnp.broadcast_to(sums.rows, num_models),
+        parts=jnp.broadcast_to(sums.parts, num_models),
+    )
+    return tuple(_by_batch(by_model, batches)), duals
+
+
+def _by_batch(by_model: RowSums, batches: Iterable[ModelBatch]) -> Iterator[RowSums]:
+    """Splits the sums of all models into those of each batch."""
+    first = 0
+    for batch in batches:
+        slots = slice(first, first + batch.width)
+        yield jax.tree.map(lambda leaf, slots=slots: leaf[slots], by_model)
+        first = slots.stop
+
+
+@functools.cache
+def _example_function(
+    losses: tuple[Loss, ...], widths: tuple[int, ...]
+) -> row_sums.ExampleFunction:
+    """Example function of all models; each loss takes its slice of the scores."""
+    axes: Any = fenchel_young.PerExample(0, None)  # type: ignore[arg-type]
+    example_functions = [
+        jax.vmap(fenchel_young.example_function(loss), in_axes=(0, 0, None, axes))
+        for loss in losses
+    ]
+
+    def of_example(
+        shared: _Shared, scores: Array, target: Any, example: _Examples
+    ) -> tuple[Array, Array, tuple[Array, ...]]:
+        outputs, first = [], 0
+        for batch, (example_function, width) in enumerate(
+            zip(example_functions, widths, strict=True)
+        ):
+            slots = slice(first, first + width)
+            first = slots.stop
+            per_example = fenchel_young.PerExample(
+                example.dual_centers[batch], example.norms
+            )
+            values, gradients, duals = example_function(
+                shared.terms[batch], scores[slots], target, per_example
+            )
+            weights = jnp.ones(width, scores.dtype)
+            if example.weights is not None:
+                weights = example.weights[shared.weight_set[batch]].astype(scores.dtype)
+                # Weight 0 excludes an example even if its value is infinite.
+                excluded = (weights == 0)[:, None]
+                values = jnp.where(excluded, 0, values * weights[:, None])
+                gradients = jnp.where(excluded, 0, gradients * weights[:, None])
+            values = jnp.concatenate([values, weights[:, None]], axis=1)
+            outputs.append((values, gradients, duals))
+        all_values, all_gradients, all_duals = zip(*outputs, strict=True)
+        return jnp.concatenate(all_values), jnp.concatenate(all_gradients), all_duals
+
+    return of_example
