@@ -174,30 +174,13 @@ def load(
     try:
         found = array_files.read(path, names)
         vocabulary = frequent_answers(found["y_train"], size=num_answers)
-        kept, counts = {}, {}
-        for split in splits:
-            rows = joined(*(found[f"{name}_{split}"] for name in parts))
-            labels = encode(found[f"y_{split}"], vocabulary)
-            if len(labels) != len(rows):
-                raise ValueError(
-                    f"y_{split} must have one answer per example, got {len(labels)} "
-                    f"for {len(rows)} examples"
-                )
-            is_inside = labels != OUTSIDE
-            if not is_inside.any():
-                raise ValueError(
-                    f"y_{split} must have an answer of the vocabulary, got none; "
-                    "are both splits answered in the same words?"
-                )
-            # A mask would copy a memory-mapped array.
-            inside = rows if is_inside.all() else rows[is_inside]
-            kept[split] = Split(inside, labels[is_inside])
-            counts[split] = (len(labels), int(np.sum(~is_inside)))
+        train, train_counts = _covered(found, parts, "train", vocabulary)
+        test, test_counts = _covered(found, parts, "test", vocabulary)
         loaded = dataset.checked(
             Dataset(
                 name=path.stem,
-                train=kept["train"],
-                test=kept["test"],
+                train=train,
+                test=test,
                 class_names=tuple(map(str, vocabulary)),
                 image_shape=None,
                 max_value=1.0,
@@ -210,9 +193,36 @@ def load(
         used = (loaded.train.features, loaded.test.features)
         array_files.warn_if_copied(path, found, dict(zip(names[:2], used, strict=True)))
     distinct = len(np.unique(np.asarray(found["y_train"])))
-    return loaded, Coverage(
-        len(vocabulary), distinct, *counts["train"], *counts["test"]
-    )
+    return loaded, Coverage(len(vocabulary), distinct, *train_counts, *test_counts)
+
+
+def _covered(
+    arrays: dict[str, np.ndarray],
+    parts: Sequence[str],
+    split: str,
+    vocabulary: Sequence[Any],
+) -> tuple[Split, tuple[int, int]]:
+    """The examples of a split with known answers; numbers of all and of those outside.
+
+    Raises:
+      ValueError: if the numbers of answers and examples differ, or no answer is known.
+    """
+    rows = joined(*(arrays[f"{name}_{split}"] for name in parts))
+    labels = encode(arrays[f"y_{split}"], vocabulary)
+    if len(labels) != len(rows):
+        raise ValueError(
+            f"y_{split} must have one answer per example, got {len(labels)} "
+            f"for {len(rows)} examples"
+        )
+    is_inside = labels != OUTSIDE
+    if not is_inside.any():
+        raise ValueError(
+            f"y_{split} must have an answer of the vocabulary, got none; "
+            "are both splits answered in the same words?"
+        )
+    # A mask would copy a memory-mapped array.
+    inside = rows if is_inside.all() else rows[is_inside]
+    return Split(inside, labels[is_inside]), (len(labels), int(np.sum(~is_inside)))
 
 
 def _answers(name: str, value: Any) -> np.ndarray:

@@ -98,36 +98,17 @@ def init(
       K. He, X. Zhang, S. Ren and J. Sun. Delving deep into rectifiers. ICCV 2015.
     """
     check.key("key", key)
-    if len(image_shape) != 3 or min(image_shape) < 1:
-        raise ValueError(
-            "image_shape must be height, width and channels, each at least 1, got "
-            f"{image_shape}; grey images have one channel"
-        )
-    if not all(isinstance(block, Sequence) for block in blocks):
-        raise ValueError(
-            "blocks must be the channels of each convolution, block by block, such as "
-            f"((32,), (64, 64)), got {blocks}"
-        )
+    _check_architecture(image_shape, blocks, num_features)
     height, width, channels = image_shape
-    smallest = _POOL ** len(blocks)
-    if min(height, width) < smallest:
-        raise ValueError(
-            f"image_shape must have sides of at least {smallest} pixels, which "
-            f"{len(blocks)} poolings halve each, got {image_shape}; give fewer blocks"
-        )
-    check.integer("num_features", num_features, at_least=1)
-    for number, block in enumerate(blocks):
-        for place, width_out in enumerate(block):
-            check.integer(f"blocks[{number}][{place}]", width_out, at_least=1)
     keys = iter(jax.random.split(key, sum(map(len, blocks)) + 1))
     convolutions = []
     for block in blocks:
         layers = []
-        for width_out in block:
-            shape = (_KERNEL, _KERNEL, channels, width_out)
+        for channels_out in block:
+            shape = (_KERNEL, _KERNEL, channels, channels_out)
             weights = _he_normal(next(keys), shape, fan_in=_KERNEL**2 * channels)
-            layers.append(Convolution(weights, jnp.zeros(width_out)))
-            channels = width_out
+            layers.append(Convolution(weights, jnp.zeros(channels_out)))
+            channels = channels_out
         convolutions.append(tuple(layers))
         height, width = height // _POOL, width // _POOL
     units = height * width * channels
@@ -187,6 +168,34 @@ def max_pool(image: Array) -> Array:
     height, width = height // _POOL, width // _POOL
     cut = image[: height * _POOL, : width * _POOL]
     return cut.reshape(height, _POOL, width, _POOL, channels).max(axis=(1, 3))
+
+
+def _check_architecture(
+    image_shape: tuple[int, int, int],
+    blocks: Sequence[Sequence[int]],
+    num_features: int,
+) -> None:
+    """Raises ValueError unless all sizes are valid and allow the pooling."""
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise ValueError(
+            "image_shape must be height, width and channels, each at least 1, got "
+            f"{image_shape}; grey images have one channel"
+        )
+    if not all(isinstance(block, Sequence) for block in blocks):
+        raise ValueError(
+            "blocks must be the channels of each convolution, block by block, such as "
+            f"((32,), (64, 64)), got {blocks}"
+        )
+    smallest = _POOL ** len(blocks)
+    if min(image_shape[:2]) < smallest:
+        raise ValueError(
+            f"image_shape must have sides of at least {smallest} pixels, which "
+            f"{len(blocks)} poolings halve each, got {image_shape}; give fewer blocks"
+        )
+    check.integer("num_features", num_features, at_least=1)
+    for i, block in enumerate(blocks):
+        for j, channels in enumerate(block):
+            check.integer(f"blocks[{i}][{j}]", channels, at_least=1)
 
 
 def _he_normal(key: Array, shape: tuple[int, ...], *, fan_in: int) -> Array:

@@ -95,34 +95,20 @@ def decompose(
     next_order = (2 * first - before) / 3
     exponent = _exponent(first.mean(), before.mean())
 
-    error = _error_estimate(trained, confidence=confidence, is_zero_one=is_zero_one)
-    lost = trained - optimum
-    optimisation = variance_components.mean_of(
-        lost.mean(axis=0),
-        variance_components.of_runs(lost),
-        confidence=confidence,
-        added=variance_components.PAIRED if is_zero_one else (),
-    )
-    sample_variances = _sample_variances(halves, gains, quarters)
+    settings = {"confidence": confidence, "is_zero_one": is_zero_one}
+    error = _error_estimate(trained, **settings)
+    optimisation = _optimisation(trained - optimum, **settings)
+    others = _sample_variances(halves, gains, quarters)
     if is_regular:
-        truncation = Variance(_squared_mean(next_order) / 4, math.inf)
+        gain = first + next_order / 2
+        others.append(Variance(_squared_mean(next_order) / 4, math.inf))
         estimation, best, modelling = _by_curve(
-            first + next_order / 2,
-            best_on_sample,
-            [*sample_variances, truncation],
-            reference=bayes,
-            confidence=confidence,
-            is_zero_one=is_zero_one,
+            gain, best_on_sample, others, reference=bayes, **settings
         )
     else:
+        mean_before = float(before.mean())
         estimation, best, modelling = _by_power_law(
-            first,
-            float(before.mean()),
-            best_on_sample,
-            sample_variances,
-            reference=bayes,
-            confidence=confidence,
-            is_zero_one=is_zero_one,
+            first, mean_before, best_on_sample, others, reference=bayes, **settings
         )
     least = float(best_on_sample.mean()) - highest
     return Decomposition(
@@ -187,6 +173,23 @@ def _error_estimate(trained, *, confidence, is_zero_one):
         variance_components.of_runs(trained),
         confidence=confidence,
         added=variance_components.SHARE if is_zero_one else (),
+    )
+
+
+def _optimisation(excess, *, confidence, is_zero_one):
+    """Excess risk of the trained model over the optimum on the sample.
+
+    Args:
+      excess: loss of the trained model minus that of the optimum, shape
+        ``(runs, examples)``.
+      confidence: coverage of the interval, in (0, 1).
+      is_zero_one: whether all losses are 0 or 1.
+    """
+    return variance_components.mean_of(
+        excess.mean(axis=0),
+        variance_components.of_runs(excess),
+        confidence=confidence,
+        added=variance_components.PAIRED if is_zero_one else (),
     )
 
 
