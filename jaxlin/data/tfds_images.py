@@ -296,7 +296,7 @@ def _unreadable(folder: Path, error: Exception) -> Exception:
         isinstance(one, OSError) and one.errno in _MACHINE_ERRORS for one in causes
     ):
         return DataUnavailableError(
-            f"{what}; mend that on this machine. The copy is left alone"
+            f"{what}; remove that cause on this machine. The copy is left alone"
         )
     return ValueError(f"{what}; delete that folder and prepare it again")
 

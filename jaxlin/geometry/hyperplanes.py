@@ -235,7 +235,7 @@ def regions(params: Params, *, low: ArrayLike, high: ArrayLike) -> list[np.ndarr
     weights, bias = (np.asarray(part, np.float64) for part in (weights, params.bias))
     if bias.shape != weights.shape[:1] or not np.isfinite(bias).all():
         raise ValueError(
-            f"params.bias must be {len(weights)} finite numbers, one a class, got "
+            f"params.bias must be {len(weights)} finite numbers, one per class, got "
             f"{bias}"
         )
     (left, bottom), (right, top) = rectangle(low, high)

@@ -48,8 +48,8 @@ def solve(
     """
     if not all(isinstance(entry, int) for entry in [*columns.flat, *right_side]):
         raise ValueError(
-            "columns and right_side must hold Python's integers, of which none "
-            "overflows; multiply fractions by what they have in common"
+            "columns and right_side must hold Python's integers, which never overflow; "
+            "multiply fractions by their common denominator"
         )
     if min(right_side) < 0:
         raise ValueError(

@@ -37,6 +37,7 @@ from jaxlin.typing import Array, Distance
 # D u stays below a fifth, so that a quarter covers the terms of second order.
 MAX_FEATURES = 3_000_000
 _ROUNDING = 1.25 * 2.0**-24
+# Relative error of a power norm, above that of its two powers, 2^-16 each.
 _POWER_ERROR = 2.0**-14
 # Exceeds the sum of all float32 underflow errors.
 _UNDERFLOW = 1e-30
@@ -155,8 +156,8 @@ def _transform_for_product(frame: Frame, rows: Array) -> Transformed:
 def _bound_squared(frame: Frame, queries: Transformed, rows: Transformed) -> Array:
     """Lower bounds of squared Euclidean distances by one matrix product."""
     del frame
-    lost = _ROUNDING * (rows.rows.shape[1] + 16)
-    kept = [((1 - lost) * some.size).astype(jnp.float32) for some in (queries, rows)]
+    error = _ROUNDING * (rows.rows.shape[1] + 16)
+    kept = [((1 - error) * some.size).astype(jnp.float32) for some in (queries, rows)]
     products = pairwise.product(queries.rows, rows.rows)
     return kept[0][:, None] + kept[1][None, :] - 2 * products - _UNDERFLOW
 
@@ -169,8 +170,8 @@ def _to_unit(frame: Frame, rows: Array) -> Transformed:
 
 def _bound_cosine(frame: Frame, queries: Transformed, rows: Transformed) -> Array:
     del frame
-    lost = _ROUNDING * (rows.rows.shape[1] + 16)
-    return 1 - pairwise.product(queries.rows, rows.rows) - lost
+    error = _ROUNDING * (rows.rows.shape[1] + 16)
+    return 1 - pairwise.product(queries.rows, rows.rows) - error
 
 
 # Norms of columns: features lie along the first axis, rows along the second.
@@ -191,18 +192,18 @@ def _power_norm(frame: Frame, columns: Array) -> Array:
     return largest * jnp.sum(shares**power, axis=0) ** (1 / power)
 
 
-def _norm_form(norm: Callable[[Frame, Array], Array], lost: Callable[[int], float]):
+def _norm_form(norm: Callable[[Frame, Array], Array], error: Callable[[int], float]):
     """The bound of a metric that is a norm of the difference.
 
     Args:
       norm: ``(frame, columns) -> norms``, in float32.
-      lost: relative rounding error of the norm as a function of the number of features.
+      error: ``(features) -> relative rounding error of the norm``.
     """
 
     def transform(frame: Frame, rows: Array) -> Transformed:
         transformed = _transform(frame, rows)
         return Transformed(
-            transformed, norm(frame, transformed.T) * (1 + 2 * lost(rows.shape[1]))
+            transformed, norm(frame, transformed.T) * (1 + 2 * error(rows.shape[1]))
         )
 
     def bound(frame: Frame, queries: Transformed, rows: Transformed) -> Array:
@@ -211,9 +212,9 @@ def _norm_form(norm: Callable[[Frame, Array], Array], lost: Callable[[int], floa
                 lambda query: norm(frame, columns - query[:, None]), queries.rows
             )
 
-        apart = pairwise.map_row_blocks(to_queries, rows.rows)
-        transformed = _ROUNDING * (queries.size[:, None] + rows.size[None, :])
-        return (1 - lost(rows.rows.shape[1])) * apart - transformed - _UNDERFLOW
+        norms = pairwise.map_row_blocks(to_queries, rows.rows)
+        displacement = _ROUNDING * (queries.size[:, None] + rows.size[None, :])
+        return (1 - error(rows.rows.shape[1])) * norms - displacement - _UNDERFLOW
 
     def in_frame(frame: Frame, distances: np.ndarray) -> np.ndarray:
         return distances * frame.scale

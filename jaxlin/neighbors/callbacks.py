@@ -61,7 +61,7 @@ def bound_arguments(
     if taken := sorted(set(found) & set(reserved)):
         raise ValueError(
             f"{role}_arguments must leave out {', '.join(taken)}, which {name} is "
-            "given anyway"
+            "given by jaxlin"
         )
     try:
         signature = inspect.signature(function)
@@ -108,8 +108,8 @@ def call(
         result = function(*data, **arguments)
     except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
         raise ValueError(
-            f"{role} must compute by jax.numpy, whose arrays it is given while it is "
-            f"compiled, got {name}, which needs their numbers: {type(error).__name__}"
+            f"{role} must compute by jax.numpy, because it is traced, got {name}, "
+            f"which needs concrete values: {type(error).__name__}"
         ) from error
     try:
         array = jnp.asarray(result)

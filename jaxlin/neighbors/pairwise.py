@@ -172,8 +172,8 @@ class Centered(NamedTuple):
 
 def centered(rows: Array) -> Centered:
     """Converts uint8 rows to `Centered` rows."""
-    less = jax.lax.bitcast_convert_type(rows ^ jnp.uint8(128), jnp.int8)
-    return Centered(less, _exact_sum_of_squares(less))
+    signed = jax.lax.bitcast_convert_type(rows ^ jnp.uint8(128), jnp.int8)
+    return Centered(signed, _exact_sum_of_squares(signed))
 
 
 def squares_of_pairs(queries: Array, rows: Array) -> Array:
@@ -181,12 +181,12 @@ def squares_of_pairs(queries: Array, rows: Array) -> Array:
     return _exact_sum_of_squares(queries, rows)
 
 
-def _exact_sum_of_squares(*less: Array) -> Array:
+def _exact_sum_of_squares(*operands: Array) -> Array:
     """Sum of squares of integers, or of their differences, per row; int32."""
     # XLA on a CPU sums floats ten times as fast as integers; float64 sums are exact.
     with jax.enable_x64(True):
         values = functools.reduce(
-            jnp.subtract, (some.astype(jnp.float64) for some in less)
+            jnp.subtract, (rows.astype(jnp.float64) for rows in operands)
         )
         return jnp.sum(jnp.square(values), axis=1).astype(jnp.int32)
 

@@ -93,24 +93,24 @@ def nearest_bytes(
       go to the smaller index.
     """
     found = np.full(candidates.shape, np.iinfo(np.int32).max, np.int32)
-    wanted = np.arange(candidates.shape[1])[None, :] < k
-    wanted = np.broadcast_to(wanted, candidates.shape)
-    _measure(found, wanted, queries, rows, candidates)
+    is_selected = np.arange(candidates.shape[1])[None, :] < k
+    is_selected = np.broadcast_to(is_selected, candidates.shape)
+    _measure(found, is_selected, queries, rows, candidates)
     farthest = found[:, :k].max(axis=1, keepdims=True)
-    _measure(found, ~wanted & (bounds <= farthest), queries, rows, candidates)
+    _measure(found, ~is_selected & (bounds <= farthest), queries, rows, candidates)
     # One integer key that orders by distance, then by index.
     keys = (found.astype(np.int64) << 32) + candidates
     keys = np.sort(keys, axis=1)[:, :k]
     return (keys >> 32).astype(np.int32), (keys & (2**32 - 1)).astype(np.int32)
 
 
-def _measure(found, wanted, queries, rows, candidates) -> None:
+def _measure(found, is_selected, queries, rows, candidates) -> None:
     """Writes the squared distances of the selected candidates into ``found``."""
-    which, place = np.nonzero(wanted)
+    queries_at, slots = np.nonzero(is_selected)
     size = top_k.power_of_two(max(1, _BLOCK_BYTES // (4 * rows.shape[1])))
-    size = min(size, top_k.power_of_two(max(1, len(which))))
-    for start in range(0, len(which), size):
-        pairs = which[start : start + size], place[start : start + size]
+    size = min(size, top_k.power_of_two(max(1, len(queries_at))))
+    for start in range(0, len(queries_at), size):
+        pairs = queries_at[start : start + size], slots[start : start + size]
         padding = ((0, size - len(pairs[0])), (0, 0))
         squares = _squares_of_pairs(
             np.pad(queries[pairs[0]], padding), np.pad(rows[candidates[pairs]], padding)

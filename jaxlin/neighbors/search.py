@@ -162,8 +162,8 @@ def nearest_others(
     largest = int(np.bincount(np.unique(groups, return_inverse=True)[1]).max())
     if largest == len(array):
         raise ValueError(
-            f"groups must be at least two, got all {largest} rows in one; nobody has "
-            "a neighbour in another"
+            f"groups must be at least two, got all {largest} rows in one; neighbours "
+            "come from other groups"
         )
     check.integer("k", k, at_least=1, at_most=len(array) - largest)
     found = _checked(metric, metric_arguments, array, block_size, recall_target)
@@ -194,8 +194,10 @@ def _checked(metric, arguments, rows, block_size, recall_target) -> dict[str, An
 
 def _as_wide(rows: np.ndarray, given: Any, others: np.ndarray) -> np.ndarray:
     """Rows given as integers become float64 if the others need more than float32."""
-    was_integer = np.asarray(given).dtype.kind in "iu" and rows.dtype == np.float32
-    return rows.astype(np.float64) if was_integer and others.dtype == float else rows
+    is_from_integers = np.asarray(given).dtype.kind in "iu" and rows.dtype == np.float32
+    return (
+        rows.astype(np.float64) if is_from_integers and others.dtype == float else rows
+    )
 
 
 def _on_its_device(given: Any, checked: np.ndarray) -> Any:

@@ -163,7 +163,7 @@ def weights_of(
         name = getattr(weighting, "__name__", weighting)
         raise ValueError(
             f"found.distances must be at least 0 for {name}, got {given.min()}; "
-            "weights of similarities are a function of yours"
+            "weight similarities by a function of your own"
         )
     weights = np.asarray(_weights(given, arguments, weighting=weighting))
     bad = ~np.isfinite(weights) | (weights < 0)

@@ -1,4 +1,4 @@
-"""Shadows of wide rows: bounds below every distance, and searches that stay exact."""
+"""Projections of wide rows: bounds below every distance; searches that stay exact."""
 
 import functools
 
@@ -86,7 +86,7 @@ def test_the_remainder_makes_bounds_tighter():
 
 @pytest.fixture
 def always(monkeypatch):
-    """Shadows for any number of rows; counts the queries searched in full."""
+    """Uses projections for any number of rows; counts the queries searched in full."""
     monkeypatch.setattr(projections, "is_worthwhile", lambda *_, k: True)
     in_full, counts = search._in_integers, []
 

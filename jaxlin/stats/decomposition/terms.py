@@ -260,13 +260,16 @@ def _by_power_law(
     highest = variance_components.mean_of(
         best_on_sample - gain, *others, confidence=confidence, added=of_share
     ).interval.high
-    left = largest - value
+    remaining = largest - value
     modelling = Estimate(
-        left, Interval(min(0.0, left), max(highest - reference.low, left))
+        remaining,
+        Interval(min(0.0, remaining), max(highest - reference.low, remaining)),
     )
     best = Estimate(
-        left + middle,
-        Interval(min(reference.low, left + middle), max(highest, left + middle)),
+        remaining + middle,
+        Interval(
+            min(reference.low, remaining + middle), max(highest, remaining + middle)
+        ),
     )
     return estimation, best, modelling
 
