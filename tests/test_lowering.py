@@ -132,8 +132,8 @@ def test_a_step_of_a_search_among_bytes(metric, recall_target):
     measure = scan.exact_integers(metric)
 
     def step(queries, rows, groups):
-        state = top_k.none_yet(20, 2)
-        keys = measure.keys(None, queries, measure.move(None, rows))
+        state = top_k.empty(20, 2)
+        keys = measure.keys(None, queries, measure.transform(None, rows))
         keys = jnp.where(groups[:, None] == groups[None, :], jnp.inf, keys)
         return top_k.update(state, keys, first=0, recall_target=recall_target)
 
@@ -172,7 +172,10 @@ def test_bounds_and_the_distances_that_they_bound(metric):
         frame = bounds.Frame(center, number, matrix if is_moved else None, number)
         rows = jax.ShapeDtypeStruct((20, 6), jnp.float32)
         lowers(
-            lambda f, q, x: measure.keys(f, q, measure.move(f, x)), frame, rows, rows
+            lambda f, q, x: measure.keys(f, q, measure.transform(f, x)),
+            frame,
+            rows,
+            rows,
         )
 
 

@@ -1,34 +1,33 @@
-"""Data sets as NumPy arrays: one call, checked where they enter, the same every time.
+"""Data sets as checked NumPy arrays, loaded deterministically.
 
 `load` takes the name of a data set or the path of one in NumPy files:
 
   * ``"cifar10"``: read with tensorflow-datasets (no TensorFlow) from a prepared copy,
     which is made from the official archive if there is none;
   * ``"digits"``: scikit-learn's handwritten digits, no download;
-  * any other image-classification set that tensorflow-datasets has prepared, such as
+  * any other image-classification set prepared by tensorflow-datasets, such as
     ``"mnist"`` or ``"cifar100"``;
   * ``"path/to/my.npz"`` with x_train, y_train, x_test, y_test, or a folder with
-    x_train.npy and so on, which are mapped (a warning is logged for what has
-    to be read whole).
+    x_train.npy and so on, which are memory-mapped (a warning is logged for arrays that
+    have to be read whole).
 
-Features that come as several embeddings, and answers that are no numbers, are read by
-`jaxlin.data.embeddings`.
+`jaxlin.data.embeddings` reads features in several parts, and answers that are strings.
 
-Images stay uint8 and are mapped from a cache after the first load, so that nothing
-waits or grows for a float copy. Where copies are looked for: ``data_dir``, else the
-environment variable ``TFDS_DATA_DIR``, else ``~/tensorflow_datasets``; the cache:
-``cache_dir``, else ``JAXLIN_CACHE``, else ``~/.cache/jaxlin``.
+Images stay uint8 and are memory-mapped from a cache after the first load, which saves
+the time and memory of a float copy. Prepared copies are looked for in ``data_dir``,
+else the environment variable ``TFDS_DATA_DIR``, else ``~/tensorflow_datasets``; the
+cache is ``cache_dir``, else ``JAXLIN_CACHE``, else ``~/.cache/jaxlin``.
 
 The modules:
 
-  staging          a folder that is complete or absent
+  staging          atomic publication of folders
   array_files      named arrays of a ``.npz`` file or a folder of ``.npy`` files
   dataset          `Dataset`, `Split` and their checks
   digits           scikit-learn's handwritten digits
   npz              a data set of the user's own files
-  embeddings       several embeddings of the same examples, answers of any kind
-  toy              points in the plane, and other generated problems
-  tfds_images      images that tensorflow-datasets has prepared
+  embeddings       joined embeddings of the same examples, with frequent answers
+  toy              generated points in the plane
+  tfds_images      image sets prepared by tensorflow-datasets
   cifar10_archive  CIFAR-10 from its official archive
   cache            decoded images as ``.npy`` files
 
@@ -76,27 +75,29 @@ def load(
     download: bool = True,
     progress: bool = True,
 ) -> Dataset:
-    """Returns a data set, checked.
+    """Loads a data set and checks it.
 
     Args:
-      name: ``"cifar10"``, ``"digits"``, the name of a set that tensorflow-datasets has
-        prepared, a path that ends in ``.npz``, or a folder of ``.npy`` files.
-      data_dir: the folder of tensorflow-datasets; see above for the default. Of no
-        meaning for the digits and files.
-      cache_dir: the folder of decoded images; see above for the default.
-      download: whether CIFAR-10 may be fetched if it is not prepared in ``data_dir``. A
-        copy that only TensorFlow reads is left alone; ours is then made beside it, in
-        ``data_dir/array_record``.
-      progress: whether to draw progress bars if this is a terminal.
+      name: ``"cifar10"``, ``"digits"``, the name of a set prepared by
+        tensorflow-datasets, a path that ends in ``.npz``, or a folder of ``.npy``
+        files.
+      data_dir: folder of tensorflow-datasets, by default ``$TFDS_DATA_DIR`` or
+        ``~/tensorflow_datasets``. Not used for the digits and NumPy files.
+      cache_dir: folder of decoded images, by default ``$JAXLIN_CACHE`` or
+        ``~/.cache/jaxlin``.
+      download: whether CIFAR-10 may be downloaded if it is not prepared in
+        ``data_dir``. A copy that only TensorFlow can read is left alone; a readable one
+        is then made beside it, in ``data_dir/array_record``.
+      progress: whether to draw progress bars on a terminal.
 
     Returns:
       The data set. CIFAR-10 has exactly 5,000 training and 1,000 test images of each
       class, in the order of their ids.
 
     Raises:
-      DataUnavailableError: an OSError; the set is not here and could not be fetched, or
-        a package that reads it is not installed.
-      ValueError: the name is not known, a file is damaged, or values are not valid.
+      DataUnavailableError: an OSError, if the set is not on this machine and could not
+        be downloaded, or a package that reads it is not installed.
+      ValueError: if the name is not known, a file is damaged, or values are not valid.
     """
     name = os.fspath(name)
     if name == "digits":

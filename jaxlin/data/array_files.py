@@ -1,7 +1,7 @@
-"""Named arrays out of a ``.npz`` file, or out of a folder of ``.npy`` files.
+"""Named arrays from a ``.npz`` file or a folder of ``.npy`` files.
 
-A folder is for arrays that are large: they are mapped, read-only, and read where they
-are looked at. Nothing is unpickled.
+Large arrays belong in a folder: its files are memory-mapped read-only and read on
+access. Nothing is unpickled.
 """
 
 import logging
@@ -19,15 +19,16 @@ _LOGGER = logging.getLogger(__name__)
 def read(
     path: str | os.PathLike[str], names: Sequence[str], *, optional: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
-    """Reads arrays by name; their values are not looked at.
+    """Reads arrays by name, without a check of their values.
 
     Args:
-      path: a ``.npz`` file, or a folder that has ``NAME.npy`` for each name.
-      names: that must be there.
-      optional: that are read if they are there.
+      path: a ``.npz`` file, or a folder with ``NAME.npy`` for each name.
+      names: names of required arrays.
+      optional: names of arrays that are read if present; none by default.
 
     Raises:
-      ValueError: saying what is missing or damaged and what to do, without the path.
+      ValueError: if an array is missing or damaged; the message states the remedy and
+        leaves the path to the caller.
     """
     path = Path(path)
     if is_folder(path):
@@ -36,20 +37,20 @@ def read(
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a folder with at least one ``.npy`` file in it."""
+    """Whether a path is a folder with at least one ``.npy`` file."""
     path = Path(path)
     return path.is_dir() and any(path.glob("*.npy"))
 
 
-def say_if_copied(
+def warn_if_copied(
     path: Path, stored: dict[str, np.ndarray], used: dict[str, np.ndarray]
 ) -> None:
-    """Logs a warning for each array of a folder that is not used as it is mapped.
+    """Logs a warning for each array of a folder that was copied into memory.
 
     Args:
-      path: of the folder or file.
-      stored: as `read` returned them.
-      used: some of them by name, as they are handed on.
+      path: path of the folder or file.
+      stored: arrays as `read` returned them, by name.
+      used: arrays derived from some of them, by the same names.
     """
     if not is_folder(path):
         return
@@ -82,7 +83,7 @@ def _from_folder(
         try:
             arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
         except OSError as error:
-            # No word of damage: it may be a permission, or no room to map the file.
+            # Not reported as damage: permissions or a lack of memory may be the cause.
             raise ValueError(
                 f"{name}.npy cannot be opened ({error.strerror or error}); it is left "
                 "alone"
@@ -93,11 +94,11 @@ def _from_folder(
                 f"other or damaged data ({error})"
             ) from error
         if arrays[name].dtype.kind == "V":
-            raise ValueError(_of_no_numbers(name))
+            raise ValueError(_raw_bytes_message(name))
     return arrays
 
 
-def _of_no_numbers(name: str) -> str:
+def _raw_bytes_message(name: str) -> str:
     return (
         f"{name} must be numbers, got raw bytes, as numpy.save writes bfloat16; save "
         "array.astype(numpy.float32)"
@@ -113,7 +114,7 @@ def _from_npz(
     except OSError as error:
         message = f"cannot be opened ({error.strerror}); check the path"
         raise ValueError(message) from error
-    # A zip file ends with its table of contents, so one that was cut short is none.
+    # A zip file ends with its directory, so a truncated one is not recognised.
     if not zipfile.is_zipfile(path):
         raise ValueError(f"is not a .npz file, or was cut short; {remedy}")
     with np.load(path, allow_pickle=False) as stored:
@@ -148,9 +149,9 @@ def _member(stored: np.lib.npyio.NpzFile, name: str, remedy: str) -> np.ndarray:
             f"damaged data ({error}); such arrays are not loaded, because unpickling "
             "can run any code"
         ) from error
-    # NumPy hands over members that are no arrays as bytes.
+    # NumPy returns members that are not arrays as bytes.
     if not isinstance(value, np.ndarray):
         raise ValueError(f"{name} must be a NumPy array, got other data; {remedy}")
     if value.dtype.kind == "V":
-        raise ValueError(_of_no_numbers(name))
+        raise ValueError(_raw_bytes_message(name))
     return value

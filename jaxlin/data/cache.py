@@ -1,8 +1,8 @@
-"""Decoded once, mapped ever after: a cache of data sets as plain ``.npy`` files.
+"""Cache of decoded data sets as memory-mapped ``.npy`` files.
 
-An entry is a folder with the four arrays and ``meta.json``. Its name has the
-fingerprint of the source files, so that a source that changes is decoded again. The
-checksums in ``meta.json`` are compared on every load (40 ms for CIFAR-10), so that a
+An entry is a folder with the four arrays and ``meta.json``. Its name contains a
+fingerprint of the source files, so that a changed source is decoded again. The
+checksums in ``meta.json`` are verified on every load (40 ms for CIFAR-10), so that a
 damaged entry is rebuilt, never used. The cache may be deleted at any time.
 """
 
@@ -24,7 +24,7 @@ from jaxlin.data.dataset import Dataset, Split
 
 _LOGGER = logging.getLogger(__name__)
 
-# Part of the fingerprint: raise it when what is decoded or stored changes.
+# Part of the fingerprint: increment it when decoding or the format of entries changes.
 _FORMAT = 1
 _META = "meta.json"
 
@@ -38,18 +38,18 @@ def cache_folder(cache_dir: str | os.PathLike[str] | None) -> Path:
 def through_cache(
     decode: Callable[[], Dataset], *, name: str, source: Path, folder: Path
 ) -> Dataset:
-    """Returns the data set decoded from ``source``, from the cache if it is there.
+    """Returns the data set decoded from ``source``, from the cache if present.
 
     Args:
-      decode: reads the data set the slow way.
-      name: first part of the name of the entry.
-      source: the folder that ``decode`` reads; names, sizes and times of modification
-        of its files are the fingerprint.
-      folder: where the entries are. If it cannot be written, the data set stays in
+      decode: function that decodes the data set from its source.
+      name: name of the data set, the first part of the name of the entry.
+      source: folder that ``decode`` reads; names, sizes and modification times of its
+        files make up the fingerprint.
+      folder: folder of the entries. If it cannot be written, the data set stays in
         memory and a warning is logged once.
 
     Returns:
-      The data set; its features are read-only memory maps if the cache could be used.
+      The data set; its features are read-only memory maps if the cache is usable.
     """
     entry = folder / f"{name.replace('/', '-')}-{source.name}-{_fingerprint(source)}"
     try:
@@ -57,7 +57,8 @@ def through_cache(
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
-        # No permission, memory or handles: the entry may be good, and another's.
+        # Missing permissions, memory or file handles: the entry may be valid, and may
+        # belong to another user.
         _warn_once(
             f"the cache entry {entry} cannot be read ({error}) and is left alone; the "
             "data set is decoded on every load"
@@ -86,16 +87,16 @@ def _fingerprint(source: Path) -> str:
 
 
 def _open(entry: Path) -> Dataset:
-    """Opens an entry; an exception of any kind says that it is not usable."""
+    """Opens an entry; raises an exception if it is missing or damaged."""
     meta = json.loads((entry / _META).read_text("utf-8"))
     arrays = {}
     for name, facts in meta["arrays"].items():
         path = entry / f"{name}.npy"
-        # Looked at first: reading a map beyond the end of its file kills the process.
+        # Checked first: reading a map beyond the end of its file kills the process.
         if path.stat().st_size != facts["bytes"]:
             raise ValueError(f"{path} must have {facts['bytes']} bytes")
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if _facts(array, path) != facts:
+        if _description(array, path) != facts:
             raise ValueError(f"{path} must be as described in {_META}")
         arrays[name] = array
     described = meta["dataset"]
@@ -112,7 +113,7 @@ def _open(entry: Path) -> Dataset:
 
 
 def _write(entry: Path, dataset: Dataset) -> None:
-    """Writes an entry in a staging folder and moves it to its place."""
+    """Writes an entry in a staging folder and publishes it."""
     with staging.staging(entry.parent) as stage:
         made = stage / entry.name
         made.mkdir()
@@ -121,7 +122,7 @@ def _write(entry: Path, dataset: Dataset) -> None:
             for field, array in getattr(dataset, split)._asdict().items():
                 path = made / f"{split}_{field}.npy"
                 np.save(path, array, allow_pickle=False)
-                arrays[path.stem] = _facts(array, path)
+                arrays[path.stem] = _description(array, path)
         described = {
             key: value
             for key, value in dataset._asdict().items()
@@ -133,7 +134,7 @@ def _write(entry: Path, dataset: Dataset) -> None:
         os.replace(made, entry)
 
 
-def _facts(array: np.ndarray, path: Path) -> dict[str, Any]:
+def _description(array: np.ndarray, path: Path) -> dict[str, Any]:
     return {
         "shape": [*array.shape],
         "dtype": str(array.dtype),

@@ -1,8 +1,8 @@
-"""CIFAR-10 from its official archive to the layout of TFDS, without TensorFlow.
+"""Preparation of CIFAR-10 from its official archive for TFDS, without TensorFlow.
 
-The builder of tensorflow-datasets is used as it is, except that the binary files are
-read with plain Python and images are handed over as PNG, so that nothing is left for
-TensorFlow to do. What comes out is the standard ``cifar10/3.0.2`` in array_record.
+The unmodified builder of tensorflow-datasets runs on records that plain Python reads
+from the binary files, with images encoded as PNG, so that TensorFlow is not needed. The
+result is the standard ``cifar10/3.0.2`` in array_record.
 """
 
 import contextlib
@@ -33,14 +33,14 @@ _TIMEOUT_SECONDS = 60.0
 
 
 class Archive(NamedTuple):
-    """An archive in the binary format of CIFAR-10 and what is known about it.
+    """An archive in the binary format of CIFAR-10.
 
     Attributes:
-      url: where it is fetched from.
-      num_bytes: its size.
-      sha256: its checksum, in hexadecimal.
-      train_per_class: training images of each class.
-      test_per_class: test images of each class.
+      url: URL of the download.
+      num_bytes: size of the archive in bytes.
+      sha256: SHA-256 checksum of the archive, in hexadecimal.
+      train_per_class: number of training images per class.
+      test_per_class: number of test images per class.
     """
 
     url: str
@@ -61,7 +61,7 @@ OFFICIAL = Archive(
 
 
 def found(folder: Path) -> Path | None:
-    """Returns a prepared version that is read without TensorFlow, or None."""
+    """Returns a prepared version that is readable without TensorFlow, or None."""
     for place in (folder, folder / tfds_images.ARRAY_RECORD):
         version = tfds_images.find("cifar10", place)
         if version is not None and tfds_images.is_readable(version):
@@ -72,31 +72,32 @@ def found(folder: Path) -> Path | None:
 def prepare(
     folder: Path, *, archive: Archive = OFFICIAL, progress: bool = True
 ) -> Path:
-    """Fetches the archive if need be and writes ``folder/cifar10/3.0.2``.
+    """Downloads the archive if necessary and writes ``folder/cifar10/3.0.2``.
 
-    Where TensorFlow's users have prepared CIFAR-10 for themselves, theirs is left alone
-    and ours is ``folder/array_record/cifar10/3.0.2``.
+    A copy prepared for TensorFlow is left alone; the prepared version is then
+    ``folder/array_record/cifar10/3.0.2``.
 
-    The archive is kept in ``folder/downloads``, where a copy put there by hand is found
-    too. Neither it nor the prepared set gets its name before it is complete.
+    The archive is kept in ``folder/downloads``; a copy placed there by hand is used
+    too. Both the archive and the prepared set get their names only when complete.
 
     Args:
-      folder: where TFDS keeps its sets.
-      archive: what to fetch.
-      progress: whether to draw progress bars if this is a terminal.
+      folder: folder of the data sets of TFDS.
+      archive: archive to download; the official one by default.
+      progress: whether to draw progress bars on a terminal.
 
     Returns:
       The folder of the prepared version.
 
     Raises:
-      DataUnavailableError: saying what failed and the ways out.
+      DataUnavailableError: if a step fails; the message states the cause and the
+        alternatives.
     """
     try:
-        # Better missed before the download than after it.
+        # Missing packages are reported before the download.
         tfds_images.import_tfds()
         tfds_images.import_array_record()
         packed = _fetch(archive, folder / "downloads", progress=progress)
-        is_taken = _unread(folder) is not None
+        is_taken = _foreign_copy(folder) is not None
         place = folder / tfds_images.ARRAY_RECORD if is_taken else folder
         return _prepare(packed, archive, place, progress=progress)
     except (OSError, http.client.HTTPException, RuntimeError, ValueError) as error:
@@ -104,8 +105,8 @@ def prepare(
 
 
 def unavailable(folder: Path, reason: str) -> DataUnavailableError:
-    """Returns the error that names the ways out when there is no CIFAR-10."""
-    other = _unread(folder)
+    """Returns the error for a missing CIFAR-10, with the alternatives."""
+    other = _foreign_copy(folder)
     what = f"cifar10 is not prepared in {folder}"
     if other is not None:
         what = (
@@ -123,10 +124,10 @@ def unavailable(folder: Path, reason: str) -> DataUnavailableError:
 
 
 def checked_counts(dataset: Dataset, *, archive: Archive = OFFICIAL) -> Dataset:
-    """Returns ``dataset`` if each class has as many images as it must.
+    """Returns ``dataset`` if each class has the number of images of the archive.
 
     Raises:
-      ValueError: otherwise; a partial copy is worse than none.
+      ValueError: if a count differs, as in a partial copy.
     """
     for split, expected in (
         ("train", archive.train_per_class),
@@ -141,8 +142,8 @@ def checked_counts(dataset: Dataset, *, archive: Archive = OFFICIAL) -> Dataset:
     return dataset
 
 
-def _unread(folder: Path) -> Path | None:
-    """Returns a prepared version in files of another format than ours, or None."""
+def _foreign_copy(folder: Path) -> Path | None:
+    """Returns a prepared version in a format that needs TensorFlow, or None."""
     version = tfds_images.find("cifar10", folder)
     if version is None or tfds_images.is_readable(version):
         return None
@@ -150,11 +151,12 @@ def _unread(folder: Path) -> Path | None:
 
 
 def _fetch(archive: Archive, folder: Path, *, progress: bool) -> Path:
-    """Returns the path of the verified archive, downloaded if it is not there."""
+    """Returns the path of the verified archive, downloaded if necessary."""
     target = folder / PurePosixPath(archive.url).name
     if target.is_file() and _sha256(target) == archive.sha256:
         return target
-    # Connected first, so that a machine without a network gets no empty folders.
+    # The connection comes first, so that a machine without a network gets no empty
+    # folders.
     with (
         urllib.request.urlopen(archive.url, timeout=_TIMEOUT_SECONDS) as response,
         staging.staging(folder) as stage,
@@ -194,7 +196,7 @@ def _sha256(path: Path) -> str:
 
 
 def _prepare(packed: Path, archive: Archive, folder: Path, *, progress: bool) -> Path:
-    """Returns the folder of the version written from the archive."""
+    """Writes the prepared version from the archive and returns its folder."""
     class_names, splits = _unpack(packed, archive)
     with staging.staging(folder) as stage:
         made = _write(stage, class_names, splits, progress=progress)
@@ -203,16 +205,16 @@ def _prepare(packed: Path, archive: Archive, folder: Path, *, progress: bool) ->
         try:
             os.replace(made, target)
         except OSError:
-            # Another process may have been faster; a folder in the way is an error.
+            # Another process may have finished first; any other cause is an error.
             if tfds_images.find("cifar10", folder) is None:
                 raise
     return target
 
 
 def _unpack(packed: Path, archive: Archive) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Returns the class names and, per split, records ``(examples, 1 + 3072)``."""
+    """Returns the class names and the records ``(examples, 1 + 3072)`` per split."""
     with tarfile.open(packed, "r:gz") as tar:
-        # Read, never extracted: no path of the archive is written to.
+        # Members are read, never extracted: no path of the archive is written to.
         contents = {
             PurePosixPath(member.name).name: opened.read()
             for member in tar
@@ -250,7 +252,7 @@ def _write(
     from tensorflow_datasets.image_classification import cifar
 
     class Cifar10(cifar.Cifar10, skip_registration=True):  # type: ignore[call-arg]
-        """The builder of TFDS, fed with records that are already in memory."""
+        """The builder of TFDS on records that are already in memory."""
 
         def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
             self.info.features["label"].names = class_names
@@ -259,7 +261,7 @@ def _write(
                 for split, records in splits.items()
             }
 
-    # Written into dataset_info.json, where readers expect the module of TFDS.
+    # Recorded in dataset_info.json, where readers expect the module of TFDS.
     Cifar10.__module__ = cifar.__name__
     builder = Cifar10(data_dir=stage, file_format="array_record")
     config = tfds.download.DownloadConfig(
@@ -268,7 +270,7 @@ def _write(
     bar = tfds_images.progress_bar(
         sum(map(len, splits.values())), "preparing cifar10", "images", progress=progress
     )
-    # TFDS prints and draws bars of its own, with the names of temporary folders.
+    # TFDS prints messages and progress bars with the names of temporary folders.
     with (
         bar,
         contextlib.redirect_stdout(io.StringIO()),
@@ -290,7 +292,7 @@ def _examples(
 
     height, width, channels = _IMAGE_SHAPE
     for index, record in enumerate(records):
-        # A record is the label, then the red, the green and the blue plane.
+        # A record consists of the label and the red, green and blue planes.
         planes = record[1:].reshape(channels, height, width)
         png = io.BytesIO()
         Image.fromarray(planes.transpose(1, 2, 0)).save(png, "PNG")

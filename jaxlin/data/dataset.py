@@ -1,4 +1,4 @@
-"""What a data set is here, what it must satisfy, and how it is described."""
+"""Types of data sets, their checks and their summary."""
 
 import hashlib
 import math
@@ -8,12 +8,12 @@ import numpy as np
 
 from jaxlin import check
 
-# Rows hashed in one go, so that describing a memory map does not load it whole.
-_ROWS_PER_CHECK = 8192
+# Rows hashed per block, so that the summary of a memory map does not load it whole.
+_ROWS_PER_BLOCK = 8192
 
 
 class DataUnavailableError(OSError):
-    """A data set is not on this machine and could not be fetched or opened."""
+    """A data set is not on this machine and could not be downloaded or opened."""
 
 
 class Split(NamedTuple):
@@ -21,9 +21,9 @@ class Split(NamedTuple):
 
     Attributes:
       features: one row per example, shape ``(examples, features)``, uint8 or float32,
-        or float16 if they are no images; may be a read-only memory map. Images are
+        or float16 for feature vectors; may be a read-only memory map. Images are
         flattened in C order.
-      labels: shape ``(examples,)``, int32, each in [0, num_classes).
+      labels: class indices in [0, num_classes), int32, shape ``(examples,)``.
     """
 
     features: np.ndarray
@@ -31,19 +31,19 @@ class Split(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """A training and a test split with what is needed to read and to cite them.
+    """A training and a test split with their metadata.
 
     Attributes:
-      name: what it is called in reports.
-      train: examples to fit and to choose by.
-      test: examples to judge by, once.
+      name: name of the data set in reports.
+      train: examples for training and model selection.
+      test: examples for the final evaluation.
       class_names: one name per class, in the order of the labels.
       image_shape: shape of one image, such as (32, 32, 3) or (8, 8); None if the rows
         are feature vectors.
-      max_value: the feature value that stands for 1.0 in raw pixels: 255 for 8-bit
-        images, 16 for digits, 1 for float features.
-      version: the version that the source states, or "".
-      source: the file, folder or package that the arrays were read from.
+      max_value: feature value of full intensity 1.0: 255 for 8-bit images, 16 for
+        digits, 1 for float features.
+      version: version stated by the source, or "".
+      source: file, folder or package of the arrays.
     """
 
     name: str
@@ -57,12 +57,12 @@ class Dataset(NamedTuple):
 
     @property
     def num_classes(self) -> int:
-        """Number of classes, whether or not each occurs in both splits."""
+        """Number of classes, including those absent from a split."""
         return len(self.class_names)
 
     @property
     def num_features(self) -> int:
-        """Width of a row."""
+        """Number of features per example."""
         return self.train.features.shape[1]
 
 
@@ -71,19 +71,18 @@ def checked(
     *,
     names: tuple[str, str, str, str] | None = None,
 ) -> Dataset:
-    """Returns ``dataset`` with uint8, float16 or float32 rows and int32 labels, valid.
+    """Returns ``dataset`` with checked uint8, float16 or float32 rows and int32 labels.
 
-    Every source passes through here, so that nothing after it looks at values again.
-    A class may be missing from either split, as long as ``class_names`` has it and the
-    training split has two classes at least.
+    Every source passes through this check, so that values are checked only once. A
+    class may be absent from either split if ``class_names`` lists it and the training
+    split has at least two classes.
 
     Args:
-      dataset: rows and labels as read. Rows of feature vectors stay float16 if both
-        splits are: all that computes with them does so in float32. Other rows that are
-        neither uint8 nor float32 become float32, and a value too large for it counts as
-        infinite.
-      names: how error messages call the four arrays; "mnist train features", "mnist
-        train labels" and so on if not given.
+      dataset: rows and labels as read. Feature vectors stay float16 if both splits are
+        float16; computations convert them to float32. Other rows that are neither uint8
+        nor float32 become float32, and values beyond its range count as infinite.
+      names: names of the four arrays in error messages; by default "mnist train
+        features", "mnist train labels" and so on.
 
     Raises:
       ValueError: if rows or labels break a rule of `jaxlin.check`, the splits differ in
@@ -139,18 +138,18 @@ def class_histogram(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 def absent_classes(dataset: Dataset) -> tuple[str, ...]:
-    """Names of the classes that have no training example."""
+    """Names of the classes without a training example."""
     counts = class_histogram(dataset.train.labels, dataset.num_classes)
     return tuple(dataset.class_names[i] for i in np.flatnonzero(counts == 0))
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:
-    """Describes ``dataset`` in values that JSON can hold.
+    """Summary of a data set, serialisable as JSON.
 
     Returns:
-      Name, version, source, class names, image shape, ``max_value``, numbers of classes
-      and features; per split the number of examples, the class histogram, and shape,
-      dtype and SHA-256 (of the values in C order) of features and labels.
+      Name, version, source, class names, image shape, ``max_value``, and numbers of
+      classes and features; per split the number of examples, the class histogram, and
+      shape, dtype and SHA-256 (of the values in C order) of features and labels.
     """
     return {
         "name": dataset.name,
@@ -169,10 +168,10 @@ def summary(dataset: Dataset) -> dict[str, Any]:
 def _rows(
     name: str, value: Any, kept: list[Any], *, num_features: int | None = None
 ) -> np.ndarray:
-    """Returns checked rows in uint8, float32 or another floating dtype that is kept."""
+    """Returns checked rows in uint8, float32 or a floating dtype of ``kept``."""
     dtype = getattr(value, "dtype", None)
     if dtype is not None and dtype.kind == "f" and dtype not in kept:
-        # Converted first, so that what overflows is found by the check for infinity.
+        # Converted first, so that the check for infinity finds overflows.
         with np.errstate(over="ignore"):
             value = value.astype(np.float32)
     return check.features(name, value, num_features=num_features)
@@ -197,7 +196,7 @@ def _describe(split: Split, num_classes: int) -> dict[str, Any]:
 
 def _sha256(array: np.ndarray) -> str:
     digest = hashlib.sha256()
-    for start in range(0, len(array), _ROWS_PER_CHECK):
-        block = np.ascontiguousarray(array[start : start + _ROWS_PER_CHECK])
+    for start in range(0, len(array), _ROWS_PER_BLOCK):
+        block = np.ascontiguousarray(array[start : start + _ROWS_PER_BLOCK])
         digest.update(block.data)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Scikit-learn's handwritten digits: real data that needs no download."""
+"""Scikit-learn's handwritten digits, which need no download."""
 
 import numpy as np
 
@@ -8,13 +8,13 @@ _TEST_PER_CLASS = 50
 
 
 def load() -> dataset.Dataset:
-    """Returns 1,797 images of 8 x 8 pixels, 1,297 to train on and 500 to test on.
+    """Returns 1,797 images of 8 x 8 pixels, 1,297 for training and 500 for testing.
 
-    Pixels are whole numbers from 0 to 16, kept as uint8 (``max_value`` is 16). The test
-    split is 50 images of each class, evenly spaced over the images of that class in
-    the order of scikit-learn; the others are the training split, in that order too. No
-    random numbers are drawn, so the split is the same everywhere. The order follows the
-    writers, so both splits have images of each of them.
+    Pixels are integers from 0 to 16, kept as uint8 (``max_value`` is 16). The test
+    split consists of 50 images per class, evenly spaced over the images of that class
+    in the order of scikit-learn; the others are the training split, in the same order.
+    No random numbers are drawn, so that the split is the same everywhere. The order
+    follows the writers, so that both splits have images of every writer.
 
     Raises:
       DataUnavailableError: if scikit-learn is not installed.

@@ -1,10 +1,10 @@
-"""Joined embeddings and the answers that are frequent: a question about a picture.
+"""Joined embeddings with frequent answers as classes, as in visual question answering.
 
-The usual head for visual question answering puts an embedding of the image beside one
-of the question and classifies what they make together into the K most frequent answers
-(Antol et al., VQA: visual question answering, ICCV 2015). An answer outside those K
-cannot be given: such training examples are left out, such test examples are wrong
-whatever the classifier says, and `Coverage` counts both.
+The usual head for visual question answering concatenates an embedding of the image and
+one of the question, and classifies the result into the K most frequent answers (Antol
+et al., VQA: visual question answering, ICCV 2015). The classifier cannot predict an
+answer outside those K: such training examples are left out, such test examples are
+always errors, and `Coverage` counts both.
 
   >>> import numpy as np
   >>> from jaxlin.data import embeddings
@@ -27,20 +27,20 @@ from jaxlin import check
 from jaxlin.data import array_files, dataset
 from jaxlin.data.dataset import Dataset, Split
 
-# The label of an answer that is not in the vocabulary.
+# Label of an answer that is not in the vocabulary.
 OUTSIDE = -1
 
 
 class Coverage(NamedTuple):
-    """What a vocabulary of answers leaves out.
+    """Numbers of examples inside and outside a vocabulary of answers.
 
     Attributes:
-      size: K, number of answers in the vocabulary.
-      distinct: different answers among the training examples.
-      train_examples: before any was left out.
-      train_outside: training examples left out.
-      test_examples: before any was left out.
-      test_outside: test examples whose answer cannot be given.
+      size: number of answers in the vocabulary, K.
+      distinct: number of distinct answers among the training examples.
+      train_examples: number of training examples, including those left out.
+      train_outside: number of training examples left out.
+      test_examples: number of test examples, including those left out.
+      test_outside: number of test examples with an answer outside the vocabulary.
     """
 
     size: int
@@ -52,7 +52,7 @@ class Coverage(NamedTuple):
 
     @property
     def ceiling(self) -> float:
-        """The best test accuracy that any classifier into these answers can have."""
+        """Upper bound of the test accuracy of a classifier into these answers."""
         return 1 - self.test_outside / self.test_examples
 
     def __str__(self) -> str:
@@ -66,18 +66,19 @@ class Coverage(NamedTuple):
 
 
 def joined(*embeddings: Any) -> np.ndarray:
-    """Puts embeddings of the same examples side by side.
+    """Concatenates embeddings of the same examples.
 
     Args:
-      embeddings: each of shape ``(examples, width)``, or with more axes, which are
-        flattened; uint8 or floating. Their sizes may differ: standardise the features
+      embeddings: arrays of shape ``(examples, width)``, uint8 or floating; further axes
+        are flattened. Their scales may differ: standardise the features
         (`jaxlin.normalization.fit_standard`).
 
     Returns:
-      float32 (or the dtype of a single one), shape ``(examples, sum of widths)``.
+      Joined rows, shape ``(examples, sum of widths)``; float32, or the dtype of a
+      single embedding.
 
     Raises:
-      ValueError: if there is none, or they are not of the same examples.
+      ValueError: if there are no embeddings, or their numbers of examples differ.
     """
     if not embeddings:
         raise ValueError("embeddings must be at least one array, got none")
@@ -102,14 +103,14 @@ def joined(*embeddings: Any) -> np.ndarray:
 
 
 def frequent_answers(answers: Any, *, size: int) -> tuple[Any, ...]:
-    """The most frequent answers, most frequent first; of equally frequent the smaller.
+    """The K most frequent answers in descending order; ties go to the smaller answer.
 
     Args:
-      answers: integers or strings, one an example, shape ``(examples,)``.
-      size: K, at least 2; all of them if there are fewer.
+      answers: integers or strings, one per example, shape ``(examples,)``.
+      size: number of answers K, at least 2; all answers if there are fewer.
 
     Raises:
-      ValueError: if the answers are of another type, or K is below 2.
+      ValueError: if the answers are of another type, or ``size`` is below 2.
     """
     found, counts = np.unique(_answers("answers", answers), return_counts=True)
     check.integer("size", size, at_least=2)
@@ -118,14 +119,14 @@ def frequent_answers(answers: Any, *, size: int) -> tuple[Any, ...]:
 
 
 def encode(answers: Any, vocabulary: Sequence[Any]) -> np.ndarray:
-    """Labels of answers: their places in the vocabulary, or `OUTSIDE`.
+    """Labels of answers: their indices in the vocabulary, or `OUTSIDE`.
 
     Args:
-      answers: as of `frequent_answers`.
-      vocabulary: distinct answers of the same type.
+      answers: integers or strings, one per example, shape ``(examples,)``.
+      vocabulary: distinct answers of the same type, at least one.
 
     Returns:
-      int32, shape ``(examples,)``.
+      Labels, int32, shape ``(examples,)``.
     """
     given = _answers("answers", answers)
     known = np.asarray(vocabulary)
@@ -143,23 +144,24 @@ def load(
     parts: Sequence[str] = ("x",),
     num_answers: int,
 ) -> tuple[Dataset, Coverage]:
-    """Reads joined embeddings, with the frequent answers of the training examples.
+    """Reads joined embeddings, with the frequent answers of the training split.
 
     Args:
       path: a ``.npz`` file or a folder of ``.npy`` files with ``PART_train`` and
         ``PART_test`` for each part, and answers ``y_train`` and ``y_test``: integers
-        or strings. A single part of a folder stays mapped where all its answers are in
-        the vocabulary; a warning is logged where it does not. Several parts are copied
-        side by side.
-      parts: names of the embeddings, such as ``("image", "question")``.
-      num_answers: K.
+        or strings. A single part of a folder stays memory-mapped if all its answers are
+        in the vocabulary; otherwise a warning is logged. Several parts are copied into
+        one array.
+      parts: names of the embeddings, such as ``("image", "question")``; ``("x",)`` by
+        default.
+      num_answers: number of answers K in the vocabulary, at least 2.
 
     Returns:
-      The data set of the examples whose answer is in the vocabulary, whose classes are
-      called by their answers; and what was left out of both splits.
+      The data set of the examples whose answer is in the vocabulary, with the answers
+      as class names; and the coverage of both splits.
 
     Raises:
-      ValueError: naming the file, what is wrong with it and what to do.
+      ValueError: if the file is not valid; the message names it and states the remedy.
     """
     path = Path(path)
     if isinstance(parts, str) or not parts:
@@ -172,30 +174,13 @@ def load(
     try:
         found = array_files.read(path, names)
         vocabulary = frequent_answers(found["y_train"], size=num_answers)
-        kept, counts = {}, {}
-        for split in splits:
-            rows = joined(*(found[f"{name}_{split}"] for name in parts))
-            labels = encode(found[f"y_{split}"], vocabulary)
-            if len(labels) != len(rows):
-                raise ValueError(
-                    f"y_{split} must have one answer per example, got {len(labels)} "
-                    f"for {len(rows)} examples"
-                )
-            is_inside = labels != OUTSIDE
-            if not is_inside.any():
-                raise ValueError(
-                    f"y_{split} must have an answer of the vocabulary, got none; "
-                    "are both splits answered in the same words?"
-                )
-            # A mask would copy a mapped array.
-            inside = rows if is_inside.all() else rows[is_inside]
-            kept[split] = Split(inside, labels[is_inside])
-            counts[split] = (len(labels), int(np.sum(~is_inside)))
+        train, train_counts = _covered(found, parts, "train", vocabulary)
+        test, test_counts = _covered(found, parts, "test", vocabulary)
         loaded = dataset.checked(
             Dataset(
                 name=path.stem,
-                train=kept["train"],
-                test=kept["test"],
+                train=train,
+                test=test,
                 class_names=tuple(map(str, vocabulary)),
                 image_shape=None,
                 max_value=1.0,
@@ -206,15 +191,42 @@ def load(
         raise ValueError(f"{path}: {error}") from error
     if len(parts) == 1:
         used = (loaded.train.features, loaded.test.features)
-        array_files.say_if_copied(path, found, dict(zip(names[:2], used, strict=True)))
+        array_files.warn_if_copied(path, found, dict(zip(names[:2], used, strict=True)))
     distinct = len(np.unique(np.asarray(found["y_train"])))
-    return loaded, Coverage(
-        len(vocabulary), distinct, *counts["train"], *counts["test"]
-    )
+    return loaded, Coverage(len(vocabulary), distinct, *train_counts, *test_counts)
+
+
+def _covered(
+    arrays: dict[str, np.ndarray],
+    parts: Sequence[str],
+    split: str,
+    vocabulary: Sequence[Any],
+) -> tuple[Split, tuple[int, int]]:
+    """The examples of a split with known answers; numbers of all and of those outside.
+
+    Raises:
+      ValueError: if the numbers of answers and examples differ, or no answer is known.
+    """
+    rows = joined(*(arrays[f"{name}_{split}"] for name in parts))
+    labels = encode(arrays[f"y_{split}"], vocabulary)
+    if len(labels) != len(rows):
+        raise ValueError(
+            f"y_{split} must have one answer per example, got {len(labels)} "
+            f"for {len(rows)} examples"
+        )
+    is_inside = labels != OUTSIDE
+    if not is_inside.any():
+        raise ValueError(
+            f"y_{split} must have an answer of the vocabulary, got none; "
+            "are both splits answered in the same words?"
+        )
+    # A mask would copy a memory-mapped array.
+    inside = rows if is_inside.all() else rows[is_inside]
+    return Split(inside, labels[is_inside]), (len(labels), int(np.sum(~is_inside)))
 
 
 def _answers(name: str, value: Any) -> np.ndarray:
-    """Integers or strings, one an example."""
+    """Checked answers, integers or strings, shape ``(examples,)``."""
     array = np.asarray(value)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -1,4 +1,4 @@
-"""A data set in NumPy files: x_train, y_train, x_test, y_test."""
+"""Data sets in NumPy files: x_train, y_train, x_test, y_test."""
 
 import math
 import os
@@ -14,19 +14,19 @@ _KEYS = ("x_train", "y_train", "x_test", "y_test")
 def load(path: str | os.PathLike[str]) -> dataset.Dataset:
     """Reads images or feature vectors from a ``.npz`` file or a folder of ``.npy``.
 
-    The arrays of a folder are mapped, not loaded, if they are uint8 or float32 in C
-    order, or float16 of rank 2; a warning is logged for those that are not.
+    The arrays of a folder are memory-mapped if they are uint8 or float32 in C order, or
+    float16 of rank 2; for others a warning is logged.
 
     ``x_train`` and ``x_test`` have one example per entry of the first axis. Arrays of
     rank 2 are feature vectors; those of higher rank are images, flattened in C order,
     whose shape is kept. uint8 is taken as 8-bit pixels (``max_value`` 255), float16
     feature vectors are kept, and anything else becomes float32 (``max_value`` 1).
     ``y_train`` and ``y_test`` are integers 0, 1, 2, ..., of shape ``(examples,)`` or
-    ``(examples, 1)``. ``class_names`` may name the classes; without it there are as
-    many as the largest label says, and they are called by their numbers.
+    ``(examples, 1)``. ``class_names`` may name the classes; by default the number of
+    classes is the largest label plus 1, and their names are their numbers.
 
     Raises:
-      ValueError: naming the file, what is wrong with it and what to do.
+      ValueError: if the file is not valid; the message names it and states the remedy.
     """
     path = Path(path)
     try:
@@ -35,7 +35,7 @@ def load(path: str | os.PathLike[str]) -> dataset.Dataset:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     used = {"x_train": loaded.train.features, "x_test": loaded.test.features}
-    array_files.say_if_copied(path, found, used)
+    array_files.warn_if_copied(path, found, used)
     return loaded
 
 
@@ -69,7 +69,7 @@ def _flat_images(array: np.ndarray) -> np.ndarray:
 
 
 def _flat_labels(array: np.ndarray) -> np.ndarray:
-    """Returns labels kept as one column, as Keras does, without the second axis."""
+    """Returns labels without a second axis of length 1, which Keras stores."""
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 
@@ -83,10 +83,10 @@ def _class_names(
                 f"{names.tolist()}"
             )
         return tuple(names.astype(str).tolist())
-    # Labels that are no integers or empty are refused later, with a message of theirs.
+    # Labels that are empty or not integers are rejected later, with their own message.
     tops = [int(y.max()) for y in (y_train, y_test) if y.size and y.dtype.kind in "bui"]
     num_classes = max(tops, default=0) + 1
-    # Account numbers or hashes used as labels would ask for billions of classes.
+    # Account numbers or hashes as labels would lead to billions of classes.
     if tops and num_classes > y_train.size + y_test.size:
         raise ValueError(
             f"labels must be 0, 1, 2, ..., got {num_classes - 1} with only "

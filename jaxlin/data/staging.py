@@ -1,7 +1,7 @@
-"""Files that are either complete or not there.
+"""Atomic publication of files and folders.
 
-What is written goes to a staging folder first and gets its name by one `os.replace`, so
-that a run that is stopped at any moment leaves nothing that looks complete.
+Files are written to a staging folder and published by one `os.replace`, so that a run
+interrupted at any moment leaves no incomplete file under its final name.
 """
 
 import contextlib
@@ -13,19 +13,19 @@ from pathlib import Path
 
 STAGING_PREFIX = ".jaxlin-incomplete-"
 
-# Far longer than any download or preparation: what is older belongs to a killed run.
+# Far longer than any download or preparation: older folders belong to killed runs.
 _ABANDONED_SECONDS = 24 * 3600.0
 
 
 @contextlib.contextmanager
 def staging(parent: Path) -> Iterator[Path]:
-    """Yields a new folder inside ``parent`` that is gone afterwards, come what may.
+    """Yields a new folder inside ``parent``, which is removed on exit.
 
-    It is on the file system of ``parent``, so that `os.replace` can publish what was
-    made in it. Folders that killed runs left a day ago or more are removed too.
+    It is on the file system of ``parent``, so that `os.replace` can publish its
+    contents. Folders that killed runs left a day ago or earlier are removed too.
 
     Raises:
-      OSError: if ``parent`` cannot be made or written.
+      OSError: if ``parent`` cannot be created or written.
     """
     parent.mkdir(parents=True, exist_ok=True)
     for leftover in parent.glob(f"{STAGING_PREFIX}*"):

@@ -1,7 +1,7 @@
-"""Image-classification sets that tensorflow-datasets has prepared, without TensorFlow.
+"""Image-classification sets prepared by tensorflow-datasets, without TensorFlow.
 
-TFDS reads array_record files with no TensorFlow installed, as long as it decodes no
-image itself: images are handed over encoded and decoded here with Pillow.
+TFDS reads array_record files without TensorFlow as long as it does not decode images:
+it returns them encoded, and Pillow decodes them.
 """
 
 import errno
@@ -21,19 +21,19 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _INFO = "dataset_info.json"
 
-# The format of files that are read without TensorFlow.
+# File format that is readable without TensorFlow.
 ARRAY_RECORD = "array_record"
 
-# Errors that say nothing of the files: no permission, memory, handles or disk.
-_OF_THE_MACHINE = {
+# Errors unrelated to the content of files: permissions, memory, file handles or disk.
+_MACHINE_ERRORS = {
     *(errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
     *(errno.EIO, errno.ENOSPC),
 }
 
-# Records asked for at once: one call of the reader instead of one per record.
+# Records per call of the reader, instead of one call per record.
 _RECORDS_PER_READ = 512
 
-# Pillow's name of 8-bit pixels with so many channels.
+# Pillow's mode of 8-bit pixels by number of channels.
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -46,13 +46,12 @@ def data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
 def find(name: str, folder: Path) -> Path | None:
     """Returns the folder of the newest prepared version of a set, or None.
 
-    A version in files that only TensorFlow reads counts if there is no other.
-
-    Looks at paths only, which takes no import of tensorflow-datasets.
+    A version that only TensorFlow can read is returned if there is no other. The search
+    needs no import of tensorflow-datasets.
 
     Args:
-      name: as TFDS calls it, such as ``"mnist"`` or ``"emnist/balanced"``.
-      folder: where TFDS keeps its sets.
+      name: name of the set in TFDS, such as ``"mnist"`` or ``"emnist/balanced"``.
+      folder: folder of the data sets of TFDS.
     """
     if not _NAME.fullmatch(name):
         return None
@@ -69,17 +68,17 @@ def find(name: str, folder: Path) -> Path | None:
 
 
 def is_readable(version: Path) -> bool:
-    """Returns True if a prepared version can be read without TensorFlow."""
+    """Whether a prepared version can be read without TensorFlow."""
     try:
         info = json.loads((version / _INFO).read_text("utf-8"))
-        # The format had no name while there was but tfrecord.
+        # Old versions have no entry for the format, which was always tfrecord.
         return info.get("fileFormat") == ARRAY_RECORD
     except (OSError, ValueError, AttributeError):
-        return True  # what is wrong with it is said when it is read
+        return True  # `read` reports the damage
 
 
 def prepared_names(folder: Path) -> list[str]:
-    """Returns the names of all sets that are prepared in ``folder``, sorted."""
+    """Returns the names of all sets prepared in ``folder``, sorted."""
     infos = [*folder.glob(f"*/*/{_INFO}"), *folder.glob(f"*/*/*/{_INFO}")]
     names = {info.parent.parent.relative_to(folder).as_posix() for info in infos}
     return sorted(name for name in names if find(name, folder) is not None)
@@ -132,27 +131,28 @@ def progress_bar(total: int, action: str, unit: str, *, progress: bool) -> Any:
 
 
 def read(folder: Path, *, name: str, progress: bool = True) -> Dataset:
-    """Reads a prepared set with splits train and test.
+    """Reads a prepared set with the splits train and test.
 
-    The image and the label are those that the set declares as supervised keys, or else
-    its features called ``image`` and ``label``. Examples are ordered by the feature
-    ``id`` if there is one (the order of TFDS is a shuffle), else as TFDS has them.
+    Image and label are the supervised keys of the set if it declares a pair, else its
+    features ``image`` and ``label``. Examples are sorted by the feature ``id`` if there
+    is one (TFDS stores them shuffled), else they stay in the order of TFDS.
 
     Args:
-      folder: of the version, as `find` returns it.
-      name: of the set.
-      progress: whether to draw a progress bar if this is a terminal.
+      folder: folder of the version, from `find`.
+      name: name of the set.
+      progress: whether to draw a progress bar on a terminal.
 
     Returns:
-      The data set, not checked yet.
+      The data set, not yet checked.
 
     Raises:
-      DataUnavailableError: if tensorflow-datasets is not installed.
-      ValueError: if the set is not made of images of one shape with one class each, or
-        its files are damaged or of another format.
+      DataUnavailableError: if tensorflow-datasets is not installed or files cannot be
+        opened on this machine.
+      ValueError: if the set does not consist of images of one shape with one class
+        label each, or its files are damaged or of another format.
     """
     tfds = import_tfds()
-    # Before TFDS meets it, which would print a banner.
+    # Imported before TFDS does, which would print a banner if it is missing.
     import_array_record()
     try:
         builder = tfds.builder_from_directory(folder)
@@ -177,10 +177,10 @@ def read(folder: Path, *, name: str, progress: bool = True) -> Dataset:
 
 
 def _keys(tfds: Any, info: Any) -> tuple[str, str]:
-    """Returns the names of the image and of the label among the features."""
+    """Returns the names of the features for image and label."""
     features = dict(info.features)
     keys = info.supervised_keys
-    # The keys are trees, not names, where input or target have several parts.
+    # The keys are trees, not names, if input or target has several parts.
     named = keys and len(keys) == 2 and all(isinstance(key, str) for key in keys)
     image_key, label_key = keys if named else ("image", "label")
     is_image = isinstance(features.get(image_key), tfds.features.Image)
@@ -203,7 +203,7 @@ def _keys(tfds: Any, info: Any) -> tuple[str, str]:
             f"{', '.join(info.splits) or 'none'}; divide it as you want and save it as "
             ".npz"
         )
-    # TFDS also reads its parquet files, of which it drops most rows without a word.
+    # TFDS also reads its parquet files, but silently drops most rows.
     if info.file_format.value != ARRAY_RECORD:
         raise ValueError(
             f"{info.name} must be in files of format {ARRAY_RECORD}, got "
@@ -279,7 +279,7 @@ def _same_shape(name: str, first: np.ndarray, other: np.ndarray) -> None:
 
 
 def _unreadable(folder: Path, error: Exception) -> Exception:
-    """The error for a set that cannot be read; only of damage it says to delete it."""
+    """The error for an unreadable set, with advice to delete it only if damaged."""
     what = (
         f"the prepared data set in {folder} cannot be read "
         f"({type(error).__name__}: {error})"
@@ -293,10 +293,10 @@ def _unreadable(folder: Path, error: Exception) -> Exception:
             "left alone"
         )
     if any(isinstance(one, PermissionError | MemoryError) for one in causes) or any(
-        isinstance(one, OSError) and one.errno in _OF_THE_MACHINE for one in causes
+        isinstance(one, OSError) and one.errno in _MACHINE_ERRORS for one in causes
     ):
         return DataUnavailableError(
-            f"{what}; mend that on this machine. The copy is left alone"
+            f"{what}; remove that cause on this machine. The copy is left alone"
         )
     return ValueError(f"{what}; delete that folder and prepare it again")
 

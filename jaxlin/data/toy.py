@@ -1,24 +1,25 @@
-r"""Points in the plane: the lecture's three hard cases, and two easy ones.
+r"""Toy problems in the plane: three that are not linearly separable, and two that are.
 
-Each function of a key draws as many points as you like, the classes in turn, and labels
-them before any noise is added. Between the classes lies a strip of width ``gap`` in
-which no point is drawn: with ``noise=0`` points of different classes are at least so
-far apart (up to rounding), with ``noise > 0`` they may cross it. The same arguments
-give the same points.
+Each generator draws ``num_examples`` points with alternating classes and labels them
+before noise is added. No point is drawn in a strip of width ``gap`` between the
+classes: without noise, points of different classes are at least ``gap`` apart (up to
+rounding); with noise they may lie in the strip. The same arguments give the same
+points.
 
   quadrants      1: first and third quadrant; 0: second and fourth
   ring           1: 1 <= norm <= 2; 0: the rest, inside and outside
   three_modes    1: three discs; 0: the rest
   half_planes    two sides of a line: separable
-  sectors        as many sectors about the origin as there are classes: separable
+  sectors        one sector about the origin per class: separable
 
 No linear classifier separates the first three (`jaxlin.geometry.separability` proves it
-of the points drawn). One more feature mends each, as a function of one example:
+for the points drawn). Additional features, functions of one example, make each of them
+separable:
 
   lift_quadrants     x_1 x_2
-  lift_ring          (norm - 1.5)^2: the rest lies inside and outside the ring, so that
-                     the norm alone does not do
-  lift_three_modes   a bump about the centre of each disc
+  lift_ring          (norm - 1.5)^2; the norm alone does not suffice, because the rest
+                     lies inside and outside the ring
+  lift_three_modes   a Gaussian bump about the centre of each disc
 
   >>> import jax
   >>> from jaxlin.data import toy
@@ -38,13 +39,13 @@ from jaxlin import check
 from jaxlin.data.dataset import Split
 from jaxlin.typing import Array
 
-# The discs of `three_modes`: far enough apart for any gap that is allowed.
+# Centres of the discs of `three_modes`, far enough apart for any valid gap.
 MODE_CENTERS = tuple(
     (1.5 * float(np.cos(angle)), 1.5 * float(np.sin(angle)))
     for angle in np.pi * np.array([1 / 2, 7 / 6, 11 / 6])
 )
 MODE_RADIUS = 0.5
-# Where the rest ends, in `ring` and `three_modes`.
+# Largest norm of points in `ring` and `three_modes`.
 _OUTER = 3.0
 _LINE_ANGLE = np.pi / 3
 
@@ -56,12 +57,12 @@ def quadrants(
 
     Args:
       key: a `jax.random.key`.
-      num_examples: at least 2; the classes in turn.
-      noise: standard deviation of what is added to each coordinate in the end.
+      num_examples: number of points, at least 2; classes alternate.
+      noise: standard deviation of Gaussian noise added to each coordinate, at least 0.
       gap: width of the empty strip between the classes, in [0, 1].
 
     Returns:
-      Features ``(num_examples, 2)`` in float32 and labels.
+      Features, float32, shape ``(num_examples, 2)``, and labels.
 
     Raises:
       ValueError: if an argument is out of range.
@@ -113,7 +114,7 @@ def three_modes(
 def half_planes(
     key: Array, *, num_examples: int, noise: float = 0.0, gap: float = 0.2
 ) -> Split:
-    """The two sides of a line that is no axis and misses the origin, up to 1 from it.
+    """The two sides of an oblique line off the origin, up to a distance of 1 from it.
 
     Arguments, result and errors are those of `quadrants`.
     """
@@ -135,10 +136,11 @@ def sectors(
     noise: float = 0.0,
     gap: float = 0.2,
 ) -> Split:
-    """A sector about the origin for each class: a linear classifier separates them.
+    """One sector about the origin per class, linearly separable.
 
-    The template of a class is the direction of the middle of its sector. Arguments,
-    result and errors are those of `quadrants`, with ``num_classes`` at least 2.
+    The unit vectors along the bisectors of the sectors are the weights of a separating
+    classifier. Arguments, result and errors are those of `quadrants`, with
+    ``num_classes`` at least 2.
     """
     check.integer("num_classes", num_classes, at_least=2)
     labels = _labels(
@@ -147,7 +149,7 @@ def sectors(
     draw, last = jax.random.split(key)
     shares, turns = _uniform(draw, num_examples)
     middle = labels / num_classes
-    # Moved out along its middle, a sector is half a gap from either border.
+    # Shifted along its bisector, a sector is half a gap from either border.
     tips = _from_polar(gap / 2 / np.sin(np.pi / num_classes), middle)
     points = tips + _from_polar(np.sqrt(shares), middle + (turns - 0.5) / num_classes)
     return _with_noise(last, points, labels, noise)
@@ -170,8 +172,8 @@ def lift_three_modes(features: Array, *, width: ArrayLike = 0.25) -> Array:
 
     Args:
       features: one example, shape ``(2,)``.
-      width: w. The sum of the three bumps is larger in the discs than elsewhere for
-        gaps from 0.15 on.
+      width: width w of the bumps, above 0. With the default 0.25 and gaps of at least
+        0.15 the sum of the three bumps is larger in the discs than elsewhere.
     """
     check.one_example("features", features, size=2)
     steps = features[None, :] - jnp.asarray(MODE_CENTERS, features.dtype)
@@ -188,7 +190,7 @@ def _labels(
     largest_gap: float,
     num_classes: int = 2,
 ) -> np.ndarray:
-    """Labels in turn, once the arguments that all cases share are checked."""
+    """Alternating labels, after a check of the common arguments."""
     check.key("key", key)
     check.integer("num_examples", num_examples, at_least=num_classes)
     check.number("noise", noise, at_least=0)
@@ -197,20 +199,20 @@ def _labels(
 
 
 def _uniform(key: Array, count: int) -> np.ndarray:
-    """Two numbers in [0, 1) for each of so many points, shape ``(2, count)``."""
+    """Two uniform numbers in [0, 1) per point, float64, shape ``(2, count)``."""
     return np.asarray(jax.random.uniform(key, (2, count)), np.float64)
 
 
 def _from_polar(radius: float | np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """Points from their norm and angle, one turn being 1: shape ``(points, 2)``."""
+    """Points from norms and angles, in units of full turns: shape ``(points, 2)``."""
     angle = 2 * np.pi * turns
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
 
 
 def _outside_the_discs(key: Array, count: int, gap: float) -> np.ndarray:
-    """Points that are spread evenly over what the discs and the gap leave."""
+    """Uniform points of norm up to 3, farther than the gap from all discs."""
     centers, kept, rounds = np.array(MODE_CENTERS), np.zeros((0, 2)), 0
-    # At least half of the candidates are kept, so that the rounds are few.
+    # Rejection sampling keeps at least half of the candidates, so that rounds are few.
     while len(kept) < count:
         shares, turns = _uniform(jax.random.fold_in(key, rounds), 2 * count + 20)
         points = _from_polar(_OUTER * np.sqrt(shares), turns)

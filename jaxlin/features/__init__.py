@@ -1,12 +1,12 @@
-"""Features of images, on which a linear class does better than on pixels.
+"""Features of images for linear classifiers.
 
-What is learned of images is a tuple of arrays; `apply` turns one image into one vector,
-on which everything of this library works unchanged.
+Learned parameters are a tuple of arrays; `apply` maps one image to one feature vector,
+which the rest of the library takes like any other example.
 
-  encodings      responses to filters, encoded and pooled
-  spherical      k-means of directions
-  patches        whitened patches as filters; k-means, no labels
-  convolutional  a small convolutional network, without its head
+  encodings      nonlinear encodings of the responses of a patch to filters
+  spherical      spherical k-means
+  patches        filters learned by k-means of whitened patches, without labels
+  convolutional  a small convolutional network without its head
 """
 
 from jaxlin import chapters

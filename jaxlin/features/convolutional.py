@@ -1,8 +1,8 @@
-r"""A small convolutional network without its head: the lecture's larger class.
+r"""A small convolutional network without its head.
 
-AlexNet's plan at the size of small images: convolutions with ReLU, max pooling after
-the first, the second and the last of them, one fully connected layer. What comes out is
-a vector of features; the head on top is `jaxlin.linear`, so that softmax on the network
+AlexNet's architecture scaled down to small images: convolutions with ReLU, max pooling
+after the first, the second and the last of them, and one fully connected layer. The
+output is a feature vector; the head is `jaxlin.linear`, so that softmax on the network
 is the same softmax classifier as on pixels.
 
   >>> import jax, jax.numpy as jnp
@@ -32,16 +32,16 @@ from jaxlin import check
 from jaxlin.numerics import precision
 from jaxlin.typing import Array
 
-# Sides of every kernel and every pooling window.
+# Side lengths of kernels and of pooling windows, in pixels.
 _KERNEL, _POOL = 3, 2
 
 
 class Convolution(NamedTuple):
-    """Kernels of 3 by 3 pixels and a bias for each.
+    """A convolution with kernels of 3 by 3 pixels.
 
     Attributes:
-      weights: shape ``(3, 3, channels in, channels out)``.
-      bias: shape ``(channels out,)``.
+      weights: kernels, shape ``(3, 3, channels in, channels out)``.
+      bias: one bias per kernel, shape ``(channels out,)``.
     """
 
     weights: Array
@@ -49,11 +49,11 @@ class Convolution(NamedTuple):
 
 
 class Dense(NamedTuple):
-    """A fully connected layer; one row of weights a unit, as `jaxlin.linear.Params`.
+    """A fully connected layer, with the layout of `jaxlin.linear.Params`.
 
     Attributes:
-      weights: shape ``(units out, units in)``.
-      bias: shape ``(units out,)``.
+      weights: one row per output unit, shape ``(units out, units in)``.
+      bias: one bias per output unit, shape ``(units out,)``.
     """
 
     weights: Array
@@ -61,11 +61,11 @@ class Dense(NamedTuple):
 
 
 class NetworkParams(NamedTuple):
-    """Parameters of a network without head.
+    """Parameters of a network without its head.
 
     Attributes:
-      blocks: convolutions, block by block; pooling comes after each block.
-      dense: from the last pooled responses to the features.
+      blocks: convolutions of each block; max pooling follows each block.
+      dense: layer from the last pooled responses to the features.
     """
 
     blocks: tuple[tuple[Convolution, ...], ...]
@@ -79,72 +79,54 @@ def init(
     blocks: Sequence[Sequence[int]] = ((32,), (64,), (128, 128)),
     num_features: int = 256,
 ) -> NetworkParams:
-    """Draws weights so that ReLU keeps the size of what goes through; biases are 0.
+    """Draws weights by He initialisation; biases are 0.
 
     Args:
       key: a `jax.random.key`.
-      image_shape: height, width and channels.
-      blocks: channels of each convolution, block by block.
-      num_features: width of what comes out.
+      image_shape: height, width and channels of the images.
+      blocks: numbers of output channels of the convolutions, block by block.
+      num_features: width of the output, at least 1.
 
     Returns:
       Parameters in float32.
 
     Raises:
-      ValueError: if a size is too small, or the images are too small for so much
-        pooling.
+      ValueError: if a size is too small, or an image side is below 2 to the power of
+        the number of blocks.
 
     Reference:
       K. He, X. Zhang, S. Ren and J. Sun. Delving deep into rectifiers. ICCV 2015.
     """
     check.key("key", key)
-    if len(image_shape) != 3 or min(image_shape) < 1:
-        raise ValueError(
-            "image_shape must be height, width and channels, each at least 1, got "
-            f"{image_shape}; grey images have one channel"
-        )
-    if not all(isinstance(block, Sequence) for block in blocks):
-        raise ValueError(
-            "blocks must be the channels of each convolution, block by block, such as "
-            f"((32,), (64, 64)), got {blocks}"
-        )
+    _check_architecture(image_shape, blocks, num_features)
     height, width, channels = image_shape
-    smallest = _POOL ** len(blocks)
-    if min(height, width) < smallest:
-        raise ValueError(
-            f"image_shape must have sides of at least {smallest} pixels, which "
-            f"{len(blocks)} poolings halve each, got {image_shape}; give fewer blocks"
-        )
-    check.integer("num_features", num_features, at_least=1)
-    for number, block in enumerate(blocks):
-        for place, wanted in enumerate(block):
-            check.integer(f"blocks[{number}][{place}]", wanted, at_least=1)
     keys = iter(jax.random.split(key, sum(map(len, blocks)) + 1))
-    made = []
+    convolutions = []
     for block in blocks:
         layers = []
-        for wanted in block:
-            shape = (_KERNEL, _KERNEL, channels, wanted)
-            weights = _drawn(next(keys), shape, fan_in=_KERNEL**2 * channels)
-            layers.append(Convolution(weights, jnp.zeros(wanted)))
-            channels = wanted
-        made.append(tuple(layers))
+        for channels_out in block:
+            shape = (_KERNEL, _KERNEL, channels, channels_out)
+            weights = _he_normal(next(keys), shape, fan_in=_KERNEL**2 * channels)
+            layers.append(Convolution(weights, jnp.zeros(channels_out)))
+            channels = channels_out
+        convolutions.append(tuple(layers))
         height, width = height // _POOL, width // _POOL
     units = height * width * channels
-    weights = _drawn(next(keys), (num_features, units), fan_in=units)
-    return NetworkParams(tuple(made), Dense(weights, jnp.zeros(num_features)))
+    weights = _he_normal(next(keys), (num_features, units), fan_in=units)
+    return NetworkParams(tuple(convolutions), Dense(weights, jnp.zeros(num_features)))
 
 
 def apply(params: NetworkParams, image: Array) -> Array:
-    """The features of one image, shape ``(features,)``, none below 0.
+    """Features of one image, non-negative, shape ``(features,)``.
 
     Args:
-      params: from `init`.
+      params: parameters from `init`.
       image: normalised, floating, shape ``(height, width, channels)``.
 
     Raises:
-      ValueError: while tracing, if it is not floating, or its channels or its pixels
-        are not as many as `init` was told; which way round they lie cannot be seen.
+      ValueError: while tracing, if the image is not floating, or its numbers of
+        channels or of pixels do not fit the parameters. Swapped height and width are
+        not detected.
     """
     check.one_example("image", image, num_dimensions=3)
     if not jnp.issubdtype(image.dtype, jnp.floating):
@@ -168,7 +150,7 @@ def apply(params: NetworkParams, image: Array) -> Array:
 
 
 def convolve(layer: Convolution, image: Array) -> Array:
-    """Responses of one image, as large as it is; beyond its edges all is 0."""
+    """Responses of one image at its own size, with zero padding."""
     responses = jax.lax.conv_general_dilated(
         image[None],
         layer.weights,
@@ -181,12 +163,40 @@ def convolve(layer: Convolution, image: Array) -> Array:
 
 
 def max_pool(image: Array) -> Array:
-    """The largest response in each 2 by 2 pixels; an odd last row or column is lost."""
+    """Maximum over windows of 2 by 2 pixels; an odd last row or column is dropped."""
     height, width, channels = image.shape
     height, width = height // _POOL, width // _POOL
     cut = image[: height * _POOL, : width * _POOL]
     return cut.reshape(height, _POOL, width, _POOL, channels).max(axis=(1, 3))
 
 
-def _drawn(key: Array, shape: tuple[int, ...], *, fan_in: int) -> Array:
+def _check_architecture(
+    image_shape: tuple[int, int, int],
+    blocks: Sequence[Sequence[int]],
+    num_features: int,
+) -> None:
+    """Raises ValueError unless all sizes are valid and allow the pooling."""
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise ValueError(
+            "image_shape must be height, width and channels, each at least 1, got "
+            f"{image_shape}; grey images have one channel"
+        )
+    if not all(isinstance(block, Sequence) for block in blocks):
+        raise ValueError(
+            "blocks must be the channels of each convolution, block by block, such as "
+            f"((32,), (64, 64)), got {blocks}"
+        )
+    smallest = _POOL ** len(blocks)
+    if min(image_shape[:2]) < smallest:
+        raise ValueError(
+            f"image_shape must have sides of at least {smallest} pixels, which "
+            f"{len(blocks)} poolings halve each, got {image_shape}; give fewer blocks"
+        )
+    check.integer("num_features", num_features, at_least=1)
+    for i, block in enumerate(blocks):
+        for j, channels in enumerate(block):
+            check.integer(f"blocks[{i}][{j}]", channels, at_least=1)
+
+
+def _he_normal(key: Array, shape: tuple[int, ...], *, fan_in: int) -> Array:
     return math.sqrt(2 / fan_in) * jax.random.normal(key, shape)

@@ -1,4 +1,4 @@
-"""What a patch says to filters: one whitened patch in, responses out.
+"""Encodings of one whitened patch by a set of filters.
 
 >>> import jax.numpy as jnp
 >>> from jaxlin.features import encodings
@@ -17,12 +17,13 @@ from jax.typing import ArrayLike
 from jaxlin.numerics import precision
 from jaxlin.typing import Array
 
-# One whitened patch ``(values,)`` and filters ``(filters, values)`` in, responses out.
+# ``(patch, filters) -> responses``, with one whitened patch ``(values,)`` and filters
+# ``(filters, values)``.
 Encoding = Callable[..., Array]
 
 
 def triangle(patch: Array, filters: Array) -> Array:
-    r"""How much nearer each filter is than the mean of all: one patch in.
+    r"""Triangle encoding: excess of the mean distance over the distance to each filter.
 
     .. math:: \max(0,\; \bar d - d_k), \quad d_k = \|x - f_k\|
 
@@ -32,6 +33,10 @@ def triangle(patch: Array, filters: Array) -> Array:
 
     Returns:
       Responses, shape ``(filters,)``; about half of them are 0.
+
+    Reference:
+      A. Coates, H. Lee and A. Y. Ng. An analysis of single-layer networks in
+      unsupervised feature learning. AISTATS 2011.
     """
     chex.assert_rank([patch, filters], [1, 2])
     squared = (
@@ -39,13 +44,13 @@ def triangle(patch: Array, filters: Array) -> Array:
         - 2 * precision.product(filters, patch)
         + jnp.sum(jnp.square(filters), axis=1)
     )
-    # Rounding may leave a patch that equals a filter below 0.
+    # Rounding can make the squared distance of a patch equal to a filter negative.
     distances = jnp.sqrt(jnp.maximum(squared, 1e-12))
     return jax.nn.relu(jnp.mean(distances) - distances)
 
 
 def two_sided(patch: Array, filters: Array, *, threshold: ArrayLike = 0.25) -> Array:
-    r"""Inner products beyond a threshold, positive and negative ones apart.
+    r"""Soft-threshold encoding with separate positive and negative responses.
 
     .. math:: \max(0,\; z_k - t), \quad \max(0,\; -z_k - t), \quad z_k = f_k^\top x
 
@@ -55,7 +60,7 @@ def two_sided(patch: Array, filters: Array, *, threshold: ArrayLike = 0.25) -> A
       threshold: :math:`t`, at least 0.
 
     Returns:
-      Responses, shape ``(2 * filters,)``: all positive sides, then all negative ones.
+      Responses, shape ``(2 * filters,)``: all positive ones, then all negative ones.
 
     Reference:
       A. Coates and A. Y. Ng. The importance of encoding versus training with sparse

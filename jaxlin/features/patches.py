@@ -1,8 +1,8 @@
-r"""Patches of the images themselves as filters: whitened, clustered, encoded, pooled.
+r"""Single-layer features: filters learned by k-means of whitened image patches.
 
-Learned without labels: patches are drawn, made alike in brightness and contrast,
-whitened, and clustered; the centres are the filters. One image is then described by how
-its patches respond to every filter, summed over parts of the image:
+Learning needs no labels: patches are sampled, normalised in brightness and contrast,
+whitened and clustered; the cluster centers are the filters. The features of an image
+are the encoded responses of its patches to every filter, averaged over a grid of parts:
 
   >>> import jax, numpy as np
   >>> from jaxlin.features import patches
@@ -14,7 +14,8 @@ its patches respond to every filter, summed over parts of the image:
   >>> patches.apply_all(stats, images).shape
   (20, 40)
 
-The features have no common scale; `jaxlin.normalization.fit_standard` gives them one.
+The features have no common scale; standardise them with
+`jaxlin.normalization.fit_standard`.
 
 Reference:
   A. Coates, H. Lee and A. Y. Ng. An analysis of single-layer networks in unsupervised
@@ -38,17 +39,17 @@ from jaxlin.typing import Array
 
 
 class Stats(NamedTuple):
-    """What was learned of patches.
+    """Learned filters and preprocessing of patches.
 
     Attributes:
-      filters: of unit length, in whitened space, shape ``(filters, values)``, where a
-        patch has size * size * channels values.
-      whitening: symmetric, shape ``(values, values)``.
-      mean: of patches before whitening, shape ``(values,)``.
-      contrast_floor: added to the variance of a patch.
-      scale: of raw pixels.
-      objective: of the clustering before each iteration and at the end: the mean over
-        patches of 1 - the cosine to the nearest filter, shape ``(iterations + 1,)``.
+      filters: unit vectors in whitened space, shape ``(filters, values)``, with size *
+        size * channels values per patch.
+      whitening: symmetric whitening matrix, shape ``(values, values)``.
+      mean: mean of the contrast-normalised patches, shape ``(values,)``.
+      contrast_floor: constant added to the variance of a patch, shape ``()``.
+      scale: raw pixel value of unit brightness, shape ``()``.
+      objective: k-means objective before each iteration and after the last, the mean
+        over patches of 1 - cosine to the nearest filter, shape ``(iterations + 1,)``.
     """
 
     filters: Array
@@ -71,26 +72,28 @@ def fit(
     whitening_floor: float = 0.1,
     contrast_floor: float = 10 / 255**2,
 ) -> Stats:
-    """Draws patches, whitens them and clusters them by spherical k-means.
+    """Samples patches, whitens them and clusters them by spherical k-means.
 
     Args:
       key: a `jax.random.key`.
       images: shape ``(images, height, width, channels)``, uint8 or floating.
-      scale: what one unit of brightness is in raw pixels (255 for 8-bit images).
-      patch_size: side of a patch, in pixels.
-      num_filters: K.
-      num_patches: how many are drawn, at least K.
-      num_iterations: of k-means; with 0 the filters are K of the patches themselves.
-      whitening_floor: added to the variance in every direction, so that those with
-        next to none (the brightness, taken out before, has none) are not blown up.
-      contrast_floor: added to the variance of a patch, in squared units of brightness,
-        so that flat ones are not blown up.
+      scale: raw pixel value of unit brightness, above 0 (255 for 8-bit images).
+      patch_size: side of a patch in pixels, at least 1.
+      num_filters: number of filters K, at least 1.
+      num_patches: number of sampled patches, at least 2 and at least K.
+      num_iterations: iterations of k-means, at least 0; with 0 the filters are K of the
+        whitened patches.
+      whitening_floor: constant above 0 added to the variance in every direction, so
+        that whitening does not amplify directions of almost no variance (such as the
+        brightness, which was subtracted).
+      contrast_floor: constant above 0 added to the variance of a patch, in squared
+        units of brightness, so that normalisation does not amplify flat patches.
 
     Returns:
-      The filters and all that `apply` needs.
+      The filters and the preprocessing that `apply` needs.
 
     Raises:
-      ValueError: that names the argument, the rule and the value.
+      ValueError: if an argument is not valid.
 
     Reference:
       A. Coates and A. Y. Ng. Learning feature representations with k-means. Neural
@@ -125,22 +128,24 @@ def apply(
     encoding_arguments: Mapping[str, ArrayLike] | None = None,
     pool: int = 2,
 ) -> Array:
-    """The features of one image.
+    """Features of one image.
 
     Args:
-      stats: from `fit`.
-      image: raw, shape ``(height, width, channels)``.
-      encoding: of `jaxlin.features.encodings`, or another function of one whitened
-        patch and the filters, at module level.
-      encoding_arguments: traced keywords of it, such as ``{"threshold": 0.5}``.
-      pool: the image is cut into ``pool`` by ``pool`` parts, over each of which the
-        responses are averaged.
+      stats: filters and preprocessing from `fit`.
+      image: raw pixels, shape ``(height, width, channels)``.
+      encoding: a function of `jaxlin.features.encodings`, or another function of one
+        whitened patch and the filters, defined at module level.
+      encoding_arguments: traced keyword arguments of the encoding, such as
+        ``{"threshold": 0.5}``.
+      pool: number of parts per side, at least 1: responses are averaged over each of
+        ``pool`` by ``pool`` parts of the image.
 
     Returns:
-      Shape ``(pool * pool * responses,)``, part by part.
+      Features, shape ``(pool * pool * responses,)``, part by part.
 
     Raises:
-      ValueError: while tracing, if there are fewer places for a patch than parts.
+      ValueError: while tracing, if ``pool`` exceeds the number of patch positions along
+        a side.
     """
     check.one_example("image", image, num_dimensions=3)
     patches = whitened_patches(stats, image)
@@ -150,7 +155,8 @@ def apply(
     responses = jax.vmap(encode, (0, None))(
         patches.reshape(rows * columns, values), stats.filters
     )
-    # As a product, means over parts cost a fifth less than as sums of slices.
+    # A matrix product computes means over parts in a fifth less time than sums of
+    # slices.
     pooling = jnp.asarray(_pooling(rows, columns, pool))
     return precision.product(pooling, responses).ravel()
 
@@ -164,22 +170,24 @@ def apply_all(
     pool: int = 2,
     block_size: int = 1,
 ) -> Array:
-    """`apply` to many images, compiled, a few at a time.
+    """Features of many images: `apply`, compiled and mapped over blocks of images.
 
     Args:
-      stats: from `fit`.
-      images: shape ``(images, height, width, channels)``.
-      encoding: as of `apply`.
-      encoding_arguments: as of `apply`.
-      pool: as of `apply`.
-      block_size: images at a time. On a CPU the responses of one stay in the cache; an
-        accelerator wants some hundreds.
+      stats: filters and preprocessing from `fit`.
+      images: raw pixels, shape ``(images, height, width, channels)``.
+      encoding: a function of `jaxlin.features.encodings`, or another function of one
+        whitened patch and the filters, defined at module level.
+      encoding_arguments: traced keyword arguments of the encoding.
+      pool: number of parts per side over which responses are averaged, at least 1.
+      block_size: images per block, at least 1. On a CPU the responses of one image stay
+        in the cache; an accelerator needs a few hundred images.
 
     Returns:
-      Shape ``(images, features)``, float32.
+      Features, float32, shape ``(images, features)``.
 
     Raises:
-      ValueError: if the images are too small for the patches, or the parts.
+      ValueError: if an argument is not valid, or the images are too small for the
+        patches or the parts.
     """
     _check_shape(images)
     images = _checked(images, patch_size=_patch_size(stats, jnp.shape(images)[-1]))
@@ -195,11 +203,11 @@ def apply_all(
 
 
 def whitened_patches(stats: Stats, image: Array) -> Array:
-    """All patches of one image, shape ``(rows, columns, values)``, overlapping."""
+    """All overlapping patches of one image, shape ``(rows, columns, values)``."""
     size = _patch_size(stats, image.shape[-1])
     rows, columns = image.shape[0] - size + 1, image.shape[1] - size + 1
     brightness = image.astype(jnp.float32) / stats.scale
-    # As the patches are cut when they are drawn: row, column, channel.
+    # In the order of values of sampled patches: row, column, channel.
     unfolded = jnp.concatenate(
         [
             brightness[top : top + rows, left : left + columns]
@@ -208,12 +216,14 @@ def whitened_patches(stats: Stats, image: Array) -> Array:
         ],
         axis=-1,
     )
-    centered = alike(unfolded, stats.contrast_floor) - stats.mean[None, None]
+    centered = (
+        contrast_normalized(unfolded, stats.contrast_floor) - stats.mean[None, None]
+    )
     return precision.product(centered, stats.whitening)
 
 
-def alike(patches: Array, contrast_floor: ArrayLike) -> Array:
-    """Patches in the last axis, of mean 0 and, but for the floor, of variance 1."""
+def contrast_normalized(patches: Array, contrast_floor: ArrayLike) -> Array:
+    """Patches along the last axis with mean 0 and, up to the floor, variance 1."""
     centered = patches - jnp.mean(patches, axis=-1, keepdims=True)
     variance = jnp.mean(jnp.square(centered), axis=-1, keepdims=True)
     return centered * jax.lax.rsqrt(variance + contrast_floor)
@@ -238,25 +248,25 @@ def _fit(
 ) -> Stats:
     draw_key, filter_key = jax.random.split(key)
     raw = _drawn(draw_key, images, patch_size=patch_size, num_patches=num_patches)
-    patches = alike(raw.astype(jnp.float32) / scale, contrast_floor)
+    patches = contrast_normalized(raw.astype(jnp.float32) / scale, contrast_floor)
     mean = jnp.mean(patches, axis=0)
     centered = patches - mean[None]
     covariance = centered.T @ centered / num_patches
     values, vectors = jnp.linalg.eigh(covariance)
-    # Rounding leaves an empty direction at -1e-8, say.
-    stretched = vectors * jax.lax.rsqrt(jnp.maximum(values, 0) + whitening_floor)[None]
-    whitening = stretched @ vectors.T
+    # Rounding can make the variance of an empty direction negative, about -1e-8.
+    scaled = vectors * jax.lax.rsqrt(jnp.maximum(values, 0) + whitening_floor)[None]
+    whitening = scaled @ vectors.T
     directions = spherical.unit(centered @ whitening)
     chosen = jax.random.choice(filter_key, num_patches, (num_filters,), replace=False)
 
     def iteration(filters, _):
-        filters, objective = spherical.clustered(directions, filters)
+        filters, objective = spherical.lloyd_step(directions, filters)
         return filters, objective
 
     filters, objectives = jax.lax.scan(
         iteration, directions[chosen], length=num_iterations
     )
-    _, last = spherical.clustered(directions, filters)
+    _, last = spherical.lloyd_step(directions, filters)
     return Stats(
         filters,
         whitening,
@@ -278,7 +288,7 @@ def _apply_all(stats, images, arguments, *, encoding, pool, block_size):
 
 
 def _drawn(key, images, *, patch_size, num_patches) -> Array:
-    """Patches from anywhere in any image, shape ``(num_patches, values)``."""
+    """Patches at random positions of random images, ``(num_patches, values)``."""
     number, height, width, channels = images.shape
     which, top, left = (
         jax.random.randint(one, (num_patches,), 0, limit)
@@ -297,7 +307,7 @@ def _drawn(key, images, *, patch_size, num_patches) -> Array:
 
 
 def _pooling(rows: int, columns: int, pool: int) -> np.ndarray:
-    """Weights of the means over parts, shape ``(pool * pool, rows * columns)``."""
+    """Averaging matrix of the parts, shape ``(pool * pool, rows * columns)``."""
 
     def shares(length: int) -> np.ndarray:
         part = np.arange(length) * pool // length
@@ -323,7 +333,7 @@ def _checked(images: Any, *, patch_size: int) -> Any:
     check.integer("patch_size", patch_size, at_least=1, at_most=min(shape[1:3]))
     on_host = np.asarray(images)
     rows = check.features("images", on_host.reshape(len(on_host), -1))
-    # Those on a device stay there, if the check has changed nothing.
+    # Images on a device stay there if the check did not change the dtype.
     return images if rows.dtype == on_host.dtype else rows.reshape(shape)
 
 

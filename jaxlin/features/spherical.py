@@ -1,11 +1,11 @@
-"""Spherical k-means: clusters of directions, whose centers are directions too.
+"""Spherical k-means: clustering of unit vectors by cosine similarity.
 
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin.features import spherical
   >>> rows = spherical.unit(jnp.array([[2.0, 0.0], [3.0, 0.3], [0.0, 1.0]]))
-  >>> clustered = jax.jit(spherical.clustered)
-  >>> centers, objective = clustered(rows, jnp.eye(2))
-  >>> _, smaller = clustered(rows, centers)
+  >>> lloyd_step = jax.jit(spherical.lloyd_step)
+  >>> centers, objective = lloyd_step(rows, jnp.eye(2))
+  >>> _, smaller = lloyd_step(rows, centers)
   >>> bool(smaller < objective)
   True
 
@@ -20,30 +20,31 @@ import jax.numpy as jnp
 from jaxlin.numerics import precision
 from jaxlin.typing import Array
 
-# Rows compared with all centers at once.
-_AT_ONCE = 2048
+# Rows compared with all centers per block.
+_ROWS_PER_BLOCK = 2048
 
 
-def clustered(directions: Array, centers: Array) -> tuple[Array, Array]:
-    """One iteration of spherical k-means, and the objective before it.
+def lloyd_step(directions: Array, centers: Array) -> tuple[Array, Array]:
+    """One Lloyd iteration of spherical k-means, and the objective before it.
 
     Args:
-      directions: of length 1, shape ``(rows, values)``.
-      centers: likewise, shape ``(centers, values)``.
+      directions: unit vectors, shape ``(rows, values)``.
+      centers: unit vectors, shape ``(centers, values)``.
 
     Returns:
-      The centers moved to the mean direction of the rows nearest to them, and the mean
-      over rows of 1 - the cosine to the nearest center before that, shape ``()``.
+      The new centers, each the mean direction of the rows nearest to the old one, and
+      the objective of the old centers, the mean over rows of 1 - cosine to the nearest
+      center, shape ``()``.
     """
     number, values = directions.shape
-    size = min(_AT_ONCE, number)
+    size = min(_ROWS_PER_BLOCK, number)
     blocks = -(-number // size)
     padded = jnp.zeros((blocks * size, values)).at[:number].set(directions)
 
     def add(sums, block):
         cosines = precision.product(block, centers.T)
         nearest = jnp.argmax(cosines, axis=1)
-        # A padded row is 0 and adds nothing, to a cosine either.
+        # A padded row is 0 and adds nothing to the totals or to the cosine.
         total, cosine = sums
         total = jax.lax.platform_dependent(
             total, nearest, block, cpu=_scattered, default=_multiplied
@@ -53,7 +54,7 @@ def clustered(directions: Array, centers: Array) -> tuple[Array, Array]:
     start = (jnp.zeros_like(centers), jnp.zeros(()))
     (total, cosine), _ = jax.lax.scan(add, start, padded.reshape(blocks, size, values))
     is_empty = jnp.sum(jnp.square(total), axis=1, keepdims=True) == 0
-    # A center that is nobody's nearest stays where it is.
+    # A center without rows is unchanged.
     return jnp.where(is_empty, centers, unit(total)), 1 - cosine / number
 
 
@@ -63,12 +64,12 @@ def _scattered(total: Array, nearest: Array, block: Array) -> Array:
 
 
 def _multiplied(total: Array, nearest: Array, block: Array) -> Array:
-    """The same on a GPU, where rows are scattered in another order each time."""
+    """Deterministic `_scattered` for GPUs, where the order of a scatter varies."""
     is_of_center = jnp.arange(len(total))[:, None] == nearest[None, :]
     return total + precision.product(is_of_center.astype(block.dtype), block)
 
 
 def unit(rows: Array) -> Array:
-    """Rows of length 1 in the last axis; a row of zeros stays."""
+    """Rows divided by their norms along the last axis; zero rows are unchanged."""
     squared = jnp.sum(jnp.square(rows), axis=-1, keepdims=True)
     return jnp.where(squared == 0, 0, rows * jax.lax.rsqrt(jnp.maximum(squared, 1e-30)))

@@ -1,10 +1,10 @@
 """Geometry of linear classifiers and of labelled points.
 
-hyperplanes       templates, decision hyperplanes, regions, contributions
-robustness        distance of an example to another label, in several norms
-rational_simplex  exact linear programs in whole numbers
-separability      whether points can be separated, with a proof
-best_line         the line with the fewest errors in the plane
+hyperplanes       templates, decision hyperplanes, decision regions, contributions
+robustness        smallest adversarial perturbations in the L1, L2 and Linf norms
+rational_simplex  exact feasibility of linear programs in integer arithmetic
+separability      linear separability of two classes, with an exact proof
+best_line         the line in the plane with the smallest zero-one loss
 """
 
 from jaxlin import chapters

@@ -1,8 +1,9 @@
-r"""The best of all lines for two classes in the plane, by the zero-one loss, exactly.
+r"""Exact minimisation of the zero-one loss over lines in the plane.
 
 Where no line separates two classes (`jaxlin.geometry.separability`), a surrogate loss
-finds some line; how good a line can be at all is a question of counting. `find` turns a
-line about every point and counts what changes as it passes the others.
+finds some line; the smallest zero-one loss of any line is a combinatorial question.
+`find` rotates a line about every point and updates the count of correct points as it
+passes the others.
 
   >>> import numpy as np
   >>> from jaxlin.geometry import best_line
@@ -22,18 +23,18 @@ from jaxlin import check
 from jaxlin.geometry import separability
 from jaxlin.geometry.separability import Plane
 
-# Angles that float64 may have put in the wrong order: each is off by less than this.
+# Angles closer than this may be in the wrong order in float64: it exceeds their error.
 _ANGLE_ERROR = 4e-15
 
 Direction = tuple[Fraction, ...]
 
 
 class BestLine(NamedTuple):
-    """A line that no other line beats.
+    """A line with the smallest zero-one loss.
 
     Attributes:
-      line: it passes through none of the points.
-      correct: how many points it gets right.
+      line: the line, which passes through none of the points.
+      correct: number of points that it classifies correctly.
     """
 
     line: Plane
@@ -41,67 +42,69 @@ class BestLine(NamedTuple):
 
 
 def find(features: Any, labels: Any) -> BestLine:
-    """The most points that any line in the plane gets right, and such a line.
+    """A line in the plane that classifies the most points correctly.
 
-    Of all lines, with either class on either side. A best one can be moved, without
-    passing over a point, until it touches one; so it is enough to turn a line about
-    each point in turn and to count what changes as it passes over the others: O(n^2 log
-    n). Angles are sorted in float64, and those that rounding could confuse in exact
-    arithmetic.
+    The search covers all lines, with either class on either side. An optimal line can
+    be moved, without passing over a point, until it touches one. It is therefore enough
+    to rotate a line about each point and to update the count as it passes over the
+    others, in O(n^2 log n). Angles are sorted in float64, and those too close for its
+    rounding error in exact arithmetic.
 
     Args:
       features: finite, shape ``(examples, 2)``.
       labels: 0 or 1, shape ``(examples,)``, both present.
 
     Raises:
-      ValueError: if the data are not valid, or not of two features.
+      ValueError: if the data are not valid, or do not have two features.
     """
     rows, classes = separability.two_classes(features, labels)
     check.features("features", rows, num_features=2)
     rows = rows.astype(np.float64)
-    turns = (_turned(pivot, rows, classes) for pivot in np.unique(rows, axis=0))
-    count, turn = max(turns, key=lambda one: one[0])
-    line = _line(turn, rows)
+    rotations = (
+        _best_rotation(pivot, rows, classes) for pivot in np.unique(rows, axis=0)
+    )
+    count, rotation = max(rotations, key=lambda one: one[0])
+    line = _line(rotation, rows)
     assert separability.correct(line, rows, classes) == count
     return BestLine(line, count)
 
 
-class _Turn(NamedTuple):
-    """Where a line about a point stops, between two of the other points.
+class _Rotation(NamedTuple):
+    """The best angle of a line about a point, between two of the other points.
 
     Attributes:
-      pivot: the point.
+      pivot: the point, shape ``(2,)``.
       before: direction of the last point passed, or None if there is no other point.
-      after: direction of the next one.
-      is_reversed: whether label 1 is on the right of the direction.
-      own: the label that is given to the point.
+      after: direction of the next point, or None if there is no other point.
+      is_reversed: whether label 1 is on the right of the direction of the line.
+      pivot_label: the label given to the pivot.
     """
 
     pivot: np.ndarray
     before: Direction | None
     after: Direction | None
     is_reversed: bool
-    own: int
+    pivot_label: int
 
 
-def _turned(
+def _best_rotation(
     pivot: np.ndarray, rows: np.ndarray, classes: np.ndarray
-) -> tuple[int, _Turn]:
-    """The most points right with a line about one of them, and where it stops."""
+) -> tuple[int, _Rotation]:
+    """The largest number of correct points by a line about a pivot, and its angle."""
     steps = rows - pivot
     is_other = steps.any(axis=1)
     ones = int(classes[~is_other].sum())
-    here = len(rows) - int(is_other.sum()) - ones, ones
-    own = int(here[1] > here[0])
+    pivot_counts = len(rows) - int(is_other.sum()) - ones, ones
+    pivot_label = int(pivot_counts[1] > pivot_counts[0])
     others, labels, steps = rows[is_other], classes[is_other], steps[is_other]
     if len(others) == 0:
-        return max(here), _Turn(pivot, None, None, False, own)
-    # As directions of lines: each turned into the upper half plane.
+        return max(pivot_counts), _Rotation(pivot, None, None, False, pivot_label)
+    # Directions of lines: each is reflected into the upper half plane.
     is_flipped = (steps[:, 1] < 0) | ((steps[:, 1] == 0) & (steps[:, 0] < 0))
     steps = np.where(is_flipped[:, None], -steps, steps) + 0.0
     order, ends = _by_angle(steps, others, pivot, is_flipped)
-    # A line that points just below the first direction has all others to its left, the
-    # flipped ones to its right; label 1 is on the left.
+    # A line just below the first direction has all unflipped points on its left and all
+    # flipped ones on its right; label 1 is on the left.
     start = int(((labels == 1) != is_flipped).sum())
     changes = np.where((labels == 1) != is_flipped, -1, 1)[order]
     counts = start + np.concatenate([[0], np.cumsum(changes)[ends - 1]])
@@ -111,25 +114,26 @@ def _turned(
 
     def direction(which: int) -> Direction:
         index = firsts[which % len(firsts)]
-        # Beyond the last direction come the first ones again, from the other side.
+        # After the last direction the first ones follow again, with the sign reversed.
         is_back = bool(is_flipped[index]) != (not 0 <= which < len(firsts))
         return _direction(others[index], pivot, is_back)
 
     before, after = direction(int(place) - 1), direction(int(place))
-    turn = _Turn(pivot, before, after, bool(is_reversed), own)
-    return int(both.max()) + max(here), turn
+    rotation = _Rotation(pivot, before, after, bool(is_reversed), pivot_label)
+    return int(both.max()) + max(pivot_counts), rotation
 
 
 def _by_angle(
     steps: np.ndarray, others: np.ndarray, pivot: np.ndarray, is_flipped: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Order of directions in the upper half plane, and where each group of equals ends.
+    """Order of directions in the upper half plane, and ends of groups of equal ones.
 
     Args:
-      steps: the directions, rounded.
-      others: the points that they lead to.
-      pivot: where they come from.
-      is_flipped: which of them lead there backwards.
+      steps: directions, rounded to float64, shape ``(others, 2)``.
+      others: points that they lead to, shape ``(others, 2)``.
+      pivot: origin of the directions, shape ``(2,)``.
+      is_flipped: whether each direction points away from its point, shape
+        ``(others,)``.
     """
     angles = np.arctan2(steps[:, 1], steps[:, 0])
     order = np.argsort(angles)
@@ -153,13 +157,13 @@ def _by_angle(
 
 
 def _runs(is_boundary: np.ndarray) -> Iterator[tuple[int, int]]:
-    """First and last (exclusive) positions of the runs between boundaries."""
+    """First and last (exclusive) positions of runs between boundaries."""
     stops = [*(np.flatnonzero(is_boundary) + 1).tolist(), len(is_boundary) + 1]
     return zip([0, *stops[:-1]], stops, strict=True)
 
 
 def _compare(directions: dict[int, Direction]) -> Callable[[int, int], int]:
-    """Compares angles: negative where the first is smaller."""
+    """Comparison function of angles: negative where the first is smaller."""
 
     def compare(first: int, second: int) -> int:
         turn = _cross(directions[first], directions[second])
@@ -183,24 +187,26 @@ def _opposite(direction: Direction) -> Direction:
     return tuple(-part for part in direction)
 
 
-def _line(turn: _Turn, rows: np.ndarray) -> Plane:
-    """The line through the pivot of a turn, moved off it to the side that is right."""
-    towards: Direction
-    if turn.before is None or turn.after is None:
-        towards = Fraction(1), Fraction(0)
-    elif _opposite(turn.before) == turn.after:
-        towards = -turn.before[1], turn.before[0]
+def _line(rotation: _Rotation, rows: np.ndarray) -> Plane:
+    """The line at the angle of a rotation, shifted to label its pivot correctly."""
+    direction: Direction
+    if rotation.before is None or rotation.after is None:
+        direction = Fraction(1), Fraction(0)
+    elif _opposite(rotation.before) == rotation.after:
+        direction = -rotation.before[1], rotation.before[0]
     else:
-        # A sum of directions of about one length points well between the two.
-        towards = tuple(
-            a / sum(map(abs, turn.before)) + b / sum(map(abs, turn.after))
-            for a, b in zip(turn.before, turn.after, strict=True)
+        # The sum of directions of similar lengths lies well between the two.
+        direction = tuple(
+            a / sum(map(abs, rotation.before)) + b / sum(map(abs, rotation.after))
+            for a, b in zip(rotation.before, rotation.after, strict=True)
         )
-    normal: Direction = (-towards[1], towards[0])
-    if turn.is_reversed:
+    normal: Direction = (-direction[1], direction[0])
+    if rotation.is_reversed:
         normal = _opposite(normal)
     through = Plane(normal, Fraction(0))
-    offset = -separability.values(through, turn.pivot[None, :])[0]
+    offset = -separability.values(through, rotation.pivot[None, :])[0]
     clear = [abs(value + offset) for value in separability.values(through, rows)]
     nearest = min((distance for distance in clear if distance > 0), default=Fraction(2))
-    return Plane(normal, offset + (nearest / 2 if turn.own else -nearest / 2))
+    return Plane(
+        normal, offset + (nearest / 2 if rotation.pivot_label else -nearest / 2)
+    )

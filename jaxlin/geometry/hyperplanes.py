@@ -1,11 +1,11 @@
-r"""What a linear classifier looks like: templates, hyperplanes, regions, contributions.
+r"""Geometry of a linear classifier: templates, hyperplanes, regions, contributions.
 
 Two classes c and j tie on the hyperplane :math:`\langle w_c - w_j, x\rangle + b_c - b_j
-= 0`. Where these hyperplanes cut space, the label changes; what remains in one piece is
-the region of a class, which is convex. Everything here acts on the features that the
-parameters act on: normalise first, or fold the normalisation in
-(`jaxlin.linear.fold_normalization`). How far an example is from another label, in other
-norms and within the pixel range, is told by `jaxlin.geometry.robustness`.
+= 0`. These hyperplanes bound the decision regions of the classes, which are convex. All
+functions act on the features that the parameters act on: normalise first, or fold the
+normalisation into the parameters
+(`jaxlin.linear.fold_normalization`). `jaxlin.geometry.robustness` computes the distance
+of an example to another label in other norms and within the pixel range.
 
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin.geometry import hyperplanes
@@ -34,12 +34,14 @@ from jaxlin.typing import Array
 
 
 class Hyperplanes(NamedTuple):
-    r"""Where one class ties with each other: :math:`\langle n_j, x\rangle + o_j = 0`.
+    r"""Hyperplanes between one class and each other class.
+
+    .. math:: \langle n_j, x\rangle + o_j = 0
 
     Attributes:
       normals: :math:`n_j`, pointing to the side of the one class, shape ``(classes,
-        features)``; its own row is 0.
-      offsets: :math:`o_j`, shape ``(classes,)``; its own is 0.
+        features)``; the row of that class is 0.
+      offsets: :math:`o_j`, shape ``(classes,)``; the entry of that class is 0.
     """
 
     normals: Array
@@ -52,7 +54,7 @@ def templates(
     image_shape: tuple[int, ...],
     scale: Literal["per_class", "shared"] = "per_class",
 ) -> Array:
-    r"""Each row of W as a picture with values from 0 to 1.
+    r"""Rows of W as images with values in [0, 1].
 
     A weight :math:`w` becomes :math:`0.5 + 0.5\, w / m`, so that zero is mid-grey, with
     :math:`m` the largest :math:`|w|` of the class ("per_class": each template uses the
@@ -61,14 +63,14 @@ def templates(
 
     Args:
       weights: W, shape ``(classes, features)``.
-      image_shape: such as ``(32, 32, 3)``, with ``features`` entries in all.
-      scale: what the values 0 and 1 stand for.
+      image_shape: shape of an image with ``features`` entries, such as ``(32, 32, 3)``.
+      scale: "per_class" or "shared", the range of the values 0 and 1.
 
     Returns:
-      Pictures, shape ``(classes, *image_shape)``.
+      Images, shape ``(classes, *image_shape)``.
 
     Raises:
-      ValueError: if the shape of an image does not have the width of the weights.
+      ValueError: if ``image_shape`` does not have ``features`` entries.
 
     Example:
       >>> weights = jnp.array([[-2.0, 0.0, 1.0, 2.0]])
@@ -96,17 +98,17 @@ def templates(
 
 
 def contributions(params: Params, features: ArrayLike) -> Array:
-    """What each feature adds to each score: w_cj x_j.
+    """Contribution w_cj x_j of each feature to each score.
 
-    Their sum over features and the bias are the scores. A contribution depends on what
-    counts as 0: for normalised features it is told against the mean example.
+    The sum over features plus the bias is the score. Contributions are relative to the
+    example with features 0, which for standardised features is the mean example.
 
     Args:
       params: weights ``(classes, features)`` and bias ``(classes,)``.
       features: one example, shape ``(features,)``, already normalised.
 
     Returns:
-      Shape ``(classes, features)``.
+      Contributions, shape ``(classes, features)``.
     """
     weights, bias = map(jnp.asarray, params)
     chex.assert_rank([weights, bias], [2, 1])
@@ -115,15 +117,15 @@ def contributions(params: Params, features: ArrayLike) -> Array:
 
 
 def hyperplanes(params: Params, label: ArrayLike) -> Hyperplanes:
-    """The hyperplanes between one class and each other.
+    """The hyperplanes between one class and each other class.
 
     Args:
       params: weights ``(classes, features)`` and bias ``(classes,)``.
-      label: the class on whose side values are positive, shape ``()``. Not
+      label: index of the class on whose side values are positive, shape ``()``. Not
         range-checked here.
 
     Returns:
-      One hyperplane a class. Use `jax.vmap` over labels for all pairs.
+      One hyperplane per class. Use `jax.vmap` over labels for all pairs.
     """
     weights, bias = map(jnp.asarray, params)
     chex.assert_rank([weights, bias], [2, 1])
@@ -132,22 +134,22 @@ def hyperplanes(params: Params, label: ArrayLike) -> Hyperplanes:
 
 
 def signed_distances(params: Params, features: ArrayLike, label: ArrayLike) -> Array:
-    r"""How far an example is from the hyperplanes of one class.
+    r"""Signed distances of an example from the hyperplanes of one class.
 
     .. math:: d_j = \frac{s_y - s_j}{\|w_y - w_j\|_2}
 
-    Positive where class y beats class j. If y is the predicted label, the least of them
-    is the distance to the region of another.
+    Positive where class y has a higher score than class j. If y is the predicted label,
+    the smallest distance is that to the region of another class.
 
     Args:
       params: weights ``(classes, features)`` and bias ``(classes,)``.
       features: one example, shape ``(features,)``, already normalised.
-      label: y, shape ``()``. Not range-checked here.
+      label: index y of the class, shape ``()``. Not range-checked here.
 
     Returns:
-      Distances in the unit of the features, shape ``(classes,)``: inf for y itself. Two
-      classes with the same template have no hyperplane: inf where y wins everywhere (a
-      tie goes to the smaller index, as in `jaxlin.linear.predict`), else -inf.
+      Distances in the unit of the features, shape ``(classes,)``; inf for y itself. Two
+      classes with equal weights have no hyperplane: inf where y wins everywhere (ties
+      go to the smaller index, as in `jaxlin.linear.predict`), else -inf.
 
     Example:
       >>> import jax
@@ -158,28 +160,28 @@ def signed_distances(params: Params, features: ArrayLike, label: ArrayLike) -> A
     normals, offsets = hyperplanes(params, label)
     check.one_example("features", features, size=normals.shape[1])
     x = jnp.asarray(features, normals.dtype)
-    # A lead is a small difference of scores, which TF32 would not carry.
+    # Leads are small differences of scores, beyond the precision of TF32.
     leads = jnp.matmul(normals, x, precision="highest") + offsets
     classes = jnp.arange(len(offsets))
     always = (offsets > 0) | ((offsets == 0) & (label <= classes))
     nowhere = jnp.where(always, jnp.inf, -jnp.inf)
     is_plane = (normals != 0).any(axis=1)
-    # The length of nothing has no gradient, not even where it is not looked at.
+    # The gradient of a norm at 0 is NaN, even in the branch that is not selected.
     lengths = jnp.linalg.norm(jnp.where(is_plane[:, None], normals, 1), axis=1)
     return jnp.where(is_plane, leads / lengths, nowhere)
 
 
 def restricted(params: Params, origin: ArrayLike, axes: ArrayLike) -> Params:
-    r"""The classifier that parameters are on a flat piece of space.
+    r"""Restriction of a linear classifier to an affine subspace.
 
-    On the points :math:`x = o + \sum_k t_k a_k` the scores are linear in t again, with
-    weights :math:`W A^\top` and bias :math:`b + W o`: a plane through thousands of
-    dimensions is cut by the hyperplanes along lines.
+    At the points :math:`x = o + \sum_k t_k a_k` the scores are affine in t, with
+    weights :math:`W A^\top` and bias :math:`b + W o`. In particular, the hyperplanes
+    intersect a two-dimensional section of the feature space in lines.
 
     Args:
       params: weights ``(classes, features)`` and bias ``(classes,)``.
       origin: :math:`o`, shape ``(features,)``.
-      axes: the :math:`a_k`, one a row, shape ``(axes, features)``.
+      axes: vectors :math:`a_k`, one per row, shape ``(axes, features)``.
 
     Returns:
       Parameters on the coordinates t, with weights ``(classes, axes)``.
@@ -203,19 +205,19 @@ def restricted(params: Params, origin: ArrayLike, axes: ArrayLike) -> Params:
 
 
 def regions(params: Params, *, low: ArrayLike, high: ArrayLike) -> list[np.ndarray]:
-    """The region of each class in a rectangle, for two features: convex polygons.
+    """Decision regions in a rectangle as convex polygons, for two features.
 
-    Exact up to rounding: the rectangle is cut by one line after another. A class that
-    wins nowhere in the rectangle has no corner, or corners in a line.
+    Exact up to rounding: the rectangle is clipped by one line after another. A class
+    that wins nowhere in the rectangle has no corners, or corners on one line.
 
     Args:
       params: weights ``(classes, 2)`` and bias ``(classes,)``, on the host.
       low: lower left corner of the rectangle, shape ``(2,)`` or ``()``.
-      high: upper right corner, likewise.
+      high: upper right corner, shape ``(2,)`` or ``()``, above ``low``.
 
     Returns:
-      The corners of each class's region counterclockwise, float64, shape ``(corners,
-      2)``. The regions share their borders, where classes tie.
+      The corners of each class's region in counterclockwise order, float64, shape
+      ``(corners, 2)``. Adjacent regions share their border, where the classes tie.
 
     Raises:
       ValueError: if there are not two features, parameters are not finite, or the
@@ -233,7 +235,7 @@ def regions(params: Params, *, low: ArrayLike, high: ArrayLike) -> list[np.ndarr
     weights, bias = (np.asarray(part, np.float64) for part in (weights, params.bias))
     if bias.shape != weights.shape[:1] or not np.isfinite(bias).all():
         raise ValueError(
-            f"params.bias must be {len(weights)} finite numbers, one a class, got "
+            f"params.bias must be {len(weights)} finite numbers, one per class, got "
             f"{bias}"
         )
     (left, bottom), (right, top) = rectangle(low, high)
@@ -250,14 +252,14 @@ def regions(params: Params, *, low: ArrayLike, high: ArrayLike) -> list[np.ndarr
 
 
 def rectangle(low: ArrayLike, high: ArrayLike) -> np.ndarray:
-    """Lower left and upper right corner, float64, shape ``(2, 2)``.
+    """Lower left and upper right corner of a rectangle, float64, shape ``(2, 2)``.
 
     Args:
-      low: shape ``(2,)`` or ``()``.
-      high: likewise, above ``low``.
+      low: lower left corner, shape ``(2,)`` or ``()``.
+      high: upper right corner, shape ``(2,)`` or ``()``, above ``low``.
 
     Raises:
-      ValueError: if they are not finite or not a rectangle.
+      ValueError: if a corner is not finite or ``high`` is not above ``low``.
     """
     ends = []
     for name, value in (("low", low), ("high", high)):
@@ -273,7 +275,7 @@ def rectangle(low: ArrayLike, high: ArrayLike) -> np.ndarray:
 def _cut(
     polygon: np.ndarray, normal: np.ndarray, offset: float, keeps_ties: bool
 ) -> np.ndarray:
-    """The part of a convex polygon where ``normal @ x + offset`` is not negative."""
+    """The part of a convex polygon where ``normal @ x + offset`` is at least 0."""
     if not normal.any():
         wins = offset > 0 or (offset == 0 and keeps_ties)
         return polygon if wins else polygon[:0]

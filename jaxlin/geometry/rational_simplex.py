@@ -1,8 +1,9 @@
-r"""A non-negative solution of linear equations, or a proof of none, in whole numbers.
+r"""Exact non-negative solutions of linear equations, or a certificate of infeasibility.
 
-Phase one of the simplex method. Bland's rule keeps it from cycling, and pivoting in
-whole numbers (Edmonds) from rounding. An entry has as many digits as a determinant of
-as many rows as there are equations, so it is meant for tens of these.
+Phase one of the simplex method in integers. Bland's rule prevents cycling, and
+integer-preserving pivoting (Edmonds) avoids rounding. The entries of the tableau are
+determinants of the order of the number of equations, which limits the method to tens of
+equations.
 
   >>> import numpy as np
   >>> from jaxlin.geometry import rational_simplex
@@ -11,8 +12,8 @@ as many rows as there are equations, so it is meant for tens of these.
   >>> print({column: str(value) for column, value in solution.items()})
   {1: '1/2', 2: '1/2'}
 
-A right side that nothing makes has multipliers that say so: no column has a positive
-product with them, and it has one.
+An infeasible system has a Farkas certificate: a vector y with a positive product with
+the right side and with no column.
 
   >>> solution, found = rational_simplex.solve(columns, np.array([1, 5], object))
   >>> print(solution, [int(value) for value in found])
@@ -32,23 +33,23 @@ import numpy as np
 def solve(
     columns: np.ndarray, right_side: np.ndarray
 ) -> tuple[dict[int, Fraction] | None, list[Fraction]]:
-    """Non-negative x with ``columns @ x = right_side``, or y that shows there is none.
+    """Non-negative x with ``columns @ x = right_side``, or a proof that there is none.
 
     Args:
-      columns: whole numbers, dtype object, shape ``(equations, unknowns)``.
-      right_side: likewise, at least 0, shape ``(equations,)``.
+      columns: Python integers, dtype object, shape ``(equations, unknowns)``.
+      right_side: Python integers, at least 0, shape ``(equations,)``.
 
     Returns:
-      The entries of x above 0 by their index, or None with a y of which ``y @ columns
-      <= 0 < y @ right_side``.
+      The positive entries of x by their index and an empty list; or None and y with
+      ``y @ columns <= 0 < y @ right_side``, one entry per equation.
 
     Raises:
-      ValueError: if an entry is no whole number, or one of the right side is negative.
+      ValueError: if an entry is not an integer, or one of the right side is negative.
     """
     if not all(isinstance(entry, int) for entry in [*columns.flat, *right_side]):
         raise ValueError(
-            "columns and right_side must hold Python's integers, of which none "
-            "overflows; multiply fractions by what they have in common"
+            "columns and right_side must hold Python's integers, which never overflow; "
+            "multiply fractions by their common denominator"
         )
     if min(right_side) < 0:
         raise ValueError(
@@ -58,7 +59,7 @@ def solve(
     height, width = columns.shape
     unit = np.array([[int(i == j) for j in range(height)] for i in range(height)])
     table = np.concatenate([columns, unit, right_side[:, None]], axis=1, dtype=object)
-    # What is still missing of the right side, and what each column would add to it.
+    # Reduced costs of the phase-one objective, the sum of the artificial variables.
     costs = -table.sum(axis=0)
     costs[width : width + height] = 0
     table = np.concatenate([table, costs[None, :]])
@@ -79,7 +80,7 @@ def solve(
 
 
 def _leaving(table: np.ndarray, basis: list[int], entering: int) -> int:
-    """The row that first reaches 0; of several the one of the smallest variable."""
+    """The row of the smallest ratio; ties go to the variable of smallest index."""
 
     def reaches_zero(row: int) -> tuple[Fraction, int]:
         return Fraction(int(table[row, -1]), int(table[row, entering])), basis[row]

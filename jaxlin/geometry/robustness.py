@@ -1,26 +1,26 @@
-r"""The smallest perturbation that changes a label: exact, in L1, L2 and Linf.
+r"""Smallest perturbations that change a label, exact in the L1, L2 and Linf norms.
 
-For a linear classifier the nearest point with another label needs no search over
-perturbations. Class j overtakes the predicted class y once the perturbation
-:math:`\delta` has gained the lead of y:
+For a linear classifier the nearest point with another label has a closed form or an
+exact algorithm. Class j overtakes the predicted class y once the gain of the
+perturbation :math:`\delta` equals the lead of y:
 
 .. math:: \langle d, \delta\rangle \ge m, \qquad d = w_j - w_y,\; m = s_y - s_j
 
-Without bounds the least :math:`\|\delta\|_p` that does is :math:`m / \|d\|_q`, q the
-dual norm (Hölder): 2 for 2, infinity for 1, 1 for infinity. If ``x + change`` has to
+Without bounds the smallest such :math:`\|\delta\|_p` is :math:`m / \|d\|_q`, with the
+dual norm q (Hölder): 2 for 2, infinity for 1, 1 for infinity. If ``x + change`` must
 stay in a box, feature i can move by at most its room :math:`c_i` in the direction of
-the sign of :math:`d_i`, and with gains :math:`a_i = |d_i|` the sizes :math:`0 \le t_i
-\le c_i` remain to be chosen with :math:`\sum_i a_i t_i \ge m`:
+the sign of :math:`d_i`. With rates :math:`a_i = |d_i|` the problem is to choose step
+sizes :math:`0 \le t_i \le c_i` of smallest norm with :math:`\sum_i a_i t_i \ge m`:
 
-  * L1 is a fractional knapsack: features of the largest gain first, each to its bound,
-    the last one in part;
-  * Linf moves all by the same, :math:`t_i = \min(c_i, \lambda)`;
+  * L1 is a fractional knapsack: features in descending order of rate, each up to its
+    bound, the last one in part;
+  * Linf moves all features equally, :math:`t_i = \min(c_i, \lambda)`;
   * L2, by its stationarity conditions, moves :math:`t_i = \min(c_i, \lambda a_i)`.
 
-In the last two the gain is a concave, piecewise linear function of the level
-:math:`\lambda`. Newton's method from 0 solves for it exactly: each step solves the
-piece it stands on, never overshoots, and stops on the piece that holds the solution.
-The least over all j is the radius.
+In the last two cases the gain is a concave, piecewise linear function of the level
+:math:`\lambda`. Newton's method from 0 finds the level exactly: each step solves the
+current linear piece, never overshoots, and ends on the piece of the solution. The
+radius is the minimum over all j.
 
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin import linear
@@ -56,14 +56,14 @@ NORMS = (1, 2, math.inf)
 
 
 class Perturbation(NamedTuple):
-    """The nearest point at which another class has the score of the predicted one.
+    """Smallest perturbation at which another class ties with the predicted one.
 
     Attributes:
-      radius: norm of ``change``, shape ``()``. Perturbations below it leave the label
-        as it is, and there are ones as little above it as you like that do not; inf
-        where no perturbation can change it, NaN where a score is NaN.
-      label: the class that catches up, shape ``()``; the smallest index of several.
-      change: what to add to the features, shape ``(features,)``; 0 where the radius is
+      radius: norm of ``change``, shape ``()``, the infimum of the norms of
+        perturbations that change the label; inf where no perturbation changes it, NaN
+        where a score is NaN.
+      label: index of the class that ties, shape ``()``; the smallest of several.
+      change: perturbation of the features, shape ``(features,)``; 0 where the radius is
         infinite.
     """
 
@@ -80,28 +80,30 @@ def smallest_perturbation(
     low: ArrayLike | None = None,
     high: ArrayLike | None = None,
 ) -> Perturbation:
-    r"""The least change of one example that gives it another label.
+    r"""Smallest perturbation of one example that changes its label.
 
     Args:
       params: weights ``(classes, features)`` and bias ``(classes,)``.
       features: one example, shape ``(features,)``, in the units that the parameters act
-        on. For a radius in pixels give raw pixels and fold the normalisation in.
+        on. For a radius in pixels give raw pixels and parameters with the normalisation
+        folded in.
       norm: 1, 2 or infinity; static.
-      low: least value of each feature, shape ``()`` or ``(features,)``, such as 0; None
-        with None for ``high`` is no bound. A feature of the example that lies outside
-        is not moved back in, and can go no further out.
-      high: largest value of each feature, such as 255.
+      low: smallest value of each feature, shape ``()`` or ``(features,)``, such as 0;
+        None, together with ``high``, for no bounds. A feature of the example outside
+        the bounds is not moved back inside and moves no further out.
+      high: largest value of each feature, shape ``()`` or ``(features,)``, such as 255;
+        None, together with ``low``, for no bounds.
 
     Returns:
       Radius, class and change, in the dtype of the weights.
 
     Raises:
-      ValueError: if the norm is another one, there are several examples, only one bound
-        is given or one of another shape, or bounds that are no JAX arrays are NaN or
-        leave a feature no room.
+      ValueError: if ``norm`` is not 1, 2 or infinity, ``features`` is not one example,
+        only one bound is given or a bound has another shape, or bounds that are not JAX
+        arrays are NaN or out of order.
 
     Example:
-      A pixel at its bound cannot help; the other has to do it alone.
+      With bounds the second pixel reaches 0, and the first has to move further.
 
       >>> params = Params(jnp.array([[1.0, 1.0], [0.0, 0.0]]), jnp.array([-1.0, 0.0]))
       >>> x = jnp.array([1.75, 0.25])
@@ -121,21 +123,21 @@ def smallest_perturbation(
     check.one_example("features", features, size=params.weights.shape[1])
     x = jnp.asarray(features, params.weights.dtype)
     _check_bounds(low, high, x.shape)
-    # A lead is a small difference of scores, which TF32 would not carry.
+    # Leads are small differences of scores, beyond the precision of TF32.
     with jax.default_matmul_precision("highest"):
         scores = linear.scores(params, x)
     label = jnp.argmax(scores)
     directions = params.weights - params.weights[label][None, :]
     rooms = _rooms(directions, x, low, high)
-    sizes_of: Any = _FREE[norm] if rooms is None else _BOXED[norm]
-    # The class itself, and those with the same template, never overtake it. They get
-    # other numbers, whose gradients are finite.
+    allocate: Any = _UNBOUNDED[norm] if rooms is None else _BOXED[norm]
+    # The predicted class, and classes with equal weights, never overtake it. They get
+    # placeholder values with finite gradients.
     moves = (directions != 0).any(axis=1)
     gains = jnp.where(moves[:, None], jnp.abs(directions), 1)
-    # Scaled, so that squares neither overflow nor vanish.
+    # Scaled, so that squares neither overflow nor underflow.
     largest = jnp.max(gains, axis=1)
     leads = jnp.where(moves, (scores[label] - scores) / largest, 1)
-    sizes = jax.vmap(sizes_of)(gains / largest[:, None], rooms, leads)
+    sizes = jax.vmap(allocate)(gains / largest[:, None], rooms, leads)
     radii = jnp.where(moves, jnp.linalg.norm(sizes, ord=norm, axis=1), jnp.inf)
     nearest = jnp.argmin(radii)
     radius = jnp.where(jnp.isnan(scores).any(), jnp.nan, radii[nearest])
@@ -145,18 +147,20 @@ def smallest_perturbation(
 
 
 def robust_accuracy(radii: ArrayLike, correct: ArrayLike, sizes: ArrayLike) -> Ratio:
-    """Share of examples that stay right under every perturbation up to a size.
+    """Share of examples that stay correct under every perturbation up to a size.
 
-    Exact, as the radii are: an example is lost at its radius. At size 0 this is the
-    accuracy, less right examples whose score ties with another.
+    Exact, as the radii are: an example counts as wrong from its radius on. At size 0
+    this is the accuracy, without correct examples whose score ties with another class.
 
     Args:
-      radii: of `smallest_perturbation`, shape ``(examples,)``.
-      correct: whether each example is labelled rightly, booleans, same shape.
-      sizes: of the perturbations, in the norm of the radii, shape ``(sizes,)``.
+      radii: radii of `smallest_perturbation`, shape ``(examples,)``.
+      correct: whether each example is classified correctly, booleans, shape
+        ``(examples,)``.
+      sizes: norms of the perturbations, in the norm of the radii, shape ``(sizes,)``.
 
     Returns:
-      The `Ratio` of examples that stay right to all, each field ``(sizes,)``.
+      The `Ratio` of examples that stay correct to all examples, each field of shape
+      ``(sizes,)``.
 
     Raises:
       ValueError: if shapes do not fit or ``correct`` is not boolean.
@@ -186,7 +190,7 @@ def _check_bounds(low: Any, high: Any, shape: tuple[int, ...]) -> None:
             raise ValueError(
                 f"{name} must have shape () or {shape}, got shape {np.shape(bound)}"
             )
-    # What is on a device may be traced, or would have to be waited for.
+    # JAX arrays may be traced, and reading their values would block.
     are_known = not any(isinstance(bound, jax.Array) for bound in (low, high))
     if low is not None and are_known and not np.all(np.asarray(low) <= high):
         raise ValueError(f"low must be at most high, got {low} and {high}")
@@ -195,7 +199,7 @@ def _check_bounds(low: Any, high: Any, shape: tuple[int, ...]) -> None:
 def _rooms(
     directions: Array, x: Array, low: ArrayLike | None, high: ArrayLike | None
 ) -> Array | None:
-    """How far each feature can move the way that helps each class; None if any far."""
+    """Room of each feature in the direction that helps a class; None if unbounded."""
     if low is None or high is None:
         return None
     up, down = (
@@ -205,21 +209,21 @@ def _rooms(
     return jnp.where(directions > 0, up[None, :], down[None, :])
 
 
-def _free_l1(gains: Array, rooms: None, lead: Array) -> Array:
+def _unbounded_l1(gains: Array, rooms: None, lead: Array) -> Array:
     best = jnp.argmax(gains)
     return jnp.zeros_like(gains).at[best].set(lead / gains[best])
 
 
-def _free_l2(gains: Array, rooms: None, lead: Array) -> Array:
+def _unbounded_l2(gains: Array, rooms: None, lead: Array) -> Array:
     return gains * (lead / jnp.sum(jnp.square(gains)))
 
 
-def _free_linf(gains: Array, rooms: None, lead: Array) -> Array:
+def _unbounded_linf(gains: Array, rooms: None, lead: Array) -> Array:
     return jnp.where(gains > 0, lead / jnp.sum(gains), 0)
 
 
 def _boxed_l1(gains: Array, rooms: Array, lead: Array) -> Array:
-    """Fills features to their bounds, the largest gain first."""
+    """Greedy fractional knapsack: features up to their bounds, largest gain first."""
     order = jnp.argsort(-gains)
     gain, room = gains[order], rooms[order]
     filled = jnp.cumsum(gain * room)
@@ -232,15 +236,15 @@ def _boxed_l1(gains: Array, rooms: Array, lead: Array) -> Array:
 
 
 def _boxed_l2(gains: Array, rooms: Array, lead: Array) -> Array:
-    return _filled(gains, rooms, lead, rates=gains)
+    return _water_filled(gains, rooms, lead, rates=gains)
 
 
 def _boxed_linf(gains: Array, rooms: Array, lead: Array) -> Array:
-    return _filled(gains, rooms, lead, rates=(gains > 0).astype(gains.dtype))
+    return _water_filled(gains, rooms, lead, rates=(gains > 0).astype(gains.dtype))
 
 
-def _filled(gains: Array, rooms: Array, lead: Array, *, rates: Array) -> Array:
-    """Sizes min(room, level * rate) at the least level whose gain is the lead."""
+def _water_filled(gains: Array, rooms: Array, lead: Array, *, rates: Array) -> Array:
+    """Water-filling: sizes min(room, level * rate) with a total gain of the lead."""
 
     def next_level(levels: tuple[Array, Array]) -> tuple[Array, Array]:
         level, _ = levels
@@ -249,8 +253,9 @@ def _filled(gains: Array, rooms: Array, lead: Array, *, rates: Array) -> Array:
         slope = jnp.sum(jnp.where(is_free, gains * rates, 0))
         needed = (lead - gained) / jnp.where(slope > 0, slope, 1)
         needed = jnp.where(slope > 0, needed, jnp.inf)
-        # Rounding apart it never decreases; so the free features only get fewer, and
-        # as it depends on them alone, it stops after the last of them at the latest.
+        # Up to rounding the level never decreases. The set of free features, which
+        # determines the next level, therefore only shrinks, and the loop ends at the
+        # latest when it is empty.
         return jnp.maximum(needed, level), level
 
     start = (jnp.zeros_like(lead), jnp.full_like(lead, -1))
@@ -259,5 +264,5 @@ def _filled(gains: Array, rooms: Array, lead: Array, *, rates: Array) -> Array:
     return jnp.where(jnp.isfinite(level), sizes, jnp.inf)
 
 
-_FREE = {1: _free_l1, 2: _free_l2, math.inf: _free_linf}
+_UNBOUNDED = {1: _unbounded_l1, 2: _unbounded_l2, math.inf: _unbounded_linf}
 _BOXED = {1: _boxed_l1, 2: _boxed_l2, math.inf: _boxed_linf}

@@ -1,13 +1,13 @@
-r"""Can a hyperplane separate two classes? Proofs either way, in exact arithmetic.
+r"""Linear separability of two classes, with proofs in exact arithmetic.
 
 Two finite sets of points lie strictly on the two sides of some hyperplane if and only
-if their convex hulls have no point in common. `prove` finds one or the other: a plane,
-or a few points of both classes (at most D + 2 in all, four in the plane) with weights
-that make the same point of either. The arithmetic is that of whole numbers, so nothing
-is rounded; `holds` checks a proof against the points without knowing how it was found.
+if their convex hulls have no common point. `prove` finds either a separating plane or a
+common point, as convex combinations of a few points of each class (at most D + 2 points
+in total, four in the plane). The arithmetic is exact, in integers and fractions;
+`holds` verifies a proof from the points alone.
 
-How many points the best of all lines gets right, where none separates, is told by
-`jaxlin.geometry.best_line`.
+For inseparable points in the plane, `jaxlin.geometry.best_line` finds the line that
+classifies the most points correctly.
 
   >>> import numpy as np
   >>> from jaxlin.geometry import separability
@@ -35,8 +35,8 @@ class Plane(NamedTuple):
     """A hyperplane: label 1 where ``<normal, x> + offset`` is positive, 0 elsewhere.
 
     Attributes:
-      normal: exact, one entry a feature.
-      offset: exact.
+      normal: normal vector, exact, one entry per feature.
+      offset: offset, exact.
     """
 
     normal: Point
@@ -44,12 +44,13 @@ class Plane(NamedTuple):
 
 
 class CommonPoint(NamedTuple):
-    """A point of both convex hulls: no hyperplane separates the classes.
+    """A common point of both convex hulls: no hyperplane separates the classes.
 
     Attributes:
-      rows: points that it is made of, ascending indices; both classes are among them.
-      weights: above 0, one a row; those of either class sum to 1 and make ``point``.
-      point: the point, one entry a feature.
+      rows: ascending indices of the combined points, of both classes.
+      weights: weights above 0, one per index; those of each class sum to 1, and the
+        weighted sum of its points is ``point``.
+      point: the common point, one entry per feature.
     """
 
     rows: tuple[int, ...]
@@ -58,20 +59,22 @@ class CommonPoint(NamedTuple):
 
 
 def prove(features: Any, labels: Any) -> Plane | CommonPoint:
-    r"""A plane that strictly separates two classes, or a proof that none does.
+    r"""A plane that strictly separates two classes, or a proof that none exists.
 
-    Two linear programs in float64 propose a plane, or which points to look at; what
-    they propose is checked, or worked out, in exact arithmetic. Where that fails (gaps
-    near the rounding of float64), `jaxlin.geometry.rational_simplex` looks for weights
-    :math:`\alpha, \beta \ge 0` of all points with sum 1 each and :math:`\sum_i \alpha_i
-    x_i = \sum_j \beta_j z_j`; if there are none, its multipliers are the plane.
+    Two linear programs in float64 propose a plane, or a subset of points; the plane is
+    checked, or the weights of the points are computed, in exact arithmetic. If both
+    fail (gaps near the rounding error of float64), `jaxlin.geometry.rational_simplex`
+    searches for weights :math:`\alpha, \beta \ge 0` of all points, each with sum 1 and
+    with :math:`\sum_i \alpha_i x_i = \sum_j \beta_j z_j`; if there are none, its
+    certificate of infeasibility is the plane.
 
     Args:
-      features: finite, shape ``(examples, features)``; taken at their exact values.
+      features: finite, shape ``(examples, features)``; floating-point values are taken
+        as exact.
       labels: 0 or 1, shape ``(examples,)``, both present.
 
     Returns:
-      The proof, which `holds`.
+      The proof; `holds` is True for it.
 
     Raises:
       ValueError: if the data are not valid.
@@ -100,19 +103,19 @@ def prove(features: Any, labels: Any) -> Plane | CommonPoint:
 
 
 def holds(proof: Plane | CommonPoint, features: Any, labels: Any) -> bool:
-    """Whether a proof is one, checked in exact rational arithmetic from the points.
+    """Whether a proof is valid, verified in exact rational arithmetic.
 
     Args:
-      proof: from `prove` or anywhere.
-      features: as in `prove`.
-      labels: likewise.
+      proof: a plane or a common point, from `prove` or any other source.
+      features: finite, shape ``(examples, features)``.
+      labels: 0 or 1, shape ``(examples,)``, both present.
 
     Returns:
       For a plane, whether every point lies strictly on the side of its class; for a
-      common point, whether the weights make it of both classes.
+      common point, whether it is the weighted sum of the points of either class.
     """
     rows, classes = two_classes(features, labels)
-    # Of whoever's making: a product with a float would be rounded to one.
+    # Proofs from other sources may hold floats, and a product with a float is rounded.
     proof = _in_fractions(proof)
     if isinstance(proof, Plane):
         strict = [value != 0 for value in values(proof, rows)]
@@ -135,12 +138,12 @@ def holds(proof: Plane | CommonPoint, features: Any, labels: Any) -> bool:
 
 
 def correct(plane: Plane, features: Any, labels: Any) -> int:
-    """How many points a plane labels rightly, counted in exact arithmetic.
+    """Number of points that a plane classifies correctly, in exact arithmetic.
 
     Args:
-      plane: label 1 on its positive side, 0 elsewhere.
-      features: shape ``(examples, features)``.
-      labels: 0 or 1, shape ``(examples,)``.
+      plane: hyperplane with label 1 on its positive side and 0 elsewhere.
+      features: finite, shape ``(examples, features)``.
+      labels: 0 or 1, shape ``(examples,)``, both present.
     """
     rows, classes = two_classes(features, labels)
     predicted = [value > 0 for value in values(plane, rows)]
@@ -148,7 +151,7 @@ def correct(plane: Plane, features: Any, labels: Any) -> int:
 
 
 def values(plane: Plane, rows: np.ndarray) -> list[Fraction]:
-    """``<normal, x> + offset`` of each row, exact."""
+    """Exact value of ``<normal, x> + offset`` for each row."""
     plane = _in_fractions(plane)
     if len(plane.normal) != rows.shape[1]:
         raise ValueError(
@@ -163,15 +166,15 @@ def values(plane: Plane, rows: np.ndarray) -> list[Fraction]:
 
 
 def exact(row: np.ndarray) -> Point:
-    """The numbers that floating-point ones stand for."""
+    """Exact fractions equal to the floating-point entries of a row."""
     return tuple(Fraction(float(value)) for value in row)
 
 
 def two_classes(features: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and labels 0 and 1, checked.
+    """Checked rows and labels 0 and 1.
 
     Raises:
-      ValueError: if they are not valid or a class has no point.
+      ValueError: if the data are not valid or a class has no point.
     """
     rows = check.features("features", features)
     classes = check.labels("labels", labels, num_classes=2, num_examples=len(rows))
@@ -179,7 +182,7 @@ def two_classes(features: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _in_fractions(proof):
-    """A proof whose numbers are fractions, as they are exactly."""
+    """A proof with its numbers converted exactly to fractions."""
     if isinstance(proof, Plane):
         return Plane(tuple(map(Fraction, proof.normal)), Fraction(proof.offset))
     weights, point = (tuple(map(Fraction, part)) for part in proof[1:])
@@ -193,11 +196,11 @@ def _combined(chosen: list[tuple[Fraction, Point]]) -> Point:
 
 
 def _whole_numbers(rows: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Features as whole numbers, each in a unit of its own: ``rows * units``."""
+    """Features scaled to integers, each by its own unit: ``rows * units``."""
     columns, units = [], []
     for column in rows.T:
         ratios = [float(value).as_integer_ratio() for value in column]
-        # Powers of two: the largest is a multiple of all.
+        # Denominators are powers of two: the largest is a multiple of all.
         unit = max(denominator for _, denominator in ratios)
         columns.append([n * (unit // d) for n, d in ratios])
         units.append(unit)
@@ -205,7 +208,7 @@ def _whole_numbers(rows: np.ndarray) -> tuple[np.ndarray, list[int]]:
 
 
 def _proposed_plane(rows: np.ndarray, classes: np.ndarray) -> Plane | None:
-    """A plane that keeps both classes away in float64, as far as that can tell."""
+    """A plane that separates the classes in float64 arithmetic, or None."""
     from scipy import optimize
 
     scaled, scale = _of_size_one(rows.astype(np.float64))
@@ -227,7 +230,7 @@ def _proposed_plane(rows: np.ndarray, classes: np.ndarray) -> Plane | None:
 
 
 def _proposed_points(columns: np.ndarray) -> np.ndarray:
-    """Columns, ascending, of which float64 makes the right side (1, 1, 0, ..., 0)."""
+    """Ascending indices of columns that combine to (1, 1, 0, ..., 0) in float64."""
     from scipy import optimize
 
     largest = np.abs(columns).max(axis=1, keepdims=True)
@@ -236,7 +239,7 @@ def _proposed_points(columns: np.ndarray) -> np.ndarray:
         np.zeros(columns.shape[1]),
         A_eq=shares,
         b_eq=np.append([1.0, 1.0], np.zeros(len(columns) - 2)),
-        method="highs-ds",  # which ends in a corner, with few points
+        method="highs-ds",  # ends in a vertex, with few points
     )
     return np.flatnonzero(found.x > 0) if found.x is not None else np.array([], int)
 

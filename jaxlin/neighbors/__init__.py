@@ -1,8 +1,7 @@
-r"""Nearest neighbours: keep all examples, answer by those that are most like the query.
+r"""Nearest-neighbour classification with exact search.
 
-Four choices make such a learner, and are four independent arguments: a distance
-``metric``, how many neighbours ``k``, a ``weighting`` of them, and how to ``fit`` with
-the local points.
+Four independent arguments define a memory-based learner: the distance ``metric``, the
+number of neighbours ``k``, their ``weighting``, and the local ``fit`` to them.
 
   >>> import numpy as np
   >>> from jaxlin.neighbors import distances
@@ -16,14 +15,14 @@ the local points.
 
 The modules:
 
-  callbacks    checks of the functions given as metric, weighting or local fit
-  distances    distances of one pair of rows
-  pairwise     distances of all pairs, a block at a time
-  top_k        the k best, kept over blocks of candidates
-  bounds       lower bounds in float32 that prove a search exact
-  rerank       distances of a few candidates, in float64 or exact integers
-  scan         one pass over the rows, in blocks from the host
-  projections  lower bounds from few directions of wide rows
+  callbacks    checks of metrics, weightings and local fits given by the caller
+  distances    distance of one pair of rows
+  pairwise     distances of all pairs, in blocks of rows
+  top_k        streaming top-k over blocks of candidates
+  bounds       float32 lower bounds that certify a search as exact
+  rerank       exact distances of a few candidates, in float64 or integers
+  scan         one pass over the training rows, in blocks
+  projections  lower bounds of wide rows from projections on few directions
   search       `nearest`, `nearest_others` (leave-one-out, all folds at once), `recall`
   voting       `vote`, `shares`; `uniform`, `inverse_distance`, `gaussian`
   local_fits   `local_fit`; `majority`, `weighted_vote`, `linear_classifier`

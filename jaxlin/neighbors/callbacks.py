@@ -1,8 +1,9 @@
-"""Functions that somebody gives for a role: a metric, a weighting, a local fit.
+"""Checks of metrics, weightings and local fits given by the caller.
 
-Any function of the right shape plays a role (`jaxlin.typing`), with keywords of its
-own. What it takes is looked at before it is compiled, and what it returns while it is
-traced, so that a wrong one is refused by a sentence instead of a stack of JAX's.
+Any function with the signature of the protocol (`jaxlin.typing`) is accepted, with
+keywords of its own. Its signature is checked before compilation and its result while it
+is traced: an unsuitable function raises a readable ValueError instead of a JAX
+traceback.
 """
 
 import inspect
@@ -14,8 +15,8 @@ import jax.numpy as jnp
 
 from jaxlin.typing import Array
 
-# One function of each role, for who has given its name.
-_INSTANCES = {
+# An example function for each role, named in error messages.
+_EXAMPLES = {
     "metric": "jaxlin.neighbors.distances.euclidean",
     "weighting": "jaxlin.neighbors.gaussian",
     "fit": "jaxlin.neighbors.weighted_vote",
@@ -23,32 +24,32 @@ _INSTANCES = {
 
 
 # Positional arguments of each role.
-_DATA = {
+_POSITIONAL = {
     "metric": ("first", "second"),
     "weighting": ("distances",),
     "fit": ("query", "rows", "labels", "weights"),
 }
 
 
-def bound(
-    role: str, function: Any, arguments: Any, *, ours: tuple[str, ...] = ()
+def bound_arguments(
+    role: str, function: Any, arguments: Any, *, reserved: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Keyword arguments that fit a function of the role.
+    """Keyword arguments of a function, checked against its signature.
 
     Args:
-      role: metric, weighting or fit.
-      function: given for it.
-      arguments: given with it, by name, or None.
-      ours: names of further keywords, which are not asked of who gives the others.
+      role: "metric", "weighting" or "fit".
+      function: the function given for the role.
+      arguments: keyword arguments given with it, by name, or None for none.
+      reserved: names of further keywords, which the library passes itself.
 
     Raises:
-      ValueError: if the function is none, does not take the data of its role, or an
-        argument is missing or unknown.
+      ValueError: if ``function`` is not callable or does not take the data of its role,
+        or an argument is missing, unknown or reserved.
     """
     if not callable(function):
         raise ValueError(
             f"{role} must be a function, got {function!r}; for instance "
-            f"{_INSTANCES[role]}"
+            f"{_EXAMPLES[role]}"
         )
     if not isinstance(arguments, Mapping | None):
         raise ValueError(
@@ -57,30 +58,30 @@ def bound(
         )
     found = dict(arguments or {})
     name = getattr(function, "__name__", repr(function))
-    if taken := sorted(set(found) & set(ours)):
+    if taken := sorted(set(found) & set(reserved)):
         raise ValueError(
             f"{role}_arguments must leave out {', '.join(taken)}, which {name} is "
-            "given anyway"
+            "given by jaxlin"
         )
     try:
         signature = inspect.signature(function)
-    except ValueError:  # of some functions that are not written in Python
+    except ValueError:  # raised for some functions not written in Python
         return found
     try:
-        signature.bind_partial(*_DATA[role])
+        signature.bind_partial(*_POSITIONAL[role])
     except TypeError:
         raise ValueError(
-            f"{role} must be a function of ({', '.join(_DATA[role])}), got {name}"
+            f"{role} must be a function of ({', '.join(_POSITIONAL[role])}), got {name}"
             f"{signature}; if it makes such a function, call it first: "
             f"{role}={name}(...)"
         ) from None
-    missing = [own for own in ours if not _takes(signature, own)]
+    missing = [keyword for keyword in reserved if not _takes(signature, keyword)]
     if missing:
         raise ValueError(
             f"{role} must take the keyword {missing[0]}, got {name}{signature}"
         )
     try:
-        signature.bind(*_DATA[role], **dict.fromkeys(ours), **found)
+        signature.bind(*_POSITIONAL[role], **dict.fromkeys(reserved), **found)
     except TypeError as error:
         raise ValueError(
             f"{role}_arguments must fit {name}, got {sorted(found)}: {error}"
@@ -88,7 +89,7 @@ def bound(
     return found
 
 
-def applied(
+def call(
     role: str,
     function: Any,
     data: tuple[Any, ...],
@@ -96,18 +97,19 @@ def applied(
     *,
     shape: tuple[int, ...],
 ) -> Array:
-    """The result of a function of somebody's, looked at while it is traced.
+    """The result of a function given by the caller, checked while it is traced.
 
     Raises:
-      ValueError: if it has another shape, or needs numbers where there are none yet.
+      ValueError: if the result has another shape, or the function needs concrete values
+        while it is traced.
     """
     name = getattr(function, "__name__", repr(function))
     try:
         result = function(*data, **arguments)
     except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
         raise ValueError(
-            f"{role} must compute by jax.numpy, whose arrays it is given while it is "
-            f"compiled, got {name}, which needs their numbers: {type(error).__name__}"
+            f"{role} must compute by jax.numpy, because it is traced, got {name}, "
+            f"which needs concrete values: {type(error).__name__}"
         ) from error
     try:
         array = jnp.asarray(result)

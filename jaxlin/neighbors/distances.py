@@ -1,10 +1,10 @@
-r"""Distances of one pair: two vectors in, one number out.
+r"""Distance of one pair of vectors.
 
   squared_euclidean, euclidean   sum of squares of the differences, and its root
   manhattan, chebyshev           sum and maximum of the absolute differences
-  minkowski                      both and all between, by a traced ``power``
+  minkowski                      p-norm of the differences, with a traced ``power``
   cosine                         1 - cosine of the angle
-  mahalanobis                    euclidean after a change of variables, by a ``matrix``
+  mahalanobis                    norm induced by a positive definite ``matrix``
 
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin.neighbors import distances
@@ -14,9 +14,10 @@ r"""Distances of one pair: two vectors in, one number out.
   [0. 0. 0.]
 
 Two uint8 vectors give exact int32 sums in `squared_euclidean` (up to 33,025 features),
-`manhattan` and `chebyshev`; everything else is computed in float32, or in float64 if a
-vector is. Gradients are finite everywhere: where a distance has a kink, at zero, the
-derivative 0 is used. `jaxlin.neighbors.pairwise` has the distances of many pairs.
+`manhattan` and `chebyshev`; everything else is computed in float32, or in float64 if
+one vector is float64. Gradients are finite everywhere: at the kink of a distance, at
+zero, the derivative is defined as 0. `jaxlin.neighbors.pairwise` computes distances of
+many pairs.
 """
 
 from typing import Any
@@ -31,8 +32,8 @@ from jaxlin import check
 from jaxlin.neighbors import callbacks
 from jaxlin.typing import Array, Distance
 
-# int32 holds 255^2 for each of so many.
-MOST_EXACT_FEATURES = 33_025
+# 255^2 times this number of features fits in int32.
+MAX_EXACT_FEATURES = 33_025
 
 
 def squared_euclidean(first: Array, second: Array, /) -> Array:
@@ -40,18 +41,18 @@ def squared_euclidean(first: Array, second: Array, /) -> Array:
 
     Args:
       first: :math:`x`, shape ``(features,)``.
-      second: :math:`z`, the same shape.
+      second: :math:`z`, shape ``(features,)``.
 
     Returns:
-      The distance, shape ``()``; int32 and exact for two uint8 vectors, float32 if they
-      have more than 33,025 features, which int32 might not hold.
+      The distance, shape ``()``; int32 and exact for two uint8 vectors, but float32 for
+      more than 33,025 features, whose sum could overflow int32.
 
     Example:
       >>> print(squared_euclidean(jnp.zeros(3), jnp.array([2.0, 3.0, 6.0])))
       49.0
     """
     apart = _difference(first, second)
-    if len(apart) > MOST_EXACT_FEATURES:
+    if len(apart) > MAX_EXACT_FEATURES:
         apart = _float(apart)
     squares = jnp.square(apart)
     return jnp.sum(squares, dtype=squares.dtype)
@@ -60,7 +61,8 @@ def squared_euclidean(first: Array, second: Array, /) -> Array:
 def euclidean(first: Array, second: Array, /) -> Array:
     r"""Length of the difference, :math:`\sqrt{\sum_j (x_j - z_j)^2}`.
 
-    Its gradient at zero is 0. Arguments as of `squared_euclidean`; float32 at least.
+    Its gradient at zero is 0. Arguments are those of `squared_euclidean`; the result is
+    at least float32.
 
     Example:
       >>> print(euclidean(jnp.zeros(3), jnp.array([2.0, 3.0, 6.0])))
@@ -70,9 +72,10 @@ def euclidean(first: Array, second: Array, /) -> Array:
 
 
 def manhattan(first: Array, second: Array, /) -> Array:
-    r"""Sum of absolute differences, :math:`\sum_j |x_j - z_j|`: the lecture's L1.
+    r"""Sum of absolute differences, :math:`\sum_j |x_j - z_j|`: the L1 distance.
 
-    Arguments and result as of `squared_euclidean`.
+    Arguments are those of `squared_euclidean`; the result is int32 and exact for two
+    uint8 vectors, else at least float32.
 
     Example:
       >>> print(manhattan(jnp.zeros(3), jnp.array([2.0, 3.0, -6.0])))
@@ -86,7 +89,8 @@ def chebyshev(first: Array, second: Array, /) -> Array:
     r"""Largest absolute difference, :math:`\max_j |x_j - z_j|`.
 
     Where several differences are the largest, they share the derivative equally.
-    Arguments and result as of `squared_euclidean`.
+    Arguments are those of `squared_euclidean`; the result is int32 and exact for two
+    uint8 vectors, else at least float32.
 
     Example:
       >>> print(chebyshev(jnp.zeros(3), jnp.array([2.0, 3.0, -6.0])))
@@ -96,20 +100,19 @@ def chebyshev(first: Array, second: Array, /) -> Array:
 
 
 def minkowski(first: Array, second: Array, /, *, power: ArrayLike) -> Array:
-    r"""Norm of the difference between `manhattan` and `chebyshev`.
+    r"""Minkowski distance: `manhattan` for power 1, `chebyshev` in the limit.
 
     .. math:: \left( \sum_j |x_j - z_j|^p \right)^{1/p}
 
-    Differences are divided by the largest of them first, so that no power of them
-    overflows. Arguments as of `squared_euclidean`, and:
+    Differences are divided by the largest of them first, so that no power overflows.
 
     Args:
-      first: shape ``(features,)``.
-      second: the same shape.
-      power: :math:`p`, at least 1, traced; below 1 this is no metric.
+      first: :math:`x`, shape ``(features,)``.
+      second: :math:`z`, shape ``(features,)``.
+      power: :math:`p`, at least 1, traced; below 1 the triangle inequality fails.
 
     Returns:
-      The distance, shape ``()``, float32 at least.
+      The distance, shape ``()``, at least float32.
 
     Example:
       >>> apart = minkowski(jnp.zeros(3), jnp.array([2.0, 3.0, -6.0]), power=2.0)
@@ -120,10 +123,10 @@ def minkowski(first: Array, second: Array, /, *, power: ArrayLike) -> Array:
     largest = jnp.max(sizes)
     is_apart = largest > 0
     power = jnp.asarray(power, sizes.dtype)
-    # Constant under differentiation: the norm does not depend on what it is scaled by.
+    # Constant under differentiation: the norm does not depend on the scale.
     scale = jax.lax.stop_gradient(jnp.where(is_apart, largest, 1))
     shares = sizes / scale
-    # 0^p has no derivative in p, and none in its base at p = 1 from the left.
+    # 0^p has no derivative in p, and at p = 1 none in its base from the left.
     counted = shares > 0
     powers = jnp.where(counted, jnp.where(counted, shares, 1) ** power, 0)
     total = jnp.where(is_apart, jnp.sum(powers), 1)
@@ -131,14 +134,15 @@ def minkowski(first: Array, second: Array, /, *, power: ArrayLike) -> Array:
 
 
 def cosine(first: Array, second: Array, /) -> Array:
-    r"""One less the cosine of the angle between two vectors, in [0, 2].
+    r"""One minus the cosine of the angle between two vectors, in [0, 2].
 
     .. math:: 1 - \frac{\langle x, z \rangle}{\|x\| \|z\|}
               = \tfrac{1}{2} \left\| \frac{x}{\|x\|} - \frac{z}{\|z\|} \right\|^2
 
-    Computed by the second form, which is 0 for equal vectors and keeps its digits near
-    there. A vector that is zero has distance 1 to all, itself included, as in
-    scikit-learn, and gradient 0. Arguments as of `squared_euclidean`.
+    Computed by the second form, which is 0 for equal vectors and accurate for nearly
+    equal ones. A zero vector has distance 1 to every vector, itself included, as in
+    scikit-learn, and gradient 0. Arguments are those of `squared_euclidean`; the result
+    is at least float32.
 
     Example:
       >>> print(cosine(jnp.array([1.0, 0.0, 0.0]), jnp.array([0.0, 5.0, 0.0])))
@@ -152,19 +156,19 @@ def cosine(first: Array, second: Array, /) -> Array:
 
 
 def mahalanobis(first: Array, second: Array, /, *, matrix: ArrayLike) -> Array:
-    r"""Length of the difference measured by a matrix, :math:`\sqrt{d^\top M d}`.
+    r"""Mahalanobis distance, :math:`\sqrt{d^\top M d}` with :math:`d = x - z`.
 
-    With :math:`d = x - z`. The matrix is that of SciPy's ``VI``: usually the inverse of
-    a covariance; the identity gives `euclidean`. Its gradient at zero is 0.
+    The matrix corresponds to SciPy's ``VI``, usually the inverse of a covariance; the
+    identity gives `euclidean`. The gradient at zero is 0.
 
     Args:
-      first: shape ``(features,)``.
-      second: the same shape.
+      first: :math:`x`, shape ``(features,)``.
+      second: :math:`z`, shape ``(features,)``.
       matrix: :math:`M`, symmetric and positive definite, shape ``(features,
-        features)``, traced. Not looked at here: `check_arguments` does it once.
+        features)``, traced. Not checked here: `check_arguments` checks it once.
 
     Returns:
-      The distance, shape ``()``, float32 at least.
+      The distance, shape ``()``, at least float32.
 
     Example:
       >>> matrix = np.diag([4.0, 1.0, 1.0])
@@ -184,10 +188,10 @@ def mahalanobis(first: Array, second: Array, /, *, matrix: ArrayLike) -> Array:
 
 
 def unit(vector: Array, /) -> Array:
-    """A floating-point vector divided by its length; zero stays zero."""
+    """A floating-point vector divided by its norm; the zero vector is unchanged."""
     largest = jnp.max(jnp.abs(vector))
     scale = jax.lax.stop_gradient(jnp.where(largest > 0, largest, 1))
-    # Squares of numbers of size 1 neither overflow nor vanish.
+    # Squares of numbers of at most 1, the largest 1, neither overflow nor underflow.
     scaled = vector / scale
     length = _root(jnp.sum(jnp.square(scaled)))
     return scaled / jnp.where(largest > 0, length, 1)
@@ -196,22 +200,22 @@ def unit(vector: Array, /) -> Array:
 def check_arguments(
     metric: Distance, arguments: Any, *, num_features: int
 ) -> dict[str, Any]:
-    """Looks at the keyword arguments of a distance, once, on the host.
+    """Checks the keyword arguments of a distance, once, on the host.
 
     Args:
-      metric: of this module, or a function of your own, whose arguments are only
-        compared with its signature.
-      arguments: by name, or None for none.
-      num_features: what the vectors will have.
+      metric: a function of this module, or one of the caller, whose arguments are
+        checked against its signature only.
+      arguments: keyword arguments by name, or None for none.
+      num_features: number of features of the vectors.
 
     Returns:
-      The arguments, numbers as float and the matrix as a NumPy array.
+      The arguments, with numbers as float and the matrix as a NumPy array.
 
     Raises:
-      ValueError: if one is missing, unknown or out of range: a power below 1, a matrix
-        that is not symmetric and positive definite.
+      ValueError: if an argument is missing, unknown or out of range: a power below 1,
+        or a matrix that is not symmetric and positive definite.
     """
-    found = callbacks.bound("metric", metric, arguments)
+    found = callbacks.bound_arguments("metric", metric, arguments)
     if metric is minkowski:
         found["power"] = check.number("power", found["power"], at_least=1)
     if metric is mahalanobis:
@@ -222,24 +226,22 @@ def check_arguments(
 def to_each(
     query: Array, rows: Array, *, metric: Distance, arguments: dict[str, Any]
 ) -> Array:
-    """Distances of one vector to each row, one pair after the other.
+    """Distances of one query to each row, by a metric of one pair.
 
     Args:
       query: shape ``(features,)``.
       rows: shape ``(rows, features)``.
-      metric: of one pair.
-      arguments: its keywords.
+      metric: distance of one pair.
+      arguments: keyword arguments of the metric.
 
     Returns:
-      Shape ``(rows,)``.
+      Distances, shape ``(rows,)``.
 
     Raises:
-      ValueError: while tracing, if what the metric returns is not one number.
+      ValueError: while tracing, if the metric does not return one number.
     """
     return jax.vmap(
-        lambda row: callbacks.applied(
-            "metric", metric, (query, row), arguments, shape=()
-        )
+        lambda row: callbacks.call("metric", metric, (query, row), arguments, shape=())
     )(rows)
 
 
@@ -268,7 +270,7 @@ def _positive_definite(name: str, value: Any, size: int) -> np.ndarray:
 
 
 def _difference(first: Array, second: Array) -> Array:
-    """Floating, or int32 if both are uint8."""
+    """Difference in floating point, or in int32 if both are uint8."""
     _check_pair(first, second)
     first, second = jnp.asarray(first), jnp.asarray(second)
     if first.dtype == second.dtype == jnp.uint8:

@@ -1,12 +1,12 @@
-r"""How to fit with the local points: one score a class at a query, from its neighbours.
+r"""Local fits: class scores at a query from its neighbours.
 
-  majority                     how many neighbours each class has
-  weighted_vote                the sum of their weights
+  majority                     number of neighbours of each class
+  weighted_vote                sum of the weights of the neighbours of each class
   linear_classifier(loss=...)  a linear classifier of the neighbours, with their weights
                                as example weights
 
 A local fit is a function of one query (`jaxlin.typing.LocalFit`); `local_fit` applies
-it to all:
+it to all queries:
 
   >>> import numpy as np
   >>> from jaxlin.neighbors import distances
@@ -21,9 +21,9 @@ it to all:
   >>> print(scores.argmax(axis=1))
   [1]
 
-The lecture's four choices are four arguments: ``metric`` and ``k`` of the search,
-``weighting``, and ``fit``. The first two fits ask nothing of the rows, and `vote` gives
-their answers for every k at once.
+The four choices of memory-based learning are four arguments: ``metric`` and ``k`` of
+the search, ``weighting``, and ``fit``. The first two fits do not use the rows, and
+`vote` returns their predictions for every k at once.
 """
 
 import functools
@@ -41,21 +41,21 @@ from jaxlin.solvers import certified, interface
 from jaxlin.solvers.interface import Settings
 from jaxlin.typing import Arguments, Array, LocalFit, Loss, Weighting
 
-# Bytes of neighbours gathered at a time.
+# Bytes of neighbours gathered per block of queries.
 _BLOCK_BYTES = 32 * 2**20
 
 
 def majority(
     query: Array, rows: Array, labels: Array, weights: Array, /, *, num_classes: int
 ) -> Array:
-    """How many neighbours each class has, whatever their weights.
+    """Number of neighbours of each class, regardless of their weights.
 
     Args:
-      query: shape ``(features,)``.
-      rows: its neighbours, shape ``(k, features)``.
-      labels: of these, shape ``(k,)``.
-      weights: of these, shape ``(k,)``.
-      num_classes: C.
+      query: query, shape ``(features,)``; not used.
+      rows: its neighbours, shape ``(k, features)``; not used.
+      labels: labels of the neighbours, shape ``(k,)``.
+      weights: weights of the neighbours, shape ``(k,)``; only their dtype is used.
+      num_classes: number of classes.
 
     Returns:
       Scores, shape ``(num_classes,)``.
@@ -68,9 +68,9 @@ def majority(
 def weighted_vote(
     query: Array, rows: Array, labels: Array, weights: Array, /, *, num_classes: int
 ) -> Array:
-    """Sum of the weights of each class: the fit of a constant.
+    """Sum of the weights of the neighbours of each class: the fit of a constant.
 
-    Arguments and result as of `majority`.
+    Arguments and result are those of `majority`, with the weights used.
     """
     del query, rows
     return jnp.zeros(num_classes, weights.dtype).at[labels].add(weights)
@@ -78,25 +78,28 @@ def weighted_vote(
 
 @functools.cache
 def linear_classifier(*, loss: Loss, num_steps: int = 30) -> LocalFit:
-    r"""A fit of the core's objective to the neighbours, judged at the query.
+    r"""Regularised linear classifier fitted to the neighbours, evaluated at the query.
 
     .. math:: \min_{W, b} \frac{\sum_i a_i\, \ell(W (x_i - q) + b, y_i)}{\sum_i a_i}
               + \frac{\lambda_2}{2} \|W, b\|^2
 
     over the neighbours :math:`x_i` of the query q, with their weights :math:`a_i`. Its
-    scores at the query are b. As l2 grows, they come to order the classes as
-    `weighted_vote` does. Where there are more features than neighbours, W lies in the
-    span of these, and the fit is made there, at the cost of k features.
+    scores at the query are b. As l2 grows, their order approaches that of
+    `weighted_vote`. With more features than neighbours, the rows of W lie in the span
+    of the neighbours, and the fit is computed in coordinates of that span, at the cost
+    of k features.
 
-    The function that is returned takes a traced keyword ``l2``, above 0, in units of
-    the rows as they are (pixels, say: scale them first, or choose it accordingly).
+    The returned function takes a traced keyword ``l2`` (:math:`\lambda_2`), above 0, in
+    units of the rows as given: for raw pixels scale the rows first or choose ``l2``
+    accordingly.
 
     Args:
-      loss: one that has a conjugate (`jaxlin.losses.conjugates`).
-      num_steps: evaluations of the certified solver.
+      loss: a loss with a known conjugate (`jaxlin.losses.conjugates`).
+      num_steps: number of steps of the certified solver, at least 1.
 
     Returns:
-      The local fit; equal arguments give the same object and so one program.
+      The local fit; equal arguments return the same object and thus share a compiled
+      program.
 
     Raises:
       ValueError: if no conjugate of the loss is known, or ``num_steps`` is below 1.
@@ -119,7 +122,7 @@ def linear_classifier(*, loss: Loss, num_steps: int = 30) -> LocalFit:
         num_classes: int,
         l2: Any,
     ) -> Array:
-        features = _in_their_span(rows - query[None, :])
+        features = _span_coordinates(rows - query[None, :])
         examples = certified.prepare(interface.Examples(features, labels, weights))
         params = linear.Params(
             jnp.zeros((num_classes, features.shape[1]), features.dtype),
@@ -150,29 +153,32 @@ def local_fit(
     weighting: Weighting = voting.uniform,
     weighting_arguments: Arguments | None = None,
 ) -> np.ndarray:
-    """Scores of the classes at each query, from a fit to its neighbours.
+    """Class scores at each query, from a fit to its neighbours.
 
     Args:
-      found: neighbours; for a smaller k their first columns.
-      train_rows: that ``found`` indexes, shape ``(rows, features)``; only neighbours
-        are read. Rows of another kind (normalised, or other features) than those that
-        the neighbours were searched by may be given.
-      train_labels: in [0, num_classes), one for each training row.
-      query_rows: shape ``(queries, features)``, of the same kind.
-      num_classes: C, at least 2.
-      fit: of this module, or a function of yours.
-      fit_arguments: its keywords, such as ``{"l2": 1e-3}``; traced.
-      weighting: as in `jaxlin.neighbors.vote`.
-      weighting_arguments: its keywords, traced.
+      found: result of `jaxlin.neighbors.nearest`; for a smaller k keep its first
+        columns.
+      train_rows: training rows that ``found`` indexes, shape ``(rows, features)``; only
+        neighbours are read. The rows may be in another representation (normalised, or
+        other features) than in the search.
+      train_labels: integers in [0, num_classes), shape ``(rows,)``.
+      query_rows: shape ``(queries, features)``, in the representation of the training
+        rows.
+      num_classes: number of classes, at least 2.
+      fit: a local fit of this module or of the caller; `weighted_vote` by default.
+      fit_arguments: keyword arguments of the fit, such as ``{"l2": 1e-3}``; traced.
+      weighting: function of the distances of one query's neighbours
+        (`jaxlin.neighbors.voting`); uniform by default.
+      weighting_arguments: keyword arguments of the weighting, such as
+        ``{"bandwidth": 2.0}``; traced.
 
     Returns:
-      Scores, float32, shape ``(queries, num_classes)``. Their argmax is the answer; it
-      gives ties to the smallest class. Of `majority` and `weighted_vote` a class
-      without a vote has 0, as in `jaxlin.neighbors.shares`.
+      Scores, float32, shape ``(queries, num_classes)``. Their argmax is the prediction
+      and breaks ties in favour of the smallest class. `majority` and `weighted_vote`
+      score 0 for a class without a vote, as `jaxlin.neighbors.shares` does.
 
     Raises:
-      ValueError: before anything is compiled, that names the argument, the rule and the
-        value.
+      ValueError: before compilation, if an argument is not valid.
     """
     labels = voting.check_labels(found, train_labels, num_classes=num_classes)
     arguments = voting.check_weighting(weighting, weighting_arguments)
@@ -184,7 +190,9 @@ def local_fit(
             f"{len(rows)} rows for {len(labels)} labels and {len(queries)} queries for "
             f"the neighbours of {len(found.indices)}"
         )
-    kept = callbacks.bound("fit", fit, fit_arguments, ours=("num_classes",))
+    kept = callbacks.bound_arguments(
+        "fit", fit, fit_arguments, reserved=("num_classes",)
+    )
     if "l2" in kept:
         kept["l2"] = check.number("l2", kept["l2"], above=0)
     with jax.enable_x64(True):
@@ -198,10 +206,10 @@ def _in_blocks(found, rows, labels, queries, weights, num_classes, fit, argument
     size = min(1 << (size.bit_length() - 1), 1 << (count - 1).bit_length())
     parts = []
     for start in range(0, count, size):
-        # The last block is filled with its last query, so that all have one shape.
+        # The last block is padded with its last query, so that all have one shape.
         some = np.minimum(np.arange(start, start + size), count - 1)
         near = np.asarray(found.indices)[some]
-        # Around the query, before digits are lost: only differences count.
+        # Centred at the query in float64, before rounding: only differences matter.
         given = queries[some].astype(np.float64)
         scores = _fit(
             np.zeros_like(given, np.float32),
@@ -220,13 +228,13 @@ def _in_blocks(found, rows, labels, queries, weights, num_classes, fit, argument
 def _fit(queries, rows, labels, weights, arguments, *, fit, num_classes):
     def of_query(*one: Array) -> Array:
         asked = {"num_classes": num_classes, **arguments}
-        return callbacks.applied("fit", fit, one, asked, shape=(num_classes,))
+        return callbacks.call("fit", fit, one, asked, shape=(num_classes,))
 
     return jax.vmap(of_query)(queries, rows, labels, weights)
 
 
-def _in_their_span(rows: Array) -> Array:
-    """Coordinates of rows in an orthonormal basis of as many directions as needed."""
+def _span_coordinates(rows: Array) -> Array:
+    """Coordinates of rows in an orthonormal basis of their span, if it is smaller."""
     if rows.shape[1] <= rows.shape[0]:
         return rows
     return jnp.linalg.qr(rows.T, mode="r").T

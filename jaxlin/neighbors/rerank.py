@@ -1,4 +1,4 @@
-"""Distances of each query to some rows of its own: float64, or exact integers."""
+"""Reranking: exact distances of each query to its candidates, float64 or integers."""
 
 import functools
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 from jaxlin.neighbors import distances, pairwise, top_k
 from jaxlin.typing import Array, Distance
 
-# Bytes of rows gathered at a time.
+# Bytes of rows gathered per block.
 _BLOCK_BYTES = 32 * 2**20
 
 
@@ -23,24 +23,24 @@ def nearest_of(
     *,
     k: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of a list of candidates for each query, measured in float64.
+    """The k nearest candidates of each query by float64 distance.
 
-    To be called under ``jax.enable_x64(True)``.
+    Call it under ``jax.enable_x64(True)``.
 
     Args:
-      metric: of one pair.
-      arguments: its keywords.
+      metric: distance of one pair.
+      arguments: keyword arguments of the metric.
       queries: on the host, shape ``(queries, features)``.
-      rows: on the host, or a memory map.
-      candidates: indices of rows, shape ``(queries, candidates)``; -1 is none, and
-        there are at least k others.
-      k: how many to return.
+      rows: on the host or a memory map, shape ``(rows, features)``.
+      candidates: indices of rows, shape ``(queries, candidates)``, at least k valid
+        ones per query; -1 marks an empty slot.
+      k: number of neighbours to return.
 
     Returns:
-      Distances, float64, and indices, both ``(queries, k)``, nearest first; of equal
-      distances the smaller index first.
+      Distances, float64, and indices, both ``(queries, k)``, nearest first; ties go to
+      the smaller index.
     """
-    # In the order of their indices, so that a stable sort breaks ties by them.
+    # Sorted by index, so that a stable sort by distance breaks ties by index.
     width = candidates.shape[1]
     spare = top_k.power_of_two(width) - width
     candidates = np.pad(candidates, ((0, 0), (0, spare)), constant_values=-1)
@@ -77,40 +77,40 @@ def nearest_bytes(
     *,
     k: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k of a list of candidates with the smallest squared Euclidean distance.
+    """The k nearest candidates of each uint8 query by squared Euclidean distance.
 
     Args:
       queries: uint8, on the host, shape ``(queries, features)``.
-      rows: uint8, on the host, or a memory map.
-      candidates: indices of rows, shape ``(queries, candidates)``; -1 is none, and
-        there are at least k others, the first ones.
-      bounds: lower bounds of their distances, ascending; those that are above the
-        distances of the first k need not be measured.
-      k: how many to return.
+      rows: uint8, on the host or a memory map, shape ``(rows, features)``.
+      candidates: indices of rows, shape ``(queries, candidates)``, of which the first k
+        or more are valid; -1 marks an empty slot.
+      bounds: lower bounds of their squared distances, ascending, same shape; candidates
+        whose bound exceeds the largest distance of the first k are not measured.
+      k: number of neighbours to return.
 
     Returns:
-      Distances, int32, and indices, both ``(queries, k)``, nearest first; of equal
-      distances the smaller index first.
+      Squared distances, int32, and indices, both ``(queries, k)``, nearest first; ties
+      go to the smaller index.
     """
     found = np.full(candidates.shape, np.iinfo(np.int32).max, np.int32)
-    wanted = np.arange(candidates.shape[1])[None, :] < k
-    wanted = np.broadcast_to(wanted, candidates.shape)
-    _measure(found, wanted, queries, rows, candidates)
+    is_selected = np.arange(candidates.shape[1])[None, :] < k
+    is_selected = np.broadcast_to(is_selected, candidates.shape)
+    _measure(found, is_selected, queries, rows, candidates)
     farthest = found[:, :k].max(axis=1, keepdims=True)
-    _measure(found, ~wanted & (bounds <= farthest), queries, rows, candidates)
-    # One integer that orders by distance, then by index.
+    _measure(found, ~is_selected & (bounds <= farthest), queries, rows, candidates)
+    # One integer key that orders by distance, then by index.
     keys = (found.astype(np.int64) << 32) + candidates
     keys = np.sort(keys, axis=1)[:, :k]
     return (keys >> 32).astype(np.int32), (keys & (2**32 - 1)).astype(np.int32)
 
 
-def _measure(found, wanted, queries, rows, candidates) -> None:
-    """Writes squared distances where they are wanted."""
-    which, place = np.nonzero(wanted)
+def _measure(found, is_selected, queries, rows, candidates) -> None:
+    """Writes the squared distances of the selected candidates into ``found``."""
+    queries_at, slots = np.nonzero(is_selected)
     size = top_k.power_of_two(max(1, _BLOCK_BYTES // (4 * rows.shape[1])))
-    size = min(size, top_k.power_of_two(max(1, len(which))))
-    for start in range(0, len(which), size):
-        pairs = which[start : start + size], place[start : start + size]
+    size = min(size, top_k.power_of_two(max(1, len(queries_at))))
+    for start in range(0, len(queries_at), size):
+        pairs = queries_at[start : start + size], slots[start : start + size]
         padding = ((0, size - len(pairs[0])), (0, 0))
         squares = _squares_of_pairs(
             np.pad(queries[pairs[0]], padding), np.pad(rows[candidates[pairs]], padding)

@@ -1,13 +1,13 @@
-"""One pass over the training rows, which keeps the best candidates of every query.
+"""One pass over the training rows, with a running top-k for every query.
 
-Rows come from the host in blocks (so they may be a memory map, larger than any memory)
-or lie on the device already. A block is put there once and meets all queries, a block
-of them at a time, before the next is read: memory holds one block of rows, one of
-distances, and the best of each query.
+Rows are read from the host in blocks (they may be a memory map, larger than memory) or
+are already on the device. Each block is copied to the device once and compared with all
+queries, in blocks of queries, before the next is read: memory holds one block of rows,
+one block of distances, and the top-k of each query.
 
-A `Measure` says what the keys of candidates are. That of `exact_integers` are exact
-int32 distances of uint8 rows; that of `lower_bounds` and of `in_float64` are what they
-are called.
+A `Measure` defines the keys that rank candidates: exact int32 distances of uint8 rows
+(`exact_integers`), float32 lower bounds (`lower_bounds`) or float64 distances
+(`in_float64`).
 """
 
 import functools
@@ -22,38 +22,39 @@ from jaxlin.neighbors import bounds, distances, pairwise, top_k
 from jaxlin.neighbors.top_k import TopK
 from jaxlin.typing import Array, Distance, PyTree
 
-# Bytes of a block of rows as float32, and of the distances of a block of queries.
+# Bytes of a block of rows as float32, and of the distances to a block of queries.
 _BLOCK_BYTES = 32 * 2**20
 _DISTANCE_BYTES = 16 * 2**20
-_MOST_ROWS = 8192
-_MOST_QUERIES = 2048
-# A number of rows or queries is rounded up to a multiple of this, or a power of two
-# below it, so that similar searches share a program.
+_MAX_ROWS = 8192
+_MAX_QUERIES = 2048
+# Block sizes are rounded up to a multiple of these, or to a power of two below them, so
+# that similar searches share a compiled program.
 _MULTIPLE = {"rows": 256, "queries": 8}
 
 
 class Measure(NamedTuple):
-    """What candidates are judged by; static, and the same object each time.
+    """Keys that rank candidates; static, and cached so that programs are shared.
 
     Attributes:
-      move: ``(arguments, rows) -> tree``, once a block.
-      keys: ``(arguments, queries, tree) -> keys (queries, rows)``.
-      most_rows: in a block, of rows of so many features.
+      transform: ``(arguments, rows) -> tree``, applied once per block.
+      keys: ``(arguments, queries, tree) -> keys``, shape ``(queries, rows)``.
+      max_rows: ``(features) -> maximum number of rows per block``.
     """
 
-    move: Callable[[Any, Array], PyTree]
+    transform: Callable[[Any, Array], PyTree]
     keys: Callable[[Any, Array, PyTree], Array]
-    most_rows: Callable[[int], int]
+    max_rows: Callable[[int], int]
 
 
 class Search(NamedTuple):
-    """Who is looked for among whom.
+    """Queries and database rows.
 
     Attributes:
       rows: shape ``(rows, features)``, on the host or the device.
-      queries: shape ``(queries, features)``, likewise.
-      row_groups: int32, shape ``(rows,)``, or None.
-      query_groups: shape ``(queries,)``; a query does not see rows of its own group.
+      queries: shape ``(queries, features)``, on the host or the device.
+      row_groups: group of each row, int32, shape ``(rows,)``, or None.
+      query_groups: group of each query, int32, shape ``(queries,)``, or None; rows of
+        the group of a query are excluded from its neighbours.
     """
 
     rows: Any
@@ -62,7 +63,7 @@ class Search(NamedTuple):
     query_groups: np.ndarray | None = None
 
     def of_queries(self, chosen: np.ndarray) -> "Search":
-        """The same for some of the queries."""
+        """The search for a subset of the queries."""
         groups = self.query_groups
         return self._replace(
             queries=self.queries[chosen],
@@ -80,34 +81,38 @@ def run(
     recall_target: float | None = None,
     dtype: Any = jnp.float32,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k candidates with the smallest keys, ascending.
+    """The k candidates with the smallest keys for each query, ascending.
 
     Args:
-      measure: what keys are.
-      arguments: traced, for the measure.
+      measure: definition of the keys.
+      arguments: traced arguments of the measure.
       search: rows and queries.
-      k: how many; rounded up inside, so that similar numbers share a program.
-      block_size: rows a block; None chooses it.
-      recall_target: as in `top_k.update`.
-      dtype: of the keys.
+      k: number of candidates per query; rounded up internally, so that similar numbers
+        share a compiled program.
+      block_size: rows per block; None chooses it.
+      recall_target: None for the exact top-k, or the target recall of
+        `jax.lax.approx_min_k` per block of rows, in (0, 1].
+      dtype: dtype of the keys.
 
     Returns:
-      Keys and indices, shape ``(queries, k)``; infinity and -1 where a query does not
-      see so many rows.
+      Keys and indices, shape ``(queries, k)``; infinity and -1 where fewer than k rows
+      are visible to a query.
     """
     slots = top_k.power_of_two(k)
     num_rows, num_queries = len(search.rows), len(search.queries)
-    most_rows = measure.most_rows(search.rows.shape[1])
-    row_block = block_size or _even(num_rows, most_rows, _MULTIPLE["rows"])
-    at_once = min(_MOST_QUERIES, _DISTANCE_BYTES // (4 * max(row_block, slots)))
+    max_rows = measure.max_rows(search.rows.shape[1])
+    row_block = block_size or _even(num_rows, max_rows, _MULTIPLE["rows"])
+    at_once = min(_MAX_QUERIES, _DISTANCE_BYTES // (4 * max(row_block, slots)))
     query_block = _even(num_queries, at_once, _MULTIPLE["queries"])
     found = [
-        top_k.none_yet(query_block, slots, dtype=dtype)
+        top_k.empty(query_block, slots, dtype=dtype)
         for _ in range(0, num_queries, query_block)
     ]
     for first in range(0, num_rows, row_block):
-        block = moved(
-            arguments, padded(search.rows, first, row_block), move=measure.move
+        block = transformed(
+            arguments,
+            padded(search.rows, first, row_block),
+            transform=measure.transform,
         )
         row_groups = padded(search.row_groups, first, row_block)
         for number in range(len(found)):
@@ -123,17 +128,19 @@ def run(
                 keys=measure.keys,
                 recall_target=recall_target,
             )
-        # Else blocks would be read faster than they are used, and fill the memory.
+        # Otherwise blocks are read faster than they are processed, and fill the memory.
         jax.block_until_ready(found)
     whole = (np.concatenate(parts) for parts in zip(*found, strict=True))
     keys, indices = (array[:num_queries, :k] for array in whole)
     return keys, indices
 
 
-@functools.partial(jax.jit, static_argnames=("move",))
-def moved(arguments: Any, rows: Array, *, move: Callable[..., PyTree]) -> PyTree:
-    """A block of rows as a measure wants them, compiled."""
-    return move(arguments, rows)
+@functools.partial(jax.jit, static_argnames=("transform",))
+def transformed(
+    arguments: Any, rows: Array, *, transform: Callable[..., PyTree]
+) -> PyTree:
+    """A block of rows transformed for a measure, compiled."""
+    return transform(arguments, rows)
 
 
 @functools.partial(
@@ -144,36 +151,36 @@ def _step(
     arguments: Any,
     queries: Array,
     rows: PyTree,
-    first_and_end: Array,
+    first_and_total: Array,
     row_groups: Array | None,
     query_groups: Array | None,
     *,
     keys: Callable[[Any, Array, PyTree], Array],
     recall_target: float | None,
 ) -> TopK:
-    """Adds a block of rows to the best of a block of queries."""
-    first, end = first_and_end
+    """Updates the top-k of a block of queries with a block of rows."""
+    first, end = first_and_total
     found = keys(arguments, queries, rows)
-    is_seen = (first + jnp.arange(found.shape[1], dtype=jnp.int32) < end)[None, :]
+    is_visible = (first + jnp.arange(found.shape[1], dtype=jnp.int32) < end)[None, :]
     if row_groups is not None and query_groups is not None:
-        is_seen &= row_groups[None, :] != query_groups[:, None]
-    found = jnp.where(is_seen, found, jnp.inf)
+        is_visible &= row_groups[None, :] != query_groups[:, None]
+    found = jnp.where(is_visible, found, jnp.inf)
     return top_k.update(state, found, first=first, recall_target=recall_target)
 
 
 def padded(rows: Any, start: int, size: int) -> Any:
-    """Some rows, and zeros behind the last, where they are: on the host or not."""
+    """A slice of rows padded with zeros to ``size``, on the device of the rows."""
     if rows is None:
         return None
     some = rows[start : start + size]
     missing = size - len(some)
-    # By NumPy nothing is compiled, shape by shape.
+    # NumPy compiles nothing, while JAX would compile one program per shape.
     pad = jnp.pad if isinstance(some, jax.Array) else np.pad
     return pad(some, [(0, missing)] + [(0, 0)] * (some.ndim - 1)) if missing else some
 
 
 def _even(count: int, most: int, multiple: int) -> int:
-    """Size of blocks, all nearly full, none larger than about ``most``."""
+    """Size of nearly equal blocks, none larger than about ``most``."""
     if count <= min(most, multiple):
         return top_k.power_of_two(count)
     blocks = -(-count // max(most, 1))
@@ -185,14 +192,16 @@ def _even(count: int, most: int, multiple: int) -> int:
 
 @functools.cache
 def exact_integers(metric: Distance) -> Measure:
-    """Keys of `top_k.key_of_integer`: exact distances of uint8 rows.
+    """Keys from exact integer distances of uint8 rows, by `top_k.key_of_integer`.
 
-    Of those metrics that `jaxlin.neighbors.pairwise.integer_form` has, in as few
-    features that keys hold them.
+    For metrics that `jaxlin.neighbors.pairwise.integer_form` supports, with few enough
+    features that the distances fit into keys.
     """
     if metric in (distances.squared_euclidean, distances.euclidean):
-        # Four features of a byte take the place of a float.
-        return Measure(_centered, _keys_of_squares, lambda width: _most(width / 4))
+        # Four one-byte features take the memory of one float32.
+        return Measure(
+            _centered, _keys_of_squares, lambda width: _rows_per_block(width / 4)
+        )
 
     def keys(arguments: Any, queries: Array, rows: Array) -> Array:
         del arguments
@@ -200,7 +209,7 @@ def exact_integers(metric: Distance) -> Measure:
         assert form is not None
         return top_k.key_of_integer(form(queries, rows))
 
-    return Measure(_unmoved, keys, lambda width: _most(min(width, 1024)))
+    return Measure(_unchanged, keys, lambda width: _rows_per_block(min(width, 1024)))
 
 
 def _centered(arguments: Any, rows: Array) -> pairwise.Centered:
@@ -216,17 +225,17 @@ def _keys_of_squares(arguments: Any, queries: Array, rows: pairwise.Centered) ->
 
 @functools.cache
 def lower_bounds(form: bounds.Form) -> Measure:
-    """Keys that are below the distance in a `bounds.Frame`, the argument."""
+    """Lower bounds of distances as keys, in the `bounds.Frame` given as argument."""
 
-    def keys(frame: bounds.Frame, queries: Array, rows: bounds.Moved) -> Array:
-        return form.bound(frame, form.move(frame, queries), rows)
+    def keys(frame: bounds.Frame, queries: Array, rows: bounds.Transformed) -> Array:
+        return form.bound(frame, form.transform(frame, queries), rows)
 
-    return Measure(form.move, keys, _most)
+    return Measure(form.transform, keys, _rows_per_block)
 
 
 @functools.cache
 def in_float64(metric: Distance) -> Measure:
-    """Distances in float64, one pair after the other; the keywords are the argument."""
+    """Distances in float64 as keys, pair by pair; the argument holds the keywords."""
 
     def keys(arguments: dict[str, Any], queries: Array, rows: Array) -> Array:
         to_each = functools.partial(
@@ -235,15 +244,17 @@ def in_float64(metric: Distance) -> Measure:
         return jax.lax.map(to_each, queries.astype(jnp.float64))
 
     return Measure(
-        lambda _, rows: rows.astype(jnp.float64), keys, lambda width: _most(2 * width)
+        lambda _, rows: rows.astype(jnp.float64),
+        keys,
+        lambda width: _rows_per_block(2 * width),
     )
 
 
-def _most(width: float) -> int:
-    """Rows a block, if so many features of a row are float32 at one time."""
-    return min(_MOST_ROWS, int(_BLOCK_BYTES / (4 * width)))
+def _rows_per_block(width: float) -> int:
+    """Rows per block, if each row takes ``width`` float32 values of memory."""
+    return min(_MAX_ROWS, int(_BLOCK_BYTES / (4 * width)))
 
 
-def _unmoved(arguments: Any, rows: Array) -> Array:
+def _unchanged(arguments: Any, rows: Array) -> Array:
     del arguments
     return rows

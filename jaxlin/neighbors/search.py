@@ -1,4 +1,4 @@
-r"""The exact nearest neighbours of each query, by any metric.
+r"""Exact nearest-neighbour search by any metric.
 
   >>> import numpy as np
   >>> from jaxlin.neighbors import distances
@@ -8,19 +8,19 @@ r"""The exact nearest neighbours of each query, by any metric.
   >>> print(found.indices, found.distances)
   [[0 1 3]] [[0. 5. 5.]]
 
-What "exact" means:
+Exactness:
 
-* uint8 rows under `squared_euclidean`, `euclidean`, `manhattan` and `chebyshev` of
-  `jaxlin.neighbors.distances`: the order of the integers, on every device. (Where many
-  queries meet many wide rows, `jaxlin.neighbors.projections` proves most of that order
-cheaply.) * Otherwise the order of the distances as float64 arithmetic gives them, so
-that two
-  rows whose distances differ by less than its rounding (about 1e-13 of them) may change
-  places. Most searches make one pass in float32; `jaxlin.neighbors.bounds` proves for
-  each query that it has missed no row, and where it cannot (many rows are equally
-  near), a longer list is tried, then float64 alone.
+* For uint8 rows under `squared_euclidean`, `euclidean`, `manhattan` and `chebyshev` of
+  `jaxlin.neighbors.distances` the order is that of the integer distances, on every
+  device. (For many queries and many wide rows, `jaxlin.neighbors.projections` certifies
+  most of that order at a lower cost.)
+* Otherwise the order is that of the distances in float64 arithmetic: two rows whose
+  distances differ by less than its rounding error (a relative 1e-13 or so) may be
+  swapped. Most searches make one pass in float32, and `jaxlin.neighbors.bounds`
+  certifies for each query that no neighbour was missed. Queries without a certificate
+  (many rows are equally near) are repeated with a longer list, then in float64.
 
-Equal distances go to the smaller index.
+Ties go to the smaller index.
 """
 
 from typing import Any, NamedTuple
@@ -42,25 +42,25 @@ from jaxlin.neighbors import (
 from jaxlin.neighbors.scan import Search
 from jaxlin.typing import Arguments, Distance
 
-# Keys of integers must stay below the pattern of infinity: 255^2 a feature.
-_MOST_SQUARES = 32_700
-# Candidates beyond k that the first pass of bounds keeps, and how many times as many
-# the second does; then comes float64.
-_SPARE = 16
-_WIDER = 8
-# Candidates that a look at projections keeps for each of the k.
-_SHADOWS = 8
-# What float64 may err by in a distance, and more.
-_SLACK = 1e-9
+# Integer keys, 255^2 per feature, must stay below the bit pattern of infinity.
+_MAX_SQUARED_FEATURES = 32_700
+# Candidates beyond k that the first pass of bounds keeps, and the factor by which the
+# second pass multiplies the list; float64 follows.
+_EXTRA_CANDIDATES = 16
+_WIDENING = 8
+# Candidates that the pass over projections keeps per neighbour.
+_CANDIDATES_PER_NEIGHBOR = 8
+# Generous bound of the relative error of a float64 distance.
+_DISTANCE_ERROR = 1e-9
 
 
 class Neighbors(NamedTuple):
     """The k nearest rows of each query, nearest first; NumPy arrays.
 
     Attributes:
-      distances: shape ``(queries, k)``: int32 where they are exact integers, else
-        float64.
-      indices: rows of the training set, int32, same shape.
+      distances: distances, shape ``(queries, k)``; int32 where they are exact integers,
+        else float64.
+      indices: indices of the training rows, int32, shape ``(queries, k)``.
     """
 
     distances: Any
@@ -81,23 +81,24 @@ def nearest(
 
     Args:
       train_rows: shape ``(rows, features)``, uint8 or floating, finite; an array on the
-        host or the device, or a memory map, of which one block at a time is read.
+        host or the device, or a memory map, which is read in blocks.
       query_rows: shape ``(queries, features)``, of the same dtype.
-      metric: a function of `jaxlin.neighbors.distances`, or one of your own
-        (`jaxlin.typing.Distance`), which is then computed in float64 throughout.
-      k: how many, from 1 to the number of rows. The result for a smaller k is the first
-        columns of that for a larger.
-      metric_arguments: its keywords, such as ``{"power": 3.0}``; traced.
-      block_size: rows a block; None chooses what takes about 32 MB as float32. It
-        changes no integer distance, and other distances within rounding.
-      recall_target: None for the exact answer; or what `jax.lax.approx_min_k` is asked
-        for in each block of rows, in (0, 1], which TPUs do much faster and which is
-        exact on a CPU. `recall` measures what came of it. Distances are those of the
-        rows that were found.
+      metric: a function of `jaxlin.neighbors.distances`, or one of the caller
+        (`jaxlin.typing.Distance`), which is computed in float64 throughout.
+      k: number of neighbours, from 1 to the number of rows. The result for a smaller k
+        is the first columns of the result for a larger one.
+      metric_arguments: keyword arguments of the metric, such as ``{"power": 3.0}``;
+        traced.
+      block_size: rows per block, at least 1; None chooses about 32 MB as float32. It
+        affects no integer distance, and other distances within rounding only.
+      recall_target: None for exact search, or the target recall of
+        `jax.lax.approx_min_k` in each block of rows, in (0, 1]; approximate search is
+        much faster on TPUs and exact on a CPU. `recall` measures the achieved recall.
+        Distances are exact for the rows that were found.
 
     Raises:
-      ValueError: before anything is compiled, that names the argument, the rule and the
-        value.
+      ValueError: before compilation, if an argument is not valid; after the search, if
+        a distance is not finite.
     """
     train = check.features("train_rows", train_rows)
     queries = check.features("query_rows", query_rows, num_features=train.shape[1])
@@ -111,7 +112,9 @@ def nearest(
         )
     check.integer("k", k, at_least=1, at_most=len(train))
     found = _checked(metric, metric_arguments, train, block_size, recall_target)
-    search = Search(_where_it_is(train_rows, train), _where_it_is(query_rows, queries))
+    search = Search(
+        _on_its_device(train_rows, train), _on_its_device(query_rows, queries)
+    )
     return _search(metric, found, search, k, block_size, recall_target)
 
 
@@ -125,19 +128,23 @@ def nearest_others(
     block_size: int | None = None,
     recall_target: float | None = None,
 ) -> Neighbors:
-    """The k nearest of each row among those of other groups.
+    """The k nearest neighbours of each row among the rows of other groups.
 
-    Without ``groups`` every row is its own: leave-one-out. With the numbers of folds
-    (`jaxlin.selection.folds`) all folds of a cross-validation are had at once.
+    Without ``groups`` every row is a group of its own: leave-one-out. With fold ids
+    (`jaxlin.selection.folds`) one search serves all folds of a cross-validation.
 
     Args:
-      rows: as ``train_rows`` of `nearest`.
-      metric: as there.
-      k: from 1 to the number of rows outside the largest group.
-      groups: integers, shape ``(rows,)``, or None.
-      metric_arguments: as in `nearest`.
-      block_size: as there.
-      recall_target: as there.
+      rows: shape ``(rows, features)``, uint8 or floating, finite; an array on the host
+        or the device, or a memory map, which is read in blocks.
+      metric: a function of `jaxlin.neighbors.distances`, or one of the caller
+        (`jaxlin.typing.Distance`), which is computed in float64 throughout.
+      k: number of neighbours, from 1 to the number of rows outside the largest group.
+      groups: group of each row, integers, shape ``(rows,)``; None for leave-one-out.
+      metric_arguments: keyword arguments of the metric, such as ``{"power": 3.0}``;
+        traced.
+      block_size: rows per block, at least 1; None chooses about 32 MB as float32.
+      recall_target: None for exact search, or the target recall of
+        `jax.lax.approx_min_k` in each block of rows, in (0, 1].
 
     Example:
       >>> rows = np.array([[0.0], [1.0], [5.0], [7.0]])
@@ -145,7 +152,8 @@ def nearest_others(
       [1 0 3 2]
 
     Raises:
-      ValueError: as `nearest`.
+      ValueError: before compilation, if an argument is not valid; after the search, if
+        a distance is not finite.
     """
     array = check.features("rows", rows)
     if groups is None:
@@ -154,22 +162,22 @@ def nearest_others(
     largest = int(np.bincount(np.unique(groups, return_inverse=True)[1]).max())
     if largest == len(array):
         raise ValueError(
-            f"groups must be at least two, got all {largest} rows in one; nobody has "
-            "a neighbour in another"
+            f"groups must be at least two, got all {largest} rows in one; neighbours "
+            "come from other groups"
         )
     check.integer("k", k, at_least=1, at_most=len(array) - largest)
     found = _checked(metric, metric_arguments, array, block_size, recall_target)
-    at_hand = _where_it_is(rows, array)
-    search = Search(at_hand, at_hand, groups, groups)
+    resident = _on_its_device(rows, array)
+    search = Search(resident, resident, groups, groups)
     return _search(metric, found, search, k, block_size, recall_target)
 
 
 def recall(found: Neighbors, exact: Neighbors) -> float:
-    """Share of the exact neighbours that an approximate search has found.
+    """Share of the exact neighbours that an approximate search found.
 
     Args:
-      found: with ``recall_target``.
-      exact: without, of the same queries and k.
+      found: result of a search with ``recall_target``.
+      exact: result of the exact search for the same queries and k.
     """
     pairs = zip(np.asarray(found.indices), np.asarray(exact.indices), strict=True)
     shares = [np.isin(true, some).mean() for some, true in pairs]
@@ -185,13 +193,15 @@ def _checked(metric, arguments, rows, block_size, recall_target) -> dict[str, An
 
 
 def _as_wide(rows: np.ndarray, given: Any, others: np.ndarray) -> np.ndarray:
-    """Given as integers, they are float64 if the others were too large for float32."""
-    was_integer = np.asarray(given).dtype.kind in "iu" and rows.dtype == np.float32
-    return rows.astype(np.float64) if was_integer and others.dtype == float else rows
+    """Rows given as integers become float64 if the others need more than float32."""
+    is_from_integers = np.asarray(given).dtype.kind in "iu" and rows.dtype == np.float32
+    return (
+        rows.astype(np.float64) if is_from_integers and others.dtype == float else rows
+    )
 
 
-def _where_it_is(given: Any, checked: np.ndarray) -> Any:
-    """Rows on a device stay there, if the check has changed nothing."""
+def _on_its_device(given: Any, checked: np.ndarray) -> Any:
+    """The given array if it is on a device and the check kept its dtype."""
     stays = isinstance(given, jax.Array) and given.dtype == checked.dtype
     return given if stays else checked
 
@@ -211,33 +221,36 @@ def _search(metric, arguments, search, k, block_size, recall_target) -> Neighbor
 
 
 def _found(metric, arguments, search, k, block_size, recall_target) -> Neighbors:
-    how = {"block_size": block_size, "recall_target": recall_target}
+    options = {"block_size": block_size, "recall_target": recall_target}
     if _is_integer(metric, search):
         is_square = metric in (distances.squared_euclidean, distances.euclidean)
         is_wide = projections.is_worthwhile(len(search.queries), search.rows, k=k)
         if is_square and is_wide and recall_target is None:
-            found = _after_shadows(search, k, block_size)
+            found = _by_projections(search, k, block_size)
         else:
-            found = _in_integers(metric, search, k, **how)
+            found = _in_integers(metric, search, k, **options)
         if metric is distances.euclidean:
             return found._replace(distances=np.sqrt(found.distances, dtype=float))
         return found
     form = bounds.form(metric, num_features=search.rows.shape[1])
     with jax.enable_x64(True):
         if form is None:
-            return _in_float64(metric, arguments, search, k, **how)
-        return _proven(metric, arguments, form, search, k, **how)
+            return _in_float64(metric, arguments, search, k, **options)
+        return _proven(metric, arguments, form, search, k, **options)
 
 
-def _in_integers(metric, search, k, **how) -> Neighbors:
-    keys, indices = scan.run(scan.exact_integers(metric), None, search, k=k, **how)
+def _in_integers(metric, search, k, **options) -> Neighbors:
+    keys, indices = scan.run(scan.exact_integers(metric), None, search, k=k, **options)
     return Neighbors(top_k.integer_of_key(keys), indices)
 
 
-def _after_shadows(search: Search, k: int, block_size: int | None) -> Neighbors:
-    """Squared distances, of all rows only for queries that few do not settle."""
+def _by_projections(search: Search, k: int, block_size: int | None) -> Neighbors:
+    """Squared distances from projections, with a full pass for uncertified queries."""
     metric = distances.squared_euclidean
-    length = min(len(search.rows), top_k.power_of_two(_SHADOWS * k + _SPARE))
+    length = min(
+        len(search.rows),
+        top_k.power_of_two(_CANDIDATES_PER_NEIGHBOR * k + _EXTRA_CANDIDATES),
+    )
     screen = projections.screen(search.rows)
     bound, candidates = scan.run(
         projections.MEASURE,
@@ -248,42 +261,42 @@ def _after_shadows(search: Search, k: int, block_size: int | None) -> Neighbors:
     )
     queries, rows = (np.asarray(some) for some in (search.queries, search.rows))
     found = Neighbors(*rerank.nearest_bytes(queries, rows, candidates, bound, k=k))
-    open_queries = np.flatnonzero(~(bound[:, -1] > found.distances[:, -1]))
-    if len(open_queries) > 0:
-        part = search.of_queries(open_queries)
-        _put(found, open_queries, _in_integers(metric, part, k, block_size=block_size))
+    uncertified = np.flatnonzero(~(bound[:, -1] > found.distances[:, -1]))
+    if len(uncertified) > 0:
+        part = search.of_queries(uncertified)
+        _write(found, uncertified, _in_integers(metric, part, k, block_size=block_size))
     return found
 
 
 def _is_integer(metric: Distance, search: Search) -> bool:
     form = pairwise.integer_form(metric, search.queries, search.rows)
     is_square = metric in (distances.squared_euclidean, distances.euclidean)
-    is_too_wide = is_square and search.rows.shape[1] > _MOST_SQUARES
+    is_too_wide = is_square and search.rows.shape[1] > _MAX_SQUARED_FEATURES
     return form is not None and not is_too_wide
 
 
-def _in_float64(metric, arguments, search, k, **how) -> Neighbors:
+def _in_float64(metric, arguments, search, k, **options) -> Neighbors:
     keys, indices = scan.run(
-        scan.in_float64(metric), arguments, search, k=k, dtype=jnp.float64, **how
+        scan.in_float64(metric), arguments, search, k=k, dtype=jnp.float64, **options
     )
     return Neighbors(keys, indices)
 
 
 def _proven(metric, arguments, form, search, k, *, block_size, recall_target):
-    """Bounds first, float64 for the few that they leave, until nothing is missing."""
+    """Passes of lower bounds, then float64 for the queries that remain uncertified."""
     on_host = [np.asarray(some) for some in (search.queries, search.rows)]
     frame = bounds.frame(metric, arguments, *on_host)
     num_rows = len(search.rows)
     if recall_target is not None:
         lists = [k]
     else:
-        first = top_k.power_of_two(k + _SPARE)
-        lists = [min(num_rows, first), min(num_rows, _WIDER * first)]
+        first = top_k.power_of_two(k + _EXTRA_CANDIDATES)
+        lists = [min(num_rows, first), min(num_rows, _WIDENING * first)]
     shape = (len(search.queries), k)
     found = Neighbors(np.empty(shape), np.empty(shape, np.int32))
-    open_queries = np.arange(len(search.queries))
+    uncertified = np.arange(len(search.queries))
     for length in lists:
-        part = search.of_queries(open_queries)
+        part = search.of_queries(uncertified)
         keys, indices = scan.run(
             scan.lower_bounds(form),
             frame,
@@ -295,18 +308,18 @@ def _proven(metric, arguments, form, search, k, *, block_size, recall_target):
         measured = rerank.nearest_of(
             metric, arguments, np.asarray(part.queries), on_host[1], indices, k=k
         )
-        _put(found, open_queries, measured)
+        _write(found, uncertified, measured)
         if recall_target is not None or length == num_rows:
             return found
         farthest = form.in_frame(frame, measured[0][:, -1])
-        # Whatever was left out has a bound of at least the last one's.
-        open_queries = open_queries[~(keys[:, -1] > farthest * (1 + _SLACK))]
-        if len(open_queries) == 0:
+        # Every row left out has a bound of at least the last one in the list.
+        uncertified = uncertified[~(keys[:, -1] > farthest * (1 + _DISTANCE_ERROR))]
+        if len(uncertified) == 0:
             return found
-    part = search.of_queries(open_queries)
-    _put(found, open_queries, _in_float64(metric, arguments, part, k))
+    part = search.of_queries(uncertified)
+    _write(found, uncertified, _in_float64(metric, arguments, part, k))
     return found
 
 
-def _put(found: Neighbors, queries: np.ndarray, part: Any) -> None:
+def _write(found: Neighbors, queries: np.ndarray, part: Any) -> None:
     found.distances[queries], found.indices[queries] = part

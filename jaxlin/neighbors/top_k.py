@@ -1,18 +1,18 @@
-"""The k best of many, kept while blocks of candidates go by.
+"""Streaming top-k over blocks of candidates.
 
-A candidate has a key, smaller for better; of equal keys the smaller index wins. Blocks
-come in the order of their indices, so that position decides ties:
+Each candidate has a key, and smaller keys rank higher; ties go to the smaller index.
+Blocks arrive in ascending order of their indices, so that positions decide ties:
 
   >>> import jax.numpy as jnp
   >>> from jaxlin.neighbors import top_k
-  >>> state = top_k.none_yet(1, 2)
+  >>> state = top_k.empty(1, 2)
   >>> state = top_k.update(state, jnp.array([[5.0, 3.0, 4.0]]), first=0)
   >>> state = top_k.update(state, jnp.array([[3.0, 3.0]]), first=3)
   >>> print(state.indices, state.keys)
   [[1 3]] [[3. 3.]]
 
-Keys are floating, because XLA sorts everything else on a CPU; `key_of_integer` makes
-one of an integer without loss.
+Keys are floating-point, because on a CPU XLA computes the top-k of any other dtype by a
+full sort; `key_of_integer` converts integers to keys without loss.
 """
 
 from typing import NamedTuple
@@ -24,27 +24,28 @@ from jax.typing import ArrayLike
 
 from jaxlin.typing import Array
 
-# Added to integers, so that none of them is the pattern of a subnormal float, which
-# processors may take for 0.
+# Added to integers, so that none has the bit pattern of a subnormal float, which
+# processors may flush to 0.
 _OFFSET = 2**23
 
 
 class TopK(NamedTuple):
-    """The best candidates so far of each query, ascending.
+    """The k best candidates of each query so far, ascending.
 
     Attributes:
-      keys: shape ``(queries, k)``; infinity where there were fewer candidates.
-      indices: int32, same shape; -1 there.
+      keys: floating-point keys, shape ``(queries, k)``; infinity in empty slots.
+      indices: indices of the candidates, int32, shape ``(queries, k)``; -1 in empty
+        slots.
     """
 
     keys: Array
     indices: Array
 
 
-def none_yet(num_queries: int, k: int, *, dtype: jnp.dtype = jnp.float32) -> TopK:
-    """The state before the first block."""
+def empty(num_queries: int, k: int, *, dtype: jnp.dtype = jnp.float32) -> TopK:
+    """The state before the first block: all slots empty."""
     shape = (num_queries, k)
-    # From NumPy, so that nothing is compiled.
+    # Built by NumPy, which compiles nothing.
     keys, indices = np.full(shape, np.inf, dtype), np.full(shape, -1, np.int32)
     return TopK(jnp.array(keys), jnp.array(indices))
 
@@ -52,14 +53,15 @@ def none_yet(num_queries: int, k: int, *, dtype: jnp.dtype = jnp.float32) -> Top
 def update(
     best: TopK, keys: Array, *, first: ArrayLike, recall_target: float | None = None
 ) -> TopK:
-    """The best after a block of candidates.
+    """The top-k after one more block of candidates.
 
     Args:
-      best: after the blocks before.
-      keys: shape ``(queries, candidates)``; infinity is no candidate.
-      first: index of the first of them, larger than all before.
-      recall_target: None for the exact answer, or what `jax.lax.approx_min_k` is asked
-        for.
+      best: the top-k of the blocks before.
+      keys: keys of the block, shape ``(queries, candidates)``; infinity excludes a
+        candidate.
+      first: index of the first candidate of the block, larger than all before.
+      recall_target: None for the exact top-k, or the target recall of
+        `jax.lax.approx_min_k` within the block, in (0, 1].
     """
     k = best.keys.shape[1]
     if recall_target is not None and keys.shape[1] > k:
@@ -74,16 +76,15 @@ def update(
 
 
 def smallest(keys: Array, k: int) -> tuple[Array, Array]:
-    """The k smallest of each row, ascending, with their positions.
+    """The k smallest keys of each row, ascending, with their positions.
 
-    Of equal keys those at smaller positions. The k smallest lie in the k groups of
-    neighbours that have the smallest minima (of equal minima those of the first
-    groups), so that few candidates are left for `jax.lax.top_k`, which looks at them
-    one by one.
+    Ties go to the smaller position. The k smallest keys lie in the k groups of adjacent
+    candidates with the smallest minima (ties of minima go to the first groups), which
+    leaves few candidates for `jax.lax.top_k`, which visits them one by one.
 
     Args:
-      keys: floating, not NaN, shape ``(rows, candidates)``.
-      k: at most the number of candidates.
+      keys: floating-point, not NaN, shape ``(rows, candidates)``.
+      k: number of keys to return, at most the number of candidates.
     """
     rows, candidates = keys.shape
     size = _group_size(candidates, k)
@@ -106,9 +107,10 @@ def _top(keys: Array, k: int) -> tuple[Array, Array]:
 
 
 def _group_size(candidates: int, k: int) -> int:
-    """Neighbours a group: a power of two for which groups and members are equally many.
+    """Candidates per group: the power of two that balances groups and members.
 
-    That leaves the fewest for both calls of `jax.lax.top_k`; 1 if not half of them.
+    The balance minimises the input of both calls of `jax.lax.top_k`; 1 if grouping
+    would not halve it.
     """
     size = 1
     while k * (2 * size) ** 2 <= candidates:
@@ -117,15 +119,15 @@ def _group_size(candidates: int, k: int) -> int:
 
 
 def key_of_integer(value: Array) -> Array:
-    """float32 keys of the same order as integers from 0 to 2^31 - 2^25."""
+    """Order-preserving float32 keys of integers from 0 to 2^31 - 2^25."""
     return jax.lax.bitcast_convert_type(value.astype(jnp.int32) + _OFFSET, jnp.float32)
 
 
 def integer_of_key(key: ArrayLike) -> np.ndarray:
-    """The integers that `key_of_integer` was given; anything for an infinite key."""
+    """Inverse of `key_of_integer`; arbitrary for an infinite key."""
     return np.asarray(key).view(np.int32) - np.int32(_OFFSET)
 
 
 def power_of_two(count: int) -> int:
-    """The next power of two: numbers rounded up to it share a program."""
+    """The next power of two; sizes rounded up to it share a compiled program."""
     return 1 << (count - 1).bit_length()

@@ -1,12 +1,12 @@
-r"""What the neighbours say: votes for every k in one pass, by any weighting.
+r"""Weighted votes of the neighbours, for every k in one pass.
 
 Weightings are functions of the distances of one query's neighbours, ascending:
 
-  uniform             all count alike
-  inverse_distance    1 / distance; exact matches, where there are any, count alone
+  uniform             equal weights
+  inverse_distance    1 / distance; exact matches, if there are any, have all the weight
   gaussian            exp(-distance^2 / (2 bandwidth^2)), with a traced ``bandwidth``
 
-or any function of yours that applies to each distance by itself.
+or any function of the caller that acts on each distance separately.
 
   >>> import numpy as np
   >>> from jaxlin.neighbors import distances
@@ -19,12 +19,13 @@ or any function of yours that applies to each distance by itself.
   ...                      weighting=neighbors.inverse_distance))
   [[1 1 1]]
 
-The built-in weightings are scaled so that the nearest has weight 1, which changes no
-vote and keeps a small bandwidth from giving only zeros: as it goes to 0, the vote
-becomes that of the nearest neighbour.
+The built-in weightings are scaled so that the nearest neighbour has weight 1. This
+changes no vote and prevents underflow of all weights for a small bandwidth: as the
+bandwidth goes to 0, the vote becomes that of the nearest neighbour.
 
-Ties go to the smallest class: as in scikit-learn, and unlike "the nearest wins", which
-would not be what k neighbours say. Votes are summed in float64, nearest first.
+Ties go to the smallest class, as in scikit-learn, and not to the class of the nearest
+neighbour, since all k neighbours vote alike. Votes are summed in float64, nearest
+first.
 """
 
 import functools
@@ -40,24 +41,24 @@ from jaxlin.neighbors import callbacks
 from jaxlin.neighbors.search import Neighbors
 from jaxlin.typing import Arguments, Array, Weighting
 
-# Queries whose votes are in memory at one time, fewer where these are more numbers.
-_QUERIES_AT_ONCE = 256
-_VOTES_AT_ONCE = 2**24
+# Queries per block, and the limit of votes in memory, which reduces that number.
+_MAX_QUERIES = 256
+_MAX_VOTES = 2**24
 
 
 def uniform(distances: Array, /) -> Array:
-    """Weight 1 for all."""
+    """Weight 1 for every neighbour."""
     return jnp.ones(distances.shape, _floating(distances))
 
 
 def inverse_distance(distances: Array, /) -> Array:
-    r"""Weights :math:`d_1 / d_i`; if the nearest has distance 0, 1 for all at 0.
+    r"""Weights :math:`d_1 / d_i`; if :math:`d_1 = 0`, 1 at distance 0 and 0 elsewhere.
 
-    Proportional to scikit-learn's ``weights="distance"``. Of squared distances these
-    are the inverse squares.
+    Proportional to scikit-learn's ``weights="distance"``. Given squared distances, the
+    weights are inverse squares of the distances.
 
     Args:
-      distances: of one query, ascending, shape ``(k,)``.
+      distances: distances of one query's neighbours, ascending, shape ``(k,)``.
     """
     values = distances.astype(_floating(distances))
     is_match = values == 0
@@ -69,12 +70,14 @@ def gaussian(distances: Array, /, *, bandwidth: ArrayLike) -> Array:
     r"""Weights :math:`\exp((d_1^2 - d_i^2) / (2 h^2))`.
 
     Args:
-      distances: of one query, ascending, shape ``(k,)``; not squared.
+      distances: distances of one query's neighbours, not squared, ascending, shape
+        ``(k,)``.
       bandwidth: :math:`h`, in units of distance, above 0, traced.
     """
     values = distances.astype(_floating(distances))
     bandwidth = jnp.asarray(bandwidth, values.dtype)
-    # A difference of squares would overflow, or lose its digits, where this does not.
+    # A product of sum and difference avoids the overflow and the cancellation of a
+    # difference of squares.
     is_apart = values > values[0]
     behind = jnp.where(is_apart, (values - values[0]) / bandwidth, 0)
     beyond = jnp.where(is_apart, (values + values[0]) / bandwidth, 0)
@@ -89,23 +92,24 @@ def vote(
     weighting: Weighting = uniform,
     weighting_arguments: Arguments | None = None,
 ) -> np.ndarray:
-    """The class that the k nearest vote for, for every k.
+    """The class with the largest weighted vote, for every number of neighbours.
 
     Args:
       found: neighbours, from `jaxlin.neighbors.nearest` or `nearest_others`.
-      train_labels: in [0, num_classes), one for each training row.
-      num_classes: C, at least 2.
-      weighting: of this module, or a function of yours.
-      weighting_arguments: its keywords, such as ``{"bandwidth": 2.0}``; traced.
+      train_labels: integers in [0, num_classes), one per training row, shape
+        ``(rows,)``.
+      num_classes: number of classes, at least 2.
+      weighting: a function of this module, or one of the caller; `uniform` by default.
+      weighting_arguments: keyword arguments of the weighting, such as
+        ``{"bandwidth": 2.0}``; traced.
 
     Returns:
-      Classes, int32, shape ``(queries, k)``: column j is what the nearest j + 1 say. Of
-      classes with equal votes the first, so class 0 where all weights are 0.
+      Classes, int32, shape ``(queries, k)``: column j is the vote of the j + 1 nearest
+      neighbours. Ties go to the smallest class, hence class 0 where all weights are 0.
 
     Raises:
-      ValueError: before anything is compiled, that names the argument, the rule and the
-        value; afterwards if a function of yours gives a weight that is negative or not
-        finite.
+      ValueError: before compilation, if an argument is not valid; afterwards, if the
+        weighting returns a negative or non-finite weight.
     """
     checked = _checked(found, train_labels, num_classes, weighting, weighting_arguments)
     with jax.enable_x64(True):
@@ -122,14 +126,14 @@ def shares(
     weighting: Weighting = uniform,
     weighting_arguments: Arguments | None = None,
 ) -> np.ndarray:
-    """Each class's share of the votes of all neighbours, as probabilities.
+    """Share of each class in the votes of all k neighbours, as probabilities.
 
-    Arguments and errors as of `vote`.
+    Arguments and errors are those of `vote`.
 
     Returns:
-      float64, shape ``(queries, num_classes)``; NaN if all weights are 0. A class
-      without a vote has 0, which `jaxlin.stats.metrics.top_k_accuracy` counts as no
-      answer.
+      Shares, float64, shape ``(queries, num_classes)``; NaN if all weights are 0. A
+      class without a vote has share 0, which `jaxlin.stats.metrics.top_k_accuracy`
+      treats as unranked.
 
     Example:
       >>> found = Neighbors(np.array([[1.0, 2.0]]), np.array([[0, 1]]))
@@ -146,20 +150,20 @@ def shares(
 def weights_of(
     found: Neighbors, weighting: Weighting, arguments: dict[str, Any]
 ) -> np.ndarray:
-    """Weights of all neighbours, shape ``(queries, k)``, looked at once.
+    """Weights of all neighbours, checked, shape ``(queries, k)``.
 
-    To be called under ``jax.enable_x64(True)``, with arguments that were checked.
+    Call it under ``jax.enable_x64(True)``, with checked arguments.
 
     Raises:
-      ValueError: if one is negative or not finite, or a distance is negative of which
-        a weighting of this module makes no sense.
+      ValueError: if a weight is negative or not finite, or if a distance is negative
+        and the weighting requires distances of at least 0.
     """
     given = np.asarray(found.distances)
     if weighting in (inverse_distance, gaussian) and given.min() < 0:
         name = getattr(weighting, "__name__", weighting)
         raise ValueError(
             f"found.distances must be at least 0 for {name}, got {given.min()}; "
-            "weights of similarities are a function of yours"
+            "weight similarities by a function of your own"
         )
     weights = np.asarray(_weights(given, arguments, weighting=weighting))
     bad = ~np.isfinite(weights) | (weights < 0)
@@ -174,19 +178,19 @@ def weights_of(
 
 
 def check_weighting(weighting: Weighting, arguments: Any) -> dict[str, Any]:
-    """Keyword arguments of a weighting, looked at once, on the host.
+    """Keyword arguments of a weighting, checked on the host.
 
     Raises:
-      ValueError: if one is missing or unknown, or a bandwidth is not above 0.
+      ValueError: if an argument is missing or unknown, or a bandwidth is not above 0.
     """
-    found = callbacks.bound("weighting", weighting, arguments)
+    found = callbacks.bound_arguments("weighting", weighting, arguments)
     if weighting is gaussian:
         found["bandwidth"] = check.number("bandwidth", found["bandwidth"], above=0)
     return found
 
 
 def check_labels(found: Neighbors, train_labels: Any, *, num_classes: int):
-    """Labels of the training rows, in which all neighbours lie; NumPy."""
+    """Labels of the training rows as NumPy, checked against the neighbours' indices."""
     check.integer("num_classes", num_classes, at_least=2)
     labels = check.labels("train_labels", train_labels, num_classes=num_classes)
     if np.min(found.indices) < 0:
@@ -210,7 +214,7 @@ def _checked(found, train_labels, num_classes, weighting, arguments):
 @functools.partial(jax.jit, static_argnames=("weighting",))
 def _weights(distances, arguments, *, weighting):
     def of_query(row: Array) -> Array:
-        return callbacks.applied(
+        return callbacks.call(
             "weighting", weighting, (row,), arguments, shape=row.shape
         )
 
@@ -223,8 +227,9 @@ def _winners(weights: Array, labels: Array, *, num_classes: int) -> Array:
 
     def of_query(query: tuple[Array, Array]) -> Array:
         counted, classes = query
-        # Where there are more classes than neighbours, only the classes of these are
-        # counted: one column a neighbour, so that memory does not grow with C.
+        # With more classes than neighbours, only the classes of the neighbours are
+        # counted, one column per neighbour, so that memory does not grow with the
+        # number of classes.
         is_narrow = num_classes <= k
         columns = jnp.arange(num_classes) if is_narrow else classes
         votes = jnp.where(classes[:, None] == columns[None, :], counted[:, None], 0)
@@ -233,11 +238,11 @@ def _winners(weights: Array, labels: Array, *, num_classes: int) -> Array:
             return jnp.argmax(totals, axis=1).astype(jnp.int32)
         most = jnp.max(totals, axis=1, keepdims=True)
         tied = jnp.where(totals == most, classes[None, :], num_classes)
-        # Without a vote all classes tie, those of no neighbour too.
+        # Without a vote all classes tie, including those without a neighbour.
         return jnp.where(most[:, 0] > 0, jnp.min(tied, axis=1), 0).astype(jnp.int32)
 
-    at_once = max(1, _VOTES_AT_ONCE // (k * min(k, num_classes)))
-    at_once = min(_QUERIES_AT_ONCE, at_once, num_queries)
+    at_once = max(1, _MAX_VOTES // (k * min(k, num_classes)))
+    at_once = min(_MAX_QUERIES, at_once, num_queries)
     return jax.lax.map(of_query, (weights, labels), batch_size=at_once)
 
 
@@ -251,5 +256,5 @@ def _shares(weights: Array, labels: Array, *, num_classes: int) -> Array:
 
 
 def _floating(distances: Array) -> jnp.dtype:
-    """float64 for exact integers too, where JAX has it."""
+    """The floating dtype of weights: float64 for integers too, if JAX enables it."""
     return jnp.promote_types(distances.dtype, jax.dtypes.canonicalize_dtype(float))

@@ -1,13 +1,13 @@
-"""Pictures of linear classifiers: each function draws on an Axes and returns it.
+"""Figures of linear classifiers: each function draws on an Axes and returns it.
 
-Nothing here keeps a state or opens a window: `new_figure` makes a figure that is not
-registered with pyplot, so it is freed like any other object. The colours are those of
-Okabe and Ito, which readers with any of the common colour deficiencies can tell apart;
-`method_colors` gives every method the same one in all pictures.
+The functions keep no state and open no window: `new_figure` creates a figure that is
+not registered with pyplot and is freed like any other object. The colours are those of
+Okabe and Ito, which readers with common colour vision deficiencies can distinguish;
+`method_colors` assigns every method the same colour in all figures.
 
 The modules:
 
-  axes       new figures, colours, checks of shapes
+  axes       new figures, colours, shape checks
   curves     learning curves, bars with intervals, reliability diagrams
   heat_maps  tables of numbers, confusion matrices
   images     grids of images, templates

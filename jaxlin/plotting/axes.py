@@ -1,4 +1,4 @@
-"""What the pictures share: colours, figures without pyplot, checks of shapes."""
+"""Colours, figures without pyplot, and shape checks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-# An Axes or a Figure of matplotlib, which is imported inside functions only.
+# Types of matplotlib, which is imported only inside functions.
 Axes = Any
 Figure = Any
 
@@ -26,13 +26,13 @@ PALETTE = (
 def new_figure(
     *, rows: int = 1, columns: int = 1, width: float = 7.5, height: float = 4.5
 ) -> tuple[Figure, np.ndarray]:
-    """Returns a figure and its axes, shape ``(rows, columns)``.
+    """Returns a figure and its array of axes, shape ``(rows, columns)``.
 
     Args:
-      rows: rows of axes.
-      columns: columns of axes.
-      width: of the figure, in inches; 7.5 fills a page at a readable font size.
-      height: of the figure, in inches.
+      rows: number of rows of axes.
+      columns: number of columns of axes.
+      width: width of the figure in inches; 7.5 fills a page at a readable font size.
+      height: height of the figure in inches.
     """
     from matplotlib.figure import Figure
 
@@ -44,7 +44,7 @@ def method_colors(names: Sequence[str]) -> dict[str, str]:
     """Returns a colour for each name, by its position.
 
     Raises:
-      ValueError: if there are more names than colours that can be told apart.
+      ValueError: if there are more names than colours in `PALETTE`.
     """
     if len(names) > len(PALETTE):
         raise ValueError(f"names must be at most {len(PALETTE)}, got {len(names)}")
@@ -52,7 +52,7 @@ def method_colors(names: Sequence[str]) -> dict[str, str]:
 
 
 def label_axes(ax: Axes, x_label: str, y_label: str) -> None:
-    """Names the axes and takes away what carries no data."""
+    """Labels the axes, removes the top and right spines and adds a light grid."""
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
     ax.spines[["top", "right"]].set_visible(False)
@@ -69,6 +69,6 @@ def array_of_rank(name: str, value: ArrayLike, *, rank: int) -> np.ndarray:
 
 
 def require_same(name: str, found: Any, what: str, expected: Any) -> None:
-    """Raises unless two sizes agree."""
+    """Raises ValueError unless two sizes agree."""
     if found != expected:
         raise ValueError(f"{name} must be {what}, {expected}, got {found}")

@@ -1,4 +1,4 @@
-"""Lines, bars and points with their uncertainty."""
+"""Learning curves, bars with intervals and reliability diagrams."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -23,19 +23,19 @@ def learning_curves(
     x_label: str = "epoch",
     y_label: str = "loss",
 ) -> Axes:
-    """Draws the mean over seeds as a line in a band.
+    """Draws the mean over seeds as a line, with a band around it.
 
     Args:
-      ax: the Axes to draw on; call again for the next curve.
-      steps: where the values were measured, shape ``(steps,)``.
-      values: shape ``(seeds, steps)``. With one seed there is no band.
-      label: name of the curve in the legend.
-      color: of the line and, lighter, of the band.
-      band: "range", from the least to the greatest seed, or "standard_error", one
-        standard error of the mean to each side.
-      line_style: as matplotlib names it, such as ``"--"`` for validation values.
-      x_label: name of ``steps``.
-      y_label: name of ``values``.
+      ax: Axes to draw on; repeated calls add curves.
+      steps: steps at which the values were measured, shape ``(steps,)``.
+      values: measured values, shape ``(seeds, steps)``. With one seed there is no band.
+      label: label of the curve in the legend.
+      color: colour of the line and, lighter, of the band.
+      band: "range", from the smallest to the largest value over seeds, or
+        "standard_error", one standard error of the mean to each side.
+      line_style: matplotlib line style, such as ``"--"`` for validation values.
+      x_label: label of the axis of ``steps``.
+      y_label: label of the axis of ``values``.
 
     Returns:
       ``ax``.
@@ -74,13 +74,13 @@ def bars_with_intervals(
     """Draws groups of bars, one bar per method, each with its interval.
 
     Args:
-      ax: the Axes to draw on.
-      values: shape ``(methods, groups)``.
-      intervals: lower and upper end of each, shape ``(methods, groups, 2)``.
-      group_names: one per group, such as the classes.
-      method_names: one per method, for the legend.
-      colors: at least one per method.
-      y_label: name of the values.
+      ax: Axes to draw on.
+      values: heights of the bars, shape ``(methods, groups)``.
+      intervals: lower and upper end of each interval, shape ``(methods, groups, 2)``.
+      group_names: one name per group, such as the classes.
+      method_names: one name per method, for the legend.
+      colors: at least one colour per method.
+      y_label: label of the axis of the values.
 
     Returns:
       ``ax``.
@@ -97,7 +97,7 @@ def bars_with_intervals(
     require_same("group_names", len(group_names), "the number of groups", groups)
     require_same("method_names", len(method_names), "the number of methods", methods)
     lengths = np.stack([heights - ends[..., 0], ends[..., 1] - heights], axis=1)
-    # An interval may touch its value; rounding then gives a length of minus one ulp.
+    # If an interval touches its value, rounding can give a length of minus one ulp.
     if (lengths < -1e-6 * np.abs(heights).max()).any():
         raise ValueError("values must lie in their intervals, got one outside")
     lengths = np.maximum(lengths, 0.0)
@@ -129,16 +129,16 @@ def reliability_diagram(
     label: str,
     color: str = PALETTE[0],
 ) -> Axes:
-    """Draws accuracy against confidence by bin, beside the diagonal of the calibrated.
+    """Draws accuracy against confidence per bin, with the diagonal of calibration.
 
     Args:
-      ax: the Axes to draw on; call again for the next classifier.
+      ax: Axes to draw on; repeated calls add classifiers.
       confidence: mean confidence of each bin, shape ``(bins,)``.
-      accuracy: share of right answers in each bin, shape ``(bins,)``.
-      counts: examples in each bin, shape ``(bins,)``; the area of a marker grows with
-        them, and empty bins are left out.
-      label: name in the legend.
-      color: of the line.
+      accuracy: accuracy in each bin, shape ``(bins,)``.
+      counts: number of examples in each bin, shape ``(bins,)``; the area of a marker is
+        proportional to it, and empty bins are left out.
+      label: label of the curve in the legend.
+      color: colour of the line and the markers.
 
     Returns:
       ``ax``.

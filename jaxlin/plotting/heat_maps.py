@@ -1,4 +1,4 @@
-"""Tables of numbers as shaded grids."""
+"""Heat maps and confusion matrices."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from jaxlin.plotting.axes import PALETTE, Axes, array_of_rank, require_same
 
 _LIGHT_GREY = "#d9d9d9"
 
-# From this share of the colour map on, white has more contrast than black.
+# Above this fraction of the colour map white text has more contrast than black.
 _WHITE_TEXT_FROM = 0.7
 
-# Numbers in the cells of a larger confusion matrix would be too small to read.
+# Numbers in the cells of larger confusion matrices would be too small to read.
 _MOST_ANNOTATED_CLASSES = 20
 
 
@@ -28,19 +28,19 @@ def heat_map(
     number_format: str = "{:.3f}",
     limits: tuple[float, float] | None = None,
 ) -> Axes:
-    """Draws a grid of numbers, darker where larger; NaN is shown as "diverged".
+    """Draws an annotated heat map, darker for larger values; NaN reads "diverged".
 
     Args:
-      ax: the Axes to draw on.
-      values: shape ``(rows, columns)``.
-      row_labels: one per row.
-      column_labels: one per column.
-      row_name: what the rows vary.
-      column_name: what the columns vary.
-      chosen: row and column of the cell to outline.
-      number_format: how a number is written in its cell.
-      limits: values of the lightest and the darkest shade; by default the least and
-        the greatest finite value.
+      ax: Axes to draw on.
+      values: values of the cells, shape ``(rows, columns)``.
+      row_labels: one tick label per row.
+      column_labels: one tick label per column.
+      row_name: label of the vertical axis.
+      column_name: label of the horizontal axis.
+      chosen: row and column of the cell to outline; None for no outline.
+      number_format: format string of the numbers in the cells.
+      limits: values of the lightest and the darkest shade; by default the smallest and
+        the largest finite value.
 
     Returns:
       ``ax``.
@@ -84,16 +84,16 @@ def confusion_matrix(
     class_names: Sequence[str],
     normalize: bool = True,
 ) -> Axes:
-    """Draws which class is taken for which.
+    """Draws a confusion matrix.
 
     Args:
-      ax: the Axes to draw on.
-      counts: examples of the class of the row that were given the class of the column,
-        shape ``(classes, classes)``.
-      class_names: one per class.
-      normalize: whether to show percentages of the row instead of counts; a class
-        without examples is grey then. What rounds to zero is left blank. The shade
-        grows with the square root of the number, so that rare confusions are seen.
+      ax: Axes to draw on.
+      counts: number of examples with the label of the row and the prediction of the
+        column, shape ``(classes, classes)``.
+      class_names: one name per class.
+      normalize: whether to show percentages of the row instead of counts, with a class
+        without examples in grey. Numbers that round to zero are left blank. The shade
+        grows with the square root of the number, so that rare confusions are visible.
 
     Returns:
       ``ax``.
@@ -132,7 +132,7 @@ def _cells(
     limits: tuple[float, float],
     power: float = 1.0,
 ) -> None:
-    """Draws a shaded grid with a text in each cell, legible on its shade."""
+    """Draws a shaded grid with text of sufficient contrast in each cell."""
     import matplotlib
     from matplotlib.colors import PowerNorm
 

@@ -1,4 +1,4 @@
-"""Weights and examples as images."""
+"""Grids of images: examples, templates and signed values."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -18,19 +18,19 @@ def templates(
     class_names: Sequence[str],
     scale: Literal["per_class", "shared"] = "per_class",
 ) -> Any:
-    """Draws each row of W as a picture, by `jaxlin.geometry.hyperplanes.templates`.
+    """Draws each row of W as an image, by `jaxlin.geometry.hyperplanes.templates`.
 
     Zero is mid-grey; black and white are the largest weight of the class ("per_class":
     each template uses the whole range) or of all classes ("shared": templates can be
     compared).
 
     Args:
-      axes: array of at least as many Axes as classes; those left over are hidden.
+      axes: array of at least as many Axes as classes; the remaining ones are hidden.
       weights: W, shape ``(classes, features)``.
       image_shape: ``(height, width)``, ``(height, width, 1)`` or ``(height, width, 3)``
-        with ``features`` entries in all.
-      class_names: one per class, the titles.
-      scale: what the extremes of grey or colour stand for.
+        with ``features`` entries in total.
+      class_names: one name per class, used as titles.
+      scale: "per_class" or "shared", the range of black and white.
 
     Returns:
       ``axes``.
@@ -52,15 +52,15 @@ def image_grid(
     titles: Sequence[str],
     limits: tuple[float, float] | None = None,
 ) -> Any:
-    """Draws images, one per Axes, each under its title.
+    """Draws images, one per Axes, with titles.
 
     Args:
-      axes: array of at least as many Axes as images; those left over are hidden.
-      images: shape ``(images, height, width)``, the same with one channel, or with
-        three for red, green and blue.
-      titles: one per image.
-      limits: values of black and white (of no and full colour); by default 0 and 255
-        for uint8, for floats the least and the greatest of all the images.
+      axes: array of at least as many Axes as images; the remaining ones are hidden.
+      images: shape ``(images, height, width)``, optionally with a last axis of one
+        channel, or of three for red, green and blue.
+      titles: one title per image.
+      limits: values of black and white, or of no and full colour; by default 0 and 255
+        for uint8, and for floats the smallest and the largest value of all images.
 
     Returns:
       ``axes``.
@@ -105,14 +105,14 @@ def signed_images(
     titles: Sequence[str],
     largest: float | None = None,
 ) -> Any:
-    """Draws signed numbers a pixel: red where positive, blue where negative.
+    """Draws images of signed values: red where positive, blue where negative.
 
     Args:
-      axes: array of at least as many Axes as images; those left over are hidden.
-      values: shape ``(images, height, width)``.
-      titles: one per image.
-      largest: absolute value of the full colours; by default the largest there is, the
-        same for all the images, so that they can be compared.
+      axes: array of at least as many Axes as images; the remaining ones are hidden.
+      values: signed values, shape ``(images, height, width)``.
+      titles: one title per image.
+      largest: absolute value of the full colours; by default the largest absolute value
+        of all images, so that they can be compared.
 
     Returns:
       ``axes``.

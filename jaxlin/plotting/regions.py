@@ -1,4 +1,4 @@
-"""Points in the plane and what a classifier makes of the plane."""
+"""Decision regions, labelled points and lines in the plane."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ _TINT = 0.22
 def decision_regions(
     ax: Axes, polygons: Sequence[ArrayLike], *, colors: Sequence[str] = PALETTE
 ) -> Axes:
-    """Tints the region of each class (`jaxlin.geometry.hyperplanes.regions`).
+    """Draws tinted decision regions (`jaxlin.geometry.hyperplanes.regions`).
 
     Args:
-      ax: the Axes to draw on.
-      polygons: corners of each class's region, shape ``(corners, 2)``; one with fewer
-        than three corners is left out.
-      colors: at least one a class.
+      ax: Axes to draw on.
+      polygons: corners of the region of each class, shape ``(corners, 2)``; regions
+        with fewer than three corners are left out.
+      colors: at least one colour per class.
 
     Returns:
       ``ax``.
@@ -34,7 +34,7 @@ def decision_regions(
         require_same("polygons.shape[1]", corners.shape[1], "two coordinates", 2)
         if len(corners) > 2:
             closed = np.vstack([corners, corners[:1]])
-            # Below points, whenever those are drawn.
+            # Below points, in whatever order they are drawn.
             ax.fill(*corners.T, facecolor=color, alpha=_TINT, linewidth=0, zorder=0.5)
             ax.plot(*closed.T, color="white", linewidth=1.2, zorder=0.6)
     return ax
@@ -47,14 +47,14 @@ def label_map(
     limits: tuple[float, float, float, float],
     colors: Sequence[str] = PALETTE,
 ) -> Axes:
-    """Tints a grid of points by label, where regions are no polygons.
+    """Draws tinted cells by label, for regions that are not polygons.
 
     Args:
-      ax: the Axes to draw on.
-      labels: of the middle of each cell, shape ``(rows, columns)``; the first row is
-        the lowest.
+      ax: Axes to draw on.
+      labels: label at the midpoint of each cell, shape ``(rows, columns)``; the first
+        row is the lowest.
       limits: left, right, bottom and top end of the grid.
-      colors: at least one a class.
+      colors: at least one colour per class.
 
     Returns:
       ``ax``.
@@ -86,15 +86,15 @@ def labelled_points(
     colors: Sequence[str] = PALETTE,
     size: float = 10.0,
 ) -> Axes:
-    """Draws points in the colour and shape of their class.
+    """Draws points with the colour and marker of their class.
 
     Args:
-      ax: the Axes to draw on.
-      features: shape ``(points, 2)``.
-      labels: shape ``(points,)``.
-      class_names: one a class, for the legend.
-      colors: at least one a class.
-      size: area of a point, in square points of print.
+      ax: Axes to draw on.
+      features: coordinates of the points, shape ``(points, 2)``.
+      labels: class indices of the points, shape ``(points,)``.
+      class_names: one name per class, for the legend.
+      colors: at least one colour per class.
+      size: area of a marker in square typographic points.
 
     Returns:
       ``ax``.
@@ -129,21 +129,21 @@ def line(
     line_style: str = "-",
     label: str | None = None,
 ) -> Axes:
-    """Draws where ``normal @ x + offset`` is zero, within the limits of the Axes.
+    """Draws the line ``normal @ x + offset = 0`` within the limits of the Axes.
 
     Args:
-      ax: the Axes to draw on; its limits must be set before.
-      normal: shape ``(2,)``, not zero.
-      offset: the number that is added.
-      color: of the line.
-      line_style: as matplotlib names it.
-      label: name in the legend.
+      ax: Axes to draw on; its limits must be set before.
+      normal: normal vector, shape ``(2,)``, not zero.
+      offset: offset of the line.
+      color: colour of the line.
+      line_style: matplotlib line style.
+      label: label in the legend; None for no entry.
 
     Returns:
       ``ax``.
 
     Raises:
-      ValueError: if the normal is zero or not of two coordinates.
+      ValueError: if the normal is zero or does not have two coordinates.
     """
     direction = array_of_rank("normal", normal, rank=1)
     require_same("normal", len(direction), "of two coordinates", 2)

@@ -1,10 +1,10 @@
-"""Judging methods: metrics, intervals, paired comparisons, error decomposition.
+"""Evaluation of methods: metrics, intervals, paired comparison, error decomposition.
 
 metrics              accuracy, confusion matrix, calibration error, ...
 intervals            confidence intervals of proportions and means
 comparison           paired comparison of two methods on the same test examples
-variance_components  variance of examples and of runs, and the intervals they make
-decomposition        approximation, estimation and optimisation error, with intervals
+variance_components  variances over examples and over runs, and intervals from them
+decomposition        modelling, estimation and optimisation error, with intervals
 """
 
 from jaxlin import chapters

@@ -1,8 +1,8 @@
-"""Comparing classifiers on the same examples, with the uncertainty stated.
+"""Paired comparison of classifiers on the same examples, with confidence intervals.
 
-Answers on one test set are paired: two classifiers fail on much the same images, so the
-interval of their difference is far narrower than their own two intervals suggest. NumPy
-arrays (or JAX arrays) in, plain Python numbers out:
+Predictions on one test set are paired: two classifiers fail on much the same images, so
+the interval of their difference is far narrower than their two separate intervals
+suggest. Functions take NumPy or JAX arrays and return plain Python numbers:
 
   >>> import jax, numpy as np
   >>> from jaxlin.stats import comparison
@@ -16,9 +16,9 @@ arrays (or JAX arrays) in, plain Python numbers out:
   >>> print(f"{lead.value:.2f} in [{lead.interval.low:.2f}, {lead.interval.high:.2f}]")
   0.05 in [0.01, 0.09]
 
-Intervals over examples say what another test set would give for these two models;
-`jaxlin.stats.intervals.mean_and_spread` over seeds says what another training run would
-give.
+Intervals over examples cover the variation between test sets for these two models;
+`jaxlin.stats.intervals.mean_and_spread` over seeds covers the variation between
+training runs.
 """
 
 import functools
@@ -34,19 +34,19 @@ from jaxlin import check
 from jaxlin.stats.intervals import Interval, vector
 from jaxlin.typing import Array
 
-# Draws made at once by the bootstrap: 8 MB or so of indices and values.
+# Draws per block of the bootstrap: about 8 MB of indices and values.
 _DRAWS_PER_BLOCK = 2**20
 
 
 class Estimate(NamedTuple):
-    """A number and the interval around it."""
+    """A point estimate and its confidence interval."""
 
     value: float
     interval: Interval
 
 
 class Overlap(NamedTuple):
-    """On how many examples two classifiers are right together, alone, or not at all."""
+    """Numbers of examples on which both, one or neither of two classifiers is right."""
 
     both_right: int
     only_a: int
@@ -55,7 +55,7 @@ class Overlap(NamedTuple):
 
 
 class McNemar(NamedTuple):
-    """Result of `mcnemar`: the discordant examples and the p-value."""
+    """Result of `mcnemar`: numbers of discordant examples and the p-value."""
 
     only_a: int
     only_b: int
@@ -77,10 +77,10 @@ def overlap(correct_a: Any, correct_b: Any) -> Overlap:
 
     Args:
       correct_a: booleans, shape ``(examples,)``.
-      correct_b: likewise, of the same examples in the same order.
+      correct_b: booleans for the same examples in the same order.
 
     Raises:
-      ValueError: if the two are not boolean vectors of one length.
+      ValueError: if the arguments are not boolean vectors of equal length.
     """
     a = _booleans("correct_a", correct_a)
     b = _booleans("correct_b", correct_b)
@@ -98,14 +98,14 @@ def overlap(correct_a: Any, correct_b: Any) -> Overlap:
 
 
 def agreement(predictions_a: Any, predictions_b: Any) -> float:
-    """Share of examples that two classifiers give the same label, right or wrong.
+    """Share of examples to which two classifiers give the same label, right or wrong.
 
     Args:
       predictions_a: integer labels, shape ``(examples,)``.
-      predictions_b: likewise, of the same examples in the same order.
+      predictions_b: integer labels for the same examples in the same order.
 
     Raises:
-      ValueError: if the two are not vectors of labels of one length.
+      ValueError: if the arguments are not vectors of labels of equal length.
 
     Example:
       >>> agreement([0, 1, 2, 2], [0, 1, 2, 1])
@@ -119,8 +119,9 @@ def agreement(predictions_a: Any, predictions_b: Any) -> float:
 def mcnemar(correct_a: Any, correct_b: Any) -> McNemar:
     """Exact two-sided McNemar test that two classifiers are equally often right.
 
-    Under that hypothesis each discordant example (one right, the other wrong) is a fair
-    coin. No discordant example: p = 1. Arguments and errors are those of `overlap`.
+    Under that hypothesis each discordant example (one classifier right, the other
+    wrong) is a toss of a fair coin. Without discordant examples p is 1. Arguments and
+    errors are those of `overlap`.
 
     Reference:
       Q. McNemar. Note on the sampling error of the difference between correlated
@@ -145,22 +146,23 @@ def paired_bootstrap(
 ) -> Estimate:
     """Mean of a per-example difference with its percentile bootstrap interval.
 
-    Examples are drawn with replacement, so both classifiers are always judged on the
-    same ones. An index is a random 32-bit integer modulo n, uniform up to a factor of
-    1 + n / 2^32. Memory does not grow with ``num_resamples`` times n. The ends are
-    resampled means, not interpolated, and integer differences below 2^24 / n (right
-    minus right, say) are added without rounding: an end that should be 0 is 0.
+    Examples are drawn with replacement, so each resample evaluates both classifiers on
+    the same examples. An index is a random 32-bit integer modulo n, uniform up to a
+    factor of 1 + n / 2^32. Memory does not grow with ``num_resamples`` times n. The
+    ends are resampled means, not interpolated, and integer differences below 2^24 / n
+    (of zero-one correctness, for instance) are summed without rounding: an end that
+    should be 0 is 0.
 
     Args:
       differences: finite numbers, shape ``(examples,)``: value of b minus value of a.
       key: a `jax.random.key`; the same key gives the same interval.
-      num_resamples: at least 1; 10,000 puts each end within some 2 % of the width of
-        the interval.
-      confidence: in (0, 1).
+      num_resamples: number of bootstrap resamples, at least 1; 10,000 places each end
+        within about 2 % of the width of the interval.
+      confidence: coverage of the interval, in (0, 1).
 
     Returns:
-      The mean and its interval. One example, or equal differences, give an interval of
-      width zero: resampling cannot see what did not vary.
+      The mean and its interval. A single example, or equal differences, give an
+      interval of width zero: resampling reflects only the variation in the sample.
 
     Raises:
       ValueError: if an argument is out of range or a difference is not finite.
@@ -173,8 +175,8 @@ def paired_bootstrap(
     check.key("key", key)
     check.integer("num_resamples", num_resamples, at_least=1)
     check.number("confidence", confidence, above=0, below=1)
-    # float32 sums of small residuals: the shift is one of the values and the scale a
-    # power of two, so that neither rounds integers.
+    # float32 sums of small residuals: the shift is one of the values and the scale is
+    # a power of two, so that neither rounds integers.
     shift = np.quantile(values, 0.5, method="lower")
     residuals = values - shift
     scale = math.ldexp(1.0, math.frexp(np.abs(residuals).max())[1])
@@ -198,16 +200,17 @@ def equivalence(
     """Two one-sided tests that the mean difference lies inside (-bound, bound).
 
     A large p-value of `mcnemar` does not show that two classifiers are equally good;
-    this does. Both tests reject at ``level`` exactly when the bootstrap interval of
-    confidence 1 - 2 * level lies inside the bounds.
+    this test does. Both tests reject at ``level`` exactly when the bootstrap interval
+    of confidence 1 - 2 * level lies inside the bounds.
 
     Args:
-      differences: as in `paired_bootstrap`.
-      bound: the smallest difference that would matter, above 0, in the units of the
-        differences. Fix it before looking at the data.
-      key: a `jax.random.key`.
-      level: probability of calling a difference of ``bound`` equivalent, in (0, 0.5).
-      num_resamples: as in `paired_bootstrap`.
+      differences: finite numbers, shape ``(examples,)``: value of b minus value of a.
+      bound: the smallest difference of practical relevance, above 0, in the units of
+        the differences. Fix it before looking at the data.
+      key: a `jax.random.key`; the same key gives the same interval.
+      level: probability of declaring equivalence at a true difference of ``bound``, in
+        (0, 0.5).
+      num_resamples: number of bootstrap resamples, at least 1.
 
     Raises:
       ValueError: if an argument is out of range or a difference is not finite.
@@ -227,12 +230,12 @@ def equivalence(
 
 
 def holm(p_values: Iterable[float]) -> tuple[float, ...]:
-    """Adjusts p-values of several comparisons so that any error is held at the level.
+    """Holm's step-down adjustment of p-values, which controls the family-wise error.
 
-    The i-th smallest of m is multiplied by m - i + 1, is made at least as large as the
-    adjusted ones before it, and at most 1. Rejecting what is then at most 0.05 makes a
-    false rejection, however the comparisons depend on each other, with probability at
-    most 0.05.
+    The i-th smallest of m p-values is multiplied by m - i + 1, raised to the largest
+    adjusted p-value before it and clipped at 1. Rejecting where the result is at most
+    0.05 makes any false rejection with probability at most 0.05, under any dependence
+    between the comparisons.
 
     Args:
       p_values: numbers in [0, 1].
@@ -241,7 +244,7 @@ def holm(p_values: Iterable[float]) -> tuple[float, ...]:
       Adjusted p-values in the order given.
 
     Raises:
-      ValueError: if there are none, or one is outside [0, 1].
+      ValueError: if ``p_values`` is empty or an entry is outside [0, 1].
 
     Example:
       >>> holm([0.01, 0.04, 0.02])
@@ -280,7 +283,7 @@ def _resampled_sums(
         bits = jax.random.bits(key, (size,), jnp.uint32)
         return jnp.sum(values[bits % jnp.uint32(size)])
 
-    # A key for each resample, so that the block size does not change the draws.
+    # One key per resample, so that the block size does not change the draws.
     keys = jax.random.split(key, num_resamples)
     block = min(num_resamples, max(1, draws_per_block // size))
     return jax.lax.map(resampled_sum, keys, batch_size=block)

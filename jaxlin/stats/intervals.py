@@ -1,6 +1,6 @@
-"""Intervals of one number: an accuracy over test images, a mean over runs.
+"""Confidence intervals of an accuracy over test images and of a mean over runs.
 
-Plain Python numbers out:
+Functions return plain Python numbers:
 
   >>> from jaxlin.stats import intervals
   >>> low, high = intervals.proportion_interval(4130, 10_000)
@@ -10,9 +10,9 @@ Plain Python numbers out:
   >>> print(f"{spread.mean:.2f} +- {spread.standard_deviation:.2f}")
   0.41 +- 0.01
 
-Intervals over examples say what another test set would give for this model, the spread
-over seeds what another training run would give. Two models on the same examples are
-compared by `jaxlin.stats.comparison`.
+Intervals over examples cover the variation between test sets for one model; the spread
+over seeds covers the variation between training runs. `jaxlin.stats.comparison`
+compares two models on the same examples.
 """
 
 import math
@@ -33,7 +33,7 @@ class Interval(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """Mean over repeated runs; what needs a second run is None for a single one."""
+    """Mean over repeated runs; deviation and interval are None for a single run."""
 
     mean: float
     standard_deviation: float | None
@@ -47,12 +47,13 @@ def proportion_interval(
     r"""Wilson interval of a proportion, such as an accuracy over test images.
 
     All :math:`p` with :math:`|\hat p - p| \le z \sqrt{p (1 - p) / n}`: unlike the
-    textbook interval it stays in [0, 1] and is sensible for 0 or n successes.
+    normal approximation (Wald interval) it stays in [0, 1] and has positive width for
+    0 or n successes.
 
     Args:
-      successes: from 0 to ``trials``.
-      trials: n, at least 1.
-      confidence: in (0, 1).
+      successes: number of successes, from 0 to ``trials``.
+      trials: number of trials n, at least 1.
+      confidence: coverage of the interval, in (0, 1).
 
     Raises:
       ValueError: if an argument is out of range.
@@ -74,7 +75,7 @@ def proportion_interval(
     centre = share + z2 / (2 * trials)
     half = math.sqrt(z2 * (share * (1 - share) + z2 / (4 * trials)) / trials)
     scale = 1 + z2 / trials
-    # Rounding would leave the two ends that are exact at 1e-17 from 0 and 1.
+    # Rounding would place the two exact ends 1e-17 away from 0 and 1.
     low = 0.0 if successes == 0 else (centre - half) / scale
     high = 1.0 if successes == trials else (centre + half) / scale
     return Interval(low, high)
@@ -84,13 +85,13 @@ def mean_and_spread(values: Iterable[float], *, confidence: float = 0.95) -> Spr
     """Mean, sample standard deviation and t interval over repeated runs.
 
     Args:
-      values: one finite number a run, such as the accuracy of each seed.
-      confidence: of the interval of the mean, in (0, 1).
+      values: one finite number per run, such as the accuracy of each seed.
+      confidence: coverage of the interval of the mean, in (0, 1).
 
     Returns:
-      The spread, with divisor n - 1. The standard deviation and the interval are None
-      for one run: a single run says nothing about the next. The interval takes the runs
-      to be normally distributed and independent.
+      Mean, standard deviation with divisor n - 1, and interval. The last two are None
+      for one run, which carries no information on the variation between runs. The
+      interval assumes that runs are independent and normally distributed.
 
     Raises:
       ValueError: if there are no values or one is not finite.

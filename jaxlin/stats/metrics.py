@@ -1,8 +1,8 @@
 """Metrics of a batch as sums and counts, divided once at the end.
 
-A mean of batch means is wrong when the last batch is smaller. So every function returns
-what can be added up (`merge`, over batches, devices or folds) and the division is left
-to `Ratio.value` and `expected_calibration_error`:
+A mean of batch means is wrong when the last batch is smaller. Every function therefore
+returns sums, which `merge` adds over batches, devices or folds; `Ratio.value` and
+`expected_calibration_error` divide:
 
   >>> import jax.numpy as jnp
   >>> from jaxlin.stats import metrics
@@ -13,14 +13,14 @@ to `Ratio.value` and `expected_calibration_error`:
   >>> print(f"{both.total} of {both.count} right, {both.value:.3f}")
   1 of 3 right, 0.333
 
-Everything can be jitted and vmapped (``k``, ``num_classes`` and ``num_bins`` are
-static). Without ``example_weights`` counts are int32, exact below 2^31. With them they
-are float32 sums (float64 if the weights are): exact while the weights are integers,
-such as the 0s and 1s of a fold or of padding, and every sum stays below 2^24.
+All functions can be jitted and vmapped (``k``, ``num_classes`` and ``num_bins`` are
+static). Without ``example_weights`` counts are int32, exact below 2^31. With weights
+they are float32 sums (float64 if the weights are): exact while the weights are
+integers, such as the 0s and 1s of a fold or of padding, and every sum stays below 2^24.
 
-A label (or prediction) that is no class raises a ValueError, unless its example has
-weight 0. Inside a compiled program, where values cannot be looked at, such a label is
-never right, and `confusion` leaves the example out.
+A label (or prediction) outside [0, classes) raises a ValueError, unless its example has
+weight 0. Inside a compiled program, where values cannot be checked, such a label counts
+as an error, and `confusion` leaves the example out.
 """
 
 from typing import NamedTuple, TypeVar
@@ -37,11 +37,11 @@ Sums = TypeVar("Sums")
 
 
 class Ratio(NamedTuple):
-    """A mean that has not been divided yet.
+    """Numerator and denominator of a mean.
 
     Attributes:
-      total: sum of what is averaged, for instance of right answers.
-      count: number, or total weight, of what it was summed over; same shape.
+      total: weighted sum of the averaged values, such as correct predictions.
+      count: number or total weight of the terms of that sum; same shape.
     """
 
     total: Array
@@ -54,12 +54,12 @@ class Ratio(NamedTuple):
 
 
 class CalibrationBins(NamedTuple):
-    """Sums over the examples whose confidence falls into each bin, shape ``(bins,)``.
+    """Sums over the examples of each confidence bin, each of shape ``(bins,)``.
 
     Attributes:
-      confidence_sum: sum of the probabilities of the predicted class.
-      correct: number, or total weight, of right predictions.
-      count: number, or total weight, of examples.
+      confidence_sum: sum of the probabilities of the predicted classes.
+      correct: number or total weight of correct predictions.
+      count: number or total weight of examples.
     """
 
     confidence_sum: Array
@@ -75,19 +75,19 @@ def merge(first: Sums, second: Sums) -> Sums:
 def correct(scores: Array, labels: Array, *, k: int = 1) -> Array:
     """Whether the label is among the ``k`` highest scores of each example.
 
-    Of equal scores the smaller class index ranks higher, so ``k = 1`` is the comparison
-    with argmax and constant scores are right for class 0 alone. An example with a NaN
-    among its scores is wrong for every k.
+    Ties rank the smaller class index higher: ``k = 1`` agrees with argmax, and constant
+    scores are correct for class 0 alone. An example with a NaN among its scores is
+    incorrect for every k.
 
-    A class that is not ranked is wrong for every k: one that is masked out by the score
-    -inf, and one without a vote or probability, which scores 0 where no class scores
-    less and some class more. So three neighbours of two classes are no answer but
-    these two, whatever k.
+    An unranked class is incorrect for every k. Unranked are classes masked out by the
+    score -inf, and classes without a vote or probability: score 0 where no score is
+    negative and some score is positive. Three neighbours of two classes thus predict
+    only these two classes, for every k.
 
     Args:
       scores: shape ``(examples, classes)``, scores, probabilities or votes.
       labels: integers in [0, classes), shape ``(examples,)``.
-      k: from 1 to the number of classes.
+      k: number of highest scores, from 1 to the number of classes.
 
     Returns:
       Booleans, shape ``(examples,)``.
@@ -106,11 +106,11 @@ def accuracy(
     Args:
       scores: shape ``(examples, classes)``.
       labels: integers in [0, classes), shape ``(examples,)``.
-      example_weights: non-negative, shape ``(examples,)``; 1 unless given, and 0 leaves
-        an example out.
+      example_weights: non-negative, shape ``(examples,)``; 1 by default, and weight 0
+        excludes an example.
 
     Returns:
-      The `Ratio` of right answers to examples, each field of shape ``()``.
+      The `Ratio` of correct predictions to examples, each field of shape ``()``.
     """
     return top_k_accuracy(scores, labels, k=1, example_weights=example_weights)
 
@@ -120,9 +120,9 @@ def top_k_accuracy(
 ) -> Ratio:
     """Share of examples whose label is among the ``k`` highest scores.
 
-    Arguments and result are those of `accuracy`, which is the case ``k = 1``; ties and
-    NaN are treated as in `correct`. `sklearn.metrics.top_k_accuracy_score` gives ties
-    to the larger class index.
+    Arguments and result are those of `accuracy`, which is the case ``k = 1``; `correct`
+    defines the treatment of ties and NaN. `sklearn.metrics.top_k_accuracy_score` breaks
+    ties in favour of the larger class index.
 
     Example:
       >>> scores = jnp.array([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
@@ -130,11 +130,11 @@ def top_k_accuracy(
       0.5
 
     Raises:
-      ValueError: if ``k`` is not in [1, classes], or a label is no class.
+      ValueError: if ``k`` is not in [1, classes] or a label not in [0, classes).
     """
     weights = _weights(example_weights, labels)
-    right = _correct(scores, labels, example_weights, k=k)
-    return Ratio(jnp.sum(weights * right), jnp.sum(weights))
+    is_correct = _correct(scores, labels, example_weights, k=k)
+    return Ratio(jnp.sum(weights * is_correct), jnp.sum(weights))
 
 
 def confusion(
@@ -146,17 +146,18 @@ def confusion(
 ) -> Array:
     """Counts of (label, prediction) pairs: row = true label, column = prediction.
 
-    Both by keyword: `sklearn.metrics.confusion_matrix` takes the labels first, and the
-    one for the other would transpose the matrix without a word.
+    Both are keyword-only: `sklearn.metrics.confusion_matrix` takes the labels first,
+    and swapped arguments would silently transpose the matrix.
 
     Args:
       predictions: integers in [0, num_classes), shape ``(examples,)``.
-      labels: likewise.
-      num_classes: C, at least 1.
-      example_weights: as in `accuracy`.
+      labels: integers in [0, num_classes), shape ``(examples,)``.
+      num_classes: number of classes, at least 1.
+      example_weights: non-negative, shape ``(examples,)``; 1 by default, and weight 0
+        excludes an example.
 
     Returns:
-      Counts, shape ``(num_classes, num_classes)``. Matrices of several batches may be
+      Counts, shape ``(num_classes, num_classes)``. Matrices of several batches can be
       added.
 
     Example:
@@ -176,27 +177,27 @@ def confusion(
         _classes(name, one, example_weights, num_classes=num_classes)
         for name, one in (("labels", labels), ("predictions", predictions))
     )
-    # A negative index would count from the end.
+    # A negative index would address a class from the end.
     is_pair = _is_class(rows, num_classes) & _is_class(columns, num_classes)
     counts = jnp.zeros((num_classes, num_classes), weights.dtype)
     return counts.at[rows, columns].add(jnp.where(is_pair, weights, 0))
 
 
 def per_class_accuracy(confusion: Array) -> Ratio:
-    """Share of the examples of each class that are recognised (recall).
+    """Share of the examples of each class that are predicted correctly (recall).
 
     Args:
-      confusion: a matrix as `confusion` returns it, shape ``(classes, classes)``.
+      confusion: confusion matrix from `confusion`, shape ``(classes, classes)``.
 
     Returns:
-      A `Ratio` of shape ``(classes,)``; NaN for a class that has no examples.
+      A `Ratio` of shape ``(classes,)``; NaN for a class without examples.
     """
     chex.assert_rank(confusion, 2)
     return Ratio(jnp.diagonal(confusion), jnp.sum(confusion, axis=1))
 
 
 def per_class_precision(confusion: Array) -> Ratio:
-    """Share of the predictions of each class that are right.
+    """Share of the predictions of each class that are correct (precision).
 
     Argument and result are those of `per_class_accuracy`; NaN for a class that is never
     predicted.
@@ -212,24 +213,25 @@ def calibration_bins(
     num_bins: int = 15,
     example_weights: Array | None = None,
 ) -> CalibrationBins:
-    """Groups examples by the probability of their predicted class.
+    """Groups examples into bins by the probability of their predicted class.
 
     Bin m of M holds confidences in ((m - 1) / M, m / M], the edges rounded to the dtype
-    of the probabilities (float32 at least). An example with NaN enters the last bin and
-    makes its sum, and so the calibration error, NaN.
+    of the probabilities (at least float32). An example with NaN falls into the last bin
+    and makes its sum, and hence the calibration error, NaN.
 
     Args:
       probabilities: shape ``(examples, classes)``, each row a distribution.
       labels: integers in [0, classes), shape ``(examples,)``.
-      num_bins: M, at least 1.
-      example_weights: as in `accuracy`.
+      num_bins: number of bins M, at least 1.
+      example_weights: non-negative, shape ``(examples,)``; 1 by default, and weight 0
+        excludes an example.
 
     Returns:
-      Sums for each bin, shape ``(num_bins,)``. ``confidence_sum`` is a floating-point
-      sum, so merged batches agree up to rounding; the other two are counts.
+      Sums per bin, shape ``(num_bins,)``. ``confidence_sum`` is a floating-point sum,
+      so merged batches agree up to rounding; the other two are counts.
 
     Raises:
-      ValueError: if a label is no class, or ``num_bins`` is below 1.
+      ValueError: if a label is not in [0, classes), or ``num_bins`` is below 1.
     """
     chex.assert_rank([probabilities, labels], [2, 1])
     check.integer("num_bins", num_bins, at_least=1)
@@ -238,30 +240,32 @@ def calibration_bins(
     confidence = jnp.max(probabilities, axis=1).astype(dtype)
     inner_edges = jnp.asarray(np.arange(1, num_bins) / num_bins, dtype)
     bins = jnp.searchsorted(inner_edges, confidence, side="left")
-    # Padding may hold anything, and 0 * NaN is NaN.
+    # Padding may contain NaN, and 0 * NaN is NaN.
     weighted = jnp.where(weights == 0, 0, weights * confidence)
 
     def add_up(values: Array) -> Array:
         return jnp.zeros(num_bins, values.dtype).at[bins].add(values)
 
-    right = _correct(probabilities, labels, example_weights, k=1)
-    return CalibrationBins(add_up(weighted), add_up(weights * right), add_up(weights))
+    is_correct = _correct(probabilities, labels, example_weights, k=1)
+    return CalibrationBins(
+        add_up(weighted), add_up(weights * is_correct), add_up(weights)
+    )
 
 
 def expected_calibration_error(bins: CalibrationBins) -> Array:
-    r"""Mean distance between confidence and accuracy over bins, weighted by their size.
+    r"""Mean distance between confidence and accuracy over bins, weighted by bin size.
 
     .. math:: \mathrm{ECE} = \sum_m \frac{n_m}{n}
               \left| \mathrm{acc}_m - \mathrm{conf}_m \right|
 
     Args:
-      bins: what `calibration_bins` returns, batches merged.
+      bins: result of `calibration_bins`, with all batches merged.
 
     Returns:
-      A number in [0, 1], shape ``()``; NaN if no example was counted.
+      A number in [0, 1], shape ``()``; NaN if there are no examples.
 
     Example:
-      Two predictions at confidence 0.75, one of them right:
+      Two predictions at confidence 0.75, one of them correct:
 
       >>> probabilities = jnp.array([[0.75, 0.25], [0.75, 0.25]])
       >>> print(expected_calibration_error(
@@ -272,7 +276,7 @@ def expected_calibration_error(bins: CalibrationBins) -> Array:
       C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger. On calibration of modern neural
       networks. ICML 2017.
     """
-    # n_m |acc_m - conf_m| is a difference of sums: no division by an empty bin.
+    # n_m |acc_m - conf_m| is a difference of sums, without division by an empty bin.
     return jnp.sum(jnp.abs(bins.correct - bins.confidence_sum)) / jnp.sum(bins.count)
 
 
@@ -299,7 +303,7 @@ def _correct(
 def _classes(
     name: str, value: Array, example_weights: Array | None, *, num_classes: int
 ) -> Array:
-    """Labels or predictions, looked at if they can be; of weight 0 any will do."""
+    """Labels or predictions, checked unless traced; those of weight 0 may be any."""
     given = [one for one in (value, example_weights) if one is not None]
     is_hidden = any(
         isinstance(one, jax.core.Tracer)

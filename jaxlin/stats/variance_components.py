@@ -1,8 +1,8 @@
-"""Variances of means over examples and runs, and the intervals that they make.
+"""Variances of means over examples and over runs, and intervals from them.
 
-Losses come as a matrix: a row a run (a seed, a split, a refit), a column a test
-example. Runs differ in part because each was judged on finitely many examples; what is
-left is theirs:
+Losses form a matrix with one row per run (seed, split or refit) and one column per test
+example. Part of the variance between row means is sampling noise from finitely many
+examples; the rest is the variance component of the runs:
 
   >>> import numpy as np
   >>> from jaxlin.stats import variance_components
@@ -12,8 +12,8 @@ left is theirs:
   >>> print(f"{losses.mean(axis=1).var(ddof=1):.3f} {between.value:.3f}")
   0.807 0.785
 
-Zero-one losses of which none, or hardly one, differs have next to no variance, but that
-is luck: `PAIRED` and `SHARE` are imagined observations that are added for such losses.
+Zero-one losses of which none, or hardly one, differs have a sample variance near 0 by
+chance. `PAIRED` and `SHARE` are pseudo-observations that are added to such losses.
 
   >>> unchanged = np.zeros(500)
   >>> variance_components.mean_of(unchanged, confidence=0.95).interval
@@ -42,29 +42,29 @@ import numpy as np
 from jaxlin.stats.comparison import Estimate
 from jaxlin.stats.intervals import Interval
 
-# Values and weights of imagined observations. Of a difference of two zero-one losses:
-# half a pair in each cell of the table of both (Agresti and Min).
+# Values and weights of pseudo-observations. For a difference of two zero-one losses:
+# half a pair in each cell of their 2 x 2 table (Agresti and Min).
 PAIRED = ((1.0, 0.5), (-1.0, 0.5), (0.0, 1.0))
-# Of one zero-one loss: two failures and two successes (Agresti and Coull).
+# For one zero-one loss: two failures and two successes (Agresti and Coull).
 SHARE = ((1.0, 2.0), (0.0, 2.0))
-Added = tuple[tuple[float, float], ...]
+PseudoObservations = tuple[tuple[float, float], ...]
 
 
 class Variance(NamedTuple):
-    """A variance and the degrees of freedom it was estimated with."""
+    """An estimated variance and its degrees of freedom."""
 
     value: float
     freedom: float
 
 
 def component(rows: np.ndarray) -> Variance:
-    """Variance between rows beyond what finitely many columns bring.
+    """Variance component of the runs, free of sampling noise of the examples.
 
-    By a two-way analysis of variance without repetition; floored at 0, and 0 of a
-    single row, of which nothing can be said.
+    Estimated by a two-way analysis of variance without replication, and floored at 0.
+    A single run carries no information on it and has 0.
 
     Args:
-      rows: float64, shape ``(runs, examples)``.
+      rows: losses, float64, shape ``(runs, examples)``.
     """
     number, size = rows.shape
     if number == 1:
@@ -77,18 +77,18 @@ def component(rows: np.ndarray) -> Variance:
 
 
 def of_runs(rows: np.ndarray) -> Variance:
-    """Variance of the mean over runs that comes from there being so few."""
+    """Variance of the mean over runs that is due to their finite number."""
     value, freedom = component(rows)
     return Variance(value / len(rows), freedom)
 
 
-def of_examples(values: np.ndarray, *, added: Added = ()) -> Variance:
+def of_examples(values: np.ndarray, *, added: PseudoObservations = ()) -> Variance:
     """Variance of a mean over test examples.
 
     Args:
-      values: shape ``(examples,)``.
-      added: values and weights of imagined observations, such as `PAIRED`; with them
-        the divisor is the total weight, as in the papers.
+      values: losses or differences of losses, shape ``(examples,)``.
+      added: values and weights of pseudo-observations, such as `PAIRED`; none by
+        default. With them the divisor is the total weight, as in the papers.
     """
     freedom = len(values) - 1
     if not added:
@@ -101,13 +101,13 @@ def of_examples(values: np.ndarray, *, added: Added = ()) -> Variance:
 
 
 def half_width(parts: Iterable[Variance], *, confidence: float) -> float:
-    """Half the width of the interval of a sum of independent parts.
+    """Half the width of the confidence interval of a sum of independent terms.
 
     Student's t with the degrees of freedom of Welch and Satterthwaite.
 
     Args:
-      parts: the variances.
-      confidence: of the interval, in (0, 1).
+      parts: variances of the terms.
+      confidence: coverage of the interval, in (0, 1).
     """
     from scipy import stats
 
@@ -122,16 +122,20 @@ def half_width(parts: Iterable[Variance], *, confidence: float) -> float:
 
 
 def mean_of(
-    values: np.ndarray, *others: Variance, confidence: float, added: Added = ()
+    values: np.ndarray,
+    *others: Variance,
+    confidence: float,
+    added: PseudoObservations = (),
 ) -> Estimate:
-    """A mean over test examples, with the interval that they and others make.
+    """Mean over test examples with its confidence interval.
 
     Args:
-      values: shape ``(examples,)``.
+      values: losses or differences of losses, shape ``(examples,)``.
       *others: further variances of the mean, independent of the examples.
-      confidence: of the interval, in (0, 1).
-      added: as in `of_examples`. They count in the variance alone: value and centre are
-        the observed mean.
+      confidence: coverage of the interval, in (0, 1).
+      added: values and weights of pseudo-observations, such as `PAIRED`; none by
+        default. They enter the variance alone: the observed mean is both the value and
+        the centre of the interval.
     """
     parts = [of_examples(values, added=added), *others]
     half = half_width(parts, confidence=confidence)

@@ -53,8 +53,8 @@ def plain_whitened(stats, image):
             middle = sum(values) / len(values)
             spread = sum((x - middle) ** 2 for x in values) / len(values)
             floor = float(stats.contrast_floor)
-            alike = [(x - middle) / math.sqrt(spread + floor) for x in values]
-            found[top, left] = (np.array(alike) - mean) @ whitening
+            normalized = [(x - middle) / math.sqrt(spread + floor) for x in values]
+            found[top, left] = (np.array(normalized) - mean) @ whitening
     return found
 
 
@@ -152,14 +152,14 @@ def test_clustering_finds_what_was_planted():
     planted = np.linalg.qr(random.normal(size=(6, 6)))[0][:3]
     rows = np.repeat(planted, 100, axis=0) + 0.02 * random.normal(size=(300, 6))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    clustered = jax.jit(spherical.clustered)
+    lloyd_step = jax.jit(spherical.lloyd_step)
     narrow = rows.astype(np.float32)
     filters = narrow[[0, 100, 200]]
     # And one more, which is nobody's nearest and stays what it is.
     lost = -filters.sum(axis=0) / np.float32(3**0.5)
     filters = np.concatenate([filters, lost[None]])
     for _ in range(3):
-        filters, objective = clustered(narrow, filters)
+        filters, objective = lloyd_step(narrow, filters)
     filters = np.asarray(filters)
     np.testing.assert_array_equal(filters[3], lost)
     cosines = filters[:3] @ planted.T
@@ -172,8 +172,10 @@ def test_without_iterations_filters_are_patches():
     stats = fitted(num_iterations=0)
     assert stats.objective.shape == (1,)
     raw = np.asarray(drawn(), np.float32) / SCALE
-    alike = np.asarray(jax.jit(patches.alike)(raw, stats.contrast_floor))
-    centered = alike - np.asarray(stats.mean)
+    normalized = np.asarray(
+        jax.jit(patches.contrast_normalized)(raw, stats.contrast_floor)
+    )
+    centered = normalized - np.asarray(stats.mean)
     white = centered @ np.asarray(stats.whitening)
     white /= np.maximum(np.linalg.norm(white, axis=1, keepdims=True), 1e-9)
     assert (np.asarray(stats.filters) @ white.T).max(axis=1) == pytest.approx(1)

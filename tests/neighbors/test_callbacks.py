@@ -28,14 +28,14 @@ def without_classes(query, rows, labels, weights):
     ids=["plain", "jitted", "partial", "any arguments"],
 )
 def test_all_kinds_of_functions_are_metrics(function):
-    found = callbacks.bound("metric", function, {"scale": 3.0})
+    found = callbacks.bound_arguments("metric", function, {"scale": 3.0})
     assert found == {"scale": 3.0}
     pair = jnp.zeros(2), jnp.ones(2)
-    assert float(callbacks.applied("metric", function, pair, found, shape=())) == 6
+    assert float(callbacks.call("metric", function, pair, found, shape=())) == 6
 
 
 def test_a_function_without_a_signature_is_taken_as_it_is():
-    assert callbacks.bound("metric", max, {"key": None}) == {"key": None}
+    assert callbacks.bound_arguments("metric", max, {"key": None}) == {"key": None}
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_a_function_without_a_signature_is_taken_as_it_is():
     ],
 )
 def test_what_does_not_fit_is_named(role, function, arguments, words):
-    ours = ("num_classes",) if role == "fit" else ()
+    reserved = ("num_classes",) if role == "fit" else ()
     with pytest.raises(ValueError, match=words):
-        callbacks.bound(role, function, arguments, ours=ours)
+        callbacks.bound_arguments(role, function, arguments, reserved=reserved)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_does_not_fit_is_named(role, function, arguments, words):
 )
 def test_what_is_no_distance_is_named_while_it_is_traced(result, words):
     def trace(first, second):
-        return callbacks.applied("metric", result, (first, second), {}, shape=())
+        return callbacks.call("metric", result, (first, second), {}, shape=())
 
     with pytest.raises(ValueError, match=words):
         jax.eval_shape(trace, jnp.zeros(2), jnp.ones(2))

@@ -69,7 +69,7 @@ def canberra(first, second):
 
 
 def test_too_many_bytes_for_integers_are_floats():
-    wide = np.full((1, distances.MOST_EXACT_FEATURES + 1), 255, np.uint8)
+    wide = np.full((1, distances.MAX_EXACT_FEATURES + 1), 255, np.uint8)
     form = pairwise.integer_form
     assert form(distances.squared_euclidean, wide, wide) is None
     assert form(distances.euclidean, wide[:, 1:], wide[:, 1:]) is not None

@@ -1,4 +1,4 @@
-"""Shadows of wide rows: bounds below every distance, and searches that stay exact."""
+"""Projections of wide rows: bounds below every distance; searches that stay exact."""
 
 import functools
 
@@ -35,7 +35,7 @@ def kinds_of_rows():
 
 
 KINDS = kinds_of_rows()
-moved = functools.partial(scan.moved, move=projections.move)
+moved = functools.partial(scan.transformed, transform=projections.project)
 keys = jax.jit(projections.MEASURE.keys)
 
 
@@ -86,7 +86,7 @@ def test_the_remainder_makes_bounds_tighter():
 
 @pytest.fixture
 def always(monkeypatch):
-    """Shadows for any number of rows; counts the queries searched in full."""
+    """Uses projections for any number of rows; counts the queries searched in full."""
     monkeypatch.setattr(projections, "is_worthwhile", lambda *_, k: True)
     in_full, counts = search._in_integers, []
 
@@ -163,7 +163,7 @@ def test_shadows_lower_for_every_platform(platform):
         jax.ShapeDtypeStruct((8, WIDTH), jnp.int8),
         jax.ShapeDtypeStruct((8,), jnp.float32),
     )
-    scan.moved.trace(screen, rows, move=projections.move).lower(
+    scan.transformed.trace(screen, rows, transform=projections.project).lower(
         lowering_platforms=(platform,)
     )
     found = jax.ShapeDtypeStruct((256, 8 + 2), jnp.float32)

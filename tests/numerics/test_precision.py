@@ -43,7 +43,7 @@ def network():
         lambda: hyperplanes.restricted(PARAMS, ROW, jnp.ones((1, 6))),
         lambda: encodings.triangle(ROW, jnp.ones((2, 6))),
         lambda: encodings.two_sided(ROW, jnp.ones((2, 6))),
-        lambda: spherical.clustered(jnp.ones((4, 6)), jnp.ones((2, 6))),
+        lambda: spherical.lloyd_step(jnp.ones((4, 6)), jnp.ones((2, 6))),
         lambda: linear.fold_normalization(
             PARAMS, normalization.Normalization(ROW, jnp.float32(1))
         ),

@@ -1,4 +1,4 @@
-r"""How much of an error is the model's, the sample's, the optimiser's.
+r"""Decomposition of an error into modelling, estimation and optimisation terms.
 
 .. math::
    R(f) - R_\text{Bayes}
@@ -6,38 +6,42 @@ r"""How much of an error is the model's, the sample's, the optimiser's.
      + \underbrace{R(f_n) - R(f_H)}_\text{estimation}
      + \underbrace{R(f) - R(f_n)}_\text{optimisation}
 
-f is what was trained, :math:`f_n` the optimum of the class on the training sample,
-:math:`f_H` the optimum of the class on all examples that there could be, each of the
-objective that was trained (penalty included, at one l2). R is any loss of one example,
-so the same functions serve the surrogate and the zero-one error; of the latter a term
-may be below 0, because nobody minimised it. The terms are those of this training
-sample, not means over samples.
+R is the risk: the mean over the distribution of examples of any loss of one example.
+f is the trained model, :math:`f_n` the optimum of the class on the training sample and
+:math:`f_H` the optimum of the class on the whole distribution; both optima are those of
+the objective that was trained (penalty included, at one l2). The same functions serve
+the surrogate loss and the zero-one error; a term of the zero-one error may be below 0,
+because training does not minimise it. The terms are those of this training sample, not
+means over samples.
 
-**What is measured.** Losses of single test examples: of f, of :math:`f_n`, of refits on
-random halves of the sample (both halves of each split) and on quarters. All intervals
-are over paired test examples.
+**Measurements.** Losses per test example of f, of :math:`f_n`, of refits on random
+halves of the sample (both halves of each split) and of refits on quarters. All
+intervals are over paired test examples.
 
 **Estimation.** Near the optimum :math:`R(f_n) - R(f_H) \approx g^\top \delta + \frac12
 \delta^\top Q \delta` with :math:`\delta = f_n - f_H`. The two halves of the sample give
-:math:`f_n \pm d`, where d has the distribution of :math:`\delta`. So the mean risk of
-the halves less :math:`R(f_n)` is :math:`\frac12 d^\top Q d`, which estimates the term,
-and its spread over splits tells how far off this sample may be. Half the difference of
-the two halves, :math:`(g + Q \delta)^\top d`, has a variance that exceeds twice that
-spread squared by the variance of :math:`g^\top \delta`, which is 0 where g is: for the
-objective itself. That is a learning curve :math:`a + b / n` from n / 2 and n. The
-quarters give its next term, :math:`c / n^2`, which overshoots as a rule where there are
-not many more examples than parameters (so it can be worked out for least squares): half
-of it is added, and half of it widens the interval.
+:math:`f_n \pm d`, where d has the distribution of :math:`\delta`. The mean risk of the
+halves minus :math:`R(f_n)` is therefore :math:`\frac12 d^\top Q d`, which estimates the
+term, and its spread over splits estimates the error that is due to this sample. Half
+the difference of the two halves, :math:`(g + Q \delta)^\top d`, has a variance that
+exceeds twice that spread squared by the variance of :math:`g^\top \delta`, which is 0
+where g is 0, as for the objective itself. The estimate amounts to a learning curve
+:math:`a + b / n` through n / 2 and n. The quarters give the next term of the curve,
+:math:`c / n^2`, which usually overshoots unless there are many more examples than
+parameters (a calculation for least squares shows it): half of it is added, and half of
+it widens the interval.
 
-Why the curve and not the bracket (training error of the optimum below, test error
-above): on average that holds for the objective alone, not for the zero-one error.
+The curve is preferred to the bracket between the training error of the optimum (below)
+and its test error (above): on average the bracket holds for the objective alone, not
+for the zero-one error.
 
-**Classes without such a theory** (networks): what is best in the class is known to lie
-between that and the reference alone. So the interval reaches from a curve that falls as
-1 / n to one that falls so slowly that it ends at the reference; the value is that of a
-power law through the three sizes. Measured is the sum of modelling and estimation, and
-bounds between which it splits. If the errors do not measurably fall (the interval of
-estimation reaches to 0), not even these.
+**Classes without such a theory** (networks): all that is known of the best of the class
+is that its risk lies between the value of that curve and the reference. The interval
+therefore reaches from a curve that falls as 1 / n to one that falls slowly enough to
+end at the reference; the value is that of a power law through the three sample sizes.
+The sum of modelling and estimation is measured, and the split between them is bounded.
+If the errors do not measurably fall (the interval of estimation contains 0), the split
+is not bounded either.
 
   >>> import numpy as np
   >>> from jaxlin.stats import decomposition

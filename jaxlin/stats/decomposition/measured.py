@@ -1,4 +1,4 @@
-"""Losses of single test examples, checked: what a decomposition is made of."""
+"""Losses per test example, the input of a decomposition, and their checks."""
 
 from typing import Any, NamedTuple
 
@@ -6,14 +6,16 @@ import numpy as np
 
 
 class Measured(NamedTuple):
-    """Losses of single test examples, of one kind; booleans for the zero-one error.
+    """Losses of one kind per test example; booleans for the zero-one error.
 
     Attributes:
-      trained: of what was trained, shape ``(runs, examples)``; several runs are seeds.
-      optimum: of the best on the sample, one a run of ``trained``.
-      halves: of refits on both halves of random splits, ``(splits, 2, examples)``, at
-        least two splits; of several runs, the same number.
-      quarters: of refits on random quarters, shape ``(refits, examples)``.
+      trained: losses of the trained model, shape ``(runs, examples)``; several runs
+        differ in their seeds.
+      optimum: losses of the optimum on the training sample, one row per run of
+        ``trained``, shape ``(runs, examples)``.
+      halves: losses of refits on both halves of random splits, shape ``(splits, 2,
+        examples)``, at least two splits, and as many as runs if there are several runs.
+      quarters: losses of refits on random quarters, shape ``(refits, examples)``.
     """
 
     trained: Any
@@ -23,10 +25,10 @@ class Measured(NamedTuple):
 
 
 def checked(measured: Measured) -> list[np.ndarray]:
-    """Float64 arrays in the order of the fields, if they belong together.
+    """Float64 arrays in the order of the fields, with their shapes checked.
 
     Raises:
-      ValueError: that names the field, the rule and the value.
+      ValueError: if a field breaks a rule of `Measured`.
     """
     if not isinstance(measured, Measured):
         raise ValueError(
@@ -55,12 +57,12 @@ def checked(measured: Measured) -> list[np.ndarray]:
 
 
 def are_booleans(*arrays: Any) -> bool:
-    """Whether losses are given as zero-one errors; a hinge may be 0 or 1 by chance."""
+    """Whether losses are zero-one errors, by dtype: a hinge may be 0 or 1 by chance."""
     return all(np.asarray(array).dtype == bool for array in arrays)
 
 
 def losses(name: str, value: Any, *, rank: int) -> np.ndarray:
-    """Finite numbers, examples along the last axis, as float64."""
+    """Finite losses as float64, examples along the last axis."""
     array = np.asarray(value)
     if array.ndim != rank or 0 in array.shape:
         raise ValueError(
@@ -79,7 +81,7 @@ def losses(name: str, value: Any, *, rank: int) -> np.ndarray:
 
 
 def same_examples(arrays: dict[str, np.ndarray]) -> None:
-    """Raises ValueError unless all have the same number of examples, at least two."""
+    """Raises ValueError unless all arrays have the same number of examples, above 1."""
     sizes = {name: array.shape[-1] for name, array in arrays.items()}
     if len(set(sizes.values())) > 1 or min(sizes.values()) < 2:
         raise ValueError(

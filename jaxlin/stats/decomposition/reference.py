@@ -1,4 +1,4 @@
-"""Where the least loss that any function can have is known to lie."""
+"""Reference interval of the least loss that any function can have."""
 
 import math
 from typing import Any
@@ -10,16 +10,16 @@ from jaxlin.stats.intervals import Interval
 
 
 def least_cross_entropy(error: float, *, num_classes: int) -> float:
-    r"""What the conditional entropy of the label is at most, by Fano's inequality.
+    r"""Upper bound of the conditional entropy of the label, by Fano's inequality.
 
     .. math:: H(Y | X) \le h(e) + e \log(C - 1)
 
-    in nats, if some classifier is wrong with probability e. So a published error bounds
-    the least mean cross-entropy that any function can have, too.
+    in nats, if some classifier is wrong with probability e. A published error rate thus
+    also bounds the least mean cross-entropy of any function.
 
     Args:
-      error: e, from 0 to 1 - 1 / C.
-      num_classes: C, at least 2.
+      error: error probability e, from 0 to 1 - 1 / C.
+      num_classes: number of classes C, at least 2.
 
     Raises:
       ValueError: if an argument is out of range.
@@ -40,10 +40,14 @@ def least_cross_entropy(error: float, *, num_classes: int) -> float:
 
 
 def checked(reference: Any, *, at_most: float | None = None) -> Interval:
-    """The two ends, if they are losses in order, none above ``at_most``; else an error.
+    """The reference as an interval, checked.
+
+    Args:
+      reference: lower and upper end, each at least 0, in ascending order.
+      at_most: largest value of an end; None for no limit.
 
     Raises:
-      ValueError: that names the end, the rule and the value.
+      ValueError: if there are not two ends, an end is out of range, or they descend.
     """
     if np.shape(reference) != (2,):
         raise ValueError(
@@ -62,5 +66,5 @@ def checked(reference: Any, *, at_most: float | None = None) -> Interval:
 
 
 def middle(reference: Interval) -> float:
-    """What stands for the reference where one number is needed."""
+    """Midpoint of the reference, its point value."""
     return (reference.low + reference.high) / 2
