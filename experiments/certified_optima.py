@@ -208,8 +208,8 @@ def _row(name, fitted, seconds, train, test):
         "seconds": seconds,
         "train_accuracy": float(np.mean(train.correct(fitted))),
         "test_accuracy": float(np.mean(correct)),
-        "optimum_lower": proven.lower,
-        "optimum_upper": proven.upper,
+        "optimum_lower": proven.low,
+        "optimum_upper": proven.high,
         "certified_share": proven.certified,
         "optimum": str(proven),
     }

@@ -18,7 +18,11 @@ from jaxlin.check import diagnosis
 
 
 def encode(
-    name: str, labels: Any, *, classes: Any = None
+    name: str,
+    labels: Any,
+    *,
+    classes: Any = None,
+    remedy: str = "name all classes with classes=",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Encodes labels by their index in the classes.
 
@@ -27,6 +31,7 @@ def encode(
       labels: integers, booleans, text or whole floats, shape ``(examples,)``.
       classes: distinct labels in the order of the scores; None takes those that occur,
         in ascending order.
+      remedy: end of the error message of a label that is not among the classes.
 
     Returns:
       Codes, int32, shape ``(examples,)``, and classes, in the dtype of the labels,
@@ -54,7 +59,7 @@ def encode(
         raise ValueError(
             f"{name} must be among the {len(known)} classes "
             f"({', '.join(map(str, known[:5]))}{', ...' if len(known) > 5 else ''}), "
-            f"got {array[first]!s} at position {first}; name all classes with classes="
+            f"got {array[first]!s} at position {first}; {remedy}"
         )
     return order[index].astype(np.int32), known
 

@@ -16,16 +16,19 @@ fit continues in float64 after float32, whatever `jax.config` says; if float64 p
 smaller gap, the parameters are float64 NumPy arrays.
 """
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
+import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import problems
+from jaxlin import check, objective, problems
 from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
+from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization
 from jaxlin.objective.row_blocks import Block
 from jaxlin.problems import FitNormalization, Problem
@@ -137,14 +140,18 @@ def certify(
     l2: float,
     loss_arguments: LossArguments | None = None,
 ) -> Fit:
-    """Certifies the parameters of any solver, in one pass.
+    """Fit of the parameters of any solver, with its certificate, in one pass.
+
+    A certificate exists for the six losses that have a conjugate and an l2 above 0.
+    Otherwise the gap is infinite: the fit predicts and can be saved like any other, and
+    nothing is proven of it.
 
     Args:
       problem: checked examples, not in blocks.
       params: weights ``(classes, features)`` and bias ``(classes,)``; the objective
         penalises the bias.
-      loss: one of the six losses that have a conjugate.
-      l2: strength of half the sum of squares, bias included, above 0.
+      loss: loss of one example, from `jaxlin.losses` or the user's own.
+      l2: strength of half the sum of squares, bias included, at least 0.
       loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``, above 0.
 
     Returns:
@@ -155,21 +162,28 @@ def certify(
       ValueError: that names the argument, the rule and the value.
     """
     fit_loop.check_concrete(params=params, l2=l2)
-    fit_loop.check_settings(
-        loss=loss, l2=l2, rank=problem.rank, loss_arguments=loss_arguments
-    )
+    is_certifiable = loss in conjugates.known_losses() and check.number("l2", l2) != 0
+    if is_certifiable:
+        fit_loop.check_settings(
+            loss=loss, l2=l2, rank=problem.rank, loss_arguments=loss_arguments
+        )
+    check.number("l2", l2, at_least=0)
     _check_shapes("params", params, (problem.num_classes, problem.num_features))
     examples = problem.examples
-    found = duality.certificate(
-        params,
-        examples.features,
-        examples.targets,
-        loss=loss,
-        l2=l2,
-        loss_arguments=loss_arguments,
-        example_weights=examples.example_weights,
-        normalization=examples.normalization,
-    )
+    if is_certifiable:
+        found = duality.certificate(
+            params,
+            examples.features,
+            examples.targets,
+            loss=loss,
+            l2=l2,
+            loss_arguments=loss_arguments,
+            example_weights=examples.example_weights,
+            normalization=examples.normalization,
+        )
+    else:
+        primal = _objective(params, examples, l2, dict(loss_arguments or {}), loss=loss)
+        found = duality.nothing_proven(primal)
     gap = float(duality.relative_gap(found))
     return Fit(
         params=Params(*(np.asarray(leaf) for leaf in params)),  # type: ignore[arg-type]
@@ -186,6 +200,18 @@ def certify(
         normalization=problem.normalization,
         classes=problem.classes,
     )
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _objective(params, examples, l2, arguments, *, loss):
+    scores = objective.blocked_scores(
+        params, examples.features, normalization=examples.normalization
+    )
+    losses = objective.example_losses(
+        scores, examples.targets, loss=loss, loss_arguments=arguments
+    )
+    mean = objective.weighted_mean(losses, example_weights=examples.example_weights)
+    return mean + objective.penalty(params, l2=l2)
 
 
 def _iterations(

@@ -80,7 +80,8 @@ def check_normalization(
     if not isinstance(normalization, Normalization):
         raise ValueError(
             "normalization must be a jaxlin.normalization.Normalization or None, got "
-            f"{normalization!r:.80}; fit_standard(features) makes one"
+            f"{normalization!r:.80}; fit_standard(features) makes one, and "
+            "jaxlin.problem also takes the function fit_standard itself"
         )
     check.concrete("normalization", normalization)
     mean, scale = map(np.asarray, normalization)

@@ -72,7 +72,7 @@ def predict(fit: Fit, features: Any) -> np.ndarray:
     Arguments and errors are those of `scores`. Rows are scored in blocks: the scores of
     all examples are never in memory at once.
     """
-    return fit.classes[_codes(fit, features)]
+    return check_fit(fit).classes[_codes(fit, features)]
 
 
 def probabilities(fit: Fit, features: Any) -> np.ndarray:
@@ -95,7 +95,7 @@ def certified_labels(fit: Fit, features: Any) -> np.ndarray:
     """
     return np.asarray(
         label_certificates.same_labels(
-            fit.params,
+            check_fit(fit).params,
             _rows("features", features, np.shape(fit.params.weights)[1]),
             radius=fit.radius,
             normalization=fit.normalization,
@@ -118,7 +118,7 @@ def evaluate(fit: Fit, features: Any, labels: ArrayLike) -> Evaluation:
     rows, codes = check_examples(
         features,
         labels,
-        num_features=np.shape(fit.params.weights)[1],
+        num_features=np.shape(check_fit(fit).params.weights)[1],
         classes=fit.classes,
     )
     correct = _codes(fit, rows) == codes
@@ -157,7 +157,9 @@ def check_examples(
       ValueError: if an argument is invalid; the message gives the rule and the value.
     """
     rows = _rows(f"{prefix}features", features, num_features)
-    codes, _ = class_labels.encode(f"{prefix}labels", labels, classes=classes)
+    codes, _ = class_labels.encode(
+        f"{prefix}labels", labels, classes=classes, remedy="the fit knows no others"
+    )
     if len(codes) != len(rows):
         raise ValueError(
             f"{prefix}labels must have one entry per example, got {len(codes)} labels "
@@ -181,6 +183,20 @@ def _check_finite(is_finite: Any) -> None:
         )
 
 
+def check_fit(fit: Any) -> Fit:
+    """Returns ``fit`` if it is one fit.
+
+    Raises:
+      ValueError: if it is several fits, data or something else.
+    """
+    if isinstance(fit, Fit):
+        return fit
+    remedy = "the arguments are (fit, features)"
+    if hasattr(fit, "__getitem__") and not hasattr(fit, "shape"):
+        remedy = "give one of its fits, such as result[0]"
+    raise ValueError(f"fit must be a jaxlin.Fit, got a {type(fit).__name__}; {remedy}")
+
+
 def _rows(name: str, features: Any, num_features: int) -> np.ndarray:
     # Sparse and ragged input is passed on: the error of `check.features` names it.
     if getattr(features, "ndim", 2) > 2 and hasattr(features, "reshape"):
@@ -190,7 +206,7 @@ def _rows(name: str, features: Any, num_features: int) -> np.ndarray:
 
 def _of_rows(compute: Callable[..., Any], fit: Fit, features: Any) -> Any:
     """Results on the host, computed in the dtype of the parameters."""
-    rows = _rows("features", features, np.shape(fit.params.weights)[1])
+    rows = _rows("features", features, np.shape(check_fit(fit).params.weights)[1])
     params = jax.tree.map(as_float, fit.params)
     # The mean is subtracted from float64 rows before they are rounded to float32.
     with precision.enable_float64_for(*params, rows):

@@ -28,7 +28,7 @@ from jaxlin.io import checkpoint
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization
-from jaxlin.predictions import as_float
+from jaxlin.predictions import as_float, check_fit
 from jaxlin.typing import Loss
 
 # Formats 1 and 2 held classifiers without a certificate.
@@ -51,7 +51,7 @@ def save(path: str | os.PathLike[str], fit: Fit) -> None:
         the temperature is not above 0.
       OSError: if the file cannot be written; an existing file is then unchanged.
     """
-    _check_shapes(fit)
+    _check_shapes(check_fit(fit))
     classes = class_labels.as_classes(fit.classes)
     # A float64 mean stays float64: rounded, it would shift the centred rows.
     arrays = jax.tree.map(as_float, (fit.params, fit.normalization))
@@ -123,10 +123,10 @@ def load(path: str | os.PathLike[str]) -> Fit:
     )
 
 
-def _loss_named(name: str) -> Loss:
-    """Loss of a given name, among the losses with a conjugate."""
+def _loss_named(name: str) -> Loss | str:
+    """Loss of a given name, or the name if no loss with a conjugate has it."""
     known = {getattr(loss, "__name__", ""): loss for loss in conjugates.known_losses()}
-    return known[name]
+    return known.get(name, name)
 
 
 def _check_shapes(fit: Fit) -> None:

@@ -71,7 +71,7 @@ def test_is_choice_refit_and_test_by_hand(digits):
         answer.accuracy, accuracy(answer.fit, *digits.test), atol=1e-9
     )
     assert answer.interval.low < answer.accuracy < answer.interval.high
-    assert answer.optimum.lower <= answer.accuracy <= answer.optimum.upper
+    assert answer.optimum.low <= answer.accuracy <= answer.optimum.high
     assert answer.passes >= answer.table.fits.passes.sum() + answer.fit.passes
 
 

@@ -129,7 +129,7 @@ def test_an_evaluation_counts_what_is_right(fit_and_rows):
     assert found.interval == intervals.proportion_interval(right, 60)
     certified = jaxlin.certified_labels(fit, rows)
     assert found.optimum.certified == certified.mean()
-    assert found.optimum.lower <= found.accuracy <= found.optimum.upper
+    assert found.optimum.low <= found.accuracy <= found.optimum.high
     assert f"accuracy {100 * found.accuracy:.2f} %" in str(found)
     assert "of 60 examples" in str(found)
 
@@ -193,3 +193,28 @@ def test_a_fit_predicts_what_its_file_predicts(tmp_path, offset, dtype):
         assert found.dtype == bool
         np.testing.assert_array_equal(found[is_clear], scores.argmax(axis=1)[is_clear])
         assert jaxlin.scores(one, rows).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (RAW, r"got a ndarray; the arguments are \(fit, features\)"),
+        (None, "got a NoneType; the arguments"),
+        ([trained()], r"got a list; give one of its fits, such as result\[0\]"),
+    ],
+)
+@pytest.mark.parametrize(
+    "door",
+    [
+        jaxlin.predict,
+        jaxlin.scores,
+        jaxlin.probabilities,
+        jaxlin.certified_labels,
+        lambda fit, rows: jaxlin.evaluate(fit, rows, np.zeros(len(rows), int)),
+        lambda fit, rows: jaxlin.save("never.npz", fit),
+    ],
+    ids=["predict", "scores", "probabilities", "certified_labels", "evaluate", "save"],
+)
+def test_what_is_no_fit_is_refused_by_name(door, given, message):
+    with pytest.raises(ValueError, match=f"fit must be a jaxlin.Fit, {message}"):
+        door(given, RAW)

@@ -69,8 +69,8 @@ def results(
             intervals.proportion_interval(correct, num_test)
         ),
         "optimum_accuracy": [
-            share * answer.optimum.lower,
-            share * answer.optimum.upper,
+            share * answer.optimum.low,
+            share * answer.optimum.high,
         ],
         "labels_certified": answer.optimum.certified,
         "num_train": len(dataset.train.labels),

@@ -378,10 +378,17 @@ def _certificate(
     return jax.tree.map(lambda leaf: leaf[best], certificates)
 
 
+def nothing_proven(primal: ArrayLike) -> Certificate:
+    """Certificate with an infinite gap, of parameters with this objective."""
+    primal = jnp.asarray(primal)
+    infinity = jnp.full_like(primal, jnp.inf)
+    return Certificate(primal, -infinity, infinity, jnp.zeros_like(primal))
+
+
 def radius(certificate: Certificate, *, l2: ArrayLike) -> Array:
     r"""Bound on the Frobenius distance :math:`\|W - W^*\|` (bias included), scalar.
 
     :math:`r = \sqrt{2\,\text{gap} / \lambda_2}`, by strong convexity of the penalty;
     the gap includes its rounding.
     """
-    return jnp.sqrt(2 * bound(certificate) / l2)
+    return jnp.sqrt(jnp.divide(2 * bound(certificate), l2))

@@ -113,21 +113,21 @@ class AccuracyInterval(NamedTuple):
     """Proven bounds on the accuracy of the exact optimum on some rows.
 
     Attributes:
-      lower: fraction of rows with a certified label that is right.
-      upper: 1 minus the fraction of rows with a certified label that is wrong.
+      low: fraction of rows with a certified label that is right.
+      high: 1 minus the fraction of rows with a certified label that is wrong.
       certified: fraction of rows with a certified label, to be reported with the
         bounds.
     """
 
-    lower: float
-    upper: float
+    low: float
+    high: float
     certified: float
 
     def __str__(self) -> str:
         share = f"{100 * self.certified:.1f} % of labels certified"
-        if self.upper - self.lower > UNINFORMATIVE_WIDTH:
+        if self.high - self.low > UNINFORMATIVE_WIDTH:
             return f"uninformative ({share})"
-        return f"[{100 * self.lower:.2f}, {100 * self.upper:.2f}] % ({share})"
+        return f"[{100 * self.low:.2f}, {100 * self.high:.2f}] % ({share})"
 
 
 def accuracy_interval(

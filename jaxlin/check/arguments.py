@@ -50,7 +50,8 @@ def numbers_list(name: str, value: Any, **bounds: float) -> tuple[float, ...]:
     """Returns a non-empty tuple of distinct finite numbers within the bounds."""
     concrete(name, value)
     if np.ndim(value) != 1:
-        raise ValueError(f"{name} must be a sequence of numbers, got {value!r}")
+        remedy = f"; write ({value},) for one" if np.ndim(value) == 0 else ""
+        raise ValueError(f"{name} must be a sequence of numbers, got {value!r}{remedy}")
     values = tuple(value)
     if not values:
         raise ValueError(f"{name} must not be empty, got {value!r}")

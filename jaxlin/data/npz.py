@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxlin import class_labels
 from jaxlin.data import array_files, dataset
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -21,9 +22,11 @@ def load(path: str | os.PathLike[str]) -> dataset.Dataset:
     rank 2 are feature vectors; those of higher rank are images, flattened in C order,
     whose shape is kept. uint8 is taken as 8-bit pixels (``max_value`` 255), float16
     feature vectors are kept, and anything else becomes float32 (``max_value`` 1).
-    ``y_train`` and ``y_test`` are integers 0, 1, 2, ..., of shape ``(examples,)`` or
-    ``(examples, 1)``. ``class_names`` may name the classes; by default the number of
-    classes is the largest label plus 1, and their names are their numbers.
+    ``y_train`` and ``y_test`` are integers 0, 1, 2, ... or text, of shape
+    ``(examples,)`` or ``(examples, 1)``. ``class_names`` may name the classes, in the
+    order of the integers; by default the number of classes is the largest label of
+    ``y_train`` plus 1, and their names are their numbers, or the texts in ascending
+    order.
 
     Raises:
       ValueError: if the file is not valid; the message names it and states the remedy.
@@ -48,13 +51,23 @@ def _dataset(path: Path, found: dict[str, np.ndarray]) -> dataset.Dataset:
             f"got {x_test.shape[1:]}"
         )
     y_train, y_test = _flat_labels(y_train), _flat_labels(y_test)
+    names = found.get("class_names")
+    if y_train.dtype.kind == "U":
+        classes = np.unique(y_train) if names is None else names
+        remedy = "give all of them as class_names"
+        y_train, names = class_labels.encode(
+            "y_train", y_train, classes=classes, remedy=remedy
+        )
+        y_test, _ = class_labels.encode(
+            "y_test", y_test, classes=classes, remedy=remedy
+        )
     image_shape = x_train.shape[1:] if x_train.ndim > 2 else None
     is_bytes = x_train.dtype == np.uint8
     loaded = dataset.Dataset(
         name=path.stem,
         train=dataset.Split(_flat_images(x_train), y_train),
         test=dataset.Split(_flat_images(x_test), y_test),
-        class_names=_class_names(found.get("class_names"), y_train, y_test),
+        class_names=_class_names(names, y_train, y_test),
         image_shape=image_shape,
         max_value=255.0 if is_bytes else 1.0,
         source=str(path.resolve()),
@@ -84,13 +97,22 @@ def _class_names(
             )
         return tuple(names.astype(str).tolist())
     # Labels that are empty or not integers are rejected later, with their own message.
-    tops = [int(y.max()) for y in (y_train, y_test) if y.size and y.dtype.kind in "bui"]
-    num_classes = max(tops, default=0) + 1
+    tops = [
+        int(y.max()) if y.size and y.dtype.kind in "bui" else 0
+        for y in (y_train, y_test)
+    ]
+    num_classes = max(tops) + 1
     # Account numbers or hashes as labels would lead to billions of classes.
-    if tops and num_classes > y_train.size + y_test.size:
+    if num_classes > y_train.size + y_test.size:
         raise ValueError(
             f"labels must be 0, 1, 2, ..., got {num_classes - 1} with only "
             f"{y_train.size + y_test.size} examples; number the classes without gaps, "
             "or give class_names"
+        )
+    if y_train.ndim == 1 and tops[1] > tops[0] > 0:
+        raise ValueError(
+            f"y_test must hold classes of y_train, 0 to {tops[0]}, got {tops[1]} at "
+            f"position {int(y_test.argmax())}; give class_names if there are more "
+            "classes than y_train has examples of"
         )
     return tuple(str(label) for label in range(max(num_classes, 1)))

@@ -127,9 +127,22 @@ def example_losses(
         loss that takes them.
       loss: a loss of one example.
       loss_arguments: traced keyword arguments of the loss, such as ``{"margin": 1.0}``.
+
+    Raises:
+      ValueError: if the loss of an example is not one number.
     """
     arguments = dict(loss_arguments or {})
-    return jax.vmap(lambda one, target: loss(one, target, **arguments))(scores, targets)
+
+    def of_example(scores: Array, target: Array) -> Array:
+        value = loss(scores, target, **arguments)
+        if jnp.ndim(value):
+            raise ValueError(
+                "loss must return one number per example, of shape (), got shape "
+                f"{jnp.shape(value)}; sum or average over the classes"
+            )
+        return value
+
+    return jax.vmap(of_example)(scores, targets)
 
 
 def weighted_mean(

@@ -214,12 +214,17 @@ def train_weights_of_all(fold_ids: Any, *, num_examples: int) -> np.ndarray:
     """
 
     def checked() -> np.ndarray:
-        array = np.asarray(fold_ids)
+        try:
+            array = np.asarray(fold_ids)
+        except ValueError:  # lists of different lengths, such as pairs of indices
+            array = np.empty(0, object)
         is_shaped = array.ndim in (1, 2) and array.shape[-1] == num_examples
         if array.dtype.kind not in "iu" or not is_shaped:
             raise ValueError(
                 f"folds must be integers ({num_examples},), one per example, or "
-                f"(repeats, {num_examples}), got {array.dtype} of shape {array.shape}"
+                f"(repeats, {num_examples}), got {array.dtype} of shape {array.shape}; "
+                "jaxlin.selection.folds draws them; of pairs (train, test) of indices, "
+                "ids[test] = number of the pair"
             )
         if array.min() < 0:
             raise ValueError(f"folds must be at least 0, got {array.min()}")

@@ -55,6 +55,8 @@ class SweepResult:
         return len(self.passes)
 
     def __getitem__(self, model: int) -> Fit:
+        if not -len(self) <= model < len(self):
+            raise IndexError(f"model must be 0 to {len(self) - 1}, got {model}")
         number = range(len(self))[model]
         of_model: Any = jax.tree.map(
             lambda leaf: leaf[number], (self.params, self.certificate)

@@ -67,6 +67,21 @@ class TrainingResult(NamedTuple):
     settings: Settings
     normalizations: Normalization | None
 
+    def __str__(self) -> str:
+        names = ("normalisations", "weight sets", "seeds", "settings")
+        axes = " x ".join(
+            f"{n} {name}" for n, name in zip(self.shape, names, strict=True)
+        )
+        diverged = int(self.diverged.sum())
+        return (
+            f"{self.diverged.size} models ({axes}), {len(self.loss)} epochs, last mean "
+            f"loss {self.loss[-1].min():.4g} to {self.loss[-1].max():.4g}"
+            + (f", {diverged} diverged" if diverged else "")
+        )
+
+    def __repr__(self) -> str:
+        return f"TrainingResult({self})"
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Numbers of normalisations, weight sets, seeds and settings."""

@@ -28,7 +28,7 @@ class Fit(NamedTuple):
       float64_passes: number of passes in float64.
       duals: dual variables of a hinge, for warm starts; None in a fit that was loaded
         from a file.
-      loss: the loss that was fitted.
+      loss: the loss that was fitted; of a loaded fit with a loss of the user, its name.
       l2: strength of half the sum of squares.
       loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``.
       normalization: applied to raw features before the scores, or None.
@@ -45,7 +45,7 @@ class Fit(NamedTuple):
     passes: int
     float64_passes: int
     duals: Duals | None
-    loss: Loss
+    loss: Loss | str
     l2: float
     loss_arguments: LossArguments
     normalization: Normalization | None
@@ -58,9 +58,14 @@ class Fit(NamedTuple):
         return float(duality.radius(self.certificate, l2=self.l2))
 
     def __str__(self) -> str:
+        found = (
+            f"{getattr(self.loss, '__name__', self.loss)}, l2 {self.l2:g}: objective "
+            f"{self.certificate.primal:.6g}, "
+        )
+        if not np.isfinite(self.relative_gap):
+            return f"{found}nothing proven"
         outcome = "proven" if self.converged else "reached, not what was asked for,"
         return (
-            f"{getattr(self.loss, '__name__', self.loss)}, l2 {self.l2:g}: objective "
-            f"{self.certificate.primal:.6g}, relative gap {self.relative_gap:.1e} "
-            f"{outcome} in {self.passes} passes"
+            f"{found}relative gap {self.relative_gap:.1e} {outcome} in {self.passes} "
+            "passes"
         )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlin import check, linear
+from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
@@ -138,7 +139,7 @@ def _initial(
     zero = jnp.zeros((), jnp.int32)
     state = OptimizerState(
         params=params,
-        certificate=_nothing_proven(dtype),
+        certificate=duality.nothing_proven(jnp.full((), jnp.inf, dtype)),
         candidate=folded,
         iterate=folded,
         value=scalar,
@@ -193,7 +194,7 @@ def restarted_at(state: OptimizerState, candidate: Array) -> OptimizerState:
     zero = jnp.zeros_like(state.round_passes)
     return state._replace(
         params=linear.unfold_bias(candidate),
-        certificate=_nothing_proven(candidate.dtype),
+        certificate=duality.nothing_proven(jnp.full((), jnp.inf, candidate.dtype)),
         candidate=candidate,
         begins_round=jnp.ones_like(state.begins_round),
         round_passes=zero,
@@ -222,11 +223,6 @@ def warm_start_smoothing(first: Array, last: Array) -> Array:
       last: last smoothing of the fit that the duals come from, in units of score.
     """
     return jnp.sqrt(first * last)
-
-
-def _nothing_proven(dtype: Any) -> Certificate:
-    infinity = jnp.full((), jnp.inf, dtype)
-    return Certificate(infinity, -infinity, infinity, jnp.zeros((), dtype))
 
 
 def margin(loss_arguments: LossArguments | None, dtype: Any) -> Array:

@@ -43,7 +43,7 @@ def test_certified_labels_are_those_of_all_parameters_so_near():
             predicted = np.asarray(predict(ours, rows))
             np.testing.assert_array_equal(predicted[same], truth[same])
             interval = label_certificates.accuracy_interval(predicted == answers, same)
-            assert interval.lower - 1e-6 <= right <= interval.upper + 1e-6
+            assert interval.low - 1e-6 <= right <= interval.high + 1e-6
             np.testing.assert_allclose(interval.certified, np.mean(same), rtol=1e-6)
         shares.append(interval.certified)
     assert shares == sorted(shares, reverse=True)

@@ -58,9 +58,48 @@ def test_class_names_and_a_class_without_examples(tmp_path):
     assert found.num_classes == 4
 
 
-def test_a_class_only_in_test_counts(tmp_path):
-    found = data.load(write(tmp_path / "u.npz", y_test=np.full(6, 3)))
+def test_a_class_only_in_test_counts_if_it_is_named(tmp_path):
+    labels = {"y_test": np.array([0, 1, 2, 3, 3, 0])}
+    with pytest.raises(
+        ValueError,
+        match="y_test must hold classes of y_train, 0 to 2, got 3 at position 3; give "
+        "class_names",
+    ):
+        data.load(write(tmp_path / "u.npz", **labels))
+    names = np.array(["cat", "dog", "eel", "fox"])
+    found = data.load(write(tmp_path / "v.npz", class_names=names, **labels))
     assert found.num_classes == 4
+
+
+def test_labels_may_be_text(tmp_path):
+    names = np.array(["dog", "cat", "eel"])
+    text = {"y_train": names[Y], "y_test": names[Y[:6]]}
+    found = data.load(write(tmp_path / "t.npz", **text))
+    assert found.class_names == ("cat", "dog", "eel")
+    for part, labels in ((found.train, Y), (found.test, Y[:6])):
+        read = np.array(found.class_names)[part.labels]
+        np.testing.assert_array_equal(read, names[labels])
+    in_order = data.load(write(tmp_path / "o.npz", class_names=names, **text))
+    assert in_order.class_names == tuple(names)
+    np.testing.assert_array_equal(in_order.train.labels, Y)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"y_test": np.array(["cat"] * 5 + ["cow"])},
+            "y_test .* got cow at position 5",
+        ),
+        ({"y_test": Y[:6]}, "y_test must be of the type of the classes"),
+        ({"class_names": ["cat", "dog"]}, "y_train .* got eel at position 2; give all"),
+    ],
+)
+def test_text_that_is_no_class_is_refused(tmp_path, change, message):
+    names = np.array(["dog", "cat", "eel"])
+    text = {"y_train": names[Y], "y_test": names[Y[:6]], **change}
+    with pytest.raises(ValueError, match=message):
+        data.load(write(tmp_path / "t.npz", **text))
 
 
 def test_labels_in_one_column(tmp_path):

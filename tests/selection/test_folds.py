@@ -278,6 +278,10 @@ def test_bad_arguments_are_named(call, message):
         ([0, 1, 0], r"integers \(4,\), one per example, or \(repeats, 4\)"),
         ([0.0, 1.0, 0.0, 1.0], r"folds must be integers \(4,\)"),
         (
+            [([0, 1, 2], [3]), ([3], [0, 1, 2])],
+            r"folds must be integers .*; of pairs .* ids\[test\] = number of the pair",
+        ),
+        (
             [0, 2, 0, 2],
             r"named 0, 1, ... without gaps, at least two, got \[0, 2\]; np.un",
         ),

@@ -57,7 +57,10 @@ def test_subset_keeps_what_each_model_is():
         ({"losses": ()}, "losses must be a sequence of distinct losses, at least one"),
         ({"losses": (HINGE, HINGE)}, "losses must be a sequence of distinct"),
         ({"losses": HINGE}, "losses must be a sequence of distinct"),
-        ({"l2s": 0.1}, "l2s must be a sequence of numbers, got 0.1"),
+        (
+            {"l2s": 0.1},
+            r"l2s must be a sequence of numbers, got 0.1; write \(0.1,\) for one",
+        ),
         ({"loss_arguments": {"margin": 1.0}}, "must be a sequence of numbers, got 1.0"),
         ({"losses": (max,)}, "conjugate"),
         ({"l2s": ()}, "l2s must not be empty"),

@@ -53,6 +53,12 @@ def test_what_is_not_proven_stalled_or_ran_out_of_passes(problem, stop, is_stall
     assert (found.stalled == is_stalled).all()
 
 
+@pytest.mark.parametrize("model", [12, -13])
+def test_a_model_that_is_none_is_refused(found, model):
+    with pytest.raises(IndexError, match=f"model must be 0 to 11, got {model}"):
+        found[model]
+
+
 def test_prints_how_many_are_proven(found):
     proven, passes = found.converged.sum(), found.passes.sum()
     assert str(found) == f"12 fits, {proven} of them proven, {passes} passes"

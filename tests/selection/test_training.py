@@ -68,6 +68,19 @@ def trained(data, scalings, weights):
     )
 
 
+def test_prints_its_axes_and_losses(trained):
+    last = trained.loss[-1]
+    expected = (
+        f"96 models (2 normalisations x 3 weight sets x 2 seeds x 8 settings), "
+        f"{len(trained.loss)} epochs, last mean loss {last.min():.4g} to "
+        f"{last.max():.4g}"
+    )
+    assert str(trained) == expected
+    assert repr(trained) == f"TrainingResult({expected})"
+    worse = trained._replace(loss=np.full_like(trained.loss, np.nan))
+    assert str(worse).endswith("loss nan to nan, 96 diverged")
+
+
 def test_every_model_is_the_one_that_is_trained_alone(data, scalings, weights, trained):
     solver = minibatch.solver(loss=HINGE, make_optimizer=optax.sgd, batch_size=16)
     settings = list(itertools.product(L2S, RATES, MARGINS))

@@ -2,6 +2,7 @@
 
 import types
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optima
@@ -187,6 +188,48 @@ def test_parameters_from_anywhere_are_certified(num_classes):
     far = jaxlin.certify(problem(num_classes), zeros, **how)
     assert not far.converged
     assert far.certificate.dual <= fitted.certificate.primal
+
+
+def own_loss(scores, label, *, sharpness=1.0):
+    """A loss without a conjugate: the share of the other classes, as an expectation."""
+    return 1 - jax.nn.softmax(sharpness * scores)[label]
+
+
+@pytest.mark.parametrize(
+    ("loss", "l2", "arguments"),
+    [(own_loss, 0.1, {"sharpness": 2.0}), (losses.softmax_cross_entropy, 0.0, {})],
+    ids=["own loss", "l2 = 0"],
+)
+def test_a_fit_without_a_certificate_predicts_and_is_saved(
+    loss, l2, arguments, tmp_path
+):
+    rows, labels = data(3)
+    params = fit(3, l2=0.1).params
+    found = jaxlin.certify(
+        problem(3), params, loss=loss, l2=l2, loss_arguments=arguments
+    )
+    weights, bias = map(np.asarray, params)
+    scores = rows @ weights.T + bias
+    each = [loss(s, y, **arguments) for s, y in zip(scores, labels, strict=True)]
+    squares = sum(np.square(leaf).sum() for leaf in params)
+    expected = np.mean(each) + l2 / 2 * squares
+    np.testing.assert_allclose(found.certificate.primal, expected, rtol=1e-5)
+    assert found.certificate.dual == -np.inf
+    assert found.relative_gap == found.certificate.gap == found.radius == np.inf
+    assert not found.converged
+    assert str(found).endswith("nothing proven")
+    np.testing.assert_array_equal(
+        jaxlin.predict(found, rows), found.classes[scores.argmax(axis=1)]
+    )
+    assert not jaxlin.certified_labels(found, rows).any()
+    judged = jaxlin.evaluate(found, rows, labels)
+    assert (judged.optimum.low, judged.optimum.high) == (0.0, 1.0)
+    jaxlin.save(tmp_path / "fit.npz", found)
+    after = jaxlin.load(tmp_path / "fit.npz")
+    assert str(after) == str(found)
+    np.testing.assert_array_equal(
+        jaxlin.predict(after, rows), jaxlin.predict(found, rows)
+    )
 
 
 # --- Several fits.

@@ -181,6 +181,10 @@ def test_a_stop_that_no_fit_can_have_is_refused(change, message):
         jaxlin.Stop(**change)
 
 
+def own_loss(scores, label):
+    return scores[label]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -189,9 +193,13 @@ def test_a_stop_that_no_fit_can_have_is_refused(change, message):
             r"params must have weights \(3, 5\) and bias \(3,\), got \(2, 5\) and \(2,",
         ),
         ({"loss": losses.cross_entropy}, "labels must be distributions"),
-        ({"loss": lambda s, y: 0.0}, "loss must be one of those with"),
-        ({"l2": 0.0}, "l2 must be above 0, got 0"),
+        ({"l2": -1.0}, "l2 must be above 0, got -1"),
+        ({"l2": -1.0, "loss": own_loss}, "l2 must be at least 0, got -1"),
         ({"loss_arguments": {"margin": 1.0}}, "loss_arguments must be among"),
+        (
+            {"loss": lambda scores, label: scores},
+            r"loss must return one number per example, of shape \(\), got shape \(3,\)",
+        ),
     ],
 )
 def test_what_cannot_be_certified_is_named(change, message):

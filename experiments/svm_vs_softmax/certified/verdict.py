@@ -115,7 +115,7 @@ def results(
 
 def difference(svm: AccuracyInterval, softmax: AccuracyInterval) -> tuple[float, float]:
     """Bounds of softmax's less the SVM's accuracy, both at their exact optimum."""
-    return softmax.lower - svm.upper, softmax.upper - svm.lower
+    return softmax.low - svm.high, softmax.high - svm.low
 
 
 def rows(
@@ -188,8 +188,8 @@ def _method_results(
         ),
         "exact_optimum": {
             "parameters_within": proven.radius,
-            "test_accuracy_at_least": proven.accuracy.lower,
-            "test_accuracy_at_most": proven.accuracy.upper,
+            "test_accuracy_at_least": proven.accuracy.low,
+            "test_accuracy_at_most": proven.accuracy.high,
             "labels_certified": proven.accuracy.certified,
             "in_words": str(proven.accuracy),
         },
