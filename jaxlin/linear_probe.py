@@ -147,9 +147,9 @@ class ProbeResult(NamedTuple):
             f"accuracy {100 * self.accuracy:.2f} % [{low:.2f}, {high:.2f}], exact "
             f"optimum {self.optimum}; l2 {self.l2:g}"
             + (" (at an edge of the grid)" if self.at_edge else "")
-            + f", {self.fit.relative_gap:.1e} of the objective unproven; of the "
-            f"{compared} fits compared {proven} have proven "
-            f"their gap; temperature {float(self.temperature.value):.3g}"
+            + f", relative gap {self.fit.relative_gap:.1e}; {proven} of {compared} "
+            "compared fits have the proof asked for; temperature "
+            f"{float(self.temperature.value):.3g}"
             + (" (at its bound)" * at_bound)
             + "".join(f"; note: {note}" for note in self.notes)
         )

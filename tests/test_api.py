@@ -1,11 +1,13 @@
 """The conventions of the public functions, held by walking all of them."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
 
 import jax
 import pytest
+import test_layers as layers
 
 import jaxlin
 
@@ -64,3 +66,16 @@ def test_documented_and_named_by_the_rules(function):
 def test_every_argument_is_typed(function):
     for name, parameter in inspect.signature(function).parameters.items():
         assert parameter.annotation is not inspect.Parameter.empty, name
+
+
+FIRST_WORDS = ("What", "Of", "Who", "Which", "Where", "How", "With", "As")
+
+
+@pytest.mark.parametrize("module", sorted(name for name, _ in layers.modules()))
+def test_first_lines_are_noun_or_verb_phrases(module):
+    """Of every docstring, private functions' too; the rest is for a reader to judge."""
+    tree = ast.parse(dict(layers.modules())[module].read_text())
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    for node in ast.walk(tree):
+        if isinstance(node, kinds) and (text := ast.get_docstring(node)):
+            assert text.split()[0] not in FIRST_WORDS, text.splitlines()[0]

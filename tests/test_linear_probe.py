@@ -78,7 +78,7 @@ def test_is_choice_refit_and_test_by_hand(digits):
 def test_prints_as_a_line_that_says_what_was_proven(answer):
     line = str(answer)
     assert line.startswith(f"accuracy {100 * answer.accuracy:.2f} % [")
-    assert "of the 3 fits compared 3 have proven their gap" in line
+    assert "3 of 3 compared fits have the proof asked for" in line
     assert ("edge" in line) == answer.at_edge
 
 
@@ -162,7 +162,7 @@ def test_one_example_a_class_and_one_l2_is_a_fit():
         "5 classes have a single training example, which is not held out",
         "nothing was held out: the temperature is 1, not calibrated",
     )
-    assert "of the 0 fits compared 0 have proven" in str(found)
+    assert "0 of 0 compared fits have the proof asked for" in str(found)
     expected = jaxlin.fit(
         ROWS[:5],
         labels,

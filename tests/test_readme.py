@@ -11,7 +11,7 @@ import pytest
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 NAMES = (
-    *("hello", "proof", "more", "validate", "kept", "probe", "near", "own"),
+    *("hello", "digits", "proof", "more", "validate", "kept", "probe", "near", "own"),
     *("geometry", "lines", "richer", "spread", "train", "judge", "grid"),
 )
 
@@ -75,10 +75,20 @@ def page(capsys, tmp_path, monkeypatch):
     return run
 
 
+def first_features():
+    """Of the three rows that the first example predicts."""
+    return np.random.default_rng(0).normal(size=(200, 3))[:3, 0]
+
+
 def test_a_fit_and_its_proof_neighbours_and_geometry(page):
-    chosen = ("hello", "proof", "near", "geometry", "lines")
+    chosen = ("hello", "digits", "proof", "near", "geometry", "lines")
     variables, printed = page(*chosen)
-    (said, judged, labels), (_, gap, radius, share), near, geometry, lines = printed
+    hello, (said, judged, labels), (_, gap, radius, share), *printed = printed
+    near, geometry, lines = printed
+    assert re.fullmatch(
+        r"weston_watkins_hinge, l2 0.01: .* proven in \d+ passes", hello[0]
+    )
+    assert hello[1] == str(np.where(first_features() > 0, "cat", "dog"))
     assert said.startswith("weston_watkins_hinge, l2 0.01: objective ")
     assert " proven in " in said
     assert judged.startswith("accuracy 9")
@@ -114,7 +124,7 @@ def test_a_fit_and_its_proof_neighbours_and_geometry(page):
 
 @pytest.mark.full
 def test_a_metric_of_ones_own_and_local_fits(page):
-    _, (_, _, (left_out, local)) = page("hello", "near", "own")
+    _, (_, _, (left_out, local)) = page("digits", "near", "own")
     left_out = np.fromstring(left_out.strip("[]"), sep=" ")
     assert left_out.shape == (5,)
     assert (left_out > 0.97).all()
@@ -123,13 +133,13 @@ def test_a_metric_of_ones_own_and_local_fits(page):
 
 @pytest.mark.full
 def test_a_probe(page):
-    _, (_, (chosen, _)) = page("hello", "probe")
+    _, (_, (chosen, _)) = page("digits", "probe")
     assert float(chosen.split()[1]) > 0.9
 
 
 @pytest.mark.full
 def test_more_fits_sweeps_and_meshes(page, tmp_path):
-    _, printed = page("hello", "more", "validate", "kept", "richer", "spread")
+    _, printed = page("digits", "more", "validate", "kept", "richer", "spread")
     _, more, validate, kept, richer, spread = printed
     *path, last = more
     assert [line.split()[:2] for line in path] == [
