@@ -5,6 +5,7 @@ and over blocks. `certify` runs them in float32 and, on request and where needed
 float64.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -212,8 +213,24 @@ def check_memory(
       num_examples: number of examples whose duals are on the device; None is all rows.
     """
     num_rows, num_features = rows.shape
-    if num_examples is None:
-        num_examples = num_rows
+    num_examples = num_rows if num_examples is None else num_examples
+    state_bytes, largest = _state_size(loss, num_classes, num_features, num_examples)
+    device_mesh.check_memory(
+        f"a fit of {num_classes} classes and {num_features} features, whose solver's "
+        f"largest array has shape {largest},",
+        remedy="use fewer features or classes (a projection, the most frequent "
+        "classes), or jaxlin.solvers.minibatch, which keeps a few arrays of that size",
+        state=state_bytes,
+        rows=device_mesh.bytes_of(rows) // device_mesh.num_shards(num_rows),
+    )
+
+
+# Kept by shape: tracing takes an eighth of a fit of digits.
+@functools.lru_cache(maxsize=128)
+def _state_size(
+    loss: Loss, num_classes: int, num_features: int, num_examples: int
+) -> tuple[int, tuple[int, ...]]:
+    """Bytes of an optimizer state, and the shape of its largest array."""
 
     def start(weights: Array) -> optimizer_state.OptimizerState:
         params = Params(weights, weights[:, 0])
@@ -221,17 +238,10 @@ def check_memory(
             loss, params, Settings(l2=1.0), num_examples=num_examples
         )
 
-    shape = (num_classes, num_features)
-    state = jax.eval_shape(start, jax.ShapeDtypeStruct(shape, jnp.float32))
+    weights = jax.ShapeDtypeStruct((num_classes, num_features), jnp.float32)
+    state = jax.eval_shape(start, weights)
     largest = max(jax.tree.leaves(state), key=device_mesh.bytes_of)
-    device_mesh.check_memory(
-        f"a fit of {num_classes} classes and {num_features} features, whose solver's "
-        f"largest array has shape {largest.shape},",
-        remedy="use fewer features or classes (a projection, the most frequent "
-        "classes), or jaxlin.solvers.minibatch, which keeps a few arrays of that size",
-        state=device_mesh.bytes_of(state),
-        rows=device_mesh.bytes_of(rows) // device_mesh.num_shards(num_rows),
-    )
+    return device_mesh.bytes_of(state), largest.shape
 
 
 def check_norms(norms: ArrayLike) -> None:
