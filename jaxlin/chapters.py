@@ -101,6 +101,8 @@ CHAPTERS = {
             "optimizer",
             "fit_loop",
             "certified",
+            "full_hessian",
+            "newton",
             "streaming",
             "model_batch",
             "batch_pass",

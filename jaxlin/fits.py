@@ -30,9 +30,10 @@ from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization
+from jaxlin.numerics import device_mesh
 from jaxlin.objective.row_blocks import Block
 from jaxlin.problems import FitNormalization, Problem
-from jaxlin.solvers import certified, fit_loop, stopping, streaming
+from jaxlin.solvers import certified, fit_loop, newton, stopping, streaming
 from jaxlin.solvers.fit_loop import Callback, Start
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.interface import Settings
@@ -52,7 +53,7 @@ def fit(
     normalization: Normalization | FitNormalization | None = None,
     classes: Any = None,
     start: Params | Fit | None = None,
-    refine: bool = False,
+    refine: bool | None = None,
     callback: Callback | None = None,
 ) -> Fit:
     """Fits a linear classifier to a proven gap.
@@ -75,9 +76,11 @@ def fit(
         ascending order. None with a problem.
       start: warm start: parameters, or an earlier fit of the same rows; None is 0. A
         refined fit at the same l2 continues in float64 from that fit.
-      refine: whether to continue in float64 where float32 cannot prove the gap. Only
-        then are float64 features kept in float64; otherwise they are rounded to
-        float32.
+      refine: whether to continue in float64 where float32 cannot prove the gap. None
+        does so for small problems, of at most 2,000 weights and biases, in memory and
+        on one device, by Newton's method (`jaxlin.solvers.newton`). True does so for
+        all, and keeps float64 features in float64, which are otherwise rounded to
+        float32. False stays in float32.
       callback: called as ``callback(passes, info)`` after each pass.
 
     Returns:
@@ -114,12 +117,17 @@ def fit(
         start, problem.num_classes, np.shape(first.features)[1], l2=l2
     )
     settings = Settings(l2=l2, loss_arguments=dict(loss_arguments or {}))
-    with problem.float64_context(refine):
+    keep_float64 = bool(refine)
+    finish = None
+    if refine is not False:
+        finish = _newton(problem, loss, settings, keep_float64=keep_float64)
+    with problem.float64_context(keep_float64):
         outcome = fit_loop.certify(
-            _iterations(problem, loss, settings, keep_float64=refine),
+            _iterations(problem, loss, settings, keep_float64=keep_float64),
             start=first_iterate,
             stop=stop,
-            refine=refine,
+            refine=bool(refine),
+            finish=finish,
             callback=callback,
         )
     return Fit(
@@ -229,6 +237,19 @@ def _iterations(
     examples = problem.prepared(loss=loss, keep_float64=keep_float64)
     fit_loop.check_norms(certified.preconditioner_of(examples).norms)
     return certified.iterations(examples, loss=loss, settings=settings)
+
+
+def _newton(
+    problem: Problem, loss: Loss, settings: Settings, *, keep_float64: bool
+) -> fit_loop.Iterations | None:
+    """Newton's iterations if the problem is small, in memory and on one device."""
+    is_small = newton.is_small(problem.num_classes, problem.num_features)
+    if problem.is_blocked or not is_small:
+        return None
+    if device_mesh.num_shards(problem.num_examples) > 1:
+        return None
+    examples = problem.prepared(loss=loss, keep_float64=keep_float64)
+    return newton.iterations(examples, loss=loss, settings=settings)
 
 
 def _start(

@@ -12,6 +12,8 @@
   optimizer        decisions after each pass: line search, new direction, new round
   fit_loop         passes until the gap is proven
   certified        certified fits of arrays
+  full_hessian     Hessian of the mean loss in all weights of a small problem
+  newton           Newton's method in float64 for small problems
   streaming        certified fits over blocks of rows
   model_batch      batches of models of one loss, in slots
   batch_pass       one pass for all models of some batches

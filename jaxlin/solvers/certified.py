@@ -25,7 +25,6 @@ Each step of this solver is one pass over the rows, at one candidate.
 """
 
 import functools
-from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -33,16 +32,15 @@ import jax.numpy as jnp
 from jaxlin import linear
 from jaxlin.certificates import fenchel_young
 from jaxlin.linear import Params
-from jaxlin.numerics import device_mesh
 from jaxlin.objective import row_sums
 from jaxlin.solvers import (
     class_hessian,
-    interface,
+    fit_loop,
     optimizer,
     optimizer_state,
     preconditioner,
 )
-from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
+from jaxlin.solvers.fit_loop import Iterations
 from jaxlin.solvers.interface import Examples, Settings, Solver
 from jaxlin.typing import Array, Loss
 
@@ -145,19 +143,7 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
       loss: one of the six losses that have a conjugate.
       settings: l2 and loss arguments; all else None.
     """
-    method = solver(loss=loss)
-
-    def iterations_from(start: Start, budget: int) -> Iterator[Iteration]:
-        state = method.init(start.params, examples, settings)
-        state = optimizer_state.resumed(state, start.duals)
-        for _, after, info in interface.run(
-            method, jax.random.key(0), state, examples, settings, num_steps=budget
-        ):
-            info = jax.tree.map(lambda leaf: leaf[-1], device_mesh.on_host(info))
-            duals = optimizer_state.Duals(after.dual_centers, after.smoothing)
-            yield Iteration(after.params, duals, info)
-
-    return iterations_from
+    return fit_loop.iterations_of(solver(loss=loss), examples, settings)
 
 
 def preconditioner_of(examples: Examples) -> preconditioner.Preconditioner:

@@ -5,6 +5,7 @@ and over blocks. `certify` runs them in float32 and, on request and where needed
 float64.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -20,8 +21,8 @@ from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.normalization import LARGEST_NORM
 from jaxlin.numerics import device_mesh, precision
-from jaxlin.solvers import optimizer, optimizer_state
-from jaxlin.solvers.interface import Settings
+from jaxlin.solvers import interface, optimizer, optimizer_state
+from jaxlin.solvers.interface import Examples, Settings, Solver
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss, LossArguments
 
@@ -30,6 +31,9 @@ from jaxlin.typing import Array, Loss, LossArguments
 # watches the sum of both, would wait longer: on CIFAR-10 it spends 50 of 249 passes
 # waiting (Weston-Watkins, l2 = 1e-2, gap 1e-8), and 35 of 56 for softmax.
 _PATIENCE_BEFORE_FLOAT64 = 15
+
+# float32 passes of a small problem, after which Newton's method takes over.
+_PASSES_BEFORE_NEWTON = 60
 
 # Called after each pass as ``callback(passes so far, info of the last)``. In float64 it
 # runs under ``jax.enable_x64(True)``, with the best certificate of that phase.
@@ -70,6 +74,28 @@ class Iteration(NamedTuple):
 Iterations = Callable[[Start, int], Iterator[Iteration]]
 
 
+def iterations_of(method: Solver, examples: Examples, settings: Settings) -> Iterations:
+    """Iterations of a solver that keeps duals, each one step.
+
+    Args:
+      method: `jaxlin.solvers.certified.solver` or `jaxlin.solvers.newton.solver`.
+      examples: prepared examples.
+      settings: l2 and loss arguments; all else None.
+    """
+
+    def iterations_from(start: Start, budget: int) -> Iterator[Iteration]:
+        state = method.init(start.params, examples, settings)
+        state = optimizer_state.resumed(state, start.duals)
+        for _, after, info in interface.run(
+            method, jax.random.key(0), state, examples, settings, num_steps=budget
+        ):
+            info = jax.tree.map(lambda leaf: leaf[-1], device_mesh.on_host(info))
+            duals = optimizer_state.Duals(after.dual_centers, after.smoothing)
+            yield Iteration(after.params, duals, info)
+
+    return iterations_from
+
+
 class Outcome(NamedTuple):
     """Parameters of a fit and their certificate.
 
@@ -101,6 +127,7 @@ def certify(
     start: Start,
     stop: Stop,
     refine: bool = False,
+    finish: Iterations | None = None,
     callback: Callback | None = None,
 ) -> Outcome:
     """Makes passes until the gap is proven, in float32 and, on request, in float64.
@@ -111,15 +138,30 @@ def certify(
       stop: the gap to be proven and the largest number of passes, in float32 and
         float64 together.
       refine: whether to continue in float64 where float32 cannot prove the gap.
+      finish: iterations of a method for float64 that continues, whatever ``refine``,
+        where float32 has not proven the gap after `_PASSES_BEFORE_NEWTON` passes; None
+        if the problem has none.
       callback: called as ``callback(passes, info)`` after each pass.
     """
+    in_float64 = finish or iterations
     if refine and start.is_refined:
-        return _run_in_float64(iterations, start, stop, callback, before=0)
-    found = _run(iterations, start, np.float32, stop, callback, refine=refine)
+        return _run_in_float64(in_float64, start, stop, callback, before=0)
+    budget = stop.max_passes
+    if finish is not None:
+        budget = min(budget, _PASSES_BEFORE_NEWTON)
+    refine = refine or finish is not None
+    found = _run(
+        iterations,
+        start,
+        np.float32,
+        dataclasses.replace(stop, max_passes=budget),
+        callback,
+        refine=refine,
+    )
     if not refine or found.converged or found.passes == stop.max_passes:
         return found
     last = Start(found.params, found.duals)
-    refined = _run_in_float64(iterations, last, stop, callback, before=found.passes)
+    refined = _run_in_float64(in_float64, last, stop, callback, before=found.passes)
     # If float64 ran out of passes, float32 may have proven the smaller gap.
     best = min(refined, found, key=lambda one: one.relative_gap)
     return best._replace(passes=refined.passes, float64_passes=refined.float64_passes)

@@ -52,7 +52,7 @@ _HARD_ROUND = 16
 # iterate all examples may violate the margin fully, and at the smoothing of the round
 # the hinge has no curvature there; with this smoothing all of them are half way up.
 _FIRST_HESSIAN_SMOOTHING = 2.0
-_SUFFICIENT_DECREASE = 1e-4
+SUFFICIENT_DECREASE = 1e-4
 # Below this step a line search has failed.
 _SMALLEST_STEP = 2.0**-20
 # Passes without a better certificate after which a model counts as stalled. A hinge's
@@ -142,8 +142,8 @@ def advance(
     """
     smooth, l2 = conjugates.of(loss).smooth, jnp.asarray(settings.l2)
     found = duality.pass_values(sums, linear.unfold_bias(state.candidate), l2=l2)
-    bound = _suboptimality_bound(found.certificate)
-    improved = bound < _suboptimality_bound(state.certificate)
+    bound = suboptimality_bound(found.certificate)
+    improved = bound < suboptimality_bound(state.certificate)
     search = _search_line(state, found, l2=l2)
     next_round, smoothing, history = _end_round(
         state, search, found, smooth=smooth, l2=l2
@@ -155,7 +155,7 @@ def advance(
     iterate = search.iterate
     candidate = jnp.where(next_round, iterate, iterate + step * direction)
 
-    params, certificate = _where(
+    params, certificate = where(
         improved,
         (linear.unfold_bias(state.candidate), found.certificate),
         (state.params, state.certificate),
@@ -189,7 +189,7 @@ def advance(
 def _search_line(state: OptimizerState, found: PassValues, *, l2: Array) -> _LineSearch:
     """Accepts or rejects the candidate, and chooses a shorter step."""
     # A round begins without a line search, at the last iterate of the round before.
-    accepted = state.begins_round | _decreases_enough(state, found)
+    accepted = state.begins_round | decreases_enough(state, found)
     history = lbfgs.add_pair(
         state.history,
         state.candidate - state.iterate,
@@ -197,10 +197,10 @@ def _search_line(state: OptimizerState, found: PassValues, *, l2: Array) -> _Lin
         l2=l2,
         when=accepted & ~state.begins_round,
     )
-    shorter_step = _shorter_step(state, found)
+    shorter_step = backtracked_step(state, found)
     failed = ~accepted & (shorter_step < _SMALLEST_STEP)
-    history = _where(failed, lbfgs.clear(history), history)
-    iterate, value, gradient = _where(
+    history = where(failed, lbfgs.clear(history), history)
+    iterate, value, gradient = where(
         accepted,
         (state.candidate, found.smoothed, found.gradient),
         (state.iterate, state.value, state.gradient),
@@ -227,7 +227,7 @@ def _end_round(
     next_round = search.failed if smooth else search.failed | solved
     smoothing = jnp.where(solved, _next_smoothing(state), state.smoothing)
     # The loss's part of the curvature is proportional to 1 / smoothing.
-    history = _where(
+    history = where(
         solved,
         lbfgs.rescale(search.history, state.smoothing / smoothing, l2=l2),
         search.history,
@@ -359,7 +359,7 @@ def warm_started(
     )
 
 
-def _suboptimality_bound(certificate: Certificate) -> Array:
+def suboptimality_bound(certificate: Certificate) -> Array:
     """Bound on the distance of the objective from the minimum.
 
     It is at most the objective, because no loss is negative. Parameters are compared by
@@ -369,22 +369,23 @@ def _suboptimality_bound(certificate: Certificate) -> Array:
     return jnp.minimum(duality.bound(certificate), certificate.primal)
 
 
-def _where(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
+def where(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
+    """Tree of ``yes`` where the condition holds, else of ``no``."""
     return jax.tree.map(lambda *leaves: jnp.where(condition, *leaves), yes, no)
 
 
-def _decreases_enough(state: OptimizerState, found: PassValues) -> Array:
+def decreases_enough(state: OptimizerState, found: PassValues) -> Array:
     """Sufficient-decrease test of the candidate on the smoothed objective."""
     slope = jnp.vdot(state.gradient, state.direction)
     change = found.smoothed - state.value
-    decrease = change <= _SUFFICIENT_DECREASE * state.step * slope
+    decrease = change <= SUFFICIENT_DECREASE * state.step * slope
     # Near the optimum the change is below rounding error; the slopes are not.
     noise = 8 * jnp.finfo(slope.dtype).eps * jnp.abs(state.value)
     slope_there = jnp.vdot(found.gradient, state.direction)
     return decrease | ((change <= noise) & (slope_there <= -0.8 * slope))
 
 
-def _shorter_step(state: OptimizerState, found: PassValues) -> Array:
+def backtracked_step(state: OptimizerState, found: PassValues) -> Array:
     """Minimiser of the parabola through both values and the slope, within bounds."""
     slope = jnp.vdot(state.gradient, state.direction)
     rise = found.smoothed - state.value - state.step * slope
