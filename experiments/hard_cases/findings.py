@@ -53,7 +53,7 @@ def lead(results: Mapping[str, Results]) -> str:
         and all(fit["accuracy"] == 1 for fit in one["lifted_fits"].values())
     ]
     short = sum(
-        fit["optimum"]["upper"] < one["best_line"]["accuracy"] - 0.1
+        fit["optimum"]["high"] < one["best_line"]["accuracy"] - 0.1
         for one in hard.values()
         for fit in one["fits"].values()
     )
@@ -103,9 +103,9 @@ def _of_proof(proof: Results) -> str:
 
 def of_optimum(optimum: Results) -> str:
     """What the exact optimum gets right, as far as that is proven."""
-    low, high = (f"{100 * optimum[end]:.2f}" for end in ("lower", "upper"))
-    if optimum["lower"] == optimum["upper"]:
-        return percent(optimum["lower"])
+    low, high = (f"{100 * optimum[end]:.2f}" for end in ("low", "high"))
+    if optimum["low"] == optimum["high"]:
+        return percent(optimum["low"])
     return f"{low} to {high}\N{NO-BREAK SPACE}%"
 
 
@@ -113,7 +113,7 @@ def _of_fit(loss: str, fit: Results, one_label: float) -> str:
     optimum = fit["optimum"]
     proven = (
         "and so does the exact optimum of its loss, all of whose labels are proven"
-        if optimum["upper"] == optimum["lower"]
+        if optimum["high"] == optimum["low"]
         else f"the exact optimum of its loss {of_optimum(optimum)}, as "
         f"{percent(optimum['certified'])} of its labels are proven"
     )
@@ -128,7 +128,7 @@ def _of_fit(loss: str, fit: Results, one_label: float) -> str:
         )
         + ")."
     )
-    if optimum["upper"] >= one_label:
+    if optimum["high"] >= one_label:
         return said
     said += f" That is less than the {percent(one_label)} of one label for all points"
     if fit["primal"] < (1 - _HARDLY) * fit["at_zero"]:

@@ -104,7 +104,7 @@ def test_the_gap_of_a_page_proves_nearly_all_labels(tmp_path):
         for fit in [*one["fits"].values(), *one["lifted_fits"].values()]:
             assert fit["converged"]
             assert fit["optimum"]["certified"] >= 0.99
-            assert fit["optimum"]["lower"] <= fit["accuracy"] <= fit["optimum"]["upper"]
+            assert fit["optimum"]["low"] <= fit["accuracy"] <= fit["optimum"]["high"]
 
 
 @pytest.mark.full
@@ -131,23 +131,23 @@ def test_words_follow_the_numbers(smoke):
     hard = cases["quadrants"]
     best, svm = hard["best_line"]["accuracy"], hard["fits"]["SVM"]
     for fit in hard["fits"].values():
-        fit["optimum"] = {"lower": 0.0, "upper": best - 0.05, "certified": 0.1}
+        fit["optimum"] = {"low": 0.0, "high": best - 0.05, "certified": 0.1}
     # Not what one line got, but what the optimum is proven to get at most.
     svm["accuracy"] = best - 0.2
     assert "fall short" not in findings.lead(cases)
-    svm["optimum"]["upper"] = best - 0.11
+    svm["optimum"]["high"] = best - 0.11
     assert "by more than ten points in 1 of 2 fits" in findings.lead(cases)
     hard["lifted_fits"]["SVM"]["accuracy"] = 0.9999
     assert "every point of no case rightly" in findings.lead(cases)
     assert "the SVM gets 99.9+" in findings.of_case("quadrants", hard)
-    svm["optimum"] = {"lower": 0.4425, "upper": 0.45, "certified": 0.9925}
+    svm["optimum"] = {"low": 0.4425, "high": 0.45, "certified": 0.9925}
     words = findings.of_case("quadrants", hard).replace("\N{NO-BREAK SPACE}", " ")
     assert "the exact optimum of its loss 44.25 to 45.00 %, as 99.2 % of" in words
     assert "less than the 50.0 % of one label for all points." in words
     svm["primal"] = 0.97 * svm["at_zero"]
     words = findings.of_case("quadrants", hard).replace("\N{NO-BREAK SPACE}", " ")
     assert "of one label for all points: the weights are nearly 0" in words
-    svm["optimum"] = {"lower": 0.7, "upper": 0.7, "certified": 1.0}
+    svm["optimum"] = {"low": 0.7, "high": 0.7, "certified": 1.0}
     words = findings.of_case("quadrants", hard)
     assert "all of whose labels are proven" in words
     assert "one label" not in words

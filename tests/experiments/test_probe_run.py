@@ -263,7 +263,8 @@ LABELS = np.arange(len(ROWS)) % 2
     [
         ({"x_train": ROWS * np.nan}, "x_train must be finite, got nan"),
         ({"x_test": ROWS.astype(np.uint8)}, "x_test must have the dtype of x_train"),
-        ({"y_train": LABELS.astype(str)}, "y_train must be integers"),
+        ({"y_train": LABELS + 0.5}, "y_train must be integers"),
+        ({"y_train": LABELS.astype(str)}, "y_test must be of the type of the classes"),
         ({"x_test": ROWS[:, :2]}, "x_test must have examples of the shape"),
         ({"y_train": LABELS[:9]}, "y_train must have one entry per example"),
         (
