@@ -98,6 +98,7 @@ CHAPTERS = {
             "random_search",
             "optimizer_state",
             "fitted",
+            "line_search",
             "optimizer",
             "fit_loop",
             "certified",

@@ -68,7 +68,7 @@ def test_every_argument_is_typed(function):
         assert parameter.annotation is not inspect.Parameter.empty, name
 
 
-FIRST_WORDS = ("What", "Of", "Who", "Which", "Where", "How", "With", "As")
+FIRST_WORDS = ("Whether", "What", "Of", "Who", "Which", "Where", "How", "With", "As")
 
 
 @pytest.mark.parametrize("module", sorted(name for name, _ in layers.modules()))

@@ -210,7 +210,7 @@ def _kind(entry: Any) -> str:
 
 
 def _is_binary(array: np.ndarray, *, one_hot: bool = True) -> bool:
-    """Whether all entries are 0 or 1 (or -1 or 1), with one 1 per row if one_hot."""
+    """Returns whether all entries are 0 or 1 (or -1 or 1); one 1 per row if one_hot."""
     if array.dtype.kind not in "buif" or not array.size:
         return False
     # Distributions are recognised by their first rows.

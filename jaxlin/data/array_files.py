@@ -37,7 +37,7 @@ def read(
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a folder with at least one ``.npy`` file."""
+    """Returns whether a path is a folder with at least one ``.npy`` file."""
     path = Path(path)
     return path.is_dir() and any(path.glob("*.npy"))
 

@@ -68,7 +68,7 @@ def find(name: str, folder: Path) -> Path | None:
 
 
 def is_readable(version: Path) -> bool:
-    """Whether a prepared version can be read without TensorFlow."""
+    """Returns whether a prepared version can be read without TensorFlow."""
     try:
         info = json.loads((version / _INFO).read_text("utf-8"))
         # Old versions have no entry for the format, which was always tfrecord.

@@ -103,7 +103,7 @@ def prove(features: Any, labels: Any) -> Plane | CommonPoint:
 
 
 def holds(proof: Plane | CommonPoint, features: Any, labels: Any) -> bool:
-    """Whether a proof is valid, verified in exact rational arithmetic.
+    """Returns whether a proof is valid, verified in exact rational arithmetic.
 
     Args:
       proof: a plane or a common point, from `prove` or any other source.

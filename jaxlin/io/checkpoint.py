@@ -250,7 +250,7 @@ def _describe(name: str, leaf: Any) -> _Leaf:
 
 
 def _is_key(leaf: Any) -> bool:
-    """Whether a leaf holds typed PRNG keys."""
+    """Returns whether a leaf holds typed PRNG keys."""
     return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
@@ -260,7 +260,7 @@ def _key_implementation(leaf: Any) -> dict[str, str]:
 
 
 def _is_registered(dtype: np.dtype) -> bool:
-    """Whether a dtype is defined by another package, as bfloat16 and float8 are."""
+    """Returns whether another package defines a dtype, as of bfloat16 and float8."""
     return dtype.isbuiltin == 2
 
 

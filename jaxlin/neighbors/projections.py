@@ -73,7 +73,7 @@ class Screen(NamedTuple):
 
 
 def is_worthwhile(num_queries: int, rows: Any, *, k: int) -> bool:
-    """Whether bounds from projections are likely to save time."""
+    """Returns whether bounds from projections are likely to save time."""
     num_rows, num_features = rows.shape
     directions = num_features // _FEATURES_PER_DIRECTION
     return (

@@ -20,7 +20,7 @@ MODELS = "models"
 
 
 def on_accelerator() -> bool:
-    """Whether the default backend is a GPU or TPU.
+    """Returns whether the default backend is a GPU or TPU.
 
     Accelerators are fastest with few large operations.
     """
@@ -73,7 +73,7 @@ def shard(array: Array, *axes: str | None) -> Array:
 
 
 def is_sharded(array: Any) -> bool:
-    """Whether an array lies on several devices, possibly of other processes."""
+    """Returns whether an array lies on several devices, possibly of other processes."""
     return isinstance(array, jax.Array) and len(array.sharding.device_set) > 1
 
 

@@ -66,7 +66,7 @@ class SlotQueue(NamedTuple):
 
     @property
     def is_over(self) -> bool:
-        """Whether no model runs; then no segment waits either."""
+        """Returns whether no model runs; then no segment waits either."""
         return all(model == IDLE for model in self.running)
 
 

@@ -9,6 +9,7 @@
   random_search    the lecture's search without gradients, global and local
   optimizer_state  state of a certified fit: initial, resumed or warm-started
   fitted           `Fit`: a linear classifier and its certificate
+  line_search      acceptance of a candidate, shorter steps
   optimizer        decisions after each pass: line search, new direction, new round
   fit_loop         passes until the gap is proven
   certified        certified fits of arrays

@@ -37,7 +37,13 @@ from jaxlin.certificates.duality import Certificate, PassValues
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
 from jaxlin.objective import row_norms, row_sums
-from jaxlin.solvers import fit_loop, full_hessian, optimizer, optimizer_state
+from jaxlin.solvers import (
+    fit_loop,
+    full_hessian,
+    line_search,
+    optimizer,
+    optimizer_state,
+)
 from jaxlin.solvers.fit_loop import Iterations
 from jaxlin.solvers.interface import Examples, Settings, Solver
 from jaxlin.typing import Array, Loss
@@ -94,7 +100,7 @@ class NewtonState(NamedTuple):
 
 
 def is_small(num_classes: int, num_features: int) -> bool:
-    """Whether the Hessian of a problem of this shape is worth factorising."""
+    """Returns whether the Hessian of a problem of this shape is worth factorising."""
     return num_classes * (num_features + 1) <= MAX_UNKNOWNS
 
 
@@ -174,15 +180,14 @@ def _advanced(
     loss: Loss,
 ) -> NewtonState:
     """State after a pass: a shorter step, a new direction or a new round."""
-    searched: Any = state
-    accepted = state.begins_round | optimizer.decreases_enough(searched, found)
-    shorter = optimizer.backtracked_step(searched, found)
+    accepted = state.begins_round | line_search.decreases_enough(state, found)
+    shorter = line_search.backtracked_step(state, found)
     failed = ~accepted & (shorter < _SMALLEST_STEP)
     solved = jnp.zeros((), bool)
     if not conjugates.of(loss).smooth:
         solved = accepted & (found.stationarity <= _SHARE_OF_EXCESS * found.excess)
     next_round = failed | solved
-    iterate, value, gradient = optimizer.where(
+    iterate, value, gradient = line_search.where(
         accepted,
         (state.candidate, found.smoothed, found.gradient),
         (state.iterate, state.value, state.gradient),
@@ -195,9 +200,9 @@ def _advanced(
         lambda: (state.direction, state.step),
     )
     step = jnp.where(accepted, first_step, shorter)
-    bound = optimizer.suboptimality_bound
+    bound = line_search.suboptimality_bound
     improved = bound(found.certificate) < bound(state.certificate)
-    params, certificate = optimizer.where(
+    params, certificate = line_search.where(
         improved,
         (linear.unfold_bias(state.candidate), found.certificate),
         (state.params, state.certificate),
@@ -271,7 +276,7 @@ def _direction_and_step(
 
     def is_too_long(search: tuple[Array, Array]) -> Array:
         step, found = search
-        return ~(found <= optimizer.SUFFICIENT_DECREASE * step * slope) & (
+        return ~(found <= line_search.SUFFICIENT_DECREASE * step * slope) & (
             step > _SMALLEST_STEP
         )
 

@@ -39,10 +39,16 @@ from jaxlin.certificates import duality, fenchel_young
 from jaxlin.certificates.duality import Certificate, PassValues
 from jaxlin.losses import conjugates
 from jaxlin.objective.row_sums import RowSums
-from jaxlin.solvers import class_hessian, lbfgs, optimizer_state, preconditioner
+from jaxlin.solvers import (
+    class_hessian,
+    lbfgs,
+    line_search,
+    optimizer_state,
+    preconditioner,
+)
 from jaxlin.solvers.interface import Settings
 from jaxlin.solvers.optimizer_state import OptimizerState
-from jaxlin.typing import Array, Loss, PyTree
+from jaxlin.typing import Array, Loss
 
 # After a round of fewer passes than _EASY_ROUND the smoothing is halved; after one of
 # more than _HARD_ROUND it grows by half.
@@ -52,7 +58,6 @@ _HARD_ROUND = 16
 # iterate all examples may violate the margin fully, and at the smoothing of the round
 # the hinge has no curvature there; with this smoothing all of them are half way up.
 _FIRST_HESSIAN_SMOOTHING = 2.0
-SUFFICIENT_DECREASE = 1e-4
 # Below this step a line search has failed.
 _SMALLEST_STEP = 2.0**-20
 # Passes without a better certificate after which a model counts as stalled. A hinge's
@@ -142,8 +147,8 @@ def advance(
     """
     smooth, l2 = conjugates.of(loss).smooth, jnp.asarray(settings.l2)
     found = duality.pass_values(sums, linear.unfold_bias(state.candidate), l2=l2)
-    bound = suboptimality_bound(found.certificate)
-    improved = bound < suboptimality_bound(state.certificate)
+    bound = line_search.suboptimality_bound(found.certificate)
+    improved = bound < line_search.suboptimality_bound(state.certificate)
     search = _search_line(state, found, l2=l2)
     next_round, smoothing, history = _end_round(
         state, search, found, smooth=smooth, l2=l2
@@ -155,7 +160,7 @@ def advance(
     iterate = search.iterate
     candidate = jnp.where(next_round, iterate, iterate + step * direction)
 
-    params, certificate = where(
+    params, certificate = line_search.where(
         improved,
         (linear.unfold_bias(state.candidate), found.certificate),
         (state.params, state.certificate),
@@ -189,7 +194,7 @@ def advance(
 def _search_line(state: OptimizerState, found: PassValues, *, l2: Array) -> _LineSearch:
     """Accepts or rejects the candidate, and chooses a shorter step."""
     # A round begins without a line search, at the last iterate of the round before.
-    accepted = state.begins_round | decreases_enough(state, found)
+    accepted = state.begins_round | line_search.decreases_enough(state, found)
     history = lbfgs.add_pair(
         state.history,
         state.candidate - state.iterate,
@@ -197,10 +202,10 @@ def _search_line(state: OptimizerState, found: PassValues, *, l2: Array) -> _Lin
         l2=l2,
         when=accepted & ~state.begins_round,
     )
-    shorter_step = backtracked_step(state, found)
+    shorter_step = line_search.backtracked_step(state, found)
     failed = ~accepted & (shorter_step < _SMALLEST_STEP)
-    history = where(failed, lbfgs.clear(history), history)
-    iterate, value, gradient = where(
+    history = line_search.where(failed, lbfgs.clear(history), history)
+    iterate, value, gradient = line_search.where(
         accepted,
         (state.candidate, found.smoothed, found.gradient),
         (state.iterate, state.value, state.gradient),
@@ -218,7 +223,7 @@ def _end_round(
     smooth: bool,
     l2: Array,
 ) -> tuple[Array, Array, lbfgs.History]:
-    """Whether the next pass begins a round, with its smoothing and history."""
+    """Returns whether the next pass begins a round, with its smoothing and history."""
     # A hinge's round ends when its problem is solved as well as it represents the exact
     # one. A failed line search begins a round too, without the history that may have
     # caused the failure.
@@ -227,7 +232,7 @@ def _end_round(
     next_round = search.failed if smooth else search.failed | solved
     smoothing = jnp.where(solved, _next_smoothing(state), state.smoothing)
     # The loss's part of the curvature is proportional to 1 / smoothing.
-    history = where(
+    history = line_search.where(
         solved,
         lbfgs.rescale(search.history, state.smoothing / smoothing, l2=l2),
         search.history,
@@ -357,42 +362,6 @@ def warm_started(
         classes=classes,
         begins_round=jnp.zeros_like(state.begins_round),
     )
-
-
-def suboptimality_bound(certificate: Certificate) -> Array:
-    """Bound on the distance of the objective from the minimum.
-
-    It is at most the objective, because no loss is negative. Parameters are compared by
-    this bound: by the certificates, and by the objectives where the certificates prove
-    nothing more.
-    """
-    return jnp.minimum(duality.bound(certificate), certificate.primal)
-
-
-def where(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
-    """Tree of ``yes`` where the condition holds, else of ``no``."""
-    return jax.tree.map(lambda *leaves: jnp.where(condition, *leaves), yes, no)
-
-
-def decreases_enough(state: OptimizerState, found: PassValues) -> Array:
-    """Sufficient-decrease test of the candidate on the smoothed objective."""
-    slope = jnp.vdot(state.gradient, state.direction)
-    change = found.smoothed - state.value
-    decrease = change <= SUFFICIENT_DECREASE * state.step * slope
-    # Near the optimum the change is below rounding error; the slopes are not.
-    noise = 8 * jnp.finfo(slope.dtype).eps * jnp.abs(state.value)
-    slope_there = jnp.vdot(found.gradient, state.direction)
-    return decrease | ((change <= noise) & (slope_there <= -0.8 * slope))
-
-
-def backtracked_step(state: OptimizerState, found: PassValues) -> Array:
-    """Minimiser of the parabola through both values and the slope, within bounds."""
-    slope = jnp.vdot(state.gradient, state.direction)
-    rise = found.smoothed - state.value - state.step * slope
-    step = -slope * jnp.square(state.step) / (2 * rise)
-    # A NaN, from a candidate that overflowed, is replaced by the lower bound, too.
-    step = jnp.where(jnp.isfinite(step), step, 0)
-    return jnp.clip(step, 0.1 * state.step, 0.5 * state.step)
 
 
 def _next_smoothing(state: OptimizerState) -> Array:

@@ -73,7 +73,7 @@ def merge(first: Sums, second: Sums) -> Sums:
 
 
 def correct(scores: Array, labels: Array, *, k: int = 1) -> Array:
-    """Whether the label is among the ``k`` highest scores of each example.
+    """Returns whether the label is among the ``k`` highest scores of each example.
 
     Ties rank the smaller class index higher: ``k = 1`` agrees with argmax, and constant
     scores are correct for class 0 alone. An example with a NaN among its scores is

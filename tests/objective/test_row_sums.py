@@ -372,30 +372,6 @@ def test_parts_of_a_block_are_added_with_compensation():
     np.testing.assert_array_equal(found[2], [3072, -3072])
 
 
-@pytest.mark.usefixtures("as_on_accelerator")
-def test_blocks_of_an_accelerator_are_few_and_even():
-    assert row_sums.block_rows(50_000, 768, num_scores=10) == 50_000
-    assert row_sums.block_rows(50_000, 3072, num_scores=10) == 16_667
-    assert row_sums.block_rows(7, 10**9) == 1
-
-
-@pytest.mark.usefixtures("as_on_cpu")
-def test_blocks_fit_the_rows_and_the_cache():
-    assert row_sums.block_rows(10, 4) == 10
-    assert row_sums.block_rows(1, 10**9) == 1
-    assert row_sums.block_rows(50_000, 10**9) == 32
-    # Eight numbers of each score.
-    assert row_sums.block_rows(10**9, 10, num_scores=1000) == 1_500_000 // 8000
-    # Sums that do not fit into the cache want long blocks.
-    assert row_sums.block_rows(10**9, 3072, num_scores=1280) == 1_500_000 // 3072
-    assert row_sums.block_rows(10**9, 384, num_scores=32_000) == 1_500_000 // 32_000
-    # Sums within a part are not compensated.
-    assert row_sums.block_rows(10**9, 100) == 512
-    for width in (3072, 12_000):
-        rows = row_sums.block_rows(10**9, width)
-        assert 4 * rows * width <= 6_000_000 < 4 * (rows + 1) * width
-
-
 @pytest.mark.parametrize("size", [0, -1, 1.5])
 def test_a_bad_block_size_is_refused(size):
     with pytest.raises(ValueError, match="block_size must be"):

@@ -57,7 +57,7 @@ def checked(measured: Measured) -> list[np.ndarray]:
 
 
 def are_booleans(*arrays: Any) -> bool:
-    """Whether losses are zero-one errors, by dtype: a hinge may be 0 or 1 by chance."""
+    """Returns whether losses are zero-one errors, by dtype (a hinge may be 0 or 1)."""
     return all(np.asarray(array).dtype == bool for array in arrays)
 
 
