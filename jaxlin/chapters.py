@@ -42,7 +42,7 @@ CHAPTERS = {
     ),
     "numerics": Chapter(
         "compensated sums, full-precision products, devices, processes",
-        ("compensated", "precision", "device_mesh", "processes"),
+        ("compensated", "precision", "device_mesh", "compilation", "processes"),
     ),
     "class_labels": Chapter("names of classes and their codes"),
     "normalization": Chapter("centering and scaling of rows", is_room=True),
@@ -100,7 +100,9 @@ CHAPTERS = {
             "fitted",
             "line_search",
             "optimizer",
+            "fit_checks",
             "fit_loop",
+            "full_batch",
             "certified",
             "full_hessian",
             "newton",

@@ -33,7 +33,15 @@ from jaxlin.normalization import Normalization
 from jaxlin.numerics import device_mesh
 from jaxlin.objective.row_blocks import Block
 from jaxlin.problems import FitNormalization, Problem
-from jaxlin.solvers import certified, fit_loop, newton, stopping, streaming
+from jaxlin.solvers import (
+    certified,
+    fit_checks,
+    fit_loop,
+    full_batch,
+    newton,
+    stopping,
+    streaming,
+)
 from jaxlin.solvers.fit_loop import Callback, Start
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.interface import Settings
@@ -92,7 +100,7 @@ def fit(
         values that JAX traces: a fit cannot be differentiated, batched or compiled.
     """
     stopping.checked(stop)
-    fit_loop.check_concrete(l2=l2, start=start)
+    fit_checks.check_concrete(l2=l2, start=start)
     problem = problems.as_problem(
         features,
         labels,
@@ -101,13 +109,13 @@ def fit(
         classes=classes,
     )
     first: Any = problem.first_block
-    fit_loop.check_settings(
+    fit_checks.check_settings(
         loss=loss,
         l2=l2,
         rank=problem.rank,
         loss_arguments=loss_arguments,
     )
-    fit_loop.check_memory(
+    fit_checks.check_memory(
         first.features,
         num_classes=problem.num_classes,
         loss=loss,
@@ -169,10 +177,10 @@ def certify(
     Raises:
       ValueError: that names the argument, the rule and the value.
     """
-    fit_loop.check_concrete(params=params, l2=l2)
+    fit_checks.check_concrete(params=params, l2=l2)
     is_certifiable = loss in conjugates.known_losses() and check.number("l2", l2) != 0
     if is_certifiable:
-        fit_loop.check_settings(
+        fit_checks.check_settings(
             loss=loss, l2=l2, rank=problem.rank, loss_arguments=loss_arguments
         )
     check.number("l2", l2, at_least=0)
@@ -227,16 +235,17 @@ def _iterations(
 ) -> fit_loop.Iterations:
     """Iterations over the rows of a problem, on the device or block by block."""
     if problem.is_blocked:
-        return streaming.iterations(
+        rows = streaming.row_source(
             problem.rows,
             problem.row_statistics(loss=loss, keep_float64=keep_float64),
             loss=loss,
-            settings=settings,
             normalization=problem.normalization,
         )
-    examples = problem.prepared(loss=loss, keep_float64=keep_float64)
-    fit_loop.check_norms(certified.preconditioner_of(examples).norms)
-    return certified.iterations(examples, loss=loss, settings=settings)
+    else:
+        examples = problem.prepared(loss=loss, keep_float64=keep_float64)
+        fit_checks.check_norms(certified.preconditioner_of(examples).norms)
+        rows = certified.row_source(examples, loss=loss)
+    return full_batch.iterations(rows, loss=loss, settings=settings)
 
 
 def _newton(

@@ -3,6 +3,7 @@
 compensated  sums with compensated rounding errors
 precision    float64 where the input has it, products at full precision
 device_mesh  the current backend, its memory, and the mesh
+compilation  programs of small problems, compiled with few optimisations
 processes    arrays whose rows are spread over several processes
 """
 

@@ -15,7 +15,7 @@ from jaxlin.normalization import Normalization, check_normalization, check_round
 from jaxlin.numerics import device_mesh, processes
 from jaxlin.objective.row_blocks import Block
 from jaxlin.problems import device_rows, weight_checks
-from jaxlin.solvers import certified, fit_loop, preconditioner, streaming
+from jaxlin.solvers import certified, fit_checks, preconditioner, streaming
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array, Loss
 
@@ -211,7 +211,7 @@ class Problem:
         key = (kind, x64, jax.sharding.get_abstract_mesh())
         if key not in self._cache:
             # Tracers of an enclosing compiled program must not be cached.
-            fit_loop.check_concrete()
+            fit_checks.check_concrete()
             self._cache[key] = make()
         return self._cache[key]
 

@@ -40,7 +40,7 @@ from jaxlin.selection.grids import Grid
 from jaxlin.selection.rules import Choose
 from jaxlin.selection.sweep import Callback
 from jaxlin.selection.sweep_result import SweepResult
-from jaxlin.solvers import fit_loop, stopping
+from jaxlin.solvers import fit_checks, stopping
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss
 
@@ -166,7 +166,7 @@ def _check(
     key: Array, problem: Problem, folds: ArrayLike, num_inner_folds: int
 ) -> None:
     """Raises a ValueError if an argument of `cross_validate` is invalid."""
-    fit_loop.check_concrete(folds=folds)
+    fit_checks.check_concrete(folds=folds)
     check.key("key", key)
     if jax.process_count() > 1:
         raise ValueError(

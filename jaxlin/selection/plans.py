@@ -26,7 +26,7 @@ from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
 from jaxlin.objective import row_sums
 from jaxlin.selection.grids import Grid
-from jaxlin.solvers import fit_loop, model_batch
+from jaxlin.solvers import fit_checks, model_batch
 from jaxlin.solvers.interface import Examples
 
 _MEMORY_BYTES = 2 * 2**30
@@ -171,8 +171,8 @@ def plan(
       ValueError: if ``memory_bytes`` does not hold one slot per loss, or an argument is
         out of range.
     """
-    fit_loop.check_concrete(examples=examples)
-    fit_loop.check_classes(examples.targets, num_classes)
+    fit_checks.check_concrete(examples=examples)
+    fit_checks.check_classes(examples.targets, num_classes)
     per_slot = max(
         _bytes_of_slot(models, examples, loss, num_classes) for loss in models.losses
     )

@@ -35,7 +35,7 @@ from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
 from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.selection.sweep_run import SweepInputs, SweepState
-from jaxlin.solvers import certified, fit_loop, stopping
+from jaxlin.solvers import certified, fit_loop, full_batch, stopping
 from jaxlin.solvers.fit_loop import Outcome, Start
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.solvers.stopping import Stop
@@ -284,8 +284,8 @@ def _refined_fit(
             own = by_row[:, models.weight_set[model]]
             examples = examples._replace(example_weights=own)
         return fit_loop.certify(
-            certified.iterations(
-                examples,
+            full_batch.iterations(
+                certified.row_source(examples, loss=loss),
                 loss=loss,
                 settings=Settings(
                     l2=float(models.l2[model]),

@@ -29,7 +29,7 @@ from jaxlin.selection import plans, schedule
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
 from jaxlin.selection.schedule import SlotQueue
-from jaxlin.solvers import certified, device_loop, fit_loop, model_batch
+from jaxlin.solvers import certified, device_loop, fit_checks, model_batch
 from jaxlin.solvers.interface import Examples
 from jaxlin.solvers.model_batch import ModelBatch
 from jaxlin.typing import Array
@@ -117,7 +117,7 @@ def run(
 def _check(inputs: SweepInputs, resume: SweepState | None) -> None:
     """Raises a ValueError if the inputs disagree with one another or the mesh."""
     examples, models, plan = inputs.examples, inputs.models, inputs.plan
-    fit_loop.check_concrete(examples=examples, max_passes=inputs.max_passes)
+    fit_checks.check_concrete(examples=examples, max_passes=inputs.max_passes)
     check.number("relative_gap", inputs.relative_gap, above=0)
     for loss in models.losses:
         duality.check_rank(loss, examples.targets.ndim)
@@ -140,8 +140,8 @@ def _check(inputs: SweepInputs, resume: SweepState | None) -> None:
             f"{plan.multiple} devices that share models, not "
             f"{device_mesh.axis_size(device_mesh.MODELS)}; call plans.plan there"
         )
-    fit_loop.check_norms(certified.preconditioner_of(examples).norms)
-    fit_loop.check_classes(examples.targets, inputs.num_classes)
+    fit_checks.check_norms(certified.preconditioner_of(examples).norms)
+    fit_checks.check_classes(examples.targets, inputs.num_classes)
 
 
 def _states(

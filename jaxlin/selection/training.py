@@ -38,7 +38,7 @@ from jaxlin.certificates import duality
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.problems import Problem
-from jaxlin.solvers import fit_loop, interface, minibatch
+from jaxlin.solvers import fit_checks, interface, minibatch
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.stats import metrics
 from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
@@ -137,7 +137,7 @@ def train(
     Raises:
       ValueError: if an argument is invalid; the message gives the rule and the value.
     """
-    fit_loop.check_concrete(key=key)
+    fit_checks.check_concrete(key=key)
     check.key("key", key)
     check.integer("num_epochs", num_epochs, at_least=1)
     check.integer("num_seeds", num_seeds, at_least=1)

@@ -11,11 +11,13 @@
   fitted           `Fit`: a linear classifier and its certificate
   line_search      acceptance of a candidate, shorter steps
   optimizer        decisions after each pass: line search, new direction, new round
+  fit_checks       checks of a certified fit, before anything is compiled
   fit_loop         passes until the gap is proven
-  certified        certified fits of arrays
+  full_batch       iterations by L-BFGS over any source of rows
+  certified        rows on the device, and the solver for custom loops
   full_hessian     Hessian of the mean loss in all weights of a small problem
   newton           Newton's method in float64 for small problems
-  streaming        certified fits over blocks of rows
+  streaming        rows in blocks, on the host
   model_batch      batches of models of one loss, in slots
   batch_pass       one pass for all models of some batches
   device_loop      iterations of model batches without the host, for accelerators

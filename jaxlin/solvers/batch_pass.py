@@ -13,14 +13,16 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
+from jaxlin import linear
 from jaxlin.certificates import fenchel_young
 from jaxlin.linear import Params
 from jaxlin.numerics import compensated, device_mesh
 from jaxlin.objective import row_sums
 from jaxlin.objective.row_sums import RowSums
-from jaxlin.solvers import certified, optimizer
-from jaxlin.solvers.interface import Examples
+from jaxlin.solvers import certified
+from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.solvers.model_batch import ModelBatch
+from jaxlin.solvers.optimizer_state import OptimizerState
 from jaxlin.typing import Array, Loss
 
 
@@ -103,7 +105,7 @@ def _evaluate(
         ),
         shared=_Shared(
             tuple(
-                jax.vmap(optimizer.shared)(batch.state, batch.settings)
+                jax.vmap(_term_arguments)(batch.state, batch.settings)
                 for batch in batches
             ),
             tuple(batch.weight_set for batch in batches),
@@ -124,6 +126,15 @@ def _evaluate(
         parts=jnp.broadcast_to(sums.parts, num_models),
     )
     return tuple(_by_batch(by_model, batches)), duals
+
+
+def _term_arguments(
+    state: OptimizerState, settings: Settings
+) -> fenchel_young.TermArguments:
+    """Traced arguments of one model's pass."""
+    return fenchel_young.term_arguments(
+        linear.unfold_bias(state.candidate), state.smoothing, settings.loss_arguments
+    )
 
 
 def _by_batch(by_model: RowSums, batches: Iterable[ModelBatch]) -> Iterator[RowSums]:

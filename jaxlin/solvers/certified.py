@@ -25,6 +25,7 @@ Each step of this solver is one pass over the rows, at one candidate.
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,17 +33,14 @@ import jax.numpy as jnp
 from jaxlin import linear
 from jaxlin.certificates import fenchel_young
 from jaxlin.linear import Params
+from jaxlin.losses import conjugates
+from jaxlin.numerics import device_mesh
 from jaxlin.objective import row_sums
-from jaxlin.solvers import (
-    class_hessian,
-    fit_loop,
-    optimizer,
-    optimizer_state,
-    preconditioner,
-)
-from jaxlin.solvers.fit_loop import Iterations
+from jaxlin.objective.row_sums import RowSums
+from jaxlin.solvers import class_hessian, optimizer, optimizer_state, preconditioner
+from jaxlin.solvers.full_batch import RowSource
 from jaxlin.solvers.interface import Examples, Settings, Solver
-from jaxlin.typing import Array, Loss
+from jaxlin.typing import Array, Loss, LossArguments
 
 
 def prepare(
@@ -89,7 +87,7 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
       ValueError: if no conjugate of the loss is known; in ``init``, if the examples are
         not prepared or the settings are not as described.
     """
-    example_function = fenchel_young.example_function(loss)
+    conjugates.of(loss)
 
     def init(
         params: Params, examples: Examples, settings: Settings
@@ -107,27 +105,18 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
         settings: Settings,
     ) -> tuple[optimizer_state.OptimizerState, optimizer.OptimizerInfo]:
         del key, step
-        statistics, weights = preconditioner_of(examples), examples.example_weights
-        sums, duals = row_sums.over_rows(
-            linear.unfold_bias(state.candidate),
-            examples.features,
-            examples.targets,
-            fenchel_young.PerExample(state.dual_centers, statistics.norms),
-            example_function=example_function,
-            shared=optimizer.shared(state, settings),
-            example_weights=weights,
-            normalization=examples.normalization,
+        sums, duals = _evaluate(
+            state.candidate,
+            state.dual_centers,
+            state.smoothing,
+            settings.loss_arguments,
+            examples,
+            loss=loss,
             block_size=block_size,
         )
-        sampled = class_hessian.SampledRows(
-            statistics.rows,
-            examples.targets[statistics.sample],
-            None if weights is None else weights[statistics.sample],
-            state.dual_centers[statistics.sample],
-        )
-        state, info = optimizer.advance(
-            loss, state, sums, sampled, statistics.moment, settings
-        )
+        sampled = _sampled(examples, state.dual_centers)
+        moment = preconditioner_of(examples).moment
+        state, info = optimizer.advance(loss, state, sums, sampled, moment, settings)
         # The duals at the end of a round are the dual centers of the next.
         dual_centers = jnp.where(state.begins_round, duals, state.dual_centers)
         return state._replace(dual_centers=dual_centers), info
@@ -135,15 +124,76 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
     return Solver(init, step)
 
 
-def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterations:
-    """Iterations of a fit, each a pass over all rows, for `fit_loop.certify`.
+def row_source(examples: Examples, *, loss: Loss) -> RowSource:
+    """Rows on the device, for the passes of one fit.
 
     Args:
       examples: prepared examples (`prepare`).
-      loss: one of the six losses that have a conjugate.
-      settings: l2 and loss arguments; all else None.
+      loss: one that has a conjugate.
     """
-    return fit_loop.iterations_of(solver(loss=loss), examples, settings)
+    num_examples = examples.targets.shape[0]
+
+    def centers(values: Array | None, width: int, dtype: Any) -> Array:
+        if values is None:
+            return _zeros((num_examples, width), dtype)
+        return _split(jnp.asarray(values, dtype))
+
+    return RowSource(
+        num_examples,
+        evaluate=functools.partial(_compiled_pass, examples=examples, loss=loss),
+        centers=centers,
+        sampled=functools.partial(_compiled_sample, examples),
+        moment=preconditioner_of(examples).moment,
+    )
+
+
+def _evaluate(
+    candidate: Array,
+    dual_centers: Array,
+    smoothing: Array,
+    loss_arguments: LossArguments | None,
+    examples: Examples,
+    *,
+    loss: Loss,
+    block_size: int | None = None,
+) -> tuple[RowSums, Array]:
+    """Sums and duals of a certified pass at the folded weights ``candidate``."""
+    params = linear.unfold_bias(candidate)
+    return row_sums.over_rows(
+        params,
+        examples.features,
+        examples.targets,
+        fenchel_young.PerExample(dual_centers, preconditioner_of(examples).norms),
+        example_function=fenchel_young.example_function(loss),
+        shared=fenchel_young.term_arguments(params, smoothing, loss_arguments),
+        example_weights=examples.example_weights,
+        normalization=examples.normalization,
+        block_size=block_size,
+    )
+
+
+def _sampled(examples: Examples, dual_centers: Array) -> class_hessian.SampledRows:
+    statistics, weights = preconditioner_of(examples), examples.example_weights
+    return class_hessian.SampledRows(
+        statistics.rows,
+        examples.targets[statistics.sample],
+        None if weights is None else weights[statistics.sample],
+        dual_centers[statistics.sample],
+    )
+
+
+_compiled_pass = jax.jit(_evaluate, static_argnames=("loss", "block_size"))
+_compiled_sample = jax.jit(_sampled)
+
+
+@functools.partial(jax.jit, static_argnames=("shape", "dtype"))
+def _zeros(shape: tuple[int, int], dtype: Any) -> Array:
+    return device_mesh.shard(jnp.zeros(shape, dtype), device_mesh.ROWS)
+
+
+@jax.jit
+def _split(rows: Array) -> Array:
+    return device_mesh.shard(rows, device_mesh.ROWS)
 
 
 def preconditioner_of(examples: Examples) -> preconditioner.Preconditioner:

@@ -1,30 +1,22 @@
 """Loop of a certified fit: passes over the rows until the gap is proven.
 
-`jaxlin.solvers.certified` and `jaxlin.solvers.streaming` make the passes, over arrays
-and over blocks. `certify` runs them in float32 and, on request and where needed, in
-float64.
+`jaxlin.solvers.full_batch` and `jaxlin.solvers.newton` give the iterations. `certify`
+runs them in float32 and, on request and where needed, in float64.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
-from jaxlin import check
-from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
-from jaxlin.normalization import LARGEST_NORM
 from jaxlin.numerics import device_mesh, precision
-from jaxlin.solvers import interface, optimizer, optimizer_state
-from jaxlin.solvers.interface import Examples, Settings, Solver
+from jaxlin.solvers import optimizer, optimizer_state
 from jaxlin.solvers.stopping import Stop
-from jaxlin.typing import Array, Loss, LossArguments
 
 # float32 gives way to float64 after this many passes that lower the gap by less than a
 # tenth, once the gap is below its rounding error. The optimizer's own stall rule, which
@@ -77,28 +69,6 @@ class Iteration(NamedTuple):
 # ``(start, largest number of passes)`` to an iterator with one item per pass. The dtype
 # of the first parameters is that of the fit.
 Iterations = Callable[[Start, int], Iterator[Iteration]]
-
-
-def iterations_of(method: Solver, examples: Examples, settings: Settings) -> Iterations:
-    """Iterations of a solver that keeps duals, each one step.
-
-    Args:
-      method: `jaxlin.solvers.certified.solver` or `jaxlin.solvers.newton.solver`.
-      examples: prepared examples.
-      settings: l2 and loss arguments; all else None.
-    """
-
-    def iterations_from(start: Start, budget: int) -> Iterator[Iteration]:
-        state = method.init(start.params, examples, settings)
-        state = optimizer_state.resumed(state, start.duals)
-        for _, after, info in interface.run(
-            method, jax.random.key(0), state, examples, settings, num_steps=budget
-        ):
-            info = jax.tree.map(lambda leaf: leaf[-1], device_mesh.on_host(info))
-            duals = optimizer_state.Duals(after.dual_centers, after.smoothing)
-            yield Iteration(after.params, duals, info)
-
-    return iterations_from
 
 
 class Outcome(NamedTuple):
@@ -229,86 +199,3 @@ def _run(
         float64_passes=done if dtype is np.float64 else 0,
         duals=device_mesh.on_host(iteration.duals),
     )
-
-
-def check_settings(
-    *,
-    loss: Loss,
-    l2: float,
-    rank: int,
-    loss_arguments: LossArguments | None,
-) -> None:
-    """Raises a ValueError for settings that a certified fit cannot have."""
-    duality.check_certifiable(loss=loss, l2=l2, loss_arguments=loss_arguments)
-    duality.check_rank(loss, rank, name="labels")
-
-
-def check_concrete(**arguments: Any) -> None:
-    """Raises a ValueError where JAX traces an argument, or the program around it."""
-    for name, value in arguments.items():
-        check.concrete(name, value)
-    check.concrete("arguments", jnp.zeros(()))
-
-
-def check_memory(
-    rows: Any, *, num_classes: int, loss: Loss, num_examples: int | None = None
-) -> None:
-    """Raises a ValueError if a fit surely needs more memory than there is.
-
-    Args:
-      rows: features on the device, or their shape and dtype.
-      num_classes: number of classes.
-      loss: the loss of the fit.
-      num_examples: number of examples whose duals are on the device; None is all rows.
-    """
-    num_rows, num_features = rows.shape
-    num_examples = num_rows if num_examples is None else num_examples
-    state_bytes, largest = _state_size(loss, num_classes, num_features, num_examples)
-    device_mesh.check_memory(
-        f"a fit of {num_classes} classes and {num_features} features, whose solver's "
-        f"largest array has shape {largest},",
-        remedy="use fewer features or classes (a projection, the most frequent "
-        "classes), or jaxlin.solvers.minibatch, which keeps a few arrays of that size",
-        state=state_bytes,
-        rows=device_mesh.bytes_of(rows) // device_mesh.num_shards(num_rows),
-    )
-
-
-# Kept by shape: tracing takes an eighth of a fit of digits.
-@functools.lru_cache(maxsize=128)
-def _state_size(
-    loss: Loss, num_classes: int, num_features: int, num_examples: int
-) -> tuple[int, tuple[int, ...]]:
-    """Bytes of an optimizer state, and the shape of its largest array."""
-
-    def start(weights: Array) -> optimizer_state.OptimizerState:
-        params = Params(weights, weights[:, 0])
-        return optimizer_state.start(
-            loss, params, Settings(l2=1.0), num_examples=num_examples
-        )
-
-    weights = jax.ShapeDtypeStruct((num_classes, num_features), jnp.float32)
-    state = jax.eval_shape(start, weights)
-    largest = max(jax.tree.leaves(state), key=device_mesh.bytes_of)
-    return device_mesh.bytes_of(state), largest.shape
-
-
-def check_norms(norms: ArrayLike) -> None:
-    """Raises a ValueError for rows so large that their sums of squares overflow."""
-    largest = float(jnp.max(jnp.asarray(norms)))
-    if not largest < LARGEST_NORM:
-        raise ValueError(
-            f"features must have norms below {LARGEST_NORM:g} once normalised, got "
-            f"{largest:g}; scale them to size about 1 (jaxlin.normalization)"
-        )
-
-
-def check_classes(targets: jax.Array, num_classes: int) -> None:
-    """Raises a ValueError if the targets are not those of ``num_classes`` classes."""
-    check.integer("num_classes", num_classes, at_least=2)
-    found = targets.shape[1] if targets.ndim == 2 else int(jnp.max(targets)) + 1
-    if found > num_classes or (targets.ndim == 2 and found < num_classes):
-        raise ValueError(
-            f"num_classes must be that of the problem, which has {found}, got "
-            f"{num_classes}"
-        )

@@ -17,11 +17,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
-from jaxlin.numerics import device_mesh
+from jaxlin.losses import conjugates
+from jaxlin.numerics import compilation, device_mesh
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import certified, optimizer, optimizer_state
 from jaxlin.solvers.class_hessian import SampledRows
@@ -71,16 +73,15 @@ def empty(
       loss: the loss of the batch.
       arguments: names of the loss arguments that `place` will be given.
     """
-    num_rows, num_features = examples.features.shape
-    params = Params(jnp.zeros((num_classes, num_features)), jnp.zeros((num_classes,)))
-    settings = Settings(
-        l2=jnp.ones(()), loss_arguments={name: jnp.ones(()) for name in arguments}
+    return _empty(
+        width=width,
+        shape=examples.features.shape,
+        num_classes=num_classes,
+        loss=loss,
+        arguments=tuple(arguments),
     )
-    state = optimizer_state.start(loss, params, settings, num_examples=0)
-    return _copied(state, settings, num_rows=num_rows, width=width)
 
 
-@functools.partial(jax.jit, static_argnames=("loss",), donate_argnames=("batch",))
 def advance(
     batch: ModelBatch,
     sums: RowSums,
@@ -100,6 +101,20 @@ def advance(
       weight_sets: example weights, shape ``(examples, sets)``, or None.
       loss: the loss of the batch.
     """
+    arguments = (batch, sums, duals, examples, weight_sets)
+    quickly = compilation.is_worth_it(batch.state.candidate.size, arguments)
+    return (_advance_quickly if quickly else _advance)(*arguments, loss=loss)
+
+
+def _decide(
+    batch: ModelBatch,
+    sums: RowSums,
+    duals: Array,
+    examples: Examples,
+    weight_sets: Array | None,
+    *,
+    loss: Loss,
+) -> tuple[ModelBatch, optimizer.OptimizerInfo]:
     statistics, sampled_for = _sample(examples, weight_sets)
 
     def one(state, sums, dual_centers, settings, weight_set):
@@ -140,18 +155,9 @@ def place(
       loss_arguments: values of the arguments that were named to `empty`.
       weight_set: index of the model's example weights.
     """
-    num_classes, width = batch.state.candidate.shape[1:]
-    dtype = batch.state.candidate.dtype
-    zeros = Params(
-        jnp.zeros((num_classes, width - 1), dtype), jnp.zeros(num_classes, dtype)
-    )
-    settings = jax.tree.map(
-        lambda value: jnp.asarray(value, dtype),
-        Settings(l2=l2, loss_arguments=dict(loss_arguments)),
-    )
-    num_examples = batch.dual_centers.shape[0]
-    state = optimizer_state.start(loss, zeros, settings, num_examples=num_examples)
-    return _placed(batch, jnp.int32(slot), state, settings, jnp.int32(weight_set))
+    settings = Settings(l2=l2, loss_arguments=dict(loss_arguments))
+    settings = jax.tree.map(np.float32, settings)
+    return _placed(batch, np.int32(slot), settings, np.int32(weight_set), loss=loss)
 
 
 def warm_start(
@@ -174,7 +180,8 @@ def warm_start(
       l2: strength of half the sum of squares of the new model, above 0.
     """
     l2_of_model = jnp.asarray(l2, batch.state.candidate.dtype)
-    return _warm_started(
+    quickly = compilation.is_worth_it(batch.state.candidate.size, batch)
+    return (_warm_start_quickly if quickly else _warm_start)(
         batch, jnp.int32(slot), examples, weight_sets, l2_of_model, loss=loss
     )
 
@@ -198,35 +205,49 @@ def narrow(batch: ModelBatch, slots: Array) -> ModelBatch:
     )
 
 
-@functools.partial(jax.jit, static_argnames=("num_rows", "width"))
-def _copied(
-    state: OptimizerState, settings: Settings, *, num_rows: int, width: int
+@functools.partial(
+    jax.jit, static_argnames=("width", "shape", "num_classes", "loss", "arguments")
+)
+def _empty(
+    *,
+    width: int,
+    shape: tuple[int, int],
+    num_classes: int,
+    loss: Loss,
+    arguments: tuple[str, ...],
 ) -> ModelBatch:
+    num_rows, num_features = shape
+    settings = Settings(
+        l2=jnp.ones(()), loss_arguments={name: jnp.ones(()) for name in arguments}
+    )
+    state = _at_zero(loss, num_classes, num_features, settings)
+
     def repeat(leaf: Array) -> Array:
         return jnp.broadcast_to(leaf, (width, *leaf.shape))
 
-    dual_centers = jnp.zeros((num_rows, width, state.dual_centers.shape[-1]))
-    state = state._replace(dual_centers=jnp.zeros(0))
+    num_duals = 0 if conjugates.of(loss).smooth else num_classes
     return _spread(
         ModelBatch(
             jax.tree.map(repeat, state),
-            dual_centers,
+            jnp.zeros((num_rows, width, num_duals)),
             jax.tree.map(repeat, settings),
             jnp.zeros(width, jnp.int32),
         )
     )
 
 
-@functools.partial(jax.jit, donate_argnames=("batch",))
+@functools.partial(jax.jit, static_argnames=("loss",), donate_argnames=("batch",))
 def _placed(
     batch: ModelBatch,
     slot: Array,
-    state: OptimizerState,
     settings: Settings,
     weight_set: Array,
+    *,
+    loss: Loss,
 ) -> ModelBatch:
-    dual_centers = batch.dual_centers.at[:, slot].set(state.dual_centers)
-    state = state._replace(dual_centers=jnp.zeros(0))
+    num_classes, width = batch.state.candidate.shape[1:]
+    state = _at_zero(loss, num_classes, width - 1, settings)
+    dual_centers = batch.dual_centers.at[:, slot].set(0)
     state, settings, weight_set = jax.tree.map(
         lambda leaves, leaf: leaves.at[slot].set(leaf),
         (batch.state, batch.settings, batch.weight_set),
@@ -235,7 +256,15 @@ def _placed(
     return _spread(ModelBatch(state, dual_centers, settings, weight_set))
 
 
-@functools.partial(jax.jit, static_argnames=("loss",), donate_argnames=("batch",))
+def _at_zero(
+    loss: Loss, num_classes: int, num_features: int, settings: Settings
+) -> OptimizerState:
+    """State of a model with parameters 0, without dual centers."""
+    params = Params(jnp.zeros((num_classes, num_features)), jnp.zeros(num_classes))
+    state = optimizer_state.start(loss, params, settings, num_examples=0)
+    return state._replace(dual_centers=jnp.zeros(0))
+
+
 def _warm_started(
     batch: ModelBatch,
     slot: Array,
@@ -260,6 +289,14 @@ def _warm_started(
         (state, settings._replace(l2=l2)),
     )
     return _spread(batch._replace(state=state, settings=settings))
+
+
+_jit = functools.partial(jax.jit, static_argnames=("loss",), donate_argnames=("batch",))
+_advance, _warm_start = _jit(_decide), _jit(_warm_started)
+_advance_quickly, _warm_start_quickly = (
+    _jit(function, compiler_options=compilation.FEW_OPTIMISATIONS)
+    for function in (_decide, _warm_started)
+)
 
 
 def _sample(

@@ -25,27 +25,30 @@ Reference:
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxlin import linear, objective
-from jaxlin.certificates import duality, fenchel_young
-from jaxlin.certificates.duality import Certificate, PassValues
+from jaxlin.certificates import duality
+from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
-from jaxlin.objective import row_norms, row_sums
+from jaxlin.numerics import compilation, device_mesh
+from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import (
-    fit_loop,
+    certified,
+    full_batch,
     full_hessian,
     line_search,
     optimizer,
     optimizer_state,
 )
-from jaxlin.solvers.fit_loop import Iterations
-from jaxlin.solvers.interface import Examples, Settings, Solver
+from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
+from jaxlin.solvers.interface import Examples, Settings
+from jaxlin.solvers.optimizer_state import Duals
 from jaxlin.typing import Array, Loss
 
 # Unknowns up to which a problem is small: the Hessian of 2,000 takes 32 MB and its
@@ -63,7 +66,7 @@ _SMALLEST_STEP = 2.0**-30
 
 
 class NewtonState(NamedTuple):
-    """State of Newton's method between two steps.
+    """State of Newton's method between two passes.
 
     Attributes:
       params: best parameters so far, by their certificate.
@@ -74,8 +77,6 @@ class NewtonState(NamedTuple):
       gradient: gradient at the iterate.
       direction: direction of the line search.
       step: length of the step that leads to the candidate.
-      dual_centers: dual centers of a hinge, shape ``(examples, classes)``; ``(examples,
-        0)`` for a smooth loss.
       smoothing: smoothing of a hinge, in units of score.
       begins_round: whether the next pass begins a round, at the iterate itself.
       rounds: number of rounds begun.
@@ -91,7 +92,6 @@ class NewtonState(NamedTuple):
     gradient: Array
     direction: Array
     step: Array
-    dual_centers: Array
     smoothing: Array
     begins_round: Array
     rounds: Array
@@ -99,92 +99,71 @@ class NewtonState(NamedTuple):
     idle_passes: Array
 
 
+class _Decision(NamedTuple):
+    """Decision after a pass, for the host.
+
+    Attributes:
+      takes_direction: whether the iterate is new and needs a Newton direction.
+      solved: whether a hinge's round has ended, so that its duals become the centers.
+    """
+
+    takes_direction: Array
+    solved: Array
+
+
 def is_small(num_classes: int, num_features: int) -> bool:
     """Returns whether the Hessian of a problem of this shape is worth factorising."""
     return num_classes * (num_features + 1) <= MAX_UNKNOWNS
 
 
-@functools.cache
-def solver(*, loss: Loss) -> Solver:
-    """Returns the solver; equal arguments give the same object and share a program.
+def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterations:
+    """Iterations of a fit, each one pass, for `jaxlin.solvers.fit_loop.certify`.
 
-    It is meant for parameters in float64, under ``jax.enable_x64(True)``. Its settings
-    need an ``l2`` above 0; their ``learning_rate`` and ``l1`` must be None.
+    They are meant for parameters in float64, under ``jax.enable_x64(True)``.
 
     Args:
-      loss: one that has a conjugate (`jaxlin.losses.conjugates`).
-
-    Raises:
-      ValueError: if no conjugate of the loss is known; in ``init``, if the settings are
-        not as described.
+      examples: prepared examples (`jaxlin.solvers.certified.prepare`).
+      loss: one of the six losses that have a conjugate.
+      settings: l2 and loss arguments; all else None.
     """
-    conjugates.of(loss)
+    rows = certified.row_source(examples, loss=loss)
 
-    def init(params: Params, examples: Examples, settings: Settings) -> NewtonState:
-        begun = optimizer_state.start(
-            loss, params, settings, num_examples=examples.targets.shape[0]
-        )
-        return NewtonState(*(getattr(begun, name) for name in NewtonState._fields))
+    def iterations_from(start: Start, budget: int) -> Iterator[Iteration]:
+        begun, centers = full_batch.begin(rows, start, loss=loss, settings=settings)
+        state = NewtonState(*(getattr(begun, name) for name in NewtonState._fields))
+        cast = full_batch.in_dtype_of(settings, state.candidate)
+        for _ in range(budget):
+            sums, duals = rows.evaluate(
+                state.candidate, centers, state.smoothing, cast.loss_arguments
+            )
+            state, info, decision = _advance(state, sums, cast, loss=loss)
+            info, decision = device_mesh.on_host((info, decision))
+            if decision.takes_direction:
+                state = _with_direction(state, examples, centers, cast, loss=loss)
+            if decision.solved:
+                centers = duals
+            yield Iteration(state.params, Duals(centers, state.smoothing), info)
 
-    def step(
-        key: Array,
-        step: Array,
-        state: NewtonState,
-        examples: Examples,
-        settings: Settings,
-    ) -> tuple[NewtonState, optimizer.OptimizerInfo]:
-        del key, step
-        found, duals = _pass(state, examples, settings, loss=loss)
-        after = _advanced(state, found, duals, examples, settings, loss=loss)
-        smooth = conjugates.of(loss).smooth
-        patience = _PATIENCE if smooth else _PATIENCE_OF_HINGES
-        info = optimizer.OptimizerInfo(
-            certificate=after.certificate,
-            relative_gap=duality.relative_gap(after.certificate),
-            objective=found.certificate.primal,
-            gap=found.certificate.gap,
-            rounds=after.rounds,
-            stalled=(after.failures > 1) | (after.idle_passes >= patience),
-        )
-        return after, info
-
-    return Solver(init, step)
+    return iterations_from
 
 
-def _pass(
-    state: NewtonState, examples: Examples, settings: Settings, *, loss: Loss
-) -> tuple[PassValues, Array]:
-    """Certified pass at the candidate: its values, and the duals of all examples."""
-    searched: Any = state
-    params = linear.unfold_bias(state.candidate)
-    sums, duals = row_sums.over_rows(
-        params,
-        examples.features,
-        examples.targets,
-        fenchel_young.PerExample(state.dual_centers, _norms(examples)),
-        example_function=fenchel_young.example_function(loss),
-        shared=optimizer.shared(searched, settings),
-        example_weights=examples.example_weights,
-        normalization=examples.normalization,
-    )
-    return duality.pass_values(sums, params, l2=jnp.asarray(settings.l2)), duals
-
-
-def _advanced(
-    state: NewtonState,
-    found: PassValues,
-    duals: Array,
-    examples: Examples,
-    settings: Settings,
-    *,
-    loss: Loss,
-) -> NewtonState:
-    """State after a pass: a shorter step, a new direction or a new round."""
+# The problems of this method are small.
+@functools.partial(
+    jax.jit,
+    static_argnames=("loss",),
+    compiler_options=compilation.FEW_OPTIMISATIONS,
+)
+def _advance(
+    state: NewtonState, sums: RowSums, settings: Settings, *, loss: Loss
+) -> tuple[NewtonState, optimizer.OptimizerInfo, _Decision]:
+    """State after a pass: a shorter step, a new iterate or a new round."""
+    params, smooth = linear.unfold_bias(state.candidate), conjugates.of(loss).smooth
+    found = duality.pass_values(sums, params, l2=jnp.asarray(settings.l2))
     accepted = state.begins_round | line_search.decreases_enough(state, found)
     shorter = line_search.backtracked_step(state, found)
     failed = ~accepted & (shorter < _SMALLEST_STEP)
     solved = jnp.zeros((), bool)
-    if not conjugates.of(loss).smooth:
+    if not smooth:
         solved = accepted & (found.stationarity <= _SHARE_OF_EXCESS * found.excess)
     next_round = failed | solved
     iterate, value, gradient = line_search.where(
@@ -192,64 +171,73 @@ def _advanced(
         (state.candidate, found.smoothed, found.gradient),
         (state.iterate, state.value, state.gradient),
     )
-    direction, first_step = jax.lax.cond(
-        accepted & ~next_round,
-        lambda: _direction_and_step(
-            iterate, gradient, state, examples, settings, loss=loss
-        ),
-        lambda: (state.direction, state.step),
-    )
-    step = jnp.where(accepted, first_step, shorter)
     bound = line_search.suboptimality_bound
     improved = bound(found.certificate) < bound(state.certificate)
-    params, certificate = line_search.where(
-        improved,
-        (linear.unfold_bias(state.candidate), found.certificate),
-        (state.params, state.certificate),
+    best, certificate = line_search.where(
+        improved, (params, found.certificate), (state.params, state.certificate)
     )
     least = _LEAST_SMOOTHING * optimizer_state.margin(
         settings.loss_arguments, state.smoothing.dtype
     )
     smaller = jnp.maximum(_SMOOTHING_FACTOR * state.smoothing, least)
-    return NewtonState(
-        params=params,
+    after = NewtonState(
+        params=best,
         certificate=certificate,
-        candidate=jnp.where(next_round, iterate, iterate + step * direction),
+        candidate=jnp.where(next_round, iterate, iterate + shorter * state.direction),
         iterate=iterate,
         value=value,
         gradient=gradient,
-        direction=direction,
-        step=step,
-        # The duals at the end of a round are the dual centers of the next.
-        dual_centers=jnp.where(solved, duals, state.dual_centers),
+        direction=state.direction,
+        step=shorter,
         smoothing=jnp.where(solved, smaller, state.smoothing),
         begins_round=next_round,
         rounds=state.rounds + next_round,
         failures=jnp.where(accepted, 0, state.failures + failed),
         idle_passes=jnp.where(improved, 0, state.idle_passes + 1),
     )
+    patience = _PATIENCE if smooth else _PATIENCE_OF_HINGES
+    info = optimizer.OptimizerInfo(
+        certificate=certificate,
+        relative_gap=duality.relative_gap(certificate),
+        objective=found.certificate.primal,
+        gap=found.certificate.gap,
+        rounds=after.rounds,
+        stalled=(after.failures > 1) | (after.idle_passes >= patience),
+    )
+    return after, info, _Decision(accepted & ~next_round, solved)
 
 
-def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterations:
-    """Iterations of a fit, each one step, for `fit_loop.certify`."""
-    return fit_loop.iterations_of(solver(loss=loss), examples, settings)
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _with_direction(
+    state: NewtonState,
+    examples: Examples,
+    dual_centers: Array,
+    settings: Settings,
+    *,
+    loss: Loss,
+) -> NewtonState:
+    """State with a Newton direction at its iterate and the candidate along it."""
+    direction, step = _direction_and_step(
+        state, examples, dual_centers, settings, loss=loss
+    )
+    candidate = state.iterate + step * direction
+    return state._replace(candidate=candidate, direction=direction, step=step)
 
 
 def _direction_and_step(
-    iterate: Array,
-    gradient: Array,
     state: NewtonState,
     examples: Examples,
+    dual_centers: Array,
     settings: Settings,
     *,
     loss: Loss,
 ) -> tuple[Array, Array]:
     """Newton direction at the iterate, and a step that decreases the objective."""
-    l2 = jnp.asarray(settings.l2)
+    l2, iterate, gradient = jnp.asarray(settings.l2), state.iterate, state.gradient
     matrix = full_hessian.full_hessian(
         iterate,
         examples,
-        state.dual_centers,
+        dual_centers,
         state.smoothing,
         settings.loss_arguments,
         loss=loss,
@@ -263,7 +251,9 @@ def _direction_and_step(
     slope = jnp.vdot(gradient, direction)
 
     # The scores along the direction are linear, so that a trial needs no pass.
-    smoothed = _smoothed_loss(examples, state, settings, loss=loss)
+    smoothed = _smoothed_loss(
+        examples, dual_centers, state.smoothing, settings, loss=loss
+    )
     at_iterate = _scores(iterate, examples)
     along = _scores(direction, examples)
     linear_term = jnp.vdot(iterate, direction)
@@ -303,7 +293,12 @@ def _scores(weights: Array, examples: Examples) -> Array:
 
 
 def _smoothed_loss(
-    examples: Examples, state: NewtonState, settings: Settings, *, loss: Loss
+    examples: Examples,
+    dual_centers: Array,
+    smoothing: Array,
+    settings: Settings,
+    *,
+    loss: Loss,
 ) -> Callable[[Array], Array]:
     """Weighted mean of the smoothed loss as a function of all scores."""
     conjugate, arguments = conjugates.of(loss), dict(settings.loss_arguments or {})
@@ -311,21 +306,15 @@ def _smoothed_loss(
     def of_example(scores: Array, target: Any, center: Array) -> Array:
         if conjugate.smooth:
             return loss(scores, target, **arguments)
-        given = {"smoothing": state.smoothing, **arguments}
+        given = {"smoothing": smoothing, **arguments}
         duals = conjugate.duals(scores, target, center, **given)
         return conjugate.smoothed(scores, target, duals, center, **given)
 
     def mean(scores: Array) -> Array:
-        values = jax.vmap(of_example)(scores, examples.targets, state.dual_centers)
+        values = jax.vmap(of_example)(scores, examples.targets, dual_centers)
         weights = examples.example_weights
         if weights is not None:
             weights = weights.astype(values.dtype)
         return objective.weighted_mean(values, example_weights=weights)
 
     return mean
-
-
-def _norms(examples: Examples) -> Array:
-    if examples.preconditioner is not None:
-        return examples.preconditioner.norms
-    return row_norms.norms(examples.features, normalization=examples.normalization)

@@ -35,7 +35,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlin import linear
-from jaxlin.certificates import duality, fenchel_young
+from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate, PassValues
 from jaxlin.losses import conjugates
 from jaxlin.objective.row_sums import RowSums
@@ -110,13 +110,6 @@ class _LineSearch(NamedTuple):
     iterate: Array
     value: Array
     gradient: Array
-
-
-def shared(state: OptimizerState, settings: Settings) -> fenchel_young.TermArguments:
-    """Traced arguments of the next pass: smoothing and loss arguments."""
-    return fenchel_young.term_arguments(
-        linear.unfold_bias(state.candidate), state.smoothing, settings.loss_arguments
-    )
 
 
 # Devices that multiply float32 with fewer digits would make the directions worse and

@@ -50,6 +50,7 @@ import jax.numpy as jnp
 from jaxlin import check
 from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization, normalize
+from jaxlin.numerics import compilation
 from jaxlin.objective import row_norms
 from jaxlin.solvers.class_hessian import ClassHessian
 from jaxlin.typing import Array, Loss
@@ -69,8 +70,8 @@ RANK_OF_SMOOTH = 640
 # numbers.
 _MIN_ROWS = 4096
 _MAX_NUMBERS = 100_000_000
-# Sampled rows that are kept for the Hessian of the loss in the scores.
-SAMPLE_ROWS = 1000
+# Most sampled rows that are kept for the Hessian of the loss in the scores.
+_MAX_KEPT = 1000
 
 
 class SecondMoment(NamedTuple):
@@ -105,7 +106,6 @@ class Preconditioner(NamedTuple):
     norms: Array
 
 
-@functools.partial(jax.jit, static_argnames=("rank",))
 def of_rows(
     key: Array,
     features: Array,
@@ -125,6 +125,19 @@ def of_rows(
       normalization: applied to each row, or None.
       rank: directions kept where rows are wide (`second_moment`).
     """
+    arguments = (key, features, example_weights, normalization)
+    quickly = compilation.is_worth_it(features.size, arguments)
+    return (_of_rows_quickly if quickly else _of_rows)(*arguments, rank=rank)
+
+
+def _statistics(
+    key: Array,
+    features: Array,
+    example_weights: Array | None,
+    normalization: Normalization | None,
+    *,
+    rank: int,
+) -> Preconditioner:
     num_rows, num_features = features.shape
     size = sample_size(num_rows, num_features)
     sample_key, sketch_key = jax.random.split(key)
@@ -144,12 +157,18 @@ def of_rows(
         rows = jnp.where(is_in, rows, 0)
         share = jnp.maximum(jnp.mean(is_in, dtype=rows.dtype), 1 / size)
         moment = second_moment(sketch_key, rows / jnp.sqrt(share), rank=rank)
+    kept = num_kept(size)
     return Preconditioner(
         moment,
-        sample[:SAMPLE_ROWS],
-        rows[:SAMPLE_ROWS],
+        sample[:kept],
+        rows[:kept],
         row_norms.norms(features, normalization=normalization),
     )
+
+
+_jit = functools.partial(jax.jit, static_argnames=("rank",))
+_of_rows = _jit(_statistics)
+_of_rows_quickly = _jit(_statistics, compiler_options=compilation.FEW_OPTIMISATIONS)
 
 
 def rank_for(loss: Loss) -> int:
@@ -161,6 +180,15 @@ def sample_size(num_rows: int, num_features: int) -> int:
     """Returns the number of rows to sample for `second_moment`."""
     wanted = max(_MIN_ROWS, 2 * (num_features + 1))
     return max(1, min(num_rows, wanted, _MAX_NUMBERS // (num_features + 1)))
+
+
+def num_kept(num_sampled: int) -> int:
+    """Returns the number of sampled rows to keep for the Hessian of the loss.
+
+    Few sizes, eight an octave, so that fits of similar numbers of rows share programs.
+    """
+    step = 2 ** max(0, num_sampled.bit_length() - 4)
+    return min(num_sampled - num_sampled % step, _MAX_KEPT)
 
 
 def extended_rows(features: Array, normalization: Normalization | None) -> Array:

@@ -20,7 +20,7 @@ its duals (two arrays of ``(examples, classes)`` floats).
 """
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -29,7 +29,6 @@ import numpy as np
 
 from jaxlin import linear
 from jaxlin.certificates import fenchel_young
-from jaxlin.losses import conjugates
 from jaxlin.normalization import (
     Normalization,
     check_rounding,
@@ -39,15 +38,8 @@ from jaxlin.normalization import (
 from jaxlin.objective import row_blocks, row_norms, row_sums
 from jaxlin.objective.row_blocks import Block
 from jaxlin.objective.row_sums import RowSums
-from jaxlin.solvers import (
-    class_hessian,
-    fit_loop,
-    optimizer,
-    optimizer_state,
-    preconditioner,
-)
-from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
-from jaxlin.solvers.interface import Settings
+from jaxlin.solvers import class_hessian, fit_checks, preconditioner
+from jaxlin.solvers.full_batch import RowSource
 from jaxlin.typing import Array, Loss
 
 
@@ -55,7 +47,7 @@ class Survey(NamedTuple):
     """Norms and sampled rows from a first pass over the blocks.
 
     Only ``rows`` holds the whole sample; the others are cut to the rows that are kept
-    for the Hessian of the loss (`jaxlin.solvers.preconditioner.SAMPLE_ROWS`).
+    for the Hessian of the loss (`jaxlin.solvers.preconditioner.num_kept`).
 
     Attributes:
       norms: Euclidean norms of all normalised rows with the constant 1, shape
@@ -109,12 +101,12 @@ def row_statistics(
       ValueError: that names the block, the rule and the value.
     """
     found = survey(blocks, num_classes=num_classes, normalization=normalization)
-    fit_loop.check_norms(found.norms)
+    fit_checks.check_norms(found.norms)
     rows = preconditioner.extended_rows(jnp.asarray(found.rows), normalization)
     moment = _second_moment(jax.random.key(0), rows, rank=rank)
     weights = found.example_weights
     sampled = class_hessian.SampledRows(
-        rows[: preconditioner.SAMPLE_ROWS],
+        rows[: preconditioner.num_kept(len(rows))],
         jnp.asarray(found.targets),
         None if weights is None else jnp.asarray(weights),
         jnp.zeros(0),
@@ -122,62 +114,47 @@ def row_statistics(
     return RowStatistics(found.norms, found.sample, sampled, moment)
 
 
-def iterations(
+def row_source(
     blocks: Iterable[Block],
     statistics: RowStatistics,
     *,
     loss: Loss,
-    settings: Settings,
     normalization: Normalization | None = None,
-) -> Iterations:
-    """Iterations of a fit, each a pass over all blocks, for `fit_loop.certify`.
+) -> RowSource:
+    """Rows in blocks, for the passes of one fit.
 
     Args:
       blocks: checked blocks. Blocks of one size compile once, a last one of another
         size a second time.
       statistics: statistics of the rows (`row_statistics`).
       loss: one of the six losses that have a conjugate.
-      settings: l2 and loss arguments; all else None.
       normalization: applied to each row, or None.
     """
+    num_examples = len(statistics.norms)
 
-    def iterations_from(start: Start, budget: int) -> Iterator[Iteration]:
-        dtype = start.params.weights.dtype
-        cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), settings)
-        state = optimizer_state.start(loss, start.params, cast, num_examples=0)
-        width = 0 if conjugates.of(loss).smooth else len(start.params.bias)
-        dual_centers = np.zeros((len(statistics.norms), width), dtype)
-        if start.duals is not None and (
-            start.duals.dual_centers.shape == dual_centers.shape
-        ):
-            dual_centers[:] = start.duals.dual_centers
-            # The state itself holds no dual centers.
-            without_centers = start.duals._replace(dual_centers=state.dual_centers)
-            state = optimizer_state.resumed(state, without_centers)
-        next_duals = np.zeros_like(dual_centers)
-        for _ in range(budget):
-            sums = _one_pass(
-                blocks,
-                loss,
-                state,
-                statistics.norms,
-                dual_centers,
-                next_duals,
-                cast,
-                normalization,
-            )
-            sampled = statistics.sampled._replace(
-                dual_centers=jnp.asarray(dual_centers[statistics.sample])
-            )
-            state, info = _advance(
-                state, sums, sampled, statistics.moment, cast, loss=loss
-            )
-            if state.begins_round:
-                dual_centers, next_duals = next_duals, dual_centers
-            duals = optimizer_state.Duals(dual_centers, state.smoothing)
-            yield Iteration(state.params, duals, info)
+    def centers(values: Any, width: int, dtype: Any) -> np.ndarray:
+        if values is None:
+            return np.zeros((num_examples, width), dtype)
+        return np.array(values, dtype)
 
-    return iterations_from
+    def sampled(dual_centers: np.ndarray) -> class_hessian.SampledRows:
+        return statistics.sampled._replace(
+            dual_centers=jnp.asarray(dual_centers[statistics.sample])
+        )
+
+    return RowSource(
+        num_examples,
+        evaluate=functools.partial(
+            _one_pass,
+            blocks=blocks,
+            norms=statistics.norms,
+            loss=loss,
+            normalization=normalization,
+        ),
+        centers=centers,
+        sampled=sampled,
+        moment=statistics.moment,
+    )
 
 
 def survey(
@@ -231,7 +208,7 @@ def survey(
         order = np.argsort(new[0])[: preconditioner.sample_size(num_weighted, width)]
         kept = tuple(None if leaf is None else leaf[order] for leaf in new)
     _, sample, rows, targets, weights = kept
-    size = preconditioner.SAMPLE_ROWS
+    size = preconditioner.num_kept(len(rows))
     return Survey(
         np.concatenate(norms),
         sample[:size],
@@ -242,11 +219,13 @@ def survey(
 
 
 def _one_pass(
-    blocks, loss, state, norms, dual_centers, next_duals, settings, normalization
-) -> RowSums:
-    """Sums over all blocks; ``next_duals`` gets the duals at the candidate."""
-    params = linear.unfold_bias(state.candidate)
+    candidate, dual_centers, smoothing, arguments, *, blocks, norms, loss, normalization
+) -> tuple[RowSums, np.ndarray]:
+    """Sums over all blocks, and the duals of all examples."""
+    params = linear.unfold_bias(candidate)
     sums = _no_rows(params, (fenchel_young.NUM_VALUES,))
+    shared = _term_arguments(params, smoothing, arguments)
+    all_duals = np.zeros_like(dual_centers)
     first = 0
     for given in blocks:
         block = row_blocks.as_arrays(given)
@@ -263,22 +242,22 @@ def _one_pass(
             )
         examples = fenchel_young.PerExample(dual_centers[rows], norms[rows])
         sums, duals = _add_block(
-            sums, params, block, examples, state, settings, normalization, loss=loss
+            sums, params, block, examples, shared, normalization, loss=loss
         )
         # This read waits for the block, so that only one block is on the device.
-        next_duals[rows] = np.asarray(duals)
+        all_duals[rows] = np.asarray(duals)
         first = rows.stop
     if first != len(norms):
         raise ValueError(
             f"blocks must give the same rows each time, got {first} rows after "
             f"{len(norms)}"
         )
-    return sums
+    return sums, all_duals
 
 
 @functools.partial(jax.jit, static_argnames=("loss",))
 def _add_block(
-    sums, params, block, examples, state, settings, normalization, *, loss
+    sums, params, block, examples, shared, normalization, *, loss
 ) -> tuple[RowSums, Array]:
     weights = block.example_weights
     return row_sums.over_rows(
@@ -287,16 +266,11 @@ def _add_block(
         jnp.asarray(block.targets),
         examples,
         example_function=fenchel_young.example_function(loss),
-        shared=optimizer.shared(state, settings),
+        shared=shared,
         example_weights=None if weights is None else jnp.asarray(weights),
         normalization=normalization,
         sums=sums,
     )
-
-
-@functools.partial(jax.jit, static_argnames=("loss",))
-def _advance(state, sums, sampled, moment, settings, *, loss):
-    return optimizer.advance(loss, state, sums, sampled, moment, settings)
 
 
 @jax.jit
@@ -304,5 +278,6 @@ def _norms(features, normalization):
     return row_norms.norms(features, normalization=normalization)
 
 
+_term_arguments = jax.jit(fenchel_young.term_arguments)
 _no_rows = jax.jit(row_sums.zeros, static_argnames=("values",))
 _second_moment = jax.jit(preconditioner.second_moment, static_argnames=("rank",))

@@ -132,11 +132,12 @@ def test_new_values_and_another_scaling_compile_nothing(
         *(
             batch_pass.evaluate,
             device_loop._on_device,
-            model_batch.advance,
+            *(model_batch._advance, model_batch._advance_quickly),
             model_batch.narrow,
             model_batch.slot_result,
         ),
-        *(model_batch._warm_started, model_batch._placed),
+        *(model_batch._warm_start, model_batch._warm_start_quickly),
+        model_batch._placed,
     )
     before = [program._cache_size() for program in programs]
     others = grids.product(**BOTH, l2s=(0.2, 0.05, 0.02), num_weight_sets=NUM_FOLDS)
@@ -156,9 +157,10 @@ def test_a_lane_alone_compiles_each_width_once(problem):
     """And then nothing, the pass over the rows included, whatever the values."""
     programs = (
         batch_pass.evaluate,
-        model_batch.advance,
+        model_batch._advance,
+        model_batch._advance_quickly,
         model_batch.slot_result,
-        model_batch._warm_started,
+        *(model_batch._warm_start, model_batch._warm_start_quickly),
     )
     before = [program._cache_size() for program in programs]
     for l2s in ((0.3, 0.1, 0.05), (0.2, 0.06, 0.02), (0.5, 0.1, 0.01)):

@@ -13,7 +13,7 @@ from sweep_problems import HINGE, MARGIN, NUM_CLASSES, SOFTMAX
 import jaxlin
 from jaxlin import linear
 from jaxlin.selection import grids, sweep, sweep_result
-from jaxlin.solvers import certified, fit_loop
+from jaxlin.solvers import certified, fit_loop, full_batch
 from jaxlin.solvers.interface import Settings
 
 # How often each example counts, in two weight_sets.
@@ -45,11 +45,11 @@ def fits(problem, models):
         settings = Settings(
             l2=float(models.l2[model]), loss_arguments=models.arguments_of(model)
         )
-        iterations = certified.iterations(
-            examples._replace(example_weights=weights),
-            loss=models.losses[models.loss[model]],
-            settings=settings,
+        loss = models.losses[models.loss[model]]
+        rows = certified.row_source(
+            examples._replace(example_weights=weights), loss=loss
         )
+        iterations = full_batch.iterations(rows, loss=loss, settings=settings)
         each.append(fit_loop.certify(iterations, start=ZERO, stop=jaxlin.Stop(1e-5)))
     params, certificate, gaps = jax.tree.map(
         lambda *leaves: np.stack(leaves),

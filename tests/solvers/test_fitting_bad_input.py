@@ -7,7 +7,7 @@ import pytest
 import jaxlin
 from jaxlin import fits, linear, losses, normalization
 from jaxlin.numerics import device_mesh
-from jaxlin.solvers import certified, fit_loop, interface, streaming
+from jaxlin.solvers import certified, fit_checks, streaming
 
 EXAMPLES, WIDTH = 60, 5
 SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
@@ -239,13 +239,8 @@ def test_labels_of_any_kind_are_those_of_two_classes(kind):
 
 def test_unprepared_examples_are_refused():
     examples = jaxlin.problem(ROWS, LABELS).examples
-    iterations = certified.iterations(
-        examples, loss=SOFTMAX, settings=interface.Settings(l2=0.1)
-    )
-    zeros = linear.Params(np.zeros((3, WIDTH), np.float32), np.zeros(3, np.float32))
-    start = fit_loop.Start(zeros, None)
     with pytest.raises(ValueError, match="examples must be prepared"):
-        fit_loop.certify(iterations, start=start, stop=jaxlin.Stop())
+        certified.row_source(examples, loss=SOFTMAX)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +266,7 @@ def test_other_classes_than_distributions_have_are_refused(num_classes):
 )
 def test_solvers_refuse_other_classes_than_the_examples_have(targets, num_classes):
     with pytest.raises(ValueError, match="num_classes must be"):
-        fit_loop.check_classes(targets, num_classes)
+        fit_checks.check_classes(targets, num_classes)
 
 
 @pytest.mark.parametrize(
@@ -307,9 +302,9 @@ def test_states_that_do_not_fit_are_refused(rows, num_classes, loss, size, monke
     monkeypatch.setattr(device_mesh, "memory_bytes", lambda: 4 * 10**9)
     shape = jax.ShapeDtypeStruct(rows, np.float32)
     with pytest.raises(ValueError, match=f"{size}.*use fewer features or classes"):
-        fit_loop.check_memory(shape, num_classes=num_classes, loss=loss)
+        fit_checks.check_memory(shape, num_classes=num_classes, loss=loss)
     monkeypatch.setattr(device_mesh, "memory_bytes", lambda: 10**12)
-    fit_loop.check_memory(shape, num_classes=num_classes, loss=loss)
+    fit_checks.check_memory(shape, num_classes=num_classes, loss=loss)
 
 
 def test_memory_is_asked_for_before_anything_is_made(monkeypatch):
@@ -321,8 +316,8 @@ def test_memory_is_asked_for_before_anything_is_made(monkeypatch):
     many = {"classes": range(1000)}
     problem = jaxlin.problem(ROWS, LABELS, **many)
     for module, names in {
-        certified: ("prepare", "solver"),
-        streaming: ("row_statistics", "iterations"),
+        certified: ("prepare", "row_source"),
+        streaming: ("row_statistics", "row_source"),
         fits: ("_start",),
     }.items():
         for name in names:

@@ -11,7 +11,7 @@ from jaxlin import linear, losses, normalization
 from jaxlin.certificates import fenchel_young
 from jaxlin.numerics import compensated
 from jaxlin.objective import row_sums
-from jaxlin.solvers import batch_pass, certified, interface, model_batch, optimizer
+from jaxlin.solvers import batch_pass, certified, interface, model_batch
 
 KEY = jax.random.key(0)
 NUM_CLASSES = 3
@@ -119,15 +119,18 @@ def test_sums_are_those_of_a_pass_for_each_model(examples):
 
     @jax.jit
     def one_pass(state, settings, weights):
+        params = linear.unfold_bias(state.candidate)
         return row_sums.over_rows(
-            linear.unfold_bias(state.candidate),
+            params,
             examples.features,
             examples.targets,
             fenchel_young.PerExample(
                 jnp.zeros((EXAMPLES, 3)), examples.preconditioner.norms
             ),
             example_function=fenchel_young.example_function(LOSSES[1]),
-            shared=optimizer.shared(state, settings),
+            shared=fenchel_young.term_arguments(
+                params, state.smoothing, settings.loss_arguments
+            ),
             example_weights=weights,
             normalization=examples.normalization,
             block_size=BLOCK_SIZE,
@@ -280,9 +283,12 @@ def test_a_model_that_goes_on_keeps_what_was_learnt(examples, loss):
 
 
 def test_new_values_compile_nothing(examples):
+    programs = (
+        batch_pass.evaluate,
+        model_batch._advance,
+        model_batch._advance_quickly,
+    )
     iterations(examples, 2)
-    sizes = [f._cache_size() for f in (batch_pass.evaluate, model_batch.advance)]
+    sizes = [program._cache_size() for program in programs]
     iterations(examples, 2, models=[(0.7, 1, 3.0), (0.2, 2, 0.1), (1.3, 0, 1.0)])
-    assert [
-        f._cache_size() for f in (batch_pass.evaluate, model_batch.advance)
-    ] == sizes
+    assert [program._cache_size() for program in programs] == sizes

@@ -282,11 +282,11 @@ def test_the_curvature_of_a_loss_is_its_mean_hessian(monkeypatch, is_weighted, a
 def test_sampled_rows_are_drawn_and_not_cut_off(monkeypatch):
     """Of rows sorted by class a sample has every class."""
     monkeypatch.setattr(preconditioner, "_MIN_ROWS", 50)
-    monkeypatch.setattr(preconditioner, "SAMPLE_ROWS", 20)
+    monkeypatch.setattr(preconditioner, "_MAX_KEPT", 20)
     rows = np.repeat(np.arange(10), 40).astype(np.float32)[:, None]
-    known = jax.jit(
-        lambda key: preconditioner.of_rows.__wrapped__(key, jnp.asarray(rows))
-    )(jax.random.key(0))
+    known = jax.jit(lambda key: preconditioner.of_rows(key, jnp.asarray(rows)))(
+        jax.random.key(0)
+    )
     assert known.rows.shape == (20, 2)
     assert len(set(known.sample.tolist())) == 20
     np.testing.assert_array_equal(known.rows[:, 0], rows[known.sample, 0])
@@ -295,14 +295,14 @@ def test_sampled_rows_are_drawn_and_not_cut_off(monkeypatch):
 
 @jax.jit
 def measure(key, rows, weights):
-    return preconditioner.of_rows.__wrapped__(key, rows, example_weights=weights)
+    return preconditioner.of_rows(key, rows, example_weights=weights)
 
 
 @pytest.mark.parametrize("num_out", [100, 380])
 def test_rows_of_weight_0_are_not_in_the_sample(num_out, monkeypatch):
     """The sample, and so the metric, are those of the other rows alone."""
     monkeypatch.setattr(preconditioner, "_MIN_ROWS", 50)
-    monkeypatch.setattr(preconditioner, "SAMPLE_ROWS", 30)
+    monkeypatch.setattr(preconditioner, "_MAX_KEPT", 30)
     generator = np.random.default_rng(7)
     rows = generator.normal(size=(400, 3)).astype(np.float32)
     weights = np.ones(400, np.float32)
@@ -382,3 +382,13 @@ def test_renewed_under_vmap_is_that_of_each_model():
                     for one in jax.tree.map(np.asarray, (found, expected))
                 )
                 np.testing.assert_allclose(*hessians, rtol=1e-4, atol=1e-6)
+
+
+def test_few_numbers_of_rows_are_kept():
+    sizes = [preconditioner.num_kept(size) for size in range(1, 3000)]
+    assert sizes == sorted(sizes)
+    assert sizes[:16] == [*range(1, 17)]
+    assert len(set(sizes)) < 70
+    assert sizes[-1] == 1000
+    for size, kept in enumerate(sizes, 1):
+        assert 0.88 * min(size, 1000) <= kept <= size
