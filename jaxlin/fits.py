@@ -199,7 +199,7 @@ def certify(
         )
     else:
         primal = _objective(params, examples, l2, dict(loss_arguments or {}), loss=loss)
-        found = duality.nothing_proven(primal)
+        found = duality.unproven_certificate(primal)
     gap = float(duality.relative_gap(found))
     return Fit(
         params=Params(*(np.asarray(leaf) for leaf in params)),  # type: ignore[arg-type]

@@ -248,9 +248,9 @@ def probe(
             stop=stop,
             checkpoint=checkpoint,
             callback=callback,
-            plan=sweep.planned(models, problem, slots=slots, block_size=block_size),
+            plan=sweep.make_plan(models, problem, slots=slots, block_size=block_size),
         )
-        table = cross_validation.tabulated(problem, compared, held_out=parts)
+        table = cross_validation.tabulate(problem, compared, held_out=parts)
         setting = choose(table.accuracy, strength=table.l2)
         l2, passes = float(table.l2[setting]), compared.slot_passes
         first = setting * len(parts)

@@ -157,14 +157,14 @@ def fit_centered(
       ValueError: if an argument is invalid, or if a mean or the scale is outside the
         range of float32.
     """
-    rows, weights = checked_rows(features, example_weights)
+    rows, weights = check_rows(features, example_weights)
     check.number("scale", scale, above=0)
     shift = first_weighted_row(rows, weights)
     total, count, _ = sums_of_rows(rows, weights=weights, shift=shift)
-    return centered(shift + total / count, scale, dtype=rows.dtype)
+    return from_mean(shift + total / count, scale, dtype=rows.dtype)
 
 
-def centered(mean: np.ndarray, scale: float, *, dtype: np.dtype) -> Normalization:
+def from_mean(mean: np.ndarray, scale: float, *, dtype: np.dtype) -> Normalization:
     """Returns the result of `fit_centered` for a given mean.
 
     The mean row is float64, shape ``(features,)``; ``dtype`` is that of the rows, of
@@ -197,15 +197,15 @@ def fit_standard(
       ValueError: if an argument is invalid, or if a mean or a standard deviation other
         than 0 is outside the range of float32.
     """
-    rows, weights = checked_rows(features, example_weights)
+    rows, weights = check_rows(features, example_weights)
     shift = first_weighted_row(rows, weights)
     total, count, spread = sums_of_rows(rows, weights=weights, shift=shift)
     mean = shift + total / count
     squares = sum_of_squares(rows, weights=weights, mean=mean, unit=spread)
-    return standard(mean, spread * np.sqrt(squares / count), dtype=rows.dtype)
+    return from_moments(mean, spread * np.sqrt(squares / count), dtype=rows.dtype)
 
 
-def standard(
+def from_moments(
     mean: np.ndarray, deviation: np.ndarray, *, dtype: np.dtype
 ) -> Normalization:
     """Returns the result of `fit_standard` for given moments.
@@ -305,7 +305,7 @@ def has_weight(example_weights: ArrayLike) -> np.ndarray:
     return np.asarray(example_weights) >= np.finfo(np.float32).tiny
 
 
-def checked_rows(
+def check_rows(
     features: ArrayLike, example_weights: ArrayLike | None, *, is_part: bool = False
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns checked rows and their checked weights, in float64, for the moments."""

@@ -80,7 +80,7 @@ def fit_centered(
     rows, weights = _rows_and_weights(features, example_weights)
     check.number("scale", scale, above=0)
     mean, _, _ = _moments(rows, weights)
-    return normalization_of.centered(mean, scale, dtype=rows.dtype)
+    return normalization_of.from_mean(mean, scale, dtype=rows.dtype)
 
 
 def fit_standard(
@@ -93,14 +93,14 @@ def fit_standard(
         rows, weights=weights, mean=mean, unit=spread
     )
     deviation = spread * np.sqrt(processes.total(squares) / count)
-    return normalization_of.standard(mean, deviation, dtype=rows.dtype)
+    return normalization_of.from_moments(mean, deviation, dtype=rows.dtype)
 
 
 def _rows_and_weights(
     features: ArrayLike, example_weights: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     rows, weights = processes.check_everywhere(
-        lambda: normalization_of.checked_rows(features, example_weights, is_part=True)
+        lambda: normalization_of.check_rows(features, example_weights, is_part=True)
     )
     processes.check_equal(width=rows.shape[1], weighted=int(weights is not None))
     return rows, weights
@@ -111,7 +111,7 @@ def _moments(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, sum of weights and largest distance from one row, over all processes."""
     shift = np.min(
-        processes.gathered_float64(normalization_of.first_weighted_row(rows, weights)),
+        processes.gather_float64(normalization_of.first_weighted_row(rows, weights)),
         axis=0,
     )
     sums, count, spread = normalization_of.sums_of_rows(
@@ -126,5 +126,5 @@ def _moments(
     return (
         shift + processes.total(sums) / total,
         total,
-        np.max(processes.gathered_float64(spread), axis=0),
+        np.max(processes.gather_float64(spread), axis=0),
     )

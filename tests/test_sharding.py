@@ -82,7 +82,7 @@ def test_a_sweep_on_devices_is_the_sweep(rows, models):
         # float32 proves hinges to about 1e-5.
         assert (found.relative_gap <= 3e-5).all()
         how["stop"] = jaxlin.Stop(1e-5)
-        return found, sweep.refined(problem, found, **how)
+        return found, sweep.refine_unproven(problem, found, **how)
 
     alone = fits()
     with jax.set_mesh(sharding.mesh(rows=rows, models=models)):

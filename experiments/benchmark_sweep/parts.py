@@ -156,7 +156,7 @@ def values_of_c(config: Config, dataset: data.Dataset) -> dict[str, Any]:
         )
         *_, last = sweep_run.run(inputs)
         stop = jaxlin.Stop(config.relative_gap)
-        fits = sweep_result.collected(last, models, problem, stop=stop)
+        fits = sweep_result.collect(last, models, problem, stop=stop)
         runs.append(time.perf_counter() - start)
         print(f"cs: {runs[-1]:.1f} s", flush=True)
     by_c = np.argsort(-models.l2)

@@ -186,7 +186,7 @@ def _truth(
         | ((models.weight_set == THREE_FIFTHS) & (models.l2 == by_validation))
         | ((models.weight_set >= _FIRST_FOLD) & (models.l2 == by_folds))
     )
-    some = fits.reordered(np.flatnonzero(is_wanted))
+    some = fits.take(np.flatnonzero(is_wanted))
     num_parts = int(models.weight_set.max()) + 1
     accuracy, _ = held_out_metrics.accuracy_and_loss(
         judged, some, held_out=np.broadcast_to(outside, (num_parts, len(outside)))

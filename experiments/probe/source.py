@@ -59,7 +59,7 @@ def made(seed: int) -> data.Dataset:
     rows = (centers[labels] + noise).astype(np.float32)
     parts = (slice(_TRAIN), slice(_TRAIN, None))
     train, test = (data.Split(rows[part], labels[part]) for part in parts)
-    return datasets.checked(
+    return datasets.check_dataset(
         data.Dataset(
             name=RANDOM,
             train=train,

@@ -118,7 +118,7 @@ def plane(config: Config, dataset: data.Dataset, classifier: Trained) -> Plane:
     rows = _normalised(features[some], classifier.normalization)
     coordinates = rows @ axes.T
     origin = np.zeros(dataset.num_features, np.float32)
-    flat = hyperplanes.restricted(classifier.fit.params, origin, axes)
+    flat = hyperplanes.restrict(classifier.fit.params, origin, axes)
     on_plane = _scores(flat, coordinates.astype(np.float32), None)
     whole = _scores(classifier.fit.params, features[some], classifier.normalization)
     agreement = float((on_plane.argmax(1) == whole.argmax(1)).mean())

@@ -378,7 +378,7 @@ def _certificate(
     return jax.tree.map(lambda leaf: leaf[best], certificates)
 
 
-def nothing_proven(primal: ArrayLike) -> Certificate:
+def unproven_certificate(primal: ArrayLike) -> Certificate:
     """Certificate with an infinite gap, of parameters with this objective."""
     primal = jnp.asarray(primal)
     infinity = jnp.full_like(primal, jnp.inf)

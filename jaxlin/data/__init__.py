@@ -50,7 +50,7 @@ from jaxlin.data.dataset import (
     DataUnavailableError,
     Split,
     absent_classes,
-    checked,
+    check_dataset,
     class_histogram,
     summary,
 )
@@ -106,10 +106,12 @@ def load(
         return npz.load(name)
     folder = tfds_images.data_folder(data_dir)
     if name == "cifar10":
-        prepared = cifar10_archive.found(folder)
+        prepared = cifar10_archive.find(folder)
         if prepared is None:
             if not download:
-                raise cifar10_archive.unavailable(folder, "downloads are switched off")
+                raise cifar10_archive.unavailable_error(
+                    folder, "downloads are switched off"
+                )
             prepared = cifar10_archive.prepare(folder, progress=progress)
     else:
         prepared = tfds_images.find(name, folder)
@@ -121,11 +123,11 @@ def load(
         source=prepared,
         folder=cache.cache_folder(cache_dir),
     )
-    return cifar10_archive.checked_counts(loaded) if name == "cifar10" else loaded
+    return cifar10_archive.check_counts(loaded) if name == "cifar10" else loaded
 
 
 def _read(name: str, prepared: Path, progress: bool) -> Dataset:
-    return checked(tfds_images.read(prepared, name=name, progress=progress))
+    return check_dataset(tfds_images.read(prepared, name=name, progress=progress))
 
 
 def _unknown(name: str, folder: Path) -> str:

@@ -60,7 +60,7 @@ OFFICIAL = Archive(
 )
 
 
-def found(folder: Path) -> Path | None:
+def find(folder: Path) -> Path | None:
     """Returns a prepared version that is readable without TensorFlow, or None."""
     for place in (folder, folder / tfds_images.ARRAY_RECORD):
         version = tfds_images.find("cifar10", place)
@@ -101,10 +101,10 @@ def prepare(
         place = folder / tfds_images.ARRAY_RECORD if is_taken else folder
         return _prepare(packed, archive, place, progress=progress)
     except (OSError, http.client.HTTPException, RuntimeError, ValueError) as error:
-        raise unavailable(folder, str(error) or type(error).__name__) from error
+        raise unavailable_error(folder, str(error) or type(error).__name__) from error
 
 
-def unavailable(folder: Path, reason: str) -> DataUnavailableError:
+def unavailable_error(folder: Path, reason: str) -> DataUnavailableError:
     """Returns the error for a missing CIFAR-10, with the alternatives."""
     other = _foreign_copy(folder)
     what = f"cifar10 is not prepared in {folder}"
@@ -123,7 +123,7 @@ def unavailable(folder: Path, reason: str) -> DataUnavailableError:
     )
 
 
-def checked_counts(dataset: Dataset, *, archive: Archive = OFFICIAL) -> Dataset:
+def check_counts(dataset: Dataset, *, archive: Archive = OFFICIAL) -> Dataset:
     """Returns ``dataset`` if each class has the number of images of the archive.
 
     Raises:

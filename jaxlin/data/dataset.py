@@ -66,7 +66,7 @@ class Dataset(NamedTuple):
         return self.train.features.shape[1]
 
 
-def checked(
+def check_dataset(
     dataset: Dataset,
     *,
     names: tuple[str, str, str, str] | None = None,

@@ -37,7 +37,7 @@ def load() -> dataset.Dataset:
         ) from error
     rows, labels = load_digits(return_X_y=True)
     in_test = _evenly_spaced(labels)
-    return dataset.checked(
+    return dataset.check_dataset(
         dataset.Dataset(
             name="digits",
             train=dataset.Split(rows[~in_test].astype(np.uint8), labels[~in_test]),

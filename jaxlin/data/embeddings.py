@@ -65,7 +65,7 @@ class Coverage(NamedTuple):
         )
 
 
-def joined(*embeddings: Any) -> np.ndarray:
+def join(*embeddings: Any) -> np.ndarray:
     """Concatenates embeddings of the same examples.
 
     Args:
@@ -176,7 +176,7 @@ def load(
         vocabulary = frequent_answers(found["y_train"], size=num_answers)
         train, train_counts = _covered(found, parts, "train", vocabulary)
         test, test_counts = _covered(found, parts, "test", vocabulary)
-        loaded = dataset.checked(
+        loaded = dataset.check_dataset(
             Dataset(
                 name=path.stem,
                 train=train,
@@ -207,7 +207,7 @@ def _covered(
     Raises:
       ValueError: if the numbers of answers and examples differ, or no answer is known.
     """
-    rows = joined(*(arrays[f"{name}_{split}"] for name in parts))
+    rows = join(*(arrays[f"{name}_{split}"] for name in parts))
     labels = encode(arrays[f"y_{split}"], vocabulary)
     if len(labels) != len(rows):
         raise ValueError(

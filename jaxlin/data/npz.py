@@ -72,7 +72,7 @@ def _dataset(path: Path, found: dict[str, np.ndarray]) -> dataset.Dataset:
         max_value=255.0 if is_bytes else 1.0,
         source=str(path.resolve()),
     )
-    return dataset.checked(loaded, names=_KEYS)
+    return dataset.check_dataset(loaded, names=_KEYS)
 
 
 def _flat_images(array: np.ndarray) -> np.ndarray:

@@ -171,7 +171,7 @@ def signed_distances(params: Params, features: ArrayLike, label: ArrayLike) -> A
     return jnp.where(is_plane, leads / lengths, nowhere)
 
 
-def restricted(params: Params, origin: ArrayLike, axes: ArrayLike) -> Params:
+def restrict(params: Params, origin: ArrayLike, axes: ArrayLike) -> Params:
     r"""Restriction of a linear classifier to an affine subspace.
 
     At the points :math:`x = o + \sum_k t_k a_k` the scores are affine in t, with
@@ -188,7 +188,7 @@ def restricted(params: Params, origin: ArrayLike, axes: ArrayLike) -> Params:
 
     Example:
       >>> params = Params(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.zeros(2))
-      >>> line = restricted(params, jnp.array([0.0, 5.0]), jnp.ones((1, 2)))
+      >>> line = restrict(params, jnp.array([0.0, 5.0]), jnp.ones((1, 2)))
       >>> print(linear.scores(line, jnp.array([2.0])))
       [2. 7.]
     """

@@ -170,7 +170,7 @@ class Centered(NamedTuple):
     sizes: Array
 
 
-def centered(rows: Array) -> Centered:
+def center(rows: Array) -> Centered:
     """Converts uint8 rows to `Centered` rows."""
     signed = jax.lax.bitcast_convert_type(rows ^ jnp.uint8(128), jnp.int8)
     return Centered(signed, _exact_sum_of_squares(signed))
@@ -225,7 +225,7 @@ def _product_of_whole_floats(queries: Array, rows: Array) -> Array:
 
 def _squared_euclidean_of_bytes(queries: Array, rows: Array) -> Array:
     """Squared Euclidean distances of uint8 rows, int32."""
-    return exact_squares(centered(queries), centered(rows))
+    return exact_squares(center(queries), center(rows))
 
 
 def _manhattan_of_bytes(queries: Array, rows: Array) -> Array:

@@ -126,7 +126,7 @@ def project(screen: Screen, rows: Array) -> Array:
 
 
 def _projected(screen: Screen, rows: Array) -> Array:
-    centered = pairwise.centered(rows)
+    centered = pairwise.center(rows)
     size = screen.factors.shape[0]
     entries = pairwise.integer_product(centered.rows, screen.directions)
     projection = entries.astype(jnp.float32) * screen.factors[None, :]
@@ -168,8 +168,8 @@ def of_queries(screen: Screen, queries: Any) -> np.ndarray:
     size = min(1024, len(queries))
     parts = [
         np.asarray(
-            scan.transformed(
-                screen, scan.padded(queries, start, size), transform=project
+            scan.transform_block(
+                screen, scan.padded_slice(queries, start, size), transform=project
             )
         )
         for start in range(0, len(queries), size)

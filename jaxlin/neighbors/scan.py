@@ -109,22 +109,22 @@ def run(
         for _ in range(0, num_queries, query_block)
     ]
     for first in range(0, num_rows, row_block):
-        block = transformed(
+        block = transform_block(
             arguments,
-            padded(search.rows, first, row_block),
+            padded_slice(search.rows, first, row_block),
             transform=measure.transform,
         )
-        row_groups = padded(search.row_groups, first, row_block)
+        row_groups = padded_slice(search.row_groups, first, row_block)
         for number in range(len(found)):
             start = number * query_block
             found[number] = _step(
                 found[number],
                 arguments,
-                padded(search.queries, start, query_block),
+                padded_slice(search.queries, start, query_block),
                 block,
                 np.array([first, num_rows], np.int32),
                 row_groups,
-                padded(search.query_groups, start, query_block),
+                padded_slice(search.query_groups, start, query_block),
                 keys=measure.keys,
                 recall_target=recall_target,
             )
@@ -136,7 +136,7 @@ def run(
 
 
 @functools.partial(jax.jit, static_argnames=("transform",))
-def transformed(
+def transform_block(
     arguments: Any, rows: Array, *, transform: Callable[..., PyTree]
 ) -> PyTree:
     """A block of rows transformed for a measure, compiled."""
@@ -168,7 +168,7 @@ def _step(
     return top_k.update(state, found, first=first, recall_target=recall_target)
 
 
-def padded(rows: Any, start: int, size: int) -> Any:
+def padded_slice(rows: Any, start: int, size: int) -> Any:
     """A slice of rows padded with zeros to ``size``, on the device of the rows."""
     if rows is None:
         return None
@@ -214,12 +214,12 @@ def exact_integers(metric: Distance) -> Measure:
 
 def _centered(arguments: Any, rows: Array) -> pairwise.Centered:
     del arguments
-    return pairwise.centered(rows)
+    return pairwise.center(rows)
 
 
 def _keys_of_squares(arguments: Any, queries: Array, rows: pairwise.Centered) -> Array:
     del arguments
-    found = pairwise.exact_squares(pairwise.centered(queries), rows)
+    found = pairwise.exact_squares(pairwise.center(queries), rows)
     return top_k.key_of_integer(found)
 
 

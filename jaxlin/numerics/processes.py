@@ -31,7 +31,7 @@ def check_everywhere(check: Callable[[], Checked]) -> Checked:
         checked = check()
     except ValueError as raised:
         error = raised
-    failed = gathered(np.int32(error is not None))
+    failed = gather(np.int32(error is not None))
     if error is not None:
         raise error
     if failed.any():
@@ -45,7 +45,7 @@ def check_everywhere(check: Callable[[], Checked]) -> Checked:
 def check_equal(**integers: int) -> None:
     """Raises a ValueError in all processes if an integer differs between them."""
     for name, value in integers.items():
-        values = gathered(np.int32(value))
+        values = gather(np.int32(value))
         if len(set(values.tolist())) > 1:
             raise ValueError(
                 f"{name} must be the same in all processes, got {values.tolist()}"
@@ -73,18 +73,18 @@ def check_rows_of_processes() -> None:
         )
 
 
-def num_padded(num_rows: int) -> int:
+def padded_length(num_rows: int) -> int:
     """Returns the rows per process after padding, the same number in all processes."""
     num_devices = device_mesh.axis_size(device_mesh.ROWS)
     per_process = -(-num_devices // jax.process_count())
-    largest = int(np.max(gathered(np.int32(num_rows))))
+    largest = int(np.max(gather(np.int32(num_rows))))
     return -(-largest // per_process) * per_process
 
 
-def padded(values: ArrayLike) -> np.ndarray:
+def pad(values: ArrayLike) -> np.ndarray:
     """Pads the values of this process on the host, by repeating them from the first."""
     array = np.asarray(values)
-    length = num_padded(len(array))
+    length = padded_length(len(array))
     if length == len(array):
         return array
     return array[np.arange(length) % len(array)]
@@ -92,25 +92,25 @@ def padded(values: ArrayLike) -> np.ndarray:
 
 def any_process(value: bool) -> bool:
     """Returns True if the value is true in at least one process."""
-    return bool(np.any(gathered(np.int32(value))))
+    return bool(np.any(gather(np.int32(value))))
 
 
 def total(value: Any) -> np.ndarray:
     """Sums a value over all processes, in float64."""
-    return np.sum(gathered_float64(value), axis=0)
+    return np.sum(gather_float64(value), axis=0)
 
 
-def gathered_float64(value: Any) -> np.ndarray:
+def gather_float64(value: Any) -> np.ndarray:
     """Gathers a value in float64, one entry per process, shape ``(processes, ...)``."""
     # Sent as bytes: JAX would convert float64 to float32.
     array = np.asarray(value, np.float64)
     sent = np.frombuffer(array.tobytes(), np.uint8)
-    parts = np.ascontiguousarray(gathered(sent)).reshape(-1, sent.size)
+    parts = np.ascontiguousarray(gather(sent)).reshape(-1, sent.size)
     numbers = [np.frombuffer(part.tobytes(), np.float64) for part in parts]
     return np.stack(numbers).reshape(-1, *array.shape)
 
 
-def gathered(value: Any) -> np.ndarray:
+def gather(value: Any) -> np.ndarray:
     """Gathers a value, one entry per process, shape ``(processes, ...)``."""
     if jax.process_count() == 1:
         return np.asarray(value)[None]

@@ -135,7 +135,7 @@ def first_of(blocks: Iterable[Block]) -> Block:
     raise ValueError("blocks must hold at least one block, got none")
 
 
-def checked(
+def check_blocks(
     blocks: Iterable[Block], *, num_classes: int, num_features: int | None = None
 ) -> Iterator[Block]:
     """Checks each block with `jaxlin.check`, with its number in the error message.

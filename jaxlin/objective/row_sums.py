@@ -129,7 +129,7 @@ def block_rows(num_rows: int, num_features: int, *, num_scores: int = 1) -> int:
     return max(1, min(num_rows, _PART_ROWS, max(32, _BLOCK_NUMBERS // numbers)))
 
 
-def merged(first: RowSums, second: RowSums) -> RowSums:
+def merge(first: RowSums, second: RowSums) -> RowSums:
     """Merges two sums into the sums over the rows of both."""
     return RowSums(
         values=compensated.merge(first.values, second.values),
@@ -210,7 +210,7 @@ def over_rows(
     ]
     if sums is not None:
         by_shard.insert(0, sums)
-    return functools.reduce(merged, by_shard), outputs
+    return functools.reduce(merge, by_shard), outputs
 
 
 def _over_rows(

@@ -167,7 +167,7 @@ class Problem:
             return None
         sets = np.asarray(values)
         checked = processes.check_everywhere(
-            lambda: weight_checks.checked(
+            lambda: weight_checks.check_sets(
                 name, sets, num_sets=num_sets, num_examples=self.num_examples
             )
         )
@@ -181,7 +181,7 @@ class Problem:
         )
         if jax.sharding.get_abstract_mesh().empty:
             return checked
-        padded = np.stack([processes.padded(one) for one in checked])
+        padded = np.stack([processes.pad(one) for one in checked])
         return processes.place(padded, (None, device_mesh.ROWS))
 
     def with_normalization(self, normalization: Normalization | None) -> "Problem":

@@ -31,15 +31,15 @@ def place(rows: Block, normalization: Normalization | None) -> Examples:
             None if weights is None else jnp.asarray(weights),
             placed_normalization,
         )
-    num_padded = processes.num_padded(len(features))
-    if weights is None and processes.any_process(num_padded > len(features)):
+    length = processes.padded_length(len(features))
+    if weights is None and processes.any_process(length > len(features)):
         weights = np.ones(len(features), np.float32)
     if weights is not None:
-        weights = np.pad(weights, (0, num_padded - len(features)))
+        weights = np.pad(weights, (0, length - len(features)))
     by_row = (device_mesh.ROWS,)
     return Examples(
-        processes.place(processes.padded(features), by_row),
-        processes.place(processes.padded(targets), by_row),
+        processes.place(processes.pad(features), by_row),
+        processes.place(processes.pad(targets), by_row),
         None if weights is None else processes.place(weights, by_row),
         placed_normalization,
     )

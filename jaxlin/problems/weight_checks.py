@@ -8,7 +8,7 @@ from jaxlin.numerics import processes
 from jaxlin.objective.row_blocks import Block
 
 
-def checked(
+def check_sets(
     name: str, sets: np.ndarray, *, num_sets: int | None, num_examples: int
 ) -> np.ndarray:
     """Checks the sets of this process and converts them to float32.
@@ -53,14 +53,14 @@ def check_classes(
 
     Args:
       name: the argument's name in error messages.
-      sets: from `checked`.
+      sets: from `check_sets`.
       rows: rows of this process, whose own weights multiply each set.
       classes: labels in the order of the scores.
       allow_one_class: whether a set may leave examples of one class alone.
     """
     _, targets, weights = rows
     own = 1 if weights is None else weights
-    largest = np.max(processes.gathered_float64(sets.max(axis=1)), axis=0)
+    largest = np.max(processes.gather_float64(sets.max(axis=1)), axis=0)
     for i, one in enumerate(sets):
         if not largest[i] > 0:
             raise ValueError(

@@ -196,9 +196,9 @@ def cross_validate(
         refine=refine,
         checkpoint=checkpoint,
         callback=callback,
-        plan=sweep.planned(models, problem, slots=slots, block_size=block_size),
+        plan=sweep.make_plan(models, problem, slots=slots, block_size=block_size),
     )
-    table = tabulated(problem, fits, held_out=1 - train, known=known)
+    table = tabulate(problem, fits, held_out=1 - train, known=known)
     return table._replace(num_repeats=num_repeats)
 
 
@@ -266,7 +266,7 @@ def check_one_scale(choose: Choose, arguments: Sequence[Mapping[str, float]]) ->
         )
 
 
-def tabulated(
+def tabulate(
     problem: Problem,
     fits: SweepResult,
     *,
@@ -299,7 +299,7 @@ def tabulated(
         accuracy=by_part(accuracy),
         loss=by_part(loss),
         relative_gap=by_part(fits.relative_gap),
-        fits=fits.reordered(order),
+        fits=fits.take(order),
     )
 
 

@@ -141,7 +141,7 @@ def grouped_k_fold(
     return ids[_evenly_shared(counts, order, num_folds)[group_of]].astype(np.int32)
 
 
-def repeated(
+def repeat(
     key: Array, draw: Callable[[Array], np.ndarray], *, num_repeats: int
 ) -> np.ndarray:
     """Repeated folds: independent partitions of the same examples.
@@ -233,7 +233,7 @@ def train_weights_of_all(fold_ids: Any, *, num_examples: int) -> np.ndarray:
     array = processes.check_everywhere(checked)
     processes.check_equal(rank=array.ndim, repeats=int(np.prod(array.shape[:-1])))
     repeats = array.reshape(-1, num_examples)
-    num_folds = int(np.max(processes.gathered_float64(array.max()))) + 1
+    num_folds = int(np.max(processes.gather_float64(array.max()))) + 1
     _check_no_gaps(repeats, num_folds)
     return (array[..., None, :] != np.arange(num_folds)[:, None]).astype(np.float32)
 

@@ -141,7 +141,7 @@ def cross_validate(
     fits = sweep.fit_models(
         problem, compared, weight_sets=train, checkpoint=first_file, **options
     )
-    inner = cross_validation.tabulated(
+    inner = cross_validation.tabulate(
         problem, fits, held_out=held_out, known=known_within
     )
     # The inner folds of the outer parts partition nearly the same examples.

@@ -105,7 +105,7 @@ def sweep(
         refine=refine,
         checkpoint=checkpoint,
         callback=callback,
-        plan=planned(models, problem, slots=slots, block_size=block_size),
+        plan=make_plan(models, problem, slots=slots, block_size=block_size),
     )
 
 
@@ -168,13 +168,13 @@ def fit_models(
     else:
         states = sweep_checkpoint.run(checkpoint, inputs)
     state = _last(states, callback)
-    result = sweep_result.collected(state, models, problem, stop=stop)
+    result = sweep_result.collect(state, models, problem, stop=stop)
     if refine:
-        return refined(problem, result, weight_sets=sets, stop=stop)
+        return refine_unproven(problem, result, weight_sets=sets, stop=stop)
     return result
 
 
-def planned(
+def make_plan(
     models: Grid, problem: Problem, *, slots: int | None, block_size: int | None
 ) -> Plan:
     """Plan of a sweep over a problem, with the slots and block size of `sweep`."""
@@ -207,7 +207,7 @@ def weights_by_row(examples: Examples, sets: ArrayLike | None) -> Array | None:
     return device_mesh.shard(by_row, device_mesh.ROWS)
 
 
-def refined(
+def refine_unproven(
     problem: Problem,
     result: SweepResult,
     *,

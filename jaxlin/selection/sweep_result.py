@@ -90,14 +90,14 @@ class SweepResult:
     def __repr__(self) -> str:
         return f"SweepResult({self})"
 
-    def reordered(self, order: Sequence[int] | np.ndarray) -> "SweepResult":
+    def take(self, indices: Sequence[int] | np.ndarray) -> "SweepResult":
         """The fits of selected models, in a given order.
 
         Args:
-          order: indices of models, at least one.
+          indices: indices of models, at least one.
 
         Raises:
-          ValueError: if ``order`` is empty, or an index is out of range.
+          ValueError: if ``indices`` is empty, or an index is out of range.
         """
         by_model = (
             self.params,
@@ -107,13 +107,13 @@ class SweepResult:
             self.stalled,
             self.passes,
         )
-        indices = np.asarray(order)
+        order = np.asarray(indices)
         params, certificate, gap, converged, stalled, passes = jax.tree.map(
-            lambda leaf: leaf[indices], by_model
+            lambda leaf: leaf[order], by_model
         )
         return dataclasses.replace(
             self,
-            models=grids.subset(self.models, indices),
+            models=grids.subset(self.models, order),
             params=params,
             certificate=certificate,
             relative_gap=gap,
@@ -123,7 +123,7 @@ class SweepResult:
         )
 
 
-def collected(
+def collect(
     state: SweepState, models: Grid, problem: Problem, *, stop: Stop
 ) -> SweepResult:
     """Result of a sweep, from its last state.

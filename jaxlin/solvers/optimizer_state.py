@@ -139,7 +139,7 @@ def _initial(
     zero = jnp.zeros((), jnp.int32)
     state = OptimizerState(
         params=params,
-        certificate=duality.nothing_proven(jnp.full((), jnp.inf, dtype)),
+        certificate=duality.unproven_certificate(jnp.full((), jnp.inf, dtype)),
         candidate=folded,
         iterate=folded,
         value=scalar,
@@ -194,7 +194,9 @@ def restarted_at(state: OptimizerState, candidate: Array) -> OptimizerState:
     zero = jnp.zeros_like(state.round_passes)
     return state._replace(
         params=linear.unfold_bias(candidate),
-        certificate=duality.nothing_proven(jnp.full((), jnp.inf, candidate.dtype)),
+        certificate=duality.unproven_certificate(
+            jnp.full((), jnp.inf, candidate.dtype)
+        ),
         candidate=candidate,
         begins_round=jnp.ones_like(state.begins_round),
         round_passes=zero,

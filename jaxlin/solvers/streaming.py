@@ -180,7 +180,9 @@ def survey(
     norms: list[np.ndarray] = []
     kept: Any = None
     seen = num_weighted = 0
-    for number, block in enumerate(row_blocks.checked(blocks, num_classes=num_classes)):
+    for number, block in enumerate(
+        row_blocks.check_blocks(blocks, num_classes=num_classes)
+    ):
         features, targets, weights = block
         if normalization is not None:
             name = f"blocks[{number}].features"

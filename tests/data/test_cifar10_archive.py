@@ -99,9 +99,9 @@ def test_the_archive_comes_back_in_its_order(tmp_path, server, small_archive):
             np.testing.assert_array_equal(images[..., channel], planes[:, channel])
         np.testing.assert_array_equal(split.labels, records[:, 0])
     assert found.class_names[9] == "truck"
-    assert cifar10_archive.checked_counts(found, archive=archive) is found
+    assert cifar10_archive.check_counts(found, archive=archive) is found
     with pytest.raises(ValueError, match="must have 5000 train images of each class"):
-        cifar10_archive.checked_counts(found)
+        cifar10_archive.check_counts(found)
 
 
 def test_nothing_is_left_but_the_archive_and_the_set(tmp_path, server, small_archive):
@@ -237,10 +237,10 @@ def test_a_copy_for_tensorflow_is_left_alone_and_ours_made_beside_it(
 ):
     theirs = as_tfrecord(tmp_path)
     before = {path.name: path.read_bytes() for path in theirs.iterdir()}
-    assert cifar10_archive.found(tmp_path) is None
+    assert cifar10_archive.find(tmp_path) is None
     made = prepare(tmp_path, small_archive.at(server.url))
     assert made == tmp_path / "array_record" / "cifar10" / "3.0.2"
-    assert cifar10_archive.found(tmp_path) == made
+    assert cifar10_archive.find(tmp_path) == made
     assert len(tfds_images.read(made, name="cifar10").train.labels) == 50
     assert {path.name: path.read_bytes() for path in theirs.iterdir()} == before
     assert [path.name for path in (tmp_path / "downloads").iterdir()] == [NAME]
@@ -263,8 +263,8 @@ def test_ours_beside_theirs_is_loaded(tmp_path, server, small_archive, monkeypat
     as_tfrecord(tmp_path)
     archive = small_archive.at(server.url)
     prepare(tmp_path, archive)
-    checked = functools.partial(cifar10_archive.checked_counts, archive=archive)
-    monkeypatch.setattr(cifar10_archive, "checked_counts", checked)
+    checked = functools.partial(cifar10_archive.check_counts, archive=archive)
+    monkeypatch.setattr(cifar10_archive, "check_counts", checked)
     found = data.load("cifar10", tmp_path, download=False, cache_dir=tmp_path / "cache")
     assert found.train.features.shape == (50, 3072)
     np.testing.assert_array_equal(found.train.labels, small_archive.train[:, 0])

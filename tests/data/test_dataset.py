@@ -28,7 +28,7 @@ def make(**changes):
 
 def test_checked_keeps_pixels_and_narrows_labels():
     raw = make()
-    ready = dataset.checked(raw)
+    ready = dataset.check_dataset(raw)
     assert ready.train.features is raw.train.features
     assert ready.train.labels.dtype == ready.test.labels.dtype == np.int32
     assert (ready.num_classes, ready.num_features) == (4, 12)
@@ -38,7 +38,7 @@ def test_checked_keeps_pixels_and_narrows_labels():
 def test_other_dtypes_become_float32(dtype):
     raw = make()
     both = [data.Split((s.features % 2).astype(dtype), s.labels) for s in raw[1:3]]
-    ready = dataset.checked(raw._replace(train=both[0], test=both[1]))
+    ready = dataset.check_dataset(raw._replace(train=both[0], test=both[1]))
     assert ready.train.features.dtype == ready.test.features.dtype == np.float32
     np.testing.assert_array_equal(ready.train.features, raw.train.features % 2)
 
@@ -46,24 +46,24 @@ def test_other_dtypes_become_float32(dtype):
 def test_half_floats_that_are_no_images_are_kept():
     raw = make(image_shape=None)
     both = [data.Split((s.features % 2).astype("f2"), s.labels) for s in raw[1:3]]
-    ready = dataset.checked(raw._replace(train=both[0], test=both[1]))
+    ready = dataset.check_dataset(raw._replace(train=both[0], test=both[1]))
     assert ready.train.features.dtype == ready.test.features.dtype == np.float16
     bad = both[0].features.copy()
     bad[3, 2] = np.inf
     with pytest.raises(ValueError, match="toy train features must be finite"):
-        dataset.checked(
+        dataset.check_dataset(
             raw._replace(train=both[0]._replace(features=bad), test=both[1])
         )
 
 
 def test_an_image_shape_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"image_shape must have 12 .*\(2, 2\)"):
-        dataset.checked(make(image_shape=(2, 2)))
+        dataset.check_dataset(make(image_shape=(2, 2)))
 
 
 def test_labels_that_no_class_name_covers_are_refused():
     with pytest.raises(ValueError, match=r"toy train labels must lie in \[0, 1\]"):
-        dataset.checked(make(class_names=("a", "b")))
+        dataset.check_dataset(make(class_names=("a", "b")))
 
 
 def test_histogram_counts_each_class():

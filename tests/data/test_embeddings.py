@@ -135,7 +135,7 @@ class TestFolders:
 )
 def test_what_is_no_embedding(one, found):
     with pytest.raises(ValueError, match=f"must be numbers .* got {found}.* number 1"):
-        embeddings.joined(np.zeros((2, 3)), one)
+        embeddings.join(np.zeros((2, 3)), one)
 
 
 def test_an_empty_vocabulary_is_refused():

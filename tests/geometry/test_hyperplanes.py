@@ -140,7 +140,7 @@ def test_classes_of_one_template_have_no_hyperplane():
 def test_restricted_to_a_plane_the_scores_are_the_same():
     params = random_params(6)
     origin, axes = random_rows(7, 1)[0], random_rows(8, 2)
-    flat = jax.jit(hyperplanes.restricted)(params, origin, axes)
+    flat = jax.jit(hyperplanes.restrict)(params, origin, axes)
     assert flat.weights.shape == (CLASSES, 2)
     for t in random_rows(9, 6, features=2):
         point = origin + t[0] * axes[0] + t[1] * axes[1]
@@ -238,11 +238,11 @@ def signed_distance(params, x):
             "label must be of one example, with no axes",
         ),
         (
-            lambda params, x: hyperplanes.restricted(params, x, x),
+            lambda params, x: hyperplanes.restrict(params, x, x),
             "origin must be of one example",
         ),
         (
-            lambda params, x: hyperplanes.restricted(params, x[0], x[:, :3]),
+            lambda params, x: hyperplanes.restrict(params, x[0], x[:, :3]),
             r"axes must have shape \(axes, 4\), got \(3, 3\)",
         ),
         (

@@ -35,7 +35,7 @@ def kinds_of_rows():
 
 
 KINDS = kinds_of_rows()
-moved = functools.partial(scan.transformed, transform=projections.project)
+moved = functools.partial(scan.transform_block, transform=projections.project)
 keys = jax.jit(projections.MEASURE.keys)
 
 
@@ -163,7 +163,7 @@ def test_shadows_lower_for_every_platform(platform):
         jax.ShapeDtypeStruct((8, WIDTH), jnp.int8),
         jax.ShapeDtypeStruct((8,), jnp.float32),
     )
-    scan.transformed.trace(screen, rows, transform=projections.project).lower(
+    scan.transform_block.trace(screen, rows, transform=projections.project).lower(
         lowering_platforms=(platform,)
     )
     found = jax.ShapeDtypeStruct((256, 8 + 2), jnp.float32)

@@ -40,7 +40,7 @@ def network():
         lambda: linear.scores(PARAMS, ROW),
         lambda: jax.vmap(linear.scores, (None, 0))(PARAMS, jnp.ones((4, 6))),
         lambda: jax.grad(lambda params: linear.scores(params, ROW).sum())(PARAMS),
-        lambda: hyperplanes.restricted(PARAMS, ROW, jnp.ones((1, 6))),
+        lambda: hyperplanes.restrict(PARAMS, ROW, jnp.ones((1, 6))),
         lambda: encodings.triangle(ROW, jnp.ones((2, 6))),
         lambda: encodings.two_sided(ROW, jnp.ones((2, 6))),
         lambda: spherical.lloyd_step(jnp.ones((4, 6)), jnp.ones((2, 6))),

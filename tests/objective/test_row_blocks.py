@@ -100,9 +100,9 @@ GOOD = Block(np.ones((2, 3)), np.array([0, 1]))
 )
 def test_bad_blocks_are_named(blocks, message):
     with pytest.raises(ValueError, match=message):
-        list(row_blocks.checked(blocks, num_classes=2))
+        list(row_blocks.check_blocks(blocks, num_classes=2))
 
 
 def test_a_block_may_be_of_one_class():
     each = [GOOD._replace(targets=np.array([label, label])) for label in (1, 0)]
-    assert len(list(row_blocks.checked(each, num_classes=2))) == 2
+    assert len(list(row_blocks.check_blocks(each, num_classes=2))) == 2

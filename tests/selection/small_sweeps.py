@@ -54,7 +54,7 @@ def run(problem, models, *, plan, stop, weight_sets, max_passes=None, resume=Non
 def last_of(problem, models, *, stop, **how):
     """The fits of a sweep whose models may have budgets of their own."""
     *_, last = run(problem, models, stop=stop, **how)
-    return sweep_result.collected(last, models, problem, stop=stop)
+    return sweep_result.collect(last, models, problem, stop=stop)
 
 
 def assert_same(found, expected):

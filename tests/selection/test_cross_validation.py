@@ -191,7 +191,7 @@ def test_table_is_tidy(loss):
 def test_repeats_and_margins_have_parts_and_settings_of_their_own():
     rows = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
     labels = (rows[:, 0] > 0).astype(int)
-    fold_ids = folds.repeated(
+    fold_ids = folds.repeat(
         KEY,
         lambda key: folds.stratified_k_fold(key, labels, num_folds=3),
         num_repeats=2,

@@ -67,8 +67,8 @@ def test_the_same_key_gives_the_same_bits_and_another_does_not():
         np.testing.assert_array_equal(first, again)
         assert (first != other).mean() > 0.4
         # More repeats keep the first ones.
-        many = folds.repeated(jax.random.key(0), draw, num_repeats=5)
-        few = folds.repeated(jax.random.key(0), draw, num_repeats=2)
+        many = folds.repeat(jax.random.key(0), draw, num_repeats=5)
+        few = folds.repeat(jax.random.key(0), draw, num_repeats=2)
         np.testing.assert_array_equal(many[:2], few)
         assert len({row.tobytes() for row in many}) == 5
         assert folds.train_weights(many, num_folds=4).shape == (5, 4, 60)
@@ -244,7 +244,7 @@ BAD = {
         "labels must have one entry per example",
     ),
     "no repeats": (
-        lambda: folds.repeated(KEY, lambda key: None, num_repeats=0),
+        lambda: folds.repeat(KEY, lambda key: None, num_repeats=0),
         "num_repeats must be at least 1",
     ),
     "a fold too many": (

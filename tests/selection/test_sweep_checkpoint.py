@@ -72,7 +72,7 @@ def whole(run):
 
 @pytest.fixture(scope="module")
 def expected(problem, models, how, whole):
-    return sweep_result.collected(whole, models, problem, stop=how["stop"])
+    return sweep_result.collect(whole, models, problem, stop=how["stop"])
 
 
 def equal(one, other):
@@ -95,7 +95,7 @@ def test_a_sweep_goes_on_bit_for_bit(
         running = {model for queue in state.queues for model in queue.running}
         assert not running & finished
     assert state.queues == whole.queues
-    found = sweep_result.collected(state, models, problem, stop=how["stop"])
+    found = sweep_result.collect(state, models, problem, stop=how["stop"])
     assert_same(found, expected)
 
 
@@ -161,9 +161,7 @@ def test_a_sweep_that_is_over_is_yielded_once(
     sweep_checkpoint.save(path, whole, models)
     loaded = sweep_checkpoint.load(path, examples, models, num_classes=3)
     (last,) = run(resume=loaded)
-    assert_same(
-        sweep_result.collected(last, models, problem, stop=how["stop"]), expected
-    )
+    assert_same(sweep_result.collect(last, models, problem, stop=how["stop"]), expected)
 
 
 def test_a_damaged_file_is_named(examples, models, run, tmp_path):

@@ -72,7 +72,7 @@ def fits(problem, models):
 
 @pytest.fixture(scope="module")
 def found(problem, fits):
-    return sweep.refined(problem, fits, weight_sets=WEIGHTS, stop=STOP)
+    return sweep.refine_unproven(problem, fits, weight_sets=WEIGHTS, stop=STOP)
 
 
 def test_every_gap_is_proven(found):
@@ -115,10 +115,12 @@ def test_passes_are_counted(fits, found):
 
 def test_what_is_proven_already_stays(problem, fits):
     stop = jaxlin.Stop(1e-4)
-    assert_same(sweep.refined(problem, fits, weight_sets=WEIGHTS, stop=stop), fits)
+    assert_same(
+        sweep.refine_unproven(problem, fits, weight_sets=WEIGHTS, stop=stop), fits
+    )
     gaps = np.where([1, 0, 0, 0], 1.0, 1e-9)
     looser = dataclasses.replace(fits, relative_gap=gaps)
-    some = sweep.refined(problem, looser, weight_sets=WEIGHTS, stop=STOP)
+    some = sweep.refine_unproven(problem, looser, weight_sets=WEIGHTS, stop=STOP)
     np.testing.assert_array_equal(some.params.weights[1:], fits.params.weights[1:])
     np.testing.assert_array_equal(some.passes[1:], fits.passes[1:])
     assert some.converged.all()
@@ -126,7 +128,7 @@ def test_what_is_proven_already_stays(problem, fits):
 
 def test_a_budget_that_is_too_small_makes_nothing_worse(problem, fits):
     stop = jaxlin.Stop(1e-12, 1)
-    tight = sweep.refined(problem, fits, weight_sets=WEIGHTS, stop=stop)
+    tight = sweep.refine_unproven(problem, fits, weight_sets=WEIGHTS, stop=stop)
     assert (tight.relative_gap <= fits.relative_gap).all()
     assert not tight.converged.any()
 

@@ -105,7 +105,7 @@ def test_an_entry_can_be_started_from(problem, found):
 
 def test_some_of_them_in_another_order(found):
     order = [7, 0, 3]
-    some = found.reordered(order)
+    some = found.take(order)
     assert len(some) == 3
     for place, model in enumerate(order):
         one, other = some[place], found[model]
@@ -149,7 +149,9 @@ def test_refining_is_a_sweep_that_is_refined(problem):
     assert found.converged.all()
     assert found[0].params.weights.dtype == np.float64
     weight_sets = how["weight_sets"]
-    expected = sweep.refined(problem, plain, weight_sets=weight_sets, stop=how["stop"])
+    expected = sweep.refine_unproven(
+        problem, plain, weight_sets=weight_sets, stop=how["stop"]
+    )
     assert_same(found, expected)
 
 

@@ -95,7 +95,7 @@ def test_turns_on_the_device_are_those_of_the_host(
         )
         assert slot_passes.max() <= 6 * most
         looks[most] = len(states)
-        found = sweep_result.collected(states[-1], models, problem, stop=how["stop"])
+        found = sweep_result.collect(states[-1], models, problem, stop=how["stop"])
         np.testing.assert_array_equal(found.passes, expected.passes)
         np.testing.assert_allclose(
             found.certificate.primal, expected.certificate.primal, rtol=1e-6
@@ -149,7 +149,7 @@ def test_a_run_that_is_not_over_has_no_result(problem, models, fold_ids):
     how = arguments(problem, models, fold_ids)
     state = next(run(problem, models, **how))
     with pytest.raises(ValueError, match="state must be of a sweep that is over"):
-        sweep_result.collected(state, models, problem, stop=how["stop"])
+        sweep_result.collect(state, models, problem, stop=how["stop"])
 
 
 @pytest.mark.parametrize(
@@ -178,9 +178,7 @@ def test_weights_of_the_problem_count_in_every_weighting(problem, fold_ids, loss
         relative_gap=GAP,
     )
     *_, last = sweep_run.run(inputs)
-    assert_same(
-        sweep_result.collected(last, models, problem, stop=how["stop"]), expected
-    )
+    assert_same(sweep_result.collect(last, models, problem, stop=how["stop"]), expected)
     door = jaxlin.problem(
         sweep_problems.ROWS,
         sweep_problems.LABELS,

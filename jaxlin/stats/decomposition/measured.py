@@ -24,7 +24,7 @@ class Measured(NamedTuple):
     quarters: Any
 
 
-def checked(measured: Measured) -> list[np.ndarray]:
+def as_arrays(measured: Measured) -> list[np.ndarray]:
     """Float64 arrays in the order of the fields, with their shapes checked.
 
     Raises:

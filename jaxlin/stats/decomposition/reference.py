@@ -39,7 +39,7 @@ def least_cross_entropy(error: float, *, num_classes: int) -> float:
     return entropy + error * math.log(num_classes - 1)
 
 
-def checked(reference: Any, *, at_most: float | None = None) -> Interval:
+def as_interval(reference: Any, *, at_most: float | None = None) -> Interval:
     """The reference as an interval, checked.
 
     Args:

@@ -82,10 +82,10 @@ def decompose(
       ValueError: if a field of ``measured``, an end of ``reference`` or ``confidence``
         is not valid.
     """
-    trained, optimum, halves, quarters = measured_losses.checked(measured)
+    trained, optimum, halves, quarters = measured_losses.as_arrays(measured)
     is_zero_one = measured_losses.are_booleans(*measured)
     highest = 1.0 if is_zero_one else math.inf
-    bayes = bayes_reference.checked(reference, at_most=1.0 if is_zero_one else None)
+    bayes = bayes_reference.as_interval(reference, at_most=1.0 if is_zero_one else None)
     check.number("confidence", confidence, above=0, below=1)
 
     best_on_sample = optimum.mean(axis=0)
