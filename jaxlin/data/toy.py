@@ -44,7 +44,7 @@ MODE_CENTERS = tuple(
     (1.5 * float(np.cos(angle)), 1.5 * float(np.sin(angle)))
     for angle in np.pi * np.array([1 / 2, 7 / 6, 11 / 6])
 )
-MODE_RADIUS = 0.5
+_MODE_RADIUS = 0.5
 # Largest norm of points in `ring` and `three_modes`.
 _OUTER = 3.0
 _LINE_ANGLE = np.pi / 3
@@ -105,7 +105,7 @@ def three_modes(
     draw, rest, last = jax.random.split(key, 3)
     centers = np.array(MODE_CENTERS)
     shares, turns = _uniform(draw, num_examples)
-    points = _from_polar(MODE_RADIUS * np.sqrt(shares), turns)
+    points = _from_polar(_MODE_RADIUS * np.sqrt(shares), turns)
     points += centers[np.arange(num_examples) // 2 % len(centers)]
     points[labels == 0] = _outside_the_discs(rest, int((labels == 0).sum()), gap)
     return _with_noise(last, points, labels, noise)
@@ -217,7 +217,7 @@ def _outside_the_discs(key: Array, count: int, gap: float) -> np.ndarray:
         shares, turns = _uniform(jax.random.fold_in(key, rounds), 2 * count + 20)
         points = _from_polar(_OUTER * np.sqrt(shares), turns)
         distances = np.linalg.norm(points[:, None] - centers[None], axis=2)
-        is_free = distances.min(axis=1) >= MODE_RADIUS + gap
+        is_free = distances.min(axis=1) >= _MODE_RADIUS + gap
         kept, rounds = np.concatenate([kept, points[is_free]]), rounds + 1
     return kept[:count]
 

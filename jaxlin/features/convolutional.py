@@ -143,13 +143,13 @@ def apply(params: NetworkParams, image: Array) -> Array:
         )
     for block in params.blocks:
         for layer in block:
-            image = jax.nn.relu(convolve(layer, image))
-        image = max_pool(image)
+            image = jax.nn.relu(_convolve(layer, image))
+        image = _max_pool(image)
     dense = params.dense
     return jax.nn.relu(precision.product(dense.weights, image.ravel()) + dense.bias)
 
 
-def convolve(layer: Convolution, image: Array) -> Array:
+def _convolve(layer: Convolution, image: Array) -> Array:
     """Responses of one image at its own size, with zero padding."""
     responses = jax.lax.conv_general_dilated(
         image[None],
@@ -162,7 +162,7 @@ def convolve(layer: Convolution, image: Array) -> Array:
     return responses[0] + layer.bias[None, None]
 
 
-def max_pool(image: Array) -> Array:
+def _max_pool(image: Array) -> Array:
     """Maximum over windows of 2 by 2 pixels; an odd last row or column is dropped."""
     height, width, channels = image.shape
     height, width = height // _POOL, width // _POOL

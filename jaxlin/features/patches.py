@@ -148,7 +148,7 @@ def apply(
         a side.
     """
     check.one_example("image", image, num_dimensions=3)
-    patches = whitened_patches(stats, image)
+    patches = _whitened_patches(stats, image)
     rows, columns, values = patches.shape
     check.integer("pool", pool, at_least=1, at_most=min(rows, columns))
     encode = functools.partial(encoding, **(encoding_arguments or {}))
@@ -202,7 +202,7 @@ def apply_all(
     )
 
 
-def whitened_patches(stats: Stats, image: Array) -> Array:
+def _whitened_patches(stats: Stats, image: Array) -> Array:
     """All overlapping patches of one image, shape ``(rows, columns, values)``."""
     size = _patch_size(stats, image.shape[-1])
     rows, columns = image.shape[0] - size + 1, image.shape[1] - size + 1
@@ -217,12 +217,12 @@ def whitened_patches(stats: Stats, image: Array) -> Array:
         axis=-1,
     )
     centered = (
-        contrast_normalized(unfolded, stats.contrast_floor) - stats.mean[None, None]
+        _contrast_normalized(unfolded, stats.contrast_floor) - stats.mean[None, None]
     )
     return precision.product(centered, stats.whitening)
 
 
-def contrast_normalized(patches: Array, contrast_floor: ArrayLike) -> Array:
+def _contrast_normalized(patches: Array, contrast_floor: ArrayLike) -> Array:
     """Patches along the last axis with mean 0 and, up to the floor, variance 1."""
     centered = patches - jnp.mean(patches, axis=-1, keepdims=True)
     variance = jnp.mean(jnp.square(centered), axis=-1, keepdims=True)
@@ -248,7 +248,7 @@ def _fit(
 ) -> Stats:
     draw_key, filter_key = jax.random.split(key)
     raw = _drawn(draw_key, images, patch_size=patch_size, num_patches=num_patches)
-    patches = contrast_normalized(raw.astype(jnp.float32) / scale, contrast_floor)
+    patches = _contrast_normalized(raw.astype(jnp.float32) / scale, contrast_floor)
     mean = jnp.mean(patches, axis=0)
     centered = patches - mean[None]
     covariance = centered.T @ centered / num_patches

@@ -26,7 +26,7 @@ from jaxlin.geometry.separability import Plane
 # Angles closer than this may be in the wrong order in float64: it exceeds their error.
 _ANGLE_ERROR = 4e-15
 
-Direction = tuple[Fraction, ...]
+_Direction = tuple[Fraction, ...]
 
 
 class BestLine(NamedTuple):
@@ -81,8 +81,8 @@ class _Rotation(NamedTuple):
     """
 
     pivot: np.ndarray
-    before: Direction | None
-    after: Direction | None
+    before: _Direction | None
+    after: _Direction | None
     is_reversed: bool
     pivot_label: int
 
@@ -112,7 +112,7 @@ def _best_rotation(
     is_reversed, place = np.unravel_index(int(both.argmax()), both.shape)
     firsts = order[np.concatenate([[0], ends[:-1]])]
 
-    def direction(which: int) -> Direction:
+    def direction(which: int) -> _Direction:
         index = firsts[which % len(firsts)]
         # After the last direction the first ones follow again, with the sign reversed.
         is_back = bool(is_flipped[index]) != (not 0 <= which < len(firsts))
@@ -162,7 +162,7 @@ def _runs(is_boundary: np.ndarray) -> Iterator[tuple[int, int]]:
     return zip([0, *stops[:-1]], stops, strict=True)
 
 
-def _compare(directions: dict[int, Direction]) -> Callable[[int, int], int]:
+def _compare(directions: dict[int, _Direction]) -> Callable[[int, int], int]:
     """Comparison function of angles: negative where the first is smaller."""
 
     def compare(first: int, second: int) -> int:
@@ -172,24 +172,24 @@ def _compare(directions: dict[int, Direction]) -> Callable[[int, int], int]:
     return compare
 
 
-def _cross(first: Direction, second: Direction) -> Fraction:
+def _cross(first: _Direction, second: _Direction) -> Fraction:
     return first[0] * second[1] - first[1] * second[0]
 
 
-def _direction(point: np.ndarray, pivot: np.ndarray, is_flipped: bool) -> Direction:
+def _direction(point: np.ndarray, pivot: np.ndarray, is_flipped: bool) -> _Direction:
     """The exact step from the pivot to a point, or back."""
     end, start = separability.exact(point), separability.exact(pivot)
     step = tuple(a - b for a, b in zip(end, start, strict=True))
     return _opposite(step) if is_flipped else step
 
 
-def _opposite(direction: Direction) -> Direction:
+def _opposite(direction: _Direction) -> _Direction:
     return tuple(-part for part in direction)
 
 
 def _line(rotation: _Rotation, rows: np.ndarray) -> Plane:
     """The line at the angle of a rotation, shifted to label its pivot correctly."""
-    direction: Direction
+    direction: _Direction
     if rotation.before is None or rotation.after is None:
         direction = Fraction(1), Fraction(0)
     elif _opposite(rotation.before) == rotation.after:
@@ -200,7 +200,7 @@ def _line(rotation: _Rotation, rows: np.ndarray) -> Plane:
             a / sum(map(abs, rotation.before)) + b / sum(map(abs, rotation.after))
             for a, b in zip(rotation.before, rotation.after, strict=True)
         )
-    normal: Direction = (-direction[1], direction[0])
+    normal: _Direction = (-direction[1], direction[0])
     if rotation.is_reversed:
         normal = _opposite(normal)
     through = Plane(normal, Fraction(0))

@@ -18,7 +18,7 @@ Rounding errors that are subtracted, with u = 2^-24, D features and rounded rows
   the bound that the compilers state.
 
 A few u cover the other operations, and a quarter more covers the terms of second order,
-which suffices for up to `MAX_FEATURES` features.
+which suffices for up to 3 million features.
 
 Reference:
   N. J. Higham. Accuracy and Stability of Numerical Algorithms, chapter 3. SIAM, 2002.
@@ -35,7 +35,7 @@ from jaxlin.neighbors import distances, pairwise
 from jaxlin.typing import Array, Distance
 
 # D u stays below a fifth, so that a quarter covers the terms of second order.
-MAX_FEATURES = 3_000_000
+_MAX_FEATURES = 3_000_000
 _ROUNDING = 1.25 * 2.0**-24
 # Relative error of a power norm, above that of its two powers, 2^-16 each.
 _POWER_ERROR = 2.0**-14
@@ -90,7 +90,7 @@ class Form(NamedTuple):
 
 def form(metric: Distance, *, num_features: int) -> Form | None:
     """The bound of a metric, or None if no bound of it is known."""
-    return _FORMS.get(metric) if num_features <= MAX_FEATURES else None
+    return _FORMS.get(metric) if num_features <= _MAX_FEATURES else None
 
 
 def frame(

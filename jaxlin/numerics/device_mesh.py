@@ -72,11 +72,6 @@ def shard(array: Array, *axes: str | None) -> Array:
     return jax.lax.with_sharding_constraint(array, PartitionSpec(*names))
 
 
-def is_sharded(array: Any) -> bool:
-    """Returns whether an array lies on several devices, possibly of other processes."""
-    return isinstance(array, jax.Array) and len(array.sharding.device_set) > 1
-
-
 def replicate(array: Array) -> Array:
     """Constrains an array to be replicated on all devices; for compiled programs."""
     if jax.sharding.get_abstract_mesh().empty:

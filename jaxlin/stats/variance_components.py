@@ -100,7 +100,7 @@ def of_examples(values: np.ndarray, *, added: PseudoObservations = ()) -> Varian
     return Variance(float(square - mean**2) / total, freedom)
 
 
-def half_width(parts: Iterable[Variance], *, confidence: float) -> float:
+def _half_width(parts: Iterable[Variance], *, confidence: float) -> float:
     """Half the width of the confidence interval of a sum of independent terms.
 
     Student's t with the degrees of freedom of Welch and Satterthwaite.
@@ -138,6 +138,6 @@ def mean_of(
         the centre of the interval.
     """
     parts = [of_examples(values, added=added), *others]
-    half = half_width(parts, confidence=confidence)
+    half = _half_width(parts, confidence=confidence)
     value = float(values.mean())
     return Estimate(value, Interval(value - half, value + half))
