@@ -22,6 +22,7 @@ that are not held out; scikit-learn's model on those examples at the same C has 
 that is larger by the held-out share. Features are standardised by the training examples
 unless a normalization is given. A class with a single training example is never held
 out; with a single l2, where nothing is chosen, every class may have a single example.
+A training example of weight 0 counts as absent.
 
 All rows are on one device, or on the devices of a mesh (`jaxlin.sharding`). A probe
 needs all rows in one process. The certificate bounds the objective: the accuracy may
@@ -97,6 +98,9 @@ class ProbeResult(NamedTuple):
         counted.
       num_held_out: number of held-out training examples, which choose l2 and set the
         temperature (every second, third, ... of them if all have too many scores).
+      effective_held_out: number of examples of equal weight with the same variance of
+        the held-out accuracy (Kish's effective sample size); ``num_held_out`` without
+        weights.
       single_classes: classes whose only training example was never held out.
     """
 
@@ -109,6 +113,7 @@ class ProbeResult(NamedTuple):
     table: CrossValidation | None
     passes: int
     num_held_out: int
+    effective_held_out: float
     single_classes: tuple[Any, ...]
 
     @property
@@ -126,10 +131,10 @@ class ProbeResult(NamedTuple):
             notes.append(f"{classes} a single training example, which is not held out")
         if self.table is None:
             notes.append("nothing was held out: the temperature is 1, not calibrated")
-        elif len(self.table.l2) > 1 and self.num_held_out < max(
+        elif len(self.table.l2) > 1 and self.effective_held_out < max(
             _MIN_HELD_OUT, len(self.fit.params.bias)
         ):
-            error = 50 / math.sqrt(self.num_held_out)
+            error = 50 / math.sqrt(self.effective_held_out)
             notes.append(
                 f"l2 is chosen on {self.num_held_out} examples held out, where an "
                 f"accuracy has a standard error of up to {error:.0f} points"
@@ -164,6 +169,7 @@ def probe(
     *,
     loss: Loss = _SOFTMAX,
     l2s: Sequence[float] | None = None,
+    weights: ArrayLike | None = None,
     normalization: Normalization
     | FitNormalization
     | None = normalization_of.fit_standard,
@@ -192,6 +198,10 @@ def probe(
       l2s: distinct strengths of the penalty to try, above 0; None converts `CS`, values
         of scikit-learn's C (`jaxlin.objective.penalties.l2_of_c`). With a single l2,
         held-out examples only set the temperature, and there may be none.
+      weights: weights of the training examples, shape ``(examples,)``, non-negative;
+        None is all ones. They count in the normalization, the default ``l2s``, all
+        fits, the held-out accuracy and loss, and the temperature. Held-out examples are
+        drawn without regard to them, but never of weight 0. The test is unweighted.
       normalization: normalisation of the features, a function that fits one to the
         training features, or None. Default: standardises each feature.
       classes: distinct labels in the order of the scores; None takes those that occur
@@ -224,16 +234,21 @@ def probe(
         labels,
         test_features,
         test_labels,
+        weights=weights,
         normalization=normalization,
         classes=classes,
     )
-    num_examples, codes = problem.num_examples, problem.rows.targets  # type: ignore[union-attr]
+    rows: Any = problem.rows
+    codes, own = rows.targets, np.ones(problem.num_examples)
+    if rows.example_weights is not None:
+        own = np.asarray(rows.example_weights, np.float64)
     if l2s is None:
-        l2s = l2_of_c(CS, total_weight=num_examples, num_classes=problem.num_classes)
+        l2s = l2_of_c(CS, total_weight=own.sum(), num_classes=problem.num_classes)
     l2s = check.numbers_list("l2s", l2s, above=0)
     parts = held_out.weights(
         key,
         codes,
+        example_weights=own,
         num_settings=len(l2s),
         validation_fraction=validation_fraction,
         num_folds=num_folds,
@@ -263,10 +278,10 @@ def probe(
         stop=Stop(stop.relative_gap, 10 * stop.max_passes),
         refine=True,
     )
-    temperature = _temperature(chosen, problem, parts)
+    temperature = _temperature(chosen, problem, parts * own)
     final = final._replace(temperature=float(temperature.value))
     test = predictions.evaluate(final, test_features, test_labels)
-    single = np.flatnonzero(np.bincount(codes) == 1)
+    single = np.flatnonzero(np.bincount(codes, weights=own > 0) == 1)
     return ProbeResult(
         accuracy=test.accuracy,
         interval=test.interval,
@@ -277,6 +292,7 @@ def probe(
         table=table,
         passes=passes + final.passes,
         num_held_out=int(parts.sum()),
+        effective_held_out=_effective_size(parts.sum(axis=0) * own),
         single_classes=tuple(problem.classes[single].tolist()),
     )
 
@@ -287,6 +303,7 @@ def _checked_problem(
     test_features: ArrayLike,
     test_labels: ArrayLike,
     *,
+    weights: ArrayLike | None,
     normalization: Normalization | FitNormalization | None,
     classes: Any,
 ) -> Problem:
@@ -298,7 +315,11 @@ def _checked_problem(
             "jaxlin.cross_validate and jaxlin.fit"
         )
     problem = problems.problem(
-        features, labels, normalization=normalization, classes=classes
+        features,
+        labels,
+        weights=weights,
+        normalization=normalization,
+        classes=classes,
     )
     cross_validation.check_labels(problem)
     predictions.check_examples(
@@ -311,23 +332,38 @@ def _checked_problem(
     return problem
 
 
-def _temperature(chosen: list[Fit], problem: Problem, parts: np.ndarray) -> Temperature:
+def _effective_size(weights: np.ndarray) -> float:
+    """Kish's effective sample size of example weights; 0 if all are 0."""
+    squares = np.square(weights).sum()
+    return float(weights.sum() ** 2 / squares) if squares else 0.0
+
+
+def _temperature(
+    chosen: list[Fit], problem: Problem, held_out_weights: np.ndarray
+) -> Temperature:
     """Temperature of held-out scores; 1 without a held-out set.
 
     Args:
       chosen: fits at the chosen l2, one per part.
       problem: training examples.
-      parts: weights of the held-out examples of each part, shape ``(parts, examples)``.
+      held_out_weights: weights of the held-out examples of each part, 0 for the other
+        examples, shape ``(parts, examples)``.
     """
     if not chosen:
         unknown = jnp.float32(np.nan)
         return Temperature(jnp.float32(1), unknown, unknown, jnp.bool_(False))
     rows: Any = problem.rows
     # Every step-th example: evenly spaced, so that sorted labels keep their shares.
-    step = math.ceil(parts.sum() * problem.num_classes / _MAX_SCORES)
-    scores, codes = [], []
-    for fit, weights in zip(chosen, parts, strict=True):
-        out = np.flatnonzero(weights)[::step]
+    num_scores = np.count_nonzero(held_out_weights) * problem.num_classes
+    step = math.ceil(num_scores / _MAX_SCORES)
+    scores, codes, weights = [], [], []
+    for fit, of_part in zip(chosen, held_out_weights, strict=True):
+        out = np.flatnonzero(of_part)[::step]
         scores.append(predictions.scores(fit, rows.features[out]))
         codes.append(rows.targets[out])
-    return calibration.temperature(np.concatenate(scores), np.concatenate(codes))
+        weights.append(of_part[out])
+    return calibration.temperature(
+        np.concatenate(scores),
+        np.concatenate(codes),
+        example_weights=np.concatenate(weights),
+    )

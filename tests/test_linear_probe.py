@@ -132,9 +132,9 @@ def test_many_scores_are_thinned_for_the_temperature(monkeypatch):
     seen = []
     whole = linear_probe.calibration.temperature
 
-    def watched(scores, labels):
+    def watched(scores, labels, **weights):
         seen.append((scores, labels))
-        return whole(scores, labels)
+        return whole(scores, labels, **weights)
 
     monkeypatch.setattr(linear_probe.calibration, "temperature", watched)
     for most in (180, 90):
@@ -179,8 +179,9 @@ def test_a_choice_on_enough_examples_has_no_note(answer):
     assert answer.num_held_out == 30
     (few,) = answer.notes
     assert few.startswith("l2 is chosen on 30 examples held out")
-    assert answer._replace(num_held_out=99).notes != ()
-    assert answer._replace(num_held_out=100).notes == ()
+    assert answer.effective_held_out == 30
+    assert answer._replace(effective_held_out=99).notes != ()
+    assert answer._replace(effective_held_out=100).notes == ()
 
 
 def test_strengths_of_c():
@@ -201,9 +202,82 @@ def test_the_default_grid_counts_classes_in(monkeypatch):
         labels = np.arange(60) % num_classes
         with pytest.raises(InterruptedError):
             jaxlin.probe(KEY, ROWS, labels, ROWS, labels)
-        np.testing.assert_allclose(
-            np.sort(seen.pop()), np.sort(factor / (60 * np.array(linear_probe.CS)))
-        )
+        expected = np.sort(factor / (60 * np.array(linear_probe.CS)))
+        np.testing.assert_allclose(np.sort(seen.pop()), expected)
+        weights = np.where(np.arange(60) < 30, 0.5, 7)  # 225 in all
+        with pytest.raises(InterruptedError):
+            jaxlin.probe(KEY, ROWS, labels, ROWS, labels, weights=weights)
+        np.testing.assert_allclose(np.sort(seen.pop()), expected * 60 / 225)
+
+
+def assert_same_answer(found, expected):
+    """Two probes of the same objectives, each proven to 1e-6."""
+    assert found.table.fits.converged.all()
+    assert found.table.fits.certificate.primal == pytest.approx(
+        np.asarray(expected.table.fits.certificate.primal), rel=3e-6
+    )
+    np.testing.assert_allclose(found.table.accuracy, expected.table.accuracy, rtol=1e-6)
+    np.testing.assert_allclose(found.table.loss, expected.table.loss, rtol=1e-2)
+    assert (found.l2, found.accuracy) == (expected.l2, expected.accuracy)
+    assert found.single_classes == expected.single_classes
+    for one, other in zip(
+        found.fit.normalization, expected.fit.normalization, strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    assert found.fit.certificate.primal == pytest.approx(
+        float(expected.fit.certificate.primal), rel=3e-6
+    )
+    assert found.fit.temperature == pytest.approx(expected.fit.temperature, rel=1e-2)
+
+
+@pytest.mark.parametrize("num_folds", [None, 3])
+def test_whole_weights_are_repeated_rows(monkeypatch, num_folds):
+    """The same examples are held out, which a draw of repeated rows would not do."""
+    weights = 1 + np.arange(60) * 7 % 3
+    settings = {"l2s": L2S, "stop": jaxlin.Stop(1e-6), "num_folds": num_folds}
+    draw = linear_probe.held_out.weights
+    drawn = draw(KEY, LABELS, num_folds=num_folds, validation_fraction=0.5)
+    monkeypatch.setattr(linear_probe.held_out, "weights", lambda *_, **__: drawn)
+    found = jaxlin.probe(KEY, ROWS, LABELS, ROWS, LABELS, weights=weights, **settings)
+    several = np.repeat(drawn, weights, axis=1)
+    monkeypatch.setattr(linear_probe.held_out, "weights", lambda *_, **__: several)
+    rows, labels = np.repeat(ROWS, weights, axis=0), np.repeat(LABELS, weights)
+    expected = jaxlin.probe(KEY, rows, labels, ROWS, LABELS, **settings)
+    assert_same_answer(found, expected)
+    assert found.num_held_out == drawn.sum()
+    # Fewer than the rows of equal weight, because the weights differ.
+    kept = weights[drawn.any(axis=0)]
+    assert found.effective_held_out == pytest.approx(
+        kept.sum() ** 2 / (kept**2).sum(), rel=1e-6
+    )
+    assert found.effective_held_out < found.num_held_out
+
+
+def test_weight_zero_is_no_row():
+    """A fourth of the rows has weight 0; one class has a single other example."""
+    weights = np.where(np.arange(60) % 4 == 3, 0, 2.5)
+    labels = np.where(LABELS == 2, 0, LABELS)
+    labels[[1, 3, 7]] = 2
+    settings = {"l2s": L2S, "stop": jaxlin.Stop(1e-6), "validation_fraction": 0.5}
+    found = jaxlin.probe(KEY, ROWS, labels, ROWS, labels, weights=weights, **settings)
+    kept = weights > 0
+    expected = jaxlin.probe(KEY, ROWS[kept], labels[kept], ROWS, labels, **settings)
+    assert_same_answer(found, expected)
+    assert found.single_classes == (2,)
+    assert found.num_held_out == expected.num_held_out == 22
+    assert found.effective_held_out == pytest.approx(22)
+    assert found.notes == expected.notes
+
+
+def test_the_test_is_unweighted(answer):
+    weights = 1.0 + np.arange(60) % 2
+    found = jaxlin.probe(
+        KEY, ROWS, LABELS, ROWS, LABELS, l2s=L2S, weights=weights, **HELD_OUT
+    )
+    right = jaxlin.predict(found.fit, ROWS) == LABELS
+    assert found.accuracy == pytest.approx(right.mean())
+    assert found.num_held_out == answer.num_held_out
+    assert found.fit.certificate.primal != answer.fit.certificate.primal
 
 
 @pytest.mark.parametrize(
@@ -231,6 +305,22 @@ def test_the_default_grid_counts_classes_in(monkeypatch):
             },
             "labels must have two examples of some class.* got 2 examples of as many "
             "classes; give a single setting",
+        ),
+        (
+            {
+                "labels": np.arange(60) % 2,
+                "test_labels": LABELS % 2,
+                "weights": np.arange(60) < 2,
+                "l2s": L2S,
+            },
+            "labels must have two examples of some class.* got 2 examples of as many",
+        ),
+        ({"weights": np.ones(59)}, r"weights must have shape \(60,\), got shape \(59"),
+        ({"weights": -np.ones(60)}, "weights must be finite and at least 0, got"),
+        ({"weights": np.zeros(60)}, "weights must have a positive sum"),
+        (
+            {"weights": LABELS == 1},
+            "two classes with positive weights, got only class 1",
         ),
         ({"stop": 1e-3}, "stop must be a jaxlin.Stop"),
         ({"loss": losses.cross_entropy}, "labels must be distributions"),

@@ -1,7 +1,8 @@
 """Held-out sets for model selection where some classes have few examples.
 
-A tenth of the examples, or each of several folds in turn, stratified by label. The only
-example of a class is never held out, so that every training set has every class:
+A tenth of the examples, or each of several folds in turn, stratified by label.
+Examples of weight 0 count as absent. The only example of a class is never held out, so
+that every training set has every class:
 
   >>> import jax
   >>> from jaxlin.selection import held_out
@@ -23,6 +24,7 @@ def weights(
     key: Array,
     labels: ArrayLike,
     *,
+    example_weights: ArrayLike | None = None,
     num_settings: int = 2,
     validation_fraction: float = 0.1,
     num_folds: int | None = None,
@@ -32,6 +34,8 @@ def weights(
     Args:
       key: a `jax.random.key`.
       labels: integers, booleans, text or whole floats, shape ``(examples,)``.
+      example_weights: shape ``(examples,)``, non-negative; None is all ones. Examples
+        of weight 0 are never held out; other weights have no effect on the draw.
       num_settings: number of settings to compare, at least 1. With a single setting
         there may be no held-out set.
       validation_fraction: held-out share of the examples of classes with two or more
@@ -50,7 +54,12 @@ def weights(
     """
     check.key("key", key)
     labels, _ = class_labels.encode("labels", labels)
-    rest = np.flatnonzero(np.bincount(labels)[labels] > 1)
+    is_counted = np.ones(len(labels), bool)
+    if example_weights is not None:
+        name, size = "example_weights", len(labels)
+        is_counted = check.example_weights(name, example_weights, num_examples=size) > 0
+    counts = np.bincount(labels, weights=is_counted)
+    rest = np.flatnonzero(is_counted & (counts[labels] > 1))
     if num_folds is None:
         check.number("validation_fraction", validation_fraction, above=0, below=1)
         is_short = len(rest) * validation_fraction < 0.5
@@ -62,8 +71,8 @@ def weights(
     if not len(rest):
         raise ValueError(
             "labels must have two examples of some class, one of them to choose a "
-            f"setting by, got {len(labels)} examples of as many classes; give a single "
-            "setting"
+            f"setting by, got {is_counted.sum()} examples of as many classes; give a "
+            "single setting"
         )
     found = np.zeros((num_folds or 1, len(labels)), np.float32)
     if num_folds is None:
