@@ -110,16 +110,16 @@ def test_folds_choose_by_all_examples(digits):
 
 def test_single_examples_stay_in_training_and_are_named():
     labels = np.where(np.arange(60) == 37, 2, np.arange(60) % 2)
-    for how in (HELD_OUT, {"num_folds": 3}):
-        found = jaxlin.probe(KEY, ROWS, labels, ROWS, labels, l2s=L2S, **how)
+    for settings in (HELD_OUT, {"num_folds": 3}):
+        found = jaxlin.probe(KEY, ROWS, labels, ROWS, labels, l2s=L2S, **settings)
         assert found.single_classes == (2,)
-        assert found.num_held_out == {None: 30, 3: 59}[how.get("num_folds")]
+        assert found.num_held_out == {None: 30, 3: 59}[settings.get("num_folds")]
         single, few = found.notes
         assert single == (
             "1 class has a single training example, which is not held out"
         )
         assert few.startswith(f"l2 is chosen on {found.num_held_out} examples")
-        is_one_part = "num_folds" not in how
+        is_one_part = "num_folds" not in settings
         assert ("; num_folds holds each example out once" in few) == is_one_part
         assert all(note in str(found) for note in found.notes)
         # The fit has seen all: each class has a template of its own.
@@ -382,9 +382,9 @@ def test_goes_on_from_its_file(answer, tmp_path):
         if seen[-1] == 3:
             raise InterruptedError
 
-    how = {"l2s": L2S, "checkpoint": path, **HELD_OUT}
+    settings = {"l2s": L2S, "checkpoint": path, **HELD_OUT}
     with pytest.raises(InterruptedError):
-        jaxlin.probe(KEY, ROWS, LABELS, ROWS, LABELS, callback=callback, **how)
+        jaxlin.probe(KEY, ROWS, LABELS, ROWS, LABELS, callback=callback, **settings)
     assert seen[-1] == 3
     seen.clear()
     found = jaxlin.probe(
@@ -394,7 +394,7 @@ def test_goes_on_from_its_file(answer, tmp_path):
         ROWS,
         LABELS,
         callback=lambda state: seen.append(len(state.finished)),
-        **how,
+        **settings,
     )
     # All were over: they are read, and yielded once.
     assert seen == [3]

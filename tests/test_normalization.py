@@ -236,18 +236,18 @@ def test_scales_that_float32_cannot_divide_by_are_refused_at_every_door(scale):
     rows = np.arange(12.0).reshape(6, 2).astype(np.float32)
     labels = np.arange(6) % 2
     fitted = normalization.Normalization(np.zeros(2, np.float32), np.array([1, scale]))
-    how = {"classes": range(2), "normalization": fitted}
+    options = {"classes": range(2), "normalization": fitted}
     loss = {"loss": losses.softmax_cross_entropy, "l2": 0.1}
     params = linear.Params(np.zeros((2, 2)), np.zeros(2))
 
     def of_mesh():
         with jax.set_mesh(sharding.mesh(rows=2)):
-            jaxlin.problem(rows, labels, **how)
+            jaxlin.problem(rows, labels, **options)
 
     for door in (
-        lambda: jaxlin.problem(rows, labels, **how),
+        lambda: jaxlin.problem(rows, labels, **options),
         of_mesh,
-        lambda: jaxlin.fit(row_blocks.over(rows, labels), **how, **loss),
+        lambda: jaxlin.fit(row_blocks.over(rows, labels), **options, **loss),
         lambda: duality.certificate(params, rows, labels, normalization=fitted, **loss),
     ):
         with pytest.raises(
@@ -284,7 +284,9 @@ def test_weights_count_rows_as_often(dtype, blocks, monkeypatch):
         rows[weights == 0] = np.finfo(dtype).max
     for fit in (
         normalization.fit_standard,
-        lambda rows, **how: normalization.fit_centered(rows, scale=255.0, **how),
+        lambda rows, **options: normalization.fit_centered(
+            rows, scale=255.0, **options
+        ),
     ):
         for one, other in zip(
             fit(rows, example_weights=weights), fit(repeated), strict=True

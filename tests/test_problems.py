@@ -58,9 +58,9 @@ def test_features_are_looked_at_once(monkeypatch):
     seen = []
     once = check.features
 
-    def counted(*given, **how):
+    def counted(*given, **options):
         seen.append(1)
-        return once(*given, **how)
+        return once(*given, **options)
 
     for module in (check, check.arrays):  # callers outside the folder and inside
         monkeypatch.setattr(module, "features", counted)

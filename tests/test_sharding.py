@@ -27,13 +27,13 @@ ROWS, LABELS = DIGITS.features[:203], DIGITS.labels[:203]
 FITTED = normalization.fit_centered(ROWS, scale=16.0)
 BOTH = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
 # A gap proven to 1e-5 puts two objectives within 1e-5; hinges need float64 for it.
-HOW = {"l2": 1e-1, "stop": jaxlin.Stop(1e-5), "refine": True}
+FIT_SETTINGS = {"l2": 1e-1, "stop": jaxlin.Stop(1e-5), "refine": True}
 
 
-def of_digits(rows=ROWS, labels=LABELS, **how):
+def of_digits(rows=ROWS, labels=LABELS, **options):
     """A problem of its own under each mesh."""
-    how = {"normalization": FITTED, **how}
-    return jaxlin.problem(rows, labels, classes=range(10), **how)
+    options = {"normalization": FITTED, **options}
+    return jaxlin.problem(rows, labels, classes=range(10), **options)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def of_digits(rows=ROWS, labels=LABELS, **how):
     ],
 )
 def test_rows_on_any_number_of_devices_have_one_optimum(loss, numbers):
-    alone = jaxlin.fit(of_digits(), loss=loss, **HOW)
+    alone = jaxlin.fit(of_digits(), loss=loss, **FIT_SETTINGS)
     for devices in numbers:
         with jax.set_mesh(sharding.mesh(rows=devices)):
             problem = of_digits()
@@ -52,7 +52,7 @@ def test_rows_on_any_number_of_devices_have_one_optimum(loss, numbers):
             assert len(features.sharding.device_set) == devices
             assert features.shape[0] % devices == 0
             assert problem.num_examples == 203
-            found = jaxlin.fit(problem, loss=loss, **HOW)
+            found = jaxlin.fit(problem, loss=loss, **FIT_SETTINGS)
         assert found.converged
         np.testing.assert_allclose(
             found.certificate.primal, alone.certificate.primal, rtol=1e-5
@@ -77,12 +77,12 @@ def test_a_sweep_on_devices_is_the_sweep(rows, models):
         problem = of_digits()
         plan = plans.plan(grid, problem.examples, num_classes=10, slots=4)
         assert all(slots % plan.multiple == 0 for slots in plan.slots)
-        how = {"weight_sets": weights, "stop": jaxlin.Stop(1e-5, 300)}
-        found = sweep.fit_models(problem, grid, plan=plan, **how)
+        settings = {"weight_sets": weights, "stop": jaxlin.Stop(1e-5, 300)}
+        found = sweep.fit_models(problem, grid, plan=plan, **settings)
         # float32 proves hinges to about 1e-5.
         assert (found.relative_gap <= 3e-5).all()
-        how["stop"] = jaxlin.Stop(1e-5)
-        return found, sweep.refine_unproven(problem, found, **how)
+        settings["stop"] = jaxlin.Stop(1e-5)
+        return found, sweep.refine_unproven(problem, found, **settings)
 
     alone = fits()
     with jax.set_mesh(sharding.mesh(rows=rows, models=models)):
@@ -220,11 +220,11 @@ def test_folds_on_devices_are_checked(fold_ids, words):
 
 @pytest.mark.full
 def test_a_probe_on_devices_is_the_probe():
-    how = {"l2s": (1e-1, 1e-2), "stop": jaxlin.Stop(1e-5)}
+    settings = {"l2s": (1e-1, 1e-2), "stop": jaxlin.Stop(1e-5)}
     test = DIGITS.features[203:403], DIGITS.labels[203:403]
-    alone = jaxlin.probe(KEY, ROWS, LABELS, *test, **how)
+    alone = jaxlin.probe(KEY, ROWS, LABELS, *test, **settings)
     with jax.set_mesh(sharding.mesh(rows=4)):
-        found = jaxlin.probe(KEY, ROWS, LABELS, *test, **how)
+        found = jaxlin.probe(KEY, ROWS, LABELS, *test, **settings)
     assert found.l2 == alone.l2
     np.testing.assert_allclose(
         found.fit.certificate.primal, alone.fit.certificate.primal, rtol=1e-5
@@ -276,18 +276,18 @@ def test_weighted_normalizations_are_those_of_the_rows():
 def test_rows_of_weight_0_are_out_on_devices():
     weights = (np.arange(203) % 4 > 0).astype(np.float32)
     junk = np.where(weights[:, None] > 0, ROWS, np.float32(1e30))
-    how = {"loss": BOTH[0], "l2": 1e-1, "stop": jaxlin.Stop(1e-4)}
+    settings = {"loss": BOTH[0], "l2": 1e-1, "stop": jaxlin.Stop(1e-4)}
     alone = of_digits(weights=weights)
     with jax.set_mesh(sharding.mesh(rows=8)):
         problem = of_digits(junk, weights=weights)
         found = problem.prepared()
-        fit = jaxlin.fit(problem, **how)
+        fit = jaxlin.fit(problem, **settings)
     size = int(weights.sum())
     np.testing.assert_array_equal(
         found.preconditioner.sample[:size],
         alone.prepared().preconditioner.sample[:size],
     )
-    expected = jaxlin.fit(alone, **how)
+    expected = jaxlin.fit(alone, **settings)
     assert fit.converged
     np.testing.assert_allclose(
         fit.certificate.primal, expected.certificate.primal, rtol=2e-4
@@ -337,7 +337,8 @@ def test_two_processes_that_load_half_the_rows_each():
     values = [[float(x) for x in out.splitlines()[-1].split()] for _, out, _ in ended]
     assert values[0] == values[1]
     expected = [
-        jaxlin.fit(of_digits(), loss=loss, **HOW).certificate.primal for loss in BOTH
+        jaxlin.fit(of_digits(), loss=loss, **FIT_SETTINGS).certificate.primal
+        for loss in BOTH
     ]
     fold_ids = np.concatenate(
         [

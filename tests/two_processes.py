@@ -18,21 +18,21 @@ def main(address, number):
     digits = data.load("digits").train
     mine = slice(120) if number == 0 else slice(120, 203)
     rows, labels = digits.features[mine], digits.labels[mine]
-    how = {"stop": jaxlin.Stop(1e-5)}
+    stop = jaxlin.Stop(1e-5)
     found = []
     with jax.set_mesh(sharding.mesh(rows=2)):
         fitted = sharding.fit_centered(rows, scale=16.0)
         problem = jaxlin.problem(rows, labels, classes=range(10), normalization=fitted)
         both = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
         for loss in both:
-            fit = jaxlin.fit(problem, loss=loss, l2=1e-1, refine=True, **how)
+            fit = jaxlin.fit(problem, loss=loss, l2=1e-1, stop=stop, refine=True)
             found.append(fit.certificate.primal)
         fits = jaxlin.sweep(
             problem,
             losses=both,
             l2s=(3e-1, 1e-1),
             weight_sets=np.ones((1, len(labels))),
-            **how,
+            stop=stop,
         )
         found += fits.certificate.primal[[1, 3]].tolist()
         # Each process deals its own rows out.
@@ -41,7 +41,7 @@ def main(address, number):
             losses=(losses.softmax_cross_entropy,),
             l2s=(3e-1, 1e-1),
             folds=folds.stratified_k_fold(jax.random.key(0), labels, num_folds=3),
-            **how,
+            stop=stop,
         )
         found += [*table.accuracy[1], *table.loss[1]]
     refused(problem, rows, labels)
@@ -88,11 +88,15 @@ def refused(problem, digits, names):
         ):
             jaxlin.problem(rows, labels, classes=range(2), weights=np.zeros(4))
         problem = jaxlin.problem(rows, labels, classes=range(2))
-        how = {"losses": (losses.softmax_cross_entropy,), "l2s": (1e-1,)}
         message = "got <U1 of" if is_first else "got an error in process 0"
         wrong = list("aabb") if is_first else labels
         with pytest.raises(ValueError, match=message):
-            jaxlin.cross_validate(problem, folds=wrong, **how)
+            jaxlin.cross_validate(
+                problem,
+                losses=(losses.softmax_cross_entropy,),
+                l2s=(1e-1,),
+                folds=wrong,
+            )
         with pytest.raises(
             ValueError, match=r"weight_sets\[1\] must have a positive sum"
         ):

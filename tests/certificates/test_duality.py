@@ -28,15 +28,17 @@ every_loss = over_losses("weston_watkins_hinge", *SMOOTH)
 def problem(name, kind, dtype=np.float32, seed=0):
     """(arguments of `certificate`, its keywords, `optima.Data`, the optimum)."""
     generator = np.random.default_rng([seed, *map(ord, kind)])
-    given, how, data = random_problems.make(generator, kind, name, SHAPE, dtype=dtype)
+    given, arguments, data = random_problems.make(
+        generator, kind, name, SHAPE, dtype=dtype
+    )
     weights = given["example_weights"]
-    how = {
+    arguments = {
         "loss": LOSSES[name],
         "example_weights": jnp.asarray(weights),
         "normalization": given["normalization"],
-        **how,
+        **arguments,
     }
-    return (given["features"], given["targets"]), how, data, optima.optimum(data)
+    return (given["features"], given["targets"]), arguments, data, optima.optimum(data)
 
 
 def unfolded(folded, dtype):
@@ -55,8 +57,8 @@ def near(best, generator, dtype, scale):
 
 
 def certify(name, kind, params, **change):
-    arrays, how, data, best = problem(name, kind)
-    proof = duality.certificate(params, *arrays, **{**how, **change})
+    arrays, arguments, data, best = problem(name, kind)
+    proof = duality.certificate(params, *arrays, **{**arguments, **change})
     return jax.tree.map(float, proof)
 
 
@@ -108,12 +110,12 @@ def test_no_parameters_are_below_the_dual_value(name):
 
 @every_loss
 def test_primal_is_the_objective(name):
-    arrays, how, data, best = problem(name, "weighted")
+    arrays, arguments, data, best = problem(name, "weighted")
     with jax.enable_x64(True):
         params = near(best, np.random.default_rng(3), np.float64, 0.1)
         expected = jax.jit(
             lambda params, rows, targets: objective.objective(
-                params, rows, targets, **how
+                params, rows, targets, **arguments
             )
         )(params, *map(jnp.asarray, arrays))
         proof = certify(name, "weighted", params)
@@ -137,7 +139,7 @@ def test_deliberately_wrong_parameters_are_seen_to_be_wrong(name):
 
 def test_targets_that_sum_to_one_only_roughly_count_as_distributions():
     """Divided by their sums, as a float32 row seldom has the sum 1."""
-    (rows, targets), how, data, best = problem("cross_entropy", "noisy")
+    (rows, targets), arguments, data, best = problem("cross_entropy", "noisy")
     generator = np.random.default_rng(6)
     rough = targets * generator.uniform(0.9995, 1.0005, size=(len(targets), 1))
     sums = rough.sum(axis=1, keepdims=True)
@@ -147,14 +149,14 @@ def test_targets_that_sum_to_one_only_roughly_count_as_distributions():
     with jax.enable_x64(True):
         for scale in (0.0, 1e-5, 1e-2):
             params = near(truth, generator, np.float64, scale)
-            proof = duality.certificate(params, rows, jnp.asarray(rough), **how)
+            proof = duality.certificate(params, rows, jnp.asarray(rough), **arguments)
             value = optima.objective(exactly(params), exact)
             np.testing.assert_allclose(proof.primal, value, rtol=1e-12)
             assert proof.gap + proof.rounding >= value - truth.value - 1e-14 * (
                 1 + value
             )
         at_optimum = unfolded(truth.weights, np.float64)
-        proof = duality.certificate(at_optimum, rows, jnp.asarray(rough), **how)
+        proof = duality.certificate(at_optimum, rows, jnp.asarray(rough), **arguments)
         assert duality.relative_gap(proof) < 1e-12
 
 
@@ -193,7 +195,7 @@ def test_the_optimum_with_its_multipliers_is_certified_to_rounding(name):
     generator = np.random.default_rng(5)
     evaluate = jax.jit(_evaluate, static_argnames="loss")
     for kind in random_problems.KINDS:
-        arrays, how, data, best = problem(name, kind)
+        arrays, arguments, data, best = problem(name, kind)
         for scale in (0.0, 1e-7, 1e-5, 1e-3):
             params = near(best, generator, np.float32, scale)
             found = evaluate(
@@ -201,7 +203,7 @@ def test_the_optimum_with_its_multipliers_is_certified_to_rounding(name):
                 *arrays,
                 np.float32(best.duals),
                 np.float32(np.linalg.norm(data.rows, axis=1)),
-                how["example_weights"],
+                arguments["example_weights"],
                 np.float32(data.l2),
                 np.float32(data.margin),
                 loss=LOSSES[name],
@@ -300,10 +302,10 @@ def test_soft_targets_count_with_the_rounding_of_both_distributions():
 
 @pytest.mark.parametrize("l2", [0, 0.0, -1e-3, float("nan"), float("inf"), None, "1"])
 def test_without_a_penalty_there_is_no_certificate(l2):
-    arrays, how, _, best = problem("softmax_cross_entropy", "noisy")
+    arrays, arguments, _, best = problem("softmax_cross_entropy", "noisy")
     params = unfolded(best.weights, np.float32)
     with pytest.raises(ValueError, match="l2 must be"):
-        duality.certificate(params, *arrays, **{**how, "l2": l2})
+        duality.certificate(params, *arrays, **{**arguments, "l2": l2})
 
 
 @pytest.mark.parametrize(
@@ -324,22 +326,28 @@ def test_without_a_penalty_there_is_no_certificate(l2):
     ],
 )
 def test_data_are_checked(change, message):
-    (rows, labels), how, *_ = problem("softmax_cross_entropy", "noisy")
+    (rows, labels), arguments, *_ = problem("softmax_cross_entropy", "noisy")
     params = linear.Params(jnp.zeros((3, 5)), jnp.zeros(3))
-    given = {"params": params, "features": rows, "targets": labels, **how, **change}
+    given = {
+        "params": params,
+        "features": rows,
+        "targets": labels,
+        **arguments,
+        **change,
+    }
     with pytest.raises(ValueError, match=message):
         duality.certificate(**given)
 
 
 def test_traced_rows_normalizations_and_float64_parameters():
     """Whatever is traced: nothing then is looked at, and digits are those of JAX."""
-    (rows, labels), how, _, best = problem("softmax_cross_entropy", "noisy")
+    (rows, labels), arguments, _, best = problem("softmax_cross_entropy", "noisy")
     fitted = normalization.Normalization(jnp.full(5, 0.1), jnp.float32(2))
     params = unfolded(best.weights, np.float32)
     precise = jax.tree.map(np.float64, params)
 
     def proof(params, rows, fitted):
-        given = {**how, "normalization": fitted}
+        given = {**arguments, "normalization": fitted}
         return duality.certificate(params, rows, labels, **given)
 
     plain = proof(params, rows, fitted)
@@ -351,20 +359,20 @@ def test_traced_rows_normalizations_and_float64_parameters():
 
 
 def test_a_loss_without_a_conjugate_is_refused():
-    arrays, how, _, best = problem("weston_watkins_hinge", "noisy")
+    arrays, arguments, _, best = problem("weston_watkins_hinge", "noisy")
     params = unfolded(best.weights, np.float32)
     for loss in (
         transforms.mean_over_all_classes(losses.weston_watkins_hinge),
         lambda scores, label: 0.0,
     ):
         with pytest.raises(ValueError, match="loss must be one of"):
-            duality.certificate(params, *arrays, **{**how, "loss": loss})
+            duality.certificate(params, *arrays, **{**arguments, "loss": loss})
         with pytest.raises(ValueError, match="loss must be one of"):
             fenchel_young.example_function(loss)
 
 
 def test_products_are_at_full_precision_on_every_platform():
-    (rows, labels), how, *_ = problem("weston_watkins_hinge", "noisy", np.uint8)
+    (rows, labels), arguments, *_ = problem("weston_watkins_hinge", "noisy", np.uint8)
 
     def bound(params, rows, labels, weights, fitted):
         proof = duality.certificate(
@@ -380,7 +388,7 @@ def test_products_are_at_full_precision_on_every_platform():
 
     params = linear.Params(jnp.zeros((3, 5)), jnp.zeros(3))
     exported = jax.export.export(jax.jit(bound), platforms=PLATFORMS)(
-        params, rows, labels, how["example_weights"], how["normalization"]
+        params, rows, labels, arguments["example_weights"], arguments["normalization"]
     )
     assert exported.platforms == PLATFORMS
     products = re.findall(r"dot_general .*contracting.*", exported.mlir_module())

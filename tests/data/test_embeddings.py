@@ -76,7 +76,7 @@ def test_equally_frequent_answers_come_in_their_own_order():
 
 
 @pytest.mark.parametrize(
-    ("changes", "how", "words"),
+    ("changes", "options", "words"),
     [
         ({"image_test": ...}, {}, "missing image_test"),
         ({"image_train": IMAGE[:149]}, {}, r"must be of the same examples, got \[149,"),
@@ -90,11 +90,11 @@ def test_equally_frequent_answers_come_in_their_own_order():
         ({}, {"parts": ()}, "parts must name at least one array"),
     ],
 )
-def test_bad_files(tmp_path, changes, how, words):
+def test_bad_files(tmp_path, changes, options, words):
     path = write(tmp_path / "vqa.npz", **changes)
-    how = {"parts": ("image", "question"), "num_answers": 3, **how}
+    options = {"parts": ("image", "question"), "num_answers": 3, **options}
     with pytest.raises(ValueError, match=words):
-        embeddings.load(path, **how)
+        embeddings.load(path, **options)
 
 
 class TestFolders:

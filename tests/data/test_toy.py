@@ -68,8 +68,8 @@ def test_all_modes_and_quadrants_occur():
 
 @every_case
 def test_the_key_decides_and_noise_is_added(draw):
-    def points(seed, **how):
-        return draw(jax.random.key(seed), num_examples=200, **how)
+    def points(seed, **options):
+        return draw(jax.random.key(seed), num_examples=200, **options)
 
     first, again, other = points(0), points(0), points(1)
     np.testing.assert_array_equal(first.features, again.features)

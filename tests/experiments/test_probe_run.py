@@ -176,8 +176,8 @@ def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch, en
     begun = []
     whole = sweep_checkpoint.sweep_run.run
 
-    def watched(*data, **how):
-        for state in whole(*data, **how):
+    def watched(*data, **options):
+        for state in whole(*data, **options):
             begun.extend(model for queue in state.queues for model in queue.running)
             yield state
 

@@ -8,12 +8,12 @@ import pytest
 from jaxlin import linear, losses
 from jaxlin.features import convolutional
 
-HOW = {"image_shape": (9, 8, 2), "blocks": ((3,), (2, 4)), "num_features": 5}
+ARCHITECTURE = {"image_shape": (9, 8, 2), "blocks": ((3,), (2, 4)), "num_features": 5}
 
 
 def like_init():
     """Shapes and dtypes of what `init` returns; nothing is drawn."""
-    return jax.eval_shape(lambda: convolutional.init(jax.random.key(0), **HOW))
+    return jax.eval_shape(lambda: convolutional.init(jax.random.key(0), **ARCHITECTURE))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_gradient_against_differences(body, image, float64):
 )
 def test_bad_sizes(changes, words):
     with pytest.raises(ValueError, match=words):
-        convolutional.init(jax.random.key(0), **{**HOW, **changes})
+        convolutional.init(jax.random.key(0), **{**ARCHITECTURE, **changes})
 
 
 @pytest.mark.parametrize(

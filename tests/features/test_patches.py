@@ -14,11 +14,11 @@ SCALE = 255.0
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 7, 6, 2), np.uint8)
 # Flat regions and strong edges, as images have.
 IMAGES[:, :3] = IMAGES[:, :1, :1]
-HOW = {"scale": SCALE, "patch_size": 3, "num_filters": 4, "num_patches": 300}
+FIT_OPTIONS = {"scale": SCALE, "patch_size": 3, "num_filters": 4, "num_patches": 300}
 
 
 def fitted(**changes):
-    return patches.fit(jax.random.key(0), IMAGES, **{**HOW, **changes})
+    return patches.fit(jax.random.key(0), IMAGES, **{**FIT_OPTIONS, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -182,17 +182,17 @@ def test_without_iterations_filters_are_patches():
 
 def test_the_same_key_gives_the_same_filters(stats):
     np.testing.assert_array_equal(fitted().filters, stats.filters)
-    other = patches.fit(jax.random.key(1), IMAGES, **HOW)
+    other = patches.fit(jax.random.key(1), IMAGES, **FIT_OPTIONS)
     assert np.abs(np.subtract(other.filters, stats.filters)).max() > 0.1
 
 
 @pytest.mark.parametrize("block_size", [7, pytest.param(100, marks=pytest.mark.full)])
 def test_in_blocks_and_one_by_one_it_is_the_same(stats, block_size):
-    how = {"encoding_arguments": {"threshold": 0.3}, "pool": 2}
-    together = patches.apply_all(stats, IMAGES, **how)
-    blocked = patches.apply_all(stats, IMAGES, block_size=block_size, **how)
+    options = {"encoding_arguments": {"threshold": 0.3}, "pool": 2}
+    together = patches.apply_all(stats, IMAGES, **options)
+    blocked = patches.apply_all(stats, IMAGES, block_size=block_size, **options)
     np.testing.assert_allclose(blocked, together, atol=1e-5)
-    alone = np.stack([apply(stats, image, **how) for image in IMAGES])
+    alone = np.stack([apply(stats, image, **options) for image in IMAGES])
     np.testing.assert_allclose(alone, together, atol=1e-5)
 
 
@@ -217,9 +217,9 @@ def test_bad_images(stats):
     with pytest.raises(
         ValueError, match=r"shape \(images, height, .* images\[..., Non"
     ):
-        patches.fit(jax.random.key(0), IMAGES[..., 0], **HOW)
+        patches.fit(jax.random.key(0), IMAGES[..., 0], **FIT_OPTIONS)
     with pytest.raises(ValueError, match=r"key must be a key, got 0; .*random.key"):
-        patches.fit(0, IMAGES, **HOW)
+        patches.fit(0, IMAGES, **FIT_OPTIONS)
     with pytest.raises(ValueError, match="image must be of one example, with 3 axes"):
         patches.apply(stats, IMAGES)
     with pytest.raises(ValueError, match="must have the channels that the patches had"):
@@ -244,7 +244,7 @@ def test_rows_are_no_images(stats):
 
 
 def fitted_to(images):
-    return patches.fit(jax.random.key(0), images, **HOW)
+    return patches.fit(jax.random.key(0), images, **FIT_OPTIONS)
 
 
 @pytest.mark.full

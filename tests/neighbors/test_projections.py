@@ -90,9 +90,9 @@ def always(monkeypatch):
     monkeypatch.setattr(projections, "is_worthwhile", lambda *_, k: True)
     in_full, counts = search._in_integers, []
 
-    def counted(metric, part, k, **how):
+    def counted(metric, part, k, **options):
         counts.append(len(part.queries))
-        return in_full(metric, part, k, **how)
+        return in_full(metric, part, k, **options)
 
     monkeypatch.setattr(search, "_in_integers", counted)
     return counts

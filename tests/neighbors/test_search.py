@@ -249,9 +249,9 @@ def test_all_others_are_neighbours_at_most():
 )
 def test_recall_of_an_approximate_search(metric):
     rows = draw_rows(np.random.default_rng(6), np.uint8, 256, 40)
-    how = {"metric": metric, "k": 14}
-    exact = neighbors.nearest(rows, rows[:7], **how)
-    found = neighbors.nearest(rows, rows[:7], recall_target=0.9, **how)
+    options = {"metric": metric, "k": 14}
+    exact = neighbors.nearest(rows, rows[:7], **options)
+    found = neighbors.nearest(rows, rows[:7], recall_target=0.9, **options)
     share = neighbors.recall(found, exact)
     assert 0.8 < share <= 1  # ties may go to others
     some = neighbors.Neighbors(None, np.array([[1, 2], [3, 4]]))

@@ -45,16 +45,16 @@ def test_every_k_is_scikit_learns(found, weighting, theirs):
 
 def test_one_pass_is_each_k_alone(found):
     rows, labels, queries = some_data()
-    how = {
+    options = {
         "num_classes": CLASSES,
         "weighting": neighbors.gaussian,
         "weighting_arguments": {"bandwidth": 0.7},
     }
-    voted = neighbors.vote(found, labels, **how)
+    voted = neighbors.vote(found, labels, **options)
     for k in (1, 9, 13):
         alone = neighbors.nearest(rows, queries, metric=distances.euclidean, k=k)
         np.testing.assert_array_equal(alone.indices, found.indices[:, :k])
-        last = neighbors.vote(alone, labels, **how)[:, -1]
+        last = neighbors.vote(alone, labels, **options)[:, -1]
         np.testing.assert_array_equal(last, voted[:, k - 1])
 
 
@@ -96,9 +96,8 @@ def test_a_large_bandwidth_counts_all_alike(found):
 def test_weights_by_hand():
     # Distances 1, 2, 4: inverse 1, 1/2, 1/4; Gaussian of bandwidth 1 by differences.
     found = Neighbors(np.array([[1, 2, 4], [0, 0, 4]]), np.array([[0, 1, 2]] * 2))
-    how = {"num_classes": 3}
     inverse = neighbors.shares(
-        found, [0, 1, 2], weighting=neighbors.inverse_distance, **how
+        found, [0, 1, 2], weighting=neighbors.inverse_distance, num_classes=3
     )
     np.testing.assert_allclose(inverse, [[4 / 7, 2 / 7, 1 / 7], [0.5, 0.5, 0]])
     bell = np.exp(-np.array([[1, 4, 16], [0, 0, 16]]) / 2)
@@ -107,7 +106,7 @@ def test_weights_by_hand():
         [0, 1, 2],
         weighting=neighbors.gaussian,
         weighting_arguments={"bandwidth": 1},
-        **how,
+        num_classes=3,
     )
     np.testing.assert_allclose(gaussian, bell / bell.sum(axis=1, keepdims=True))
 
@@ -191,14 +190,14 @@ def test_weightings_that_give_no_weight_a_neighbour_are_refused():
 def test_negative_distances_have_no_weight(weighting):
     """Less an inner product is a metric to search by; its bell curve means nothing."""
     found = Neighbors(np.array([[-2.0, -1.0]]), np.array([[0, 1]]))
-    how = {"bandwidth": 1.0} if weighting is neighbors.gaussian else {}
+    arguments = {"bandwidth": 1.0} if weighting is neighbors.gaussian else {}
     with pytest.raises(ValueError, match="distances must be at least 0 .* got -2.0"):
         neighbors.vote(
             found,
             [0, 1],
             num_classes=2,
             weighting=weighting,
-            weighting_arguments=how,
+            weighting_arguments=arguments,
         )
     assert neighbors.vote(found, [0, 1], num_classes=2).tolist() == [[0, 0]]
 

@@ -209,10 +209,14 @@ class TestOnePass:
     )
     def test_blocks_of_any_size_give_value_and_gradient(self, block_size):
         params, rows, labels, weights, fitted = self.problem()
-        how = {"example_weights": weights, "normalization": fitted, **self.settings}
-        value, gradient = by_autodiff(params, rows, labels, **how)
+        arguments = {
+            "example_weights": weights,
+            "normalization": fitted,
+            **self.settings,
+        }
+        value, gradient = by_autodiff(params, rows, labels, **arguments)
         found, slope = value_and_gradient(
-            params, rows, labels, block_size=block_size, **how
+            params, rows, labels, block_size=block_size, **arguments
         )
         np.testing.assert_allclose(found, value, rtol=1e-6)
         chex.assert_trees_all_close(slope, gradient, rtol=1e-5, atol=1e-6)

@@ -129,8 +129,8 @@ def test_a_fit_at_this_l2_has_that_optimum(loss, row_per_class):
     data = optima.Data(rows, labels[2], np.full(60, 1 / 60), 2, loss.__name__, l2)
     best = optima.optimum(data).weights
     # With its margin given: the program of `fitting_problems`.
-    how = {"loss": loss, "l2": l2, "loss_arguments": {"margin": 1.0}}
-    ours = jaxlin.fit(rows[:, :-1], labels[2], stop=jaxlin.Stop(1e-5), **how)
+    settings = {"loss": loss, "l2": l2, "loss_arguments": {"margin": 1.0}}
+    ours = jaxlin.fit(rows[:, :-1], labels[2], stop=jaxlin.Stop(1e-5), **settings)
     found = np.c_[ours.params.weights, ours.params.bias]
     radius = np.sqrt(2e-5 * ours.certificate.primal / l2)
     np.testing.assert_allclose(found, best, atol=radius)
@@ -138,14 +138,14 @@ def test_a_fit_at_this_l2_has_that_optimum(loss, row_per_class):
 
 
 def test_the_formula_is_its_own_inverse_and_refuses_bad_input():
-    how = {"total_weight": 7.5, "num_classes": 2}
-    l2s = penalties.l2_of_c((0.1, 3.0), **how)
-    np.testing.assert_allclose(penalties.l2_of_c(l2s, **how), (0.1, 3.0))
+    arguments = {"total_weight": 7.5, "num_classes": 2}
+    l2s = penalties.l2_of_c((0.1, 3.0), **arguments)
+    np.testing.assert_allclose(penalties.l2_of_c(l2s, **arguments), (0.1, 3.0))
     for bad, message in (
         ({"total_weight": 0}, "total_weight must be above 0"),
         ({"num_classes": 1}, "num_classes must be at least 2"),
     ):
         with pytest.raises(ValueError, match=message):
-            penalties.l2_of_c((1.0,), **{**how, **bad})
+            penalties.l2_of_c((1.0,), **{**arguments, **bad})
     with pytest.raises(ValueError, match=r"cs\[0\] must be above 0"):
-        penalties.l2_of_c((0.0,), **how)
+        penalties.l2_of_c((0.0,), **arguments)

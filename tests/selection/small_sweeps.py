@@ -25,14 +25,16 @@ ONES = np.ones((3, EXAMPLES), np.float32)
 
 def arguments(problem, models, fold_ids, *, slots=7, **changes):
     examples = problem.examples
-    how = {
+    options = {
         "plan": plans.plan(models, examples, num_classes=NUM_CLASSES, slots=slots),
         "stop": jaxlin.Stop(GAP),
         **changes,
     }
-    if "weight_sets" not in how:
-        how["weight_sets"] = folds.train_weights(fold_ids, num_folds=NUM_WEIGHT_SETS)
-    return how
+    if "weight_sets" not in options:
+        options["weight_sets"] = folds.train_weights(
+            fold_ids, num_folds=NUM_WEIGHT_SETS
+        )
+    return options
 
 
 def run(problem, models, *, plan, stop, weight_sets, max_passes=None, resume=None):
@@ -51,9 +53,9 @@ def run(problem, models, *, plan, stop, weight_sets, max_passes=None, resume=Non
     return sweep_run.run(inputs, resume=resume)
 
 
-def last_of(problem, models, *, stop, **how):
+def last_of(problem, models, *, stop, **options):
     """The fits of a sweep whose models may have budgets of their own."""
-    *_, last = run(problem, models, stop=stop, **how)
+    *_, last = run(problem, models, stop=stop, **options)
     return sweep_result.collect(last, models, problem, stop=stop)
 
 

@@ -234,18 +234,18 @@ def test_repeats_and_margins_have_parts_and_settings_of_their_own():
 
 def test_a_class_that_is_missing_where_one_trains_is_named():
     rows, labels = np.zeros((9, 2), np.float32), np.repeat([0, 1, 2], 3)
-    how = {"losses": (SOFTMAX,), "l2s": L2S}
+    settings = {"losses": (SOFTMAX,), "l2s": L2S}
     first, second = [0, 2, 0, 1, 1, 1, 2, 0, 2], [0, 2, 0, 2, 1, 1, 2, 0, 2]
     with pytest.raises(ValueError, match="without part 1 there is none of class 1"):
-        jaxlin.cross_validate(jaxlin.problem(rows, labels), folds=first, **how)
+        jaxlin.cross_validate(jaxlin.problem(rows, labels), folds=first, **settings)
     # Nor does an example of weight 0 teach it.
     weights = np.float32([1, 1, 1, 0, 1, 1, 1, 1, 1])
     weighted = jaxlin.problem(rows, labels, weights=weights)
     with pytest.raises(ValueError, match="without part 1 there is none of class 1"):
-        jaxlin.cross_validate(weighted, folds=second, **how)
+        jaxlin.cross_validate(weighted, folds=second, **settings)
     named = jaxlin.problem(rows, np.array(["ant", "bee", "cat"])[labels])
     with pytest.raises(ValueError, match="without part 1 there is none of class bee"):
-        jaxlin.cross_validate(named, folds=first, **how)
+        jaxlin.cross_validate(named, folds=first, **settings)
     # A class without examples is missing everywhere, and so nowhere.
     wider = jaxlin.problem(rows, np.where(labels == 1, 3, labels), classes=range(4))
     train = np.ones((1, 9), np.float32)
@@ -257,7 +257,7 @@ def test_goes_on_from_its_file_and_labels_may_be_names(tmp_path):
     problem = jaxlin.problem(
         sweep_problems.ROWS, names, normalization=sweep_problems.NORMALIZATION
     )
-    how = {
+    settings = {
         "losses": (SOFTMAX,),
         "l2s": L2S,
         "folds": FOLD_IDS,
@@ -270,8 +270,8 @@ def test_goes_on_from_its_file_and_labels_may_be_names(tmp_path):
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        jaxlin.cross_validate(problem, **how, callback=callback)
-    found, expected = jaxlin.cross_validate(problem, **how), tabulated(SOFTMAX)
+        jaxlin.cross_validate(problem, **settings, callback=callback)
+    found, expected = jaxlin.cross_validate(problem, **settings), tabulated(SOFTMAX)
     np.testing.assert_array_equal(found.accuracy, expected.accuracy)
     np.testing.assert_array_equal(found.loss, expected.loss)
     assert found.fits.classes.tolist() == ["ant", "bee", "cat"]
@@ -284,19 +284,21 @@ def test_goes_on_from_its_file_and_labels_may_be_names(tmp_path):
 
 def test_distributions_cannot_be_validated():
     problem = jaxlin.problem(ROWS, np.full((60, 3), 1 / 3))
-    how = {"losses": (losses.cross_entropy,), "l2s": L2S, "folds": FOLD_IDS}
+    settings = {"losses": (losses.cross_entropy,), "l2s": L2S, "folds": FOLD_IDS}
     with pytest.raises(ValueError, match="problem must have labels to be validated"):
-        jaxlin.cross_validate(problem, **how)
+        jaxlin.cross_validate(problem, **settings)
 
 
 def test_a_class_that_is_missing_where_one_trains_is_wrong_on_request():
     """Sorted folds: what is held out was never seen. Then a class of one example."""
-    how = {
+    settings = {
         "losses": (SOFTMAX,),
         "l2s": L2S,
         "allow_missing_classes": True,
     }
-    sorted_folds = jaxlin.cross_validate(sweep_problems.problem(), folds=LABELS, **how)
+    sorted_folds = jaxlin.cross_validate(
+        sweep_problems.problem(), folds=LABELS, **settings
+    )
     np.testing.assert_array_equal(sorted_folds.accuracy, 0)
     assert np.isfinite(sorted_folds.loss).all()
     assert sorted_folds.fits.converged.all()
@@ -306,7 +308,7 @@ def test_a_class_that_is_missing_where_one_trains_is_wrong_on_request():
         KEY, rare, num_folds=NUM_FOLDS, allow_missing_classes=True
     )
     found = jaxlin.cross_validate(
-        sweep_problems.problem_of(rare), folds=fold_ids, **how
+        sweep_problems.problem_of(rare), folds=fold_ids, **settings
     )
     for setting in range(2):
         for fold in range(NUM_FOLDS):

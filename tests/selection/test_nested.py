@@ -18,7 +18,7 @@ LABELS = (ROWS[:, 0] + 0.5 * ROWS[:, 1] > 0).astype(np.int32)
 
 
 def validated(labels=LABELS, **changes):
-    how = {
+    settings = {
         "losses": (SOFTMAX,),
         "l2s": L2S,
         "folds": FOLD_IDS,
@@ -28,7 +28,7 @@ def validated(labels=LABELS, **changes):
     # Three classes of numbers; of text those that occur.
     classes = range(NUM_CLASSES) if labels.dtype.kind == "i" else None
     problem = jaxlin.problem(ROWS, labels, classes=classes, normalization=NORMALIZATION)
-    return nested.cross_validate(KEY, problem, **how)
+    return nested.cross_validate(KEY, problem, **settings)
 
 
 @pytest.fixture(scope="module")

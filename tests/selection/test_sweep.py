@@ -49,8 +49,8 @@ def test_is_the_loop_of_single_fits_on_rows_cut_out(fits, models, fold_ids):
 
 @pytest.mark.full
 def test_slots_do_not_change_the_answer(problem, models, fold_ids, fits):
-    how = arguments(problem, models, fold_ids, slots=2)
-    other = sweep.fit_models(problem, models, **how)
+    options = arguments(problem, models, fold_ids, slots=2)
+    other = sweep.fit_models(problem, models, **options)
     np.testing.assert_allclose(
         other.certificate.primal, fits.certificate.primal, rtol=1e-5
     )
@@ -61,18 +61,18 @@ def test_a_model_goes_on_where_the_one_before_it_ended(problem):
     l2s = np.logspace(-4, 0, 13)
     models = grids.product(losses=(SOFTMAX,), l2s=l2s, num_weight_sets=3)
     stop = jaxlin.Stop(1e-3)
-    how = arguments(problem, models, None, slots=3, weight_sets=ONES, stop=stop)
-    assert (how["plan"].slots, how["plan"].pieces) == ((3,), (1,))
-    found = sweep.fit_models(problem, models, **how)
+    options = arguments(problem, models, None, slots=3, weight_sets=ONES, stop=stop)
+    assert (options["plan"].slots, options["plan"].pieces) == ((3,), (1,))
+    found = sweep.fit_models(problem, models, **options)
     path = [None]
     for l2 in l2s[::-1]:
-        how = {"loss": SOFTMAX, "l2": l2, "stop": stop}
-        path.append(jaxlin.fit(problem, **how, start=path[-1]))
+        settings = {"loss": SOFTMAX, "l2": l2, "stop": stop}
+        path.append(jaxlin.fit(problem, **settings, start=path[-1]))
     path = path[:0:-1]
     assert found.converged.all()
     # Each of a path evaluates its start once more.
     warm = sum(one.passes for one in path) - (len(l2s) - 1)
-    cold = sum(jaxlin.fit(problem, **{**how, "l2": l2}).passes for l2 in l2s)
+    cold = sum(jaxlin.fit(problem, **{**settings, "l2": l2}).passes for l2 in l2s)
     assert found.passes.sum() == found.slot_passes < 3 * warm < 3 * cold
     primal = dict(zip(l2s, [one.certificate.primal for one in path], strict=True))
     np.testing.assert_allclose(
@@ -86,21 +86,21 @@ def test_what_cannot_be_proven_has_the_lowest_objective_seen(problem):
         losses=(SOFTMAX,), l2s=(1e-6, 1e-9, 1e-12), num_weight_sets=3
     )
     stop = jaxlin.Stop(1e-3, 4)
-    how = arguments(problem, models, None, slots=3, weight_sets=ONES, stop=stop)
-    found = sweep.fit_models(problem, models, **how)
+    options = arguments(problem, models, None, slots=3, weight_sets=ONES, stop=stop)
+    found = sweep.fit_models(problem, models, **options)
     assert (found.relative_gap > 1).any()
     of_one = models.weight_set == 0
     assert (np.diff(found.certificate.primal[of_one]) < 0).all()
 
 
 def test_a_budget_without_end_is_one(problem, models, fold_ids, fits):
-    how = arguments(problem, models, fold_ids, stop=jaxlin.Stop(GAP, sys.maxsize))
-    assert_same(sweep.fit_models(problem, models, **how), fits)
+    options = arguments(problem, models, fold_ids, stop=jaxlin.Stop(GAP, sys.maxsize))
+    assert_same(sweep.fit_models(problem, models, **options), fits)
 
 
 def test_a_model_that_cannot_prove_its_gap_ends(problem, models, fold_ids):
-    how = arguments(problem, models, fold_ids, stop=jaxlin.Stop(GAP, 3))
-    found = sweep.fit_models(problem, models, **how)
+    options = arguments(problem, models, fold_ids, stop=jaxlin.Stop(GAP, 3))
+    found = sweep.fit_models(problem, models, **options)
     assert (found.passes <= 3).all()
     assert (found.passes[~found.converged] == 3).all()
     assert not found.converged.all()
@@ -109,18 +109,18 @@ def test_a_model_that_cannot_prove_its_gap_ends(problem, models, fold_ids):
 
 
 def test_budgets_are_met_on_the_device_too(problem, models, fold_ids):
-    how = arguments(problem, models, fold_ids, stop=jaxlin.Stop(GAP, 3))
-    how["plan"] = how["plan"]._replace(iterations=100)
-    found = sweep.fit_models(problem, models, **how)
+    options = arguments(problem, models, fold_ids, stop=jaxlin.Stop(GAP, 3))
+    options["plan"] = options["plan"]._replace(iterations=100)
+    found = sweep.fit_models(problem, models, **options)
     assert (found.passes <= 3).all()
     assert (found.passes[~found.converged] == 3).all()
 
 
 def test_on_the_device_no_model_ends_at_the_zero_where_it_began(problem):
     strong = grids.product(**BOTH, l2s=(1e3, 1e4), num_weight_sets=3)
-    how = arguments(problem, strong, None, weight_sets=ONES, stop=jaxlin.Stop(1e-3))
-    how["plan"] = how["plan"]._replace(iterations=100)
-    found = sweep.fit_models(problem, strong, **how)
+    options = arguments(problem, strong, None, weight_sets=ONES, stop=jaxlin.Stop(1e-3))
+    options["plan"] = options["plan"]._replace(iterations=100)
+    found = sweep.fit_models(problem, strong, **options)
     assert found.converged.all()
     assert (np.abs(found.params.weights).max(axis=(1, 2)) > 0).all()
 
@@ -175,18 +175,18 @@ def test_a_lane_alone_compiles_each_width_once(problem):
 def test_a_plan_of_another_grid_is_refused(problem, models, fold_ids):
     one_loss = grids.product(losses=(SOFTMAX,), l2s=L2S)
     plan = plans.plan(one_loss, problem.examples, num_classes=NUM_CLASSES)
-    how = arguments(problem, models, fold_ids, plan=plan)
+    options = arguments(problem, models, fold_ids, plan=plan)
     for call in (run, sweep.fit_models):
         with pytest.raises(ValueError, match="plan must be of these models, with 2 lo"):
-            call(problem, models, **how)
+            call(problem, models, **options)
 
 
 def test_no_model_ends_at_the_zero_where_it_began(problem):
     """At a strong penalty 0 proves the gap, and says nothing of any label."""
     strong = grids.product(losses=(SOFTMAX,), l2s=(1e3, 1e4), num_weight_sets=3)
     stop = jaxlin.Stop(1e-3)
-    how = arguments(problem, strong, None, slots=3, weight_sets=ONES, stop=stop)
-    found = sweep.fit_models(problem, strong, **how)
+    options = arguments(problem, strong, None, slots=3, weight_sets=ONES, stop=stop)
+    found = sweep.fit_models(problem, strong, **options)
     assert found.converged.all()
     assert (np.abs(found.params.weights).max(axis=(1, 2)) > 0).all()
     single = jaxlin.fit(problem, loss=SOFTMAX, l2=1e4, stop=jaxlin.Stop(0.1))
@@ -210,6 +210,6 @@ def test_no_model_ends_at_the_zero_where_it_began(problem):
     ],
 )
 def test_bad_input(problem, models, fold_ids, changes, words):
-    how = arguments(problem, models, fold_ids, **changes)
+    options = arguments(problem, models, fold_ids, **changes)
     with pytest.raises(ValueError, match=words):
-        sweep.fit_models(problem, models, **how)
+        sweep.fit_models(problem, models, **options)

@@ -39,7 +39,7 @@ def examples(problem):
 
 
 @pytest.fixture(scope="module")
-def how(examples, models):
+def options(examples, models):
     """Of a sweep through its door."""
     plan = plans.plan(models, examples, num_classes=NUM_CLASSES, slots=3)
     return {
@@ -50,16 +50,16 @@ def how(examples, models):
 
 
 @pytest.fixture(scope="module")
-def run(problem, examples, models, how):
+def run(problem, examples, models, options):
     """The same sweep, state by state."""
     sets = problem.weight_sets(WEIGHTS)
     inputs = sweep_run.SweepInputs(
         examples,
         models,
-        plan=how["plan"],
+        plan=options["plan"],
         num_classes=NUM_CLASSES,
         by_row=sweep.weights_by_row(examples, sets),
-        relative_gap=how["stop"].relative_gap,
+        relative_gap=options["stop"].relative_gap,
     )
     return functools.partial(sweep_run.run, inputs)
 
@@ -71,8 +71,8 @@ def whole(run):
 
 
 @pytest.fixture(scope="module")
-def expected(problem, models, how, whole):
-    return sweep_result.collect(whole, models, problem, stop=how["stop"])
+def expected(problem, models, options, whole):
+    return sweep_result.collect(whole, models, problem, stop=options["stop"])
 
 
 def equal(one, other):
@@ -81,7 +81,7 @@ def equal(one, other):
 
 @pytest.mark.parametrize("iterations", [1, 20])
 def test_a_sweep_goes_on_bit_for_bit(
-    problem, examples, models, how, run, whole, expected, tmp_path, iterations
+    problem, examples, models, options, run, whole, expected, tmp_path, iterations
 ):
     path = tmp_path / "sweep.npz"
     state = next(itertools.islice(run(), iterations - 1, None))
@@ -95,7 +95,7 @@ def test_a_sweep_goes_on_bit_for_bit(
         running = {model for queue in state.queues for model in queue.running}
         assert not running & finished
     assert state.queues == whole.queues
-    found = sweep_result.collect(state, models, problem, stop=how["stop"])
+    found = sweep_result.collect(state, models, problem, stop=options["stop"])
     assert_same(found, expected)
 
 
@@ -119,7 +119,7 @@ def test_a_file_of_another_sweep_is_refused(examples, models, run, tmp_path):
 
 @pytest.mark.parametrize("iterations", [1, pytest.param(100, marks=pytest.mark.full)])
 def test_a_sweep_goes_on_where_turns_and_programs_cost_something_else(
-    problem, models, how, expected, tmp_path, iterations
+    problem, models, options, expected, tmp_path, iterations
 ):
     path = tmp_path / "sweep.npz"
 
@@ -128,18 +128,20 @@ def test_a_sweep_goes_on_where_turns_and_programs_cost_something_else(
             raise Killed
 
     with pytest.raises(Killed):
-        sweep.fit_models(problem, models, checkpoint=path, callback=kill, **how)
-    plan = how["plan"]._replace(
-        iterations=iterations, compile_cost=how["plan"].compile_cost + 1
+        sweep.fit_models(problem, models, checkpoint=path, callback=kill, **options)
+    plan = options["plan"]._replace(
+        iterations=iterations, compile_cost=options["plan"].compile_cost + 1
     )
-    found = sweep.fit_models(problem, models, checkpoint=path, **{**how, "plan": plan})
+    found = sweep.fit_models(
+        problem, models, checkpoint=path, **{**options, "plan": plan}
+    )
     assert found.converged.all()
     np.testing.assert_allclose(
         found.certificate.primal, expected.certificate.primal, rtol=1e-4
     )
-    other = how["plan"]._replace(block_size=7)
+    other = options["plan"]._replace(block_size=7)
     with pytest.raises(ValueError, match="its plan is"):
-        sweep.fit_models(problem, models, checkpoint=path, **{**how, "plan": other})
+        sweep.fit_models(problem, models, checkpoint=path, **{**options, "plan": other})
 
 
 def test_a_file_of_another_version_is_refused(examples, models, run, tmp_path):
@@ -155,13 +157,15 @@ def test_a_file_of_another_version_is_refused(examples, models, run, tmp_path):
 
 
 def test_a_sweep_that_is_over_is_yielded_once(
-    problem, examples, models, how, run, whole, expected, tmp_path
+    problem, examples, models, options, run, whole, expected, tmp_path
 ):
     path = tmp_path / "sweep.npz"
     sweep_checkpoint.save(path, whole, models)
     loaded = sweep_checkpoint.load(path, examples, models, num_classes=3)
     (last,) = run(resume=loaded)
-    assert_same(sweep_result.collect(last, models, problem, stop=how["stop"]), expected)
+    assert_same(
+        sweep_result.collect(last, models, problem, stop=options["stop"]), expected
+    )
 
 
 def test_a_damaged_file_is_named(examples, models, run, tmp_path):
@@ -178,13 +182,13 @@ def test_a_file_that_is_no_sweep_is_named(examples, models, tmp_path):
         sweep_checkpoint.load(tmp_path / "other.npz", examples, models, num_classes=3)
 
 
-def test_another_factorisation_is_another_sweep(examples, models, how, tmp_path):
+def test_another_factorisation_is_another_sweep(examples, models, options, tmp_path):
     doubled = jax.tree.map(lambda leaf: 2 * leaf, examples.preconditioner)
     path = tmp_path / "sweep.npz"
     inputs = sweep_run.SweepInputs(
         examples,
         models,
-        plan=how["plan"],
+        plan=options["plan"],
         num_classes=NUM_CLASSES,
         by_row=np.ones((sweep_problems.EXAMPLES, 3), np.float32),
         max_passes=2,
@@ -200,7 +204,7 @@ class Killed(Exception):
     """Thrown where a process might have been killed."""
 
 
-def test_goes_on_wherever_it_was_killed(problem, models, how, expected, tmp_path):
+def test_goes_on_wherever_it_was_killed(problem, models, options, expected, tmp_path):
     path = tmp_path / "sweep.npz"
     finished_before = set()
 
@@ -218,17 +222,21 @@ def test_goes_on_wherever_it_was_killed(problem, models, how, expected, tmp_path
     for iterations in (3, 31, 6, 9, 40):
         with pytest.raises(Killed):
             sweep.fit_models(
-                problem, models, checkpoint=path, callback=kill_after(iterations), **how
+                problem,
+                models,
+                checkpoint=path,
+                callback=kill_after(iterations),
+                **options,
             )
         if path.exists():
             finished_before |= finished_in(path)
     assert finished_before
-    fits = sweep.fit_models(problem, models, checkpoint=path, **how)
+    fits = sweep.fit_models(problem, models, checkpoint=path, **options)
     assert_same(fits, expected)
     # And what is over is read, not fitted.
     counted = []
     again = sweep.fit_models(
-        problem, models, checkpoint=path, callback=counted.append, **how
+        problem, models, checkpoint=path, callback=counted.append, **options
     )
     assert_same(again, fits)
     assert len(counted) == 1
@@ -265,9 +273,9 @@ def problem_of(**changed):
         ({"problem": {"weights": np.full(60, 2.0)}}, "weights"),
     ],
 )
-def test_goes_on_with_the_same_alone(problem, models, how, tmp_path, changed, name):
+def test_goes_on_with_the_same_alone(problem, models, options, tmp_path, changed, name):
     path = tmp_path / "sweep.npz"
-    brief = {**how, "stop": jaxlin.Stop(1e-4, 2)}
+    brief = {**options, "stop": jaxlin.Stop(1e-4, 2)}
     first = sweep.fit_models(problem, models, checkpoint=path, **brief)
     changed = dict(changed)
     other = problem_of(**changed.pop("problem", {}))

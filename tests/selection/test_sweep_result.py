@@ -12,7 +12,7 @@ from jaxlin.selection import folds, grids, sweep
 
 NAMES = np.array(["ant", "bee", "cat"])
 L2S = (1e-1, 1e-2)
-HOW = {
+SWEEP = {
     "losses": (SOFTMAX, HINGE),
     "l2s": L2S,
     "loss_arguments": MARGIN,
@@ -28,12 +28,12 @@ def problem():
 
 @pytest.fixture(scope="module")
 def found(problem):
-    return jaxlin.sweep(problem, **HOW)
+    return jaxlin.sweep(problem, **SWEEP)
 
 
 def test_models_are_those_of_the_product(problem, found):
     models = grids.product(
-        losses=HOW["losses"], l2s=L2S, loss_arguments=MARGIN, num_weight_sets=3
+        losses=SWEEP["losses"], l2s=L2S, loss_arguments=MARGIN, num_weight_sets=3
     )
     assert len(found) == found.models.size == models.size == 12
     for one, other in zip(found.models[1:], models[1:], strict=True):
@@ -48,7 +48,7 @@ def test_models_are_those_of_the_product(problem, found):
     [(jaxlin.Stop(1e-12, 500), True), (jaxlin.Stop(1e-12, 2), False)],
 )
 def test_what_is_not_proven_stalled_or_ran_out_of_passes(problem, stop, is_stalled):
-    found = jaxlin.sweep(problem, **HOW, stop=stop)
+    found = jaxlin.sweep(problem, **SWEEP, stop=stop)
     assert not found.converged.any()
     assert (found.stalled == is_stalled).all()
 
@@ -130,10 +130,10 @@ def test_is_watched_and_goes_on_from_its_file(problem, found, tmp_path):
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        jaxlin.sweep(problem, **HOW, checkpoint=path, callback=callback)
+        jaxlin.sweep(problem, **SWEEP, checkpoint=path, callback=callback)
     assert 6 <= len(states[-1].finished) < 12
     states.clear()
-    again = jaxlin.sweep(problem, **HOW, checkpoint=path, callback=states.append)
+    again = jaxlin.sweep(problem, **SWEEP, checkpoint=path, callback=states.append)
     # What the file had was not fitted again.
     assert states[0].finished
     assert len(states[-1].finished) == 12
@@ -141,16 +141,16 @@ def test_is_watched_and_goes_on_from_its_file(problem, found, tmp_path):
 
 
 def test_refining_is_a_sweep_that_is_refined(problem):
-    how = {**HOW, "l2s": (1e-1,), "losses": (HINGE,), "slots": 3}
-    how["stop"] = jaxlin.Stop(1e-8, 300)
-    plain = jaxlin.sweep(problem, **how)
+    settings = {**SWEEP, "l2s": (1e-1,), "losses": (HINGE,), "slots": 3}
+    settings["stop"] = jaxlin.Stop(1e-8, 300)
+    plain = jaxlin.sweep(problem, **settings)
     assert not plain.converged.any()
-    found = jaxlin.sweep(problem, **how, refine=True)
+    found = jaxlin.sweep(problem, **settings, refine=True)
     assert found.converged.all()
     assert found[0].params.weights.dtype == np.float64
-    weight_sets = how["weight_sets"]
+    weight_sets = settings["weight_sets"]
     expected = sweep.refine_unproven(
-        problem, plain, weight_sets=weight_sets, stop=how["stop"]
+        problem, plain, weight_sets=weight_sets, stop=settings["stop"]
     )
     assert_same(found, expected)
 
@@ -169,4 +169,4 @@ def test_refining_is_a_sweep_that_is_refined(problem):
 )
 def test_bad_input(problem, changes, words):
     with pytest.raises(ValueError, match=words):
-        jaxlin.sweep(problem, **{**HOW, **changes})
+        jaxlin.sweep(problem, **{**SWEEP, **changes})

@@ -28,11 +28,11 @@ def data():
     return rows + np.eye(NUM_CLASSES, NUM_FEATURES, dtype=np.float32)[labels], labels
 
 
-def problem_of(*data, **how):
-    return jaxlin.problem(*data, classes=range(NUM_CLASSES), **how)
+def problem_of(*data, **options):
+    return jaxlin.problem(*data, classes=range(NUM_CLASSES), **options)
 
 
-def how(**changes):
+def arguments(**changes):
     return {
         "loss": HINGE,
         "make_optimizer": optax.sgd,
@@ -64,7 +64,11 @@ def weights(data):
 @pytest.fixture(scope="module")
 def trained(data, scalings, weights):
     return jaxlin.train(
-        KEY, problem_of(*data), **how(), weight_sets=weights, normalizations=scalings
+        KEY,
+        problem_of(*data),
+        **arguments(),
+        weight_sets=weights,
+        normalizations=scalings,
     )
 
 
@@ -144,7 +148,7 @@ def test_accuracy_is_of_the_rows_held_out(data, scalings, weights, trained):
 
 def test_without_weightings_all_models_are_tested_on_all_rows(data, scalings):
     problem = problem_of(*data, normalization=scalings[1])
-    one = how(num_seeds=1)
+    one = arguments(num_seeds=1)
     given = jaxlin.train(KEY, problem, **one)
     plain = problem_of(*data)
     swept = jaxlin.train(KEY, plain, **one, normalizations=scalings[1:])
@@ -159,8 +163,8 @@ def test_without_weightings_all_models_are_tested_on_all_rows(data, scalings):
 
 def test_raw_rows_need_no_normalization_and_more_seeds_keep_the_first(data):
     problem = problem_of(data[0] / 5, data[1])
-    one = jaxlin.train(KEY, problem, **how(num_seeds=1))
-    two = jaxlin.train(KEY, problem, **how(num_seeds=2))
+    one = jaxlin.train(KEY, problem, **arguments(num_seeds=1))
+    two = jaxlin.train(KEY, problem, **arguments(num_seeds=2))
     assert two.shape == (1, 1, 2, 8)
     np.testing.assert_allclose(
         two.params.weights[:, :, 0], one.params.weights[:, :, 0], rtol=1e-5, atol=1e-7
@@ -172,7 +176,7 @@ def test_what_diverges_is_told(data):
     problem = problem_of(*data)
     # A step so large that the penalty alone drives weights away from 0.
     wide = {"learning_rates": (1e-4, 1e9), "l2s": (1e-2, 1e-1)}
-    found = jaxlin.train(KEY, problem, **how(**wide, num_epochs=12, num_seeds=1))
+    found = jaxlin.train(KEY, problem, **arguments(**wide, num_epochs=12, num_seeds=1))
     diverged = found.settings.learning_rate > 1
     np.testing.assert_array_equal(found.diverged[0, 0, 0], diverged)
     # Weights too: the loss of an epoch is of before its last update.
@@ -186,7 +190,7 @@ def test_new_values_of_everything_compile_nothing(data, scalings, weights, train
     jaxlin.train(
         jax.random.key(5),
         problem,
-        **how(
+        **arguments(
             l2s=(1e-3, 1e-2),
             learning_rates=(0.01, 0.3),
             loss_arguments={"margin": (2.0, 3.0)},
@@ -224,13 +228,13 @@ def test_new_values_of_everything_compile_nothing(data, scalings, weights, train
 def test_bad_input_is_named(data, changes, message):
     problem = problem_of(*data)
     with pytest.raises(ValueError, match=message):
-        jaxlin.train(KEY, problem, **how(**changes))
+        jaxlin.train(KEY, problem, **arguments(**changes))
 
 
 def test_keys_and_parts_that_do_not_fit_are_named(data, trained, weights):
     problem = problem_of(*data)
     with pytest.raises(ValueError, match=r"key must be a key, got 0; make one: jax"):
-        jaxlin.train(0, problem, **how())
+        jaxlin.train(0, problem, **arguments())
     with pytest.raises(ValueError, match="held_out must have 3 rows"):
         training.accuracies(trained, problem, held_out=jnp.asarray(weights[:2]))
 
@@ -240,7 +244,9 @@ def test_training_is_not_traced(data, traced):
     problem = problem_of(*data)
 
     def train(key):
-        return jaxlin.train(key if traced == "key" else KEY, problem, **how()).loss
+        return jaxlin.train(
+            key if traced == "key" else KEY, problem, **arguments()
+        ).loss
 
     with pytest.raises(ValueError, match="must be of concrete numbers, got a traced"):
         jax.jit(train)(KEY)

@@ -24,11 +24,11 @@ def draw(name, kind, *, seed=0, shape=SHAPE, dtype=None, l2=None):
     generator = np.random.default_rng([seed, *map(ord, kind)])
     dtype = DTYPES[name] if dtype is None else dtype
     made = random_problems.make(generator, kind, name, shape, dtype=dtype, l2=l2)
-    given, how, data = made
+    given, keywords, data = made
     if name in QUICK and given["normalization"] is None:
         unchanged = np.zeros(shape[1], dtype), np.ones(shape[1], dtype)
         given = {**given, "normalization": normalization.Normalization(*unchanged)}
-    return given, how, data
+    return given, keywords, data
 
 
 def zeros(shape, dtype=jnp.float32):
@@ -53,12 +53,14 @@ def examples_of(given):
     return interface.Examples(**jax.tree.map(jnp.asarray, arrays))
 
 
-def evaluations(name, given, how, *, most, start=None, duals=None, key=0, **chunks):
+def evaluations(
+    name, given, keywords, *, most, start=None, duals=None, key=0, **chunks
+):
     """(evaluations, state, last info) after each chunk, from the public loop."""
     shape = (*np.shape(given["features"]), given["num_classes"])
     examples = certified.prepare(examples_of(given))
     solver = certified.solver(loss=LOSSES[name], block_size=BLOCK_SIZES[name])
-    settings = interface.Settings(**how)
+    settings = interface.Settings(**keywords)
     first = solver.init(zeros(shape) if start is None else start, examples, settings)
     first = optimizer_state.resumed(first, duals)
     for done, state, info in interface.run(
@@ -67,9 +69,9 @@ def evaluations(name, given, how, *, most, start=None, duals=None, key=0, **chun
         yield done, state, jax.tree.map(lambda leaf: np.asarray(leaf)[-1], info)
 
 
-def fit(name, given, how, *, gap=1e-4, most=300, **start):
+def fit(name, given, keywords, *, gap=1e-4, most=300, **start):
     for done, state, info in evaluations(  # noqa: B007
-        name, given, how, most=most, **start
+        name, given, keywords, most=most, **start
     ):
         if info.relative_gap <= gap or info.stalled:
             break

@@ -43,11 +43,11 @@ def problem(num_classes):
     return jaxlin.problem(*data(num_classes))
 
 
-def fit(num_classes, *, relative_gap=1e-4, max_passes=1000, **how):
+def fit(num_classes, *, relative_gap=1e-4, max_passes=1000, **settings):
     """Softmax of three classes, or the hinge of two: one program each."""
-    how = {"loss_arguments": ARGUMENTS_OF_CLASSES[num_classes], **how}
+    settings = {"loss_arguments": ARGUMENTS_OF_CLASSES[num_classes], **settings}
     loss, stop = LOSS_OF_CLASSES[num_classes], jaxlin.Stop(relative_gap, max_passes)
-    return jaxlin.fit(problem(num_classes), loss=loss, stop=stop, **how)
+    return jaxlin.fit(problem(num_classes), loss=loss, stop=stop, **settings)
 
 
 def extended(rows):

@@ -40,7 +40,7 @@ def start(seed=0):
 
 
 def train(
-    solver, settings, *, key=None, params=None, num_steps=4, examples=None, **how
+    solver, settings, *, key=None, params=None, num_steps=4, examples=None, **options
 ):
     key = jax.random.key(7) if key is None else key
     examples = raw_examples() if examples is None else examples
@@ -48,7 +48,7 @@ def train(
     initial = solver.init(params, examples, settings)
     infos = []
     for _, state, info in interface.run(
-        solver, key, initial, examples, settings, num_steps=num_steps, **how
+        solver, key, initial, examples, settings, num_steps=num_steps, **options
     ):
         infos.append(np.asarray(info.loss))
         trained = state.params

@@ -22,11 +22,11 @@ EXAMPLES = SHAPE[0]
 quick_losses = over_losses(*QUICK)
 
 
-def check_soundness(name, given, how, data, *, most, start=None):
+def check_soundness(name, given, keywords, data, *, most, start=None):
     """No certificate of a fit, at whatever evaluation, is below what it bounds."""
     best = optima.optimum(data)
     checked = 0
-    for done, state, info in evaluations(name, given, how, most=most, start=start):
+    for done, state, info in evaluations(name, given, keywords, most=most, start=start):
         if state.idle_passes == 0:  # the certificate is new
             proof = jax.tree.map(float, info.certificate)
             value = optima.objective(exactly(state.params), data)
@@ -52,8 +52,8 @@ def check_soundness(name, given, how, data, *, most, start=None):
 @quick_losses
 def test_no_certificate_of_a_fit_is_false(name, kind):
     """Ten awkward problems a loss: those of `random_problems`."""
-    given, how, data = draw(name, kind)
-    check_soundness(name, given, how, data, most=80)
+    given, keywords, data = draw(name, kind)
+    check_soundness(name, given, keywords, data, most=80)
 
 
 @every_loss
@@ -62,9 +62,11 @@ def test_nor_is_one_whose_objective_is_lost_in_rounding(name):
     """Nearly no penalty on separable rows: the losses themselves are roundoff."""
     dtype = np.uint8 if name in QUICK else np.float32
     for l2 in (1e-6, 1e-9):
-        given, how, data = draw(name, "separable", l2=l2, shape=(12, 6, 3), dtype=dtype)
+        given, keywords, data = draw(
+            name, "separable", l2=l2, shape=(12, 6, 3), dtype=dtype
+        )
         start = linear.Params(jnp.zeros((3, 6)), jnp.zeros(3))
-        check_soundness(name, given, how, data, most=40, start=start)
+        check_soundness(name, given, keywords, data, most=40, start=start)
 
 
 # (shape, dtype of the rows, seeds): with the ten kinds and six losses 480 problems.
@@ -86,8 +88,10 @@ def test_no_certificate_of_many_fits_is_false(name, shape, dtype, seeds):
         start = zeros(shape, jnp.float64 if dtype == np.float64 else jnp.float32)
         for seed in range(1, 1 + seeds):
             for kind in random_problems.KINDS:
-                given, how, data = draw(name, kind, seed=seed, shape=shape, dtype=dtype)
-                check_soundness(name, given, how, data, most=150, start=start)
+                given, keywords, data = draw(
+                    name, kind, seed=seed, shape=shape, dtype=dtype
+                )
+                check_soundness(name, given, keywords, data, most=150, start=start)
 
 
 # --- What a fit reaches.
@@ -96,9 +100,9 @@ def test_no_certificate_of_many_fits_is_false(name, shape, dtype, seeds):
 @quick_losses
 def test_the_requested_gap_is_proven_and_true(name):
     for kind in EASY:
-        given, how, data = draw(name, kind, l2=0.03)
+        given, keywords, data = draw(name, kind, l2=0.03)
         best = optima.optimum(data)
-        done, state, info = fit(name, given, how)
+        done, state, info = fit(name, given, keywords)
         assert info.relative_gap <= 1e-4, kind
         assert done < 200
         value = optima.objective(exactly(state.params), data)
@@ -109,7 +113,7 @@ def test_the_requested_gap_is_proven_and_true(name):
         # A warm start from the solution needs no more than a look; a hinge, whose
         # smoothing is between its first and its last, up to half of its rounds.
         duals = optimizer_state.Duals(state.dual_centers, state.smoothing)
-        again, _, info = fit(name, given, how, start=state.params, duals=duals)
+        again, _, info = fit(name, given, keywords, start=state.params, duals=duals)
         assert info.relative_gap <= 2e-4, kind
         assert again <= max(3, done // (2 if name in optima.HINGES else 3)), kind
 
@@ -117,7 +121,7 @@ def test_the_requested_gap_is_proven_and_true(name):
 @quick_losses
 def test_example_weights_select_and_repeat(name):
     """0 takes an example out, 2 is the example twice."""
-    given, how, _ = draw(name, "noisy", l2=0.03)
+    given, keywords, _ = draw(name, "noisy", l2=0.03)
     half = EXAMPLES // 2
 
     def optimum_of(rows, weights):
@@ -127,7 +131,7 @@ def test_example_weights_select_and_repeat(name):
             "targets": given["targets"][rows],
             "example_weights": weights,
         }
-        _, state, info = fit(name, changed, how, gap=1e-5)
+        _, state, info = fit(name, changed, keywords, gap=1e-5)
         assert info.relative_gap < 1e-4
         return float(state.certificate.primal), exactly(state.params)
 
@@ -150,19 +154,19 @@ def test_example_weights_select_and_repeat(name):
         same_value, same_weights = optimum_of(*two)
         np.testing.assert_allclose(value, same_value, rtol=1e-4)
         # Within the two radii of one optimum.
-        radius = np.sqrt(2 * 1e-4 * value / how["l2"])
+        radius = np.sqrt(2 * 1e-4 * value / keywords["l2"])
         assert np.linalg.norm(weights - same_weights) <= 2 * radius
 
 
 @quick_losses
 def test_permuted_classes_give_the_permuted_optimum(name):
-    given, how, _ = draw(name, "noisy", l2=0.1)
+    given, keywords, _ = draw(name, "noisy", l2=0.1)
     order = np.array([2, 0, 1])
     targets = given["targets"]
     moved = targets[:, order] if targets.ndim == 2 else np.argsort(order)[targets]
-    _, state, info = fit(name, given, how, gap=1e-5)
-    _, other, _ = fit(name, {**given, "targets": moved}, how, gap=1e-5)
-    bound = 2 * np.sqrt(2 * 1e-4 * info.certificate.primal / how["l2"])
+    _, state, info = fit(name, given, keywords, gap=1e-5)
+    _, other, _ = fit(name, {**given, "targets": moved}, keywords, gap=1e-5)
+    bound = 2 * np.sqrt(2 * 1e-4 * info.certificate.primal / keywords["l2"])
     difference = exactly(state.params)[order] - exactly(other.params)
     assert np.linalg.norm(difference) <= bound
     np.testing.assert_allclose(
@@ -173,11 +177,11 @@ def test_permuted_classes_give_the_permuted_optimum(name):
 def test_the_margin_scales_the_hinges():
     """With margin c times as large the optimum is c times the optimum at l2 c."""
     name = "weston_watkins_hinge"
-    given, how, _ = draw(name, "noisy", l2=0.1)
+    given, keywords, _ = draw(name, "noisy", l2=0.1)
     results = []
     for margin, l2 in ((1.0, 0.1), (3.0, 0.1 / 3)):
-        how = {"l2": l2, "loss_arguments": {"margin": margin}}
-        _, state, info = fit(name, given, how, gap=1e-5)
+        keywords = {"l2": l2, "loss_arguments": {"margin": margin}}
+        _, state, info = fit(name, given, keywords, gap=1e-5)
         results.append((float(state.certificate.primal), exactly(state.params)))
     (value, weights), (large, scaled) = results
     # c l(s / c) has margin c; so W -> c W, l2 -> l2 / c, P -> c P.
@@ -194,7 +198,7 @@ def test_the_margin_scales_the_hinges():
 )
 def test_hinges_agree_with_a_general_optimiser_of_the_quadratic_program(name):
     """SLSQP on weights and slacks: no dual, no conjugate, no smoothing."""
-    given, how, data = draw(name, "noisy", l2=0.1)
+    given, keywords, data = draw(name, "noisy", l2=0.1)
     few = 8
     given["example_weights"] = (np.arange(EXAMPLES) < few).astype(np.float32)
     shares = given["example_weights"] / few
@@ -226,7 +230,7 @@ def test_hinges_agree_with_a_general_optimiser_of_the_quadratic_program(name):
         options={"ftol": 1e-14, "maxiter": 1000},
     )
     assert found.success
-    _, state, info = fit(name, given, how, gap=1e-5)
+    _, state, info = fit(name, given, keywords, gap=1e-5)
     assert info.relative_gap <= 1e-4
     np.testing.assert_allclose(state.certificate.primal, found.fun, rtol=1e-4)
     weights = found.x[:size].reshape(classes, width)

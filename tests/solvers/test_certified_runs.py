@@ -21,22 +21,22 @@ from jaxlin.solvers import certified, interface, optimizer
 
 def test_new_values_recompile_nothing():
     name = "weston_watkins_hinge"
-    given, how, _ = draw(name, "noisy", l2=0.1)
-    fit(name, given, how, most=2)
+    given, keywords, _ = draw(name, "noisy", l2=0.1)
+    fit(name, given, keywords, most=2)
     programs = interface._advance._cache_size()
     for seed, l2, margin in ((1, 0.01, 0.5), (2, jnp.float32(1), 2), (3, 1, 1.0)):
-        given, how, _ = draw(name, "weighted", seed=seed)
-        how = {"l2": l2, "loss_arguments": {"margin": margin}}
-        fit(name, given, how, most=2, key=seed)
+        given, keywords, _ = draw(name, "weighted", seed=seed)
+        keywords = {"l2": l2, "loss_arguments": {"margin": margin}}
+        fit(name, given, keywords, most=2, key=seed)
     assert interface._advance._cache_size() == programs
 
 
 def test_the_state_is_donated_and_the_callers_parameters_are_not():
     name = "weston_watkins_hinge"
-    given, how, _ = draw(name, "noisy")
+    given, keywords, _ = draw(name, "noisy")
     examples = problem_of(given).prepared()
     solver = certified.solver(loss=LOSSES[name])
-    settings = interface.Settings(**how)
+    settings = interface.Settings(**keywords)
     start = zeros(SHAPE)
     state = solver.init(start, examples, settings)
     run = interface.run(
@@ -60,15 +60,15 @@ def test_chunks_of_any_length_give_the_same_fit_and_are_traced_once(monkeypatch)
     traces = []
     pass_values = optimizer.duality.pass_values
 
-    def counting(*arguments, **how):
+    def counting(*arguments, **options):
         traces.append(None)
-        return pass_values(*arguments, **how)
+        return pass_values(*arguments, **options)
 
     name = "weston_watkins_hinge"
-    given, how, _ = draw(name, "noisy", l2=1e-2)
-    *_, (_, one, _) = evaluations(name, given, how, most=6)
+    given, keywords, _ = draw(name, "noisy", l2=1e-2)
+    *_, (_, one, _) = evaluations(name, given, keywords, most=6)
     monkeypatch.setattr(optimizer.duality, "pass_values", counting)
-    *_, (done, many, _) = evaluations(name, given, how, most=6, steps_per_chunk=3)
+    *_, (done, many, _) = evaluations(name, given, keywords, most=6, steps_per_chunk=3)
     assert done == 6
     assert len(traces) == 1
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
@@ -102,9 +102,9 @@ def check_grid(name, *, most, gap, dtype=jnp.float32, kind="noisy"):
     grid, info = grid_of(name, given, settings, most=most, dtype=dtype)
     assert (info.relative_gap < gap).all()
     for i in range(3):
-        how = one_of(settings, i)._asdict()
+        keywords = one_of(settings, i)._asdict()
         *_, (_, alone, _) = evaluations(
-            name, given, how, most=most, start=zeros(SHAPE, dtype)
+            name, given, keywords, most=most, start=zeros(SHAPE, dtype)
         )
         np.testing.assert_allclose(
             grid.certificate.primal[i], alone.certificate.primal, rtol=1e-5
@@ -139,13 +139,13 @@ def test_a_grid_equals_its_fits_alone_in_float64(name):
 
 
 def test_an_unprepared_problem_and_bad_settings_are_refused():
-    given, how, _ = draw("softmax_cross_entropy", "noisy")
+    given, keywords, _ = draw("softmax_cross_entropy", "noisy")
     raw = problem_of(given).examples
     solver = certified.solver(loss=LOSSES["softmax_cross_entropy"])
     with pytest.raises(
         ValueError, match="examples must be prepared .*certified.prepare"
     ):
-        solver.init(zeros(SHAPE), raw, interface.Settings(**how))
+        solver.init(zeros(SHAPE), raw, interface.Settings(**keywords))
     examples = certified.prepare(raw)
     for settings, message in (
         (interface.Settings(), "l2 must be above 0, got None"),
@@ -165,10 +165,10 @@ def test_an_unprepared_problem_and_bad_settings_are_refused():
 def test_a_traced_l2_that_is_not_above_0_proves_nothing(l2):
     """A step looks at no value: the program is that of any l2."""
     name = "softmax_cross_entropy"
-    given, how, _ = draw(name, "noisy", l2=0.1)
+    given, keywords, _ = draw(name, "noisy", l2=0.1)
     examples = problem_of(given).prepared()
     solver = certified.solver(loss=LOSSES[name])
-    state = solver.init(zeros(SHAPE), examples, interface.Settings(**how))
+    state = solver.init(zeros(SHAPE), examples, interface.Settings(**keywords))
     settings = interface.Settings(l2=jnp.float32(l2))
     for _, _, info in interface.run(  # noqa: B007
         solver, jax.random.key(0), state, examples, settings, num_steps=20

@@ -122,15 +122,19 @@ def test_features_of_very_different_sizes_are_fitted():
     """From 0.1 to 1,000: a metric that took roundoff for curvature would not move."""
     rows, labels = data(3)
     rows = (rows + 1) * np.float32([1000, 100, 1, 10, 0.1])
-    how = {"loss": SOFTMAX, "l2": 1e-2}
-    fitted = jaxlin.fit(rows, labels, stop=STOP, **how)
+    settings = {"loss": SOFTMAX, "l2": 1e-2}
+    fitted = jaxlin.fit(rows, labels, stop=STOP, **settings)
     assert fitted.converged
     assert not fitted.stalled
     # Where float32 has no more to give, that is said.
-    hopeless = jaxlin.fit(rows, labels, stop=jaxlin.Stop(1e-12), refine=False, **how)
+    hopeless = jaxlin.fit(
+        rows, labels, stop=jaxlin.Stop(1e-12), refine=False, **settings
+    )
     assert hopeless.stalled
     assert not hopeless.converged
-    given_up = jaxlin.fit(rows, labels, stop=jaxlin.Stop(1e-4, max_passes=2), **how)
+    given_up = jaxlin.fit(
+        rows, labels, stop=jaxlin.Stop(1e-4, max_passes=2), **settings
+    )
     assert not given_up.stalled
 
 
@@ -174,10 +178,10 @@ def test_arguments_of_the_loss_may_be_any_mapping():
 @pytest.mark.parametrize("num_classes", [3, 2])
 def test_parameters_from_anywhere_are_certified(num_classes):
     fitted = fit(num_classes, l2=0.1)
-    how = {"loss": LOSS_OF_CLASSES[num_classes], "l2": 0.1}
-    found = jaxlin.certify(problem(num_classes), fitted.params, **how)
+    settings = {"loss": LOSS_OF_CLASSES[num_classes], "l2": 0.1}
+    found = jaxlin.certify(problem(num_classes), fitted.params, **settings)
     rows, labels = data(num_classes)
-    expected = duality.certificate(fitted.params, rows, labels, **how)
+    expected = duality.certificate(fitted.params, rows, labels, **settings)
     np.testing.assert_allclose(found.certificate, expected, rtol=1e-3, atol=1e-8)
     assert found.relative_gap == float(duality.relative_gap(expected))
     np.testing.assert_array_equal(folded(found), folded(fitted))
@@ -185,7 +189,7 @@ def test_parameters_from_anywhere_are_certified(num_classes):
     assert found.converged == (found.relative_gap <= 1e-3)
     # Of what is far from an optimum as well.
     zeros = linear.Params(*map(np.zeros_like, fitted.params))
-    far = jaxlin.certify(problem(num_classes), zeros, **how)
+    far = jaxlin.certify(problem(num_classes), zeros, **settings)
     assert not far.converged
     assert far.certificate.dual <= fitted.certificate.primal
 
@@ -277,17 +281,17 @@ def test_a_start_from_the_solution_takes_few_passes(num_classes):
 def test_one_call_prepares_and_finds_the_classes():
     """And takes what the problem takes: lists, float64 rows, normalization, weights."""
     rows, labels = data(3)
-    how = {"loss": SOFTMAX, "l2": 0.1, "stop": STOP}
-    whole = jaxlin.fit(rows, labels, **how)
+    settings = {"loss": SOFTMAX, "l2": 0.1, "stop": STOP}
+    whole = jaxlin.fit(rows, labels, **settings)
     np.testing.assert_allclose(folded(whole), folded(fit(3, l2=0.1)), atol=1e-6)
-    lists = jaxlin.fit(rows.tolist(), labels.tolist(), **how)
+    lists = jaxlin.fit(rows.tolist(), labels.tolist(), **settings)
     np.testing.assert_array_equal(folded(lists), folded(whole))
     assert whole.classes.tolist() == lists.classes.tolist() == [0, 1, 2]
     assert jaxlin.problem(rows[:3], [0, 0, 4]).classes.tolist() == [0, 4]
     assert jaxlin.problem(rows[:3], [0, 0, 4], classes=range(5)).num_classes == 5
     assert jaxlin.problem(rows[:3], np.full((3, 7), 1 / 7)).num_classes == 7
     # Labels with gaps are a fit as well.
-    gaps = jaxlin.fit(rows, 10 * labels, **how)
+    gaps = jaxlin.fit(rows, 10 * labels, **settings)
     assert gaps.classes.tolist() == [0, 10, 20]
     np.testing.assert_array_equal(folded(gaps), folded(whole))
 

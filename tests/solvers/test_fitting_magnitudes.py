@@ -42,11 +42,11 @@ def test_what_is_proven_is_true_of_features_of_any_size(size, is_normalized, dty
     if is_normalized:
         scaling = normalization.fit_standard(rows)
         z = (z - np.float64(scaling.mean)) / np.float64(scaling.scale)
-    how = {"loss": SOFTMAX, "l2": 1e-2, "stop": STOP}
+    settings = {"loss": SOFTMAX, "l2": 1e-2, "stop": STOP}
     if is_normalized:
         # One program with what follows.
-        how |= {"normalization": scaling, "weights": np.ones(EXAMPLES)}
-    found = jaxlin.fit(rows, labels, **how)
+        settings |= {"normalization": scaling, "weights": np.ones(EXAMPLES)}
+    found = jaxlin.fit(rows, labels, **settings)
     weights = np.full(EXAMPLES, 1 / EXAMPLES)
     truth = optima.Data(extended(z), labels, weights, 3, "softmax_cross_entropy", 1e-2)
     assert found.converged
@@ -97,13 +97,13 @@ def test_rows_of_weight_0_are_as_if_they_were_not_there(dtype, value, num_classe
     weights = np.repeat([1.0, 0.0], half)[places]
     # Each of the others twice is the same problem, in as many rows: one program.
     twice = np.repeat(np.flatnonzero(weights), 2)
-    how = {"loss": LOSS_OF_CLASSES[num_classes], "l2": 1e-2, "stop": STOP}
+    settings = {"loss": LOSS_OF_CLASSES[num_classes], "l2": 1e-2, "stop": STOP}
     scaling = normalization.fit_standard(given, example_weights=weights)
-    how["normalization"] = scaling
-    alone = jaxlin.fit(given[twice], targets[twice], weights=weights[twice], **how)
-    whole = jaxlin.fit(given, targets, weights=weights, **how)
+    settings["normalization"] = scaling
+    alone = jaxlin.fit(given[twice], targets[twice], weights=weights[twice], **settings)
+    whole = jaxlin.fit(given, targets, weights=weights, **settings)
     blocks = row_blocks.over(given, targets, example_weights=weights, block_size=half)
-    streamed = jaxlin.fit(blocks, **how)
+    streamed = jaxlin.fit(blocks, **settings)
     assert alone.converged
     for found in (whole, streamed):
         assert found.converged
@@ -114,7 +114,7 @@ def test_rows_of_weight_0_are_as_if_they_were_not_there(dtype, value, num_classe
     proof = duality.certificate(
         alone.params,
         *(given, targets),
-        loss=how["loss"],
+        loss=settings["loss"],
         l2=1e-2,
         example_weights=weights,
         normalization=scaling,
@@ -126,12 +126,12 @@ def test_rows_of_weight_0_are_as_if_they_were_not_there(dtype, value, num_classe
 def test_weights_of_another_unit_are_one_problem_or_refused(dtype):
     rows, labels = data(3)
     weights = 1.0 + np.arange(EXAMPLES) % 3
-    how = {"loss": SOFTMAX, "l2": 1e-2, "stop": STOP}
-    how |= {"normalization": normalization.fit_standard(rows)}
-    usual = jaxlin.fit(rows, labels, weights=weights, **how)
+    settings = {"loss": SOFTMAX, "l2": 1e-2, "stop": STOP}
+    settings |= {"normalization": normalization.fit_standard(rows)}
+    usual = jaxlin.fit(rows, labels, weights=weights, **settings)
     for unit in (1e-10, 1e10):
         given = (unit * weights).astype(dtype)
-        found = jaxlin.fit(rows, labels, weights=given, **how)
+        found = jaxlin.fit(rows, labels, weights=given, **settings)
         assert found.converged
         np.testing.assert_allclose(
             found.certificate.primal, usual.certificate.primal, rtol=2e-4
@@ -139,4 +139,4 @@ def test_weights_of_another_unit_are_one_problem_or_refused(dtype):
     for unit in (1e-20, 1e-38, 1e-40, 1e37):
         given = (unit * weights).astype(dtype)
         with pytest.raises(ValueError, match="divide them by their mean"):
-            jaxlin.fit(rows, labels, weights=given, **how)
+            jaxlin.fit(rows, labels, weights=given, **settings)

@@ -21,7 +21,7 @@ OF_TWO = {"loss": HINGE, "l2": 0.1, "loss_arguments": {"margin": 1.0}}
 PROBLEM = jaxlin.problem(ROWS, LABELS)
 BIAS = np.zeros(3, np.float32)
 KEY = jax.random.key(0)
-HOW = {"loss": SOFTMAX, "l2": 0.1}
+SETTINGS = {"loss": SOFTMAX, "l2": 0.1}
 MANY = {"losses": (SOFTMAX,), "l2s": (0.1,)}
 GRID = grids.product(**MANY)
 
@@ -42,19 +42,19 @@ def swept(examples):
 DOORS = {
     "l2": (lambda x: jaxlin.fit(ROWS, LABELS, loss=SOFTMAX, l2=x), 0.1),
     "relative_gap": (
-        lambda x: jaxlin.fit(ROWS, LABELS, stop=jaxlin.Stop(x), **HOW),
+        lambda x: jaxlin.fit(ROWS, LABELS, stop=jaxlin.Stop(x), **SETTINGS),
         0.1,
     ),
-    "features": (lambda x: jaxlin.fit(x, LABELS, **HOW), ROWS),
-    "weights": (lambda x: jaxlin.fit(ROWS, LABELS, weights=x, **HOW), WEIGHTS),
+    "features": (lambda x: jaxlin.fit(x, LABELS, **SETTINGS), ROWS),
+    "weights": (lambda x: jaxlin.fit(ROWS, LABELS, weights=x, **SETTINGS), WEIGHTS),
     "normalization": (
         lambda x: jaxlin.fit(
-            ROWS, LABELS, normalization=normalization.Normalization(x, 1.0), **HOW
+            ROWS, LABELS, normalization=normalization.Normalization(x, 1.0), **SETTINGS
         ),
         np.zeros(WIDTH, np.float32),
     ),
     "start": (
-        lambda x: jaxlin.fit(ROWS, LABELS, start=linear.Params(x, BIAS), **HOW),
+        lambda x: jaxlin.fit(ROWS, LABELS, start=linear.Params(x, BIAS), **SETTINGS),
         np.zeros((3, WIDTH), np.float32),
     ),
     "l2 of a problem": (lambda x: jaxlin.fit(PROBLEM, loss=SOFTMAX, l2=x), 0.1),
@@ -69,7 +69,7 @@ DOORS = {
         np.zeros(WIDTH, np.float32),
     ),
     "params": (
-        lambda x: jaxlin.certify(PROBLEM, linear.Params(x, BIAS), **HOW),
+        lambda x: jaxlin.certify(PROBLEM, linear.Params(x, BIAS), **SETTINGS),
         np.zeros((3, WIDTH), np.float32),
     ),
     "l2 of a certificate": (
@@ -111,7 +111,7 @@ DOORS = {
         ),
         np.float32(FOLDS),
     ),
-    "features of blocks": (lambda x: jaxlin.fit([(x, LABELS, None)], **HOW), ROWS),
+    "features of blocks": (lambda x: jaxlin.fit([(x, LABELS, None)], **SETTINGS), ROWS),
     "features of rows in blocks": (lambda x: row_blocks.over(x, LABELS), ROWS),
     "features of a probe": (
         lambda x: jaxlin.probe(KEY, x, LABELS, ROWS, LABELS, **PROBED),
@@ -149,10 +149,10 @@ def test_a_whole_fit_is_not_compiled():
     zeros = linear.Params(np.zeros((3, WIDTH), np.float32), BIAS)
     problem = jaxlin.problem(ROWS, LABELS)
     for door in (
-        lambda: jaxlin.fit(ROWS, LABELS, **HOW).params,
-        lambda: jaxlin.fit(problem, **HOW).params,
-        lambda: jaxlin.fit(blocks, **HOW).params,
-        lambda: jaxlin.certify(problem, zeros, **HOW).params,
+        lambda: jaxlin.fit(ROWS, LABELS, **SETTINGS).params,
+        lambda: jaxlin.fit(problem, **SETTINGS).params,
+        lambda: jaxlin.fit(blocks, **SETTINGS).params,
+        lambda: jaxlin.certify(problem, zeros, **SETTINGS).params,
         lambda: jaxlin.sweep(problem, **MANY).params,
         lambda: jaxlin.cross_validate(problem, folds=FOLDS, **MANY).accuracy,
         lambda: (

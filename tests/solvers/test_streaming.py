@@ -13,9 +13,9 @@ from jaxlin.solvers import preconditioner, streaming
 NUM_CLASSES, MANY = 3, 310
 WEIGHTS = np.where(np.arange(EXAMPLES) % 5 == 0, 0.0, 1.5)
 # One loss, one number of rows and weights in nearly all: one program of a step.
-HOW = {"loss": HINGE, "l2": 1e-2, "loss_arguments": {"margin": 1.0}}
-HOW |= {"stop": jaxlin.Stop(1e-4)}
-OF_SOFTMAX = {**HOW, "loss": losses.softmax_cross_entropy, "loss_arguments": {}}
+OF_HINGE = {"loss": HINGE, "l2": 1e-2, "loss_arguments": {"margin": 1.0}}
+OF_HINGE |= {"stop": jaxlin.Stop(1e-4)}
+OF_SOFTMAX = {**OF_HINGE, "loss": losses.softmax_cross_entropy, "loss_arguments": {}}
 HALF = EXAMPLES // 2
 
 
@@ -45,14 +45,14 @@ def test_the_model_is_that_of_the_arrays(loss):
     mean = normalization.fit_centered(rows, scale=255.0).mean
     fitted = normalization.Normalization(mean, np.full(WIDTH, 255, np.float32))
     weights = WEIGHTS
-    how = {"loss": loss, "l2": 1e-2, "normalization": fitted}
-    how["stop"] = jaxlin.Stop(1e-5)
+    settings = {"loss": loss, "l2": 1e-2, "normalization": fitted}
+    settings["stop"] = jaxlin.Stop(1e-5)
     if "hinge" in loss.__name__:
-        how["loss_arguments"] = HOW["loss_arguments"]
+        settings["loss_arguments"] = OF_HINGE["loss_arguments"]
     # As floats, like the fits of other files: one program.
-    whole = jaxlin.fit(np.float32(rows), targets, weights=weights, **how)
+    whole = jaxlin.fit(np.float32(rows), targets, weights=weights, **settings)
     blocks = row_blocks.over(rows, targets, example_weights=weights, block_size=40)
-    streamed = jaxlin.fit(blocks, **how)
+    streamed = jaxlin.fit(blocks, **settings)
     assert whole.converged
     assert streamed.converged
     # What the streamed one proves is true.
@@ -109,8 +109,8 @@ def test_a_refinement_keeps_the_digits_of_float64_rows_and_mean():
     mean = rows.mean(axis=0)
     blocks = row_blocks.over(rows, labels, block_size=HALF)
     scaling = normalization.Normalization(mean, np.float64(1))
-    how = {**OF_SOFTMAX, "normalization": scaling}
-    streamed = jaxlin.fit(blocks, refine=True, **how)
+    settings = {**OF_SOFTMAX, "normalization": scaling}
+    streamed = jaxlin.fit(blocks, refine=True, **settings)
     assert streamed.converged
     exact = optima.Data(
         np.c_[rows - mean, np.ones(len(rows))],
@@ -126,7 +126,7 @@ def test_a_refinement_keeps_the_digits_of_float64_rows_and_mean():
     assert above <= streamed.certificate.gap + streamed.certificate.rounding
     assert streamed.certificate.dual <= best.value
     # The metric is that of the rows, too, and rounding that of their norms.
-    whole = jaxlin.fit(rows, labels, refine=True, **how)
+    whole = jaxlin.fit(rows, labels, refine=True, **settings)
     assert abs(streamed.passes - whole.passes) <= 1
     ratio = streamed.certificate.rounding / whole.certificate.rounding
     assert 1 / 3 < ratio < 3
@@ -153,8 +153,8 @@ def test_a_warm_start_is_taken_up():
     blocks = row_blocks.over(
         rows / 255.0, labels, example_weights=WEIGHTS, block_size=HALF
     )
-    cold = jaxlin.fit(blocks, **HOW)
-    warm = jaxlin.fit(blocks, start=cold, **HOW)
+    cold = jaxlin.fit(blocks, **OF_HINGE)
+    warm = jaxlin.fit(blocks, start=cold, **OF_HINGE)
     assert warm.converged
     assert warm.passes < cold.passes / 2
 
@@ -223,7 +223,7 @@ def test_blocks_that_change_are_noticed(after, message):
 
     changing = Changing()
     with pytest.raises(ValueError, match=f"the same rows each time, {message}"):
-        jaxlin.fit(changing, callback=changing.change, **HOW)
+        jaxlin.fit(changing, callback=changing.change, **OF_HINGE)
 
 
 def test_blocks_may_be_tuples_of_lists():
@@ -233,9 +233,9 @@ def test_blocks_may_be_tuples_of_lists():
         tuple(array[part].tolist() for array in (rows, labels, WEIGHTS))
         for part in (slice(HALF), slice(HALF, None))
     ]
-    fitted = jaxlin.fit(lists, **HOW)
+    fitted = jaxlin.fit(lists, **OF_HINGE)
     blocks = row_blocks.over(rows, labels, example_weights=WEIGHTS, block_size=HALF)
-    same = jaxlin.fit(blocks, **HOW)
+    same = jaxlin.fit(blocks, **OF_HINGE)
     assert fitted.certificate == same.certificate
 
 

@@ -288,10 +288,11 @@ def test_equivalence_uses_the_ninety_percent_interval():
 
 
 def test_a_difference_of_the_bound_is_not_equivalent():
-    how = {"key": KEY, "num_resamples": 100}
-    result = comparison.equivalence([0.5] * 3, bound=0.5, **how)
-    assert result.equivalent is False
-    assert comparison.equivalence([0.5] * 3, bound=0.51, **how).equivalent is True
+    for bound, is_equivalent in ((0.5, False), (0.51, True)):
+        result = comparison.equivalence(
+            [0.5] * 3, key=KEY, bound=bound, num_resamples=100
+        )
+        assert result.equivalent is is_equivalent
 
 
 @pytest.mark.parametrize(
