@@ -14,7 +14,7 @@ The softmax cross-entropy, which takes no margin, appears once per l2 and weight
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -94,18 +94,8 @@ def product(
         conjugates.of(loss)
     values = sorted(check.numbers_list("l2s", l2s, above=0), reverse=True)
     check.integer("num_weight_sets", num_weight_sets, at_least=1)
-    tried = {
-        name: check.numbers_list(f"loss_arguments[{name!r}]", tried_values, above=0)
-        for name, tried_values in (loss_arguments or {}).items()
-    }
     taken = [duality.argument_names(loss) for loss in losses]
-    for name in tried:
-        if not any(name in names for names in taken):
-            known = ", ".join(sorted(frozenset().union(*taken))) or "nothing"
-            raise ValueError(
-                "loss_arguments must be taken by one of the losses, which take "
-                f"{known}, got {name!r}"
-            )
+    tried = _tried_arguments(loss_arguments or {}, taken)
     rows, path = [], 0
     for index in range(len(losses)):
         options = [
@@ -130,6 +120,24 @@ def product(
         np.array(weight_set_column, np.int32),
         np.array(l2_path_column, np.int32),
     )
+
+
+def _tried_arguments(
+    loss_arguments: Mapping[str, Sequence[float]], taken: Sequence[Collection[str]]
+) -> dict[str, tuple[float, ...]]:
+    """Checked values to try of each loss argument; some loss takes each of them."""
+    tried = {
+        name: check.numbers_list(f"loss_arguments[{name!r}]", values, above=0)
+        for name, values in loss_arguments.items()
+    }
+    for name in tried:
+        if not any(name in names for names in taken):
+            known = ", ".join(sorted(frozenset().union(*taken))) or "nothing"
+            raise ValueError(
+                "loss_arguments must be taken by one of the losses, which take "
+                f"{known}, got {name!r}"
+            )
+    return tried
 
 
 def subset(models: Grid, numbers: Sequence[int] | np.ndarray) -> Grid:

@@ -54,12 +54,14 @@ def weights(
     """
     check.key("key", key)
     labels, _ = class_labels.encode("labels", labels)
-    is_counted = np.ones(len(labels), bool)
+    counted = np.arange(len(labels))
     if example_weights is not None:
-        name, size = "example_weights", len(labels)
-        is_counted = check.example_weights(name, example_weights, num_examples=size) > 0
-    counts = np.bincount(labels, weights=is_counted)
-    rest = np.flatnonzero(is_counted & (counts[labels] > 1))
+        counted = np.flatnonzero(
+            check.example_weights(
+                "example_weights", example_weights, num_examples=len(labels)
+            )
+        )
+    rest = counted[np.bincount(labels[counted])[labels[counted]] > 1]
     if num_folds is None:
         check.number("validation_fraction", validation_fraction, above=0, below=1)
         is_short = len(rest) * validation_fraction < 0.5
@@ -71,16 +73,24 @@ def weights(
     if not len(rest):
         raise ValueError(
             "labels must have two examples of some class, one of them to choose a "
-            f"setting by, got {is_counted.sum()} examples of as many classes; give a "
+            f"setting by, got {len(counted)} examples of as many classes; give a "
             "single setting"
         )
     found = np.zeros((num_folds or 1, len(labels)), np.float32)
+    found[:, rest] = _draw(key, labels[rest], validation_fraction, num_folds)
+    return found
+
+
+def _draw(
+    key: Array, labels: np.ndarray, validation_fraction: float, num_folds: int | None
+) -> np.ndarray:
+    """Held-out weights of examples that may all be held out, ``(parts, examples)``."""
     if num_folds is None:
-        split = splits.stratified_split(key, labels[rest], fraction=validation_fraction)
-        found[0, rest[split.held_out]] = 1
+        split = splits.stratified_split(key, labels, fraction=validation_fraction)
+        found = np.zeros((1, len(labels)), np.float32)
+        found[0, split.held_out] = 1
         return found
     fold_ids = folds.stratified_k_fold(
-        key, labels[rest], num_folds=num_folds, allow_missing_classes=True
+        key, labels, num_folds=num_folds, allow_missing_classes=True
     )
-    found[:, rest] = 1 - folds.train_weights(fold_ids, num_folds=num_folds)
-    return found
+    return 1 - folds.train_weights(fold_ids, num_folds=num_folds)

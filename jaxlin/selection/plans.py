@@ -178,22 +178,14 @@ def plan(
     )
     check.integer("memory_bytes", memory_bytes, at_least=1)
     max_slots = memory_bytes // (2 * per_slot)
-    num_losses = len(models.losses)
-    if max_slots < num_losses:
+    if max_slots < len(models.losses):
         raise ValueError(
-            f"memory_bytes must hold a slot for each of {num_losses} losses, at "
-            f"{2 * per_slot} bytes each for the state of a model of {num_classes} "
+            f"memory_bytes must hold a slot for each of {len(models.losses)} losses, "
+            f"at {2 * per_slot} bytes each for the state of a model of {num_classes} "
             f"classes, got {memory_bytes}; give more, or use fewer features or classes"
         )
-    lengths = [
-        np.unique(models.l2_path[models.loss == i], return_counts=True)[1]
-        for i in range(num_losses)
-    ]
     tuning = _ON_ACCELERATOR if device_mesh.on_accelerator() else _ON_CPU
-    if slots is None:
-        slots = min(_default_slots(models, lengths, tuning), max_slots)
-    check.integer("slots", slots, at_least=num_losses, at_most=max_slots)
-    shares, pieces = _cut(min(slots, models.size), lengths)
+    shares, pieces = _shares(models, tuning, slots=slots, max_slots=max_slots)
     width = int(shares.sum())
     device_mesh.check_memory(
         f"a sweep of {width} models at once",
@@ -218,6 +210,21 @@ def plan(
         bytes_per_slot=per_slot,
         bytes=per_slot * width,
     )
+
+
+def _shares(
+    models: Grid, tuning: _TuningConstants, *, slots: int | None, max_slots: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slots of each batch and pieces per path of each batch."""
+    num_losses = len(models.losses)
+    lengths = [
+        np.unique(models.l2_path[models.loss == i], return_counts=True)[1]
+        for i in range(num_losses)
+    ]
+    if slots is None:
+        slots = min(_default_slots(models, lengths, tuning), max_slots)
+    check.integer("slots", slots, at_least=num_losses, at_most=max_slots)
+    return _cut(min(slots, models.size), lengths)
 
 
 def _default_slots(

@@ -155,18 +155,7 @@ def load(
             f"{found.get('version', 1)}; finish it with the version of jaxlin that "
             "wrote it, or take another file"
         )
-    queues = tuple(
-        SlotQueue(
-            tuple(queue["running"]),
-            tuple(map(tuple, queue["following"])),
-            tuple(map(tuple, queue["waiting"])),
-            tuple(queue["passes"]),
-            tuple(queue["is_first"]),
-            queue["idle"],
-            queue["slot_passes"],
-        )
-        for queue in found["queues"]
-    )
+    queues = tuple(map(_queue, found["queues"]))
     for name, value in _described(models).items():
         if found["models"][name] != value:
             raise ValueError(
@@ -202,6 +191,19 @@ def _facts(inputs: SweepInputs) -> dict[str, Any]:
         ],
         "weights": _digest(inputs.by_row),
     }
+
+
+def _queue(found: dict[str, Any]) -> SlotQueue:
+    """A queue from its JSON form, with tuples for lists."""
+    return SlotQueue(
+        tuple(found["running"]),
+        tuple(map(tuple, found["following"])),
+        tuple(map(tuple, found["waiting"])),
+        tuple(found["passes"]),
+        tuple(found["is_first"]),
+        found["idle"],
+        found["slot_passes"],
+    )
 
 
 def _template(

@@ -143,27 +143,14 @@ def train(
     check.integer("num_seeds", num_seeds, at_least=1)
     settings = _settings(loss, learning_rates, l2s, loss_arguments or {})
     stacked = _stacked(problem, weight_sets, normalizations)
-    solver = interface.map_seeds(
-        interface.map_settings(
-            minibatch.solver(
-                loss=loss, make_optimizer=make_optimizer, batch_size=batch_size
-            )
-        )
+    solver = minibatch.solver(
+        loss=loss, make_optimizer=make_optimizer, batch_size=batch_size
     )
+    solver = interface.map_seeds(interface.map_settings(solver))
     solver = interface.map_weight_sets(solver)
     if stacked.normalization is not None:
         solver = interface.map_normalizations(solver)
-    seeds = [jax.random.fold_in(key, seed) for seed in range(num_seeds)]
-    initial = [
-        linear.init(
-            jax.random.fold_in(seed, _INITIAL_WEIGHTS),
-            num_classes=problem.num_classes,
-            num_features=problem.num_features,
-        )
-        for seed in seeds
-    ]
-    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *initial)
-    keys = jnp.stack([jax.random.fold_in(seed, _ORDER) for seed in seeds])
+    params, keys = _initial(key, problem, num_seeds)
     state = solver.init(params, stacked, settings)
     losses = []
     chunks = interface.run(solver, keys, state, stacked, settings, num_steps=num_epochs)
@@ -237,6 +224,21 @@ def _weighted_accuracies(
     # In chunks: the scores of all models on a block might not fit into memory.
     accuracies = jax.lax.map(of_model, (flat, sets), batch_size=_MODELS_PER_CHUNK)
     return accuracies.reshape(axes)
+
+
+def _initial(key: Array, problem: Problem, num_seeds: int) -> tuple[Params, Array]:
+    """Initial parameters and key of the order of examples, for each seed."""
+    seeds = [jax.random.fold_in(key, seed) for seed in range(num_seeds)]
+    initial = [
+        linear.init(
+            jax.random.fold_in(seed, _INITIAL_WEIGHTS),
+            num_classes=problem.num_classes,
+            num_features=problem.num_features,
+        )
+        for seed in seeds
+    ]
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *initial)
+    return params, jnp.stack([jax.random.fold_in(seed, _ORDER) for seed in seeds])
 
 
 def _settings(loss, learning_rates, l2s, loss_arguments) -> Settings:
