@@ -270,16 +270,9 @@ def probe(
         l2, passes = float(table.l2[setting]), compared.slot_passes
         first = setting * len(parts)
         chosen = [table.fits[first + part] for part in range(len(parts))]
-    final = fits.fit(
-        problem,
-        loss=loss,
-        l2=l2,
-        start=chosen[0].params if chosen else None,
-        stop=Stop(stop.relative_gap, 10 * stop.max_passes),
-        refine=True,
+    final, temperature = _final_fit(
+        problem, chosen, parts * own, loss=loss, l2=l2, stop=stop
     )
-    temperature = _temperature(chosen, problem, parts * own)
-    final = final._replace(temperature=float(temperature.value))
     test = predictions.evaluate(final, test_features, test_labels)
     single = np.flatnonzero(np.bincount(codes, weights=own > 0) == 1)
     return ProbeResult(
@@ -332,6 +325,28 @@ def _checked_problem(
     return problem
 
 
+def _final_fit(
+    problem: Problem,
+    chosen: list[Fit],
+    held_out_weights: np.ndarray,
+    *,
+    loss: Loss,
+    l2: float,
+    stop: Stop,
+) -> tuple[Fit, Temperature]:
+    """Fit on all training examples at the chosen l2, with the temperature."""
+    fit = fits.fit(
+        problem,
+        loss=loss,
+        l2=l2,
+        start=chosen[0].params if chosen else None,
+        stop=Stop(stop.relative_gap, 10 * stop.max_passes),
+        refine=True,
+    )
+    temperature = _temperature(problem, chosen, held_out_weights)
+    return fit._replace(temperature=float(temperature.value)), temperature
+
+
 def _effective_size(weights: np.ndarray) -> float:
     """Kish's effective sample size of example weights; 0 if all are 0."""
     squares = np.square(weights).sum()
@@ -339,13 +354,13 @@ def _effective_size(weights: np.ndarray) -> float:
 
 
 def _temperature(
-    chosen: list[Fit], problem: Problem, held_out_weights: np.ndarray
+    problem: Problem, chosen: list[Fit], held_out_weights: np.ndarray
 ) -> Temperature:
     """Temperature of held-out scores; 1 without a held-out set.
 
     Args:
-      chosen: fits at the chosen l2, one per part.
       problem: training examples.
+      chosen: fits at the chosen l2, one per part.
       held_out_weights: weights of the held-out examples of each part, 0 for the other
         examples, shape ``(parts, examples)``.
     """
