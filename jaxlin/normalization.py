@@ -5,8 +5,8 @@ Raw rows, such as uint8 pixels, stay raw in memory: the normalisation is applied
 the compiled step, or folded into the parameters (`jaxlin.linear.fold_normalization`). A
 pass on a CPU never makes a float copy of the data set.
 
-All figures in the README use "raw pixels", ``fit_centered(features, scale=255.0)``:
-pixel / 255, minus the mean training image divided by 255.
+All figures of the documentation use "raw pixels", that is ``fit_centered(features,
+scale=255.0)``: pixel / 255, minus the mean training image divided by 255.
 
   >>> import numpy as np
   >>> from jaxlin import normalization

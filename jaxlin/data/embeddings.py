@@ -27,7 +27,7 @@ from jaxlin import check
 from jaxlin.data import array_files, dataset
 from jaxlin.data.dataset import Dataset, Split
 
-# Label of an answer that is not in the vocabulary.
+#: Label of an answer that is not in the vocabulary.
 OUTSIDE = -1
 
 

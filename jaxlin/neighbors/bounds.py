@@ -9,8 +9,8 @@ among the k nearest.
 
 Rounding errors that are subtracted, with u = 2^-24, D features and rounded rows x', z':
 
-* Rounding a row moves it by at most u |x'|, and thus the distance of a pair by at most
-  u (|x'| + |z'|), in any norm that is monotone in the absolute coordinates.
+* Rounding a row moves it by at most ``u |x'|``, and thus the distance of a pair by at
+  most ``u (|x'| + |z'|)``, in any norm that is monotone in the absolute coordinates.
 * A sum of D float32 terms in any order has an error of at most D u / (1 - D u) times
   the sum of their absolute values, which for the products in
   ``|x'|^2 + |z'|^2 - 2 <x', z'>`` is at most ``(|x'|^2 + |z'|^2) / 2``.

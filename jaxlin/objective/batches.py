@@ -15,7 +15,7 @@ from jaxlin.numerics import compensated
 from jaxlin.numerics.compensated import Compensated
 from jaxlin.typing import Array, Loss, LossArguments, PyTree
 
-# Default number of rows whose scores are held at once in a blocked computation.
+#: Default number of rows whose scores are held at once in a blocked computation.
 BLOCK_ROWS = 2048
 
 

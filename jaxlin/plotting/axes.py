@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 Axes = Any
 Figure = Any
 
-# M. Okabe and K. Ito. Color Universal Design, 2008; without yellow, which is too light
-# for lines on white.
+#: Colours of M. Okabe and K. Ito (Color Universal Design, 2008), without yellow, which
+#: is too light for lines on white.
 PALETTE = (
     "#0072B2",  # blue
     "#D55E00",  # vermilion
