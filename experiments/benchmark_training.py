@@ -14,7 +14,7 @@ the two products of an epoch cost at the device's matrix rate.
 
 Result. Two CPU cores, batch 128: one model 3.2 (softmax) and 4.0 (hinge) times as fast
 as PyTorch, each of 32 models 9.0 and 10.7 times, at three quarters of the matrix
-rate. One run of four; the README has the range.
+rate. One run of four; ``docs/results.md`` has the range.
 
 Command. ``python -m experiments.benchmark_training`` after ``pip install -e
 ".[benchmark]"``. ``--no-peer`` where PyTorch is not at hand.

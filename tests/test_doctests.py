@@ -15,8 +15,8 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not module.name.endswith("__main__")
 )
-# Whole fits, searches and networks compile for a second and more; by default the README
-# runs the like (and test_objective.py, of the objective).
+# Whole fits, searches and networks compile for a second and more; by default
+# `test_docs.py` runs the like (and test_objective.py, of the objective).
 LONG = {
     "jaxlin.certificates.duality",
     "jaxlin.features.convolutional",

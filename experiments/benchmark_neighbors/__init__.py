@@ -15,7 +15,7 @@ rows in every call. The peers' threads are as many as the process may use. All m
 the same neighbours: the share of equal ones is printed (float32 lets FAISS exchange
 rows that are equally near to seven digits).
 
-Result. See the README.
+Result. See ``docs/results.md``.
 
 Command. ``python -m experiments.benchmark_neighbors`` after ``pip install -e
 ".[benchmark]"``; ``--what l2 l1`` for the ratios alone, ``--what accuracy`` for the

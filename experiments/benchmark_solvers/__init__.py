@@ -14,8 +14,8 @@ converted. The page of a run says the rest, with each peer's settings.
 Result. CIFAR-10, softmax, two cores: 15 times as fast as scikit-learn's best at l2 =
 1e-3, 23 to 31 times at 1e-4; Crammer-Singer 28 times as fast as LIBLINEAR at 1e-3,
 one-vs-rest 64 times; a gradient at 2.1 to 2.4 times the machine's floor. On digits, a
-thousand small rows, the specialists are two to four times as fast as ours. The README
-says which cells have not been run.
+thousand small rows, the specialists are two to four times as fast as ours.
+``docs/results.md`` says which cells have not been run.
 
 Command. ``python -m experiments.benchmark_solvers`` after ``pip install -e
 ".[benchmark]"``; hours on CIFAR-10. Results are written after every solver: a run that

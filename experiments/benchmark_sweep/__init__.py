@@ -18,8 +18,8 @@ iterations until its objective is that of ours; the rest is extrapolated and say
 Result. CIFAR-10, two cores: 160 models of five folds certified to 1e-3 in 9 to 11
 minutes, for .86 times the evaluations that they need alone; 45 values of C in 16 to 24
 s from day to day, 52 times as fast as scikit-learn at its defaults in the run that
-compared them (17.5 s); 32 models at 49 to 84 % of the machine's matrix rate. The README
-says which of these the command made, and when.
+compared them (17.5 s); 32 models at 49 to 84 % of the machine's matrix rate.
+``docs/results.md`` says on which machine.
 
 Command. ``python -m experiments.benchmark_sweep`` after ``pip install -e
 ".[benchmark]"``; half an hour on CIFAR-10, most of it scikit-learn's. Parts: ``--what

@@ -19,7 +19,8 @@ same accuracies, leaves nothing to learning rates or seeds, and proves what it s
 Result. CIFAR-10, raw pixels, 10,000 test images: softmax 41.61 %, SVM 39.85 %; paired
 difference +1.76 points, 95 % [1.17, 2.34], McNemar p = 3.8e-9. The exact optimum has
 between 41.61 % and 41.68 %, and between 39.29 % and 41.90 %. Digits (500 test images)
-do not tell them apart. The README says what was seen before the grids were set.
+do not tell them apart. ``docs/results.md`` says what was seen before the grids were
+set.
 
 Command. ``python -m experiments.svm_vs_softmax`` (CIFAR-10, three minutes on two
 cores), with ``--dataset digits`` for half a minute and no download.

@@ -11,7 +11,7 @@ from experiments.lecture.__main__ import run
 from experiments.lecture.chapters import CHAPTERS as RUN
 from experiments.lecture.config import CHAPTERS, SMOKE, Config, checked
 
-README = pathlib.Path(__file__).parents[2] / "README.md"
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "lecture.md"
 
 
 def resolved(place):
@@ -31,8 +31,8 @@ def test_every_concept_is_somewhere():
             assert resolved(place).__doc__, place
 
 
-def test_the_readme_says_where_each_concept_is():
-    text = README.read_text()
+def test_the_documentation_says_where_each_concept_is():
+    text = PAGE.read_text()
     for one in concepts.CONCEPTS:
         places = ", ".join(f"`{place}`" for place in one.where)
         assert f"| {one.number} | {one.concept} | {places} |" in text
