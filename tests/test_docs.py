@@ -44,7 +44,7 @@ def calls_of_jaxlin(code, variables):
 
 
 def test_names_and_arguments_are_those_of_the_library():
-    """Of every cell, of those too that are run with ``--full`` only."""
+    """Checks every cell, also those that run with ``--full`` only."""
     calls = 0
     for page in PAGES:
         variables = {}
@@ -148,12 +148,19 @@ def test_a_probe(run):
 
 
 @pytest.mark.full
-def test_fits_along_a_path_in_float64_and_in_blocks(run):
-    _, (_, (*path, last)) = run("docs/guides/fits.md")
+def test_fits_in_float64_in_blocks_and_in_pairs(run):
+    variables, (_, (*path, last), (paired, _)) = run("docs/guides/fits.md")
     assert [line.split()[:2] for line in path] == [
         [l2, "True"] for l2 in ("0.1", "0.01", "0.001")
     ]
     assert last == "True True"
+    only_svm, only_softmax, p_value = map(float, paired.split())
+    svm, softmax = map(np.sum, variables["right"])
+    assert only_softmax - only_svm == softmax - svm
+    assert 0 < p_value <= 1
+    lead = variables["lead"]
+    assert lead.value == pytest.approx((softmax - svm) / 500)
+    assert lead.interval.low <= lead.value <= lead.interval.high
 
 
 @pytest.mark.full
