@@ -38,6 +38,7 @@ nb_execution_raise_on_error = True
 nb_execution_in_temp = True  # pages write files
 nb_execution_timeout = 300
 nb_merge_streams = True
+nb_output_stderr = "remove"  # remarks of the compiler; the tests refuse warnings
 
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 3

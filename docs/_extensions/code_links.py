@@ -1,9 +1,9 @@
 """Links from code in running text to the API reference.
 
 The code ``jaxlin.fit`` or ``folds.k_fold(...)`` in a page or a docstring becomes a link
-to the entry whose name it ends. A name that begins with ``jaxlin.`` or ``experiments.``
-and cannot be imported is a warning. So no page needs the syntax of references, and no
-name goes stale.
+to the only entry with that ending. Code that begins with ``jaxlin.``, ``experiments.``
+or a module of jaxlin, and names nothing, is a warning. So no page needs the syntax of
+references, and no name goes stale.
 """
 
 import pkgutil
@@ -18,43 +18,46 @@ from sphinx.util.nodes import make_refnode
 
 _LOGGER = logging.getLogger(__name__)
 _DOTTED = re.compile(r"([A-Za-z_]\w*(?:\.\w+)+)(?:\(.*\))?", re.DOTALL)
+_FILES = (".npz", ".npy", ".py", ".md", ".json", ".jsonl", ".csv", ".html")
 
 
 class LinkCode(SphinxPostTransform):
     """Wraps code that names an entry of the API reference in a link to it."""
 
+    # After references, which leave code that they do not resolve.
     default_priority = 200
 
     def run(self, **_: Any) -> None:
         """Replaces nodes of the current page."""
         entries = self.env.domaindata["py"]["objects"]
+        modules = {
+            name.rpartition(".")[2] for name in self.env.domaindata["py"]["modules"]
+        }
         for node in [*self.document.findall(nodes.literal)]:
-            name = _DOTTED.fullmatch(node.astext())
-            if not name or isinstance(node.parent, nodes.reference):
+            match = _DOTTED.fullmatch(node.astext())
+            if not match or match[1].endswith(_FILES):
                 continue
-            found = _full_name(name[1], entries)
-            if found:
-                entry = entries[found]
-                link = make_refnode(
-                    self.app.builder,
-                    self.env.docname,
-                    entry.docname,
-                    entry.node_id,
-                    [],
-                    found,
-                )
-                node.replace_self(link)
-                link += node
-            elif name[1].startswith(("jaxlin.", "experiments.")):
-                _require(name[1], node)
+            name = match[1]
+            found = [entry for entry in entries if f".{entry}".endswith(f".{name}")]
+            exact = name if name in entries else None
+            if exact or len(found) == 1:
+                self._link(node, exact or found[0])
+            elif not found and name.split(".")[0] in {
+                "jaxlin",
+                "experiments",
+                *modules,
+            }:
+                _require(name, node)
 
-
-def _full_name(name: str, entries: dict[str, Any]) -> str | None:
-    """Name of the only entry that is ``name`` or ends with it after a dot."""
-    if name in entries:
-        return name
-    ending = [entry for entry in entries if entry.endswith(f".{name}")]
-    return ending[0] if len(ending) == 1 else None
+    def _link(self, node: nodes.literal, name: str) -> None:
+        if isinstance(node.parent, nodes.reference):
+            return
+        entry = self.env.domaindata["py"]["objects"][name]
+        link = make_refnode(
+            self.app.builder, self.env.docname, entry.docname, entry.node_id, [], name
+        )
+        node.replace_self(link)
+        link += node
 
 
 def _require(name: str, node: nodes.Node) -> None:
