@@ -46,9 +46,10 @@ def calls_of_jaxlin(code, variables):
 def test_names_and_arguments_are_those_of_the_library():
     """Checks every cell, also those that run with ``--full`` only."""
     calls = 0
-    for page in PAGES:
+    picture = (ROOT / "docs" / "templates.py").read_text()
+    for codes in [*map(cells, PAGES), [picture]]:
         variables = {}
-        for code in cells(page):
+        for code in codes:
             exec(imports_of(code), variables)
             for node, function in calls_of_jaxlin(code, variables):
                 signature = inspect.signature(function)
