@@ -21,6 +21,10 @@ PAGES = sorted(
 CELL = re.compile(r"^```(?:python|\{code-cell\})\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
+def readme():
+    return (ROOT / "README.md").read_text()
+
+
 def cells(page):
     """Blocks of Python on a page, in their order."""
     return CELL.findall((ROOT / page).read_text())
@@ -87,6 +91,10 @@ def test_hello_world(run):
     assert re.fullmatch(r"weston_watkins_hinge, l2 0.01: .* proven in \d+ passes", fit)
     first = np.random.default_rng(0).normal(size=(200, 3))[:3, 0]
     assert predicted == str(np.where(first > 0, "cat", "dog"))
+    shown, kept = re.search(r"```text\n(.*)\n(.*)\n```", readme()).groups()
+    # The gap and the passes may change with the release of JAX.
+    assert shown[:50] == fit[:50]
+    assert kept == predicted
 
 
 def test_quickstart(run):
@@ -176,9 +184,11 @@ def test_sweeps(run, tmp_path):
 
 @pytest.mark.full
 def test_features(run):
-    _, ((shape, proven),) = run("docs/guides/features.md")
+    _, ((shape, proven), (of_head, judged)) = run("docs/guides/features.md")
     assert shape == "(1297, 128)"
     assert proven.startswith("True ")
+    assert of_head == "True"
+    assert judged.startswith("accuracy 9")
 
 
 @pytest.mark.full
@@ -247,9 +257,7 @@ def test_values_of_the_lecture(run):
 
 def test_exactly_two_set_up_commands():
     commands = [
-        line
-        for line in (ROOT / "README.md").read_text().splitlines()
-        if line.startswith("pip install -e")
+        line for line in readme().splitlines() if line.startswith("pip install -e")
     ]
     assert commands[:2] == [
         'pip install -e ".[experiments]" '
@@ -259,4 +267,4 @@ def test_exactly_two_set_up_commands():
 
 
 def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+    assert len(readme().splitlines()) <= 150
