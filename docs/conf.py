@@ -31,7 +31,7 @@ extensions = [
 exclude_patterns = ["_build", "_extensions", "jupyter_execute"]
 
 # Pages run at build, a kernel each. Outputs are kept in _build until the code of a page
-# changes; after a change of the library, build with -D nb_execution_mode=force.
+# changes; after a change of the library, add -E -D nb_execution_mode=force.
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(Path(__file__).parent / "_build" / ".jupyter_cache")
 nb_execution_raise_on_error = True

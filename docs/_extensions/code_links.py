@@ -30,9 +30,8 @@ class LinkCode(SphinxPostTransform):
     def run(self, **_: Any) -> None:
         """Replaces nodes of the current page."""
         entries = self.env.domaindata["py"]["objects"]
-        modules = {
-            name.rpartition(".")[2] for name in self.env.domaindata["py"]["modules"]
-        }
+        modules = self.env.domaindata["py"]["modules"]
+        heads = {"jaxlin", "experiments", *(name.split(".")[-1] for name in modules)}
         for node in [*self.document.findall(nodes.literal)]:
             match = _DOTTED.fullmatch(node.astext())
             if not match or match[1].endswith(_FILES):
@@ -42,11 +41,7 @@ class LinkCode(SphinxPostTransform):
             exact = name if name in entries else None
             if exact or len(found) == 1:
                 self._link(node, exact or found[0])
-            elif not found and name.split(".")[0] in {
-                "jaxlin",
-                "experiments",
-                *modules,
-            }:
+            elif not found and name.split(".")[0] in heads:
                 _require(name, node)
 
     def _link(self, node: nodes.literal, name: str) -> None:
