@@ -1,0 +1,254 @@
+"""Does every fit of a small problem converge, and does every certificate hold?
+
+Question. Over random small problems, awkward ones among them: how often does
+`jaxlin.fit` with its defaults prove the gap that was asked for, and is a certificate
+ever false?
+
+Method. A problem depends on the seed and its index alone. Losses take turns; n is at
+most 300, D at most 60, C at most 12; l2 lies between 1e-5 and 1e-1, relative to
+features of mean square 1. All sizes (n, D, C) come from ``num_shapes`` triples, because
+each compiles anew; odd triples are standardised by the fit. Each fit runs twice: the
+first call compiles, the second is the time of a fit.
+
+A certificate is false if an objective below its lower bound exists. Objectives are
+evaluated in NumPy float64, at the parameters of the fit and at those that L-BFGS-B
+reaches from there, on the rows that the fit sees: float64 features are rounded to
+float32 unless ``refine`` is given. A fit counts as proven if its relative gap is at
+most what was asked for, or 1e-9 where that is less.
+
+Command. ``python -m experiments.random_problems``; ``--only INDEX`` repeats one.
+"""
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+import jaxlin
+from experiments.common import cli, numpy_objective, run_folder, timing
+from experiments.common.config import to_dict
+from experiments.common.progress import progress
+from experiments.common.text_table import text_table
+from jaxlin import check, losses, normalization
+
+LOSSES = tuple(numpy_objective.LOSSES)
+LEAST_GAP = 1e-9
+# Target probabilities are multiples of 1 / 64: float32 holds them exactly.
+_COUNTS = 64
+_COLUMNS = ("", "fits", "proven", "false", "true", "first s", "s", "passes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of the problems.
+
+    Attributes:
+      num_problems: problems 0 to num_problems - 1 are fitted.
+      seed: seed of all problems.
+      num_shapes: number of triples (n, D, C).
+      float64: share of problems with float64 features and gaps down to 1e-9.
+      refine: whether float64 features are fitted with ``refine=True``, which keeps
+        them in float64; all other fits have the default.
+      only: index of the only problem to fit.
+    """
+
+    num_problems: int = 1000
+    seed: int = 0
+    num_shapes: int = 24
+    float64: float = 0.3
+    refine: bool = False
+    only: int | None = None
+
+
+SMOKE = Config(num_problems=6, num_shapes=1)
+
+
+def checked(config: Config) -> Config:
+    """Returns the settings, or says which one is wrong."""
+    for name in ("num_problems", "num_shapes"):
+        check.integer(name, getattr(config, name), at_least=1)
+    for name in ("seed", "only"):
+        check.integer(name, getattr(config, name) or 0, at_least=0)
+    check.number("float64", config.float64, at_least=0, at_most=1)
+    return config
+
+
+def shapes(config: Config) -> np.ndarray:
+    """Triples (n, D, C): n and D log-uniform, C uniform."""
+    generator = np.random.default_rng(config.seed)
+    logarithms = generator.uniform(0, np.log([301, 61]), (config.num_shapes, 2))
+    classes = generator.integers(2, 13, (config.num_shapes, 1))
+    return np.hstack([np.exp(logarithms).astype(int), classes])
+
+
+def draw(config: Config, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of a problem as JSON types, and its keywords for `jaxlin.fit`."""
+    generator = np.random.default_rng([config.seed, index])
+    shape = int(generator.integers(config.num_shapes))
+    examples, width, classes = map(int, shapes(config)[shape])
+    chances = generator.uniform(size=4) < (0.5, 0.2, 0.2, config.float64)
+    weighted, duplicated, constant, is_float64 = map(bool, chances)
+    loss = LOSSES[index % len(LOSSES)]
+    # jaxlin refuses labels of a single class.
+    examples = examples if loss == "cross_entropy" else max(2, examples)
+    settings: dict[str, Any] = {
+        "index": index,
+        "loss": loss,
+        "n": examples,
+        "D": width,
+        "C": classes,
+        "l2": float(10 ** generator.uniform(-5, -1)),
+        "asked": float(10 ** generator.uniform(-9 if is_float64 else -6, -3)),
+        "float64": is_float64,
+        "standardised": shape % 2 == 1,
+        "scaling": str(generator.choice(["none", "common", "per feature"])),
+        "noise": int(generator.choice([0, 1, 5])),
+        "weighted": weighted,
+        "duplicated": duplicated,
+        "constant": constant,
+    }
+    rows, targets = _examples(generator, settings)
+    weights = np.ones(examples)
+    if weighted:
+        weights = 10 ** generator.uniform(-2, 1, examples)
+        # The first two, of two classes, keep theirs.
+        weights[2:] *= generator.uniform(size=examples)[2:] > 0.3
+    is_raw = not settings["standardised"]
+    return settings, {
+        "features": rows.astype(np.float64 if is_float64 else np.float32),
+        "labels": targets,
+        "weights": weights.astype(np.float32),
+        "loss": getattr(losses, loss),
+        "l2": settings["l2"] * (float(np.mean(rows**2)) if is_raw else 1.0),
+        "stop": jaxlin.Stop(settings["asked"]),
+        "normalization": None if is_raw else normalization.fit_standard,
+        "classes": range(classes),
+        "refine": True if is_float64 and config.refine else None,
+    }
+
+
+def _examples(
+    generator: np.random.Generator, settings: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in float64, and labels or distributions by a linear teacher with noise."""
+    examples, width, classes = (settings[name] for name in ("n", "D", "C"))
+    rows = generator.normal(size=(examples, width))
+    if settings["duplicated"]:
+        rows[examples // 2 :] = rows[: examples - examples // 2]
+    scores = rows @ generator.normal(size=(width, classes))
+    scores += settings["noise"] * generator.normal(size=scores.shape)
+    if settings["constant"]:
+        rows[:, -1] = 3
+    if settings["scaling"] == "common":
+        rows *= 10 ** generator.uniform(-3, 3)
+    elif settings["scaling"] == "per feature":
+        rows *= 10 ** generator.uniform(-3, 3, width)
+        rows /= np.sqrt(np.mean(rows**2))
+    if settings["loss"] == "cross_entropy":
+        shares = scipy.special.softmax(scores, axis=1)
+        counts = generator.multinomial(_COUNTS, shares)
+        return rows, counts.astype(np.float32) / np.float32(_COUNTS)
+    labels = scores.argmax(axis=1)
+    labels[:2] = 0, 1
+    return rows, labels
+
+
+def measured(config: Config, index: int, clock: timing.Clock) -> dict[str, Any]:
+    """Fits a problem twice and examines its certificate."""
+    settings, arguments = draw(config, index)
+    began = time.perf_counter()
+    with clock.part(str(index)):
+        jaxlin.fit(**arguments)
+    between = time.perf_counter()
+    fit = jaxlin.fit(**arguments)
+    ended = time.perf_counter()
+    examples = (arguments[name] for name in ("features", "labels", "weights"))
+    data = numpy_objective.seen_by(
+        fit, *examples, keep_float64=bool(arguments["refine"])
+    )
+    return {
+        **settings,
+        "proven": fit.relative_gap <= max(settings["asked"], LEAST_GAP),
+        "stalled": fit.stalled,
+        "relative_gap": fit.relative_gap,
+        "passes": fit.passes,
+        "float64_passes": fit.float64_passes,
+        "first_seconds": between - began,
+        "compile_seconds": clock.seconds[str(index)]["compile"],
+        "seconds": ended - between,
+        **numpy_objective.examined(fit, data),
+    }
+
+
+def report(rows: list[dict[str, Any]]) -> str:
+    """Tables by loss and by decade of l2, and the fits that fell short, by name."""
+    groups = {"all": rows}
+    for loss in LOSSES:
+        groups[loss] = [row for row in rows if row["loss"] == loss]
+    for decade in range(-5, -1):
+        groups[f"l2 from 1e{decade}"] = [
+            row for row in rows if np.floor(np.log10(row["l2"])) == decade
+        ]
+    lines = [text_table(_COLUMNS, [_line(*one) for one in groups.items() if one[1]])]
+    for row in rows:
+        if row["false"] or not row["proven"]:
+            fault = "false" if row["false"] else "not proven"
+            lines.append(f"{fault}: --only {row['index']}  {row}")
+    return "\n".join(lines)
+
+
+def _line(name: str, rows: list[dict[str, Any]]) -> tuple[Any, ...]:
+    """Counts of a group, and its quantiles 0.5, 0.9 and 1."""
+
+    def quantiles(key: str) -> str:
+        found = np.quantile([row[key] for row in rows], (0.5, 0.9, 1))
+        return " ".join(f"{one:.3g}" for one in found)
+
+    return (
+        name,
+        len(rows),
+        f"{np.mean([row['proven'] for row in rows]):.1%}",
+        sum(row["false"] for row in rows),
+        f"{max(row['true_share'] for row in rows):.2f}",
+        *map(quantiles, ("first_seconds", "seconds", "passes")),
+    )
+
+
+def run(config: Config, options: cli.RunOptions) -> None:
+    """Makes one run folder with all fits."""
+    checked(config)
+    folder = run_folder.open_run(
+        config=to_dict(config),
+        experiment="random_problems",
+        dataset="random",
+        out=options.out,
+        resume=options.resume,
+    )
+    indices = range(config.num_problems) if config.only is None else [config.only]
+    clock = timing.Clock()
+    with (
+        folder.running(),
+        progress("fits", total=len(indices), unit="problems") as advance,
+    ):
+        rows = folder.read_metrics()
+        done = {row["index"] for row in rows}
+        advance(len(done))
+        for index in indices:
+            if index not in done:
+                rows.append(measured(config, index, clock))
+                folder.append_metrics(rows[-1])
+                advance()
+        folder.write_json("results.json", {"problems": rows})
+    print(report(rows))
+    print(folder.path / "results.json")
+
+
+def main() -> None:
+    """Parses the command line and runs."""
+    run(*cli.parse(Config(), smoke=SMOKE, description=__doc__))
+
+
+if __name__ == "__main__":
+    cli.main(main)
