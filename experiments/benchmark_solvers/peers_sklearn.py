@@ -6,11 +6,7 @@ and again from the start, each time with twice the iterations. (Crammer-Singer: 
 time with half the tolerance, because scikit-learn passes no limit of iterations to that
 solver; nor is ``n_iter_`` of it to be relied on, up to version 1.9.)
 
-Constants. Theirs is C * sum of losses + 1/2 ||W||^2, so C = 1 / (l2 n) for ours. Of two
-classes scikit-learn keeps one row w: ours are then (-w, w) for one-vs-rest, and
-(-w/2, w/2) otherwise, where for `LogisticRegression` alone C = 2 / (l2 n), because its
-penalty is of w itself. (`jaxlin.objective.penalties.l2_of_c` is not used here: a peer's
-process does without JAX.)
+The constants of their objectives are converted in `experiments.common.sklearn_models`.
 
 scikit-learn is imported inside functions: its peers run in processes of their own.
 """
@@ -23,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.benchmark_solvers.traces import EnoughError, Recorder
+from experiments.common import sklearn_models
 
 # Too small to be met: the solvers stop where float32 makes no more progress.
 GRADIENT_TOLERANCE = 1e-10
@@ -40,8 +37,8 @@ def logistic_regression(
     rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float, solver: str
 ) -> str:
     """`LogisticRegression` by ``solver``, lbfgs or newton-cg."""
-    model = _logistic_regression(rows, labels, l2=l2).set_params(
-        solver=solver, tol=GRADIENT_TOLERANCE, max_iter=ITERATIONS
+    model = sklearn_models.logistic_regression(
+        labels, l2=l2, solver=solver, tol=GRADIENT_TOLERANCE, max_iter=ITERATIONS
     )
     watch = _Watch(recorder)
     with _watched(watch), warnings.catch_warnings(record=True) as said:
@@ -49,22 +46,22 @@ def logistic_regression(
         recorder.start()
         model.fit(rows, labels)
     # The answer is a point seen before, but perhaps not the last one seen.
-    watch.note(_all_classes(model.coef_, share=0.5), keep=True)
+    watch.note(sklearn_models.weights_of(model), keep=True)
     troubles = [str(warning.message).splitlines()[0] for warning in said]
     return "; ".join(["ended by its own rule", *dict.fromkeys(troubles)])
 
 
 def saga(rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float) -> str:
     """`LogisticRegression` by saga; an evaluation is an epoch."""
-    model = _logistic_regression(rows, labels, l2=l2).set_params(
-        solver="saga", tol=RERUN_TOLERANCE, random_state=0
+    model = sklearn_models.logistic_regression(
+        labels, l2=l2, solver="saga", tol=RERUN_TOLERANCE, random_state=0
     )
 
     def fit(effort: float) -> _Fit:
         limit = int(effort)
         model.set_params(max_iter=limit).fit(rows, labels)
         epochs = int(np.max(model.n_iter_))
-        weights = _all_classes(model.coef_, share=0.5)
+        weights = sklearn_models.weights_of(model)
         return _Fit(weights, epochs, epochs < limit, f"max_iter={limit}")
 
     value = _objective(rows, labels, loss="softmax_cross_entropy", l2=l2)
@@ -75,12 +72,14 @@ def crammer_singer(
     rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float
 ) -> str:
     """LIBLINEAR's dual ascent for the Crammer-Singer hinge, through `LinearSVC`."""
-    model, doubles = _linear_svc(rows, l2=l2, multi_class="crammer_singer")
+    model = sklearn_models.linear_svc(labels, l2=l2, multi_class="crammer_singer")
+    # LIBLINEAR's float64. The copy is not charged; its own, in a sparse format, is.
+    doubles = rows.astype(np.float64)
 
     def fit(effort: float) -> _Fit:
         tolerance = max(1 / effort, RERUN_TOLERANCE)
         model.set_params(tol=tolerance).fit(doubles, labels)
-        weights = _all_classes(model.coef_, share=0.5)
+        weights = sklearn_models.weights_of(model)
         ended = tolerance == RERUN_TOLERANCE
         return _Fit(weights, None, ended, f"tol={tolerance:.2g}")
 
@@ -92,50 +91,19 @@ def one_vs_rest(
     rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float
 ) -> str:
     """LIBLINEAR's dual ascent for one binary hinge a class, through `LinearSVC`."""
-    model, doubles = _linear_svc(rows, l2=l2, multi_class="ovr")
-    model.set_params(loss="hinge", tol=RERUN_TOLERANCE)
+    model = sklearn_models.linear_svc(
+        labels, l2=l2, multi_class="ovr", tol=RERUN_TOLERANCE
+    )
+    doubles = rows.astype(np.float64)
 
     def fit(effort: float) -> _Fit:
         limit = int(effort)
         model.set_params(max_iter=limit).fit(doubles, labels)
-        weights = _all_classes(model.coef_, share=1.0)
+        weights = sklearn_models.weights_of(model)
         return _Fit(weights, None, int(model.n_iter_) < limit, f"max_iter={limit}")
 
     value = _objective(rows, labels, loss="one_vs_rest_hinge", l2=l2)
     return _rerun(fit, recorder, value, start=1.0)
-
-
-def _logistic_regression(rows: np.ndarray, labels: np.ndarray, *, l2: float) -> Any:
-    """A model with our objective."""
-    from sklearn.linear_model import LogisticRegression
-
-    factor = 2 if labels.max() == 1 else 1
-    return LogisticRegression(C=factor / (l2 * len(rows)), fit_intercept=False)
-
-
-def _linear_svc(
-    rows: np.ndarray, *, l2: float, multi_class: str
-) -> tuple[Any, np.ndarray]:
-    """A model with our objective, and the rows in the float64 of LIBLINEAR.
-
-    The copy is not charged; LIBLINEAR's own, in its sparse format, is.
-    """
-    from sklearn.svm import LinearSVC
-
-    model = LinearSVC(
-        multi_class=multi_class,
-        C=1 / (l2 * len(rows)),
-        dual=True,
-        fit_intercept=False,
-        random_state=0,
-    )
-    return model, rows.astype(np.float64)
-
-
-def _all_classes(coefficients: np.ndarray, *, share: float) -> np.ndarray:
-    """One row a class, also of two classes, of which scikit-learn keeps one row."""
-    rows = np.atleast_2d(coefficients)
-    return rows if len(rows) > 1 else share * np.concatenate([-rows, rows])
 
 
 class _Watch:
@@ -162,7 +130,7 @@ class _Watch:
             shape = loss.base_loss.n_classes, -1
             weights = self._at.reshape(shape, order="F")
         else:
-            weights = _all_classes(self._at, share=0.5)
+            weights = sklearn_models.all_classes(self._at, share=0.5)
         self.note(weights, value=value)
 
     def note(
