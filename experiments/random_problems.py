@@ -16,7 +16,8 @@ reaches from there, on the rows that the fit sees: float64 features are rounded 
 float32 unless ``refine`` is given. A fit counts as proven if its relative gap is at
 most what was asked for, or 1e-9 where that is less.
 
-Command. ``python -m experiments.random_problems``; ``--only INDEX`` repeats one.
+Command. ``python -m experiments.random_problems``; with the settings of a run,
+``--only INDEX`` repeats one of its problems.
 """
 
 import dataclasses
@@ -37,7 +38,7 @@ LOSSES = tuple(numpy_objective.LOSSES)
 LEAST_GAP = 1e-9
 # Target probabilities are multiples of 1 / 64: float32 holds them exactly.
 _COUNTS = 64
-_COLUMNS = ("", "fits", "proven", "false", "true", "first s", "s", "passes")
+_COLUMNS = ("", "fits", "proven", "false", "true share", "first s", "s", "passes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,11 +95,7 @@ def draw(config: Config, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
     # jaxlin refuses labels of a single class.
     examples = examples if loss == "cross_entropy" else max(2, examples)
     settings: dict[str, Any] = {
-        "index": index,
-        "loss": loss,
-        "n": examples,
-        "D": width,
-        "C": classes,
+        **{"index": index, "loss": loss, "n": examples, "D": width, "C": classes},
         "l2": float(10 ** generator.uniform(-5, -1)),
         "asked": float(10 ** generator.uniform(-9 if is_float64 else -6, -3)),
         "float64": is_float64,
@@ -113,7 +110,7 @@ def draw(config: Config, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
     weights = np.ones(examples)
     if weighted:
         weights = 10 ** generator.uniform(-2, 1, examples)
-        # The first two, of two classes, keep theirs.
+        # The first two rows, of two classes, always count.
         weights[2:] *= generator.uniform(size=examples)[2:] > 0.3
     is_raw = not settings["standardised"]
     return settings, {
@@ -184,35 +181,33 @@ def measured(config: Config, index: int, clock: timing.Clock) -> dict[str, Any]:
 
 def report(rows: list[dict[str, Any]]) -> str:
     """Tables by loss and by decade of l2, and the fits that fell short, by name."""
-    groups = {"all": rows}
-    for loss in LOSSES:
-        groups[loss] = [row for row in rows if row["loss"] == loss]
-    for decade in range(-5, -1):
-        groups[f"l2 from 1e{decade}"] = [
-            row for row in rows if np.floor(np.log10(row["l2"])) == decade
-        ]
-    lines = [text_table(_COLUMNS, [_line(*one) for one in groups.items() if one[1]])]
+    lines = [_line("all", rows)]
+    for loss in dict.fromkeys(row["loss"] for row in rows):
+        lines.append(_line(loss, [row for row in rows if row["loss"] == loss]))
+    for low in (1e-5, 1e-4, 1e-3, 1e-2):
+        if group := [row for row in rows if low <= row["l2"] < 10 * low]:
+            lines.append(_line(f"l2 from {low:g}", group))
+    faults = []
     for row in rows:
         if row["false"] or not row["proven"]:
             fault = "false" if row["false"] else "not proven"
-            lines.append(f"{fault}: --only {row['index']}  {row}")
-    return "\n".join(lines)
+            faults.append(f"{fault}: --only {row['index']}  {row}")
+    return "\n".join([text_table(_COLUMNS, lines), *faults])
 
 
 def _line(name: str, rows: list[dict[str, Any]]) -> tuple[Any, ...]:
-    """Counts of a group, and its quantiles 0.5, 0.9 and 1."""
-
-    def quantiles(key: str) -> str:
+    """Counts of a group, its largest true share, and quantiles 0.5, 0.9 and 1."""
+    quantiles = []
+    for key in ("first_seconds", "seconds", "passes"):
         found = np.quantile([row[key] for row in rows], (0.5, 0.9, 1))
-        return " ".join(f"{one:.3g}" for one in found)
-
+        quantiles.append(" ".join(f"{one:.3g}" for one in found))
     return (
         name,
         len(rows),
         f"{np.mean([row['proven'] for row in rows]):.1%}",
         sum(row["false"] for row in rows),
         f"{max(row['true_share'] for row in rows):.2f}",
-        *map(quantiles, ("first_seconds", "seconds", "passes")),
+        *quantiles,
     )
 
 

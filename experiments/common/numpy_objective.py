@@ -26,9 +26,8 @@ import jaxlin
 # Values and their derivatives in the scores.
 Values = tuple[np.ndarray, np.ndarray]
 
-# Each smoothing starts from the weights of the one before. Smaller ones than the last
-# changed no value of random problems by more than a relative 1e-9.
-_SMOOTHINGS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+# Each starts from the weights of the one before; larger steps get stuck.
+_SMOOTHINGS = tuple(10.0**-power for power in range(1, 11))
 _ITERATIONS = 500
 # Relative rounding error of an objective, with a margin.
 _ROUNDING = 1e-13
