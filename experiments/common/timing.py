@@ -86,7 +86,7 @@ class Programs:
 
     def taken(self) -> list[dict[str, Any]]:
         """Returns the programs since the last call of this method, slowest first."""
-        found, self._found = self._found, {}
+        found, self._found, self._spans = self._found, {}, []
         rows: list[dict[str, Any]] = [
             {"program": name, **{key: program[key] for key in (*STAGES, "compiled")}}
             for name, program in found.items()

@@ -1,0 +1,88 @@
+"""Seconds of first calls, and of the programs that they compile."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from experiments import compile_times
+from experiments.common import cli, timing
+
+TRACE, LOWER, COMPILE = (
+    "/jax/core/compile/jaxpr_trace_duration",
+    "/jax/core/compile/jaxpr_to_mlir_module_duration",
+    "/jax/core/compile/backend_compile_duration",
+)
+
+
+@pytest.fixture(scope="module")
+def programs():
+    """JAX has no way to stop listening, hence one for the file."""
+    return timing.Programs()
+
+
+@jax.jit
+def _doubled_for_this_test(x):
+    return 2 * x
+
+
+def test_a_program_is_listed_once_it_is_compiled(programs):
+    programs.taken()
+    x = jnp.ones(3)
+    _doubled_for_this_test(x)
+    (found,) = [
+        row for row in programs.taken() if row["program"] == "_doubled_for_this_test"
+    ]
+    assert found["compiled"] == 1
+    assert min(found[stage] for stage in timing.STAGES) > 0
+    _doubled_for_this_test(x)
+    assert programs.taken() == []
+
+
+def test_a_nested_span_counts_for_the_inner_program_alone(programs):
+    """JAX reports the inner trace first; both end now, and one contains the other."""
+    programs.taken()
+    record = jax.monitoring.record_event_duration_secs
+    record(TRACE, 1.0, fun_name="inner")
+    record(TRACE, 3.0, fun_name="outer")
+    record(LOWER, 1e-9, fun_name="jit(outer)")
+    record(COMPILE, 1e-9, fun_name="jit(outer)")
+    outer, inner = programs.taken()
+    assert (outer["program"], inner["program"]) == ("outer", "inner")
+    assert inner["trace"] == pytest.approx(1)
+    assert outer["trace"] == pytest.approx(2)
+    assert (outer["compiled"], inner["compiled"]) == (1, 0)
+
+
+def test_a_run_measures_a_new_process(tmp_path, capsys):
+    out = tmp_path / "run"
+    compile_times.run(compile_times.SMOKE, cli.RunOptions(out=out))
+    results = json.loads((out / "results.json").read_text())
+    found = results["nearest"]
+    assert set(results) == {"nearest"}
+    assert found["imports"] > 0
+    first, repeated = found["first"], found["repeated"]
+    assert first["seconds"] > repeated["seconds"] > 0
+    stages = sum(row[stage] for row in first["programs"] for stage in timing.STAGES)
+    assert 0 < stages < first["seconds"]
+    assert sum(row["compiled"] for row in first["programs"]) > 0
+    assert repeated["programs"] == []
+    printed = capsys.readouterr().out
+    assert "first nearest" in printed
+    assert first["programs"][0]["program"] in printed
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks": ("predict",)}, "tasks must be one of"),
+        ({"programs": -1}, "programs must be at least 0"),
+    ],
+)
+def test_bad_settings_are_refused(changes, message, tmp_path):
+    config = dataclasses.replace(compile_times.SMOKE, **changes)
+    with pytest.raises(ValueError, match=message):
+        compile_times.run(config, cli.RunOptions(out=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

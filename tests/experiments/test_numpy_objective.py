@@ -1,0 +1,159 @@
+"""Objectives in NumPy, and the examination of certificates by them."""
+
+import math
+import types
+
+import numpy as np
+import optima
+import pytest
+import references
+
+import jaxlin
+from experiments.common import numpy_objective
+from experiments.common.numpy_objective import Data
+from jaxlin import losses, normalization
+
+NAMES = tuple(numpy_objective.LOSSES)
+# Maxima of one example that a smoothing replaces, and terms of each, for five classes.
+MAXIMA = {
+    "weston_watkins_hinge": (4, 2),
+    "crammer_singer_hinge": (1, 5),
+    "one_vs_rest_hinge": (5, 2),
+}
+
+
+def batch(name, *, size=6, scale=3.0):
+    generator = np.random.default_rng(3)
+    scores = scale * generator.normal(size=(size, 5))
+    if name == "cross_entropy":
+        return scores, generator.dirichlet(np.ones(5), size)
+    return scores, generator.integers(5, size=size)
+
+
+def by_loop(name, scores, target):
+    likelihoods = {
+        "softmax_cross_entropy": references.softmax_cross_entropy,
+        "cross_entropy": references.cross_entropy,
+    }
+    if name in likelihoods:
+        return likelihoods[name](scores, target)
+    return optima.REFERENCES[name](scores, target, 1.0)
+
+
+def problem(name, classes=3):
+    """Rows, targets and weights, one of them 0, and the same for `optima`."""
+    generator = np.random.default_rng(5)
+    rows = generator.normal(size=(25, 3))
+    targets = generator.integers(classes, size=25)
+    if name == "cross_entropy":
+        targets = generator.dirichlet(np.ones(classes), 25)
+    weights = generator.uniform(0.1, 2, 25)
+    weights[3] = 0
+    folded = np.c_[rows, np.ones(25)]
+    exact = optima.Data(folded, targets, weights / weights.sum(), classes, name, 1e-2)
+    return rows, Data(folded, targets, weights), exact
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_losses_are_those_of_a_loop(name):
+    scores, targets = batch(name)
+    values, _ = numpy_objective.LOSSES[name](scores, targets)
+    for value, row, target in zip(values, scores, targets, strict=True):
+        assert value == pytest.approx(by_loop(name, row, target), rel=1e-13)
+
+
+def test_a_small_softmax_loss_keeps_its_digits():
+    scores = np.array([[60.0, 0.0, 0.0]])
+    values, _ = numpy_objective.softmax_cross_entropy(scores, np.array([0]))
+    assert values[0] == pytest.approx(math.log1p(2 * math.exp(-60)), rel=1e-14)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("name", NAMES)
+def test_slopes_are_those_of_the_values(name, smoothing):
+    scores, targets = batch(name)
+
+    def total(scores):
+        return numpy_objective.LOSSES[name](scores, targets, smoothing)[0].sum()
+
+    _, slopes = numpy_objective.LOSSES[name](scores, targets, smoothing)
+    np.testing.assert_allclose(
+        slopes, references.numerical_gradient(total, scores), atol=1e-8
+    )
+
+
+@pytest.mark.parametrize("name", MAXIMA)
+def test_smoothing_adds_at_most_a_logarithm_per_maximum(name):
+    scores, targets = batch(name, size=50, scale=0.5)
+    count, terms = MAXIMA[name]
+    exact, _ = numpy_objective.LOSSES[name](scores, targets)
+    smooth, _ = numpy_objective.LOSSES[name](scores, targets, 0.1)
+    assert (exact <= smooth).all()
+    assert (smooth <= exact + 0.1 * count * math.log(terms) + 1e-12).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_descent_from_zero_reaches_the_optimum(name):
+    _, data, exact = problem(name)
+    best = optima.optimum(exact)
+    found = numpy_objective.descended(np.zeros((3, 4)), data, loss=name, l2=1e-2)
+    value = numpy_objective.objective(found, data, loss=name, l2=1e-2)
+    assert value == pytest.approx(optima.objective(found, exact), rel=1e-13)
+    assert best.lower <= value <= best.value * (1 + 1e-8)
+
+
+def test_descent_never_returns_more_than_its_start():
+    _, data, exact = problem("crammer_singer_hinge")
+    start = optima.optimum(exact).weights
+    how = {"loss": "crammer_singer_hinge", "l2": 1e-2}
+    found = numpy_objective.descended(start, data, **how)
+    before, after = (numpy_objective.objective(w, data, **how) for w in (start, found))
+    assert after <= before
+
+
+def test_a_false_certificate_is_found():
+    """A gap that is claimed to be smaller than it is."""
+    rows, data, exact = problem("crammer_singer_hinge")
+    fit = jaxlin.fit(
+        rows,
+        data.targets,
+        loss=losses.crammer_singer_hinge,
+        l2=1e-2,
+        weights=data.weights,
+        stop=jaxlin.Stop(1e-1),
+        refine=False,
+    )
+    data = numpy_objective.seen_by(fit, rows, data.targets, data.weights)
+    found = numpy_objective.examined(fit, data)
+    assert not found["false"]
+    assert 0 < found["true_share"] <= 1
+    assert found["objective"] == pytest.approx(fit.certificate.primal, rel=1e-6)
+
+    distance = found["objective"] - optima.optimum(exact).value
+    primal = fit.certificate.primal
+
+    def claiming(gap, dual):
+        proof = fit.certificate._replace(gap=gap, rounding=0.0, dual=dual)
+        return numpy_objective.examined(fit._replace(certificate=proof), data)
+
+    assert not claiming(1.01 * distance, primal - 1.01 * distance)["false"]
+    assert claiming(0.99 * distance, primal - 1.01 * distance)["false"]
+    # The lower bound alone is false.
+    assert claiming(1.01 * distance, primal - 0.99 * distance)["false"]
+    assert claiming(distance / 2, 0.0)["true_share"] == pytest.approx(2, rel=1e-3)
+
+
+@pytest.mark.parametrize("keep_float64", [False, True])
+def test_rows_are_those_that_the_fit_sees(keep_float64):
+    """By loops over the precision of the fit; 1 / 3 is no float32."""
+    features = np.array([[1 / 3, 5.0], [4 / 3, 5.0], [1.0, 5.0]])
+    fit = types.SimpleNamespace(normalization=normalization.fit_standard(features))
+    labels = np.array([0, 1, 1])
+    data = numpy_objective.seen_by(fit, features, labels, keep_float64=keep_float64)
+    kept = np.float64 if keep_float64 else np.float32
+    mean, scale = features[:, 0].mean(), features[:, 0].std()
+    for row, given in zip(data.rows, features, strict=True):
+        shifted = float(kept(given[0])) - float(kept(mean))
+        assert row[0] == pytest.approx(shifted / float(kept(scale)), rel=1e-12)
+        assert (row[1], row[2]) == (0, 1)
+    np.testing.assert_array_equal(data.weights, np.ones(3))
