@@ -131,7 +131,7 @@ def torch_epoch(
     model = torch.nn.Linear(features.shape[1], num_classes)
     criterion = getattr(torch.nn, loss)()
     optimizer = torch.optim.SGD(
-        model.duals(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=L2
+        model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=L2
     )
 
     def epoch() -> None:
