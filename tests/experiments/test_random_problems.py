@@ -19,7 +19,8 @@ def test_problems_keep_their_limits(index):
         arguments[name] for name in ("features", "labels", "weights")
     )
     assert rows.shape == (settings["n"], settings["D"])
-    assert rows.shape <= (300, 60)
+    assert 1 <= settings["n"] <= 300
+    assert 1 <= settings["D"] <= 60
     assert rows.dtype == (np.float64 if settings["float64"] else np.float32)
     assert 2 <= settings["C"] <= 12
     assert 1e-5 <= settings["l2"] <= 1e-1

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import optima
 import pytest
-from test_numpy_objective import problem
+from exact_problems import problem
 
 from experiments import small_data
 from experiments.common import cli
