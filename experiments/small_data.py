@@ -116,12 +116,12 @@ def peer_result(
     for tolerance in _TOLERANCES:
         model.set_params(tol=tolerance)
         fit = functools.partial(model.fit, data.rows, data.targets)
-        times = [_seconds(fit)]
+        times = [_timed(fit)[0]]
         weights = sklearn_models.weights_of(model)
         value = numpy_objective.objective(weights, data, loss=loss, l2=l2)
         found = {"tolerance": tolerance, "distance": value / objective - 1}
         if found["distance"] <= _DISTANCE:
-            times += [_seconds(fit) for _ in range(config.repeats - 1)]
+            times += [_timed(fit)[0] for _ in range(config.repeats - 1)]
             return {**found, "seconds": statistics.median(times)}
         if times[0] > config.peer_seconds:
             break
@@ -146,9 +146,8 @@ def measured(
         stop=jaxlin.Stop(config.relative_gap),
         normalization=None if rows == "raw" else normalization.fit_standard,
     )
-    first = _seconds(fit)
-    seconds = statistics.median(_seconds(fit) for _ in range(config.repeats))
-    found = fit()
+    first, found = _timed(fit)
+    seconds = statistics.median(_timed(fit)[0] for _ in range(config.repeats))
     data = numpy_objective.seen_by(found, features, targets)
     weights = np.c_[found.params.weights, found.params.bias].astype(float)
     value = numpy_objective.objective(weights, data, loss=loss, l2=l2)
@@ -172,13 +171,13 @@ def measured(
     }
 
 
-def _seconds(call: Callable[[], Any]) -> float:
+def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
     began = time.perf_counter()
     with warnings.catch_warnings():
         # A peer that stops at its limit of iterations says so; its distance tells.
         warnings.simplefilter("ignore")
-        call()
-    return time.perf_counter() - began
+        result = call()
+    return time.perf_counter() - began, result
 
 
 def report(rows: list[dict[str, Any]]) -> str:
