@@ -11,9 +11,10 @@
 >>> print(jaxlin.predict(fit, [[2.0, 0.0, 0.0], [-2.0, 0.0, 0.0]]))
 ['right' 'left']
 
-float32 proves gaps down to about 1e-5 to 1e-6 of the objective. With ``refine=True`` a
-fit continues in float64 after float32, whatever `jax.config` says; if float64 proves a
-smaller gap, the parameters are float64 NumPy arrays.
+float32 proves gaps down to about 1e-5 to 1e-6 of the objective. Small problems, and all
+with ``refine=True``, continue in float64 where it does not prove the gap, whatever
+`jax.config` says; if float64 proves a smaller gap, the parameters are float64 NumPy
+arrays.
 """
 
 import functools
@@ -30,7 +31,6 @@ from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization
-from jaxlin.numerics import device_mesh
 from jaxlin.objective.row_blocks import Block
 from jaxlin.problems import FitNormalization, Problem
 from jaxlin.solvers import (
@@ -86,7 +86,7 @@ def fit(
         refined fit at the same l2 continues in float64 from that fit.
       refine: whether to continue in float64 where float32 cannot prove the gap. None
         does so for small problems, of at most 2,000 weights and biases, in memory and
-        on one device, by Newton's method (`jaxlin.solvers.newton`). True does so for
+        on one device, by the methods of `jaxlin.solvers.newton`. True does so for
         all, and keeps float64 features in float64, which are otherwise rounded to
         float32. False stays in float32.
       callback: called as ``callback(passes, info)`` after each pass.
@@ -251,11 +251,8 @@ def _iterations(
 def _newton(
     problem: Problem, loss: Loss, settings: Settings, *, keep_float64: bool
 ) -> fit_loop.Iterations | None:
-    """Newton's iterations if the problem is small, in memory and on one device."""
-    is_small = newton.is_small(problem.num_classes, problem.num_features)
-    if problem.is_blocked or not is_small:
-        return None
-    if device_mesh.num_shards(problem.num_examples) > 1:
+    """Iterations in float64 of a small problem, in memory and on one device."""
+    if not problem.is_small:
         return None
     examples = problem.prepared(loss=loss, keep_float64=keep_float64)
     return newton.iterations(examples, loss=loss, settings=settings)

@@ -109,10 +109,7 @@ def example_function(loss: Loss) -> row_sums.ExampleFunction:
         shared: TermArguments, scores: Array, target: Any, example: PerExample
     ) -> tuple[Array, Array, Array]:
         arguments = dict(shared.loss_arguments)
-        if jnp.ndim(target) == 1:
-            # A float32 distribution seldom sums to 1 in the dtype of the computation.
-            target = jnp.asarray(target, scores.dtype)
-            target = target / jnp.sum(target)
+        target = target_in_dtype(target, scores.dtype)
         dual_center = (
             jnp.zeros_like(scores) if conjugate.smooth else example.dual_center
         )
@@ -151,6 +148,17 @@ def example_function(loss: Loss) -> row_sums.ExampleFunction:
         return values, score_gradient, duals[: 0 if conjugate.smooth else None]
 
     return values_of_example
+
+
+def target_in_dtype(target: Any, dtype: Any) -> Any:
+    """A distribution in the dtype of the computation, of sum 1; a label as it is.
+
+    A float32 distribution seldom sums to 1 in float64.
+    """
+    if jnp.ndim(target) == 0:
+        return target
+    target = jnp.asarray(target, dtype)
+    return target / jnp.sum(target)
 
 
 def _gradient_size(score_gradient: Array, target: Any, duals: Array) -> Array:

@@ -46,7 +46,7 @@ References:
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import chex
 import jax
@@ -84,6 +84,15 @@ class Conjugate(NamedTuple):
         the maximum attained by `duals`. Its gradient in the scores is `score_gradient`.
         For the dual center 0 it is below the loss by at most :math:`\frac{\mu}{2}
         \max \|g\|^2`.
+      shift_invariant: whether a constant added to all scores leaves the loss as it is,
+        so that score gradients, and the optimum's weights, sum to 0 over the classes.
+      violations: ``(scores, label, **arguments)`` to the vector v, affine in the
+        scores, of a loss that is the largest :math:`\langle g, v \rangle - \frac{c}{2}
+        \|g\|^2` over duals g >= 0; -inf where the dual is fixed at 0. None for other
+        losses.
+      cap: whether then ``"each"`` dual or the ``"sum"`` of an example's is at most 1,
+        or None.
+      curvature: c of that form.
     """
 
     smooth: bool
@@ -92,6 +101,10 @@ class Conjugate(NamedTuple):
     value: Callable[..., Array]
     excess: Callable[..., Array]
     smoothed: Callable[..., Array]
+    shift_invariant: bool
+    violations: Callable[..., Array] | None = None
+    cap: Literal["each", "sum"] | None = None
+    curvature: float = 0.0
 
 
 def of(loss: Loss, /) -> Conjugate:
@@ -127,6 +140,7 @@ def _hinge(
     project: Callable[[Array], Array],
     score_gradient: Callable[..., Array],
     excess_of: Callable[[Array, Array], Array],
+    cap: Literal["each", "sum"],
 ) -> Conjugate:
     """Conjugate of a loss that is the maximum of <g, violations> over duals g.
 
@@ -136,6 +150,7 @@ def _hinge(
       project: Euclidean projection onto the domain of the duals.
       score_gradient: ``(label, g)`` to the gradient in the scores.
       excess_of: ``(violations, g)`` to the maximum minus <g, violations>.
+      cap: whether the domain bounds each dual or their sum.
     """
 
     def finite_violations(scores: Array, y: ArrayLike, /, **rest: Any) -> Array:
@@ -171,7 +186,17 @@ def _hinge(
         penalty = _like(smoothing, scores) / 2 * jnp.sum((g - _like(c, scores)) ** 2)
         return jnp.sum(g * finite_violations(scores, y, **rest)) - penalty
 
-    return Conjugate(False, duals, score_gradient, value, excess, smoothed)
+    return Conjugate(
+        False,
+        duals,
+        score_gradient,
+        value,
+        excess,
+        smoothed,
+        shift_invariant=score_gradient is _gradient_summing_to_zero,
+        violations=violations,
+        cap=cap,
+    )
 
 
 def _smooth(
@@ -201,7 +226,9 @@ def _smooth(
     ) -> Array:
         return loss(scores, target, **rest)
 
-    return Conjugate(True, duals, score_gradient, value, excess, smoothed)
+    return Conjugate(
+        True, duals, score_gradient, value, excess, smoothed, shift_invariant=True
+    )
 
 
 def _project_to_box(vector: Array) -> Array:
@@ -326,6 +353,7 @@ weston_watkins_hinge = _hinge(
     _project_to_box,
     _gradient_summing_to_zero,
     _box_excess,
+    "each",
 )
 weston_watkins_squared_hinge = _smooth(
     losses.weston_watkins_squared_hinge,
@@ -333,15 +361,20 @@ weston_watkins_squared_hinge = _smooth(
     _gradient_summing_to_zero,
     _squared_value,
     _squared_excess,
-)
+)._replace(violations=losses.margin_violations, curvature=0.5)
 crammer_singer_hinge = _hinge(
     losses.margin_violations,
     _project_to_capped_simplex,
     _gradient_summing_to_zero,
     _capped_simplex_excess,
+    "sum",
 )
 one_vs_rest_hinge = _hinge(
-    losses.one_vs_rest_violations, _project_to_box, _gradient_of_signs, _box_excess
+    losses.one_vs_rest_violations,
+    _project_to_box,
+    _gradient_of_signs,
+    _box_excess,
+    "each",
 )
 softmax_cross_entropy = _smooth(
     losses.softmax_cross_entropy,

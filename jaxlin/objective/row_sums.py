@@ -287,6 +287,23 @@ def _no_rows(
     return zeros(params, values.shape)
 
 
+def normalized_rows(
+    features: Array, normalization: Normalization | None, dtype: Any
+) -> Array:
+    """Normalised rows in the dtype of the parameters, as a pass computes them.
+
+    They are normalised in the wider of that dtype and the normalisation's own.
+    """
+    if normalization is not None:
+        mean, scale = (
+            part.astype(jnp.promote_types(part.dtype, dtype))
+            for part in map(jnp.asarray, normalization)
+        )
+        normalization = Normalization(mean, scale)
+        features = jax.vmap(normalize, in_axes=(None, 0))(normalization, features)
+    return features.astype(dtype)
+
+
 def _add_block(
     sums: RowSums,
     params: Params,
@@ -301,15 +318,7 @@ def _add_block(
 ) -> tuple[RowSums, PyTree]:
     """Adds the rows of one block, which are normalised at once, to the sums."""
     weights, bias = params
-    if normalization is not None:
-        # In the wider of its own dtype and that of the parameters.
-        mean, scale = (
-            part.astype(jnp.promote_types(part.dtype, weights.dtype))
-            for part in map(jnp.asarray, normalization)
-        )
-        normalization = Normalization(mean, scale)
-        features = jax.vmap(normalize, in_axes=(None, 0))(normalization, features)
-    rows = features.astype(weights.dtype)
+    rows = normalized_rows(features, normalization, weights.dtype)
     # Examples are the last axis, so that sums over the few classes of an example are
     # computed for many examples at once.
     scores = _product(weights, rows.T) + bias[..., None]

@@ -15,7 +15,7 @@ from jaxlin.normalization import Normalization, check_normalization, check_round
 from jaxlin.numerics import device_mesh, processes
 from jaxlin.objective.row_blocks import Block
 from jaxlin.problems import device_rows, weight_checks
-from jaxlin.solvers import certified, fit_checks, preconditioner, streaming
+from jaxlin.solvers import certified, fit_checks, newton, preconditioner, streaming
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array, Loss
 
@@ -64,6 +64,15 @@ class Problem:
     def is_blocked(self) -> bool:
         """True for rows in blocks."""
         return not isinstance(self.rows, Block)
+
+    @property
+    def is_small(self) -> bool:
+        """True where fits are finished in float64 (`jaxlin.solvers.newton`)."""
+        return not self.is_blocked and newton.is_small(
+            num_classes=self.num_classes,
+            num_features=self.num_features,
+            num_examples=self.num_examples,
+        )
 
     @property
     def first_block(self) -> Block:

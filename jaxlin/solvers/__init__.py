@@ -16,7 +16,8 @@
   full_batch       iterations by L-BFGS over any source of rows
   certified        rows on the device, and the solver for custom loops
   full_hessian     Hessian of the mean loss in all weights of a small problem
-  newton           Newton's method in float64 for small problems
+  interior_point   interior-point method in float64 for hinges of small problems
+  newton           Newton's method in float64 for smooth losses of small problems
   streaming        rows in blocks, on the host
   model_batch      batches of models of one loss, in slots
   batch_pass       one pass for all models of some batches

@@ -121,11 +121,7 @@ def certify(
     in_float64 = finish or iterations
     if refine and start.is_refined:
         return _run_in_float64(in_float64, start, stop, callback, before=0)
-    budget = stop.max_passes
-    if finish is not None:
-        is_small = stop.relative_gap < _SMALL_GAP
-        first = _PASSES_BEFORE_SMALL_GAPS if is_small else _PASSES_BEFORE_NEWTON
-        budget = min(budget, first)
+    budget = stop.max_passes if finish is None else float32_passes(stop)
     refine = refine or finish is not None
     found = _run(
         iterations,
@@ -141,7 +137,18 @@ def certify(
     refined = _run_in_float64(in_float64, last, stop, callback, before=found.passes)
     # If float64 ran out of passes, float32 may have proven the smaller gap.
     best = min(refined, found, key=lambda one: one.relative_gap)
-    return best._replace(passes=refined.passes, float64_passes=refined.float64_passes)
+    return best._replace(
+        stalled=refined.stalled and not best.converged,
+        passes=refined.passes,
+        float64_passes=refined.float64_passes,
+    )
+
+
+def float32_passes(stop: Stop) -> int:
+    """Largest number of float32 passes of a problem with a method for float64."""
+    is_small = stop.relative_gap < _SMALL_GAP
+    first = _PASSES_BEFORE_SMALL_GAPS if is_small else _PASSES_BEFORE_NEWTON
+    return min(stop.max_passes, first)
 
 
 def _run_in_float64(

@@ -65,7 +65,7 @@ class Fit(NamedTuple):
         if not np.isfinite(self.relative_gap):
             return f"{found}nothing proven"
         outcome = "proven" if self.converged else "reached, not what was asked for,"
-        return (
-            f"{found}relative gap {self.relative_gap:.1e} {outcome} in {self.passes} "
-            "passes"
-        )
+        passes = f"{self.passes} passes"
+        if self.float64_passes:
+            passes += f", {self.float64_passes} of them in float64"
+        return f"{found}relative gap {self.relative_gap:.1e} {outcome} in {passes}"

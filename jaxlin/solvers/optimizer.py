@@ -148,6 +148,7 @@ def advance(
     )
     classes = _class_hessian(loss, state, sampled, settings)
     descent = _descent_direction(history, search.gradient, moment, classes, l2=l2)
+    descent = optimizer_state.centered(loss, descent)
     direction = jnp.where(search.accepted, descent, state.direction)
     step = jnp.where(search.accepted, jnp.ones_like(state.step), search.shorter_step)
     iterate = search.iterate

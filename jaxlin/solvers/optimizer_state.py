@@ -132,7 +132,7 @@ def _initial(
     num_examples: int,
     loss: Loss,
 ) -> OptimizerState:
-    folded = linear.fold_bias(params)
+    folded = centered(loss, linear.fold_bias(params))
     num_classes, dtype = folded.shape[0], folded.dtype
     width = 0 if conjugates.of(loss).smooth else num_classes
     scalar, zeros = jnp.zeros((), dtype), jnp.zeros_like(folded)
@@ -205,6 +205,17 @@ def restarted_at(state: OptimizerState, candidate: Array) -> OptimizerState:
         failures=zero,
         idle_passes=zero,
     )
+
+
+def centered(loss: Loss, weights: Array) -> Array:
+    """Folded weights without their mean over the classes, if the loss ignores it.
+
+    The mean never lowers the objective. Rounding errors of gradients, which sum to 0
+    over the classes, would let it grow: to 6e-3 at small l2.
+    """
+    if not conjugates.of(loss).shift_invariant:
+        return weights
+    return weights - jnp.mean(weights, axis=0, keepdims=True)
 
 
 def first_smoothing(loss_arguments: LossArguments | None, dtype: Any) -> Array:

@@ -11,67 +11,92 @@ import jaxlin
 from jaxlin import losses, normalization
 from jaxlin.losses import conjugates
 from jaxlin.solvers import full_hessian, newton
-from jaxlin.solvers.interface import Examples
+from jaxlin.solvers.interface import Examples, Settings
 
-# By default; the others take long.
-DEFAULT = losses.one_vs_rest_hinge
 CERTIFIED = [loss for loss in conjugates.known_losses() if loss != losses.cross_entropy]
+
+
+def test_the_hessian_is_the_sum_of_kronecker_products(monkeypatch):
+    generator = np.random.default_rng(1)
+    rows = generator.normal(size=(13, 4))
+    in_scores = generator.normal(size=(13, 3, 3))
+    in_scores += in_scores.swapaxes(1, 2)
+    monkeypatch.setattr(full_hessian, "_NUMBERS_PER_BLOCK", 5 * 6 * 4)  # three blocks
+    with jax.enable_x64(True):
+        found = full_hessian.full_hessian(jnp.asarray(rows), jnp.asarray(in_scores))
+    expected = sum(
+        np.kron(hessian, np.outer(row, row))
+        for hessian, row in zip(in_scores, rows, strict=True)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(
     "loss",
-    [
-        loss
-        if loss is losses.one_vs_rest_hinge
-        else pytest.param(loss, marks=pytest.mark.full)
-        for loss in conjugates.known_losses()
-    ],
+    [losses.softmax_cross_entropy, losses.cross_entropy],
+    ids=lambda f: f.__name__,
 )
-def test_the_hessian_is_the_derivative_of_the_gradient(loss, monkeypatch):
-    """Against differences of the gradient of the smoothed loss, by classes and rows."""
+def test_a_direction_leads_to_gradient_0(loss):
+    """By differences of the gradient, which JAX derives from the loss."""
     generator = np.random.default_rng(1)
     rows = generator.normal(size=(13, 3))
     targets = generator.integers(3, size=13)
     if loss is losses.cross_entropy:
         targets = generator.dirichlet(np.ones(3), size=13)
-    share = generator.uniform(0, 2, size=13)
-    centers = generator.uniform(0, 0.3, size=(13, 3))
+    weights = np.r_[0, generator.uniform(1, 2, size=12)]
     fitted = normalization.Normalization(rows.mean(axis=0), rows.std(axis=0))
-    weights = generator.normal(size=(3, 4))
-    conjugate, smoothing = conjugates.of(loss), 0.7
+    at = generator.normal(size=(3, 4))
+    at -= at.mean(axis=0)  # as the weights of a fit
     extended_rows = extended((rows - fitted.mean) / fitted.scale)
-    monkeypatch.setattr(full_hessian, "_NUMBERS_PER_BLOCK", 5 * 6 * 4)  # three blocks
     with jax.enable_x64(True):
 
         @jax.jit
-        def gradient(weights):
-            def of_row(row, target, center):
-                scores = weights @ row
-                duals = conjugate.duals(scores, target, center, smoothing=smoothing)
-                return jnp.outer(conjugate.score_gradient(target, duals), row)
+        @jax.grad
+        def gradient(at):
+            values = jax.vmap(loss)(jnp.asarray(extended_rows) @ at.T, targets)
+            return weights @ values / weights.sum() + 0.05 * jnp.sum(at**2)
 
-            each = jax.vmap(of_row)(extended_rows, targets, centers)
-            return jnp.tensordot(share, each, axes=1) / share.sum()
-
-        expected, step = np.empty((12, 12)), 1e-6
-        for unknown in range(12):
-            shift = np.zeros(12)
-            shift[unknown] = step
-            shift = shift.reshape(3, 4)
-            change = gradient(weights + shift) - gradient(weights - shift)
-            expected[unknown] = np.ravel(change) / (2 * step)
-        found = full_hessian.full_hessian(
-            jnp.asarray(weights),
-            Examples(
-                jnp.asarray(rows), jnp.asarray(targets), jnp.asarray(share), fitted
-            ),
-            jnp.asarray(centers),
-            jnp.asarray(smoothing),
-            {},
-            loss=loss,
+        zero = jnp.zeros(())
+        state = newton.NewtonState(
+            *[zero] * 3,
+            iterate=jnp.asarray(at),
+            value=zero,
+            gradient=gradient(at),
+            direction=zero,
+            step=zero,
+            begins_round=zero,
+            failures=zero,
+            idle_passes=zero,
         )
-    np.testing.assert_allclose(found, expected, atol=1e-7)
-    assert np.abs(expected).max() > 0.1
+        arrays = map(jnp.asarray, (rows, targets, weights))
+        found = newton._with_direction(
+            state, Examples(*arrays, fitted), Settings(l2=0.1), loss=loss
+        )
+        step = 1e-6 * found.direction
+        change = (gradient(at + step) - gradient(at - step)) / 2e-6
+        np.testing.assert_allclose(change, -state.gradient, atol=1e-7)
+        # The step leaves little of the slope.
+        slopes = [
+            jnp.vdot(gradient(point), found.direction)
+            for point in (at, at + found.step * found.direction)
+        ]
+        assert abs(slopes[1]) <= 0.3 * abs(slopes[0])
+    assert np.abs(state.gradient).max() > 0.1
+
+
+@pytest.mark.parametrize("minimum", [0.2, 1.0, 30.0])
+@pytest.mark.parametrize("power", [2, 4, 1.2])
+def test_a_step_of_small_slope_is_found_near_and_far(minimum, power):
+    trials = []
+
+    def slope(step):
+        trials.append(1)
+        shift = step - minimum
+        return jnp.sign(shift) * jnp.abs(shift) ** (power - 1)
+
+    step = newton._step_of_small_slope(slope, jnp.float32)
+    assert abs(slope(step)) <= 0.31 * abs(slope(jnp.zeros(())))
+    assert step > 0
 
 
 @pytest.mark.full
@@ -84,8 +109,10 @@ def test_small_problems_are_proven_to_ten_digits(loss, l2):
     assert found.float64_passes > 0 or conjugates.of(loss).smooth
     shares = np.full(EXAMPLES, 1 / EXAMPLES)
     truth = optima.Data(extended(rows), labels, shares, 3, loss.__name__, l2)
-    value = optima.objective(folded(found), truth)
-    np.testing.assert_allclose(found.certificate.primal, value, rtol=1e-12)
+    value = optima.objective(np.float64(folded(found)), truth)
+    # Of a smooth loss float32 may prove the gap, though not print the objective.
+    digits = 1e-12 if found.float64_passes else 1e-6
+    np.testing.assert_allclose(found.certificate.primal, value, rtol=digits)
     best = optima.optimum(truth)
     assert found.certificate.dual <= best.value * (1 + 1e-9)
     assert value - best.value <= 2e-9 * value
@@ -105,8 +132,10 @@ def test_where_float32_stops_newton_goes_on_unless_it_is_told_not_to():
 
 def test_rows_in_blocks_and_large_problems_stay_with_float32(monkeypatch):
     rows, labels = data(3)
-    assert newton.is_small(10, 199)
-    assert not newton.is_small(10, 200)
+    shape = {"num_classes": 10, "num_features": 199, "num_examples": 1000}
+    assert newton.is_small(**shape)
+    assert not newton.is_small(**{**shape, "num_features": 200})
+    assert not newton.is_small(**{**shape, "num_examples": 200_000})
     monkeypatch.setattr(newton, "MAX_UNKNOWNS", 17)  # one less than there are
     found = jaxlin.fit(rows, labels, loss=SOFTMAX, l2=1e-2, stop=jaxlin.Stop(1e-13))
     assert found.float64_passes == 0

@@ -1,0 +1,392 @@
+r"""Interior-point method in float64 for hinges, where the Hessian fits into memory.
+
+A hinge is the largest :math:`\langle g, v \rangle` over its duals g, with violations v
+that are affine in the scores (`jaxlin.losses.conjugates`); a squared one is that minus
+:math:`\frac{c}{2} \|g\|^2`. With multipliers z for :math:`g \ge 0` and t for
+:math:`g \le 1` (one for all duals of an example where their sum is bounded, 0 where
+nothing is) the optimum solves
+
+.. math:: v - c g + z - t = 0, \quad g z = \mu, \quad (1 - g) t = \mu, \quad
+          \lambda_2 W + G(g) = 0
+
+for :math:`\mu \to 0`. An iteration solves the linearised equations twice with one
+factorisation of C (D + 1) unknowns (predictor and corrector of Mehrotra), takes the
+longest step that keeps duals and multipliers positive, and certifies weights and duals
+in one pass.
+
+The number of iterations hardly depends on l2. On standardised digits from 60 float32
+passes, to a relative gap of 1e-8, the Weston-Watkins hinge takes 10, 12 and 20 at
+l2 = 1e-1, 1e-3 and 1e-5. Augmented Lagrangian rounds solved by semismooth Newton steps
+with a line search took 28, 39 and, at 1e-4, 372; at 1e-5 they stalled at 2e-6.
+
+Reference:
+  S. Mehrotra. On the implementation of a primal-dual interior point method. SIAM
+  Journal on Optimization, 1992.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxlin import linear, losses
+from jaxlin.certificates import duality
+from jaxlin.certificates.duality import Certificate
+from jaxlin.linear import Params
+from jaxlin.losses import conjugates
+from jaxlin.numerics import device_mesh
+from jaxlin.objective.row_sums import RowSums
+from jaxlin.solvers import (
+    certified,
+    full_batch,
+    full_hessian,
+    line_search,
+    optimizer,
+    optimizer_state,
+)
+from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
+from jaxlin.solvers.interface import Examples, Settings
+from jaxlin.solvers.optimizer_state import Duals
+from jaxlin.typing import Array, Loss
+
+# First mu, in units of the margin. From 60 float32 passes on digits .1 and .01 are
+# about equally good; 1 takes 8 iterations more, 1e-4 up to three times as many.
+_FIRST_MU = 0.03
+# Share of the step to the boundary that is taken.
+_STEP_SHARE = 0.995
+# Relative shift of the Hessian's diagonal, and its growth after a failed factorisation.
+_FIRST_SHIFT = 1e-14
+_SHIFT_GROWTH = 100.0
+_MAX_FAILURES = 4
+# Solutions of a system, each of what the ones before have left: near the optimum K
+# exceeds 1e12, and the duals' change would lose the digits of the gap.
+_SOLVES = 3
+# Iterations without a better certificate after which the method has stalled.
+_PATIENCE = 40
+# Smoothing with which a pass takes the dual centers as the duals themselves.
+_NO_SMOOTHING = 1e30
+
+
+class InteriorState(NamedTuple):
+    """State between two iterations.
+
+    Attributes:
+      params: best parameters so far, by their certificate.
+      certificate: certificate of ``params``.
+      weights: folded weights, shape ``(classes, features + 1)``.
+      duals: duals g, above 0, shape ``(examples, classes)``. Where their sum is
+        bounded, that of the right class is the rest to 1.
+      slack: 1 - g, same shape; 1 where no single dual is bounded.
+      lower: multipliers z of g >= 0, same shape.
+      upper: multipliers t of g <= 1, same shape; 0 where no single dual is bounded.
+      shift: relative shift of the Hessian's diagonal.
+      failures: number of failed factorisations.
+      idle_passes: number of passes in a row without a better certificate.
+    """
+
+    params: Params
+    certificate: Certificate
+    weights: Array
+    duals: Array
+    slack: Array
+    lower: Array
+    upper: Array
+    shift: Array
+    failures: Array
+    idle_passes: Array
+
+
+class _Data(NamedTuple):
+    """Arrays that all iterations share.
+
+    Attributes:
+      rows: normalised rows with the constant 1, shape ``(examples, features + 1)``.
+      targets: labels, shape ``(examples,)``.
+      shares: example weights that sum to 1, shape ``(examples,)``.
+      is_free: whether a dual is a variable, shape ``(examples, classes)``.
+    """
+
+    rows: Array
+    targets: Array
+    shares: Array
+    is_free: Array
+
+
+def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterations:
+    """Iterations of a fit, each one pass, for `jaxlin.solvers.fit_loop.certify`.
+
+    They are meant for parameters in float64, under ``jax.enable_x64(True)``.
+
+    Args:
+      examples: prepared examples (`jaxlin.solvers.certified.prepare`).
+      loss: a hinge, or its square, that has a conjugate.
+      settings: l2 and loss arguments; all else None.
+    """
+    source = certified.row_source(examples, loss=loss)
+
+    def iterations_from(start: Start, budget: int) -> Iterator[Iteration]:
+        cast = full_batch.in_dtype_of(settings, start.params.weights)
+        state, data = _begin(start.params, examples, cast, loss=loss)
+        no_smoothing = jnp.asarray(_NO_SMOOTHING, state.weights.dtype)
+        first = optimizer_state.first_smoothing(cast.loss_arguments, no_smoothing.dtype)
+        for _ in range(budget):
+            centers = _domain_duals(state.duals, data, loss=loss)
+            sums, _ = source.evaluate(
+                state.weights, centers, no_smoothing, cast.loss_arguments
+            )
+            state, info = _advance(state, sums, data, cast, loss=loss)
+            info = device_mesh.on_host(info)
+            yield Iteration(state.params, Duals(centers, first), info)
+
+    return iterations_from
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _begin(
+    params: Params, examples: Examples, settings: Settings, *, loss: Loss
+) -> tuple[InteriorState, _Data]:
+    """Duals and multipliers that solve all but the last equation at the first mu."""
+    weights = optimizer_state.centered(loss, linear.fold_bias(params))
+    dtype = weights.dtype
+    rows = full_hessian.extended_rows(examples, dtype)
+    shares = full_hessian.shares(examples, dtype)
+    conjugate = conjugates.of(loss)
+    data = _Data(rows, examples.targets, shares, (shares > 0)[:, None])
+    violations = _violations(weights, data=data, settings=settings, loss=loss)
+    is_free = data.is_free & _are_variables(violations, data.targets, loss=loss)
+    mu = _FIRST_MU * optimizer_state.margin(settings.loss_arguments, dtype)
+    slack, upper = jnp.ones_like(violations), jnp.zeros_like(violations)
+    if conjugate.cap == "sum":
+        duals = _central_in_simplex(violations, mu)
+    elif conjugate.cap == "each":
+        ratio = violations / mu
+        half = ratio / (2 * (2 + jnp.sqrt(4 + jnp.square(ratio))))
+        duals, slack = 0.5 + half, 0.5 - half
+        upper = mu / slack
+    else:
+        root = jnp.sqrt(jnp.square(violations) + 4 * conjugate.curvature * mu)
+        duals = jnp.where(
+            violations > 0,
+            (violations + root) / (2 * conjugate.curvature),
+            2 * mu / (root - violations),
+        )
+    duals = jnp.where(is_free, duals, 0.5)
+    state = InteriorState(
+        params=params,
+        certificate=duality.unproven_certificate(jnp.full((), jnp.inf, dtype)),
+        weights=weights,
+        duals=duals,
+        slack=slack,
+        lower=mu / duals,
+        upper=upper,
+        shift=jnp.full((), _FIRST_SHIFT, dtype),
+        failures=jnp.zeros((), jnp.int32),
+        idle_passes=jnp.zeros((), jnp.int32),
+    )
+    return state, data._replace(is_free=is_free)
+
+
+def _are_variables(like: Array, targets: Array, *, loss: Loss) -> Array:
+    """Mask of the duals that are variables, shape ``(examples, classes)``."""
+    violations = conjugates.of(loss).violations
+    assert violations is not None, "a hinge"
+    if conjugates.of(loss).cap == "sum":
+        # That of the right class is the rest to 1.
+        return jnp.ones_like(like, bool)
+    return jax.vmap(violations)(jnp.zeros_like(like), targets) > -jnp.inf
+
+
+def _central_in_simplex(violations: Array, mu: Array) -> Array:
+    """Duals g > 0 of sum 1 with g (theta - v) = mu for one theta an example."""
+    num_classes = violations.shape[1]
+    largest = jnp.max(violations, axis=1, keepdims=True)
+
+    def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bounds
+        middle = (low + high) / 2
+        is_low = jnp.sum(mu / (middle - violations), axis=1, keepdims=True) > 1
+        return jnp.where(is_low, middle, low), jnp.where(is_low, high, middle)
+
+    _, theta = jax.lax.fori_loop(0, 60, halve, (largest, largest + num_classes * mu))
+    duals = mu / (theta - violations)
+    return duals / jnp.sum(duals, axis=1, keepdims=True)
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _domain_duals(duals: Array, data: _Data, *, loss: Loss) -> Array:
+    """Duals as a pass takes its dual centers: 0 where they are no variables."""
+    if conjugates.of(loss).smooth:
+        return duals[:, :0]
+    if conjugates.of(loss).cap == "sum":
+        is_wrong = ~jax.vmap(losses.is_label)(duals, data.targets)
+        return jnp.where(is_wrong & data.is_free, duals, 0)
+    return jnp.where(data.is_free, duals, 0)
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _advance(
+    state: InteriorState, sums: RowSums, data: _Data, settings: Settings, *, loss: Loss
+) -> tuple[InteriorState, optimizer.OptimizerInfo]:
+    """State after the next step, and the diagnostics of the pass before it."""
+    params = linear.unfold_bias(state.weights)
+    found = duality.pass_values(sums, params, l2=jnp.asarray(settings.l2))
+    bound = line_search.suboptimality_bound
+    improved = bound(found.certificate) < bound(state.certificate)
+    best, certificate = line_search.where(
+        improved, (params, found.certificate), (state.params, state.certificate)
+    )
+    after = _step(state, data, settings, loss=loss)
+    is_finite = jnp.isfinite(after.weights).all()
+    after = line_search.where(is_finite, after, state)
+    after = after._replace(
+        params=best,
+        certificate=certificate,
+        shift=jnp.where(is_finite, state.shift, _SHIFT_GROWTH * state.shift),
+        failures=state.failures + ~is_finite,
+        idle_passes=jnp.where(improved, 0, state.idle_passes + 1),
+    )
+    info = optimizer.OptimizerInfo(
+        certificate=certificate,
+        relative_gap=duality.relative_gap(certificate),
+        objective=found.certificate.primal,
+        gap=found.certificate.gap,
+        rounds=jnp.zeros((), jnp.int32),
+        stalled=(after.failures > _MAX_FAILURES) | (after.idle_passes >= _PATIENCE),
+    )
+    return after, info
+
+
+def _step(
+    state: InteriorState, data: _Data, settings: Settings, *, loss: Loss
+) -> InteriorState:
+    """Predictor, corrector and the longest step that keeps all positive."""
+    direction = _directions(state, data, settings, loss=loss)
+    shares, is_free = data.shares[:, None], data.is_free
+    cap = conjugates.of(loss).cap
+    count = jnp.sum(shares * is_free) * (2 if cap == "each" else 1)
+
+    def mean_product(of: InteriorState) -> Array:
+        products = of.duals * of.lower + of.slack * of.upper
+        return jnp.sum(shares * jnp.where(is_free, products, 0)) / count
+
+    mu, zero = mean_product(state), jnp.zeros_like(state.duals)
+    change = direction(jnp.zeros_like(mu), zero, zero)
+    predicted = mean_product(_moved(state, change, data))
+    change = direction(
+        mu * (predicted / mu) ** 3,
+        change.duals * change.lower,
+        change.slack * change.upper,
+    )
+    after = _moved(state, change, data)
+    if cap == "sum":
+        total = jnp.sum(after.duals, axis=1, keepdims=True)
+        after = after._replace(duals=after.duals / total)
+    return after
+
+
+def _moved(state: InteriorState, change: InteriorState, data: _Data) -> InteriorState:
+    """State after the longest step along a change that keeps all positive."""
+    names = ("duals", "slack", "lower", "upper")
+    longest = jnp.ones((), state.weights.dtype)
+    for name in names:
+        value, by = getattr(state, name), getattr(change, name)
+        falls = data.is_free & (by < 0)
+        ratios = jnp.where(falls, -value / jnp.where(falls, by, 1), jnp.inf)
+        longest = jnp.minimum(longest, _STEP_SHARE * jnp.min(ratios))
+    moved = {
+        name: getattr(state, name) + longest * getattr(change, name)
+        for name in ("weights", *names)
+    }
+    return state._replace(**moved)
+
+
+def _directions(
+    state: InteriorState, data: _Data, settings: Settings, *, loss: Loss
+) -> Callable[[Array, Array, Array], InteriorState]:
+    """Function from mu and two products of changes to the change of the state.
+
+    The change of the duals is K (dv - kappa), with K diagonal, or diagonal minus a
+    matrix of rank one where the sum of the duals is bounded. It is inserted into the
+    equation of the weights, whose matrix is factorised once.
+    """
+    conjugate, l2 = conjugates.of(loss), jnp.asarray(settings.l2)
+    duals, slack, lower, upper = state.duals, state.slack, state.lower, state.upper
+    of_weights = functools.partial(_violations, data=data, settings=settings, loss=loss)
+    violations = of_weights(state.weights)
+    one_each = upper
+    if conjugate.cap == "sum":
+        # The multiplier of the sum is that of the right class, whose violation is 0.
+        is_label = jax.vmap(losses.is_label)(duals, data.targets)
+        one_each = jnp.sum(jnp.where(is_label, lower, 0), axis=1, keepdims=True)
+    residual = one_each - lower - violations + conjugate.curvature * duals
+    curvature = lower / duals + upper / slack + conjugate.curvature
+    diagonal = jnp.where(data.is_free, 1 / curvature, 0)
+    gradient_of = jax.vmap(conjugate.score_gradient)
+
+    def times_k(vectors: Array) -> Array:
+        if conjugate.cap != "sum":
+            return diagonal * vectors
+        total = jnp.sum(diagonal, axis=1, keepdims=True)
+        mean = jnp.sum(diagonal * vectors, axis=1, keepdims=True)
+        return diagonal * (vectors - mean / jnp.where(total > 0, total, 1))
+
+    def change_by(weights: Array) -> Array:
+        # A difference of violations would lose digits of a small change.
+        return jax.jvp(of_weights, (state.weights,), (weights,))[1]
+
+    def summed(duals: Array) -> Array:
+        gradients = data.shares[:, None] * gradient_of(data.targets, duals)
+        return gradients.T @ data.rows
+
+    # K by columns, its two sides mapped to the scores.
+    basis = jnp.eye(duals.shape[1], dtype=duals.dtype)
+    columns = jax.vmap(lambda unit: times_k(jnp.broadcast_to(unit, duals.shape)))(basis)
+    for _ in range(2):
+        mapped = jax.vmap(gradient_of, in_axes=(None, 0))(data.targets, columns)
+        columns = jnp.transpose(mapped, (2, 1, 0))
+    in_scores = data.shares[:, None, None] * jnp.transpose(columns, (1, 0, 2))
+    matrix = full_hessian.full_hessian(data.rows, in_scores)
+    matrix += l2 * jnp.eye(len(matrix), dtype=matrix.dtype)
+    shift = state.shift * jnp.diag(jnp.diagonal(matrix))
+    factor = jax.scipy.linalg.cho_factor(matrix + shift, lower=True)
+    masked = jnp.where(data.is_free, duals, 0)
+    stationarity = summed(masked) + l2 * state.weights
+
+    def direction(mu: Array, of_lower: Array, of_upper: Array) -> InteriorState:
+        kappa = residual - (mu - of_lower) / duals + lower
+        if conjugate.cap == "each":
+            kappa += (mu - of_upper) / slack - upper
+        weights, by = jnp.zeros_like(state.weights), -times_k(kappa)
+        for _ in range(_SOLVES):
+            rest = -(stationarity + l2 * weights + summed(by))
+            solved = jax.scipy.linalg.cho_solve(factor, rest.ravel())
+            solved = optimizer_state.centered(loss, solved.reshape(weights.shape))
+            weights, by = weights + solved, by + times_k(change_by(solved))
+        none = jnp.zeros_like(duals)
+        is_capped = conjugate.cap == "each"
+        of_cap = (mu - of_upper + upper * by) / slack - upper
+        return state._replace(
+            weights=weights,
+            duals=by,
+            slack=-by if is_capped else none,
+            lower=(mu - of_lower - lower * by) / duals - lower,
+            upper=of_cap if is_capped else none,
+        )
+
+    return direction
+
+
+def _violations(
+    weights: Array, *, data: _Data, settings: Settings, loss: Loss
+) -> Array:
+    """Violations of all examples; 0 where a dual is no variable."""
+    violations = conjugates.of(loss).violations
+    assert violations is not None, "a hinge"
+    arguments = dict(settings.loss_arguments or {})
+    scores = data.rows @ weights.T
+    found = jax.vmap(lambda *example: violations(*example, **arguments))(
+        scores, data.targets
+    )
+    return jnp.where(found > -jnp.inf, found, 0)
