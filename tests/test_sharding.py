@@ -15,7 +15,15 @@ from jaxlin import data, losses, normalization, sharding
 from jaxlin.certificates import duality
 from jaxlin.linear import Params
 from jaxlin.numerics import device_mesh
-from jaxlin.selection import folds, grids, held_out_metrics, plans, sweep, sweep_result
+from jaxlin.selection import (
+    folds,
+    grids,
+    held_out_metrics,
+    plans,
+    refinement,
+    sweep,
+    sweep_result,
+)
 from jaxlin.solvers import batch_pass, certified, interface, model_batch
 
 HERE = pathlib.Path(__file__).parent
@@ -82,7 +90,7 @@ def test_a_sweep_on_devices_is_the_sweep(rows, models):
         # float32 proves hinges to about 1e-5.
         assert (found.relative_gap <= 3e-5).all()
         settings["stop"] = jaxlin.Stop(1e-5)
-        return found, sweep.refine_unproven(problem, found, **settings)
+        return found, refinement.refine_unproven(problem, found, **settings)
 
     alone = fits()
     with jax.set_mesh(sharding.mesh(rows=rows, models=models)):
@@ -175,6 +183,7 @@ def test_models_are_tested_where_the_rows_are():
         converged=nothing > 0,
         stalled=nothing > 0,
         passes=nothing.astype(int),
+        float64_passes=nothing.astype(int),
         slot_passes=0,
         normalization=FITTED,
         classes=np.arange(10),

@@ -10,6 +10,7 @@
   sweep_run         iterations of a sweep
   sweep_checkpoint  iterations of a sweep, saved and resumed
   sweep_result      fits of a sweep, as arrays
+  refinement        fits of a sweep that float32 cannot prove, in float64
   sweep             hundreds of certified fits in one program (`jaxlin.sweep`)
   training          learning rates, seeds, folds and normalisations in one program
                     (`jaxlin.train`)

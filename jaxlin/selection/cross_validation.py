@@ -136,7 +136,7 @@ def cross_validate(
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
     allow_missing_classes: bool = False,
     stop: Stop = stopping.DEFAULT,
-    refine: bool = False,
+    refine: bool | None = None,
     checkpoint: Path | None = None,
     callback: Callback | None = None,
     slots: int | None = None,
@@ -162,7 +162,8 @@ def cross_validate(
         the class count as wrong, whatever the prediction. Their loss is finite and
         large: the model has learned only that the class does not occur.
       stop: stopping criterion of each fit: relative gap and number of passes.
-      refine: whether to refine fits that have not reached the gap in float64.
+      refine: whether to continue in float64 where float32 cannot prove the gap, as in
+        `jaxlin.fit`: None does so for small problems.
       checkpoint: file to which the sweep is saved and from which it resumes; None saves
         nothing.
       callback: function ``callback(state)``, called after some iterations; None calls

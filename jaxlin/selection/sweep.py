@@ -17,29 +17,30 @@
 """
 
 import collections
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
 from jaxlin.certificates import duality
 from jaxlin.io import checkpoint as checkpoint_of
-from jaxlin.numerics import device_mesh
 from jaxlin.problems import Problem
-from jaxlin.selection import grids, plans, sweep_checkpoint, sweep_result, sweep_run
+from jaxlin.selection import (
+    grids,
+    plans,
+    refinement,
+    sweep_checkpoint,
+    sweep_result,
+    sweep_run,
+)
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
 from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.selection.sweep_run import SweepInputs, SweepState
-from jaxlin.solvers import certified, fit_loop, full_batch, stopping
-from jaxlin.solvers.fit_loop import Outcome, Start
-from jaxlin.solvers.interface import Examples, Settings
+from jaxlin.solvers import fit_loop, stopping
 from jaxlin.solvers.stopping import Stop
-from jaxlin.typing import Array, Loss
+from jaxlin.typing import Loss
 
 # ``callback(state)``, called after some iterations and after the checkpoint, if any, is
 # written; an exception stops the sweep.
@@ -54,7 +55,7 @@ def sweep(
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
     weight_sets: ArrayLike | None = None,
     stop: Stop = stopping.DEFAULT,
-    refine: bool = False,
+    refine: bool | None = None,
     checkpoint: checkpoint_of.Path | None = None,
     callback: Callback | None = None,
     slots: int | None = None,
@@ -74,7 +75,8 @@ def sweep(
         of all ones. Rows of weight 0 in all sets still count in the preconditioner:
         give them weight 0 in the problem.
       stop: stopping criterion of each fit: relative gap and number of passes.
-      refine: whether to refine fits that have not reached the gap in float64.
+      refine: whether to continue in float64 where float32 cannot prove the gap, as in
+        `jaxlin.fit`: None does so for small problems.
       checkpoint: file to which the sweep is saved. If it exists, the sweep resumes from
         it, bit for bit. None saves nothing.
       callback: function ``callback(state)``, called after some iterations; None calls
@@ -116,7 +118,7 @@ def fit_models(
     weight_sets: ArrayLike | None = None,
     allow_one_class: bool = False,
     stop: Stop = stopping.DEFAULT,
-    refine: bool = False,
+    refine: bool | None = None,
     checkpoint: checkpoint_of.Path | None = None,
     callback: Callback | None = None,
     plan: Plan | None = None,
@@ -131,7 +133,8 @@ def fit_models(
       allow_one_class: whether a weight set may have examples of a single class only, as
         where examples of missing classes count as wrong.
       stop: stopping criterion of each fit: relative gap and number of passes.
-      refine: whether to refine fits that have not reached the gap in float64.
+      refine: whether to continue in float64 where float32 cannot prove the gap, as in
+        `jaxlin.fit`: None does so for small problems.
       checkpoint: file to which the sweep is saved and from which it resumes; None saves
         nothing.
       callback: function ``callback(state)``, called after some iterations; None calls
@@ -154,14 +157,16 @@ def fit_models(
     examples = problem.prepared(loss=single_loss)
     if plan is None:
         plan = plans.plan(models, examples, num_classes=problem.num_classes)
+    finishes = refine is not False and problem.is_small
+    passes = fit_loop.float32_passes(stop) if finishes else stop.max_passes
     inputs = SweepInputs(
         examples,
         models,
         plan=plan,
         num_classes=problem.num_classes,
-        by_row=weights_by_row(examples, sets),
+        by_row=refinement.weights_by_row(examples, sets),
         relative_gap=stop.relative_gap,
-        max_passes=stop.max_passes,
+        max_passes=passes,
     )
     if checkpoint is None:
         states = sweep_run.run(inputs)
@@ -169,9 +174,11 @@ def fit_models(
         states = sweep_checkpoint.run(checkpoint, inputs)
     state = _last(states, callback)
     result = sweep_result.collect(state, models, problem, stop=stop)
-    if refine:
-        return refine_unproven(problem, result, weight_sets=sets, stop=stop)
-    return result
+    if not (refine or finishes):
+        return result
+    return refinement.refine_unproven(
+        problem, result, weight_sets=sets, stop=stop, keep_float64=bool(refine)
+    )
 
 
 def make_plan(
@@ -185,117 +192,6 @@ def make_plan(
         slots=slots,
         block_size=block_size,
     )
-
-
-def weights_by_row(examples: Examples, sets: ArrayLike | None) -> Array | None:
-    """Weight sets times the examples' own weights, with rows first.
-
-    Args:
-      examples: examples of a `jaxlin.Problem`.
-      sets: checked sets from ``Problem.weight_sets``, shape ``(sets, examples)``; None
-        is one set of all ones.
-
-    Returns:
-      Weights, float32, shape ``(examples, sets)``; None where all weights are 1.
-    """
-    own = examples.example_weights
-    if sets is None:
-        return None if own is None else jnp.asarray(own, jnp.float32)[:, None]
-    by_row = jnp.asarray(sets, jnp.float32).T
-    if own is not None:
-        by_row = by_row * jnp.asarray(own, jnp.float32)[:, None]
-    return device_mesh.shard(by_row, device_mesh.ROWS)
-
-
-def refine_unproven(
-    problem: Problem,
-    result: SweepResult,
-    *,
-    weight_sets: ArrayLike | None = None,
-    stop: Stop = stopping.DEFAULT,
-) -> SweepResult:
-    """Float64 refinement of the fits whose relative gap is too large.
-
-    Fits are refined one after the other, each from the parameters of the sweep. The
-    dual variables of a hinge are not kept by a sweep: its refinement restarts them.
-
-    Args:
-      problem: problem of the sweep.
-      result: result of the sweep.
-      weight_sets: weight sets of the sweep, shape ``(sets, examples)``.
-      stop: stopping criterion of each refinement. Its relative gap may be smaller than
-        that of the sweep; its passes exclude those of the sweep.
-
-    Returns:
-      The fits; parameters and certificates are float64 if any fit was refined. A fit
-      whose gap is not improved is kept. ``passes`` and ``slot_passes`` include the
-      passes of the refinement.
-    """
-    unproven = np.flatnonzero(~(result.relative_gap <= stop.relative_gap))
-    if not len(unproven):
-        return dataclasses.replace(
-            result,
-            converged=np.ones(len(result), bool),
-            stalled=np.zeros(len(result), bool),
-        )
-    params, certificate = jax.tree.map(
-        lambda leaf: np.array(leaf, np.float64), (result.params, result.certificate)
-    )
-    gaps, passes = np.array(result.relative_gap, float), result.passes.copy()
-    stalled = result.stalled.copy()
-    for model in map(int, unproven):
-        outcome = _refined_fit(problem, result, model, weight_sets, stop)
-        passes[model] += outcome.passes
-        stalled[model] = outcome.stalled
-        if outcome.relative_gap < gaps[model]:
-            for leaves, leaf in zip(
-                (*params, *certificate),
-                (*outcome.params, *outcome.certificate),
-                strict=True,
-            ):
-                leaves[model] = leaf
-            gaps[model] = outcome.relative_gap
-    return dataclasses.replace(
-        result,
-        params=params,
-        certificate=certificate,
-        relative_gap=gaps,
-        converged=gaps <= stop.relative_gap,
-        stalled=stalled,
-        passes=passes,
-        slot_passes=result.slot_passes + int((passes - result.passes).sum()),
-    )
-
-
-def _refined_fit(
-    problem: Problem,
-    result: SweepResult,
-    model: int,
-    weight_sets: ArrayLike | None,
-    stop: Stop,
-) -> Outcome:
-    """Float64 fit of one model, started from its parameters in the sweep."""
-    models = result.models
-    loss = models.losses[models.loss[model]]
-    with problem.float64_context(True):
-        examples = problem.prepared(loss=loss, keep_float64=True)
-        by_row = weights_by_row(examples, weight_sets)
-        if by_row is not None:
-            own = by_row[:, models.weight_set[model]]
-            examples = examples._replace(example_weights=own)
-        return fit_loop.certify(
-            full_batch.iterations(
-                certified.row_source(examples, loss=loss),
-                loss=loss,
-                settings=Settings(
-                    l2=float(models.l2[model]),
-                    loss_arguments=models.arguments_of(model),
-                ),
-            ),
-            start=Start(result[model].params, None),
-            stop=stop,
-            refine=True,
-        )
 
 
 def _last(states: Iterator[SweepState], callback: Callback | None) -> SweepState:

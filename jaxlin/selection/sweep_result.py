@@ -33,7 +33,9 @@ class SweepResult:
       converged: whether the requested gap is proven, shape ``(models,)``.
       stalled: whether the fit stopped without the requested gap and before the largest
         number of passes, shape ``(models,)``.
-      passes: number of passes of each model, shape ``(models,)``.
+      passes: number of passes of each model, float64 passes included, shape
+        ``(models,)``.
+      float64_passes: number of passes in float64, shape ``(models,)``.
       slot_passes: number of passes of all slots, idle slots counted; at least the sum
         of ``passes``.
       normalization: normalisation of raw features, or None.
@@ -47,6 +49,7 @@ class SweepResult:
     converged: np.ndarray
     stalled: np.ndarray
     passes: np.ndarray
+    float64_passes: np.ndarray
     slot_passes: int
     normalization: Normalization | None
     classes: np.ndarray
@@ -69,7 +72,7 @@ class SweepResult:
             converged=bool(self.converged[number]),
             stalled=bool(self.stalled[number]),
             passes=int(self.passes[number]),
-            float64_passes=0,
+            float64_passes=int(self.float64_passes[number]),
             duals=None,
             loss=self.models.losses[self.models.loss[number]],
             l2=float(self.models.l2[number]),
@@ -106,10 +109,11 @@ class SweepResult:
             self.converged,
             self.stalled,
             self.passes,
+            self.float64_passes,
         )
         order = np.asarray(indices)
-        params, certificate, gap, converged, stalled, passes = jax.tree.map(
-            lambda leaf: leaf[order], by_model
+        params, certificate, gap, converged, stalled, passes, float64_passes = (
+            jax.tree.map(lambda leaf: leaf[order], by_model)
         )
         return dataclasses.replace(
             self,
@@ -120,6 +124,7 @@ class SweepResult:
             converged=converged,
             stalled=stalled,
             passes=passes,
+            float64_passes=float64_passes,
         )
 
 
@@ -158,6 +163,7 @@ def collect(
         converged=converged,
         stalled=~converged & (passes < stop.max_passes),
         passes=passes,
+        float64_passes=np.zeros_like(passes),
         slot_passes=sum(queue.slot_passes for queue in state.queues),
         normalization=problem.normalization,
         classes=problem.classes,

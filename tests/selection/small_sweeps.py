@@ -14,7 +14,7 @@ from sweep_problems import (
 )
 
 import jaxlin
-from jaxlin.selection import folds, plans, sweep, sweep_result, sweep_run
+from jaxlin.selection import folds, plans, refinement, sweep_result, sweep_run
 
 BOTH = {"losses": (SOFTMAX, HINGE), "loss_arguments": MARGIN}
 L2S = (1e-1, 3e-2, 1e-2)
@@ -46,7 +46,7 @@ def run(problem, models, *, plan, stop, weight_sets, max_passes=None, resume=Non
         models,
         plan=plan,
         num_classes=NUM_CLASSES,
-        by_row=sweep.weights_by_row(examples, problem.weight_sets(weight_sets)),
+        by_row=refinement.weights_by_row(examples, problem.weight_sets(weight_sets)),
         relative_gap=stop.relative_gap,
         max_passes=stop.max_passes if max_passes is None else max_passes,
     )

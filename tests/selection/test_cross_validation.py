@@ -66,6 +66,7 @@ def fits_of(problem, models, params):
         converged=nothing > 0,
         stalled=nothing > 0,
         passes=nothing.astype(int),
+        float64_passes=nothing.astype(int),
         slot_passes=0,
         normalization=problem.normalization,
         classes=problem.classes,

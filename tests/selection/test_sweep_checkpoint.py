@@ -17,6 +17,7 @@ from jaxlin.selection import (
     folds,
     grids,
     plans,
+    refinement,
     sweep,
     sweep_checkpoint,
     sweep_result,
@@ -58,7 +59,7 @@ def run(problem, examples, models, options):
         models,
         plan=options["plan"],
         num_classes=NUM_CLASSES,
-        by_row=sweep.weights_by_row(examples, sets),
+        by_row=refinement.weights_by_row(examples, sets),
         relative_gap=options["stop"].relative_gap,
     )
     return functools.partial(sweep_run.run, inputs)

@@ -12,7 +12,7 @@ from sweep_problems import HINGE, MARGIN, NUM_CLASSES, SOFTMAX
 
 import jaxlin
 from jaxlin import linear
-from jaxlin.selection import grids, sweep, sweep_result
+from jaxlin.selection import grids, refinement, sweep_result
 from jaxlin.solvers import certified, fit_loop, full_batch
 from jaxlin.solvers.interface import Settings
 
@@ -64,6 +64,7 @@ def fits(problem, models):
         converged=gaps <= 1e-5,
         stalled=np.array([fit.stalled for fit in each]),
         passes=passes,
+        float64_passes=np.array([fit.float64_passes for fit in each]),
         slot_passes=int(passes.sum()),
         normalization=problem.normalization,
         classes=problem.classes,
@@ -72,7 +73,7 @@ def fits(problem, models):
 
 @pytest.fixture(scope="module")
 def found(problem, fits):
-    return sweep.refine_unproven(problem, fits, weight_sets=WEIGHTS, stop=STOP)
+    return refinement.refine_unproven(problem, fits, weight_sets=WEIGHTS, stop=STOP)
 
 
 def test_every_gap_is_proven(found):
@@ -116,19 +117,21 @@ def test_passes_are_counted(fits, found):
 def test_what_is_proven_already_stays(problem, fits):
     stop = jaxlin.Stop(1e-4)
     assert_same(
-        sweep.refine_unproven(problem, fits, weight_sets=WEIGHTS, stop=stop), fits
+        refinement.refine_unproven(problem, fits, weight_sets=WEIGHTS, stop=stop), fits
     )
     gaps = np.where([1, 0, 0, 0], 1.0, 1e-9)
     looser = dataclasses.replace(fits, relative_gap=gaps)
-    some = sweep.refine_unproven(problem, looser, weight_sets=WEIGHTS, stop=STOP)
+    some = refinement.refine_unproven(problem, looser, weight_sets=WEIGHTS, stop=STOP)
     np.testing.assert_array_equal(some.params.weights[1:], fits.params.weights[1:])
     np.testing.assert_array_equal(some.passes[1:], fits.passes[1:])
     assert some.converged.all()
 
 
 def test_a_budget_that_is_too_small_makes_nothing_worse(problem, fits):
-    stop = jaxlin.Stop(1e-12, 1)
-    tight = sweep.refine_unproven(problem, fits, weight_sets=WEIGHTS, stop=stop)
+    fits = dataclasses.replace(fits, passes=np.full(len(fits), 20))
+    stop = jaxlin.Stop(1e-12, 21)
+    tight = refinement.refine_unproven(problem, fits, weight_sets=WEIGHTS, stop=stop)
+    assert (tight.passes == 21).all()
     assert (tight.relative_gap <= fits.relative_gap).all()
     assert not tight.converged.any()
 

@@ -8,7 +8,8 @@ from small_sweeps import assert_same
 from sweep_problems import HINGE, LABELS, MARGIN, NORMALIZATION, ROWS, SOFTMAX
 
 import jaxlin
-from jaxlin.selection import folds, grids, sweep
+from jaxlin.selection import folds, grids, refinement
+from jaxlin.solvers import fit_loop
 
 NAMES = np.array(["ant", "bee", "cat"])
 L2S = (1e-1, 1e-2)
@@ -48,7 +49,7 @@ def test_models_are_those_of_the_product(problem, found):
     [(jaxlin.Stop(1e-12, 500), True), (jaxlin.Stop(1e-12, 2), False)],
 )
 def test_what_is_not_proven_stalled_or_ran_out_of_passes(problem, stop, is_stalled):
-    found = jaxlin.sweep(problem, **SWEEP, stop=stop)
+    found = jaxlin.sweep(problem, **SWEEP, stop=stop, refine=False)
     assert not found.converged.any()
     assert (found.stalled == is_stalled).all()
 
@@ -140,17 +141,21 @@ def test_is_watched_and_goes_on_from_its_file(problem, found, tmp_path):
     assert_same(again, found)
 
 
-def test_refining_is_a_sweep_that_is_refined(problem):
+@pytest.mark.parametrize("refine", [None, True])
+def test_what_float32_cannot_prove_is_finished_in_float64(problem, refine):
     settings = {**SWEEP, "l2s": (1e-1,), "losses": (HINGE,), "slots": 3}
-    settings["stop"] = jaxlin.Stop(1e-8, 300)
-    plain = jaxlin.sweep(problem, **settings)
+    stop = jaxlin.Stop(1e-8, 300)
+    # As many passes as a small problem gets in float32.
+    budget = jaxlin.Stop(1e-8, fit_loop.float32_passes(stop))
+    plain = jaxlin.sweep(problem, **settings, stop=budget, refine=False)
     assert not plain.converged.any()
-    found = jaxlin.sweep(problem, **settings, refine=True)
+    found = jaxlin.sweep(problem, **settings, stop=stop, refine=refine)
     assert found.converged.all()
-    assert found[0].params.weights.dtype == np.float64
-    weight_sets = settings["weight_sets"]
-    expected = sweep.refine_unproven(
-        problem, plain, weight_sets=weight_sets, stop=settings["stop"]
+    for model, fit in enumerate(found):
+        assert fit.params.weights.dtype == np.float64
+        assert 0 < fit.float64_passes == fit.passes - plain.passes[model]
+    expected = refinement.refine_unproven(
+        problem, plain, weight_sets=settings["weight_sets"], stop=stop
     )
     assert_same(found, expected)
 

@@ -11,7 +11,7 @@ from sweep_problems import EXAMPLES, HINGE, MARGIN, NUM_CLASSES, SOFTMAX
 
 import jaxlin
 from jaxlin import linear, objective
-from jaxlin.selection import grids, plans, sweep, sweep_result, sweep_run
+from jaxlin.selection import grids, plans, refinement, sweep, sweep_result, sweep_run
 
 NUM_FOLDS = sweep_problems.NUM_WEIGHT_SETS
 FITTED = sweep_problems.NORMALIZATION
@@ -174,7 +174,7 @@ def test_weights_of_the_problem_count_in_every_weighting(problem, fold_ids, loss
         models,
         plan=options["plan"],
         num_classes=NUM_CLASSES,
-        by_row=sweep.weights_by_row(
+        by_row=refinement.weights_by_row(
             weighted, problem.weight_sets(options["weight_sets"])
         ),
         relative_gap=GAP,

@@ -1,0 +1,141 @@
+"""Fits of a sweep that float32 cannot prove, finished in float64.
+
+Each is a fit of its own, from the parameters of the sweep: by the methods for small
+problems (`jaxlin.solvers.newton`) where they apply, else by further passes.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxlin.numerics import device_mesh
+from jaxlin.problems import Problem
+from jaxlin.selection.sweep_result import SweepResult
+from jaxlin.solvers import certified, fit_loop, full_batch, newton, stopping
+from jaxlin.solvers.fit_loop import Outcome, Start
+from jaxlin.solvers.interface import Examples, Settings
+from jaxlin.solvers.stopping import Stop
+from jaxlin.typing import Array
+
+
+def weights_by_row(examples: Examples, sets: ArrayLike | None) -> Array | None:
+    """Weight sets times the examples' own weights, with rows first.
+
+    Args:
+      examples: examples of a `jaxlin.Problem`.
+      sets: checked sets from ``Problem.weight_sets``, shape ``(sets, examples)``; None
+        is one set of all ones.
+
+    Returns:
+      Weights, float32, shape ``(examples, sets)``; None where all weights are 1.
+    """
+    own = examples.example_weights
+    if sets is None:
+        return None if own is None else jnp.asarray(own, jnp.float32)[:, None]
+    by_row = jnp.asarray(sets, jnp.float32).T
+    if own is not None:
+        by_row = by_row * jnp.asarray(own, jnp.float32)[:, None]
+    return device_mesh.shard(by_row, device_mesh.ROWS)
+
+
+def refine_unproven(
+    problem: Problem,
+    result: SweepResult,
+    *,
+    weight_sets: ArrayLike | None = None,
+    stop: Stop = stopping.DEFAULT,
+    keep_float64: bool = True,
+) -> SweepResult:
+    """Float64 refinement of the fits whose relative gap is too large.
+
+    Fits are refined one after the other, each from the parameters of the sweep. The
+    dual variables of a hinge are not kept by a sweep: its refinement restarts them.
+
+    Args:
+      problem: problem of the sweep.
+      result: result of the sweep.
+      weight_sets: weight sets of the sweep, shape ``(sets, examples)``.
+      stop: stopping criterion of each fit. Its relative gap may be smaller than that of
+        the sweep; its passes include those of the sweep.
+      keep_float64: whether float64 features stay float64.
+
+    Returns:
+      The fits; parameters and certificates are float64 if any fit was refined. A fit
+      whose gap is not improved is kept. ``passes`` and ``slot_passes`` include the
+      passes of the refinement.
+    """
+    gaps, passes = np.array(result.relative_gap, float), result.passes.copy()
+    float64_passes = result.float64_passes.copy()
+    params, certificate = jax.tree.map(
+        lambda leaf: np.array(leaf, np.float64), (result.params, result.certificate)
+    )
+    is_proven = gaps <= stop.relative_gap
+    stalled = result.stalled & ~is_proven
+    chosen = np.flatnonzero(~is_proven & (passes < stop.max_passes))
+    if not len(chosen):
+        return dataclasses.replace(result, converged=is_proven, stalled=stalled)
+    for model in map(int, chosen):
+        left = Stop(stop.relative_gap, int(stop.max_passes - passes[model]))
+        outcome = _refined_fit(
+            problem, result, model, weight_sets, left, keep_float64=keep_float64
+        )
+        passes[model] += outcome.passes
+        float64_passes[model] += outcome.float64_passes
+        stalled[model] = outcome.stalled
+        if outcome.relative_gap < gaps[model]:
+            for leaves, leaf in zip(
+                (*params, *certificate),
+                (*outcome.params, *outcome.certificate),
+                strict=True,
+            ):
+                leaves[model] = leaf
+            gaps[model] = outcome.relative_gap
+    return dataclasses.replace(
+        result,
+        params=params,
+        certificate=certificate,
+        relative_gap=gaps,
+        converged=gaps <= stop.relative_gap,
+        stalled=stalled,
+        passes=passes,
+        float64_passes=float64_passes,
+        slot_passes=result.slot_passes + int((passes - result.passes).sum()),
+    )
+
+
+def _refined_fit(
+    problem: Problem,
+    result: SweepResult,
+    model: int,
+    weight_sets: ArrayLike | None,
+    stop: Stop,
+    *,
+    keep_float64: bool,
+) -> Outcome:
+    """Float64 fit of one model, started from its parameters in the sweep."""
+    models = result.models
+    loss = models.losses[models.loss[model]]
+    settings = Settings(
+        l2=float(models.l2[model]), loss_arguments=models.arguments_of(model)
+    )
+    with problem.float64_context(keep_float64):
+        examples = problem.prepared(loss=loss, keep_float64=keep_float64)
+        by_row = weights_by_row(examples, weight_sets)
+        if by_row is not None:
+            own = by_row[:, models.weight_set[model]]
+            examples = examples._replace(example_weights=own)
+        rows = certified.row_source(examples, loss=loss)
+        small = problem.is_small
+        return fit_loop.certify(
+            full_batch.iterations(rows, loss=loss, settings=settings),
+            # A small problem goes straight to float64.
+            start=Start(result[model].params, None, is_refined=small),
+            stop=stop,
+            refine=True,
+            finish=newton.iterations(examples, loss=loss, settings=settings)
+            if small
+            else None,
+        )
