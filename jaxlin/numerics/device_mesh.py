@@ -27,6 +27,11 @@ def on_accelerator() -> bool:
     return jax.default_backend() != "cpu"
 
 
+def has_float64() -> bool:
+    """Returns whether the default backend computes in float64; TPUs do not."""
+    return jax.default_backend() != "tpu"
+
+
 def num_shards(num_rows: int) -> int:
     """Returns the number of devices over which the current mesh spreads the rows.
 

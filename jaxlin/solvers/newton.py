@@ -92,7 +92,8 @@ def is_small(*, num_classes: int, num_features: int, num_examples: int) -> bool:
     unknowns = num_classes * (num_features + 1)
     numbers = num_examples * (num_features + 8 * num_classes + num_classes**2)
     is_on_one_device = device_mesh.num_shards(num_examples) == 1
-    return unknowns <= MAX_UNKNOWNS and numbers <= _MAX_NUMBERS and is_on_one_device
+    is_short = unknowns <= MAX_UNKNOWNS and numbers <= _MAX_NUMBERS
+    return is_short and is_on_one_device and device_mesh.has_float64()
 
 
 def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterations:

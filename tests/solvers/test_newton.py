@@ -8,8 +8,9 @@ import pytest
 from fitting_problems import EXAMPLES, SOFTMAX, data, extended, fit, folded, problem
 
 import jaxlin
-from jaxlin import losses, normalization
+from jaxlin import fits, losses, normalization
 from jaxlin.losses import conjugates
+from jaxlin.numerics import device_mesh
 from jaxlin.solvers import full_hessian, newton
 from jaxlin.solvers.interface import Examples, Settings
 
@@ -130,13 +131,41 @@ def test_where_float32_stops_newton_goes_on_unless_it_is_told_not_to():
     assert not jax.config.jax_enable_x64
 
 
-def test_rows_in_blocks_and_large_problems_stay_with_float32(monkeypatch):
-    rows, labels = data(3)
+def test_small_problems_have_few_unknowns_and_examples(monkeypatch):
     shape = {"num_classes": 10, "num_features": 199, "num_examples": 1000}
     assert newton.is_small(**shape)
     assert not newton.is_small(**{**shape, "num_features": 200})
     assert not newton.is_small(**{**shape, "num_examples": 200_000})
+    monkeypatch.setattr(device_mesh, "has_float64", lambda: False)
+    assert not newton.is_small(**shape)
+
+
+@pytest.mark.parametrize(
+    ("loss", "max_products", "float64"),
+    [
+        (SOFTMAX, 0, True),  # a pass or two are enough
+        (losses.crammer_singer_hinge, EXAMPLES * 5 * 3, True),
+        (losses.crammer_singer_hinge, EXAMPLES * 5 * 3 - 1, False),
+    ],
+)
+def test_larger_problems_go_on_in_float64_where_that_is_cheap(
+    loss, max_products, float64, monkeypatch
+):
     monkeypatch.setattr(newton, "MAX_UNKNOWNS", 17)  # one less than there are
-    found = jaxlin.fit(rows, labels, loss=SOFTMAX, l2=1e-2, stop=jaxlin.Stop(1e-13))
+    monkeypatch.setattr(fits, "_MAX_PRODUCTS", max_products)
+    stop = jaxlin.Stop(1e-12, 500)
+    found = jaxlin.fit(problem(3), loss=loss, l2=1e-2, stop=stop)
+    assert (found.float64_passes > 0) == float64
+    assert found.converged == float64
+    alone = jaxlin.fit(problem(3), loss=loss, l2=1e-2, stop=stop, refine=False)
+    assert alone.float64_passes == 0
+
+
+@pytest.mark.parametrize("has_float64", [True, False])
+def test_rows_in_blocks_and_tpus_stay_in_float32(has_float64, monkeypatch):
+    rows, labels = data(3)
+    monkeypatch.setattr(device_mesh, "has_float64", lambda: has_float64)
+    given = ([(rows, labels, None)],) if has_float64 else (rows, labels)
+    found = jaxlin.fit(*given, loss=SOFTMAX, l2=1e-2, stop=jaxlin.Stop(1e-13))
     assert found.float64_passes == 0
     assert found.stalled
