@@ -1,0 +1,44 @@
+"""Numbers as a page shows them."""
+
+import math
+import numbers
+import re
+from typing import Any
+
+NARROW = "\N{NO-BREAK SPACE}"
+
+# A column whose texts all look like this is set flush right: a number, perhaps with a
+# spread, an interval or a unit, as in "41.3 %", "0.41 ± 0.01" or "[0.40, 0.42]".
+_NUMERIC = re.compile(r"[\s\d.,;:±+\-−–/×%\[\]()e]*(?:to|n/a|(?:m|µ)?s)?[\s\d.,e\-+%]*")
+
+
+def percent(share: float, digits: int = 1) -> str:
+    r"""A share in percent; 100 % only if it is all.
+
+    >>> percent(0.4137), percent(0.99999), percent(1.0)
+    ('41.4\xa0%', '99.9+\xa0%', '100.0\xa0%')
+    """
+    text = f"{100 * share:.{digits}f}"
+    if share < 1 and float(text) == 100:
+        text = f"{100 - 10.0**-digits:.{digits}f}+"
+    return f"{text}{NARROW}%"
+
+
+def cell(value: Any) -> str:
+    """A value in a table: floats to four significant digits, None and NaN as a dash.
+
+    >>> cell(0.123456), cell(None), cell(50000), cell(True)
+    ('0.1235', '–', '50000', 'yes')
+    """
+    if value is None or (isinstance(value, numbers.Real) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        return f"{float(value):.4g}"
+    return str(value)
+
+
+def is_numeric(text: str) -> bool:
+    """Whether a cell holds a number, an interval or a dash."""
+    return _NUMERIC.fullmatch(text) is not None
