@@ -20,7 +20,7 @@ import experiments.svm_vs_softmax.__main__ as svm_vs_softmax
 import experiments.svm_vs_softmax.config as svm_vs_softmax_config
 import experiments.viewpoints.__main__ as viewpoints
 import experiments.viewpoints.config as viewpoints_config
-from experiments.common import report
+from experiments.common import report, study
 from experiments.common.cli import RunOptions
 from experiments.common.pages import Page
 from experiments.lecture.config import Config
@@ -71,6 +71,11 @@ def _reported(
     return lambda config, options: report.page(run(config, options))
 
 
+def _studied(made: study.Study) -> Callable[[Any, RunOptions], Page]:
+    """Run function of a study that returns its page."""
+    return lambda config, options: study.page(made, study.run(made, config, options))
+
+
 def _everywhere(smoke: Any, config: Any) -> dict[str, Any]:
     """Configs of a chapter that looks at no data set."""
     return {"smoke": smoke, "cifar10": config, "digits": config}
@@ -116,7 +121,7 @@ CHAPTERS = (
     Chapter(
         "viewpoints",
         "What does one W look like as algebra, pictures and hyperplanes?",
-        _reported(viewpoints.run),
+        _studied(viewpoints.STUDY),
         {
             "smoke": viewpoints_config.SMOKE,
             "digits": dataclasses.replace(viewpoints_config.Config(), dataset="digits"),

@@ -1,20 +1,26 @@
 """Bad command lines of the lecture's experiments: one plain message, nothing made."""
 
+import functools
 import re
 import shlex
 import sys
+import types
 
 import numpy as np
 import pytest
 import run_helpers
 
-from experiments.common import cli
+from experiments.common import cli, study
 from experiments.error_decomposition import __main__ as error_decomposition
 from experiments.hard_cases import __main__ as hard_cases
 from experiments.lecture import __main__ as lecture
 from experiments.loss_questions import __main__ as loss_questions
 from experiments.nearest_neighbor import __main__ as nearest_neighbor
-from experiments.viewpoints import __main__ as viewpoints
+from experiments.studies import STUDIES
+
+viewpoints = types.SimpleNamespace(
+    main=functools.partial(study.main, STUDIES["viewpoints"])
+)
 
 ROWS = [
     (hard_cases, "--smoke --cases spiral", "cases must be one of quadrants 'spiral'"),
@@ -33,7 +39,7 @@ ROWS = [
     (loss_questions, "--smoke --temperatures 2", "temperatures[0] must be below 1"),
     (loss_questions, "--smoke --points 1", "points must be at least 2, got 1"),
     (loss_questions, "--smoke --dataset digits", "--dataset"),
-    (viewpoints, "--smoke --loss hinge", "loss must be one of got 'hinge'"),
+    (viewpoints, "--smoke --loss hinge", "'hinge' --loss one of"),
     (viewpoints, "--smoke --images 99", "images must be at most 10, got 99"),
     (viewpoints, "--smoke --boxed-images 501", "boxed_images at most 500 digits 501"),
     (viewpoints, "--smoke --dataset rows.npz", "dataset must hold images rows"),
