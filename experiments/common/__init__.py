@@ -1,4 +1,4 @@
-"""What every experiment uses, written once.
+"""Shared modules of the experiments.
 
 study                      an experiment as a config, parts, figures and a template
 pages, text, templates/    HTML pages of Jinja2 templates; numbers as they show them

@@ -131,7 +131,7 @@ CHAPTERS = (
     Chapter(
         "hard_cases",
         "What can no line do, and which feature mends it?",
-        _reported(hard_cases.run),
+        _studied(hard_cases.STUDY),
         _everywhere(hard_cases_config.SMOKE, hard_cases_config.Config()),
     ),
     Chapter(

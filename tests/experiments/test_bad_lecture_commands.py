@@ -12,18 +12,18 @@ import run_helpers
 
 from experiments.common import cli, study
 from experiments.error_decomposition import __main__ as error_decomposition
-from experiments.hard_cases import __main__ as hard_cases
 from experiments.lecture import __main__ as lecture
 from experiments.loss_questions import __main__ as loss_questions
 from experiments.nearest_neighbor import __main__ as nearest_neighbor
 from experiments.studies import STUDIES
 
-viewpoints = types.SimpleNamespace(
-    main=functools.partial(study.main, STUDIES["viewpoints"])
+hard_cases, viewpoints = (
+    types.SimpleNamespace(main=functools.partial(study.main, STUDIES[name]))
+    for name in ("hard_cases", "viewpoints")
 )
 
 ROWS = [
-    (hard_cases, "--smoke --cases spiral", "cases must be one of quadrants 'spiral'"),
+    (hard_cases, "--smoke --cases spiral", "'spiral' --cases one of"),
     (hard_cases, "--smoke --gap 0.9", "gap must be at most 0.7, got 0.9"),
     (hard_cases, "--smoke --noise nan", "noise must be finite, got nan"),
     (hard_cases, "--smoke --examples ten", "examples int ten"),

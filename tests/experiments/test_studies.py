@@ -147,6 +147,22 @@ BAD_CONFIGS = [
     ("viewpoints", {"shown_points": 0}, "shown_points must be at least 1"),
     ("viewpoints", {"boxed_images": 0}, "boxed_images must be at least 1"),
     ("viewpoints", {"sizes": 1}, "sizes must be at least 2"),
+    ("hard_cases", {"cases": ()}, r"cases must not be empty, got \(\)"),
+    ("hard_cases", {"cases": ("spiral",)}, r"cases\[0\] must be one of quadrants, "),
+    (
+        "hard_cases",
+        {"cases": ("ring", "ring")},
+        "cases must be distinct, got ring ring",
+    ),
+    ("hard_cases", {"examples": 9}, "examples must be at least 10, got 9"),
+    ("hard_cases", {"noise": -0.1}, "noise must be at least 0, got -0.1"),
+    ("hard_cases", {"gap": 0.8}, "gap must be at most 0.7, got 0.8"),
+    ("hard_cases", {"seed": -1}, "seed must be at least 0"),
+    ("hard_cases", {"l2": 0.0}, "l2 must be above 0"),
+    ("hard_cases", {"lifted_l2": 0.0}, "lifted_l2 must be above 0"),
+    ("hard_cases", {"relative_gap": 1.0}, "relative_gap must be below 1"),
+    ("hard_cases", {"lifted_relative_gap": 0.0}, "lifted_relative_gap must be above 0"),
+    ("hard_cases", {"max_evaluations": 0}, "max_evaluations must be at least 1"),
 ]
 
 
