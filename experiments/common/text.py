@@ -3,6 +3,7 @@
 import math
 import numbers
 import re
+from collections.abc import Iterable
 from typing import Any
 
 NARROW = "\N{NO-BREAK SPACE}"
@@ -42,3 +43,21 @@ def cell(value: Any) -> str:
 def is_numeric(text: str) -> bool:
     """Whether a cell holds a number, an interval or a dash."""
     return _NUMERIC.fullmatch(text) is not None
+
+
+def short(value: Any, digits: int = 4) -> str:
+    """A number, or several with commas, to so many decimals without trailing zeros.
+
+    >>> short([2.9, 0.0, 12.9])
+    '2.9, 0, 12.9'
+
+    Those of which fewer than two digits would be left are in scientific notation:
+
+    >>> short([9.18e-4, 0.5514, 3.4e-48])
+    '9.2e-04, 0.5514, 3.4e-48'
+    """
+    if isinstance(value, Iterable):
+        return ", ".join(short(one, digits) for one in value)
+    if 0 < abs(value) < 10.0 ** (1 - digits):
+        return f"{value:.1e}"
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".")

@@ -149,7 +149,7 @@ CHAPTERS = (
     Chapter(
         "loss_questions",
         "What do the two losses say to the lecture's questions?",
-        _reported(loss_questions.run),
+        _studied(loss_questions.STUDY),
         _everywhere(loss_questions_config.SMOKE, loss_questions_config.Config()),
     ),
     Chapter(

@@ -13,13 +13,12 @@ import run_helpers
 from experiments.common import cli, study
 from experiments.error_decomposition import __main__ as error_decomposition
 from experiments.lecture import __main__ as lecture
-from experiments.loss_questions import __main__ as loss_questions
 from experiments.nearest_neighbor import __main__ as nearest_neighbor
 from experiments.studies import STUDIES
 
-hard_cases, viewpoints = (
+hard_cases, loss_questions, viewpoints = (
     types.SimpleNamespace(main=functools.partial(study.main, STUDIES[name]))
-    for name in ("hard_cases", "viewpoints")
+    for name in ("hard_cases", "loss_questions", "viewpoints")
 )
 
 ROWS = [

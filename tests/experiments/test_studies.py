@@ -163,6 +163,15 @@ BAD_CONFIGS = [
     ("hard_cases", {"relative_gap": 1.0}, "relative_gap must be below 1"),
     ("hard_cases", {"lifted_relative_gap": 0.0}, "lifted_relative_gap must be above 0"),
     ("hard_cases", {"max_evaluations": 0}, "max_evaluations must be at least 1"),
+    ("loss_questions", {"points": 1}, "points must be at least 2"),
+    ("loss_questions", {"temperatures": ()}, "temperatures must not be empty"),
+    ("loss_questions", {"temperatures": (1.0,)}, r"temperatures\[0\] must be below 1"),
+    ("loss_questions", {"temperatures": (0.0,)}, r"temperatures\[0\] must be above 0"),
+    ("loss_questions", {"examples": 3}, "examples must be at least 10"),
+    ("loss_questions", {"seed": -1}, "seed must be at least 0"),
+    ("loss_questions", {"l2": -1.0}, "l2 must be above 0"),
+    ("loss_questions", {"relative_gap": 0.0}, "relative_gap must be above 0"),
+    ("loss_questions", {"max_evaluations": 0}, "max_evaluations must be at least 1"),
 ]
 
 

@@ -1,48 +1,34 @@
 """Every answer against the lecture's numbers; curves against what they must be."""
 
-import contextlib
-import dataclasses
 import functools
-import io
 import math
+import re
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from references import crammer_singer, softmax_cross_entropy, weston_watkins
-from run_helpers import results
+from strict_page import Page
 
-from experiments.common import cli, slides
-from experiments.loss_questions import __main__ as command
-from experiments.loss_questions import (
-    answers,
-    curves,
-    evaluate,
-    likelihood,
-    minimisers,
-    report,
-    slips,
-)
-from experiments.loss_questions.config import SMOKE, Config, checked
-from jaxlin import losses
+from experiments.common import slides, text
+from experiments.loss_questions import curves, measure, minimisers
+from experiments.loss_questions.config import SMOKE
+from jaxlin import linear, losses
 from jaxlin.data import toy
 
 
-def run(config=SMOKE, **options):
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        command.run(config, cli.RunOptions(**options))
-    return printed.getvalue()
-
-
 @pytest.fixture(scope="module")
-def numbers():
-    """Numbers of every answer that takes no fit."""
-    found = (*answers.of_svm(), *likelihood.of_softmax())
-    return {answer.key: answer.numbers for answer in found}
+def smoke(finished_study):
+    """The numbers of a run by part, and its page."""
+    run = finished_study("loss_questions").run
+    page = (run.folder.path / "report.html").read_text()
+    return run, {part: run.numbers(part) for part in measure.parts(SMOKE)}, page
 
 
-def test_rows_23_to_29_the_svm_questions(numbers):
+def test_rows_23_to_29_the_svm_questions():
+    numbers = measure.svm()
     near = functools.partial(pytest.approx, abs=5e-5)
     assert numbers["losses"]["each"] == near([2.9, 0, 12.9])
     assert numbers["losses"]["sum"] == near(15.8)
@@ -58,43 +44,46 @@ def test_rows_23_to_29_the_svm_questions(numbers):
     assert numbers["q6"]["mean"] == near(30.5533)
 
 
-def test_rows_32_to_37_the_softmax_questions(numbers):
+def test_rows_32_to_37_the_softmax_questions():
+    numbers = measure.softmax()
     near = functools.partial(pytest.approx, abs=5e-6)
-    assert numbers["softmax"]["probabilities"] == near([0.12998, 0.86905, 0.00097])
-    assert numbers["softmax_losses"]["each"] == near([2.04036, 0.07913, 6.15648])
-    assert numbers["softmax_losses"]["mean"] == near(2.75865)
+    assert numbers["probabilities"]["probabilities"] == near(
+        [0.12998, 0.86905, 0.00097]
+    )
+    assert numbers["losses"]["each"] == near([2.04036, 0.07913, 6.15648])
+    assert numbers["losses"]["mean"] == near(2.75865)
     names = numbers["names"]
     assert names["smoothed_cross_entropy"] == near(2.14036)
     assert names["smoothed_entropy"] == near(0.29114)
     assert names["smoothed_divergence"] == near(1.84922)
     for name in ("minus_log_likelihood", "cross_entropy", "divergence"):
         assert names[name] == near(2.04036)
-    assert 0 < numbers["softmax_q1"]["least"] < 1e-30
-    assert numbers["softmax_q2"]["ten"] == near(2.302585)
+    assert 0 < numbers["q1"]["least"] < 1e-30
+    assert numbers["q2"]["ten"] == near(2.302585)
     assert numbers["against"]["svm"].tolist() == [0, 0, 0]
     assert numbers["against"]["softmax"] == pytest.approx([9e-4, 0.5514, 0], abs=5e-5)
 
 
-def test_small_losses_are_not_printed_as_zero():
+def test_small_losses_are_not_printed_as_zero(smoke):
     """Of scores (10, t, t) the softmax loss is log(1 + 2 exp(t - 10))."""
-    (shown,) = (one.shown for one in likelihood.of_softmax() if one.key == "against")
     first = math.log1p(math.exp(-12) + math.exp(-7))
     third = math.log1p(2 * math.exp(-110))
-    assert f"softmax losses: {first:.1e}, 0.5514, {third:.1e}." in shown
+    assert f"softmax losses: {first:.1e}, 0.5514, {third:.1e}" in smoke[2]
     assert third > 0
-    assert evaluate.text([12.9, 0.0, -0.5, 2e-4]) == "12.9, 0, -0.5, 2.0e-04"
+    assert text.short([12.9, 0.0, -0.5, 2e-4]) == "12.9, 0, -0.5, 2.0e-04"
 
 
-def test_the_scores_come_first_and_can_be_checked_by_hand():
-    made = report.Run(None, SMOKE, answers.of_svm(), likelihood.of_softmax(), [])
-    (table,) = report._scores(made)
-    assert [row[:4] for row in table.rows] == [
+def test_the_scores_come_first_and_can_be_checked_by_hand(smoke):
+    cells = Page(smoke[2]).text["td"][:15]
+    rows = [cells[i : i + 5] for i in (0, 5, 10)]
+    assert [tuple(row[:4]) for row in rows] == [
         ("cat", "3.2", "5.1", "-1.7"),
         ("car", "1.3", "4.9", "2.0"),
         ("frog", "2.2", "2.5", "-3.1"),
     ]
-    for (*_, by_hand), loss in zip(table.rows, (2.9, 0.0, 12.9), strict=True):
+    for (*_, by_hand), loss in zip(rows, (2.9, 0.0, 12.9), strict=True):
         terms, _, said = by_hand.partition(" = ")
+        assert re.fullmatch(r"[max(), \d.+-]+", terms)
         assert eval(terms) == pytest.approx(loss)
         assert float(said) == pytest.approx(loss)
 
@@ -113,16 +102,24 @@ def test_of_all_multiples_the_penalty_makes_one_best():
     assert found["penalty"][3] == pytest.approx(SMOKE.l2 / 2 * 3 * scale**2, rel=1e-4)
 
 
-def test_the_eight_slips():
-    found = slips.of_slides()
-    assert len(found) == 8
-    expected = [60.75, 6.3, 5.2667, np.nan, 28.6, 2.04036, 6.940, 534.7]
-    assert [slip.value for slip in found] == pytest.approx(
-        expected, abs=5e-4, nan_ok=True
-    )
-    assert "61.95" in found[0].printed
-    assert "0.886" in found[5].shown
-    assert "inf" in found[7].shown
+def test_the_eight_slips(smoke):
+    found = measure.slips()
+    near = functools.partial(pytest.approx, abs=5e-4)
+    assert found["ship"]["score"] == near(60.75)
+    assert found["ship"]["without_bias"] == near(61.95)
+    assert found["frog_line"] == near(6.3)
+    assert measure.svm()["losses"]["mean"] == near(5.2667)
+    assert found["doubled"]["sum"] == near(28.6)
+    assert found["cat"] == {"loss": near(2.04036), "decimal": near(0.886)}
+    assert found["frog"] == {"probability": near(0.00097), "loss": near(6.940)}
+    assert found["stable"][0] == near(534.7)
+    assert "inf" in found["naive_exponentials"]
+    rows = Page(smoke[2]).text["tbody"][3].strip().splitlines()
+    assert len(rows) == 8
+    assert "61.95" in rows[0]
+    assert "61.95 + (-1.2) = 60.75" in rows[0]
+    assert "0.886" in rows[5]
+    assert "inf" in rows[7]
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.3, 1.0])
@@ -171,30 +168,34 @@ def test_row_30_scaling_where_the_loss_is_zero_and_where_not():
     assert (np.diff(found["softmax, car"]) < 0).all()
 
 
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    out = tmp_path_factory.mktemp("loss_questions") / "run"
-    return out, run(out=out)
-
-
-@pytest.mark.full
-def test_a_run_leaves_what_it_says(smoke):
-    out, printed = smoke
-    assert printed.splitlines()[-1] == str(out / "report.html")
-    assert (out / "STATUS").read_text() == "done\n"
-    names = {path.name for path in (out / "figures").iterdir()}
+def test_what_a_run_says(smoke):
+    run, _, page = smoke
+    names = {path.name for path in (run.folder.path / "figures").iterdir()}
     expected = ("moving", "indifference", "temperatures", "scaled")
     assert names == {f"{name}.png" for name in expected}
-    page = (out / "report.html").read_text()
     assert slides.LECTURE in page
-    for text in ("Q1: What happens", "Q7: We found a W", "61.95 + (-1.2) = 60.75"):
-        assert text in page
+    for words in ("Q1: What happens", "Q7: We found a W", "16 answers, 8 slips"):
+        assert words in page
+    # Four tables with a header: scores, ten and six answers, eight slips.
+    assert len(Page(page).text["tr"]) == 4 + 3 + 10 + 6 + 8
 
 
-@pytest.mark.full
+def test_curves_of_a_run_are_of_the_lectures_examples(smoke):
+    found = smoke[0].arrays("curves")
+    assert found["cat_losses"].shape == found["cat_slopes"].shape == (4, SMOKE.points)
+    assert found["path_temperatures"].tolist() == [0, *SMOKE.temperatures, 1]
+    start = found["cat"][0]
+    scores = np.array([start, *slides.SCORES[0, 1:]])
+    assert found["cat_losses"][0, 0] == pytest.approx(weston_watkins(scores, 0))
+    assert found["cat_losses"][3, 0] == pytest.approx(softmax_cross_entropy(scores, 0))
+    assert found["fall_losses"][:, 0] == pytest.approx(
+        [0.0, softmax_cross_entropy(slides.SCORES[1], 1)]
+    )
+
+
 def test_minimisers_are_proven_different_or_not_claimed_to_be(smoke):
-    found = results(smoke[0])["answers"]
-    for key in ("q5_minimiser", "q6_minimiser"):
+    found = smoke[1]["minimisers"]
+    for key in ("q5", "q6"):
         assert found[key]["differ"] == (found[key]["distance"] > found[key]["unproven"])
         assert found[key]["differ"]
     q7 = found["q7"]
@@ -206,29 +207,14 @@ def test_minimisers_are_proven_different_or_not_claimed_to_be(smoke):
 
 
 def test_a_difference_within_the_bounds_is_not_claimed():
-    near = minimisers.Compared(distance=0.1, unproven=0.2)
-    assert not near.differ
-    assert "can tell apart" in minimisers._other_minimiser("k", "q", "w", near).answer
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"points": 1}, "points must be at least 2"),
-        ({"temperatures": ()}, "temperatures must not be empty"),
-        ({"temperatures": (1.0,)}, r"temperatures\[0\] must be below 1"),
-        ({"temperatures": (0.0,)}, r"temperatures\[0\] must be above 0"),
-        ({"examples": 3}, "examples must be at least 10"),
-        ({"seed": -1}, "seed must be at least 0"),
-        ({"l2": -1.0}, "l2 must be above 0"),
-        ({"relative_gap": 0.0}, "relative_gap must be above 0"),
-        ({"max_evaluations": 0}, "max_evaluations must be at least 1"),
-    ],
-)
-def test_bad_configs(changes, words, tmp_path):
-    config = dataclasses.replace(Config(), **changes)
-    with pytest.raises(ValueError, match=words):
-        checked(config)
-    with pytest.raises(ValueError, match=words):
-        run(config, out=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+    """Two points 0.1 apart, each known to 0.1."""
+    first, second = (
+        SimpleNamespace(
+            params=linear.Params(np.full((1, 1), at), np.zeros(1)), radius=r
+        )
+        for at, r in ((0.0, 0.1), (0.1, 0.1))
+    )
+    near = minimisers.compared(first, second)
+    assert near["distance"] == pytest.approx(0.1)
+    assert near["unproven"] == pytest.approx(0.2)
+    assert not near["differ"]
