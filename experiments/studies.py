@@ -1,10 +1,16 @@
 """The studies, in the order of the lecture."""
 
+import experiments.cross_validation.__main__ as cross_validation
 import experiments.hard_cases.__main__ as hard_cases
 import experiments.loss_questions.__main__ as loss_questions
 import experiments.viewpoints.__main__ as viewpoints
 from experiments.common.study import Study
 
-_IN_ORDER = (viewpoints.STUDY, hard_cases.STUDY, loss_questions.STUDY)
+_IN_ORDER = (
+    cross_validation.STUDY,
+    viewpoints.STUDY,
+    hard_cases.STUDY,
+    loss_questions.STUDY,
+)
 
 STUDIES: dict[str, Study] = {study.name: study for study in _IN_ORDER}

@@ -18,6 +18,7 @@ An experiment NAME has the modules ``config``, ``measure`` and ``figures``, the 
 """
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -34,7 +35,6 @@ from experiments.common import (
     timing,
 )
 from experiments.common.config import check, to_dict
-from experiments.common.progress import progress
 from experiments.common.run_folder import RunFolder
 from jaxlin import data
 
@@ -99,8 +99,9 @@ Part = Callable[[Any, Any, Run], Measured]
 Results = Mapping[str, Any]
 
 
-def _fits_any(config: Any, dataset: data.Dataset | None) -> None:
+def _as_given(config: Any, dataset: Any) -> Any:
     """Accepts every data set."""
+    return config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,10 +115,11 @@ class Study:
         the data set to be loaded.
       presets: other defaults: ``smoke`` for ``--smoke``, others by name of a data set.
       parts: of a config, the parts by name, in the order in which they are measured.
-      rows: of the results, the rows of results.csv.
+      rows: of a run, the rows of results.csv.
       headlines: of the results, the few numbers that runs are compared by.
       figures: of a run, names and pictures.
-      check_data: raises a ValueError unless config and data set go together.
+      settle: of a config and the data set, the config with what depends on both filled
+        in; raises a ValueError unless they go together.
     """
 
     name: str
@@ -125,10 +127,10 @@ class Study:
     config: Any
     presets: Mapping[str, Any]
     parts: Callable[[Any], Mapping[str, Part]]
-    rows: Callable[[Results], Iterable[Mapping[str, Any]]]
+    rows: Callable[[Run], Iterable[Mapping[str, Any]]]
     headlines: Callable[[Results], Mapping[str, float]]
     figures: Callable[[Run], Iterable[tuple[str, Figure]]]
-    check_data: Callable[[Any, Any], None] = _fits_any
+    settle: Callable[[Any, Any], Any] = _as_given
 
 
 def main(study: Study) -> None:
@@ -159,7 +161,7 @@ def run(study: Study, config: Any, options: cli.RunOptions) -> Run:
     if named is not None:
         dataset = data.load(named, str(options.data_dir) if options.data_dir else None)
         facts = data.summary(dataset)
-    study.check_data(config, dataset)
+    config = study.settle(config, dataset)
     folder = run_folder.open_run(
         config=to_dict(config),
         experiment=study.name,
@@ -198,7 +200,7 @@ def publish(study: Study, run: Run) -> None:
                 f"a run must be measured before it has a page, got {run.folder.path} "
                 f"without {part}; continue it with --resume {run.folder.path}"
             )
-    run.folder.write_csv("results.csv", study.rows(results(run)))
+    run.folder.write_csv("results.csv", study.rows(run))
     for name, figure in study.figures(run):
         run.folder.write_figure(name, figure)
     run.folder.write_text("report.html", pages.render(page(study, run)))
@@ -232,17 +234,15 @@ def _measure(study: Study, run: Run, dataset: data.Dataset | None) -> None:
     """Measures the parts that the folder lacks; Ctrl-C is obeyed between two."""
     parts, clock = study.parts(run.config), timing.Clock()
     (run.folder.path / "parts").mkdir(exist_ok=True)
-    with (
-        progress(study.name, total=len(parts), unit="parts") as advance,
-        interrupts.held_back() as stop_if_asked,
-    ):
+    with interrupts.held_back() as stop_if_asked:
         for name, part in parts.items():
             if not run.has(name):
                 with clock.part(name):
                     measured = part(run.config, dataset, run)
                 _keep(run, name, measured, clock.seconds[name])
+                seconds = sum(clock.seconds[name].values())
+                print(f"{name}: {seconds:.1f} s", file=sys.stderr, flush=True)
             _write_results(study, run)
-            advance(note=name)
             stop_if_asked()
 
 

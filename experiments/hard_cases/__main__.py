@@ -9,9 +9,10 @@ from experiments.hard_cases import figures, measure
 from experiments.hard_cases.config import SMOKE, Config
 
 
-def rows(results: study.Results) -> Iterator[Mapping[str, Any]]:
+def rows(run: study.Run) -> Iterator[Mapping[str, Any]]:
     """The fits of each case, with and without the added feature."""
-    for case, one in results.items():
+    for case in run.config.cases:
+        one = run.numbers(case)
         for kind in ("fits", "lifted_fits"):
             for loss, fit in one[kind].items():
                 certificate = dict(fit)

@@ -109,7 +109,7 @@ CHAPTERS = (
     Chapter(
         "cross_validation",
         "Which estimate of accuracy can be believed?",
-        _reported(cross_validation.run),
+        _studied(cross_validation.STUDY),
         {
             "smoke": cross_validation_config.SMOKE,
             "digits": dataclasses.replace(cross_validation_config.DIGITS, samples=30),

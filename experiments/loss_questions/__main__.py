@@ -9,10 +9,10 @@ from experiments.loss_questions import figures, measure
 from experiments.loss_questions.config import SMOKE, Config
 
 
-def rows(results: study.Results) -> Iterator[Mapping[str, Any]]:
+def rows(run: study.Run) -> Iterator[Mapping[str, Any]]:
     """Every number of an answer, with its question."""
     for part in ("svm", "softmax", "minimisers", "slips"):
-        for name, value in record.flat(results[part]).items():
+        for name, value in record.flat(run.numbers(part)).items():
             yield {"part": part, "number": name, "value": value}
 
 

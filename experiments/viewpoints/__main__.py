@@ -6,15 +6,16 @@ from typing import Any
 import experiments.viewpoints as experiment
 from experiments.common import study
 from experiments.viewpoints import figures, measure
-from experiments.viewpoints.config import SMOKE, Config, check_data
+from experiments.viewpoints.config import SMOKE, Config, settle
 from experiments.viewpoints.radii import NORMS
 
 
-def rows(results: study.Results) -> Iterator[Mapping[str, Any]]:
+def rows(run: study.Run) -> Iterator[Mapping[str, Any]]:
     """The radii of each norm, with and without bounds."""
     for norm in NORMS:
+        radii = run.numbers(f"radii_{norm}")
         for kind in ("free", "first_free", "boxed"):
-            yield {"norm": norm, "kind": kind, **results[f"radii_{norm}"][kind]}
+            yield {"norm": norm, "kind": kind, **radii[kind]}
 
 
 def headlines(results: study.Results) -> Mapping[str, float]:
@@ -35,7 +36,7 @@ STUDY = study.Study(
     rows=rows,
     headlines=headlines,
     figures=figures.drawn,
-    check_data=check_data,
+    settle=settle,
 )
 
 if __name__ == "__main__":

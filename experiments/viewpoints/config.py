@@ -60,8 +60,12 @@ def boxed_images(config: Config, dataset: data.Dataset) -> int:
     return min(_BOXED_IMAGES, len(dataset.test.labels))
 
 
-def check_data(config: Config, dataset: data.Dataset) -> None:
-    """Raises a ValueError unless the data are images, and enough."""
+def settle(config: Config, dataset: data.Dataset) -> Config:
+    """Returns the config, if the data are images, and enough.
+
+    Raises:
+      ValueError: that names the field, the rule and the value.
+    """
     shape = dataset.image_shape
     if shape is None or not (len(shape) == 2 or shape[2:] in ((1,), (3,))):
         raise ValueError(
@@ -78,3 +82,4 @@ def check_data(config: Config, dataset: data.Dataset) -> None:
                 f"{name} must be at most {most}, the test images of {dataset.name}, "
                 f"got {value}"
             )
+    return config

@@ -94,11 +94,18 @@ class FinishedStudy(NamedTuple):
     printed: str
 
 
-def run_study(name, **options):
-    """Runs a study at the size of a smoke test in this process."""
+def run_study(name, config=None, *, page=True, **options):
+    """Runs a study, at the size of a smoke test by default, in this process."""
     made = STUDIES[name]
-    with quick_pictures(), contextlib.redirect_stdout(io.StringIO()) as printed:
-        run = study.run(made, made.presets["smoke"], cli.RunOptions(**options))
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        quick_pictures(),
+        contextlib.redirect_stdout(io.StringIO()) as printed,
+    ):
+        if not page:
+            patch.setattr(study, "publish", lambda *_: None)
+        config = config or made.presets["smoke"]
+        run = study.run(made, config, cli.RunOptions(**options))
     return FinishedStudy(made, run, printed.getvalue())
 
 

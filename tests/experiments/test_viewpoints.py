@@ -11,7 +11,7 @@ from experiments.common import cli, study
 from experiments.common.config import check
 from experiments.studies import STUDIES
 from experiments.viewpoints import measure, radii
-from experiments.viewpoints.config import SMOKE, Config, boxed_images, check_data
+from experiments.viewpoints.config import SMOKE, Config, boxed_images, settle
 from jaxlin import data, linear, normalization
 
 
@@ -133,7 +133,7 @@ def test_principal_axes_of_many_and_of_few_pixels():
 def test_documented_commands_fit_their_data(flags, expected):
     config, _ = cli.parse(Config(), smoke=SMOKE, arguments=flags.split())
     digits = data.load(check(config).dataset)
-    check_data(config, digits)
+    assert settle(config, digits) == config
     assert boxed_images(config, digits) == expected
 
 

@@ -1,30 +1,37 @@
 """The pictures: errors of estimates, l2 chosen, one sample, mean curves."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from experiments.cross_validation import ideas, verdict
+from experiments.common.study import Figure, Run
+from experiments.cross_validation import ideas, measure, summary
 from experiments.cross_validation.ideas import ESTIMATES, IDEAS, Record
 from jaxlin import plotting
 from jaxlin.plotting.axes import label_axes
-
-Figure = Any
 
 _GREY = "#767676"
 COLORS = plotting.method_colors(list(IDEAS))
 _TRUTH = plotting.PALETTE[-1]
 
 
-def errors(records: Sequence[Record]) -> Figure:
+def drawn(run: Run) -> Iterator[tuple[str, Figure]]:
+    """The names and pictures of a run."""
+    records = measure.records(run.folder)
+    yield "errors", _errors(records)
+    yield "choices", _choices(records)
+    yield "folds", _folds(records[0])
+    yield "curves", _curves(records)
+
+
+def _errors(records: Sequence[Record]) -> Figure:
     """Reported less truth: a dot a sample, quartiles as a box, the mean as a bar."""
     figure, axes = plotting.new_figure(width=8.5, height=4.6)
     ax = axes[0, 0]
     # Dots side by side instead of on one another; where, means nothing.
     shifts = 0.28 * np.sin(2.4 * np.arange(len(records)))
     for place, estimate in enumerate(ESTIMATES.values()):
-        error = 100 * verdict.errors(estimate, records)
+        error = 100 * summary.errors(estimate, records)
         color = COLORS[estimate.idea]
         ax.plot(error, place + shifts, ".", color=color, alpha=0.45, markersize=5)
         ax.boxplot(
@@ -48,7 +55,7 @@ def errors(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def choices(records: Sequence[Record]) -> Figure:
+def _choices(records: Sequence[Record]) -> Figure:
     """How often each idea chose each l2, and how often that was best in truth."""
     figure, axes = plotting.new_figure(rows=len(IDEAS), width=7.5, height=6.4)
     grid = np.array(records[0]["l2"])[::-1]
@@ -57,8 +64,8 @@ def choices(records: Sequence[Record]) -> Figure:
         counts, best = (
             [np.isclose(values, np.log10(l2)).sum() for l2 in grid]
             for values in (
-                verdict.log_l2(idea, records),
-                verdict.log_best(idea, records),
+                summary.log_l2(idea, records),
+                summary.log_best(idea, records),
             )
         )
         ax.bar(places, counts, 0.8, color=COLORS[idea.name], label="chosen")
@@ -80,7 +87,7 @@ def choices(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def folds(record: Record) -> Figure:
+def _folds(record: Record) -> Figure:
     """The lecture's picture: accuracy of every fold against l2, and the choice."""
     figure, axes = plotting.new_figure(width=7.5, height=4)
     ax = axes[0, 0]
@@ -111,7 +118,7 @@ def folds(record: Record) -> Figure:
     return figure
 
 
-def curves(records: Sequence[Record]) -> Figure:
+def _curves(records: Sequence[Record]) -> Figure:
     """Accuracy against l2, mean over samples."""
     figure, axes = plotting.new_figure(width=8, height=4.6)
     ax = axes[0, 0]

@@ -1,14 +1,20 @@
 """One sample: what is drawn, what is fitted on it, and what became of that."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 import jaxlin
+from experiments.common import interrupts, study
 from experiments.common.losses import CERTIFIED
-from experiments.cross_validation import ideas
-from experiments.cross_validation.config import TEST, VALIDATION, Config
+from experiments.common.progress import progress
+from experiments.common.run_folder import RunFolder
+from experiments.common.study import Measured, Run
+from experiments.cross_validation import ideas, summary
+from experiments.cross_validation.config import TEST, VALIDATION, Config, check_samples
 from jaxlin import data, normalization
 from jaxlin.selection import folds, grids, held_out_metrics, plans, splits, sweep
 from jaxlin.selection.grids import Grid
@@ -47,7 +53,7 @@ class Pool(NamedTuple):
     scale: float
 
 
-class Parts(NamedTuple):
+class Weights(NamedTuple):
     """Example weights of a sample, each of shape ``(3 + folds, examples)``.
 
     Attributes:
@@ -58,6 +64,58 @@ class Parts(NamedTuple):
 
     train: np.ndarray
     judge: np.ndarray
+
+
+def parts(config: Config) -> Mapping[str, study.Part]:
+    """The parts of a run: its samples, and what all of them say."""
+    return {"samples": _samples, "summary": _summary}
+
+
+def settle(config: Config, dataset: data.Dataset) -> Config:
+    """Returns the config with the plan of the sweep, if the data have enough examples.
+
+    The plan is kept, so that a run with ``--config`` takes the same steps whatever the
+    rule is then.
+
+    Raises:
+      ValueError: that names the field, the rule and the value.
+    """
+    check_samples(config, dataset)
+    plan = planned(config, pool(dataset))
+    return dataclasses.replace(
+        config, slots=sum(plan.slots), block_size=plan.block_size
+    )
+
+
+def _samples(config: Config, dataset: data.Dataset, run: Run) -> Measured:
+    """Measures the samples that metrics.jsonl lacks, one line each."""
+    population, done = pool(dataset), len(records(run.folder))
+    plan = planned(config, population)
+    with (
+        interrupts.held_back() as stop_if_asked,
+        progress("samples", total=config.samples, unit="samples", done=done) as advance,
+    ):
+        for number in range(done, config.samples):
+            run.folder.append_metrics(measured(config, population, plan, number))
+            advance()
+            stop_if_asked()
+    return Measured({"sweep": str(plan), "classes": dataset.num_classes})
+
+
+def _summary(config: Config, dataset: data.Dataset, run: Run) -> Measured:
+    return Measured(summary.results(config, records(run.folder)))
+
+
+def records(folder: RunFolder) -> list[ideas.Record]:
+    """The records of a run so far; a ValueError if one is missing."""
+    found = folder.read_metrics()
+    numbers = [record.get("sample") for record in found]
+    if numbers != list(range(len(found))):
+        raise ValueError(
+            f"{folder.path / 'metrics.jsonl'} must hold samples 0, 1, ... in order, "
+            f"got {numbers}; restore it or start a new run"
+        )
+    return found
 
 
 def pool(dataset: data.Dataset) -> Pool:
@@ -106,7 +164,7 @@ def drawn(config: Config, labels: np.ndarray, number: int) -> np.ndarray:
     return splits.stratified_split(key, labels, fraction=fraction).held_out
 
 
-def parts(config: Config, labels: np.ndarray, number: int) -> Parts:
+def weights(config: Config, labels: np.ndarray, number: int) -> Weights:
     """What of a sample, which has these labels, is trained on and judged by."""
     split = splits.three_way_split(
         _key(config, number, _SPLIT),
@@ -127,7 +185,7 @@ def parts(config: Config, labels: np.ndarray, number: int) -> Parts:
     for fold in range(config.folds):
         train.append((fold_ids >= 0) & (fold_ids != fold))
         judge.append(fold_ids == fold)
-    return Parts(*(np.stack(some).astype(np.float32) for some in (train, judge)))
+    return Weights(*(np.stack(some).astype(np.float32) for some in (train, judge)))
 
 
 def measured(
@@ -140,7 +198,7 @@ def measured(
     problem = jaxlin.problem(
         rows, labels, classes=range(population.num_classes), normalization=fitted
     )
-    models, (train, judge) = models_of(config), parts(config, labels, number)
+    models, (train, judge) = models_of(config), weights(config, labels, number)
     fits = sweep.fit_models(
         problem,
         models,

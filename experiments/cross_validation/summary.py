@@ -17,7 +17,7 @@ _BOOTSTRAP = 2**31
 
 
 def results(config: Config, records: Sequence[Record]) -> dict[str, Any]:
-    """Everything that results.json says, but for the timing."""
+    """Numbers over all samples."""
     proofs = [record["proofs"] for record in records]
     return {
         "samples": len(records),
@@ -89,6 +89,7 @@ def _of_estimate(estimate: Estimate, records: Sequence[Record]) -> dict[str, Any
     of_measured = np.array([ideas.truth_of_measured(one, estimate) for one in records])
     bias = _mean(error)
     return {
+        "title": estimate.title,
         "reported": float(np.mean(truth + error)),
         "truth": float(truth.mean()),
         "bias": bias["mean"],
@@ -106,6 +107,7 @@ def _of_choice(idea: Idea, records: Sequence[Record]) -> dict[str, Any]:
     truth = np.array([ideas.truth(one, idea) for one in records])
     at_best = [one["truth"][idea.fitted_on][ideas.oracle(one, idea)] for one in records]
     return {
+        "title": idea.title,
         "log10_l2": _distribution(chosen),
         "log10_best_l2": _distribution(best),
         "log10_l2_less_best": _mean(chosen - best),
