@@ -149,7 +149,7 @@ def _compared(rows: Sequence[Entry]) -> Any:
         columns=len(names), width=2.9 * len(names) + 1.5, height=0.35 * len(done) + 1.4
     )
     for ax, name in zip(axes[0], names, strict=True):
-        values = [row.headlines[name] for row in done]
+        values = [row.headlines.get(name, np.nan) for row in done]
         ax.plot(values, np.arange(len(done)), "o", color=plotting.PALETTE[0])
         ax.set_title(name, fontsize=10)
         ax.set(

@@ -1,5 +1,7 @@
-"""The studies, in the order of the lecture."""
+"""The studies: those of the lecture in its order, then benchmarks."""
 
+import experiments.benchmark_neighbors.__main__ as benchmark_neighbors
+import experiments.benchmark_sweep.__main__ as benchmark_sweep
 import experiments.cross_validation.__main__ as cross_validation
 import experiments.hard_cases.__main__ as hard_cases
 import experiments.loss_questions.__main__ as loss_questions
@@ -11,6 +13,8 @@ _IN_ORDER = (
     viewpoints.STUDY,
     hard_cases.STUDY,
     loss_questions.STUDY,
+    benchmark_neighbors.STUDY,
+    benchmark_sweep.STUDY,
 )
 
 STUDIES: dict[str, Study] = {study.name: study for study in _IN_ORDER}

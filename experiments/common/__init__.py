@@ -1,12 +1,14 @@
 """Shared modules of the experiments.
 
-study                      an experiment as a config, parts, figures and a template
-pages, text, templates/    HTML pages of Jinja2 templates; numbers as they show them
-cli, config, losses,       the command line, bounds of a config, names of losses,
-progress                   progress
-files, environment,        a run folder: whole files, facts of the machine, status,
-run_folder, same_data      metrics, resuming with the same data
-interrupts, timing         Ctrl-C between two parts; seconds compiling and running
-slides                     numbers of the lecture's slides
-report, record, parts      pages and parts of the experiments that are no study yet
+An experiment is a `study.Study`; those that are none yet build pages with `report`.
+
+  study                      an experiment as a config, parts, figures and a template
+  pages, text, templates/    HTML pages of Jinja2 templates; numbers as they show them
+  cli, config, losses,       the command line, bounds of a config, names of losses,
+  progress                   progress
+  files, environment,        a run folder: whole files, facts of the machine, status,
+  run_folder, same_data      metrics, resuming with the same data
+  interrupts, timing         Ctrl-C between two parts; seconds compiling and running
+  slides                     numbers of the lecture's slides
+  report, record             blocks of pages, and settings as names with dots
 """

@@ -46,6 +46,8 @@ class Bounds(NamedTuple):
     below: float | None = None
 
 
+# An annotation of a tuple that may hold nothing.
+MAY_BE_EMPTY = "may be empty"
 # Seeds that NumPy and JAX both take.
 Seed = Annotated[int, Bounds(at_least=0, at_most=2**32 - 1)]
 Count = Annotated[int, Bounds(at_least=1)]
@@ -57,7 +59,7 @@ Share = Annotated[float, Bounds(above=0, below=1)]
 def check(config: ConfigT) -> ConfigT:
     """Returns a config whose fields have their types and lie within their bounds.
 
-    Tuples of any length must hold distinct values, at least one.
+    Tuples of any length must hold distinct values, at least one unless `MAY_BE_EMPTY`.
 
     Raises:
       ValueError: that names the field, the rule and the value.
@@ -66,11 +68,12 @@ def check(config: ConfigT) -> ConfigT:
     hints = typing.get_type_hints(type(config), include_extras=True)
     for name, hint in hints.items():
         value = getattr(config, name)
-        for bounds in getattr(hint, "__metadata__", ()):
+        annotations = getattr(hint, "__metadata__", ())
+        for bounds in annotations:
             if value is not None and isinstance(bounds, Bounds):
                 _check_bounds(name, value, bounds)
         if Ellipsis in typing.get_args(_bare(hint)):
-            _check_several(name, value)
+            _check_several(name, value, may_be_empty=MAY_BE_EMPTY in annotations)
     return config
 
 
@@ -111,8 +114,8 @@ def _check_bounds(name: str, value: Any, bounds: Bounds) -> None:
         checks.number(name, value, **given)
 
 
-def _check_several(name: str, values: tuple[Any, ...]) -> None:
-    if not values:
+def _check_several(name: str, values: tuple[Any, ...], *, may_be_empty: bool) -> None:
+    if not values and not may_be_empty:
         raise ValueError(f"{name} must not be empty, got ()")
     if len(set(values)) < len(values):
         shown = " ".join(map(str, values))

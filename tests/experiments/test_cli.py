@@ -14,7 +14,14 @@ import pytest
 
 from experiments.common import cli, run_folder
 from experiments.common import progress as progress_module
-from experiments.common.config import Bounds, Seed, Share, from_dict, to_dict
+from experiments.common.config import (
+    MAY_BE_EMPTY,
+    Bounds,
+    Seed,
+    Share,
+    from_dict,
+    to_dict,
+)
 from experiments.common.config import check as check_config
 from experiments.common.progress import progress
 from jaxlin import check
@@ -65,6 +72,7 @@ class Bounded:
     share: Share = 0.5
     seed: Seed = 0
     kind: Literal["a", "b"] = "a"
+    others: Annotated[tuple[str, ...], MAY_BE_EMPTY] = ()
 
 
 @pytest.mark.parametrize(
@@ -99,6 +107,7 @@ def test_values_within_their_bounds_are_returned(config):
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"seed": 2**32}, "seed must be at most 4294967295, got 4294967296"),
         ({"kind": "c"}, "kind must be one of a, b, got 'c'"),
+        ({"others": ("x", "x")}, "others must be distinct, got x x"),
     ],
 )
 def test_values_out_of_bounds_are_named(changes, message):

@@ -1,6 +1,7 @@
 """What is measured: the price of an evaluation, of folds, of values of C."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jaxlin
 from experiments.benchmark_solvers import machine
 from experiments.benchmark_sweep import peer
 from experiments.benchmark_sweep.config import Config
+from experiments.common.study import Measured, Part, Run
 from jaxlin import data, losses, normalization
 from jaxlin.objective import penalties
 from jaxlin.selection import folds, grids, plans, sweep, sweep_result, sweep_run
@@ -17,6 +19,17 @@ from jaxlin.solvers import batch_pass, model_batch
 from jaxlin.typing import Loss
 
 LOSSES: tuple[Any, ...] = (losses.softmax_cross_entropy, losses.weston_watkins_hinge)
+
+
+def parts(config: Config) -> Mapping[str, Part]:
+    """The parts that a config names, in their order."""
+    found: dict[str, Part] = {
+        # First: its first sweep is that of a new process, which compiles.
+        "cs": _values_of_c,
+        "folds": _cross_validation,
+        "rate": _rate,
+    }
+    return {name: part for name, part in found.items() if name in config.what}
 
 
 def prepared(dataset: data.Dataset, used: tuple[Loss, ...]) -> jaxlin.Problem:
@@ -29,7 +42,7 @@ def prepared(dataset: data.Dataset, used: tuple[Loss, ...]) -> jaxlin.Problem:
     return problem
 
 
-def rate(config: Config, dataset: data.Dataset) -> dict[str, Any]:
+def _rate(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     """Seconds of one evaluation against the number of models, each loss."""
     rates = machine.matrix_rate(
         size=config.matrix_size, rounds=5, settle_s=config.settle_s
@@ -67,10 +80,10 @@ def rate(config: Config, dataset: data.Dataset) -> dict[str, Any]:
                 }
             )
             print("rate", rows[-1], flush=True)
-    return {"matrix_rate": rates, "rows": rows}
+    return Measured({"matrix_rate": rates, "rows": rows})
 
 
-def cross_validation(config: Config, dataset: data.Dataset) -> dict[str, Any]:
+def _cross_validation(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     """A sweep over folds, losses and l2; and one fold's models alone."""
     labels = dataset.train.labels
     key = jax.random.key(config.seed)
@@ -94,18 +107,20 @@ def cross_validation(config: Config, dataset: data.Dataset) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     print(f"folds: {seconds:.0f} s, {fits.converged.mean():.1%} certified", flush=True)
     alone = _alone(config, dataset, problem, models, weights)
-    return {
-        "models": models.size,
-        "plan": plan._asdict(),
-        "seconds": seconds,
-        "preparation_seconds": preparation,
-        "certified": int(fits.converged.sum()),
-        "largest_gap": float(fits.relative_gap.max()),
-        "paid": fits.slot_passes,
-        "evaluations": int(fits.passes.sum()),
-        "alone_of_one_fold": alone,
-        "paid_over_alone": fits.slot_passes / (config.folds * sum(alone)),
-    }
+    return Measured(
+        {
+            "models": models.size,
+            "plan": plan._asdict(),
+            "seconds": seconds,
+            "preparation_seconds": preparation,
+            "certified": int(fits.converged.sum()),
+            "largest_gap": float(fits.relative_gap.max()),
+            "paid": fits.slot_passes,
+            "evaluations": int(fits.passes.sum()),
+            "alone_of_one_fold": alone,
+            "paid_over_alone": fits.slot_passes / (config.folds * sum(alone)),
+        }
+    )
 
 
 def _alone(config, dataset, problem, models, weights) -> list[int]:
@@ -128,7 +143,7 @@ def _alone(config, dataset, problem, models, weights) -> list[int]:
     return [fit.passes for fit in fits]
 
 
-def values_of_c(config: Config, dataset: data.Dataset) -> dict[str, Any]:
+def _values_of_c(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     """A sweep over values of C, compiled and not, and scikit-learn over some."""
     runs = []
     for _ in range(1 + config.c_rounds):
@@ -193,20 +208,22 @@ def values_of_c(config: Config, dataset: data.Dataset) -> dict[str, Any]:
         kind: share * sum(one[kind]["seconds"] for one in peers)
         for kind in ("default", "equal")
     }
-    return {
-        "seconds_with_compiling": runs[0],
-        "seconds": seconds,
-        "all_seconds": runs[1:],
-        "paid": fits.slot_passes,
-        "evaluations": int(fits.passes.sum()),
-        "rows": rows,
-        "peers": peers,
-        "peer_seconds": totals,
-        "times_faster": {kind: total / seconds for kind, total in totals.items()},
-        "as_low_as_default": sum(
-            one["ours"]["objective"]
-            <= one["default"]["objective"] * (1 + config.relative_gap)
-            for one in peers
-        ),
-        "equal_is_lower_bound": not all(one["equal"]["reached"] for one in peers),
-    }
+    return Measured(
+        {
+            "seconds_with_compiling": runs[0],
+            "seconds": seconds,
+            "all_seconds": runs[1:],
+            "paid": fits.slot_passes,
+            "evaluations": int(fits.passes.sum()),
+            "rows": rows,
+            "peers": peers,
+            "peer_seconds": totals,
+            "times_faster": {kind: total / seconds for kind, total in totals.items()},
+            "as_low_as_default": sum(
+                one["ours"]["objective"]
+                <= one["default"]["objective"] * (1 + config.relative_gap)
+                for one in peers
+            ),
+            "equal_is_lower_bound": not all(one["equal"]["reached"] for one in peers),
+        }
+    )

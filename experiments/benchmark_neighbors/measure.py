@@ -1,9 +1,10 @@
 """What is measured: memory, seconds against the peers, recall, accuracy."""
 
+import functools
 import re
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 
 from experiments.benchmark_neighbors import peers
 from experiments.benchmark_neighbors.config import Config
+from experiments.common.study import Measured, Part, Run
 from jaxlin import data, neighbors
 from jaxlin.neighbors import distances
+from jaxlin.stats import intervals
 
 METRICS: dict[str, Any] = {
     "l2": distances.squared_euclidean,
@@ -21,7 +24,20 @@ METRICS: dict[str, Any] = {
 }
 
 
-def memory(config: Config, dataset: data.Dataset) -> dict[str, Any]:
+def parts(config: Config) -> Mapping[str, Part]:
+    """The parts that a config names, in their order."""
+    found: dict[str, Part] = {
+        # First: what ran before would leave its own memory behind.
+        "memory": _memory,
+        "l2": functools.partial(_against_peers, distance="l2"),
+        "l1": functools.partial(_against_peers, distance="l1"),
+        "recall": _recall,
+        "accuracy": _accuracy,
+    }
+    return {name: part for name, part in found.items() if name in config.what}
+
+
+def _memory(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     """Growth of the process's peak by a search, the data being there already.
 
     Importing and a search among a few rows come before; compiling for all rows counts.
@@ -38,7 +54,7 @@ def memory(config: Config, dataset: data.Dataset) -> dict[str, Any]:
         grown = None if before is None or after is None else after - before
         found[name] = {"queries": len(some), "grown_mb": grown}
         print("memory", name, found[name], flush=True)
-    return found
+    return Measured(found)
 
 
 def _status_mb(name: str, *, reset: bool = False) -> float | None:
@@ -53,44 +69,44 @@ def _status_mb(name: str, *, reset: bool = False) -> float | None:
     return None if line is None else int(line[1]) / 1024
 
 
-def against_peers(distance: str) -> Callable[[Config, data.Dataset], dict[str, Any]]:
+def _against_peers(
+    config: Config, dataset: data.Dataset, run: Run, *, distance: str
+) -> Measured:
     """Seconds of all searchers under one distance."""
-
-    def measure(config: Config, dataset: data.Dataset) -> dict[str, Any]:
-        count = config.l2_queries if distance == "l2" else config.l1_queries
-        train, queries = _rows(dataset, count)
-        searches: dict[str, Any] = {
-            "jaxlin": lambda some: neighbors.nearest(
-                train, some, metric=METRICS[distance], k=config.k
-            )
+    count = config.l2_queries if distance == "l2" else config.l1_queries
+    train, queries = _rows(dataset, count)
+    searches: dict[str, Any] = {
+        "jaxlin": lambda some: neighbors.nearest(
+            train, some, metric=METRICS[distance], k=config.k
+        )
+    }
+    for name in config.peers:
+        searches[name] = peers.PEERS[name](train, distance=distance, k=config.k)
+    firsts, seconds, answers = _in_turns(config, searches, queries)
+    ours = statistics.median(seconds["jaxlin"])
+    rows = []
+    for name, each in seconds.items():
+        median = statistics.median(each)
+        row = {
+            "who": name,
+            "first_s": firsts[name],
+            "seconds": median,
+            "fastest_s": min(each),
+            "slowest_s": max(each),
+            "times_ours": median / ours,
+            "same_neighbours": float(np.mean(answers[name] == answers["jaxlin"])),
         }
-        for name in config.peers:
-            searches[name] = peers.PEERS[name](train, distance=distance, k=config.k)
-        firsts, seconds, answers = _in_turns(config, searches, queries)
-        ours = statistics.median(seconds["jaxlin"])
-        rows = []
-        for name, each in seconds.items():
-            median = statistics.median(each)
-            row = {
-                "who": name,
-                "first_s": firsts[name],
-                "seconds": median,
-                "fastest_s": min(each),
-                "slowest_s": max(each),
-                "times_ours": median / ours,
-                "same_neighbours": float(np.mean(answers[name] == answers["jaxlin"])),
-            }
-            rows.append(row)
-            print(distance, row, flush=True)
-        return {
+        rows.append(row)
+        print(distance, row, flush=True)
+    return Measured(
+        {
             "queries": len(queries),
             "rows": len(train),
             "features": train.shape[1],
             "device": jax.devices()[0].device_kind,
             "searches": rows,
         }
-
-    return measure
+    )
 
 
 def _in_turns(config, searches, queries):
@@ -112,7 +128,7 @@ def _in_turns(config, searches, queries):
     return firsts, seconds, answers
 
 
-def recall(config: Config, dataset: data.Dataset) -> dict[str, Any]:
+def _recall(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     """What an approximate search finds of the exact neighbours, and how fast."""
     train, queries = _rows(dataset, config.l2_queries)
     how: dict[str, Any] = {"metric": distances.squared_euclidean, "k": config.k}
@@ -128,10 +144,10 @@ def recall(config: Config, dataset: data.Dataset) -> dict[str, Any]:
             found[f"{name}_s"] = time.perf_counter() - start
     found["recall"] = neighbors.recall(answers["approximate"], answers["exact"])
     print("recall", found, flush=True)
-    return found
+    return Measured(found)
 
 
-def accuracy(config: Config, dataset: data.Dataset) -> dict[str, Any]:
+def _accuracy(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     """Share of all test images whose nearest training image has their label."""
     train, queries = _rows(dataset, None)
     found = {}
@@ -143,9 +159,15 @@ def accuracy(config: Config, dataset: data.Dataset) -> dict[str, Any]:
             nearest, dataset.train.labels, num_classes=dataset.num_classes
         )[:, 0]
         right = int(np.sum(predicted == dataset.test.labels))
-        found[name] = {"right": right, "of": len(queries), "seconds": seconds}
+        found[name] = {
+            "right": right,
+            "of": len(queries),
+            "accuracy": right / len(queries),
+            "interval": list(intervals.proportion_interval(right, len(queries))),
+            "seconds": seconds,
+        }
         print("accuracy", name, found[name], flush=True)
-    return found
+    return Measured(found)
 
 
 def _rows(dataset: data.Dataset, count: int | None) -> tuple[np.ndarray, np.ndarray]:
