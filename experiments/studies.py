@@ -1,10 +1,11 @@
-"""The studies: those of the lecture in its order, then benchmarks."""
+"""The studies: those of the lecture in its order, the probe, benchmarks."""
 
 import experiments.benchmark_neighbors.__main__ as benchmark_neighbors
 import experiments.benchmark_sweep.__main__ as benchmark_sweep
 import experiments.cross_validation.__main__ as cross_validation
 import experiments.hard_cases.__main__ as hard_cases
 import experiments.loss_questions.__main__ as loss_questions
+import experiments.probe.__main__ as probe
 import experiments.viewpoints.__main__ as viewpoints
 from experiments.common.study import Study
 
@@ -13,6 +14,7 @@ _IN_ORDER = (
     viewpoints.STUDY,
     hard_cases.STUDY,
     loss_questions.STUDY,
+    probe.STUDY,
     benchmark_neighbors.STUDY,
     benchmark_sweep.STUDY,
 )

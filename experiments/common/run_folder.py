@@ -212,15 +212,18 @@ def open_run(
 
 
 def default_path(experiment: str, dataset: str, *, root: Path = Path("runs")) -> Path:
-    """Returns ``runs/<experiment>-<dataset>-<UTC time>``, a path that is free."""
+    """Returns ``runs/<experiment>-<dataset>-<UTC time>``, a path that is free.
+
+    The word of the data set is left out if there is none.
+    """
     # A data set may be named by the path of its file.
-    word = re.sub(r"[^A-Za-z0-9_.]+", "-", Path(dataset).stem) or "data"
+    word = re.sub(r"[^A-Za-z0-9_.]+", "-", Path(dataset).stem)
     stamp = environment.utc_now().strftime("%Y%m%dT%H%M%SZ")
-    path = root / f"{experiment}-{word}-{stamp}"
-    copy = 1
+    path = root / "-".join(part for part in (experiment, word, stamp) if part)
+    copy, first = 1, path.name
     while path.exists():
         copy += 1
-        path = root / f"{experiment}-{word}-{stamp}-{copy}"
+        path = path.with_name(f"{first}-{copy}")
     return path
 
 

@@ -20,6 +20,7 @@ An experiment NAME has the modules ``config``, ``measure`` and ``figures``, the 
 import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,6 +100,15 @@ Part = Callable[[Any, Any, Run], Measured]
 Results = Mapping[str, Any]
 
 
+def _load_named(config: Any, data_dir: Path | None) -> tuple[Any, Any]:
+    """Loads the data set that the config names, if it has such a field."""
+    name = getattr(config, "dataset", None)
+    if name is None:
+        return None, None
+    dataset = data.load(name, str(data_dir) if data_dir else None)
+    return dataset, data.summary(dataset)
+
+
 def _as_given(config: Any, dataset: Any) -> Any:
     """Accepts every data set."""
     return config
@@ -111,13 +121,14 @@ class Study:
     Attributes:
       name: of its package.
       about: the package's docstring, for ``--help``.
-      config: the defaults; its annotations hold the bounds. A field ``dataset`` names
-        the data set to be loaded.
+      config: the defaults; its annotations hold the bounds.
       presets: other defaults: ``smoke`` for ``--smoke``, others by name of a data set.
       parts: of a config, the parts by name, in the order in which they are measured.
       rows: of a run, the rows of results.csv.
       headlines: of the results, the few numbers that runs are compared by.
       figures: of a run, names and pictures.
+      load: of a config and the folder of prepared data sets, the data set and the
+        content of data.json, or twice None; by default of the field ``dataset``.
       settle: of a config and the data set, the config with what depends on both filled
         in; raises a ValueError unless they go together.
     """
@@ -130,6 +141,7 @@ class Study:
     rows: Callable[[Run], Iterable[Mapping[str, Any]]]
     headlines: Callable[[Results], Mapping[str, float]]
     figures: Callable[[Run], Iterable[tuple[str, Figure]]]
+    load: Callable[[Any, Path | None], tuple[Any, Any]] = _load_named
     settle: Callable[[Any, Any], Any] = _as_given
 
 
@@ -156,16 +168,12 @@ def run(study: Study, config: Any, options: cli.RunOptions) -> Run:
         made then.
     """
     check(config)
-    named = getattr(config, "dataset", None)
-    dataset, facts = None, None
-    if named is not None:
-        dataset = data.load(named, str(options.data_dir) if options.data_dir else None)
-        facts = data.summary(dataset)
+    dataset, facts = study.load(config, options.data_dir)
     config = study.settle(config, dataset)
     folder = run_folder.open_run(
         config=to_dict(config),
         experiment=study.name,
-        dataset=named or "",
+        dataset="" if facts is None else facts["name"],
         out=options.out,
         resume=options.resume,
     )
@@ -219,6 +227,7 @@ def page(study: Study, run: Run) -> pages.Page:
         config=settings,
         data=facts,
         results=saved["parts"],
+        seconds=saved["seconds"],
     )
     recorded = pages.macros().record(
         machine["command"],

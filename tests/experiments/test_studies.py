@@ -154,6 +154,15 @@ def assert_same(folder, other):
 
 
 BAD_CONFIGS = [
+    ("probe", {"answers": 1}, "answers must be at least 2"),
+    ("probe", {"loss": "hinge"}, "loss must be one of softmax_cross_entropy"),
+    ("probe", {"cs": (1.0, 1.0)}, "cs must be distinct"),
+    ("probe", {"validation_fraction": 1.0}, "validation_fraction must be below 1"),
+    ("probe", {"folds": 1}, "folds must be at least 2"),
+    ("probe", {"relative_gap": 0.0}, "relative_gap must be above 0"),
+    ("probe", {"max_evaluations": 0}, "max_evaluations must be at least 1"),
+    ("probe", {"slots": 0}, "slots must be at least 1"),
+    ("probe", {"seed": -1}, "seed must be at least 0"),
     ("benchmark_neighbors", {"what": ()}, "what must not be empty"),
     ("benchmark_neighbors", {"k": 0}, "k must be at least 1, got 0"),
     ("benchmark_neighbors", {"l1_queries": 0}, "l1_queries must be at least 1"),

@@ -15,10 +15,10 @@ import sweep_problems
 from run_helpers import quick_pictures, results
 
 import jaxlin
-from experiments.common import cli
-from experiments.probe import __main__ as command
+from experiments.common import cli, study
 from experiments.probe import source
-from experiments.probe.config import DEFAULT, SMOKE, Config, checked
+from experiments.probe.config import DEFAULT, SMOKE, Config, check_fields
+from experiments.studies import STUDIES
 from jaxlin import data
 from jaxlin.selection import sweep_checkpoint
 from jaxlin.stats import intervals
@@ -27,10 +27,16 @@ from jaxlin.stats import intervals
 def run(*flags):
     """Runs the command line in this process and returns what it printed."""
     with quick_pictures(), contextlib.redirect_stdout(io.StringIO()) as printed:
-        command.run(
-            *cli.parse(DEFAULT, smoke=SMOKE, arguments=[str(flag) for flag in flags])
+        arguments = [str(flag) for flag in flags]
+        study.run(
+            STUDIES["probe"], *cli.parse(DEFAULT, smoke=SMOKE, arguments=arguments)
         )
     return printed.getvalue()
+
+
+def numbers(out):
+    """The numbers of a run."""
+    return results(out)["parts"]["probe"]
 
 
 # The shape of the sweeps of other tests, whose programs a run then has.
@@ -60,9 +66,9 @@ def test_a_run_leaves_what_it_says(smoke):
     out, printed = smoke
     assert printed.splitlines()[-1] == str(out / "report.html")
     assert "models at once" in printed
-    found = results(out)
+    found = numbers(out)
     made = source.made(0)
-    saved = jaxlin.load(out / "model.npz")
+    saved = jaxlin.load(out / "parts" / "probe-model.npz")
     assert tuple(saved.classes) == made.class_names
     predictions = jaxlin.predict(saved, made.test.features)
     right = predictions == saved.classes[made.test.labels]
@@ -71,7 +77,7 @@ def test_a_run_leaves_what_it_says(smoke):
         list(intervals.proportion_interval(int(right.sum()), len(right)))
     )
     assert saved.l2 == found["l2"] == pytest.approx(1 / (found["c"] * SIZES["_TRAIN"]))
-    with np.load(out / "per_example.npz") as stored:
+    with np.load(out / "parts" / "probe.npz") as stored:
         np.testing.assert_array_equal(saved.classes[stored["prediction"]], predictions)
         np.testing.assert_allclose(stored["probability"].sum(axis=1), 1, atol=1e-5)
         np.testing.assert_array_equal(
@@ -106,9 +112,9 @@ def test_the_plan_is_kept(smoke):
 # Kills itself once a model that is finished is in the file of the sweep.
 KILL_ITSELF = """
     import os, signal
-    from experiments.common import cli
-    from experiments.probe import __main__ as entry
+    from experiments.common import study
     from experiments.probe import source
+    from experiments.studies import STUDIES
     from jaxlin.io import checkpoint
 
     save = checkpoint.save
@@ -120,7 +126,7 @@ KILL_ITSELF = """
 
     checkpoint.save = saving
     vars(source).update(SIZES)
-    cli.main(entry.main)
+    study.main(STUDIES["probe"])
 """
 
 
@@ -185,8 +191,9 @@ def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch, en
     run("--resume", out)
     # No model that was finished is in a slot again.
     assert not finished & set(begun)
-    assert results(out) == results(smoke[0])
-    for name in ("per_example.npz", "model.npz", "results.csv", "config.json"):
+    assert numbers(out) == numbers(smoke[0])
+    parts = ("parts/probe.npz", "parts/probe-model.npz")
+    for name in (*parts, "results.csv", "config.json"):
         assert (out / name).read_bytes() == (smoke[0] / name).read_bytes()
 
 
@@ -217,16 +224,17 @@ def test_joined_embeddings_and_answers_outside(tmp_path):
     flags = ("--join", "top", "bottom", "--answers", 7, "--cs", 0.01, 0.1, "--out", out)
     printed = run(folder, *flags)
     assert "accuracy is at most 70.00 %" in printed
-    found = results(out)
-    assert found["answers"]["test_outside"] == 150
-    assert found["answers"]["ceiling"] == pytest.approx(0.7)
-    saved = jaxlin.load(out / "model.npz")
+    found = numbers(out)
+    answers = json.loads((out / "data.json").read_text())["answers"]
+    assert answers["test_outside"] == 150
+    assert answers["ceiling"] == pytest.approx(0.7)
+    saved = jaxlin.load(out / "parts" / "probe-model.npz")
     assert set(saved.classes) < set(words)
     said = jaxlin.predict(saved, digits.test.features)
     right = said == words[digits.test.labels]
     assert found["num_test"] == 500
     assert found["test_accuracy"] == pytest.approx(right.mean())
-    assert 0.6 < found["test_accuracy"] <= found["answers"]["ceiling"]
+    assert 0.6 < found["test_accuracy"] <= answers["ceiling"]
     low, high = found["optimum_accuracy"]
     assert low <= found["test_accuracy"] <= high <= 0.7 + 1e-9
     assert "counted as wrong" in (out / "report.html").read_text()
@@ -237,21 +245,12 @@ def test_joined_embeddings_and_answers_outside(tmp_path):
     [
         ({"features": ""}, "FEATURES must be a .npz file, a folder"),
         ({"join": ("a",)}, "join must be given with answers, got a alone"),
-        ({"answers": 1}, "answers must be at least 2"),
-        ({"loss": "hinge"}, "loss must be one of softmax_cross_entropy"),
-        ({"cs": (1.0, 1.0)}, "cs must be distinct"),
-        ({"validation_fraction": 1.0}, "validation_fraction must be below 1"),
-        ({"folds": 1}, "folds must be at least 2"),
         ({"choose": "one_standard_error"}, "choose must be best without folds"),
-        ({"relative_gap": 0.0}, "relative_gap must be above 0"),
-        ({"max_evaluations": 0}, "max_evaluations must be at least 1"),
-        ({"slots": 0}, "slots must be at least 1"),
-        ({"seed": -1}, "seed must be at least 0"),
     ],
 )
-def test_bad_configs(changes, words):
+def test_fields_that_need_one_another(changes, words):
     with pytest.raises(ValueError, match=words):
-        checked(Config(**{"features": "digits", **changes}))
+        check_fields(Config(**{"features": "digits", **changes}))
 
 
 ROWS = sweep_problems.ROWS
@@ -315,7 +314,7 @@ def test_one_example_a_class_is_a_run(tmp_path):
     printed = run(path, "--cs", 10, "--out", out)
     assert "note: 5 classes have a single training example" in printed
     assert "note: nothing was held out: the temperature is 1" in printed
-    found = results(out)
+    found = numbers(out)
     assert (found["temperature"], found["num_held_out"]) == (1, 0)
-    assert jaxlin.load(out / "model.npz").temperature == 1
+    assert jaxlin.load(out / "parts" / "probe-model.npz").temperature == 1
     assert "nothing held out: none was chosen" in (out / "report.html").read_text()
