@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from experiments.common.config import Bounds, Count, Positive, Seed
+from experiments.common.config import Bounds, Count, Counts, Positive, Positives, Seed
 from jaxlin import check, data
 
 Part = Literal["rate", "folds", "cs"]
@@ -41,19 +41,13 @@ class Config:
     what: tuple[Part, ...] = ("rate", "folds", "cs")
     seed: Seed = 0
     relative_gap: Positive = 1e-3
-    rate_models: Annotated[tuple[int, ...], Bounds(at_least=1)] = tuple(
-        2**power for power in range(10)
-    )
+    rate_models: Counts = tuple(2**power for power in range(10))
     rate_rounds: Count = 3
     matrix_size: Count = 4096
     settle_s: Annotated[float, Bounds(at_least=0)] = 0.5
     folds: Annotated[int, Bounds(at_least=2)] = 5
-    fold_l2s: Annotated[tuple[float, ...], Bounds(above=0)] = tuple(
-        float(x) for x in np.logspace(-5, -1, 16)
-    )
-    cs: Annotated[tuple[float, ...], Bounds(above=0)] = tuple(
-        float(x) for x in np.logspace(-6, 5, 45)
-    )
+    fold_l2s: Positives = tuple(float(x) for x in np.logspace(-5, -1, 16))
+    cs: Positives = tuple(float(x) for x in np.logspace(-6, 5, 45))
     certified_from: Positive = 1e-5
     budget: Count = 200
     budget_below: Count = 2

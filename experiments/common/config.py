@@ -51,7 +51,9 @@ MAY_BE_EMPTY = "may be empty"
 # Seeds that NumPy and JAX both take.
 Seed = Annotated[int, Bounds(at_least=0, at_most=2**32 - 1)]
 Count = Annotated[int, Bounds(at_least=1)]
+Counts = Annotated[tuple[int, ...], Bounds(at_least=1)]
 Positive = Annotated[float, Bounds(above=0)]
+Positives = Annotated[tuple[float, ...], Bounds(above=0)]
 # An open interval from 0 to 1: a share, or a relative gap.
 Share = Annotated[float, Bounds(above=0, below=1)]
 
@@ -108,6 +110,8 @@ def _bare(hint: Any) -> Any:
 
 def _check_bounds(name: str, value: Any, bounds: Bounds) -> None:
     given = {key: end for key, end in bounds._asdict().items() if end is not None}
+    if value == ():
+        return
     if isinstance(value, tuple):
         checks.numbers_list(name, value, **given)
     else:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import numpy as np
 
-from experiments.common.config import Bounds, Count, Seed, Share
+from experiments.common.config import Bounds, Count, Positives, Seed, Share
 from experiments.common.losses import LossName
 from jaxlin import data
 from jaxlin.selection import splits
@@ -41,9 +41,7 @@ class Config:
     examples: Annotated[int, Bounds(at_least=10)] = 1000
     samples: Annotated[int, Bounds(at_least=2)] = 50
     folds: Annotated[int, Bounds(at_least=2)] = 5
-    l2: Annotated[tuple[float, ...], Bounds(above=0)] = tuple(
-        float(x) for x in np.logspace(-3.5, 1, 10)
-    )
+    l2: Positives = tuple(float(x) for x in np.logspace(-3.5, 1, 10))
     seed: Seed = 0
     relative_gap: Share = 1e-3
     max_evaluations: Count = 300

@@ -9,6 +9,7 @@ from experiments.error_decomposition import (
     findings,
     report,
     sample,
+    saved,
     sections,
     verdict,
 )
@@ -49,7 +50,7 @@ def run(config: Config, options: cli.RunOptions) -> pages.Report:
             f"{dataset.name}: {examples:,} training and {len(drawn.test_labels):,} "
             f"test examples, {num_networks(config)} networks"
         )
-        found = {}
+        found: dict[str, saved.Found] = {}
         for name in config.classes:
             with clock.part(name):
                 found[name] = classes.measured(folder, config, drawn, name)

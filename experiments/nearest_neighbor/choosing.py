@@ -36,10 +36,10 @@ class Setting(NamedTuple):
 
 def searches(config: Config) -> list[tuple[str, str]]:
     """The metrics with the rows that each is compared on, in this order."""
-    on_part = [(name, PART) for name in config.metrics]
+    metrics: tuple[str, ...] = config.metrics
     if config.subsample == config.train_examples:
-        return [(name, ALL) for name in config.metrics]
-    return on_part + [(name, ALL) for name in config.on_all]
+        return [(name, ALL) for name in metrics]
+    return [(name, PART) for name in metrics] + [(name, ALL) for name in config.on_all]
 
 
 def cross_validated(

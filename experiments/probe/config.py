@@ -5,7 +5,14 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from experiments.common.config import MAY_BE_EMPTY, Bounds, Count, Seed, Share
+from experiments.common.config import (
+    MAY_BE_EMPTY,
+    Bounds,
+    Count,
+    Positives,
+    Seed,
+    Share,
+)
 from experiments.common.losses import LossName
 from jaxlin import linear_probe
 from jaxlin.selection import rules
@@ -49,7 +56,7 @@ class Config:
     join: Annotated[tuple[str, ...], MAY_BE_EMPTY] = ()
     answers: Annotated[int | None, Bounds(at_least=2)] = None
     loss: LossName = "softmax_cross_entropy"
-    cs: Annotated[tuple[float, ...], Bounds(above=0)] = linear_probe.CS
+    cs: Positives = linear_probe.CS
     validation_fraction: Share = 0.1
     folds: Annotated[int | None, Bounds(at_least=2)] = None
     choose: Literal["best", "one_standard_error"] = "best"

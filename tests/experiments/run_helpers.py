@@ -183,7 +183,7 @@ class Page(html.parser.HTMLParser):
             self.images.append(attributes["src"])
 
     def handle_data(self, data):
-        self.text += data if self.tag != "style" else ""
+        self.text += data if self.tag not in {"style", "script"} else ""
 
 
 def full_disk(patch, when=lambda: True):

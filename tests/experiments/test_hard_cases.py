@@ -115,6 +115,7 @@ def test_all_cases_where_classes_do_and_do_not_touch():
 
 
 def test_a_case_has_the_same_points_in_every_run(smoke):
+    measured(SMOKE)
     names = compiled_programs()
     before = len(names)
     _, arrays = measured(dataclasses.replace(SMOKE, cases=("half_planes",)))

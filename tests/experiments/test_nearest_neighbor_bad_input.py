@@ -9,7 +9,8 @@ from run_helpers import compiled_programs
 
 from experiments.common import cli
 from experiments.nearest_neighbor import __main__ as command
-from experiments.nearest_neighbor.config import SMOKE, Config, checked
+from experiments.nearest_neighbor import spaces
+from experiments.nearest_neighbor.config import METRICS, SMOKE, Config, checked
 
 
 def run(config=SMOKE, **options):
@@ -20,8 +21,11 @@ def run(config=SMOKE, **options):
 
 
 BAD = {
-    "metric unknown": ({"metrics": ("hamming",)}, "metrics must be one of euclidean"),
-    "no metric": ({"metrics": (), "on_all": ()}, "metrics must name one at least"),
+    "metric unknown": (
+        {"metrics": ("hamming",)},
+        r"metrics\[0\] must be one of euclidean",
+    ),
+    "no metric": ({"metrics": (), "on_all": ()}, "metrics must not be empty"),
     "metric twice": ({"metrics": ("cosine",) * 2}, "metrics must be distinct, got"),
     "on all alone": (
         {"metrics": ("cosine",), "on_all": ("euclidean",)},
@@ -42,6 +46,10 @@ BAD = {
     "train examples": ({"train_examples": 1}, "train_examples must be at least 2"),
     "time queries": ({"time_queries": 0}, "time_queries must be at least 1"),
 }
+
+
+def test_every_metric_has_a_name_on_the_command_line():
+    assert tuple(spaces.METRICS) == METRICS
 
 
 @pytest.mark.parametrize(("changes", "words"), BAD.values(), ids=BAD)

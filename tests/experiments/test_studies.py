@@ -81,6 +81,9 @@ def test_its_page_is_well_formed_and_shows_every_figure(whole):
         in (page.text["pre"])
     )
     shown = page.text["main"][0]
+    # A placeholder that was never filled in.
+    assert not {"{", "}", "%s", "None", "nan"} & set(shown.split())
+    assert "{{" not in shown
     assert all(f"{name}" in shown for name in to_dict(made.config))
 
 
