@@ -86,7 +86,7 @@ CHAPTERS = (
     Chapter(
         "nearest_neighbor",
         "How far does memory get, and what is wrong with it?",
-        _reported(nearest_neighbor.run),
+        _studied(nearest_neighbor.STUDY),
         {
             "smoke": nearest_neighbor_config.SMOKE,
             "digits": nearest_neighbor_config.DIGITS,

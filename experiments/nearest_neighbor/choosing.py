@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.nearest_neighbor import spaces, voting
 from experiments.nearest_neighbor.config import Config
-from experiments.nearest_neighbor.parts import FOLDS, SUBSAMPLE, key_of, stratified
+from experiments.nearest_neighbor.draws import FOLDS, SUBSAMPLE, key_of, stratified
 from experiments.nearest_neighbor.spaces import METRICS
 from jaxlin import data, neighbors
 from jaxlin.selection import folds, rules
@@ -144,9 +144,4 @@ def of_folds(record: Record, weighting: str, k: int) -> list[float]:
 
 def key_of_search(name: str, rows: str) -> str:
     """Name of the part of a run."""
-    return f"choose {name} on {rows}"
-
-
-def records_of(config: Config, done: Mapping[str, Record]) -> list[Record]:
-    """The records of all searches, in their order."""
-    return [done[key_of_search(*search)] for search in searches(config)]
+    return f"search_{name}_{rows}"

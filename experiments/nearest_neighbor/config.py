@@ -14,7 +14,6 @@ from experiments.common.config import (
     Positives,
     Seed,
 )
-from experiments.common.config import check as check_config
 from jaxlin import data
 from jaxlin.selection import splits
 
@@ -133,13 +132,12 @@ SMOKE = dataclasses.replace(
 )
 
 
-def checked(config: Config) -> Config:
-    """Returns ``config``, if a run can be made of it.
+def check_fields(config: Config) -> None:
+    """Checks fields that need one another, or an order.
 
     Raises:
       ValueError: that names the field, the rule and the value.
     """
-    check_config(config)
     for metric in config.on_all:
         if metric not in config.metrics:
             raise ValueError(
@@ -151,15 +149,15 @@ def checked(config: Config) -> Config:
         if list(values) != sorted(values):
             shown = " ".join(map(str, values))
             raise ValueError(f"{name} must ascend, got {shown}")
-    return config
 
 
-def fitted_to(config: Config, dataset: data.Dataset) -> Config:
-    """The config with numbers of examples that the data have.
+def settle(config: Config, dataset: data.Dataset) -> Config:
+    """Returns the config with numbers of examples that the data have.
 
     Raises:
       ValueError: if nothing would be left of a list, or a class has too few examples.
     """
+    check_fields(config)
     num_train, num_test = (len(split.labels) for split in (dataset.train, dataset.test))
     train = min(config.train_examples or num_train, num_train)
     test = min(config.test_examples or num_test, num_test)

@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import functools
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -206,15 +205,6 @@ def test_stopped_in_a_sample_and_resumed_it_is_the_same_run(
 def test_more_samples_keep_the_first_ones(smoke, tmp_path):
     run(dataclasses.replace(SMOKE, samples=4), out=tmp_path / "run")
     assert metrics(tmp_path / "run")[:3] == metrics(smoke.folder.path)
-
-
-def test_a_resumed_run_keeps_its_data(smoke, tmp_path):
-    out = shutil.copytree(smoke.folder.path, tmp_path / "run")
-    facts = json.loads((out / "data.json").read_text())
-    facts["test"]["features"]["sha256"] = "another"
-    (out / "data.json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="--resume must keep the data of"):
-        run(resume=out)
 
 
 @pytest.mark.full

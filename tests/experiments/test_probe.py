@@ -4,7 +4,6 @@ import contextlib
 import csv
 import io
 import json
-import shutil
 import signal
 import textwrap
 
@@ -195,16 +194,6 @@ def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch, en
     parts = ("parts/probe.npz", "parts/probe-model.npz")
     for name in (*parts, "results.csv", "config.json"):
         assert (out / name).read_bytes() == (smoke[0] / name).read_bytes()
-
-
-def test_a_resumed_run_keeps_its_data(smoke, tmp_path):
-    """As if other features had been in the file when the run began."""
-    out = shutil.copytree(smoke[0], tmp_path / "run")
-    facts = json.loads((out / "data.json").read_text())
-    facts["test"]["features"]["sha256"] = "0" * 64
-    (out / "data.json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="--resume must keep the data of .* the test"):
-        run("--resume", out)
 
 
 @pytest.mark.full

@@ -1,28 +1,22 @@
-"""Nearest neighbours: parts by hand, words that follow numbers, killed and resumed."""
+"""Nearest neighbours: the numbers of a run, by hand."""
 
-import contextlib
-import copy
 import dataclasses
-import io
 import json
-import shutil
 
 import numpy as np
 import pytest
-from run_helpers import metrics, results, table
+from run_helpers import run_study, table
 
-from experiments.common import cli
-from experiments.common import report as pages
-from experiments.nearest_neighbor import __main__ as command
 from experiments.nearest_neighbor import (
     choosing,
     contrast,
-    findings,
+    draws,
     local,
+    measure,
     noise,
-    parts,
+    summary,
 )
-from experiments.nearest_neighbor.config import SMOKE, fitted_to
+from experiments.nearest_neighbor.config import SMOKE, settle
 from jaxlin import data, losses, neighbors
 from jaxlin.neighbors import distances
 from jaxlin.selection import folds
@@ -30,35 +24,29 @@ from jaxlin.selection import folds
 # The program of a run takes half a minute to compile.
 pytestmark = pytest.mark.full
 
-PARTS = (
-    "choose euclidean on all",
-    "choose manhattan on all",
+PARTS = [
+    "search_euclidean_all",
+    "search_manhattan_all",
     "test",
     "time",
-    "noise 0",
-    "noise 1",
+    "noise_0",
+    "noise_1",
     "contrast",
-)
-
-
-def run(config=SMOKE, **options):
-    """The report that a run returns, and what it printed."""
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        built = command.run(config, cli.RunOptions(**options))
-    return built, printed.getvalue()
+    "summary",
+]
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    out = tmp_path_factory.mktemp("nearest_neighbor") / "run"
-    return out, *run(out=out)
+def smoke(finished_study):
+    """A run."""
+    return finished_study("nearest_neighbor").run
 
 
 @pytest.fixture(scope="module")
 def small():
     """The data of the smoke run."""
     dataset = data.load("digits")
-    return parts.reduced(fitted_to(SMOKE, dataset), dataset)
+    return draws.reduced(settle(SMOKE, dataset), dataset)
 
 
 def brute_force(rows, queries, power):
@@ -81,17 +69,14 @@ def by_inverse(some):
     return (some == 0) * 1.0 if some[0] == 0 else 1 / some
 
 
-def test_a_run_leaves_what_it_says(smoke):
-    out, built, printed = smoke
-    assert printed.splitlines()[-1] == str(out / "report.html")
-    assert (out / "STATUS").read_text() == "done\n"
-    assert [one["part"] for one in metrics(out)] == list(PARTS)
+def test_what_a_run_says(smoke):
+    assert list(measure.parts(smoke.config)) == PARTS
+    out = smoke.folder.path
     page = (out / "report.html").read_text()
-    assert pages.render(built) == page
     names = "metrics weightings confusion neighbors time noise contrast"
     found = {path.name for path in (out / "figures").iterdir()}
     assert found == {f"{name}.png" for name in names.split()}
-    for title in findings.TITLES.values():
+    for title in summary.TITLES.values():
         assert f"<td>{title}</td>" in page
     # Numbers of examples that were used, not those that were asked for.
     config = json.loads((out / "config.json").read_text())
@@ -103,13 +88,30 @@ def test_a_run_leaves_what_it_says(smoke):
     assert chosen["accuracy"] == best["accuracy"]
 
 
+def test_the_images_shown_are_the_first_of_each_kind(smoke, small):
+    shown, arrays = smoke.numbers("test")["neighbors"], smoke.arrays("test")
+    names = small.class_names
+    right = arrays["chosen"] == arrays["label"]
+    first = [*np.flatnonzero(right)[:4], *np.flatnonzero(~right)[:4]]
+    assert len(shown) == len(arrays["images"]) == len(first)
+    for one, images, row in zip(shown, arrays["images"], first, strict=True):
+        assert one["class"] == names[arrays["label"][row]]
+        assert one["answer"] == names[arrays["chosen"][row]]
+        near = arrays["shown"][row]
+        assert one["near"] == [names[label] for label in small.train.labels[near]]
+        np.testing.assert_array_equal(images[0].ravel(), small.test.features[row])
+        np.testing.assert_array_equal(
+            images[1:].reshape(6, -1), small.train.features[near]
+        )
+
+
 @pytest.mark.parametrize(("metric", "power"), [("euclidean", 2), ("manhattan", 1)])
 def test_cross_validation_by_hand(smoke, small, metric, power):
     """Rows of the other folds cut out, every pair, query after query."""
     rows, labels = small.train
-    key = parts.key_of(SMOKE, parts.FOLDS)
+    key = draws.key_of(SMOKE, draws.FOLDS)
     fold_ids = folds.stratified_k_fold(key, labels, num_folds=SMOKE.folds)
-    record = metrics(smoke[0])[PARTS.index(f"choose {metric} on all")]
+    record = smoke.numbers(f"search_{metric}_all")
     apart = brute_force(rows, rows, power)
     inside = [
         np.min(apart[i][fold_ids != fold_ids[i]], initial=np.inf)
@@ -142,10 +144,8 @@ def test_cross_validation_by_hand(smoke, small, metric, power):
 def test_the_test_by_hand(smoke, small):
     stats = pytest.importorskip("scipy.stats")
     linear_model = pytest.importorskip("sklearn.linear_model")
-    found = results(smoke[0])
+    found, answers = smoke.numbers("summary"), smoke.arrays("test")
     train, test = small.train, small.test
-    with np.load(smoke[0] / "per_example.npz") as stored:
-        answers = dict(stored)
     np.testing.assert_array_equal(answers["label"], test.labels)
     apart = {
         power: brute_force(train.features, test.features, power) for power in (1, 2)
@@ -182,8 +182,8 @@ def test_noise_by_hand(smoke, small):
     """Level 0 and the last of the first repeat, by scikit-learn."""
     knn = pytest.importorskip("sklearn.neighbors")
     linear_model = pytest.importorskip("sklearn.linear_model")
-    record = metrics(smoke[0])[PARTS.index("noise 0")]
-    everything = noise.drawn(fitted_to(SMOKE, data.load("digits")), small, 0)
+    record = smoke.numbers("noise_0")
+    everything = noise.drawn(settle(SMOKE, data.load("digits")), small, 0)
     assert everything.rows.shape == (100, 64 + 64)
     assert everything.is_held_out.sum() == 20
     size = np.sqrt(np.mean(everything.rows[:, :64] ** 2))
@@ -230,105 +230,18 @@ def test_contrast_by_hand():
     assert contrast.of_rows(points, queries)["median"] == np.inf
 
 
-def test_words_follow_numbers(smoke):
-    found = copy.deepcopy(results(smoke[0]))
-    linear = found["test"]["linear"]
-    for lead, p_value, words in (
-        (0.02, 0.01, "The choice is 2.00 points better than the linear classifier"),
-        (-0.02, 0.01, "The choice is 2.00 points worse than the linear classifier"),
-        (0.02, 0.2, "2.00 points apart, which these examples do not tell from chance"),
-    ):
-        linear.update(chosen_less_this=lead, p_value=p_value)
-        assert words in findings.paragraphs(found)["test"]
-    more = found["noise"]["nearest_loses_more"]
-    for interval, words in (
-        ([0.01, 0.03], "the nearest neighbours lose more"),
-        ([-0.03, -0.01], "the linear classifier loses more"),
-        ([-0.01, 0.03], "which of the two loses more cannot be told"),
-    ):
-        more["interval"] = interval
-        assert words in findings.paragraphs(found)["noise"]
-    assert "local" not in findings.paragraphs(found)
-    found["local"] = fits = {
-        "metric": "euclidean",
-        "ks": [5, 9],
-        "queries": 50,
-        "accuracy": {"majority": [0.1, 0.2], "weighted vote": [0.4, 0.3]},
-    }
-    fits["accuracy"]["linear classifier"] = [0.5, 0.6]
-    for lead, p_value, words in (
-        (0.02, 0.01, "The linear one is 2.00 points better than the weighted vote"),
-        (-0.02, 0.01, "The linear one is 2.00 points worse than the weighted vote"),
-        (0.02, 0.2, "do not tell from chance"),
-    ):
-        fits.update(linear_less_vote=lead, p_value=p_value)
-        said = findings.paragraphs(found)["local"]
-        assert words in said
-        assert (
-            "weighted vote 40.00 % (k = 5), linear classifier 60.00 % (k = 9)" in said
-        )
-    found["chosen"]["at_largest_k"] = True
-    assert "try larger ones" in findings.paragraphs(found)["choice"]
-    found["contrast"]["whole"]["median"] = None
-    assert "have a copy" in findings.paragraphs(found)["contrast"]
-
-
-@pytest.mark.full
-def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch):
-    out, expected = tmp_path / "run", smoke[0]
-    measured, begun = noise.measured, []
-
-    def watched(config, dataset, repeat):
-        begun.append(repeat)
-        if begun == [0, 1]:
-            raise OSError("the machine is gone")
-        return measured(config, dataset, repeat)
-
-    monkeypatch.setattr(noise, "measured", watched)
-    with pytest.raises(OSError, match="the machine is gone"):
-        run(out=out)
-    assert (out / "STATUS").read_text().startswith("failed")
-    assert [one["part"] for one in metrics(out)] == list(PARTS[:5])
-    # As a kill in the middle of a line leaves it.
-    with open(out / "metrics.jsonl", "a") as file:
-        file.write('{"k": [1,')
-    run(resume=out)
-    assert begun == [0, 1, 1]
-    apart = ("time", "linear")
-    same = [
-        {name: one for name, one in results(path).items() if name not in apart}
-        for path in (out, expected)
-    ]
-    assert same[0] == same[1]
-    for name in ("results.csv", "config.json", "data.json", "per_example.npz"):
-        assert (out / name).read_bytes() == (expected / name).read_bytes()
-    lines = (out / "metrics.jsonl").read_text().splitlines(keepends=True)
-    (out / "metrics.jsonl").write_text("".join(lines[1:]))
-    with pytest.raises(ValueError, match="must hold the parts of this run in order"):
-        run(resume=out)
-
-
-def test_a_resumed_run_keeps_its_data(smoke, tmp_path):
-    out = shutil.copytree(smoke[0], tmp_path / "run")
-    facts = json.loads((out / "data.json").read_text())
-    facts["test"]["features"]["sha256"] = "another"
-    (out / "data.json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="--resume must keep the data of"):
-        run(resume=out)
-
-
 @pytest.mark.full
 def test_local_fits_by_hand(small, tmp_path):
     """The votes query after query; the linear one as the library's with k cut off."""
     config = dataclasses.replace(
-        fitted_to(SMOKE, data.load("digits")), local_queries=30, local_ks=(2, 12)
+        settle(SMOKE, data.load("digits")), local_queries=30, local_ks=(2, 12)
     )
     record = local.measured(
         config, small, choosing.Setting("euclidean", "uniform", 1, 1.0)
     )
     rows, labels = small.train
     asked = np.zeros(300, bool)
-    asked[parts.any_of(parts.key_of(config, parts.LOCAL), 300, 30)] = True
+    asked[draws.any_of(draws.key_of(config, draws.LOCAL), 300, 30)] = True
     apart = brute_force(rows[~asked], rows[asked], 2)
     width = config.local_bandwidth * np.median(apart.min(axis=1))
     assert record["bandwidth"] == pytest.approx(width)
@@ -381,12 +294,11 @@ def test_rows_that_are_no_images(tmp_path):
         local_ks=(2, 5),
         contrast_examples=300,
     )
-    _, printed = run(config, out=tmp_path / "run")
-    assert "chosen: " in printed
+    run = run_study("nearest_neighbor", config, out=tmp_path / "run").run
     assert (tmp_path / "run" / "figures" / "local.png").exists()
-    found = results(tmp_path / "run")
+    found = run.numbers("summary")
     assert found["test"]["1-NN euclidean"]["accuracy"] == 1.0
     assert found["contrast"]["whole"]["median"] is None
     page = (tmp_path / "run" / "report.html").read_text()
     assert "The rows of this data set are not images." in page
-    assert "have a copy among the training rows" in page
+    assert "have a copy among the training rows" in " ".join(page.split())

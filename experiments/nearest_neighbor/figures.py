@@ -1,28 +1,48 @@
 """The pictures: accuracy against k, neighbours, time, noise, contrast."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from experiments.nearest_neighbor import choosing, contrast
+from experiments.common.study import Figure, Run
+from experiments.nearest_neighbor import choosing, contrast, measure
 from experiments.nearest_neighbor.contrast import NORMAL, PIXELS, PROJECTED
 from experiments.nearest_neighbor.local import FITS
 from experiments.nearest_neighbor.spaces import METRICS
-from jaxlin import data, plotting
+from experiments.nearest_neighbor.testing import CHOSEN
+from jaxlin import plotting
 from jaxlin.plotting.axes import label_axes
-
-Figure = Any
 
 _GREY = "#767676"
 # Blue and vermilion; marks say the same to those who cannot tell them apart.
 _RIGHT, _WRONG = plotting.PALETTE[0], plotting.PALETTE[1]
 COLORS = plotting.method_colors(list(METRICS))
-# Test examples shown of each kind.
-EACH = 4
 
 
-def accuracy_of_metrics(records: Sequence[Mapping[str, Any]], chosen: Any) -> Figure:
+def drawn(run: Run) -> Iterator[tuple[str, Figure]]:
+    """The names and pictures of a run."""
+    config, facts, found = run.config, run.data, run.numbers("summary")
+    assert facts is not None
+    searches, chosen = measure.records(config, run), found["chosen"]
+    yield "metrics", _metrics(searches)
+    mine = [one for one in searches if one["metric"] == chosen["metric"]]
+    most = max(mine, key=lambda one: one["examples"])
+    yield "weightings", _weightings(most, chosen)
+    test, names = run.arrays("test"), facts["class_names"]
+    yield "confusion", _confusion(test["label"], test[CHOSEN], names)
+    if "images" in test:
+        shown = run.numbers("test")["neighbors"]
+        yield "neighbors", _neighbors(shown, test["images"], facts["max_value"])
+    if found["local"]:
+        yield "local", _local_fits(found["local"])
+    yield "time", _time(found["time"])
+    repeats = range(config.noise_repeats)
+    yield "noise", _noise([run.numbers(f"noise_{number}") for number in repeats])
+    yield "contrast", _contrast(found["contrast"])
+
+
+def _metrics(records: Sequence[Mapping[str, Any]]) -> Figure:
     """Accuracy held out against k, equal weights: a line a metric."""
     figure, axes = plotting.new_figure(width=8.5, height=4.2)
     ax = axes[0, 0]
@@ -42,7 +62,7 @@ def accuracy_of_metrics(records: Sequence[Mapping[str, Any]], chosen: Any) -> Fi
     return figure
 
 
-def accuracy_of_weightings(record: Mapping[str, Any], chosen: Any) -> Figure:
+def _weightings(record: Mapping[str, Any], chosen: Any) -> Figure:
     """Accuracy held out against k, one metric: a line a weighting."""
     figure, axes = plotting.new_figure(width=8.5, height=4.2)
     ax = axes[0, 0]
@@ -63,30 +83,28 @@ def accuracy_of_weightings(record: Mapping[str, Any], chosen: Any) -> Figure:
     return figure
 
 
-def neighbors(
-    dataset: data.Dataset, predictions: np.ndarray, shown: np.ndarray
+def _confusion(labels: np.ndarray, answers: np.ndarray, names: list[str]) -> Figure:
+    """Answers of the choice to the test examples of each class."""
+    figure, axes = plotting.new_figure(width=6.2, height=5.4)
+    matrix = np.zeros((len(names), len(names)), int)
+    np.add.at(matrix, (labels, answers), 1)
+    plotting.confusion_matrix(axes[0, 0], matrix, class_names=names)
+    return figure
+
+
+def _neighbors(
+    shown: list[dict[str, Any]], images: np.ndarray, max_value: float
 ) -> Figure:
     """Test images with their nearest training images, marked right or wrong."""
-    right = predictions == dataset.test.labels
-    rows = [*np.flatnonzero(right)[:EACH], *np.flatnonzero(~right)[:EACH]]
-    columns = 1 + shown.shape[1]
+    rows, columns = images.shape[:2]
     figure, axes = plotting.new_figure(
-        rows=len(rows), columns=columns, width=1.25 * columns, height=1.45 * len(rows)
+        rows=rows, columns=columns, width=1.25 * columns, height=1.45 * rows
     )
-    for places, row in zip(axes, rows, strict=True):
-        near = shown[row]
-        images = [dataset.test.features[row], *dataset.train.features[near]]
-        answer = dataset.class_names[predictions[row]]
-        truth = dataset.class_names[dataset.test.labels[row]]
-        names = [dataset.class_names[label] for label in dataset.train.labels[near]]
-        titles = [f"{truth}\nanswer {answer}", *names]
-        plotting.image_grid(
-            places,
-            np.stack(images).reshape(len(images), *dataset.image_shape),  # type: ignore[misc]
-            titles=titles,
-            limits=(0, dataset.max_value),
-        )
-        is_right = [right[row], *(name == truth for name in names)]
+    for places, one, row in zip(axes, shown, images, strict=True):
+        titles = [f"{one['class']}\nanswer {one['answer']}", *one["near"]]
+        plotting.image_grid(places, row, titles=titles, limits=(0, max_value))
+        answers = (one["answer"], *one["near"])
+        is_right = [name == one["class"] for name in answers]
         for ax, title, good in zip(places, titles, is_right, strict=True):
             color, mark = (_RIGHT, "✓") if good else (_WRONG, "✗")
             ax.set_title(f"{title} {mark}", fontsize=8, color=color)
@@ -98,7 +116,7 @@ def neighbors(
     return figure
 
 
-def accuracy_of_local_fits(found: Mapping[str, Any]) -> Figure:
+def _local_fits(found: Mapping[str, Any]) -> Figure:
     """Accuracy against k, a line a local fit, bars from end to end of the interval."""
     figure, axes = plotting.new_figure(width=7.5, height=4)
     ax = axes[0, 0]
@@ -122,7 +140,7 @@ def accuracy_of_local_fits(found: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def time_against_rows(found: Mapping[str, Any]) -> Figure:
+def _time(found: Mapping[str, Any]) -> Figure:
     """Median time a query against training rows, beside the linear classifier."""
     figure, axes = plotting.new_figure(width=7.5, height=4.2)
     ax = axes[0, 0]
@@ -147,7 +165,7 @@ def time_against_rows(found: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def accuracy_against_noise(records: Sequence[Mapping[str, Any]]) -> Figure:
+def _noise(records: Sequence[Mapping[str, Any]]) -> Figure:
     """Means over repeats in bands of one standard error."""
     figure, axes = plotting.new_figure(width=7.5, height=4.2)
     ax = axes[0, 0]
@@ -177,7 +195,7 @@ def accuracy_against_noise(records: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def contrast_against_dimension(found: Mapping[str, Any]) -> Figure:
+def _contrast(found: Mapping[str, Any]) -> Figure:
     """Medians over queries in bands from quartile to quartile."""
     figure, axes = plotting.new_figure(width=7.5, height=4.4)
     ax = axes[0, 0]

@@ -5,63 +5,28 @@ from typing import Any
 
 import numpy as np
 
-from experiments.nearest_neighbor import choosing, contrast, cost, local, testing
+from experiments.nearest_neighbor import choosing, cost, local, testing
 from experiments.nearest_neighbor.choosing import Setting
-from experiments.nearest_neighbor.config import BASELINES, Config
+from experiments.nearest_neighbor.config import BASELINES
+from experiments.nearest_neighbor.spaces import METRICS
 from experiments.nearest_neighbor.testing import CHOSEN, LINEAR
-from jaxlin import data
 from jaxlin.stats import comparison, intervals
 
 Record = Mapping[str, Any]
-# Names of the parts of a run, besides `choosing.key_of_search` and `noise_part`.
-TEST, LOCAL, TIME, CONTRAST = "test", "local fits", "time", "contrast"
+TITLES = {
+    CHOSEN: "chosen by cross-validation",
+    testing.one_nearest("euclidean"): "1-NN, Euclidean (L2)",
+    testing.one_nearest("manhattan"): "1-NN, Manhattan (L1)",
+    LINEAR: "linear softmax classifier",
+}
 NOISY = ("one_nearest", "nearest", "linear")
 
 
-def noise_part(repeat: int) -> str:
-    """Name of a repeat of the noise part."""
-    return f"noise {repeat}"
-
-
-def results(
-    config: Config,
-    dataset: data.Dataset,
-    done: Mapping[str, Record],
-    answers: Mapping[str, np.ndarray],
-) -> dict[str, Any]:
-    """Everything that results.json says, but for the timing of the run.
-
-    Args:
-      config: of the run.
-      dataset: as reduced for it.
-      done: the records by part.
-      answers: predictions of the test examples by classifier.
-    """
-    searches = choosing.records_of(config, done)
-    setting = choosing.chosen(searches)
-    noisy = [done[noise_part(repeat)] for repeat in range(config.noise_repeats)]
-    return {
-        "train_examples": len(dataset.train.labels),
-        "test_examples": len(dataset.test.labels),
-        "chosen": of_choice(searches, setting),
-        "best_of_search": [best(one) for one in searches],
-        "test": of_test(answers, dataset.test.labels),
-        "linear": done[TEST]["linear"],
-        "local": of_local(done[LOCAL]) if LOCAL in done else None,
-        "time": of_time(done[TIME]),
-        "noise": of_noise(noisy, l2s=config.noise_l2),
-        "contrast": {
-            **done[CONTRAST],
-            "normal_dimension": contrast.normal_dimension(done[CONTRAST]),
-        },
-    }
-
-
-def rows(config: Config, done: Mapping[str, Record]) -> list[dict[str, Any]]:
+def rows(searches: Sequence[Record]) -> list[dict[str, Any]]:
     """One row of results.csv for each search, weighting and k."""
-    setting = choosing.chosen(choosing.records_of(config, done))
+    setting = choosing.chosen(searches)
     table = []
-    for record in choosing.records_of(config, done):
+    for record in searches:
         for weighting in record["weightings"]:
             for k in record["ks"]:
                 mean, error = choosing.score_of(record, weighting, k)
@@ -84,7 +49,9 @@ def best(record: Record) -> dict[str, Any]:
     """The best setting of a search, with one neighbour beside it."""
     _, weighting, k = choosing.best_of([record])
     mean, error = choosing.score_of(record, weighting, k)
-    named = {name: record[name] for name in ("metric", "rows", "examples", "scale")}
+    kept = ("metric", "rows", "examples", "scale")
+    named = {name: record[name] for name in kept}
+    named["title"] = METRICS[record["metric"]].title
     found = {"weighting": weighting, "k": k, "accuracy": mean, "standard_error": error}
     if 1 in record["ks"]:
         one, one_error = choosing.score_of(record, "uniform", 1)
@@ -99,6 +66,7 @@ def of_choice(searches: Sequence[Record], setting: Setting) -> dict[str, Any]:
     mean, error = choosing.score_of(record, setting.weighting, setting.k)
     return {
         **setting._asdict(),
+        "title": METRICS[setting.metric].title,
         "rows": record["rows"],
         "examples": record["examples"],
         "accuracy": mean,
@@ -118,6 +86,7 @@ def of_test(
         right = answers[name] == labels
         interval = intervals.proportion_interval(int(right.sum()), len(right))
         found[name] = {
+            "title": TITLES[name],
             "right": int(right.sum()),
             "accuracy": float(right.mean()),
             "interval": list(interval),
@@ -136,6 +105,7 @@ def of_local(record: Record) -> dict[str, Any]:
     )
     return {
         **{name: record[name] for name in ("metric", "ks", "queries", "bandwidth")},
+        "title": METRICS[record["metric"]].title,
         "accuracy": {name: some.mean(axis=1).tolist() for name, some in right.items()},
         "interval": {
             name: [
@@ -158,6 +128,7 @@ def of_time(record: Record) -> dict[str, Any]:
         seconds = np.array([one["seconds"] for one in entries]) * per_query
         medians = np.median(seconds, axis=1)
         searches[name] = {
+            "title": METRICS[name].title,
             "seconds": medians.tolist(),
             "least": seconds.min(axis=1).tolist(),
             "most": seconds.max(axis=1).tolist(),
