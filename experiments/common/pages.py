@@ -9,8 +9,8 @@ escaped. It sees the values that it is given and these functions:
   {% call cards() %}{{ card("41.3 %", "softmax", "a note") }}{% endcall %}
   {% call details("summary") %} ... {% endcall %}, {{ facts(mapping) }}
 
-and the filters ``percent``, ``cell``, ``short`` and ``count``. A page loads nothing;
-its one script sorts tables.
+and the filters ``percent``, ``cell``, ``short``, ``apart`` and ``count``. A page loads
+nothing; its one script sorts tables.
 """
 
 import base64
@@ -203,7 +203,11 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        percent=text.percent, cell=text.cell, short=text.short, count="{:,}".format
+        percent=text.percent,
+        cell=text.cell,
+        short=text.short,
+        apart=text.apart,
+        count="{:,}".format,
     )
     made.globals["lecture"] = slides.LECTURE
     module = made.get_template("common/templates/macros.html").module

@@ -7,7 +7,6 @@ from typing import Annotated, Literal, NamedTuple, get_args
 import numpy as np
 
 from experiments.common.config import Bounds, Count, Positive, Positives, Seed, Share
-from experiments.common.config import check as check_config
 from jaxlin import check, data
 
 ModelClass = Literal["pixels", "patches", "network"]
@@ -174,24 +173,14 @@ SMOKE = dataclasses.replace(
 )
 
 
-def checked(config: Config) -> Config:
-    """Returns ``config``, if a run can be made of it.
-
-    Raises:
-      ValueError: that names the field, the rule and the value.
-    """
-    check_config(config)
-    check.integer("patches", config.patches, at_least=config.filters)
-    check.integer("quarter_splits", config.quarter_splits, at_most=config.splits)
-    return config
-
-
-def check_fits(config: Config, dataset: data.Dataset) -> None:
-    """Checks, before anything is fitted, that the data have what the run needs.
+def settle(config: Config, dataset: data.Dataset) -> Config:
+    """Returns the config, if its fields fit together and the data have what it needs.
 
     Raises:
       ValueError: that names what does not fit.
     """
+    check.integer("patches", config.patches, at_least=config.filters)
+    check.integer("quarter_splits", config.quarter_splits, at_most=config.splits)
     if dataset.image_shape is None:
         raise ValueError(
             f"{dataset.name} must be images to be decomposed by patches and networks, "
@@ -228,6 +217,7 @@ def check_fits(config: Config, dataset: data.Dataset) -> None:
             f"that pools three times, got {dataset.image_shape}; leave network out of "
             "--classes"
         )
+    return config
 
 
 def published_error(config: Config) -> float:
@@ -255,11 +245,6 @@ def source(config: Config, number: str) -> str | None:
     return {"published_error": known.published_by, "human_error": known.human_by}[
         number
     ]
-
-
-def num_networks(config: Config) -> int:
-    """How many networks are trained."""
-    return 4 * config.seeds if "network" in config.classes else 0
 
 
 def updates(config: Config, number: int) -> int:

@@ -137,7 +137,7 @@ CHAPTERS = (
     Chapter(
         "error_decomposition",
         "Whose error is it: the model's, the sample's, the optimiser's?",
-        _reported(error_decomposition.run),
+        _studied(error_decomposition.STUDY),
         {
             "smoke": error_decomposition_config.SMOKE,
             "digits": dataclasses.replace(

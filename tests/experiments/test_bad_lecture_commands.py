@@ -11,13 +11,15 @@ import pytest
 import run_helpers
 
 from experiments.common import cli, study
-from experiments.error_decomposition import __main__ as error_decomposition
 from experiments.lecture import __main__ as lecture
 from experiments.studies import STUDIES
 
-hard_cases, loss_questions, nearest_neighbor, viewpoints = (
+error_decomposition, hard_cases, loss_questions, nearest_neighbor, viewpoints = (
     types.SimpleNamespace(main=functools.partial(study.main, STUDIES[name]))
-    for name in ("hard_cases", "loss_questions", "nearest_neighbor", "viewpoints")
+    for name in (
+        *("error_decomposition", "hard_cases", "loss_questions"),
+        *("nearest_neighbor", "viewpoints"),
+    )
 )
 
 ROWS = [

@@ -22,13 +22,15 @@ from experiments.studies import STUDIES
 _OF_A_START = {"environment.json", "report.html", "results.json"}
 
 
-# Those that measure seconds, which are others in every run; they take longer too.
+# Those that measure seconds, which are others in every run.
 TIMED = {"nearest_neighbor", "benchmark_neighbors", "benchmark_sweep"}
+# Those that run with --full only.
+LONG = {*TIMED, "error_decomposition"}
 
 
 @pytest.fixture(
     params=[
-        pytest.param(name, marks=[pytest.mark.full] * (name in TIMED))
+        pytest.param(name, marks=[pytest.mark.full] * (name in LONG))
         for name in STUDIES
     ]
 )
@@ -160,6 +162,42 @@ def assert_same(folder, other):
 
 
 BAD_CONFIGS = [
+    ("error_decomposition", {"classes": ()}, "classes must not be empty"),
+    (
+        "error_decomposition",
+        {"classes": ("forest",)},
+        r"classes\[0\] must be one of pi",
+    ),
+    (
+        "error_decomposition",
+        {"train_examples": 10},
+        "train_examples must be at least 20",
+    ),
+    ("error_decomposition", {"splits": 1}, "splits must be at least 2"),
+    (
+        "error_decomposition",
+        {"quarter_splits": 13},
+        "quarter_splits must be at most 12",
+    ),
+    ("error_decomposition", {"resamples": 1}, "resamples must be at least 2"),
+    ("error_decomposition", {"l2": ()}, "l2 must not be empty"),
+    ("error_decomposition", {"relative_gap": 0.0}, "relative_gap must be above 0"),
+    (
+        "error_decomposition",
+        {"sgd_learning_rates": (0.0,)},
+        r"rates\[0\] must be above",
+    ),
+    ("error_decomposition", {"patches": 700}, "patches must be at least 800, got 700"),
+    ("error_decomposition", {"threshold": -1.0}, "threshold must be at least 0"),
+    ("error_decomposition", {"seeds": 1}, "seeds must be at least 2"),
+    ("error_decomposition", {"dropout": 1.0}, "dropout must be below 1"),
+    ("error_decomposition", {"head_l2": 0.0}, "head_l2 must be above 0"),
+    (
+        "error_decomposition",
+        {"published_error": -0.1},
+        "published_error must be at lea",
+    ),
+    ("error_decomposition", {"seed": 2**32}, "seed must be at most"),
     ("nearest_neighbor", {"metrics": ("hamming",)}, r"metrics\[0\] must be one of"),
     ("nearest_neighbor", {"metrics": ()}, "metrics must not be empty"),
     ("nearest_neighbor", {"metrics": ("cosine",) * 2}, "metrics must be distinct, got"),

@@ -1,22 +1,18 @@
 """The pictures: the slide's stacked bars, the terms, learning curves, filters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from experiments.error_decomposition.verdict import BOUNDED, MEASURED, TERMS
+from experiments.common.study import Figure, Run
+from experiments.error_decomposition import summary
+from experiments.error_decomposition.summary import BOUNDED, MEASURED, TERMS, TITLES
 from jaxlin import plotting
 from jaxlin.plotting.axes import label_axes
 
-Figure = Any
 Results = Mapping[str, Any]
 
-TITLES = {
-    "pixels": "linear on pixels",
-    "patches": "linear on patches",
-    "network": "network",
-}
 COLORS = dict(zip(TERMS, plotting.PALETTE, strict=False))
 CLASS_COLORS = plotting.method_colors(list(TITLES))
 _GREY, _INK = "#b8b8b8", "#333333"
@@ -33,7 +29,25 @@ _LOSS = {"zero_one": "test error (%)", "surrogate": "test cross-entropy (nats)"}
 _FILTERS_SHOWN = 100
 
 
-def stacked(results: Results, kind: str) -> Figure:
+def drawn(run: Run) -> Iterator[tuple[str, Figure]]:
+    """The names and pictures of a run."""
+    results, facts = summary.of_run(run), run.data
+    assert facts is not None
+    examples = run.config.train_examples or facts["train"]["num_examples"]
+    yield "stacked", _stacked(results, "zero_one")
+    yield "stacked-surrogate", _stacked(results, "surrogate")
+    yield "terms", _terms(results)
+    yield "curves", _curves(results, examples)
+    if "patches" in run.config.classes:
+        yield (
+            "filters",
+            _filters(run.arrays("patches")["filters"], run.config.patch_size),
+        )
+    if "network" in run.config.classes:
+        yield "training", _training(run.numbers("network")["training_loss"])
+
+
+def _stacked(results: Results, kind: str) -> Figure:
     """The slide: what each class's error is made of, from the Bayes error up."""
     figure, axes = plotting.new_figure(width=7.5, height=4.8)
     ax, unit = axes[0, 0], _unit(kind)
@@ -89,7 +103,7 @@ def stacked(results: Results, kind: str) -> Figure:
     return figure
 
 
-def terms(results: Results) -> Figure:
+def _terms(results: Results) -> Figure:
     """Every term with its interval, one beside the other loss."""
     figure, axes = plotting.new_figure(columns=2, width=9.5, height=3.6)
     classes = results["classes"]
@@ -118,7 +132,7 @@ def terms(results: Results) -> Figure:
     return figure
 
 
-def curves(results: Results, examples: int) -> Figure:
+def _curves(results: Results, examples: int) -> Figure:
     """Error against the size of the sample, and where it would end."""
     figure, axes = plotting.new_figure(columns=2, width=9.5, height=3.8)
     sizes = [examples // 4, examples // 2, examples]
@@ -153,7 +167,7 @@ def curves(results: Results, examples: int) -> Figure:
     return figure
 
 
-def filters(found: np.ndarray, patch_size: int) -> Figure:
+def _filters(found: np.ndarray, patch_size: int) -> Figure:
     """Some of the filters, each on its own scale."""
     shown = found[:_FILTERS_SHOWN]
     columns = 20
@@ -169,7 +183,7 @@ def filters(found: np.ndarray, patch_size: int) -> Figure:
     return figure
 
 
-def training(histories: list[list[float]]) -> Figure:
+def _training(histories: list[list[float]]) -> Figure:
     """Training loss of the networks on all examples."""
     figure, axes = plotting.new_figure(width=6, height=3.2)
     values = np.array(histories)

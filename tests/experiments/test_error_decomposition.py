@@ -1,65 +1,55 @@
-"""Errors decomposed: a smoke run, its table, killed and resumed, bad settings."""
+"""Errors decomposed: the numbers of a run, stopped and resumed, bad settings."""
 
-import contextlib
 import csv
 import dataclasses
-import io
-import json
+import functools
 import math
 
 import jax
 import numpy as np
 import pytest
-from run_helpers import metrics, results, stopped_at_a_save
+from run_helpers import metrics, run_study, stopped_at_a_save
 
 import jaxlin
-from experiments.common import cli
-from experiments.error_decomposition import __main__ as command
-from experiments.error_decomposition import convex, findings, network, verdict
+from experiments.error_decomposition import convex, network, summary
 from experiments.error_decomposition import sample as samples
-from experiments.error_decomposition.config import SMOKE, Config, checked
+from experiments.error_decomposition.config import SMOKE
 from experiments.error_decomposition.network import Recipe
 from jaxlin import data
 
-
-def run(config=SMOKE, **options):
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        command.run(config, cli.RunOptions(**options))
-    return printed.getvalue()
+run = functools.partial(run_study, "error_decomposition")
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    out = tmp_path_factory.mktemp("error_decomposition") / "run"
-    return out, run(out=out)
+def smoke(finished_study):
+    """A run."""
+    return finished_study("error_decomposition").run
 
 
 @pytest.mark.full
-def test_a_run_leaves_what_it_says(smoke):
-    out, printed = smoke
-    assert printed.splitlines()[-1] == str(out / "report.html")
-    assert "digits: 400 training and 500 test examples, 8 networks" in printed
-    assert (out / "STATUS").read_text() == "done\n"
+def test_what_a_run_says(smoke):
+    out = smoke.folder.path
     names = {path.stem for path in (out / "figures").iterdir()}
     assert names == {
         "stacked", "stacked-surrogate", "terms", "curves", "filters", "training"
     }  # fmt: skip
-    found = results(out)["classes"]
+    found = smoke.numbers("summary")["classes"]
     assert list(found) == ["network", "patches"]
     for one in found.values():
         assert one["measured"]["certified"] == one["measured"]["fits"]
         assert one["measured"]["largest_relative_gap"] <= SMOKE.relative_gap
     # One on all examples, six on halves, four on quarters, three resamples.
     assert found["patches"]["measured"]["fits"] == 14
+    assert found["network"]["measured"]["fits"] == 8
     page = (out / "report.html").read_text()
     for words in ("The slide writes optimisation error = 0", "certified head"):
         assert words in page
+    assert "400 training examples, 2 model classes" in page
 
 
 @pytest.mark.full
 def test_terms_of_the_table_add_up_to_the_test_error(smoke):
-    out, _ = smoke
-    with open(out / "results.csv") as file:
+    with open(smoke.folder.path / "results.csv") as file:
         rows = {
             (row["class"], row["loss"], row["term"]): row
             for row in csv.DictReader(file)
@@ -68,13 +58,13 @@ def test_terms_of_the_table_add_up_to_the_test_error(smoke):
     for name in SMOKE.classes:
         archive = {}
         if name != "network":
-            archive = dict(np.load(out / f"measured-{name}.npz"))
+            archive = smoke.arrays(name)
         for kind in ("surrogate", "zero_one"):
             values = {
                 term: float(rows[name, kind, term]["value"])
-                for term in ("error", *verdict.TERMS)
+                for term in ("error", *summary.TERMS)
             }
-            parts = sum(values[term] for term in verdict.TERMS)
+            parts = sum(values[term] for term in summary.TERMS)
             # The reference of the digits is an error of 0.
             assert values["error"] == pytest.approx(parts)
             if archive:
@@ -84,7 +74,7 @@ def test_terms_of_the_table_add_up_to_the_test_error(smoke):
 
 @pytest.mark.full
 def test_sgd_is_above_the_proven_minimum(smoke):
-    one = results(smoke[0])["classes"]["patches"]["measured"]
+    one = smoke.numbers("patches")
     low, high = one["optimisation_on_objective"]
     assert 0 < low <= high
     assert one["objective_trained"] - one["objective"] == pytest.approx(low)
@@ -92,26 +82,24 @@ def test_sgd_is_above_the_proven_minimum(smoke):
 
 
 @pytest.mark.full
-def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path):
+def test_stopped_in_a_network_and_resumed_it_is_the_same_run(smoke, tmp_path):
     out = tmp_path / "run"
     # In the middle of the second network: the first epoch of two is saved.
     with stopped_at_a_save(3, before=False):
         run(out=out)
-    assert not (out / "measured-network-0-half-0.json").exists()
+    assert (out / "parts" / "network-0-whole.json").exists()
+    assert not (out / "parts" / "network-0-half-0.json").exists()
     assert len(metrics(out)) == 3
-    run(resume=out)
-    assert results(out) == results(smoke[0])
+    again = run(resume=out).run
+    assert again.numbers("summary") == smoke.numbers("summary")
     for name in ("metrics.jsonl", "results.csv", "config.json"):
-        assert (out / name).read_bytes() == (smoke[0] / name).read_bytes()
+        assert (out / name).read_bytes() == (smoke.folder.path / name).read_bytes()
     # A finished run trains nothing: its checkpoints are not even looked at.
     for path in out.glob("checkpoint-*"):
         path.unlink()
-    run(resume=out)
-    assert results(out) == results(smoke[0])
+    again = run(resume=out).run
+    assert again.numbers("summary") == smoke.numbers("summary")
     assert not list(out.glob("checkpoint-*"))
-    (out / "measured-patches.npz").write_bytes(b"PK")
-    with pytest.raises(ValueError, match=r"measured-patches\.npz must hold the array"):
-        run(resume=out)
 
 
 @pytest.mark.full
@@ -158,19 +146,22 @@ def test_augmentation_moves_and_mirrors():
     assert counts.min() > 5
 
 
-@pytest.mark.full
-def test_words_follow_intervals(smoke):
-    found = results(smoke[0])
-    found["classes"]["pixels"] = json.loads(json.dumps(found["classes"]["patches"]))
-    poor, rich = (found["classes"][name]["zero_one"] for name in ("pixels", "patches"))
-    for interval, words in (
-        ([0.0, 0.01], "modelling error falls"),
-        ([0.1, 0.5], "modelling error does not measurably change"),
-        ([0.8, 0.9], "modelling error rises"),
-    ):
-        poor["modelling"]["interval"] = [0.2, 0.4]
-        rich["modelling"]["interval"] = interval
-        assert words in findings.of_classes(found)[-1]
+@pytest.mark.parametrize(
+    ("interval", "change"),
+    [
+        ([0.0, 0.01], "falls"),
+        ([0.1, 0.5], "not measurably"),
+        ([0.8, 0.9], "rises"),
+    ],
+)
+def test_the_trade_follows_intervals(interval, change):
+    def of(interval):
+        terms = {part: {"interval": interval} for part in ("modelling", "estimation")}
+        return {"zero_one": terms}
+
+    found = summary.trade({"pixels": of([0.2, 0.4]), "patches": of(interval)})
+    assert found == {"modelling": change, "estimation": change}
+    assert summary.trade({"pixels": of([0.2, 0.4])}) is None
 
 
 def test_sgd_that_diverges_at_every_rate_is_refused():
@@ -194,32 +185,8 @@ def test_sgd_that_diverges_at_every_rate_is_refused():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"classes": ()}, "classes must not be empty"),
-        ({"classes": ("pixels", "forest")}, r"classes\[1\] must be one of pixels"),
-        ({"train_examples": 10}, "train_examples must be at least 20"),
-        ({"splits": 1}, "splits must be at least 2"),
-        ({"quarter_splits": 13}, "quarter_splits must be at most 12, got 13"),
-        ({"resamples": 1}, "resamples must be at least 2"),
-        ({"l2": ()}, "l2 must not be empty"),
-        ({"relative_gap": 0.0}, "relative_gap must be above 0"),
-        ({"sgd_learning_rates": (0.0,)}, r"sgd_learning_rates\[0\] must be above 0"),
-        ({"patches": 700}, "patches must be at least 800, got 700"),
-        ({"threshold": -1.0}, "threshold must be at least 0"),
-        ({"seeds": 1}, "seeds must be at least 2"),
-        ({"dropout": 1.0}, "dropout must be below 1"),
-        ({"head_l2": 0.0}, "head_l2 must be above 0"),
-        ({"published_error": -0.1}, "published_error must be at least 0"),
-        ({"seed": 2**32}, "seed must be at most"),
-    ],
-)
-def test_bad_configs(changes, words):
-    with pytest.raises(ValueError, match=words):
-        checked(Config(**changes))
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
+        ({"quarter_splits": 21}, "quarter_splits must be at most 3, got 21"),
+        ({"patches": 7}, "patches must be at least 8, got 7"),
         ({"train_examples": 1298}, "train_examples must be at most 1297, got 1298"),
         ({"test_examples": 501}, "test_examples must be at most 500, got 501"),
         (
@@ -261,15 +228,11 @@ def test_features_that_are_no_images(tmp_path):
 @pytest.mark.full
 def test_all_three_classes(tmp_path):
     classes = ("pixels", "patches", "network")
-    run(dataclasses.replace(SMOKE, classes=classes), out=tmp_path / "run")
-    found = results(tmp_path / "run")["classes"]
+    made = run(dataclasses.replace(SMOKE, classes=classes), out=tmp_path / "run").run
+    found = made.numbers("summary")["classes"]
     assert set(found) == set(classes)
     assert found["pixels"]["measured"]["features"] == 64
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "From pixels (64 features) to patches (64), modelling error" in page
-
-
-@pytest.mark.full
-def test_config_is_saved(smoke):
-    saved = json.loads((smoke[0] / "config.json").read_text())
-    assert saved["classes"] == list(SMOKE.classes)
+    assert made.numbers("summary")["trade"].keys() == {"modelling", "estimation"}
+    assert "from pixels to patches" in page
+    assert "64 to 64" in page
