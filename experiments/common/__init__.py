@@ -10,5 +10,5 @@ An experiment is a `study.Study`; those that are none yet build pages with `repo
   run_folder, same_data      metrics, resuming with the same data
   interrupts, timing         Ctrl-C between two parts; seconds compiling and running
   slides                     numbers of the lecture's slides
-  report, record             blocks of pages, and settings as names with dots
+  report                     blocks of pages
 """

@@ -3,6 +3,7 @@
   config.json        what was computed; reruns exactly with ``--config``
   environment.json   versions, device, flags, commit, command; later starts in "resumed"
   data.json          hashes and counts of the data
+  parts/             numbers, arrays and fits of each part of a study
   metrics.jsonl      one line of JSON per measurement, as training goes on
   results.json       the conclusions; results.csv has one row per model
   per_example.npz    predictions and losses of single examples

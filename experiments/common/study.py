@@ -3,15 +3,7 @@
 Numbers flow one way: each part measures and is kept in a file of its own as soon as it
 is done; results.json holds the numbers of all parts; figures and the page are made from
 the run folder alone, so that ``python -m experiments.page RUN`` makes them again.
-
-  config.json        what was computed; reruns exactly with ``--config``
-  environment.json   versions, device, flags, commit, command; later starts in "resumed"
-  data.json          hashes and counts of the data
-  parts/             NAME.json, NAME.npz and NAME-FIT.npz of each part
-  results.json       the numbers of all parts, and their seconds
-  results.csv        the rows of the study's main table
-  figures/           the pictures of report.html, which holds them too
-  STATUS             "running", "interrupted", "failed: ..." or "done"
+`run_folder` lists the files of a run.
 
 An experiment NAME has the modules ``config``, ``measure`` and ``figures``, the template
 ``page.html`` and a ``__main__`` that holds its `Study`.
@@ -30,9 +22,9 @@ from experiments.common import (
     cli,
     interrupts,
     pages,
-    record,
     run_folder,
     same_data,
+    text,
     timing,
 )
 from experiments.common.config import check, to_dict
@@ -232,9 +224,9 @@ def page(study: Study, run: Run) -> pages.Page:
     recorded = pages.macros().record(
         machine["command"],
         settings,
-        record.flat(saved["seconds"]),
-        facts and record.flat(facts),
-        record.flat(machine),
+        text.flat(saved["seconds"]),
+        facts and text.flat(facts),
+        text.flat(machine),
     )
     return made._replace(sections=[*made.sections, pages.Section("Run", recorded)])
 

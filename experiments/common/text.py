@@ -1,9 +1,9 @@
-"""Numbers as a page shows them."""
+"""Numbers and names as a page shows them."""
 
 import math
 import numbers
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 NARROW = "\N{NO-BREAK SPACE}"
@@ -74,3 +74,18 @@ def apart(ends: Sequence[float], *, digits_at_most: int = 8) -> str:
         if low != high:
             return f"{low} to {high}"
     return f"{ends[1]:.{digits_at_most}g}"
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested names joined by dots.
+
+    >>> flat({"a": 1, "b": {"c": 2}})
+    {'a': 1, 'b.c': 2}
+    """
+    found: dict[str, Any] = {}
+    for name, entry in values.items():
+        if isinstance(entry, Mapping):
+            found.update(flat(entry, f"{prefix}{name}."))
+        else:
+            found[f"{prefix}{name}"] = entry
+    return found

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import experiments.loss_questions as experiment
-from experiments.common import record, study
+from experiments.common import study, text
 from experiments.loss_questions import figures, measure
 from experiments.loss_questions.config import SMOKE, Config
 
@@ -12,7 +12,7 @@ from experiments.loss_questions.config import SMOKE, Config
 def rows(run: study.Run) -> Iterator[Mapping[str, Any]]:
     """Every number of an answer, with its question."""
     for part in ("svm", "softmax", "minimisers", "slips"):
-        for name, value in record.flat(run.numbers(part)).items():
+        for name, value in text.flat(run.numbers(part)).items():
             yield {"part": part, "number": name, "value": value}
 
 
