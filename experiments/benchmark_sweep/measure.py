@@ -149,31 +149,10 @@ def _values_of_c(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     for _ in range(1 + config.c_rounds):
         time.sleep(config.settle_s)
         start = time.perf_counter()
-        problem = prepared(dataset, LOSSES[:1])
-        l2s = penalties.l2_of_c(
-            config.cs,
-            total_weight=len(dataset.train.labels),
-            num_classes=dataset.num_classes,
-        )
-        models = grids.product(losses=LOSSES[:1], l2s=l2s)
-        budgets = np.where(
-            models.l2 >= config.certified_from, config.budget, config.budget_below
-        )
-        how: Any = {"num_classes": dataset.num_classes}
-        examples = problem.prepared(loss=LOSSES[0])
-        inputs = sweep_run.SweepInputs(
-            examples,
-            models,
-            plan=plans.plan(models, examples, **how),
-            relative_gap=config.relative_gap,
-            max_passes=budgets.tolist(),
-            **how,
-        )
-        *_, last = sweep_run.run(inputs)
-        stop = jaxlin.Stop(config.relative_gap)
-        fits = sweep_result.collect(last, models, problem, stop=stop)
+        fits = _sweep_of_c(config, dataset)
         runs.append(time.perf_counter() - start)
         print(f"cs: {runs[-1]:.1f} s", flush=True)
+    models = fits.models
     by_c = np.argsort(-models.l2)
     rows = [
         {
@@ -185,24 +164,7 @@ def _values_of_c(config: Config, dataset: data.Dataset, run: Run) -> Measured:
         }
         for c, model in zip(sorted(config.cs), by_c, strict=True)
     ]
-    features, labels = peer.rows_of(dataset), dataset.train.labels
-    chosen = np.linspace(0, len(rows) - 1, config.peer_fits).round().astype(int)
-    peers = []
-    for i in chosen:
-        row = rows[i]
-        default = peer.fit(features, labels, row["c"])
-        equal = default | {"reached": True}
-        target = row["objective"] * (1 + config.relative_gap)
-        if default["objective"] > target:
-            equal = peer.reaching(
-                features,
-                labels,
-                row["c"],
-                target=target,
-                deadline_s=config.peer_deadline_s,
-            )
-        peers.append({"c": row["c"], "ours": row, "default": default, "equal": equal})
-        print("scikit-learn", peers[-1], flush=True)
+    peers = _peers(config, dataset, rows)
     share, seconds = len(rows) / len(peers), float(np.median(runs[1:]))
     totals = {
         kind: share * sum(one[kind]["seconds"] for one in peers)
@@ -227,3 +189,55 @@ def _values_of_c(config: Config, dataset: data.Dataset, run: Run) -> Measured:
             "equal_is_lower_bound": not all(one["equal"]["reached"] for one in peers),
         }
     )
+
+
+def _sweep_of_c(config: Config, dataset: data.Dataset) -> sweep_result.SweepResult:
+    """A whole sweep over the values of C, preparation included."""
+    problem = prepared(dataset, LOSSES[:1])
+    l2s = penalties.l2_of_c(
+        config.cs,
+        total_weight=len(dataset.train.labels),
+        num_classes=dataset.num_classes,
+    )
+    models = grids.product(losses=LOSSES[:1], l2s=l2s)
+    budgets = np.where(
+        models.l2 >= config.certified_from, config.budget, config.budget_below
+    )
+    how: Any = {"num_classes": dataset.num_classes}
+    examples = problem.prepared(loss=LOSSES[0])
+    inputs = sweep_run.SweepInputs(
+        examples,
+        models,
+        plan=plans.plan(models, examples, **how),
+        relative_gap=config.relative_gap,
+        max_passes=budgets.tolist(),
+        **how,
+    )
+    *_, last = sweep_run.run(inputs)
+    stop = jaxlin.Stop(config.relative_gap)
+    return sweep_result.collect(last, models, problem, stop=stop)
+
+
+def _peers(
+    config: Config, dataset: data.Dataset, rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Scikit-learn at some values of C: at its defaults, and to our objective."""
+    features, labels = peer.rows_of(dataset), dataset.train.labels
+    chosen = np.linspace(0, len(rows) - 1, config.peer_fits).round().astype(int)
+    peers = []
+    for i in chosen:
+        row = rows[i]
+        default = peer.fit(features, labels, row["c"])
+        equal = default | {"reached": True}
+        target = row["objective"] * (1 + config.relative_gap)
+        if default["objective"] > target:
+            equal = peer.reaching(
+                features,
+                labels,
+                row["c"],
+                target=target,
+                deadline_s=config.peer_deadline_s,
+            )
+        peers.append({"c": row["c"], "ours": row, "default": default, "equal": equal})
+        print("scikit-learn", peers[-1], flush=True)
+    return peers

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-NARROW = "\N{NO-BREAK SPACE}"
+_SPACE = "\N{NO-BREAK SPACE}"
 
 # A column whose texts all look like this is set flush right: a number, perhaps with a
 # spread, an interval or a unit, as in "41.3 %", "0.41 ± 0.01" or "[0.40, 0.42]".
@@ -22,7 +22,7 @@ def percent(share: float, digits: int = 1) -> str:
     text = f"{100 * share:.{digits}f}"
     if share < 1 and float(text) == 100:
         text = f"{100 - 10.0**-digits:.{digits}f}+"
-    return f"{text}{NARROW}%"
+    return f"{text}{_SPACE}%"
 
 
 def cell(value: Any) -> str:
