@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 from markupsafe import Markup
 
-from experiments.common import cli, environment, files, pages, run_folder, study
+from experiments.common import cli, environment, files, pages, run_folder, study, text
 from experiments.common.config import to_dict
 from experiments.common.run_folder import RunFolder
 from experiments.studies import STUDIES
@@ -38,7 +38,8 @@ class Entry(NamedTuple):
 
     Attributes:
       link: to its page, or its name if it has none.
-      settings: fields that differ from the study's defaults.
+      settings: the data set if the study has defaults for it, and what differs from
+        the defaults.
       headlines: numbers by name, empty for a run that is not done.
       seconds: of all parts, compiling included.
       status: first word of STATUS.
@@ -118,20 +119,28 @@ def _write_index(folder: Path) -> Path:
 def _entry(made: study.Study, folder: Path) -> Entry:
     run = RunFolder(folder)
     saved = run.read_json("results.json")
-    differing = run_folder.differing_fields(
-        to_dict(made.config), run.read_json("config.json")
-    )
-    settings = ", ".join(f"{name} {given}" for name, (_, given) in differing.items())
+    config = run.read_json("config.json")
+    dataset = config.get("dataset", "")
+    default = to_dict(made.presets.get(dataset, made.config))
+    differing = run_folder.differing_fields(default, config)
+    shown = [dataset] if dataset in made.presets else []
+    shown += [f"{name} {_shown(given)}" for name, (_, given) in differing.items()]
     status = run.status.partition(":")[0]
     seconds = sum(sum(part.values()) for part in saved["seconds"].values())
     return Entry(
         _link(folder),
-        settings or "defaults",
+        "; ".join(shown) or "defaults",
         made.headlines(saved["parts"]) if status == "done" else {},
         seconds,
         status,
         run.read_json("environment.json")["command"],
     )
+
+
+def _shown(value: Any) -> str:
+    """A setting; a list without brackets."""
+    values = value if isinstance(value, list) else [value]
+    return ", ".join(map(text.cell, values))
 
 
 def _link(folder: Path) -> str:
