@@ -20,6 +20,4 @@ Result. See ``docs/results.md``.
 Command. ``python -m experiments.benchmark_neighbors`` after ``pip install -e
 ".[benchmark]"``; ``--what l2 l1`` for the ratios alone, ``--what accuracy`` for the
 accuracies of 1-NN on all test images, ``--smoke`` to see it all on digits in seconds.
-
-The modules: `config`, `parts` (what is measured), `peers`, `report`.
 """

@@ -1,36 +1,45 @@
 """Runs the benchmark: ``python -m experiments.benchmark_neighbors --help``."""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import experiments.benchmark_neighbors as experiment
-from experiments.benchmark_neighbors import parts, report
-from experiments.benchmark_neighbors.config import SMOKE, Config, checked
-from experiments.common import cli
-from experiments.common import parts as in_parts
-
-# Memory first: what ran before would leave its own behind.
-PARTS = {
-    "memory": parts.memory,
-    "l2": parts.against_peers("l2"),
-    "l1": parts.against_peers("l1"),
-    "recall": parts.recall,
-    "accuracy": parts.accuracy,
-}
+from experiments.benchmark_neighbors import figures, measure
+from experiments.benchmark_neighbors.config import SMOKE, Config, settle
+from experiments.common import study
 
 
-def run(config: Config, options: cli.RunOptions) -> None:
-    """Makes one run folder, or completes the one to be resumed."""
-    in_parts.run(
-        checked(config),
-        options,
-        experiment="benchmark_neighbors",
-        parts=PARTS,
-        build=report.build,
-    )
+def rows(run: study.Run) -> Iterator[Mapping[str, Any]]:
+    """The searchers of each distance."""
+    for distance in ("l2", "l1"):
+        if distance in run.config.what:
+            for search in run.numbers(distance)["searches"]:
+                yield {"distance": distance, **search}
 
 
-def main() -> None:
-    """Parses the command line and runs."""
-    run(*cli.parse(Config(), smoke=SMOKE, description=experiment.__doc__))
+def headlines(results: study.Results) -> Mapping[str, float]:
+    """Seconds of jaxlin, and accuracies of one neighbour."""
+    found = {
+        f"seconds, {distance}": results[distance]["searches"][0]["seconds"]
+        for distance in ("l2", "l1")
+        if distance in results
+    }
+    for distance, one in results.get("accuracy", {}).items():
+        found[f"accuracy, {distance}"] = one["accuracy"]
+    return found
 
+
+STUDY = study.Study(
+    name="benchmark_neighbors",
+    about=experiment.__doc__,
+    config=Config(),
+    presets={"smoke": SMOKE},
+    parts=measure.parts,
+    rows=rows,
+    headlines=headlines,
+    figures=figures.drawn,
+    settle=settle,
+)
 
 if __name__ == "__main__":
-    cli.main(main)
+    study.main(STUDY)

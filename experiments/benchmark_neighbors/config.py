@@ -2,9 +2,10 @@
 
 import dataclasses
 import importlib.util
-from typing import Literal
+from typing import Annotated, Literal
 
-from jaxlin import check
+from experiments.common.config import MAY_BE_EMPTY, Bounds, Count
+from jaxlin import data
 
 Part = Literal["memory", "l2", "l1", "recall", "accuracy"]
 Peer = Literal["faiss", "sklearn"]
@@ -30,14 +31,14 @@ class Config:
 
     dataset: str = "cifar10"
     what: tuple[Part, ...] = ("memory", "l2", "l1", "recall", "accuracy")
-    peers: tuple[Peer, ...] = ("faiss", "sklearn")
-    k: int = 10
-    l2_queries: int = 2000
-    l1_queries: int = 50
-    recall_target: float = 0.95
-    rounds: int = 5
-    sklearn_rounds: int = 1
-    settle_s: float = 0.5
+    peers: Annotated[tuple[Peer, ...], MAY_BE_EMPTY] = ("faiss", "sklearn")
+    k: Count = 10
+    l2_queries: Count = 2000
+    l1_queries: Count = 50
+    recall_target: Annotated[float, Bounds(above=0, at_most=1)] = 0.95
+    rounds: Count = 5
+    sklearn_rounds: Count = 1
+    settle_s: Annotated[float, Bounds(at_least=0)] = 0.5
 
 
 SMOKE = Config(
@@ -50,20 +51,12 @@ SMOKE = Config(
 )
 
 
-def checked(config: Config) -> Config:
-    """Returns ``config``, if a run can be made of it.
+def settle(config: Config, dataset: data.Dataset) -> Config:
+    """Returns the config, if its peers are installed.
 
     Raises:
-      ValueError: that names the field, the rule and the value.
+      ValueError: that names the peer and the remedy.
     """
-    if not config.what:
-        raise ValueError(
-            "what must name memory, l2, l1, recall or accuracy, got nothing"
-        )
-    for name in ("k", "l2_queries", "l1_queries", "rounds", "sklearn_rounds"):
-        check.integer(name, getattr(config, name), at_least=1)
-    check.number("recall_target", config.recall_target, above=0, at_most=1)
-    check.number("settle_s", config.settle_s, at_least=0)
     for peer in config.peers:
         if importlib.util.find_spec(peer) is None:
             raise ValueError(

@@ -1,12 +1,21 @@
 """What a run computes: the fields of config.json and of the command line."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
 from experiments.benchmark_solvers import peers
 from experiments.benchmark_solvers.isolation import Peer
-from experiments.common.losses import CERTIFIED
-from jaxlin import check, data
+from experiments.common.config import (
+    MAY_BE_EMPTY,
+    Bounds,
+    Count,
+    Counts,
+    Positive,
+    Positives,
+)
+from experiments.common.config import check as check_config
+from experiments.common.losses import LossName
+from jaxlin import data
 
 Part = Literal["compare", "gradient", "growth"]
 
@@ -46,26 +55,41 @@ class Config:
 
     dataset: str = "cifar10"
     what: tuple[Part, ...] = ("compare", "gradient", "growth")
-    losses: tuple[str, ...] = tuple(CERTIFIED)
-    l2s: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
-    peers: tuple[str, ...] = ("scikit-learn", "LIBLINEAR", "PyTorch", "optax", "jaxopt")
-    deadline_s: float = 600.0
-    repeats: int = 3
-    stop_at: float = 5e-5
-    max_evaluations: int = 1000
-    reference_gap: float = 1e-6
-    reference_evaluations: int = 2000
-    settle_s: float = 0.5
-    rounds: int = 15
-    matrix_size: int = 4096
-    read_megabytes: int = 1024
-    growth_losses: tuple[str, ...] = ("softmax_cross_entropy", "weston_watkins_hinge")
-    growth_l2: float = 1e-3
-    growth_base: int = 12_500
-    growth_examples: tuple[int, ...] = (3_125, 6_250, 12_500, 25_000, 50_000)
-    growth_features: tuple[int, ...] = (192, 384, 768, 1536, 3072)
-    growth_classes: tuple[int, ...] = (3, 10, 30, 100)
-    growth_models: tuple[int, ...] = (1, 4, 16, 64)
+    losses: tuple[LossName, ...] = get_args(LossName)
+    l2s: Positives = (1e-1, 1e-2, 1e-3, 1e-4)
+    peers: Annotated[tuple[str, ...], MAY_BE_EMPTY] = (
+        "scikit-learn",
+        "LIBLINEAR",
+        "PyTorch",
+        "optax",
+        "jaxopt",
+    )
+    deadline_s: Positive = 600.0
+    repeats: Count = 3
+    stop_at: Annotated[float, Bounds(at_least=0)] = 5e-5
+    max_evaluations: Count = 1000
+    reference_gap: Positive = 1e-6
+    reference_evaluations: Count = 2000
+    settle_s: Annotated[float, Bounds(at_least=0)] = 0.5
+    rounds: Count = 15
+    matrix_size: Count = 4096
+    read_megabytes: Count = 1024
+    growth_losses: tuple[LossName, ...] = (
+        "softmax_cross_entropy",
+        "weston_watkins_hinge",
+    )
+    growth_l2: Positive = 1e-3
+    growth_base: Annotated[int, Bounds(at_least=2)] = 12_500
+    growth_examples: Annotated[tuple[int, ...], Bounds(at_least=2)] = (
+        3_125,
+        6_250,
+        12_500,
+        25_000,
+        50_000,
+    )
+    growth_features: Counts = (192, 384, 768, 1536, 3072)
+    growth_classes: Annotated[tuple[int, ...], Bounds(at_least=2)] = (3, 10, 30, 100)
+    growth_models: Counts = (1, 4, 16, 64)
 
 
 # A thousand small images.
@@ -105,34 +129,13 @@ def checked(config: Config) -> Config:
     Raises:
       ValueError: that names the field, the rule and the value.
     """
-    if not config.what:
-        raise ValueError("what must name compare, gradient or growth, got nothing")
-    for name in ("losses", "growth_losses"):
-        for loss in _several(name, getattr(config, name)):
-            check.choice(name, loss, tuple(CERTIFIED))
-    check.numbers_list("l2s", config.l2s, above=0)
+    check_config(config)
     for word in config.peers:
         if not any(peer.name.startswith(word) for peer in peers.PEERS):
             known = ", ".join(dict.fromkeys(peer.name for peer in peers.PEERS))
             raise ValueError(
                 f"peers must be beginnings of the names {known}, got {word!r}"
             )
-    for name in ("deadline_s", "reference_gap", "growth_l2"):
-        check.number(name, getattr(config, name), above=0)
-    for name in ("stop_at", "settle_s"):
-        check.number(name, getattr(config, name), at_least=0)
-    for name in (
-        *("repeats", "max_evaluations", "reference_evaluations"),
-        *("rounds", "matrix_size", "read_megabytes"),
-    ):
-        check.integer(name, getattr(config, name), at_least=1)
-    least = {"growth_examples": 2, "growth_classes": 2}
-    for name in ("examples", "features", "classes", "models"):
-        sizes = check.numbers_list(f"growth_{name}", getattr(config, f"growth_{name}"))
-        for size in sizes:
-            lowest = least.get(f"growth_{name}", 1)
-            check.number(f"growth_{name}", size, at_least=lowest)
-    check.integer("growth_base", config.growth_base, at_least=2)
     return config
 
 
@@ -156,9 +159,3 @@ def check_fits(config: Config, dataset: data.Dataset) -> None:
 def chosen_peers(config: Config, loss: str) -> tuple[Peer, ...]:
     """The peers of a loss that ``config`` asks for."""
     return tuple(peer for peer in peers.of(loss) if peer.name.startswith(config.peers))
-
-
-def _several(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
-    if not values or len(set(values)) < len(values):
-        raise ValueError(f"{name} must be distinct and not empty, got {values!r}")
-    return values

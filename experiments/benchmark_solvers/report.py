@@ -12,7 +12,7 @@ from experiments.benchmark_solvers import (
 )
 from experiments.benchmark_solvers.conclusions import Conclusion
 from experiments.benchmark_solvers.config import Config
-from experiments.common import record
+from experiments.common import text
 from experiments.common.report import (
     Block,
     Card,
@@ -256,6 +256,6 @@ def _record(folder: RunFolder) -> list[Block]:
     facts = folder.read_json("data.json")
     return [
         Code(environment["command"]),
-        Details("Data: counts and hashes", [Facts(record.flat(facts))]),
-        Details("Versions and machine", [Facts(record.flat(environment))]),
+        Details("Data: counts and hashes", [Facts(text.flat(facts))]),
+        Details("Versions and machine", [Facts(text.flat(environment))]),
     ]

@@ -24,6 +24,4 @@ compared them (17.5 s); 32 models at 49 to 84 % of the machine's matrix rate.
 Command. ``python -m experiments.benchmark_sweep`` after ``pip install -e
 ".[benchmark]"``; half an hour on CIFAR-10, most of it scikit-learn's. Parts: ``--what
 rate``. ``--smoke`` to see it all on digits in a minute.
-
-The modules: `config`, `parts` (what is measured), `peer` (scikit-learn), `report`.
 """

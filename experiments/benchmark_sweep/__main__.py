@@ -1,34 +1,48 @@
 """Runs the benchmark: ``python -m experiments.benchmark_sweep --help``."""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import experiments.benchmark_sweep as experiment
-from experiments.benchmark_sweep import parts, report
-from experiments.benchmark_sweep.config import SMOKE, Config, checked
-from experiments.common import cli
-from experiments.common import parts as in_parts
-
-# Values of C first: its first run is that of a new process, which compiles.
-PARTS = {
-    "cs": parts.values_of_c,
-    "folds": parts.cross_validation,
-    "rate": parts.rate,
-}
+from experiments.benchmark_sweep import figures, measure
+from experiments.benchmark_sweep.config import SMOKE, Config, settle
+from experiments.common import study
 
 
-def run(config: Config, options: cli.RunOptions) -> None:
-    """Makes one run folder, or completes the one to be resumed."""
-    in_parts.run(
-        checked(config),
-        options,
-        experiment="benchmark_sweep",
-        parts=PARTS,
-        build=report.build,
-    )
+def rows(run: study.Run) -> Iterator[Mapping[str, Any]]:
+    """The rows of the values of C and of the rate."""
+    for part in ("cs", "rate"):
+        if part in run.config.what:
+            for row in run.numbers(part)["rows"]:
+                yield {"part": part, **row}
 
 
-def main() -> None:
-    """Parses the command line and runs."""
-    run(*cli.parse(Config(), smoke=SMOKE, description=experiment.__doc__))
+def headlines(results: study.Results) -> Mapping[str, float]:
+    """Seconds and ratios of the parts that were measured."""
+    found = {}
+    if "cs" in results:
+        found["seconds, values of C"] = results["cs"]["seconds"]
+        found["times scikit-learn"] = results["cs"]["times_faster"]["default"]
+    if "folds" in results:
+        found["paid over alone"] = results["folds"]["paid_over_alone"]
+    if "rate" in results:
+        found["best share of the rate"] = max(
+            row["share_of_rate"] for row in results["rate"]["rows"]
+        )
+    return found
 
+
+STUDY = study.Study(
+    name="benchmark_sweep",
+    about=experiment.__doc__,
+    config=Config(),
+    presets={"smoke": SMOKE},
+    parts=measure.parts,
+    rows=rows,
+    headlines=headlines,
+    figures=figures.drawn,
+    settle=settle,
+)
 
 if __name__ == "__main__":
-    cli.main(main)
+    study.main(STUDY)

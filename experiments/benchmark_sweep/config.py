@@ -1,11 +1,12 @@
 """What a run measures: the fields of config.json and of the command line."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
-from jaxlin import check
+from experiments.common.config import Bounds, Count, Counts, Positive, Positives, Seed
+from jaxlin import check, data
 
 Part = Literal["rate", "folds", "cs"]
 
@@ -38,21 +39,21 @@ class Config:
 
     dataset: str = "cifar10"
     what: tuple[Part, ...] = ("rate", "folds", "cs")
-    seed: int = 0
-    relative_gap: float = 1e-3
-    rate_models: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-    rate_rounds: int = 3
-    matrix_size: int = 4096
-    settle_s: float = 0.5
-    folds: int = 5
-    fold_l2s: tuple[float, ...] = tuple(float(x) for x in np.logspace(-5, -1, 16))
-    cs: tuple[float, ...] = tuple(float(x) for x in np.logspace(-6, 5, 45))
-    certified_from: float = 1e-5
-    budget: int = 200
-    budget_below: int = 2
-    c_rounds: int = 3
+    seed: Seed = 0
+    relative_gap: Positive = 1e-3
+    rate_models: Counts = tuple(2**power for power in range(10))
+    rate_rounds: Count = 3
+    matrix_size: Count = 4096
+    settle_s: Annotated[float, Bounds(at_least=0)] = 0.5
+    folds: Annotated[int, Bounds(at_least=2)] = 5
+    fold_l2s: Positives = tuple(float(x) for x in np.logspace(-5, -1, 16))
+    cs: Positives = tuple(float(x) for x in np.logspace(-6, 5, 45))
+    certified_from: Positive = 1e-5
+    budget: Count = 200
+    budget_below: Count = 2
+    c_rounds: Count = 3
     peer_fits: int = 5
-    peer_deadline_s: float = 300.0
+    peer_deadline_s: Positive = 300.0
 
 
 SMOKE = Config(
@@ -70,24 +71,11 @@ SMOKE = Config(
 )
 
 
-def checked(config: Config) -> Config:
-    """Returns ``config``, if a run can be made of it.
+def settle(config: Config, dataset: data.Dataset) -> Config:
+    """Returns the config, if there are values of C enough for scikit-learn.
 
     Raises:
       ValueError: that names the field, the rule and the value.
     """
-    if not config.what:
-        raise ValueError("what must name rate, folds or cs, got nothing")
-    for name in ("fold_l2s", "cs"):
-        check.numbers_list(name, getattr(config, name), above=0)
-    for number in check.numbers_list("rate_models", config.rate_models):
-        check.number("rate_models", number, at_least=1)
-    for name in ("relative_gap", "certified_from", "peer_deadline_s"):
-        check.number(name, getattr(config, name), above=0)
-    check.number("settle_s", config.settle_s, at_least=0)
-    check.integer("seed", config.seed, at_least=0)
-    check.integer("folds", config.folds, at_least=2)
-    for name in ("rate_rounds", "matrix_size", "budget", "budget_below", "c_rounds"):
-        check.integer(name, getattr(config, name), at_least=1)
     check.integer("peer_fits", config.peer_fits, at_least=2, at_most=len(config.cs))
     return config

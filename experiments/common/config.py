@@ -1,15 +1,19 @@
-"""A frozen dataclass to JSON and back, exactly.
+"""A frozen dataclass to JSON and back, exactly, and a check of its annotated bounds.
 
 `from_dict` knows the types that a command line can give: numbers, strings, booleans,
-paths, tuples, `Literal`, ``X | None`` and nested dataclasses.
+paths, tuples, `Literal`, ``X | None`` and nested dataclasses. `check` enforces the
+types and the `Bounds` of the annotations.
 
   >>> @dataclasses.dataclass(frozen=True)
   ... class Config:
-  ...     l2: tuple[float, ...] = (1e-4, 1e-3)
+  ...     l2: Annotated[tuple[float, ...], Bounds(above=0)] = (1e-4, 1e-3)
   >>> to_dict(Config())
   {'l2': [0.0001, 0.001]}
   >>> from_dict(Config, {"l2": [1]})
   Config(l2=(1.0,))
+  >>> check(Config(l2=(-1.0,)))
+  Traceback (most recent call last):
+  ValueError: l2[0] must be above 0, got -1.0
 """
 
 import dataclasses
@@ -18,11 +22,61 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from experiments.common import files
+from jaxlin import check as checks
 
 ConfigT = TypeVar("ConfigT")
+
+
+class Bounds(NamedTuple):
+    """Bounds of a number, or of every number of a tuple, as an annotation.
+
+    Attributes:
+      at_least: smallest value, itself allowed.
+      above: lower bound, itself not allowed.
+      at_most: largest value, itself allowed.
+      below: upper bound, itself not allowed.
+    """
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+
+
+# An annotation of a tuple that may hold nothing.
+MAY_BE_EMPTY = "may be empty"
+# Seeds that NumPy and JAX both take.
+Seed = Annotated[int, Bounds(at_least=0, at_most=2**32 - 1)]
+Count = Annotated[int, Bounds(at_least=1)]
+Counts = Annotated[tuple[int, ...], Bounds(at_least=1)]
+Positive = Annotated[float, Bounds(above=0)]
+Positives = Annotated[tuple[float, ...], Bounds(above=0)]
+# An open interval from 0 to 1: a share, or a relative gap.
+Share = Annotated[float, Bounds(above=0, below=1)]
+
+
+def check(config: ConfigT) -> ConfigT:
+    """Returns a config whose fields have their types and lie within their bounds.
+
+    Tuples of any length must hold distinct values, at least one unless `MAY_BE_EMPTY`.
+
+    Raises:
+      ValueError: that names the field, the rule and the value.
+    """
+    from_dict(type(config), to_dict(config))
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    for name, hint in hints.items():
+        value = getattr(config, name)
+        annotations = getattr(hint, "__metadata__", ())
+        for bounds in annotations:
+            if value is not None and isinstance(bounds, Bounds):
+                _check_bounds(name, value, bounds)
+        if Ellipsis in typing.get_args(_bare(hint)):
+            _check_several(name, value, may_be_empty=MAY_BE_EMPTY in annotations)
+    return config
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -47,6 +101,29 @@ def from_dict(config_type: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
         the message names it.
     """
     return _dataclass("", config_type, values)
+
+
+def _bare(hint: Any) -> Any:
+    """Returns a type hint without its annotations."""
+    return getattr(hint, "__origin__", hint) if hasattr(hint, "__metadata__") else hint
+
+
+def _check_bounds(name: str, value: Any, bounds: Bounds) -> None:
+    given = {key: end for key, end in bounds._asdict().items() if end is not None}
+    if value == ():
+        return
+    if isinstance(value, tuple):
+        checks.numbers_list(name, value, **given)
+    else:
+        checks.number(name, value, **given)
+
+
+def _check_several(name: str, values: tuple[Any, ...], *, may_be_empty: bool) -> None:
+    if not values and not may_be_empty:
+        raise ValueError(f"{name} must not be empty, got ()")
+    if len(set(values)) < len(values):
+        shown = " ".join(map(str, values))
+        raise ValueError(f"{name} must be distinct, got {shown}")
 
 
 def _dataclass(name: str, kind: Any, values: Any) -> Any:

@@ -3,6 +3,7 @@
   config.json        what was computed; reruns exactly with ``--config``
   environment.json   versions, device, flags, commit, command; later starts in "resumed"
   data.json          hashes and counts of the data
+  parts/             numbers, arrays and fits of each part of a study
   metrics.jsonl      one line of JSON per measurement, as training goes on
   results.json       the conclusions; results.csv has one row per model
   per_example.npz    predictions and losses of single examples
@@ -212,15 +213,18 @@ def open_run(
 
 
 def default_path(experiment: str, dataset: str, *, root: Path = Path("runs")) -> Path:
-    """Returns ``runs/<experiment>-<dataset>-<UTC time>``, a path that is free."""
+    """Returns ``runs/<experiment>-<dataset>-<UTC time>``, a path that is free.
+
+    The word of the data set is left out if there is none.
+    """
     # A data set may be named by the path of its file.
-    word = re.sub(r"[^A-Za-z0-9_.]+", "-", Path(dataset).stem) or "data"
+    word = re.sub(r"[^A-Za-z0-9_.]+", "-", Path(dataset).stem)
     stamp = environment.utc_now().strftime("%Y%m%dT%H%M%SZ")
-    path = root / f"{experiment}-{word}-{stamp}"
-    copy = 1
+    path = root / "-".join(part for part in (experiment, word, stamp) if part)
+    copy, first = 1, path.name
     while path.exists():
         copy += 1
-        path = root / f"{experiment}-{word}-{stamp}-{copy}"
+        path = path.with_name(f"{first}-{copy}")
     return path
 
 

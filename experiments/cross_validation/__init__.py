@@ -22,9 +22,8 @@ l2 does not measurably vary less there than that of one validation set, what it 
 does: a spread of 1.70 points against 3.32.
 
 Command. ``python -m experiments.cross_validation`` (CIFAR-10, raw pixels), ``--dataset
-digits`` (a minute), ``--smoke``. A run that was killed goes on with ``--resume FOLDER``
-from the sample it was at.
+digits`` (a minute), ``--smoke``. A run that was stopped continues with ``--resume
+FOLDER`` from the sample it was at.
 
-The modules: `config`, `ideas` (what each chooses and reports), `protocol` (one sample),
-`verdict` (all of them), `findings` (in words), `pictures`, `report`.
+`ideas` says what each idea chooses and reports, `summary` what all samples say.
 """

@@ -1,11 +1,13 @@
 """What a run computes: the fields of config.json and of the command line."""
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
-from experiments.common.losses import CERTIFIED
-from jaxlin import check, data
+from experiments.common.config import Bounds, Count, Positives, Seed, Share
+from experiments.common.losses import LossName
+from jaxlin import data
 from jaxlin.selection import splits
 
 # Shares of the sample; the rest is to train on.
@@ -35,16 +37,16 @@ class Config:
     """
 
     dataset: str = "cifar10"
-    loss: str = "softmax_cross_entropy"
-    examples: int = 1000
-    samples: int = 50
-    folds: int = 5
-    l2: tuple[float, ...] = tuple(float(x) for x in np.logspace(-3.5, 1, 10))
-    seed: int = 0
-    relative_gap: float = 1e-3
-    max_evaluations: int = 300
-    slots: int | None = None
-    block_size: int | None = None
+    loss: LossName = "softmax_cross_entropy"
+    examples: Annotated[int, Bounds(at_least=10)] = 1000
+    samples: Annotated[int, Bounds(at_least=2)] = 50
+    folds: Annotated[int, Bounds(at_least=2)] = 5
+    l2: Positives = tuple(float(x) for x in np.logspace(-3.5, 1, 10))
+    seed: Seed = 0
+    relative_gap: Share = 1e-3
+    max_evaluations: Count = 300
+    slots: Annotated[int | None, Bounds(at_least=1)] = None
+    block_size: Annotated[int | None, Bounds(at_least=1)] = None
 
 
 DIGITS = Config(
@@ -56,38 +58,18 @@ DIGITS = Config(
 SMOKE = Config(dataset="digits", examples=150, samples=3, l2=(1e-3, 1e-1), folds=3)
 
 
-def checked(config: Config) -> Config:
-    """Returns ``config``, if a run can be made of it.
+def check_samples(config: Config, dataset: data.Dataset) -> None:
+    """Checks, before anything is drawn, that the data have what each sample needs.
 
     Raises:
-      ValueError: that names the field, the rule and the value.
+      ValueError: if there is nothing to choose from, too little left to tell the truth,
+        or some class would be missing from a fold.
     """
-    check.choice("loss", config.loss, tuple(CERTIFIED))
-    check.integer("examples", config.examples, at_least=10)
-    check.integer("samples", config.samples, at_least=2)
-    check.integer("folds", config.folds, at_least=2)
-    check.numbers_list("l2", config.l2, above=0)
     if len(config.l2) < 2:
         raise ValueError(
             f"l2 must have two values at least to choose from, got {config.l2[0]:g} "
             "alone"
         )
-    check.integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
-    check.number("relative_gap", config.relative_gap, above=0, below=1)
-    check.integer("max_evaluations", config.max_evaluations, at_least=1)
-    for name in ("slots", "block_size"):
-        if getattr(config, name) is not None:
-            check.integer(name, getattr(config, name), at_least=1)
-    return config
-
-
-def check_fits(config: Config, dataset: data.Dataset) -> None:
-    """Checks, before anything is drawn, that the data have what each sample needs.
-
-    Raises:
-      ValueError: if there is too little left to tell the truth, or some class would be
-        missing from a fold.
-    """
     labels = np.concatenate([dataset.train.labels, dataset.test.labels])
     if config.examples > len(labels) // 2:
         raise ValueError(

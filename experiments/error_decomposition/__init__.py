@@ -25,10 +25,9 @@ modelling 56.10 [54.51, 57.70]; patches 24.08 %, of which modelling 19.12 [17.65
 
 Command. ``python -m experiments.error_decomposition`` (CIFAR-10, hours, because of
 twelve networks; ``--classes pixels patches`` leaves them out), ``--dataset digits``,
-``--smoke``. A run that was killed goes on with ``--resume FOLDER`` from the class, the
-network and the epoch it was at.
+``--smoke``. A run that was stopped continues with ``--resume FOLDER`` from the class,
+the network and the epoch it was at.
 
-The modules: `config`, `sample` (what is drawn), `convex` and `deep` (what is measured
-of a class), `network` (how one is trained), `losses_of`, `classes`, `saved`, `verdict`
-(the terms), `findings` (in words), `pictures`, `sections` and `report` (the page).
+`measure` names the parts; `sample` says what is drawn, `convex` and `deep` what is
+measured of a class, `network` how one is trained, `summary` what the terms are.
 """

@@ -2,13 +2,15 @@
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from experiments.common.config import Bounds, Count, Positive, Positives, Seed, Share
 from jaxlin import check, data
 
-CLASSES = ("pixels", "patches", "network")
+ModelClass = Literal["pixels", "patches", "network"]
+CLASSES: tuple[ModelClass, ...] = get_args(ModelClass)
 # Part of the training examples on which the l2 of a linear class is chosen.
 HELD_OUT = 0.2
 
@@ -83,35 +85,35 @@ class Config:
     """
 
     dataset: str = "cifar10"
-    classes: tuple[str, ...] = CLASSES
-    train_examples: int | None = None
-    test_examples: int | None = None
-    seed: int = 0
-    splits: int = 12
-    quarter_splits: int = 2
-    resamples: int = 12
-    l2: tuple[float, ...] = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)
-    relative_gap: float = 1e-4
-    max_evaluations: int = 300
-    sgd_epochs: int = 15
-    sgd_learning_rates: tuple[float, ...] = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
-    batch_size: int = 64
-    patch_size: int = 6
-    filters: int = 800
-    patches: int = 100_000
-    threshold: float = 0.25
-    seeds: int = 3
-    width: int = 24
-    network_features: int = 256
-    epochs: int = 10
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.05
-    dropout: float = 0.3
-    shift: int = 4
+    classes: tuple[ModelClass, ...] = CLASSES
+    train_examples: Annotated[int | None, Bounds(at_least=20)] = None
+    test_examples: Annotated[int | None, Bounds(at_least=20)] = None
+    seed: Seed = 0
+    splits: Annotated[int, Bounds(at_least=2)] = 12
+    quarter_splits: Count = 2
+    resamples: Annotated[int, Bounds(at_least=2)] = 12
+    l2: Positives = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)
+    relative_gap: Share = 1e-4
+    max_evaluations: Count = 300
+    sgd_epochs: Count = 15
+    sgd_learning_rates: Positives = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
+    batch_size: Count = 64
+    patch_size: Count = 6
+    filters: Count = 800
+    patches: Annotated[int, Bounds(at_least=2)] = 100_000
+    threshold: Annotated[float, Bounds(at_least=0)] = 0.25
+    seeds: Annotated[int, Bounds(at_least=2)] = 3
+    width: Annotated[int, Bounds(at_least=2)] = 24
+    network_features: Count = 256
+    epochs: Count = 10
+    learning_rate: Positive = 2e-3
+    weight_decay: Annotated[float, Bounds(at_least=0)] = 0.05
+    dropout: Annotated[float, Bounds(at_least=0, below=1)] = 0.3
+    shift: Annotated[int, Bounds(at_least=0)] = 4
     flips: bool = True
-    head_l2: float = 1e-3
-    published_error: float | None = None
-    human_error: float | None = None
+    head_l2: Positive = 1e-3
+    published_error: Annotated[float | None, Bounds(at_least=0, below=1)] = None
+    human_error: Annotated[float | None, Bounds(at_least=0, below=1)] = None
 
 
 # For the page of the whole lecture: a few minutes on two cores.
@@ -171,60 +173,14 @@ SMOKE = dataclasses.replace(
 )
 
 
-def checked(config: Config) -> Config:
-    """Returns ``config``, if a run can be made of it.
-
-    Raises:
-      ValueError: that names the field, the rule and the value.
-    """
-    if not config.classes or len(set(config.classes)) < len(config.classes):
-        raise ValueError(
-            f"classes must be distinct, at least one, got {config.classes!r}"
-        )
-    for name in config.classes:
-        check.choice("classes", name, CLASSES)
-    check.integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
-    least = {
-        "splits": 2,
-        "quarter_splits": 1,
-        "resamples": 2,
-        "max_evaluations": 1,
-        "sgd_epochs": 1,
-        "batch_size": 1,
-        "patch_size": 1,
-        "filters": 1,
-        "patches": max(2, config.filters),
-        "seeds": 2,
-        "width": 2,
-        "network_features": 1,
-        "epochs": 1,
-        "shift": 0,
-    }
-    for name, bound in least.items():
-        check.integer(name, getattr(config, name), at_least=bound)
-    check.integer("quarter_splits", config.quarter_splits, at_most=config.splits)
-    for name in ("train_examples", "test_examples"):
-        if getattr(config, name) is not None:
-            check.integer(name, getattr(config, name), at_least=20)
-    check.numbers_list("l2", config.l2, above=0)
-    check.numbers_list("sgd_learning_rates", config.sgd_learning_rates, above=0)
-    check.number("relative_gap", config.relative_gap, above=0, below=1)
-    check.number("threshold", config.threshold, at_least=0)
-    for name in ("learning_rate", "head_l2"):
-        check.number(name, getattr(config, name), above=0)
-    check.number("weight_decay", config.weight_decay, at_least=0)
-    for name in ("dropout", "published_error", "human_error"):
-        if getattr(config, name) is not None:
-            check.number(name, getattr(config, name), at_least=0, below=1)
-    return config
-
-
-def check_fits(config: Config, dataset: data.Dataset) -> None:
-    """Checks, before anything is fitted, that the data have what the run needs.
+def settle(config: Config, dataset: data.Dataset) -> Config:
+    """Returns the config, if its fields fit together and the data have what it needs.
 
     Raises:
       ValueError: that names what does not fit.
     """
+    check.integer("patches", config.patches, at_least=config.filters)
+    check.integer("quarter_splits", config.quarter_splits, at_most=config.splits)
     if dataset.image_shape is None:
         raise ValueError(
             f"{dataset.name} must be images to be decomposed by patches and networks, "
@@ -261,6 +217,7 @@ def check_fits(config: Config, dataset: data.Dataset) -> None:
             f"that pools three times, got {dataset.image_shape}; leave network out of "
             "--classes"
         )
+    return config
 
 
 def published_error(config: Config) -> float:
@@ -288,11 +245,6 @@ def source(config: Config, number: str) -> str | None:
     return {"published_error": known.published_by, "human_error": known.human_by}[
         number
     ]
-
-
-def num_networks(config: Config) -> int:
-    """How many networks are trained."""
-    return 4 * config.seeds if "network" in config.classes else 0
 
 
 def updates(config: Config, number: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 import jaxlin
+from experiments.common.study import Measured
 from experiments.error_decomposition import config as settings
 from experiments.error_decomposition import losses_of
 from experiments.error_decomposition.config import Config
@@ -25,7 +26,6 @@ from experiments.error_decomposition.sample import (
     Sample,
     key,
 )
-from experiments.error_decomposition.saved import Found
 from jaxlin import linear
 from jaxlin.certificates import duality
 from jaxlin.linear import Params
@@ -63,7 +63,7 @@ class Rows(NamedTuple):
     normalization: Normalization
 
 
-def measured(config: Config, sample: Sample, rows: Rows) -> Found:
+def measured(config: Config, sample: Sample, rows: Rows) -> Measured:
     """Losses of test examples under what was trained and all refits."""
     how: dict[str, Any] = {
         "classes": range(sample.num_classes),
@@ -111,7 +111,7 @@ def measured(config: Config, sample: Sample, rows: Rows) -> Found:
         "train_surrogate": float(on_train.surrogate.mean(dtype=np.float64)),
         "train_zero_one": float(on_train.zero_one.mean()),
     }
-    return Found(arrays, numbers)
+    return Measured(numbers, arrays)
 
 
 def all_weightings(config: Config, sample: Sample) -> np.ndarray:

@@ -6,6 +6,7 @@ sample is here a network with the best head on its features, and what the body c
 still gain counts as estimation or modelling.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -14,12 +15,12 @@ import numpy as np
 
 import jaxlin
 from experiments.common.run_folder import RunFolder
-from experiments.error_decomposition import losses_of, network, saved
+from experiments.common.study import Measured
+from experiments.error_decomposition import losses_of, network
 from experiments.error_decomposition.config import Config
 from experiments.error_decomposition.losses_of import LOSS
 from experiments.error_decomposition.network import Images, Network, Recipe
 from experiments.error_decomposition.sample import NETWORK, Sample, key
-from experiments.error_decomposition.saved import Found
 from jaxlin import normalization
 from jaxlin.normalization import Normalization
 from jaxlin.selection import resampling
@@ -29,35 +30,37 @@ from jaxlin.solvers.interface import Examples
 PARTS = ("whole", "half-0", "half-1", "quarter")
 
 
-def measured(folder: RunFolder, config: Config, sample: Sample) -> Found:
-    """Losses of test examples under all networks, as of a linear class."""
+def names(config: Config) -> list[tuple[int, int]]:
+    """Seeds and places in `PARTS` of all networks, in their order."""
+    return [(seed, place) for seed in range(config.seeds) for place in range(4)]
+
+
+def part_name(seed: int, place: int) -> str:
+    """Name of the part of a run that is about one network."""
+    return f"network-{seed}-{PARTS[place]}"
+
+
+def one_network(
+    folder: RunFolder, config: Config, sample: Sample, seed: int, place: int
+) -> Measured:
+    """Losses of test examples under one network."""
     train = network.images_of(sample.train, sample.train_labels, sample.image_shape)
     test = network.images_of(sample.test, sample.test_labels, sample.image_shape)
-    test = test._replace(normalization=train.normalization)
     quarters = resampling.quarters(
         key(config, NETWORK), len(sample.train_labels), num_splits=config.seeds
     )
-    found: dict[str, list[Found]] = {part: [] for part in PARTS}
-    for seed, halves in enumerate(resampling.halves(quarters)):
-        members = (np.ones_like(halves[0]), *halves, quarters[seed, 0])
-        for place, (part, mine) in enumerate(zip(PARTS, members, strict=True)):
-            name = f"network-{seed}-{part}"
-            one = saved.read(folder, name)
-            if one is None:
-                draw = jax.random.fold_in(key(config, NETWORK), 4 * seed + place + 1)
-                one = _one(
-                    folder,
-                    name,
-                    draw,
-                    config,
-                    sample,
-                    train,
-                    test,
-                    np.flatnonzero(mine),
-                )
-                saved.write(folder, name, one)
-            found[part].append(one)
-    return _joined(found)
+    halves = resampling.halves(quarters)[seed]
+    members = (np.ones_like(halves[0]), *halves, quarters[seed, 0])[place]
+    return _one(
+        folder,
+        part_name(seed, place),
+        jax.random.fold_in(key(config, NETWORK), 4 * seed + place + 1),
+        config,
+        sample,
+        train,
+        test._replace(normalization=train.normalization),
+        np.flatnonzero(members),
+    )
 
 
 def _one(
@@ -69,7 +72,7 @@ def _one(
     train: Images,
     test: Images,
     members: np.ndarray,
-) -> Found:
+) -> Measured:
     """Trains one network and fits a certified head on its features."""
     start = network.init(
         jax.random.fold_in(draw, 0),
@@ -124,14 +127,17 @@ def _one(
             arrays[f"{which}-{kind}"] = getattr(on_test, kind)
             mine = getattr(on_train, kind)[members]
             numbers[f"{which}_train_{kind}"] = float(mine.mean(dtype=np.float64))
-    return Found(arrays, numbers)
+    return Measured(numbers, arrays)
 
 
-def _joined(found: dict[str, list[Found]]) -> Found:
+def joined(config: Config, found: Mapping[str, Measured]) -> Measured:
     """The arrays of all networks under the names that linear classes use."""
-    whole, *halves, quarter = (found[part] for part in PARTS)
+    whole, *halves, quarter = (
+        [found[part_name(seed, place)] for seed in range(config.seeds)]
+        for place in range(4)
+    )
 
-    def stacked(which: str, networks: list[Found]) -> np.ndarray:
+    def stacked(which: str, networks: list[Measured]) -> np.ndarray:
         return np.stack([one.arrays[which] for one in networks])
 
     arrays: dict[str, np.ndarray] = {}
@@ -151,10 +157,9 @@ def _joined(found: dict[str, list[Found]]) -> Found:
         }
         for which in ("own", "certified")
     )
-    everything = [one.numbers for networks in found.values() for one in networks]
+    everything = [one.numbers for one in found.values()]
     trained = float(np.mean(own["surrogate"]))
-    return Found(
-        arrays,
+    return Measured(
         {
             "networks": len(everything),
             "parameters": everything[0]["parameters"],
@@ -172,6 +177,7 @@ def _joined(found: dict[str, list[Found]]) -> Found:
             "own_train_zero_one": float(np.mean(own["zero_one"])),
             "training_loss": [one.numbers["training_loss"] for one in whole],
         },
+        arrays,
     )
 
 

@@ -21,9 +21,6 @@ so that the SVM hardly cares where its line is, and one label for all points, 50
 better.) With the feature added every point is right, for both losses.
 
 Command. ``python -m experiments.hard_cases`` (about a minute, most of it compiling);
-``--noise 0.2`` lets the classes touch; ``--smoke`` to see a page in under a minute. The
-run is short: continued with ``--resume FOLDER`` it begins anew.
-
-The modules: `config`, `cases`, `measure` (one case), `findings` (in words), `pictures`,
-`report`.
+``--noise 0.2`` lets the classes touch; ``--smoke`` to see a page in under a minute. A
+run that was stopped continues with ``--resume FOLDER``; its finished cases are kept.
 """

@@ -1,55 +1,45 @@
 """Runs the experiment: ``python -m experiments.hard_cases --help``."""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import experiments.hard_cases as experiment
-from experiments.common import cli, run_folder, timing
-from experiments.common import report as pages
-from experiments.common.config import to_dict
-from experiments.common.progress import progress
-from experiments.hard_cases import findings, measure, report
-from experiments.hard_cases.config import SMOKE, Config, checked
+from experiments.common import study
+from experiments.hard_cases import figures, measure
+from experiments.hard_cases.config import SMOKE, Config
 
 
-def run(config: Config, options: cli.RunOptions) -> pages.Report:
-    """Makes one run folder, or does the one to be resumed again; returns its page."""
-    checked(config)
-    clock = timing.Clock()
-    folder = run_folder.open_run(
-        config=to_dict(config),
-        experiment="hard_cases",
-        dataset="toy",
-        out=options.out,
-        resume=options.resume,
-    )
-    with folder.running():
-        found = []
-        with progress("cases", total=len(config.cases), unit="cases") as advance:
-            for name in config.cases:
-                with clock.part(name):
-                    found.append(measure.measured(config, name))
-                advance(note=name)
-        cases = {one.name: measure.results(one) for one in found}
-        results = {"cases": cases}
-        timings = {**clock.total(), "parts": clock.seconds}
-        folder.write_json("results.json", {**results, "timing": timings})
-        folder.write_npz(
-            "points.npz",
-            {
-                f"{one.name}_{field}": values
-                for one in found
-                for field, values in one.points._asdict().items()
-            },
-        )
-        page = report.build(report.Run(folder, config, found, results))
-        folder.write_text("report.html", pages.render(page))
-        print("\n".join(findings.lines(cases)))
-    print(folder.path / "report.html")
-    return page
+def rows(run: study.Run) -> Iterator[Mapping[str, Any]]:
+    """The fits of each case, with and without the added feature."""
+    for case in run.config.cases:
+        one = run.numbers(case)
+        for kind in ("fits", "lifted_fits"):
+            for loss, fit in one[kind].items():
+                certificate = dict(fit)
+                optimum = certificate.pop("optimum")
+                row = {"case": case, "features": kind, "loss": loss}
+                yield {**row, **certificate, **optimum}
 
 
-def main() -> None:
-    """Parses the command line and runs."""
-    run(*cli.parse(Config(), smoke=SMOKE, description=experiment.__doc__))
+def headlines(results: study.Results) -> Mapping[str, float]:
+    """Accuracies of the best line."""
+    return {
+        f"best line, {case}": one["best_line"]["accuracy"]
+        for case, one in results.items()
+        if "best_line" in one
+    }
 
+
+STUDY = study.Study(
+    name="hard_cases",
+    about=experiment.__doc__,
+    config=Config(),
+    presets={"smoke": SMOKE},
+    parts=measure.parts,
+    rows=rows,
+    headlines=headlines,
+    figures=figures.drawn,
+)
 
 if __name__ == "__main__":
-    cli.main(main)
+    study.main(STUDY)

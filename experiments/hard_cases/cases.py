@@ -1,9 +1,11 @@
 """The cases: the lecture's three, and two that a linear classifier can do."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jaxlin.data import toy
+
+CaseName = Literal["quadrants", "ring", "three_modes", "half_planes", "sectors"]
 
 
 class Case(NamedTuple):
@@ -25,7 +27,7 @@ class Case(NamedTuple):
     added: str = ""
 
 
-CASES: dict[str, Case] = {
+CASES: dict[CaseName, Case] = {
     "quadrants": Case(
         "First and third quadrant against second and fourth",
         toy.quadrants,

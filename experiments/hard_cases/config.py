@@ -1,9 +1,10 @@
 """What a run computes: the fields of config.json and of the command line."""
 
 import dataclasses
+from typing import Annotated
 
-from experiments.hard_cases.cases import CASES
-from jaxlin import check
+from experiments.common.config import Bounds, Count, Positive, Seed, Share
+from experiments.hard_cases.cases import CASES, CaseName
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,16 +28,17 @@ class Config:
       max_evaluations: of a fit, after which it is taken as it is.
     """
 
-    cases: tuple[str, ...] = tuple(CASES)
-    examples: int = 400
-    noise: float = 0.0
-    gap: float = 0.3
-    seed: int = 0
-    l2: float = 1e-3
-    lifted_l2: float = 1e-6
-    relative_gap: float = 1e-12
-    lifted_relative_gap: float = 1e-10
-    max_evaluations: int = 1000
+    cases: tuple[CaseName, ...] = tuple(CASES)
+    examples: Annotated[int, Bounds(at_least=10)] = 400
+    noise: Annotated[float, Bounds(at_least=0)] = 0.0
+    # No case takes a larger one.
+    gap: Annotated[float, Bounds(at_least=0, at_most=0.7)] = 0.3
+    seed: Seed = 0
+    l2: Positive = 1e-3
+    lifted_l2: Positive = 1e-6
+    relative_gap: Share = 1e-12
+    lifted_relative_gap: Share = 1e-10
+    max_evaluations: Count = 1000
 
 
 SMOKE = Config(
@@ -46,28 +48,3 @@ SMOKE = Config(
     relative_gap=1e-3,
     lifted_relative_gap=1e-3,
 )
-
-
-def checked(config: Config) -> Config:
-    """Returns ``config``, if a run can be made of it.
-
-    Raises:
-      ValueError: that names the field, the rule and the value.
-    """
-    if not config.cases:
-        raise ValueError(f"cases must be among {', '.join(CASES)}, got none")
-    for name in config.cases:
-        check.choice("cases", name, tuple(CASES))
-    if len(set(config.cases)) < len(config.cases):
-        raise ValueError(f"cases must be distinct, got {' '.join(config.cases)}")
-    check.integer("examples", config.examples, at_least=10)
-    check.number("noise", config.noise, at_least=0)
-    # No case takes a larger one.
-    check.number("gap", config.gap, at_least=0, at_most=0.7)
-    check.integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
-    check.number("l2", config.l2, above=0)
-    check.number("lifted_l2", config.lifted_l2, above=0)
-    for name in ("relative_gap", "lifted_relative_gap"):
-        check.number(name, getattr(config, name), above=0, below=1)
-    check.integer("max_evaluations", config.max_evaluations, at_least=1)
-    return config

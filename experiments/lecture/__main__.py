@@ -28,7 +28,7 @@ def run(config: Config, options: cli.RunOptions) -> None:
             made.append(make(chapter, config, path, options.data_dir))
             # After every chapter: there is a page to look at while the rest is run.
             folder.write_json("results.json", page.summary(made))
-            text = page.build(config, made, name=folder.path.name)
+            text = page.build(config, made, folder=folder.path)
             folder.write_text("report.html", text)
     print(folder.path / "report.html")
 

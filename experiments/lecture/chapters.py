@@ -20,8 +20,9 @@ import experiments.svm_vs_softmax.__main__ as svm_vs_softmax
 import experiments.svm_vs_softmax.config as svm_vs_softmax_config
 import experiments.viewpoints.__main__ as viewpoints
 import experiments.viewpoints.config as viewpoints_config
+from experiments.common import report, study
 from experiments.common.cli import RunOptions
-from experiments.common.report import Report
+from experiments.common.pages import Page
 from experiments.lecture.config import Config
 
 
@@ -37,7 +38,7 @@ class Chapter(NamedTuple):
 
     name: str
     question: str
-    run: Callable[[Any, RunOptions], Report]
+    run: Callable[[Any, RunOptions], Page]
     configs: Mapping[str, Any]
 
 
@@ -45,7 +46,7 @@ class Made(NamedTuple):
     """A chapter's page, and the seconds that it took in this start."""
 
     chapter: Chapter
-    page: Report
+    page: Page
     seconds: float
 
 
@@ -63,6 +64,18 @@ def make(chapter: Chapter, config: Config, folder: Path, data_dir: Path | None) 
     return Made(chapter, page, time.perf_counter() - start)
 
 
+def _reported(
+    run: Callable[[Any, RunOptions], report.Report],
+) -> Callable[[Any, RunOptions], Page]:
+    """Run function that returns a page instead of a report."""
+    return lambda config, options: report.page(run(config, options))
+
+
+def _studied(made: study.Study) -> Callable[[Any, RunOptions], Page]:
+    """Run function of a study that returns its page."""
+    return lambda config, options: study.page(made, study.run(made, config, options))
+
+
 def _everywhere(smoke: Any, config: Any) -> dict[str, Any]:
     """Configs of a chapter that looks at no data set."""
     return {"smoke": smoke, "cifar10": config, "digits": config}
@@ -73,7 +86,7 @@ CHAPTERS = (
     Chapter(
         "nearest_neighbor",
         "How far does memory get, and what is wrong with it?",
-        nearest_neighbor.run,
+        _studied(nearest_neighbor.STUDY),
         {
             "smoke": nearest_neighbor_config.SMOKE,
             "digits": nearest_neighbor_config.DIGITS,
@@ -96,7 +109,7 @@ CHAPTERS = (
     Chapter(
         "cross_validation",
         "Which estimate of accuracy can be believed?",
-        cross_validation.run,
+        _studied(cross_validation.STUDY),
         {
             "smoke": cross_validation_config.SMOKE,
             "digits": dataclasses.replace(cross_validation_config.DIGITS, samples=30),
@@ -108,7 +121,7 @@ CHAPTERS = (
     Chapter(
         "viewpoints",
         "What does one W look like as algebra, pictures and hyperplanes?",
-        viewpoints.run,
+        _studied(viewpoints.STUDY),
         {
             "smoke": viewpoints_config.SMOKE,
             "digits": dataclasses.replace(viewpoints_config.Config(), dataset="digits"),
@@ -118,13 +131,13 @@ CHAPTERS = (
     Chapter(
         "hard_cases",
         "What can no line do, and which feature mends it?",
-        hard_cases.run,
+        _studied(hard_cases.STUDY),
         _everywhere(hard_cases_config.SMOKE, hard_cases_config.Config()),
     ),
     Chapter(
         "error_decomposition",
         "Whose error is it: the model's, the sample's, the optimiser's?",
-        error_decomposition.run,
+        _studied(error_decomposition.STUDY),
         {
             "smoke": error_decomposition_config.SMOKE,
             "digits": dataclasses.replace(
@@ -136,13 +149,13 @@ CHAPTERS = (
     Chapter(
         "loss_questions",
         "What do the two losses say to the lecture's questions?",
-        loss_questions.run,
+        _studied(loss_questions.STUDY),
         _everywhere(loss_questions_config.SMOKE, loss_questions_config.Config()),
     ),
     Chapter(
         "svm_vs_softmax",
         "Which of the two is the better classifier?",
-        svm_vs_softmax.run,
+        _reported(svm_vs_softmax.run),
         {
             "smoke": svm_vs_softmax_config.SMOKE,
             "digits": svm_vs_softmax_config.DIGITS,

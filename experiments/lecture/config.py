@@ -1,7 +1,9 @@
 """What a page is made of: the fields of config.json and of the command line."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
+
+from experiments.common.config import check
 
 Chapter = Literal[
     "nearest_neighbor",
@@ -13,7 +15,7 @@ Chapter = Literal[
     "svm_vs_softmax",
 ]
 # In the order of the lecture.
-CHAPTERS: tuple[Chapter, ...] = Chapter.__args__  # type: ignore[attr-defined]
+CHAPTERS: tuple[Chapter, ...] = get_args(Chapter)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +43,7 @@ def checked(config: Config) -> Config:
     Raises:
       ValueError: that names the field, the rule and the value.
     """
-    if not config.chapters or len(set(config.chapters)) < len(config.chapters):
-        raise ValueError(
-            "chapters must be distinct, at least one, got "
-            f"{' '.join(config.chapters) or 'none'}"
-        )
+    check(config)
     if config.size == "smoke" and config.dataset != SMOKE.dataset:
         raise ValueError(
             f"dataset must be {SMOKE.dataset} at size smoke, got {config.dataset}; "

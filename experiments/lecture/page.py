@@ -1,9 +1,9 @@
 """The page: the chapters' own pages, joined, between a start and a register."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from experiments.common import report
-from experiments.common.report import Paragraph, Report, Section, Table
+from experiments.common import pages
 from experiments.lecture import concepts
 from experiments.lecture.chapters import Made
 from experiments.lecture.config import Config
@@ -11,70 +11,30 @@ from experiments.lecture.config import Config
 TITLE = "Linear classifiers and their losses, measured"
 
 
-def build(config: Config, made: Sequence[Made], *, name: str) -> str:
+def build(config: Config, made: Sequence[Made], *, folder: Path) -> str:
     """The HTML of all chapters.
 
     Args:
       config: of the page.
       made: the chapters in the order of the lecture.
-      name: of the run folder.
+      folder: of the run.
     """
-    return report.render_joined(
-        TITLE,
-        [_start(config, made), *(one.page for one in made), _register()],
-        subtitle=f"A lecture of forty concepts, on {config.dataset} and on paper",
-        footer=f"python -m experiments.lecture, run {name}",
-    )
-
-
-def _start(config: Config, made: Sequence[Made]) -> Report:
-    rows = [(one.chapter.question, one.page.title, one.seconds) for one in made]
     total = sum(one.seconds for one in made)
-    size = "" if config.size == "page" else " Sizes are tiny: only the form counts."
-    return Report(
-        "What this page shows",
-        f"{len(made)} chapters, computed in {total / 60:.0f} minutes"
-        if total >= 60
-        else f"{len(made)} chapters, computed in {total:.0f} seconds",
-        [
-            Section(
-                "The questions",
-                [
-                    Paragraph(
-                        "Each chapter is an experiment of its own, with its own "
-                        "command, and every number on this page was measured by it. "
-                        "A chapter that was resumed counts from its last start." + size,
-                        lead=True,
-                    ),
-                    Table(("question", "chapter", "seconds"), rows),
-                ],
-            )
-        ],
+    start = pages.from_template(
+        "lecture/start.html",
+        folder=folder,
+        made=made,
+        size=config.size,
+        duration=f"{total / 60:.0f} minutes" if total >= 60 else f"{total:.0f} seconds",
     )
-
-
-def _register() -> Report:
-    return Report(
-        "Where each concept of the lecture is",
-        "Forty rows: functions of jaxlin, or experiments",
-        [
-            Section(
-                "Register",
-                [
-                    Table(
-                        ("", "concept", "where"),
-                        [
-                            (
-                                one.number,
-                                one.concept,
-                                ", ".join(f"`{place}`" for place in one.where),
-                            )
-                            for one in concepts.CONCEPTS
-                        ],
-                    )
-                ],
-            ),
-        ],
+    register = pages.from_template(
+        "lecture/register.html", folder=folder, concepts=concepts.CONCEPTS
+    )
+    return pages.render_joined(
+        TITLE,
+        [start, *(one.page for one in made), register],
+        subtitle=f"A lecture of forty concepts, on {config.dataset} and on paper",
+        footer=f"python -m experiments.lecture, run {folder.name}",
     )
 
 

@@ -19,10 +19,6 @@ Result. report.html: one table of questions, answers and numbers, one of slips, 
 pictures: a score that moves, its gradient, the path from Crammer-Singer to softmax by
 temperature, weights scaled up where the loss is 0 and where it is not.
 
-Command. ``python -m experiments.loss_questions`` (half a minute); ``--smoke``. The run
-is short: continued with ``--resume FOLDER`` it begins anew.
-
-The modules: `config`, `evaluate` (losses in float64), `answers` (SVM), `likelihood`
-(softmax and both), `minimisers` (what takes a fit), `slips`, `curves`, `pictures`,
-`report`. The slides' numbers are in `experiments.common.slides`.
+Command. ``python -m experiments.loss_questions`` (half a minute); ``--smoke``. A run
+that was stopped continues with ``--resume FOLDER``; its finished parts are kept.
 """

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.slides import SCORES
+from experiments.loss_questions import minimisers
+from experiments.loss_questions.config import Config
 from jaxlin import losses
 from jaxlin.typing import Array
 
@@ -18,6 +20,34 @@ LOSSES: dict[str, Any] = {
     "Crammer-Singer": losses.crammer_singer_hinge,
     "softmax": losses.softmax_cross_entropy,
 }
+# The two that the lecture compares.
+BOTH = ("SVM (Weston-Watkins)", "softmax")
+
+
+def measured(config: Config) -> dict[str, np.ndarray]:
+    """The curves of all pictures: positions of shape ``(points,)``, values by curve."""
+    at = functools.partial(np.linspace, num=config.points)
+    cat, fall, others, near = at(-5.0, 10.0), at(0, 4), at(-2, 12), at(2.0, 9.0)
+    moving = [moved(loss, cat, 0, 0) for loss in LOSSES.values()]
+    car = [moved(LOSSES[name], SCORES[1, 1] - fall, 1, 1)[0] for name in BOTH]
+    along = path(near, sorted(config.temperatures))
+    factors, multiples = at(0, 4), at(0, 2)
+    return {
+        "cat": cat,
+        "cat_losses": np.stack([value for value, _ in moving]),
+        "cat_slopes": np.stack([slope for _, slope in moving]),
+        "fall": fall,
+        "fall_losses": np.stack(car),
+        "others": others,
+        "others_losses": np.stack(list(jiggled(others).values())),
+        "near": near,
+        "path_temperatures": np.array(list(along)),
+        "path_losses": np.stack(list(along.values())),
+        "factors": factors,
+        **minimisers.scaled_means(factors),
+        "multiples": multiples,
+        **minimisers.penalised(config, multiples),
+    }
 
 
 def tempered(scores: Array, label: Any, *, temperature: Any, margin: Any) -> Array:
@@ -82,7 +112,7 @@ def jiggled(positions: np.ndarray) -> dict[str, np.ndarray]:
     rows = np.stack([np.full_like(positions, 10.0), positions, positions], axis=1)
     found = {}
     with jax.enable_x64(True):
-        for name in ("SVM (Weston-Watkins)", "softmax"):
+        for name in BOTH:
             values, _ = _value_and_slope(jnp.asarray(rows), 0, {}, loss=LOSSES[name])
             found[name] = np.asarray(values)
     return found

@@ -18,13 +18,12 @@ training rows, accuracy against the number of noise features, and the relative c
 (Dmax - Dmin) / Dmin against the dimension.
 
 Command. ``python -m experiments.nearest_neighbor`` (CIFAR-10, raw pixels), ``--dataset
-digits`` (seconds), ``--smoke``. A run that was killed goes on with ``--resume FOLDER``
-after the last part that it has measured.
+digits`` (seconds), ``--smoke``. A run that was stopped continues with ``--resume
+FOLDER``; its finished parts are kept.
 
 Reference. K. Beyer, J. Goldstein, R. Ramakrishnan and U. Shaft. When is "nearest
 neighbor" meaningful? ICDT 1999.
 
-The modules: `config`, `spaces` (metrics by name), `voting` (answers for all k),
-`choosing`, `testing`, `local`, `cost`, `noise`, `contrast` (a part each), `verdict`
-(results), `findings` (in words), `pictures`, `sections` and `report` (the page).
+`measure` names the parts, whose modules are `choosing`, `testing`, `local`, `cost`,
+`noise` and `contrast`; `summary` says what all of them say.
 """

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.nearest_neighbor import spaces, voting
 from experiments.nearest_neighbor.config import Config
-from experiments.nearest_neighbor.parts import FOLDS, SUBSAMPLE, key_of, stratified
+from experiments.nearest_neighbor.draws import FOLDS, SUBSAMPLE, key_of, stratified
 from experiments.nearest_neighbor.spaces import METRICS
 from jaxlin import data, neighbors
 from jaxlin.selection import folds, rules
@@ -36,10 +36,10 @@ class Setting(NamedTuple):
 
 def searches(config: Config) -> list[tuple[str, str]]:
     """The metrics with the rows that each is compared on, in this order."""
-    on_part = [(name, PART) for name in config.metrics]
+    metrics: tuple[str, ...] = config.metrics
     if config.subsample == config.train_examples:
-        return [(name, ALL) for name in config.metrics]
-    return on_part + [(name, ALL) for name in config.on_all]
+        return [(name, ALL) for name in metrics]
+    return [(name, PART) for name in metrics] + [(name, ALL) for name in config.on_all]
 
 
 def cross_validated(
@@ -144,9 +144,4 @@ def of_folds(record: Record, weighting: str, k: int) -> list[float]:
 
 def key_of_search(name: str, rows: str) -> str:
     """Name of the part of a run."""
-    return f"choose {name} on {rows}"
-
-
-def records_of(config: Config, done: Mapping[str, Record]) -> list[Record]:
-    """The records of all searches, in their order."""
-    return [done[key_of_search(*search)] for search in searches(config)]
+    return f"search_{name}_{rows}"

@@ -1,15 +1,25 @@
 """What a run computes: the fields of config.json and of the command line."""
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 
-from experiments.nearest_neighbor.spaces import METRICS
-from jaxlin import check, data
+from experiments.common.config import (
+    MAY_BE_EMPTY,
+    Bounds,
+    Count,
+    Counts,
+    Positive,
+    Positives,
+    Seed,
+)
+from jaxlin import data
 from jaxlin.selection import splits
 
-BASELINES = ("euclidean", "manhattan")
+MetricName = Literal["euclidean", "manhattan", "chebyshev", "cosine", "mahalanobis"]
+METRICS: tuple[MetricName, ...] = get_args(MetricName)
+BASELINES: tuple[MetricName, ...] = ("euclidean", "manhattan")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,37 +65,37 @@ class Config:
     """
 
     dataset: str = "cifar10"
-    train_examples: int | None = None
-    test_examples: int | None = None
-    metrics: tuple[str, ...] = tuple(METRICS)
-    on_all: tuple[str, ...] = ("euclidean",)
-    subsample: int = 10_000
-    ks: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50)
-    bandwidths: tuple[float, ...] = (0.15, 0.3, 0.6)
-    folds: int = 5
-    seed: int = 0
-    l2: float = 3e-3
-    local_queries: int = 200
-    local_ks: tuple[int, ...] = (5, 20, 50)
-    local_bandwidth: float = 0.6
-    local_l2: float = 1e-2
-    time_sizes: tuple[int, ...] = (1000, 2000, 5000, 10_000, 20_000, 50_000)
-    time_queries: int = 200
-    time_repeats: int = 5
-    noise_features: tuple[int, ...] = (0, 192, 768, 3072)
-    noise_scale: float = 4.0
-    noise_examples: int = 1000
-    noise_tests: int = 1000
-    noise_repeats: int = 5
-    noise_l2: tuple[float, ...] = (1e-2, 1e-1, 1.0, 10.0, 100.0)
-    dimensions: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 3072)
-    contrast_examples: int = 2000
-    contrast_queries: int = 100
+    train_examples: Annotated[int | None, Bounds(at_least=2)] = None
+    test_examples: Annotated[int | None, Bounds(at_least=2)] = None
+    metrics: tuple[MetricName, ...] = METRICS
+    on_all: Annotated[tuple[MetricName, ...], MAY_BE_EMPTY] = ("euclidean",)
+    subsample: Annotated[int, Bounds(at_least=10)] = 10_000
+    ks: Counts = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50)
+    bandwidths: Positives = (0.15, 0.3, 0.6)
+    folds: Annotated[int, Bounds(at_least=2)] = 5
+    seed: Seed = 0
+    l2: Positive = 3e-3
+    local_queries: Annotated[int, Bounds(at_least=2)] = 200
+    local_ks: Annotated[tuple[int, ...], Bounds(at_least=1), MAY_BE_EMPTY] = (5, 20, 50)
+    local_bandwidth: Positive = 0.6
+    local_l2: Positive = 1e-2
+    time_sizes: Counts = (1000, 2000, 5000, 10_000, 20_000, 50_000)
+    time_queries: Count = 200
+    time_repeats: Count = 5
+    noise_features: Annotated[tuple[int, ...], Bounds(at_least=0)] = (0, 192, 768, 3072)
+    noise_scale: Positive = 4.0
+    noise_examples: Annotated[int, Bounds(at_least=10)] = 1000
+    noise_tests: Annotated[int, Bounds(at_least=2)] = 1000
+    noise_repeats: Annotated[int, Bounds(at_least=2)] = 5
+    noise_l2: Positives = (1e-2, 1e-1, 1.0, 10.0, 100.0)
+    dimensions: Counts = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 3072)
+    contrast_examples: Annotated[int, Bounds(at_least=2)] = 2000
+    contrast_queries: Count = 100
 
 
 DIGITS = Config(
     dataset="digits",
-    on_all=tuple(METRICS),
+    on_all=METRICS,
     l2=1e-3,
     local_queries=300,
     time_sizes=(100, 200, 500, 1000, 1297),
@@ -122,60 +132,32 @@ SMOKE = dataclasses.replace(
 )
 
 
-def checked(config: Config) -> Config:
-    """Returns ``config``, if a run can be made of it.
+def check_fields(config: Config) -> None:
+    """Checks fields that need one another, or an order.
 
     Raises:
       ValueError: that names the field, the rule and the value.
     """
-    for name in ("metrics", "on_all"):
-        _distinct(name, getattr(config, name))
-        for metric in getattr(config, name):
-            check.choice(name, metric, tuple(METRICS))
-    if not config.metrics:
-        raise ValueError(
-            f"metrics must name one at least, got none; for instance {BASELINES[0]}"
-        )
     for metric in config.on_all:
         if metric not in config.metrics:
             raise ValueError(
                 f"on_all must be among metrics, {' '.join(config.metrics)}, got "
                 f"{metric}; add it there, or give --on-all without it"
             )
-    for name in ("ks", "local_ks", "time_sizes", "dimensions"):
-        if name != "local_ks" or config.local_ks:
-            _integers(name, getattr(config, name), at_least=1)
-    _integers("noise_features", config.noise_features, at_least=0)
-    check.numbers_list("bandwidths", config.bandwidths, above=0)
-    check.numbers_list("noise_l2", config.noise_l2, above=0)
-    for name in ("l2", "local_l2", "local_bandwidth", "noise_scale"):
-        check.number(name, getattr(config, name), above=0)
-    check.integer("folds", config.folds, at_least=2)
-    check.integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
-    for name in ("train_examples", "test_examples"):
-        if getattr(config, name) is not None:
-            check.integer(name, getattr(config, name), at_least=2)
-    for name, least in {
-        "subsample": 10,
-        "local_queries": 2,
-        "time_queries": 1,
-        "time_repeats": 1,
-        "noise_examples": 10,
-        "noise_tests": 2,
-        "noise_repeats": 2,
-        "contrast_examples": 2,
-        "contrast_queries": 1,
-    }.items():
-        check.integer(name, getattr(config, name), at_least=least)
-    return config
+    for name in ("ks", "local_ks", "time_sizes", "noise_features", "dimensions"):
+        values = getattr(config, name)
+        if list(values) != sorted(values):
+            shown = " ".join(map(str, values))
+            raise ValueError(f"{name} must ascend, got {shown}")
 
 
-def fitted_to(config: Config, dataset: data.Dataset) -> Config:
-    """The config with numbers of examples that the data have.
+def settle(config: Config, dataset: data.Dataset) -> Config:
+    """Returns the config with numbers of examples that the data have.
 
     Raises:
       ValueError: if nothing would be left of a list, or a class has too few examples.
     """
+    check_fields(config)
     num_train, num_test = (len(split.labels) for split in (dataset.train, dataset.test))
     train = min(config.train_examples or num_train, num_train)
     test = min(config.test_examples or num_test, num_test)
@@ -238,17 +220,3 @@ def _enough(name: str, dataset: data.Dataset, labels: np.ndarray, *, least: int)
             f"{counts[rarest]} of class {dataset.class_names[rarest]} among "
             f"{len(labels)}; give more examples or fewer folds"
         )
-
-
-def _distinct(name: str, values: Any) -> None:
-    if len(set(values)) < len(values):
-        raise ValueError(f"{name} must be distinct, got {' '.join(map(str, values))}")
-
-
-def _integers(name: str, values: tuple[int, ...], *, at_least: int) -> None:
-    if not values:
-        raise ValueError(f"{name} must not be empty, got ()")
-    for place, value in enumerate(values):
-        check.integer(f"{name}[{place}]", value, at_least=at_least)
-    if list(values) != sorted(set(values)):
-        raise ValueError(f"{name} must ascend, got {' '.join(map(str, values))}")

@@ -21,10 +21,12 @@ import jax
 import numpy as np
 
 from experiments.nearest_neighbor.config import Config
-from experiments.nearest_neighbor.parts import CONTRAST, any_of, generator, key_of
+from experiments.nearest_neighbor.draws import CONTRAST, any_of, generator, key_of
 from jaxlin import data, neighbors
 from jaxlin.neighbors import distances, pairwise
 
+# Dimensions from which the theory of normal data is compared.
+LARGE = 30
 PIXELS, PROJECTED, NORMAL = "features drawn", "random projections", "normal data"
 _POINTS, _QUERIES, _ORDER, _MATRIX, _NORMAL = range(5)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 import jaxlin
 from experiments.nearest_neighbor.config import Config
-from experiments.nearest_neighbor.parts import TIME, any_of, generator, key_of
+from experiments.nearest_neighbor.draws import TIME, any_of, generator, key_of
 from experiments.nearest_neighbor.spaces import METRICS
 from jaxlin import Fit, data, neighbors
 

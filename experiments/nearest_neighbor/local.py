@@ -12,7 +12,7 @@ import numpy as np
 from experiments.nearest_neighbor import spaces, voting
 from experiments.nearest_neighbor.choosing import Setting, typical
 from experiments.nearest_neighbor.config import Config
-from experiments.nearest_neighbor.parts import LOCAL, any_of, key_of
+from experiments.nearest_neighbor.draws import LOCAL, any_of, key_of
 from experiments.nearest_neighbor.spaces import METRICS
 from experiments.nearest_neighbor.voting import Weights
 from jaxlin import data, losses, neighbors

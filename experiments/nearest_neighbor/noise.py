@@ -14,7 +14,7 @@ import numpy as np
 
 import jaxlin
 from experiments.nearest_neighbor.config import Config
-from experiments.nearest_neighbor.parts import (
+from experiments.nearest_neighbor.draws import (
     NOISE,
     any_of,
     generator,

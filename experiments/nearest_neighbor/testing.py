@@ -43,7 +43,7 @@ def one_nearest(name: str) -> str:
 def tested(config: Config, dataset: data.Dataset, setting: Setting) -> Tested:
     """Labels of all test examples."""
     labels = dataset.train.labels
-    wanted = {name: 1 for name in BASELINES}
+    wanted: dict[str, int] = {name: 1 for name in BASELINES}
     wanted[setting.metric] = max(setting.k, SHOWN)
     predictions, shown = {}, np.zeros((0, 0), int)
     for name, k in wanted.items():

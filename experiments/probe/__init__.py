@@ -19,12 +19,10 @@ lies outside them is counted, in training as left out and in the test as wrong.
 ``--join image question`` puts image_train and question_train side by side (and so for
 the test), as visual question answering does.
 
-Result. report.html, results.json, results.csv (one line a value of C), model.npz for
-`jaxlin.load`, per_example.npz with labels and calibrated probabilities of the
-test examples. ``kill -9`` it and go on with ``--resume FOLDER``.
+Result. report.html, results.json, results.csv (one line a value of C), and in ``parts``
+probe-model.npz for `jaxlin.load` and probe.npz with labels and calibrated probabilities
+of the test examples. ``kill -9`` it and go on with ``--resume FOLDER``.
 
 Command. ``python -m experiments.probe FEATURES.npz``; ``--smoke`` to see a page in
 seconds.
-
-The modules: `config`, `source` (features in), `verdict` (results), `report`.
 """

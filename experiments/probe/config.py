@@ -5,8 +5,16 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from experiments.common.losses import CERTIFIED
-from jaxlin import check, linear_probe
+from experiments.common.config import (
+    MAY_BE_EMPTY,
+    Bounds,
+    Count,
+    Positives,
+    Seed,
+    Share,
+)
+from experiments.common.losses import LossName
+from jaxlin import linear_probe
 from jaxlin.selection import rules
 
 RANDOM = "random"
@@ -45,19 +53,19 @@ class Config:
     """
 
     features: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FEATURES")]]
-    join: tuple[str, ...] = ()
-    answers: int | None = None
-    loss: str = "softmax_cross_entropy"
-    cs: tuple[float, ...] = linear_probe.CS
-    validation_fraction: float = 0.1
-    folds: int | None = None
+    join: Annotated[tuple[str, ...], MAY_BE_EMPTY] = ()
+    answers: Annotated[int | None, Bounds(at_least=2)] = None
+    loss: LossName = "softmax_cross_entropy"
+    cs: Positives = linear_probe.CS
+    validation_fraction: Share = 0.1
+    folds: Annotated[int | None, Bounds(at_least=2)] = None
     choose: Literal["best", "one_standard_error"] = "best"
     standardize: bool = True
-    seed: int = 0
-    relative_gap: float = 1e-3
-    max_evaluations: int = 200
-    slots: int | None = None
-    block_size: int | None = None
+    seed: Seed = 0
+    relative_gap: Share = 1e-3
+    max_evaluations: Count = 200
+    slots: Annotated[int | None, Bounds(at_least=1)] = None
+    block_size: Annotated[int | None, Bounds(at_least=1)] = None
 
 
 DEFAULT = Config(features="")
@@ -66,8 +74,8 @@ SMOKE = Config(
 )
 
 
-def checked(config: Config) -> Config:
-    """Returns ``config``, if a run can be made of it.
+def check_fields(config: Config) -> None:
+    """Checks fields that need one another.
 
     Raises:
       ValueError: that names the field, the rule and the value.
@@ -82,23 +90,8 @@ def checked(config: Config) -> Config:
             f"join must be given with answers, got {' '.join(config.join)} alone; "
             "--answers 1000 takes the thousand most frequent"
         )
-    if config.answers is not None:
-        check.integer("answers", config.answers, at_least=2)
-    check.choice("loss", config.loss, tuple(CERTIFIED))
-    check.numbers_list("cs", config.cs, above=0)
-    check.number("validation_fraction", config.validation_fraction, above=0, below=1)
-    if config.folds is not None:
-        check.integer("folds", config.folds, at_least=2)
-    check.choice("choose", config.choose, tuple(CHOICES))
     if config.choose == "one_standard_error" and config.folds is None:
         raise ValueError(
             "choose must be best without folds, got one_standard_error, which needs "
             "several parts; give --folds 5"
         )
-    check.integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
-    check.number("relative_gap", config.relative_gap, above=0, below=1)
-    check.integer("max_evaluations", config.max_evaluations, at_least=1)
-    for name in ("slots", "block_size"):
-        if getattr(config, name) is not None:
-            check.integer(name, getattr(config, name), at_least=1)
-    return config

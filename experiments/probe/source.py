@@ -1,11 +1,12 @@
 """Where the features of a probe come from."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.probe.config import RANDOM, Config
+from experiments.probe.config import RANDOM, Config, check_fields
 from jaxlin import data, normalization
 from jaxlin.data import dataset as datasets
 from jaxlin.data import embeddings
@@ -16,27 +17,31 @@ from jaxlin.selection import held_out
 _TRAIN, _TEST, _FEATURES, _CLASSES = 300, 150, 12, 3
 
 
-def load(
-    config: Config, data_dir: Path | None
-) -> tuple[data.Dataset, embeddings.Coverage | None]:
-    """Returns the features, and what a vocabulary of answers leaves out.
+def load(config: Config, data_dir: Path | None) -> tuple[data.Dataset, dict[str, Any]]:
+    """Returns the features, and their summary with what a vocabulary leaves out.
 
     Raises:
-      ValueError: naming what is wrong with the file or the name.
+      ValueError: naming what is wrong with a field, the file or the name.
       OSError: if a data set is not on this machine.
     """
+    check_fields(config)
+    coverage = None
     if config.answers is not None:
         if not config.features.endswith(".npz") and not Path(config.features).is_dir():
             raise ValueError(
                 "FEATURES must be a .npz file or a folder of .npy files where answers "
                 f"is given, got {config.features!r}"
             )
-        return embeddings.load(
+        dataset, covered = embeddings.load(
             config.features, parts=config.join or ("x",), num_answers=config.answers
         )
-    if config.features == RANDOM:
-        return made(config.seed), None
-    return data.load(config.features, str(data_dir) if data_dir else None), None
+        coverage = {**covered._asdict(), "ceiling": covered.ceiling}
+        print(covered)
+    elif config.features == RANDOM:
+        dataset = made(config.seed)
+    else:
+        dataset = data.load(config.features, str(data_dir) if data_dir else None)
+    return dataset, {**data.summary(dataset), "answers": coverage}
 
 
 def check_parts(config: Config, dataset: data.Dataset) -> None:

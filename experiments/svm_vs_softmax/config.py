@@ -1,10 +1,12 @@
 """What a run computes: the fields of config.json and of the command line."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from experiments.common.config import Bounds, Count, Positive, Positives, Seed, Share
+from experiments.common.config import check as check_config
 from jaxlin import check
 from jaxlin.selection import splits
 
@@ -48,20 +50,30 @@ class Config:
 
     dataset: str = "cifar10"
     solver: Literal["certified", "minibatch"] = "certified"
-    seed: int = 0
-    seeds: int = 3
-    epochs: int = 40
-    batch_size: int = 128
-    validation_fraction: float = 0.1
-    evaluate_every: int = 4
-    hinge_l2: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
-    hinge_learning_rates: tuple[float, ...] = (0.3, 1.0, 3.0)
-    softmax_l2: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
-    softmax_learning_rates: tuple[float, ...] = (0.15, 0.5, 1.5)
-    path_l2: tuple[float, ...] = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
-    relative_gap: float = 1e-4
-    polished_gap: float = 1e-9
-    max_evaluations: int = 1000
+    seed: Seed = 0
+    seeds: Count = 3
+    epochs: Count = 40
+    batch_size: Count = 128
+    validation_fraction: Share = 0.1
+    evaluate_every: Count = 4
+    hinge_l2: Annotated[tuple[float, ...], Bounds(at_least=0)] = (
+        1e-3,
+        3e-3,
+        1e-2,
+        3e-2,
+    )
+    hinge_learning_rates: Positives = (0.3, 1.0, 3.0)
+    softmax_l2: Annotated[tuple[float, ...], Bounds(at_least=0)] = (
+        3e-4,
+        1e-3,
+        3e-3,
+        1e-2,
+    )
+    softmax_learning_rates: Positives = (0.15, 0.5, 1.5)
+    path_l2: Positives = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
+    relative_gap: Share = 1e-4
+    polished_gap: Positive = 1e-9
+    max_evaluations: Count = 1000
 
 
 # A thousand small images: an epoch is short and little penalty is needed.
@@ -118,26 +130,12 @@ def checked(config: Config) -> Config:
     Raises:
       ValueError: that names the field, the rule and the value.
     """
-    check.choice("solver", config.solver, ("certified", "minibatch"))
-    check.integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
-    check.integer("seeds", config.seeds, at_least=1)
-    check.integer("epochs", config.epochs, at_least=1)
-    check.integer("batch_size", config.batch_size, at_least=1)
-    check.number("validation_fraction", config.validation_fraction, above=0, below=1)
-    check.integer("evaluate_every", config.evaluate_every, at_least=1)
-    for name in ("hinge_l2", "softmax_l2"):
-        check.numbers_list(name, getattr(config, name), at_least=0)
-    for name in ("hinge_learning_rates", "softmax_learning_rates"):
-        check.numbers_list(name, getattr(config, name), above=0)
-    check.numbers_list("path_l2", config.path_l2, above=0)
-    check.number("relative_gap", config.relative_gap, above=0, below=1)
-    check.number("polished_gap", config.polished_gap, above=0)
+    check_config(config)
     if config.polished_gap > config.relative_gap:
         raise ValueError(
             f"polished_gap must be at most relative_gap, {config.relative_gap}, got "
             f"{config.polished_gap}"
         )
-    check.integer("max_evaluations", config.max_evaluations, at_least=1)
     return config
 
 

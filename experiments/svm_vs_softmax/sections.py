@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common import record
+from experiments.common import text
 from experiments.common.report import (
     Block,
     Card,
@@ -226,6 +226,6 @@ def _record(shown: Shown) -> list[Block]:
             caption="Where the time of this process went (a resumed run counts from "
             "its last start).",
         ),
-        Details("Data: counts and hashes", [Facts(record.flat(shown.data_summary))]),
-        Details("Versions and machine", [Facts(record.flat(environment))]),
+        Details("Data: counts and hashes", [Facts(text.flat(shown.data_summary))]),
+        Details("Versions and machine", [Facts(text.flat(environment))]),
     ]

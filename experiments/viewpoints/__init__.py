@@ -22,9 +22,6 @@ the bounds matter in L1 alone. The plane of two axes, which hold 40 % of the var
 gives 27 % of the images the label that all pixels give them.
 
 Command. ``python -m experiments.viewpoints`` (CIFAR-10, a minute or two), ``--dataset
-digits``, ``--smoke`` (digits, under a minute, most of it compiling). The run is short:
-continued with ``--resume FOLDER`` it begins anew.
-
-The modules: `config`, `measure` (fit, plane, contributions), `radii`, `findings` (in
-words), `pictures`, `report`.
+digits``, ``--smoke`` (digits, under a minute, most of it compiling). A run that was
+stopped continues with ``--resume FOLDER``; its finished parts are kept.
 """

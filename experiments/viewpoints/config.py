@@ -2,9 +2,11 @@
 
 import dataclasses
 import math
+from typing import Annotated
 
-from experiments.common.losses import CERTIFIED
-from jaxlin import check, data
+from experiments.common.config import Bounds, Count, Positive, Share
+from experiments.common.losses import LossName
+from jaxlin import data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,14 +30,14 @@ class Config:
     """
 
     dataset: str = "cifar10"
-    loss: str = "softmax_cross_entropy"
-    l2: float = 1e-2
-    relative_gap: float = 1e-4
-    max_evaluations: int = 600
-    images: int = 5
-    shown_points: int = 1000
-    boxed_images: int | None = None
-    sizes: int = 200
+    loss: LossName = "softmax_cross_entropy"
+    l2: Positive = 1e-2
+    relative_gap: Share = 1e-4
+    max_evaluations: Count = 600
+    images: Annotated[int, Bounds(at_least=1, at_most=10)] = 5
+    shown_points: Count = 1000
+    boxed_images: Annotated[int | None, Bounds(at_least=1)] = None
+    sizes: Annotated[int, Bounds(at_least=2)] = 200
 
 
 # Unless the user says how many: enough for a median to two digits, in seconds.
@@ -51,33 +53,15 @@ SMOKE = Config(
 )
 
 
-def checked(config: Config) -> Config:
-    """Returns ``config``, if a run can be made of it.
-
-    Raises:
-      ValueError: that names the field, the rule and the value.
-    """
-    check.choice("loss", config.loss, tuple(CERTIFIED))
-    check.number("l2", config.l2, above=0)
-    check.number("relative_gap", config.relative_gap, above=0, below=1)
-    check.integer("max_evaluations", config.max_evaluations, at_least=1)
-    check.integer("images", config.images, at_least=1, at_most=10)
-    check.integer("shown_points", config.shown_points, at_least=1)
-    if config.boxed_images is not None:
-        check.integer("boxed_images", config.boxed_images, at_least=1)
-    check.integer("sizes", config.sizes, at_least=2)
-    return config
-
-
 def boxed_images(config: Config, dataset: data.Dataset) -> int:
-    """How many radii within the pixel range are computed."""
+    """Number of test images whose radii within the pixel range are computed."""
     if config.boxed_images is not None:
         return config.boxed_images
     return min(_BOXED_IMAGES, len(dataset.test.labels))
 
 
-def check_fits(config: Config, dataset: data.Dataset) -> None:
-    """Checks, before anything is fitted, that the data are images and enough.
+def settle(config: Config, dataset: data.Dataset) -> Config:
+    """Returns the config, if the data are images, and enough.
 
     Raises:
       ValueError: that names the field, the rule and the value.
@@ -98,3 +82,4 @@ def check_fits(config: Config, dataset: data.Dataset) -> None:
                 f"{name} must be at most {most}, the test images of {dataset.name}, "
                 f"got {value}"
             )
+    return config

@@ -1,6 +1,7 @@
-"""The classifier, and what it is as algebra, on a plane and pixel by pixel."""
+"""The numbers: one fit, a worked example, a plane, pixels, smallest perturbations."""
 
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -9,159 +10,177 @@ import numpy as np
 import jaxlin
 from experiments.common import slides
 from experiments.common.losses import CERTIFIED
+from experiments.common.study import Measured, Part, Run
+from experiments.viewpoints import radii
 from experiments.viewpoints.config import Config
-from jaxlin import data, linear, normalization, objective
+from jaxlin import data, linear, normalization
 from jaxlin.geometry import hyperplanes
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 
-
-class Trained(NamedTuple):
-    """One classifier.
-
-    Attributes:
-      fit: parameters on normalised pixels, and their proof.
-      normalization: pixel / largest value, less the mean image.
-      raw: the same classifier on raw pixels.
-      scores: of the test images, shape ``(images, classes)``.
-      folding_error: the largest difference of a score by ``raw`` from that.
-    """
-
-    fit: jaxlin.Fit
-    normalization: Normalization
-    raw: Params
-    scores: np.ndarray
-    folding_error: float
+# Rows that are scored in float64 at once.
+_FLOAT64_ROWS = 1000
 
 
-class Plane(NamedTuple):
-    """The plane of the two principal axes of the training images.
-
-    Attributes:
-      flat: the classifier on it, by coordinates.
-      coordinates: of training images, projected, shape ``(images, 2)``.
-      labels: of these images.
-      variance: share of the variance that each axis has, shape ``(2,)``.
-      agreement: share of these images whose label on the plane is that of the whole.
-    """
-
-    flat: Params
-    coordinates: np.ndarray
-    labels: np.ndarray
-    variance: np.ndarray
-    agreement: float
+def parts(config: Config) -> Mapping[str, Part]:
+    """The parts of a run, in their order."""
+    return {
+        "fit": fit,
+        "algebra": algebra,
+        "plane": plane,
+        "pixels": pixels,
+        **{
+            f"radii_{name}": functools.partial(_radii_of_run, name=name)
+            for name in radii.NORMS
+        },
+    }
 
 
-class Explained(NamedTuple):
-    """Why one image got its label.
-
-    Attributes:
-      image: raw pixels.
-      label: the right one.
-      first: the predicted label.
-      second: the runner-up.
-      lead: of the first over the second, in score units.
-      parts: what each pixel adds to the lead, shape ``(height, width)``.
-      constant: what does not depend on the image: the difference of biases.
-    """
-
-    image: np.ndarray
-    label: int
-    first: int
-    second: int
-    lead: float
-    parts: np.ndarray
-    constant: float
-
-
-def trained(config: Config, dataset: data.Dataset) -> Trained:
-    """Fits the classifier and folds the normalisation into it."""
-    fitted = normalization.fit_centered(dataset.train.features, scale=dataset.max_value)
-    fit = jaxlin.fit(
+def fit(config: Config, dataset: data.Dataset, run: Run | None) -> Measured:
+    """Fits the classifier and scores the test images."""
+    made = jaxlin.fit(
         *dataset.train,
         loss=CERTIFIED[config.loss],
         l2=config.l2,
         classes=range(dataset.num_classes),
         stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
-        normalization=fitted,
+        normalization=normalization.fit_centered(
+            dataset.train.features, scale=dataset.max_value
+        ),
     )
-    scores = _scores(fit.params, dataset.test.features, fitted)
+    scores = jaxlin.scores(made, dataset.test.features)
+    numbers = {
+        "primal": made.certificate.primal,
+        "dual": made.certificate.dual,
+        "relative_gap": made.relative_gap,
+        "converged": made.converged,
+        "evaluations": made.passes,
+    }
+    arrays = {
+        "label": dataset.test.labels,
+        "prediction": scores.argmax(axis=1),
+        "scores": scores,
+    }
+    named = made._replace(classes=np.array(dataset.class_names))
+    return Measured(numbers, arrays, {"model": named})
+
+
+def raw_params(fit: jaxlin.Fit) -> Params:
+    """Parameters on raw pixels, float64: the normalisation is folded in."""
     with jax.enable_x64(True):
-        # Both ways in float64, or it would be the rounding of float32 that shows.
-        wide = Params(*(jnp.asarray(part, jnp.float64) for part in fit.params))
-        exact = Normalization(*(np.asarray(part, np.float64) for part in fitted))
-        folded = linear.fold_normalization(wide, exact)
-        own = _scores(wide, dataset.test.features, exact)
-        error = np.abs(_scores(folded, dataset.test.features, None) - own).max()
-        raw = jax.tree.map(np.asarray, folded)
-    return Trained(fit, fitted, raw, scores, float(error))
+        wide, exact = _float64(fit)
+        folded = linear.fold_normalization(
+            Params(*map(jnp.asarray, wide)), Normalization(*exact)
+        )
+        return jax.tree.map(np.asarray, folded)
 
 
-def worked_example() -> dict[str, np.ndarray]:
-    """The slides' image of four pixels: contributions and scores."""
+def algebra(config: Config, dataset: data.Dataset, run: Run) -> Measured:
+    """The slides' example, and scores with and without the folded normalisation."""
     with jax.enable_x64(True):
         params = Params(jnp.asarray(slides.WEIGHTS), jnp.asarray(slides.BIAS))
         pixels = jnp.asarray(slides.PIXELS)
-        return {
-            "contributions": np.asarray(hyperplanes.contributions(params, pixels)),
-            "scores": np.asarray(linear.scores(params, pixels)),
+        numbers = {
+            "names": ["cat", "dog", "ship"],
+            "pixels": slides.PIXELS,
+            "contributions": hyperplanes.contributions(params, pixels),
+            "bias": slides.BIAS,
+            "scores": linear.scores(params, pixels),
         }
+    fit = run.fit("fit", "model")
+    error, largest = folding_error(fit, dataset.test.features)
+    return Measured({**numbers, "folding_error": error, "largest_score": largest})
 
 
-def plane(config: Config, dataset: data.Dataset, classifier: Trained) -> Plane:
+def folding_error(fit: jaxlin.Fit, features: np.ndarray) -> tuple[float, float]:
+    """Largest difference between scores of raw and normalised rows, and largest score.
+
+    Both in float64, or it would be the rounding of float32 that shows.
+    """
+    (weights, bias), (mean, scale) = _float64(fit)
+    raw = raw_params(fit)
+    error = largest = 0.0
+    for start in range(0, len(features), _FLOAT64_ROWS):
+        rows = features[start : start + _FLOAT64_ROWS].astype(np.float64)
+        own = (rows - mean) / scale @ weights.T + bias
+        folded = rows @ raw.weights.T + raw.bias
+        error = max(error, float(np.abs(folded - own).max()))
+        largest = max(largest, float(np.abs(own).max()))
+    return error, largest
+
+
+def plane(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     """Restricts the classifier to the principal axes, through the mean image."""
     features, labels = dataset.train
-    some = np.linspace(
-        0, len(labels) - 1, min(config.shown_points, len(labels))
-    ).astype(int)
-    axes, variance = _principal_axes(features, classifier.normalization)
-    rows = _normalised(features[some], classifier.normalization)
-    coordinates = rows @ axes.T
+    fit, fitted = _model(run)
+    count = min(config.shown_points, len(labels))
+    some = np.linspace(0, len(labels) - 1, count).astype(int)
+    axes, variance = principal_axes(features, fitted)
+    coordinates = _normalised(features[some], fitted) @ axes.T
     origin = np.zeros(dataset.num_features, np.float32)
-    flat = hyperplanes.restrict(classifier.fit.params, origin, axes)
-    on_plane = _scores(flat, coordinates.astype(np.float32), None)
-    whole = _scores(classifier.fit.params, features[some], classifier.normalization)
-    agreement = float((on_plane.argmax(1) == whole.argmax(1)).mean())
-    return Plane(flat, coordinates, np.asarray(labels[some]), variance, agreement)
+    flat = jax.tree.map(np.asarray, hyperplanes.restrict(fit.params, origin, axes))
+    on_plane = (coordinates @ flat.weights.T + flat.bias).argmax(axis=1)
+    whole = jaxlin.scores(fit, features[some]).argmax(axis=1)
+    # All but the outermost points are drawn.
+    low, high = np.quantile(coordinates, [0.005, 0.995], axis=0)
+    room = 0.15 * (high - low) + 1e-6
+    low, high = low - room, high + room
+    polygons = hyperplanes.regions(flat, low=low, high=high)
+    numbers = {
+        "variance": variance,
+        "images": count,
+        "agreement": (on_plane == whole).mean(),
+        "classes": dataset.num_classes,
+        "classes_with_a_region": sum(len(polygon) > 2 for polygon in polygons),
+    }
+    arrays = {
+        "coordinates": coordinates,
+        "labels": labels[some],
+        "weights": flat.weights,
+        "bias": flat.bias,
+        "low": low,
+        "high": high,
+    }
+    return Measured(numbers, arrays)
 
 
-def explained(dataset: data.Dataset, classifier: Trained, number: int) -> Explained:
-    """Contributions of each pixel of a test image to the lead of its label."""
-    image = dataset.test.features[number]
-    row = normalization.normalize(classifier.normalization, jnp.asarray(image))
-    first, second = np.argsort(-classifier.scores[number], kind="stable")[:2]
-    parts = np.asarray(
-        hyperplanes.contributions(classifier.fit.params, row), np.float64
-    )
-    bias = np.asarray(classifier.fit.params.bias, np.float64)
-    shape = dataset.image_shape
+def pixels(config: Config, dataset: data.Dataset, run: Run) -> Measured:
+    """Contributions of the pixels of the first test images to the lead of the label."""
+    (fit, fitted), shape = _model(run), dataset.image_shape
+    scores = run.arrays("fit")["scores"]
     assert shape is not None
-    of_pixels = (parts[first] - parts[second]).reshape(*shape[:2], -1).sum(axis=2)
-    return Explained(
-        image.reshape(shape),
-        int(dataset.test.labels[number]),
-        int(first),
-        int(second),
-        float(classifier.scores[number, first] - classifier.scores[number, second]),
-        of_pixels,
-        float(bias[first] - bias[second]),
-    )
+    rows, images, parts = [], [], []
+    for number in range(config.images):
+        image = dataset.test.features[number]
+        row = normalization.normalize(fitted, jnp.asarray(image))
+        added = np.asarray(hyperplanes.contributions(fit.params, row), np.float64)
+        first, second = np.argsort(-scores[number], kind="stable")[:2]
+        lead = (added[first] - added[second]).reshape(*shape[:2], -1).sum(axis=2)
+        bias = np.asarray(fit.params.bias, np.float64)
+        rows.append(
+            {
+                "label": dataset.class_names[dataset.test.labels[number]],
+                "first": dataset.class_names[first],
+                "second": dataset.class_names[second],
+                "lead": float(scores[number, first] - scores[number, second]),
+                "pixels": lead.sum(),
+                "bias": bias[first] - bias[second],
+            }
+        )
+        images.append(image.reshape(shape))
+        parts.append(lead)
+    return Measured(rows, {"images": np.stack(images), "parts": np.stack(parts)})
 
 
-def _scores(params: Params, features: Any, fitted: Normalization | None):
-    return np.asarray(_blocked(params, jnp.asarray(features), fitted))
+def _radii_of_run(
+    config: Config, dataset: data.Dataset, run: Run, *, name: str
+) -> Measured:
+    raw = raw_params(run.fit("fit", "model"))
+    prediction = run.arrays("fit")["prediction"]
+    return radii.measured(config, dataset, raw, prediction, name=name)
 
 
-@jax.jit
-def _blocked(params, features, fitted):
-    return objective.blocked_scores(params, features, normalization=fitted)
-
-
-def _normalised(features: np.ndarray, fitted: Normalization) -> np.ndarray:
-    return (features.astype(np.float32) - fitted.mean) / fitted.scale
-
-
-def _principal_axes(
+def principal_axes(
     features: np.ndarray, fitted: Normalization
 ) -> tuple[np.ndarray, np.ndarray]:
     """The two directions of largest variance, and its shares, by subspace iteration.
@@ -188,3 +207,21 @@ def _principal_axes(
     largest = np.abs(axes).argmax(axis=1)
     axes *= np.sign(axes[[0, 1], largest])[:, None]
     return axes.astype(np.float32), np.square(lengths) / total
+
+
+def _model(run: Run) -> tuple[jaxlin.Fit, Normalization]:
+    """The fit of a run and its normalisation."""
+    fit = run.fit("fit", "model")
+    assert fit.normalization is not None
+    return fit, fit.normalization
+
+
+def _float64(fit: jaxlin.Fit) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Parameters and normalisation of a fit, float64."""
+    params = tuple(np.asarray(part, np.float64) for part in fit.params)
+    assert fit.normalization is not None
+    return params, tuple(np.asarray(part, np.float64) for part in fit.normalization)
+
+
+def _normalised(features: np.ndarray, fitted: Normalization) -> np.ndarray:
+    return (features.astype(np.float32) - fitted.mean) / fitted.scale

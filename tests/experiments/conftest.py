@@ -1,5 +1,7 @@
 """What tests of experiments look at or write into: a run, its data, a folder."""
 
+import functools
+
 import jax
 import pytest
 import run_helpers
@@ -21,6 +23,18 @@ def smoke_run(tmp_path_factory):
 def drawn_run(tmp_path_factory):
     """The same with its pictures, which take six seconds."""
     return run_helpers.run(out=tmp_path_factory.mktemp("drawn") / "run")
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory):
+    """A function that runs a study once. The folder is not to be written into."""
+
+    @functools.cache
+    def run(name):
+        out = tmp_path_factory.mktemp(name) / "run"
+        return run_helpers.run_study(name, out=out)
+
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ import jax
 import pytest
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from experiments.common import cli, report
+from experiments.common import cli, report, study
+from experiments.studies import STUDIES
 from experiments.svm_vs_softmax import __main__ as entry
 from experiments.svm_vs_softmax import report as pages
 from experiments.svm_vs_softmax.config import SMOKE, Config
@@ -83,6 +84,29 @@ def run(config=MINIBATCH, *, out=None, resume=None, pictures=True):
     ):
         entry.run(config, cli.RunOptions(out=out, resume=resume))
     return Run(out or resume, printed.getvalue(), names[before:])
+
+
+class FinishedStudy(NamedTuple):
+    """A run of a study that came to its end, and what it printed."""
+
+    study: study.Study
+    run: study.Run
+    printed: str
+
+
+def run_study(name, config=None, *, page=True, **options):
+    """Runs a study, at the size of a smoke test by default, in this process."""
+    made = STUDIES[name]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        quick_pictures(),
+        contextlib.redirect_stdout(io.StringIO()) as printed,
+    ):
+        if not page:
+            patch.setattr(study, "publish", lambda *_: None)
+        config = config or made.presets["smoke"]
+        run = study.run(made, config, cli.RunOptions(**options))
+    return FinishedStudy(made, run, printed.getvalue())
 
 
 def main(*flags):
@@ -159,7 +183,7 @@ class Page(html.parser.HTMLParser):
             self.images.append(attributes["src"])
 
     def handle_data(self, data):
-        self.text += data if self.tag != "style" else ""
+        self.text += data if self.tag not in {"style", "script"} else ""
 
 
 def full_disk(patch, when=lambda: True):

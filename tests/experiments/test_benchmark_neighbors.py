@@ -1,48 +1,38 @@
 """The neighbours' benchmark: a whole run at the size of a smoke test, and its parts."""
 
-import json
-import sys
+import importlib.util
 
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
 
-from experiments.benchmark_neighbors import __main__ as command
-from experiments.benchmark_neighbors import peers, report
-from experiments.benchmark_neighbors.config import Config, checked
+from experiments.benchmark_neighbors import peers
+from experiments.benchmark_neighbors.config import Config, settle
 from jaxlin import neighbors
 from jaxlin.neighbors import distances
 
 
 @pytest.mark.full
-def test_a_smoke_run_measures_every_part(tmp_path, monkeypatch, capsys):
-    folder = tmp_path / "run"
-    monkeypatch.setattr(sys, "argv", ["benchmark", "--smoke", "--out", str(folder)])
-    command.main()
-    assert capsys.readouterr().out.splitlines()[-1].endswith("report.html")
-    results = json.loads((folder / "results.json").read_text())
+def test_what_a_run_measures(finished_study):
+    run = finished_study("benchmark_neighbors").run
     for name in ("l2", "l1"):
-        ours, theirs = results[name]["searches"]
+        ours, theirs = run.numbers(name)["searches"]
         assert (ours["who"], ours["times_ours"]) == ("jaxlin", 1.0)
         assert theirs["times_ours"] == pytest.approx(
             theirs["seconds"] / ours["seconds"]
         )
         # Ties go elsewhere in scikit-learn.
         assert theirs["same_neighbours"] > 0.8
-        assert results["memory"][name]["grown_mb"] is None or (
-            results["memory"][name]["grown_mb"] < 300
-        )
-    assert results["recall"]["recall"] > 0.9
+        grown = run.numbers("memory")[name]["grown_mb"]
+        assert grown is None or grown < 300
+    assert run.numbers("recall")["recall"] > 0.9
     # One neighbour does well on digits: 98 % of 500.
-    assert all(480 < one["right"] < 500 for one in results["accuracy"].values())
-    page = (folder / "report.html").read_text()
-    assert report.findings(results).split(";")[0] in page
-    before = (folder / "l1.json").stat().st_mtime_ns
-    (folder / "recall.json").unlink()
-    monkeypatch.setattr(sys, "argv", ["benchmark", "--resume", str(folder)])
-    command.main()
-    assert (folder / "l1.json").stat().st_mtime_ns == before
+    for one in run.numbers("accuracy").values():
+        assert 480 < one["right"] < 500
+        assert one["accuracy"] == one["right"] / one["of"]
+        low, high = one["interval"]
+        assert low < one["accuracy"] < high
 
 
 @pytest.mark.parametrize("distance", ["l2", "l1"])
@@ -57,20 +47,11 @@ def test_the_peers_search_for_the_same(name, distance):
     np.testing.assert_array_equal(theirs[0], ours.distances)
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"what": ()}, "what must name memory, l2"),
-        ({"k": 0}, "k must be at least 1, got 0"),
-        ({"l1_queries": 0}, "l1_queries must be at least 1"),
-        ({"rounds": 0}, "rounds must be at least 1"),
-        ({"recall_target": 0.0}, "recall_target must be above 0"),
-        ({"settle_s": -1.0}, "settle_s must be at least 0"),
-    ],
-)
-def test_bad_configs(changes, words):
-    with pytest.raises(ValueError, match=words):
-        checked(Config(peers=(), **changes))
+def test_peers_must_be_installed(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert settle(Config(peers=()), None) == Config(peers=())
+    with pytest.raises(ValueError, match="peers must be installed, got sklearn; pip"):
+        settle(Config(peers=("sklearn",)), None)
 
 
 @pytest.mark.full

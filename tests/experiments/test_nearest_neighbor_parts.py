@@ -9,12 +9,12 @@ from experiments.nearest_neighbor import (
     choosing,
     contrast,
     cost,
-    parts,
+    draws,
     spaces,
-    verdict,
+    summary,
     voting,
 )
-from experiments.nearest_neighbor.config import DIGITS, SMOKE, Config, fitted_to
+from experiments.nearest_neighbor.config import DIGITS, SMOKE, Config, settle
 from jaxlin import data
 
 
@@ -91,13 +91,13 @@ def test_the_metric_is_chosen_on_equal_terms():
 def test_dearer_metrics_have_fewer_rows():
     dataset = data.load("digits")
     config = dataclasses.replace(SMOKE, subsample=120, on_all=("euclidean",))
-    config = fitted_to(config, dataset)
+    config = settle(config, dataset)
     assert choosing.searches(config) == [
         ("euclidean", "subsample"),
         ("manhattan", "subsample"),
         ("euclidean", "all"),
     ]
-    small = parts.reduced(config, dataset)
+    small = draws.reduced(config, dataset)
     record = choosing.cross_validated(config, small, "euclidean", "subsample")
     assert record["examples"] == 120
     assert np.array(record["accuracy"]).shape == (3, 3, 3)
@@ -125,7 +125,7 @@ def test_medians_ratios_and_powers_of_time():
         },
         "linear": {"seconds": [1.0, 2.0, 30.0], "first": 3.0},
     }
-    found = verdict.of_time(record)
+    found = summary.of_time(record)
     one = found["searches"]["euclidean"]
     assert found["linear"] == 1.0
     np.testing.assert_allclose(one["seconds"], np.sqrt(sizes))
@@ -141,10 +141,10 @@ def test_choices_at_an_end_of_the_grid_are_counted():
         "k": [1, 1],
         "l2": [1e-3, 1e-2],
         "largest_gap": [1e-4, 1e-3],
-        **{name: [0.5, 0.4] for name in verdict.NOISY},
+        **{name: [0.5, 0.4] for name in summary.NOISY},
     }
     other = {**record, "l2": [1e-1, 1e-2], "linear": [0.5, 0.5]}
-    found = verdict.of_noise([record, other], l2s=(1e-3, 1e-2, 1e-1))
+    found = summary.of_noise([record, other], l2s=(1e-3, 1e-2, 1e-1))
     assert (found["l2_at_an_end"], found["l2_chosen"]) == (2, 4)
     assert found["largest_gap"] == 1e-3
     assert found["linear"]["lost"] == pytest.approx(0.05)
@@ -154,9 +154,9 @@ def test_choices_at_an_end_of_the_grid_are_counted():
 
 def test_sizes_are_cut_down_to_what_the_data_have():
     dataset = data.load("digits")
-    config = fitted_to(dataclasses.replace(Config(), time_sizes=(1000, 5000)), dataset)
+    config = settle(dataclasses.replace(Config(), time_sizes=(1000, 5000)), dataset)
     assert (config.train_examples, config.test_examples) == (1297, 500)
     assert (config.subsample, config.time_sizes) == (1297, (1000,))
     # Idempotent, as a run that is resumed starts from what was kept.
-    assert fitted_to(config, dataset) == config
-    assert fitted_to(DIGITS, dataset).time_sizes == DIGITS.time_sizes
+    assert settle(config, dataset) == config
+    assert settle(DIGITS, dataset).time_sizes == DIGITS.time_sizes

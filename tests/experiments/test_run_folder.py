@@ -93,13 +93,14 @@ def test_figure_is_a_png_and_equal_figures_are_equal_files(folder):
 
 def test_default_folder_is_named_after_the_run_and_never_reused(tmp_path):
     paths = []
-    for dataset in ("digits", "digits", "some/where/my data.npz"):
+    for dataset in ("digits", "digits", "some/where/my data.npz", ""):
         path = run_folder.default_path("svm", dataset, root=tmp_path)
         run_folder.create(path, config={})
         paths.append(path.name)
-    assert len(set(paths)) == 3
+    assert len(set(paths)) == 4
     assert paths[0].startswith("svm-digits-20")
     assert paths[2].startswith("svm-my-data-20")
+    assert paths[3].startswith("svm-20")
 
 
 def test_an_empty_folder_may_be_given(tmp_path):

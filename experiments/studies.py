@@ -1,0 +1,26 @@
+"""The studies: those of the lecture in its order, the probe, benchmarks."""
+
+import experiments.benchmark_neighbors.__main__ as benchmark_neighbors
+import experiments.benchmark_sweep.__main__ as benchmark_sweep
+import experiments.cross_validation.__main__ as cross_validation
+import experiments.error_decomposition.__main__ as error_decomposition
+import experiments.hard_cases.__main__ as hard_cases
+import experiments.loss_questions.__main__ as loss_questions
+import experiments.nearest_neighbor.__main__ as nearest_neighbor
+import experiments.probe.__main__ as probe
+import experiments.viewpoints.__main__ as viewpoints
+from experiments.common.study import Study
+
+_IN_ORDER = (
+    nearest_neighbor.STUDY,
+    cross_validation.STUDY,
+    viewpoints.STUDY,
+    hard_cases.STUDY,
+    error_decomposition.STUDY,
+    loss_questions.STUDY,
+    probe.STUDY,
+    benchmark_neighbors.STUDY,
+    benchmark_sweep.STUDY,
+)
+
+STUDIES: dict[str, Study] = {study.name: study for study in _IN_ORDER}

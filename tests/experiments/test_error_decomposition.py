@@ -1,0 +1,238 @@
+"""Errors decomposed: the numbers of a run, stopped and resumed, bad settings."""
+
+import csv
+import dataclasses
+import functools
+import math
+
+import jax
+import numpy as np
+import pytest
+from run_helpers import metrics, run_study, stopped_at_a_save
+
+import jaxlin
+from experiments.error_decomposition import convex, network, summary
+from experiments.error_decomposition import sample as samples
+from experiments.error_decomposition.config import SMOKE
+from experiments.error_decomposition.network import Recipe
+from jaxlin import data
+
+run = functools.partial(run_study, "error_decomposition")
+
+
+@pytest.fixture(scope="module")
+def smoke(finished_study):
+    """A run."""
+    return finished_study("error_decomposition").run
+
+
+@pytest.mark.full
+def test_what_a_run_says(smoke):
+    out = smoke.folder.path
+    names = {path.stem for path in (out / "figures").iterdir()}
+    assert names == {
+        "stacked", "stacked-surrogate", "terms", "curves", "filters", "training"
+    }  # fmt: skip
+    found = smoke.numbers("summary")["classes"]
+    assert list(found) == ["network", "patches"]
+    for one in found.values():
+        assert one["measured"]["certified"] == one["measured"]["fits"]
+        assert one["measured"]["largest_relative_gap"] <= SMOKE.relative_gap
+    # One on all examples, six on halves, four on quarters, three resamples.
+    assert found["patches"]["measured"]["fits"] == 14
+    assert found["network"]["measured"]["fits"] == 8
+    page = (out / "report.html").read_text()
+    for words in ("The slide writes optimisation error = 0", "certified head"):
+        assert words in page
+    assert "400 training examples, 2 model classes" in page
+
+
+@pytest.mark.full
+def test_terms_of_the_table_add_up_to_the_test_error(smoke):
+    with open(smoke.folder.path / "results.csv") as file:
+        rows = {
+            (row["class"], row["loss"], row["term"]): row
+            for row in csv.DictReader(file)
+        }
+    assert len(rows) == 2 * 2 * 5
+    for name in SMOKE.classes:
+        archive = {}
+        if name != "network":
+            archive = smoke.arrays(name)
+        for kind in ("surrogate", "zero_one"):
+            values = {
+                term: float(rows[name, kind, term]["value"])
+                for term in ("error", *summary.TERMS)
+            }
+            parts = sum(values[term] for term in summary.TERMS)
+            # The reference of the digits is an error of 0.
+            assert values["error"] == pytest.approx(parts)
+            if archive:
+                expected = archive[f"trained-{kind}"].mean()
+                assert values["error"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.full
+def test_sgd_is_above_the_proven_minimum(smoke):
+    one = smoke.numbers("patches")
+    low, high = one["optimisation_on_objective"]
+    assert 0 < low <= high
+    assert one["objective_trained"] - one["objective"] == pytest.approx(low)
+    assert high - low <= 1.01 * SMOKE.relative_gap * one["objective"]
+
+
+@pytest.mark.full
+def test_stopped_in_a_network_and_resumed_it_is_the_same_run(smoke, tmp_path):
+    out = tmp_path / "run"
+    # In the middle of the second network: the first epoch of two is saved.
+    with stopped_at_a_save(3, before=False):
+        run(out=out)
+    assert (out / "parts" / "network-0-whole.json").exists()
+    assert not (out / "parts" / "network-0-half-0.json").exists()
+    assert len(metrics(out)) == 3
+    again = run(resume=out).run
+    assert again.numbers("summary") == smoke.numbers("summary")
+    for name in ("metrics.jsonl", "results.csv", "config.json"):
+        assert (out / name).read_bytes() == (smoke.folder.path / name).read_bytes()
+    # A finished run trains nothing: its checkpoints are not even looked at.
+    for path in out.glob("checkpoint-*"):
+        path.unlink()
+    again = run(resume=out).run
+    assert again.numbers("summary") == smoke.numbers("summary")
+    assert not list(out.glob("checkpoint-*"))
+
+
+@pytest.mark.full
+def test_training_lowers_the_loss_and_only_members_matter(smoke):
+    digits = data.load("digits")
+    images = network.images_of(
+        digits.train.features[:400], digits.train.labels[:400], digits.image_shape
+    )
+    recipe = Recipe(3e-2, 0.0, 0.0, 0, False, SMOKE.batch_size, 12)
+    start = network.init(
+        jax.random.key(0), images, num_classes=10, width=4, num_features=16
+    )
+    members = np.arange(200)
+    state = network.State(start, network._optimizer(recipe, 0.0).init(start))
+    damaged = images._replace(pixels=images.pixels.at[200:].set(255))
+    losses, others = [], []
+    for which, found in ((images, losses), (damaged, others)):
+        now = jax.tree.map(jax.numpy.copy, state)
+        for epoch in range(recipe.epochs):
+            now, loss = network._epoch(
+                jax.random.key(1), epoch, now, which, members, recipe
+            )
+            found.append(loss)
+    assert losses == others
+    assert losses[-1] < losses[0] - 0.5
+
+
+def test_augmentation_moves_and_mirrors():
+    image = np.random.default_rng(0).normal(size=(6, 5, 2)).astype(np.float32)
+    padded = np.pad(image, ((1, 1), (1, 1), (0, 0)))
+    moved = [padded[i : i + 6, j : j + 5] for i in range(3) for j in range(3)]
+    expected = moved + [one[:, ::-1] for one in moved]
+    keys = jax.random.split(jax.random.key(0), 400)
+    found = jax.vmap(
+        lambda key: network.augmented(
+            key, jax.numpy.asarray(image), shift=1, flips=True
+        )
+    )(keys)
+    which = [
+        next(i for i, one in enumerate(expected) if np.array_equal(one, each))
+        for each in np.asarray(found)
+    ]
+    counts = np.bincount(which, minlength=18)
+    assert counts.min() > 5
+
+
+@pytest.mark.parametrize(
+    ("interval", "change"),
+    [
+        ([0.0, 0.01], "falls"),
+        ([0.1, 0.5], "not measurably"),
+        ([0.8, 0.9], "rises"),
+    ],
+)
+def test_the_trade_follows_intervals(interval, change):
+    def of(interval):
+        terms = {part: {"interval": interval} for part in ("modelling", "estimation")}
+        return {"zero_one": terms}
+
+    found = summary.trade({"pixels": of([0.2, 0.4]), "patches": of(interval)})
+    assert found == {"modelling": change, "estimation": change}
+    assert summary.trade({"pixels": of([0.2, 0.4])}) is None
+
+
+def test_sgd_that_diverges_at_every_rate_is_refused():
+    digits = data.load("digits")
+    sample = samples.drawn(dataclasses.replace(SMOKE, train_examples=60), digits)
+    problem = jaxlin.problem(
+        np.float32(sample.train) / 16, sample.train_labels, classes=range(10)
+    ).examples
+    for rates in ((1e30, 1e29), (1e30, 1e3)):
+        config = dataclasses.replace(
+            SMOKE, sgd_learning_rates=rates, batch_size=15, sgd_epochs=2
+        )
+        with pytest.raises(ValueError, match=r"does not diverge, got .* began at 2\.3"):
+            convex._by_sgd(config, sample, problem, 0.1)
+    for rates in ((1e-9, 1e3), (1e30, 1e-9)):
+        config = dataclasses.replace(config, sgd_learning_rates=rates)
+        _, certificate = convex._by_sgd(config, sample, problem, 0.1)
+        assert float(certificate.primal) == pytest.approx(math.log(10), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"quarter_splits": 21}, "quarter_splits must be at most 3, got 21"),
+        ({"patches": 7}, "patches must be at least 8, got 7"),
+        ({"train_examples": 1298}, "train_examples must be at most 1297, got 1298"),
+        ({"test_examples": 501}, "test_examples must be at most 500, got 501"),
+        (
+            {"batch_size": 101},
+            "batch_size must be at most 100, got 101: a quarter of the 400 training .*"
+            "give --batch-size 64",
+        ),
+        ({"patch_size": 8}, "patch_size must be at most 7, got 8"),
+        ({"published_error": 0.95}, r"published_error must be at most 0\.9"),
+        ({"train_examples": 39}, "train_examples must be at least 40, four a class"),
+    ],
+)
+def test_settings_that_the_data_cannot_give(tmp_path, changes, words):
+    changes = {"batch_size": 1, **changes}
+    with pytest.raises(ValueError, match=words):
+        run(dataclasses.replace(SMOKE, **changes), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_three_images_are_too_few_for_quarters(tmp_path):
+    images, labels = np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1])
+    path = tmp_path / "three.npz"
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    config = dataclasses.replace(SMOKE, dataset=str(path), train_examples=None)
+    with pytest.raises(ValueError, match="at least 8, four a class, got 3"):
+        run(config, out=tmp_path / "run")
+
+
+def test_features_that_are_no_images(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    labels = np.arange(60) % 3
+    path = tmp_path / "rows.npz"
+    np.savez(path, x_train=rows, y_train=labels, x_test=rows, y_test=labels)
+    config = dataclasses.replace(SMOKE, dataset=str(path), train_examples=None)
+    with pytest.raises(ValueError, match="must be images to be decomposed"):
+        run(config, out=tmp_path / "run")
+
+
+@pytest.mark.full
+def test_all_three_classes(tmp_path):
+    classes = ("pixels", "patches", "network")
+    made = run(dataclasses.replace(SMOKE, classes=classes), out=tmp_path / "run").run
+    found = made.numbers("summary")["classes"]
+    assert set(found) == set(classes)
+    assert found["pixels"]["measured"]["features"] == 64
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert made.numbers("summary")["trade"].keys() == {"modelling", "estimation"}
+    assert "from pixels to patches" in page
+    assert "64 to 64" in page

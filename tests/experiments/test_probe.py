@@ -1,0 +1,309 @@
+"""The probe from the command line: any features in, one answer out, killed or not."""
+
+import contextlib
+import csv
+import io
+import json
+import signal
+import textwrap
+
+import numpy as np
+import processes
+import pytest
+import sweep_problems
+from run_helpers import quick_pictures, results
+
+import jaxlin
+from experiments.common import cli, study
+from experiments.probe import source
+from experiments.probe.config import DEFAULT, SMOKE, Config, check_fields
+from experiments.studies import STUDIES
+from jaxlin import data
+from jaxlin.selection import sweep_checkpoint
+from jaxlin.stats import intervals
+
+
+def run(*flags):
+    """Runs the command line in this process and returns what it printed."""
+    with quick_pictures(), contextlib.redirect_stdout(io.StringIO()) as printed:
+        arguments = [str(flag) for flag in flags]
+        study.run(
+            STUDIES["probe"], *cli.parse(DEFAULT, smoke=SMOKE, arguments=arguments)
+        )
+    return printed.getvalue()
+
+
+def numbers(out):
+    """The numbers of a run."""
+    return results(out)["parts"]["probe"]
+
+
+# The shape of the sweeps of other tests, whose programs a run then has.
+SIZES = {
+    "_TRAIN": sweep_problems.EXAMPLES,
+    "_TEST": sweep_problems.EXAMPLES,
+    "_FEATURES": sweep_problems.WIDTH,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_features():
+    """Random features of these sizes, more of which show nothing more."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in SIZES.items():
+            patch.setattr(source, name, size)
+        yield
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    out = tmp_path_factory.mktemp("probe") / "run"
+    return out, run("--smoke", "--out", out)
+
+
+def test_a_run_leaves_what_it_says(smoke):
+    out, printed = smoke
+    assert printed.splitlines()[-1] == str(out / "report.html")
+    assert "models at once" in printed
+    found = numbers(out)
+    made = source.made(0)
+    saved = jaxlin.load(out / "parts" / "probe-model.npz")
+    assert tuple(saved.classes) == made.class_names
+    predictions = jaxlin.predict(saved, made.test.features)
+    right = predictions == saved.classes[made.test.labels]
+    assert found["test_accuracy"] == pytest.approx(right.mean())
+    assert found["test_accuracy_interval"] == pytest.approx(
+        list(intervals.proportion_interval(int(right.sum()), len(right)))
+    )
+    assert saved.l2 == found["l2"] == pytest.approx(1 / (found["c"] * SIZES["_TRAIN"]))
+    with np.load(out / "parts" / "probe.npz") as stored:
+        np.testing.assert_array_equal(saved.classes[stored["prediction"]], predictions)
+        np.testing.assert_allclose(stored["probability"].sum(axis=1), 1, atol=1e-5)
+        np.testing.assert_array_equal(
+            stored["probability"].argmax(axis=1), stored["prediction"]
+        )
+        np.testing.assert_allclose(
+            jaxlin.probabilities(saved, made.test.features),
+            stored["probability"],
+            rtol=1e-6,
+        )
+    assert saved.temperature == found["temperature"] != 1
+    with open(out / "results.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["c"]) for row in rows] == pytest.approx(sorted(SMOKE.cs))
+    best = max(rows, key=lambda row: float(row["accuracy"]))
+    chosen = [row for row in rows if row["chosen"] == "True"]
+    assert [row["accuracy"] for row in chosen] == [best["accuracy"]]
+    assert (out / "STATUS").read_text() == "done\n"
+    assert {path.name for path in (out / "figures").iterdir()} == {
+        "choice.png",
+        "calibration.png",
+    }
+
+
+def test_the_plan_is_kept(smoke):
+    out, printed = smoke
+    config = json.loads((out / "config.json").read_text())
+    assert config["slots"] == 3
+    assert "random: 4 values of C, 3 models at once" in printed
+
+
+# Kills itself once a model that is finished is in the file of the sweep.
+KILL_ITSELF = """
+    import os, signal
+    from experiments.common import study
+    from experiments.probe import source
+    from experiments.studies import STUDIES
+    from jaxlin.io import checkpoint
+
+    save = checkpoint.save
+
+    def saving(path, tree, *, metadata=None):
+        save(path, tree, metadata=metadata)
+        if path.name == "sweep.npz" and metadata["finished"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    checkpoint.save = saving
+    vars(source).update(SIZES)
+    study.main(STUDIES["probe"])
+"""
+
+
+class _Stopped(BaseException):
+    """Ends a run in this process as abruptly as Python can."""
+
+
+def stopped(out):
+    """Stops a run in this process once a finished model is in the file of the sweep."""
+    save = sweep_checkpoint.checkpoint.save
+
+    def saving(path, tree, *, metadata=None):
+        save(path, tree, metadata=metadata)
+        if path.name == "sweep.npz" and metadata["finished"]:
+            raise _Stopped
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep_checkpoint.checkpoint, "save", saving)
+        with pytest.raises(_Stopped):
+            run("--smoke", "--out", out)
+
+
+def killed(out):
+    code = textwrap.dedent(KILL_ITSELF).replace("SIZES", repr(SIZES))
+    program = ("-c", code, "--smoke", "--out", out)
+    code, _, errors = processes.finish(processes.start(*program))
+    assert code == -signal.SIGKILL, errors
+    assert (out / "STATUS").read_text() == "running\n"
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        stopped,
+        # A process of its own starts and traces for twelve seconds.
+        pytest.param(
+            killed,
+            marks=[
+                pytest.mark.full,
+                pytest.mark.skipif(
+                    not hasattr(signal, "SIGKILL"), reason="needs SIGKILL"
+                ),
+            ],
+        ),
+    ],
+)
+def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch, ended):
+    out = tmp_path / "run"
+    ended(out)
+    metadata = sweep_checkpoint.checkpoint.load_metadata(out / "sweep.npz")
+    finished = {model for model, *_ in metadata["finished"]}
+    assert finished
+    begun = []
+    whole = sweep_checkpoint.sweep_run.run
+
+    def watched(*data, **options):
+        for state in whole(*data, **options):
+            begun.extend(model for queue in state.queues for model in queue.running)
+            yield state
+
+    monkeypatch.setattr(sweep_checkpoint.sweep_run, "run", watched)
+    run("--resume", out)
+    # No model that was finished is in a slot again.
+    assert not finished & set(begun)
+    assert numbers(out) == numbers(smoke[0])
+    parts = ("parts/probe.npz", "parts/probe-model.npz")
+    for name in (*parts, "results.csv", "config.json"):
+        assert (out / name).read_bytes() == (smoke[0] / name).read_bytes()
+
+
+@pytest.mark.full
+def test_joined_embeddings_and_answers_outside(tmp_path):
+    """Digits as two half images, the seven most frequent of ten answers in words."""
+    digits = data.load("digits")
+    words = np.array(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    )
+    folder = tmp_path / "halves"
+    folder.mkdir()
+    for split, (rows, labels) in (("train", digits.train), ("test", digits.test)):
+        np.save(folder / f"top_{split}.npy", rows[:, :32])
+        np.save(folder / f"bottom_{split}.npy", rows[:, 32:])
+        np.save(folder / f"y_{split}.npy", words[labels])
+    out = tmp_path / "run"
+    flags = ("--join", "top", "bottom", "--answers", 7, "--cs", 0.01, 0.1, "--out", out)
+    printed = run(folder, *flags)
+    assert "accuracy is at most 70.00 %" in printed
+    found = numbers(out)
+    answers = json.loads((out / "data.json").read_text())["answers"]
+    assert answers["test_outside"] == 150
+    assert answers["ceiling"] == pytest.approx(0.7)
+    saved = jaxlin.load(out / "parts" / "probe-model.npz")
+    assert set(saved.classes) < set(words)
+    said = jaxlin.predict(saved, digits.test.features)
+    right = said == words[digits.test.labels]
+    assert found["num_test"] == 500
+    assert found["test_accuracy"] == pytest.approx(right.mean())
+    assert 0.6 < found["test_accuracy"] <= answers["ceiling"]
+    low, high = found["optimum_accuracy"]
+    assert low <= found["test_accuracy"] <= high <= 0.7 + 1e-9
+    assert "counted as wrong" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"features": ""}, "FEATURES must be a .npz file, a folder"),
+        ({"join": ("a",)}, "join must be given with answers, got a alone"),
+        ({"choose": "one_standard_error"}, "choose must be best without folds"),
+    ],
+)
+def test_fields_that_need_one_another(changes, words):
+    with pytest.raises(ValueError, match=words):
+        check_fields(Config(**{"features": "digits", **changes}))
+
+
+ROWS = sweep_problems.ROWS
+LABELS = np.arange(len(ROWS)) % 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"x_train": ROWS * np.nan}, "x_train must be finite, got nan"),
+        ({"x_test": ROWS.astype(np.uint8)}, "x_test must have the dtype of x_train"),
+        ({"y_train": LABELS + 0.5}, "y_train must be integers"),
+        ({"y_train": LABELS.astype(str)}, "y_test must be of the type of the classes"),
+        ({"x_test": ROWS[:, :2]}, "x_test must have examples of the shape"),
+        ({"y_train": LABELS[:9]}, "y_train must have one entry per example"),
+        (
+            {"x_train": ROWS[:2], "y_train": LABELS[:2]},
+            "must have two examples of some",
+        ),
+    ],
+)
+def test_bad_features_are_named_before_a_run_begins(tmp_path, changes, words):
+    good = {"x_train": ROWS, "y_train": LABELS, "x_test": ROWS, "y_test": LABELS}
+    path = tmp_path / "bad.npz"
+    np.savez(path, **{**good, **changes})
+    with pytest.raises(ValueError, match=words):
+        run(path, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            ("digits", "--answers", 5),
+            "FEATURES must be a .npz file or a folder .* 'dig",
+        ),
+        (("digits", "--folds", 1298), "num_folds must be at most 1297, got 1298"),
+        (("nothing.npz",), "nothing.npz: cannot be opened"),
+    ],
+)
+def test_bad_requests_leave_no_folder(tmp_path, flags, words):
+    with pytest.raises(ValueError, match=words):
+        run(*flags, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.full
+def test_a_class_without_training_example_is_said(tmp_path):
+    path = tmp_path / "from_one.npz"
+    labels = 1 + LABELS
+    np.savez(path, x_train=ROWS, y_train=labels, x_test=ROWS, y_test=labels)
+    printed = run(path, "--cs", 1, 10, "--out", tmp_path / "run")
+    assert "note: class '0' has no training example" in printed
+
+
+def test_one_example_a_class_is_a_run(tmp_path):
+    path, out = tmp_path / "few.npz", tmp_path / "run"
+    labels = np.arange(5)
+    np.savez(path, x_train=ROWS[:5], y_train=labels, x_test=ROWS, y_test=LABELS)
+    printed = run(path, "--cs", 10, "--out", out)
+    assert "note: 5 classes have a single training example" in printed
+    assert "note: nothing was held out: the temperature is 1" in printed
+    found = numbers(out)
+    assert (found["temperature"], found["num_held_out"]) == (1, 0)
+    assert jaxlin.load(out / "parts" / "probe-model.npz").temperature == 1
+    assert "nothing held out: none was chosen" in (out / "report.html").read_text()
