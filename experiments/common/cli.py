@@ -17,7 +17,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
-from experiments.common import environment, files
+from experiments.common import environment, files, program_cache
 from experiments.common.config import from_dict
 from experiments.common.run_folder import read_config
 
@@ -107,11 +107,14 @@ def parse(
 def main(run: Callable[[], Any]) -> None:
     """Calls ``run`` and turns errors in what the user gave into one plain message.
 
+    Compiled programs are kept for the next run (`program_cache`).
+
     A ValueError raised by jaxlin or an experiment, and any OSError, is shown without
     traceback and ends the process with code 2; so does Ctrl-C, with code 130. Every
     other error is a fault of the program and keeps its traceback, as all do under
     ``JAXLIN_DEBUG=1``.
     """
+    program_cache.enable()
     try:
         run()
     except KeyboardInterrupt:

@@ -1,0 +1,85 @@
+"""The path of a probe on generated embeddings, beside scikit-learn."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from experiments import benchmark_probes
+from experiments.common import cli
+from experiments.common.numpy_objective import Data, objective
+
+LOSS = "softmax_cross_entropy"
+SHAPE = benchmark_probes.SMOKE.shapes[0]
+
+
+def test_embeddings_are_standardised_imbalanced_and_of_their_seed():
+    rows, labels = benchmark_probes.embeddings(5000, 6, 4, seed=3)
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(rows.std(axis=0), 1, rtol=1e-5)
+    expected = 1 / (5 + np.arange(4))
+    shares = np.bincount(labels) / 5000
+    np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.03)
+    again, _ = benchmark_probes.embeddings(5000, 6, 4, seed=3)
+    np.testing.assert_array_equal(rows, again)
+    other, _ = benchmark_probes.embeddings(5000, 6, 4, seed=4)
+    assert not np.array_equal(rows, other)
+
+
+def test_the_peer_minimises_our_objective(monkeypatch):
+    """Given all the iterations that it needs; a wrong C would lead elsewhere."""
+    rows, labels = benchmark_probes.embeddings(*SHAPE, seed=0)
+    kept = []
+    model_of = benchmark_probes.sklearn_models.logistic_regression
+
+    def tight(labels, **settings):
+        kept.append(model_of(labels, tol=1e-8, max_iter=10_000, **settings))
+        return kept[-1]
+
+    monkeypatch.setattr(benchmark_probes.sklearn_models, "logistic_regression", tight)
+    l2s = [1e-1, 1e-3]
+    config = dataclasses.replace(benchmark_probes.SMOKE, peer_step=1)
+    found = benchmark_probes.ours(rows, labels, l2s, config)
+    peer = benchmark_probes.peer("lbfgs", rows, labels, l2s, config)
+    assert (peer["fitted"], peer["at_limit"]) == (2, 0)
+    data = Data(np.c_[rows, np.ones(len(rows))], labels, np.ones(len(rows)))
+    for model, l2, ours in zip(kept, l2s, found["objectives"], strict=True):
+        theirs = objective(model.coef_.astype(float), data, loss=LOSS, l2=l2)
+        assert theirs <= ours * (1 + 1e-6)
+        assert ours <= theirs * (1 + config.relative_gap)
+
+
+def test_a_peer_that_needs_too_much_memory_is_left_out(monkeypatch):
+    monkeypatch.setattr(benchmark_probes, "_MAX_CHOLESKY", 26)
+    rows, labels = benchmark_probes.embeddings(*SHAPE, seed=0)
+    arguments = ("newton-cholesky", rows, labels, [1e-2], benchmark_probes.SMOKE)
+    assert benchmark_probes.peer(*arguments) is None
+    monkeypatch.setattr(benchmark_probes, "_MAX_CHOLESKY", 27)
+    assert benchmark_probes.peer(*arguments)["fitted"] == 1
+
+
+def test_a_run_has_a_line_per_shape(tmp_path, capsys):
+    benchmark_probes.run(benchmark_probes.SMOKE, cli.RunOptions(out=tmp_path / "run"))
+    (found,) = json.loads((tmp_path / "run" / "results.json").read_text())["shapes"]
+    assert found["shape"] == list(SHAPE)
+    assert found["ours"]["proven"] == 4
+    assert found["ours"]["largest_gap"] <= 1e-3
+    ratio = found["peers"]["lbfgs"]["seconds"] / found["ours"]["seconds"]
+    assert found["ratio"] == pytest.approx(ratio)
+    assert "300 x 8 x 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"shapes": ((9, 3, 3),)}, "examples must be at least 10"),
+        ({"solvers": ("saga",)}, "solvers must be one of lbfgs, newton-cholesky"),
+        ({"num_cs": 46}, "num_cs must be .* 45, got 46"),
+    ],
+)
+def test_bad_settings_are_refused(changes, words):
+    config = dataclasses.replace(benchmark_probes.Config(), **changes)
+    with pytest.raises(ValueError, match=words):
+        benchmark_probes.checked(config)
