@@ -24,6 +24,7 @@ import dataclasses
 import time
 from typing import Any
 
+import jax
 import numpy as np
 import scipy.special
 
@@ -124,6 +125,10 @@ def draw(config: Config, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
         "classes": range(classes),
         "refine": True if is_float64 and config.refine else None,
     }
+
+
+def _size(settings: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(settings[name] for name in ("n", "D", "C"))
 
 
 def _examples(
@@ -230,11 +235,17 @@ def run(config: Config, options: cli.RunOptions) -> None:
         rows = folder.read_metrics()
         done = {row["index"] for row in rows}
         advance(len(done))
-        for index in indices:
-            if index not in done:
-                rows.append(measured(config, index, clock))
-                folder.append_metrics(rows[-1])
-                advance()
+        shape = None
+        for index in sorted(indices, key=lambda index: _size(draw(config, index)[0])):
+            if index in done:
+                continue
+            # A process may map 65,530 regions of memory, and each program takes some.
+            before, shape = shape, _size(draw(config, index)[0])
+            if shape != before:
+                jax.clear_caches()
+            rows.append(measured(config, index, clock))
+            folder.append_metrics(rows[-1])
+            advance()
         folder.write_json("results.json", {"problems": rows})
     print(report(rows))
     print(folder.path / "results.json")
