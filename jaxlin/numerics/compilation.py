@@ -2,8 +2,8 @@
 
 On a CPU a decision of `jaxlin.solvers.optimizer` for 10 x 65 numbers is compiled in
 .7 s instead of 1.3 and then takes .32 ms instead of .24; for 10 x 3073 it would take
-7.7 ms instead of 5.9. A module therefore keeps two programs of such a function, and
-chooses by `is_worth_it`::
+7.7 ms instead of 5.9. A module therefore keeps two programs of such a function, one of
+which compiles quickly but runs slower, and chooses by `is_worth_it`::
 
     _advance = jax.jit(advance)
     _advance_quickly = jax.jit(advance, compiler_options=compilation.FEW_OPTIMISATIONS)
@@ -19,19 +19,21 @@ from jaxlin.numerics import device_mesh
 
 FEW_OPTIMISATIONS: Any = {"xla_backend_optimization_level": 0}
 
-# Weights and biases, of all models together, up to which compiling takes longer than
-# what the optimisations save in a hundred decisions.
+# Count of numbers up to which compiling with all optimisations costs more time than
+# they save in a hundred decisions.
 _MAX_NUMBERS = 50_000
 
 
 def is_worth_it(size: int, *arguments: Any) -> bool:
     """Returns whether to call the program that was compiled with few optimisations.
 
+    It is False on accelerators, whose compilers have other levels of optimisation, and
+    inside another program, whose own optimisations count.
+
     Args:
-      size: number of weights and biases.
-      *arguments: arguments of the call. Inside another program, where they are traced,
-        that program's optimisations are used. Other backends than the CPU have other
-        levels.
+      size: count of numbers that the program works on: weights and biases of all
+        models, or entries of the rows.
+      *arguments: arguments of the call, which are tracers inside another program.
     """
     return (
         size <= _MAX_NUMBERS

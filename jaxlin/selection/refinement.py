@@ -1,7 +1,7 @@
-"""Fits of a sweep that float32 cannot prove, finished in float64.
+"""Float64 refinement of the fits of a sweep that float32 cannot prove.
 
-Each is a fit of its own, from the parameters of the sweep: by the methods for small
-problems (`jaxlin.solvers.newton`) where they apply, else by further passes.
+Each of them is fitted by itself, from the parameters of the sweep: by the methods for
+small problems (`jaxlin.solvers.newton`) where they apply, else by further passes.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from jaxlin.typing import Array
 
 
 def weights_by_row(examples: Examples, sets: ArrayLike | None) -> Array | None:
-    """Weight sets times the examples' own weights, with rows first.
+    """Weight sets, multiplied by the examples' own weights and transposed.
 
     Args:
       examples: examples of a `jaxlin.Problem`.
@@ -51,8 +51,8 @@ def refine_unproven(
 ) -> SweepResult:
     """Float64 refinement of the fits whose relative gap is too large.
 
-    Fits are refined one after the other, each from the parameters of the sweep. The
-    dual variables of a hinge are not kept by a sweep: its refinement restarts them.
+    Fits are refined one after the other, each from its parameters in the sweep. A sweep
+    does not keep the dual variables of hinges, so that refinements start without them.
 
     Args:
       problem: problem of the sweep.
@@ -60,7 +60,8 @@ def refine_unproven(
       weight_sets: weight sets of the sweep, shape ``(sets, examples)``.
       stop: stopping criterion of each fit. Its relative gap may be smaller than that of
         the sweep; its passes include those of the sweep.
-      keep_float64: whether float64 features stay float64.
+      keep_float64: whether float64 features are used in float64; False rounds them to
+        float32.
 
     Returns:
       The fits; parameters and certificates are float64 if any fit was refined. A fit
@@ -131,7 +132,7 @@ def _refined_fit(
         small = problem.is_small
         return fit_loop.certify(
             full_batch.iterations(rows, loss=loss, settings=settings),
-            # A small problem goes straight to float64.
+            # A small problem has had its float32 passes in the sweep.
             start=Start(result[model].params, None, is_refined=small),
             stop=stop,
             refine=True,

@@ -17,7 +17,8 @@
   certified        rows on the device, and the solver for custom loops
   full_hessian     Hessian of the mean loss in all weights of a small problem
   interior_point   interior-point method in float64 for hinges of small problems
-  newton           Newton's method in float64 for smooth losses of small problems
+  newton           Newton's method in float64 for smooth losses of small problems, and
+                   the choice between it and the interior-point method
   streaming        rows in blocks, on the host
   model_batch      batches of models of one loss, in slots
   batch_pass       one pass for all models of some batches

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jaxlin.losses import conjugates
 from jaxlin.typing import Array, Loss, LossArguments
 
-# With many classes fewer rows are used: at least _MIN_HESSIANS, and at most so many
-# numbers in all Hessians, and in those held in memory at once.
+# With many classes fewer rows are used, but at least _MIN_HESSIANS. The others limit
+# the count of numbers in all Hessians, and in those held in memory at once.
 _MIN_HESSIANS = 64
 _MAX_HESSIAN_NUMBERS = 4_000_000
 _NUMBERS_AT_ONCE = 400_000
@@ -35,7 +35,7 @@ class ClassHessian(NamedTuple):
 
 
 class SampledRows(NamedTuple):
-    """SampledRows rows, at which the Hessian of the loss is averaged.
+    """Sampled rows, at which the Hessian of the loss is averaged.
 
     Attributes:
       rows: normalised rows with the constant 1, shape ``(sampled, features + 1)``.
@@ -81,7 +81,7 @@ def of_loss(
     conjugate = conjugates.of(loss)
     num_classes, dtype = weights.shape[0], weights.dtype
     arguments = dict(loss_arguments or {})
-    # Hessians of C x C numbers each are averaged: of many classes fewer, in parts.
+    # With many classes fewer Hessians, of C x C numbers each, are averaged, in parts.
     size = max(_MIN_HESSIANS, _MAX_HESSIAN_NUMBERS // num_classes**2)
     size = min(size, sampled.rows.shape[0])
     at_once = min(size, max(1, _NUMBERS_AT_ONCE // num_classes**2))
@@ -135,10 +135,10 @@ def renewed(
     Args:
       loss: one that has a conjugate.
       classes: the earlier Hessian.
-      weights: as in `of_loss`.
-      sampled: as in `of_loss`.
-      smoothing: as in `of_loss`.
-      loss_arguments: as in `of_loss`.
+      weights: folded weights, shape ``(classes, features + 1)``.
+      sampled: the rows; with many classes only the first are used.
+      smoothing: smoothing of a hinge, in units of score; ignored for a smooth loss.
+      loss_arguments: traced keywords of the loss.
       when: whether to compute the Hessian anew, shape ``()``.
     """
     return _renewed(loss)(

@@ -1,7 +1,8 @@
 """Loop of a certified fit: passes over the rows until the gap is proven.
 
 `jaxlin.solvers.full_batch` and `jaxlin.solvers.newton` give the iterations. `certify`
-runs them in float32 and, on request and where needed, in float64.
+runs them in float32 and, where float32 does not prove the gap, in float64: on request,
+or where the problem has a method for float64.
 """
 
 import dataclasses
@@ -24,10 +25,10 @@ from jaxlin.solvers.stopping import Stop
 # waiting (Weston-Watkins, l2 = 1e-2, gap 1e-8), and 35 of 56 for softmax.
 _PATIENCE_BEFORE_FLOAT64 = 15
 
-# float32 passes of a small problem, after which Newton's method takes over. On digits a
-# Newton step takes as long as about 12 passes: the Weston-Watkins hinge at l2 = 1e-3 to
-# a gap of 1e-4 takes .43 s by passes alone, .89 s with Newton after 60 of them. Smaller
-# gaps than float32 usually proves are sent on early.
+# float32 passes of a small problem, after which its method for float64 takes over. On
+# digits one of its steps takes as long as about 12 passes: the Weston-Watkins hinge at
+# l2 = 1e-3 to a gap of 1e-4 takes .43 s by passes alone, .89 s with such steps after 60
+# of them. It takes over earlier for gaps smaller than float32 usually proves.
 _PASSES_BEFORE_NEWTON = 300
 _PASSES_BEFORE_SMALL_GAPS = 60
 _SMALL_GAP = 1e-5
@@ -43,8 +44,8 @@ class Start(NamedTuple):
     Attributes:
       params: weights ``(classes, features)`` and bias ``(classes,)``.
       duals: dual variables of an earlier fit, or None for 0.
-      is_refined: whether both come from a float64 fit of the same problem, which a
-        refinement continues without float32.
+      is_refined: whether a refinement starts in float64 at once, without float32
+        passes: from a float64 fit of the same problem, or from a fit of a sweep.
     """
 
     params: Params
@@ -113,9 +114,9 @@ def certify(
       stop: the gap to be proven and the largest number of passes, in float32 and
         float64 together.
       refine: whether to continue in float64 where float32 cannot prove the gap.
-      finish: iterations of a method for float64 that continues, whatever ``refine``,
-        where float32 has not proven the gap after some passes; None if the problem has
-        none.
+      finish: iterations of a method for float64. If given, they continue, whatever
+        ``refine``, where float32 has not proven the gap within `float32_passes`. None
+        continues with ``iterations``, if ``refine`` is true.
       callback: called as ``callback(passes, info)`` after each pass.
     """
     in_float64 = finish or iterations
@@ -145,7 +146,7 @@ def certify(
 
 
 def float32_passes(stop: Stop) -> int:
-    """Largest number of float32 passes of a problem with a method for float64."""
+    """Returns the largest number of float32 passes before a method for float64."""
     is_small = stop.relative_gap < _SMALL_GAP
     first = _PASSES_BEFORE_SMALL_GAPS if is_small else _PASSES_BEFORE_NEWTON
     return min(stop.max_passes, first)
@@ -188,11 +189,12 @@ def _run(
             continue
         if float(info.relative_gap) <= stop.relative_gap or info.stalled:
             break
-        proof = info.certificate
-        if proof.gap <= 0.9 * least:
-            least, since = proof.gap, done
+        certificate = info.certificate
+        if certificate.gap <= 0.9 * least:
+            least, since = certificate.gap, done
         is_out_of_patience = done - since >= _PATIENCE_BEFORE_FLOAT64
-        if refine and is_out_of_patience and proof.gap <= proof.rounding:
+        is_in_rounding = certificate.gap <= certificate.rounding
+        if refine and is_out_of_patience and is_in_rounding:
             break
     relative_gap = float(info.relative_gap)
     converged = relative_gap <= stop.relative_gap

@@ -1,4 +1,4 @@
-"""Iterations of a certified fit by L-BFGS, over rows wherever they are.
+"""Iterations of a certified fit by L-BFGS, over rows on the device or in blocks.
 
 An iteration is a pass over a `RowSource` and one decision of
 `jaxlin.solvers.optimizer`. The source is rows on the device
@@ -91,7 +91,7 @@ def begin(
 ) -> tuple[OptimizerState, Any]:
     """State without dual centers, and the dual centers, before the first pass.
 
-    Duals of an earlier fit are taken up if their shape is that of this one's.
+    Duals of an earlier fit are used if they have the shape of this fit's.
     """
     cast = in_dtype_of(settings, start.params.weights)
     state = optimizer_state.start(loss, start.params, cast, num_examples=0)
@@ -108,7 +108,7 @@ def begin(
 
 
 def in_dtype_of(settings: Settings, array: Array) -> Settings:
-    """Settings in one dtype: another would compile another program."""
+    """Settings in the dtype of the array: another would compile another program."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, array.dtype), settings)
 
 

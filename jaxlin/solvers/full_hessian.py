@@ -1,7 +1,8 @@
 """Hessian of the mean loss in all weights, from one pass over the rows.
 
-It has classes * (features + 1) unknowns, and is meant for problems of up to a few
-thousand (`jaxlin.solvers.newton`, `jaxlin.solvers.interior_point`).
+It has one row per unknown, classes * (features + 1) of them, and is meant for problems
+with up to a few thousand unknowns (`jaxlin.solvers.newton`,
+`jaxlin.solvers.interior_point`).
 """
 
 import jax
@@ -12,7 +13,7 @@ from jaxlin.objective import row_sums
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array
 
-# Numbers of the products of Hessians and rows that are held at once.
+# Largest count of numbers in the products of Hessians and rows that are held at once.
 _NUMBERS_PER_BLOCK = 2_000_000
 
 

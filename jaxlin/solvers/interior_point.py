@@ -1,18 +1,21 @@
 r"""Interior-point method in float64 for hinges, where the Hessian fits into memory.
 
-A hinge is the largest :math:`\langle g, v \rangle` over its duals g, with violations v
-that are affine in the scores (`jaxlin.losses.conjugates`); a squared one is that minus
-:math:`\frac{c}{2} \|g\|^2`. With multipliers z for :math:`g \ge 0` and t for
-:math:`g \le 1` (one for all duals of an example where their sum is bounded, 0 where
-nothing is) the optimum solves
+A hinge is the maximum of :math:`\langle g, v \rangle` over its duals g, with violations
+v that are affine in the scores (`jaxlin.losses.conjugates`); a squared hinge is that of
+:math:`\langle g, v \rangle - \frac{c}{2} \|g\|^2`. Let z be the multipliers of
+:math:`g \ge 0`, t those of :math:`g \le 1`, and G(g) the gradient of the mean loss in
+the folded weights W (`jaxlin.certificates.duality`). The optimum solves
 
 .. math:: v - c g + z - t = 0, \quad g z = \mu, \quad (1 - g) t = \mu, \quad
           \lambda_2 W + G(g) = 0
 
-for :math:`\mu \to 0`. An iteration solves the linearised equations twice with one
-factorisation of C (D + 1) unknowns (predictor and corrector of Mehrotra), takes the
-longest step that keeps duals and multipliers positive, and certifies weights and duals
-in one pass.
+for :math:`\mu \to 0`. The squared hinge has t = 0. The Crammer-Singer hinge bounds the
+sum of an example's duals instead: its t is one number per example, the multiplier of
+the right class, whose dual is the rest to 1.
+
+An iteration solves the linearised equations twice with one factorisation of C (D + 1)
+unknowns (predictor and corrector of Mehrotra), takes the longest step that keeps duals
+and multipliers positive, and certifies weights and duals in one pass.
 
 The number of iterations hardly depends on l2. On standardised digits from 60 float32
 passes, to a relative gap of 1e-8, the Weston-Watkins hinge takes 10, 12 and 20 at
@@ -60,8 +63,9 @@ _STEP_SHARE = 0.995
 _FIRST_SHIFT = 1e-14
 _SHIFT_GROWTH = 100.0
 _MAX_FAILURES = 4
-# Solutions of a system, each of what the ones before have left: near the optimum K
-# exceeds 1e12, and the duals' change would lose the digits of the gap.
+# Solutions of the linear system per direction: the first, and two steps of iterative
+# refinement. Near the optimum the derivatives of the duals exceed 1e12, and with one
+# solution the change of the duals would lose the digits of the gap.
 _SOLVES = 3
 # Iterations without a better certificate after which the method has stalled.
 _PATIENCE = 40
@@ -77,7 +81,7 @@ class InteriorState(NamedTuple):
       certificate: certificate of ``params``.
       weights: folded weights, shape ``(classes, features + 1)``.
       duals: duals g, above 0, shape ``(examples, classes)``. Where their sum is
-        bounded, that of the right class is the rest to 1.
+        bounded, the dual of the right class is the rest to 1.
       slack: 1 - g, same shape; 1 where no single dual is bounded.
       lower: multipliers z of g >= 0, same shape.
       upper: multipliers t of g <= 1, same shape; 0 where no single dual is bounded.
@@ -117,7 +121,9 @@ class _Data(NamedTuple):
 def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterations:
     """Iterations of a fit, each one pass, for `jaxlin.solvers.fit_loop.certify`.
 
-    They are meant for parameters in float64, under ``jax.enable_x64(True)``.
+    They are meant for parameters in float64, under ``jax.enable_x64(True)``. They start
+    from the parameters alone: duals of an earlier fit are not used. The products with
+    the rows that build the Hessian and the directions are not counted as passes.
 
     Args:
       examples: prepared examples (`jaxlin.solvers.certified.prepare`).
@@ -199,7 +205,7 @@ def _are_variables(like: Array, targets: Array, *, loss: Loss) -> Array:
 
 
 def _central_in_simplex(violations: Array, mu: Array) -> Array:
-    """Duals g > 0 of sum 1 with g (theta - v) = mu for one theta an example."""
+    """Duals g > 0 of sum 1 with g (theta - v) = mu, for one theta per example."""
     num_classes = violations.shape[1]
     largest = jnp.max(violations, axis=1, keepdims=True)
 
@@ -216,7 +222,7 @@ def _central_in_simplex(violations: Array, mu: Array) -> Array:
 
 @functools.partial(jax.jit, static_argnames=("loss",))
 def _domain_duals(duals: Array, data: _Data, *, loss: Loss) -> Array:
-    """Duals as a pass takes its dual centers: 0 where they are no variables."""
+    """Duals in the form of dual centers of a pass: 0 where they are no variables."""
     if conjugates.of(loss).smooth:
         return duals[:, :0]
     if conjugates.of(loss).cap == "sum":
@@ -307,9 +313,10 @@ def _directions(
 ) -> Callable[[Array, Array, Array], InteriorState]:
     """Function from mu and two products of changes to the change of the state.
 
-    The change of the duals is K (dv - kappa), with K diagonal, or diagonal minus a
-    matrix of rank one where the sum of the duals is bounded. It is inserted into the
-    equation of the weights, whose matrix is factorised once.
+    The first three equations give the change of the duals as K (dv - kappa), where dv
+    is the change of the violations. K is diagonal, or diagonal minus a matrix of rank
+    one where the sum of the duals is bounded. Inserted into the last equation, it
+    leaves a system in the weights, whose matrix is factorised once.
     """
     conjugate, l2 = conjugates.of(loss), jnp.asarray(settings.l2)
     duals, slack, lower, upper = state.duals, state.slack, state.lower, state.upper
@@ -333,14 +340,14 @@ def _directions(
         return diagonal * (vectors - mean / jnp.where(total > 0, total, 1))
 
     def change_by(weights: Array) -> Array:
-        # A difference of violations would lose digits of a small change.
+        # The difference of two violations would lose digits of a small change.
         return jax.jvp(of_weights, (state.weights,), (weights,))[1]
 
     def summed(duals: Array) -> Array:
         gradients = data.shares[:, None] * gradient_of(data.targets, duals)
         return gradients.T @ data.rows
 
-    # K by columns, its two sides mapped to the scores.
+    # The columns of K, mapped to the scores from both sides.
     basis = jnp.eye(duals.shape[1], dtype=duals.dtype)
     columns = jax.vmap(lambda unit: times_k(jnp.broadcast_to(unit, duals.shape)))(basis)
     for _ in range(2):

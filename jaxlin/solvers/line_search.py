@@ -20,9 +20,8 @@ SUFFICIENT_DECREASE = 1e-4
 def suboptimality_bound(certificate: Certificate) -> Array:
     """Bound on the distance of the objective from the minimum.
 
-    It is at most the objective, because no loss is negative. Parameters are compared by
-    this bound: by the certificates, and by the objectives where the certificates prove
-    nothing more.
+    The certificate's bound, or the objective itself where that is smaller: no loss is
+    negative. Parameters without a useful certificate are thus compared by objective.
     """
     return jnp.minimum(duality.bound(certificate), certificate.primal)
 
@@ -44,7 +43,11 @@ def decreases_enough(state: Any, found: PassValues) -> Array:
 
 
 def backtracked_step(state: Any, found: PassValues) -> Array:
-    """Minimiser of the parabola through both values and the slope, within bounds."""
+    """Next shorter step, between a tenth and half of the step.
+
+    It is the minimiser of the parabola through the values at the iterate and the
+    candidate, with the slope at the iterate.
+    """
     slope = jnp.vdot(state.gradient, state.direction)
     rise = found.smoothed - state.value - state.step * slope
     step = -slope * jnp.square(state.step) / (2 * rise)

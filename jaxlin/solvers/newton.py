@@ -6,10 +6,10 @@ With C (D + 1) unknowns up to a few thousand the Hessian
 
 S_i the Hessian of the loss in the scores, is factorised in less time than L-BFGS needs
 for the last digits, and float64 proves gaps that float32 cannot. An iteration makes one
-certified pass at its candidate and, where that is accepted, one for the Hessian there.
+certified pass at its candidate and, where that is accepted, builds the Hessian there.
 The line search needs no pass: along a direction the scores are linear.
 
-Hinges are left to `jaxlin.solvers.interior_point`.
+Hinges and the squared hinge are left to `jaxlin.solvers.interior_point`.
 """
 
 import functools
@@ -40,12 +40,13 @@ from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.solvers.optimizer_state import Duals
 from jaxlin.typing import Array, Loss
 
-# Unknowns up to which a problem is small: the Hessian of 2,000 takes 32 MB and its
-# factorisation .1 s on two cores.
+# Largest number of unknowns of a small problem: the Hessian of 2,000 takes 32 MB and
+# its factorisation .1 s on two cores.
 MAX_UNKNOWNS = 2000
-# Numbers of the rows and of the Hessians of all examples in the scores: 400 MB.
+# Largest count of numbers in the rows, and in the Hessians of all examples in the
+# scores: 400 MB.
 _MAX_NUMBERS = 50_000_000
-# A step is taken once its slope is this share of the first one.
+# A step is taken once the slope there is at most this share of the slope at 0.
 _SLOPE_SHARE = 0.3
 _MAX_TRIALS = 30
 # Passes without a better certificate after which the method has stalled.
@@ -86,8 +87,8 @@ class NewtonState(NamedTuple):
 def is_small(*, num_classes: int, num_features: int, num_examples: int) -> bool:
     """Returns whether `iterations` is meant for a problem of this shape.
 
-    The Hessian must be worth its factorisation, and the rows fit into the memory of one
-    device in float64.
+    The Hessian must be small enough for a factorisation at each iterate, and the rows
+    must fit into the memory of one device in float64.
     """
     unknowns = num_classes * (num_features + 1)
     numbers = num_examples * (num_features + 8 * num_classes + num_classes**2)
@@ -99,12 +100,13 @@ def is_small(*, num_classes: int, num_features: int, num_examples: int) -> bool:
 def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterations:
     """Iterations of a fit, each one pass, for `jaxlin.solvers.fit_loop.certify`.
 
-    They are meant for parameters in float64, under ``jax.enable_x64(True)``.
+    They are meant for parameters in float64, under ``jax.enable_x64(True)``. The
+    reading of the rows that builds a Hessian is not counted as a pass.
 
     Args:
       examples: prepared examples (`jaxlin.solvers.certified.prepare`).
-      loss: one of the six losses that have a conjugate; a hinge takes the iterations of
-        `jaxlin.solvers.interior_point`.
+      loss: one of the six losses that have a conjugate; a hinge or its square takes the
+        iterations of `jaxlin.solvers.interior_point`.
       settings: l2 and loss arguments; all else None.
     """
     if conjugates.of(loss).violations is not None:
@@ -128,7 +130,7 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
     return iterations_from
 
 
-# The problems of this method are small.
+# With few optimisations whatever the size: the problems of this method are small.
 @functools.partial(jax.jit, compiler_options=compilation.FEW_OPTIMISATIONS)
 def _advance(
     state: NewtonState, sums: RowSums, settings: Settings
@@ -193,7 +195,7 @@ def _with_direction(
 
     scores = rows @ state.iterate.T
     in_scores = jax.vmap(jax.jacfwd(score_gradient))(scores, examples.targets)
-    # Rows that do not count may have scores beyond any number.
+    # The scores of rows with weight 0 may overflow.
     in_scores = jnp.where((shares > 0)[:, None, None], in_scores, 0)
     matrix = full_hessian.full_hessian(rows, shares[:, None, None] * in_scores)
     matrix += l2 * jnp.eye(len(matrix), dtype=dtype)
@@ -222,8 +224,9 @@ def _with_direction(
 def _step_of_small_slope(slope: Callable[[Array], Array], dtype: Any) -> Array:
     """Step along a descent direction of a convex function, near its minimum.
 
-    The step 1 is doubled while the function falls on, then the bracket is cut by the
-    secant of the slopes, or in halves where that makes slow progress.
+    The step starts at 1 and is doubled while the slope is negative. The bracket is then
+    cut at the zero of the slopes' secant, and at its middle in every third trial, in
+    case the secant makes slow progress.
     """
     zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
     first = slope(zero)

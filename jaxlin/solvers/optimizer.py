@@ -128,8 +128,8 @@ def advance(
     Args:
       loss: loss that has a conjugate; static.
       state: state before the pass. Its dual centers are not changed: if the new state
-        begins a round (``begins_round``), the caller replaces them by the outputs of
-        the example function.
+        begins a round (``begins_round``), the caller replaces them by the duals of the
+        pass.
       sums: sums of `fenchel_young.example_function` at ``state.candidate``.
       sampled: sampled rows for the Hessian of the loss.
       moment: second moment of the rows.

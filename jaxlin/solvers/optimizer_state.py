@@ -48,8 +48,8 @@ class OptimizerState(NamedTuple):
       smoothing: smoothing of a hinge, in units of score; unused for a smooth loss.
       begins_round: whether the next pass begins a round, without a line search.
       round_passes: passes of the current round so far.
-      rounds: number of rounds so far; an earlier fit, or the slot's model before,
-        counts as one.
+      rounds: number of rounds so far; a warm start, from an earlier fit or from the
+        model before in the slot, counts as one.
       failures: number of line searches that failed in succession.
       idle_passes: number of passes since ``params`` last changed.
     """

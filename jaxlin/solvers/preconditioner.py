@@ -185,7 +185,7 @@ def sample_size(num_rows: int, num_features: int) -> int:
 def num_kept(num_sampled: int) -> int:
     """Returns the number of sampled rows to keep for the Hessian of the loss.
 
-    Few sizes, eight an octave, so that fits of similar numbers of rows share programs.
+    Few sizes, eight per octave, so that fits of similar numbers of rows share programs.
     """
     step = 2 ** max(0, num_sampled.bit_length() - 4)
     return min(num_sampled - num_sampled % step, _MAX_KEPT)
