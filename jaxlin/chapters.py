@@ -190,7 +190,7 @@ CHAPTERS = {
 
 
 def table() -> str:
-    """One line a chapter: name and contents."""
+    """Name and contents of each chapter, one per line."""
     width = max(map(len, CHAPTERS)) + 2
     return "\n".join(
         f"{name:<{width}}{chapter.text}" for name, chapter in CHAPTERS.items()

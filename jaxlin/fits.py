@@ -11,10 +11,10 @@
 >>> print(jaxlin.predict(fit, [[2.0, 0.0, 0.0], [-2.0, 0.0, 0.0]]))
 ['right' 'left']
 
-float32 proves gaps down to about 1e-5 to 1e-6 of the objective. Where it does not prove
-the gap, a fit continues in float64 if that is cheap, or with ``refine=True``, whatever
-`jax.config` says. If float64 proves a smaller gap, the parameters are float64 NumPy
-arrays.
+float32 proves gaps down to about 1e-8 of the objective for smooth losses, and 1e-4 to
+1e-6 for hinges. Where it does not prove the requested gap, a fit continues in float64
+if that is cheap, or with ``refine=True``, whatever `jax.config` says. If float64 proves
+a smaller gap, the parameters are float64 NumPy arrays.
 """
 
 import functools
@@ -49,9 +49,9 @@ from jaxlin.solvers.interface import Settings
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Loss, LossArguments
 
-# Products of a pass up to which hinges continue in float64 by default: 20,000 x 256 x
-# 10 products take 15 ms on two cores, and 580 such passes lower the gap of the
-# Weston-Watkins hinge at l2 = 1e-4 from 1.8e-5 to 1.8e-7.
+# Largest number of products of a pass with which a hinge continues in float64 by
+# default: 20,000 x 256 x 10 products take 15 ms on two cores, and 580 such passes lower
+# the gap of the Weston-Watkins hinge at l2 = 1e-4 from 1.8e-5 to 1.8e-7.
 _MAX_PRODUCTS = 100_000_000
 
 
@@ -91,11 +91,12 @@ def fit(
       start: warm start: parameters, or an earlier fit of the same rows; None is 0. A
         refined fit at the same l2 continues in float64 with ``refine=True``.
       refine: whether to continue in float64 where float32 cannot prove the gap. None
-        does so for rows in memory where it is cheap: by the methods of
-        `jaxlin.solvers.newton` for small problems (at most 2,000 weights and biases, on
-        one device); else by further passes, of a hinge only if examples times features
-        times classes are at most 1e8. True does so for all, and keeps float64 features
-        in float64, which are otherwise rounded to float32. False stays in float32.
+        does so for rows in memory where it is cheap: by Newton's or an interior-point
+        method (`jaxlin.solvers.newton`) for small problems, of at most 2,000 weights
+        and biases, on one device; else by further passes, of a hinge only if examples
+        times features times classes are at most 1e8. True does so for all, and keeps
+        float64 features in float64, which are otherwise rounded to float32. False stays
+        in float32.
       callback: called as ``callback(passes, info)`` after each pass.
 
     Returns:
@@ -260,7 +261,7 @@ def _iterations(
 def _newton(
     problem: Problem, loss: Loss, settings: Settings, *, keep_float64: bool
 ) -> fit_loop.Iterations | None:
-    """Iterations in float64 of a small problem, in memory and on one device."""
+    """Iterations in float64 if the problem is small; None otherwise."""
     if not problem.is_small:
         return None
     examples = problem.prepared(loss=loss, keep_float64=keep_float64)
@@ -268,7 +269,7 @@ def _newton(
 
 
 def _continues(problem: Problem, loss: Loss) -> bool:
-    """Whether a fit continues in float64 unless it is told not to."""
+    """Returns whether a fit continues in float64 with ``refine=None``."""
     if problem.is_blocked or not device_mesh.has_float64():
         return False
     # Where a smooth loss is stalled its parameters are good to many digits, of which

@@ -213,7 +213,8 @@ def probe(
       choose: selection rule: `jaxlin.selection.rules.best`, ``one_standard_error``, or
         a function with their arguments.
       stop: stopping criterion of each compared fit; the final fit may take ten times as
-        many passes. The table reports the gaps reached.
+        many passes, and continues in float64 where float32 cannot prove the gap. The
+        table reports the gaps reached.
       checkpoint: file to which the sweep is saved and from which it resumes; None saves
         nothing.
       callback: function ``callback(state)``, called after some iterations of the sweep;

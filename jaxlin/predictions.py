@@ -53,7 +53,8 @@ def scores(fit: Fit, features: Any) -> np.ndarray:
     """Class scores, shape ``(examples, classes)``.
 
     Args:
-      fit: a fit from `jaxlin.fit`, `jaxlin.sweep`, `jaxlin.probe` or `jaxlin.load`.
+      fit: a fit, from `jaxlin.fit`, `jaxlin.certify`, `jaxlin.sweep`, `jaxlin.probe` or
+        `jaxlin.load`.
       features: raw features as in training (pixels 0..255, say), shape ``(examples,
         ...)`` with the fit's number of features after the first axis.
 
@@ -107,7 +108,8 @@ def evaluate(fit: Fit, features: Any, labels: ArrayLike) -> Evaluation:
     """Accuracy on test examples, with a confidence interval and proven bounds.
 
     Args:
-      fit: a fit from `jaxlin.fit`, `jaxlin.sweep`, `jaxlin.probe` or `jaxlin.load`.
+      fit: a fit, from `jaxlin.fit`, `jaxlin.certify`, `jaxlin.sweep`, `jaxlin.probe` or
+        `jaxlin.load`.
       features: raw features as in training, shape ``(examples, ...)`` with the fit's
         number of features after the first axis.
       labels: labels of the kind given to the fit, shape ``(examples,)``.

@@ -44,7 +44,7 @@ def save(path: str | os.PathLike[str], fit: Fit) -> None:
 
     Args:
       path: the file; an existing file is replaced.
-      fit: a fit from `jaxlin.fit`, `jaxlin.sweep` or `jaxlin.probe`.
+      fit: a fit, from `jaxlin.fit`, `jaxlin.certify`, `jaxlin.sweep` or `jaxlin.probe`.
 
     Raises:
       ValueError: if the shapes of parameters, normalization and classes disagree, or

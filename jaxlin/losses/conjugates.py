@@ -90,9 +90,9 @@ class Conjugate(NamedTuple):
         scores, of a loss that is the largest :math:`\langle g, v \rangle - \frac{c}{2}
         \|g\|^2` over duals g >= 0; -inf where the dual is fixed at 0. None for other
         losses.
-      cap: whether then ``"each"`` dual or the ``"sum"`` of an example's is at most 1,
-        or None.
-      curvature: c of that form.
+      cap: upper bound of the duals of such a loss: ``"each"`` is at most 1, or the
+        ``"sum"`` of an example's duals is. None if nothing is bounded.
+      curvature: c of that form; 0 for a hinge.
     """
 
     smooth: bool

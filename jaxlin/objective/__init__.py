@@ -8,9 +8,9 @@ The loss is a mean, not a sum, so that an l2 keeps its meaning when examples are
 :math:`\lambda` is half of ours. The bias is penalised, as with the bias trick, unless
 ``penalize_bias=False``.
 
-Only this chapter applies the example weights :math:`a_i` to the loss. The weight 0
-excludes an example; folds and padding are made that way. `balanced_class_weights` gives
-all classes the same total weight.
+The example weights :math:`a_i` are applied to the loss here and in the passes of
+`jaxlin.solvers`. The weight 0 excludes an example; folds and padding are made that way.
+`balanced_class_weights` gives all classes the same total weight.
 
   >>> import jax, jax.numpy as jnp
   >>> from jaxlin import linear, losses, objective

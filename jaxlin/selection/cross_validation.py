@@ -156,7 +156,7 @@ def cross_validate(
         ids of the examples of this process; a fold is the union of the folds of that id
         over all processes.
       loss_arguments: values to try by name, above 0, such as ``{"margin": (0.5,
-        1.0)}``; None tries none.
+        1.0)}``; None leaves each loss its defaults.
       allow_missing_classes: whether a class may have no example outside some fold. The
         model of that part is then fitted without the class, and the fold's examples of
         the class count as wrong, whatever the prediction. Their loss is finite and

@@ -74,8 +74,8 @@ def product(
       losses: distinct losses with a conjugate (`jaxlin.losses.conjugates`).
       l2s: distinct strengths of the penalty, above 0.
       loss_arguments: values to try by name, above 0, such as ``{"margin": (0.5,
-        1.0)}``; None tries none. A loss is combined only with the arguments that it
-        takes.
+        1.0)}``; None leaves each loss its defaults. A loss is combined only with the
+        arguments that it takes.
       num_weight_sets: number of sets of example weights, at least 1.
 
     Returns:

@@ -100,7 +100,7 @@ def cross_validate(
       folds: outer fold ids, shape ``(examples,)``, from `jaxlin.selection.folds`.
       num_inner_folds: number of inner folds of each outer part, at least 2.
       loss_arguments: values to try by name, above 0, such as ``{"margin": (0.5,
-        1.0)}``; None tries none.
+        1.0)}``; None leaves each loss its defaults.
       allow_missing_classes: whether a class may have no training example in some outer
         part or inner fold, as in `jaxlin.cross_validate`.
       choose: selection rule: `jaxlin.selection.rules.best`, ``one_standard_error`` (for

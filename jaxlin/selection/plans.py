@@ -53,10 +53,12 @@ class _TuningConstants(NamedTuple):
 
 
 # A warm start helps a hinge less than a smooth loss: 5 folds x 16 l2 x softmax and
-# Weston-Watkins on CIFAR-10 take 5,756 slot passes and 639 s in one piece per l2_path,
-# 6,727 and 547 s in two. A program is compiled in two to three seconds on two cores at
-# 100 to 200 GFLOP/s. `jaxlin.solvers.device_loop` gives the reason why the host checks
-# after every iteration.
+# Weston-Watkins on CIFAR-10 take 5,756 slot passes and 639 s in one piece per path,
+# 6,727 and 547 s in two. The 26 largest of DINOv2's l2 take softmax 101 passes in one
+# piece and 141, 158 and 189 in two, three and four, which takes longer. A program is
+# compiled in two to three seconds on two cores at 100 to 200 GFLOP/s.
+# `jaxlin.solvers.device_loop` gives the reason why the host checks after every
+# iteration.
 _ON_CPU = _TuningConstants(
     max_slots=32,
     pieces=1,
@@ -156,12 +158,10 @@ def plan(
       examples: examples of a `jaxlin.Problem`.
       num_classes: number of classes C.
       slots: number of slots of all batches together, at least one per loss. None takes
-        one per l2_path, two if a loss has kinks, up to 32 and the memory limit; on
-        accelerators 16 per l2_path, up to 128. With more slots than paths the paths are
-        cut into pieces: more passes in fewer iterations. The 26 largest of DINOv2's l2
-        take softmax on CIFAR-10 101 passes in one piece and 141, 158 and 189 in two,
-        three and four, which takes longer on two cores; pieces pay where many models
-        cost hardly more than one.
+        one per path, two if a loss has kinks, up to 32 and the memory limit; on
+        accelerators 16 per path, up to 128. With more slots than paths the paths are
+        cut into pieces: more passes in fewer iterations, which pays where a pass of
+        many models costs hardly more than that of one.
       memory_bytes: largest size of the states of all running models, counted twice: an
         iteration holds the old and the new states. Default: 2 GiB.
       block_size: rows per block of a pass; None chooses it from the shape and the

@@ -96,8 +96,8 @@ def stratified_split(key: Array, labels: Any, *, fraction: float) -> TrainHeldOu
       The indices of both parts.
 
     Raises:
-      ValueError: if ``fraction`` is out of range, the labels are not integers, a class
-        has a single example, or a part would be empty.
+      ValueError: if ``fraction`` is out of range, the labels are no class labels, a
+        class has a single example, or a part would be empty.
     """
     check.key("key", key)
     codes, classes = class_labels.encode("labels", labels)

@@ -69,8 +69,8 @@ def sweep(
       l2s: distinct strengths of the penalty, above 0. The fit at the next larger l2 is
         the warm start of each fit.
       loss_arguments: values to try by name, above 0, such as ``{"margin": (0.5,
-        1.0)}``; None tries none. A loss is combined only with the arguments that it
-        takes.
+        1.0)}``; None leaves each loss its defaults. A loss is combined only with the
+        arguments that it takes.
       weight_sets: sets of example weights, shape ``(sets, examples)``; None is one set
         of all ones. Rows of weight 0 in all sets still count in the preconditioner:
         give them weight 0 in the problem.

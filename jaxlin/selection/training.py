@@ -123,7 +123,7 @@ def train(
       learning_rates: distinct learning rates, above 0.
       l2s: distinct strengths of the penalty, at least 0.
       loss_arguments: values to try by name, such as ``{"margin": (0.5, 1.0)}``; None
-        tries none.
+        leaves the loss its defaults.
       num_seeds: number of seeds, at least 1.
       weight_sets: sets of example weights, shape ``(sets, examples)``; None is one set
         of all ones.
