@@ -28,7 +28,7 @@ Alternatives that were not worth their cost, on CIFAR-10 and to a certified gap 
 * Newton steps by conjugate gradients on the sample: 9 passes instead of 14 for softmax
   at l2 = 1e-3, 22 instead of 24 at 1e-4, each twice as expensive, and many more passes
   for hinges;
-* S computed anew during the fit;
+* S computed anew during the fit of a smooth loss, or within a round of a hinge;
 * other lower bounds of the curvature in flat directions;
 * for the proof, the best convex combination of the last 30 dual points: 63 passes
   instead of 67 for the Weston-Watkins hinge at l2 = 1e-3, none saved at 1e-2 nor for
