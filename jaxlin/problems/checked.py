@@ -67,7 +67,7 @@ class Problem:
 
     @property
     def is_small(self) -> bool:
-        """True where fits are finished in float64 (`jaxlin.solvers.newton`)."""
+        """True where the methods of `jaxlin.solvers.newton` finish fits in float64."""
         return not self.is_blocked and newton.is_small(
             num_classes=self.num_classes,
             num_features=self.num_features,

@@ -162,8 +162,9 @@ def cross_validate(
         the class count as wrong, whatever the prediction. Their loss is finite and
         large: the model has learned only that the class does not occur.
       stop: stopping criterion of each fit: relative gap and number of passes.
-      refine: whether to continue in float64 where float32 cannot prove the gap, as in
-        `jaxlin.fit`: None does so for small problems.
+      refine: whether to continue in float64 where float32 cannot prove the gap, one
+        fit after the other. None does so for small problems only, True for all,
+        False for none.
       checkpoint: file to which the sweep is saved and from which it resumes; None saves
         nothing.
       callback: function ``callback(state)``, called after some iterations; None calls

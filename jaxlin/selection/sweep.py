@@ -75,8 +75,9 @@ def sweep(
         of all ones. Rows of weight 0 in all sets still count in the preconditioner:
         give them weight 0 in the problem.
       stop: stopping criterion of each fit: relative gap and number of passes.
-      refine: whether to continue in float64 where float32 cannot prove the gap, as in
-        `jaxlin.fit`: None does so for small problems.
+      refine: whether to continue in float64 where float32 cannot prove the gap, one
+        fit after the other. None does so for small problems only, True for all,
+        False for none.
       checkpoint: file to which the sweep is saved. If it exists, the sweep resumes from
         it, bit for bit. None saves nothing.
       callback: function ``callback(state)``, called after some iterations; None calls
@@ -133,8 +134,9 @@ def fit_models(
       allow_one_class: whether a weight set may have examples of a single class only, as
         where examples of missing classes count as wrong.
       stop: stopping criterion of each fit: relative gap and number of passes.
-      refine: whether to continue in float64 where float32 cannot prove the gap, as in
-        `jaxlin.fit`: None does so for small problems.
+      refine: whether to continue in float64 where float32 cannot prove the gap, one
+        fit after the other. None does so for small problems only, True for all,
+        False for none.
       checkpoint: file to which the sweep is saved and from which it resumes; None saves
         nothing.
       callback: function ``callback(state)``, called after some iterations; None calls
