@@ -100,7 +100,9 @@ def embeddings(
     return rows.astype(np.float32), labels
 
 
-def ours(rows: np.ndarray, labels: np.ndarray, l2s: list[float], config: Config) -> Any:
+def ours(
+    rows: np.ndarray, labels: np.ndarray, l2s: tuple[float, ...], config: Config
+) -> Any:
     """Path of certified fits, timed with and without compiling."""
     seconds = []
     for _ in range(2):
@@ -124,7 +126,11 @@ def ours(rows: np.ndarray, labels: np.ndarray, l2s: list[float], config: Config)
 
 
 def peer(
-    solver: str, rows: np.ndarray, labels: np.ndarray, l2s: list[float], config: Config
+    solver: str,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    l2s: tuple[float, ...],
+    config: Config,
 ) -> dict[str, Any] | None:
     """Fits of scikit-learn at its defaults; None where they need too much memory."""
     weights = (rows.shape[1] + 1) * (labels.max() + 1)

@@ -38,8 +38,8 @@ from jaxlin import check, data, losses, normalization
 from jaxlin.neighbors import distances
 from jaxlin.selection import folds
 
-_HINGE: Any = losses.weston_watkins_hinge
-_SOFTMAX: Any = losses.softmax_cross_entropy
+_HINGE = losses.weston_watkins_hinge
+_SOFTMAX = losses.softmax_cross_entropy
 _L2S = (1e-1, 1e-2, 1e-3)
 # Left out of the calls with another number of rows.
 _ROWS_LEFT_OUT = 100

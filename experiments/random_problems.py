@@ -151,6 +151,8 @@ def _examples(
     if settings["loss"] == "cross_entropy":
         shares = scipy.special.softmax(scores, axis=1)
         counts = generator.multinomial(_COUNTS, shares)
+        # As with labels, the first two classes occur.
+        counts[0], counts[0, :2] = 0, _COUNTS // 2
         return rows, counts.astype(np.float32) / np.float32(_COUNTS)
     labels = scores.argmax(axis=1)
     labels[:2] = 0, 1

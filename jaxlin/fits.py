@@ -135,16 +135,21 @@ def fit(
     if not refine:
         first_iterate = first_iterate._replace(is_refined=False)
     settings = Settings(l2=l2, loss_arguments=dict(loss_arguments or {}))
-    keep_float64 = bool(refine)
+    # Float64 rows of a small problem stay float64, because it may continue in float64.
+    keep_float64 = bool(refine) or (refine is None and problem.is_small)
     finish = None
     if refine is not False:
         finish = _newton(problem, loss, settings, keep_float64=keep_float64)
+    refines = _continues(problem, loss) if refine is None else refine
+    if keep_float64 and not problem.is_blocked and problem.is_spoiled_by_float32:
+        # float32 would prove something of other rows.
+        refines, first_iterate = True, first_iterate._replace(is_refined=True)
     with problem.float64_context(keep_float64):
         outcome = fit_loop.certify(
             _iterations(problem, loss, settings, keep_float64=keep_float64),
             start=first_iterate,
             stop=stop,
-            refine=_continues(problem, loss) if refine is None else refine,
+            refine=refines,
             finish=finish,
             callback=callback,
         )
@@ -175,7 +180,8 @@ def certify(
     Args:
       problem: checked examples, not in blocks.
       params: weights ``(classes, features)`` and bias ``(classes,)``; the objective
-        penalises the bias.
+        penalises the bias. Float64 parameters are certified in float64, on float64 rows
+        where the problem has them; all others on rows rounded to float32.
       loss: loss of one example, from `jaxlin.losses` or the user's own.
       l2: strength of half the sum of squares, bias included, at least 0.
       loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``, above 0.
@@ -195,21 +201,24 @@ def certify(
         )
     check.number("l2", l2, at_least=0)
     _check_shapes("params", params, (problem.num_classes, problem.num_features))
-    examples = problem.examples
-    if is_certifiable:
-        found = duality.certificate(
-            params,
-            examples.features,
-            examples.targets,
-            loss=loss,
-            l2=l2,
-            loss_arguments=loss_arguments,
-            example_weights=examples.example_weights,
-            normalization=examples.normalization,
-        )
-    else:
-        primal = _objective(params, examples, l2, dict(loss_arguments or {}), loss=loss)
-        found = duality.unproven_certificate(primal)
+    in_float64 = np.asarray(params.weights).dtype == np.float64
+    with problem.float64_context(in_float64):
+        examples = problem.examples_in_float64() if in_float64 else problem.examples
+        if is_certifiable:
+            found = duality.certificate(
+                params,
+                examples.features,
+                examples.targets,
+                loss=loss,
+                l2=l2,
+                loss_arguments=loss_arguments,
+                example_weights=examples.example_weights,
+                normalization=examples.normalization,
+            )
+        else:
+            arguments = dict(loss_arguments or {})
+            primal = _objective(params, examples, l2, arguments, loss=loss)
+            found = duality.unproven_certificate(primal)
     gap = float(duality.relative_gap(found))
     return Fit(
         params=Params(*(np.asarray(leaf) for leaf in params)),  # type: ignore[arg-type]

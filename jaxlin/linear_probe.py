@@ -74,8 +74,7 @@ _MIN_HELD_OUT = 100
 # subsampled to meet it: the folds together hold out the whole training set.
 _MAX_SCORES = 50_000_000
 
-# Typed as any loss, so that ``loss`` may be another.
-_SOFTMAX: Any = losses.softmax_cross_entropy
+_SOFTMAX = losses.softmax_cross_entropy
 
 
 class ProbeResult(NamedTuple):

@@ -17,7 +17,7 @@ scale=255.0)``: pixel / 255, minus the mean training image divided by 255.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax.numpy as jnp
@@ -31,6 +31,8 @@ from jaxlin.typing import Array
 _ROWS_PER_BLOCK = 4096
 # Largest error from rounding a feature to float32, as a fraction of its scale.
 _MAX_ROUNDING = 0.02
+# Least scale of a feature without a normalisation, as a fraction of the largest spread.
+_LEAST_SPREAD = 1e-4
 # Devices flush numbers below 2^-126 to 0 (2^-1022 in float64). With a scale of at least
 # this, the normalised error of that is below one unit of roundoff of 1; and 1 / scale
 # is a normal number for scales up to the inverse.
@@ -223,44 +225,97 @@ def from_moments(
 def check_rounding(
     name: str,
     rows: np.ndarray,
-    normalization: Normalization,
+    normalization: Normalization | None,
     *,
     example_weights: np.ndarray | None = None,
 ) -> None:
-    """Raises a ValueError if rounding to float32 spoils normalised float64 rows.
+    """Raises a ValueError if rounding to float32 spoils float64 rows.
 
     Where float64 is not enabled in JAX, rows and mean are rounded to float32 before the
     subtraction. A feature is rejected if that changes the normalised value of some row
-    by more than 0.02. Rows of weight 0 are ignored.
+    by more than 0.02. Without a normalisation its values count in standard deviations,
+    of the feature or a ten-thousandth of the largest, below which a feature hardly
+    matters. Rows of weight 0 are ignored.
 
     Args:
       name: name of the rows in the error message.
       rows: checked rows, shape ``(examples, features)``; only float64 is examined.
-      normalization: the normalisation to be applied to the rows.
+      normalization: the normalisation to be applied to the rows, or None.
       example_weights: shape ``(examples,)``, non-negative; None is all ones.
     """
     if rows.dtype != np.float64 or jnp.result_type(float) == np.float64:
         return
-    low, high = np.full((2, rows.shape[1]), [[np.inf], [-np.inf]])
-    for block, _ in _blocks(rows, example_weights):
-        with np.errstate(over="ignore"):
-            error = block - block.astype(np.float32)
-        low = np.minimum(low, error.min(axis=0))
-        high = np.maximum(high, error.max(axis=0))
-    mean, scale = (np.asarray(part, np.float64) for part in normalization)
-    # The rounding error of the mean is common to all rows; of a constant feature, the
-    # rounding error of the values is too.
-    common = mean - mean.astype(np.float32)
-    scale = np.broadcast_to(np.abs(scale), low.shape)
-    moves = np.maximum(np.abs(low - common), np.abs(high - common)) / scale
-    worst = int(np.argmax(moves))
-    if (low <= high).all() and not moves[worst] <= _MAX_ROUNDING:
+    worst = _worst_rounding(rows, normalization, example_weights)
+    if worst is not None:
         raise ValueError(
-            f"{name} must be told apart by float32, but of feature {worst}, with "
-            f"values about {mean[worst]:g} and scale {scale[worst]:g}, rounding "
-            f"moves some by {moves[worst]:.2g} scales; subtract a constant near its "
+            f"{name} must be told apart by float32, but of feature {worst.feature}, "
+            f"with values about {worst.mean:g} and scale {worst.scale:g}, rounding "
+            f"moves some by {worst.moves:.2g} scales; subtract a constant near its "
             "mean first, in training and test rows alike"
         )
+
+
+def is_spoiled_by_float32(
+    rows: np.ndarray,
+    normalization: Normalization | None,
+    *,
+    example_weights: np.ndarray | None = None,
+) -> bool:
+    """Returns whether `check_rounding` would refuse the rows without float64."""
+    if rows.dtype != np.float64:
+        return False
+    return _worst_rounding(rows, normalization, example_weights) is not None
+
+
+class _Rounding(NamedTuple):
+    """Feature that rounding spoils most, by how many of its scales."""
+
+    feature: int
+    mean: float
+    scale: float
+    moves: float
+
+
+def _worst_rounding(
+    rows: np.ndarray,
+    normalization: Normalization | None,
+    example_weights: np.ndarray | None,
+) -> _Rounding | None:
+    """Feature that moves most, if by more than the limit."""
+    low, high = np.full((2, rows.shape[1]), [[np.inf], [-np.inf]])
+    count, total, squares = 0, np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+    origin: Any = None
+    for block, _ in _blocks(rows, example_weights):
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = block - block.astype(np.float32)
+            origin = block[0] if origin is None and len(block) else origin
+            shifted = block - origin
+            count, total = count + len(block), total + shifted.sum(axis=0)
+            squares = squares + np.square(shifted).sum(axis=0)
+        low = np.minimum(low, error.min(axis=0))
+        high = np.maximum(high, error.max(axis=0))
+    if not (low <= high).all():
+        return None
+    if normalization is None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = origin + total / count
+            scale = np.sqrt(np.maximum(squares / count - (total / count) ** 2, 0))
+        # What rounding does to all rows alike the bias takes up.
+        common = (low + high) / 2
+        scale = np.maximum(scale, _LEAST_SPREAD * np.nanmax(scale))
+        if not np.isfinite(scale).all() or not scale.all():
+            return None
+    else:
+        mean, scale = (np.asarray(part, np.float64) for part in normalization)
+        # The rounding error of the mean is common to all rows; of a constant feature,
+        # the rounding error of the values is too.
+        common = mean - mean.astype(np.float32)
+        scale = np.broadcast_to(np.abs(scale), low.shape)
+    moves = np.maximum(np.abs(low - common), np.abs(high - common)) / scale
+    worst = int(np.argmax(moves))
+    if moves[worst] <= _MAX_ROUNDING:
+        return None
+    return _Rounding(worst, mean[worst], scale[worst], moves[worst])
 
 
 def without_overflow(

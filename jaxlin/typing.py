@@ -29,7 +29,10 @@ class Loss(Protocol):
     are traced keyword arguments.
     """
 
-    def __call__(self, scores: Array, target: Any, /, **arguments: Any) -> Array:
+    # Both starred: for type checkers a loss may then take any keywords, or none.
+    def __call__(
+        self, scores: Array, target: Any, /, *_: Any, **arguments: Any
+    ) -> Array:
         """Returns the loss, shape ``()``."""
         ...
 

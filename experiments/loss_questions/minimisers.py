@@ -14,7 +14,7 @@ from jaxlin import losses, objective
 from jaxlin.data import toy
 from jaxlin.linear import Params
 
-_HINGE: Any = losses.weston_watkins_hinge
+_HINGE = losses.weston_watkins_hinge
 _CLASSES = 3
 
 

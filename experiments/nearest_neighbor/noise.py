@@ -32,7 +32,7 @@ _TRAIN, _TEST, _SPLIT, _NORMAL = range(4)
 _MOST_EVALUATIONS = 300
 # So that all levels and repeats are fitted by one program.
 _NEVER_NARROWER = 2**62
-_LOSS: Any = losses.softmax_cross_entropy
+_LOSS = losses.softmax_cross_entropy
 
 
 class Drawn(NamedTuple):

@@ -279,10 +279,10 @@ def _checked_data(
     )
     if normalization is not None:
         normalization = check_normalization(normalization, num_features=num_features)
-        with precision.enable_float64_for(*params):
-            check_rounding(
-                "features", features, normalization, example_weights=example_weights
-            )
+    with precision.enable_float64_for(*params):
+        check_rounding(
+            "features", features, normalization, example_weights=example_weights
+        )
     features = without_overflow(features, example_weights, normalization)
     return features, targets, example_weights, normalization
 

@@ -11,7 +11,12 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
-from jaxlin.normalization import Normalization, check_normalization, check_rounding
+from jaxlin.normalization import (
+    Normalization,
+    check_normalization,
+    check_rounding,
+    is_spoiled_by_float32,
+)
 from jaxlin.numerics import device_mesh, processes
 from jaxlin.objective.row_blocks import Block
 from jaxlin.problems import device_rows, weight_checks
@@ -109,8 +114,12 @@ class Problem:
         with self.float64_context(keep_float64):
             return self._cached(
                 ("prepared in float64", rank),
-                lambda: certified.prepare(self._in_float64(), rank=rank),
+                lambda: certified.prepare(self.examples_in_float64(), rank=rank),
             )
+
+    def examples_in_float64(self) -> Examples:
+        """Examples on the device with float64 rows; under `float64_context`."""
+        return self._cached("examples in float64", self._in_float64)
 
     def row_statistics(
         self, *, loss: Loss, keep_float64: bool = False
@@ -198,8 +207,7 @@ class Problem:
         features, _, weights = self._whole_rows()
         fitted = fitted_normalization(normalization, features, weights)
         other = dataclasses.replace(self, normalization=fitted)
-        if fitted is not None:
-            processes.check_everywhere(other._check_rounding)
+        processes.check_everywhere(other._check_rounding)
         shared = self.examples._replace(
             normalization=device_rows.place_normalization(fitted)
         )
@@ -224,19 +232,28 @@ class Problem:
             self._cache[key] = make()
         return self._cache[key]
 
-    @property
+    @functools.cached_property
     def _has_float64(self) -> bool:
-        parts = [
-            part
-            for part in (*self.first_block, *(self.normalization or ()))
-            if part is not None
-        ]
-        return any(np.asarray(part).dtype == np.float64 for part in parts)
+        """Whether rows or normalisation are float64 that float32 does not hold."""
+        with np.errstate(over="ignore"):
+            return any(
+                np.asarray(part).dtype == np.float64
+                and not (np.asarray(part, np.float32) == part).all()
+                for part in (*self.first_block, *(self.normalization or ()))
+                if part is not None
+            )
+
+    @functools.cached_property
+    def is_spoiled_by_float32(self) -> bool:
+        """True where rounding to float32 spoils rows in memory."""
+        features, _, weights = self._whole_rows()
+        return is_spoiled_by_float32(
+            features, self.normalization, example_weights=weights
+        )
 
     def _examples(self) -> Examples:
         rows = self._whole_rows()
-        if self.normalization is not None:
-            processes.check_everywhere(self._check_rounding)
+        processes.check_everywhere(self._check_rounding)
         return device_rows.place(rows, self.normalization)
 
     def _in_float64(self) -> Examples:
@@ -247,7 +264,7 @@ class Problem:
         check_rounding(
             "features",
             features,
-            self.normalization,  # type: ignore[arg-type]
+            self.normalization,
             example_weights=weights,
         )
 

@@ -47,7 +47,6 @@ def refine_unproven(
     *,
     weight_sets: ArrayLike | None = None,
     stop: Stop = stopping.DEFAULT,
-    keep_float64: bool = True,
 ) -> SweepResult:
     """Float64 refinement of the fits whose relative gap is too large.
 
@@ -60,8 +59,6 @@ def refine_unproven(
       weight_sets: weight sets of the sweep, shape ``(sets, examples)``.
       stop: stopping criterion of each fit. Its relative gap may be smaller than that of
         the sweep; its passes include those of the sweep.
-      keep_float64: whether float64 features are used in float64; False rounds them to
-        float32.
 
     Returns:
       The fits; parameters and certificates are float64 if any fit was refined. A fit
@@ -80,9 +77,7 @@ def refine_unproven(
         return dataclasses.replace(result, converged=is_proven, stalled=stalled)
     for model in map(int, chosen):
         left = Stop(stop.relative_gap, int(stop.max_passes - passes[model]))
-        outcome = _refined_fit(
-            problem, result, model, weight_sets, left, keep_float64=keep_float64
-        )
+        outcome = _refined_fit(problem, result, model, weight_sets, left)
         passes[model] += outcome.passes
         float64_passes[model] += outcome.float64_passes
         stalled[model] = outcome.stalled
@@ -113,8 +108,6 @@ def _refined_fit(
     model: int,
     weight_sets: ArrayLike | None,
     stop: Stop,
-    *,
-    keep_float64: bool,
 ) -> Outcome:
     """Float64 fit of one model, started from its parameters in the sweep."""
     models = result.models
@@ -122,8 +115,8 @@ def _refined_fit(
     settings = Settings(
         l2=float(models.l2[model]), loss_arguments=models.arguments_of(model)
     )
-    with problem.float64_context(keep_float64):
-        examples = problem.prepared(loss=loss, keep_float64=keep_float64)
+    with problem.float64_context(True):
+        examples = problem.prepared(loss=loss, keep_float64=True)
         by_row = weights_by_row(examples, weight_sets)
         if by_row is not None:
             own = by_row[:, models.weight_set[model]]

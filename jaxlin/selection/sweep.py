@@ -178,9 +178,7 @@ def fit_models(
     result = sweep_result.collect(state, models, problem, stop=stop)
     if not (refine or finishes):
         return result
-    return refinement.refine_unproven(
-        problem, result, weight_sets=sets, stop=stop, keep_float64=bool(refine)
-    )
+    return refinement.refine_unproven(problem, result, weight_sets=sets, stop=stop)
 
 
 def make_plan(

@@ -184,9 +184,8 @@ def survey(
         row_blocks.check_blocks(blocks, num_classes=num_classes)
     ):
         features, targets, weights = block
-        if normalization is not None:
-            name = f"blocks[{number}].features"
-            check_rounding(name, features, normalization, example_weights=weights)
+        name = f"blocks[{number}].features"
+        check_rounding(name, features, normalization, example_weights=weights)
         features = without_overflow(features, weights, normalization)
         norms.append(np.asarray(_norms(features, normalization)))
         count, width = features.shape

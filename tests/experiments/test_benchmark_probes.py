@@ -39,7 +39,7 @@ def test_the_peer_minimises_our_objective(monkeypatch):
         return kept[-1]
 
     monkeypatch.setattr(benchmark_probes.sklearn_models, "logistic_regression", tight)
-    l2s = [1e-1, 1e-3]
+    l2s = (1e-1, 1e-3)
     config = dataclasses.replace(benchmark_probes.SMOKE, peer_step=1)
     found = benchmark_probes.ours(rows, labels, l2s, config)
     peer = benchmark_probes.peer("lbfgs", rows, labels, l2s, config)
@@ -54,7 +54,7 @@ def test_the_peer_minimises_our_objective(monkeypatch):
 def test_a_peer_that_needs_too_much_memory_is_left_out(monkeypatch):
     monkeypatch.setattr(benchmark_probes, "_MAX_CHOLESKY", 26)
     rows, labels = benchmark_probes.embeddings(*SHAPE, seed=0)
-    arguments = ("newton-cholesky", rows, labels, [1e-2], benchmark_probes.SMOKE)
+    arguments = ("newton-cholesky", rows, labels, (1e-2,), benchmark_probes.SMOKE)
     assert benchmark_probes.peer(*arguments) is None
     monkeypatch.setattr(benchmark_probes, "_MAX_CHOLESKY", 27)
     assert benchmark_probes.peer(*arguments)["fitted"] == 1
