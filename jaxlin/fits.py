@@ -145,7 +145,7 @@ def fit(
         # float32 would prove something of other rows.
         refines, first_iterate = True, first_iterate._replace(is_refined=True)
     with problem.float64_context(keep_float64):
-        outcome = fit_loop.certify(
+        outcome = fit_loop.minimize(
             _iterations(problem, loss, settings, keep_float64=keep_float64),
             start=first_iterate,
             stop=stop,

@@ -304,6 +304,14 @@ def normalized_rows(
     return features.astype(dtype)
 
 
+def extended_rows(
+    features: Array, normalization: Normalization | None, dtype: Any
+) -> Array:
+    """Normalised rows with the constant 1, shape ``(examples, features + 1)``."""
+    rows = normalized_rows(features, normalization, dtype)
+    return jnp.concatenate([rows, jnp.ones((rows.shape[0], 1), dtype)], axis=1)
+
+
 def _add_block(
     sums: RowSums,
     params: Params,

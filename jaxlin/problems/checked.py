@@ -234,7 +234,7 @@ class Problem:
 
     @functools.cached_property
     def _has_float64(self) -> bool:
-        """Whether rows or normalisation are float64 that float32 does not hold."""
+        """True for rows or a normalisation of float64 that float32 does not hold."""
         with np.errstate(over="ignore"):
             return any(
                 np.asarray(part).dtype == np.float64

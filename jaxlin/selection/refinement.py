@@ -123,7 +123,7 @@ def _refined_fit(
             examples = examples._replace(example_weights=own)
         rows = certified.row_source(examples, loss=loss)
         small = problem.is_small
-        return fit_loop.certify(
+        return fit_loop.minimize(
             full_batch.iterations(rows, loss=loss, settings=settings),
             # A small problem has had its float32 passes in the sweep.
             start=Start(result[model].params, None, is_refined=small),

@@ -1,6 +1,6 @@
 """Loop of a certified fit: passes over the rows until the gap is proven.
 
-`jaxlin.solvers.full_batch` and `jaxlin.solvers.newton` give the iterations. `certify`
+`jaxlin.solvers.full_batch` and `jaxlin.solvers.newton` give the iterations. `minimize`
 runs them in float32 and, where float32 does not prove the gap, in float64: on request,
 or where the problem has a method for float64.
 """
@@ -29,8 +29,8 @@ _PATIENCE_BEFORE_FLOAT64 = 15
 # digits one of its steps takes as long as about 12 passes: the Weston-Watkins hinge at
 # l2 = 1e-3 to a gap of 1e-4 takes .43 s by passes alone, .89 s with such steps after 60
 # of them. It takes over earlier for gaps smaller than float32 usually proves.
-_PASSES_BEFORE_NEWTON = 300
-_PASSES_BEFORE_SMALL_GAPS = 60
+_FLOAT32_PASSES = 300
+_FLOAT32_PASSES_OF_SMALL_GAPS = 60
 _SMALL_GAP = 1e-5
 
 # Called after each pass as ``callback(passes so far, info of the last)``. In float64 it
@@ -97,7 +97,7 @@ class Outcome(NamedTuple):
     duals: optimizer_state.Duals
 
 
-def certify(
+def minimize(
     iterations: Iterations,
     *,
     start: Start,
@@ -148,7 +148,7 @@ def certify(
 def float32_passes(stop: Stop) -> int:
     """Returns the largest number of float32 passes before a method for float64."""
     is_small = stop.relative_gap < _SMALL_GAP
-    first = _PASSES_BEFORE_SMALL_GAPS if is_small else _PASSES_BEFORE_NEWTON
+    first = _FLOAT32_PASSES_OF_SMALL_GAPS if is_small else _FLOAT32_PASSES
     return min(stop.max_passes, first)
 
 

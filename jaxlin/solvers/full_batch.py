@@ -54,7 +54,7 @@ class RowSource(NamedTuple):
 
 
 def iterations(rows: RowSource, *, loss: Loss, settings: Settings) -> Iterations:
-    """Iterations of a fit, each one pass, for `jaxlin.solvers.fit_loop.certify`.
+    """Iterations of a fit, each one pass, for `jaxlin.solvers.fit_loop.minimize`.
 
     Args:
       rows: `jaxlin.solvers.certified.row_source` or that of

@@ -9,18 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin.objective import row_sums
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array
 
 # Largest count of numbers in the products of Hessians and rows that are held at once.
 _NUMBERS_PER_BLOCK = 2_000_000
-
-
-def extended_rows(examples: Examples, dtype: jax.typing.DTypeLike) -> Array:
-    """All rows, normalised, with the constant 1, shape ``(examples, features + 1)``."""
-    rows = row_sums.normalized_rows(examples.features, examples.normalization, dtype)
-    return jnp.concatenate([rows, jnp.ones((len(rows), 1), dtype)], axis=1)
 
 
 def shares(examples: Examples, dtype: jax.typing.DTypeLike) -> Array:
@@ -36,7 +29,7 @@ def full_hessian(rows: Array, in_scores: Array) -> Array:
     """Hessian in the folded weights from the Hessians of all examples in the scores.
 
     Args:
-      rows: rows of `extended_rows`.
+      rows: rows of `jaxlin.objective.row_sums.extended_rows`.
       in_scores: Hessians times the shares, shape ``(examples, classes, classes)``.
 
     Returns:

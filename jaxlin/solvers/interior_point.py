@@ -40,6 +40,7 @@ from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
+from jaxlin.objective import row_sums
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import (
     certified,
@@ -119,7 +120,7 @@ class _Data(NamedTuple):
 
 
 def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterations:
-    """Iterations of a fit, each one pass, for `jaxlin.solvers.fit_loop.certify`.
+    """Iterations of a fit, each one pass, for `jaxlin.solvers.fit_loop.minimize`.
 
     They are meant for parameters in float64, under ``jax.enable_x64(True)``. They start
     from the parameters alone: duals of an earlier fit are not used. The products with
@@ -156,7 +157,7 @@ def _begin(
     """Duals and multipliers that solve all but the last equation at the first mu."""
     weights = optimizer_state.centered(loss, linear.fold_bias(params))
     dtype = weights.dtype
-    rows = full_hessian.extended_rows(examples, dtype)
+    rows = row_sums.extended_rows(examples.features, examples.normalization, dtype)
     shares = full_hessian.shares(examples, dtype)
     conjugate = conjugates.of(loss)
     data = _Data(rows, examples.targets, shares, (shares > 0)[:, None])

@@ -25,6 +25,7 @@ from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
 from jaxlin.numerics import compilation, device_mesh
+from jaxlin.objective import row_sums
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import (
     certified,
@@ -43,8 +44,8 @@ from jaxlin.typing import Array, Loss
 # Largest number of unknowns of a small problem: the Hessian of 2,000 takes 32 MB and
 # its factorisation .1 s on two cores.
 MAX_UNKNOWNS = 2000
-# Largest count of numbers in the rows, and in the Hessians of all examples in the
-# scores: 400 MB.
+# Largest count of numbers in rows, duals and Hessians of all examples in the scores:
+# 400 MB.
 _MAX_NUMBERS = 50_000_000
 # A step is taken once the slope there is at most this share of the slope at 0.
 _SLOPE_SHARE = 0.3
@@ -91,14 +92,15 @@ def is_small(*, num_classes: int, num_features: int, num_examples: int) -> bool:
     must fit into the memory of one device in float64.
     """
     unknowns = num_classes * (num_features + 1)
-    numbers = num_examples * (num_features + 8 * num_classes + num_classes**2)
+    # The interior-point method holds four arrays of Hessians in the scores at once.
+    numbers = num_examples * (num_features + 16 * num_classes + 4 * num_classes**2)
     is_on_one_device = device_mesh.num_shards(num_examples) == 1
     is_short = unknowns <= MAX_UNKNOWNS and numbers <= _MAX_NUMBERS
     return is_short and is_on_one_device and device_mesh.has_float64()
 
 
 def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterations:
-    """Iterations of a fit, each one pass, for `jaxlin.solvers.fit_loop.certify`.
+    """Iterations of a fit, each one pass, for `jaxlin.solvers.fit_loop.minimize`.
 
     They are meant for parameters in float64, under ``jax.enable_x64(True)``. The
     reading of the rows that builds a Hessian is not counted as a pass.
@@ -117,11 +119,13 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
         begun, centers = full_batch.begin(source, start, loss=loss, settings=settings)
         state = NewtonState(*(getattr(begun, name) for name in NewtonState._fields))
         cast = full_batch.in_dtype_of(settings, state.candidate)
+        quickly = compilation.is_worth_it(state.candidate.size)
+        advance = _advance_quickly if quickly else _advance
         for _ in range(budget):
             sums, _ = source.evaluate(
                 state.candidate, centers, begun.smoothing, cast.loss_arguments
             )
-            state, info, takes_direction = _advance(state, sums, cast)
+            state, info, takes_direction = advance(state, sums, cast)
             info, takes_direction = device_mesh.on_host((info, takes_direction))
             if takes_direction:
                 state = _with_direction(state, examples, cast, loss=loss)
@@ -130,9 +134,7 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
     return iterations_from
 
 
-# With few optimisations whatever the size: the problems of this method are small.
-@functools.partial(jax.jit, compiler_options=compilation.FEW_OPTIMISATIONS)
-def _advance(
+def _decide(
     state: NewtonState, sums: RowSums, settings: Settings
 ) -> tuple[NewtonState, optimizer.OptimizerInfo, Array]:
     """State after a pass, its diagnostics, and whether the iterate is a new one."""
@@ -161,7 +163,10 @@ def _advance(
         direction=state.direction,
         step=shorter,
         begins_round=failed,
-        failures=jnp.where(accepted, 0, state.failures + failed),
+        # The pass that begins anew after a failure is no success.
+        failures=jnp.where(
+            failed, state.failures + 1, jnp.where(state.begins_round, state.failures, 0)
+        ),
         idle_passes=jnp.where(improved, 0, state.idle_passes + 1),
     )
     info = optimizer.OptimizerInfo(
@@ -175,13 +180,17 @@ def _advance(
     return after, info, accepted
 
 
+_advance = jax.jit(_decide)
+_advance_quickly = jax.jit(_decide, compiler_options=compilation.FEW_OPTIMISATIONS)
+
+
 @functools.partial(jax.jit, static_argnames=("loss",))
 def _with_direction(
     state: NewtonState, examples: Examples, settings: Settings, *, loss: Loss
 ) -> NewtonState:
     """State with a Newton direction at its iterate and the candidate along it."""
     dtype, l2 = state.iterate.dtype, jnp.asarray(settings.l2)
-    rows = full_hessian.extended_rows(examples, dtype)
+    rows = row_sums.extended_rows(examples.features, examples.normalization, dtype)
     shares = full_hessian.shares(examples, dtype)
     arguments = dict(settings.loss_arguments or {})
     conjugate = conjugates.of(loss)

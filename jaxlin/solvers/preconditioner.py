@@ -46,12 +46,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxlin import check
 from jaxlin.losses import conjugates
-from jaxlin.normalization import Normalization, normalize
+from jaxlin.normalization import Normalization
 from jaxlin.numerics import compilation
-from jaxlin.objective import row_norms
+from jaxlin.objective import row_norms, row_sums
 from jaxlin.solvers.class_hessian import ClassHessian
 from jaxlin.typing import Array, Loss
 
@@ -70,6 +71,8 @@ RANK_OF_SMOOTH = 640
 # numbers.
 _MIN_ROWS = 4096
 _MAX_NUMBERS = 100_000_000
+# Whatever the dtype of the rows: a preconditioner needs no more digits.
+_DTYPE = np.float32
 # Most sampled rows that are kept for the Hessian of the loss in the scores.
 _MAX_KEPT = 1000
 
@@ -145,7 +148,7 @@ def _statistics(
     words = jax.random.bits(sample_key, (num_rows,), jnp.uint32)
     if example_weights is None:
         sample = jnp.argsort(words)[:size].astype(jnp.int32)
-        rows = extended_rows(features[sample], normalization)
+        rows = row_sums.extended_rows(features[sample], normalization, _DTYPE)
         moment = second_moment(sketch_key, rows, rank=rank)
     else:
         counts = example_weights > 0
@@ -153,7 +156,7 @@ def _statistics(
         words = words[jnp.maximum(jnp.cumsum(counts) - 1, 0)]
         sample = jnp.lexsort((words, ~counts))[:size].astype(jnp.int32)
         is_in = counts[sample][:, None]
-        rows = extended_rows(features[sample], normalization)
+        rows = row_sums.extended_rows(features[sample], normalization, _DTYPE)
         rows = jnp.where(is_in, rows, 0)
         share = jnp.maximum(jnp.mean(is_in, dtype=rows.dtype), 1 / size)
         moment = second_moment(sketch_key, rows / jnp.sqrt(share), rank=rank)
@@ -191,18 +194,6 @@ def num_kept(num_sampled: int) -> int:
     return min(num_sampled - num_sampled % step, _MAX_KEPT)
 
 
-def extended_rows(features: Array, normalization: Normalization | None) -> Array:
-    """Normalised rows with the constant 1, shape ``(rows, features + 1)``.
-
-    They are float32 whatever the dtype of the rows: a preconditioner needs no more.
-    """
-    if normalization is not None:
-        features = jax.vmap(normalize, in_axes=(None, 0))(normalization, features)
-    features = features.astype(jnp.float32)
-    ones = jnp.ones((features.shape[0], 1), features.dtype)
-    return jnp.concatenate([features, ones], axis=1)
-
-
 @jax.default_matmul_precision("highest")
 def second_moment(
     key: Array,
@@ -210,7 +201,7 @@ def second_moment(
     *,
     rank: int = RANK,
 ) -> SecondMoment:
-    """Factorises the second moment of rows from `extended_rows`.
+    """Factorises the second moment of rows with the constant 1.
 
     Args:
       key: draws the sketch.

@@ -102,7 +102,7 @@ def row_statistics(
     """
     found = survey(blocks, num_classes=num_classes, normalization=normalization)
     fit_checks.check_norms(found.norms)
-    rows = preconditioner.extended_rows(jnp.asarray(found.rows), normalization)
+    rows = row_sums.extended_rows(jnp.asarray(found.rows), normalization, np.float32)
     moment = _second_moment(jax.random.key(0), rows, rank=rank)
     weights = found.example_weights
     sampled = class_hessian.SampledRows(

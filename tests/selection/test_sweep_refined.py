@@ -50,7 +50,7 @@ def fits(problem, models):
             examples._replace(example_weights=weights), loss=loss
         )
         iterations = full_batch.iterations(rows, loss=loss, settings=settings)
-        each.append(fit_loop.certify(iterations, start=ZERO, stop=jaxlin.Stop(1e-5)))
+        each.append(fit_loop.minimize(iterations, start=ZERO, stop=jaxlin.Stop(1e-5)))
     params, certificate, gaps = jax.tree.map(
         lambda *leaves: np.stack(leaves),
         *((fit.params, fit.certificate, fit.relative_gap) for fit in each),

@@ -11,7 +11,7 @@ import jaxlin
 from jaxlin import fits, losses, normalization
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
-from jaxlin.solvers import full_hessian, newton
+from jaxlin.solvers import full_hessian, line_search, newton
 from jaxlin.solvers.interface import Examples, Settings
 
 CERTIFIED = [loss for loss in conjugates.known_losses() if loss != losses.cross_entropy]
@@ -169,3 +169,18 @@ def test_rows_in_blocks_and_tpus_stay_in_float32(has_float64, monkeypatch):
     found = jaxlin.fit(*given, loss=SOFTMAX, l2=1e-2, stop=jaxlin.Stop(1e-13))
     assert found.float64_passes == 0
     assert found.stalled
+
+
+def test_two_failed_line_searches_in_a_row_end_a_fit(monkeypatch):
+    """The pass between them, at the iterate itself, is no success."""
+    monkeypatch.setattr(line_search, "decreases_enough", lambda *_: jnp.zeros((), bool))
+    monkeypatch.setattr(line_search, "backtracked_step", lambda *_: jnp.zeros(()))
+    rows = np.random.default_rng(0).normal(size=(19, 2)).astype(np.float32)
+    labels = np.arange(19) % 3
+    stop = jaxlin.Stop(1e-15)
+    # The failing search is compiled in, for these calls alone.
+    jax.clear_caches()
+    found = jaxlin.fit(rows, labels, loss=SOFTMAX, l2=1e-2, stop=stop)
+    jax.clear_caches()
+    assert found.stalled
+    assert found.float64_passes == 4
