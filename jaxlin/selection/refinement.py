@@ -75,9 +75,10 @@ def refine_unproven(
     chosen = np.flatnonzero(~is_proven & (passes < stop.max_passes))
     if not len(chosen):
         return dataclasses.replace(result, converged=is_proven, stalled=stalled)
+    by_row = weights_by_row(problem.examples, weight_sets)
     for model in map(int, chosen):
         left = Stop(stop.relative_gap, int(stop.max_passes - passes[model]))
-        outcome = _refined_fit(problem, result, model, weight_sets, left)
+        outcome = _refined_fit(problem, result, model, by_row, left)
         passes[model] += outcome.passes
         float64_passes[model] += outcome.float64_passes
         stalled[model] = outcome.stalled
@@ -106,7 +107,7 @@ def _refined_fit(
     problem: Problem,
     result: SweepResult,
     model: int,
-    weight_sets: ArrayLike | None,
+    by_row: Array | None,
     stop: Stop,
 ) -> Outcome:
     """Float64 fit of one model, started from its parameters in the sweep."""
@@ -117,7 +118,6 @@ def _refined_fit(
     )
     with problem.float64_context(True):
         examples = problem.prepared(loss=loss, keep_float64=True)
-        by_row = weights_by_row(examples, weight_sets)
         if by_row is not None:
             own = by_row[:, models.weight_set[model]]
             examples = examples._replace(example_weights=own)

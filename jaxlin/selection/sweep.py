@@ -79,7 +79,8 @@ def sweep(
         fit after the other. None does so for small problems only, True for all,
         False for none.
       checkpoint: file to which the sweep is saved. If it exists, the sweep resumes from
-        it, bit for bit. None saves nothing.
+        it, bit for bit. None saves nothing. Fits in float64 follow the sweep
+        and are not saved: after a kill they are repeated.
       callback: function ``callback(state)``, called after some iterations; None calls
         nothing.
       slots: number of models fitted at once, at least one per loss; None lets
