@@ -60,12 +60,14 @@ class TrainingResult(NamedTuple):
       settings: learning rate, l2 and loss arguments, each of shape ``(settings,)``.
       normalizations: normalisations of the features, stacked on a leading axis; None
         without normalisation.
+      classes: class labels in the order of the scores, shape ``(classes,)``.
     """
 
     params: Params
     loss: np.ndarray
     settings: Settings
     normalizations: Normalization | None
+    classes: np.ndarray
 
     def __str__(self) -> str:
         names = ("normalisations", "weight sets", "seeds", "settings")
@@ -156,7 +158,13 @@ def train(
     chunks = interface.run(solver, keys, state, stacked, settings, num_steps=num_epochs)
     for _, state, info in chunks:  # noqa: B007, the last state is returned
         losses.append(info.loss)
-    return _with_four_axes(state.params, jnp.concatenate(losses), settings, stacked)
+    return _with_four_axes(
+        state.params,
+        jnp.concatenate(losses),
+        settings,
+        stacked.normalization,
+        problem.classes,
+    )
 
 
 def accuracies(
@@ -176,8 +184,15 @@ def accuracies(
       Accuracies, shape ``(normalizations, weight_sets, seeds, settings)``.
 
     Raises:
-      ValueError: if ``held_out`` has another shape.
+      ValueError: if the problem's classes are not those of the training, in their
+        order, or ``held_out`` has another shape.
     """
+    if problem.classes.tolist() != trained.classes.tolist():
+        raise ValueError(
+            "problem must have the classes of the training, in their order, got "
+            f"{problem.classes!s:.80} for {trained.classes!s:.80}; give "
+            "jaxlin.problem(..., classes=trained.classes)"
+        )
     num_weight_sets, examples = trained.shape[1], problem.examples
     if held_out is None:
         held_out = np.ones((num_weight_sets, problem.num_examples), np.float32)
@@ -302,11 +317,15 @@ def _weight_sets(
 
 
 def _with_four_axes(
-    params: Params, loss: Array, settings: Settings, examples: Examples
+    params: Params,
+    loss: Array,
+    settings: Settings,
+    normalizations: Normalization | None,
+    classes: np.ndarray,
 ) -> TrainingResult:
     """Result on the host; without normalisations, their axis has length 1."""
     params, losses = jax.tree.map(np.asarray, params), np.asarray(loss)
-    if examples.normalization is None:
+    if normalizations is None:
         params = jax.tree.map(lambda leaf: leaf[None], params)
         losses = losses[:, None]
-    return TrainingResult(params, losses, settings, examples.normalization)
+    return TrainingResult(params, losses, settings, normalizations, classes)

@@ -250,3 +250,26 @@ def test_training_is_not_traced(data, traced):
 
     with pytest.raises(ValueError, match="must be of concrete numbers, got a traced"):
         jax.jit(train)(KEY)
+
+
+@pytest.mark.parametrize("classes", [["b", "c", "a"], ["a", "b"], ["a", "b", "c", "d"]])
+def test_test_labels_of_other_classes_are_refused(classes):
+    """Their codes would mean other classes, and the accuracies nothing."""
+    rows = np.random.default_rng(0).normal(size=(12, 2)).astype(np.float32)
+    labels = np.array(["a", "b", "c"])[np.arange(12) % 3]
+    trained = jaxlin.train(
+        jax.random.key(0),
+        jaxlin.problem(rows, labels),
+        loss=losses.softmax_cross_entropy,
+        make_optimizer=optax.sgd,
+        batch_size=4,
+        num_epochs=1,
+        learning_rates=(0.1,),
+        l2s=(1e-2,),
+    )
+    known = np.isin(labels, classes)
+    other = jaxlin.problem(rows[known], labels[known], classes=classes)
+    with pytest.raises(ValueError, match="problem must have the classes of the train"):
+        training.accuracies(trained, other)
+    same = jaxlin.problem(rows[:2], labels[:2], classes=trained.classes)
+    assert training.accuracies(trained, same).shape == (1, 1, 1, 1)
