@@ -11,9 +11,8 @@ each compiles anew; odd triples are standardised by the fit. Each fit runs twice
 first call compiles, the second is the time of a fit.
 
 A certificate is false if an objective below its lower bound exists. Objectives are
-evaluated in NumPy float64, at the parameters of the fit and at those that L-BFGS-B
-reaches from there, on the rows that the fit sees: float64 features are rounded to
-float32 unless ``refine`` is given. A fit counts as proven if its relative gap is at
+evaluated in NumPy float64 on the rows as given, at the parameters of the fit and at
+those that L-BFGS-B reaches from there. A fit counts as proven if its relative gap is at
 most what was asked for, or 1e-9 where that is less.
 
 Command. ``python -m experiments.random_problems``; with the settings of a run,
@@ -51,8 +50,6 @@ class Config:
       seed: seed of all problems.
       num_shapes: number of triples (n, D, C).
       float64: share of problems with float64 features and gaps down to 1e-9.
-      refine: whether float64 features are fitted with ``refine=True``, which keeps
-        them in float64; all other fits have the default.
       only: index of the only problem to fit.
     """
 
@@ -60,7 +57,6 @@ class Config:
     seed: int = 0
     num_shapes: int = 24
     float64: float = 0.3
-    refine: bool = False
     only: int | None = None
 
 
@@ -123,7 +119,6 @@ def draw(config: Config, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
         "stop": jaxlin.Stop(settings["asked"]),
         "normalization": None if is_raw else normalization.fit_standard,
         "classes": range(classes),
-        "refine": True if is_float64 and config.refine else None,
     }
 
 
@@ -169,9 +164,7 @@ def measured(config: Config, index: int, clock: timing.Clock) -> dict[str, Any]:
     fit = jaxlin.fit(**arguments)
     ended = time.perf_counter()
     examples = (arguments[name] for name in ("features", "labels", "weights"))
-    data = numpy_objective.seen_by(
-        fit, *examples, keep_float64=bool(arguments["refine"])
-    )
+    data = numpy_objective.seen_by(fit, *examples)
     return {
         **settings,
         "proven": fit.relative_gap <= max(settings["asked"], LEAST_GAP),

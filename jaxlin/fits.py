@@ -18,7 +18,7 @@ a smaller gap, the parameters are float64 NumPy arrays.
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -135,22 +135,19 @@ def fit(
     if not refine:
         first_iterate = first_iterate._replace(is_refined=False)
     settings = Settings(l2=l2, loss_arguments=dict(loss_arguments or {}))
-    # Float64 rows of a small problem stay float64, because it may continue in float64.
-    keep_float64 = bool(refine) or (refine is None and problem.is_small)
-    finish = None
-    if refine is not False:
-        finish = _newton(problem, loss, settings, keep_float64=keep_float64)
-    refines = _continues(problem, loss) if refine is None else refine
-    if keep_float64 and not problem.is_blocked and problem.is_spoiled_by_float32:
-        # float32 would prove something of other rows.
-        refines, first_iterate = True, first_iterate._replace(is_refined=True)
-    with problem.float64_context(keep_float64):
+    # Float64 blocks stay float64 in the float32 passes too.
+    with problem.float64_context(problem.is_blocked and bool(refine)):
+        iterations, in_float64 = _iterations(problem, loss, settings, refine=refine)
+        if iterations is None:
+            # float32 would prove something of other rows.
+            first_iterate = first_iterate._replace(is_refined=True)
+        is_small = in_float64 is not None and problem.is_small
         outcome = fit_loop.minimize(
-            _iterations(problem, loss, settings, keep_float64=keep_float64),
+            iterations or in_float64,  # type: ignore[arg-type]
             start=first_iterate,
             stop=stop,
-            refine=refines,
-            finish=finish,
+            in_float64=in_float64,
+            float32_passes=fit_loop.passes_before_float64(stop) if is_small else None,
             callback=callback,
         )
     return Fit(
@@ -250,37 +247,50 @@ def _objective(params, examples, l2, arguments, *, loss):
 
 
 def _iterations(
-    problem: Problem, loss: Loss, settings: Settings, *, keep_float64: bool
-) -> fit_loop.Iterations:
-    """Iterations over the rows of a problem, on the device or block by block."""
+    problem: Problem, loss: Loss, settings: Settings, *, refine: bool | None
+) -> tuple[fit_loop.Iterations | None, fit_loop.Iterations | None]:
+    """Iterations in float32, None where it spoils the rows, and those in float64.
+
+    The latter are None where the fit stays in float32.
+    """
     if problem.is_blocked:
-        rows = streaming.row_source(
+        blocks = streaming.row_source(
             problem.rows,
-            problem.row_statistics(loss=loss, keep_float64=keep_float64),
+            problem.row_statistics(loss=loss, keep_float64=bool(refine)),
             loss=loss,
             normalization=problem.normalization,
         )
-    else:
-        examples = problem.prepared(loss=loss, keep_float64=keep_float64)
-        fit_checks.check_norms(certified.preconditioner_of(examples).norms)
-        rows = certified.row_source(examples, loss=loss)
-    return full_batch.iterations(rows, loss=loss, settings=settings)
+        over_blocks = full_batch.iterations(blocks, loss=loss, settings=settings)
+        return over_blocks, over_blocks if refine else None
+    refines = _continues(problem, loss) if refine is None else refine
+    is_spoiled = refines and problem.is_spoiled_by_float32
+    with problem.float64_context(is_spoiled):
+        examples = problem.prepared(loss=loss, keep_float64=is_spoiled)
+    fit_checks.check_norms(certified.preconditioner_of(examples).norms)
+    rows = certified.row_source(examples, loss=loss)
+    in_float32 = full_batch.iterations(rows, loss=loss, settings=settings)
 
+    def in_float64(start: Start, budget: int) -> Iterator[fit_loop.Iteration]:
+        # Made when it is needed: float64 rows take twice the memory.
+        given = examples
+        if problem.has_float64:
+            given = problem.examples_in_float64()._replace(
+                preconditioner=examples.preconditioner
+            )
+        if problem.is_small:
+            method = newton.iterations(given, loss=loss, settings=settings)
+        else:
+            wide = certified.row_source(given, loss=loss)
+            method = full_batch.iterations(wide, loss=loss, settings=settings)
+        return method(start, budget)
 
-def _newton(
-    problem: Problem, loss: Loss, settings: Settings, *, keep_float64: bool
-) -> fit_loop.Iterations | None:
-    """Iterations in float64 if the problem is small; None otherwise."""
-    if not problem.is_small:
-        return None
-    examples = problem.prepared(loss=loss, keep_float64=keep_float64)
-    return newton.iterations(examples, loss=loss, settings=settings)
+    return None if is_spoiled else in_float32, in_float64 if refines else None
 
 
 def _continues(problem: Problem, loss: Loss) -> bool:
-    """Returns whether a fit continues in float64 with ``refine=None``."""
-    if problem.is_blocked or not device_mesh.has_float64():
-        return False
+    """Returns whether a fit of rows in memory continues in float64 by default."""
+    if problem.is_small or not device_mesh.has_float64():
+        return problem.is_small
     # Where a smooth loss is stalled its parameters are good to many digits, of which
     # one pass in float64 proves 8 to 12. A hinge takes hundreds.
     products = problem.num_examples * problem.num_features * problem.num_classes

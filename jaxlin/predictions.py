@@ -84,9 +84,10 @@ def probabilities(fit: Fit, features: Any) -> np.ndarray:
     cross-entropy; scores of hinge losses are no log-probabilities. Arguments and errors
     are those of `scores`.
     """
-    return np.asarray(
-        calibration.probabilities(scores(fit, features), temperature=fit.temperature)
-    )
+    values = scores(fit, features)
+    with precision.enable_float64_for(values):
+        found = calibration.probabilities(values, temperature=fit.temperature)
+        return np.asarray(found)
 
 
 def certified_labels(fit: Fit, features: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ import jaxlin
 from jaxlin import losses
 
 # The check compares probabilities to a relative 1e-7.
-STOP = jaxlin.Stop(1e-13)
+STOP = jaxlin.Stop(1e-16)
 
 
 class Thin(ClassifierMixin, BaseEstimator):

@@ -52,25 +52,18 @@ def seen_by(
     features: np.ndarray,
     targets: np.ndarray,
     weights: np.ndarray | None = None,
-    *,
-    keep_float64: bool = False,
 ) -> Data:
-    """Examples as a fit sees them: features in its precision, then normalised.
+    """Examples of a fit, with normalised features in float64.
 
     Args:
       fit: gives the normalization.
       features: raw features, shape ``(examples, features)``.
       targets: labels ``(examples,)`` from 0 on, or distributions.
       weights: example weights, shape ``(examples,)``; None is all ones.
-      keep_float64: whether the fit was made with ``refine=True``; otherwise float64
-        features were rounded to float32.
     """
-    dtype = features.dtype if keep_float64 else np.float32
-    rows = features.astype(dtype).astype(float)
+    rows = features.astype(float)
     if fit.normalization is not None:
-        mean, scale = (
-            np.asarray(part, dtype).astype(float) for part in fit.normalization
-        )
+        mean, scale = (np.asarray(part, float) for part in fit.normalization)
         rows = (rows - mean) / scale
     weights = np.ones(len(rows)) if weights is None else weights.astype(float)
     return Data(np.c_[rows, np.ones(len(rows))], np.asarray(targets), weights)

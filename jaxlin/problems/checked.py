@@ -108,7 +108,7 @@ class Problem:
           keep_float64: whether float64 rows stay float64, whatever `jax.config` says.
         """
         rank = preconditioner.RANK if loss is None else preconditioner.rank_for(loss)
-        if not (keep_float64 and self._has_float64):
+        if not (keep_float64 and self.has_float64):
             make = functools.partial(certified.prepare, self.examples, rank=rank)
             return self._cached(("prepared", rank), make)
         with self.float64_context(keep_float64):
@@ -130,7 +130,7 @@ class Problem:
           loss: the loss to be fitted, which decides the rank of the preconditioner.
           keep_float64: whether float64 rows stay float64, whatever `jax.config` says.
         """
-        in_float64 = keep_float64 and self._has_float64
+        in_float64 = keep_float64 and self.has_float64
         rank = preconditioner.rank_for(loss)
 
         def make() -> streaming.RowStatistics:
@@ -150,7 +150,7 @@ class Problem:
         Args:
           keep: whether to enable float64; False gives a context without effect.
         """
-        in_float64 = keep and self._has_float64
+        in_float64 = keep and self.has_float64
         return jax.enable_x64(True) if in_float64 else contextlib.nullcontext()
 
     def weight_sets(
@@ -233,7 +233,7 @@ class Problem:
         return self._cache[key]
 
     @functools.cached_property
-    def _has_float64(self) -> bool:
+    def has_float64(self) -> bool:
         """True for rows or a normalisation of float64 that float32 does not hold."""
         with np.errstate(over="ignore"):
             return any(

@@ -121,15 +121,13 @@ def _refined_fit(
         if by_row is not None:
             own = by_row[:, models.weight_set[model]]
             examples = examples._replace(example_weights=own)
-        rows = certified.row_source(examples, loss=loss)
-        small = problem.is_small
+        if problem.is_small:
+            iterations = newton.iterations(examples, loss=loss, settings=settings)
+        else:
+            rows = certified.row_source(examples, loss=loss)
+            iterations = full_batch.iterations(rows, loss=loss, settings=settings)
+        # The sweep has had the passes in float32.
+        start = Start(result[model].params, None, is_refined=True)
         return fit_loop.minimize(
-            full_batch.iterations(rows, loss=loss, settings=settings),
-            # A small problem has had its float32 passes in the sweep.
-            start=Start(result[model].params, None, is_refined=small),
-            stop=stop,
-            refine=True,
-            finish=newton.iterations(examples, loss=loss, settings=settings)
-            if small
-            else None,
+            iterations, start=start, stop=stop, in_float64=iterations
         )

@@ -161,7 +161,7 @@ def fit_models(
     if plan is None:
         plan = plans.plan(models, examples, num_classes=problem.num_classes)
     finishes = refine is not False and problem.is_small
-    passes = fit_loop.float32_passes(stop) if finishes else stop.max_passes
+    passes = fit_loop.passes_before_float64(stop) if finishes else stop.max_passes
     inputs = SweepInputs(
         examples,
         models,

@@ -102,37 +102,36 @@ def minimize(
     *,
     start: Start,
     stop: Stop,
-    refine: bool = False,
-    finish: Iterations | None = None,
+    in_float64: Iterations | None = None,
+    float32_passes: int | None = None,
     callback: Callback | None = None,
 ) -> Outcome:
-    """Makes passes until the gap is proven, in float32 and, on request, in float64.
+    """Makes passes until the gap is proven, in float32 and then in float64.
 
     Args:
-      iterations: the passes of a problem, a loss and its settings.
+      iterations: the passes of a problem, a loss and its settings, in float32.
       start: first iterate.
       stop: the gap to be proven and the largest number of passes, in float32 and
         float64 together.
-      refine: whether to continue in float64 where float32 cannot prove the gap.
-      finish: iterations of a method for float64. If given, they continue, whatever
-        ``refine``, where float32 has not proven the gap within `float32_passes`. None
-        continues with ``iterations``, if ``refine`` is true.
+      in_float64: iterations that continue in float64 where float32 does not prove the
+        gap; None if none do.
+      float32_passes: largest number of passes in float32; None is all that ``stop``
+        allows.
       callback: called as ``callback(passes, info)`` after each pass.
     """
-    in_float64 = finish or iterations
-    if refine and start.is_refined:
+    if in_float64 is not None and start.is_refined:
         return _run_in_float64(in_float64, start, stop, callback, before=0)
-    budget = stop.max_passes if finish is None else float32_passes(stop)
-    refine = refine or finish is not None
+    budget = min(float32_passes or stop.max_passes, stop.max_passes)
     found = _run(
         iterations,
         start,
         np.float32,
         dataclasses.replace(stop, max_passes=budget),
         callback,
-        refine=refine,
+        refine=in_float64 is not None,
     )
-    if not refine or found.converged or found.passes == stop.max_passes:
+    is_over = found.converged or found.passes == stop.max_passes
+    if in_float64 is None or is_over:
         return found
     last = Start(found.params, found.duals)
     refined = _run_in_float64(in_float64, last, stop, callback, before=found.passes)
@@ -145,7 +144,7 @@ def minimize(
     )
 
 
-def float32_passes(stop: Stop) -> int:
+def passes_before_float64(stop: Stop) -> int:
     """Returns the largest number of float32 passes before a method for float64."""
     is_small = stop.relative_gap < _SMALL_GAP
     first = _FLOAT32_PASSES_OF_SMALL_GAPS if is_small else _FLOAT32_PASSES

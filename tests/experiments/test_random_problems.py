@@ -49,11 +49,6 @@ def test_all_kinds_of_problems_are_drawn():
         assert {settings[name] for settings, _ in drawn} == {True, False}
     assert {settings["loss"] for settings, _ in drawn} == set(random_problems.LOSSES)
     assert any((arguments["weights"] == 0).any() for _, arguments in drawn)
-    assert {arguments["refine"] for _, arguments in drawn} == {None}
-    refining = dataclasses.replace(CONFIG, refine=True)
-    for index in range(20):
-        settings, arguments = random_problems.draw(refining, index)
-        assert arguments["refine"] == (True if settings["float64"] else None)
 
 
 def test_a_run_repeats_one_problem_and_resumes(tmp_path, capsys):

@@ -146,7 +146,7 @@ def test_what_float32_cannot_prove_is_finished_in_float64(problem, refine):
     settings = {**SWEEP, "l2s": (1e-1,), "losses": (HINGE,), "slots": 3}
     stop = jaxlin.Stop(1e-8, 300)
     # As many passes as a small problem gets in float32.
-    budget = jaxlin.Stop(1e-8, fit_loop.float32_passes(stop))
+    budget = jaxlin.Stop(1e-8, fit_loop.passes_before_float64(stop))
     plain = jaxlin.sweep(problem, **settings, stop=budget, refine=False)
     assert not plain.converged.any()
     found = jaxlin.sweep(problem, **settings, stop=stop, refine=refine)

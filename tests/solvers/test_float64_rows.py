@@ -5,6 +5,7 @@ import pytest
 
 import jaxlin
 from jaxlin import losses, normalization
+from jaxlin.solvers import newton
 
 SOFTMAX = losses.softmax_cross_entropy
 LATENT = np.random.default_rng(0).normal(size=(60, 5))
@@ -33,11 +34,15 @@ def fit_of(rows, *, relative_gap, **settings):
 
 
 @pytest.mark.parametrize("kind", [ROUNDED, SPOILED])
-def test_a_proof_in_float64_is_of_the_float64_rows(kind):
+@pytest.mark.parametrize("is_small", [True, False])
+def test_a_proof_in_float64_is_of_the_float64_rows(kind, is_small, monkeypatch):
+    if not is_small:
+        monkeypatch.setattr(newton, "MAX_UNKNOWNS", 1)
     rows = rows_of(*kind)
     found = fit_of(rows, relative_gap=1e-6)
     assert found.converged
     assert found.float64_passes > 0
+    assert jaxlin.probabilities(found, rows).dtype == np.float64
     value = objective(found, rows)
     np.testing.assert_allclose(found.certificate.primal, value, rtol=1e-9)
     assert found.certificate.dual <= value
