@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxlin import check, class_labels, linear, objective
 from jaxlin.certificates import label_certificates
 from jaxlin.certificates.label_certificates import AccuracyInterval
+from jaxlin.check.diagnosis import counted
 from jaxlin.fits import Fit
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
@@ -45,7 +46,7 @@ class Evaluation(NamedTuple):
         low, high = (100 * end for end in self.interval)
         return (
             f"accuracy {100 * self.accuracy:.2f} % [{low:.2f}, {high:.2f}] of "
-            f"{self.num_examples:,} examples, exact optimum {self.optimum}"
+            f"{counted(self.num_examples, 'example')}, exact optimum {self.optimum}"
         )
 
 

@@ -75,6 +75,31 @@ def test_images_need_not_be_flattened():
     )
 
 
+@pytest.mark.parametrize(
+    ("changes", "end"),
+    [
+        (
+            {"converged": True, "stalled": False},
+            "relative gap 3.8e-01 proven in 7 passes, 2 of them in float64",
+        ),
+        (
+            {"float64_passes": 0},
+            "relative gap 3.8e-01 in 7 passes; requested gap not proven: stalled",
+        ),
+        (
+            {"stalled": False, "passes": 1, "float64_passes": 0},
+            "relative gap 3.8e-01 in 1 pass; requested gap not proven: pass limit "
+            "reached",
+        ),
+        ({"relative_gap": np.inf}, "nothing proven"),
+    ],
+    ids=["proven", "stalled", "out of passes", "no certificate"],
+)
+def test_a_fit_prints_what_is_proven_and_why_not_more(changes, end):
+    start = "weston_watkins_hinge, l2 0.01: objective 0.5, "
+    assert str(trained(**changes)) == start + end
+
+
 BAD_ROWS = {
     "width": (np.ones((2, 11)), "must have 12 features, got 11"),
     "nan": (np.full((2, 12), np.nan), "finite"),

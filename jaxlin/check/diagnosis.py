@@ -1,7 +1,7 @@
 """Descriptions of arrays that `jaxlin.check` rejects: their contents and the remedy.
 
-`jaxlin.check.arrays` decides which arrays are valid. Each function here takes an
-invalid one and returns the end of the message "labels must be ..., got": a description
+`jaxlin.check.arrays` decides which arrays are valid. Each ``of_`` function here takes
+an invalid one and returns the end of the message "labels must be ..., got": a description
 of the contents and a remedy that, applied to the array, gives the intended one. Arrays
 are distinguished by their entries, not by the library that made them.
 
@@ -22,6 +22,12 @@ _MISSING = ("NoneType", "NAType", "NaTType")
 _SIGNS = "if the two classes are -1 and 1, use ({0} > 0).astype(int)"
 _NAMES = "encode class names: names, {0} = np.unique({0}, return_inverse=True)"
 _NUMBERS = "np.unique({0}, return_inverse=True)[1] numbers the classes 0, 1, 2, ..."
+
+
+def counted(count: int, noun: str, /) -> str:
+    """Returns a number with its noun: ``1 pass``, ``2,000 passes``."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{'' if count == 1 else ending}"
 
 
 def of_features(array: np.ndarray, *, columns: Any = None) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
+from jaxlin.check.diagnosis import counted
 from jaxlin.normalization import (
     Normalization,
     check_normalization,
@@ -88,9 +89,9 @@ class Problem:
         size = "blocks of examples"
         if isinstance(self.rows, Block):
             num_rows, num_features = self.rows.features.shape
-            size = f"{num_rows:,} examples, {num_features:,} features"
+            size = f"{counted(num_rows, 'example')}, {counted(num_features, 'feature')}"
         normalized = ", normalized" if self.normalization is not None else ""
-        return f"Problem({size}, {self.num_classes:,} classes{normalized})"
+        return f"Problem({size}, {counted(self.num_classes, 'class')}{normalized})"
 
     @property
     def examples(self) -> Examples:

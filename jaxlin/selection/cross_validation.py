@@ -28,6 +28,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
+from jaxlin.check.diagnosis import counted
 from jaxlin.io.checkpoint import Path
 from jaxlin.numerics import processes
 from jaxlin.problems import Problem
@@ -71,9 +72,15 @@ class CrossValidation(NamedTuple):
         fits, parts = self.fits, self.accuracy.shape[1]
         best = int(np.argmax(self.accuracy.mean(axis=1)))
         return (
-            f"{len(self.l2)} settings on {parts} parts, {fits.converged.sum()} of "
-            f"{fits.converged.size} fits proven; best mean accuracy "
-            f"{100 * self.accuracy[best].mean():.2f} % at l2 {self.l2[best]:g}"
+            f"{counted(len(self.l2), 'setting')} on {counted(parts, 'part')}, "
+            f"{fits.converged.sum():,} of {counted(len(fits), 'fit')} proven; best mean "
+            f"accuracy {100 * self.accuracy[best].mean():.2f} % with "
+            f"{getattr(self.losses[best], '__name__', self.losses[best])}, l2 "
+            f"{self.l2[best]:g}"
+            + "".join(
+                f", {name} {value:g}"
+                for name, value in self.loss_arguments[best].items()
+            )
         )
 
     def settings_of(self, loss: Loss) -> np.ndarray:

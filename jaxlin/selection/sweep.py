@@ -8,7 +8,7 @@
 >>> found = jaxlin.sweep(
 ...     problem, losses=(losses.softmax_cross_entropy,), l2s=(1e-1, 1e-2))
 >>> print(found)
-2 fits, 2 of them proven, 11 passes
+2 fits, 2 proven, 11 passes
 >>> fit = found[0]  # a jaxlin.Fit
 >>> fit.l2, fit.converged, jaxlin.predict(fit, rows[:2])
 (0.1, True, array(['yes', 'yes'], dtype='<U3'))

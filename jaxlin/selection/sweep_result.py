@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
+from jaxlin.check.diagnosis import counted
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.problems import Problem
@@ -86,8 +87,8 @@ class SweepResult:
 
     def __str__(self) -> str:
         return (
-            f"{len(self)} fits, {self.converged.sum()} of them proven, "
-            f"{self.passes.sum():,} passes"
+            f"{counted(len(self), 'fit')}, {self.converged.sum():,} proven, "
+            f"{counted(self.passes.sum(), 'pass')}"
         )
 
     def __repr__(self) -> str:

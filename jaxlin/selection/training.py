@@ -35,6 +35,7 @@ from jax.typing import ArrayLike
 
 from jaxlin import check, linear, objective
 from jaxlin.certificates import duality
+from jaxlin.check.diagnosis import counted
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.problems import Problem
@@ -70,14 +71,13 @@ class TrainingResult(NamedTuple):
     classes: np.ndarray
 
     def __str__(self) -> str:
-        names = ("normalisations", "weight sets", "seeds", "settings")
-        axes = " x ".join(
-            f"{n} {name}" for n, name in zip(self.shape, names, strict=True)
-        )
+        names = ("normalisation", "weight set", "seed", "setting")
+        axes = " x ".join(map(counted, self.shape, names))
         diverged = int(self.diverged.sum())
         return (
-            f"{self.diverged.size} models ({axes}), {len(self.loss)} epochs, last mean "
-            f"loss {self.loss[-1].min():.4g} to {self.loss[-1].max():.4g}"
+            f"{counted(self.diverged.size, 'model')} ({axes}), "
+            f"{counted(len(self.loss), 'epoch')}, last mean loss "
+            f"{self.loss[-1].min():.4g} to {self.loss[-1].max():.4g}"
             + (f", {diverged} diverged" if diverged else "")
         )
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
+from jaxlin.check.diagnosis import counted
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.solvers.optimizer_state import Duals
@@ -64,8 +65,11 @@ class Fit(NamedTuple):
         )
         if not np.isfinite(self.relative_gap):
             return f"{found}nothing proven"
-        outcome = "proven" if self.converged else "reached, not what was asked for,"
-        passes = f"{self.passes} passes"
+        passes = counted(self.passes, "pass")
         if self.float64_passes:
-            passes += f", {self.float64_passes} of them in float64"
-        return f"{found}relative gap {self.relative_gap:.1e} {outcome} in {passes}"
+            passes += f", {self.float64_passes:,} of them in float64"
+        gap = f"{found}relative gap {self.relative_gap:.1e}"
+        if self.converged:
+            return f"{gap} proven in {passes}"
+        reason = "stalled" if self.stalled else "pass limit reached"
+        return f"{gap} in {passes}; requested gap not proven: {reason}"

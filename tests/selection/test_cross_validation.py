@@ -278,8 +278,8 @@ def test_goes_on_from_its_file_and_labels_may_be_names(tmp_path):
     assert found.fits.classes.tolist() == ["ant", "bee", "cat"]
     assert str(found) == (
         "2 settings on 3 parts, 6 of 6 fits proven; best mean accuracy "
-        f"{100 * found.accuracy.mean(axis=1).max():.2f} % at l2 "
-        f"{found.l2[found.accuracy.mean(axis=1).argmax()]:g}"
+        f"{100 * found.accuracy.mean(axis=1).max():.2f} % with "
+        f"softmax_cross_entropy, l2 {found.l2[found.accuracy.mean(axis=1).argmax()]:g}"
     )
 
 

@@ -62,7 +62,7 @@ def test_a_model_that_is_none_is_refused(found, model):
 
 def test_prints_how_many_are_proven(found):
     proven, passes = found.converged.sum(), found.passes.sum()
-    assert str(found) == f"12 fits, {proven} of them proven, {passes} passes"
+    assert str(found) == f"12 fits, {proven} proven, {passes} passes"
     assert repr(found) == f"SweepResult({found})"
 
 
@@ -119,7 +119,7 @@ def test_some_of_them_in_another_order(found):
 
 
 def test_prints_what_was_proven(found):
-    assert str(found) == f"12 fits, 12 of them proven, {found.passes.sum():,} passes"
+    assert str(found) == f"12 fits, 12 proven, {found.passes.sum():,} passes"
 
 
 def test_is_watched_and_goes_on_from_its_file(problem, found, tmp_path):

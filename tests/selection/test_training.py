@@ -81,6 +81,13 @@ def test_prints_its_axes_and_losses(trained):
     )
     assert str(trained) == expected
     assert repr(trained) == f"TrainingResult({expected})"
+    one = trained._replace(
+        params=jax.tree.map(lambda leaf: leaf[:1, :1, :1, :1], trained.params),
+        loss=trained.loss[:1, :1, :1, :1, :1],
+    )
+    assert str(one).startswith(
+        "1 model (1 normalisation x 1 weight set x 1 seed x 1 setting), 1 epoch, last"
+    )
     worse = trained._replace(loss=np.full_like(trained.loss, np.nan))
     assert str(worse).endswith("loss nan to nan, 96 diverged")
 
