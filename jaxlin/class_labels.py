@@ -47,19 +47,20 @@ def encode(
         return codes.reshape(-1).astype(np.int32), occurring
     known = as_classes(classes)
     order = np.argsort(known, kind="stable")
+    listed = f"{', '.join(map(str, known[:5]))}{', ...' if len(known) > 5 else ''}"
     if _kind(known) != _kind(array):
         raise ValueError(
-            f"{name} must be of the type of the classes, {known.dtype}, got "
-            f"{array.dtype}"
+            f"{name} must be {_kind(known)}, as the classes are ({listed}), got "
+            f"{_kind(array)}; give labels and classes in one form, such as by "
+            f"{name}.astype({'str' if _kind(known) == 'text' else 'int'})"
         )
     index = np.minimum(np.searchsorted(known[order], array), len(known) - 1)
     unknown = known[order][index] != array
     if unknown.any():
         first = int(np.argmax(unknown))
         raise ValueError(
-            f"{name} must be among the {len(known)} classes "
-            f"({', '.join(map(str, known[:5]))}{', ...' if len(known) > 5 else ''}), "
-            f"got {array[first]!s} at position {first}; {remedy}"
+            f"{name} must be among the {len(known)} classes ({listed}), got "
+            f"{array[first]!s} at position {first}; {remedy}"
         )
     return order[index].astype(np.int32), known
 
@@ -126,4 +127,4 @@ def _of_one_type(array: np.ndarray) -> np.ndarray:
 
 def _kind(array: np.ndarray) -> str:
     """Kind of the labels: text, or numbers, which compare with one another."""
-    return "text" if array.dtype.kind == "U" else "number"
+    return "text" if array.dtype.kind == "U" else "numbers"

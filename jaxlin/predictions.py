@@ -164,11 +164,7 @@ def check_examples(
     codes, _ = class_labels.encode(
         f"{prefix}labels", labels, classes=classes, remedy="the fit knows no others"
     )
-    if len(codes) != len(rows):
-        raise ValueError(
-            f"{prefix}labels must have one entry per example, got {len(codes)} labels "
-            f"for {len(rows)} examples"
-        )
+    check.one_per_example(f"{prefix}labels", len(codes), num_examples=len(rows))
     return rows, codes
 
 

@@ -101,7 +101,7 @@ def test_a_fit_prints_what_is_proven_and_why_not_more(changes, end):
 
 
 BAD_ROWS = {
-    "width": (np.ones((2, 11)), "must have 12 features, got 11"),
+    "width": (np.ones((2, 11)), "must have 12 features, got 11; give the columns"),
     "nan": (np.full((2, 12), np.nan), "finite"),
     "sparse": (scipy.sparse.eye(12), "sparse"),
     "ragged": ([[1.0], [1.0, 2.0]], "rectangular"),
@@ -124,7 +124,7 @@ def test_bad_rows(door, rows, message):
     [
         (["cat"] * 19, "labels must have one entry per example, got 19"),
         (["cat"] * 19 + ["ant"], "labels must be among the 3 classes"),
-        (np.zeros(20, int), "labels must be of the type of the classes"),
+        (np.zeros(20, int), r"labels must be text, as the classes are \(cat, .*numbers; .*astype\(str"),
     ],
 )
 def test_labels_that_fit_no_evaluation(labels, message):

@@ -21,7 +21,9 @@ def number(
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ValueError(f"{name} must be a number, got {value!r}")
+        raise ValueError(
+            f"{name} must be a number, got {value!r}; {_conversion(value, 'float')}"
+        )
     found = float(value)
     rules = {
         "finite": math.isfinite(found),
@@ -42,8 +44,17 @@ def integer(
     """Returns an integer within the given bounds."""
     concrete(name, value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise ValueError(f"{name} must be an integer, got {value!r}")
+        raise ValueError(
+            f"{name} must be an integer, got {value!r}; {_conversion(value, 'int')}"
+        )
     return int(number(name, value, at_least=at_least, at_most=at_most))
+
+
+def _conversion(value: Any, kind: str) -> str:
+    """Returns the remedy for a value of another type than ``int`` or ``float``."""
+    if isinstance(value, str | float):
+        return f"convert it by {kind}()"
+    return f"give one {kind}"
 
 
 def numbers_list(name: str, value: Any, **bounds: float) -> tuple[float, ...]:

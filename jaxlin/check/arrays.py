@@ -55,7 +55,8 @@ def features(name: str, value: Any, *, num_features: int | None = None) -> np.nd
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
     if num_features is not None and array.shape[1] != num_features:
         raise ValueError(
-            f"{name} must have {num_features} features, got {array.shape[1]}"
+            f"{name} must have {diagnosis.counted(num_features, 'feature')}, got "
+            f"{array.shape[1]}; give the columns of the other rows, in their order"
         )
     if array.dtype == np.uint8:
         return array
@@ -119,11 +120,8 @@ def labels(
         raise ValueError(
             f"{name} must be integers, got {diagnosis.of_labels(name, array)}"
         )
-    if num_examples is not None and len(array) != num_examples:
-        raise ValueError(
-            f"{name} must have one entry per example, got {len(array)} labels "
-            f"for {num_examples} examples"
-        )
+    if num_examples is not None:
+        one_per_example(name, len(array), num_examples=num_examples)
     # Without num_classes every label that fits into int32 is allowed.
     top = np.iinfo(np.int32).max if num_classes is None else num_classes - 1
     outside = (array < 0) | (array > top)
@@ -134,6 +132,16 @@ def labels(
             f"{diagnosis.of_range(name, array, num_classes=num_classes)}"
         )
     return array.astype(np.int32)
+
+
+def one_per_example(name: str, count: int, *, num_examples: int) -> None:
+    """Raises a ValueError unless an array has as many entries as there are examples."""
+    if count != num_examples:
+        raise ValueError(
+            f"{name} must have one entry per example, got {count} for "
+            f"{diagnosis.counted(num_examples, 'example')}; give both for the same "
+            "rows, in the same order"
+        )
 
 
 def one_label_each(name: str, value: Any) -> None:
@@ -234,13 +242,18 @@ def example_weights(
         raise ValueError(
             f"{name} must have shape ({num_examples},), got shape {array.shape}"
         )
-    if not np.isfinite(array).all() or (array < 0).any():
+    is_bad = ~(np.isfinite(array) & (array >= 0))
+    if is_bad.any():
+        row = int(np.argmax(is_bad))
         raise ValueError(
-            f"{name} must be finite and at least 0, got minimum {array.min()}"
+            f"{name} must be finite and at least 0, got {array[row]} at row {row}; "
+            "give 0 to leave an example out"
         )
     largest = float(array.max(initial=0))
     if not is_part and largest == 0:
-        raise ValueError(f"{name} must have a positive sum, got 0.0")
+        raise ValueError(
+            f"{name} must have a positive sum, got 0.0: every example is left out"
+        )
     weight_size(name, max(largest, _LEAST_WEIGHT) if is_part else largest)
     return array
 
@@ -299,11 +312,7 @@ def examples(
     is_distribution = len(shape) == 2 and shape[1] > 1
     check_targets = distributions if is_distribution else labels
     targets = check_targets(name_of_targets, targets, num_classes=num_classes)
-    if len(targets) != len(rows):
-        raise ValueError(
-            f"{name_of_targets} must have one entry per example, got {len(targets)} "
-            f"for {len(rows)} examples"
-        )
+    one_per_example(name_of_targets, len(targets), num_examples=len(rows))
     if weights is not None:
         weights = example_weights(
             name_of_weights, weights, num_examples=len(rows), is_part=is_part

@@ -120,12 +120,16 @@ def of(loss: Loss, /) -> Conjugate:
       ValueError: if no conjugate of the loss is known.
     """
     if loss not in _CONJUGATES:
+        remedy = "give the function itself, such as jaxlin.losses.softmax_cross_entropy"
+        if callable(loss):
+            remedy = (
+                "jaxlin.train fits any loss, without a certificate (for one of the six "
+                "divided by a number, multiply l2 by that number)"
+            )
         raise ValueError(
             "loss must be one of those with a known conjugate "
             f"({', '.join(known.__name__ for known in _CONJUGATES)}), "
-            f"got {getattr(loss, '__name__', repr(loss))}; give the function itself, "
-            "such as jaxlin.losses.softmax_cross_entropy (for one of them divided by a "
-            "number, multiply l2 by that number)"
+            f"got {getattr(loss, '__name__', repr(loss))}; {remedy}"
         )
     return _CONJUGATES[loss]
 

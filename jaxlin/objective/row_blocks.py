@@ -91,11 +91,8 @@ def over(
     check.concrete("features", features)
     for name, array in (("targets", targets), ("example_weights", example_weights)):
         check.concrete(name, array)
-        if array is not None and len(array) != len(features):
-            raise ValueError(
-                f"{name} must have one entry per example, got {len(array)} for "
-                f"{len(features)} examples"
-            )
+        if array is not None:
+            check.one_per_example(name, len(array), num_examples=len(features))
     if block_size is None:
         row_bytes = features.shape[1] * features.dtype.itemsize
         block_size = max(1, _BLOCK_BYTES // row_bytes)

@@ -126,11 +126,7 @@ def grouped_k_fold(
         classes, class_of = np.unique(np.zeros(len(groups)), return_inverse=True)
     else:
         class_of, classes = class_labels.encode("labels", labels)
-        if len(class_of) != len(groups):
-            raise ValueError(
-                f"labels must have one entry per example, got {len(class_of)} for "
-                f"{len(groups)} groups"
-            )
+        check.one_per_example("labels", len(class_of), num_examples=len(groups))
     counts = np.zeros((len(names), len(classes)), np.int64)
     np.add.at(counts, (group_of, class_of), 1)
     order = np.asarray(jax.random.permutation(key, len(names)))

@@ -102,7 +102,7 @@ BAD_LABELS = {
     ),
     "distributions": (np.full((3, 2), 0.5), "sum to 1; .*losses.cross_entropy, and"),
     "empty": (np.array([], int), "not be empty"),
-    "too few": ([0, 1], "2 labels for 3 examples"),
+    "too few": ([0, 1], "2 for 3 examples; give both for the same rows"),
 }
 
 
@@ -306,9 +306,10 @@ def test_bad_example_weights(weights, message):
         (1.0, {"below": 1}, "l2 must be below 1, got 1.0"),
         (float("nan"), {}, "l2 must be finite, got nan"),
         (float("inf"), {}, "l2 must be finite, got inf"),
-        ("0.1", {}, "l2 must be a number, got '0.1'"),
-        (True, {}, "l2 must be a number, got True"),
-        (None, {}, "l2 must be a number, got None"),
+        ("0.1", {}, "l2 must be a number, got '0.1'; convert it by float"),
+        (True, {}, "l2 must be a number, got True; give one float"),
+        (None, {}, "l2 must be a number, got None; give one float"),
+        ([0.1], {}, r"l2 must be a number, got \[0.1\]; give one float"),
     ],
 )
 def test_bad_numbers(value, bounds, message):
@@ -316,9 +317,17 @@ def test_bad_numbers(value, bounds, message):
         check.number("l2", value, **bounds)
 
 
-@pytest.mark.parametrize("value", [1.0, "1", False, None])
-def test_bad_integers(value):
-    with pytest.raises(ValueError, match="epochs must be an integer"):
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        (1.0, "convert it by int"),
+        ("1", "convert it by int"),
+        (False, "give one int"),
+        (None, "give one int"),
+    ],
+)
+def test_bad_integers(value, remedy):
+    with pytest.raises(ValueError, match=f"epochs must be an integer, got .*; {remedy}"):
         check.integer("epochs", value)
 
 

@@ -91,7 +91,7 @@ def test_labels_may_be_text(tmp_path):
             {"y_test": np.array(["cat"] * 5 + ["cow"])},
             "y_test .* got cow at position 5",
         ),
-        ({"y_test": Y[:6]}, "y_test must be of the type of the classes"),
+        ({"y_test": Y[:6]}, "y_test must be text, as the classes are"),
         ({"class_names": ["cat", "dog"]}, "y_train .* got eel at position 2; give all"),
     ],
 )
@@ -143,7 +143,7 @@ BAD_VALUES = {
     "label a hash": ({"y_train": with_label(2**40)}, "labels must 1099511627776 gaps"),
     "one-hot": ({"y_train": np.eye(3, dtype=int)[Y]}, "y_train shape (12, 3) argmax"),
     "one class": ({"y_train": Y * 0}, "y_train at least two classes only class 0"),
-    "too few labels": ({"y_train": Y[:7]}, "y_train 7 labels for 12 examples"),
+    "too few labels": ({"y_train": Y[:7]}, "y_train 7 for 12 examples"),
     "empty train": ({"x_train": X[:0], "y_train": Y[:0]}, "x_train must not be empty"),
     "empty test": ({"x_test": X[:0], "y_test": Y[:0]}, "x_test must not be empty"),
     "no features": ({"x_train": X[:, :0], "x_test": X[:6, :0]}, "x_train empty"),

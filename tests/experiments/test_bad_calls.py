@@ -89,7 +89,7 @@ ROWS = {
     # Functions that users call
     "weights negative": call(
         lambda: check.example_weights("weights", -np.ones(3), num_examples=3),
-        "weights must be finite and at least 0, got minimum -1.0",
+        "weights must be finite and at least 0, got -1.0 at row 0; give 0",
     ),
     "weights a word": call(
         lambda: check.example_weights("weights", "balanced", num_examples=3),

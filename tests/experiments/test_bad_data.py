@@ -73,7 +73,7 @@ ROWS = {
     "label float": arrays("y_train must be integers, float64", y_train=Y.astype(float)),
     "label text": arrays("y_test must be integers", y_test=Y[:9].astype(str)),
     "labels one-hot": arrays("y_train (40, 3) argmax", y_train=np.eye(3, dtype=int)[Y]),
-    "labels too few": arrays("y_train 39 labels for 40 examples", y_train=Y[:-1]),
+    "labels too few": arrays("y_train 39 for 40 examples", y_train=Y[:-1]),
     "no examples": arrays("x_train not be empty", x_train=X[:0], y_train=Y[:0]),
     "no test examples": arrays("x_test not be empty", x_test=X[:0], y_test=Y[:0]),
     "one class": arrays("y_train at least two classes only class 0", y_train=Y * 0),

@@ -252,7 +252,7 @@ LABELS = np.arange(len(ROWS)) % 2
         ({"x_train": ROWS * np.nan}, "x_train must be finite, got nan"),
         ({"x_test": ROWS.astype(np.uint8)}, "x_test must have the dtype of x_train"),
         ({"y_train": LABELS + 0.5}, "y_train must be integers"),
-        ({"y_train": LABELS.astype(str)}, "y_test must be of the type of the classes"),
+        ({"y_train": LABELS.astype(str)}, "y_test must be text, as the classes are"),
         ({"x_test": ROWS[:, :2]}, "x_test must have examples of the shape"),
         ({"y_train": LABELS[:9]}, "y_train must have one entry per example"),
         (
