@@ -160,6 +160,7 @@ def fit(
     )
 
 
+@problems.takes_problem
 def certify(
     problem: Problem,
     params: Params,
@@ -196,6 +197,7 @@ def certify(
         fit_checks.check_settings(
             loss=loss, l2=l2, rank=problem.rank, loss_arguments=loss_arguments
         )
+    check.loss_arguments(loss, loss_arguments or {})
     check.number("l2", l2, at_least=0)
     _check_shapes("params", params, (problem.num_classes, problem.num_features))
     in_float64 = np.asarray(params.weights).dtype == np.float64
@@ -323,7 +325,15 @@ def _start(
 def _check_shapes(name: str, params: Params, shape: tuple[int, int]) -> None:
     found = tuple(map(np.shape, params))
     if found != (shape, shape[:1]):
+        remedy = "give one row of weights and one bias per class"
+        if found[0] == (1, shape[1]) and shape[0] == 2:
+            remedy = (
+                "one row w of two classes, as of scikit-learn, is (-w / 2, w / 2): "
+                "np.concatenate([-w, w]) / 2, and the bias likewise"
+            )
+        elif found[0] == shape[::-1]:
+            remedy = "transpose the weights"
         raise ValueError(
             f"{name} must have weights {shape} and bias {shape[:1]}, got "
-            f"{found[0]} and {found[1]}"
+            f"{found[0]} and {found[1]}; {remedy}"
         )

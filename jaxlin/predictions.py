@@ -22,6 +22,8 @@ from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
 from jaxlin.numerics import precision
 from jaxlin.selection import calibration
+from jaxlin.selection.sweep_result import SweepResult
+from jaxlin.selection.training import TrainingResult
 from jaxlin.stats import intervals
 from jaxlin.stats.intervals import Interval
 from jaxlin.typing import Array
@@ -187,14 +189,31 @@ def check_fit(fit: Any) -> Fit:
     """Returns ``fit`` if it is one fit.
 
     Raises:
-      ValueError: if it is several fits, data or something else.
+      ValueError: if it is the result of another function, data or something else.
     """
     if isinstance(fit, Fit):
         return fit
-    remedy = "the arguments are (fit, features)"
-    if hasattr(fit, "__getitem__") and not hasattr(fit, "shape"):
-        remedy = "give one of its fits, such as result[0]"
-    raise ValueError(f"fit must be a jaxlin.Fit, got a {type(fit).__name__}; {remedy}")
+    raise ValueError(
+        f"fit must be a jaxlin.Fit, got a {type(fit).__name__}; {_way_to_a_fit(fit)}"
+    )
+
+
+def _way_to_a_fit(result: Any) -> str:
+    """Returns how to get a fit out of another result of the library."""
+    if isinstance(getattr(result, "fit", None), Fit):  # a ProbeResult
+        return "give its .fit"
+    if isinstance(result, SweepResult):
+        return "give one of its fits, such as result[0]"
+    if isinstance(getattr(result, "fits", None), SweepResult):
+        return "give one of its fits, such as result.fits[0]"
+    if isinstance(result, TrainingResult | Params):
+        one = "its parameters"
+        if isinstance(result, TrainingResult):
+            one = "the parameters of one model"
+        return f"make {one} a fit: jaxlin.certify(problem, params, loss=..., l2=...)"
+    if isinstance(result, list | tuple) and result and isinstance(result[0], Fit):
+        return "give one of them"
+    return "give the result of jaxlin.fit, jaxlin.certify or jaxlin.load in its place"
 
 
 def _rows(name: str, features: Any, num_features: int) -> np.ndarray:

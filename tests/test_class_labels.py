@@ -74,7 +74,11 @@ def test_what_is_no_class_label_is_refused(labels, words):
         (["a", "z"], ("a", "b"), "got z at position 1; name all classes"),
         ([0, 3], range(3), "got 3 at position 1"),
         ([0, -1], range(3), "got -1 at position 1"),
-        (["a"], range(3), "must be numbers, as the classes are (0, 1, 2), got text; give"),
+        (
+            ["a"],
+            range(3),
+            "must be numbers, as the classes are (0, 1, 2), got text; give",
+        ),
         (["a"], ("a", "b", "a"), "classes must be distinct, got a"),
         (["a"], ("a",), "classes must be at least 2"),
         ([0], [0.5, 1.5], "classes must be integers, booleans or text"),

@@ -124,7 +124,10 @@ def test_bad_rows(door, rows, message):
     [
         (["cat"] * 19, "labels must have one entry per example, got 19"),
         (["cat"] * 19 + ["ant"], "labels must be among the 3 classes"),
-        (np.zeros(20, int), r"labels must be text, as the classes are \(cat, .*numbers; .*astype\(str"),
+        (
+            np.zeros(20, int),
+            r"labels must be text, as the classes are \(cat, .*numbers; .*astype\(str",
+        ),
     ],
 )
 def test_labels_that_fit_no_evaluation(labels, message):
@@ -220,13 +223,31 @@ def test_a_fit_predicts_what_its_file_predicts(tmp_path, offset, dtype):
         assert jaxlin.scores(one, rows).dtype == dtype
 
 
+_SWEEP = jaxlin.SweepResult(*[None] * 11)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (RAW, r"got a ndarray; the arguments are \(fit, features\)"),
-        (None, "got a NoneType; the arguments"),
-        ([trained()], r"got a list; give one of its fits, such as result\[0\]"),
+        (RAW, "got a ndarray; give the result of jaxlin.fit, jaxlin.certify or"),
+        (None, "got a NoneType; give the result of jaxlin.fit"),
+        ([trained()], "got a list; give one of them"),
+        (_SWEEP, r"got a SweepResult; give one of its fits, such as result\[0\]"),
+        (
+            jaxlin.CrossValidation(*[None] * 6, fits=_SWEEP),
+            r"got a CrossValidation; give .*, such as result.fits\[0\]",
+        ),
+        (
+            jaxlin.ProbeResult(*[None] * 11)._replace(fit=trained()),
+            "got a ProbeResult; give its .fit",
+        ),
+        (
+            jaxlin.TrainingResult(*[None] * 4),
+            r"got a TrainingResult; make the .* of one model a fit: jaxlin.certify\(",
+        ),
+        (trained().params, "got a Params; make its parameters a fit: jaxlin.certify"),
     ],
+    ids=lambda value: type(value).__name__,
 )
 @pytest.mark.parametrize(
     "door",

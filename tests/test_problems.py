@@ -7,6 +7,7 @@ import pytest
 import jaxlin
 from jaxlin import check, losses, normalization, sharding
 from jaxlin.objective import row_blocks
+from jaxlin.selection import nested, training
 
 ROWS = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
 NAMES = np.array(["cat", "dog", "eel"])[np.arange(60) % 3]
@@ -190,3 +191,30 @@ def test_rows_and_weight_sets_are_padded_on_a_mesh():
         )
     # Without the mesh the same problem has its rows on one device.
     assert problem.examples.features.shape == (60, 5)
+
+
+_KEY = jax.random.key(0)
+FUNCTIONS_OF_A_PROBLEM = {
+    "certify": lambda *data: jaxlin.certify(*data, loss=SOFTMAX, l2=0.1),
+    "sweep": lambda *data: jaxlin.sweep(*data, losses=(SOFTMAX,), l2s=(0.1,)),
+    "cross_validate": lambda *data: jaxlin.cross_validate(
+        *data, losses=(SOFTMAX,), l2s=(0.1,), folds=NAMES
+    ),
+    "nested.cross_validate": lambda *data: nested.cross_validate(
+        _KEY, *data, losses=(SOFTMAX,), l2s=(0.1,), folds=NAMES, num_inner_folds=2
+    ),
+    "train": lambda *data: jaxlin.train(_KEY, *data),
+    "accuracies": lambda *data: training.accuracies(None, *data),
+}
+
+
+@pytest.mark.parametrize(
+    "function", FUNCTIONS_OF_A_PROBLEM.values(), ids=list(FUNCTIONS_OF_A_PROBLEM)
+)
+@pytest.mark.parametrize("data", [(ROWS,), (ROWS, NAMES)], ids=["rows", "rows, labels"])
+def test_arrays_in_place_of_a_problem_are_told_how_to_become_one(function, data):
+    with pytest.raises(
+        ValueError,
+        match=r"problem must be a jaxlin.Problem, got a ndarray; give jaxlin.problem",
+    ):
+        function(*data)

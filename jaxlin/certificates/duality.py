@@ -34,7 +34,6 @@ CIFAR-10 (all hinges, l2 from 1e-2 to 1e-4) it never saved a pass.
 """
 
 import functools
-import inspect
 from typing import Any, NamedTuple
 
 import jax
@@ -255,7 +254,8 @@ def _checked_params(params: Params) -> Params:
     if weights.ndim != 2 or bias.shape != weights.shape[:1]:
         raise ValueError(
             "params must have weights (classes, features) and bias (classes,), got "
-            f"{weights.shape} and {bias.shape}"
+            f"{weights.shape} and {bias.shape}; give one row of weights and one bias "
+            "per class"
         )
     dtype = np.float64 if weights.dtype == np.float64 else np.float32
     return Params(weights.astype(dtype), bias.astype(dtype))  # type: ignore[arg-type]
@@ -298,23 +298,9 @@ def check_certifiable(
             "certificate does"
         )
     check.number("l2", l2, above=0)
-    known = argument_names(loss)
+    check.loss_arguments(loss, loss_arguments or {})
     for name, value in (loss_arguments or {}).items():
-        if name not in known:
-            raise ValueError(
-                f"loss_arguments must be among {sorted(known)} for {_name(loss)}, "
-                f"got {name!r}"
-            )
         check.number(f"loss_arguments[{name!r}]", value, above=0)
-
-
-def argument_names(loss: Loss) -> frozenset[str]:
-    """Returns the names of the keyword arguments of a loss, such as ``margin``."""
-    return frozenset(
-        name
-        for name, parameter in inspect.signature(loss).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    )
 
 
 def check_rank(loss: Loss, rank: int, *, name: str = "targets") -> None:

@@ -14,16 +14,18 @@ where there is one, the remedy. The checks use NumPy alone and compile nothing.
   ValueError: labels must lie in [0, 2], got 3 at position 1; ...
 
   diagnosis  descriptions of invalid arrays, for error messages
-  arguments  numbers, options, keys, the shape of one example
+  arguments  numbers, options, keys, the shape of one example, arguments of a loss
   arrays     features, labels, distributions, weights
 """
 
 from jaxlin import chapters
 from jaxlin.check.arguments import (
+    argument_names,
     choice,
     concrete,
     integer,
     key,
+    loss_arguments,
     number,
     numbers_list,
     one_example,
@@ -44,6 +46,7 @@ from jaxlin.check.arrays import (
 
 __getattr__ = chapters.loader(__name__)
 __all__ = [
+    "argument_names",
     "choice",
     "concrete",
     "dense",
@@ -54,6 +57,7 @@ __all__ = [
     "integer",
     "key",
     "labels",
+    "loss_arguments",
     "number",
     "numbers_list",
     "one_example",

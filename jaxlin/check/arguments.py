@@ -1,7 +1,9 @@
-"""Checks of arguments: numbers, options, keys, shape of one example."""
+"""Checks of arguments: numbers, options, keys, shape of one example, loss arguments."""
 
+import inspect
 import math
 import numbers
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -133,3 +135,42 @@ def key(name: str, value: Any) -> Any:
         return value
     found = f"{dtype} of shape {shape}" if dtype is not None else repr(value)
     raise ValueError(f"{name} must be a key, got {found}; make one: jax.random.key(0)")
+
+
+def argument_names(loss: Callable[..., Any]) -> frozenset[str]:
+    """Returns the names of the arguments of a loss, such as ``margin``."""
+    return frozenset(
+        name
+        for name, parameter in _after_target(loss).items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    )
+
+
+def loss_arguments(loss: Callable[..., Any], names: Iterable[str]) -> None:
+    """Raises a ValueError unless a loss can be called with arguments of these names.
+
+    Args:
+      loss: loss of one example; its first two parameters are scores and target.
+      names: names of the given arguments.
+    """
+    known, parameters, given = argument_names(loss), _after_target(loss), list(names)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    of_loss = getattr(loss, "__name__", str(loss))
+    for name in given:
+        if name not in known and not takes_any:
+            raise ValueError(
+                f"loss_arguments must be among those of {of_loss} "
+                f"({', '.join(sorted(known)) or 'none'}), got {name!r}; leave it out"
+            )
+    for name in known:
+        if parameters[name].default is inspect.Parameter.empty and name not in given:
+            raise ValueError(
+                f"loss_arguments must have {name}, for which {of_loss} has no default, "
+                f"got {', '.join(given) or 'none'}; give "
+                f'loss_arguments={{"{name}": ...}}'
+            )
+
+
+def _after_target(loss: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Parameters of a loss after scores and target, by name."""
+    return dict(list(inspect.signature(loss).parameters.items())[2:])

@@ -14,7 +14,13 @@ _LEAST_WEIGHT = 1e-12
 _ROWS_PER_CHECK = 8192
 
 
-def features(name: str, value: Any, *, num_features: int | None = None) -> np.ndarray:
+def features(
+    name: str,
+    value: Any,
+    *,
+    num_features: int | None = None,
+    remedy: str = "give the columns of the training rows, in their order",
+) -> np.ndarray:
     """Returns ``value`` as a dense array ``(examples, num_features)``.
 
     Args:
@@ -23,6 +29,7 @@ def features(name: str, value: Any, *, num_features: int | None = None) -> np.nd
         (float64 too); booleans and other integers become float32, or float64 where
         float32 does not represent them exactly.
       num_features: required number of columns; None, the default, accepts any.
+      remedy: end of the error message of another number of columns.
 
     Returns:
       The array, shape ``(examples, num_features)``.
@@ -56,7 +63,7 @@ def features(name: str, value: Any, *, num_features: int | None = None) -> np.nd
     if num_features is not None and array.shape[1] != num_features:
         raise ValueError(
             f"{name} must have {diagnosis.counted(num_features, 'feature')}, got "
-            f"{array.shape[1]}; give the columns of the other rows, in their order"
+            f"{array.shape[1]}; {remedy}"
         )
     if array.dtype == np.uint8:
         return array

@@ -58,7 +58,7 @@ def find(features: Any, labels: Any) -> BestLine:
       ValueError: if the data are not valid, or do not have two features.
     """
     rows, classes = separability.two_classes(features, labels)
-    check.features("features", rows, num_features=2)
+    check.features("features", rows, num_features=2, remedy="choose two columns")
     rows = rows.astype(np.float64)
     rotations = (
         _best_rotation(pivot, rows, classes) for pivot in np.unique(rows, axis=0)

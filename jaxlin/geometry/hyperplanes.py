@@ -231,7 +231,9 @@ def regions(params: Params, *, low: ArrayLike, high: ArrayLike) -> list[np.ndarr
        [ 1.  1.]
        [ 0.  1.]]
     """
-    weights = check.features("params.weights", params.weights, num_features=2)
+    weights = check.features(
+        "params.weights", params.weights, num_features=2, remedy="fit two columns"
+    )
     weights, bias = (np.asarray(part, np.float64) for part in (weights, params.bias))
     if bias.shape != weights.shape[:1] or not np.isfinite(bias).all():
         raise ValueError(

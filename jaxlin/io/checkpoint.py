@@ -44,7 +44,7 @@ _COMMENT = b"sha256 of the bytes before: "
 _DIGEST_LENGTH = 64
 _ROOT = "(the tree itself)"
 _PYTHON_NUMBERS = (bool, int, float, complex)
-_REMEDY = "delete it and resume from an earlier one, or start again"
+_REMEDY = "give an earlier copy of it, or start again under another path"
 
 Path = str | os.PathLike[str]
 
@@ -173,12 +173,12 @@ def _open(path: pathlib.Path) -> tuple[zipfile.ZipFile, dict[str, Any]]:
     leaf = _damaged_leaf(contents)
     if leaf is not None:
         raise ValueError(f"{path} is damaged at {leaf}; {_REMEDY}")
-    # A truncated checkpoint has lost its comment, but not its format.
+    # A truncated file has lost its comment, but not its format.
     if _COMMENT in contents or _FORMAT.encode() in contents:
         raise ValueError(f"{path} is damaged; {_REMEDY}")
     raise ValueError(
-        f"{path} is not a jaxlin checkpoint, or one cut short or damaged; if it was "
-        f"one, {_REMEDY}"
+        f"{path} must be a file that jaxlin wrote (a saved fit, a checkpoint), got one "
+        f"of another program, or one damaged or cut short; {_REMEDY}"
     )
 
 

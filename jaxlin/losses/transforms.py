@@ -69,6 +69,8 @@ def mean_over_all_classes(loss: Loss) -> Loss:
 
 
 def _named(function: Any, transform: str, loss: Any) -> Loss:
-    # Results and error messages show the name of the loss.
+    # Results and error messages show the name of the loss; its arguments are known by
+    # the signature of what is wrapped.
     function.__name__ = f"{transform}({getattr(loss, '__name__', loss)})"
+    function.__wrapped__ = loss
     return function

@@ -23,7 +23,12 @@ Rows that do not divide evenly are padded: some rows are repeated with weight 0.
 
 from jaxlin import chapters
 from jaxlin.problems.checked import Problem
-from jaxlin.problems.construction import FitNormalization, as_problem, problem
+from jaxlin.problems.construction import (
+    FitNormalization,
+    as_problem,
+    problem,
+    takes_problem,
+)
 
 __getattr__ = chapters.loader(__name__)
 __all__ = [
@@ -31,5 +36,6 @@ __all__ = [
     "Problem",
     "as_problem",
     "problem",
+    "takes_problem",
     *chapters.modules(__name__),
 ]

@@ -1,8 +1,10 @@
 """Problems from arrays and from blocks of rows."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
@@ -14,6 +16,9 @@ from jaxlin.numerics import processes
 from jaxlin.objective import row_blocks
 from jaxlin.objective.row_blocks import Block
 from jaxlin.problems.checked import FitNormalization, Problem, fitted_normalization
+
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
 
 
 def problem(
@@ -97,6 +102,30 @@ def as_problem(
                 f"{name} must be given to jaxlin.problem, got some beside a Problem"
             )
     return features
+
+
+def takes_problem(function: Callable[_Args, _Result]) -> Callable[_Args, _Result]:
+    """Decorates a function so that other values of its ``problem`` are refused.
+
+    The check comes before Python counts the arguments: arrays in place of a problem are
+    usually two, features and labels.
+
+    Raises:
+      ValueError: if ``problem`` is not a `Problem`.
+    """
+
+    @functools.wraps(function)
+    def checked(*args: _Args.args, **options: _Args.kwargs) -> _Result:
+        place = list(inspect.signature(function).parameters).index("problem")
+        given = args[place] if len(args) > place else options.get("problem")
+        if given is not None and not isinstance(given, Problem):
+            raise ValueError(
+                f"problem must be a jaxlin.Problem, got a {type(given).__name__}; give "
+                "jaxlin.problem(features, labels)"
+            )
+        return function(*args, **options)
+
+    return checked
 
 
 def _encoded(labels: Any, classes: Any) -> tuple[Any, np.ndarray]:

@@ -31,7 +31,7 @@ from jaxlin import check
 from jaxlin.check.diagnosis import counted
 from jaxlin.io.checkpoint import Path
 from jaxlin.numerics import processes
-from jaxlin.problems import Problem
+from jaxlin.problems import Problem, takes_problem
 from jaxlin.selection import folds as folds_of
 from jaxlin.selection import grids, held_out_metrics, rules, sweep
 from jaxlin.selection.grids import Grid
@@ -70,17 +70,17 @@ class CrossValidation(NamedTuple):
 
     def __str__(self) -> str:
         fits, parts = self.fits, self.accuracy.shape[1]
-        best = int(np.argmax(self.accuracy.mean(axis=1)))
+        best = self.rows()[int(np.argmax(self.accuracy.mean(axis=1)))]
+        arguments = "".join(
+            f", {name} {best[name]:g}"
+            for name in fits.models.loss_arguments
+            if name in best
+        )
         return (
             f"{counted(len(self.l2), 'setting')} on {counted(parts, 'part')}, "
-            f"{fits.converged.sum():,} of {counted(len(fits), 'fit')} proven; best mean "
-            f"accuracy {100 * self.accuracy[best].mean():.2f} % with "
-            f"{getattr(self.losses[best], '__name__', self.losses[best])}, l2 "
-            f"{self.l2[best]:g}"
-            + "".join(
-                f", {name} {value:g}"
-                for name, value in self.loss_arguments[best].items()
-            )
+            f"{fits.converged.sum():,} of {counted(len(fits), 'fit')} proven; best "
+            f"mean accuracy {100 * best['accuracy']:.2f} % with {best['loss']}, l2 "
+            f"{best['l2']:g}{arguments}"
         )
 
     def settings_of(self, loss: Loss) -> np.ndarray:
@@ -134,6 +134,7 @@ class CrossValidation(NamedTuple):
         ]
 
 
+@takes_problem
 def cross_validate(
     problem: Problem,
     *,

@@ -20,7 +20,6 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlin import check
-from jaxlin.certificates import duality
 from jaxlin.losses import conjugates
 from jaxlin.typing import Loss
 
@@ -53,7 +52,7 @@ class Grid(NamedTuple):
 
     def arguments_of(self, model: int) -> dict[str, float]:
         """Loss arguments of one model, by name."""
-        taken = duality.argument_names(self.losses[self.loss[model]])
+        taken = check.argument_names(self.losses[self.loss[model]])
         return {
             name: float(values[model])
             for name, values in self.loss_arguments.items()
@@ -94,7 +93,7 @@ def product(
         conjugates.of(loss)
     values = sorted(check.numbers_list("l2s", l2s, above=0), reverse=True)
     check.integer("num_weight_sets", num_weight_sets, at_least=1)
-    taken = [duality.argument_names(loss) for loss in losses]
+    taken = [check.argument_names(loss) for loss in losses]
     tried = _tried_arguments(loss_arguments or {}, taken)
     rows, path = [], 0
     for index in range(len(losses)):

@@ -32,7 +32,7 @@ from jax.typing import ArrayLike
 
 from jaxlin import check
 from jaxlin.io.checkpoint import Path
-from jaxlin.problems import Problem
+from jaxlin.problems import Problem, takes_problem
 from jaxlin.selection import cross_validation, grids, held_out_metrics, rules, sweep
 from jaxlin.selection import folds as folds_of
 from jaxlin.selection.cross_validation import CrossValidation
@@ -74,6 +74,7 @@ class NestedCrossValidation(NamedTuple):
         )
 
 
+@takes_problem
 def cross_validate(
     key: Array,
     problem: Problem,

@@ -25,7 +25,7 @@ from jax.typing import ArrayLike
 from jaxlin import check
 from jaxlin.certificates import duality
 from jaxlin.io import checkpoint as checkpoint_of
-from jaxlin.problems import Problem
+from jaxlin.problems import Problem, takes_problem
 from jaxlin.selection import (
     grids,
     plans,
@@ -47,6 +47,7 @@ from jaxlin.typing import Loss
 Callback = Callable[[SweepState], None]
 
 
+@takes_problem
 def sweep(
     problem: Problem,
     *,

@@ -34,11 +34,10 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check, linear, objective
-from jaxlin.certificates import duality
 from jaxlin.check.diagnosis import counted
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, check_normalization
-from jaxlin.problems import Problem
+from jaxlin.problems import Problem, takes_problem
 from jaxlin.solvers import fit_checks, interface, minibatch
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.stats import metrics
@@ -96,6 +95,7 @@ class TrainingResult(NamedTuple):
         return ~(np.isfinite(self.loss[-1]) & has_finite_weights)
 
 
+@takes_problem
 def train(
     key: Array,
     problem: Problem,
@@ -143,7 +143,7 @@ def train(
     check.key("key", key)
     check.integer("num_epochs", num_epochs, at_least=1)
     check.integer("num_seeds", num_seeds, at_least=1)
-    settings = _settings(loss, learning_rates, l2s, loss_arguments or {})
+    settings = _settings(learning_rates, l2s, loss_arguments or {})
     stacked = _stacked(problem, weight_sets, normalizations)
     solver = minibatch.solver(
         loss=loss, make_optimizer=make_optimizer, batch_size=batch_size
@@ -167,6 +167,7 @@ def train(
     )
 
 
+@takes_problem
 def accuracies(
     trained: TrainingResult, problem: Problem, *, held_out: ArrayLike | None = None
 ) -> np.ndarray:
@@ -256,17 +257,10 @@ def _initial(key: Array, problem: Problem, num_seeds: int) -> tuple[Params, Arra
     return params, jnp.stack([jax.random.fold_in(seed, _ORDER) for seed in seeds])
 
 
-def _settings(loss, learning_rates, l2s, loss_arguments) -> Settings:
+def _settings(learning_rates, l2s, loss_arguments) -> Settings:
     """All combinations of the checked values; l2 varies slowest."""
     rates = check.numbers_list("learning_rates", learning_rates, above=0)
     penalties = check.numbers_list("l2s", l2s, at_least=0)
-    taken = duality.argument_names(loss)
-    for name in loss_arguments:
-        if name not in taken:
-            raise ValueError(
-                f"loss_arguments must be taken by {loss.__name__}, which takes "
-                f"{', '.join(sorted(taken)) or 'nothing'}, got {name!r}"
-            )
     tried = [
         check.numbers_list(f"loss_arguments[{name!r}]", values)
         for name, values in loss_arguments.items()

@@ -85,6 +85,7 @@ def solver(
 
     def init(params: Params, examples: Examples, settings: Settings) -> MinibatchState:
         del examples
+        check.loss_arguments(loss, settings.loss_arguments or {})
         if settings.learning_rate is None:
             # For most of optax None means no scaling, not even by -1.
             raise ValueError(

@@ -84,6 +84,7 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
     def init(
         params: Params, examples: Examples, settings: Settings
     ) -> RandomSearchState:
+        check.loss_arguments(loss, settings.loss_arguments or {})
         if settings.learning_rate is None:
             raise ValueError(
                 "settings.learning_rate must be a number, got None; it is the standard "

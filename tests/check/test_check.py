@@ -327,7 +327,9 @@ def test_bad_numbers(value, bounds, message):
     ],
 )
 def test_bad_integers(value, remedy):
-    with pytest.raises(ValueError, match=f"epochs must be an integer, got .*; {remedy}"):
+    with pytest.raises(
+        ValueError, match=f"epochs must be an integer, got .*; {remedy}"
+    ):
         check.integer("epochs", value)
 
 

@@ -178,7 +178,7 @@ ROWS = {
     ),
     "resume a checkpoint that is none": command(
         "--resume run",
-        "run/checkpoint-a.npz is not a jaxlin checkpoint",
+        "run/checkpoint-a.npz must be a file that jaxlin wrote",
         run_with("checkpoint-a.npz", b"PK"),
     ),
     "resume a foreign checkpoint": command(

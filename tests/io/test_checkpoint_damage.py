@@ -13,7 +13,7 @@ from checkpoint_trees import save_small_tree, small_tree
 
 from jaxlin.io import checkpoint
 
-REMEDY = "delete it and resume from an earlier one, or start again"
+REMEDY = "give an earlier copy of it, or start again under another path"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_damage_within_a_leaf_names_the_leaf(saved):
     weights = np.asarray(small_tree().params.weights).tobytes()
     contents[contents.index(weights) + 100] ^= 1
     saved.write_bytes(contents)
-    with pytest.raises(ValueError, match=r"is damaged at \.params\.weights; delete it"):
+    with pytest.raises(ValueError, match=r"is damaged at \.params\.weights; give an"):
         checkpoint.load(saved, small_tree())
 
 
@@ -64,10 +64,10 @@ def test_every_truncation_is_found(saved):
 def test_other_files_are_told_from_checkpoints(tmp_path):
     path = tmp_path / "other.npz"
     np.savez(path, weights=np.ones(3))
-    with pytest.raises(ValueError, match="other.npz is not a jaxlin checkpoint"):
+    with pytest.raises(ValueError, match="other.npz must be a file that jaxlin wrote"):
         checkpoint.load(path, {"weights": np.ones(3)})
     path.write_text("a report, not a checkpoint, and longer than one digest" * 3)
-    with pytest.raises(ValueError, match="other.npz is not a jaxlin checkpoint"):
+    with pytest.raises(ValueError, match="other.npz must be a file that jaxlin wrote"):
         checkpoint.load_metadata(path)
     with pytest.raises(FileNotFoundError, match="missing.npz"):
         checkpoint.load(tmp_path / "missing.npz", {})

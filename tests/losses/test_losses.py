@@ -11,7 +11,7 @@ import references
 from loss_batches import in_batches, of_batches, one_by_one, random_cases
 from problems import LABEL_LOSSES
 
-from jaxlin import losses
+from jaxlin import check, losses
 from jaxlin.losses import transforms
 
 every_label_loss = pytest.mark.parametrize(
@@ -347,6 +347,7 @@ def test_transforms_return_the_same_object_and_say_their_name():
         first = transform(losses.weston_watkins_hinge)
         assert first is transform(losses.weston_watkins_hinge)
         assert first.__name__ == f"{transform.__name__}(weston_watkins_hinge)"
+        assert check.argument_names(first) == {"margin"}
 
 
 def test_mean_over_all_classes_is_pytorchs_multi_margin_loss():

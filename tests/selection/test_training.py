@@ -218,7 +218,7 @@ def test_new_values_of_everything_compile_nothing(data, scalings, weights, train
         ({"num_epochs": 0}, "num_epochs must be at least 1"),
         ({"num_seeds": 0}, "num_seeds must be at least 1"),
         ({"batch_size": 41}, "batch_size must be at most 40"),
-        ({"loss_arguments": {"marign": (1.0,)}}, "which takes margin, got 'marign'"),
+        ({"loss_arguments": {"marign": (1.0,)}}, r"\(margin\), got 'marign'"),
         ({"weight_sets": np.ones(40)}, r"weight_sets must have shape \(sets, 40\)"),
         ({"weight_sets": np.zeros((1, 40))}, r"weight_sets\[0\]"),
         (

@@ -27,7 +27,10 @@ BAD = {
     "no l2": ({"l2": None}, "l2 must be a number, got None"),
     "no stop": ({"stop": None}, "stop must be a jaxlin.Stop, got None"),
     "a gap alone": ({"stop": 1e-3}, r"stop must be .*, got 0.001; for instance jaxlin"),
-    "no conjugate": ({"loss": lambda s, y: 0.0}, "loss must be .*; jaxlin.train fits any"),
+    "no conjugate": (
+        {"loss": lambda s, y: 0.0},
+        "loss must be .*; jaxlin.train fits any",
+    ),
     "name of a loss": (
         {"loss": "softmax"},
         "loss must be one of .*got 'softmax'; give the function",
@@ -51,7 +54,7 @@ BAD = {
     ),
     "unknown argument": (
         {"loss": HINGE, "loss_arguments": {"temperature": 1.0}},
-        r"loss_arguments must be among \['margin'\] for weston_watkins_hinge, got",
+        r"loss_arguments must be among those of weston_watkins_hinge \(margin\), got",
     ),
     "no margin": ({"loss_arguments": {"margin": 1.0}}, "loss_arguments must be among"),
     "start not finite": (
@@ -185,6 +188,10 @@ def own_loss(scores, label):
     return scores[label]
 
 
+def focal(scores, label, *, power):
+    return power * scores[label]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -197,6 +204,19 @@ def own_loss(scores, label):
         ({"l2": -1.0, "loss": own_loss}, "l2 must be at least 0, got -1"),
         ({"loss_arguments": {"margin": 1.0}}, "loss_arguments must be among"),
         (
+            {"loss": focal},
+            r"loss_arguments must have power, for which focal has no default, got "
+            r'none; give loss_arguments=\{"power": ...\}',
+        ),
+        (
+            {"loss": focal, "loss_arguments": {"power": 2.0, "margin": 1.0}},
+            r"loss_arguments must be among those of focal \(power\), got 'margin'",
+        ),
+        (
+            {"params": linear.Params(np.zeros((WIDTH, 3)), np.zeros(3))},
+            r"params must have weights \(3, 5\) .*; transpose the weights",
+        ),
+        (
             {"loss": lambda scores, label: scores},
             r"loss must return one number per example, of shape \(\), got shape \(3,\)",
         ),
@@ -207,6 +227,21 @@ def test_what_cannot_be_certified_is_named(change, message):
     arguments = {"params": params, **OF_THREE, **change}
     with pytest.raises(ValueError, match=message):
         jaxlin.certify(jaxlin.problem(ROWS, LABELS), **arguments)
+
+
+def test_one_row_of_two_classes_is_told_how_it_becomes_two():
+    """The remedy, applied to scikit-learn's row, gives its decision function."""
+    problem = jaxlin.problem(ROWS, LABELS > 0)
+    row, intercept = ROWS[:1], np.ones(1, np.float32)
+    with pytest.raises(
+        ValueError, match=r"got \(1, 5\) .*\[-w, w\]\) / 2, and the bias"
+    ):
+        jaxlin.certify(problem, linear.Params(row, intercept), **OF_THREE)
+    params = linear.Params(*(np.concatenate([-w, w]) / 2 for w in (row, intercept)))
+    scores = jaxlin.scores(jaxlin.certify(problem, params, **OF_THREE), ROWS)
+    np.testing.assert_allclose(
+        scores[:, 1] - scores[:, 0], (ROWS @ row.T + intercept)[:, 0], atol=1e-5
+    )
 
 
 def test_unknown_and_missing_arguments_are_refused():
