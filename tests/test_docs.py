@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 
+from experiments.common import pages, study
 from jaxlin import chapters
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -229,6 +230,26 @@ def test_a_loss_of_ones_own_and_a_grid_of_training(run):
     assert shape == "(2, 3, 2, 4)"
     assert last.endswith("False")
     assert variables["accuracy"].min() > 0.8
+
+
+def test_the_outline_of_an_experiment_is_one(run, tmp_path, monkeypatch, capsys):
+    variables, _ = run("docs/contributing.md")
+    outline = variables["STUDY"]
+    text = (ROOT / "docs/contributing.md").read_text()
+    (template,) = re.findall(r"^```html\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    (tmp_path / outline.name).mkdir()
+    (tmp_path / outline.name / "page.html").write_text(template)
+    loader = pages.environment().loader
+    monkeypatch.setattr(loader, "searchpath", [*loader.searchpath, str(tmp_path)])
+    monkeypatch.setattr("sys.argv", ["penalty", "--smoke", "--out", "penalty-run"])
+    study.main(outline)
+    (best, path), shown = (
+        capsys.readouterr().out.splitlines(),
+        "penalty-run/report.html",
+    )
+    assert path == shown
+    assert 0.9 < float(best.removeprefix("best accuracy: ")) < 1
+    assert "accuracy against l2" in (tmp_path / shown).read_text()
 
 
 def test_architecture_is_the_list_of_chapters(run):

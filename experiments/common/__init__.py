@@ -1,6 +1,7 @@
 """Shared modules of the experiments.
 
-An experiment is a `study.Study`; those that are none yet build pages with `report`.
+An experiment is a `study.Study`; docs/contributing.md has an outline of one. Those that
+are none yet build pages with `report`.
 
   study                      an experiment as a config, parts, figures and a template
   pages, text, templates/    HTML pages of Jinja2 templates; numbers as they show them

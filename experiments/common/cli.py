@@ -90,11 +90,18 @@ def parse(
       arguments: the command line, by default that of this process.
 
     Raises:
-      ValueError: if ``--config`` and ``--smoke`` are both given, or the config that
-        ``--config`` or ``--resume`` names is missing or damaged.
+      ValueError: if a config is a class, ``--config`` and ``--smoke`` are both given,
+        or the config that ``--config`` or ``--resume`` names is missing or damaged.
       SystemExit: with code 2 if a flag is unknown or its value has the wrong type, with
         code 0 after ``--help``.
     """
+    for name, given in {"default": default, "smoke": smoke}.items():
+        if isinstance(given, type) or not dataclasses.is_dataclass(given):
+            raise ValueError(
+                f"{name} must be a dataclass with its values, got "
+                f"{getattr(given, '__name__', repr(given))}; give an instance, such as "
+                "Config()"
+            )
     asked = _parse_flags(default, description, arguments)
     named = getattr(asked.experiment, "dataset", "")
     own = (of_dataset or {}).get(named, default)

@@ -11,10 +11,12 @@ from typing import Literal
 import processes
 import pytest
 
+from experiments import __main__ as overview
 from experiments.common import cli, run_folder
 from experiments.common import progress as progress_module
 from experiments.common.config import from_dict, to_dict
 from experiments.common.progress import progress
+from experiments.studies import STUDIES
 from jaxlin import check
 
 
@@ -169,6 +171,38 @@ def test_resume_needs_no_other_flag_and_sees_the_one_that_differs(tmp_path):
         start("--resume", str(out), "--epochs", "4")
     with pytest.raises(ValueError, match=r"epochs is 3 in the run and 1 now"):
         start("--smoke", "--resume", str(out))
+
+
+@pytest.mark.parametrize(
+    ("configs", "message"),
+    [
+        (
+            (Config, SMOKE),
+            "default must be a dataclass .*, got Config; give an instance",
+        ),
+        ((Config(), Config), r"smoke must be .*, got Config; .* such as Config\(\)"),
+        (
+            ({"l2": 1.0}, SMOKE),
+            "default must be a dataclass with its values, got {'l2'",
+        ),
+    ],
+    ids=["class", "class for smoke", "mapping"],
+)
+def test_a_config_is_an_instance(configs, message):
+    default, smoke = configs
+    with pytest.raises(ValueError, match=message):
+        cli.parse(default, smoke=smoke, arguments=[])
+
+
+def test_the_list_of_experiments_is_complete():
+    lines = overview.table().splitlines()
+    commands = [line.split()[2] for line in lines]
+    assert commands == sorted(commands)
+    named = {name.removeprefix("experiments.") for name in commands}
+    assert named >= {*STUDIES, "svm_vs_softmax", "lecture", "small_data", "page"}
+    # Neither shared modules nor this list is an experiment.
+    assert not named & {"common", "studies", "__main__"}
+    assert all(len(line.split()) > 5 for line in lines)
 
 
 def test_two_places_to_start_from_are_refused(tmp_path):
