@@ -182,7 +182,8 @@ def certify(
         where the problem has them; all others on rows rounded to float32.
       loss: loss of one example, from `jaxlin.losses` or the user's own.
       l2: strength of half the sum of squares, bias included, at least 0.
-      loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``, above 0.
+      loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``; above 0 for the
+        six losses. One without a default must be given.
 
     Returns:
       The fit; ``converged`` tells whether the gap is at most that of the default

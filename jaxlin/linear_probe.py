@@ -222,6 +222,13 @@ def probe(
         `jaxlin.selection.plans` choose.
       block_size: rows per block of a pass, at least 1; None chooses it from the shape.
 
+    Returns:
+      The result: ``fit``, the final fit on all training examples, calibrated, which
+      `jaxlin.predict` and `jaxlin.save` take; its test ``accuracy`` with ``interval``
+      (over test examples) and ``optimum`` (proven bounds for the exact optimum);
+      ``table``, the comparison that chose l2; ``at_edge`` and ``notes``, what may be
+      wrong with the choice. `ProbeResult` describes all of them.
+
     Raises:
       ValueError: if an argument is invalid; the message gives the rule and the value.
       OSError: if the checkpoint cannot be read or written.

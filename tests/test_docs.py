@@ -159,7 +159,8 @@ def test_a_probe(run):
 
 @pytest.mark.full
 def test_fits_in_float64_in_blocks_and_in_pairs(run):
-    variables, (_, (*path, last), (paired, _)) = run("docs/guides/fits.md")
+    variables, (_, (*path, last), (paired, _), (theirs,)) = run("docs/guides/fits.md")
+    assert theirs.endswith(" proven in 1 pass")
     assert [line.split()[:2] for line in path] == [
         [l2, "True"] for l2 in ("0.1", "0.01", "0.001")
     ]
@@ -175,8 +176,10 @@ def test_fits_in_float64_in_blocks_and_in_pairs(run):
 
 @pytest.mark.full
 def test_sweeps(run, tmp_path):
-    _, (_, (*rows, chosen), kept) = run("docs/guides/sweeps.md")
+    _, (_, (*rows, chosen, best), paired, kept) = run("docs/guides/sweeps.md")
     assert len(rows) == 6
+    assert " with softmax_cross_entropy, l2 " in best
+    assert abs(float(paired[0].split()[0])) < 0.05
     assert all(float(row.split()[3]) <= 1e-3 for row in rows)
     assert float(chosen.split()[0]) in (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
     assert kept[-1].split()[-1] == "True"
@@ -215,7 +218,7 @@ def test_training_and_a_fit_of_it_in_a_file(run):
 
 @pytest.mark.full
 def test_a_loss_of_ones_own_and_a_grid_of_training(run):
-    variables, (*_, (own,), (shape, *_, last)) = run("docs/guides/losses.md")
+    variables, (*_, (own,), (shape, *_, last), seeds) = run("docs/guides/losses.md")
     said, accuracy = own.split(" | ")
     assert said.startswith("focal, l2 0.0001: objective ")
     assert said.endswith("nothing proven")
@@ -229,7 +232,17 @@ def test_a_loss_of_ones_own_and_a_grid_of_training(run):
     )
     assert shape == "(2, 3, 2, 4)"
     assert last.endswith("False")
+    assert variables["accuracy"].shape == (10, 2)
     assert variables["accuracy"].min() > 0.8
+    assert [line.split(":")[0] for line in seeds] == [
+        "learning rate 0.1",
+        "learning rate 0.3",
+    ]
+    # The cosine schedule ends at a learning rate of 0 with the last update.
+    updates = variables["minibatch"].updates_per_epoch(1297, batch_size=32) * 10
+    schedule = variables["optax"].cosine_decay_schedule(0.01, updates)
+    assert updates == 410
+    assert schedule(updates) == 0
 
 
 def test_the_outline_of_an_experiment_is_one(run, tmp_path, monkeypatch, capsys):
@@ -243,13 +256,10 @@ def test_the_outline_of_an_experiment_is_one(run, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(loader, "searchpath", [*loader.searchpath, str(tmp_path)])
     monkeypatch.setattr("sys.argv", ["penalty", "--smoke", "--out", "penalty-run"])
     study.main(outline)
-    (best, path), shown = (
-        capsys.readouterr().out.splitlines(),
-        "penalty-run/report.html",
-    )
-    assert path == shown
+    best, path = capsys.readouterr().out.splitlines()
     assert 0.9 < float(best.removeprefix("best accuracy: ")) < 1
-    assert "accuracy against l2" in (tmp_path / shown).read_text()
+    assert path == "penalty-run/report.html"
+    assert "accuracy against l2" in (tmp_path / path).read_text()
 
 
 def test_architecture_is_the_list_of_chapters(run):
@@ -274,6 +284,19 @@ def test_values_of_the_lecture(run):
     np.testing.assert_allclose(numbers(doubled), [4.8, 0, 23.8], atol=1e-4)
     np.testing.assert_array_equal(numbers(three), 0)
     np.testing.assert_allclose(numbers(softmax), [0.0009, 0.5514, 0], atol=1e-4)
+
+
+def test_the_index_links_every_page_of_the_contents():
+    """Readers of the repository see the links alone."""
+    text = (ROOT / "docs/index.md").read_text()
+    contents = re.findall(r"^[a-z]+(?:/[a-z]+)?$", text, re.MULTILINE)
+    links = re.findall(r"\]\((.*?)\.md\)", text)
+    assert len(links) == len(set(links)) > 15
+    # The API reference is made by the build; the changelog is a page that includes it.
+    expected = {*contents, "../CHANGELOG"} - {"api/index", "changelog"}
+    assert {*links} == expected
+    for link in links:
+        assert (ROOT / "docs" / f"{link}.md").exists()
 
 
 def test_exactly_two_set_up_commands():
