@@ -41,6 +41,7 @@ from jax.typing import ArrayLike
 from jaxlin import check, fits, losses, predictions, problems
 from jaxlin import normalization as normalization_of
 from jaxlin.certificates.label_certificates import AccuracyInterval
+from jaxlin.check.diagnosis import counted
 from jaxlin.io.checkpoint import Path
 from jaxlin.normalization import Normalization
 from jaxlin.objective.penalties import l2_of_c
@@ -151,9 +152,10 @@ class ProbeResult(NamedTuple):
             f"accuracy {100 * self.accuracy:.2f} % [{low:.2f}, {high:.2f}], exact "
             f"optimum {self.optimum}; l2 {self.l2:g}"
             + (" (at an edge of the grid)" if self.at_edge else "")
-            + f", relative gap {self.fit.relative_gap:.1e}; {proven} of {compared} "
-            "compared fits have the proof asked for; temperature "
-            f"{float(self.temperature.value):.3g}"
+            + f", relative gap {self.fit.relative_gap:.1e}"
+            + " (requested gap not proven)" * (not self.fit.converged)
+            + f"; {proven:,} of {counted(compared, 'compared fit')} proven; "
+            f"temperature {float(self.temperature.value):.3g}"
             + (" (at its bound)" * at_bound)
             + "".join(f"; note: {note}" for note in self.notes)
         )

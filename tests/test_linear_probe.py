@@ -78,8 +78,12 @@ def test_is_choice_refit_and_test_by_hand(digits):
 def test_prints_as_a_line_that_says_what_was_proven(answer):
     line = str(answer)
     assert line.startswith(f"accuracy {100 * answer.accuracy:.2f} % [")
-    assert "3 of 3 compared fits have the proof asked for" in line
+    assert "; 3 of 3 compared fits proven; " in line
     assert ("edge" in line) == answer.at_edge
+    assert "not proven" not in line
+    worse = answer._replace(fit=answer.fit._replace(converged=False))
+    gap = f"relative gap {answer.fit.relative_gap:.1e}"
+    assert f", {gap} (requested gap not proven); 3 of 3" in str(worse)
 
 
 def test_temperature_makes_held_out_labels_likelier(answer):
@@ -162,7 +166,7 @@ def test_one_example_a_class_and_one_l2_is_a_fit():
         "5 classes have a single training example, which is not held out",
         "nothing was held out: the temperature is 1, not calibrated",
     )
-    assert "0 of 0 compared fits have the proof asked for" in str(found)
+    assert "0 of 0 compared fits proven" in str(found)
     expected = jaxlin.fit(
         ROWS[:5],
         labels,
@@ -286,7 +290,10 @@ def test_the_test_is_unweighted(answer):
         ({"features": ROWS * np.nan}, "features must be finite"),
         ({"test_features": ROWS[:, :2]}, "test_features must have 5 features, got 2"),
         ({"labels": LABELS + 0.5}, "labels must be integers"),
-        ({"labels": LABELS.astype(str)}, "test_labels must be of the type of the cla"),
+        (
+            {"labels": LABELS.astype(str)},
+            "test_labels must be text, as the classes are",
+        ),
         ({"test_labels": LABELS - 1}, "test_labels must be among the 3 classes"),
         ({"classes": range(2)}, "labels must be among the 2 classes"),
         ({"labels": LABELS * 0}, "labels must name at least two classes"),

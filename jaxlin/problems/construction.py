@@ -32,8 +32,9 @@ def problem(
     """Checks examples, once, and encodes their labels.
 
     Args:
-      features: raw rows, uint8 or floating, finite, shape ``(examples, features)``; or
-        blocks of rows and labels (`jaxlin.objective.row_blocks`), without ``labels``.
+      features: raw rows of finite numbers, shape ``(examples, features)``; uint8 and
+        floats are kept, booleans, other integers and lists are converted. Or blocks of
+        rows and labels (`jaxlin.objective.row_blocks`), without ``labels``.
       labels: integers, booleans, text or whole floats, shape ``(examples,)``; for
         `jaxlin.losses.cross_entropy` distributions ``(examples, classes)``. At least
         two classes with a positive weight.
