@@ -44,7 +44,7 @@ _COMMENT = b"sha256 of the bytes before: "
 _DIGEST_LENGTH = 64
 _ROOT = "(the tree itself)"
 _PYTHON_NUMBERS = (bool, int, float, complex)
-_REMEDY = "give an earlier copy of it, or start again under another path"
+_REMEDY = "give an earlier copy of it, or another path"
 
 Path = str | os.PathLike[str]
 

@@ -13,7 +13,7 @@ from checkpoint_trees import save_small_tree, small_tree
 
 from jaxlin.io import checkpoint
 
-REMEDY = "give an earlier copy of it, or start again under another path"
+REMEDY = "give an earlier copy of it, or another path"
 
 
 @pytest.fixture

@@ -62,6 +62,18 @@ def test_batch_size_must_be_a_positive_integer(batch_size):
         make(batch_size=batch_size)
 
 
+def test_arguments_that_the_loss_lacks_or_needs_are_named():
+    settings = interface.Settings(learning_rate=0.1)
+    with pytest.raises(ValueError, match=r"have power, .* give .*\{\"power\": ...\}"):
+        train(make(loss=powered), settings)
+    with pytest.raises(ValueError, match=r"those of powered \(power\), got 'margin'"):
+        train(make(loss=powered), settings._replace(loss_arguments={"margin": 1.0}))
+
+
+def powered(scores, label, *, power):
+    return scores[label] ** power
+
+
 def test_batch_size_must_not_exceed_the_number_of_examples():
     with pytest.raises(ValueError, match="batch_size must be at most 50, got 51"):
         train(make(batch_size=51), interface.Settings(learning_rate=0.1))
