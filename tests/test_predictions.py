@@ -223,7 +223,12 @@ def test_a_fit_predicts_what_its_file_predicts(tmp_path, offset, dtype):
         assert jaxlin.scores(one, rows).dtype == dtype
 
 
-_SWEEP = jaxlin.SweepResult(*[None] * 11)
+def empty(kind):
+    """A result without values, of which the kind alone matters."""
+    return kind(**dict.fromkeys(kind.__annotations__))
+
+
+_SWEEP = empty(jaxlin.SweepResult)
 
 
 @pytest.mark.parametrize(
@@ -234,15 +239,15 @@ _SWEEP = jaxlin.SweepResult(*[None] * 11)
         ([trained()], "got a list; give one of them"),
         (_SWEEP, r"got a SweepResult; give one of its fits, such as result\[0\]"),
         (
-            jaxlin.CrossValidation(*[None] * 6, fits=_SWEEP),
+            empty(jaxlin.CrossValidation)._replace(fits=_SWEEP),
             r"got a CrossValidation; give .*, such as result.fits\[0\]",
         ),
         (
-            jaxlin.ProbeResult(*[None] * 11)._replace(fit=trained()),
+            empty(jaxlin.ProbeResult)._replace(fit=trained()),
             "got a ProbeResult; give its .fit",
         ),
         (
-            jaxlin.TrainingResult(*[None] * 4),
+            empty(jaxlin.TrainingResult),
             r"got a TrainingResult; make the .* of one model a fit: jaxlin.certify\(",
         ),
         (trained().params, "got a Params; make its parameters a fit: jaxlin.certify"),
