@@ -1,6 +1,7 @@
 """The studies: those of the lecture in its order, the probe, benchmarks."""
 
 import experiments.benchmark_neighbors.__main__ as benchmark_neighbors
+import experiments.benchmark_solvers.__main__ as benchmark_solvers
 import experiments.benchmark_sweep.__main__ as benchmark_sweep
 import experiments.cross_validation.__main__ as cross_validation
 import experiments.error_decomposition.__main__ as error_decomposition
@@ -20,6 +21,7 @@ _IN_ORDER = (
     loss_questions.STUDY,
     probe.STUDY,
     benchmark_neighbors.STUDY,
+    benchmark_solvers.STUDY,
     benchmark_sweep.STUDY,
 )
 

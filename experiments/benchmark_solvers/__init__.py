@@ -8,8 +8,8 @@ of a fit grow with examples, features, classes and models (`growth`)?
 Method. Ours is timed until it has proven its gap, preparation included, a peer
 (scikit-learn, LIBLINEAR, PyTorch, optax, jaxopt) until its objective is that near the
 best known one, which it cannot know. Every solver has a process of its own; every point
-is judged by our objective in float64, with the bias trick for all and constants
-converted. The page of a run says the rest, with each peer's settings.
+is judged by the same objective in NumPy float64, with the bias trick for all and
+constants converted. The page of a run shows each peer's settings.
 
 Result. CIFAR-10, softmax, two cores: 15 times as fast as scikit-learn's best at l2 =
 1e-3, 23 to 31 times at 1e-4; Crammer-Singer 28 times as fast as LIBLINEAR at 1e-3,
@@ -22,13 +22,10 @@ Command. ``python -m experiments.benchmark_solvers`` after ``pip install -e
 was cut goes on with ``--resume RUN``. Parts of it: ``--what gradient``, or ``--what
 compare --losses softmax_cross_entropy --l2s 1e-3``; ``--smoke`` to see it all in less
 than a minute. On two of many cores: ``taskset -c 0,1``; beside an accelerator:
-``JAX_PLATFORMS=cpu``.
+``JAX_PLATFORMS=cpu``. A peer whose library is missing is listed as failed.
 
-The modules, in the order of a run: `config` and `rows` (what is asked for, of what),
-`gradient` and `machine` (one pass and its floor), `growth`, `compare` (cells of loss
-and l2, written as they are measured), `ours`. The peers' side: `peers` (the table;
-implemented in `peers_sklearn`, `peers_torch`, `peers_jax`), `isolation` (each in a
-process of its own, with a deadline), `traces` (where it was, and when), `judge` (how
-near it came, by our objective alone). The end: `conclusions`, `tables`, `pictures`,
-`report`.
+`measure` names the parts: `gradient` against the floor of `machine`, `growth`, and one
+for each solver of each loss and l2: `ours`, and the peers of the table in `peers`, each
+in a process of its own (`isolation`), with a clock (`traces`); `judge` evaluates their
+points. `summary` makes ratios of them for the page.
 """

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Annotated, Literal, get_args
 
+import jax
+
 from experiments.benchmark_solvers import peers
 from experiments.benchmark_solvers.isolation import Peer
 from experiments.common.config import (
@@ -13,9 +15,11 @@ from experiments.common.config import (
     Positive,
     Positives,
 )
-from experiments.common.config import check as check_config
 from experiments.common.losses import LossName
 from jaxlin import data
+
+# Relative distances above the best known objective that are asked for, coarse first.
+TOLERANCES = (1e-2, 1e-3, 1e-4)
 
 Part = Literal["compare", "gradient", "growth"]
 
@@ -123,37 +127,35 @@ SMOKE = Config(
 )
 
 
-def checked(config: Config) -> Config:
-    """Returns ``config``, if a run can be made of it.
+def settle(config: Config, dataset: data.Dataset) -> Config:
+    """Returns the config, if the benchmark can be made of it on this machine.
 
     Raises:
       ValueError: that names the field, the rule and the value.
     """
-    check_config(config)
+    if jax.default_backend() != "cpu":
+        raise ValueError(
+            "the benchmark must run on the CPU, where all peers do, got "
+            f"{jax.default_backend()}; set JAX_PLATFORMS=cpu"
+        )
     for word in config.peers:
         if not any(peer.name.startswith(word) for peer in peers.PEERS):
             known = ", ".join(dict.fromkeys(peer.name for peer in peers.PEERS))
             raise ValueError(
                 f"peers must be beginnings of the names {known}, got {word!r}"
             )
-    return config
-
-
-def check_fits(config: Config, dataset: data.Dataset) -> None:
-    """Raises a ValueError if growth asks for more than the data set has."""
-    if "growth" not in config.what:
-        return
     num_examples, num_features = dataset.train.features.shape
     for name, size, most in (
         ("growth_base", config.growth_base, num_examples),
         ("growth_examples", max(config.growth_examples), num_examples),
         ("growth_features", max(config.growth_features), num_features),
     ):
-        if size > most:
+        if "growth" in config.what and size > most:
             raise ValueError(
                 f"{name} must be at most {most} for {dataset.name}, got {size}; give "
                 "smaller sizes, or leave growth out of --what"
             )
+    return config
 
 
 def chosen_peers(config: Config, loss: str) -> tuple[Peer, ...]:

@@ -10,7 +10,6 @@ reaches here.
 
 import functools
 import statistics
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -19,9 +18,11 @@ import numpy as np
 
 import jaxlin
 from experiments.benchmark_solvers import machine
+from experiments.benchmark_solvers import rows as all_rows
 from experiments.benchmark_solvers.config import Config
 from experiments.benchmark_solvers.rows import Rows
-from jaxlin import linear, losses, objective
+from experiments.common.study import Measured, Run
+from jaxlin import data, linear, losses, objective
 from jaxlin.certificates import duality, fenchel_young
 from jaxlin.linear import Params
 from jaxlin.objective import row_norms, row_sums
@@ -38,65 +39,49 @@ _L2 = 1e-3
 _SOFTMAX: Any = losses.softmax_cross_entropy
 
 
-def run(config: Config, rows: Rows) -> dict[str, Any]:
-    """Measures and prints; returns the figures as JSON types."""
+def measure(config: Config, dataset: data.Dataset, run: Run) -> Measured:
+    """Seconds of each formulation, and the machine's floor."""
+    rows = all_rows.of(dataset)
     tasks, found = _tasks(rows)
     differences = _differences(found)
     measured = machine.interleaved(
         tasks, rounds=config.rounds, settle_s=config.settle_s
     )
     seconds = {name: statistics.median(each) for name, each in measured.items()}
-    few, settle_s = min(config.rounds, 5), config.settle_s
-    reads = machine.read_bandwidth(
-        megabytes=config.read_megabytes, rounds=few, settle_s=settle_s
-    )
-    rates = machine.matrix_rate(size=config.matrix_size, rounds=few, settle_s=settle_s)
+    how: Any = {"rounds": min(config.rounds, 5), "settle_s": config.settle_s}
+    reads = machine.read_bandwidth(megabytes=config.read_megabytes, **how)
+    rates = machine.matrix_rate(size=config.matrix_size, **how)
     size = rows.features.nbytes
     # Two products, each a multiplication and an addition a weight and row.
     work = 4 * rows.train.size * rows.num_classes
     by_reading = 1e-9 * size / max(reads.values())
     by_products = 1e-9 * work / max(rates.values())
     floor = max(by_reading, by_products)
-    figures = {
-        "seconds": seconds,
-        "differences": differences,
-        "read_gb_per_s": reads,
-        "matrix_gflop_per_s": rates,
-        "matrix_size": config.matrix_size,
-        "bytes": size,
-        "operations": work,
-        "floor_by_reading": by_reading,
-        "floor_by_products": by_products,
-        "floor": floor,
-        "times_floor": {name: each / floor for name, each in seconds.items()},
-        "times_ours": {name: each / seconds[OURS] for name, each in seconds.items()},
-    }
-    print("\n".join(lines(figures)), flush=True)
-    return figures
-
-
-def lines(figures: Mapping[str, Any]) -> list[str]:
-    """The figures as text."""
-    reads, rates = figures["read_gb_per_s"], figures["matrix_gflop_per_s"]
-    size = figures["matrix_size"]
-    return [
-        "read bandwidth, GB/s: "
-        + ", ".join(f"{name} {rate:.1f}" for name, rate in reads.items()),
-        f"{size} x {size} float32 products, GFLOP/s: "
-        + ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items()),
-        f"floor {1e3 * figures['floor']:.3g} ms: reading "
-        f"{1e-6 * figures['bytes']:.4g} MB once takes "
-        f"{1e3 * figures['floor_by_reading']:.3g} ms, "
-        f"{1e-9 * figures['operations']:.3g} GFLOP take "
-        f"{1e3 * figures['floor_by_products']:.3g} ms",
-        *(
-            f"{name}: {1e3 * figures['seconds'][name]:.4g} ms a gradient, "
-            f"{figures['times_floor'][name]:.2f} times the floor, "
-            f"{figures['times_ours'][name]:.2f} times ours"
-            for name in ORDER
-            if name in figures["seconds"]
-        ),
+    table = [
+        {
+            "name": name,
+            "seconds": seconds[name],
+            "fastest": min(measured[name]),
+            "slowest": max(measured[name]),
+            "times_floor": seconds[name] / floor,
+            "times_ours": seconds[name] / seconds[OURS],
+            "difference": differences[name],
+        }
+        for name in ORDER
+        if name in seconds
     ]
+    return Measured(
+        {
+            "gradients": table,
+            "read_gb_per_s": reads,
+            "matrix_gflop_per_s": rates,
+            "bytes": size,
+            "operations": work,
+            "floor_by_reading": by_reading,
+            "floor_by_products": by_products,
+            "floor": floor,
+        }
+    )
 
 
 def _tasks(rows: Rows) -> tuple[dict[str, machine.Task], dict[str, np.ndarray]]:

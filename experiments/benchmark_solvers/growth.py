@@ -16,15 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxlin
+from experiments.benchmark_solvers import rows as all_rows
 from experiments.benchmark_solvers.config import Config
 from experiments.benchmark_solvers.rows import Rows
 from experiments.common.losses import CERTIFIED
-from experiments.common.run_folder import RunFolder
+from experiments.common.study import Measured, Run
+from jaxlin import data
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.solvers import certified, interface, preconditioner
 
-FILE = "growth.json"
 # What is to be proven of each model.
 RELATIVE_GAP = 1e-3
 # A model that has not been proven by then is reported as such.
@@ -46,35 +47,40 @@ class Size(NamedTuple):
     models: int
 
 
-def run(folder: RunFolder, config: Config, rows: Rows) -> list[dict[str, Any]]:
-    """Measures what ``growth.json`` lacks, and returns all of it."""
-    path = folder.path / FILE
-    done = folder.read_json(FILE) if path.exists() else []
-    for loss in config.growth_losses:
-        for dimension, size in sizes(config, rows):
-            key = {"loss": loss, "dimension": dimension, **size._asdict()}
-            if any(key.items() <= one.items() for one in done):
-                continue
-            problem = _problem(rows, size, by_teacher=dimension == "classes")
-            done.append({**key, **_measured(config, problem, loss, size)})
-            folder.write_json(FILE, done)
-            print(_line(done[-1]), flush=True)
-    return done
+def part(loss: str, dimension: str) -> str:
+    """The name of the part of a loss and a dimension."""
+    return f"growth-{loss}-{dimension}"
 
 
-def sizes(config: Config, rows: Rows) -> list[tuple[str, Size]]:
-    """Every size to be measured, with the dimension that it is a point of."""
+def measure(
+    config: Config, dataset: data.Dataset, run: Run, *, loss: str, dimension: str
+) -> Measured:
+    """Seconds of a fit at each size of one dimension, and the slopes."""
+    rows = all_rows.of(dataset)
     usual = Size(config.growth_base, rows.features.shape[1], rows.num_classes, 1)
-    return [
-        (dimension, usual._replace(**{dimension: value}))
-        for dimension in DIMENSIONS
-        for value in getattr(config, f"growth_{dimension}")
-    ]
+    found = []
+    for value in getattr(config, f"growth_{dimension}"):
+        size = usual._replace(**{dimension: value})
+        problem = _problem(rows, size, by_teacher=dimension == "classes")
+        found.append({**size._asdict(), **_measured(config, problem, loss, size)})
+    named = {"loss": loss, "dimension": dimension}
+    return Measured({**named, "sizes": found, "slopes": _slopes(found, dimension)})
 
 
 def slope(sizes: list[float], seconds: list[float]) -> float:
     """Exponent of the power law that fits best, by least squares of logarithms."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def _slopes(found: list[dict[str, Any]], dimension: str) -> dict[str, float] | None:
+    """Exponents of a whole fit and of one of its evaluations; None of one size."""
+    sizes = [one[dimension] for one in found]
+    if len(sizes) < 2:
+        return None
+    return {
+        "fit": slope(sizes, [one["seconds"] for one in found]),
+        "evaluation": slope(sizes, [one["evaluation_seconds"] for one in found]),
+    }
 
 
 def _measured(
@@ -93,6 +99,7 @@ def _measured(
         "seconds": seconds,
         "prepare_seconds": statistics.median(one[0] for one in warm),
         "fit_seconds": statistics.median(one[1] for one in warm),
+        "evaluation_seconds": statistics.median(one[1] for one in warm) / first[2],
         "first_seconds": sum(first[:2]),
         "evaluations": first[2],
         "relative_gap": first[3],
@@ -157,11 +164,3 @@ def _labels(rows: np.ndarray, num_classes: int) -> np.ndarray:
     scores *= 2 / scores.std()
     noise = draw.gumbel(size=scores.shape).astype(np.float32)
     return np.argmax(scores + noise, axis=1).astype(np.int32)
-
-
-def _line(one: dict[str, Any]) -> str:
-    return (
-        f"growth {one['loss']} {one['dimension']} {one[one['dimension']]}: "
-        f"{one['seconds']:.3f} s ({one['prepare_seconds']:.3f} to prepare), "
-        f"{one['evaluations']} evaluations, worst gap {one['relative_gap']:.1e}"
-    )

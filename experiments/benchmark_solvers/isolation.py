@@ -1,9 +1,9 @@
 """Runs one peer in a process of its own.
 
-So each has the machine to itself: no thread pool, allocator or compiled library of
-another is at work, all have the cores that this process may use, and one that ignores
-its deadline (compiled code does) can be killed. The rows go through a file, the points
-come back through files as they are made.
+Each has the machine to itself: no thread pool, allocator or compiled library of another
+is at work, all have the cores that this process may use, and one that ignores its
+deadline (compiled code does) can be killed. The rows go through a file, the points come
+back through a pipe as they are made.
 
   with isolation.shelve(rows, labels) as shelf:
       for peer in peers.of("softmax_cross_entropy"):
@@ -20,16 +20,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from experiments.benchmark_solvers.traces import (
-    EnoughError,
-    Recorder,
-    Trace,
-    read_points,
-)
+from experiments.benchmark_solvers.traces import EnoughError, Point, Recorder
 from jaxlin import check
 
 # Loading rows, importing a library and compiling: not charged, but not endless.
@@ -40,8 +35,8 @@ class Solve(Protocol):
     """A peer's solver, as run in its own process.
 
     It starts the recorder's clock when the rows are as its library wants them, notes
-    points as it goes, and returns why it stopped if it comes to an end of its own. A
-    function at module level (or a partial of one), so that another process finds it.
+    points, and returns why it stopped if it ends by itself. A function at module level
+    (or a partial of one), so that another process finds it.
     """
 
     def __call__(
@@ -71,15 +66,27 @@ class Peer(NamedTuple):
     rerun: bool = False
 
 
-class Shelf(NamedTuple):
-    """Training rows on disk, made by `shelve`."""
+class Trace(NamedTuple):
+    """A finished run of a peer.
 
-    folder: Path
+    Attributes:
+      points: in the order of their making; empty if it never got to one.
+      records: what else the solver sent.
+      finished: whether it ended by its own rule.
+      stopped: why it ended, in words.
+      compile_seconds: spent on compiling before the clock started.
+    """
+
+    points: list[Point]
+    records: list[dict[str, Any]]
+    finished: bool
+    stopped: str
+    compile_seconds: float = 0.0
 
 
 @contextlib.contextmanager
-def shelve(rows: np.ndarray, labels: np.ndarray) -> Iterator[Shelf]:
-    """Lays checked rows where other processes can read them, for a while.
+def shelve(rows: np.ndarray, labels: np.ndarray) -> Iterator[Path]:
+    """Writes checked rows to a temporary folder, where other processes read them.
 
     Args:
       rows: shape ``(examples, features)``, normalised, float32, the last column 1: the
@@ -107,30 +114,27 @@ def shelve(rows: np.ndarray, labels: np.ndarray) -> Iterator[Shelf]:
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         np.save(Path(folder, "rows.npy"), np.ascontiguousarray(rows))
         np.save(Path(folder, "labels.npy"), labels)
-        yield Shelf(Path(folder))
+        yield Path(folder)
 
 
 def run(
     peer: Peer,
-    shelf: Shelf,
+    shelf: Path,
     *,
     l2: float,
     deadline_s: float,
     target: float | None = None,
 ) -> Trace:
-    """Runs a peer in a new process and returns where it was, and when.
+    """Runs a peer in a new process and returns its points.
 
     Args:
       peer: what to run.
-      shelf: the training rows.
+      shelf: the folder of `shelve`.
       l2: strength of half the sum of squares, above 0.
-      deadline_s: seconds a run may take, without imports, conversion of the rows to the
-        library's own kind and compiling. For a method that is rerun with more and more
-        iterations it is the limit of each run. A process that has not stopped by itself
-        a little later is killed; its points until then are kept.
-      target: an objective; a peer whose own value comes down to it is stopped there, to
-        save time. A little below the last tolerance of interest, such as 1.00005 times
-        the best known objective for 1e-4.
+      deadline_s: seconds a run may take, without imports, conversion of the rows and
+        compiling. For a method that is rerun it is the limit of each run. A process
+        that has not stopped by itself a little later is killed; its points are kept.
+      target: an objective; a peer whose own value comes down to it is stopped there.
 
     Returns:
       The trace. A peer that cannot run (its library is missing, say) gives one without
@@ -143,37 +147,36 @@ def run(
     check.number("deadline_s", deadline_s, above=0)
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory(dir=shelf.folder, prefix="run-") as folder:
-        process = context.Process(
-            target=_child,
-            args=(peer.solve, shelf.folder, Path(folder), sender, os.getpid()),
-            kwargs={"l2": l2, "deadline_s": deadline_s, "target": target},
-            daemon=True,
-        )
-        process.start()
-        # The child's end alone is left, so that its death is heard here.
-        sender.close()
-        try:
-            ending = _wait(receiver, allowance=_allowance(deadline_s))
-        finally:
-            process.kill()
-            process.join()
-            receiver.close()
-        if ending is None:
-            ending = _Ending(f"died with exit code {process.exitcode}")
-        points = read_points(Path(folder))
-    return Trace(
-        peer.name,
-        peer.settings,
-        points,
-        ending.finished,
-        ending.stopped,
-        ending.compile_seconds,
+    process = context.Process(
+        target=_child,
+        args=(peer.solve, shelf, sender, os.getpid()),
+        kwargs={"l2": l2, "deadline_s": deadline_s, "target": target},
+        daemon=True,
     )
+    process.start()
+    # The child's end alone is left, so that its death is heard here.
+    sender.close()
+    trace = Trace([], [], False, "")
+    try:
+        ending = _listen(receiver, trace, allowance=_allowance(deadline_s))
+    finally:
+        process.kill()
+        process.join()
+        receiver.close()
+    if ending is None:
+        ending = _Ending(f"died with exit code {process.exitcode}")
+    return trace._replace(**ending._asdict())
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class _Ending(NamedTuple):
-    """The last message of a child. Those before are None: its clock has started."""
+    """The last message of a child."""
 
     stopped: str
     finished: bool = False
@@ -182,31 +185,35 @@ class _Ending(NamedTuple):
 
 def _allowance(deadline_s: float) -> float:
     """Seconds after the start of its clock at which a process is killed."""
-    # A long step may begin just before the deadline, and writing is not charged.
+    # A long step may begin just before the deadline, and sending is not charged.
     return 1.1 * deadline_s + 5.0
 
 
-def _wait(
-    receiver: multiprocessing.connection.Connection, *, allowance: float
+def _listen(
+    receiver: multiprocessing.connection.Connection, trace: Trace, *, allowance: float
 ) -> _Ending | None:
-    """Listens until the child ends, None if it died, or its time is up."""
-    limit, since = _PREPARATION_SECONDS, "its process"
+    """Fills the trace until the child ends; None if it died."""
+    limit, since, start = _PREPARATION_SECONDS, "its process", time.monotonic()
     while True:
-        if not receiver.poll(limit):
+        if not receiver.poll(max(0.0, start + limit - time.monotonic())):
             return _Ending(f"killed {limit:.0f} s after the start of {since}")
         try:
             message = receiver.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return None
-        if message is not None:
+        if message is None:
+            limit, since, start = allowance, "its clock", time.monotonic()
+        elif isinstance(message, Point):
+            trace.points.append(message)
+        elif isinstance(message, _Ending):
             return message
-        limit, since = allowance, "its clock"
+        else:
+            trace.records.append(message)
 
 
 def _child(
     solve: Solve,
     shelf: Path,
-    folder: Path,
     sender: multiprocessing.connection.Connection,
     parent: int,
     *,
@@ -214,16 +221,11 @@ def _child(
     deadline_s: float,
     target: float | None,
 ) -> None:
-    """The life of the other process."""
+    """The main function of the other process."""
     # Ctrl-C goes to both; the parent hears it and kills this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    recorder = Recorder(
-        folder,
-        deadline_s=deadline_s,
-        target=target,
-        announce=lambda: sender.send(None),
-    )
+    recorder = Recorder(sender.send, deadline_s=deadline_s, target=target)
     try:
         rows, labels = np.load(shelf / "rows.npy"), np.load(shelf / "labels.npy")
         ending = _Ending(solve(rows, labels, recorder, l2=l2), finished=True)
@@ -238,7 +240,7 @@ def _child(
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process when a parent that was killed could not: it is in the way."""
+    """Ends this process when its parent was killed and could not end it."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)

@@ -5,7 +5,6 @@ machine's, since a floor must not be the weakness of one library.
 """
 
 import concurrent.futures
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.benchmark_solvers.isolation import cores
 from jaxlin.typing import Array
 
 # Runs of a task in a row, after one that is not timed: as a solver runs it.
@@ -96,13 +96,6 @@ def torch_or_none() -> Any:
         return None
     torch.set_num_threads(cores())
     return torch
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @jax.jit

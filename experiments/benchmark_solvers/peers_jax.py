@@ -8,7 +8,6 @@ import functools
 import importlib
 import time
 import warnings
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -27,14 +26,13 @@ PATIENCE = 50
 
 
 class _Moved(NamedTuple):
-    """The result of an iteration.
+    """The result of an iteration, line search included.
 
     Attributes:
-      weights: where it is now.
+      weights: the iterate.
       state: what the next iteration needs.
       value: the objective there, as the solver knows it.
-      evaluations: of value and gradient, of this iteration alone for optax, of all for
-        jaxopt, as they count.
+      evaluations: of value and gradient, since the start.
     """
 
     weights: Array
@@ -43,48 +41,79 @@ class _Moved(NamedTuple):
     evaluations: Array
 
 
-def optax_lbfgs(
-    rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float, loss: str
+def lbfgs(
+    rows: np.ndarray,
+    labels: np.ndarray,
+    recorder: Recorder,
+    *,
+    l2: float,
+    loss: str,
+    library: str,
 ) -> str:
-    """`optax.lbfgs` with its own zoom line search."""
-    weights, data = _start(rows, labels, l2)
-    state = optax.lbfgs(memory_size=HISTORY).init(weights)
-    step = functools.partial(_optax_step, loss=getattr(losses, loss))
-    compiled = _compiled(step, recorder, weights, state, *data)
-    # A search begins from what the last one has evaluated; the first evaluates.
-    return _iterate(
-        compiled, weights, state, data, recorder, count=lambda before, new: before + new
-    )
-
-
-def jaxopt_lbfgs(
-    rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float, loss: str
-) -> str:
-    """`jaxopt.LBFGS` with its zoom line search, as far as it runs with this JAX."""
-    with warnings.catch_warnings():
-        # It is no longer maintained, and says so when imported.
-        warnings.simplefilter("ignore")
-        jaxopt = importlib.import_module("jaxopt")
-        weights, data = _start(rows, labels, l2)
-        solver = jaxopt.LBFGS(
-            functools.partial(_objective, loss=getattr(losses, loss)),
-            history_size=HISTORY,
-            tol=0.0,
-        )
-        state = solver.init_state(weights, *data)
-        step = functools.partial(_jaxopt_step, solver=solver)
-        compiled = _compiled(step, recorder, weights, state, *data)
-    return _iterate(
-        compiled, weights, state, data, recorder, count=lambda before, new: new
-    )
-
-
-def _start(
-    rows: np.ndarray, labels: np.ndarray, l2: float
-) -> tuple[Array, tuple[Array, ...]]:
-    """Weights of zero, and what the objective needs besides them, on the device."""
+    """`optax.lbfgs` or `jaxopt.LBFGS` with its own zoom line search."""
     weights = jnp.zeros((int(labels.max()) + 1, rows.shape[1]), jnp.float32)
-    return weights, (jnp.asarray(rows), jnp.asarray(labels), jnp.float32(l2))
+    data = jnp.asarray(rows), jnp.asarray(labels), jnp.float32(l2)
+    function = functools.partial(_objective, loss=getattr(losses, loss))
+    with warnings.catch_warnings():
+        # jaxopt is no longer maintained, and says so when imported.
+        warnings.simplefilter("ignore")
+        start = {"optax": _optax, "jaxopt": _jaxopt}[library]
+        state, step = start(function, weights, data)
+        begun = time.perf_counter()
+        # Ahead of time, so that the clock sees none of it.
+        program = jax.jit(step).lower(weights, state, *data).compile()
+        recorder.compile_seconds = time.perf_counter() - begun
+    iterations, lowest, lowest_at = 0, np.inf, 0
+    host = np.asarray(weights)
+    recorder.start()
+    while True:
+        before = host
+        weights, state, found, evaluations = program(weights, state, *data)
+        host, value = np.asarray(weights), float(found)
+        iterations += 1
+        if value < lowest:
+            lowest, lowest_at = value, iterations
+        ended = iterations - lowest_at >= PATIENCE or np.array_equal(host, before)
+        recorder.point(host, evaluations=int(evaluations), value=value, keep=ended)
+        if ended:
+            return f"ended after {iterations} iterations: no progress in float32"
+
+
+def _optax(function: Any, weights: Array, data: tuple[Array, ...]) -> Any:
+    """The state and step of optax, whose state counts the last line search alone."""
+    solver = optax.lbfgs(memory_size=HISTORY)
+
+    def step(weights: Array, state: Any, *data: Array) -> _Moved:
+        inner, count = state
+
+        def value_of(weights: Array) -> Array:
+            return function(weights, *data)
+
+        value, gradient = optax.value_and_grad_from_state(value_of)(
+            weights, state=inner
+        )
+        updates, inner = solver.update(
+            gradient, inner, weights, value=value, grad=gradient, value_fn=value_of
+        )
+        get = optax.tree_utils.tree_get
+        count = count + get(inner, "num_linesearch_steps")
+        moved = optax.apply_updates(weights, updates)
+        return _Moved(moved, (inner, count), get(inner, "value"), count)
+
+    # A search begins from what the last one has evaluated; the first evaluates.
+    return (solver.init(weights), jnp.int32(1)), step
+
+
+def _jaxopt(function: Any, weights: Array, data: tuple[Array, ...]) -> Any:
+    """The state and step of jaxopt, as far as it runs with this JAX."""
+    jaxopt = importlib.import_module("jaxopt")
+    solver = jaxopt.LBFGS(function, history_size=HISTORY, tol=0.0)
+
+    def step(weights: Array, state: Any, *data: Array) -> _Moved:
+        weights, state = solver.update(weights, state, *data)
+        return _Moved(weights, state, state.value, state.num_fun_eval)
+
+    return solver.init_state(weights, *data), step
 
 
 def _objective(
@@ -93,66 +122,3 @@ def _objective(
     """Our objective in its plain form; the constant feature is among the rows."""
     params = linear.Params(weights, jnp.zeros(weights.shape[0], weights.dtype))
     return objective.objective(params, rows, labels, loss=loss, l2=l2)
-
-
-def _optax_step(
-    weights: Array, state: Any, rows: Array, labels: Array, l2: Array, *, loss: Any
-) -> _Moved:
-    """One iteration, line search included."""
-
-    def function(weights: Array) -> Array:
-        return _objective(weights, rows, labels, l2, loss=loss)
-
-    value, gradient = optax.value_and_grad_from_state(function)(weights, state=state)
-    updates, state = optax.lbfgs(memory_size=HISTORY).update(
-        gradient, state, weights, value=value, grad=gradient, value_fn=function
-    )
-    get = optax.tree_utils.tree_get
-    return _Moved(
-        optax.apply_updates(weights, updates),
-        state,
-        get(state, "value"),
-        get(state, "num_linesearch_steps"),
-    )
-
-
-def _jaxopt_step(weights: Array, state: Any, *data: Array, solver: Any) -> _Moved:
-    """One iteration, line search included."""
-    weights, state = solver.update(weights, state, *data)
-    return _Moved(weights, state, state.value, state.num_fun_eval)
-
-
-def _compiled(function: Callable, recorder: Recorder, *arguments: Any) -> Any:
-    """Compiles ahead of time, so that the clock sees none of it."""
-    start = time.perf_counter()
-    program = jax.jit(function).lower(*arguments).compile()
-    recorder.compile_seconds = time.perf_counter() - start
-    return program
-
-
-def _iterate(
-    step: Callable[..., _Moved],
-    weights: Array,
-    state: Any,
-    data: tuple[Array, ...],
-    recorder: Recorder,
-    *,
-    count: Callable[[int, int], int],
-) -> str:
-    """Repeats a step until steps no longer change the weights or lower the value."""
-    evaluations, iterations = 1, 0
-    lowest, lowest_at = np.inf, 0
-    host = np.asarray(weights)
-    recorder.start()
-    while True:
-        before = host
-        weights, state, found, new = step(weights, state, *data)
-        host, value = np.asarray(weights), float(found)
-        iterations += 1
-        evaluations = count(evaluations, int(new))
-        if value < lowest:
-            lowest, lowest_at = value, iterations
-        ended = iterations - lowest_at >= PATIENCE or np.array_equal(host, before)
-        recorder.point(host, evaluations=evaluations, value=value, keep=ended)
-        if ended:
-            return f"ended after {iterations} iterations: no progress in float32"

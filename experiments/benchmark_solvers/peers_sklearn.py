@@ -1,17 +1,18 @@
-"""scikit-learn's solvers, LIBLINEAR among them, with what they did on the way.
+"""scikit-learn's solvers, LIBLINEAR among them.
 
-lbfgs and newton-cg tell nothing while they run, so the functions that they evaluate are
-wrapped. saga and LIBLINEAR are compiled loops without any callback: they are run again
-and again from the start, each time with twice the iterations. (Crammer-Singer: each
-time with half the tolerance, because scikit-learn passes no limit of iterations to that
-solver; nor is ``n_iter_`` of it to be relied on, up to version 1.9.)
+lbfgs, newton-cg and newton-cholesky tell nothing while they run, so the functions that
+they evaluate are wrapped. saga and LIBLINEAR are compiled loops without any callback:
+they are run again and again from the start, each time with twice the iterations.
+(Crammer-Singer: each time with half the tolerance, because scikit-learn passes no limit
+of iterations to that solver; nor is ``n_iter_`` of it to be relied on, up to version
+1.9.)
 
 The constants of their objectives are converted in `experiments.common.sklearn_models`.
-
 scikit-learn is imported inside functions: its peers run in processes of their own.
 """
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -28,6 +29,8 @@ ITERATIONS = 10**6
 RERUN_TOLERANCE = 1e-8
 # LIBLINEAR's Crammer-Singer solver meets this after a pass or two.
 LOOSEST_TOLERANCE = 8.0
+# newton-cholesky factors a matrix of so many rows: 800 MB in float64.
+CHOLESKY_WEIGHTS = 10_000
 
 # The share of the deadline that the last rerun is planned to take.
 _FILLED = 0.9
@@ -36,7 +39,13 @@ _FILLED = 0.9
 def logistic_regression(
     rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float, solver: str
 ) -> str:
-    """`LogisticRegression` by ``solver``, lbfgs or newton-cg."""
+    """`LogisticRegression` by lbfgs, newton-cg or newton-cholesky."""
+    num_weights = (int(labels.max()) + 1) * rows.shape[1]
+    if solver == "newton-cholesky" and num_weights > CHOLESKY_WEIGHTS:
+        raise ValueError(
+            f"newton-cholesky must have at most {CHOLESKY_WEIGHTS} weights, got "
+            f"{num_weights}"
+        )
     model = sklearn_models.logistic_regression(
         labels, l2=l2, solver=solver, tol=GRADIENT_TOLERANCE, max_iter=ITERATIONS
     )
@@ -51,61 +60,6 @@ def logistic_regression(
     return "; ".join(["ended by its own rule", *dict.fromkeys(troubles)])
 
 
-def saga(rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float) -> str:
-    """`LogisticRegression` by saga; an evaluation is an epoch."""
-    model = sklearn_models.logistic_regression(
-        labels, l2=l2, solver="saga", tol=RERUN_TOLERANCE, random_state=0
-    )
-
-    def fit(effort: float) -> _Fit:
-        limit = int(effort)
-        model.set_params(max_iter=limit).fit(rows, labels)
-        epochs = int(np.max(model.n_iter_))
-        weights = sklearn_models.weights_of(model)
-        return _Fit(weights, epochs, epochs < limit, f"max_iter={limit}")
-
-    value = _objective(rows, labels, loss="softmax_cross_entropy", l2=l2)
-    return _rerun(fit, recorder, value, start=1.0)
-
-
-def crammer_singer(
-    rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float
-) -> str:
-    """LIBLINEAR's dual ascent for the Crammer-Singer hinge, through `LinearSVC`."""
-    model = sklearn_models.linear_svc(labels, l2=l2, multi_class="crammer_singer")
-    # LIBLINEAR's float64. The copy is not charged; its own, in a sparse format, is.
-    doubles = rows.astype(np.float64)
-
-    def fit(effort: float) -> _Fit:
-        tolerance = max(1 / effort, RERUN_TOLERANCE)
-        model.set_params(tol=tolerance).fit(doubles, labels)
-        weights = sklearn_models.weights_of(model)
-        ended = tolerance == RERUN_TOLERANCE
-        return _Fit(weights, None, ended, f"tol={tolerance:.2g}")
-
-    value = _objective(rows, labels, loss="crammer_singer_hinge", l2=l2)
-    return _rerun(fit, recorder, value, start=1 / LOOSEST_TOLERANCE)
-
-
-def one_vs_rest(
-    rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float
-) -> str:
-    """LIBLINEAR's dual ascent for one binary hinge a class, through `LinearSVC`."""
-    model = sklearn_models.linear_svc(
-        labels, l2=l2, multi_class="ovr", tol=RERUN_TOLERANCE
-    )
-    doubles = rows.astype(np.float64)
-
-    def fit(effort: float) -> _Fit:
-        limit = int(effort)
-        model.set_params(max_iter=limit).fit(doubles, labels)
-        weights = sklearn_models.weights_of(model)
-        return _Fit(weights, None, int(model.n_iter_) < limit, f"max_iter={limit}")
-
-    value = _objective(rows, labels, loss="one_vs_rest_hinge", l2=l2)
-    return _rerun(fit, recorder, value, start=1.0)
-
-
 class _Watch:
     """Counts a solver's evaluations and notes where they were made."""
 
@@ -116,11 +70,11 @@ class _Watch:
         self._at: np.ndarray | None = None
 
     def evaluated(
-        self, loss: Any, coefficients: np.ndarray, value: float | None = None
+        self, loss: Any, coefficients: np.ndarray, value: float | None
     ) -> None:
         """Notes an evaluation, unless the last was at the same point.
 
-        newton-cg asks for value, gradient and Hessian of a point one after the other.
+        A Newton method asks for value, gradient and Hessian one after the other.
         """
         if self._at is not None and np.array_equal(coefficients, self._at):
             return
@@ -144,50 +98,38 @@ class _Watch:
             keep=keep,
         )
 
-    def multiplied(self) -> None:
-        """Notes a product with the Hessian."""
+    def multiply(self, product: Callable[[Any], Any], direction: Any) -> Any:
+        """Returns a product with the Hessian, counted."""
+        found = product(direction)
         self._products += 1
         self._recorder.check()
+        return found
 
 
 @contextlib.contextmanager
 def _watched(watch: _Watch) -> Iterator[None]:
-    """Shows ``watch`` every evaluation of scikit-learn's linear models, for a while."""
+    """Shows ``watch`` every evaluation of scikit-learn's linear models."""
     from sklearn.linear_model._linear_loss import LinearModelLoss
 
-    names = ("loss", "gradient", "loss_gradient", "gradient_hessian_product")
-    originals = {name: getattr(LinearModelLoss, name) for name in names}
+    def wrapped(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def evaluate(self, coef, *args, **kwargs):
+            found = original(self, coef, *args, **kwargs)
+            value = {"loss": lambda: found, "loss_gradient": lambda: found[0]}
+            watch.evaluated(self, coef, value.get(name, lambda: None)())
+            if name == "gradient_hessian_product":
+                return found[0], functools.partial(watch.multiply, found[1])
+            return found
 
-    def loss(self, coef, *args, **kwargs):
-        value = originals["loss"](self, coef, *args, **kwargs)
-        watch.evaluated(self, coef, value)
-        return value
+        return evaluate
 
-    def gradient(self, coef, *args, **kwargs):
-        slope = originals["gradient"](self, coef, *args, **kwargs)
-        watch.evaluated(self, coef)
-        return slope
-
-    def loss_gradient(self, coef, *args, **kwargs):
-        value, slope = originals["loss_gradient"](self, coef, *args, **kwargs)
-        watch.evaluated(self, coef, value)
-        return value, slope
-
-    def gradient_hessian_product(self, coef, *args, **kwargs):
-        slope, multiply = originals["gradient_hessian_product"](
-            self, coef, *args, **kwargs
-        )
-        watch.evaluated(self, coef)
-
-        def counted(direction):
-            product = multiply(direction)
-            watch.multiplied()
-            return product
-
-        return slope, counted
-
-    for function in (loss, gradient, loss_gradient, gradient_hessian_product):
-        setattr(LinearModelLoss, function.__name__, function)
+    names = ("loss", "gradient", "loss_gradient", "gradient_hessian")
+    originals = {
+        name: getattr(LinearModelLoss, name)
+        for name in (*names, "gradient_hessian_product")
+    }
+    for name, original in originals.items():
+        setattr(LinearModelLoss, name, wrapped(name, original))
     try:
         yield
     finally:
@@ -209,6 +151,53 @@ class _Fit(NamedTuple):
     evaluations: int | None
     ended: bool
     limit: str
+
+
+def rerun(
+    rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float, loss: str
+) -> str:
+    """Saga of `LogisticRegression`, or LIBLINEAR's dual ascent through `LinearSVC`.
+
+    The loss decides: saga for softmax, LIBLINEAR for the two hinges that it has.
+    """
+    by_tolerance = loss == "crammer_singer_hinge"
+    if loss == "softmax_cross_entropy":
+        model = sklearn_models.logistic_regression(
+            labels, l2=l2, solver="saga", tol=RERUN_TOLERANCE, random_state=0
+        )
+        inputs = rows
+    else:
+        model = sklearn_models.linear_svc(
+            labels,
+            l2=l2,
+            multi_class="crammer_singer" if by_tolerance else "ovr",
+            tol=RERUN_TOLERANCE,
+        )
+        # LIBLINEAR's float64. The copy is not charged; its own, in a sparse format, is.
+        inputs = rows.astype(np.float64)
+
+    def fit(effort: float) -> _Fit:
+        if by_tolerance:
+            tolerance = max(1 / effort, RERUN_TOLERANCE)
+            model.set_params(tol=tolerance).fit(inputs, labels)
+            weights = sklearn_models.weights_of(model)
+            ended = tolerance == RERUN_TOLERANCE
+            return _Fit(weights, None, ended, f"tol={tolerance:.2g}")
+        limit = int(effort)
+        model.set_params(max_iter=limit).fit(inputs, labels)
+        iterations = int(np.max(model.n_iter_))
+        weights = sklearn_models.weights_of(model)
+        epochs = None if inputs is not rows else iterations
+        return _Fit(weights, epochs, iterations < limit, f"max_iter={limit}")
+
+    def value(weights: np.ndarray) -> float:
+        # JAX, which it imports, is loaded only where a target asks for values.
+        from experiments.benchmark_solvers import judge
+
+        return float(judge.objectives(weights[None], rows, labels, loss=loss, l2=l2)[0])
+
+    start = 1 / LOOSEST_TOLERANCE if by_tolerance else 1.0
+    return _rerun(fit, recorder, value, start=start)
 
 
 def _rerun(
@@ -253,17 +242,3 @@ def _rerun(
             )
         growth, before = min(2.0, fitting), seconds
         effort *= growth
-
-
-def _objective(
-    rows: np.ndarray, labels: np.ndarray, *, loss: str, l2: float
-) -> Callable[[np.ndarray], float]:
-    """Our objective as a function of weights."""
-
-    def value(weights: np.ndarray) -> float:
-        # JAX is loaded only where a target asks for values.
-        from experiments.benchmark_solvers import judge
-
-        return float(judge.objectives(weights[None], rows, labels, loss=loss, l2=l2)[0])
-
-    return value

@@ -1,10 +1,10 @@
 """PyTorch's L-BFGS, on the CPU."""
 
-import os
 from typing import Any
 
 import numpy as np
 
+from experiments.benchmark_solvers.isolation import cores
 from experiments.benchmark_solvers.traces import Recorder
 
 HISTORY = 10
@@ -20,11 +20,17 @@ def lbfgs(
     """`torch.optim.LBFGS` with its strong Wolfe search on one loss of `torch.nn`."""
     import torch
 
-    torch.set_num_threads(_cores())
+    torch.set_num_threads(cores())
     num_classes = int(labels.max()) + 1
     features, targets = torch.from_numpy(rows), torch.from_numpy(labels).long()
     weights = torch.zeros(num_classes, rows.shape[1], requires_grad=True)
-    criterion, factor = _criterion(loss, num_classes)
+    if loss == "softmax_cross_entropy":
+        criterion: Any = torch.nn.CrossEntropyLoss()
+        factor = 1.0
+    else:
+        power = 2 if loss == "weston_watkins_squared_hinge" else 1
+        # PyTorch divides the sum over wrong classes by the number of classes.
+        criterion, factor = torch.nn.MultiMarginLoss(p=power), float(num_classes)
     optimizer = torch.optim.LBFGS(
         [weights],
         max_iter=ITERATIONS,
@@ -52,28 +58,3 @@ def lbfgs(
     optimizer.step(closure)
     recorder.point(weights.detach().numpy(), evaluations=evaluations, keep=True)
     return f"ended by its own rule after {evaluations} evaluations"
-
-
-def _criterion(loss: str, num_classes: int) -> tuple[Any, float]:
-    """PyTorch's mean loss, and what it is to be multiplied by to be ours."""
-    import torch
-
-    return {
-        "softmax_cross_entropy": lambda: (torch.nn.CrossEntropyLoss(), 1.0),
-        # PyTorch divides the sum over wrong classes by the number of classes.
-        "weston_watkins_hinge": lambda: (
-            torch.nn.MultiMarginLoss(),
-            float(num_classes),
-        ),
-        "weston_watkins_squared_hinge": lambda: (
-            torch.nn.MultiMarginLoss(p=2),
-            float(num_classes),
-        ),
-    }[loss]()
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

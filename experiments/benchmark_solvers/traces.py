@@ -1,18 +1,14 @@
-"""What the run of a peer leaves behind: where it was, and when.
+"""The clock and the points of one run of a peer.
 
-A peer is another library's solver. While it runs, a `Recorder` notes its weights with
-the seconds and the evaluations that they took, one file a point, so that a peer that is
-killed loses nothing; afterwards the points make a `Trace`. Writing is not charged: the
-clock of the recorder stands still while it writes. NumPy only, so that a process that
-runs one peer loads no other library.
+A peer is another library's solver. While it runs, a `Recorder` sends its weights, with
+the seconds and evaluations that they took, to the process that waits for them. The
+clock stands still while it sends. NumPy only: a peer's process loads no other library.
 """
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,16 +18,16 @@ _SPACING = 1.01
 
 
 class Point(NamedTuple):
-    """Where a peer was.
+    """An iterate.
 
     Attributes:
-      seconds: since its clock started, when the evaluation at these weights was done;
+      seconds: since the clock started, when the evaluation at these weights was done;
         of a method that is rerun, the seconds of the run that gave these weights.
       evaluations: points at which value or gradient of the objective had been asked
         for, this one included; epochs for saga; None where the method has no such.
       weights: float32 (classes, features), the constant feature's weight last.
-      hessian_products: products with the Hessian up to here, each about as much work
-        as one evaluation.
+      hessian_products: products with the Hessian so far, each about as much work as one
+        evaluation.
     """
 
     seconds: float
@@ -40,38 +36,19 @@ class Point(NamedTuple):
     hessian_products: int = 0
 
 
-class Trace(NamedTuple):
-    """A peer's run.
-
-    Attributes:
-      name: of the peer.
-      settings: solver, tolerance, iterations and treatment of the bias, in words.
-      points: in the order of their seconds; empty if it never got to one.
-      finished: whether it came to an end of its own, by its own rule.
-      stopped: why it ended, in words.
-      compile_seconds: spent on compiling before the clock started.
-    """
-
-    name: str
-    settings: str
-    points: list[Point]
-    finished: bool
-    stopped: str
-    compile_seconds: float = 0.0
-
-
 class EnoughError(Exception):
-    """Raised by a `Recorder` to get out of a peer that knows no such stop."""
+    """Raised by a `Recorder` to end a peer that knows no such stop."""
 
 
 class Recorder:
-    """The clock and the notebook of one run of a peer.
+    """The clock of one run of a peer.
 
     recorder.start()
     ...  # after each evaluation
     recorder.point(weights, evaluations=7, value=1.62)
 
     Attributes:
+      send: receives each `Point`, and None whenever the clock starts.
       deadline_s: seconds after which the next point, or `check`, ends the run.
       target: objective at which a point ends the run, by the value that the peer itself
         has computed; None for no such.
@@ -80,25 +57,22 @@ class Recorder:
 
     def __init__(
         self,
-        folder: Path,
+        send: Callable[[Any], object],
         *,
         deadline_s: float,
         target: float | None = None,
-        announce: Callable[[], object] = lambda: None,
     ) -> None:
-        """Writes to ``folder``; calls ``announce`` whenever the clock starts."""
+        """Starts the clock without sending."""
+        self.send = send
         self.deadline_s = deadline_s
         self.target = target
         self.compile_seconds = 0.0
-        self._folder = folder
-        self._announce = announce
         self._origin = time.perf_counter()
-        self._written = 0
         self._last = 0.0
 
     def start(self) -> None:
         """Starts the clock, anew for each run of a method that is rerun."""
-        self._announce()
+        self.send(None)
         self._origin = time.perf_counter()
 
     def seconds(self) -> float:
@@ -128,14 +102,14 @@ class Recorder:
         value: float | None = None,
         keep: bool = False,
     ) -> None:
-        """Notes where the peer is, and ends the run where that is enough.
+        """Sends an iterate, and ends the run where that is enough.
 
         Args:
           weights: shape ``(classes, features)``; copied.
           evaluations: as in `Point`.
           hessian_products: as in `Point`.
-          value: the objective here as the peer knows it, only compared with the target.
-          keep: writes this point however soon it comes after the one before.
+          value: the objective as the peer knows it, only compared with the target.
+          keep: sends this point however soon it comes after the one before.
 
         Raises:
           EnoughError: if the deadline has passed or the target is reached.
@@ -145,42 +119,10 @@ class Recorder:
         arrived = value is not None and self.target is not None and value <= self.target
         if keep or late or arrived or seconds >= _SPACING * self._last:
             with self.paused():
-                weights = np.asarray(weights, np.float32)
-                point = Point(seconds, evaluations, weights, hessian_products)
-                _write(self._folder / f"{self._written:06d}.npz", point)
-            self._written += 1
+                weights = np.array(weights, np.float32)
+                self.send(Point(seconds, evaluations, weights, hessian_products))
             self._last = seconds
         if arrived:
             raise EnoughError(f"stopped at the target, by its own value {value:.6g}")
         if late:
             self.check()
-
-
-def read_points(folder: Path) -> list[Point]:
-    """Returns the points that a recorder wrote to ``folder``, in their order."""
-    return [_read(path) for path in sorted(folder.glob("[0-9]*.npz"))]
-
-
-def _write(path: Path, point: Point) -> None:
-    """Writes one point, whole or not at all, since the process may be killed."""
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
-        np.savez(
-            file,
-            seconds=point.seconds,
-            evaluations=-1 if point.evaluations is None else point.evaluations,
-            weights=point.weights,
-            hessian_products=point.hessian_products,
-        )
-    os.replace(partial, path)
-
-
-def _read(path: Path) -> Point:
-    with np.load(path, allow_pickle=False) as entries:
-        evaluations = int(entries["evaluations"])
-        return Point(
-            float(entries["seconds"]),
-            None if evaluations < 0 else evaluations,
-            entries["weights"],
-            int(entries["hessian_products"]),
-        )

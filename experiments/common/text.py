@@ -10,7 +10,9 @@ _SPACE = "\N{NO-BREAK SPACE}"
 
 # A column whose texts all look like this is set flush right: a number, perhaps with a
 # spread, an interval or a unit, as in "41.3 %", "0.41 ± 0.01" or "[0.40, 0.42]".
-_NUMERIC = re.compile(r"[\s\d.,;:±+\-−–/×%\[\]()e]*(?:to|n/a|(?:m|µ)?s)?[\s\d.,e\-+%]*")
+_NUMERIC = re.compile(
+    r"[\s\d.,;:±+\-−–/×%\[\]()e>≥]*(?:to|n/a|never|(?:m|µ)?s)?[\s\d.,e\-+%]*"
+)
 
 
 def percent(share: float, digits: int = 1) -> str:
