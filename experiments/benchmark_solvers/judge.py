@@ -39,13 +39,13 @@ def objectives(
         for start in range(0, len(rows), _ROWS_PER_BLOCK):
             block = slice(start, start + _ROWS_PER_BLOCK)
             scores = rows[block].astype(np.float64) @ flat.T
-            scores = scores.reshape(-1, num_points, num_classes)
+            scores = scores.reshape(len(scores), num_points, num_classes)
             for point in range(num_points):
                 values, _ = numpy_objective.LOSSES[loss](
                     scores[:, point], labels[block]
                 )
                 total[point] += values.sum()
-        penalties = np.square(flat).reshape(num_points, -1).sum(axis=1)
+        penalties = np.square(weights, dtype=np.float64).sum(axis=(1, 2))
         return total / len(rows) + l2 / 2 * penalties
 
 

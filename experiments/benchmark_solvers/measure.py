@@ -138,20 +138,25 @@ def _peer(
 
 def _objectives(trace: Trace, rows: Rows, *, loss: str, l2: float) -> np.ndarray:
     """The judge's objective at each point."""
-    if not trace.points:
-        return np.zeros(0)
-    weights = np.stack([point.weights for point in trace.points])
+    shape = len(trace.points), rows.num_classes, rows.train.shape[1]
+    weights = np.array([point.weights for point in trace.points], np.float32)
+    weights = weights.reshape(shape)
     return judge.objectives(weights, rows.train, rows.labels, loss=loss, l2=l2)
+
+
+def answer(values: np.ndarray, *, finished: bool) -> int:
+    """Index of the last point of a solver that finished, else of the lowest point."""
+    return (
+        len(values) - 1
+        if finished
+        else int(np.argmin(np.nan_to_num(values, nan=np.inf)))
+    )
 
 
 def _described(
     peer: Peer, trace: Trace, values: np.ndarray, rows: Rows
 ) -> dict[str, Any]:
-    """How a run ended, and its answer.
-
-    The answer is the last point of a solver that finished, and the lowest point of one
-    that was stopped.
-    """
+    """How a run ended, and its answer."""
     found: dict[str, Any] = {
         "name": peer.name,
         "settings": peer.settings,
@@ -162,8 +167,7 @@ def _described(
         "test_accuracy": None,
     }
     if trace.points:
-        lowest = int(np.argmin(np.where(np.isnan(values), np.inf, values)))
-        chosen = len(values) - 1 if trace.finished else lowest
+        chosen = answer(values, finished=trace.finished)
         found["objective"] = float(values[chosen])
         found["test_accuracy"] = judge.accuracy(
             trace.points[chosen].weights, rows.test, rows.test_labels

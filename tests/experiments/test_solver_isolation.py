@@ -21,18 +21,17 @@ def clock(monkeypatch):
     return now
 
 
-def test_writing_and_pauses_are_not_charged(clock, tmp_path, monkeypatch):
-    write = traces._write
+def test_sending_and_pauses_are_not_charged(clock):
+    found, starts = [], []
 
-    def slow_write(path, point):
+    def slow_send(message):
+        if message is None:
+            starts.append(clock.seconds)
+            return
         clock.seconds += 7
-        write(path, point)
+        found.append(message)
 
-    monkeypatch.setattr(traces, "_write", slow_write)
-    starts = []
-    recorder = traces.Recorder(
-        tmp_path, deadline_s=10, announce=lambda: starts.append(clock.seconds)
-    )
+    recorder = traces.Recorder(slow_send, deadline_s=10)
     clock.seconds += 50
     recorder.start()
     for count in (1, 2, 3):
@@ -40,22 +39,22 @@ def test_writing_and_pauses_are_not_charged(clock, tmp_path, monkeypatch):
         recorder.point(np.full((2, 3), count), evaluations=count)
         with recorder.paused():
             clock.seconds += 1000
-    found = traces.read_points(tmp_path)
     assert [point.seconds for point in found] == [2, 4, 6]
     assert [point.evaluations for point in found] == [1, 2, 3]
     assert starts == [150]
     np.testing.assert_array_equal(found[1].weights, np.full((2, 3), 2, np.float32))
 
 
-def test_points_that_come_soon_are_left_out_but_never_the_last(clock, tmp_path):
-    recorder = traces.Recorder(tmp_path, deadline_s=2, target=0.5)
+def test_points_that_come_soon_are_left_out_but_never_the_last(clock):
+    found = []
+    recorder = traces.Recorder(found.append, deadline_s=2, target=0.5)
     recorder.start()
-    kept = []
     for step in (1.0, 0.009, 0.002, 0.1, 0.001):
         clock.seconds += step
         recorder.point(np.zeros((2, 2)), evaluations=None, value=0.6)
-    kept = [point.seconds for point in traces.read_points(tmp_path)]
-    np.testing.assert_allclose(kept, [1, 1.011, 1.111])
+    # None says that the clock has started.
+    assert found.pop(0) is None
+    np.testing.assert_allclose([point.seconds for point in found], [1, 1.011, 1.111])
     clock.seconds += 0.001
     recorder.point(np.zeros((2, 2)), evaluations=None, keep=True)
     with pytest.raises(traces.EnoughError, match=r"target, by its own value 0\.5"):
@@ -66,19 +65,20 @@ def test_points_that_come_soon_are_left_out_but_never_the_last(clock, tmp_path):
         recorder.point(np.zeros((2, 2)), evaluations=None, value=np.nan)
     with pytest.raises(traces.EnoughError, match="deadline of 2 s"):
         recorder.check()
-    found = traces.read_points(tmp_path)
     np.testing.assert_allclose(
         [point.seconds for point in found[3:]], [1.113] * 2 + [2.113]
     )
     assert {point.evaluations for point in found} == {None}
 
 
-def test_a_point_that_was_being_written_is_no_point(tmp_path):
-    recorder = traces.Recorder(tmp_path, deadline_s=9)
-    recorder.point(np.ones((2, 2)), evaluations=1, hessian_products=5)
-    (tmp_path / "000001.partial").write_bytes(b"PK half of a file")
-    (found,) = traces.read_points(tmp_path)
-    assert (found.evaluations, found.hessian_products) == (1, 5)
+def test_a_point_is_a_copy_of_the_weights():
+    found, weights = [], np.ones((2, 2), np.float32)
+    recorder = traces.Recorder(found.append, deadline_s=9)
+    recorder.point(weights, evaluations=1, hessian_products=5)
+    weights[:] = 0
+    (point,) = found
+    assert (point.evaluations, point.hessian_products) == (1, 5)
+    assert point.weights.all()
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_a_point_that_was_being_written_is_no_point(tmp_path):
         (0.5, [1, 2, 4, 8, 16, 32, 64, 81]),
     ],
 )
-def test_reruns_grow_and_fill_the_deadline(clock, tmp_path, power, efforts):
-    asked = []
+def test_reruns_grow_and_fill_the_deadline(clock, power, efforts):
+    asked, sent = [], []
 
     def fit(effort):
         asked.append(effort)
@@ -99,11 +99,11 @@ def test_reruns_grow_and_fill_the_deadline(clock, tmp_path, power, efforts):
         weights = np.full((2, 2), effort)
         return peers_sklearn._Fit(weights, int(effort), False, f"effort {effort:g}")
 
-    recorder = traces.Recorder(tmp_path, deadline_s=10)
+    recorder = traces.Recorder(sent.append, deadline_s=10)
     with pytest.raises(traces.EnoughError, match="effort .*: more would pass"):
         peers_sklearn._rerun(fit, recorder, lambda _: 0.0, start=1.0)
     np.testing.assert_allclose(asked, efforts)
-    found = traces.read_points(tmp_path)
+    found = [one for one in sent if one is not None]
     np.testing.assert_allclose(
         [point.seconds for point in found], np.power(efforts, power)
     )
@@ -116,11 +116,10 @@ def test_reruns_grow_and_fill_the_deadline(clock, tmp_path, power, efforts):
 def shelf():
     with isolation.shelve(*problem(3)) as made:
         yield made
-        # Points are read and thrown away with their folder.
-        assert sorted(path.name for path in made.folder.iterdir()) == [
+        assert sorted(path.name for path in made.iterdir()) == [
             *("labels.npy", "rows.npy")
         ]
-    assert not made.folder.exists()
+    assert not made.exists()
 
 
 def run(solver, shelf, **options):
@@ -152,7 +151,6 @@ def test_whatever_happens_to_a_peer_is_told_and_points_kept(
 ):
     monkeypatch.setattr(isolation, "_allowance", lambda _: allowance)
     trace = run(solver, shelf, deadline_s=1.0)
-    assert (trace.name, trace.settings) == ("toy", "no settings")
     assert trace.stopped.startswith(words)
     assert not trace.finished
     assert len(trace.points) == num_points
@@ -162,12 +160,11 @@ def test_a_real_peer_in_its_own_process(shelf):
     peer = find("LIBLINEAR one-vs-rest", "one_vs_rest_hinge")
     trace = isolation.run(peer, shelf, l2=L2, deadline_s=processes.HANGS_AFTER_S)
     rows, labels = problem(3)
-    values = judge.values(trace, rows, labels, loss=peer.loss, l2=L2)
-    best = optimum(peer.loss, 3)
-    verdict = judge.judge(trace, values, best=best, rows=rows, labels=labels)
+    weights = np.stack([point.weights for point in trace.points])
+    values = judge.objectives(weights, rows, labels, loss=peer.loss, l2=L2)
     assert trace.finished
-    assert abs(verdict.distance) < 1e-5
-    assert all(verdict.arrivals.values())
+    assert values[-1] == pytest.approx(optimum(peer.loss, 3), rel=1e-5)
+    assert trace.records == []
 
 
 @pytest.mark.parametrize(

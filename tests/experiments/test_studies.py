@@ -20,7 +20,12 @@ _OF_A_START = {"environment.json", "report.html", "results.json"}
 
 
 # Those that measure seconds, which are others in every run.
-TIMED = {"nearest_neighbor", "benchmark_neighbors", "benchmark_sweep"}
+TIMED = {
+    "nearest_neighbor",
+    "benchmark_neighbors",
+    "benchmark_solvers",
+    "benchmark_sweep",
+}
 # Those that run with --full only.
 LONG = {*TIMED, "error_decomposition"}
 
