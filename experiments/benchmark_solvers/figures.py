@@ -69,13 +69,14 @@ def _draw(
     ax: Any,
     seconds: np.ndarray,
     objectives: np.ndarray,
-    best: float,
+    best: float | None,
     line: str,
     how: dict[str, Any],
 ) -> None:
     """The lowest value so far, since a line search may go up on its way."""
     order = np.argsort(seconds, kind="stable")
-    lowest = np.fmin.accumulate(objectives[order]) / best - 1
+    # Without a best known objective there are no points.
+    lowest = np.fmin.accumulate(objectives[order]) / (best or 1.0) - 1
     shown = np.isfinite(lowest) & (seconds[order] > 0)
     distances = np.maximum(lowest[shown], _LEAST)
     ax.plot(seconds[order][shown], distances, line, markersize=3, **how)

@@ -33,7 +33,6 @@ OURS = "jaxlin, one certified pass"
 PLAIN = "jax.grad, W stored (D, C)"
 STORED = "jax.grad of jaxlin.objective, W (C, D)"
 TORCH = "PyTorch autograd, W (C, D)"
-ORDER = (OURS, PLAIN, STORED, TORCH)
 
 _L2 = 1e-3
 _SOFTMAX: Any = losses.softmax_cross_entropy
@@ -44,11 +43,10 @@ def measure(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     rows = all_rows.of(dataset)
     tasks, found = _tasks(rows)
     differences = _differences(found)
-    measured = machine.interleaved(
-        tasks, rounds=config.rounds, settle_s=config.settle_s
-    )
+    settle_s = config.settle_s
+    measured = machine.interleaved(tasks, rounds=config.rounds, settle_s=settle_s)
     seconds = {name: statistics.median(each) for name, each in measured.items()}
-    how: Any = {"rounds": min(config.rounds, 5), "settle_s": config.settle_s}
+    how: Any = {"rounds": min(config.rounds, 5), "settle_s": settle_s}
     reads = machine.read_bandwidth(megabytes=config.read_megabytes, **how)
     rates = machine.matrix_rate(size=config.matrix_size, **how)
     size = rows.features.nbytes
@@ -67,8 +65,7 @@ def measure(config: Config, dataset: data.Dataset, run: Run) -> Measured:
             "times_ours": seconds[name] / seconds[OURS],
             "difference": differences[name],
         }
-        for name in ORDER
-        if name in seconds
+        for name in tasks
     ]
     return Measured(
         {

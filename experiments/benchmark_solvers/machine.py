@@ -32,8 +32,7 @@ def interleaved(
     Args:
       tasks: by name; compiled before.
       rounds: how often each has its turn.
-      settle_s: seconds of sleep before each turn, since the threads of whoever ran
-        before spin for a while.
+      settle_s: seconds of sleep before each turn, since threads spin after their work.
       calls: runs of a turn, whose mean is taken, after one more that is not timed.
 
     Returns:

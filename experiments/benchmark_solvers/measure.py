@@ -16,6 +16,7 @@ from experiments.benchmark_solvers import (
     isolation,
     judge,
     ours,
+    peers,
     summary,
 )
 from experiments.benchmark_solvers import rows as all_rows
@@ -44,88 +45,83 @@ def parts(config: Config) -> Mapping[str, Part]:
         return found
     for loss in config.losses:
         for l2 in config.l2s:
-            cell: dict[str, Any] = {"loss": loss, "l2": l2}
-            solvers = {"ours": _ours, "reference": _reference}
-            for name, part in solvers.items():
-                found[summary.part(name, **cell)] = functools.partial(part, **cell)
-            for peer in chosen_peers(config, loss):
-                found[summary.part(peer.name, **cell)] = functools.partial(
-                    _peer, peer=peer, l2=l2
+            others = [peer.name for peer in chosen_peers(config, loss)]
+            for name in ("ours", "reference", *others):
+                found[summary.part(name, loss=loss, l2=l2)] = functools.partial(
+                    _solver, name=name, loss=loss, l2=l2
                 )
     found["summary"] = summary.measure
     return found
 
 
-def _ours(
-    config: Config, dataset: data.Dataset, run: Run, *, loss: str, l2: float
+def answer(values: np.ndarray, *, finished: bool) -> int:
+    """Index of the last point of a solver that finished, else of the lowest point."""
+    lowest = int(np.argmin(np.where(np.isnan(values), np.inf, values)))
+    return len(values) - 1 if finished else lowest
+
+
+def _solver(
+    config: Config, dataset: data.Dataset, run: Run, *, name: str, loss: str, l2: float
 ) -> Measured:
-    """Timed fits; each has the peers' deadline."""
-    request = ours.Request(
-        min(TOLERANCES), config.max_evaluations, 1 + config.repeats, config.settle_s
-    )
-    return _fitted(request, dataset, loss=loss, l2=l2, deadline_s=config.deadline_s)
-
-
-def _reference(
-    config: Config, dataset: data.Dataset, run: Run, *, loss: str, l2: float
-) -> Measured:
-    """One fit that goes on in float64."""
-    request = ours.Request(
-        config.reference_gap, config.reference_evaluations, refine=True
-    )
-    return _fitted(request, dataset, loss=loss, l2=l2, deadline_s=_REFERENCE_SECONDS)
-
-
-def _fitted(
-    request: ours.Request,
-    dataset: data.Dataset,
-    *,
-    loss: str,
-    l2: float,
-    deadline_s: float,
-) -> Measured:
-    """Our solver's answer, judged, and its fits as arrays."""
+    """Runs ours, the reference or a peer, and judges its points."""
     rows = all_rows.of(dataset)
+    deadline_s, target = config.deadline_s, None
     with isolation.shelve(rows.train, rows.labels) as shelf:
-        peer = ours.peer(request, shelf, rows, loss=loss)
-        trace = isolation.run(peer, shelf, l2=l2, deadline_s=deadline_s)
-    values = _objectives(trace, rows, loss=loss, l2=l2)
-    fits = trace.records
-    scalars = ("prepare_seconds", "primal", "bound", "relative_gap", "evaluations")
-    numbers = {
-        **_described(peer, trace, values, rows),
-        "fits": [{name: fit[name] for name in scalars} for fit in fits],
-    }
-    arrays = {
-        f"{name}-{number}": np.array(fit[name])
-        for number, fit in enumerate(fits)
-        for name in ("seconds", "objectives", "relative_gaps")
-    }
-    return Measured(numbers, arrays)
-
-
-def _peer(
-    config: Config, dataset: data.Dataset, run: Run, *, peer: Peer, l2: float
-) -> Measured:
-    """A peer's answer, and its points, judged."""
-    reference = run.numbers(summary.part("reference", loss=peer.loss, l2=l2))
-    target = None
-    if config.stop_at and reference["objective"] is not None:
-        target = (1 + config.stop_at) * reference["objective"]
-    rows = all_rows.of(dataset)
-    with isolation.shelve(rows.train, rows.labels) as shelf:
+        if name == "ours":
+            request = ours.Request(
+                min(TOLERANCES),
+                config.max_evaluations,
+                1 + config.repeats,
+                config.settle_s,
+            )
+            peer = ours.peer(request, shelf, rows, loss=loss)
+        elif name == "reference":
+            request = ours.Request(
+                config.reference_gap, config.reference_evaluations, refine=True
+            )
+            peer = ours.peer(request, shelf, rows, loss=loss)
+            deadline_s = _REFERENCE_SECONDS
+        else:
+            peer = next(one for one in peers.of(loss) if one.name == name)
+            target = _target(config, run, loss=loss, l2=l2)
         # Threads of BLAS and XLA spin for a while before they sleep.
         time.sleep(config.settle_s)
-        trace = isolation.run(
-            peer, shelf, l2=l2, deadline_s=config.deadline_s, target=target
-        )
-    values = _objectives(trace, rows, loss=peer.loss, l2=l2)
-    numbers = {
-        **_described(peer, trace, values, rows),
+        trace = isolation.run(peer, shelf, l2=l2, deadline_s=deadline_s, target=target)
+    return _judged(peer, trace, rows, l2=l2, deadline_s=deadline_s)
+
+
+def _target(config: Config, run: Run, *, loss: str, l2: float) -> float | None:
+    """The objective at which a peer is stopped."""
+    best = run.numbers(summary.part("reference", loss=loss, l2=l2))["objective"]
+    return (1 + config.stop_at) * best if config.stop_at and best else None
+
+
+def _judged(
+    peer: Peer, trace: Trace, rows: Rows, *, l2: float, deadline_s: float
+) -> Measured:
+    """How a run ended, its answer, and its points and fits as arrays."""
+    points, fits = trace.points, trace.records
+    weights = np.array([point.weights for point in points], np.float32)
+    weights = weights.reshape(len(points), rows.num_classes, rows.train.shape[1])
+    values = judge.objectives(weights, rows.train, rows.labels, loss=peer.loss, l2=l2)
+    numbers: dict[str, Any] = {
+        "name": peer.name,
+        "settings": peer.settings,
         "rerun": peer.rerun,
-        "deadline_s": config.deadline_s,
+        "deadline_s": deadline_s,
+        "stopped": trace.stopped,
+        "finished": trace.finished,
+        "compile_seconds": trace.compile_seconds,
+        "objective": None,
+        "test_accuracy": None,
+        "fits": [{name: fit[name] for name in ours.SCALARS} for fit in fits],
     }
-    points = trace.points
+    if points:
+        chosen = answer(values, finished=trace.finished)
+        numbers["objective"] = float(values[chosen])
+        numbers["test_accuracy"] = judge.accuracy(
+            weights[chosen], rows.test, rows.test_labels
+        )
     arrays = {
         "seconds": np.array([point.seconds for point in points]),
         # NaN where the method counts none.
@@ -133,43 +129,7 @@ def _peer(
         "hessian_products": np.array([point.hessian_products for point in points]),
         "objectives": values,
     }
+    for number, fit in enumerate(fits):
+        for name in ours.SERIES:
+            arrays[f"{name}-{number}"] = np.array(fit[name])
     return Measured(numbers, arrays)
-
-
-def _objectives(trace: Trace, rows: Rows, *, loss: str, l2: float) -> np.ndarray:
-    """The judge's objective at each point."""
-    shape = len(trace.points), rows.num_classes, rows.train.shape[1]
-    weights = np.array([point.weights for point in trace.points], np.float32)
-    weights = weights.reshape(shape)
-    return judge.objectives(weights, rows.train, rows.labels, loss=loss, l2=l2)
-
-
-def answer(values: np.ndarray, *, finished: bool) -> int:
-    """Index of the last point of a solver that finished, else of the lowest point."""
-    return (
-        len(values) - 1
-        if finished
-        else int(np.argmin(np.nan_to_num(values, nan=np.inf)))
-    )
-
-
-def _described(
-    peer: Peer, trace: Trace, values: np.ndarray, rows: Rows
-) -> dict[str, Any]:
-    """How a run ended, and its answer."""
-    found: dict[str, Any] = {
-        "name": peer.name,
-        "settings": peer.settings,
-        "stopped": trace.stopped,
-        "finished": trace.finished,
-        "compile_seconds": trace.compile_seconds,
-        "objective": None,
-        "test_accuracy": None,
-    }
-    if trace.points:
-        chosen = answer(values, finished=trace.finished)
-        found["objective"] = float(values[chosen])
-        found["test_accuracy"] = judge.accuracy(
-            trace.points[chosen].weights, rows.test, rows.test_labels
-        )
-    return found

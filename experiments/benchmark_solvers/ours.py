@@ -22,6 +22,9 @@ from jaxlin.normalization import Normalization
 from jaxlin.solvers import optimizer
 
 NAME = "jaxlin certified"
+# Entries of the record of a fit: numbers, and one number per evaluation.
+SCALARS = ("prepare_seconds", "primal", "bound", "relative_gap", "evaluations")
+SERIES = ("seconds", "objectives", "relative_gaps")
 
 
 class Request(NamedTuple):

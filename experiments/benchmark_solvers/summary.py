@@ -27,6 +27,11 @@ class Solver(NamedTuple):
     numbers: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
+    @property
+    def warm(self) -> slice:
+        """The fits of ours after the one that compiles, or that one alone."""
+        return slice(len(self.numbers["fits"]) > 1, None)
+
 
 class Reached(NamedTuple):
     """When a solver was first within a tolerance.
@@ -68,7 +73,7 @@ def measure(config: Config, dataset: data.Dataset, run: Run) -> Measured:
 
 
 def conclude(mine: Solver, reference: Solver, peers: Sequence[Solver]) -> dict:
-    """Everything that a cell tells; ``best`` is None if nobody reached an objective."""
+    """Everything that a cell tells; ``best`` is infinite if nobody got anywhere."""
     lowest = {
         REFERENCE: _or_infinite(reference.numbers["objective"]),
         ours.NAME: _or_infinite(mine.numbers["objective"]),
@@ -81,8 +86,6 @@ def conclude(mine: Solver, reference: Solver, peers: Sequence[Solver]) -> dict:
     best = lowest[best_of]
     bounds = [one.numbers["fits"][-1:] for one in (mine, reference)]
     bound = max((fits[0]["bound"] for fits in bounds if fits), default=-math.inf)
-    if not math.isfinite(best):
-        return {"best": None, "answers": [], "times": [], "nearest": None}
     times = [row for within in TOLERANCES for row in _times(mine, peers, within, best)]
     return {
         "best": best,
@@ -128,7 +131,8 @@ def _ours(mine: Solver) -> dict[str, Any] | None:
     if not fits:
         return None
     whole = [mine.arrays[f"seconds-{number}"] for number in range(len(fits))]
-    warm = slice(1, None) if len(fits) > 1 else slice(None)
+    warm = mine.warm
+    last = statistics.median(seconds[-1] for seconds in whole[warm])
     return {
         "fits": len(whole[warm]),
         "prepare_seconds": statistics.median(
@@ -138,9 +142,7 @@ def _ours(mine: Solver) -> dict[str, Any] | None:
             (seconds[-1] - fit["prepare_seconds"]) / len(seconds)
             for fit, seconds in zip(fits[warm], whole[warm], strict=True)
         ),
-        "compile_seconds": max(
-            0.0, whole[0][-1] - statistics.median(each[-1] for each in whole[warm])
-        ),
+        "compile_seconds": max(0.0, whole[0][-1] - last),
     }
 
 
@@ -149,10 +151,8 @@ def _times(
 ) -> list[dict[str, Any]]:
     """A row for each solver that was within a tolerance, or may have come there."""
     level = (1 + within) * best
-    # Of a run that was cut after its first fit the first is all there is.
-    warm = slice(1, None) if len(mine.numbers["fits"]) > 1 else slice(None)
-    proven = certified(mine, within, fits=warm)
-    reached = _of_fits(mine, "objectives", level, warm)
+    proven = certified(mine, within, fits=mine.warm)
+    reached = _of_fits(mine, "objectives", level, mine.warm)
     cold = certified(mine, within, fits=slice(1))
     compiling = (_ours(mine) or {}).get("compile_seconds", 0.0)
     rows: list[dict[str, Any]] = [

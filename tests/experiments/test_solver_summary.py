@@ -139,7 +139,7 @@ def test_a_peer_may_know_better_than_the_reference():
 
 def test_nothing_follows_from_nothing():
     empty = summary.conclude(NOTHING, NOTHING, [])
-    assert empty["best"] is None
+    assert empty["best"] == math.inf
     assert empty["nearest"] is None
     only = summary.conclude(NOTHING, NOTHING, [peer("one", [1.0], [3.0])])
     assert only["ours"] is None
