@@ -99,21 +99,17 @@ def _tasks(rows: Rows) -> tuple[dict[str, machine.Task], dict[str, np.ndarray]]:
     params = linear.unfold_bias(jnp.asarray(weights))
     floats, labels = jnp.asarray(rows.train), problem.targets
     transposed, stored = jnp.asarray(weights.T), jnp.asarray(weights)
-    calls = {
+    tasks: dict[str, machine.Task] = {
         OURS: lambda: _certified(params, problem, examples, jnp.float32(_L2)).gradient,
         PLAIN: lambda: _plain(transposed, floats, labels)[1],
         STORED: lambda: _stored(stored, floats, labels)[1],
     }
-    tasks: dict[str, machine.Task] = {
-        name: functools.partial(_waited, call) for name, call in calls.items()
-    }
-    found = {name: np.asarray(call()) for name, call in calls.items()}
-    found[PLAIN] = found[PLAIN].T
     torch = machine.torch_or_none()
     if torch is not None:
         tasks[TORCH] = _torch(torch, weights, rows)
-        found[TORCH] = tasks[TORCH]()
-    return tasks, found
+    found = {name: np.asarray(task()) for name, task in tasks.items()}
+    found[PLAIN] = found[PLAIN].T
+    return {name: functools.partial(_waited, one) for name, one in tasks.items()}, found
 
 
 def _differences(found: dict[str, np.ndarray]) -> dict[str, float]:
@@ -133,8 +129,8 @@ def _differences(found: dict[str, np.ndarray]) -> dict[str, float]:
     return differences
 
 
-def _waited(call: Any) -> None:
-    jax.block_until_ready(call())
+def _waited(task: machine.Task) -> None:
+    jax.block_until_ready(task())
 
 
 _norms = jax.jit(row_norms.norms)

@@ -8,7 +8,7 @@ import functools
 import importlib
 import time
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,20 +25,9 @@ HISTORY = 10
 PATIENCE = 50
 
 
-class _Moved(NamedTuple):
-    """The result of an iteration, line search included.
-
-    Attributes:
-      weights: the iterate.
-      state: what the next iteration needs.
-      value: the objective there, as the solver knows it.
-      evaluations: of value and gradient, since the start.
-    """
-
-    weights: Array
-    state: Any
-    value: Array
-    evaluations: Array
+# Weights, state, the objective there as the solver knows it, and the evaluations of
+# value and gradient since the start.
+_Moved = tuple[Array, Any, Array, Array]
 
 
 def lbfgs(
@@ -98,7 +87,7 @@ def _optax(function: Any, weights: Array, data: tuple[Array, ...]) -> Any:
         get = optax.tree_utils.tree_get
         count = count + get(inner, "num_linesearch_steps")
         moved = optax.apply_updates(weights, updates)
-        return _Moved(moved, (inner, count), get(inner, "value"), count)
+        return moved, (inner, count), get(inner, "value"), count
 
     # A search begins from what the last one has evaluated; the first evaluates.
     return (solver.init(weights), jnp.int32(1)), step
@@ -111,7 +100,7 @@ def _jaxopt(function: Any, weights: Array, data: tuple[Array, ...]) -> Any:
 
     def step(weights: Array, state: Any, *data: Array) -> _Moved:
         weights, state = solver.update(weights, state, *data)
-        return _Moved(weights, state, state.value, state.num_fun_eval)
+        return weights, state, state.value, state.num_fun_eval
 
     return solver.init_state(weights, *data), step
 

@@ -138,18 +138,14 @@ def _watched(watch: _Watch) -> Iterator[None]:
 
 
 class _Fit(NamedTuple):
-    """The outcome of one run of a method that is rerun.
-
-    Attributes:
-      weights: its answer.
-      evaluations: as in `traces.Point`.
-      ended: whether its own rule ended it, so that more effort changes nothing.
-      limit: what it was given, in words.
-    """
+    """The outcome of one run of a method that is rerun."""
 
     weights: np.ndarray
+    # Epochs, None where the method counts none.
     evaluations: int | None
+    # Whether its own rule ended it, so that more effort changes nothing.
     ended: bool
+    # The limit that it was given, in words.
     limit: str
 
 

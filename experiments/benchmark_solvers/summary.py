@@ -167,16 +167,19 @@ def _times(
     for peer in peers:
         there = of_peer(peer, level)
         extra = peer.numbers["compile_seconds"]
-        whole = there and there._replace(seconds=there.seconds + extra)
+        first = _first(peer.arrays["objectives"], level)
+        products = peer.arrays["hessian_products"]
         rows.append(
             {
                 "solver": peer.numbers["name"],
                 **_shown(there),
-                "hessian_products": _products(peer, level),
+                "hessian_products": 0 if first is None else int(products[first]),
                 "compile_seconds": extra,
                 "ratio": _ratio(there, reached),
                 "ratio_proven": _ratio(there, proven),
-                "ratio_with_compiling": whole and cold and whole.seconds / cold.seconds,
+                "ratio_with_compiling": there
+                and cold
+                and (there.seconds + extra) / cold.seconds,
             }
         )
     return [{"within": within, **row} for row in rows]
@@ -235,12 +238,6 @@ def _first(values: np.ndarray, bound: float) -> int | None:
     """Index of the first value that is at most ``bound``."""
     below = np.flatnonzero(values <= bound)
     return int(below[0]) if len(below) else None
-
-
-def _products(peer: Solver, level: float) -> int:
-    """Products with the Hessian until an objective was reached."""
-    first = _first(peer.arrays["objectives"], level)
-    return 0 if first is None else int(peer.arrays["hessian_products"][first])
 
 
 def _shown(reached: Reached | None) -> dict[str, Any]:

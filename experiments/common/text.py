@@ -43,7 +43,11 @@ def cell(value: Any) -> str:
 
 
 def is_numeric(text: str) -> bool:
-    """Whether a cell holds a number, an interval or a dash."""
+    """Whether a cell holds a number, an interval, a bound, "never" or a dash.
+
+    >>> [is_numeric(text) for text in ("≥ 3.1 [2.9, 3.4]", "> 20", "never", "lbfgs")]
+    [True, True, True, False]
+    """
     return _NUMERIC.fullmatch(text) is not None
 
 
