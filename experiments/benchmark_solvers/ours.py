@@ -21,7 +21,7 @@ from experiments.common.losses import CERTIFIED
 from jaxlin.normalization import Normalization
 from jaxlin.solvers import optimizer
 
-NAME = "jaxlin certified"
+NAME = "jaxlin"
 # Entries of the record of a fit: numbers, and one number per evaluation.
 SCALARS = ("prepare_seconds", "primal", "bound", "relative_gap", "evaluations")
 SERIES = ("seconds", "objectives", "relative_gaps")
