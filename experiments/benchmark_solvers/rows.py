@@ -37,14 +37,14 @@ def of(dataset: data.Dataset) -> Rows:
         dataset.train.features,
         dataset.train.labels,
         fitted,
-        extended(dataset.train.features, fitted),
-        extended(dataset.test.features, fitted),
+        _extended(dataset.train.features, fitted),
+        _extended(dataset.test.features, fitted),
         dataset.test.labels,
         dataset.num_classes,
     )
 
 
-def extended(features: np.ndarray, fitted: Normalization) -> np.ndarray:
+def _extended(features: np.ndarray, fitted: Normalization) -> np.ndarray:
     """Normalised float32 rows with the constant feature 1."""
     rows = np.ones((len(features), features.shape[1] + 1), np.float32)
     np.subtract(features, fitted.mean, out=rows[:, :-1])

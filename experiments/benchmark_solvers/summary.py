@@ -99,9 +99,34 @@ def conclude(mine: Solver, reference: Solver, peers: Sequence[Solver]) -> dict:
     }
 
 
-def certified(mine: Solver, tolerance: float, *, fits: slice) -> Reached | None:
-    """When ours had proven a relative gap of ``tolerance``."""
-    return _of_fits(mine, "relative_gaps", tolerance, fits)
+def of_fits(mine: Solver, what: str, bound: float, *, fits: slice) -> Reached | None:
+    """When ours was first at most ``bound``: a median over fits, with their range.
+
+    Args:
+      mine: our fits.
+      what: ``objectives`` or ``relative_gaps``.
+      bound: of these.
+      fits: those that count.
+
+    Returns:
+      None unless all of them got there.
+    """
+    numbers = range(len(mine.numbers["fits"]))[fits]
+    seconds = [mine.arrays[f"seconds-{number}"] for number in numbers]
+    firsts = [_first(mine.arrays[f"{what}-{number}"], bound) for number in numbers]
+    there = sorted(
+        (float(each[first]), first + 1)
+        for each, first in zip(seconds, firsts, strict=True)
+        if first is not None
+    )
+    if not there or len(there) < len(firsts):
+        return None
+    return Reached(
+        statistics.median(seconds for seconds, _ in there),
+        there[0][0],
+        there[-1][0],
+        there[len(there) // 2][1],
+    )
 
 
 def of_peer(peer: Solver, level: float) -> Reached | None:
@@ -151,15 +176,15 @@ def _times(
 ) -> list[dict[str, Any]]:
     """A row for each solver that was within a tolerance, or may have come there."""
     level = (1 + within) * best
-    proven = certified(mine, within, fits=mine.warm)
-    reached = _of_fits(mine, "objectives", level, mine.warm)
-    cold = certified(mine, within, fits=slice(1))
-    compiling = (_ours(mine) or {}).get("compile_seconds", 0.0)
+    proven = of_fits(mine, "relative_gaps", within, fits=mine.warm)
+    reached = of_fits(mine, "objectives", level, fits=mine.warm)
+    cold = of_fits(mine, "relative_gaps", within, fits=slice(1))
+    own = _ours(mine)
     rows: list[dict[str, Any]] = [
         {
             "solver": f"{ours.NAME}, {what}",
             **_shown(one),
-            "compile_seconds": compiling,
+            "compile_seconds": own["compile_seconds"] if own else 0.0,
             **dict.fromkeys(("hessian_products", *_RATIOS)),
         }
         for what, one in (("proven gap", proven), ("objective", reached))
@@ -212,26 +237,6 @@ def _answer(one: Solver, best: float, bound: float) -> dict[str, Any]:
         "stopped": numbers["stopped"],
         "settings": numbers["settings"],
     }
-
-
-def _of_fits(mine: Solver, what: str, bound: float, fits: slice) -> Reached | None:
-    """The middle one of several fits, with their range; None unless all got there."""
-    numbers = range(len(mine.numbers["fits"]))[fits]
-    seconds = [mine.arrays[f"seconds-{number}"] for number in numbers]
-    firsts = [_first(mine.arrays[f"{what}-{number}"], bound) for number in numbers]
-    there = sorted(
-        (float(each[first]), first + 1)
-        for each, first in zip(seconds, firsts, strict=True)
-        if first is not None
-    )
-    if not there or len(there) < len(firsts):
-        return None
-    return Reached(
-        statistics.median(seconds for seconds, _ in there),
-        there[0][0],
-        there[-1][0],
-        there[len(there) // 2][1],
-    )
 
 
 def _first(values: np.ndarray, bound: float) -> int | None:
