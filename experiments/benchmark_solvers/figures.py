@@ -42,6 +42,8 @@ def _distances(run: Run, loss: str) -> Figure:
             _draw(ax, arrays["seconds"], arrays["objectives"], cell["best"], line, how)
         ax.set_xscale("log")
         ax.set_yscale("log")
+        # Within a decade all minor ticks have labels, which would overlap.
+        ax.xaxis.get_minor_locator().set_params(subs=(3.0,))
         ax.set_ylim(_LEAST / 1.5, 3.0)
         ax.set_title(f"l2 = {cell['l2']:g}")
         label_axes(ax, "seconds", "")

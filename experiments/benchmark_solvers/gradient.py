@@ -82,7 +82,7 @@ def measure(config: Config, dataset: data.Dataset, run: Run) -> Measured:
 
 
 def _tasks(rows: Rows) -> tuple[dict[str, machine.Task], dict[str, np.ndarray]]:
-    """What is timed, and the gradient that each gives, as folded weights."""
+    """The timed functions, and the gradient of each, as folded weights."""
     draw = np.random.default_rng(0)
     weights = draw.normal(size=(rows.num_classes, rows.train.shape[1])) / 100
     weights = weights.astype(np.float32)
@@ -143,7 +143,7 @@ def _certified(
     examples: fenchel_young.PerExample,
     l2: Array,
 ) -> duality.PassValues:
-    """What one evaluation of the certified solver computes of the rows."""
+    """One evaluation of the certified solver."""
     sums, _ = row_sums.over_rows(
         params,
         problem.features,

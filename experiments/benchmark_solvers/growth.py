@@ -1,4 +1,4 @@
-"""How long a fit takes as the problem grows, one dimension at a time.
+"""Time of a fit against the size of the problem, one dimension at a time.
 
 Examples and features: the first so many examples and evenly spread features of the data
 set. Classes: the same rows, labelled by a random linear softmax model of so many

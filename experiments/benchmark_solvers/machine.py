@@ -1,7 +1,7 @@
-"""What this machine can do at most, and how things are timed on it.
+"""Read bandwidth and matrix rate of this machine, and interleaved timing.
 
-Read bandwidth and matrix rate, each by all libraries at hand: the fastest counts as the
-machine's, since a floor must not be the weakness of one library.
+Each rate is measured by all libraries at hand: the fastest counts as the machine's,
+since a floor must not be the weakness of one library.
 """
 
 import concurrent.futures

@@ -1,4 +1,4 @@
-"""When each solver came within each tolerance, how far it ended, and ratios to ours.
+"""Seconds to each tolerance, distance of each answer, and ratios of peers to ours.
 
 The best known objective is the lowest that anybody reached, by the judge, in float64;
 the lower bound of the optimum is the higher of our dual values, less what rounding may
@@ -34,13 +34,14 @@ class Solver(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """When a solver was first within a tolerance.
+    """Seconds of a solver until it was first within a tolerance.
 
     Attributes:
-      seconds: that ratios are made of: a median over fits for ours; the lower end for a
-        peer that is rerun, or was stopped before it was there.
-      low: of the interval: over fits of ours, or what was not enough for a peer.
-      high: of the interval; None where a peer was stopped before.
+      seconds: as used in ratios: a median over fits for ours; the lower end for a peer
+        that is rerun or was stopped before.
+      low: fastest fit of ours, or seconds that were not enough for a peer.
+      high: slowest fit of ours, or seconds that were enough; None if a peer was stopped
+        before.
       evaluations: at that point, None where unknown.
     """
 
@@ -73,7 +74,7 @@ def measure(config: Config, dataset: data.Dataset, run: Run) -> Measured:
 
 
 def conclude(mine: Solver, reference: Solver, peers: Sequence[Solver]) -> dict:
-    """Everything that a cell tells; ``best`` is infinite if nobody got anywhere."""
+    """The conclusions of a cell; ``best`` is infinite if no solver has an answer."""
     lowest = {
         REFERENCE: _or_infinite(reference.numbers["objective"]),
         ours.NAME: _or_infinite(mine.numbers["objective"]),
@@ -100,7 +101,7 @@ def conclude(mine: Solver, reference: Solver, peers: Sequence[Solver]) -> dict:
 
 
 def of_fits(mine: Solver, what: str, bound: float, *, fits: slice) -> Reached | None:
-    """When ours was first at most ``bound``: a median over fits, with their range.
+    """Seconds of ours until a value is at most ``bound``: median and range over fits.
 
     Args:
       mine: our fits.
@@ -130,7 +131,7 @@ def of_fits(mine: Solver, what: str, bound: float, *, fits: slice) -> Reached | 
 
 
 def of_peer(peer: Solver, level: float) -> Reached | None:
-    """When a peer's objective was at most ``level``; None if it ended above it."""
+    """Seconds of a peer until its objective is at most ``level``; None if it ended."""
     numbers, seconds = peer.numbers, peer.arrays["seconds"]
     first = _first(peer.arrays["objectives"], level)
     if first is None:
