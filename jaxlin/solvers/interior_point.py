@@ -39,7 +39,7 @@ from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
-from jaxlin.numerics import device_mesh
+from jaxlin.numerics import compilation, device_mesh
 from jaxlin.objective import row_sums
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import (
@@ -138,12 +138,16 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
         state, data = _begin(start.params, examples, cast, loss=loss)
         no_smoothing = jnp.asarray(_NO_SMOOTHING, state.weights.dtype)
         first = optimizer_state.first_smoothing(cast.loss_arguments, no_smoothing.dtype)
+        # Its Hessians in the scores are most of the arithmetic that is not a product.
+        size = state.duals.size * state.duals.shape[1]
+        quickly = compilation.is_worth_it(size)
+        advance = _advance_quickly if quickly else _advance
         for _ in range(budget):
             centers = _domain_duals(state.duals, data, loss=loss)
             sums, _ = source.evaluate(
                 state.weights, centers, no_smoothing, cast.loss_arguments
             )
-            state, info = _advance(state, sums, data, cast, loss=loss)
+            state, info = advance(state, sums, data, cast, loss=loss)
             info = device_mesh.on_host(info)
             yield Iteration(state.params, Duals(centers, first), info)
 
@@ -232,8 +236,7 @@ def _domain_duals(duals: Array, data: _Data, *, loss: Loss) -> Array:
     return jnp.where(data.is_free, duals, 0)
 
 
-@functools.partial(jax.jit, static_argnames=("loss",))
-def _advance(
+def _decide(
     state: InteriorState, sums: RowSums, data: _Data, settings: Settings, *, loss: Loss
 ) -> tuple[InteriorState, optimizer.OptimizerInfo]:
     """State after the next step, and the diagnostics of the pass before it."""
@@ -263,6 +266,11 @@ def _advance(
         stalled=(after.failures > _MAX_FAILURES) | (after.idle_passes >= _PATIENCE),
     )
     return after, info
+
+
+_jit = functools.partial(jax.jit, static_argnames=("loss",))
+_advance = _jit(_decide)
+_advance_quickly = _jit(_decide, compiler_options=compilation.FEW_OPTIMISATIONS)
 
 
 def _step(
