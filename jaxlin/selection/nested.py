@@ -87,6 +87,7 @@ def cross_validate(
     allow_missing_classes: bool = False,
     choose: Choose = rules.best,
     stop: Stop = stopping.DEFAULT,
+    refine: bool | None = None,
     checkpoints: tuple[Path, Path] | None = None,
     callback: Callback | None = None,
 ) -> NestedCrossValidation:
@@ -108,6 +109,8 @@ def cross_validate(
         one loss and one set of loss arguments: other l2 are not comparable), or a
         function with their arguments.
       stop: stopping criterion of each fit: relative gap and number of passes.
+      refine: whether to continue in float64 where float32 cannot prove the gap, as in
+        `jaxlin.sweep`.
       checkpoints: file of the inner sweep and file of the fits of the chosen settings,
         as ``checkpoint`` of `jaxlin.sweep`; None saves nothing.
       callback: function ``callback(state)``, called after some iterations of both
@@ -133,6 +136,7 @@ def cross_validate(
     options: dict[str, Any] = {
         "allow_one_class": allow_missing_classes,
         "stop": stop,
+        "refine": refine,
         "callback": callback,
     }
     first_file, second_file = checkpoints or (None, None)

@@ -165,3 +165,13 @@ def test_a_rare_class_is_wrong_on_request():
     whole = right.sum(axis=2)
     assert (whole[:, home] == NUM_INNER).all()
     assert (np.delete(whole, home, axis=1) < NUM_INNER).all()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("refine", [None, False])
+def test_both_sweeps_continue_in_float64_unless_they_may_not(refine):
+    stop = jaxlin.Stop(1e-8)
+    found = validated(losses=(HINGE,), l2s=(1e-2,), stop=stop, refine=refine)
+    for fits in (found.fits, found.inner.fits):
+        assert (fits.float64_passes > 0).all() == (refine is None)
+        assert fits.converged.all() == (refine is None)
