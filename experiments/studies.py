@@ -1,4 +1,4 @@
-"""The studies: those of the lecture in its order, the probe, benchmarks."""
+"""The studies: those of the lecture in its order, SGD, the probe, benchmarks."""
 
 import experiments.benchmark_neighbors.__main__ as benchmark_neighbors
 import experiments.benchmark_solvers.__main__ as benchmark_solvers
@@ -9,6 +9,8 @@ import experiments.hard_cases.__main__ as hard_cases
 import experiments.loss_questions.__main__ as loss_questions
 import experiments.nearest_neighbor.__main__ as nearest_neighbor
 import experiments.probe.__main__ as probe
+import experiments.svm_vs_softmax.__main__ as svm_vs_softmax
+import experiments.train_sgd.__main__ as train_sgd
 import experiments.viewpoints.__main__ as viewpoints
 from experiments.common.study import Study
 
@@ -19,6 +21,8 @@ _IN_ORDER = (
     hard_cases.STUDY,
     error_decomposition.STUDY,
     loss_questions.STUDY,
+    svm_vs_softmax.STUDY,
+    train_sgd.STUDY,
     probe.STUDY,
     benchmark_neighbors.STUDY,
     benchmark_solvers.STUDY,

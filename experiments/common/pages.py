@@ -8,6 +8,7 @@ escaped. It sees the values that it is given and these functions:
   {% call figure("NAME", alt="...") %}the caption{% endcall %}
   {% call cards() %}{{ card("41.3 %", "softmax", "a note") }}{% endcall %}
   {% call details("summary") %} ... {% endcall %}, {{ facts(mapping) }}
+  {% call verdict(compared, "first", "second") %}what would change it{% endcall %}
 
 and the filters ``percent``, ``cell``, ``short``, ``apart`` and ``count``. A page loads
 nothing; its one script sorts tables.
@@ -26,7 +27,7 @@ from markupsafe import Markup
 from experiments.common import slides, text
 
 _EXPERIMENTS = Path(__file__).resolve().parents[1]
-_MACROS = ("cards", "card", "facts", "details", "record")
+_MACROS = ("cards", "card", "facts", "details", "record", "verdict")
 
 
 class Section(NamedTuple):

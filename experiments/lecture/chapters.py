@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,9 +20,10 @@ import experiments.svm_vs_softmax.__main__ as svm_vs_softmax
 import experiments.svm_vs_softmax.config as svm_vs_softmax_config
 import experiments.viewpoints.__main__ as viewpoints
 import experiments.viewpoints.config as viewpoints_config
-from experiments.common import report, study
+from experiments.common import study
 from experiments.common.cli import RunOptions
 from experiments.common.pages import Page
+from experiments.common.study import Study
 from experiments.lecture.config import Config
 
 
@@ -30,16 +31,19 @@ class Chapter(NamedTuple):
     """An experiment as a part of the page.
 
     Attributes:
-      name: of its package and of its run folder.
+      study: the experiment; its name is that of the run folder.
       question: that it answers.
-      run: of its config and run options; returns its page.
       configs: of a page, by data set, and ``smoke``.
     """
 
-    name: str
+    study: Study
     question: str
-    run: Callable[[Any, RunOptions], Page]
     configs: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the package and of the run folder."""
+        return self.study.name
 
 
 class Made(NamedTuple):
@@ -60,20 +64,9 @@ def make(chapter: Chapter, config: Config, folder: Path, data_dir: Path | None) 
     )
     size = "smoke" if config.size == "smoke" else config.dataset
     start = time.perf_counter()
-    page = chapter.run(chapter.configs[size], options)
+    run = study.run(chapter.study, chapter.configs[size], options)
+    page = study.page(chapter.study, run)
     return Made(chapter, page, time.perf_counter() - start)
-
-
-def _reported(
-    run: Callable[[Any, RunOptions], report.Report],
-) -> Callable[[Any, RunOptions], Page]:
-    """Run function that returns a page instead of a report."""
-    return lambda config, options: report.page(run(config, options))
-
-
-def _studied(made: study.Study) -> Callable[[Any, RunOptions], Page]:
-    """Run function of a study that returns its page."""
-    return lambda config, options: study.page(made, study.run(made, config, options))
 
 
 def _everywhere(smoke: Any, config: Any) -> dict[str, Any]:
@@ -84,9 +77,8 @@ def _everywhere(smoke: Any, config: Any) -> dict[str, Any]:
 # In the order of the lecture; on CIFAR-10 a page is to take a quarter of an hour.
 CHAPTERS = (
     Chapter(
-        "nearest_neighbor",
+        nearest_neighbor.STUDY,
         "How far does memory get, and what is wrong with it?",
-        _studied(nearest_neighbor.STUDY),
         {
             "smoke": nearest_neighbor_config.SMOKE,
             "digits": nearest_neighbor_config.DIGITS,
@@ -107,9 +99,8 @@ CHAPTERS = (
         },
     ),
     Chapter(
-        "cross_validation",
+        cross_validation.STUDY,
         "Which estimate of accuracy can be believed?",
-        _studied(cross_validation.STUDY),
         {
             "smoke": cross_validation_config.SMOKE,
             "digits": dataclasses.replace(cross_validation_config.DIGITS, samples=30),
@@ -119,9 +110,8 @@ CHAPTERS = (
         },
     ),
     Chapter(
-        "viewpoints",
+        viewpoints.STUDY,
         "What does one W look like as algebra, pictures and hyperplanes?",
-        _studied(viewpoints.STUDY),
         {
             "smoke": viewpoints_config.SMOKE,
             "digits": dataclasses.replace(viewpoints_config.Config(), dataset="digits"),
@@ -129,15 +119,13 @@ CHAPTERS = (
         },
     ),
     Chapter(
-        "hard_cases",
+        hard_cases.STUDY,
         "What can no line do, and which feature mends it?",
-        _studied(hard_cases.STUDY),
         _everywhere(hard_cases_config.SMOKE, hard_cases_config.Config()),
     ),
     Chapter(
-        "error_decomposition",
+        error_decomposition.STUDY,
         "Whose error is it: the model's, the sample's, the optimiser's?",
-        _studied(error_decomposition.STUDY),
         {
             "smoke": error_decomposition_config.SMOKE,
             "digits": dataclasses.replace(
@@ -147,22 +135,19 @@ CHAPTERS = (
         },
     ),
     Chapter(
-        "loss_questions",
+        loss_questions.STUDY,
         "What do the two losses say to the lecture's questions?",
-        _studied(loss_questions.STUDY),
         _everywhere(loss_questions_config.SMOKE, loss_questions_config.Config()),
     ),
     Chapter(
-        "svm_vs_softmax",
+        svm_vs_softmax.STUDY,
         "Which of the two is the better classifier?",
-        _reported(svm_vs_softmax.run),
         {
             "smoke": svm_vs_softmax_config.SMOKE,
             "digits": svm_vs_softmax_config.DIGITS,
             "cifar10": dataclasses.replace(
                 svm_vs_softmax_config.Config(),
                 path_l2=(1e-1, 3e-2, 1e-2, 3e-3, 1e-3),
-                polished_gap=1e-6,
                 epochs=20,
             ),
         },

@@ -11,21 +11,6 @@ from jaxlin import data
 
 
 @pytest.fixture(scope="session")
-def smoke_run(tmp_path_factory):
-    """The smoke-size minibatch run, never interrupted. Not to be written into."""
-    out = tmp_path_factory.mktemp("smoke") / "run"
-    # Its programs are counted, also those that an earlier test has compiled.
-    jax.clear_caches()
-    return run_helpers.run(out=out, pictures=False)
-
-
-@pytest.fixture(scope="session")
-def drawn_run(tmp_path_factory):
-    """The same with its pictures, which take six seconds."""
-    return run_helpers.run(out=tmp_path_factory.mktemp("drawn") / "run")
-
-
-@pytest.fixture(scope="session")
 def finished_study(tmp_path_factory):
     """A function that runs a study once. The folder is not to be written into."""
 

@@ -65,15 +65,6 @@ def folded(params):
     return np.hstack([weights, bias[:, None]])
 
 
-def accuracies(checkpoint, rows, labels):
-    """Of the models in a checkpoint of a grid: seeds x settings."""
-    with np.load(checkpoint, allow_pickle=False) as arrays:
-        weights = arrays[".state.params.weights"].astype(float)
-        bias = arrays[".state.params.bias"].astype(float)
-    scores = np.einsum("nd,sgcd->sgnc", rows, weights) + bias[:, :, None]
-    return (scores.argmax(axis=-1) == np.asarray(labels)).mean(axis=-1)
-
-
 def softmax_minimum(rows, l2):
     """The minimum of the softmax objective by SciPy, in float64."""
 

@@ -2,42 +2,28 @@
 
 import contextlib
 import csv
-import dataclasses
 import errno
 import functools
-import html.parser
 import io
 import json
 import math
 import os
 import re
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import pytest
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from experiments.common import cli, report, study
+from experiments.common import cli, study
 from experiments.studies import STUDIES
-from experiments.svm_vs_softmax import __main__ as entry
-from experiments.svm_vs_softmax import report as pages
-from experiments.svm_vs_softmax.config import SMOKE, Config
 from jaxlin.io import checkpoint
 
-MINIBATCH = dataclasses.replace(SMOKE, solver="minibatch")
 HINGE, SOFTMAX = METHODS = ("weston_watkins_hinge", "softmax_cross_entropy")
-STAGES = tuple(f"{name}-{part}" for name in METHODS for part in ("grid", "refit"))
 FOLDER_CONFIG = {"dataset": "digits", "l2": [1e-4, 1e-3]}
-
-
-class Run(NamedTuple):
-    """A run that came to its end, what it printed and what was compiled for it."""
-
-    path: Path
-    printed: str
-    programs: list[str]
+# Files that hold times or the machine.
+_OF_A_START = {"environment.json", "report.html", "results.json"}
 
 
 @functools.cache
@@ -60,30 +46,6 @@ def quick_pictures():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConstrainedLayoutEngine, "execute", lambda *_: None)
         yield
-
-
-@contextlib.contextmanager
-def no_pictures(pages):
-    """Reports that are empty: to draw those of a run takes seconds.
-
-    Args:
-      pages: the module that builds them.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "build", lambda _: report.Report("", "", ()))
-        yield
-
-
-def run(config=MINIBATCH, *, out=None, resume=None, pictures=True):
-    """Runs the experiment in this process."""
-    names = compiled_programs()
-    before = len(names)
-    with (
-        quick_pictures() if pictures else no_pictures(pages),
-        contextlib.redirect_stdout(io.StringIO()) as printed,
-    ):
-        entry.run(config, cli.RunOptions(out=out, resume=resume))
-    return Run(out or resume, printed.getvalue(), names[before:])
 
 
 class FinishedStudy(NamedTuple):
@@ -109,7 +71,7 @@ def run_study(name, config=None, *, page=True, **options):
     return FinishedStudy(made, run, printed.getvalue())
 
 
-def main(*flags):
+def main(*flags, name="train_sgd"):
     """Returns the exit code of a command line and what it wrote to stderr."""
     printed, errors = io.StringIO(), io.StringIO()
     with (
@@ -119,24 +81,24 @@ def main(*flags):
         contextlib.redirect_stderr(errors),
     ):
         patch.delenv("JAXLIN_DEBUG", raising=False)
-        patch.setattr(sys, "argv", ["svm_vs_softmax", *map(str, flags)])
+        patch.setattr(sys, "argv", [name, *map(str, flags)])
         try:
-            cli.main(entry.main)
+            study.main(STUDIES[name])
             code = 0
         except SystemExit as exit:
             code = exit.code
     return code, errors.getvalue()
 
 
-def parse(*flags):
-    """Returns config and options of a command line, as the program reads it."""
-    return cli.parse(Config(), smoke=SMOKE, arguments=[str(flag) for flag in flags])
+def parse(name, *flags):
+    """Returns config and options of a command line, as a study reads it."""
+    made, given = STUDIES[name], [str(flag) for flag in flags]
+    return cli.parse(made.config, smoke=made.presets["smoke"], arguments=given)
 
 
-def results(path, *, timing=False):
-    """Returns results.json, without the timing unless that is asked for."""
-    found = json.loads((path / "results.json").read_text())
-    return found if timing else {k: v for k, v in found.items() if k != "timing"}
+def results(path):
+    """Returns results.json."""
+    return json.loads((path / "results.json").read_text())
 
 
 def metrics(path):
@@ -158,32 +120,18 @@ def contents(folder):
     }
 
 
-def assert_same_run(path, other):
-    """Fails unless two runs are bit for bit equal but for times and the machine."""
-    assert results(path) == results(other)
-    apart = {"environment.json", "report.html", "results.json"}
-    found, expected = contents(path), contents(other)
+def assert_same(folder, other):
+    """Fails unless two runs are equal bit for bit but for times and the machine."""
+    found, expected = contents(folder), contents(other)
     assert found.keys() == expected.keys()
-    assert [n for n in found.keys() - apart if found[n] != expected[n]] == []
-
-
-class Page(html.parser.HTMLParser):
-    """What a report shows and where its references lead."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.images, self.references, self.text, self.tag = [], [], "", ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tag = tag
-        attributes = dict(attrs)
-        self.references += [attributes[n] for n in ("src", "href") if n in attributes]
-        if tag == "img":
-            self.images.append(attributes["src"])
-
-    def handle_data(self, data):
-        self.text += data if self.tag not in {"style", "script"} else ""
+    for name in found:
+        if name == "results.json" or (
+            name.startswith("parts/") and name.endswith(".json")
+        ):
+            key = "parts" if name == "results.json" else "numbers"
+            assert json.loads(found[name])[key] == json.loads(expected[name])[key]
+        elif name not in _OF_A_START:
+            assert found[name] == expected[name], name
 
 
 def full_disk(patch, when=lambda: True):

@@ -1,13 +1,8 @@
 """Runs that may count the test examples, but not look at them until they are opened."""
 
-import dataclasses
-from typing import NamedTuple
-
 import pytest
 import run_helpers
-from run_helpers import MINIBATCH
 
-from experiments.svm_vs_softmax import training, verdict
 from jaxlin import data
 
 
@@ -47,38 +42,24 @@ def seal(patch, dataset, is_open):
     patch.setattr(data, "summary", lambda _: facts)
 
 
-class Watched(NamedTuple):
-    """A run, the stages it trained, and what had been trained at each test."""
+def watched_run(name, digits, out, *, module, config=None):
+    """Runs a study on a sealed test set; returns the parts that were there at the test.
 
-    run: run_helpers.Run
-    stages: list[training.Stage]
-    tested: list[list[str]]
+    Args:
+      name: of the study.
+      digits: the data set.
+      out: folder of the run.
+      module: whose function ``test`` is the part that opens the seal.
+      config: of the run, by default that of a smoke test.
+    """
+    seen, test = [], module.test
 
-
-def watched_run(digits, out):
-    """Other l2 and learning rates, the same shapes, a sealed test set."""
-    config = dataclasses.replace(
-        MINIBATCH,
-        hinge_l2=(1e-4, 3e-3),
-        hinge_learning_rates=(0.1, 2.0),
-        softmax_l2=(3e-5, 3e-3),
-        softmax_learning_rates=(0.2, 0.9),
-    )
-    stages, tested = [], []
-    train, evaluate = training.train, verdict.evaluate
-
-    def watched_train(folder, stage):
-        assert not tested, "training after a look at the test set"
-        stages.append(stage)
-        return train(folder, stage)
-
-    def watched_evaluate(method, one, prepared, test):
-        tested.append([record["stage"] for record in run_helpers.metrics(out)])
-        return evaluate(method, one, prepared, digits.test)
+    def opened(config, dataset, run):
+        seen.append({path.stem for path in (out / "parts").glob("*.json")})
+        return test(config, dataset, run)
 
     with pytest.MonkeyPatch.context() as patch:
-        seal(patch, digits, lambda: tested)
-        patch.setattr(training, "train", watched_train)
-        patch.setattr(verdict, "evaluate", watched_evaluate)
-        found = run_helpers.run(config, out=out, pictures=False)
-    return Watched(found, stages, tested)
+        seal(patch, digits, lambda: seen)
+        patch.setattr(module, "test", opened)
+        run_helpers.run_study(name, config, out=out, page=False)
+    return seen

@@ -12,22 +12,24 @@ import shutil
 import signal
 import textwrap
 
+import numpy as np
 import processes
 import pytest
 import run_helpers
-from run_helpers import HINGE, MINIBATCH, SOFTMAX, STAGES
+from run_helpers import HINGE, METHODS, SOFTMAX
 
 from experiments.common import interrupts
+from experiments.train_sgd.config import SMOKE
 from jaxlin.io import checkpoint
 
-SMALL = ("--smoke", "--solver", "minibatch")
+NAME = "train_sgd"
 
 needs_signals = pytest.mark.skipif(
     os.name != "posix" or signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
     reason="needs SIGKILL, and a SIGINT that a background job does not ignore",
 )
 
-# Stops itself around or inside the saving of a checkpoint, the k-th of this process.
+# Stops itself around or inside the saving of a fit, the k-th of this process.
 STOP_ITSELF = """
     import itertools, os, runpy, signal, sys
     from jaxlin.io import checkpoint
@@ -39,7 +41,7 @@ STOP_ITSELF = """
         os.kill(os.getpid(), signal.SIGKILL)
 
     def saving(path, tree, **options):
-        if next(calls) < last:
+        if next(calls) != last:
             return save(path, tree, **options)
         if when == "interrupted":
             os.kill(os.getpid(), signal.SIGINT)
@@ -53,13 +55,13 @@ STOP_ITSELF = """
 
     checkpoint.save = saving
     # As with -m, under which name a run says how it is continued.
-    runpy.run_module("experiments.svm_vs_softmax", run_name="__main__", alter_sys=True)
+    runpy.run_module("experiments.train_sgd", run_name="__main__", alter_sys=True)
 """
 
 
 def _shell(*flags, stop=None):
     """Runs the program in a process of its own, which may stop itself at a save."""
-    program = ("-m", "experiments.svm_vs_softmax")
+    program = ("-m", "experiments.train_sgd")
     if stop is not None:
         program = ("-c", textwrap.dedent(STOP_ITSELF), *stop)
     return processes.finish(processes.start(*program, *flags, cwd=processes.ROOT))
@@ -69,52 +71,59 @@ def _status(path):
     return (path / "STATUS").read_text().strip()
 
 
+def _measured(path):
+    """The parts that are done."""
+    return {part.stem for part in (path / "parts").glob("*.json")}
+
+
+@pytest.fixture(scope="module")
+def finished(finished_study):
+    """The folder of a run that was never stopped."""
+    return finished_study(NAME).run.folder.path
+
+
 @needs_signals
 @pytest.mark.parametrize(
     "then_killed", [False, pytest.param(True, marks=pytest.mark.full)]
 )
-def test_interrupted_then_killed_then_resumed(smoke_run, tmp_path, then_killed):
-    """Ctrl-C in the first stage and kill -9 in the third, each in its own process."""
+def test_interrupted_then_killed_then_resumed(finished, tmp_path, then_killed):
+    """Ctrl-C in the first part and kill -9 in the second, each in its own process."""
     out = tmp_path / "run"
-    code, _, errors = _shell(*SMALL, "--out", out, stop=("interrupted", 1))
+    code, _, errors = _shell("--smoke", "--out", out, stop=("interrupted", 1))
     assert code == 130
     assert _status(out) == "interrupted"
-    assert f"experiments.svm_vs_softmax --resume {out}" in errors
+    assert f"experiments.train_sgd --resume {out}" in errors
     assert "Traceback" not in errors
-    # It stopped at a save, not somewhere between two.
-    last = run_helpers.metrics(out)[-1]
-    assert last["stage"] == f"{HINGE}-grid"
-    saved = checkpoint.load_metadata(out / f"checkpoint-{last['stage']}.npz")
-    assert saved == {"epochs": last["epoch"]}
+    # It stopped at the end of a part, not somewhere between two.
+    assert _measured(out) == {HINGE}
 
     if then_killed:
-        # Saves of the hinge are behind it: one of its grid before, then three.
-        code, _, errors = _shell("--resume", out, stop=("after", 4))
+        # Its fits are saved, the file that says that the part is done is not.
+        code, _, errors = _shell("--resume", out, stop=("after", 2))
         assert code == -signal.SIGKILL, errors
         assert _status(out) == "running"
-        assert run_helpers.metrics(out)[-1]["stage"] == f"{SOFTMAX}-grid"
+        assert _measured(out) == {HINGE}
 
-    last = run_helpers.run(resume=out, pictures=False)
+    last = run_helpers.run_study(NAME, resume=out)
     assert last.printed.splitlines()[-1] == str(out / "report.html")
     assert _status(out) == "done"
-    run_helpers.assert_same_run(out, smoke_run.path)
+    run_helpers.assert_same(out, finished)
 
 
 @needs_signals
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("when", "save"),
-    [("before", 1), ("while", 2), ("after", 3), ("while", 8), ("after", 10)],
+    ("when", "save"), [("before", 1), ("while", 2), ("after", 3), ("while", 4)]
 )
-def test_killed_around_any_checkpoint(drawn_run, tmp_path, when, save):
-    """Saves 1 to 8 are of training, two a stage; then come the classifiers."""
+def test_killed_around_any_save_of_a_fit(finished, tmp_path, when, save):
+    """Saves 1 and 2 are of the first part, a fit a seed; 3 and 4 of the second."""
     out = tmp_path / "run"
-    code, _, errors = _shell(*SMALL, "--out", out, stop=(when, save))
+    code, _, errors = _shell("--smoke", "--out", out, stop=(when, save))
     assert code == -signal.SIGKILL, errors
     assert _status(out) == "running"
-    run_helpers.run(resume=out)
+    run_helpers.run_study(NAME, resume=out)
     assert _status(out) == "done"
-    run_helpers.assert_same_run(out, drawn_run.path)
+    run_helpers.assert_same(out, finished)
 
 
 @needs_signals
@@ -151,59 +160,30 @@ def test_ctrl_c_waits_for_a_safe_moment_and_a_second_one_does_not():
     assert reached == ["saved", "ended", "again"]
 
 
-class _Stopped(BaseException):
-    """Ends a run in this process as abruptly as Python can."""
-
-
-# Whether before or after the saving, and of which checkpoint: two a stage.
-EVERY = [(before, save) for save in range(2 * len(STAGES)) for before in (True, False)]
-
-
-@pytest.mark.parametrize(
-    "stops",
-    [
-        # In each stage another of the four places.
-        [EVERY[0], EVERY[5], EVERY[10], EVERY[15]],
-        pytest.param(EVERY, marks=pytest.mark.full),
-    ],
-    ids=["one a stage", "every"],
-)
-def test_stopped_before_and_after_a_checkpoint(smoke_run, tmp_path, monkeypatch, stops):
-    """One run of many starts: each epoch that was not saved is trained again."""
-    out = tmp_path / "run"
-    save = checkpoint.save
-    done = 0
-    for starts, (before, last) in enumerate(stops):
-
-        def saving(path, tree, *, metadata=None, before=before, last=last):
-            nonlocal done
-            if before and done == last:
-                raise _Stopped
-            save(path, tree, metadata=metadata)
-            done += 1
-            if not before and done == last + 1:
-                raise _Stopped
-
-        monkeypatch.setattr(checkpoint, "save", saving)
-        with pytest.raises(_Stopped):
-            run_helpers.run(
-                **({"resume": out} if starts else {"out": out}), pictures=False
-            )
-        # Of the stage and epoch that were, or were to be, saved.
-        line = run_helpers.metrics(out)[-1]
-        assert (line["stage"], line["epoch"]) == (STAGES[last // 2], 2 + last % 2 * 2)
-    monkeypatch.undo()
-    run_helpers.run(resume=out, pictures=False)
+def test_stopped_around_every_save_of_a_fit(finished, tmp_path):
+    """One run of many starts: each part that was not done is measured again."""
+    out, starts = tmp_path / "run", 0
+    # The third save is the first of the second part.
+    stops = [(0, True), (1, False), (1, True), (2, False), (2, True)]
+    for part_done, allowed_and_before in ((False, stops), (True, stops[:-1])):
+        for allowed, before in allowed_and_before:
+            with run_helpers.stopped_at_a_save(allowed, before=before):
+                run_helpers.run_study(NAME, **{"resume" if starts else "out": out})
+            starts += 1
+            assert _status(out).startswith("failed")
+            was_first_done = part_done or allowed == 2 and before
+            assert _measured(out) == ({HINGE} if was_first_done else set())
+    run_helpers.run_study(NAME, resume=out)
     assert _status(out) == "done"
-    run_helpers.assert_same_run(out, smoke_run.path)
+    run_helpers.assert_same(out, finished)
     environment = (out / "environment.json").read_text()
-    assert environment.count('"started"') == len(stops) + 1
+    assert environment.count('"started"') == starts + 1
 
 
-@pytest.mark.parametrize("write", [7, 20, 40, 60])
+@pytest.mark.parametrize("write", [5, 12, 20, 26])
 @pytest.mark.full
 def test_a_full_disk_is_reported_and_loses_nothing(
-    drawn_run, tmp_path, monkeypatch, write
+    finished, tmp_path, monkeypatch, write
 ):
     """The disk is full at one moment of the run, whatever is being written then."""
     out = tmp_path / "run"
@@ -216,60 +196,73 @@ def test_a_full_disk_is_reported_and_loses_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
-        code, errors = run_helpers.main(*SMALL, "--out", out)
+        code, errors = run_helpers.main("--smoke", "--out", out, name=NAME)
     assert code == 2
     assert "No space left on device" in errors
     assert "Traceback" not in errors
     assert _status(out) == "running", "there was no room for another status either"
-    run_helpers.run(resume=out)
-    run_helpers.assert_same_run(out, drawn_run.path)
+    run_helpers.run_study(NAME, resume=out)
+    run_helpers.assert_same(out, finished)
 
 
-@pytest.mark.parametrize(
-    "pictures", [False, pytest.param(True, marks=pytest.mark.full)]
-)
-def test_a_finished_run_resumed_gives_the_same(smoke_run, tmp_path, pictures, request):
-    expected = request.getfixturevalue("drawn_run") if pictures else smoke_run
-    out = shutil.copytree(smoke_run.path, tmp_path / "run")
-    again = run_helpers.run(resume=out, pictures=pictures)
-    assert again.programs == []
-    run_helpers.assert_same_run(out, expected.path)
+def test_a_finished_run_resumed_gives_the_same(finished, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "run")
+    programs = run_helpers.compiled_programs()
+    del programs[:]
+    run_helpers.run_study(NAME, resume=out)
+    assert programs == []
+    run_helpers.assert_same(out, finished)
 
 
-def test_the_first_command_line_may_be_repeated(smoke_run, tmp_path):
+def test_the_first_command_line_may_be_repeated(finished, tmp_path):
     """``--smoke --resume RUN``, as `run_folder` promises."""
-    out = shutil.copytree(smoke_run.path, tmp_path / "run")
-    config, options = run_helpers.parse(*SMALL, "--resume", out)
-    assert (config, options.resume) == (MINIBATCH, out)
-    assert run_helpers.parse("--resume", out)[0] == MINIBATCH
-    longer = dataclasses.replace(MINIBATCH, epochs=6)
+    out = shutil.copytree(finished, tmp_path / "run")
+    config, options = run_helpers.parse(NAME, "--smoke", "--resume", out)
+    assert (config, options.resume) == (SMOKE, out)
+    assert run_helpers.parse(NAME, "--resume", out)[0] == SMOKE
+    longer = dataclasses.replace(SMOKE, epochs=6)
     with pytest.raises(ValueError, match="epochs is 4 in the run and 6 now"):
-        run_helpers.run(longer, resume=out)
-    assert run_helpers.contents(out) == run_helpers.contents(smoke_run.path)
+        run_helpers.run_study(NAME, longer, resume=out)
+    assert run_helpers.contents(out) == run_helpers.contents(finished)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_flipped_bit_in_a_checkpoint_is_refused(smoke_run, tmp_path, stage):
-    out = shutil.copytree(smoke_run.path, tmp_path / "run")
-    path = out / f"checkpoint-{stage}.npz"
+@pytest.mark.parametrize("part", METHODS)
+def test_a_flipped_bit_in_a_fit_is_refused(finished, tmp_path, part):
+    out = shutil.copytree(finished, tmp_path / "run")
+    (out / "parts" / "test.json").unlink()
+    path = out / "parts" / f"{part}-seed1.npz"
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
     path.write_bytes(content)
-    before = run_helpers.contents(out)
-    code, errors = run_helpers.main("--resume", out)
+    before = run_helpers.contents(out / "parts")
+    code, errors = run_helpers.main("--resume", out, name=NAME)
     assert code == 2
-    assert errors.startswith(f"error: {path} is damaged")
-    assert errors.count("\n") == 1
-    assert run_helpers.contents(out) == before
+    message = errors.splitlines()[-1]
+    assert message.startswith(f"error: {path} is damaged")
+    assert run_helpers.contents(out / "parts") == before
 
 
-def test_without_its_checkpoint_a_stage_is_trained_again(smoke_run, tmp_path):
-    """Lines of metrics too many, and a torn one, are dropped."""
-    out = shutil.copytree(smoke_run.path, tmp_path / "run")
-    stage = STAGES[-1]
-    (out / f"checkpoint-{stage}.npz").unlink()
-    assert sum(one["stage"] == stage for one in run_helpers.metrics(out)) == 2
-    with open(out / "metrics.jsonl", "a") as file:
-        file.write('{"stage": "soft')
-    run_helpers.run(resume=out, pictures=False)
-    run_helpers.assert_same_run(out, smoke_run.path)
+def test_a_file_of_another_kind_is_refused(finished, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "run")
+    (out / "parts" / "test.json").unlink()
+    path = out / "parts" / f"{HINGE}-seed0.npz"
+    checkpoint.save(path, {"x": np.ones(2)})
+    code, errors = run_helpers.main("--resume", out, name=NAME)
+    assert code == 2
+    assert f"{path} must be a jaxlin fit" in errors
+
+
+def test_a_damaged_part_is_refused(finished, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "run")
+    path = out / "parts" / f"{SOFTMAX}.json"
+    path.write_bytes(b'{"numb')
+    code, errors = run_helpers.main("--resume", out, name=NAME)
+    assert code == 2
+    assert f"error: {path} must hold valid JSON" in errors
+
+
+def test_without_its_file_a_part_is_measured_again(finished, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "run")
+    (out / "parts" / f"{SOFTMAX}.json").unlink()
+    run_helpers.run_study(NAME, resume=out)
+    run_helpers.assert_same(out, finished)

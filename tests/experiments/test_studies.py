@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from run_helpers import contents, quick_pictures, run_study
+from run_helpers import assert_same, contents, quick_pictures, run_study
 from strict_page import Page, assert_stands_alone
 
 from experiments import page as page_command
@@ -14,10 +14,6 @@ from experiments.common import run_folder, study
 from experiments.common.config import to_dict
 from experiments.common.run_folder import RunFolder
 from experiments.studies import STUDIES
-
-# Files that hold times or the machine.
-_OF_A_START = {"environment.json", "report.html", "results.json"}
-
 
 # Those that measure seconds, which are others in every run.
 TIMED = {
@@ -27,7 +23,7 @@ TIMED = {
     "benchmark_sweep",
 }
 # Those that run with --full only.
-LONG = {*TIMED, "error_decomposition"}
+LONG = {*TIMED, "error_decomposition", "svm_vs_softmax"}
 
 
 @pytest.fixture(
@@ -147,20 +143,6 @@ def test_a_run_killed_in_each_part_is_the_same_bit_for_bit(whole, tmp_path):
         assert contents(again).keys() == contents(out).keys()
     else:
         assert_same(again, out)
-
-
-def assert_same(folder, other):
-    """Fails unless two runs are equal bit for bit but for times and the machine."""
-    found, expected = contents(folder), contents(other)
-    assert found.keys() == expected.keys()
-    for name in found:
-        if name == "results.json" or (
-            name.startswith("parts/") and name.endswith(".json")
-        ):
-            key = "parts" if name == "results.json" else "numbers"
-            assert json.loads(found[name])[key] == json.loads(expected[name])[key]
-        elif name not in _OF_A_START:
-            assert found[name] == expected[name], name
 
 
 def test_a_resumed_run_keeps_its_data(whole, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import math
 
 import pytest
 from run_helpers import compiled_programs
@@ -63,6 +64,24 @@ BAD_CONFIGS = [
     ("nearest_neighbor", {"dimensions": (0,)}, r"dimensions\[0\] must be at least 1"),
     ("nearest_neighbor", {"train_examples": 1}, "train_examples must be at least 2"),
     ("nearest_neighbor", {"time_queries": 0}, "time_queries must be at least 1"),
+    ("svm_vs_softmax", {"relative_gap": 0.0}, "relative_gap must be above 0, got 0"),
+    ("svm_vs_softmax", {"relative_gap": -1.0}, "relative_gap must be above 0, got -1"),
+    ("svm_vs_softmax", {"relative_gap": math.nan}, "relative_gap must be finite"),
+    ("svm_vs_softmax", {"relative_gap": 1.0}, "relative_gap must be below 1, got 1"),
+    ("svm_vs_softmax", {"polished_gap": 0.0}, "polished_gap must be above 0, got 0"),
+    (
+        "svm_vs_softmax",
+        {"polished_gap": 1e-3},
+        "polished_gap must be at most relative_gap, 0.0001",
+    ),
+    ("svm_vs_softmax", {"max_evaluations": 0}, "max_evaluations must be at least 1"),
+    ("svm_vs_softmax", {"path_l2": (0.1, 0.0)}, r"path_l2\[1\] must be above 0, got 0"),
+    ("svm_vs_softmax", {"path_l2": ()}, "path_l2 must not be empty"),
+    ("svm_vs_softmax", {"path_l2": (0.1, 0.1)}, "path_l2 must be distinct"),
+    ("svm_vs_softmax", {"batch_size": 1168}, "batch_size must be at most 1167, the"),
+    ("train_sgd", {"hinge_l2": (0.0,)}, r"hinge_l2\[0\] must be above 0"),
+    ("train_sgd", {"softmax_learning_rates": ()}, "rates must not be empty"),
+    ("train_sgd", {"seeds": 0}, "seeds must be at least 1"),
     ("probe", {"answers": 1}, "answers must be at least 2"),
     ("probe", {"loss": "hinge"}, "loss must be one of softmax_cross_entropy"),
     ("probe", {"cs": (1.0, 1.0)}, "cs must be distinct"),

@@ -1,345 +1,350 @@
-"""What a run yields is complete, agrees with plain NumPy and was made by the rules."""
+"""What the comparison proves is true, by NumPy and SciPy, and was made by the rules."""
 
-import base64
-import json
+import dataclasses
 import math
 
-import jax
 import numpy as np
 import plain_numpy
 import pytest
 import run_helpers
 import sealed_data
-from run_helpers import HINGE, METHODS, MINIBATCH, SOFTMAX, STAGES
+from plain_numpy import digits_rows, folded, objective, softmax_minimum
+from run_helpers import HINGE, METHODS, SOFTMAX
 
 import jaxlin
-from experiments.svm_vs_softmax import protocol
+from experiments.svm_vs_softmax import measure, tested
+from experiments.svm_vs_softmax.config import SMOKE
 from jaxlin import data
 
 
-@pytest.fixture(scope="module")
-def examples(smoke_run):
-    with np.load(smoke_run.path / "per_example.npz", allow_pickle=False) as arrays:
-        return dict(arrays)
+@pytest.mark.parametrize(
+    ("accuracies", "choice"),
+    [([0.5, 0.7, 0.7], 1), ([0.7, 0.7, 0.7], 0), ([0.5, 0.6, 0.7], 2)],
+)
+def test_ties_go_to_the_stronger_penalty(accuracies, choice):
+    fits = [
+        {"validation_accuracy": accuracy, "l2": l2}
+        for accuracy, l2 in zip(accuracies, [0.1, 0.01, 0.001], strict=True)
+    ]
+    assert measure.choose(fits) == choice
+
+
+# The run compiles for half a minute; by default that of train_sgd stands for both.
+full = pytest.mark.full
 
 
 @pytest.fixture(scope="module")
-def table(smoke_run):
-    return run_helpers.table(smoke_run.path)
+def run(finished_study):
+    return finished_study("svm_vs_softmax").run
 
 
-def correct(examples, name):
-    return examples[f"{name}_predictions"] == examples["labels"]
+@pytest.fixture(scope="module")
+def examples(run):
+    return run.arrays("test")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return digits_rows()
 
 
 # The run folder
 
 
-def test_every_file_is_there(drawn_run):
-    expected = {"config.json", "environment.json", "data.json", "STATUS", "figures"}
-    expected |= {"metrics.jsonl", "results.json", "results.csv", "per_example.npz"}
-    expected |= {"report.html", *(f"checkpoint-{stage}.npz" for stage in STAGES)}
-    expected |= {f"model-{name}-{seed}.npz" for name in METHODS for seed in range(2)}
-    assert {path.name for path in drawn_run.path.iterdir()} == expected
-    assert (drawn_run.path / "STATUS").read_text() == "done\n"
-    figures = {path.stem for path in (drawn_run.path / "figures").iterdir()}
+@full
+def test_figures_and_fits_are_there(run):
+    figures = {path.stem for path in (run.folder.path / "figures").iterdir()}
     both = {f"{kind}-{name}" for name in METHODS for kind in ("templates", "only")}
     assert figures == both | {
-        *("tuning", "learning_curves", "per_class", "confusion", "calibration"),
+        *("path", "distance", "per_class", "confusion", "calibration"),
     }
-
-
-def test_it_prints_the_first_losses_the_verdict_and_last_the_report(smoke_run):
-    lines = smoke_run.printed.splitlines()
-    assert lines[-1] == str(smoke_run.path / "report.html")
-    assert any("expected C - 1 = 9.0000" in line for line in lines)
-    assert any("expected log C = 2.3026" in line for line in lines)
-    found = run_helpers.results(smoke_run.path)
     for name in METHODS:
-        accuracy = f"{100 * found['losses'][name]['test_accuracy']:.2f} %"
-        assert any(line.startswith(name) and accuracy in line for line in lines)
+        fit = run.fit("optima", name)
+        assert (fit.loss.__name__, fit.l2) == (name, run.numbers("optima")[name]["l2"])
 
 
-def test_data_are_described_by_counts_and_hashes(smoke_run, digits):
-    facts = json.loads((smoke_run.path / "data.json").read_text())
-    assert facts == data.summary(digits)
-    for split in ("train", "test"):
-        for field in ("features", "labels"):
-            assert len(facts[split][field]["sha256"]) == 64
+@full
+def test_table_has_a_row_for_each_fit_and_each_run_of_sgd(run):
+    table = run_helpers.table(run.folder.path)
+    kinds = [(row["loss"], row["stage"]) for row in table]
+    parts = ("path", "path", "optimum", "sgd", "sgd")
+    assert kinds == [(name, part) for name in METHODS for part in parts]
+    for row in table:
+        # The test set is read for the two models that were chosen, and no other.
+        assert (row["test_accuracy"] == "") == (row["stage"] != "optimum")
 
 
-def test_metrics_have_every_chunk_of_every_stage_once(smoke_run):
-    found = run_helpers.metrics(smoke_run.path)
-    assert [(one["stage"], one["epoch"]) for one in found] == [
-        (stage, epoch) for stage in STAGES for epoch in (2, 4)
-    ]
-    for one in found:
-        is_grid = one["stage"].endswith("grid")
-        assert np.shape(one["mean_loss"]) == ((2, 4) if is_grid else (2,))
-        assert ("validation_accuracy" in one) == is_grid
-
-
-def test_training_lowers_the_loss_from_that_of_zero_weights(smoke_run):
-    first = run_helpers.results(smoke_run.path)["losses"]
-    assert abs(first[HINGE]["first_loss"] - 9) < 0.01
-    assert abs(first[SOFTMAX]["first_loss"] - math.log(10)) < 0.001
-    for one in run_helpers.metrics(smoke_run.path):
-        name = one["stage"].rpartition("-")[0]
-        assert np.max(one["mean_loss"]) < first[name]["first_loss"]
-
-
-def test_report_holds_its_pictures_and_the_numbers_of_the_run(drawn_run):
-    page = run_helpers.Page((drawn_run.path / "report.html").read_text())
-    assert all(one.startswith(("data:", "#")) for one in page.references)
-    shown = {base64.b64decode(image.partition(",")[2]) for image in page.images}
-    drawn = {path.read_bytes() for path in (drawn_run.path / "figures").iterdir()}
-    assert shown == drawn
-    found = run_helpers.results(drawn_run.path)
+@full
+def test_page_says_what_is_proven(run):
+    page = (run.folder.path / "report.html").read_text()
+    optima, losses = run.numbers("optima"), run.numbers("test")["losses"]
     for name in METHODS:
-        assert f"{100 * found['losses'][name]['test_accuracy']:.2f} %" in page.text
-    assert f"{100 * found['comparison']['difference']:+.2f}" in page.text
-    # A placeholder that was never filled in.
-    assert "{" not in page.text
+        assert f"{100 * losses[name]['accuracy']:.2f}\N{NO-BREAK SPACE}%" in page
+        assert f"{optima[name]['objective']:.6g}" in page
+        assert f"{optima[name]['relative_gap']:.1e}" in page
+        assert losses[name]["optimum"]["in_words"] in page
+        assert "of labels certified" in losses[name]["optimum"]["in_words"]
 
 
-# Results against plain NumPy
-
-
-def test_results_have_what_others_rely_on(smoke_run):
-    found = run_helpers.results(smoke_run.path, timing=True)
-    assert (found["dataset"], found["num_train"], found["num_test"]) == (
-        *("digits", 1297, 500),
-    )
-    assert found["losses"].keys() == set(METHODS)
-    for one in found["losses"].values():
-        assert one["seeds"] == 2
-        assert one["test_accuracy_interval"]["low"] <= one["test_accuracy"]
-        assert one["test_accuracy_interval"]["high"] >= one["test_accuracy"]
-        for field in ("validation_accuracy", "l2", "learning_rate"):
-            assert one[field] > 0
-    paired = found["comparison"]
-    assert paired["interval"]["low"] <= paired["difference"]
-    assert paired["interval"]["high"] >= paired["difference"]
-    assert found["timing"]["compile"] > 0
-    assert found["timing"]["run"] > 0
-    for kind in ("compile", "run"):
-        parts = [part[kind] for part in found["timing"]["parts"].values()]
-        assert found["timing"][kind] == pytest.approx(sum(parts))
-
-
+@full
 @pytest.mark.parametrize("name", METHODS)
-def test_accuracies_are_means_over_examples_and_seeds(smoke_run, examples, name):
-    one = run_helpers.results(smoke_run.path)["losses"][name]
-    right = correct(examples, name)
-    assert right.shape == (2, 500)
-    per_seed = [sum(map(bool, row)) / 500 for row in right]
-    assert one["test_accuracy"] == pytest.approx(sum(per_seed) / 2, rel=1e-12)
-    assert one["test_accuracy_first_seed"] == pytest.approx(per_seed[0], rel=1e-12)
-    deviation = abs(per_seed[0] - per_seed[1]) / math.sqrt(2)
-    assert one["test_accuracy_standard_deviation"] == pytest.approx(deviation, abs=1e-9)
-    # The bootstrap against the normal approximation that 500 examples allow.
-    error = right.mean(axis=0).std() / math.sqrt(500)
-    interval = one["test_accuracy_interval"]
-    width = interval["high"] - interval["low"]
-    assert width == pytest.approx(2 * 1.96 * error, rel=0.15)
+def test_every_evaluation_has_its_bound(run, name):
+    optimum, arrays = run.numbers("optima")[name], run.arrays("optima")
+    bounds = arrays[f"{name}_bounds"]
+    assert len(bounds) == len(arrays[f"{name}_objectives"]) == optimum["evaluations"]
+    assert (np.diff(bounds) <= 0).all()
+    for one in run.numbers("sgd")[name]:
+        assert len(one["relative_distance"]) == 4
 
 
-def test_comparison_is_of_the_first_seeds_and_exact(smoke_run, examples):
-    paired = run_helpers.results(smoke_run.path)["comparison"]
-    svm, softmax = (correct(examples, name)[0] for name in METHODS)
-    only_svm = sum(a and not b for a, b in zip(svm, softmax, strict=True))
-    only_softmax = sum(b and not a for a, b in zip(svm, softmax, strict=True))
-    assert paired["only_svm_right"] == only_svm
-    assert paired["only_softmax_right"] == only_softmax
-    assert paired["discordant"] == only_svm + only_softmax > 0
-    assert paired["difference"] == pytest.approx((only_softmax - only_svm) / 500)
-    exact = run_helpers.mcnemar_p(int(only_svm), int(only_softmax))
-    assert paired["mcnemar_p"] == pytest.approx(exact, rel=1e-9)
-    same = examples[f"{HINGE}_predictions"][0] == examples[f"{SOFTMAX}_predictions"][0]
-    assert paired["agreement"] == pytest.approx(same.mean())
-    variance = paired["discordant"] / 500 - paired["difference"] ** 2
-    width = paired["interval"]["high"] - paired["interval"]["low"]
-    assert width == pytest.approx(2 * 1.96 * math.sqrt(variance / 500), rel=0.2)
+# What is proven, against NumPy and SciPy
 
 
-def test_per_class_rows_count_the_first_seed(smoke_run, examples):
-    rows = run_helpers.results(smoke_run.path)["per_class"]
-    for label, row in enumerate(rows):
+@full
+@pytest.mark.parametrize("name", METHODS)
+def test_objective_is_that_of_the_saved_model(run, rows, name):
+    one, fit = run.numbers("optima")[name], run.fit("optima", name)
+    value, _ = objective(name, folded(fit.params), rows, one["l2"])
+    assert one["objective"] == pytest.approx(value, rel=1e-6)
+    proof = fit.certificate
+    assert one["relative_gap"] == pytest.approx(
+        (proof.gap + proof.rounding) / proof.primal, rel=1e-4
+    )
+    assert one["lower_bound"] == pytest.approx(
+        proof.primal - proof.gap - proof.rounding, rel=1e-12
+    )
+    assert proof.gap >= 0
+    assert one["converged"]
+    assert one["relative_gap"] <= SMOKE.polished_gap < SMOKE.relative_gap
+    assert one["evaluations_to_gap"] <= one["evaluations"]
+
+
+@pytest.fixture(scope="module")
+def softmax_optimum(run, rows):
+    return softmax_minimum(rows, run.numbers("optima")[SOFTMAX]["l2"])
+
+
+@full
+def test_the_minimum_of_scipy_lies_within_the_certificate(run, softmax_optimum):
+    proof = run.fit("optima", SOFTMAX).certificate
+    assert proof.primal - proof.gap - proof.rounding <= softmax_optimum.fun
+    assert softmax_optimum.fun <= proof.primal + proof.rounding
+
+
+@full
+def test_labels_said_to_be_certified_are_those_of_scipys_optimum(
+    run, examples, rows, softmax_optimum
+):
+    one = run.numbers("test")["losses"][SOFTMAX]["optimum"]
+    exact = (rows.test @ softmax_optimum.x.reshape(10, -1).T).argmax(axis=1)
+    certified = examples[f"{SOFTMAX}_certified"]
+    ours = examples[f"{SOFTMAX}_predictions"]
+    assert ours.shape == (500,)
+    assert certified.mean() == pytest.approx(one["certified"])
+    assert certified.mean() > 0.9
+    np.testing.assert_array_equal(ours[certified], exact[certified])
+    accuracy = (exact == rows.test_labels).mean()
+    assert one["low"] - 1e-6 <= accuracy
+    assert accuracy <= one["high"] + 1e-6
+    model = run.fit("optima", SOFTMAX)
+    apart = folded(model.params) - softmax_optimum.x.reshape(10, -1)
+    # SciPy's own gradient of 1e-7 leaves it so far from the optimum itself.
+    radius = run.numbers("optima")[SOFTMAX]["radius"]
+    assert np.linalg.norm(apart) <= radius + 1e-4
+
+
+@full
+@pytest.mark.parametrize("name", METHODS)
+def test_interval_counts_certified_labels(run, examples, rows, name):
+    one = run.numbers("test")["losses"][name]["optimum"]
+    certified = examples[f"{name}_certified"]
+    right = examples[f"{name}_predictions"] == rows.test_labels
+    sure, wrong = (sum(certified & r) / 500 for r in (right, ~right))
+    assert one["low"] == pytest.approx(sure)
+    assert one["high"] == pytest.approx(1 - wrong)
+
+
+@full
+def test_the_difference_of_the_optima_is_within_both_intervals(run):
+    test = run.numbers("test")
+    svm, softmax = (test["losses"][name]["optimum"] for name in METHODS)
+    low, high = test["optima_difference"]["interval"]
+    assert low == pytest.approx(softmax["low"] - svm["high"])
+    assert high == pytest.approx(softmax["high"] - svm["low"])
+    assert low <= test["comparison"]["difference"] <= high
+
+
+@full
+@pytest.mark.parametrize("name", METHODS)
+def test_distance_of_sgd_is_its_objective_over_the_lower_bound(run, rows, name):
+    """The objective of the last epoch, trained again and computed by NumPy."""
+    digits = data.load("digits")
+    problem = measure.protocol.problem(digits)
+    optimum, found = run.numbers("optima")[name], run.numbers("sgd")
+    unit = found["learning_rate_unit"]
+    assert unit == pytest.approx(1 / (rows.train**2).sum(axis=1).mean(), rel=1e-5)
+    weights = []
+    really = measure._objectives
+
+    def keeping(params, *args, **kwargs):
+        weights.append(params)
+        return really(params, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "_objectives", keeping)
+        rates = [unit * rate for rate in measure.learning_rates(run.config, name)]
+        loss = measure.protocol.LOSSES[name]
+        measure._sgd_objectives(
+            run.config, problem, loss, np.array(rates), optimum["l2"]
+        )
+    assert len(weights) == 4
+    for i, one in enumerate(found[name]):
+        params = (weights[-1].weights[i], weights[-1].bias[i])
+        value, _ = objective(name, folded(params), rows, optimum["l2"])
+        distance = (value - optimum["lower_bound"]) / optimum["objective"]
+        assert one["relative_distance"][-1] == pytest.approx(distance, rel=1e-5)
+        assert min(one["relative_distance"]) > 0
+
+
+@full
+@pytest.mark.parametrize("name", METHODS)
+def test_scores_predictions_and_losses_belong_together(run, examples, name):
+    scores = examples[f"{name}_scores"].astype(float)
+    expected = [
+        plain_numpy.example_loss(name, s, y)
+        for s, y in zip(scores, examples["labels"], strict=True)
+    ]
+    np.testing.assert_allclose(examples[f"{name}_losses"], expected, 2e-5, 2e-5)
+    predictions = examples[f"{name}_predictions"]
+    np.testing.assert_array_equal(predictions, scores.argmax(axis=1))
+    found = run.numbers("test")["losses"][name]
+    assert found["loss"] == pytest.approx(np.mean(expected), rel=1e-4)
+    right = predictions == examples["labels"]
+    assert found["accuracy"] == pytest.approx(sum(map(bool, right)) / 500, rel=1e-12)
+    # Wilson's interval against the normal approximation that 500 examples allow.
+    low, high = found["interval"]
+    assert low <= found["accuracy"] <= high
+    assert high - low == pytest.approx(
+        2 * 1.96 * right.std() / math.sqrt(500), rel=0.15
+    )
+
+
+@full
+@pytest.mark.parametrize("name", METHODS)
+def test_the_saved_model_makes_the_saved_predictions(run, examples, name):
+    """By jaxlin.predict, and by NumPy with nothing but the arrays of the file."""
+    digits, fit = data.load("digits"), run.fit("optima", name)
+    expected = examples[f"{name}_predictions"]
+    images = digits.test.features.reshape(-1, 8, 8)
+    np.testing.assert_array_equal(
+        jaxlin.predict(fit, images), np.array(digits.class_names)[expected]
+    )
+    assert tuple(fit.classes) == digits.class_names
+    mean = digits.train.features.astype(float).mean(axis=0)
+    weights, bias = (np.asarray(leaf, float) for leaf in fit.params)
+    scores = (digits.test.features - mean) / 16 @ weights.T + bias
+    np.testing.assert_allclose(scores, examples[f"{name}_scores"], atol=1e-4)
+
+
+@full
+def test_per_class_rows_count_examples(run, examples):
+    for label, row in enumerate(run.numbers("test")["per_class"]):
         members = np.flatnonzero(examples["labels"] == label)
         assert (row["class"], row["count"]) == (str(label), len(members))
         for name in METHODS:
-            right = sum(correct(examples, name)[0, i] for i in members)
+            right = sum(examples[f"{name}_predictions"][i] == label for i in members)
             assert row[name] == pytest.approx(right / len(members))
+            low, high = row[f"{name}_interval"]
+            assert low <= row[name] <= high
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_scores_predictions_and_losses_belong_together(smoke_run, examples, name):
-    scores = examples[f"{name}_scores"].astype(float)
-    expected = [
-        [
-            plain_numpy.example_loss(name, s, y)
-            for s, y in zip(rows, examples["labels"], strict=True)
-        ]
-        for rows in scores
-    ]
-    np.testing.assert_allclose(examples[f"{name}_losses"], expected, 2e-5, 2e-5)
-    np.testing.assert_array_equal(
-        examples[f"{name}_predictions"], scores.argmax(axis=2)
+@full
+def test_images_of_one_alone_are_those_that_it_alone_recognises(run, examples):
+    svm, softmax = (
+        examples[f"{name}_predictions"] == examples["labels"] for name in METHODS
     )
-    found = run_helpers.results(smoke_run.path)["losses"][name]
-    assert found["test_loss"] == pytest.approx(np.mean(expected), rel=1e-4)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_saved_models_make_the_saved_predictions(smoke_run, examples, digits, name):
-    """By jaxlin.predict, and by NumPy with nothing but the arrays of the file."""
-    found = run_helpers.results(smoke_run.path)["losses"][name]
-    objectives = []
-    for seed in range(2):
-        path = smoke_run.path / f"model-{name}-{seed}.npz"
-        expected = examples[f"{name}_predictions"][seed]
-        images = digits.test.features.reshape(-1, 8, 8)
-        trained = jaxlin.load(path)
+    features = data.load("digits").test.features
+    for name, alone in ((HINGE, svm & ~softmax), (SOFTMAX, softmax & ~svm)):
+        shown = examples[f"{name}_alone"]
+        assert len(set(shown)) == len(shown) == min(10, alone.sum()) > 0
+        assert alone[shown].all()
         np.testing.assert_array_equal(
-            jaxlin.predict(trained, images), np.array(digits.class_names)[expected]
+            examples[f"{name}_alone_features"], features[shown]
         )
-        assert (trained.loss.__name__, trained.l2) == (name, found["l2"])
-        assert tuple(trained.classes) == digits.class_names
-        train = digits.train.features.astype(float)
-        mean = train.mean(axis=0)
-        weights, bias = (np.asarray(leaf, float) for leaf in trained.params)
-        rows = (digits.test.features - mean) / 16
-        scores = rows @ weights.T + bias
-        np.testing.assert_allclose(scores, examples[f"{name}_scores"][seed], atol=1e-4)
-        scores = (train - mean) / 16 @ weights.T + bias
-        labels = digits.train.labels
-        losses = map(plain_numpy.example_loss, [name] * len(labels), scores, labels)
-        squares = (weights**2).sum() + (bias**2).sum()
-        objectives.append(np.mean([*losses]) + found["l2"] / 2 * squares)
-    assert found["training_objective"] == pytest.approx(np.mean(objectives), rel=1e-4)
 
 
 # The choice
 
 
-def test_table_has_a_row_for_each_model(smoke_run, table, examples):
-    assert len(table) == 2 * (2 * 2 * 2 + 2)
-    keys = [
-        (row["loss"], row["stage"], row["l2"], row["learning_rate"], row["seed"])
-        for row in table
-    ]
-    assert len(set(keys)) == len(table)
-    for row in table:
-        # Models of a grid never see the test set.
-        assert (row["test_accuracy"] == "") == (row["stage"] == "grid")
-        assert (row["validation_accuracy"] == "") == (row["stage"] == "refit")
-        if row["stage"] == "refit":
-            right = correct(examples, row["loss"])[int(row["seed"])]
-            assert float(row["test_accuracy"]) == pytest.approx(right.mean())
-
-
+@full
 @pytest.mark.parametrize("name", METHODS)
-def test_choice_is_the_best_mean_validation_accuracy(smoke_run, table, name):
-    by_setting = {}
-    for row in table:
-        if row["loss"] == name and row["stage"] == "grid":
-            setting = float(row["l2"]), float(row["learning_rate"])
-            accuracy = float(row["validation_accuracy"])
-            by_setting.setdefault(setting, []).append(accuracy)
-    assert {len(seeds) for seeds in by_setting.values()} == {2}
-    means = {setting: np.mean(seeds) for setting, seeds in by_setting.items()}
-    best = max(means.values())
-    # Of equally good settings the one with the strongest penalty, then the slowest.
-    l2, learning_rate = max(
-        (one for one in means if best - means[one] < 1e-6),
-        key=lambda one: (one[0], -one[1]),
-    )
-    found = run_helpers.results(smoke_run.path)["losses"][name]
-    assert found["validation_accuracy"] == pytest.approx(best, abs=1e-6)
-    assert (found["l2"], found["learning_rate"]) == (l2, learning_rate)
-    assert found["settings_tried"] == 4
-    refits = [row for row in table if (row["loss"], row["stage"]) == (name, "refit")]
-    assert {(float(r["l2"]), float(r["learning_rate"])) for r in refits} == {
-        (l2, learning_rate)
-    }
+def test_choice_is_the_best_on_validation_of_fits_that_reached_the_gap(run, name):
+    path = run.numbers("paths")[name]
+    fits = path["fits"]
+    assert [fit["l2"] for fit in fits] == [0.1, 0.01]
+    assert all(fit["converged"] for fit in fits)
+    assert all(fit["relative_gap"] <= SMOKE.relative_gap for fit in fits)
+    best = max(fits, key=lambda fit: (fit["validation_accuracy"], fit["l2"]))
+    assert fits[path["choice"]] == best
+    assert run.numbers("optima")[name]["l2"] == best["l2"]
+    assert path["at_edge"]
 
 
-def test_validation_is_of_examples_that_the_grid_never_saw(smoke_run, table, digits):
-    """Recomputed by NumPy from the weights of the checkpoints."""
-    prepared = protocol.prepare(digits, MINIBATCH)
-    searched, held_out = (
-        np.asarray(examples.features, float)
-        for examples in (prepared.search.examples, prepared.held_out)
-    )
-    assert len(held_out) == 130
-    together = np.concatenate([searched, held_out])
-    order = np.lexsort(together.T)
-    everything = digits.train.features
-    np.testing.assert_array_equal(together[order], everything[np.lexsort(everything.T)])
-    counts = np.bincount(prepared.held_out.targets)
-    assert np.ptp(counts) <= 1, "stratified"
-    rows = (held_out - searched.mean(axis=0)) / 16
-    for name in METHODS:
-        path = smoke_run.path / f"checkpoint-{name}-grid.npz"
-        expected = plain_numpy.accuracies(path, rows, prepared.held_out.targets)
-        found = [
-            float(row["validation_accuracy"])
-            for row in table
-            if (row["loss"], row["stage"]) == (name, "grid")
-        ]
-        # The table has the seeds of a setting in consecutive rows.
-        np.testing.assert_allclose(found, expected.T.ravel(), atol=1e-6)
+@full
+def test_the_test_set_is_sealed_until_all_is_fitted(run, digits, tmp_path):
+    out = tmp_path / "run"
+    seen = sealed_data.watched_run("svm_vs_softmax", digits, out, module=tested)
+    assert seen == [{"paths", "optima", "sgd"}]
+    for part in ("paths", "optima", "sgd", "test"):
+        again = run_helpers.json.loads((out / "parts" / f"{part}.json").read_text())
+        assert again["numbers"] == run.numbers(part)
 
 
-# Again: the same, and without compiling
-
-
-def test_a_grid_is_one_program(smoke_run):
-    """Per loss one for 4 settings x 2 seeds, and one for the refit."""
-    advancing = [name for name in smoke_run.programs if "_advance" in name]
-    assert len(advancing) == len(STAGES)
-
-
-def test_saved_config_reruns_exactly_and_compiles_nothing(smoke_run, tmp_path):
-    config, options = run_helpers.parse(
-        *("--config", smoke_run.path / "config.json", "--out", tmp_path / "again"),
-    )
-    assert config == MINIBATCH
-    again = run_helpers.run(config, out=options.out, pictures=False)
-    assert again.programs == []
-    run_helpers.assert_same_run(again.path, smoke_run.path)
+# What falls short
 
 
 @pytest.fixture(scope="module")
-def watched(smoke_run, digits, tmp_path_factory):
-    """Other l2 and learning rates, the same shapes, a sealed test set."""
-    return sealed_data.watched_run(digits, tmp_path_factory.mktemp("watched") / "run")
+def poor_run(tmp_path_factory):
+    """Too few evaluations for the hinge, learning rates at which SGD diverges."""
+    config = dataclasses.replace(
+        SMOKE,
+        max_evaluations=20,
+        hinge_learning_rates=(0.3, 1e30),
+        softmax_learning_rates=(1e30, 1e31),
+    )
+    out = tmp_path_factory.mktemp("poor") / "run"
+    return run_helpers.run_study("svm_vs_softmax", config, out=out).run
 
 
-def test_other_settings_of_the_same_shapes_compile_nothing(watched):
-    assert watched.run.programs == []
+@full
+def test_a_gap_that_was_not_reached_is_said_plainly(poor_run):
+    hinge = poor_run.numbers("optima")[HINGE]
+    assert not hinge["converged"]
+    assert hinge["evaluations"] == 20
+    assert hinge["evaluations_to_gap"] is None
+    assert not any(fit["converged"] for fit in poor_run.numbers("paths")[HINGE]["fits"])
+    assert poor_run.numbers("optima")[SOFTMAX]["converged"]
+    page = (poor_run.folder.path / "report.html").read_text()
+    assert f"{hinge['relative_gap']:.1e}" in page
+    assert "not reached" in page
 
 
-def test_the_test_set_is_touched_once_after_all_training(watched):
-    """The seal did not break the run, and it was opened after the last refit."""
-    assert len(watched.tested) == len(METHODS)
-    for seen in watched.tested:
-        assert seen == [stage for stage in STAGES for _ in range(2)]
+@full
+def test_an_interval_too_wide_to_say_anything_says_so(poor_run):
+    test = poor_run.numbers("test")
+    optimum = test["losses"][HINGE]["optimum"]
+    assert optimum["high"] - optimum["low"] > 0.05
+    assert optimum["in_words"].startswith("uninformative (")
+    assert "labels certified" in optimum["in_words"]
+    assert not test["optima_difference"]["informative"]
+    text = (poor_run.folder.path / "report.html").read_text()
+    assert "not bounded usefully at this gap" in text
 
 
-def test_both_losses_have_the_same_start_order_and_examples(watched):
-    """Minibatches are drawn from a seed's key and the epoch, and from nothing else."""
-    assert [stage.name for stage in watched.stages] == [*STAGES]
-    first = watched.stages[0]
-    keys = jax.random.key_data(first.keys)
-    assert (keys[0] != keys[1]).any()
-    assert np.ptp(np.asarray(first.params.weights), axis=0).max() > 0, "seeds differ"
-    for stage in watched.stages[1:]:
-        np.testing.assert_array_equal(jax.random.key_data(stage.keys), keys)
-        for leaf, of_first in zip(stage.params, first.params, strict=True):
-            np.testing.assert_array_equal(leaf, of_first)
-        assert (stage.epochs, stage.evaluate_every) == (4, 2)
-    grid, refit, other_grid, other_refit = (stage.problem for stage in watched.stages)
-    assert grid is other_grid
-    assert refit is other_refit
-    assert (len(grid.targets), len(refit.targets)) == (1297 - 130, 1297)
+@full
+def test_sgd_that_diverges_is_shown_as_such(poor_run):
+    hinge, softmax = (poor_run.numbers("sgd")[name] for name in METHODS)
+    last = [one["relative_distance"][-1] for one in (*hinge, *softmax)]
+    assert last[0] > 0
+    assert last[1:] == [None] * 3
+    assert "diverged" in (poor_run.folder.path / "report.html").read_text()

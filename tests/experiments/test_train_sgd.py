@@ -1,0 +1,408 @@
+"""What SGD yields is complete, agrees with plain NumPy and was made by the rules."""
+
+import dataclasses
+import math
+
+import jax
+import numpy as np
+import plain_numpy
+import pytest
+import run_helpers
+import sealed_data
+from run_helpers import HINGE, METHODS, SOFTMAX
+from strict_page import Page
+
+import jaxlin
+from experiments.common import cli
+from experiments.svm_vs_softmax import protocol
+from experiments.train_sgd import measure
+from experiments.train_sgd.config import SMOKE, Config
+from jaxlin import data
+
+
+@pytest.fixture(scope="module")
+def finished(finished_study):
+    return finished_study("train_sgd")
+
+
+@pytest.fixture(scope="module")
+def run(finished):
+    return finished.run
+
+
+@pytest.fixture(scope="module")
+def examples(run):
+    return run.arrays("test")
+
+
+@pytest.fixture(scope="module")
+def table(run):
+    return run_helpers.table(run.folder.path)
+
+
+def chosen(run, name):
+    tuned = run.numbers(name)
+    return tuned["settings"][tuned["choice"]]
+
+
+# The run folder
+
+
+def test_figures_are_there_and_the_verdict_is_printed(finished):
+    folder = finished.run.folder.path
+    figures = {path.stem for path in (folder / "figures").iterdir()}
+    assert figures == {"tuning", "learning_curves"}
+    for name in METHODS:
+        accuracy = finished.run.numbers("test")["losses"][name]["accuracy"]
+        line = f"test accuracy, {protocol.TITLES[name]}: {accuracy:.6g}"
+        assert line in finished.printed.splitlines()
+
+
+def test_data_are_described_by_counts_and_hashes(run, digits):
+    facts = run.data
+    assert facts == data.summary(digits)
+    for split in ("train", "test"):
+        for field in ("features", "labels"):
+            assert len(facts[split][field]["sha256"]) == 64
+
+
+def test_training_lowers_the_loss_from_that_of_zero_weights(run):
+    for name, expected in ((HINGE, 9), (SOFTMAX, math.log(10))):
+        first = run.numbers(name)["first_loss"]
+        assert first["expected"] == pytest.approx(expected)
+        assert first["measured"] == pytest.approx(expected, rel=1e-3)
+        losses = run.arrays(name)
+        assert losses["grid_losses"].shape == (4, 2, 4)
+        assert losses["refit_losses"].shape == (4, 2)
+        assert losses["grid_losses"].max() < first["measured"]
+        assert losses["refit_losses"].max() < first["measured"]
+
+
+def test_page_holds_the_numbers_of_the_run(run):
+    page = Page((run.folder.path / "report.html").read_text()).text["main"][0]
+    test = run.numbers("test")
+    for name in METHODS:
+        accuracy = test["losses"][name]["accuracy"]
+        assert f"{100 * accuracy:.2f}\N{NO-BREAK SPACE}%" in page
+    assert f"{100 * test['comparison']['difference']:+.2f} points" in page
+    assert "over 2 seeds" in page
+
+
+# Results against plain NumPy
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_accuracies_are_means_over_examples_and_seeds(run, examples, name):
+    one = run.numbers("test")["losses"][name]
+    right = examples[f"{name}_predictions"] == examples["labels"]
+    assert right.shape == (2, 500)
+    per_seed = [sum(map(bool, row)) / 500 for row in right]
+    assert one["accuracies"] == pytest.approx(per_seed, rel=1e-12)
+    assert one["accuracy"] == pytest.approx(sum(per_seed) / 2, rel=1e-12)
+    deviation = abs(per_seed[0] - per_seed[1]) / math.sqrt(2)
+    assert one["standard_deviation"] == pytest.approx(deviation, abs=1e-9)
+    # Wilson's interval against the normal approximation that 500 examples allow.
+    error = right.mean(axis=0).std() / math.sqrt(500)
+    low, high = one["interval"]
+    assert low <= one["accuracy"] <= high
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.15)
+
+
+def test_comparison_is_of_the_first_seeds(run, examples):
+    compared = run.numbers("test")["comparison"]
+    svm, softmax = (
+        examples[f"{name}_predictions"][0] == examples["labels"] for name in METHODS
+    )
+    assert compared["only_second_right"] == (svm & ~softmax).sum()
+    assert compared["only_first_right"] == (softmax & ~svm).sum()
+    same = examples[f"{HINGE}_predictions"][0] == examples[f"{SOFTMAX}_predictions"][0]
+    assert compared["agreement"] == pytest.approx(same.mean())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_scores_predictions_and_losses_belong_together(run, examples, name):
+    scores = examples[f"{name}_scores"].astype(float)
+    expected = [
+        [
+            plain_numpy.example_loss(name, s, y)
+            for s, y in zip(rows, examples["labels"], strict=True)
+        ]
+        for rows in scores
+    ]
+    np.testing.assert_allclose(examples[f"{name}_losses"], expected, 2e-5, 2e-5)
+    np.testing.assert_array_equal(
+        examples[f"{name}_predictions"], scores.argmax(axis=2)
+    )
+    found = run.numbers("test")["losses"][name]
+    assert found["loss"] == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_saved_models_make_the_saved_predictions(run, examples, digits, name):
+    """By jaxlin.predict, and by NumPy with nothing but the arrays of the file."""
+    objectives, l2 = [], chosen(run, name)["l2"]
+    for seed in range(2):
+        expected = examples[f"{name}_predictions"][seed]
+        images = digits.test.features.reshape(-1, 8, 8)
+        trained = run.fit(name, f"seed{seed}")
+        np.testing.assert_array_equal(
+            jaxlin.predict(trained, images), np.array(digits.class_names)[expected]
+        )
+        assert (trained.loss.__name__, trained.l2) == (name, l2)
+        assert tuple(trained.classes) == digits.class_names
+        train = digits.train.features.astype(float)
+        mean = train.mean(axis=0)
+        weights, bias = (np.asarray(leaf, float) for leaf in trained.params)
+        rows = (digits.test.features - mean) / 16
+        scores = rows @ weights.T + bias
+        np.testing.assert_allclose(scores, examples[f"{name}_scores"][seed], atol=1e-4)
+        scores = (train - mean) / 16 @ weights.T + bias
+        labels = digits.train.labels
+        losses = map(plain_numpy.example_loss, [name] * len(labels), scores, labels)
+        squares = (weights**2).sum() + (bias**2).sum()
+        objectives.append(np.mean([*losses]) + l2 / 2 * squares)
+    found = run.numbers(name)["objective"]
+    assert found == pytest.approx(np.mean(objectives), rel=1e-4)
+
+
+# The choice
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "choice"),
+    [
+        ([0.5, 0.7, 0.6, 0.7], 3),
+        ([0.7, 0.7, 0.7, 0.7], 2),
+        ([0.7, 0.7, np.nan, 0.7], 3),
+        ([0.7, 0.1, np.nan, np.nan], 0),
+    ],
+)
+def test_ties_go_to_the_stronger_penalty_then_the_slower_rate(accuracies, choice):
+    settings = [(0.1, 1.0), (0.1, 2.0), (0.2, 1.0), (0.2, 2.0)]
+    # Of two seeds one suffices to count as diverged.
+    validation = np.stack([np.full(4, 0.7), accuracies], axis=1)
+    assert measure.choose(validation, settings) == choice
+
+
+def test_if_all_diverge_the_rates_are_to_blame():
+    with pytest.raises(ValueError, match="rates must let one setting converge"):
+        measure.choose(np.full((2, 1), np.nan), [(0.1, 1.0), (0.1, 2.0)])
+
+
+def test_table_has_a_row_for_each_model(table, examples):
+    assert len(table) == 2 * (2 * 2 * 2 + 2)
+    keys = [
+        (row["loss"], row["stage"], row["l2"], row["learning_rate"], row["seed"])
+        for row in table
+    ]
+    assert len(set(keys)) == len(table)
+    for row in table:
+        # Models of a grid never see the test set.
+        assert (row["test_accuracy"] == "") == (row["stage"] == "grid")
+        assert (row["validation_accuracy"] == "") == (row["stage"] == "refit")
+        if row["stage"] == "refit":
+            said = examples[f"{row['loss']}_predictions"][int(row["seed"])]
+            right = said == examples["labels"]
+            assert float(row["test_accuracy"]) == pytest.approx(right.mean())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_choice_is_the_best_mean_validation_accuracy(run, table, name):
+    by_setting = {}
+    for row in table:
+        if row["loss"] == name and row["stage"] == "grid":
+            setting = float(row["l2"]), float(row["learning_rate"])
+            accuracy = float(row["validation_accuracy"])
+            by_setting.setdefault(setting, []).append(accuracy)
+    assert len(by_setting) == 4
+    assert {len(seeds) for seeds in by_setting.values()} == {2}
+    means = {setting: np.mean(seeds) for setting, seeds in by_setting.items()}
+    best = max(means.values())
+    # Of equally good settings the one with the strongest penalty, then the slowest.
+    expected = max(
+        (one for one in means if best - means[one] < 1e-6),
+        key=lambda one: (one[0], -one[1]),
+    )
+    found = chosen(run, name)
+    assert (found["l2"], found["learning_rate"]) == expected
+    refits = [row for row in table if (row["loss"], row["stage"]) == (name, "refit")]
+    assert {(float(r["l2"]), float(r["learning_rate"])) for r in refits} == {expected}
+
+
+def test_validation_is_of_examples_that_the_grid_never_saw(run, digits):
+    """Recomputed by NumPy from the weights of the grid, which is trained again."""
+    split = protocol.split(SMOKE, digits.train.labels)
+    everything = digits.train.features
+    searched, held_out = (everything[part].astype(float) for part in split)
+    assert len(held_out) == 130
+    together = np.sort(np.concatenate(split))
+    np.testing.assert_array_equal(together, np.arange(1297))
+    labels = digits.train.labels[split.held_out]
+    assert np.ptp(np.bincount(labels)) <= 1, "stratified"
+    rows = (held_out - searched.mean(axis=0)) / 16
+    problem = protocol.problem(digits, split.train)
+    for name in METHODS:
+        settings = run.numbers(name)["settings"]
+        rates = [one["learning_rate"] for one in settings[:2]]
+        l2s = [one["l2"] for one in settings[::2]]
+        grid = measure._trained(SMOKE, problem, name, rates, l2s)
+        weights, bias = (np.asarray(leaf[0, 0], float) for leaf in grid.params)
+        scores = np.einsum("nd,sgcd->sgnc", rows, weights) + bias[:, :, None]
+        expected = (scores.argmax(axis=-1) == labels).mean(axis=-1)
+        found = [one["validation_accuracy"] for one in settings]
+        np.testing.assert_allclose(found, expected.T, atol=1e-6)
+
+
+# Again: the same, and without compiling
+
+
+@pytest.fixture(scope="module")
+def trainings(run, digits, tmp_path_factory):
+    """Other l2 and learning rates, the same shapes, a sealed test set."""
+    config = dataclasses.replace(
+        SMOKE,
+        hinge_l2=(1e-4, 3e-3),
+        hinge_learning_rates=(0.1, 2.0),
+        softmax_l2=(3e-5, 3e-3),
+        softmax_learning_rates=(0.2, 0.9),
+    )
+    calls, train, names = [], jaxlin.train, run_helpers.compiled_programs()
+    del names[:]
+
+    def watched(key, problem, **arguments):
+        calls.append((key, problem, arguments))
+        return train(key, problem, **arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jaxlin, "train", watched)
+        out = tmp_path_factory.mktemp("watched") / "run"
+        seen = sealed_data.watched_run(
+            "train_sgd", digits, out, module=measure, config=config
+        )
+    return calls, seen, [*names]
+
+
+def test_other_settings_of_the_same_shapes_compile_nothing(trainings):
+    assert trainings[2] == []
+
+
+def test_the_test_set_is_touched_once_after_all_training(trainings):
+    """The seal did not break the run, and it was opened after the last refit."""
+    assert trainings[1] == [set(METHODS)]
+
+
+def test_both_losses_have_the_same_start_order_and_examples(trainings):
+    """Both are drawn from a key and the seed, and from nothing else."""
+    calls = trainings[0]
+    assert [len(arguments["l2s"]) for _, _, arguments in calls] == [2, 1, 2, 1]
+    keys = [jax.random.key_data(key) for key, _, _ in calls]
+    for key in keys[1:]:
+        np.testing.assert_array_equal(key, keys[0])
+    for _, _, arguments in calls:
+        assert (arguments["num_epochs"], arguments["num_seeds"]) == (4, 2)
+    sizes = [problem.num_examples for _, problem, _ in calls]
+    assert sizes == [1297 - 130, 1297] * 2
+    for of_hinge, of_softmax in ((0, 2), (1, 3)):
+        first, second = (calls[i][1].examples for i in (of_hinge, of_softmax))
+        np.testing.assert_array_equal(first.features, second.features)
+        np.testing.assert_array_equal(first.targets, second.targets)
+
+
+def test_a_seal_can_tell(digits):
+    sealed = sealed_data.SealedDataset(digits, lambda: False).test.labels
+    assert len(sealed) == 500
+    looks = (np.asarray, jax.numpy.asarray, lambda x: x == 1, lambda x: x[0])
+    for look in (*looks, lambda x: x.max):
+        with pytest.raises(AssertionError, match="touched early"):
+            look(sealed)
+
+
+# Feature vectors
+
+
+@pytest.fixture(scope="module")
+def vectors_run(tmp_path_factory):
+    """Float feature vectors; no test example of the last class."""
+    folder = tmp_path_factory.mktemp("vectors")
+    draw = np.random.default_rng(0)
+    labels = np.arange(66) % 3
+    centres = 3 * draw.normal(size=(3, 5))
+    rows = centres[labels] + draw.normal(size=(66, 5))
+    test = np.flatnonzero(labels[:36] < 2)
+    np.savez(
+        folder / "mine.npz",
+        x_train=rows,
+        y_train=labels,
+        x_test=rows[test] + 0.1,
+        y_test=labels[test],
+        class_names=["left", "right", "absent"],
+    )
+    return folder
+
+
+@pytest.mark.full
+def test_one_seed_has_no_spread(vectors_run):
+    config = Config(
+        dataset=str(vectors_run / "mine.npz"),
+        seeds=1,
+        epochs=3,
+        batch_size=16,
+        hinge_l2=(1e-3,),
+        hinge_learning_rates=(0.5,),
+        softmax_l2=(1e-3, 1e-2),
+        softmax_learning_rates=(0.5,),
+    )
+    _, run, _ = run_helpers.run_study("train_sgd", config, out=vectors_run / "sgd")
+    test = run.numbers("test")
+    for name in METHODS:
+        assert test["losses"][name]["standard_deviation"] is None
+        assert test["losses"][name]["accuracy"] > 0.9
+    assert run.numbers(HINGE)["first_loss"]["expected"] == 2.0
+    assert "one seed" in (run.folder.path / "report.html").read_text()
+
+
+@pytest.mark.full
+def test_feature_vectors_make_a_comparison_without_images(vectors_run):
+    made = run_helpers.STUDIES["svm_vs_softmax"]
+    config = dataclasses.replace(
+        made.presets["smoke"], dataset=str(vectors_run / "mine.npz"), batch_size=16
+    )
+    out = vectors_run / "certified"
+    _, run, _ = run_helpers.run_study("svm_vs_softmax", config, out=out)
+    figures = {path.stem for path in (out / "figures").iterdir()}
+    assert figures == {"path", "distance", "per_class", "confusion", "calibration"}
+    page = Page((out / "report.html").read_text())
+    assert len(page.images) == len(figures)
+    assert "Templates" not in page.text["main"][0]
+    assert (run.data["train"]["num_examples"], run.data["test"]["num_examples"]) == (
+        *(66, 24),
+    )
+    absent = run.numbers("test")["per_class"][2]
+    assert (absent["class"], absent["count"]) == ("absent", 0)
+    for name in METHODS:
+        assert absent[name] is None
+        assert absent[f"{name}_interval"] is None
+
+
+def test_saved_config_reruns_exactly_and_compiles_nothing(run, tmp_path):
+    config, options = run_helpers.parse(
+        "train_sgd",
+        *("--config", run.folder.path / "config.json", "--out", tmp_path / "again"),
+    )
+    assert config == SMOKE
+    assert options == cli.RunOptions(
+        out=tmp_path / "again", config=run.folder.path / "config.json"
+    )
+    names = run_helpers.compiled_programs()
+    del names[:]
+    again = run_helpers.run_study("train_sgd", config, out=options.out)
+    assert names == []
+    run_helpers.assert_same(again.run.folder.path, run.folder.path)
+
+
+def test_a_grid_is_one_program(digits, compiled):
+    """One for 4 settings x 2 seeds."""
+    split = protocol.split(SMOKE, digits.train.labels)
+    problem = protocol.problem(digits, split.train)
+    measure._trained(SMOKE, problem, SOFTMAX, [0.1, 0.2], [1e-3, 1e-2])
+    assert len([name for name in compiled if "_advance" in name]) == 1
