@@ -3,11 +3,10 @@
   config.json        what was computed; reruns exactly with ``--config``
   environment.json   versions, device, flags, commit, command; later starts in "resumed"
   data.json          hashes and counts of the data
-  parts/             numbers, arrays and fits of each part of a study
+  parts/             numbers, arrays and fits of each part of a study; `jaxlin.load`
+                     reads the fits
   metrics.jsonl      one line of JSON per measurement, as training goes on
   results.json       the conclusions; results.csv has one row per model
-  per_example.npz    predictions and losses of single examples
-  model-*.npz        trained classifiers
   figures/           the pictures of report.html, which holds them too
   STATUS             "running", "interrupted", "failed: ..." or "done"
 

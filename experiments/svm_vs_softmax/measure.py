@@ -54,7 +54,7 @@ def _path(config: Config, problem: jaxlin.Problem, loss: Loss) -> Any:
     stop = jaxlin.Stop(config.relative_gap, config.max_evaluations)
     fit = None
     for l2 in sorted(config.path_l2, reverse=True):
-        fit = jaxlin.fit(problem, loss=loss, l2=l2, stop=stop, start=fit, refine=False)
+        fit = jaxlin.fit(problem, loss=loss, l2=l2, stop=stop, start=fit)
         yield fit
 
 
