@@ -42,6 +42,8 @@ def split(config: Any, labels: np.ndarray) -> splits.TrainHeldOutSplit:
 def check_split(config: Any, dataset: data.Dataset) -> None:
     """Checks, before anything is compiled, that a run can be made of these examples.
 
+    Prints a note for each class without a training example.
+
     Raises:
       ValueError: if the training labels are too few to tell apart, split or batch.
     """
@@ -62,6 +64,8 @@ def check_split(config: Any, dataset: data.Dataset) -> None:
             f"batch_size must be at most {left}, the examples left to train on, got "
             f"{config.batch_size}; give --batch-size {left} or less"
         )
+    for name in data.absent_classes(dataset):
+        print(f"note: class {name!r} has no training example")
 
 
 def problem(

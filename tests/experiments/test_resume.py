@@ -180,7 +180,7 @@ def test_stopped_around_every_save_of_a_fit(finished, tmp_path):
     assert environment.count('"started"') == starts + 1
 
 
-@pytest.mark.parametrize("write", [5, 12, 20, 26])
+@pytest.mark.parametrize("write", [8, 12, 20, 26])
 @pytest.mark.full
 def test_a_full_disk_is_reported_and_loses_nothing(
     finished, tmp_path, monkeypatch, write
