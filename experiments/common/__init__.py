@@ -10,6 +10,7 @@ are none yet build pages with `report`.
   files, environment,        a run folder: whole files, facts of the machine, status,
   run_folder, same_data      metrics, resuming with the same data
   interrupts, timing         Ctrl-C between two parts; seconds compiling and running
+  paired                     two classifiers on the same examples, with a verdict
   slides                     numbers of the lecture's slides
   report                     blocks of pages
 """

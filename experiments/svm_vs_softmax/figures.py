@@ -26,27 +26,19 @@ def drawn(run: Run) -> Iterator[tuple[str, Figure]]:
     yield "path", _path(run.numbers("paths"))
     yield "distance", _distance(run)
     yield "per_class", _per_class(run.numbers("test")["per_class"])
-    yield "confusion", _confusion(test, _class_names(run))
+    yield "confusion", _confusion(test, _facts(run)["class_names"])
     yield "calibration", _calibration(test)
-    shape = image_shape(run.data)
-    if shape is None:
+    if not run.numbers("test")["images"]:
         return
     for name in TITLES:
-        yield f"templates-{name}", _templates(run, name, shape)
+        yield f"templates-{name}", _templates(run, name)
         if len(test[f"{name}_alone"]):
-            yield f"only-{name}", _only_one_right(run, test, name, shape)
+            yield f"only-{name}", _only_one_right(run, test, name)
 
 
-def image_shape(facts: Any) -> tuple[int, ...] | None:
-    """Shape of grey or RGB images, None if the examples are none."""
-    shape = facts["image_shape"]
-    is_shown = shape is not None and (len(shape) == 2 or shape[2:] in ([1], [3]))
-    return tuple(shape) if is_shown else None
-
-
-def _class_names(run: Run) -> list[str]:
+def _facts(run: Run) -> dict[str, Any]:
     assert run.data is not None
-    return run.data["class_names"]
+    return run.data
 
 
 def _path(paths: dict[str, Any]) -> Figure:
@@ -127,15 +119,18 @@ def _certified(
     ax.legend(frameon=False)
 
 
-def _templates(run: Run, name: str, shape: tuple[int, ...]) -> Figure:
+def _templates(run: Run, name: str) -> Figure:
     """The rows of W as pictures."""
-    weights, names = run.fit("optima", name).params.weights, _class_names(run)
+    weights, facts = run.fit("optima", name).params.weights, _facts(run)
+    names = facts["class_names"]
     columns = min(len(names), 10)
     rows = -(-len(names) // columns)
     figure, axes = plotting.new_figure(
         rows=rows, columns=columns, width=11.0, height=1.45 * rows
     )
-    plotting.templates(axes, weights, image_shape=shape, class_names=names)
+    plotting.templates(
+        axes, weights, image_shape=facts["image_shape"], class_names=names
+    )
     return figure
 
 
@@ -192,13 +187,11 @@ def _calibration(test: dict[str, np.ndarray]) -> Figure:
     return figure
 
 
-def _only_one_right(
-    run: Run, test: dict[str, np.ndarray], name: str, shape: tuple[int, ...]
-) -> Figure:
+def _only_one_right(run: Run, test: dict[str, np.ndarray], name: str) -> Figure:
     """Images that one classifier alone recognises."""
-    assert run.data is not None
     (other,) = set(TITLES) - {name}
-    shown, names = test[f"{name}_alone"], _class_names(run)
+    shown, facts = test[f"{name}_alone"], _facts(run)
+    names = facts["class_names"]
     rows = -(-len(shown) // 5)
     figure, axes = plotting.new_figure(
         rows=rows, columns=5, width=9.5, height=2.3 * rows
@@ -206,11 +199,11 @@ def _only_one_right(
     labels, said = test["labels"][shown], test[f"{other}_predictions"][shown]
     plotting.image_grid(
         axes,
-        test[f"{name}_alone_features"].reshape(-1, *shape),
+        test[f"{name}_alone_features"].reshape(-1, *facts["image_shape"]),
         titles=[
             f"{names[label]}\nnot {names[wrong]}"
             for label, wrong in zip(labels, said, strict=True)
         ],
-        limits=(0, run.data["max_value"]),
+        limits=(0, facts["max_value"]),
     )
     return figure

@@ -43,9 +43,13 @@ def test(config: Config, dataset: data.Dataset, run: Run) -> Measured:
         - numbers[protocol.HINGE]["optimum"][other]
         for end, other in (("low", "high"), ("high", "low"))
     )
+    shape = dataset.image_shape
     return Measured(
         {
             "losses": numbers,
+            # Grey or RGB.
+            "images": shape is not None
+            and (len(shape) == 2 or shape[2:] in ((1,), (3,))),
             "comparison": compared,
             "optima_difference": {
                 "interval": [low, high],

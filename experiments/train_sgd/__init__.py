@@ -9,8 +9,9 @@ Method. A stratified part of the training set is held out. Each loss trains a gr
 setting with the best mean validation accuracy is trained again on all training
 examples. The test set is read once, after that.
 
-Result. CIFAR-10, raw pixels, 12 settings a loss, 3 seeds: softmax and SVM reach the
-accuracies of the certified fits; ``docs/results.md`` has the numbers.
+Result. CIFAR-10, raw pixels, 12 settings a loss, 3 seeds: softmax 41.51 %, SVM 39.81 %;
+seeds differ by 0.01 and 0.08 points; first seeds, paired: +1.79 points, 95 % [1.22,
+2.37]. The certified fits reach 41.61 % and 39.85 %.
 
 Command. ``python -m experiments.train_sgd`` (CIFAR-10), ``--dataset digits``,
 ``--smoke``.

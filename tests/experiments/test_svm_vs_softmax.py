@@ -1,6 +1,7 @@
 """What the comparison proves is true, by NumPy and SciPy, and was made by the rules."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -296,7 +297,7 @@ def test_the_test_set_is_sealed_until_all_is_fitted(run, digits, tmp_path):
     seen = sealed_data.watched_run("svm_vs_softmax", digits, out, module=tested)
     assert seen == [{"paths", "optima", "sgd"}]
     for part in ("paths", "optima", "sgd", "test"):
-        again = run_helpers.json.loads((out / "parts" / f"{part}.json").read_text())
+        again = json.loads((out / "parts" / f"{part}.json").read_text())
         assert again["numbers"] == run.numbers(part)
 
 
