@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxlin
-from experiments.common import cli, report, run_folder, timing
+from experiments.common import cli, pages, run_folder, timing
 from experiments.common.config import to_dict
 from experiments.common.losses import CERTIFIED
 from jaxlin import check, data, normalization, objective
@@ -159,7 +159,8 @@ def run(config: Config, options: cli.RunOptions) -> None:
         results = _fit_all(folder, config, dataset, clock)
         folder.write_csv("results.csv", results)
         folder.write_json("results.json", {"optima": results, "timing": clock.total()})
-        folder.write_text("report.html", report.render(_page(config, facts, results)))
+        page = _page(folder.path, config, facts, results)
+        folder.write_text("report.html", pages.render(page))
         print(folder.path / "report.html")
 
 
@@ -234,40 +235,15 @@ def _line(row):
     return "  ".join(map(str, _cells(row)))
 
 
-def _page(config, facts, results):
-    gaps = [row["relative_gap"] for row in results]
-    return report.Report(
-        f"The optimum, certified: {facts['name']}",
-        "Linear classifiers, bias penalised, to a proven gap",
-        [
-            report.Section(
-                "Optima",
-                [
-                    report.Paragraph(
-                        f"{len(results)} fits; the objective of each is proven to be "
-                        f"within {min(gaps):.1e} to {max(gaps):.1e} of its minimum, "
-                        "relative, rounding included. The last column holds the "
-                        "test accuracy of the exact optimum, proven, beside the "
-                        "share of test labels on which that optimum must agree.",
-                        lead=True,
-                    ),
-                    report.Table(_COLUMNS, [_cells(row) for row in results]),
-                ],
-            ),
-            report.Section(
-                "Method",
-                [
-                    report.Paragraph(
-                        "Rows: raw features over the largest value, less the mean "
-                        "training row, with a constant 1. Objective: mean loss plus "
-                        "half l2 times the squared norm of weights and bias. Fits go "
-                        "on, in float64 where float32 can prove no more, until "
-                        f"{config.certified_share:.0%} of the test labels are proven."
-                    ),
-                    report.Facts(to_dict(config)),
-                ],
-            ),
-        ],
+def _page(folder, config, facts, results):
+    return pages.from_template(
+        "certified_optima.html",
+        folder=folder,
+        dataset=facts["name"],
+        config=to_dict(config),
+        columns=_COLUMNS,
+        rows=[_cells(row) for row in results],
+        gaps=[row["relative_gap"] for row in results],
     )
 
 

@@ -1,7 +1,6 @@
 """Shared modules of the experiments.
 
-An experiment is a `study.Study`; docs/contributing.md has an outline of one. Those that
-are none yet build pages with `report`.
+An experiment is a `study.Study`; docs/contributing.md has an outline of one.
 
   study                      an experiment as a config, parts, figures and a template
   pages, text, templates/    HTML pages of Jinja2 templates; numbers as they show them
@@ -12,5 +11,4 @@ are none yet build pages with `report`.
   interrupts, timing         Ctrl-C between two parts; seconds compiling and running
   paired                     two classifiers on the same examples, with a verdict
   slides                     numbers of the lecture's slides
-  report                     blocks of pages
 """
