@@ -1,7 +1,7 @@
 """The fits of both losses, each to a proven gap, and how far SGD stays from them."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -49,7 +49,7 @@ def _paths(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     return Measured(numbers)
 
 
-def _path(config: Config, problem: jaxlin.Problem, loss: Loss) -> Any:
+def _path(config: Config, problem: jaxlin.Problem, loss: Loss) -> Iterator[Fit]:
     """Yields a fit for each l2, from the largest, each from the one before it."""
     stop = jaxlin.Stop(config.relative_gap, config.max_evaluations)
     fit = None

@@ -13,7 +13,7 @@ from plain_numpy import digits_rows, folded, objective, softmax_minimum
 from run_helpers import HINGE, METHODS, SOFTMAX
 
 import jaxlin
-from experiments.svm_vs_softmax import measure, tested
+from experiments.svm_vs_softmax import measure, protocol, tested
 from experiments.svm_vs_softmax.config import SMOKE
 from jaxlin import data
 
@@ -180,7 +180,7 @@ def test_the_difference_of_the_optima_is_within_both_intervals(run):
 def test_distance_of_sgd_is_its_objective_over_the_lower_bound(run, rows, name):
     """The objective of the last epoch, trained again and computed by NumPy."""
     digits = data.load("digits")
-    problem = measure.protocol.problem(digits)
+    problem = protocol.problem(digits)
     optimum, found = run.numbers("optima")[name], run.numbers("sgd")
     unit = found["learning_rate_unit"]
     assert unit == pytest.approx(1 / (rows.train**2).sum(axis=1).mean(), rel=1e-5)
@@ -194,7 +194,7 @@ def test_distance_of_sgd_is_its_objective_over_the_lower_bound(run, rows, name):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measure, "_objectives", keeping)
         rates = [unit * rate for rate in measure.learning_rates(run.config, name)]
-        loss = measure.protocol.LOSSES[name]
+        loss = protocol.LOSSES[name]
         measure._sgd_objectives(
             run.config, problem, loss, np.array(rates), optimum["l2"]
         )
