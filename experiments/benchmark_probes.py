@@ -1,4 +1,4 @@
-"""How long does the path of a probe take on embeddings of many classes?
+"""Time of a probe's path on embeddings of many classes.
 
 Question. A linear probe compares 45 values of C from 1e-6 to 1e5. On generated
 embeddings of four shapes: how long does `jaxlin.sweep` take to prove a relative gap of

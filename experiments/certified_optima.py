@@ -113,7 +113,7 @@ class Rows:
         self.normalization = fitted_normalization
 
     def radii(self, fitted):
-        """How far each label is from changing."""
+        """Distance of each label from changing."""
         # float32 scores would leave more labels open than the optimum's distance does.
         params = jax.tree.map(np.float64, fitted.params)
         return np.asarray(
@@ -123,7 +123,7 @@ class Rows:
         )
 
     def correct(self, fitted):
-        """Whether each label is right."""
+        """Mask of the right labels."""
         with jax.enable_x64(True):
             scores = _scores(_float64(fitted.params), self.features, self.normalization)
             return np.asarray(jnp.argmax(scores, axis=1)) == self.labels

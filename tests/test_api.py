@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import pathlib
 import pkgutil
 
 import jax
@@ -79,3 +80,16 @@ def test_first_lines_are_noun_or_verb_phrases(module):
     for node in ast.walk(tree):
         if isinstance(node, kinds) and (text := ast.get_docstring(node)):
             assert text.split()[0] not in FIRST_WORDS, text.splitlines()[0]
+
+
+def test_first_lines_of_experiments_are_noun_or_verb_phrases():
+    """Of classes and functions; a module begins with the question that it answers."""
+    root = pathlib.Path(__file__).parents[1] / "experiments"
+    clauses = []
+    for path in sorted(root.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                words = (ast.get_docstring(node) or "A").split()
+                if words[0] in FIRST_WORDS:
+                    clauses.append(f"{path.name}: {' '.join(words[:8])}")
+    assert not clauses, clauses

@@ -129,7 +129,7 @@ def _in_turns(config, searches, queries):
 
 
 def _recall(config: Config, dataset: data.Dataset, run: Run) -> Measured:
-    """What an approximate search finds of the exact neighbours, and how fast."""
+    """Recall and time of an approximate search."""
     train, queries = _rows(dataset, config.l2_queries)
     how: dict[str, Any] = {"metric": distances.squared_euclidean, "k": config.k}
     target = config.recall_target

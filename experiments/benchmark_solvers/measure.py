@@ -99,7 +99,7 @@ def _target(config: Config, run: Run, *, loss: str, l2: float) -> float | None:
 def _judged(
     peer: Peer, trace: Trace, rows: Rows, *, l2: float, deadline_s: float
 ) -> Measured:
-    """How a run ended, its answer, and its points and fits as arrays."""
+    """Status and answer of a run, and its points and fits as arrays."""
     points, fits = trace.points, trace.records
     weights = np.array([point.weights for point in points], np.float32)
     weights = weights.reshape(len(points), rows.num_classes, rows.train.shape[1])

@@ -227,7 +227,7 @@ def _nearest(times: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _answer(one: Solver, best: float, bound: float) -> dict[str, Any]:
-    """How far an answer is above the best known objective, and above the bound."""
+    """Distances of an answer above the best known objective and above the bound."""
     numbers = one.numbers
     objective = _or_infinite(numbers["objective"])
     return {

@@ -34,7 +34,7 @@ _OURS = ("jaxlin", "experiments", "__main__")
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """Where a run reads and writes, and where its values start.
+    """Places where a run reads and writes, and where its values start.
 
     Attributes:
       data_dir: folder with prepared data sets (TFDS_DATA_DIR unless given).

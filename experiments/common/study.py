@@ -61,7 +61,7 @@ class Run:
     config: Any
 
     def has(self, part: str) -> bool:
-        """Whether a part has been measured."""
+        """Returns whether a part has been measured."""
         # Written last: what a kill left of a part does not count.
         return (self.folder.path / "parts" / f"{part}.json").exists()
 

@@ -43,7 +43,7 @@ def cell(value: Any) -> str:
 
 
 def is_numeric(text: str) -> bool:
-    """Whether a cell holds a number, an interval, a bound, "never" or a dash.
+    """Returns whether a cell holds a number, an interval, a bound, "never" or a dash.
 
     >>> [is_numeric(text) for text in ("≥ 3.1 [2.9, 3.4]", "> 20", "never", "lbfgs")]
     [True, True, True, False]

@@ -1,4 +1,4 @@
-"""How long a run compiled, apart from how long it computed, and which programs."""
+"""Times of a run, compiling apart from computing, and the programs compiled."""
 
 import collections
 import contextlib

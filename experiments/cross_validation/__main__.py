@@ -11,7 +11,7 @@ from experiments.cross_validation.ideas import ESTIMATES
 
 
 def rows(run: study.Run) -> Iterable[Mapping[str, Any]]:
-    """What each estimate says of each sample."""
+    """Value of each estimate on each sample."""
     return summary.rows(measure.records(run.folder))
 
 

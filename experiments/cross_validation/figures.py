@@ -56,7 +56,7 @@ def _errors(records: Sequence[Record]) -> Figure:
 
 
 def _choices(records: Sequence[Record]) -> Figure:
-    """How often each idea chose each l2, and how often that was best in truth."""
+    """Counts of the l2 that each idea chose, beside those best in truth."""
     figure, axes = plotting.new_figure(rows=len(IDEAS), width=7.5, height=6.4)
     grid = np.array(records[0]["l2"])[::-1]
     places = np.arange(len(grid))

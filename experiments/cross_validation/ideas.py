@@ -23,7 +23,7 @@ Record = dict[str, Any]
 
 
 class Idea(NamedTuple):
-    """How l2 is chosen, and the classifier that is used afterwards.
+    """Choice of l2, and the classifier that is used afterwards.
 
     Attributes:
       name: in results.json.
@@ -133,7 +133,7 @@ def truth(record: Record, idea: Idea) -> float:
 
 
 def reported(record: Record, estimate: Estimate) -> float:
-    """What an estimate says that accuracy is."""
+    """Accuracy by an estimate."""
     place = chosen(record, IDEAS[estimate.idea])
     return float(over_l2(record, estimate.measured)[place].mean())
 

@@ -136,7 +136,7 @@ def models_of(config: Config) -> Grid:
 
 
 def planned(config: Config, population: Pool) -> Plan:
-    """How the sweep of any sample uses the machine: they have one shape."""
+    """Plan of the sweep of any sample: they have one shape."""
     rows: Any = (
         population.features[: config.examples],
         population.labels[: config.examples],
@@ -165,7 +165,7 @@ def drawn(config: Config, labels: np.ndarray, number: int) -> np.ndarray:
 
 
 def weights(config: Config, labels: np.ndarray, number: int) -> Weights:
-    """What of a sample, which has these labels, is trained on and judged by."""
+    """Training and judging parts of a sample with these labels."""
     split = splits.three_way_split(
         _key(config, number, _SPLIT),
         labels,

@@ -117,7 +117,7 @@ def _of_choice(idea: Idea, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _four_less_three(config: Config, records: Sequence[Record]) -> dict[str, Any]:
-    """Whether cross-validation varies less than one validation set."""
+    """Returns whether cross-validation varies less than one validation set."""
     three, four = IDEAS["train_validation_test"], IDEAS["cross_validation"]
     pairs = {
         "log10_l2_spread": (log_l2(four, records), log_l2(three, records)),

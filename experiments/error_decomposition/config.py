@@ -16,7 +16,7 @@ HELD_OUT = 0.2
 
 
 class Known(NamedTuple):
-    """What is known of a data set beyond the data.
+    """Facts of a data set beyond the data.
 
     Attributes:
       published_error: the least error published.
@@ -237,7 +237,7 @@ def human_error(config: Config) -> float | None:
 
 
 def source(config: Config, number: str) -> str | None:
-    """Of ``published_error`` or ``human_error``, if it is the one of the data set."""
+    """Source of ``published_error`` or ``human_error``; None for the user's own."""
     known = KNOWN.get(config.dataset)
     given = getattr(config, number)
     if known is None or given not in (None, getattr(known, number)):

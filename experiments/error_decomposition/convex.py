@@ -160,7 +160,7 @@ def _chosen_l2(
 def _fitted(
     config: Config, problem: jaxlin.Problem, models: Grid, weight_sets: np.ndarray
 ) -> SweepResult:
-    """As many at once as there are l2, so that both sweeps are one program.
+    """Plan of as many fits at once as there are l2: both sweeps are one program.
 
     Compiling another would take longer than the few models that choose l2, each of
     which so begins at 0.

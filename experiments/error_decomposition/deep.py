@@ -182,7 +182,7 @@ def joined(config: Config, found: Mapping[str, Measured]) -> Measured:
 
 
 def recipe(config: Config) -> Recipe:
-    """How the networks of a run are trained."""
+    """Settings by which the networks of a run are trained."""
     return Recipe(
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,

@@ -18,7 +18,7 @@ KINDS = ("surrogate", "zero_one")
 
 
 class Losses(NamedTuple):
-    """Of each model on each example, shape ``(..., examples)``.
+    """Losses of each model on each example, shape ``(..., examples)``.
 
     Attributes:
       surrogate: softmax cross-entropy, in nats.

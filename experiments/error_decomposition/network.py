@@ -53,7 +53,7 @@ class Images(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """How networks are trained; static in the compiled update.
+    """Settings of training; static in the compiled update.
 
     Attributes:
       learning_rate: the highest.
@@ -75,7 +75,7 @@ class Recipe(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the next update needs."""
+    """State before the next update."""
 
     network: Network
     optimizer_state: PyTree

@@ -41,7 +41,7 @@ def key(config: Config, purpose: int) -> Array:
 
 
 def drawn(config: Config, dataset: data.Dataset) -> Sample:
-    """As many examples of each split as are asked for, in their order."""
+    """The first examples of each split, as many as are asked for, in their order."""
     assert dataset.image_shape is not None
     train, test = (
         _some(key(config, purpose), split, number)

@@ -27,7 +27,7 @@ MEASURED, BOUNDED, UNKNOWN = "measured", "between bounds", "not measurable"
 
 
 def references(config: Config, num_classes: int) -> dict[str, tuple[float, float]]:
-    """Where the least error of any function is known to lie, for both losses."""
+    """Bounds known of the least error of any function, for both losses."""
     error = settings.published_error(config)
     entropy = decomposition.least_cross_entropy(error, num_classes=num_classes)
     return {"surrogate": (0.0, entropy), "zero_one": (0.0, error)}
@@ -68,7 +68,7 @@ def of_run(run: Run) -> dict[str, Any]:
 
 
 def trade(classes: Mapping[str, Any]) -> dict[str, str] | None:
-    """How the terms change from pixels to patches; None unless both are there.
+    """Changes of the terms from pixels to patches; None unless both are there.
 
     The slide's trade is that modelling error falls and estimation error rises.
     """
@@ -87,7 +87,7 @@ def trade(classes: Mapping[str, Any]) -> dict[str, str] | None:
 
 
 def is_in_doubt(exponent: float) -> bool:
-    """Whether the curve a + b / n, and the split of the terms, may not hold."""
+    """Returns whether the curve a + b / n and the split of the terms may fail."""
     return not _NEAR_ONE[0] <= exponent <= _NEAR_ONE[1]
 
 

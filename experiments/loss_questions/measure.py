@@ -41,7 +41,7 @@ def parts(config: Config) -> Mapping[str, Part]:
 
 
 def slack() -> float:
-    """How far the car's own score may fall before the loss of its image moves."""
+    """Distance the car's own score may fall before the loss of its image moves."""
     own, others = SCORES[1, 1], SCORES[1, [0, 2]]
     return float(own - 1 - others.max())
 

@@ -19,7 +19,7 @@ Record = Mapping[str, Any]
 
 
 class Setting(NamedTuple):
-    """What cross-validation chooses.
+    """Choice by cross-validation.
 
     Attributes:
       metric: by name.

@@ -1,4 +1,4 @@
-"""How to fit with the local points: a vote, a weighted one, a linear classifier.
+"""Fits to the local points: a vote, a weighted one, a linear classifier.
 
 Some training examples are taken out and asked for, so that the test set is not looked
 at. Their neighbours among the others are found once, by the metric chosen.
@@ -23,7 +23,7 @@ FITS = MAJORITY, VOTE, LINEAR = "majority", "weighted vote", "linear classifier"
 
 
 def measured(config: Config, dataset: data.Dataset, setting: Setting) -> dict[str, Any]:
-    """Whether each local fit is right on each query, for every k.
+    """Correctness of each local fit on each query, for every k.
 
     Returns:
       ``right`` by local fit, lists ``(ks, queries)`` of 0 and 1, and what was used.

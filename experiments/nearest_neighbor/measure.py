@@ -57,7 +57,7 @@ def _search(
 
 
 def setting(config: Config, run: Run) -> choosing.Setting:
-    """What cross-validation has chosen."""
+    """Choice of the cross-validation."""
     return choosing.chosen(records(config, run))
 
 

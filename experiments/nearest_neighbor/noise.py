@@ -68,7 +68,7 @@ def measured(config: Config, dataset: data.Dataset, repeat: int) -> dict[str, An
 
 
 def drawn(config: Config, dataset: data.Dataset, repeat: int) -> Drawn:
-    """What a repeat is about, with the most noise."""
+    """Subject of a repeat, with the most noise."""
     key = jax.random.fold_in(key_of(config, NOISE), repeat)
     keys = [jax.random.fold_in(key, purpose) for purpose in range(4)]
     train, test = dataset.train, dataset.test

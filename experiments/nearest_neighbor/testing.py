@@ -20,7 +20,7 @@ _GAP = 1e-4
 
 
 class Tested(NamedTuple):
-    """What became of the test examples.
+    """Outcome on the test examples.
 
     Attributes:
       predictions: labels by the name of the classifier.

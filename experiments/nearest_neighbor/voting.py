@@ -26,7 +26,7 @@ class Weights(NamedTuple):
 
 
 def named(weighting: str, *, scale: float) -> Weights:
-    """What a name stands for.
+    """Function that a name stands for.
 
     Args:
       weighting: of `names`.

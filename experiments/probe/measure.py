@@ -45,7 +45,7 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
 
 
 def _plan(config: Config, dataset: data.Dataset) -> Plan:
-    """How many models run at once; by shapes, before anything is computed."""
+    """Number of models that run at once; by shapes, before anything is computed."""
     models = grids.product(
         losses=(CERTIFIED[config.loss],),
         l2s=config.cs,
