@@ -117,6 +117,23 @@ def relative_gap(certificate: Certificate) -> Array:
     return jnp.where(is_proof, proven / jnp.where(is_proof, objective, 1), jnp.inf)
 
 
+def is_beyond_rounding(certificate: Certificate, *, relative_gap: ArrayLike) -> Array:
+    """Returns whether rounding errors forbid a proof of a gap, boolean, shape ``()``.
+
+    With a gradient of norm g and an error e of that norm, gap and rounding are g^2 and
+    (2 g + e) e, over 2 l2. No smaller gradient brings their sum below e^2. The error
+    shrinks with the loss, so that the answer is yes only near the optimum, where the
+    gap is below the rounding.
+
+    Args:
+      certificate: certificate from a pass.
+      relative_gap: relative gap to be proven, above 0, shape ``()``.
+    """
+    gap, rounding = certificate.gap, certificate.rounding
+    least = jnp.square(jnp.sqrt(gap + rounding) - jnp.sqrt(gap))
+    return (gap <= rounding) & (least > relative_gap * certificate.primal)
+
+
 def pass_values(sums: RowSums, params: Params, *, l2: Array) -> PassValues:
     """Computes gradient and certificate from the sums of a pass over all rows.
 

@@ -171,6 +171,7 @@ def fit_models(
         by_row=refinement.weights_by_row(examples, sets),
         relative_gap=stop.relative_gap,
         max_passes=passes,
+        float64_follows=bool(refine or finishes),
     )
     if checkpoint is None:
         states = sweep_run.run(inputs)

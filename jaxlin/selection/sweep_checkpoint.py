@@ -180,6 +180,7 @@ def _facts(inputs: SweepInputs) -> dict[str, Any]:
     return {
         "relative_gap": inputs.relative_gap,
         "max_passes": np.asarray(inputs.max_passes).tolist(),
+        "float64_follows": inputs.float64_follows,
         # The number of iterations changes no result, the compile cost only rounding;
         # both differ on another kind of machine.
         "plan": inputs.plan._replace(compile_cost=0, iterations=0)._asdict(),

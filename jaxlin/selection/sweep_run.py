@@ -51,6 +51,7 @@ class SweepInputs(NamedTuple):
       relative_gap: relative duality gap at which a model is finished, above 0.
       max_passes: largest number of passes per model, at least 1: one number, or one
         per model. A model that reaches it keeps its best iterate.
+      float64_follows: whether a model ends once float32 cannot prove its gap.
     """
 
     examples: Examples
@@ -60,6 +61,7 @@ class SweepInputs(NamedTuple):
     by_row: Array | None = None
     relative_gap: float = 1e-3
     max_passes: int | Sequence[int] = 1000
+    float64_follows: bool = False
 
 
 class Finished(NamedTuple):
@@ -157,7 +159,7 @@ def _states(
             tuple(batch for batch in state.batches if batch is not None),
             inputs.examples,
             inputs.by_row,
-            tuple(_ends(state.queues[i], budgets, inputs.relative_gap) for i in active),
+            tuple(_ends(state.queues[i], budgets, inputs) for i in active),
             losses=tuple(models.losses[i] for i in active),
             max_iterations=plan.iterations,
             block_size=plan.block_size,
@@ -175,18 +177,19 @@ def _states(
 
 
 def _ends(
-    queue: SlotQueue, budgets: np.ndarray, relative_gap: float
+    queue: SlotQueue, budgets: np.ndarray, inputs: SweepInputs
 ) -> device_loop.StoppingCriteria:
     """Stopping criterion of the models of a batch, per slot."""
     running, passes = np.array(queue.running), np.array(queue.passes)
     return device_loop.StoppingCriteria(
-        relative_gap=np.float32(relative_gap),
+        relative_gap=np.float32(inputs.relative_gap),
         # An idle slot, with model index -1, reads the last budget, which has no effect.
         passes_left=np.minimum(budgets[running] - passes, _MAX_PASSES_LEFT).astype(
             np.int32
         ),
         is_new=np.array(queue.is_first) & (passes == 0),
         is_idle=running == schedule.IDLE,
+        float64_follows=np.bool_(inputs.float64_follows),
     )
 
 

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxlin.certificates import duality
 from jaxlin.numerics import device_mesh
 from jaxlin.solvers import batch_pass, model_batch, optimizer
 from jaxlin.solvers.interface import Examples
@@ -37,12 +38,15 @@ class StoppingCriteria(NamedTuple):
         A gap proven in its first pass does not end it, because parameters 0 give all
         classes the same score.
       is_idle: whether the slot has no model, shape ``(slots,)``.
+      float64_follows: whether a model ends once rounding errors forbid the proof,
+        because float64 will give it, shape ``()``.
     """
 
     relative_gap: ArrayLike
     passes_left: ArrayLike
     is_new: ArrayLike
     is_idle: ArrayLike
+    float64_follows: ArrayLike
 
 
 def run(
@@ -141,6 +145,8 @@ def _iterate_once(
 def _has_ended(
     info: optimizer.OptimizerInfo, criteria: StoppingCriteria, count: ArrayLike
 ) -> Array:
-    gap, left, is_new, is_idle = map(jnp.asarray, criteria)
-    proven = ((info.relative_gap <= gap) | info.stalled) & ~(is_new & (count == 0))
-    return device_mesh.replicate((proven | (jnp.asarray(count) + 1 >= left)) & ~is_idle)
+    gap, left, is_new, is_idle, float64_follows = map(jnp.asarray, criteria)
+    forbids = duality.is_beyond_rounding(info.certificate, relative_gap=gap)
+    over = (info.relative_gap <= gap) | info.stalled | (float64_follows & forbids)
+    over &= ~(is_new & (count == 0))
+    return device_mesh.replicate((over | (jnp.asarray(count) + 1 >= left)) & ~is_idle)

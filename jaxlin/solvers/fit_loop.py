@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.numerics import device_mesh, precision
@@ -193,7 +194,10 @@ def _run(
             least, since = certificate.gap, done
         is_out_of_patience = done - since >= _PATIENCE_BEFORE_FLOAT64
         is_in_rounding = certificate.gap <= certificate.rounding
-        if refine and is_out_of_patience and is_in_rounding:
+        is_hopeless = duality.is_beyond_rounding(
+            certificate, relative_gap=stop.relative_gap
+        )
+        if refine and is_in_rounding and (is_out_of_patience or is_hopeless):
             break
     relative_gap = float(info.relative_gap)
     converged = relative_gap <= stop.relative_gap

@@ -141,15 +141,17 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
         # Its Hessians in the scores are most of the arithmetic that is not a product.
         size = state.duals.size * state.duals.shape[1]
         quickly = compilation.is_worth_it(size)
-        advance = _advance_quickly if quickly else _advance
+        step = _step_quickly if quickly else _step
         for _ in range(budget):
             centers = _domain_duals(state.duals, data, loss=loss)
             sums, _ = source.evaluate(
                 state.weights, centers, no_smoothing, cast.loss_arguments
             )
-            state, info = advance(state, sums, data, cast, loss=loss)
+            state, info = _judge(state, sums, cast)
             info = device_mesh.on_host(info)
             yield Iteration(state.params, Duals(centers, first), info)
+            # A fit that is over needs no Hessian.
+            state = step(state, data, cast, loss=loss)
 
     return iterations_from
 
@@ -236,10 +238,11 @@ def _domain_duals(duals: Array, data: _Data, *, loss: Loss) -> Array:
     return jnp.where(data.is_free, duals, 0)
 
 
-def _decide(
-    state: InteriorState, sums: RowSums, data: _Data, settings: Settings, *, loss: Loss
+@jax.jit
+def _judge(
+    state: InteriorState, sums: RowSums, settings: Settings
 ) -> tuple[InteriorState, optimizer.OptimizerInfo]:
-    """State after the next step, and the diagnostics of the pass before it."""
+    """State with the certificate of a pass, and the diagnostics of that pass."""
     params = linear.unfold_bias(state.weights)
     found = duality.pass_values(sums, params, l2=jnp.asarray(settings.l2))
     bound = line_search.suboptimality_bound
@@ -247,14 +250,9 @@ def _decide(
     best, certificate = line_search.where(
         improved, (params, found.certificate), (state.params, state.certificate)
     )
-    after = _step(state, data, settings, loss=loss)
-    is_finite = jnp.isfinite(after.weights).all()
-    after = line_search.where(is_finite, after, state)
-    after = after._replace(
+    after = state._replace(
         params=best,
         certificate=certificate,
-        shift=jnp.where(is_finite, state.shift, _SHIFT_GROWTH * state.shift),
-        failures=state.failures + ~is_finite,
         idle_passes=jnp.where(improved, 0, state.idle_passes + 1),
     )
     info = optimizer.OptimizerInfo(
@@ -268,12 +266,25 @@ def _decide(
     return after, info
 
 
+def _take_step(
+    state: InteriorState, data: _Data, settings: Settings, *, loss: Loss
+) -> InteriorState:
+    """State after the next step; with a larger shift if the step is not finite."""
+    after = _longest_step(state, data, settings, loss=loss)
+    is_finite = jnp.isfinite(after.weights).all()
+    after = line_search.where(is_finite, after, state)
+    return after._replace(
+        shift=jnp.where(is_finite, state.shift, _SHIFT_GROWTH * state.shift),
+        failures=state.failures + ~is_finite,
+    )
+
+
 _jit = functools.partial(jax.jit, static_argnames=("loss",))
-_advance = _jit(_decide)
-_advance_quickly = _jit(_decide, compiler_options=compilation.FEW_OPTIMISATIONS)
+_step = _jit(_take_step)
+_step_quickly = _jit(_take_step, compiler_options=compilation.FEW_OPTIMISATIONS)
 
 
-def _step(
+def _longest_step(
     state: InteriorState, data: _Data, settings: Settings, *, loss: Loss
 ) -> InteriorState:
     """Predictor, corrector and the longest step that keeps all positive."""

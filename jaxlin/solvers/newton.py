@@ -127,9 +127,10 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
             )
             state, info, takes_direction = advance(state, sums, cast)
             info, takes_direction = device_mesh.on_host((info, takes_direction))
+            yield Iteration(state.params, Duals(centers, begun.smoothing), info)
+            # A fit that is over needs no Hessian.
             if takes_direction:
                 state = _with_direction(state, examples, cast, loss=loss)
-            yield Iteration(state.params, Duals(centers, begun.smoothing), info)
 
     return iterations_from
 

@@ -47,7 +47,7 @@ from jaxlin.solvers import (
     preconditioner,
 )
 from jaxlin.solvers.interface import Settings
-from jaxlin.solvers.optimizer_state import OptimizerState
+from jaxlin.solvers.optimizer_state import OptimizerState, PathPoint
 from jaxlin.typing import Array, Loss
 
 # After a round of fewer passes than _EASY_ROUND the smoothing is halved; after one of
@@ -58,6 +58,8 @@ _HARD_ROUND = 16
 # iterate all examples may violate the margin fully, and at the smoothing of the round
 # the hinge has no curvature there; with this smoothing all of them are half way up.
 _FIRST_HESSIAN_SMOOTHING = 2.0
+# Largest ratio of a step along the path of l2 to the step before it.
+_LARGEST_RATIO = 2.0
 # Below this step a line search has failed.
 _SMALLEST_STEP = 2.0**-20
 # Passes without a better certificate after which a model counts as stalled. A hinge's
@@ -181,6 +183,7 @@ def advance(
             jnp.where(state.begins_round, state.failures, 0),
         ),
         idle_passes=jnp.where(improved, 0, state.idle_passes + 1),
+        before=state.before,
     )
     return state, _info(state, found, smooth=smooth)
 
@@ -341,9 +344,17 @@ def warm_started(
     )
     # Without the curvature of the stronger penalty some pairs may have none.
     history = lbfgs.rescale(state.history, jnp.ones_like(l2), l2=l2)
-    direction = _descent_direction(history, gradient, moment, classes, l2=l2)
+    secant, exists = _secant(state, old=old, l2=l2)
+    # The secant follows the path; what is left of the gradient at the old l2 leads to
+    # the path.
+    rest = jnp.where(exists, state.gradient, gradient)
+    direction = secant + _descent_direction(history, rest, moment, classes, l2=l2)
+    descends = jnp.vdot(gradient, direction) < 0
+    steepest = -preconditioner.solve(moment, classes, gradient, l2=l2)
+    direction = jnp.where(descends, direction, steepest)
     restarted = optimizer_state.restarted_at(state, iterate + direction)
     return restarted._replace(
+        before=PathPoint(iterate, old),
         # Kept if no candidate is lower; of its certificate only the objective is known.
         params=linear.unfold_bias(iterate),
         certificate=restarted.certificate._replace(primal=value),
@@ -356,6 +367,18 @@ def warm_started(
         classes=classes,
         begins_round=jnp.zeros_like(state.begins_round),
     )
+
+
+def _secant(state: OptimizerState, *, old: Array, l2: Array) -> tuple[Array, Array]:
+    """Change of the weights along the line through the last two models of the path.
+
+    The line is in log(l2). The second result is whether there are two models.
+    """
+    exists = (state.before.l2 > old) & (old > l2)
+    last = jnp.log(jnp.where(exists, state.before.l2 / old, 2))
+    ratio = jnp.where(exists, jnp.log(old / l2) / last, 0)
+    ratio = jnp.minimum(ratio, _LARGEST_RATIO)
+    return ratio * (state.iterate - state.before.weights), exists
 
 
 def _next_smoothing(state: OptimizerState) -> Array:

@@ -28,6 +28,18 @@ _HISTORY_LENGTH = 20
 _FIRST_SMOOTHING = 0.5
 
 
+class PathPoint(NamedTuple):
+    """Solution of a model on a path of decreasing l2.
+
+    Attributes:
+      weights: folded weights, shape ``(classes, features + 1)``.
+      l2: strength of the penalty, shape ``()``; 0 for no model.
+    """
+
+    weights: Array
+    l2: Array
+
+
 class OptimizerState(NamedTuple):
     """State of the optimizer between passes.
 
@@ -52,6 +64,7 @@ class OptimizerState(NamedTuple):
         model before in the slot, counts as one.
       failures: number of line searches that failed in succession.
       idle_passes: number of passes since ``params`` last changed.
+      before: solution of the model before in the slot.
     """
 
     params: Params
@@ -71,6 +84,7 @@ class OptimizerState(NamedTuple):
     rounds: Array
     failures: Array
     idle_passes: Array
+    before: PathPoint
 
 
 class Duals(NamedTuple):
@@ -159,6 +173,7 @@ def _initial(
         rounds=zero,
         failures=zero,
         idle_passes=zero,
+        before=PathPoint(folded, scalar),
     )
     # The loop donates the state's memory, so no array may occur in it twice.
     return jax.tree.map(jnp.copy, state)

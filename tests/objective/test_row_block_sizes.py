@@ -18,15 +18,19 @@ def test_blocks_fit_the_rows_and_the_cache():
     assert row_sums.block_rows(1, 10**9) == 1
     assert row_sums.block_rows(50_000, 10**9) == 32
     # Eight numbers of each score.
-    assert row_sums.block_rows(10**9, 10, num_scores=1000) == 1_500_000 // 8000
+    assert row_sums.block_rows(10**9, 10, num_scores=1000) == 96
     # Sums that do not fit into the cache want long blocks.
-    assert row_sums.block_rows(10**9, 3072, num_scores=1280) == 1_500_000 // 3072
+    assert row_sums.block_rows(10**9, 3072, num_scores=1280) == 480
     assert row_sums.block_rows(10**9, 384, num_scores=32_000) == 1_500_000 // 32_000
-    # Sums within a part are not compensated.
-    assert row_sums.block_rows(10**9, 100) == 512
     for width in (3072, 12_000):
         rows = row_sums.block_rows(10**9, width)
-        assert 4 * rows * width <= 6_000_000 < 4 * (rows + 1) * width
+        assert 4 * rows * width <= 6_000_000 < 4 * (rows + 96) * width
+
+
+@pytest.mark.usefixtures("as_on_cpu")
+def test_blocks_of_narrow_rows_are_longer_and_whole_panels():
+    rows = [row_sums.block_rows(10**9, width) for width in (100, 256, 384, 768, 3072)]
+    assert rows == [4800, 1920, 960, 480, 480]
 
 
 @pytest.mark.usefixtures("as_on_cpu")
@@ -34,4 +38,4 @@ def test_few_rows_are_one_block():
     """One block compiles in half the time of a loop over blocks and its rest."""
     assert row_sums.block_rows(1297, 64, num_scores=10) == 1297
     assert row_sums.block_rows(9375, 160) == 9375
-    assert row_sums.block_rows(9376, 160) == 512
+    assert row_sums.block_rows(9376, 160) == 2880

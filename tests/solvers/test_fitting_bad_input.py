@@ -326,7 +326,7 @@ def test_bad_strengths_are_refused_at_the_call(l2s, message):
     ("rows", "num_classes", "loss", "size"),
     [
         # 45 arrays of classes x (features + 1), and the rows.
-        ((1000, 10**6), 1000, SOFTMAX, "got at least 184 GB .state 180 GB, rows 4 GB"),
+        ((1000, 10**6), 1000, SOFTMAX, "got at least 188 GB .state 184 GB, rows 4 GB"),
         # An example's duals.
         ((10**7, 10), 100, HINGE, r"shape \(10000000, 100\), .*state 4 GB"),
         # The curvature in the scores.
