@@ -100,6 +100,7 @@ CHAPTERS = {
             "fitted",
             "line_search",
             "optimizer",
+            "regularization_path",
             "fit_checks",
             "fit_loop",
             "full_batch",

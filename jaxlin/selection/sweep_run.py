@@ -7,7 +7,7 @@ the rows, and `jaxlin.selection.schedule` assigns models to slots.
 
 The warm start of a model is the previous model of its segment, which differs only by a
 larger l2, with the optimizer state of that model
-(`jaxlin.solvers.optimizer.warm_started`). The first model of a segment starts at 0.
+(`jaxlin.solvers.regularization_path`). The first model of a segment starts at 0.
 No decision depends on the clock or on free memory: the same sweep takes the same
 iterations on the same machine, whatever its load. On another machine, with the same
 plan, only rounding changes the number of passes.

@@ -11,6 +11,7 @@
   fitted           `Fit`: a linear classifier and its certificate
   line_search      acceptance of a candidate, shorter steps
   optimizer        decisions after each pass: line search, new direction, new round
+  regularization_path  warm start of a model from that with the next larger l2
   fit_checks       checks of a certified fit, before anything is compiled
   fit_loop         passes until the gap is proven
   full_batch       iterations by L-BFGS over any source of rows

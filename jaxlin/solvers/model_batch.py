@@ -25,7 +25,12 @@ from jaxlin.linear import Params
 from jaxlin.losses import conjugates
 from jaxlin.numerics import compilation, device_mesh
 from jaxlin.objective.row_sums import RowSums
-from jaxlin.solvers import certified, optimizer, optimizer_state
+from jaxlin.solvers import (
+    certified,
+    optimizer,
+    optimizer_state,
+    regularization_path,
+)
 from jaxlin.solvers.class_hessian import SampledRows
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.solvers.optimizer_state import OptimizerState
@@ -280,7 +285,7 @@ def _warm_started(
         (batch.state, batch.settings, batch.weight_set),
     )
     sampled = sampled_for(weight_set, batch.dual_centers[statistics.sample, slot])
-    state = optimizer.warm_started(
+    state = regularization_path.warm_started(
         loss, before, sampled, statistics.moment, settings, l2=l2
     )
     state, settings = jax.tree.map(

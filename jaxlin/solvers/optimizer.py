@@ -47,7 +47,7 @@ from jaxlin.solvers import (
     preconditioner,
 )
 from jaxlin.solvers.interface import Settings
-from jaxlin.solvers.optimizer_state import OptimizerState, PathPoint
+from jaxlin.solvers.optimizer_state import OptimizerState
 from jaxlin.typing import Array, Loss
 
 # After a round of fewer passes than _EASY_ROUND the smoothing is halved; after one of
@@ -58,8 +58,6 @@ _HARD_ROUND = 16
 # iterate all examples may violate the margin fully, and at the smoothing of the round
 # the hinge has no curvature there; with this smoothing all of them are half way up.
 _FIRST_HESSIAN_SMOOTHING = 2.0
-# Largest ratio of a step along the path of l2 to the step before it.
-_LARGEST_RATIO = 2.0
 # Below this step a line search has failed.
 _SMALLEST_STEP = 2.0**-20
 # Passes without a better certificate after which a model counts as stalled. A hinge's
@@ -149,7 +147,7 @@ def advance(
         state, search, found, smooth=smooth, l2=l2
     )
     classes = _class_hessian(loss, state, sampled, settings)
-    descent = _descent_direction(history, search.gradient, moment, classes, l2=l2)
+    descent = descent_direction(history, search.gradient, moment, classes, l2=l2)
     descent = optimizer_state.centered(loss, descent)
     direction = jnp.where(search.accepted, descent, state.direction)
     step = jnp.where(search.accepted, jnp.ones_like(state.step), search.shorter_step)
@@ -261,7 +259,7 @@ def _class_hessian(
     )
 
 
-def _descent_direction(
+def descent_direction(
     history: lbfgs.History,
     gradient: Array,
     moment: preconditioner.SecondMoment,
@@ -269,6 +267,7 @@ def _descent_direction(
     *,
     l2: Array,
 ) -> Array:
+    """Direction of L-BFGS in the preconditioner's metric."""
     return lbfgs.direction(
         history,
         gradient,
@@ -290,95 +289,6 @@ def _info(state: OptimizerState, found: PassValues, *, smooth: bool) -> Optimize
         rounds=state.rounds,
         stalled=(state.failures > 1) | (state.idle_passes >= patience),
     )
-
-
-@jax.default_matmul_precision("highest")
-def warm_started(
-    loss: Loss,
-    state: OptimizerState,
-    sampled: class_hessian.SampledRows,
-    moment: preconditioner.SecondMoment,
-    settings: Settings,
-    *,
-    l2: Array,
-) -> OptimizerState:
-    """Warm start of a model with another l2 from the state of the one before.
-
-    The information about the loss is kept: the pairs of L-BFGS, which are stored
-    without the penalty's part, and the duals and smoothing of a hinge. For a smooth
-    loss value and gradient at the iterate follow from those at the old l2, so that its
-    next pass is at a new iterate; a hinge begins a round.
-
-    Along 26 l2 of CIFAR-10 from 20 down to 1e-5, each to a gap of 1e-3, softmax takes
-    101 passes with this warm start, 181 with one from the parameters alone, and 290
-    from 0.
-
-    Args:
-      loss: loss that has a conjugate; static.
-      state: state of the model before, from `advance`.
-      sampled: sampled rows for the Hessian of the loss.
-      moment: second moment of the rows.
-      settings: hyperparameters of the model before.
-      l2: strength of half the sum of squares of the new model, above 0, shape ``()``.
-
-    Returns:
-      The state before the first pass of the new model.
-    """
-    old, iterate = jnp.asarray(settings.l2), state.iterate
-    smooth = conjugates.of(loss).smooth
-    if not smooth:
-        first = optimizer_state.first_smoothing(settings.loss_arguments, iterate.dtype)
-        smoothing = optimizer_state.warm_start_smoothing(first, state.smoothing)
-        history = lbfgs.rescale(state.history, state.smoothing / smoothing, l2=l2)
-        return optimizer_state.restarted_at(
-            state._replace(history=history, smoothing=smoothing), iterate
-        )
-    value = state.value + (l2 - old) / 2 * jnp.sum(jnp.square(iterate))
-    gradient = state.gradient + (l2 - old) * iterate
-    classes = class_hessian.of_loss(
-        loss,
-        iterate,
-        sampled,
-        smoothing=state.smoothing,
-        loss_arguments=settings.loss_arguments,
-    )
-    # Without the curvature of the stronger penalty some pairs may have none.
-    history = lbfgs.rescale(state.history, jnp.ones_like(l2), l2=l2)
-    secant, exists = _secant(state, old=old, l2=l2)
-    # The secant follows the path; what is left of the gradient at the old l2 leads to
-    # the path.
-    rest = jnp.where(exists, state.gradient, gradient)
-    direction = secant + _descent_direction(history, rest, moment, classes, l2=l2)
-    descends = jnp.vdot(gradient, direction) < 0
-    steepest = -preconditioner.solve(moment, classes, gradient, l2=l2)
-    direction = jnp.where(descends, direction, steepest)
-    restarted = optimizer_state.restarted_at(state, iterate + direction)
-    return restarted._replace(
-        before=PathPoint(iterate, old),
-        # Kept if no candidate is lower; of its certificate only the objective is known.
-        params=linear.unfold_bias(iterate),
-        certificate=restarted.certificate._replace(primal=value),
-        iterate=iterate,
-        value=value,
-        gradient=gradient,
-        direction=direction,
-        step=jnp.ones_like(state.step),
-        history=history,
-        classes=classes,
-        begins_round=jnp.zeros_like(state.begins_round),
-    )
-
-
-def _secant(state: OptimizerState, *, old: Array, l2: Array) -> tuple[Array, Array]:
-    """Change of the weights along the line through the last two models of the path.
-
-    The line is in log(l2). The second result is whether there are two models.
-    """
-    exists = (state.before.l2 > old) & (old > l2)
-    last = jnp.log(jnp.where(exists, state.before.l2 / old, 2))
-    ratio = jnp.where(exists, jnp.log(old / l2) / last, 0)
-    ratio = jnp.minimum(ratio, _LARGEST_RATIO)
-    return ratio * (state.iterate - state.before.weights), exists
 
 
 def _next_smoothing(state: OptimizerState) -> Array:

@@ -8,7 +8,7 @@ import jaxlin
 from jaxlin import losses
 from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
-from jaxlin.solvers import optimizer, optimizer_state
+from jaxlin.solvers import optimizer_state, regularization_path
 from jaxlin.solvers.interface import Settings
 from jaxlin.solvers.optimizer_state import PathPoint
 
@@ -68,7 +68,7 @@ def state_at(weights, before, before_l2):
 )
 def test_the_line_is_that_of_two_models_in_log_l2(before_l2, l2, change, is_known):
     """From weights 1 to 3 as l2 falls to 0.1."""
-    found, exists = optimizer._secant(
+    found, exists = regularization_path._secant(
         state_at(3.0, 1.0, before_l2), old=jnp.float32(0.1), l2=jnp.float32(l2)
     )
     assert bool(exists) == is_known
