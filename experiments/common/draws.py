@@ -1,20 +1,21 @@
-"""What a run draws, each from a key of its own, and rows that it draws from."""
+"""Keys of what an experiment draws, and parts of a data set drawn with them."""
+
+from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.nearest_neighbor.config import Config
 from jaxlin import data
 from jaxlin.data import Split
 from jaxlin.selection import splits
 from jaxlin.typing import Array
 
-# What is drawn: keys folded with these never meet.
-TRAIN, TEST, SUBSAMPLE, FOLDS, LOCAL, TIME, NOISE, CONTRAST = range(8)
+# Purposes of keys that `reduced` draws with; those of an experiment come after them.
+TRAIN, TEST = range(2)
 
 
-def key_of(config: Config, purpose: int) -> Array:
-    """The key of what is drawn for one purpose."""
+def key_of(config: Any, purpose: int) -> Array:
+    """The key of what a config with a ``seed`` draws for one purpose."""
     return jax.random.fold_in(jax.random.key(config.seed), purpose)
 
 
@@ -38,15 +39,16 @@ def any_of(key: Array, num_examples: int, examples: int) -> np.ndarray:
     return np.sort(generator(key).choice(num_examples, examples, replace=False))
 
 
-def reduced(config: Config, dataset: data.Dataset) -> data.Dataset:
-    """The data set with as many examples as the config says."""
+def reduced(config: Any, dataset: data.Dataset) -> data.Dataset:
+    """The data set with ``train_examples``, stratified, and any ``test_examples``."""
     train, test = dataset.train, dataset.test
-    wanted = config.train_examples
-    if wanted is not None and wanted < len(train.labels):
-        some = stratified(key_of(config, TRAIN), train.labels, wanted)
-        train = Split(*(array[some] for array in train))
-    wanted = config.test_examples
-    if wanted is not None and wanted < len(test.labels):
-        some = any_of(key_of(config, TEST), len(test.labels), wanted)
-        test = Split(*(array[some] for array in test))
-    return dataset._replace(train=train, test=test)
+    some = stratified(key_of(config, TRAIN), train.labels, config.train_examples)
+    others = any_of(key_of(config, TEST), len(test.labels), config.test_examples)
+    return dataset._replace(train=_part(train, some), test=_part(test, others))
+
+
+def _part(split: Split, rows: np.ndarray) -> Split:
+    # Not copied where all are asked for.
+    if len(rows) == len(split.labels):
+        return split
+    return Split(*(array[rows] for array in split))
