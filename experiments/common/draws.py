@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.common.study import Part
 from jaxlin import data
 from jaxlin.data import Split
 from jaxlin.selection import splits
@@ -45,6 +46,11 @@ def reduced(config: Any, dataset: data.Dataset) -> data.Dataset:
     some = stratified(key_of(config, TRAIN), train.labels, config.train_examples)
     others = any_of(key_of(config, TEST), len(test.labels), config.test_examples)
     return dataset._replace(train=_part(train, some), test=_part(test, others))
+
+
+def on_reduced(part: Part) -> Part:
+    """A part of a study on the `reduced` data set."""
+    return lambda config, dataset, run: part(config, reduced(config, dataset), run)
 
 
 def _part(split: Split, rows: np.ndarray) -> Split:

@@ -28,19 +28,12 @@ def parts(config: Config) -> Mapping[str, Part]:
         found["local"] = local.measured
     found |= {"time": cost.measured, "noise": noise.measured}
     found["contrast"] = contrast.measured
-    return {name: _on_reduced(part) for name, part in found.items()}
+    return {name: draws.on_reduced(part) for name, part in found.items()}
 
 
 def records(run: Run) -> list[choosing.Record]:
     """The numbers of all searches, in their order."""
     return [run.numbers(name) for name in choosing.searches(run.config)]
-
-
-def _on_reduced(part: Part) -> Part:
-    """A part on as many examples as the config says."""
-    return lambda config, dataset, run: part(
-        config, draws.reduced(config, dataset), run
-    )
 
 
 def _choice(config: Config, dataset: data.Dataset, run: Run) -> Measured:
