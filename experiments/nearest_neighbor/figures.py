@@ -169,7 +169,7 @@ def _band(ax, x, low, middle, high, *, color, label) -> None:
 def _finish_logs(ax, x_label: str, y_label: str) -> None:
     ax.set(xscale="log", yscale="log")
     label_axes(ax, x_label, y_label)
-    ax.legend(frameon=False)
+    _legend_beside(ax)
 
 
 def _against_k(ax, record, weighting, **how) -> None:
@@ -184,5 +184,9 @@ def _finish_k(ax, ks) -> None:
     ax.set_xscale("log")
     ax.set_xticks(ks, [str(k) if k in _NAMED_KS else "" for k in ks])
     ax.minorticks_off()
-    # Beside the lines, which may be anywhere.
+    _legend_beside(ax)
+
+
+def _legend_beside(ax) -> None:
+    # The lines may be anywhere.
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
