@@ -55,14 +55,15 @@ def measured(
     halves = resampling.halves(quarters)[seed]
     is_member = (np.ones_like(halves[0]), *halves, quarters[seed, 0])[place]
     key = jax.random.fold_in(key, 4 * seed + place + 1)
+    name, members = part_name(seed, place), np.flatnonzero(is_member)
     made, history = network.trained(
-        *(run.folder, part_name(seed, place), config, key),
-        *(train, dataset.num_classes, np.flatnonzero(is_member)),
+        run.folder, name, config, key, train, dataset.num_classes, members
     )
     rows = np.asarray(network.features(made.body, train))
-    fitted = normalization.fit_standard(rows[is_member > 0])
+    fitted = normalization.fit_standard(rows[members])
     head = jaxlin.fit(
-        *(rows, dataset.train.labels),
+        rows,
+        dataset.train.labels,
         loss=convex.LOSS,
         l2=config.head_l2,
         classes=range(dataset.num_classes),
@@ -83,7 +84,7 @@ def measured(
         on_test, on_train = jax.device_get(found)
         arrays |= {f"{which}-{kind}": some for kind, some in on_test.items()}
         means[which] = {
-            kind: some[is_member > 0].mean(dtype=np.float64)
+            kind: some[members].mean(dtype=np.float64)
             for kind, some in on_train.items()
         }
     numbers = {

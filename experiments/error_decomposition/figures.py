@@ -52,7 +52,8 @@ def _stacked(classes: Classes, kind: str, *, human: float = 0.0) -> Figure:
     for place, top in enumerate(tops):
         ax.annotate(
             f"{top:.1f} %" if kind == "zero_one" else f"{top:.2f}",
-            *((place + 0.27, top), (3, 0)),
+            (place + 0.27, top),
+            (3, 0),
             textcoords="offset points",
             va="center",
             fontsize=9,
@@ -68,13 +69,8 @@ def _stacked(classes: Classes, kind: str, *, human: float = 0.0) -> Figure:
     _keep_near(ax, max(tops))
     # In two rows: the layout gives a legend that is wider than the figure its way.
     labelled = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    ax.legend(
-        *(labelled.values(), labelled),
-        frameon=False,
-        ncols=3,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-    )
+    how = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
+    ax.legend(labelled.values(), labelled, frameon=False, ncols=3, **how)
     return figure
 
 

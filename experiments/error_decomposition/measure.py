@@ -38,7 +38,8 @@ def on_patches(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     """Patch features, each of mean 0 and variance 1 over the training images."""
     images = network.pixels_of(dataset)
     stats = patches.fit(
-        *(key_of(config, PATCHES), images[0]),
+        key_of(config, PATCHES),
+        images[0],
         scale=dataset.max_value,
         patch_size=config.patch_size,
         num_filters=config.filters,
@@ -61,7 +62,7 @@ def _on(
 ) -> Measured:
     problem, judge = (
         jaxlin.problem(
-            *(rows, labels), classes=range(dataset.num_classes), normalization=fitted
+            rows, labels, classes=range(dataset.num_classes), normalization=fitted
         )
         for rows, labels in ((train, dataset.train.labels), (test, dataset.test.labels))
     )

@@ -184,14 +184,11 @@ def one_epoch(
     key = jax.random.fold_in(key, epoch)
     order = members[np.asarray(jax.random.permutation(key, len(members)))]
     number = len(members) // config.batch_size
-    losses_of_updates = []
-    for place in range(number):
-        batch = order[place * config.batch_size :][: config.batch_size]
-        state, loss = _update(
-            *(key, state, images, jnp.asarray(batch, jnp.int32)),
-            *(jnp.int32(epoch * number + place), jnp.int32(config.epochs * number)),
-            config=config,
-        )
+    total, losses_of_updates = jnp.int32(config.epochs * number), []
+    batches = order[: number * config.batch_size].reshape(number, config.batch_size)
+    for place, batch in enumerate(batches.astype(np.int32)):
+        step = jnp.int32(epoch * number + place)
+        state, loss = _update(key, state, images, batch, step, total, config=config)
         losses_of_updates.append(loss)
     return state, math.fsum(map(float, losses_of_updates)) / number
 

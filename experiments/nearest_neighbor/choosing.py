@@ -53,8 +53,9 @@ def measured(
         right = learner.votes(found, labels, config.ks, weighting) == labels[:, None]
         by_fold = [right[fold_ids == fold].mean(axis=0) for fold in range(config.folds)]
         accuracies = np.stack(by_fold, axis=1)
+        means, errors = rules.mean_and_error(accuracies)
         for k, of_folds, mean, error in zip(
-            *(config.ks, accuracies, *rules.mean_and_error(accuracies)), strict=True
+            config.ks, accuracies, means, errors, strict=True
         ):
             one = {"weighting": name, "k": k, "folds": of_folds}
             settings.append({**one, "accuracy": mean, "standard_error": error})

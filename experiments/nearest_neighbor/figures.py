@@ -117,25 +117,21 @@ def _time(found: Record) -> Figure:
 def _noise(amounts: Sequence[int], repeats: Sequence[Sequence[Record]]) -> Figure:
     """Means over repeats in bands of one standard error."""
     figure, axes = plotting.new_figure(width=7.5, height=4.2)
+    ax = axes[0, 0]
     for name, label, color, line_style in (
         ("one_nearest", "1-NN", plotting.PALETTE[5], "--"),
         ("nearest", "k-NN, k chosen", plotting.PALETTE[0], "-"),
         ("linear", "linear softmax, l2 chosen", plotting.PALETTE[1], "-"),
     ):
         values = [[100 * level[name] for level in levels] for levels in repeats]
-        plotting.learning_curves(
-            *(axes[0, 0], amounts, values),
-            label=label,
-            color=color,
-            band="standard_error",
-            line_style=line_style,
-        )
-    label_axes(axes[0, 0], "features of noise added", "test accuracy (%)")
+        how = {"label": label, "color": color, "line_style": line_style}
+        plotting.learning_curves(ax, amounts, values, band="standard_error", **how)
+    label_axes(ax, "features of noise added", "test accuracy (%)")
     if amounts[-1] > 0:
         # Straight up to the first level above 0, then by powers.
-        axes[0, 0].set_xscale("symlog", linthresh=min(filter(None, amounts)))
-        axes[0, 0].set_xticks(amounts, [f"{amount:,}" for amount in amounts])
-        axes[0, 0].minorticks_off()
+        ax.set_xscale("symlog", linthresh=min(filter(None, amounts)))
+        ax.set_xticks(amounts, [f"{amount:,}" for amount in amounts])
+        ax.minorticks_off()
     return figure
 
 

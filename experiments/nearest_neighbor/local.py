@@ -29,11 +29,8 @@ def measured(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     features, labels = dataset.train
     asked = np.zeros(len(labels), bool)
     asked[any_of(key_of(config, LOCAL), len(labels), config.local_queries)] = True
-    found = learner.nearest(
-        run.numbers("choice")["metric"],
-        *(features, features[~asked], features[asked]),
-        k=max(config.local_ks),
-    )
+    metric, most = run.numbers("choice")["metric"], max(config.local_ks)
+    found = learner.nearest(metric, features, features[~asked], features[asked], k=most)
     bandwidth = config.local_bandwidth * learner.typical(found.distances[:, 0])
     others, gaussian = labels[~asked], (neighbors.gaussian, {"bandwidth": bandwidth})
     answers = {
