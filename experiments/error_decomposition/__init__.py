@@ -27,7 +27,4 @@ Command. ``python -m experiments.error_decomposition`` (CIFAR-10, hours, because
 twelve networks; ``--classes pixels patches`` leaves them out), ``--dataset digits``,
 ``--smoke``. A run that was stopped continues with ``--resume FOLDER`` from the class,
 the network and the epoch it was at.
-
-`measure` names the parts; `sample` says what is drawn, `convex` and `deep` what is
-measured of a class, `network` how one is trained, `summary` what the terms are.
 """

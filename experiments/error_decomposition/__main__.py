@@ -11,14 +11,14 @@ from experiments.error_decomposition.config import DIGITS, SMOKE, Config, settle
 
 def rows(run: study.Run) -> Iterable[Mapping[str, Any]]:
     """Every term of each class and loss."""
-    return summary.rows(summary.of_run(run))
+    return summary.rows(run.numbers("summary"))
 
 
 def headlines(results: study.Results) -> Mapping[str, float]:
     """Test error of each class."""
     return {
-        f"test error, {one['title']}": one["zero_one"]["error"]["value"]
-        for one in results["summary"]["classes"].values()
+        f"test error, {summary.TITLES[name]}": one["zero_one"]["error"]["value"]
+        for name, one in results["summary"]["classes"].items()
     }
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Annotated, Literal, NamedTuple, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 
@@ -11,35 +11,17 @@ from jaxlin import check, data
 
 ModelClass = Literal["pixels", "patches", "network"]
 CLASSES: tuple[ModelClass, ...] = get_args(ModelClass)
-# Part of the training examples on which the l2 of a linear class is chosen.
-HELD_OUT = 0.2
-
-
-class Known(NamedTuple):
-    """Facts of a data set beyond the data.
-
-    Attributes:
-      published_error: the least error published.
-      published_by: by whom.
-      human_error: of a person.
-      human_by: of whom.
-    """
-
-    published_error: float
-    published_by: str
-    human_error: float
-    human_by: str
+# Purposes of keys, after those of `experiments.common.draws`.
+CHOICE, SPLITS, BOOTSTRAP, SGD, PATCHES, NETWORK = range(2, 8)
 
 
 # A. Dosovitskiy et al. An image is worth 16x16 words. ICLR 2021 (ViT-H/14, 99.50 %).
 # A. Karpathy. Lessons learned from manually classifying CIFAR-10. 2011 (94 %).
-KNOWN = {
-    "cifar10": Known(
-        0.005,
-        "ViT-H/14, A. Dosovitskiy et al., ICLR 2021",
-        0.06,
-        "A. Karpathy, who measured it on himself in 2011",
-    )
+_KNOWN: dict[str, dict[str, tuple[float, str]]] = {
+    "cifar10": {
+        "published_error": (0.005, "ViT-H/14, A. Dosovitskiy et al., ICLR 2021"),
+        "human_error": (0.06, "A. Karpathy, who measured it on himself in 2011"),
+    }
 }
 
 
@@ -48,18 +30,16 @@ class Config:
     """One experiment.
 
     Attributes:
-      dataset: cifar10, digits (with defaults of its own), an image set that tfds has
-        prepared, or FILE.npz of images.
+      dataset: cifar10, digits (has its own defaults), images of tfds or FILE.npz.
       classes: of pixels, patches, network: which model classes.
-      train_examples: n, drawn from the training set; all unless given.
+      train_examples: n, of each class the same share; all unless given.
       test_examples: drawn from the test set; all unless given.
       seed: of everything that is drawn.
       splits: random splits of the training examples into halves, for a linear class.
       quarter_splits: how many of them are split again, into quarters.
       resamples: bootstrap refits of a linear class.
       l2: strengths that a linear class chooses from, once.
-      relative_gap: what each certified fit is asked to prove of (objective - optimum) /
-        objective.
+      relative_gap: that each certified fit is to prove.
       max_evaluations: of a fit, after which it is taken as it is.
       sgd_epochs: of minibatch SGD, which is what is trained in a linear class.
       sgd_learning_rates: of them the one that ends with the least objective.
@@ -79,9 +59,8 @@ class Config:
       flips: whether half of them are mirrored then.
       head_l2: of the certified head on a network's features.
       published_error: the least error published, which bounds the Bayes error; unless
-        given that of cifar10 (0.005), and 0 for other data, of which none is known.
-      human_error: drawn as a line, none for 0; unless given that of cifar10 (0.06), and
-        none for other data.
+        given 0.005 for cifar10 and 0, the trivial bound, for other data.
+      human_error: drawn as a line, none for 0; unless given 0.06 for cifar10.
     """
 
     dataset: str = "cifar10"
@@ -150,10 +129,8 @@ DIGITS = Config(
     learning_rate=3e-3,
     shift=1,
     flips=False,
-    head_l2=1e-3,
 )
-# Without pixels: the programs of each class are compiled apart, which takes longer than
-# to run them.
+# Without pixels: the programs of each class are compiled apart, which takes long.
 SMOKE = dataclasses.replace(
     DIGITS,
     classes=("patches", "network"),
@@ -174,7 +151,7 @@ SMOKE = dataclasses.replace(
 
 
 def settle(config: Config, dataset: data.Dataset) -> Config:
-    """Returns the config, if its fields fit together and the data have what it needs.
+    """Returns the config with what depends on the data, if these have what it needs.
 
     Raises:
       ValueError: that names what does not fit.
@@ -186,16 +163,15 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
             f"{dataset.name} must be images to be decomposed by patches and networks, "
             "got rows of features"
         )
-    for name, split in (("train", dataset.train), ("test", dataset.test)):
-        wanted = getattr(config, f"{name}_examples")
-        if wanted is not None:
-            check.integer(f"{name}_examples", wanted, at_most=len(split.labels))
-    number = config.train_examples or len(dataset.train.labels)
-    occurring = np.unique(dataset.train.labels)
-    if number < 4 * len(occurring):
+    labels, most = dataset.train.labels, len(dataset.test.labels)
+    number = config.train_examples or len(labels)
+    check.integer("train_examples", number, at_most=len(labels))
+    tested = config.test_examples or most
+    check.integer("test_examples", tested, at_most=most)
+    least = 4 * len(np.unique(labels))
+    if number < least:
         raise ValueError(
-            f"train_examples must be at least {4 * len(occurring)}, four a class, got "
-            f"{number}"
+            f"train_examples must be at least {least}, four a class, got {number}"
         )
     most = number // 4
     if config.batch_size > most:
@@ -204,9 +180,6 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
             f"the {number:,} training examples has to fill a batch; give --batch-size "
             f"{2 ** int(math.log2(most))}"
         )
-    check.number(
-        "published_error", published_error(config), at_most=1 - 1 / dataset.num_classes
-    )
     smallest = min(dataset.image_shape[:2])
     if "patches" in config.classes:
         # Quadrants need two places of a patch in each direction.
@@ -217,36 +190,19 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
             f"that pools three times, got {dataset.image_shape}; leave network out of "
             "--classes"
         )
-    return config
+    published, _ = known(config, "published_error")
+    check.number("published_error", published, at_most=1 - 1 / dataset.num_classes)
+    return dataclasses.replace(
+        config,
+        train_examples=number,
+        test_examples=tested,
+        published_error=published,
+        human_error=known(config, "human_error")[0],
+    )
 
 
-def published_error(config: Config) -> float:
-    """The least error that anybody is known to have; 0 if none is known."""
-    if config.published_error is not None:
-        return config.published_error
-    known = KNOWN.get(config.dataset)
-    return known.published_error if known else 0.0
-
-
-def human_error(config: Config) -> float | None:
-    """The error of a person, if it is known."""
-    if config.human_error is not None:
-        return config.human_error or None
-    known = KNOWN.get(config.dataset)
-    return known.human_error if known else None
-
-
-def source(config: Config, number: str) -> str | None:
-    """Source of ``published_error`` or ``human_error``; None for the user's own."""
-    known = KNOWN.get(config.dataset)
-    given = getattr(config, number)
-    if known is None or given not in (None, getattr(known, number)):
-        return None
-    return {"published_error": known.published_by, "human_error": known.human_by}[
-        number
-    ]
-
-
-def updates(config: Config, number: int) -> int:
-    """Minibatch updates of a whole SGD run on ``number`` examples."""
-    return config.sgd_epochs * math.ceil(number / config.batch_size)
+def known(config: Config, name: str) -> tuple[float, str | None]:
+    """``published_error`` or ``human_error``, and its source; None for one given."""
+    value, source = _KNOWN.get(config.dataset, {}).get(name, (0.0, None))
+    given = getattr(config, name)
+    return (value, source) if given in (None, value) else (given, None)

@@ -4,32 +4,25 @@ l2 is chosen once, on a held-out fifth, and then belongs to the class: every ref
 whatever examples, minimises the same penalised objective. All refits are one sweep.
 """
 
-import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 import jaxlin
+from experiments.common.draws import key_of
+from experiments.common.losses import CERTIFIED
 from experiments.common.study import Measured
-from experiments.error_decomposition import config as settings
-from experiments.error_decomposition import losses_of
-from experiments.error_decomposition.config import Config
-from experiments.error_decomposition.losses_of import LOSS
-from experiments.error_decomposition.sample import (
+from experiments.error_decomposition.config import (
     BOOTSTRAP,
     CHOICE,
     SGD,
     SPLITS,
-    Sample,
-    key,
+    Config,
 )
-from jaxlin import linear
-from jaxlin.certificates import duality
+from experiments.svm_vs_softmax.protocol import momentum_with_cosine_decay
+from jaxlin import objective
 from jaxlin.linear import Params
-from jaxlin.normalization import Normalization
 from jaxlin.selection import (
     grids,
     held_out_metrics,
@@ -41,37 +34,25 @@ from jaxlin.selection import (
 )
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.sweep_result import SweepResult
-from jaxlin.solvers import interface, minibatch
+from jaxlin.solvers import minibatch
 from jaxlin.solvers.interface import Examples
-from jaxlin.typing import MakeOptimizer
+from jaxlin.stats import metrics
+from jaxlin.typing import Array
 
+LOSS = CERTIFIED["softmax_cross_entropy"]
+# Part of the training examples on which the l2 of a linear class is chosen.
+_HELD_OUT = 0.2
 # An objective that hardly moved, at a tiny rate, did not diverge.
 _ROUNDING = 1.001
 
 
-class Rows(NamedTuple):
-    """Features of the training and the test examples.
-
-    Attributes:
-      train: shape ``(n, features)``.
-      test: shape ``(test examples, features)``.
-      normalization: of both, made from the training rows.
-    """
-
-    train: Any
-    test: Any
-    normalization: Normalization
-
-
-def measured(config: Config, sample: Sample, rows: Rows) -> Measured:
-    """Losses of test examples under what was trained and all refits."""
-    how: dict[str, Any] = {
-        "classes": range(sample.num_classes),
-        "normalization": rows.normalization,
-    }
-    problem = jaxlin.problem(rows.train, sample.train_labels, **how)
-    judge = jaxlin.problem(rows.test, sample.test_labels, **how).examples
-    weight_sets = all_weightings(config, sample)
+def measured(
+    config: Config, problem: jaxlin.Problem, judge: jaxlin.Problem
+) -> Measured:
+    """Losses of the judge's examples under what was trained and all refits."""
+    kept, refits = weightings(config, np.asarray(problem.examples.targets))
+    flat = [kept, *(sets.reshape(-1, len(kept[0])) for sets in refits.values())]
+    weight_sets = np.concatenate(flat)
     chosen = _chosen_l2(config, problem, weight_sets)
     models = grids.product(
         losses=(LOSS,), l2s=(chosen["l2"],), num_weight_sets=len(weight_sets)
@@ -79,65 +60,60 @@ def measured(config: Config, sample: Sample, rows: Rows) -> Measured:
     # The part that chose l2 is of no more use.
     models = grids.subset(models, range(1, models.size))
     # First, so that nothing is fitted for nothing if it diverges.
-    trained, certificate = _by_sgd(config, sample, problem.examples, chosen["l2"])
+    trained = by_sgd(config, problem, chosen["l2"])
     fits = _fitted(config, problem, models, weight_sets)
-    on_test = losses_of.of_models(fits.params, judge)
-    of_trained = losses_of.of_model(trained, judge)
-    arrays = {
-        f"{name}-{kind}": values
-        for kind in losses_of.KINDS
-        for name, values in _named(
-            config, getattr(of_trained, kind), getattr(on_test, kind)
-        ).items()
-    }
+    ends = np.cumsum([len(some) for some in flat[1:-1]])
+    of_trained = jax.device_get(losses_of(trained.params, judge.examples))
+    of_refits = jax.device_get(_losses_of_models(fits.params, judge.examples))
+    arrays = {f"trained-{kind}": some[None] for kind, some in of_trained.items()}
+    for kind, losses in of_refits.items():
+        parts = zip(refits.items(), np.split(losses, ends), strict=True)
+        for (name, sets), some in parts:
+            arrays[f"{name}-{kind}"] = some.reshape(*sets.shape[:-1], -1)
     best = jax.tree.map(lambda leaf: leaf[0], fits.params)
-    on_train = losses_of.of_model(best, problem.examples)
-    primal, dual = (
-        float(part[0]) for part in (fits.certificate.primal, fits.certificate.dual)
-    )
-    above = float(certificate.primal)
+    on_train = jax.device_get(losses_of(best, problem.examples))
+    primal, dual = (float(bound[0]) for bound in fits.certificate[:2])
+    above = float(trained.certificate.primal)
     numbers = {
         **chosen,
         "features": problem.num_features,
         "fits": len(fits.converged),
         "certified": int(fits.converged.sum()),
         "largest_relative_gap": float(fits.relative_gap.max()),
-        "evaluations": int(fits.slot_passes),
         "objective": primal,
         "objective_trained": above,
         # What was trained is at least so far from what was found, and at most so far
         # from what there can be.
         "optimisation_on_objective": [max(0.0, above - primal), above - dual],
-        "train_surrogate": float(on_train.surrogate.mean(dtype=np.float64)),
-        "train_zero_one": float(on_train.zero_one.mean()),
+        "train": {
+            kind: losses.mean(dtype=np.float64) for kind, losses in on_train.items()
+        },
     }
     return Measured(numbers, arrays)
 
 
-def all_weightings(config: Config, sample: Sample) -> np.ndarray:
-    """Example weights, one row each.
+def weightings(
+    config: Config, labels: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Example weights of the fits that choose l2, and of all refits.
 
-    Of the fits that choose l2; of all examples; of halves, quarters, resamples.
+    Those of the refits have the names that `jaxlin.stats.decomposition` has.
     """
-    labels, number = sample.train_labels, len(sample.train_labels)
-    split = splits.stratified_split(
-        key(config, CHOICE), labels, fraction=settings.HELD_OUT
-    )
+    number = len(labels)
+    split = splits.stratified_split(key_of(config, CHOICE), labels, fraction=_HELD_OUT)
     kept = np.zeros((1, number), np.float32)
     kept[0, split.train] = 1
-    parts = resampling.quarters(key(config, SPLITS), number, num_splits=config.splits)
-    drawn = resampling.bootstrap(
-        key(config, BOOTSTRAP), number, num_resamples=config.resamples
+    parts = resampling.quarters(
+        key_of(config, SPLITS), number, num_splits=config.splits
     )
-    return np.concatenate(
-        [
-            kept,
-            np.ones((1, number), np.float32),
-            resampling.halves(parts).reshape(-1, number),
-            parts[: config.quarter_splits].reshape(-1, number),
-            drawn,
-        ]
-    )
+    return kept, {
+        "optimum": np.ones((1, number), np.float32),
+        "halves": resampling.halves(parts),
+        "quarters": parts[: config.quarter_splits].reshape(-1, number),
+        "bootstrap": resampling.bootstrap(
+            key_of(config, BOOTSTRAP), number, num_resamples=config.resamples
+        ),
+    }
 
 
 def _chosen_l2(
@@ -150,114 +126,77 @@ def _chosen_l2(
         problem, fits, held_out=1 - weight_sets[:1]
     )
     place = rules.best(accuracy[:, None], strength=models.l2)
-    return {
-        "l2": float(models.l2[place]),
-        "l2_at_edge": place in (0, models.size - 1) and models.size > 1,
-        "held_out_accuracy": float(accuracy[place]),
-    }
+    at_edge = place in (0, models.size - 1) and models.size > 1
+    return {"l2": float(models.l2[place]), "l2_at_edge": at_edge}
 
 
 def _fitted(
     config: Config, problem: jaxlin.Problem, models: Grid, weight_sets: np.ndarray
 ) -> SweepResult:
-    """Plan of as many fits at once as there are l2: both sweeps are one program.
-
-    Compiling another would take longer than the few models that choose l2, each of
-    which so begins at 0.
-    """
+    """A sweep of as many fits at once as there are l2, so that two are one program."""
+    classes, slots = problem.num_classes, len(config.l2)
     return sweep.fit_models(
         problem,
         models,
-        plan=plans.plan(
-            models,
-            problem.examples,
-            num_classes=problem.num_classes,
-            slots=len(config.l2),
-        ),
+        plan=plans.plan(models, problem.examples, num_classes=classes, slots=slots),
         weight_sets=weight_sets,
         stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
     )
 
 
-def _named(
-    config: Config, trained: np.ndarray, fitted: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Losses by what they are of, as `jaxlin.stats.decomposition.Measured` has them."""
-    ends = np.cumsum([1, 2 * config.splits, 4 * config.quarter_splits])
-    optimum, halves, quarters, drawn = np.split(fitted, ends)
-    return {
-        "trained": trained[None],
-        "optimum": optimum,
-        "halves": halves.reshape(config.splits, 2, -1),
-        "quarters": quarters,
-        "bootstrap": drawn,
-    }
-
-
-def _by_sgd(
-    config: Config, sample: Sample, problem: Examples, l2: float
-) -> tuple[Params, duality.Certificate]:
+def by_sgd(config: Config, problem: jaxlin.Problem, l2: float) -> jaxlin.Fit:
     """Minibatch SGD at the learning rate that ends with the least objective.
 
     Raises:
-      ValueError: if with every rate it ends above where it began.
+      ValueError: if with every rate it ends above where it began, at about 0.
     """
-    rates = jnp.array(config.sgd_learning_rates)
-    solver = interface.map_settings(
-        minibatch.solver(
+    updates = minibatch.updates_per_epoch(
+        problem.num_examples, batch_size=config.batch_size
+    )
+    trained = jaxlin.train(
+        key_of(config, SGD),
+        problem,
+        loss=LOSS,
+        make_optimizer=momentum_with_cosine_decay(config.sgd_epochs * updates),
+        batch_size=config.batch_size,
+        num_epochs=config.sgd_epochs,
+        learning_rates=config.sgd_learning_rates,
+        l2s=(l2,),
+    )
+    fits = [
+        jaxlin.certify(
+            problem,
+            Params(*(leaf[0, 0, 0, rate] for leaf in trained.params)),
             loss=LOSS,
-            make_optimizer=momentum(settings.updates(config, len(sample.train_labels))),
-            batch_size=config.batch_size,
+            l2=l2,
         )
-    )
-    start = linear.init(
-        key(config, SGD),
-        num_classes=sample.num_classes,
-        num_features=problem.features.shape[1],
-    )
-    grid = interface.Settings(learning_rate=rates, l2=jnp.full(len(rates), l2))
-    # Its preconditioner is of no use here, and another shape would be another program.
-    plain = problem._replace(preconditioner=None)
-    state = solver.init(start, plain, grid)
-    for _, after, _ in interface.run(
-        solver, key(config, SGD), state, plain, grid, num_steps=config.sgd_epochs
-    ):
-        state = after
-    found = []
-    for place in range(len(rates)):
-        params = jax.tree.map(lambda leaf, i=place: leaf[i], state.params)
-        certificate = _certificate(params, problem, l2)
-        if bool(jnp.isfinite(certificate.primal)):
-            found.append((params, certificate))
-    best = min(found, key=lambda one: float(one[1].primal), default=None)
-    began = float(_certificate(start, problem, l2).primal)
-    if best is None or not float(best[1].primal) <= _ROUNDING * began:
-        ended = f"at {float(best[1].primal):.3g} at best" if best else "at no number"
+        for rate in np.flatnonzero(~trained.diverged[0, 0, 0])
+    ]
+    ends = [float(fit.certificate.primal) for fit in fits]
+    began, least = float(np.log(problem.num_classes)), np.nanmin([*ends, np.inf])
+    if not least <= _ROUNDING * began:
         raise ValueError(
             "sgd_learning_rates must have one with which SGD does not diverge, got "
             f"{config.sgd_learning_rates}: the objective began at {began:.3g} and "
-            f"ended {ended}; give smaller ones"
+            f"ended at {least:.3g} at best; give smaller ones"
         )
-    return best
+    return fits[ends.index(least)]
 
 
-def _certificate(params: Params, problem: Examples, l2: float) -> duality.Certificate:
-    return duality.certificate(
-        params,
-        problem.features,
-        problem.targets,
-        loss=LOSS,
-        l2=l2,
-        normalization=problem.normalization,
+@jax.jit
+def losses_of(params: Params, examples: Examples) -> dict[str, Array]:
+    """Losses of one model on each example.
+
+    Returns:
+      ``surrogate``: softmax cross-entropy, in nats; ``zero_one``: whether the label is
+      wrong.
+    """
+    scores = objective.blocked_scores(
+        params, examples.features, normalization=examples.normalization
     )
+    surrogate = objective.example_losses(scores, examples.targets, loss=LOSS)
+    is_right = metrics.correct(scores, examples.targets)
+    return {"surrogate": surrogate, "zero_one": ~is_right}
 
 
-@functools.cache
-def momentum(num_updates: int) -> MakeOptimizer:
-    """SGD with momentum whose learning rate falls to zero along a half cosine."""
-    decay = optax.cosine_decay_schedule(1.0, num_updates)
-
-    def make_optimizer(learning_rate):
-        return optax.sgd(lambda count: learning_rate * decay(count), momentum=0.9)
-
-    return make_optimizer
+_losses_of_models = jax.jit(jax.vmap(losses_of, in_axes=(0, None)))

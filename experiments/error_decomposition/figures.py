@@ -6,90 +6,59 @@ from typing import Any
 import numpy as np
 
 from experiments.common.study import Figure, Run
-from experiments.error_decomposition import summary
-from experiments.error_decomposition.summary import BOUNDED, MEASURED, TERMS, TITLES
+from experiments.error_decomposition.config import Config
+from experiments.error_decomposition.summary import (
+    BOUNDED,
+    KINDS,
+    MEASURED,
+    TERMS,
+    TITLES,
+)
 from jaxlin import plotting
 from jaxlin.plotting.axes import label_axes
 
-Results = Mapping[str, Any]
+# The terms of each class, in the order of the config.
+Classes = Mapping[str, Any]
 
 COLORS = dict(zip(TERMS, plotting.PALETTE, strict=False))
 CLASS_COLORS = plotting.method_colors(list(TITLES))
 _GREY, _INK = "#b8b8b8", "#333333"
 # Both colours at once: which of the two it is, is not measured.
-_EITHER = {
-    "facecolor": COLORS["modelling"],
-    "edgecolor": COLORS["estimation"],
-    "hatch": "////",
-    "linewidth": 0,
-}
-# The losses, as a page calls them.
-KINDS = {"zero_one": "zero-one error", "surrogate": "cross-entropy"}
+_EITHER = {"facecolor": COLORS["modelling"], "edgecolor": COLORS["estimation"]}
 _LOSS = {"zero_one": "test error (%)", "surrogate": "test cross-entropy (nats)"}
+_UNIT = {"zero_one": 100.0, "surrogate": 1.0}
 _FILTERS_SHOWN = 100
 
 
 def drawn(run: Run) -> Iterator[tuple[str, Figure]]:
     """The names and pictures of a run."""
-    results, facts = summary.of_run(run), run.data
-    assert facts is not None
-    examples = run.config.train_examples or facts["train"]["num_examples"]
-    yield "stacked", _stacked(results, "zero_one")
-    yield "stacked-surrogate", _stacked(results, "surrogate")
-    yield "terms", _terms(results)
-    yield "curves", _curves(results, examples)
-    if "patches" in run.config.classes:
-        yield (
-            "filters",
-            _filters(run.arrays("patches")["filters"], run.config.patch_size),
-        )
-    if "network" in run.config.classes:
-        yield "training", _training(run.numbers("network")["training_loss"])
+    config, found = run.config, run.numbers("summary")["classes"]
+    classes = {name: found[name] for name in config.classes}
+    yield "stacked", _stacked(classes, "zero_one", human=config.human_error)
+    yield "stacked-surrogate", _stacked(classes, "surrogate")
+    train = {name: run.numbers(name)["train"] for name in classes}
+    yield "curves", _curves(classes, train, config)
+    if "patches" in classes:
+        filters = run.arrays("patches")["filters"]
+        yield "filters", _filters(filters, config.patch_size)
 
 
-def _stacked(results: Results, kind: str) -> Figure:
+def _stacked(classes: Classes, kind: str, *, human: float = 0.0) -> Figure:
     """The slide: what each class's error is made of, from the Bayes error up."""
     figure, axes = plotting.new_figure(width=7.5, height=4.8)
-    ax, unit = axes[0, 0], _unit(kind)
-    classes = results["classes"]
-    labelled: set[str] = set()
-    tops = []
-
-    def bar(place: int, height: float, foot: float, label: str, **how: Any) -> None:
-        shown = None if label in labelled else label
-        labelled.add(label)
-        ax.bar(place, height, 0.5, foot, label=shown, **how)
-
-    for place, one in enumerate(classes.values()):
-        found = one[kind]
-        top = unit * found["irreducible"]
-        if top:
-            bar(place, top, 0, "reference", color=_GREY)
-        is_split = found["split"] == MEASURED
-        if not is_split:
-            height = unit * sum(found[term]["value"] for term in TERMS[:2])
-            bar(place, height, top, "modelling or estimation", **_EITHER)
-            top += height
-        for number, term in enumerate(TERMS):
-            if not is_split and term in TERMS[:2]:
-                continue
-            height = unit * found[term]["value"]
-            bar(place, height, top, term, color=COLORS[term])
-            ends = top + unit * np.array(found[term]["interval"])
-            top += height
-            # Beside one another, since the bars share their ends.
-            at = place - 0.12 + 0.12 * number
-            ax.plot([at, at], ends, color=_INK, linewidth=1.3, marker="_", markersize=7)
-        tops.append(top)
+    ax, unit = axes[0, 0], _UNIT[kind]
+    terms = [one[kind] for one in classes.values()]
+    tops = [_bars(ax, place, found, unit) for place, found in enumerate(terms)]
+    for place, top in enumerate(tops):
         ax.annotate(
             f"{top:.1f} %" if kind == "zero_one" else f"{top:.2f}",
-            *((place + 0.27, top), (3, 0)),
+            (place + 0.27, top),
+            (3, 0),
             textcoords="offset points",
             va="center",
             fontsize=9,
         )
-    human = results["human_error"]
-    if kind == "zero_one" and human:
+    if human:
         ax.axhline(100 * human, color="black", linestyle="--", linewidth=1)
         # Beside the axes, where no bar is.
         where = ax.get_yaxis_transform()
@@ -99,66 +68,66 @@ def _stacked(results: Results, kind: str) -> Figure:
     ax.set_xlim(-0.5, len(classes) - 0.35)
     _keep_near(ax, max(tops))
     # In two rows: the layout gives a legend that is wider than the figure its way.
-    ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    labelled = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    how = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
+    ax.legend(labelled.values(), labelled, frameon=False, ncols=3, **how)
     return figure
 
 
-def _terms(results: Results) -> Figure:
-    """Every term with its interval, one beside the other loss."""
-    figure, axes = plotting.new_figure(columns=2, width=9.5, height=3.6)
-    classes = results["classes"]
-    for ax, kind in zip(axes[0], KINDS, strict=True):
-        unit = _unit(kind)
-        for row, (name, one) in enumerate(classes.items()):
-            color = CLASS_COLORS[name]
-            ax.plot([], [], "o-", color=color, markersize=5, label=TITLES[name])
-            for place, term in enumerate(TERMS):
-                split = MEASURED if term == "optimisation" else one[kind]["split"]
-                _interval(
-                    ax,
-                    place + 0.22 * (row - (len(classes) - 1) / 2),
-                    unit * np.array(one[kind][term]["interval"]),
-                    unit * one[kind][term]["value"],
-                    split=split,
-                    color=color,
-                )
-        ax.axhline(0, color="black", linewidth=0.8)
-        label_axes(ax, "", _LOSS[kind].removeprefix("test "))
-        ax.set_xticks(range(len(TERMS)), TERMS)
-        _keep_near(
-            ax, unit * max(one[kind]["error"]["value"] for one in classes.values())
-        )
-    axes[0, 0].legend(frameon=False, fontsize=8)
-    return figure
+def _bars(ax: Any, place: int, found: Mapping[str, Any], unit: float) -> float:
+    """The terms of one class on one another; returns where they end."""
+    top = unit * (found["reference"]["low"] + found["reference"]["high"]) / 2
+    if top:
+        ax.bar(place, top, 0.5, color=_GREY, label="reference")
+    is_split = found["split"] == MEASURED
+    if not is_split:
+        height = unit * sum(found[term]["value"] for term in TERMS[:2])
+        how = {**_EITHER, "hatch": "////", "linewidth": 0}
+        ax.bar(place, height, 0.5, top, label="modelling or estimation", **how)
+        top += height
+    for number, term in enumerate(TERMS):
+        if not is_split and term in TERMS[:2]:
+            continue
+        height = unit * found[term]["value"]
+        ax.bar(place, height, 0.5, top, color=COLORS[term], label=term)
+        interval = found[term]["interval"]
+        ends = [top + unit * interval[end] for end in ("low", "high")]
+        top += height
+        # Beside one another, since the bars share their ends.
+        at = place - 0.12 + 0.12 * number
+        ax.plot([at, at], ends, color=_INK, linewidth=1.3, marker="_", markersize=7)
+    return top
 
 
-def _curves(results: Results, examples: int) -> Figure:
+def _curves(
+    classes: Classes, train: Mapping[str, Mapping[str, float]], config: Config
+) -> Figure:
     """Error against the size of the sample, and where it would end."""
     figure, axes = plotting.new_figure(columns=2, width=9.5, height=3.8)
-    sizes = [examples // 4, examples // 2, examples]
+    number = config.train_examples or 0
+    sizes = [number // 4, number // 2, number]
     for ax, kind in zip(axes[0], KINDS, strict=True):
-        unit, highest = _unit(kind), 0.0
-        for row, (name, one) in enumerate(results["classes"].items()):
+        unit, highest = _UNIT[kind], 0.0
+        for row, (name, one) in enumerate(classes.items()):
             color, found = CLASS_COLORS[name], one[kind]
             values = unit * np.array(found["curve"])
             highest = max(highest, values.max())
             ax.plot(sizes, values, "o-", color=color, markersize=4, label=TITLES[name])
-            ax.plot(examples, unit * found["train"], "v", color=color, mfc="none")
+            ax.plot(number, unit * train[name][kind], "v", color=color, mfc="none")
             # Beside one another, where an infinite sample would be.
-            at = examples * 2 ** (1 + 0.12 * row)
-            end = unit * found["best_of_class"]["value"]
+            at, end = number * 2 ** (1 + 0.12 * row), found["best_of_class"]
+            low, high = (unit * end["interval"][name] for name in ("low", "high"))
+            # Of bounds only these; of what is unknown nothing.
             if found["split"] == MEASURED:
-                ax.plot([examples, at], [values[-1], end], ":", color=color)
-            _interval(
-                ax,
-                at,
-                unit * np.array(found["best_of_class"]["interval"]),
-                end,
-                split=found["split"],
-                color=color,
-            )
+                value = unit * end["value"]
+                ax.plot([number, at], [values[-1], value], ":", color=color)
+                ax.plot([at, at], [low, high], color=color, linewidth=1.8)
+                ax.plot(at, value, "o", color=color, markersize=5)
+            elif found["split"] == BOUNDED:
+                how = {"color": color, "linewidth": 1.3, "marker": "_"}
+                ax.plot([at, at], [low, high], "--", **how)
         ax.set_xscale("log")
-        middle = examples * 2 ** (1 + 0.06 * (len(results["classes"]) - 1))
+        middle = number * 2 ** (1 + 0.06 * (len(classes) - 1))
         ax.set_xticks([*sizes, middle], [*(f"{size:,}" for size in sizes), "\u221e"])
         ax.minorticks_off()
         label_axes(ax, "training examples", _LOSS[kind])
@@ -181,36 +150,6 @@ def _filters(found: np.ndarray, patch_size: int) -> Figure:
         axes, shown, image_shape=shape, class_names=[""] * len(shown), scale="per_class"
     )
     return figure
-
-
-def _training(histories: list[list[float]]) -> Figure:
-    """Training loss of the networks on all examples."""
-    figure, axes = plotting.new_figure(width=6, height=3.2)
-    values = np.array(histories)
-    plotting.learning_curves(
-        axes[0, 0],
-        np.arange(1, values.shape[1] + 1),
-        values,
-        label="altered training images, features dropped out",
-        color=CLASS_COLORS["network"],
-        y_label="cross-entropy (nats)",
-    )
-    return figure
-
-
-def _unit(kind: str) -> float:
-    return 100.0 if kind == "zero_one" else 1.0
-
-
-def _interval(
-    ax: Any, at: float, ends: Any, value: float, *, split: str, color: str
-) -> None:
-    """A value in its interval; of bounds only these; of what is unknown nothing."""
-    if split == MEASURED:
-        ax.plot([at, at], ends, color=color, linewidth=1.8)
-        ax.plot(at, value, "o", color=color, markersize=5)
-    elif split == BOUNDED:
-        ax.plot([at, at], ends, "--", color=color, linewidth=1.3, marker="_")
 
 
 def _keep_near(ax: Any, size: float) -> None:

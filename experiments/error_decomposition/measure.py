@@ -1,52 +1,46 @@
 """The parts of a run: linear classes, single networks, the terms of all classes."""
 
-import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
+import jaxlin
+from experiments.common.draws import key_of, on_reduced
 from experiments.common.study import Measured, Part, Run
-from experiments.error_decomposition import convex, deep, summary
-from experiments.error_decomposition.config import Config
-from experiments.error_decomposition.convex import Rows
-from experiments.error_decomposition.sample import PATCHES, Sample, drawn, images, key
+from experiments.error_decomposition import convex, deep, network, summary
+from experiments.error_decomposition.config import PATCHES, Config
 from jaxlin import data, normalization
 from jaxlin.features import patches
+from jaxlin.normalization import Normalization
 
 
 def parts(config: Config) -> Mapping[str, Part]:
     """The parts of a run, in their order."""
     found: dict[str, Part] = {}
+    of_classes = {"pixels": on_pixels, "patches": on_patches, "network": _networks}
     for name in config.classes:
         if name == "network":
-            for seed, place in deep.names(config):
-                found[deep.part_name(seed, place)] = functools.partial(
-                    _network, seed=seed, place=place
-                )
-            found[name] = _networks
-        else:
-            found[name] = {"pixels": _on_pixels, "patches": _on_patches}[name]
-    return {**found, "summary": _summary}
+            found |= deep.parts(config)
+        found[name] = of_classes[name]
+    found["summary"] = _summary
+    return {name: on_reduced(part) for name, part in found.items()}
 
 
-def _on_pixels(config: Config, dataset: data.Dataset, run: Run) -> Measured:
+def on_pixels(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     """Raw pixels: divided by their largest value, less the mean training image."""
-    sample = drawn(config, dataset)
-    fitted = normalization.fit_centered(sample.train, scale=sample.scale)
-    return convex.measured(config, sample, Rows(sample.train, sample.test, fitted))
+    train, test = dataset.train.features, dataset.test.features
+    fitted = normalization.fit_centered(train, scale=dataset.max_value)
+    return _on(config, dataset, train, test, fitted)
 
 
-def _on_patches(config: Config, dataset: data.Dataset, run: Run) -> Measured:
-    return on_patches(config, drawn(config, dataset))
-
-
-def on_patches(config: Config, sample: Sample) -> Measured:
+def on_patches(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     """Patch features, each of mean 0 and variance 1 over the training images."""
-    learned = images(sample, sample.train)
+    images = network.pixels_of(dataset)
     stats = patches.fit(
-        key(config, PATCHES),
-        learned,
-        scale=sample.scale,
+        key_of(config, PATCHES),
+        images[0],
+        scale=dataset.max_value,
         patch_size=config.patch_size,
         num_filters=config.filters,
         num_patches=config.patches,
@@ -54,33 +48,35 @@ def on_patches(config: Config, sample: Sample) -> Measured:
     how = {"threshold": config.threshold}
     train, test = (
         np.asarray(patches.apply_all(stats, some, encoding_arguments=how))
-        for some in (learned, images(sample, sample.test))
+        for some in images
     )
-    rows = Rows(train, test, normalization.fit_standard(train))
-    found = convex.measured(config, sample, rows)
+    found = _on(config, dataset, train, test, normalization.fit_standard(train))
     return Measured(
-        {**found.numbers, "clustering": np.asarray(stats.objective).tolist()},
-        {**found.arrays, "filters": np.asarray(stats.filters)},
+        {**found.numbers, "clustering": stats.objective},
+        {**found.arrays, "filters": stats.filters},
     )
 
 
-def _network(
-    config: Config, dataset: data.Dataset, run: Run, *, seed: int, place: int
+def _on(
+    config: Config, dataset: data.Dataset, train: Any, test: Any, fitted: Normalization
 ) -> Measured:
-    """One network, continued from the epoch that an earlier start has saved."""
-    return deep.one_network(run.folder, config, drawn(config, dataset), seed, place)
+    problem, judge = (
+        jaxlin.problem(
+            rows, labels, classes=range(dataset.num_classes), normalization=fitted
+        )
+        for rows, labels in ((train, dataset.train.labels), (test, dataset.test.labels))
+    )
+    return convex.measured(config, problem, judge)
 
 
 def _networks(config: Config, dataset: data.Dataset, run: Run) -> Measured:
-    """All networks under the names that linear classes use."""
-    names = [deep.part_name(*each) for each in deep.names(config)]
-    return deep.joined(config, {name: _kept(run, name) for name in names})
+    return deep.joined(config, _kept(run, deep.parts(config)))
 
 
 def _summary(config: Config, dataset: data.Dataset, run: Run) -> Measured:
-    found: dict[str, Measured] = {name: _kept(run, name) for name in config.classes}
+    found = _kept(run, config.classes)
     return Measured(summary.results(config, found, num_classes=dataset.num_classes))
 
 
-def _kept(run: Run, part: str) -> Measured:
-    return Measured(run.numbers(part), run.arrays(part))
+def _kept(run: Run, names: Iterable[str]) -> dict[str, Measured]:
+    return {name: Measured(run.numbers(name), run.arrays(name)) for name in names}

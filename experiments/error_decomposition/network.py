@@ -19,7 +19,8 @@ import optax
 from experiments.common import interrupts
 from experiments.common.progress import progress
 from experiments.common.run_folder import RunFolder
-from jaxlin import linear, losses, normalization
+from experiments.error_decomposition.config import Config
+from jaxlin import data, linear, losses, normalization
 from jaxlin.features import convolutional
 from jaxlin.io import checkpoint
 from jaxlin.linear import Params
@@ -39,39 +40,11 @@ class Network(NamedTuple):
 
 
 class Images(NamedTuple):
-    """Images to learn from or to be judged by, on the device.
-
-    Attributes:
-      pixels: raw, shape ``(images, height, width, channels)``.
-      labels: shape ``(images,)``.
-      normalization: of a pixel, one mean and one scale a channel.
-    """
+    """Raw images on the device, their labels, and a mean and scale of each channel."""
 
     pixels: Array
     labels: Array
     normalization: Normalization
-
-
-class Recipe(NamedTuple):
-    """Settings of training; static in the compiled update.
-
-    Attributes:
-      learning_rate: the highest.
-      weight_decay: of AdamW.
-      dropout: share of features that are dropped.
-      shift: by how many pixels images are shifted at most, in any direction.
-      flips: whether half of them are mirrored.
-      batch_size: images an update.
-      epochs: how often each image is seen.
-    """
-
-    learning_rate: float
-    weight_decay: float
-    dropout: float
-    shift: int
-    flips: bool
-    batch_size: int
-    epochs: int
 
 
 class State(NamedTuple):
@@ -81,95 +54,91 @@ class State(NamedTuple):
     optimizer_state: PyTree
 
 
-def images_of(rows: Any, labels: Any, image_shape: tuple[int, ...]) -> Images:
-    """Flat rows as images, with the moments of their own pixels."""
-    height, width, channels = (*image_shape, 1)[:3]
-    pixels = np.asarray(rows).reshape(-1, height, width, channels)
-    fitted = normalization.fit_standard(pixels.reshape(-1, channels))
-    return Images(
-        jnp.asarray(pixels),
-        jnp.asarray(labels),
-        Normalization(*map(jnp.asarray, fitted)),
+def pixels_of(dataset: data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test images with a channel axis."""
+    assert dataset.image_shape is not None
+    shape = (-1, *(*dataset.image_shape, 1)[:3])
+    return dataset.train.features.reshape(shape), dataset.test.features.reshape(shape)
+
+
+def images_of(dataset: data.Dataset) -> tuple[Images, Images]:
+    """Training and test examples, with the moments of training pixels."""
+    train, test = pixels_of(dataset)
+    fitted = normalization.fit_standard(train.reshape(-1, train.shape[-1]))
+    moments = Normalization(*map(jnp.asarray, fitted))
+    return (
+        Images(jnp.asarray(train), jnp.asarray(dataset.train.labels), moments),
+        Images(jnp.asarray(test), jnp.asarray(dataset.test.labels), moments),
     )
 
 
-def init(
-    key: Array,
-    images: Images,
-    *,
-    num_classes: int,
-    width: int,
-    num_features: int,
-) -> Network:
-    """A network whose blocks have once, one and a half and three times ``width``."""
-    blocks = ((width,), (3 * width // 2,), (3 * width, 3 * width))
+def init(key: Array, config: Config, images: Images, num_classes: int) -> State:
+    """A network whose blocks have once, one and a half and three times the width."""
+    width, features = config.width, config.network_features
     height, breadth, channels = images.pixels.shape[1:]
     body = convolutional.init(
         jax.random.fold_in(key, 0),
         image_shape=(height, breadth, channels),
-        blocks=blocks,
-        num_features=num_features,
+        blocks=((width,), (3 * width // 2,), (3 * width, 3 * width)),
+        num_features=features,
     )
     head = linear.init(
         jax.random.fold_in(key, 1),
         num_classes=num_classes,
-        num_features=num_features,
+        num_features=features,
         stddev=1e-2,
     )
-    return Network(body, head)
+    network = Network(body, head)
+    return State(network, _optimizer(config, 0.0).init(network))
 
 
 def trained(
     folder: RunFolder,
     name: str,
+    config: Config,
     key: Array,
-    network: Network,
     images: Images,
+    num_classes: int,
     members: np.ndarray,
-    recipe: Recipe,
 ) -> tuple[Network, np.ndarray]:
     """Trains to the end, or the rest of it if the folder holds a checkpoint.
 
+    The state is saved after each epoch, and Ctrl-C is obeyed then.
+
     Args:
-      folder: of the run; the state is saved after each epoch.
-      name: of this network, in the file and in metrics.jsonl.
-      key: orders images, alters them and drops features.
-      network: at the start.
-      images: to learn from.
-      members: which of them.
-      recipe: how.
+      folder: of the run.
+      name: of this network, in the checkpoint and in metrics.jsonl.
+      config: how.
+      key: initialises, orders images, alters them and drops features.
+      images: of which it learns from the ``members``.
+      num_classes: C.
+      members: indices.
 
     Returns:
       The network and the mean training loss of each epoch.
-
-    Raises:
-      KeyboardInterrupt: after the next checkpoint, if Ctrl-C was pressed.
     """
     path = folder.path / f"checkpoint-{name}.npz"
-    state = State(network, _optimizer(recipe, 0.0).init(network))
-    current: dict[str, Any] = {
-        "state": state,
-        "losses": np.zeros(recipe.epochs, np.float32),
-    }
-    done = 0
+    start_key, key = (jax.random.fold_in(key, purpose) for purpose in range(2))
+    state = init(start_key, config, images, num_classes)
+    history, done = np.zeros(config.epochs, np.float32), 0
     if path.exists():
         done = checkpoint.load_metadata(path)["epochs"]
-        current = checkpoint.load(path, like=current)
+        state, history = checkpoint.load(path, like=(state, history))
     folder.truncate_metrics(
         lambda record: record.get("network") != name or record["epoch"] <= done
     )
     with (
         interrupts.held_back() as stop_if_asked,
-        progress(name, total=recipe.epochs, unit="epochs", done=done) as advance,
+        progress(name, total=config.epochs, unit="epochs", done=done) as advance,
     ):
-        for epoch in range(done, recipe.epochs):
-            state, loss = _epoch(key, epoch, current["state"], images, members, recipe)
-            current["state"], current["losses"][epoch] = state, loss
+        for epoch in range(done, config.epochs):
+            state, loss = one_epoch(key, epoch, state, images, members, config)
+            history[epoch] = loss
             folder.append_metrics({"network": name, "epoch": epoch + 1, "loss": loss})
-            checkpoint.save(path, current, metadata={"epochs": epoch + 1})
+            checkpoint.save(path, (state, history), metadata={"epochs": epoch + 1})
             advance(1, f"loss {loss:.3f}")
             stop_if_asked()
-    return current["state"].network, current["losses"]
+    return state.network, history
 
 
 @jax.jit
@@ -185,8 +154,8 @@ def features(body: convolutional.NetworkParams, images: Images) -> Array:
 
 def normalized(fitted: Normalization, pixels: Array) -> Array:
     """One image, each channel of mean 0 and variance 1 over the training images."""
-    of_row = jax.vmap(normalization.normalize, (None, 0))
-    return jax.vmap(of_row, (None, 0))(fitted, pixels)
+    of_row = functools.partial(jax.vmap, in_axes=(None, 0))
+    return of_row(of_row(normalization.normalize))(fitted, pixels)
 
 
 def augmented(key: Array, image: Array, *, shift: int, flips: bool) -> Array:
@@ -203,41 +172,34 @@ def augmented(key: Array, image: Array, *, shift: int, flips: bool) -> Array:
     return image
 
 
-def _epoch(
+def one_epoch(
     key: Array,
     epoch: int,
     state: State,
     images: Images,
     members: np.ndarray,
-    recipe: Recipe,
+    config: Config,
 ) -> tuple[State, float]:
     """One epoch, batch by batch; the mean loss over its updates."""
-    epoch_key = jax.random.fold_in(key, epoch)
-    order = members[np.asarray(jax.random.permutation(epoch_key, len(members)))]
-    number = len(members) // recipe.batch_size
-    batches = order[: number * recipe.batch_size].reshape(number, recipe.batch_size)
-    losses_of_updates = []
-    for place, batch in enumerate(batches):
-        state, loss = _update(
-            epoch_key,
-            state,
-            images,
-            jnp.asarray(batch, jnp.int32),
-            jnp.int32(epoch * number + place),
-            jnp.int32(recipe.epochs * number),
-            recipe=recipe,
-        )
+    key = jax.random.fold_in(key, epoch)
+    order = members[np.asarray(jax.random.permutation(key, len(members)))]
+    number = len(members) // config.batch_size
+    total, losses_of_updates = jnp.int32(config.epochs * number), []
+    batches = order[: number * config.batch_size].reshape(number, config.batch_size)
+    for place, batch in enumerate(batches.astype(np.int32)):
+        step = jnp.int32(epoch * number + place)
+        state, loss = _update(key, state, images, batch, step, total, config=config)
         losses_of_updates.append(loss)
     return state, math.fsum(map(float, losses_of_updates)) / number
 
 
-@functools.partial(jax.jit, static_argnames=("recipe",), donate_argnames=("state",))
-def _update(key, state, images, batch, number, total, *, recipe):
+@functools.partial(jax.jit, static_argnames=("config",), donate_argnames=("state",))
+def _update(key, state, images, batch, number, total, *, config):
     value, gradient = jax.value_and_grad(_loss)(
-        state.network, jax.random.fold_in(key, number), images, batch, recipe
+        state.network, jax.random.fold_in(key, number), images, batch, config
     )
-    rate = recipe.learning_rate * one_cycle((number + 0.5) / total)
-    updates, optimizer_state = _optimizer(recipe, rate).update(
+    rate = config.learning_rate * one_cycle((number + 0.5) / total)
+    updates, optimizer_state = _optimizer(config, rate).update(
         gradient, state.optimizer_state, state.network
     )
     network = optax.apply_updates(state.network, updates)
@@ -245,17 +207,17 @@ def _update(key, state, images, batch, number, total, *, recipe):
 
 
 def _loss(
-    network: Network, key: Array, images: Images, batch: Array, recipe: Recipe
+    network: Network, key: Array, images: Images, batch: Array, config: Config
 ) -> Array:
     """Mean loss of a batch of altered images."""
 
     def one(key: Array, pixels: Array, label: Array) -> Array:
         image_key, drop_key = jax.random.split(key)
         image = normalized(images.normalization, pixels)
-        image = augmented(image_key, image, shift=recipe.shift, flips=recipe.flips)
+        image = augmented(image_key, image, shift=config.shift, flips=config.flips)
         made = convolutional.apply(network.body, image)
-        kept = jax.random.bernoulli(drop_key, 1 - recipe.dropout, made.shape)
-        made = jnp.where(kept, made / (1 - recipe.dropout), 0)
+        kept = jax.random.bernoulli(drop_key, 1 - config.dropout, made.shape)
+        made = jnp.where(kept, made / (1 - config.dropout), 0)
         return losses.softmax_cross_entropy(linear.scores(network.head, made), label)
 
     keys = jax.random.split(key, len(batch))
@@ -269,5 +231,5 @@ def one_cycle(progress: Array) -> Array:
     return jnp.where(progress < _WARM_UP, rising, falling)
 
 
-def _optimizer(recipe: Recipe, rate: Any) -> optax.GradientTransformation:
-    return optax.adamw(rate, weight_decay=recipe.weight_decay)
+def _optimizer(config: Config, rate: Any) -> optax.GradientTransformation:
+    return optax.adamw(rate, weight_decay=config.weight_decay)

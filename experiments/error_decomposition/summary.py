@@ -1,16 +1,14 @@
 """The terms of every class and of both errors, from what was measured."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from experiments.common.study import Measured, Run
-from experiments.error_decomposition import config as settings
-from experiments.error_decomposition import losses_of
-from experiments.error_decomposition.config import Config
-from jaxlin.stats import comparison, decomposition, intervals
-from jaxlin.stats.decomposition import Decomposition
+from experiments.common.study import Measured
+from experiments.error_decomposition.config import Config, known
+from jaxlin.stats import comparison, decomposition
+from jaxlin.stats.intervals import Interval
 
 TITLES = {
     "pixels": "linear on pixels",
@@ -18,6 +16,7 @@ TITLES = {
     "network": "network",
 }
 TERMS = ("modelling", "estimation", "optimisation")
+KINDS = ("zero_one", "surrogate")
 # Classes in which the optimum's error falls as 1 / n.
 _REGULAR = ("pixels", "patches")
 # Exponents of a curve that a + b / n may still describe.
@@ -26,45 +25,27 @@ _NEAR_ONE = (0.5, 2.0)
 MEASURED, BOUNDED, UNKNOWN = "measured", "between bounds", "not measurable"
 
 
-def references(config: Config, num_classes: int) -> dict[str, tuple[float, float]]:
-    """Bounds known of the least error of any function, for both losses."""
-    error = settings.published_error(config)
-    entropy = decomposition.least_cross_entropy(error, num_classes=num_classes)
-    return {"surrogate": (0.0, entropy), "zero_one": (0.0, error)}
-
-
 def results(
     config: Config, found: Mapping[str, Measured], *, num_classes: int
 ) -> dict[str, Any]:
     """Numbers over all classes."""
-    reference = references(config, num_classes)
-    classes = {
+    error, source = known(config, "published_error")
+    entropy = decomposition.least_cross_entropy(error, num_classes=num_classes)
+    reference = {"zero_one": (0.0, error), "surrogate": (0.0, entropy)}
+    classes: dict[str, Any] = {
         name: {
-            "title": TITLES[name],
-            "measured": dict(one.numbers),
-            **{
-                kind: _of_class(name, one, kind, reference[kind])
-                for kind in losses_of.KINDS
-            },
-            **({"heads": _heads(one)} if name == "network" else {}),
+            kind: _of_class(name, one.arrays, kind, reference[kind]) for kind in KINDS
         }
         for name, one in found.items()
     }
     return {
         "reference": reference,
-        "published_by": settings.source(config, "published_error"),
-        "human_error": settings.human_error(config),
-        "human_by": settings.source(config, "human_error"),
+        "published_by": source,
+        "human_by": known(config, "human_error")[1],
         "classes": classes,
         "trade": trade(classes),
+        "heads": _heads(found["network"].arrays) if "network" in found else None,
     }
-
-
-def of_run(run: Run) -> dict[str, Any]:
-    """The numbers of a run, classes in the order of its config."""
-    found = run.numbers("summary")
-    classes = {name: found["classes"][name] for name in run.config.classes}
-    return {**found, "classes": classes}
 
 
 def trade(classes: Mapping[str, Any]) -> dict[str, str] | None:
@@ -74,16 +55,17 @@ def trade(classes: Mapping[str, Any]) -> dict[str, str] | None:
     """
     if not {"pixels", "patches"} <= set(classes):
         return None
-    few, many = (classes[name]["zero_one"] for name in ("pixels", "patches"))
-    found = {}
-    for part in ("modelling", "estimation"):
-        before, after = few[part]["interval"], many[part]["interval"]
-        found[part] = "not measurably"
-        if after[1] < before[0]:
-            found[part] = "falls"
-        elif after[0] > before[1]:
-            found[part] = "rises"
-    return found
+    terms = [classes[name]["zero_one"] for name in ("pixels", "patches")]
+    return {
+        name: _change(*(one[name].interval for one in terms))
+        for name in ("modelling", "estimation")
+    }
+
+
+def _change(before: Interval, after: Interval) -> str:
+    if after.high < before.low:
+        return "falls"
+    return "rises" if after.low > before.high else "not measurably"
 
 
 def is_in_doubt(exponent: float) -> bool:
@@ -91,81 +73,51 @@ def is_in_doubt(exponent: float) -> bool:
     return not _NEAR_ONE[0] <= exponent <= _NEAR_ONE[1]
 
 
-def rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rows(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """One row of results.csv for each class, loss and term."""
-    return [
-        {
-            "class": name,
-            "loss": kind,
-            "term": term,
-            "value": one[kind][term]["value"],
-            "low": one[kind][term]["interval"][0],
-            "high": one[kind][term]["interval"][1],
-        }
-        for name, one in results["classes"].items()
-        for kind in losses_of.KINDS
-        for term in ("error", *TERMS, "best_of_class")
-    ]
+    for name, both in found["classes"].items():
+        for kind, one in both.items():
+            for term in ("error", *TERMS, "best_of_class"):
+                row = {"class": name, "loss": kind, "term": term}
+                yield {**row, "value": one[term]["value"], **one[term]["interval"]}
 
 
 def _of_class(
-    name: str, found: Measured, kind: str, reference: tuple[float, float]
+    name: str,
+    arrays: Mapping[str, np.ndarray],
+    kind: str,
+    reference: tuple[float, float],
 ) -> dict[str, Any]:
-    arrays = {
-        part: found.arrays[f"{part}-{kind}"] for part in decomposition.Measured._fields
-    }
+    """The decomposition, and whether its split into the first two terms holds."""
+    losses = {part: arrays[f"{part}-{kind}"] for part in decomposition.Measured._fields}
+    is_regular, split = name in _REGULAR, MEASURED
     taken = decomposition.decompose(
-        decomposition.Measured(**arrays),
-        reference=reference,
-        is_regular=name in _REGULAR,
+        decomposition.Measured(**losses), reference=reference, is_regular=is_regular
     )
-    told = _told(taken)
-    told["split"] = MEASURED
-    if name not in _REGULAR:
-        falls = taken.estimation.interval.low > 0
-        told["split"] = BOUNDED if falls else UNKNOWN
-    # Of networks theory says nothing.
-    told["in_doubt"] = name in _REGULAR and is_in_doubt(taken.exponent)
-    told["curve"] = [
-        float(arrays[part].mean()) for part in ("quarters", "halves", "optimum")
-    ]
-    told["train"] = found.numbers[f"train_{kind}"]
-    drawn = found.arrays.get(f"bootstrap-{kind}")
-    told["bootstrap"] = None
-    if drawn is not None:
-        told["bootstrap"] = _estimate(
-            decomposition.bootstrap_estimation(arrays["optimum"][0], drawn)
-        )
-    runs = intervals.mean_and_spread(arrays["trained"].mean(axis=1))
-    told["spread_over_runs"] = runs.standard_deviation
-    return told
-
-
-def _told(taken: Decomposition) -> dict[str, Any]:
-    terms: dict[str, Any] = {
-        name: _estimate(getattr(taken, name))
-        for name in ("error", *TERMS, "best_of_class")
+    if not is_regular:
+        split = BOUNDED if taken.estimation.interval.low > 0 else UNKNOWN
+    bootstrap = arrays.get(f"bootstrap-{kind}")
+    return {
+        **taken._asdict(),
+        "split": split,
+        # Of networks theory says nothing.
+        "in_doubt": is_regular and is_in_doubt(taken.exponent),
+        "curve": [losses[part].mean() for part in ("quarters", "halves", "optimum")],
+        "bootstrap": None
+        if bootstrap is None
+        else decomposition.bootstrap_estimation(losses["optimum"][0], bootstrap),
     }
-    terms["irreducible"] = sum(taken.reference) / 2
-    terms["exponent"] = taken.exponent
-    terms["next_order"] = taken.next_order
-    return terms
 
 
-def _heads(found: Measured) -> dict[str, Any]:
+def _heads(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The network's own head against the certified one on the same features."""
-    own, other = (found.arrays[f"{name}-zero_one"] for name in ("trained", "optimum"))
-    test = [
+    own, other = (arrays[f"{name}-zero_one"] for name in ("trained", "optimum"))
+    tests = [
         comparison.mcnemar(mine == 0, theirs == 0)
         for mine, theirs in zip(own, other, strict=True)
     ]
     return {
-        "own_error": own.mean(axis=1).tolist(),
-        "certified_error": other.mean(axis=1).tolist(),
-        "p_values": list(comparison.holm([one.p_value for one in test])),
-        "same_labels_right": float(np.mean((own == 0) == (other == 0))),
+        "own_error": own.mean(axis=1),
+        "certified_error": other.mean(axis=1),
+        "p_values": comparison.holm([one.p_value for one in tests]),
     }
-
-
-def _estimate(estimate: comparison.Estimate) -> dict[str, Any]:
-    return {"value": estimate.value, "interval": list(estimate.interval)}

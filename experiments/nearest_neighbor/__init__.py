@@ -23,7 +23,4 @@ FOLDER``; its finished parts are kept.
 
 Reference. K. Beyer, J. Goldstein, R. Ramakrishnan and U. Shaft. When is "nearest
 neighbor" meaningful? ICDT 1999.
-
-`measure` names the parts, whose modules are `choosing`, `testing`, `local`, `cost`,
-`noise` and `contrast`; `summary` says what all of them say.
 """

@@ -5,18 +5,18 @@ from typing import Any
 
 import experiments.nearest_neighbor as experiment
 from experiments.common import study
-from experiments.nearest_neighbor import figures, measure, summary
+from experiments.nearest_neighbor import choosing, figures, measure
 from experiments.nearest_neighbor.config import DIGITS, SMOKE, Config, settle
 
 
 def rows(run: study.Run) -> Iterable[Mapping[str, Any]]:
     """Every setting of every search."""
-    return summary.rows(measure.records(run.config, run))
+    return choosing.table(measure.records(run), run.numbers("choice"))
 
 
 def headlines(results: study.Results) -> Mapping[str, float]:
     """Test accuracy of each classifier."""
-    return {one["title"]: one["accuracy"] for one in results["test"]["test"].values()}
+    return {one["title"]: one["accuracy"] for one in results["test"]["classifiers"]}
 
 
 STUDY = study.Study(

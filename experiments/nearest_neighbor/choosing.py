@@ -1,55 +1,40 @@
-"""Cross-validation of one metric: accuracy of every weighting and k in every fold."""
+"""Cross-validation of one metric, and the choice among all that were compared."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from experiments.nearest_neighbor import spaces, voting
-from experiments.nearest_neighbor.config import Config
-from experiments.nearest_neighbor.draws import FOLDS, SUBSAMPLE, key_of, stratified
-from experiments.nearest_neighbor.spaces import METRICS
+from experiments.common.draws import key_of, stratified
+from experiments.common.study import Measured, Run
+from experiments.nearest_neighbor import learner
+from experiments.nearest_neighbor.config import FOLDS, SUBSAMPLE, Config
+from experiments.nearest_neighbor.learner import METRICS
 from jaxlin import data, neighbors
 from jaxlin.selection import folds, rules
 
 ALL, PART = "all", "subsample"
 
-
 Record = Mapping[str, Any]
 
 
-class Setting(NamedTuple):
-    """Choice by cross-validation.
-
-    Attributes:
-      metric: by name.
-      weighting: by name, of `voting.names`.
-      k: how many neighbours.
-      scale: of distances, which bandwidths are multiples of.
-    """
-
-    metric: str
-    weighting: str
-    k: int
-    scale: float
+def searches(config: Config) -> dict[str, tuple[str, str]]:
+    """The metrics with the rows that each is compared on, by part of a run."""
+    found = [(metric, ALL) for metric in config.metrics]
+    if config.subsample != config.train_examples:
+        found = [(metric, PART) for metric in config.metrics]
+        found += [(metric, ALL) for metric in config.on_all]
+    return {f"search_{metric}_{rows}": (metric, rows) for metric, rows in found}
 
 
-def searches(config: Config) -> list[tuple[str, str]]:
-    """The metrics with the rows that each is compared on, in this order."""
-    metrics: tuple[str, ...] = config.metrics
-    if config.subsample == config.train_examples:
-        return [(name, ALL) for name in metrics]
-    return [(name, PART) for name in metrics] + [(name, ALL) for name in config.on_all]
-
-
-def cross_validated(
-    config: Config, dataset: data.Dataset, name: str, rows: str
-) -> dict[str, Any]:
-    """The record of one metric on all training rows or the subsample.
+def measured(
+    config: Config, dataset: data.Dataset, run: Run, *, metric: str, rows: str
+) -> Measured:
+    """Cross-validation of one metric on all training rows or the subsample.
 
     Returns:
-      ``accuracy``: lists ``(weightings, ks, folds)``; the ``scale`` that bandwidths are
-      multiples of; how many ``examples``.
+      ``settings``, each weighting with each k and its accuracy in every fold, and the
+      ``best`` of them; the ``scale`` that bandwidths are multiples of.
     """
     features, labels = dataset.train
     if rows == PART:
@@ -58,90 +43,63 @@ def cross_validated(
     fold_ids = folds.stratified_k_fold(
         key_of(config, FOLDS), labels, num_folds=config.folds
     )
-    (moved,) = spaces.changed(METRICS[name], dataset.train.features, features)
+    (moved,) = learner.prepared(metric, dataset.train.features, features)
     found = neighbors.nearest_others(
-        moved, metric=METRICS[name].distance, k=max(config.ks), groups=fold_ids
+        moved, metric=METRICS[metric].distance, k=max(config.ks), groups=fold_ids
     )
-    scale = typical(found.distances[:, 0])
-    weightings = voting.names(config.bandwidths)
-    answers = [
-        voting.answers(
-            found,
-            labels,
-            num_classes=dataset.num_classes,
-            weights=voting.named(weighting, scale=scale),
-            ks=config.ks,
-        )
-        for weighting in weightings
-    ]
-    return {
-        "metric": name,
+    scale = learner.typical(found.distances[:, 0])
+    settings = []
+    for name, weighting in learner.weightings(config.bandwidths, scale=scale).items():
+        right = learner.votes(found, labels, config.ks, weighting) == labels[:, None]
+        by_fold = [right[fold_ids == fold].mean(axis=0) for fold in range(config.folds)]
+        accuracies = np.stack(by_fold, axis=1)
+        means, errors = rules.mean_and_error(accuracies)
+        for k, of_folds, mean, error in zip(
+            config.ks, accuracies, means, errors, strict=True
+        ):
+            one = {"weighting": name, "k": k, "folds": of_folds}
+            settings.append({**one, "accuracy": mean, "standard_error": error})
+    record = {
+        "search": f"search_{metric}_{rows}",
+        "metric": metric,
+        "title": METRICS[metric].title,
         "rows": rows,
         "examples": len(labels),
         "scale": scale,
-        "ks": config.ks,
-        "weightings": weightings,
-        "accuracy": [
-            by_fold(given == labels[:, None], fold_ids).tolist() for given in answers
-        ],
+        "settings": settings,
     }
+    return Measured({**record, "best": best([record])[1]})
 
 
-def typical(nearest: np.ndarray) -> float:
-    """Median distance to the nearest neighbour, copies left out."""
-    apart = nearest[nearest > 0]
-    return float(np.median(apart)) if len(apart) else 1.0
+def best(records: Sequence[Record]) -> tuple[Record, Record]:
+    """The record and the setting with the highest mean over folds.
+
+    Of equally good settings the one with the fewest neighbours, and of those the one
+    that comes first.
+    """
+    found = [(record, one) for record in records for one in record["settings"]]
+    scores = [one["folds"] for _, one in found]
+    return found[rules.best(scores, strength=[-one["k"] for _, one in found])]
 
 
-def by_fold(right: np.ndarray, fold_ids: np.ndarray) -> np.ndarray:
-    """Share of right answers, ``(queries, ks)`` in, ``(ks, folds)`` out."""
-    numbers = range(int(fold_ids.max()) + 1)
-    return np.stack([right[fold_ids == fold].mean(axis=0) for fold in numbers], axis=1)
-
-
-def chosen(records: Sequence[Record]) -> Setting:
+def chosen(records: Sequence[Record]) -> dict[str, Any]:
     """The metric by the rows on which all are compared; k and weighting by most rows.
 
     Every metric is judged by its best k and weighting; those of the metric chosen are
-    taken from all training rows, if it was compared there too. Of equally good settings
-    the one with the fewest neighbours, and of those the one that comes first.
+    taken from all training rows, if it was compared there too.
     """
     compared = [one for one in records if one["rows"] == records[0]["rows"]]
-    metric = best_of(compared)[0]["metric"]
-    most = max(
-        (one for one in records if one["metric"] == metric),
-        key=lambda one: one["examples"],
-    )
-    record, weighting, k = best_of([most])
-    return Setting(metric, weighting, k, record["scale"])
+    metric = best(compared)[0]["metric"]
+    same = [one for one in records if one["metric"] == metric]
+    record = max(same, key=lambda one: one["examples"])
+    facts = {name: one for name, one in record.items() if name != "settings"}
+    return {**facts, **record["best"]}
 
 
-def best_of(records: Sequence[Record]) -> tuple[Record, str, int]:
-    """The record, the weighting and the k with the highest mean over folds."""
-    settings, scores = [], []
+def table(records: Sequence[Record], choice: Record) -> Iterator[dict[str, Any]]:
+    """One row of results.csv for each search, weighting and k."""
     for record in records:
-        for weighting, accuracy in zip(
-            record["weightings"], record["accuracy"], strict=True
-        ):
-            for k, of_folds in zip(record["ks"], accuracy, strict=True):
-                settings.append((record, weighting, k))
-                scores.append(of_folds)
-    fewest = [-k for _, _, k in settings]
-    return settings[rules.best(np.array(scores), strength=fewest)]
-
-
-def score_of(record: Record, weighting: str, k: int) -> tuple[float, float]:
-    """Mean over folds and its standard error."""
-    mean, error = rules.mean_and_error([of_folds(record, weighting, k)])
-    return float(mean[0]), float(error[0])
-
-
-def of_folds(record: Record, weighting: str, k: int) -> list[float]:
-    """Accuracy of a setting in each fold."""
-    place = record["weightings"].index(weighting)
-    return record["accuracy"][place][record["ks"].index(k)]
-
-
-def key_of_search(name: str, rows: str) -> str:
-    """Name of the part of a run."""
-    return f"search_{name}_{rows}"
+        for one in record["settings"]:
+            row = {name: record[name] for name in ("metric", "rows", "examples")}
+            row |= {name: one[name] for name in one if name != "folds"}
+            yield {**row, "chosen": all(choice[name] == row[name] for name in row)}

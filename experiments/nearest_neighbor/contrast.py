@@ -14,64 +14,69 @@ standard normal numbers.
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.nearest_neighbor.config import Config
-from experiments.nearest_neighbor.draws import CONTRAST, any_of, generator, key_of
+from experiments.common.draws import any_of, generator, key_of
+from experiments.common.study import Measured, Run
+from experiments.nearest_neighbor.config import CONTRAST, Config
 from jaxlin import data, neighbors
 from jaxlin.neighbors import distances, pairwise
 
+EXAMPLES, QUERIES = 2000, 100
 # Dimensions from which the theory of normal data is compared.
 LARGE = 30
 PIXELS, PROJECTED, NORMAL = "features drawn", "random projections", "normal data"
+THEORY = "normal data, in theory"
 _POINTS, _QUERIES, _ORDER, _MATRIX, _NORMAL = range(5)
 
 
-def measured(config: Config, dataset: data.Dataset) -> dict[str, Any]:
+def measured(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     """Quartiles of the contrast over queries, of each kind of data and dimension."""
-    keys = [
-        jax.random.fold_in(key_of(config, CONTRAST), purpose) for purpose in range(5)
-    ]
-    wanted = (
-        (dataset.train.features, config.contrast_examples, keys[_POINTS]),
-        (dataset.test.features, config.contrast_queries, keys[_QUERIES]),
-    )
-    points, queries = (
-        rows[any_of(key, len(rows), size)].astype(np.float32)
-        / np.float32(dataset.max_value)
-        for rows, size, key in wanted
-    )
-    width = max(max(config.dimensions), dataset.num_features)
+    key = key_of(config, CONTRAST)
+    keys = [jax.random.fold_in(key, purpose) for purpose in range(5)]
+    rows, others = dataset.train.features, dataset.test.features
+    some = any_of(keys[_POINTS], len(rows), EXAMPLES)
+    asked = any_of(keys[_QUERIES], len(others), QUERIES)
+    scale = np.float32(dataset.max_value)
+    points, queries = rows[some] / scale, others[asked] / scale
+    features = dataset.num_features
+    width = max(*config.dimensions, features)
     shape = (len(points) + len(queries), width)
     normal = generator(keys[_NORMAL]).standard_normal(shape, np.float32)
-    curves = {
-        PIXELS: _drawn(keys[_ORDER], points, queries),
-        PROJECTED: _projected(keys[_MATRIX], points, queries, width),
-        NORMAL: np.split(normal, [len(points)]),
+    # Features in random order, so that the first D of them are any D.
+    order = generator(keys[_ORDER]).permutation(features)
+    matrix = generator(keys[_MATRIX]).standard_normal((features, width), np.float32)
+    center = points.mean(axis=0)
+    kinds = {
+        PIXELS: (points[:, order], queries[:, order]),
+        PROJECTED: ((points - center) @ matrix, (queries - center) @ matrix),
+        NORMAL: (normal[: len(points)], normal[len(points) :]),
     }
-    most = {PIXELS: dataset.num_features}
-    found = {
-        name: [
-            {
-                "dimension": dimension,
-                **of_rows(*(_first(rows, dimension, width) for rows in pair)),
-            }
-            for dimension in config.dimensions
-            if dimension <= most.get(name, width)
-        ]
-        for name, pair in curves.items()
+
+    def at(dimension: int, pair: Sequence[np.ndarray]) -> dict[str, float] | None:
+        if dimension > pair[0].shape[1]:
+            return None
+        # Zeros instead of the other features change no distance: one shape for all.
+        around = ((0, 0), (0, width - dimension))
+        return of_rows(*(np.pad(rows[:, :dimension], around) for rows in pair))
+
+    whole = of_rows(points, queries)
+    curves: dict[str, list[Any]] = {
+        name: [at(dimension, pair) for dimension in config.dimensions]
+        for name, pair in kinds.items()
     }
-    whole = of_rows(*(_first(rows, rows.shape[1], width) for rows in (points, queries)))
-    return {
-        "examples": len(points),
-        "queries": len(queries),
-        "curves": found,
-        "whole": {"dimension": dataset.num_features, **whole},
-    }
+    curves[THEORY] = [
+        {"median": in_theory(one, len(points))} if one >= LARGE else None
+        for one in config.dimensions
+    ]
+    medians = [one["median"] for one in curves[NORMAL]]
+    same = normal_dimension(config.dimensions, medians, whole["median"])
+    numbers = {"curves": curves, "whole": whole, "normal_dimension": same}
+    return Measured({**numbers, "examples": len(points), "queries": len(queries)})
 
 
 def of_rows(points: np.ndarray, queries: np.ndarray) -> dict[str, float]:
@@ -86,45 +91,22 @@ def of_rows(points: np.ndarray, queries: np.ndarray) -> dict[str, float]:
     return {"low": float(low), "median": float(median), "high": float(high)}
 
 
-def in_theory(dimension: float, examples: int) -> float:
+def in_theory(dimension: int, examples: int) -> float:
     """The contrast of normal data, for large dimensions."""
     # G. Blom. Statistical estimates and transformed beta-variables, 1958.
     largest = statistics.NormalDist().inv_cdf((examples - 0.375) / (examples + 0.25))
     return 2 * largest * math.sqrt(3 / (8 * dimension))
 
 
-def normal_dimension(record: Mapping[str, Any]) -> float | None:
-    """In how many dimensions normal data have the contrast of the rows as they are.
+def normal_dimension(
+    dimensions: Sequence[int], medians: Sequence[float], target: float
+) -> float | None:
+    """The dimension in which normal data have a contrast.
 
     Between two that were measured by a power law; None outside them.
     """
-    curve = [one for one in record["curves"][NORMAL] if one["median"]]
-    target = record["whole"]["median"]
-    if not target:
+    falling = np.minimum.accumulate(medians)[::-1]
+    if not falling[0] <= target <= falling[-1] < np.inf:
         return None
-    for before, after in zip(curve, curve[1:], strict=False):
-        high, low = before["median"], after["median"]
-        if low <= target <= high and low < high:
-            share = math.log(high / target) / math.log(high / low)
-            ratio = after["dimension"] / before["dimension"]
-            return before["dimension"] * ratio**share
-    return None
-
-
-def _drawn(key, points, queries) -> list[np.ndarray]:
-    """Features in random order, so that the first D of them are any D."""
-    order = generator(key).permutation(points.shape[1])
-    return [points[:, order], queries[:, order]]
-
-
-def _projected(key, points, queries, width) -> list[np.ndarray]:
-    shape = (points.shape[1], width)
-    matrix = generator(key).standard_normal(shape, np.float32)
-    center = points.mean(axis=0)
-    return [(rows - center) @ matrix for rows in (points, queries)]
-
-
-def _first(rows: np.ndarray, dimension: int, width: int) -> np.ndarray:
-    """The first features and zeros, which change no distance: one shape for all."""
-    kept = rows[:, :dimension]
-    return np.pad(kept, ((0, 0), (0, width - kept.shape[1])))
+    logs = np.interp(np.log(target), np.log(falling), np.log(dimensions[::-1]))
+    return float(np.exp(logs))

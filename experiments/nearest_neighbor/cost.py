@@ -5,78 +5,81 @@ apart: every size is called once before the clock starts. Sizes take turns, so t
 busy moment of the machine does not fall on one of them alone.
 """
 
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 import jaxlin
-from experiments.nearest_neighbor.config import Config
-from experiments.nearest_neighbor.draws import TIME, any_of, generator, key_of
-from experiments.nearest_neighbor.spaces import METRICS
-from jaxlin import Fit, data, neighbors
+from experiments.common.draws import any_of, generator, key_of
+from experiments.common.study import Measured, Run
+from experiments.nearest_neighbor import learner
+from experiments.nearest_neighbor.config import BASELINES, TIME, Config
+from jaxlin import data
 
-# Neighbours of each query that are found.
-K = 10
-_LINEAR = "linear"
-TIMED = ("euclidean", "manhattan")
+# Neighbours of each query that are found; calls that a median is taken of.
+K, QUERIES, REPEATS = 10, 200, 5
 
 
-def measured(config: Config, dataset: data.Dataset, linear: Fit) -> dict[str, Any]:
-    """Seconds of every size and repeat, and of the linear classifier."""
-    train, test = dataset.train.features, dataset.test.features
+def measured(config: Config, dataset: data.Dataset, run: Run) -> Measured:
+    """Times of every metric and size, and of the linear classifier."""
+    (train, labels), queries = dataset.train, dataset.test.features
     key = key_of(config, TIME)
-    queries = test[any_of(key, len(test), config.time_queries)]
+    queries = queries[any_of(key, len(queries), QUERIES)]
     # Rows in random order, so that the first of them are any.
     order = generator(jax.random.fold_in(key, 1)).permutation(len(train))
-    shuffled, labels = train[order], dataset.train.labels[order]
+    train, labels = train[order], labels[order]
 
-    def search(name: str, size: int) -> Callable[[], Any]:
-        rows = shuffled[:size]
-        how: Any = {"metric": METRICS[name].distance, "k": min(K, size)}
+    def answer(metric: str, size: int) -> None:
+        rows, k = train[:size], min(K, size)
+        found = learner.nearest(metric, rows, rows, queries, k=k)
+        learner.votes(found, labels[:size], [k])
 
-        def answer() -> np.ndarray:
-            found = neighbors.nearest(rows, queries, **how)
-            return neighbors.vote(found, labels[:size], num_classes=dataset.num_classes)
-
-        return answer
-
+    linear = run.fit("test", "linear")
     calls: dict[Any, Callable[[], Any]] = {
-        (name, size): search(name, size) for name in TIMED for size in config.time_sizes
+        (metric, size): functools.partial(answer, metric, size)
+        for metric in BASELINES
+        for size in config.time_sizes
     }
-    seconds: dict[Any, list[float]] = {call: [] for call in (*calls, _LINEAR)}
-    calls[_LINEAR] = lambda: jaxlin.predict(linear, queries)
-    first = {name: _seconds_of(call) for name, call in calls.items()}
-    for _ in range(config.time_repeats):
+    calls["linear"] = lambda: jaxlin.predict(linear, queries)
+    seconds: dict[Any, list[float]] = {name: [] for name in calls}
+    for _ in range(1 + REPEATS):
         for name, call in calls.items():
-            seconds[name].append(_seconds_of(call))
-    return {
-        "queries": len(queries),
-        "k": K,
-        "sizes": config.time_sizes,
-        "row_bytes": dataset.num_features * dataset.train.features.dtype.itemsize,
-        "searches": {
-            name: [
-                {"seconds": seconds[name, size], "first": first[name, size]}
-                for size in config.time_sizes
-            ]
-            for name in TIMED
-        },
-        "linear": {"seconds": seconds[_LINEAR], "first": first[_LINEAR]},
-        "linear_bytes": 4 * dataset.num_classes * (dataset.num_features + 1),
-    }
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    times = {name: of_calls(some, len(queries)) for name, some in seconds.items()}
+    searches = []
+    for metric in BASELINES:
+        mine = [{"rows": size, **times[metric, size]} for size in config.time_sizes]
+        searches.append(
+            {
+                "metric": metric,
+                "title": learner.METRICS[metric].title,
+                "times": mine,
+                "power": power(mine),
+                "bytes": dataset.num_features * train.dtype.itemsize * mine[-1]["rows"],
+            }
+        )
+    weights = dataset.num_classes * (dataset.num_features + 1)
+    linear_times = {**times["linear"], "bytes": 4 * weights}
+    how = {"k": K, "queries": len(queries), "repeats": REPEATS}
+    return Measured({**how, "searches": searches, "linear": linear_times})
 
 
-def power(sizes: Any, medians: Any) -> float | None:
+def of_calls(seconds: Sequence[float], queries: int) -> dict[str, float]:
+    """Times a query of all calls but the first, and the first whole."""
+    first, *others = seconds
+    least, median, most = np.quantile(others, [0, 0.5, 1]) / queries
+    return {"first": first, "least": least, "median": median, "most": most}
+
+
+def power(times: Sequence[dict[str, float]]) -> float | None:
     """Slope of log time against log rows; None for a single size."""
-    if len(sizes) < 2:
+    if len(times) < 2:
         return None
-    return float(np.polyfit(np.log(sizes), np.log(medians), 1)[0])
-
-
-def _seconds_of(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    rows, seconds = np.log([[one["rows"], one["median"]] for one in times]).T
+    return float(np.polyfit(rows, seconds, 1)[0])

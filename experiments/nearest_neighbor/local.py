@@ -4,59 +4,51 @@ Some training examples are taken out and asked for, so that the test set is not 
 at. Their neighbours among the others are found once, by the metric chosen.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.nearest_neighbor import spaces, voting
-from experiments.nearest_neighbor.choosing import Setting, typical
-from experiments.nearest_neighbor.config import Config
-from experiments.nearest_neighbor.draws import LOCAL, any_of, key_of
-from experiments.nearest_neighbor.spaces import METRICS
-from experiments.nearest_neighbor.voting import Weights
+from experiments.common.draws import any_of, key_of
+from experiments.common.study import Measured, Run
+from experiments.nearest_neighbor import learner
+from experiments.nearest_neighbor.config import LOCAL, Config
 from jaxlin import data, losses, neighbors
 from jaxlin.neighbors import Neighbors
+from jaxlin.stats import comparison
 from jaxlin.typing import Array
 
 FITS = MAJORITY, VOTE, LINEAR = "majority", "weighted vote", "linear classifier"
 
 
-def measured(config: Config, dataset: data.Dataset, setting: Setting) -> dict[str, Any]:
-    """Correctness of each local fit on each query, for every k.
+def measured(config: Config, dataset: data.Dataset, run: Run) -> Measured:
+    """Accuracy of each local fit for every k, and the best of two compared.
 
-    Returns:
-      ``right`` by local fit, lists ``(ks, queries)`` of 0 and 1, and what was used.
+    The arrays hold whether each fit is right, shape ``(ks, queries)``.
     """
     features, labels = dataset.train
     asked = np.zeros(len(labels), bool)
     asked[any_of(key_of(config, LOCAL), len(labels), config.local_queries)] = True
-    metric = METRICS[setting.metric]
-    rows, queries = spaces.changed(metric, features, features[~asked], features[asked])
-    found = neighbors.nearest(
-        rows, queries, metric=metric.distance, k=max(config.local_ks)
-    )
-    bandwidth = config.local_bandwidth * typical(found.distances[:, 0])
-    gaussian = Weights(neighbors.gaussian, {"bandwidth": bandwidth})
-    others = labels[~asked]
-    how: dict[str, Any] = {"num_classes": dataset.num_classes, "ks": config.local_ks}
-    classes = {
-        MAJORITY: voting.answers(
-            found, others, weights=Weights(neighbors.uniform, {}), **how
-        ),
-        VOTE: voting.answers(found, others, weights=gaussian, **how),
+    metric, most = run.numbers("choice")["metric"], max(config.local_ks)
+    found = learner.nearest(metric, features, features[~asked], features[asked], k=most)
+    bandwidth = config.local_bandwidth * learner.typical(found.distances[:, 0])
+    others, gaussian = labels[~asked], (neighbors.gaussian, {"bandwidth": bandwidth})
+    answers = {
+        MAJORITY: learner.votes(found, others, config.local_ks),
+        VOTE: learner.votes(found, others, config.local_ks, gaussian),
         LINEAR: _linear(config, dataset, asked, found, bandwidth),
     }
-    return {
-        "metric": setting.metric,
-        "ks": config.local_ks,
-        "queries": int(asked.sum()),
+    right = {name: labels[asked] == given.T for name, given in answers.items()}
+    best = {name: some[some.mean(axis=1).argmax()] for name, some in right.items()}
+    numbers = {
         "bandwidth": bandwidth,
-        "right": {
-            name: (given == labels[asked][:, None]).T.astype(int).tolist()
-            for name, given in classes.items()
+        "fits": {
+            name: [learner.score(one) for one in some] for name, some in right.items()
         },
+        "linear_less_vote": float(best[LINEAR].mean() - best[VOTE].mean()),
+        "p_value": comparison.mcnemar(best[LINEAR], best[VOTE]).p_value,
     }
+    return Measured(numbers, right)
 
 
 def nearest_of_all(distances: Array, /, *, count: Array, bandwidth: Array) -> Array:
@@ -77,21 +69,14 @@ def _linear(
 ) -> np.ndarray:
     """Classes of the local linear classifier, shape ``(queries, ks)``."""
     features, labels = dataset.train
-    # Only rows that are somebody's neighbours become float32.
-    used, places = np.unique(found.indices, return_inverse=True)
-    near = found._replace(indices=places.reshape(found.indices.shape))
-    rows, queries = (
-        # An l2 means something only with a scale of the rows.
-        some.astype(np.float32) / np.float32(dataset.max_value)
-        for some in (features[~asked][used], features[asked])
-    )
-    weighting: Any = nearest_of_all
+    # An l2 means something only with a scale of the rows.
+    scale, weighting = np.float32(dataset.max_value), cast(Any, nearest_of_all)
     scores = [
         neighbors.local_fit(
-            near,
-            rows,
-            labels[~asked][used],
-            queries,
+            found,
+            features[~asked] / scale,
+            labels[~asked],
+            features[asked] / scale,
             num_classes=dataset.num_classes,
             fit=neighbors.linear_classifier(loss=losses.softmax_cross_entropy),
             fit_arguments={"l2": config.local_l2},
@@ -100,4 +85,4 @@ def _linear(
         )
         for k in config.local_ks
     ]
-    return np.stack([some.argmax(axis=1) for some in scores], axis=1)
+    return np.stack(scores).argmax(axis=2).T

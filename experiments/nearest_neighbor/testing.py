@@ -1,103 +1,92 @@
 """The one look at the test set: the choice, the lecture's 1-NN, a linear classifier."""
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 import jaxlin
-from experiments.nearest_neighbor import spaces, voting
-from experiments.nearest_neighbor.choosing import Setting
+from experiments.common.study import Measured, Run
+from experiments.nearest_neighbor import learner
 from experiments.nearest_neighbor.config import BASELINES, Config
-from experiments.nearest_neighbor.spaces import METRICS
-from jaxlin import data, losses, neighbors, normalization
-from jaxlin.neighbors import Neighbors
+from jaxlin import data, losses, normalization
+from jaxlin.stats import comparison
 
-# Neighbours kept for the pictures.
-SHOWN = 6
-CHOSEN, LINEAR = "chosen", "linear"
+CHOSEN, LINEAR = "chosen by cross-validation", "linear softmax classifier"
+ONE_NEAREST = {name: f"1-NN, {learner.METRICS[name].title}" for name in BASELINES}
+# Neighbours kept for the pictures, of so many test examples that are right, and wrong.
+SHOWN, EACH = 6, 4
 _GAP = 1e-4
 
 
-class Tested(NamedTuple):
-    """Outcome on the test examples.
+def measured(config: Config, dataset: data.Dataset, run: Run) -> Measured:
+    """Labels of all test examples by each classifier, and how these compare.
 
-    Attributes:
-      predictions: labels by the name of the classifier.
-      shown: indices of the nearest training rows of each, by the metric chosen.
-      linear: the linear classifier.
-      facts: of its fit.
+    The arrays hold the labels by title, the ``near`` labels of the nearest training
+    examples, and ``images``: those `pictured`, each before its nearest.
     """
-
-    predictions: dict[str, np.ndarray]
-    shown: np.ndarray
-    linear: jaxlin.Fit
-    facts: dict[str, Any]
-
-
-def one_nearest(name: str) -> str:
-    """The name of the 1-NN of a metric."""
-    return f"1-NN {name}"
-
-
-def tested(config: Config, dataset: data.Dataset, setting: Setting) -> Tested:
-    """Labels of all test examples."""
-    labels = dataset.train.labels
-    wanted: dict[str, int] = {name: 1 for name in BASELINES}
-    wanted[setting.metric] = max(setting.k, SHOWN)
-    predictions, shown = {}, np.zeros((0, 0), int)
-    for name, k in wanted.items():
-        found = _searched(dataset, name, min(k, len(labels)))
-        if name in BASELINES:
-            predictions[one_nearest(name)] = labels[found.indices[:, 0]]
-        if name == setting.metric:
-            predictions[CHOSEN] = _voted(found, dataset, setting)
-            shown = found.indices[:, :SHOWN]
-    linear, facts = fitted(config, dataset)
-    predictions[LINEAR] = jaxlin.predict(linear, dataset.test.features)
-    return Tested(predictions, shown, linear, facts)
-
-
-def fitted(config: Config, dataset: data.Dataset) -> tuple[jaxlin.Fit, dict[str, Any]]:
-    """The linear softmax classifier, with what its fit proves and took."""
-    centered = normalization.fit_centered(
-        dataset.train.features, scale=dataset.max_value
-    )
-    how: dict[str, Any] = {
-        "loss": losses.softmax_cross_entropy,
-        "l2": config.l2,
-        "classes": range(dataset.num_classes),
-        "normalization": centered,
-        "stop": jaxlin.Stop(_GAP),
+    (rows, labels), (queries, truth) = dataset.train, dataset.test
+    choice = run.numbers("choice")
+    ks = {name: 1 for name in BASELINES}
+    ks[choice["metric"]] = min(max(choice["k"], SHOWN), len(labels))
+    found = {
+        name: learner.nearest(name, rows, rows, queries, k=k) for name, k in ks.items()
     }
+    mine = found[choice["metric"]]
+    weightings = learner.weightings(config.bandwidths, scale=choice["scale"])
+    weighting = weightings[choice["weighting"]]
+    linear, facts = _fitted(config, dataset)
+    answers = {
+        CHOSEN: learner.votes(mine, labels, [choice["k"]], weighting)[:, 0],
+        **{one: labels[found[of].indices[:, 0]] for of, one in ONE_NEAREST.items()},
+        LINEAR: jaxlin.predict(linear, queries),
+    }
+    rights = {title: given == truth for title, given in answers.items()}
+    compared = [
+        {
+            "title": title,
+            **learner.score(right),
+            "chosen_less_this": float(rights[CHOSEN].mean() - right.mean()),
+            "p_value": comparison.mcnemar(rights[CHOSEN], right).p_value,
+        }
+        for title, right in rights.items()
+    ]
+    near = mine.indices[:, :SHOWN]
+    arrays = {**answers, "label": truth, "near": labels[near]}
+    if dataset.image_shape is not None:
+        some = pictured(rights[CHOSEN])
+        images = np.concatenate([queries[some, None], rows[near[some]]], axis=1)
+        arrays["images"] = images.reshape(*images.shape[:2], *dataset.image_shape)
+    named = linear._replace(classes=np.array(dataset.class_names))
+    numbers = {"classifiers": compared, "linear": facts}
+    return Measured(numbers, arrays, {"linear": named})
+
+
+def pictured(right: np.ndarray) -> np.ndarray:
+    """Indices of the first test examples that are right, then of others."""
+    return np.concatenate([np.flatnonzero(one)[:EACH] for one in (right, ~right)])
+
+
+def _fitted(config: Config, dataset: data.Dataset) -> tuple[jaxlin.Fit, dict[str, Any]]:
+    """The linear softmax classifier, with what its fit proves and took."""
+    features, scale = dataset.train.features, dataset.max_value
+    centered = normalization.fit_centered(features, scale=scale)
     seconds = []
     # Compiled by the first; the same fit again takes what it takes.
     for _ in range(2):
         start = time.perf_counter()
-        fit = jaxlin.fit(*dataset.train, **how)
+        fit = jaxlin.fit(
+            *dataset.train,
+            loss=losses.softmax_cross_entropy,
+            l2=config.l2,
+            classes=range(dataset.num_classes),
+            normalization=centered,
+            stop=jaxlin.Stop(_GAP),
+        )
         seconds.append(time.perf_counter() - start)
-    facts = {
+    return fit, {
         "relative_gap": float(fit.relative_gap),
         "converged": bool(fit.converged),
-        "seconds": seconds[1],
         "first_seconds": seconds[0],
+        "seconds": seconds[1],
     }
-    return fit, facts
-
-
-def _searched(dataset: data.Dataset, name: str, k: int) -> Neighbors:
-    metric = METRICS[name]
-    train = dataset.train.features
-    rows, queries = spaces.changed(metric, train, train, dataset.test.features)
-    return neighbors.nearest(rows, queries, metric=metric.distance, k=k)
-
-
-def _voted(found: Neighbors, dataset: data.Dataset, setting: Setting) -> np.ndarray:
-    answers = voting.answers(
-        found,
-        dataset.train.labels,
-        num_classes=dataset.num_classes,
-        weights=voting.named(setting.weighting, scale=setting.scale),
-        ks=(setting.k,),
-    )
-    return answers[:, 0]

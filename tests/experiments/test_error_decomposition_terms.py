@@ -35,44 +35,31 @@ def of_random(config=DIGITS, *, halves=0.3, seeds=3):
             for part, both in parts.items()
             for kind in both
         }
-        numbers = {
-            "train_zero_one": 0.0,
-            "train_surrogate": 0.0,
-            "features": 8,
-            "optimisation_on_objective": [0.0185501, 0.0185673],
-        }
-        found[name] = Measured(numbers, arrays)
+        found[name] = Measured({}, arrays)
     return summary.results(config, found, num_classes=10)
 
 
 def test_what_is_known_of_cifar10_is_said_of_it_alone():
-    assert settings.published_error(Config()) == 0.005
-    assert settings.human_error(Config()) == 0.06
     other = Config(dataset="noise.npz")
-    assert summary.references(other, 10) == {
-        "surrogate": (0.0, 0.0),
-        "zero_one": (0.0, 0.0),
-    }
-    assert settings.human_error(other) is None
     given = dataclasses.replace(other, published_error=0.02, human_error=0.1)
-    assert summary.references(given, 10)["zero_one"] == (0.0, 0.02)
-    for config, published, human in (
-        (Config(), "ViT-H/14", "A. Karpathy"),
-        (Config(human_error=0), "ViT-H/14", None),
-        (other, None, None),
-        (given, None, None),
+    for config, errors, sources in (
+        (Config(), (0.005, 0.06), ("ViT-H/14", "A. Karpathy")),
+        (Config(human_error=0), (0.005, 0), ("ViT-H/14", None)),
+        (other, (0.0, 0.0), (None, None)),
+        (given, (0.02, 0.1), (None, None)),
     ):
         found = of_random(config)
-        for name, words in (("published_by", published), ("human_by", human)):
+        assert found["reference"]["zero_one"] == (0.0, errors[0])
+        names = ("published_error", "human_error")
+        assert tuple(settings.known(config, name)[0] for name in names) == errors
+        for name, words in zip(("published_by", "human_by"), sources, strict=True):
             assert (words or "") in (found[name] or "")
             assert bool(words) == bool(found[name])
-    assert of_random(Config(human_error=0))["human_error"] is None
-    assert of_random(given)["human_error"] == 0.1
-    assert of_random(given)["reference"]["zero_one"][1] == 0.02
+    assert of_random(other)["reference"]["surrogate"] == (0.0, 0.0)
 
 
 def test_a_run_that_names_the_numbers_of_cifar10_can_be_resumed(tmp_path):
-    # As config.json of a default run had it while they were the defaults.
+    # As config.json of a default run has it, since both depend on the data set.
     old = {**to_dict(Config()), "published_error": 0.005, "human_error": 0.06}
     folder = run_folder.create(tmp_path / "run", config=old)
     config, options = cli.parse(
@@ -83,9 +70,8 @@ def test_a_run_that_names_the_numbers_of_cifar10_can_be_resumed(tmp_path):
     )
     assert to_dict(check(config)) == old
     run_folder.resume_run(options.resume, config=to_dict(config))
-    assert summary.references(config, 10) == summary.references(Config(), 10)
-    for number in ("published_error", "human_error"):
-        assert settings.source(config, number) == settings.source(Config(), number)
+    for name in ("published_error", "human_error"):
+        assert settings.known(config, name) == settings.known(Config(), name)
 
 
 def test_of_a_network_only_the_sum_is_measured():
@@ -94,10 +80,11 @@ def test_of_a_network_only_the_sum_is_measured():
     )
     assert linear["split"] == "measured"
     assert network["split"] == "between bounds"
-    together = sum(network[term]["value"] for term in summary.TERMS)
-    assert together + network["irreducible"] == pytest.approx(network["error"]["value"])
-    low, high = network["estimation"]["interval"]
-    assert low < network["estimation"]["value"] < high
+    together = sum(network[term].value for term in summary.TERMS)
+    irreducible = sum(network["reference"]) / 2
+    assert together + irreducible == pytest.approx(network["error"].value)
+    low, high = network["estimation"].interval
+    assert low < network["estimation"].value < high
 
 
 def test_a_network_whose_error_does_not_fall_has_no_split():

@@ -2,24 +2,18 @@
 
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
 from run_helpers import run_study, table
 
-from experiments.nearest_neighbor import (
-    choosing,
-    contrast,
-    draws,
-    local,
-    measure,
-    noise,
-    summary,
-)
-from experiments.nearest_neighbor.config import SMOKE, settle
+from experiments.common import draws
+from experiments.nearest_neighbor import contrast, local, measure, noise, testing
+from experiments.nearest_neighbor.config import FOLDS, LOCAL, SMOKE, settle
 from jaxlin import data, losses, neighbors
 from jaxlin.neighbors import distances
-from jaxlin.selection import folds
+from jaxlin.selection import folds, splits
 
 # The program of a run takes half a minute to compile.
 pytestmark = pytest.mark.full
@@ -27,13 +21,14 @@ pytestmark = pytest.mark.full
 PARTS = [
     "search_euclidean_all",
     "search_manhattan_all",
+    "choice",
     "test",
     "time",
-    "noise_0",
-    "noise_1",
+    "noise",
     "contrast",
-    "summary",
 ]
+POWERS = {"euclidean": 2, "manhattan": 1}
+EXACT = "1-NN, Euclidean (L2)"
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +71,13 @@ def test_what_a_run_says(smoke):
     names = "metrics weightings confusion neighbors time noise contrast"
     found = {path.name for path in (out / "figures").iterdir()}
     assert found == {f"{name}.png" for name in names.split()}
-    for title in summary.TITLES.values():
-        assert f"<td>{title}</td>" in page
+    assert len(smoke.numbers("test")["classifiers"]) == 4
+    for one in smoke.numbers("test")["classifiers"]:
+        assert f"<td>{one['title']}</td>" in page
+    time = smoke.numbers("time")
+    for one in time["searches"]:
+        times = one["times"][-1]["median"] / time["linear"]["median"]
+        assert f">{times:,.1f}<" in page
     # Numbers of examples that were used, not those that were asked for.
     config = json.loads((out / "config.json").read_text())
     assert config["subsample"] == 300
@@ -89,27 +89,24 @@ def test_what_a_run_says(smoke):
 
 
 def test_the_images_shown_are_the_first_of_each_kind(smoke, small):
-    shown, arrays = smoke.numbers("test")["neighbors"], smoke.arrays("test")
-    names = small.class_names
-    right = arrays["chosen"] == arrays["label"]
+    arrays, (rows, labels) = smoke.arrays("test"), small.train
+    right = arrays[testing.CHOSEN] == arrays["label"]
     first = [*np.flatnonzero(right)[:4], *np.flatnonzero(~right)[:4]]
-    assert len(shown) == len(arrays["images"]) == len(first)
-    for one, images, row in zip(shown, arrays["images"], first, strict=True):
-        assert one["class"] == names[arrays["label"][row]]
-        assert one["answer"] == names[arrays["chosen"][row]]
-        near = arrays["shown"][row]
-        assert one["near"] == [names[label] for label in small.train.labels[near]]
+    assert list(testing.pictured(right)) == first
+    power = POWERS[smoke.numbers("choice")["metric"]]
+    apart = brute_force(rows, small.test.features, power)
+    near = np.argsort(apart, axis=1, kind="stable")[:, :6]
+    np.testing.assert_array_equal(arrays["near"], labels[near])
+    for images, row in zip(arrays["images"], first, strict=True):
         np.testing.assert_array_equal(images[0].ravel(), small.test.features[row])
-        np.testing.assert_array_equal(
-            images[1:].reshape(6, -1), small.train.features[near]
-        )
+        np.testing.assert_array_equal(images[1:].reshape(6, -1), rows[near[row]])
 
 
-@pytest.mark.parametrize(("metric", "power"), [("euclidean", 2), ("manhattan", 1)])
+@pytest.mark.parametrize(("metric", "power"), POWERS.items())
 def test_cross_validation_by_hand(smoke, small, metric, power):
     """Rows of the other folds cut out, every pair, query after query."""
     rows, labels = small.train
-    key = draws.key_of(SMOKE, draws.FOLDS)
+    key = draws.key_of(SMOKE, FOLDS)
     fold_ids = folds.stratified_k_fold(key, labels, num_folds=SMOKE.folds)
     record = smoke.numbers(f"search_{metric}_all")
     apart = brute_force(rows, rows, power)
@@ -127,43 +124,38 @@ def test_cross_validation_by_hand(smoke, small, metric, power):
             -(some**2 - some[0] ** 2) / (2 * width**2)
         ),
     }
-    assert record["weightings"] == list(weighings)
-    for place, weigh in enumerate(weighings.values()):
-        for number, k in enumerate(SMOKE.ks):
+    settings = iter(record["settings"])
+    for weighting, weigh in weighings.items():
+        for k in SMOKE.ks:
+            one = next(settings)
+            assert (one["weighting"], one["k"]) == (weighting, k)
             for fold in range(SMOKE.folds):
                 held_out = fold_ids == fold
                 answers = voted(
                     apart[held_out][:, ~held_out], labels[~held_out], k, weigh
                 )
                 expected = np.mean(answers == labels[held_out])
-                assert record["accuracy"][place][number][fold] == pytest.approx(
-                    expected
-                )
+                assert one["folds"][fold] == pytest.approx(expected)
+    assert next(settings, None) is None
 
 
 def test_the_test_by_hand(smoke, small):
     stats = pytest.importorskip("scipy.stats")
     linear_model = pytest.importorskip("sklearn.linear_model")
-    found, answers = smoke.numbers("summary"), smoke.arrays("test")
+    found, answers = smoke.numbers("test"), smoke.arrays("test")
     train, test = small.train, small.test
     np.testing.assert_array_equal(answers["label"], test.labels)
-    apart = {
-        power: brute_force(train.features, test.features, power) for power in (1, 2)
-    }
-    for power, name in ((2, "1-NN euclidean"), (1, "1-NN manhattan")):
-        nearest = apart[power].argmin(axis=1)
-        np.testing.assert_array_equal(answers[name], train.labels[nearest])
-    chosen = found["chosen"]
-    power = {"euclidean": 2, "manhattan": 1}[chosen["metric"]]
-    order = np.argsort(apart[power], axis=1, kind="stable")
-    np.testing.assert_array_equal(answers["shown"], order[:, :6])
-    for name, one in found["test"].items():
-        right = int((answers[name] == test.labels).sum())
+    for metric, title in testing.ONE_NEAREST.items():
+        apart = brute_force(train.features, test.features, POWERS[metric])
+        nearest = apart.argmin(axis=1)
+        np.testing.assert_array_equal(answers[title], train.labels[nearest])
+    for one in found["classifiers"]:
+        right = int((answers[one["title"]] == test.labels).sum())
         assert one["right"] == right
         interval = stats.binomtest(right, len(test.labels)).proportion_ci(
             method="wilson"
         )
-        assert one["interval"] == pytest.approx(list(interval))
+        assert one["interval"] == pytest.approx(interval._asdict())
     # The bias is that of a column of ones, penalised.
     mean = train.features.mean(axis=0)
     rows, queries = (
@@ -174,7 +166,9 @@ def test_the_test_by_hand(smoke, small):
         C=1 / (SMOKE.l2 * len(rows)), fit_intercept=False, tol=1e-8, max_iter=5000
     ).fit(rows, train.labels)
     expected = fit.score(queries, test.labels)
-    assert found["test"]["linear"]["accuracy"] == pytest.approx(expected, abs=0.011)
+    linear = found["classifiers"][-1]
+    assert linear["title"] == testing.LINEAR
+    assert linear["accuracy"] == pytest.approx(expected, abs=0.011)
     assert found["linear"]["converged"]
 
 
@@ -182,38 +176,39 @@ def test_noise_by_hand(smoke, small):
     """Level 0 and the last of the first repeat, by scikit-learn."""
     knn = pytest.importorskip("sklearn.neighbors")
     linear_model = pytest.importorskip("sklearn.linear_model")
-    record = smoke.numbers("noise_0")
-    everything = noise.drawn(settle(SMOKE, data.load("digits")), small, 0)
-    assert everything.rows.shape == (100, 64 + 64)
-    assert everything.is_held_out.sum() == 20
-    size = np.sqrt(np.mean(everything.rows[:, :64] ** 2))
-    assert everything.rows[:, 64:].std() == pytest.approx(size, rel=0.05)
-    for place, amount in enumerate(SMOKE.noise_features):
-        level = noise.with_noise(everything, 64, amount)
-        np.testing.assert_array_equal(level.rows[:, :64], everything.rows[:, :64])
+    levels = smoke.numbers("noise")["repeats"][0]
+    key, *most = noise.drawn(settle(SMOKE, data.load("digits")), small, 0)
+    whole = most[0].features
+    assert [split.features.shape for split in most] == [(100, 64 + 64)] * 2
+    size = np.sqrt(np.mean(whole[:, :64] ** 2))
+    assert whole[:, 64:].std() == pytest.approx(size, rel=0.05)
+    for record, amount in zip(levels, SMOKE.noise_features, strict=True):
         width = 64 + amount
-        assert not level.rows[:, width:].any()
-        rows, tests = level.rows[:, :width], level.tests[:, :width]
-        part = ~level.is_held_out
+        train, test = (noise.with_first(split, width) for split in most)
+        np.testing.assert_array_equal(train.features[:, :64], whole[:, :64])
+        assert not train.features[:, width:].any()
+        (rows, labels), (tests, truth) = train, test
+        parts = splits.stratified_split(key, labels, fraction=0.2)
+        assert len(parts.held_out) == 20
 
-        def score(k, some, judged, rows=rows, level=level):
-            model = knn.KNeighborsClassifier(k).fit(rows[some], level.labels[some])
+        def score(k, some, *judged, rows=rows, labels=labels):
+            model = knn.KNeighborsClassifier(k).fit(rows[some], labels[some])
             return model.score(*judged)
 
-        held_out = (rows[~part], level.labels[~part])
-        k = max(SMOKE.ks, key=lambda k: (score(k, part, held_out), -k))
-        assert record["k"][place] == k
-        truth = (tests, level.test_labels)
-        all_of_them = slice(None)
-        assert record["nearest"][place] == pytest.approx(score(k, all_of_them, truth))
-        one = score(1, all_of_them, truth)
-        assert record["one_nearest"][place] == pytest.approx(one)
+        held_out = (rows[parts.held_out], labels[parts.held_out])
+        k = max(SMOKE.ks, key=lambda k: (score(k, parts.train, *held_out), -k))
+        assert record["k"] == k
+        everything = slice(None)
+        expected = score(k, everything, tests, truth)
+        assert record["nearest"] == pytest.approx(expected)
+        expected = score(1, everything, tests, truth)
+        assert record["one_nearest"] == pytest.approx(expected)
         ones = np.ones((len(rows), 1))
         fit = linear_model.LogisticRegression(
-            C=1 / (record["l2"][place] * len(rows)), fit_intercept=False, max_iter=5000
-        ).fit(np.hstack([rows, ones]), level.labels)
-        expected = fit.score(np.hstack([tests, ones[: len(tests)]]), level.test_labels)
-        assert record["linear"][place] == pytest.approx(expected, abs=0.021)
+            C=1 / (record["l2"] * len(rows)), fit_intercept=False, max_iter=5000
+        ).fit(np.hstack([rows, ones]), labels)
+        expected = fit.score(np.hstack([tests, ones[: len(tests)]]), truth)
+        assert record["linear"] == pytest.approx(expected, abs=0.021)
 
 
 def test_contrast_by_hand():
@@ -236,12 +231,11 @@ def test_local_fits_by_hand(small, tmp_path):
     config = dataclasses.replace(
         settle(SMOKE, data.load("digits")), local_queries=30, local_ks=(2, 12)
     )
-    record = local.measured(
-        config, small, choosing.Setting("euclidean", "uniform", 1, 1.0)
-    )
+    choice = types.SimpleNamespace(numbers=lambda part: {"metric": "euclidean"})
+    record, found_right, _ = local.measured(config, small, choice)
     rows, labels = small.train
     asked = np.zeros(300, bool)
-    asked[draws.any_of(draws.key_of(config, draws.LOCAL), 300, 30)] = True
+    asked[draws.any_of(draws.key_of(config, LOCAL), 300, 30)] = True
     apart = brute_force(rows[~asked], rows[asked], 2)
     width = config.local_bandwidth * np.median(apart.min(axis=1))
     assert record["bandwidth"] == pytest.approx(width)
@@ -255,8 +249,9 @@ def test_local_fits_by_hand(small, tmp_path):
     for place, k in enumerate((2, 12)):
         for name, weigh in ((local.MAJORITY, np.ones_like), (local.VOTE, gaussian)):
             answers = voted(apart, labels[~asked], k, weigh)
-            expected = (answers == labels[asked]).astype(int)
-            assert record["right"][name][place] == expected.tolist()
+            expected = answers == labels[asked]
+            np.testing.assert_array_equal(found_right[name][place], expected)
+            assert record["fits"][name][place]["right"] == expected.sum()
         scores = neighbors.local_fit(
             neighbors.Neighbors(*(some[:, :k] for some in found)),
             rows[~asked].astype(np.float32) / 16,
@@ -269,7 +264,7 @@ def test_local_fits_by_hand(small, tmp_path):
             weighting_arguments={"bandwidth": width},
         )
         expected = scores.argmax(axis=1) == labels[asked]
-        assert np.mean(record["right"][local.LINEAR][place] != expected) <= 1 / 30
+        assert np.mean(found_right[local.LINEAR][place] != expected) <= 1 / 30
 
 
 @pytest.mark.full
@@ -292,13 +287,12 @@ def test_rows_that_are_no_images(tmp_path):
         metrics=("cosine", "mahalanobis"),
         on_all=(),
         local_ks=(2, 5),
-        contrast_examples=300,
     )
     run = run_study("nearest_neighbor", config, out=tmp_path / "run").run
-    assert (tmp_path / "run" / "figures" / "local.png").exists()
-    found = run.numbers("summary")
-    assert found["test"]["1-NN euclidean"]["accuracy"] == 1.0
-    assert found["contrast"]["whole"]["median"] is None
+    assert [len(one) for one in run.numbers("local")["fits"].values()] == [2] * 3
+    classifiers = run.numbers("test")["classifiers"]
+    assert {one["title"]: one["accuracy"] for one in classifiers}[EXACT] == 1.0
+    assert run.numbers("contrast")["whole"]["median"] is None
     page = (tmp_path / "run" / "report.html").read_text()
     assert "The rows of this data set are not images." in page
     assert "have a copy among the training rows" in " ".join(page.split())

@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 from run_helpers import compiled_programs, run_study
 
-from experiments.nearest_neighbor import spaces
-from experiments.nearest_neighbor.config import METRICS, SMOKE, Config, check_fields
+from experiments.nearest_neighbor import learner
+from experiments.nearest_neighbor.config import METRICS, SMOKE
 
 
 def test_every_metric_has_a_name_on_the_command_line():
-    assert tuple(spaces.METRICS) == METRICS
+    assert tuple(learner.METRICS) == METRICS
 
 
 @pytest.mark.parametrize(
@@ -21,23 +21,13 @@ def test_every_metric_has_a_name_on_the_command_line():
             "on_all must be among metrics, cosine, got euclidean",
         ),
         ({"ks": (5, 1)}, "ks must ascend, got 5 1"),
-    ],
-)
-def test_fields_that_need_one_another_or_an_order(changes, words):
-    with pytest.raises(ValueError, match=words):
-        check_fields(Config(**changes))
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
         ({"ks": (201, 500)}, "ks must have a number up to 200, more the data do not"),
         ({"time_sizes": (400,)}, "time_sizes must have a number up to 300"),
         ({"subsample": 25}, "subsample must leave 3 training examples of each class"),
         ({"noise_examples": 15}, "noise_examples must leave 2 training examples"),
     ],
 )
-def test_sizes_that_the_data_cannot_give(tmp_path, changes, words):
+def test_fields_that_do_not_go_together_or_with_the_data(tmp_path, changes, words):
     names = compiled_programs()
     before = len(names)
     with pytest.raises(ValueError, match=words):

@@ -5,15 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments.nearest_neighbor import (
-    choosing,
-    contrast,
-    cost,
-    draws,
-    spaces,
-    summary,
-    voting,
-)
+from experiments.common import draws
+from experiments.nearest_neighbor import choosing, contrast, cost, learner, noise
 from experiments.nearest_neighbor.config import DIGITS, SMOKE, Config, settle
 from jaxlin import data
 
@@ -32,13 +25,12 @@ def test_contrast_of_normal_data_goes_as_the_theory_says():
 
 
 def test_the_dimension_of_normal_data_with_the_same_contrast():
-    curve = [{"dimension": d, "median": 5 / d**0.5} for d in (1, 4, 16, 64)]
-    record = {"curves": {contrast.NORMAL: curve}, "whole": {"median": 5 / 9**0.5}}
-    assert contrast.normal_dimension(record) == pytest.approx(9)
-    record["whole"]["median"] = 0.1
-    assert contrast.normal_dimension(record) is None
-    record["whole"]["median"] = None
-    assert contrast.normal_dimension(record) is None
+    dimensions = (1, 4, 16, 64)
+    medians = [5 / dimension**0.5 for dimension in dimensions]
+    found = contrast.normal_dimension(dimensions, medians, 5 / 9**0.5)
+    assert found == pytest.approx(9)
+    for target in (0.1, np.inf):
+        assert contrast.normal_dimension(dimensions, medians, target) is None
 
 
 def test_whitened_rows_have_mahalanobis_distances():
@@ -47,30 +39,36 @@ def test_whitened_rows_have_mahalanobis_distances():
     rows = random.integers(0, 256, (200, 5), dtype=np.uint8)
     rows[:, 4] = 7
     covariance = np.cov(rows.T.astype(float), bias=True)
-    ridge = spaces.RIDGE * np.trace(covariance) / 5
+    ridge = learner.RIDGE * np.trace(covariance) / 5
     matrix = np.linalg.inv(covariance + ridge * np.eye(5))
-    train, others = spaces.changed(spaces.METRICS["mahalanobis"], rows, rows, rows[:9])
+    train, others = learner.prepared("mahalanobis", rows, rows, rows[:9])
     for i in range(9):
         expected = distance.mahalanobis(*rows[[i, i + 20]].astype(float), matrix)
         found = np.linalg.norm(others[i] - train[i + 20])
         assert found == pytest.approx(expected, rel=1e-5)
     # Rows that never change have no covariance at all.
     still = np.full((4, 3), 2, np.uint8)
-    assert np.isfinite(spaces.whitening(still)(still)).all()
+    assert np.isfinite(learner.whitened(still, still)).all()
 
 
 def a_search(metric, rows, examples, best, *, ks=(1, 5, 9)):
     """A record in which k = ``best`` is the best by uniform weights."""
-    accuracy = [[0.5 + 0.1 * (k == best)] * 2 for k in ks]
-    return {
-        "metric": metric,
-        "rows": rows,
-        "examples": examples,
-        "scale": float(examples),
-        "ks": list(ks),
-        "weightings": ["uniform", "inverse distance"],
-        "accuracy": [accuracy, [[0.5, 0.5]] * len(ks)],
-    }
+    settings = [
+        {"weighting": weighting, "k": k, "folds": [0.5 + 0.1 * is_best] * 2}
+        for weighting in ("uniform", "inverse distance")
+        for k in ks
+        for is_best in [weighting == "uniform" and k == best]
+    ]
+    facts = {"metric": metric, "rows": rows, "examples": examples}
+    return {**facts, "settings": settings}
+
+
+def chosen(*records):
+    """Metric, weighting, k and rows of the choice."""
+    for record in records:
+        record["best"] = choosing.best([record])[1]
+    choice = choosing.chosen(records)
+    return tuple(choice[name] for name in ("metric", "weighting", "k", "examples"))
 
 
 def test_the_metric_is_chosen_on_equal_terms():
@@ -78,78 +76,68 @@ def test_the_metric_is_chosen_on_equal_terms():
     other = a_search("manhattan", "subsample", 100, 9)
     many = a_search("euclidean", "all", 1000, 5)
     # More rows make one metric better than the other; that must not choose it.
-    many["accuracy"][0][1] = [0.9, 0.9]
-    other["accuracy"][0][2] = [0.62, 0.62]
-    assert choosing.chosen([few, other, many]) == ("manhattan", "uniform", 9, 100.0)
-    other["accuracy"][0][2] = [0.58, 0.58]
-    assert choosing.chosen([few, other, many]) == ("euclidean", "uniform", 5, 1000.0)
+    many["settings"][1]["folds"] = [0.9, 0.9]
+    other["settings"][2]["folds"] = [0.62, 0.62]
+    assert chosen(few, other, many) == ("manhattan", "uniform", 9, 100)
+    other["settings"][2]["folds"] = [0.58, 0.58]
+    assert chosen(few, other, many) == ("euclidean", "uniform", 5, 1000)
     # Of equally good ones the fewest neighbours, then the plainest weights.
-    few["accuracy"] = [[[0.6, 0.6]] * 3] * 2
-    assert choosing.chosen([few]) == ("euclidean", "uniform", 1, 100.0)
+    for setting in few["settings"]:
+        setting["folds"] = [0.6, 0.6]
+    assert chosen(few) == ("euclidean", "uniform", 1, 100)
 
 
 def test_dearer_metrics_have_fewer_rows():
     dataset = data.load("digits")
     config = dataclasses.replace(SMOKE, subsample=120, on_all=("euclidean",))
     config = settle(config, dataset)
-    assert choosing.searches(config) == [
+    assert list(choosing.searches(config).values()) == [
         ("euclidean", "subsample"),
         ("manhattan", "subsample"),
         ("euclidean", "all"),
     ]
     small = draws.reduced(config, dataset)
-    record = choosing.cross_validated(config, small, "euclidean", "subsample")
+    search = {"metric": "euclidean", "rows": "subsample"}
+    record = choosing.measured(config, small, None, **search).numbers
     assert record["examples"] == 120
-    assert np.array(record["accuracy"]).shape == (3, 3, 3)
+    assert np.array([one["folds"] for one in record["settings"]]).shape == (9, 3)
 
 
 def test_names_of_weightings():
-    names = voting.names((0.5, 2.0))
-    bandwidths = [voting.named(name, scale=3.0).arguments for name in names]
+    found = learner.weightings((0.5, 2.0), scale=3.0).values()
+    bandwidths = [arguments for _, arguments in found]
     assert bandwidths == [{}, {}, {"bandwidth": 1.5}, {"bandwidth": 6.0}]
 
 
-def test_medians_ratios_and_powers_of_time():
-    sizes = (10, 100, 1000)
-    record = {
-        "queries": 2,
-        "k": 1,
-        "sizes": sizes,
-        "row_bytes": 1,
-        "linear_bytes": 1,
-        "searches": {
-            "euclidean": [
-                {"seconds": [4.0 * n**0.5, n**0.5, 2.0 * n**0.5], "first": 9.0}
-                for n in sizes
-            ]
-        },
-        "linear": {"seconds": [1.0, 2.0, 30.0], "first": 3.0},
-    }
-    found = summary.of_time(record)
-    one = found["searches"]["euclidean"]
-    assert found["linear"] == 1.0
-    np.testing.assert_allclose(one["seconds"], np.sqrt(sizes))
-    np.testing.assert_allclose(one["times_linear"], np.sqrt(sizes))
-    np.testing.assert_allclose(one["most"], 2 * np.sqrt(sizes))
-    assert one["power"] == pytest.approx(0.5)
-    assert cost.power((10,), (1.0,)) is None
+def test_medians_and_powers_of_time():
+    sizes = np.array([10, 100, 1000])
+    calls = [[9.0, 4.0 * n**0.5, n**0.5, 2.0 * n**0.5] for n in sizes]
+    times = [
+        {"rows": n, **cost.of_calls(some, 2)}
+        for n, some in zip(sizes, calls, strict=True)
+    ]
+    for name, factor in (("median", 1), ("least", 0.5), ("most", 2)):
+        found = [one[name] for one in times]
+        np.testing.assert_allclose(found, factor * np.sqrt(sizes))
+    assert times[0]["first"] == 9.0
+    assert cost.power(times) == pytest.approx(0.5)
+    assert cost.power(times[:1]) is None
 
 
-def test_choices_at_an_end_of_the_grid_are_counted():
-    record = {
-        "noise_features": [0, 1],
-        "k": [1, 1],
-        "l2": [1e-3, 1e-2],
-        "largest_gap": [1e-4, 1e-3],
-        **{name: [0.5, 0.4] for name in summary.NOISY},
-    }
-    other = {**record, "l2": [1e-1, 1e-2], "linear": [0.5, 0.5]}
-    found = summary.of_noise([record, other], l2s=(1e-3, 1e-2, 1e-1))
-    assert (found["l2_at_an_end"], found["l2_chosen"]) == (2, 4)
+def test_noise_is_summed_up_over_repeats():
+    def level(accuracy, linear, l2, gap):
+        right = {"one_nearest": accuracy, "nearest": accuracy, "linear": linear}
+        return {**right, "k": 1, "l2": l2, "l2_at_edge": l2 != 1e-2, "gap": gap}
+
+    one = [level(0.5, 0.5, 1e-3, 1e-4), level(0.4, 0.4, 1e-2, 1e-3)]
+    other = [level(0.5, 0.5, 1e-1, 1e-4), level(0.4, 0.5, 1e-2, 1e-3)]
+    found = noise.summary([one, other])
+    assert (found["choices_at_edge"], found["choices"]) == (2, 4)
     assert found["largest_gap"] == 1e-3
-    assert found["linear"]["lost"] == pytest.approx(0.05)
+    assert found["lost"]["linear"] == pytest.approx(0.05)
     # The nearest neighbours have lost 0 and 0.1 more.
-    assert found["nearest_loses_more"]["mean"] == pytest.approx(0.05)
+    assert found["nearest_loses_more"].mean == pytest.approx(0.05)
+    np.testing.assert_allclose(found["accuracy"]["linear"], [[0.5, 0], [0.45, 0.05]])
 
 
 def test_sizes_are_cut_down_to_what_the_data_have():

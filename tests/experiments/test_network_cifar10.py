@@ -2,11 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from experiments.common import run_folder
 from experiments.common.config import to_dict
-from experiments.error_decomposition import deep, network
+from experiments.error_decomposition import network
 from experiments.error_decomposition.config import Config
 from jaxlin import linear
 
@@ -15,18 +16,7 @@ from jaxlin import linear
 @pytest.mark.cifar10
 def test_a_network_reaches_70_percent(real_cifar10, tmp_path):
     config = Config()
-    train, test = (
-        network.images_of(part.features, part.labels, real_cifar10.image_shape)
-        for part in (real_cifar10.train, real_cifar10.test)
-    )
-    test = test._replace(normalization=train.normalization)
-    start = network.init(
-        jax.random.key(0),
-        train,
-        num_classes=10,
-        width=config.width,
-        num_features=config.network_features,
-    )
+    train, test = network.images_of(real_cifar10)
     folder = run_folder.open_run(
         config=to_dict(config),
         experiment="network",
@@ -34,14 +24,9 @@ def test_a_network_reaches_70_percent(real_cifar10, tmp_path):
         out=tmp_path / "run",
         resume=None,
     )
+    everything = np.arange(len(train.labels))
     made, _ = network.trained(
-        folder,
-        "network",
-        jax.random.key(1),
-        start,
-        train,
-        jnp.arange(len(train.labels)),
-        deep.recipe(config),
+        folder, "network", config, jax.random.key(1), train, 10, everything
     )
     rows = network.features(made.body, test)
     predicted = jnp.argmax(jax.vmap(linear.scores, (None, 0))(made.head, rows), axis=1)

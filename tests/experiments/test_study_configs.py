@@ -63,7 +63,7 @@ BAD_CONFIGS = [
     ("nearest_neighbor", {"noise_repeats": 1}, "noise_repeats must be at least 2"),
     ("nearest_neighbor", {"dimensions": (0,)}, r"dimensions\[0\] must be at least 1"),
     ("nearest_neighbor", {"train_examples": 1}, "train_examples must be at least 2"),
-    ("nearest_neighbor", {"time_queries": 0}, "time_queries must be at least 1"),
+    ("nearest_neighbor", {"time_sizes": (0,)}, r"time_sizes\[0\] must be at least 1"),
     ("svm_vs_softmax", {"relative_gap": 0.0}, "relative_gap must be above 0, got 0"),
     ("svm_vs_softmax", {"relative_gap": -1.0}, "relative_gap must be above 0, got -1"),
     ("svm_vs_softmax", {"relative_gap": math.nan}, "relative_gap must be finite"),
