@@ -106,6 +106,7 @@ CHAPTERS = {
             "full_batch",
             "certified",
             "full_hessian",
+            "conjugate_gradients",
             "interior_point",
             "newton",
             "streaming",

@@ -142,12 +142,14 @@ def fit(
             # float32 would prove something of other rows.
             first_iterate = first_iterate._replace(is_refined=True)
         is_small = in_float64 is not None and problem.is_small
+        smooth = conjugates.of(loss).smooth
+        float32_passes = fit_loop.passes_before_float64(stop, smooth=smooth)
         outcome = fit_loop.minimize(
             iterations or in_float64,  # type: ignore[arg-type]
             start=first_iterate,
             stop=stop,
             in_float64=in_float64,
-            float32_passes=fit_loop.passes_before_float64(stop) if is_small else None,
+            float32_passes=float32_passes if is_small else None,
             callback=callback,
         )
     return Fit(

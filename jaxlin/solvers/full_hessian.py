@@ -1,8 +1,7 @@
 """Hessian of the mean loss in all weights, from one pass over the rows.
 
 It has one row per unknown, classes * (features + 1) of them, and is meant for problems
-with up to a few thousand unknowns (`jaxlin.solvers.newton`,
-`jaxlin.solvers.interior_point`).
+with up to a few thousand unknowns (`jaxlin.solvers.interior_point`).
 """
 
 import jax
@@ -25,12 +24,13 @@ def shares(examples: Examples, dtype: jax.typing.DTypeLike) -> Array:
     return weights / jnp.sum(weights)
 
 
-def full_hessian(rows: Array, in_scores: Array) -> Array:
+def full_hessian(rows: Array, in_scores: Array, *, is_separable: bool = False) -> Array:
     """Hessian in the folded weights from the Hessians of all examples in the scores.
 
     Args:
       rows: rows of `jaxlin.objective.row_sums.extended_rows`.
       in_scores: Hessians times the shares, shape ``(examples, classes, classes)``.
+      is_separable: whether all of these are diagonal.
 
     Returns:
       Sum of the Kronecker products of ``in_scores`` and the outer products of the rows,
@@ -38,6 +38,8 @@ def full_hessian(rows: Array, in_scores: Array) -> Array:
     """
     (num_rows, width), num_classes = rows.shape, in_scores.shape[-1]
     first, second = np.tril_indices(num_classes)
+    if is_separable:
+        first = second = np.arange(num_classes)
 
     def of_block(start: Array | int, length: int) -> Array:
         block, hessians = (

@@ -374,7 +374,9 @@ def _directions(
         mapped = jax.vmap(gradient_of, in_axes=(None, 0))(data.targets, columns)
         columns = jnp.transpose(mapped, (2, 1, 0))
     in_scores = data.shares[:, None, None] * jnp.transpose(columns, (1, 0, 2))
-    matrix = full_hessian.full_hessian(data.rows, in_scores)
+    matrix = full_hessian.full_hessian(
+        data.rows, in_scores, is_separable=loss is losses.one_vs_rest_hinge
+    )
     matrix += l2 * jnp.eye(len(matrix), dtype=matrix.dtype)
     shift = state.shift * jnp.diag(jnp.diagonal(matrix))
     factor = jax.scipy.linalg.cho_factor(matrix + shift, lower=True)

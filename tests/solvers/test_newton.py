@@ -9,22 +9,34 @@ from fitting_problems import EXAMPLES, SOFTMAX, data, extended, fit, folded, pro
 
 import jaxlin
 from jaxlin import fits, losses, normalization
+from jaxlin.certificates import duality
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
-from jaxlin.solvers import full_hessian, line_search, newton
+from jaxlin.solvers import (
+    certified,
+    conjugate_gradients,
+    full_hessian,
+    line_search,
+    newton,
+)
 from jaxlin.solvers.interface import Examples, Settings
 
 CERTIFIED = [loss for loss in conjugates.known_losses() if loss != losses.cross_entropy]
 
 
-def test_the_hessian_is_the_sum_of_kronecker_products(monkeypatch):
+@pytest.mark.parametrize("is_separable", [False, True])
+def test_the_hessian_is_the_sum_of_kronecker_products(is_separable, monkeypatch):
     generator = np.random.default_rng(1)
     rows = generator.normal(size=(13, 4))
     in_scores = generator.normal(size=(13, 3, 3))
     in_scores += in_scores.swapaxes(1, 2)
+    if is_separable:
+        in_scores *= np.eye(3)
     monkeypatch.setattr(full_hessian, "_NUMBERS_PER_BLOCK", 5 * 6 * 4)  # three blocks
     with jax.enable_x64(True):
-        found = full_hessian.full_hessian(jnp.asarray(rows), jnp.asarray(in_scores))
+        found = full_hessian.full_hessian(
+            jnp.asarray(rows), jnp.asarray(in_scores), is_separable=is_separable
+        )
     expected = sum(
         np.kron(hessian, np.outer(row, row))
         for hessian, row in zip(in_scores, rows, strict=True)
@@ -37,8 +49,9 @@ def test_the_hessian_is_the_sum_of_kronecker_products(monkeypatch):
     [losses.softmax_cross_entropy, losses.cross_entropy],
     ids=lambda f: f.__name__,
 )
-def test_a_direction_leads_to_gradient_0(loss):
+def test_a_direction_leads_to_gradient_0(loss, monkeypatch):
     """By differences of the gradient, which JAX derives from the loss."""
+    monkeypatch.setattr(newton, "_LEAST_RESIDUAL", 1e-24)
     generator = np.random.default_rng(1)
     rows = generator.normal(size=(13, 3))
     targets = generator.integers(3, size=13)
@@ -59,9 +72,11 @@ def test_a_direction_leads_to_gradient_0(loss):
 
         zero = jnp.zeros(())
         state = newton.NewtonState(
-            *[zero] * 3,
+            params=zero,
+            certificate=duality.unproven_certificate(zero)._replace(gap=zero),
+            candidate=zero,
             iterate=jnp.asarray(at),
-            value=zero,
+            value=jnp.ones(()),
             gradient=gradient(at),
             direction=zero,
             step=zero,
@@ -70,8 +85,15 @@ def test_a_direction_leads_to_gradient_0(loss):
             idle_passes=zero,
         )
         arrays = map(jnp.asarray, (rows, targets, weights))
+        examples = certified.prepare(Examples(*arrays, fitted))
+        source = certified.row_source(examples, loss=loss)
         found = newton._with_direction(
-            state, Examples(*arrays, fitted), Settings(l2=0.1), loss=loss
+            state,
+            examples,
+            source.moment,
+            source.sampled(jnp.zeros((13, 0))),
+            Settings(l2=0.1),
+            loss=loss,
         )
         step = 1e-6 * found.direction
         change = (gradient(at + step) - gradient(at - step)) / 2e-6
@@ -184,3 +206,38 @@ def test_two_failed_line_searches_in_a_row_end_a_fit(monkeypatch):
     jax.clear_caches()
     assert found.stalled
     assert found.float64_passes == 4
+
+
+def test_conjugate_gradients_end_at_the_tolerance():
+    """In the metric of the preconditioner, against the solution by elimination."""
+    generator = np.random.default_rng(2)
+    factor = generator.normal(size=(12, 12))
+    matrix = factor @ factor.T + 0.1 * np.eye(12)
+    right = generator.normal(size=(3, 4))
+    diagonal = np.diagonal(matrix).reshape(3, 4)
+    exact = np.linalg.solve(matrix, right.ravel()).reshape(3, 4)
+    errors = []
+    with jax.enable_x64(True):
+        for tolerance in (1e-2, 1e-20):
+            found = conjugate_gradients.solution(
+                lambda vector: (matrix @ vector.ravel()).reshape(3, 4),
+                lambda vector: vector / diagonal,
+                jnp.asarray(right),
+                tolerance=jnp.asarray(tolerance),
+            )
+            residual = right - (matrix @ np.asarray(found).ravel()).reshape(3, 4)
+            sizes = [np.sum(some**2 / diagonal) for some in (residual, right)]
+            assert sizes[0] <= 1.01 * tolerance * sizes[1]
+            errors.append(np.abs(found - exact).max())
+    assert errors[1] < 1e-8 < errors[0]
+
+
+def test_conjugate_gradients_that_overflow_leave_the_preconditioned_step():
+    right = jnp.asarray([1.0, -2.0])
+    found = conjugate_gradients.solution(
+        lambda vector: jnp.full_like(vector, jnp.nan),
+        lambda vector: vector / 4,
+        right,
+        tolerance=jnp.asarray(1e-6),
+    )
+    np.testing.assert_array_equal(found, right / 4)
