@@ -24,8 +24,7 @@ compare --losses softmax_cross_entropy --l2s 1e-3``; ``--smoke`` to see it all i
 than a minute. On two of many cores: ``taskset -c 0,1``; beside an accelerator:
 ``JAX_PLATFORMS=cpu``. A peer whose library is missing is listed as failed.
 
-`measure` names the parts: `gradient` against the floor of `machine`, `growth`, and one
-for each solver of each loss and l2: `ours`, and the peers of the table in `peers`, each
-in a process of its own (`isolation`), with a clock (`traces`); `judge` evaluates their
-points. `summary` makes ratios of them for the page.
+`measure` names the parts: `gradient`, `growth`, and one for each solver of each loss
+and l2: `ours`, and the peers of the table in `peers`, each in a process of its own
+(`isolation`); `rows` judges their points, `reached` makes times and ratios of them.
 """

@@ -4,9 +4,9 @@ import dataclasses
 from typing import Annotated, Literal, get_args
 
 import jax
+import numpy as np
 
-from experiments.benchmark_solvers import peers
-from experiments.benchmark_solvers.isolation import Peer
+from experiments.benchmark_solvers.peers import PEERS
 from experiments.common.config import (
     MAY_BE_EMPTY,
     Bounds,
@@ -18,10 +18,8 @@ from experiments.common.config import (
 from experiments.common.losses import LossName
 from jaxlin import data
 
-# Relative distances above the best known objective that are asked for, coarse first.
-TOLERANCES = (1e-2, 1e-3, 1e-4)
-
 Part = Literal["compare", "gradient", "growth"]
+Sizes = Annotated[tuple[int, ...], Bounds(at_least=2)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +45,6 @@ class Config:
         BLAS spin for a while after their work.
       rounds: measurements of each gradient, each of several passes.
       matrix_size: of the square products that the matrix rate is measured on.
-      read_megabytes: of the array that the read bandwidth is measured on.
       growth_losses: losses whose growth is measured.
       growth_l2: their l2; a grid of models goes from it to a hundred times as much.
       growth_base: examples where the number of examples is not what grows.
@@ -77,22 +74,15 @@ class Config:
     settle_s: Annotated[float, Bounds(at_least=0)] = 0.5
     rounds: Count = 15
     matrix_size: Count = 4096
-    read_megabytes: Count = 1024
     growth_losses: tuple[LossName, ...] = (
         "softmax_cross_entropy",
         "weston_watkins_hinge",
     )
     growth_l2: Positive = 1e-3
     growth_base: Annotated[int, Bounds(at_least=2)] = 12_500
-    growth_examples: Annotated[tuple[int, ...], Bounds(at_least=2)] = (
-        3_125,
-        6_250,
-        12_500,
-        25_000,
-        50_000,
-    )
+    growth_examples: Sizes = (3_125, 6_250, 12_500, 25_000, 50_000)
     growth_features: Counts = (192, 384, 768, 1536, 3072)
-    growth_classes: Annotated[tuple[int, ...], Bounds(at_least=2)] = (3, 10, 30, 100)
+    growth_classes: Sizes = (3, 10, 30, 100)
     growth_models: Counts = (1, 4, 16, 64)
 
 
@@ -102,7 +92,6 @@ DIGITS = Config(
     growth_base=1280,
     growth_examples=(160, 320, 640, 1280),
     growth_features=(8, 16, 32, 64),
-    growth_classes=(3, 10, 30, 100),
 )
 
 SMOKE = Config(
@@ -116,7 +105,6 @@ SMOKE = Config(
     settle_s=0.0,
     rounds=2,
     matrix_size=256,
-    read_megabytes=8,
     growth_losses=("softmax_cross_entropy",),
     growth_l2=1e-2,
     growth_base=320,
@@ -139,11 +127,17 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
             f"{jax.default_backend()}; set JAX_PLATFORMS=cpu"
         )
     for word in config.peers:
-        if not any(peer.name.startswith(word) for peer in peers.PEERS):
-            known = ", ".join(dict.fromkeys(peer.name for peer in peers.PEERS))
+        if not any(peer.name.startswith(word) for peer in PEERS):
+            known = ", ".join(peer.name for peer in PEERS)
             raise ValueError(
                 f"peers must be beginnings of the names {known}, got {word!r}"
             )
+    # Peers count the classes that they see.
+    missing = np.setdiff1d(np.arange(dataset.num_classes), dataset.train.labels)
+    if "compare" in config.what and len(missing):
+        raise ValueError(
+            f"labels of {dataset.name} must name every class, got none of {missing[0]}"
+        )
     num_examples, num_features = dataset.train.features.shape
     for name, size, most in (
         ("growth_base", config.growth_base, num_examples),
@@ -156,8 +150,3 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
                 "smaller sizes, or leave growth out of --what"
             )
     return config
-
-
-def chosen_peers(config: Config, loss: str) -> tuple[Peer, ...]:
-    """The peers of a loss that ``config`` asks for."""
-    return tuple(peer for peer in peers.of(loss) if peer.name.startswith(config.peers))

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import jaxlin
 from experiments.benchmark_solvers import rows as all_rows
 from experiments.benchmark_solvers.config import Config
 from experiments.benchmark_solvers.rows import Rows
@@ -56,31 +55,25 @@ def measure(
     config: Config, dataset: data.Dataset, run: Run, *, loss: str, dimension: str
 ) -> Measured:
     """Seconds of a fit at each size of one dimension, and the slopes."""
-    rows = all_rows.of(dataset)
+    rows, _ = all_rows.of(dataset)
     usual = Size(config.growth_base, rows.features.shape[1], rows.num_classes, 1)
     found = []
     for value in getattr(config, f"growth_{dimension}"):
         size = usual._replace(**{dimension: value})
         problem = _problem(rows, size, by_teacher=dimension == "classes")
         found.append({**size._asdict(), **_measured(config, problem, loss, size)})
+    sizes = [one[dimension] for one in found]
+    slopes = len(sizes) > 1 and {
+        "fit": slope(sizes, [one["seconds"] for one in found]),
+        "evaluation": slope(sizes, [one["evaluation_seconds"] for one in found]),
+    }
     named = {"loss": loss, "dimension": dimension}
-    return Measured({**named, "sizes": found, "slopes": _slopes(found, dimension)})
+    return Measured({**named, "sizes": found, "slopes": slopes or None})
 
 
 def slope(sizes: list[float], seconds: list[float]) -> float:
     """Exponent of the power law that fits best, by least squares of logarithms."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
-
-
-def _slopes(found: list[dict[str, Any]], dimension: str) -> dict[str, float] | None:
-    """Exponents of a whole fit and of one of its evaluations; None of one size."""
-    sizes = [one[dimension] for one in found]
-    if len(sizes) < 2:
-        return None
-    return {
-        "fit": slope(sizes, [one["seconds"] for one in found]),
-        "evaluation": slope(sizes, [one["evaluation_seconds"] for one in found]),
-    }
 
 
 def _measured(
@@ -90,33 +83,28 @@ def _measured(
     runs = []
     for number in range(1 + config.repeats):
         time.sleep(config.settle_s)
-        runs.append(_fit(config, problem, loss, size))
-        if number and sum(runs[-1][:2]) > _LONG_SECONDS:
+        runs.append(_fit(config.growth_l2, problem, loss, size))
+        if number and runs[-1]["seconds"] > _LONG_SECONDS:
             break
     first, *warm = runs
-    fit_seconds = statistics.median(one[1] for one in warm)
-    return {
-        "seconds": statistics.median(sum(one[:2]) for one in warm),
-        "prepare_seconds": statistics.median(one[0] for one in warm),
-        "fit_seconds": fit_seconds,
-        "evaluation_seconds": fit_seconds / first[2],
-        "first_seconds": sum(first[:2]),
-        "evaluations": first[2],
-        "relative_gap": first[3],
+    medians = {
+        name: statistics.median(one[name] for one in warm)
+        for name in ("seconds", "prepare_seconds", "evaluation_seconds")
     }
+    return {**first, **medians, "first_seconds": first["seconds"]}
 
 
 def _fit(
-    config: Config, problem: interface.Examples, loss: str, size: Size
-) -> tuple[float, float, int, float]:
-    """Seconds to prepare and to fit, evaluations, and the worst gap proven."""
+    least_l2: float, problem: interface.Examples, loss: str, size: Size
+) -> dict[str, Any]:
+    """Fits one model, or a grid of models as one program, to the worst gap proven."""
     start = time.perf_counter()
     known: Any = CERTIFIED[loss]
     prepared = certified.prepare(problem, rank=preconditioner.rank_for(known))
     jax.block_until_ready(prepared.preconditioner)
     between = time.perf_counter()
     solver = certified.solver(loss=known)
-    l2: Any = np.float32(config.growth_l2)
+    l2: Any = np.float32(least_l2)
     if size.models > 1:
         solver = interface.map_settings(solver)
         l2 = np.geomspace(l2, _L2_SPAN * l2, size.models, dtype=np.float32)
@@ -134,26 +122,30 @@ def _fit(
         worst = float(np.max(np.asarray(info.relative_gap)))
         if worst <= RELATIVE_GAP or np.all(np.asarray(info.stalled)):
             break
-    return between - start, time.perf_counter() - between, done, worst
+    end = time.perf_counter()
+    return {
+        "seconds": end - start,
+        "prepare_seconds": between - start,
+        "evaluation_seconds": (end - between) / done,
+        "evaluations": done,
+        "relative_gap": worst,
+    }
 
 
 def _problem(rows: Rows, size: Size, *, by_teacher: bool) -> interface.Examples:
     """The first examples and evenly spread features, raw as they are stored."""
     total = rows.features.shape[1]
     kept = np.arange(size.features) * total // size.features
-    features = np.ascontiguousarray(rows.features[: size.examples, kept])
-    mean, scale = (np.asarray(part) for part in rows.normalization)
-    labels = rows.labels[: size.examples]
+    mean, scale = map(np.asarray, rows.normalization)
+    fewer = Rows(
+        np.ascontiguousarray(rows.features[: size.examples, kept]),
+        rows.labels[: size.examples],
+        Normalization(mean[kept], scale if scale.ndim == 0 else scale[kept]),
+        size.classes,
+    )
     if by_teacher:
-        labels = _labels(rows.train[: size.examples, :-1], size.classes)
-    return jaxlin.problem(
-        features,
-        labels,
-        classes=range(size.classes),
-        normalization=Normalization(
-            mean[kept], scale if scale.ndim == 0 else scale[kept]
-        ),
-    ).examples
+        fewer = fewer._replace(labels=_labels(fewer.extended()[:, :-1], size.classes))
+    return fewer.problem().examples
 
 
 def _labels(rows: np.ndarray, num_classes: int) -> np.ndarray:

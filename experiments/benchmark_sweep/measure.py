@@ -8,9 +8,9 @@ import jax
 import numpy as np
 
 import jaxlin
-from experiments.benchmark_solvers import machine
 from experiments.benchmark_sweep import peer
 from experiments.benchmark_sweep.config import Config
+from experiments.common import machine
 from experiments.common.study import Measured, Part, Run
 from jaxlin import data, losses, normalization
 from jaxlin.objective import penalties

@@ -11,28 +11,28 @@ import types
 
 import processes
 
-from experiments.benchmark_solvers import traces
+from experiments.benchmark_solvers import isolation
 
 
-def looping(rows, labels, recorder, *, l2):
+def looping(rows, recorder, *, loss, l2):
     """A point every 20 ms, by a clock that is set by hand."""
     now = types.SimpleNamespace(seconds=0.0)
-    traces.time = types.SimpleNamespace(perf_counter=lambda: now.seconds)
+    isolation.time = types.SimpleNamespace(perf_counter=lambda: now.seconds)
     recorder.start()
     for count in itertools.count(1):
         now.seconds += 0.02
-        recorder.point(l2 * rows[:2], evaluations=count)
+        recorder.point(l2 * rows.features[:2], evaluations=count)
 
 
-def deaf(rows, labels, recorder, *, l2):
-    recorder.point(rows[:2], evaluations=1)
-    recorder.start()
+def deaf(rows, recorder, *, loss, l2, marker):
+    recorder.point(rows.features[:2], evaluations=1)
+    marker.touch()
     time.sleep(processes.HANGS_AFTER_S)
 
 
-def dying(rows, labels, recorder, *, l2):
+def dying(rows, recorder, *, loss, l2):
     recorder.start()
-    recorder.point(rows[:2], evaluations=1)
+    recorder.point(rows.features[:2], evaluations=1)
     os._exit(7)
 
 
