@@ -46,12 +46,11 @@ class Config:
       rounds: measurements of each gradient, each of several passes.
       matrix_size: of the square products that the matrix rate is measured on.
       growth_losses: losses whose growth is measured.
-      growth_l2: their l2; a grid of models goes from it to a hundred times as much.
+      growth_l2: their l2.
       growth_base: examples where the number of examples is not what grows.
       growth_examples: numbers of examples.
       growth_features: numbers of features.
       growth_classes: numbers of classes.
-      growth_models: numbers of models fitted at once.
     """
 
     dataset: str = "cifar10"
@@ -83,7 +82,6 @@ class Config:
     growth_examples: Sizes = (3_125, 6_250, 12_500, 25_000, 50_000)
     growth_features: Counts = (192, 384, 768, 1536, 3072)
     growth_classes: Sizes = (3, 10, 30, 100)
-    growth_models: Counts = (1, 4, 16, 64)
 
 
 # A thousand small images.
@@ -111,7 +109,6 @@ SMOKE = Config(
     growth_examples=(160, 320),
     growth_features=(32, 64),
     growth_classes=(3, 10),
-    growth_models=(1, 4),
 )
 
 

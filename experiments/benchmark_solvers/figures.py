@@ -30,8 +30,8 @@ def _distances(run: Run, loss: str) -> Figure:
         columns=len(l2s), width=max(7.5, 3.2 * len(l2s)), height=4.4
     )
     names = [peer.name for peer in peers.of(loss, run.config.peers)]
-    # All seven colours are the peers'.
-    colors = {ours.NAME: "black", **plotting.method_colors(names)}
+    # All seven colours are the peers'; this one is none of them.
+    colors = {ours.NAME: "#5e3c99", **plotting.method_colors(names)}
     for ax, l2 in zip(axes[0], l2s, strict=True):
         for name in ("ours", *names):
             _draw(ax, run, measure.part(name, loss=loss, l2=l2), colors)
@@ -81,10 +81,10 @@ def _draw(ax: Any, run: Run, part: str, colors: dict[str, str]) -> None:
 
 def _growths(run: Run) -> Figure:
     """Seconds against size, log-log, a panel per dimension, slopes in the legend."""
-    figure, axes = plotting.new_figure(columns=2, rows=2, width=9.5, height=7.5)
+    figure, axes = plotting.new_figure(columns=3, width=12, height=4)
     losses = run.config.growth_losses
     colors = plotting.method_colors(list(losses))
-    for ax, dimension in zip(axes.ravel(), growth.DIMENSIONS, strict=True):
+    for ax, dimension in zip(axes[0], growth.DIMENSIONS, strict=True):
         sizes: list[int] = []
         for loss in losses:
             found = run.numbers(growth.part(loss, dimension))

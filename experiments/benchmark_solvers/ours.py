@@ -61,38 +61,48 @@ def solve_ours(
     """Fits, and sends the record of each fit; the points are the answers."""
     problem = rows.problem()
     jax.block_until_ready(problem.examples.features)
-    known: Any = CERTIFIED[loss]
     for number in range(fits):
         time.sleep(settle_s)
-        watched: list[tuple[float, optimizer.OptimizerInfo]] = []
-
-        def callback(_: int, info: optimizer.OptimizerInfo, watched=watched) -> None:
-            watched.append((recorder.seconds(), info))
-
         recorder.start()
-        # The same rows, not prepared yet.
-        fresh = problem.with_normalization(rows.normalization)
-        jax.block_until_ready(fresh.prepared(loss=known).preconditioner)
-        preparation = recorder.seconds()
-        found = jaxlin.fit(
-            fresh, loss=known, l2=l2, stop=stop, refine=refine, callback=callback
-        )
-        certificate = found.certificate
-        recorder.send(
-            {
-                "prepare_seconds": preparation,
-                "evaluations": found.passes,
-                "seconds": [seconds for seconds, _ in watched],
-                # Of the parameters that a fit would return then.
-                "objectives": [float(one.certificate.primal) for _, one in watched],
-                "relative_gaps": [float(one.relative_gap) for _, one in watched],
-                "bound": certificate.primal - certificate.gap - certificate.rounding,
-                "relative_gap": found.relative_gap,
-            }
-        )
+        how: Any = {"loss": CERTIFIED[loss], "l2": l2, "stop": stop, "refine": refine}
+        found, record = watched(problem, **how)
+        recorder.send(record)
         # The deadline is for fitting, not for what the first of several compiles.
         if number or fits == 1:
             weights = np.c_[found.params.weights, found.params.bias]
             recorder.point(weights, evaluations=found.passes, keep=True)
     ending = "gap proven" if found.converged else "gap not proven"
     return f"ended after {found.passes} evaluations: {ending}"
+
+
+def watched(
+    problem: jaxlin.Problem, *, loss: Any, **how: Any
+) -> tuple[jaxlin.Fit, dict[str, Any]]:
+    """Fits rows that are not prepared yet, and records each evaluation.
+
+    Args:
+      problem: raw rows on the device.
+      loss: of `jaxlin.losses`.
+      **how: further keywords of `jaxlin.fit`.
+    """
+    noted: list[tuple[float, optimizer.OptimizerInfo]] = []
+    start = time.perf_counter()
+
+    def callback(_: int, info: optimizer.OptimizerInfo) -> None:
+        noted.append((time.perf_counter() - start, info))
+
+    fresh = problem.with_normalization(problem.normalization)
+    jax.block_until_ready(fresh.prepared(loss=loss).preconditioner)
+    prepare_seconds = time.perf_counter() - start
+    found = jaxlin.fit(fresh, loss=loss, callback=callback, **how)
+    certificate = found.certificate
+    return found, {
+        "prepare_seconds": prepare_seconds,
+        "evaluations": found.passes,
+        "seconds": [when for when, _ in noted],
+        # Of the parameters that a fit would return then.
+        "objectives": [float(one.certificate.primal) for _, one in noted],
+        "relative_gaps": [float(one.relative_gap) for _, one in noted],
+        "bound": certificate.primal - certificate.gap - certificate.rounding,
+        "relative_gap": found.relative_gap,
+    }

@@ -164,12 +164,11 @@ def test_growth_has_every_size_proven(smoke_run):
         one: smoke_run.numbers(growth.part(SOFTMAX, one))["sizes"]
         for one in growth.DIMENSIONS
     }
-    assert [len(sizes) for sizes in found.values()] == [2, 2, 2, 2]
+    assert [len(sizes) for sizes in found.values()] == [2, 2, 2]
     for one in sum(found.values(), []):
         assert one["relative_gap"] <= 1e-3
         assert one["first_seconds"] > 0
         assert one["seconds"] > one["prepare_seconds"] > 0
-    assert [one["models"] for one in found["models"]] == [1, 4]
     assert [one["classes"] for one in found["classes"]] == [3, 10]
     same = found["examples"][1], found["features"][1]
     assert same[0]["evaluations"] == same[1]["evaluations"], "the same problem"
