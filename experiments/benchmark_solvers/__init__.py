@@ -3,13 +3,13 @@
 Question. On the same rows, objective and cores: after how many seconds and gradient
 evaluations is each solver within 1e-2, 1e-3 and 1e-4 of the optimum (`compare`)? How
 far is one of our gradients from what the machine can do (`gradient`)? How does the time
-of a fit grow with examples, features, classes and models (`growth`)?
+of a fit grow with examples, features and classes (`growth`)?
 
 Method. Ours is timed until it has proven its gap, preparation included, a peer
 (scikit-learn, LIBLINEAR, PyTorch, optax, jaxopt) until its objective is that near the
-best known one, which it cannot know. Every solver has a process of its own; every point
-is judged by the same objective in NumPy float64, with the bias trick for all and
-constants converted. The page of a run shows each peer's settings.
+one of a reference in float64, which it cannot know. Every solver has a process of its
+own; every point is judged by the same objective in NumPy float64, with the bias trick
+for all and constants converted. The page of a run shows the settings of each.
 
 Result. CIFAR-10, softmax, two cores: 15 times as fast as scikit-learn's best at l2 =
 1e-3, 23 to 31 times at 1e-4; Crammer-Singer 28 times as fast as LIBLINEAR at 1e-3,

@@ -14,11 +14,9 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
-
-from experiments.benchmark_solvers.rows import Rows
 
 # Of points closer in time than this ratio only the first is kept, which bounds their
 # number. So the seconds to a tolerance are at most 1 % too many.
@@ -92,7 +90,7 @@ class Recorder:
         """Sends an iterate, and ends the run at the deadline or the target.
 
         Args:
-          weights: shape ``(classes, features)``; copied.
+          weights: as in `Point`; copied.
           evaluations: as in `Point`.
           value: the objective as the solver knows it, only compared with the target.
           seconds: as in `Point`, by default until now.
@@ -109,18 +107,6 @@ class Recorder:
         if arrived:
             raise EnoughError(f"stopped at the target, by its own value {value:.6g}")
         self.check(seconds)
-
-
-class Solve(Protocol):
-    """A solver, as run in its own process, which finds it by its module and name."""
-
-    def __call__(self, rows: Rows, recorder: Recorder, *, loss: str, l2: float) -> str:
-        """Minimises mean loss + l2 / 2 times the sum of squares of all weights.
-
-        It starts the recorder's clock when the rows are as its library wants them,
-        notes points, and returns why it stopped if it ends by itself.
-        """
-        ...
 
 
 class Trace(NamedTuple):
@@ -142,21 +128,17 @@ class Trace(NamedTuple):
 
 
 def run(
-    solve: Solve,
-    rows: Rows,
+    solve: Callable[[Recorder], str],
     *,
-    loss: str,
-    l2: float,
     deadline_s: float,
     target: float | None = None,
 ) -> Trace:
     """Runs a solver in a new process and returns its points.
 
     Args:
-      solve: the solver.
-      rows: of the problem.
-      loss: its name in `jaxlin.losses`.
-      l2: strength of half the sum of squares.
+      solve: starts the clock when its rows are as its library wants them, notes points,
+        and returns why it stopped if it ends by itself; a function at module level or a
+        partial of one, so that another process finds it.
       deadline_s: seconds a run may take, without imports, conversion of the rows and
         compiling. A process that runs much longer is killed; its points are kept.
       target: an objective; a solver whose own value comes down to it is stopped there.
@@ -169,7 +151,7 @@ def run(
         path.touch()
         process = multiprocessing.get_context("spawn").Process(
             target=_child,
-            args=(solve, rows, loss, l2, deadline_s, target, path, os.getpid()),
+            args=(solve, deadline_s, target, path, os.getpid()),
             daemon=True,
         )
         process.start()
@@ -209,7 +191,7 @@ def _read(path: Path) -> list[Any]:
                 return messages
 
 
-def _child(solve, rows, loss, l2, deadline_s, target, path, parent) -> None:
+def _child(solve, deadline_s, target, path, parent) -> None:
     """The main function of the other process."""
     # Ctrl-C goes to both; the parent hears it and kills this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -221,7 +203,7 @@ def _child(solve, rows, loss, l2, deadline_s, target, path, parent) -> None:
 
     recorder = Recorder(send, deadline_s=deadline_s, target=target)
     try:
-        ended = Trace([], [], solve(rows, recorder, loss=loss, l2=l2), finished=True)
+        ended = Trace([], [], solve(recorder), finished=True)
     except EnoughError as enough:
         ended = Trace([], [], str(enough))
     except Exception as error:  # Whatever a library raises is an outcome here.

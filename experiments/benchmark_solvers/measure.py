@@ -150,9 +150,8 @@ def _judged(
     # Threads of BLAS and XLA spin for a while before they sleep.
     time.sleep(config.settle_s)
     how: Any = {"loss": loss, "l2": l2}
-    trace = isolation.run(
-        peer.solve, train, **how, deadline_s=config.deadline_s, target=target
-    )
+    solve = functools.partial(peer.solve, train, **how)
+    trace = isolation.run(solve, deadline_s=config.deadline_s, target=target)
     points = trace.points
     weights = np.array([point.weights for point in points], np.float32)
     weights = weights.reshape(-1, train.num_classes, train.features.shape[1] + 1)

@@ -7,11 +7,20 @@ reached.
 """
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from experiments.benchmark_solvers import peers_gradient, peers_sklearn
-from experiments.benchmark_solvers.isolation import Solve
+from experiments.benchmark_solvers.isolation import Recorder
+from experiments.benchmark_solvers.rows import Rows
 from experiments.common.losses import CERTIFIED
+
+
+class Solve(Protocol):
+    """Minimises mean loss + l2 / 2 times the sum of squares of all weights."""
+
+    def __call__(self, rows: Rows, recorder: Recorder, *, loss: str, l2: float) -> str:
+        """Notes points and returns why it stopped."""
+        ...
 
 
 class Peer(NamedTuple):
@@ -20,7 +29,7 @@ class Peer(NamedTuple):
     Attributes:
       name: library and method.
       losses: names in `jaxlin.losses` of the losses that it minimises.
-      solve: runs it.
+      solve: runs it in its own process.
       settings: solver, tolerance and iterations, in words.
       rerun: whether it tells nothing on the way, so that it is run again and again with
         more and more iterations; it then needed less than the seconds of the first run

@@ -192,7 +192,8 @@ def test_a_run_that_was_cut_measures_only_what_is_missing(
     }
     asked = []
 
-    def made(solve, rows, *, loss, l2, deadline_s, target):
+    def made(solve, *, deadline_s, target):
+        loss = solve.keywords["loss"]
         asked.append(loss)
         best = smoke_run.numbers(part("reference", loss))["objective"]
         assert target == pytest.approx((1 + config.SMOKE.stop_at) * best)

@@ -112,18 +112,21 @@ def test_reruns_grow_and_fill_the_deadline(clock, power, efforts):
 # A process of its own.
 
 
-def run(solver, **options):
-    return isolation.run(solver, stored(3), loss="none", l2=0.5, **options)
+WEIGHTS = np.arange(6.0).reshape(2, 3)
+
+
+def run(solver, **more):
+    solve = functools.partial(solver, weights=WEIGHTS, **more)
+    return isolation.run(solve, deadline_s=1.0)
 
 
 def test_a_deadline_is_kept_from_inside():
-    trace = run(toy_peers.looping, deadline_s=1.0)
+    trace = run(toy_peers.looping)
     assert trace.stopped == "stopped at the deadline of 1 s"
     assert not trace.finished
     assert 1.0 <= trace.points[-1].seconds < 1.03
     assert trace.points[-1].evaluations >= len(trace.points) > 10
-    rows, _ = problem(3)
-    np.testing.assert_array_equal(trace.points[0].weights, 0.5 * rows[:2, :-1])
+    np.testing.assert_array_equal(trace.points[0].weights, WEIGHTS)
 
 
 def test_a_solver_that_ignores_its_deadline_is_killed(tmp_path, monkeypatch):
@@ -134,7 +137,7 @@ def test_a_solver_that_ignores_its_deadline_is_killed(tmp_path, monkeypatch):
         return 0.0
 
     monkeypatch.setattr(isolation, "_allowance", allowance)
-    trace = run(functools.partial(toy_peers.deaf, marker=marker), deadline_s=1.0)
+    trace = run(toy_peers.deaf, marker=marker)
     assert trace.stopped == "killed after 0 s"
     assert not trace.finished
     assert len(trace.points) == 1
@@ -150,7 +153,7 @@ def test_a_solver_that_ignores_its_deadline_is_killed(tmp_path, monkeypatch):
 def test_whatever_happens_to_a_solver_is_told_and_points_kept(
     solver, words, num_points
 ):
-    trace = run(solver, deadline_s=1.0)
+    trace = run(solver)
     assert trace.stopped.startswith(words)
     assert not trace.finished
     assert len(trace.points) == num_points
@@ -165,10 +168,8 @@ def test_a_message_that_was_cut_is_left_out(tmp_path):
 def test_a_real_peer_in_its_own_process():
     peer = find("LIBLINEAR one-vs-rest", "one_vs_rest_hinge")
     (loss,) = peer.losses
-    how = {"loss": loss, "l2": L2}
-    trace = isolation.run(
-        peer.solve, stored(3), **how, deadline_s=processes.HANGS_AFTER_S
-    )
+    solve = functools.partial(peer.solve, stored(3), loss=loss, l2=L2)
+    trace = isolation.run(solve, deadline_s=processes.HANGS_AFTER_S)
     answer = trace.points[-1].weights
     assert trace.finished
     found = loop_objective(answer, *problem(3), loss)
@@ -181,13 +182,13 @@ ORPHAN = """
     from pathlib import Path
     from experiments.benchmark_solvers import isolation
 
-    def solve(rows, recorder, *, loss, l2):
+    def solve(recorder):
         Path("child.partial").write_text(str(os.getpid()))
         os.replace("child.partial", "child")
         time.sleep(10**6)
 
     if __name__ == "__main__":
-        isolation.run(solve, None, loss="none", l2=1.0, deadline_s=10.0**5)
+        isolation.run(solve, deadline_s=10.0**5)
 """
 
 
