@@ -1,10 +1,9 @@
 """One gradient of one softmax model: ours, the plain formulations, the machine's floor.
 
-Ours is one pass of the certified solver: `jaxlin.objective.row_sums.over_rows` through
-the example function of `jaxlin.certificates.fenchel_young`, which also gives the
-objective and its gap. The plain formulation keeps W as (D, C) and float rows, and
-leaves the rest to `jax.grad`. The floor is what the two matrix products take at the
-best rate that any library reaches here; reading the rows takes less.
+Ours is one pass of `jaxlin.fit`, which also gives the objective and its gap. The plain
+formulation keeps W as (D, C) and float rows, and leaves the rest to `jax.grad`. The
+floor is what the two matrix products take at the best rate that any library reaches
+here; reading the rows takes less.
 """
 
 import functools
@@ -21,10 +20,8 @@ from experiments.benchmark_solvers.rows import Rows
 from experiments.common import machine
 from experiments.common.study import Measured, Run
 from jaxlin import data, linear, losses
-from jaxlin.certificates import duality, fenchel_young
-from jaxlin.linear import Params
-from jaxlin.objective import row_norms, row_sums
-from jaxlin.solvers import interface
+from jaxlin.certificates import duality
+from jaxlin.solvers import certified
 from jaxlin.typing import Array
 
 OURS = "jaxlin, one certified pass"
@@ -74,15 +71,18 @@ def _gradients(rows: Rows) -> dict[str, machine.Task]:
     draw = np.random.default_rng(0)
     weights = draw.normal(size=(rows.num_classes, floats.shape[1])) / 100
     weights = weights.astype(np.float32)
-    problem = rows.problem().examples
-    examples = fenchel_young.PerExample(
-        jnp.zeros((len(labels), 0)),
-        _norms(problem.features, normalization=problem.normalization),
-    )
-    params, l2 = linear.unfold_bias(jnp.asarray(weights)), jnp.float32(_L2)
-    device, transposed = jnp.asarray(floats), jnp.asarray(weights.T)
+    device, stored, transposed = map(jnp.asarray, (floats, weights, weights.T))
+    examples = rows.problem().prepared(loss=_SOFTMAX)
+    source = certified.row_source(examples, loss=_SOFTMAX)
+    params, l2 = linear.unfold_bias(stored), jnp.float32(_L2)
+    no_centers = source.centers(None, 0, stored.dtype)
+
+    def certified_pass() -> Array:
+        sums, _ = source.evaluate(stored, no_centers, jnp.zeros(()), None)
+        return _values(sums, params, l2=l2).gradient
+
     found: dict[str, machine.Task] = {
-        OURS: lambda: _certified(params, problem, examples, l2).gradient,
+        OURS: certified_pass,
         PLAIN: lambda: _plain(transposed, device, labels)[1],
     }
     torch = machine.torch_or_none()
@@ -112,27 +112,7 @@ def _waited(task: machine.Task) -> None:
     jax.block_until_ready(task())
 
 
-_norms = jax.jit(row_norms.norms)
-
-
-@jax.jit
-def _certified(
-    params: Params,
-    problem: interface.Examples,
-    examples: fenchel_young.PerExample,
-    l2: Array,
-) -> duality.PassValues:
-    """One evaluation of the certified solver."""
-    sums, _ = row_sums.over_rows(
-        params,
-        problem.features,
-        problem.targets,
-        examples,
-        example_function=fenchel_young.example_function(_SOFTMAX),
-        shared=fenchel_young.term_arguments(params, jnp.zeros((), l2.dtype), None),
-        normalization=problem.normalization,
-    )
-    return duality.pass_values(sums, params, l2=l2)
+_values = jax.jit(duality.pass_values)
 
 
 @jax.jit
@@ -149,10 +129,8 @@ def _torch(
     torch: Any, weights: np.ndarray, floats: np.ndarray, labels: np.ndarray
 ) -> machine.Task:
     parameters = torch.from_numpy(weights.copy()).requires_grad_()
-    features, targets = (
-        torch.from_numpy(floats),
-        torch.from_numpy(labels.astype(np.int64)),
-    )
+    features = torch.from_numpy(floats)
+    targets = torch.from_numpy(labels.astype(np.int64))
 
     def gradient() -> np.ndarray:
         scores = torch.nn.functional.linear(features, parameters)
