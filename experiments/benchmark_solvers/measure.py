@@ -118,7 +118,7 @@ def _ours(
     measured, trace = _judged(config, dataset, solver, loss=loss, l2=l2)
     reference = run.numbers(part("reference", loss=loss, l2=l2))
     times = reached.rows_of_ours(trace.records, reference["objective"] or math.nan)
-    return _compared(measured, reference, times, times)
+    return compared(measured, reference, times, times)
 
 
 def _peer(
@@ -133,7 +133,7 @@ def _peer(
     own = run.numbers(part("ours", loss=loss, l2=l2))["times"]
     objectives = measured.arrays["objectives"]
     times = reached.rows_of_peer(peer, trace, objectives, best, own)
-    return _compared(measured, reference, times, own)
+    return compared(measured, reference, times, own)
 
 
 def _judged(
@@ -179,7 +179,7 @@ def _judged(
     return Measured(numbers, arrays), trace
 
 
-def _compared(
+def compared(
     measured: Measured,
     reference: Mapping[str, Any],
     times: Sequence[reached.Row],

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from experiments.benchmark_solvers import reached
+from experiments.benchmark_solvers import measure, reached
 from experiments.benchmark_solvers.isolation import Point, Trace
 from experiments.benchmark_solvers.peers import Peer
 from experiments.benchmark_solvers.reached import NEVER, TOLERANCES, Reached
+from experiments.common.study import Measured
 
 # The objective of the reference.
 BEST = 2.0
@@ -117,3 +118,25 @@ def test_reruns_that_are_faster_than_shorter_ones():
 
 def test_a_peer_without_points_got_nowhere():
     assert reached.of_peer(*peer([], []), 2.0) == NEVER
+
+
+def test_an_answer_is_held_against_the_reference_and_its_bound():
+    times = rows([34.0, 340.0], [2.5, 2.01], finished=False)
+    reference = {"objective": BEST, "fits": [{"bound": 1.9998}]}
+    found = measure.compared(Measured({"objective": 2.01}), reference, times, OURS)
+    assert found.numbers["distance"] == pytest.approx(5e-3)
+    assert found.numbers["gap"] == pytest.approx(0.0102 / 2.01)
+    # The finest gap that ours has proven.
+    assert found.numbers["finest"] is times[1]
+    assert found.numbers["times"] is times
+    # A peer may know better than the reference.
+    better = measure.compared(Measured({"objective": 1.9999}), reference, times, OURS)
+    assert better.numbers["distance"] == pytest.approx(-5e-5)
+    assert better.numbers["gap"] == pytest.approx(1e-4 / 1.9999)
+    # A peer that was killed has no answer, and a reference may have none.
+    killed = measure.compared(Measured({"objective": None}), reference, times, OURS)
+    assert np.isnan([killed.numbers["distance"], killed.numbers["gap"]]).all()
+    nothing = {"objective": None, "fits": []}
+    alone = measure.compared(Measured({"objective": 2.01}), nothing, times, [])
+    assert np.isnan([alone.numbers["distance"], alone.numbers["gap"]]).all()
+    assert alone.numbers["finest"] is None
