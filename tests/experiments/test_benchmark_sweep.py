@@ -9,9 +9,11 @@ from run_helpers import run_study
 pytest.importorskip("sklearn")
 
 import jaxlin
+from experiments.benchmark_solvers.rows import Rows
 from experiments.benchmark_sweep import peer
 from experiments.benchmark_sweep.config import SMOKE
-from jaxlin import data, losses
+from jaxlin import losses
+from jaxlin.normalization import Normalization
 
 
 @pytest.mark.full
@@ -55,26 +57,16 @@ def is_about_c(run):
     assert "faster than scikit-learn" in page
 
 
-def test_the_peers_objective_is_ours():
-    dataset = data.load("digits")
-    rows = peer.rows_of(dataset)
-    weights = np.random.default_rng(0).normal(size=(10, rows.shape[1]))
-    scores = rows @ weights.T
-    logs = np.log(np.exp(scores).sum(axis=1))
-    expected = np.mean(logs - scores[np.arange(len(rows)), dataset.train.labels])
-    expected += 0.05 * (weights**2).sum()
-    found = peer.objective(weights, rows, dataset.train.labels, l2=0.1)
-    assert found == pytest.approx(expected)
-
-
 def test_the_peer_of_two_classes_is_judged_at_our_l2():
     """It keeps one row of weights, and its penalty is twice that of ours."""
     generator = np.random.default_rng(0)
-    rows = np.c_[generator.normal(size=(60, 5)), np.ones(60)].astype(np.float32)
-    labels = (rows[:, 0] + generator.normal(size=60) > 0).astype(int)
-    found = peer.fit(rows, labels, 0.05, tol=1e-10)
+    features = generator.normal(size=(60, 5)).astype(np.float32)
+    labels = (features[:, 0] + generator.normal(size=60) > 0).astype(int)
+    unchanged = Normalization(np.zeros(5, np.float32), np.ones((), np.float32))
+    rows = Rows(features, labels, unchanged, 2)
+    found = peer.fit(rows, rows.extended(), 0.05, tol=1e-10)
     ours = jaxlin.fit(
-        rows[:, :-1],
+        features,
         labels,
         loss=losses.softmax_cross_entropy,
         l2=2 / (0.05 * 60),
