@@ -18,7 +18,7 @@ from experiments.common.config import (
 from experiments.common.losses import LossName
 from jaxlin import data
 
-Part = Literal["compare", "gradient", "growth"]
+Part = Literal["compare", "growth"]
 Sizes = Annotated[tuple[int, ...], Bounds(at_least=2)]
 
 
@@ -29,8 +29,8 @@ class Config:
     Attributes:
       dataset: cifar10, digits (with sizes of growth of its own), an image set that tfds
         has prepared, or FILE.npz.
-      what: compare (peers and ours to the same objective), gradient (one pass against
-        the machine's floor), growth (time against the size of the problem).
+      what: compare (peers and ours to the same objective), growth (time against the
+        size of the problem).
       losses: compared, by their names in jaxlin.losses.
       l2s: strengths of half the sum of squares compared.
       peers: those whose name begins with one of these; none for ours alone.
@@ -43,8 +43,6 @@ class Config:
       reference_evaluations: of the reference, after which it is taken as it is.
       settle_s: seconds of sleep before each measurement: threads of XLA, PyTorch and
         BLAS spin for a while after their work.
-      rounds: measurements of each gradient, each of several passes.
-      matrix_size: of the square products that the matrix rate is measured on.
       growth_losses: losses whose growth is measured.
       growth_l2: their l2.
       growth_base: examples where the number of examples is not what grows.
@@ -54,7 +52,7 @@ class Config:
     """
 
     dataset: str = "cifar10"
-    what: tuple[Part, ...] = ("compare", "gradient", "growth")
+    what: tuple[Part, ...] = ("compare", "growth")
     losses: tuple[LossName, ...] = get_args(LossName)
     l2s: Positives = (1e-1, 1e-2, 1e-3, 1e-4)
     peers: Annotated[tuple[str, ...], MAY_BE_EMPTY] = (
@@ -71,8 +69,6 @@ class Config:
     reference_gap: Positive = 1e-6
     reference_evaluations: Count = 2000
     settle_s: Annotated[float, Bounds(at_least=0)] = 0.5
-    rounds: Count = 15
-    matrix_size: Count = 4096
     growth_losses: tuple[LossName, ...] = (
         "softmax_cross_entropy",
         "weston_watkins_hinge",
@@ -101,8 +97,6 @@ SMOKE = Config(
     repeats=1,
     reference_gap=1e-5,
     settle_s=0.0,
-    rounds=2,
-    matrix_size=256,
     growth_losses=("softmax_cross_entropy",),
     growth_l2=1e-2,
     growth_base=320,

@@ -1,4 +1,4 @@
-"""The parts of a run: one gradient, growth, and each solver of each loss and l2.
+"""The parts of a run: growth, and each solver of each loss and l2.
 
 A part is one solver, so that a run that is cut loses only the solver at work.
 """
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmark_solvers import (
-    gradient,
     growth,
     isolation,
     ours,
@@ -35,8 +34,6 @@ _REFERENCE_SECONDS = 7200.0
 def parts(config: Config) -> Mapping[str, Part]:
     """The parts that a config names, the short ones first."""
     found: dict[str, Part] = {}
-    if "gradient" in config.what:
-        found["gradient"] = gradient.measure
     if "growth" in config.what:
         for loss in config.growth_losses:
             for dimension in growth.DIMENSIONS:
@@ -62,13 +59,10 @@ def part(name: str, *, loss: str, l2: float) -> str:
 
 
 def rows(run: Run) -> Iterator[Mapping[str, Any]]:
-    """The rows of gradients, sizes, and solvers at each tolerance."""
+    """The rows of sizes, and solvers at each tolerance."""
     for name in parts(run.config):
         found = run.numbers(name)
-        if name == "gradient":
-            for row in found["gradients"]:
-                yield {"part": name, **row}
-        elif name.startswith("growth-"):
+        if name.startswith("growth-"):
             for row in found["sizes"]:
                 yield {"part": name, "loss": found["loss"], **row}
         else:
@@ -78,13 +72,10 @@ def rows(run: Run) -> Iterator[Mapping[str, Any]]:
 
 
 def headlines(results: Results) -> Mapping[str, float]:
-    """The least ratios of peers to ours, the gradient's floors and the slopes."""
+    """The least ratios of peers to ours, and the slopes."""
     found: dict[str, float] = {}
     for name, one in results.items():
-        if name == "gradient":
-            certified = one["gradients"][0]
-            found["times the floor, one gradient"] = certified["times_floor"]
-        elif name.startswith("growth-"):
+        if name.startswith("growth-"):
             if one["slopes"]:
                 slope = f"slope of {one['dimension']}, {one['loss']}"
                 found[slope] = one["slopes"]["fit"]

@@ -9,7 +9,7 @@ import numpy as np
 
 import jaxlin
 from experiments.benchmark_solvers import rows as all_rows
-from experiments.benchmark_sweep import peer
+from experiments.benchmark_sweep import gradient, peer
 from experiments.benchmark_sweep.config import Config
 from experiments.common import machine
 from experiments.common.study import Measured, Part, Run
@@ -29,6 +29,7 @@ def parts(config: Config) -> Mapping[str, Part]:
         "cs": _values_of_c,
         "folds": _cross_validation,
         "rate": _rate,
+        "gradient": gradient.measure,
     }
     return {name: part for name, part in found.items() if name in config.what}
 

@@ -13,7 +13,6 @@ from run_helpers import run_study
 
 from experiments.benchmark_solvers import (
     config,
-    gradient,
     growth,
     isolation,
     measure,
@@ -21,7 +20,6 @@ from experiments.benchmark_solvers import (
     rows,
 )
 from experiments.benchmark_solvers.reached import TOLERANCES
-from experiments.common import machine
 from experiments.studies import STUDIES
 from jaxlin import data
 
@@ -69,8 +67,7 @@ def optimum(loss, digits):
 @pytest.mark.full
 def test_a_part_of_each_solver_a_picture_of_each_loss(smoke_run):
     solvers = ("ours", "reference")
-    expected = {"gradient"}
-    expected |= {growth.part(SOFTMAX, dimension) for dimension in growth.DIMENSIONS}
+    expected = {growth.part(SOFTMAX, dimension) for dimension in growth.DIMENSIONS}
     expected |= {part(name, loss) for name in solvers for loss in LOOPS}
     expected |= {part("scikit-learn lbfgs", SOFTMAX)}
     expected |= {part("LIBLINEAR Crammer-Singer", CRAMMER_SINGER)}
@@ -141,21 +138,6 @@ def test_the_table_has_a_row_for_each_solver_and_tolerance(smoke_run):
     ratio = float(peer["seconds"]) / float(proven["seconds"])
     assert float(peer["ratio_proven.value"]) == pytest.approx(ratio)
     assert peer["ratio_proven.at_least"] == "False"
-
-
-@pytest.mark.full
-def test_gradients_are_held_against_the_floor(smoke_run):
-    found = smoke_run.numbers("gradient")
-    gradients = {one["name"]: one for one in found["gradients"]}
-    assert max(one["difference"] for one in gradients.values()) < 1e-5
-    rate = 1e9 * max(found["gflop_per_s"].values())
-    # Forward and backward: a product and a sum for each weight of each row.
-    slowest = 2 * 2 * 1297 * 65 * 10 / rate
-    assert found["floor"] == pytest.approx(slowest)
-    for name in (gradient.OURS, gradient.PLAIN):
-        times = gradients[name]["seconds"] / slowest
-        assert gradients[name]["times_floor"] == pytest.approx(times)
-    assert gradients[gradient.OURS]["times_ours"] == 1
 
 
 @pytest.mark.full
@@ -239,31 +221,6 @@ def test_the_answer_is_the_last_point_or_the_lowest_of_one_that_was_stopped():
 def test_slopes_are_exponents():
     sizes = [3.0, 10.0, 40.0]
     assert growth.slope(sizes, [5 * one**1.7 for one in sizes]) == pytest.approx(1.7)
-
-
-def test_tasks_take_turns(monkeypatch):
-    done, now = [], [0.0]
-
-    def task(name, seconds):
-        def work():
-            done.append(name)
-            now[0] += seconds
-
-        return work
-
-    monkeypatch.setattr(machine.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(machine.time, "sleep", lambda _: done.append("sleep"))
-    tasks = {"a": task("a", 2.0), "b": task("b", 3.0)}
-    found = machine.interleaved(tasks, rounds=2, settle_s=1.0, calls=2)
-    assert found == {"a": [2.0, 2.0], "b": [3.0, 3.0]}
-    assert done == 2 * ["sleep", "a", "a", "a", "sleep", "b", "b", "b"]
-
-
-def test_other_gradients_are_not_timed():
-    one = np.ones((2, 3))
-    assert gradient._differences({gradient.OURS: one, "same": one})["same"] == 0
-    with pytest.raises(RuntimeError, match="not the same gradient as ours: other"):
-        gradient._differences({gradient.OURS: one, "other": 1.01 * one})
 
 
 def test_an_accelerator_is_refused(monkeypatch):

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmark_solvers import rows as all_rows
-from experiments.benchmark_solvers.config import Config
 from experiments.benchmark_solvers.rows import Rows
+from experiments.benchmark_sweep.config import Config
 from experiments.common import machine
 from experiments.common.study import Measured, Run
 from jaxlin import data, linear, losses
@@ -40,10 +40,11 @@ def measure(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     differences = _differences({**found, PLAIN: found[PLAIN].T})
     tasks = {name: functools.partial(_waited, one) for name, one in gradients.items()}
     settle_s = config.settle_s
-    measured = machine.interleaved(tasks, rounds=config.rounds, settle_s=settle_s)
+    rounds = config.gradient_rounds
+    measured = machine.interleaved(tasks, rounds=rounds, settle_s=settle_s)
     seconds = {name: statistics.median(each) for name, each in measured.items()}
     rates = machine.matrix_rate(
-        size=config.matrix_size, rounds=min(config.rounds, 5), settle_s=settle_s
+        size=config.matrix_size, rounds=min(rounds, 5), settle_s=settle_s
     )
     # Two products, each a multiplication and an addition per weight and row.
     num_examples, num_features = rows.features.shape
@@ -61,7 +62,7 @@ def measure(config: Config, dataset: data.Dataset, run: Run) -> Measured:
         }
         for name in tasks
     ]
-    numbers = {"gradients": table, "gflop_per_s": rates, "operations": operations}
+    numbers = {"rows": table, "gflop_per_s": rates, "operations": operations}
     return Measured({**numbers, "floor": floor})
 
 
@@ -86,7 +87,7 @@ def _gradients(rows: Rows) -> dict[str, machine.Task]:
         PLAIN: lambda: _plain(transposed, device, labels)[1],
     }
     torch = machine.torch_or_none()
-    if torch is not None:
+    if torch is not None and jax.default_backend() == "cpu":
         found[TORCH] = _torch(torch, weights, floats, rows.labels)
     return found
 
