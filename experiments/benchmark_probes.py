@@ -18,20 +18,21 @@ Command. ``python -m experiments.benchmark_probes``.
 import dataclasses
 import time
 import warnings
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 import jaxlin
-from experiments.common import cli, run_folder, sklearn_models
-from experiments.common.config import to_dict
-from experiments.common.progress import progress
+from experiments.common import sklearn_models
+from experiments.common.config import MAY_BE_EMPTY, Bounds, Count, Positive, Seed
+from experiments.common.measurements import Measurements, main
 from experiments.common.text_table import text_table
 from jaxlin import check, losses
 from jaxlin.linear_probe import CS
 from jaxlin.objective import penalties
 
-SOLVERS = ("lbfgs", "newton-cholesky")
+Solver = Literal["lbfgs", "newton-cholesky"]
 # Above this number of weights the Hessian of newton-cholesky takes a gigabyte.
 _MAX_CHOLESKY = 10_000
 
@@ -56,31 +57,24 @@ class Config:
         (20_000, 384, 100),
         (10_000, 64, 20),
     )
-    num_cs: int = len(CS)
-    relative_gap: float = 1e-3
-    max_passes: int = 1000
-    solvers: tuple[str, ...] = ("lbfgs",)
-    peer_step: int = 6
-    seed: int = 0
+    num_cs: Annotated[int, Bounds(at_least=1, at_most=len(CS))] = len(CS)
+    relative_gap: Positive = 1e-3
+    max_passes: Count = 1000
+    solvers: Annotated[tuple[Solver, ...], MAY_BE_EMPTY] = ("lbfgs",)
+    peer_step: Count = 6
+    seed: Seed = 0
 
 
 SMOKE = Config(shapes=((300, 8, 3),), num_cs=4, peer_step=2)
 
 
-def checked(config: Config) -> Config:
-    """Returns the settings, or says which one is wrong."""
+def settle(config: Config) -> Config:
+    """Returns the config; raises a ValueError for a shape that makes no problem."""
     for shape in config.shapes:
         for name, number, least in zip(
             ("examples", "features", "classes"), shape, (10, 1, 2), strict=True
         ):
             check.integer(f"shapes: {name}", number, at_least=least)
-    check.integer("num_cs", config.num_cs, at_least=1, at_most=len(CS))
-    check.number("relative_gap", config.relative_gap, above=0)
-    check.integer("max_passes", config.max_passes, at_least=1)
-    for solver in config.solvers:
-        check.choice("solvers", solver, SOLVERS)
-    check.integer("peer_step", config.peer_step, at_least=1)
-    check.integer("seed", config.seed, at_least=0)
     return config
 
 
@@ -154,7 +148,12 @@ def peer(
     }
 
 
-def measured(config: Config, shape: tuple[int, int, int]) -> dict[str, Any]:
+def items(config: Config) -> tuple[tuple[int, int, int], ...]:
+    """The shapes."""
+    return config.shapes
+
+
+def measured(config: Config, _: None, shape: tuple[int, int, int]) -> dict[str, Any]:
     """Times of one shape."""
     rows, labels = embeddings(*shape, seed=config.seed)
     cs = np.asarray(CS)[np.linspace(0, len(CS) - 1, config.num_cs).round().astype(int)]
@@ -172,7 +171,7 @@ def measured(config: Config, shape: tuple[int, int, int]) -> dict[str, Any]:
     }
 
 
-def report(results: list[dict[str, Any]], *, num_cs: int) -> str:
+def report(config: Config, results: Sequence[Mapping[str, Any]]) -> str:
     """A line per shape."""
     lines = []
     for result in results:
@@ -185,7 +184,7 @@ def report(results: list[dict[str, Any]], *, num_cs: int) -> str:
         lines.append(
             (
                 " x ".join(map(str, result["shape"])),
-                f"{found['proven']} of {num_cs}",
+                f"{found['proven']} of {config.num_cs}",
                 f"{found['passes']} + {found['float64_passes']}",
                 f"{found['first_seconds']:.1f}",
                 f"{found['seconds']:.1f}",
@@ -197,33 +196,16 @@ def report(results: list[dict[str, Any]], *, num_cs: int) -> str:
     return text_table(columns, lines)
 
 
-def run(config: Config, options: cli.RunOptions) -> None:
-    """Makes one run folder with all shapes."""
-    checked(config)
-    folder = run_folder.open_run(
-        config=to_dict(config),
-        experiment="benchmark_probes",
-        dataset="generated",
-        out=options.out,
-        resume=options.resume,
-    )
-    total = len(config.shapes)
-    with folder.running(), progress("shapes", total=total, unit="shapes") as more:
-        results = folder.read_metrics()
-        more(len(results))
-        for shape in config.shapes[len(results) :]:
-            results.append(measured(config, shape))
-            folder.append_metrics(results[-1])
-            more()
-        folder.write_json("results.json", {"shapes": results})
-    print(report(results, num_cs=config.num_cs))
-    print(folder.path / "results.json")
-
-
-def main() -> None:
-    """Parses the command line and runs."""
-    run(*cli.parse(Config(), smoke=SMOKE, description=__doc__))
-
+MEASUREMENTS = Measurements(
+    name="benchmark_probes",
+    about=__doc__,
+    config=Config(),
+    smoke=SMOKE,
+    items=items,
+    measure=measured,
+    report=report,
+    settle=settle,
+)
 
 if __name__ == "__main__":
-    cli.main(main)
+    main(MEASUREMENTS)

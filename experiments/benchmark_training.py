@@ -21,24 +21,24 @@ Command. ``python -m experiments.benchmark_training`` after ``pip install -e
 """
 
 import dataclasses
-import functools
 import importlib.util
-import json
+import itertools
 import statistics
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 
 import jaxlin
-from experiments.common import cli
-from jaxlin import check, data, linear, losses, normalization
+from experiments.common import machine
+from experiments.common.config import MAY_BE_EMPTY, Bounds, Count, Counts
+from experiments.common.measurements import Measurements, main
+from experiments.common.text_table import text_table
+from jaxlin import data, linear, losses, normalization
 from jaxlin.solvers import interface, minibatch
 
 LEARNING_RATE, MOMENTUM, L2 = 1e-3, 0.9, 1e-3
@@ -60,24 +60,35 @@ class Config:
 
     Attributes:
       dataset: as for `jaxlin.data.load`.
-      data_dir: folder with prepared data sets (TFDS_DATA_DIR unless given).
-      batch_sizes: examples a minibatch.
+      batch_sizes: examples per minibatch.
       grids: numbers of models trained at once, besides one.
       rounds: epochs timed of each configuration.
       threads: threads of the peer. XLA uses all cores that the process may use: on a
         larger machine, start it under ``taskset -c 0,1`` for the same two.
       peer: whether PyTorch is measured too.
-      out: JSON file for the figures, besides the table that is printed.
+      matrix_size: of the square products that the matrix rate is measured on.
     """
 
     dataset: str = "cifar10"
-    data_dir: Path | None = None
-    batch_sizes: tuple[int, ...] = (128, 512)
-    grids: tuple[int, ...] = (32,)
-    rounds: int = 5
-    threads: int = 2
+    batch_sizes: Counts = (128, 512)
+    grids: Annotated[tuple[int, ...], Bounds(at_least=2), MAY_BE_EMPTY] = (32,)
+    rounds: Count = 5
+    threads: Count = 2
     peer: bool = True
-    out: Path | None = None
+    matrix_size: Count = 4096
+
+
+SMOKE = Config("digits", (256,), (2,), rounds=1, peer=False, matrix_size=256)
+
+
+def settle(config: Config) -> Config:
+    """Returns the config; raises a ValueError where the peer is not installed."""
+    if config.peer and importlib.util.find_spec("torch") is None:
+        raise ValueError(
+            "peer must be False where PyTorch is not installed; give --no-peer, or "
+            'pip install -e ".[benchmark]"'
+        )
+    return config
 
 
 def momentum(learning_rate):
@@ -117,18 +128,22 @@ def jaxlin_epoch(
 
 
 def torch_epoch(
-    features: np.ndarray,
-    labels: np.ndarray,
+    dataset: data.Dataset,
+    fitted: normalization.Normalization,
     *,
     loss: str,
     batch_size: int,
-    num_classes: int,
+    threads: int,
 ) -> Epoch:
     """The same training in PyTorch, one epoch a call."""
     import torch
 
-    rows, targets = torch.from_numpy(features), torch.from_numpy(labels)
-    model = torch.nn.Linear(features.shape[1], num_classes)
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    features = np.asarray((dataset.train.features - fitted.mean) / fitted.scale)
+    rows = torch.from_numpy(features.astype(np.float32))
+    targets = torch.from_numpy(dataset.train.labels.astype(np.int64))
+    model = torch.nn.Linear(features.shape[1], dataset.num_classes)
     criterion = getattr(torch.nn, loss)()
     optimizer = torch.optim.SGD(
         model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=L2
@@ -145,90 +160,51 @@ def torch_epoch(
     return epoch
 
 
-def run(config: Config) -> dict[str, Any]:
-    """Measures, prints the table and returns the figures."""
-    for name in ("batch_sizes", "grids"):
-        lowest = 1 if name == "batch_sizes" else 2
-        for value in check.numbers_list(name, getattr(config, name)):
-            check.number(name, value, at_least=lowest)
-    check.integer("rounds", config.rounds, at_least=1)
-    check.integer("threads", config.threads, at_least=1)
-    if config.peer and importlib.util.find_spec("torch") is None:
-        raise ValueError(
-            "peer must be False where PyTorch is not installed; give --no-peer, or "
-            'pip install -e ".[benchmark]"'
-        )
-    dataset = data.load(
-        config.dataset, str(config.data_dir) if config.data_dir else None
-    )
+def items(config: Config) -> list[tuple[int, str]]:
+    """Batch sizes and losses."""
+    return list(itertools.product(config.batch_sizes, LOSSES))
+
+
+def measured(
+    config: Config, dataset: data.Dataset, item: tuple[int, str]
+) -> dict[str, Any]:
+    """Seconds of the epochs of a batch size and loss, and the floor of one epoch."""
+    batch_size, name = item
+    loss, peer_loss = LOSSES[name]
     fitted = normalization.fit_centered(dataset.train.features, scale=dataset.max_value)
     problem = jaxlin.problem(
         *dataset.train, classes=range(dataset.num_classes), normalization=fitted
     ).examples
-    floats = None
-    if config.peer:
-        import torch
-
-        torch.set_num_threads(config.threads)
-        torch.manual_seed(0)
-        floats = np.asarray((dataset.train.features - fitted.mean) / fitted.scale)
-        floats = floats.astype(np.float32)
-
-    rows = []
-    for batch_size in config.batch_sizes:
-        for name, (loss, peer_loss) in LOSSES.items():
-            epochs: dict[str, Epoch] = {
-                f"jaxlin x {models}": jaxlin_epoch(
-                    problem,
-                    loss=loss,
-                    batch_size=batch_size,
-                    models=models,
-                    num_classes=dataset.num_classes,
-                )
-                for models in (1, *config.grids)
-            }
-            if floats is not None:
-                epochs["PyTorch"] = torch_epoch(
-                    floats,
-                    dataset.train.labels.astype(np.int64),
-                    loss=peer_loss,
-                    batch_size=batch_size,
-                    num_classes=dataset.num_classes,
-                )
-            first, seconds = measure(epochs, rounds=config.rounds)
-            for who, median in seconds.items():
-                models = int(who.split(" x ")[1]) if " x " in who else 1
-                row: dict[str, Any] = {
-                    "loss": name,
-                    "batch_size": batch_size,
-                    "who": who,
-                    "first_epoch_s": first[who],
-                    "epoch_s": median,
-                    "epoch_s_per_model": median / models,
-                }
-                if "PyTorch" in seconds:
-                    row["times_faster_per_model"] = (
-                        seconds["PyTorch"] / row["epoch_s_per_model"]
-                    )
-                rows.append(row)
-                print(_line(row), flush=True)
-    figures = {
-        "device": jax.devices()[0].device_kind,
-        "matrix_gflops": matrix_rate(),
-        "rows": rows,
+    how: Any = {"batch_size": batch_size, "num_classes": dataset.num_classes}
+    epochs: dict[str, Epoch] = {
+        f"jaxlin x {models}": jaxlin_epoch(problem, loss=loss, models=models, **how)
+        for models in (1, *config.grids)
     }
-    rate = figures["matrix_gflops"]
-    work = 4e-9 * problem.features.size * dataset.num_classes / rate
-    print(
-        f"{figures['device']}: {rate:.0f} GFLOP/s in a 4096 x 4096 float32 product, so "
-        f"at least {work:.4f} s an epoch and model, however many models share it"
+    if config.peer:
+        epochs["PyTorch"] = torch_epoch(
+            dataset,
+            fitted,
+            loss=peer_loss,
+            batch_size=batch_size,
+            threads=config.threads,
+        )
+    first, seconds = in_turns(epochs, rounds=config.rounds)
+    rates = machine.matrix_rate(
+        size=config.matrix_size, rounds=config.rounds, settle_s=SETTLE_SECONDS
     )
-    if config.out is not None:
-        config.out.write_text(json.dumps(figures, indent=2) + "\n")
-    return figures
+    work = 4e-9 * problem.features.size * dataset.num_classes
+    return {
+        "loss": name,
+        "batch_size": batch_size,
+        "first_epoch_s": first,
+        "epoch_s": seconds,
+        "device": jax.devices()[0].device_kind,
+        "matrix_gflops": rates["XLA"],
+        "floor_s": work / rates["XLA"],
+    }
 
 
-def measure(
+def in_turns(
     epochs: dict[str, Epoch], *, rounds: int
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds of each first epoch, compiling included, and medians of later ones."""
@@ -240,22 +216,6 @@ def measure(
     return first, {who: statistics.median(each) for who, each in times.items()}
 
 
-def matrix_rate(size: int = 4096, repeats: int = 5) -> float:
-    """GFLOP/s of a square float32 product in JAX."""
-    factor = jnp.ones((size, size), jnp.float32)
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        jax.block_until_ready(_product(factor, factor))
-        times.append(time.perf_counter() - start)
-    return 2e-9 * size**3 / statistics.median(times[1:])
-
-
-@functools.partial(jax.jit, inline=True)
-def _product(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.matmul(a, b, precision="highest")
-
-
 def _seconds(epoch: Epoch) -> float:
     # The threads of whoever ran before keep spinning for a while.
     time.sleep(SETTLE_SECONDS)
@@ -264,15 +224,45 @@ def _seconds(epoch: Epoch) -> float:
     return time.perf_counter() - start
 
 
-def _line(row: dict[str, Any]) -> str:
-    ratio = row.get("times_faster_per_model")
-    tail = "" if ratio is None else f"  {ratio:6.1f} times PyTorch"
-    return (
-        f"{row['loss']:8s} batch {row['batch_size']:4d}  {row['who']:12s} "
-        f"first {row['first_epoch_s']:6.2f} s  epoch {row['epoch_s']:7.4f} s  "
-        f"per model {row['epoch_s_per_model']:7.4f} s{tail}"
+def report(config: Config, rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line per batch size, loss and configuration, and the floor."""
+    columns = ("loss, batch", "who", "first s", "epoch s", "per model", "faster")
+    lines = []
+    for row in rows:
+        peer = row["epoch_s"].get("PyTorch")
+        for who, seconds in row["epoch_s"].items():
+            per_model = seconds / int(who.partition(" x ")[2] or 1)
+            lines.append(
+                (
+                    f"{row['loss']}, {row['batch_size']}",
+                    who,
+                    f"{row['first_epoch_s'][who]:.2f}",
+                    f"{seconds:.4f}",
+                    f"{per_model:.4f}",
+                    f"{peer / per_model:.1f}" if peer else "-",
+                )
+            )
+    rate, floor = (
+        statistics.median(row[name] for row in rows)
+        for name in ("matrix_gflops", "floor_s")
     )
+    floor_line = (
+        f"{rows[0]['device']}: {rate:.0f} GFLOP/s in a square float32 product, so at "
+        f"least {floor:.4f} s per epoch and model, however many models share it"
+    )
+    return f"{text_table(columns, lines)}\n\n{floor_line}"
 
+
+MEASUREMENTS = Measurements(
+    name="benchmark_training",
+    about=__doc__,
+    config=Config(),
+    smoke=SMOKE,
+    items=items,
+    measure=measured,
+    report=report,
+    settle=settle,
+)
 
 if __name__ == "__main__":
-    cli.main(lambda: run(tyro.cli(Config, description=__doc__)))
+    main(MEASUREMENTS)

@@ -22,19 +22,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import jax
 import numpy as np
 import optax
 
 import jaxlin
-from experiments.common import cli, run_folder, timing
-from experiments.common.config import to_dict
+from experiments.common import timing
+from experiments.common.config import Bounds
+from experiments.common.measurements import Measurements, main
 from experiments.common.text_table import text_table
-from jaxlin import check, data, losses, normalization
+from jaxlin import data, losses, normalization
 from jaxlin.neighbors import distances
 from jaxlin.selection import folds
 
@@ -110,6 +111,7 @@ def _problem(features: np.ndarray, labels: np.ndarray) -> jaxlin.Problem:
     return jaxlin.problem(features, labels, normalization=normalization.fit_standard)
 
 
+Task = Literal["fit", "sweep", "cross_validate", "probe", "train", "nearest"]
 TASKS: dict[str, Callable[[np.ndarray, np.ndarray], Any]] = {
     task.__name__: task for task in (fit, sweep, cross_validate, probe, train, nearest)
 }
@@ -125,9 +127,9 @@ class Config:
       programs: number of programs to print for each first call, slowest first.
     """
 
-    tasks: tuple[str, ...] = tuple(TASKS)
+    tasks: tuple[Task, ...] = get_args(Task)
     persistent_cache: bool = True
-    programs: int = 8
+    programs: Annotated[int, Bounds(at_least=0)] = 8
 
 
 SMOKE = Config(tasks=("nearest",), persistent_cache=False)
@@ -151,7 +153,23 @@ def print_calls(task: str, imports: float) -> None:
     print(json.dumps(found))
 
 
-def measured(task: str, cache: str | None) -> dict[str, Any]:
+def items(config: Config) -> list[tuple[Task, bool]]:
+    """Tasks, each without and perhaps with a persistent cache."""
+    kinds = (False, True) if config.persistent_cache else (False,)
+    return [(task, is_cached) for task in config.tasks for is_cached in kinds]
+
+
+def measured(config: Config, dataset: None, item: tuple[Task, bool]) -> dict[str, Any]:
+    """Seconds of a task; those of a second process where programs are cached."""
+    task, is_cached = item
+    if not is_cached:
+        return {"task": task, **calls(task, None)}
+    with tempfile.TemporaryDirectory() as cache:
+        calls(task, cache)
+        return {"task": f"{task}, cached", **calls(task, cache)}
+
+
+def calls(task: Task, cache: str | None) -> dict[str, Any]:
     """Makes the calls of a task in a new process, with or without a cache folder."""
     settings = (
         "JAX_COMPILATION_CACHE_DIR",
@@ -172,57 +190,37 @@ def measured(task: str, cache: str | None) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def report(results: dict[str, dict[str, Any]], *, programs: int) -> str:
+def report(config: Config, results: Sequence[Mapping[str, Any]]) -> str:
     """A table of calls, and one of programs for each first call."""
     columns = ("task", "imports", *(f"{call} s" for call in _CALLS), "programs")
     rows = []
-    for name, found in results.items():
+    for found in results:
         seconds = [found["imports"], *(found[call]["seconds"] for call in _CALLS)]
         compiled = sum(row["compiled"] for row in found["first"]["programs"])
-        rows.append((name, *(f"{one:.2f}" for one in seconds), compiled))
+        rows.append((found["task"], *(f"{one:.2f}" for one in seconds), compiled))
     tables = [text_table(columns, rows)]
-    for name, found in results.items():
+    for found in results:
         first = found["first"]["programs"]
         keys = (*timing.STAGES, "compiled")
         total = {key: sum(row[key] for row in first) for key in keys}
         rows = [
             (row["program"], *(f"{row[stage]:.2f}" for stage in timing.STAGES))
             + (row["compiled"],)
-            for row in [*first[:programs], {"program": "all", **total}]
+            for row in [*first[: config.programs], {"program": "all", **total}]
         ]
-        tables.append(text_table((f"first {name}", *keys), rows))
+        tables.append(text_table((f"first {found['task']}", *keys), rows))
     return "\n\n".join(tables)
 
 
-def run(config: Config, options: cli.RunOptions) -> None:
-    """Makes one run folder with the seconds of all tasks."""
-    for task in config.tasks:
-        check.choice("tasks", task, tuple(TASKS))
-    check.integer("programs", config.programs, at_least=0)
-    folder = run_folder.open_run(
-        config=to_dict(config),
-        experiment="compile_times",
-        dataset="digits",
-        out=options.out,
-        resume=options.resume,
-    )
-    results = {}
-    with folder.running():
-        for task in config.tasks:
-            results[task] = measured(task, None)
-            if config.persistent_cache:
-                with tempfile.TemporaryDirectory() as cache:
-                    measured(task, cache)
-                    results[f"{task}, cached"] = measured(task, cache)
-            folder.write_json("results.json", results)
-    print(report(results, programs=config.programs))
-    print(folder.path / "results.json")
-
-
-def main() -> None:
-    """Parses the command line and runs."""
-    run(*cli.parse(Config(), smoke=SMOKE, description=__doc__))
-
+MEASUREMENTS = Measurements(
+    name="compile_times",
+    about=__doc__,
+    config=Config(),
+    smoke=SMOKE,
+    items=items,
+    measure=measured,
+    report=report,
+)
 
 if __name__ == "__main__":
-    cli.main(main)
+    main(MEASUREMENTS)

@@ -20,24 +20,28 @@ Command. ``python -m experiments.random_problems``; with the settings of a run,
 """
 
 import dataclasses
+import functools
 import time
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import jax
 import numpy as np
 import scipy.special
 
 import jaxlin
-from experiments.common import cli, numpy_objective, run_folder, timing
-from experiments.common.config import to_dict
-from experiments.common.progress import progress
+from experiments.common import numpy_objective, timing
+from experiments.common.config import Bounds, Count, Seed
+from experiments.common.measurements import Measurements, main
 from experiments.common.text_table import text_table
-from jaxlin import check, losses, normalization
+from jaxlin import losses, normalization
 
 LOSSES = tuple(numpy_objective.LOSSES)
 LEAST_GAP = 1e-9
 # Target probabilities are multiples of 1 / 64: float32 holds them exactly.
 _COUNTS = 64
+# JAX has no way to stop listening.
+_clock = functools.cache(timing.Clock)
 _COLUMNS = ("", "fits", "proven", "false", "true share", "first s", "s", "passes")
 
 
@@ -53,24 +57,14 @@ class Config:
       only: index of the only problem to fit.
     """
 
-    num_problems: int = 1000
-    seed: int = 0
-    num_shapes: int = 24
-    float64: float = 0.3
-    only: int | None = None
+    num_problems: Count = 1000
+    seed: Seed = 0
+    num_shapes: Count = 24
+    float64: Annotated[float, Bounds(at_least=0, at_most=1)] = 0.3
+    only: Annotated[int | None, Bounds(at_least=0)] = None
 
 
 SMOKE = Config(num_problems=6, num_shapes=1)
-
-
-def checked(config: Config) -> Config:
-    """Returns the settings, or says which one is wrong."""
-    for name in ("num_problems", "num_shapes"):
-        check.integer(name, getattr(config, name), at_least=1)
-    for name in ("seed", "only"):
-        check.integer(name, getattr(config, name) or 0, at_least=0)
-    check.number("float64", config.float64, at_least=0, at_most=1)
-    return config
 
 
 def shapes(config: Config) -> np.ndarray:
@@ -122,10 +116,6 @@ def draw(config: Config, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
     }
 
 
-def _size(settings: dict[str, Any]) -> tuple[int, ...]:
-    return tuple(settings[name] for name in ("n", "D", "C"))
-
-
 def _examples(
     generator: np.random.Generator, settings: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -154,9 +144,29 @@ def _examples(
     return rows, labels
 
 
-def measured(config: Config, index: int, clock: timing.Clock) -> dict[str, Any]:
+def items(config: Config) -> list[tuple[int, bool]]:
+    """Indices by size, and whether a problem is the first of its size."""
+
+    def size_of(index: int) -> tuple[int, ...]:
+        return tuple(draw(config, index)[0][name] for name in ("n", "D", "C"))
+
+    every = range(config.num_problems) if config.only is None else [config.only]
+    found: list[tuple[int, bool]] = []
+    before = None
+    for index in sorted(every, key=size_of):
+        found.append((index, size_of(index) != before))
+        before = size_of(index)
+    return found
+
+
+def measured(config: Config, dataset: None, item: tuple[int, bool]) -> dict[str, Any]:
     """Fits a problem twice and examines its certificate."""
+    index, is_new_size = item
+    if is_new_size:
+        # A process may map 65,530 regions of memory, and each program takes some.
+        jax.clear_caches()
     settings, arguments = draw(config, index)
+    clock = _clock()
     began = time.perf_counter()
     with clock.part(str(index)):
         jaxlin.fit(**arguments)
@@ -179,7 +189,7 @@ def measured(config: Config, index: int, clock: timing.Clock) -> dict[str, Any]:
     }
 
 
-def report(rows: list[dict[str, Any]]) -> str:
+def report(config: Config, rows: Sequence[Mapping[str, Any]]) -> str:
     """Tables by loss and by decade of l2, and the fits that fell short, by name."""
     lines = [_line("all", rows)]
     for loss in dict.fromkeys(row["loss"] for row in rows):
@@ -195,7 +205,7 @@ def report(rows: list[dict[str, Any]]) -> str:
     return "\n".join([text_table(_COLUMNS, lines), *faults])
 
 
-def _line(name: str, rows: list[dict[str, Any]]) -> tuple[Any, ...]:
+def _line(name: str, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
     """Counts of a group, its largest true share, and quantiles 0.5, 0.9 and 1."""
     quantiles = []
     for key in ("first_seconds", "seconds", "passes"):
@@ -211,45 +221,15 @@ def _line(name: str, rows: list[dict[str, Any]]) -> tuple[Any, ...]:
     )
 
 
-def run(config: Config, options: cli.RunOptions) -> None:
-    """Makes one run folder with all fits."""
-    checked(config)
-    folder = run_folder.open_run(
-        config=to_dict(config),
-        experiment="random_problems",
-        dataset="random",
-        out=options.out,
-        resume=options.resume,
-    )
-    indices = range(config.num_problems) if config.only is None else [config.only]
-    clock = timing.Clock()
-    with (
-        folder.running(),
-        progress("fits", total=len(indices), unit="problems") as advance,
-    ):
-        rows = folder.read_metrics()
-        done = {row["index"] for row in rows}
-        advance(len(done))
-        shape = None
-        for index in sorted(indices, key=lambda index: _size(draw(config, index)[0])):
-            if index in done:
-                continue
-            # A process may map 65,530 regions of memory, and each program takes some.
-            before, shape = shape, _size(draw(config, index)[0])
-            if shape != before:
-                jax.clear_caches()
-            rows.append(measured(config, index, clock))
-            folder.append_metrics(rows[-1])
-            advance()
-        folder.write_json("results.json", {"problems": rows})
-    print(report(rows))
-    print(folder.path / "results.json")
-
-
-def main() -> None:
-    """Parses the command line and runs."""
-    run(*cli.parse(Config(), smoke=SMOKE, description=__doc__))
-
+MEASUREMENTS = Measurements(
+    name="random_problems",
+    about=__doc__,
+    config=Config(),
+    smoke=SMOKE,
+    items=items,
+    measure=measured,
+    report=report,
+)
 
 if __name__ == "__main__":
-    cli.main(main)
+    main(MEASUREMENTS)

@@ -23,23 +23,30 @@ import itertools
 import statistics
 import time
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import sklearn.datasets
 
 import jaxlin
-from experiments.common import cli, numpy_objective, run_folder, sklearn_models
-from experiments.common.config import to_dict
+from experiments.common import numpy_objective, sklearn_models
+from experiments.common.config import Bounds, Count, Positive, Positives
+from experiments.common.measurements import Measurements, main
 from experiments.common.numpy_objective import Data
-from experiments.common.progress import progress
 from experiments.common.text_table import text_table
-from jaxlin import check, losses, normalization
+from jaxlin import losses, normalization
 
-DATASETS = ("digits", "iris", "wine", "breast_cancer")
-ROWS = ("standardised", "raw")
-LOSSES = tuple(numpy_objective.LOSSES)
+Dataset = Literal["digits", "iris", "wine", "breast_cancer"]
+Rows = Literal["standardised", "raw"]
+LossName = Literal[
+    "weston_watkins_hinge",
+    "weston_watkins_squared_hinge",
+    "crammer_singer_hinge",
+    "one_vs_rest_hinge",
+    "softmax_cross_entropy",
+    "cross_entropy",
+]
 # How far above our objective a peer may stay.
 _DISTANCE = 1e-6
 _OF_FIT = ("converged", "stalled", "relative_gap", "passes", "float64_passes")
@@ -72,28 +79,21 @@ class Config:
         tolerance; 0 measures no peer.
     """
 
-    datasets: tuple[str, ...] = DATASETS
-    rows: tuple[str, ...] = ROWS
-    losses: tuple[str, ...] = LOSSES
-    l2: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-    relative_gap: float = 1e-6
-    repeats: int = 3
-    peer_seconds: float = 2.0
+    datasets: tuple[Dataset, ...] = get_args(Dataset)
+    rows: tuple[Rows, ...] = get_args(Rows)
+    losses: tuple[LossName, ...] = get_args(LossName)
+    l2: Positives = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+    relative_gap: Positive = 1e-6
+    repeats: Count = 3
+    peer_seconds: Annotated[float, Bounds(at_least=0)] = 2.0
 
 
-SMOKE = Config(("iris",), ("standardised",), tuple(PEERS), (1e-2,))
-
-
-def checked(config: Config) -> Config:
-    """Returns the settings, or says which one is wrong."""
-    for field, known in (("datasets", DATASETS), ("rows", ROWS), ("losses", LOSSES)):
-        for name in getattr(config, field):
-            check.choice(field, name, known)
-    check.numbers_list("l2", config.l2, above=0)
-    check.number("relative_gap", config.relative_gap, above=0)
-    check.integer("repeats", config.repeats, at_least=1)
-    check.number("peer_seconds", config.peer_seconds, at_least=0)
-    return config
+SMOKE = Config(
+    ("iris",),
+    ("standardised",),
+    ("softmax_cross_entropy", "crammer_singer_hinge", "one_vs_rest_hinge"),
+    (1e-2,),
+)
 
 
 def peer(name: str, labels: np.ndarray, *, l2: float, seconds: float) -> Any:
@@ -128,10 +128,18 @@ def peer_result(
     return {**found, "seconds": None}
 
 
+def items(config: Config) -> list[tuple[str, str, str, float]]:
+    """Data sets, kinds of rows, losses and values of l2."""
+    return list(
+        itertools.product(config.datasets, config.rows, config.losses, config.l2)
+    )
+
+
 def measured(
-    config: Config, dataset: str, rows: str, loss: str, l2: float
+    config: Config, _: None, item: tuple[str, str, str, float]
 ) -> dict[str, Any]:
     """Fits one model several times, and its peers."""
+    dataset, rows, loss, l2 = item
     features, labels = getattr(sklearn.datasets, f"load_{dataset}")(return_X_y=True)
     targets, classes = labels, labels.max() + 1
     if loss == "cross_entropy":
@@ -180,9 +188,9 @@ def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - began, result
 
 
-def report(rows: list[dict[str, Any]]) -> str:
+def report(config: Config, rows: Sequence[Mapping[str, Any]]) -> str:
     """All fits, then the share proven and the ratios by kind of rows and loss."""
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(f"{row['rows']} {row['loss']}", []).append(row)
     summary = []
@@ -197,7 +205,7 @@ def report(rows: list[dict[str, Any]]) -> str:
     return f"{fits}\n\n{text_table(columns, summary)}"
 
 
-def _line(row: dict[str, Any]) -> tuple[Any, ...]:
+def _line(row: Mapping[str, Any]) -> tuple[Any, ...]:
     reached = {k: v["seconds"] for k, v in row["peers"].items() if v["seconds"]}
     fastest = min(reached, key=lambda name: reached[name], default="")
     return (
@@ -213,35 +221,15 @@ def _line(row: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def run(config: Config, options: cli.RunOptions) -> None:
-    """Makes one run folder with all fits."""
-    checked(config)
-    folder = run_folder.open_run(
-        config=to_dict(config),
-        experiment="small_data",
-        dataset="small",
-        out=options.out,
-        resume=options.resume,
-    )
-    problems = list(
-        itertools.product(config.datasets, config.rows, config.losses, config.l2)
-    )
-    with folder.running(), progress("fits", total=len(problems), unit="fits") as more:
-        rows = folder.read_metrics()
-        more(len(rows))
-        for problem in problems[len(rows) :]:
-            rows.append(measured(config, *problem))
-            folder.append_metrics(rows[-1])
-            more()
-        folder.write_json("results.json", {"fits": rows})
-    print(report(rows))
-    print(folder.path / "results.json")
-
-
-def main() -> None:
-    """Parses the command line and runs."""
-    run(*cli.parse(Config(), smoke=SMOKE, description=__doc__))
-
+MEASUREMENTS = Measurements(
+    name="small_data",
+    about=__doc__,
+    config=Config(),
+    smoke=SMOKE,
+    items=items,
+    measure=measured,
+    report=report,
+)
 
 if __name__ == "__main__":
-    cli.main(main)
+    main(MEASUREMENTS)

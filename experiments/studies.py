@@ -1,8 +1,9 @@
-"""The studies: those of the lecture in its order, SGD, the probe, benchmarks."""
+"""The studies: of the lecture in its order, SGD, optima, the probe, benchmarks."""
 
 import experiments.benchmark_neighbors.__main__ as benchmark_neighbors
 import experiments.benchmark_solvers.__main__ as benchmark_solvers
 import experiments.benchmark_sweep.__main__ as benchmark_sweep
+import experiments.certified_optima.__main__ as certified_optima
 import experiments.cross_validation.__main__ as cross_validation
 import experiments.error_decomposition.__main__ as error_decomposition
 import experiments.hard_cases.__main__ as hard_cases
@@ -23,6 +24,7 @@ _IN_ORDER = (
     loss_questions.STUDY,
     svm_vs_softmax.STUDY,
     train_sgd.STUDY,
+    certified_optima.STUDY,
     probe.STUDY,
     benchmark_neighbors.STUDY,
     benchmark_solvers.STUDY,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmark_solvers import machine
+from experiments.common import machine
 
 # Queries in, distances and indices out.
 Search = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]

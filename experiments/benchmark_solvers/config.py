@@ -4,9 +4,9 @@ import dataclasses
 from typing import Annotated, Literal, get_args
 
 import jax
+import numpy as np
 
-from experiments.benchmark_solvers import peers
-from experiments.benchmark_solvers.isolation import Peer
+from experiments.benchmark_solvers.peers import PEERS
 from experiments.common.config import (
     MAY_BE_EMPTY,
     Bounds,
@@ -18,10 +18,8 @@ from experiments.common.config import (
 from experiments.common.losses import LossName
 from jaxlin import data
 
-# Relative distances above the best known objective that are asked for, coarse first.
-TOLERANCES = (1e-2, 1e-3, 1e-4)
-
-Part = Literal["compare", "gradient", "growth"]
+Part = Literal["compare", "growth"]
+Sizes = Annotated[tuple[int, ...], Bounds(at_least=2)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +29,8 @@ class Config:
     Attributes:
       dataset: cifar10, digits (with sizes of growth of its own), an image set that tfds
         has prepared, or FILE.npz.
-      what: compare (peers and ours to the same objective), gradient (one pass against
-        the machine's floor), growth (time against the size of the problem).
+      what: compare (peers and ours to the same objective), growth (time against the
+        size of the problem).
       losses: compared, by their names in jaxlin.losses.
       l2s: strengths of half the sum of squares compared.
       peers: those whose name begins with one of these; none for ours alone.
@@ -45,20 +43,16 @@ class Config:
       reference_evaluations: of the reference, after which it is taken as it is.
       settle_s: seconds of sleep before each measurement: threads of XLA, PyTorch and
         BLAS spin for a while after their work.
-      rounds: measurements of each gradient, each of several passes.
-      matrix_size: of the square products that the matrix rate is measured on.
-      read_megabytes: of the array that the read bandwidth is measured on.
       growth_losses: losses whose growth is measured.
-      growth_l2: their l2; a grid of models goes from it to a hundred times as much.
+      growth_l2: their l2.
       growth_base: examples where the number of examples is not what grows.
       growth_examples: numbers of examples.
       growth_features: numbers of features.
       growth_classes: numbers of classes.
-      growth_models: numbers of models fitted at once.
     """
 
     dataset: str = "cifar10"
-    what: tuple[Part, ...] = ("compare", "gradient", "growth")
+    what: tuple[Part, ...] = ("compare", "growth")
     losses: tuple[LossName, ...] = get_args(LossName)
     l2s: Positives = (1e-1, 1e-2, 1e-3, 1e-4)
     peers: Annotated[tuple[str, ...], MAY_BE_EMPTY] = (
@@ -75,25 +69,15 @@ class Config:
     reference_gap: Positive = 1e-6
     reference_evaluations: Count = 2000
     settle_s: Annotated[float, Bounds(at_least=0)] = 0.5
-    rounds: Count = 15
-    matrix_size: Count = 4096
-    read_megabytes: Count = 1024
     growth_losses: tuple[LossName, ...] = (
         "softmax_cross_entropy",
         "weston_watkins_hinge",
     )
     growth_l2: Positive = 1e-3
     growth_base: Annotated[int, Bounds(at_least=2)] = 12_500
-    growth_examples: Annotated[tuple[int, ...], Bounds(at_least=2)] = (
-        3_125,
-        6_250,
-        12_500,
-        25_000,
-        50_000,
-    )
+    growth_examples: Sizes = (3_125, 6_250, 12_500, 25_000, 50_000)
     growth_features: Counts = (192, 384, 768, 1536, 3072)
-    growth_classes: Annotated[tuple[int, ...], Bounds(at_least=2)] = (3, 10, 30, 100)
-    growth_models: Counts = (1, 4, 16, 64)
+    growth_classes: Sizes = (3, 10, 30, 100)
 
 
 # A thousand small images.
@@ -102,7 +86,6 @@ DIGITS = Config(
     growth_base=1280,
     growth_examples=(160, 320, 640, 1280),
     growth_features=(8, 16, 32, 64),
-    growth_classes=(3, 10, 30, 100),
 )
 
 SMOKE = Config(
@@ -114,16 +97,12 @@ SMOKE = Config(
     repeats=1,
     reference_gap=1e-5,
     settle_s=0.0,
-    rounds=2,
-    matrix_size=256,
-    read_megabytes=8,
     growth_losses=("softmax_cross_entropy",),
     growth_l2=1e-2,
     growth_base=320,
     growth_examples=(160, 320),
     growth_features=(32, 64),
     growth_classes=(3, 10),
-    growth_models=(1, 4),
 )
 
 
@@ -139,11 +118,17 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
             f"{jax.default_backend()}; set JAX_PLATFORMS=cpu"
         )
     for word in config.peers:
-        if not any(peer.name.startswith(word) for peer in peers.PEERS):
-            known = ", ".join(dict.fromkeys(peer.name for peer in peers.PEERS))
+        if not any(peer.name.startswith(word) for peer in PEERS):
+            known = ", ".join(peer.name for peer in PEERS)
             raise ValueError(
                 f"peers must be beginnings of the names {known}, got {word!r}"
             )
+    # Peers count the classes that they see.
+    missing = np.setdiff1d(np.arange(dataset.num_classes), dataset.train.labels)
+    if "compare" in config.what and len(missing):
+        raise ValueError(
+            f"labels of {dataset.name} must name every class, got none of {missing[0]}"
+        )
     num_examples, num_features = dataset.train.features.shape
     for name, size, most in (
         ("growth_base", config.growth_base, num_examples),
@@ -156,8 +141,3 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
                 "smaller sizes, or leave growth out of --what"
             )
     return config
-
-
-def chosen_peers(config: Config, loss: str) -> tuple[Peer, ...]:
-    """The peers of a loss that ``config`` asks for."""
-    return tuple(peer for peer in peers.of(loss) if peer.name.startswith(config.peers))

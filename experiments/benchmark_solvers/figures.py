@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmark_solvers import growth, ours, summary
-from experiments.benchmark_solvers.config import chosen_peers
+from experiments.benchmark_solvers import growth, measure, ours, peers
 from experiments.common.study import Figure, Run
 from jaxlin import plotting
 from jaxlin.plotting.axes import label_axes
 
-# Distances below this are drawn there: the best known objective has distance 0.
+# Distances below this are drawn there: those of the reference's own objective are 0.
 _LEAST = 1e-6
 
 
@@ -25,86 +24,67 @@ def drawn(run: Run) -> Iterator[tuple[str, Figure]]:
 
 
 def _distances(run: Run, loss: str) -> Figure:
-    """Relative distance above the best known objective over time, a panel an l2."""
-    cells = [c for c in run.numbers("summary")["cells"] if c["loss"] == loss]
+    """Relative distance above the reference over time, a panel per l2."""
+    l2s = run.config.l2s
     figure, axes = plotting.new_figure(
-        columns=len(cells), width=max(7.5, 3.2 * len(cells)), height=4.4
+        columns=len(l2s), width=max(7.5, 3.2 * len(l2s)), height=4.4
     )
-    names = [peer.name for peer in chosen_peers(run.config, loss)]
-    colors = plotting.method_colors([ours.NAME, *names])
-    for ax, cell in zip(axes[0], cells, strict=True):
-        _draw_ours(ax, run, cell, colors[ours.NAME])
-        for name in names:
-            part = summary.part(name, loss=loss, l2=cell["l2"])
-            arrays = run.arrays(part)
-            line = "o:" if run.numbers(part)["rerun"] else "-"
-            how = {"color": colors[name], "linewidth": 1.4, "label": name}
-            _draw(ax, arrays["seconds"], arrays["objectives"], cell["best"], line, how)
+    names = [peer.name for peer in peers.of(loss, run.config.peers)]
+    # All seven colours are the peers'; this one is none of them.
+    colors = {ours.NAME: "#5e3c99", **plotting.method_colors(names)}
+    for ax, l2 in zip(axes[0], l2s, strict=True):
+        for name in ("ours", *names):
+            _draw(ax, run, measure.part(name, loss=loss, l2=l2), colors)
         ax.set_xscale("log")
         ax.set_yscale("log")
         # Within a decade all minor ticks have labels, which would overlap.
         ax.xaxis.get_minor_locator().set_params(subs=(3.0,))
         ax.set_ylim(_LEAST / 1.5, 3.0)
-        ax.set_title(f"l2 = {cell['l2']:g}")
+        ax.set_title(f"l2 = {l2:g}")
         label_axes(ax, "seconds", "")
-    axes[0, 0].set_ylabel("relative distance above the best known")
-    _legend(figure, axes[0], columns=3 if len(cells) < 3 else 4)
-    return figure
-
-
-def _draw_ours(ax: Any, run: Run, cell: dict[str, Any], color: str) -> None:
-    """Our last fit: its objective and the gap that it had proven by then."""
-    part = summary.part("ours", loss=cell["loss"], l2=cell["l2"])
-    last = len(run.numbers(part)["fits"]) - 1
-    if last < 0:
-        return
-    arrays = run.arrays(part)
-    seconds = arrays[f"seconds-{last}"]
-    how = {"color": color, "linewidth": 2.2, "label": ours.NAME}
-    _draw(ax, seconds, arrays[f"objectives-{last}"], cell["best"], "-", how)
-    gaps = np.maximum(arrays[f"relative_gaps-{last}"], _LEAST)
-    label = f"{ours.NAME}: proven gap"
-    ax.plot(seconds, gaps, "--", color=color, linewidth=1.2, label=label)
-
-
-def _draw(
-    ax: Any,
-    seconds: np.ndarray,
-    objectives: np.ndarray,
-    best: float | None,
-    line: str,
-    how: dict[str, Any],
-) -> None:
-    """The lowest value so far, since a line search may go up on its way."""
-    order = np.argsort(seconds, kind="stable")
-    # Without a best known objective there are no points.
-    lowest = np.fmin.accumulate(objectives[order]) / (best or 1.0) - 1
-    shown = np.isfinite(lowest) & (seconds[order] > 0)
-    distances = np.maximum(lowest[shown], _LEAST)
-    ax.plot(seconds[order][shown], distances, line, markersize=3, **how)
-
-
-def _legend(figure: Any, axes: Any, *, columns: int) -> None:
-    """One legend of all panels, below them."""
+    axes[0, 0].set_ylabel("relative distance above the reference")
     handles: dict[str, Any] = {}
-    for ax in axes:
+    for ax in axes[0]:
         found, labels = ax.get_legend_handles_labels()
         handles.update(zip(labels, found, strict=True))
     figure.legend(
         handles.values(),
         handles.keys(),
         loc="outside lower center",
-        ncols=columns,
+        ncols=3 if len(l2s) < 3 else 4,
         frameon=False,
     )
+    return figure
+
+
+def _draw(ax: Any, run: Run, part: str, colors: dict[str, str]) -> None:
+    """The lowest value so far, since a line search may go up; of ours its gap too."""
+    numbers, arrays = run.numbers(part), run.arrays(part)
+    name, is_ours = numbers["solver"], numbers["solver"] == ours.NAME
+    how: Any = {"color": colors[name], "linewidth": 2.2 if is_ours else 1.4}
+    seconds, objectives = arrays["seconds"], arrays["objectives"]
+    order = np.argsort(seconds, kind="stable")
+    reference = run.numbers(
+        measure.part("reference", loss=numbers["loss"], l2=numbers["l2"])
+    )
+    # Without a reference there is nothing to compare with.
+    best = reference["objective"] or np.nan
+    lowest = np.fmin.accumulate(objectives[order]) / best - 1
+    shown = np.isfinite(lowest) & (seconds[order] > 0)
+    distances = np.maximum(lowest[shown], _LEAST)
+    line = "o:" if numbers["rerun"] else "-"
+    ax.plot(seconds[order][shown], distances, line, markersize=3, label=name, **how)
+    if "relative_gaps" in arrays:
+        gaps = np.maximum(arrays["relative_gaps"], _LEAST)
+        ax.plot(seconds, gaps, "--", color=colors[name], label=f"{name}: proven gap")
 
 
 def _growths(run: Run) -> Figure:
-    """Seconds against size, log-log, a panel a dimension, slopes in the legend."""
-    figure, axes = plotting.new_figure(columns=2, rows=2, width=9.5, height=7.5)
+    """Seconds against size, log-log, a panel per dimension, slopes in the legend."""
+    figure, axes = plotting.new_figure(columns=3, width=12, height=4)
     losses = run.config.growth_losses
     colors = plotting.method_colors(list(losses))
-    for ax, dimension in zip(axes.ravel(), growth.DIMENSIONS, strict=True):
+    for ax, dimension in zip(axes[0], growth.DIMENSIONS, strict=True):
         sizes: list[int] = []
         for loss in losses:
             found = run.numbers(growth.part(loss, dimension))
@@ -113,13 +93,11 @@ def _growths(run: Run) -> Figure:
                 ("whole fit", "seconds", "fit", "o-"),
                 ("one evaluation", "evaluation_seconds", "evaluation", "s--"),
             ):
-                seconds = [one[key] for one in found["sizes"]]
                 slopes = found["slopes"]
                 slope = f": slope {slopes[kind]:.2f}" if slopes else ""
-                label = f"{loss}, {name}{slope}"
-                ax.plot(
-                    sizes, seconds, style, color=colors[loss], markersize=4, label=label
-                )
+                how: Any = {"color": colors[loss], "label": f"{loss}, {name}{slope}"}
+                seconds = [one[key] for one in found["sizes"]]
+                ax.plot(sizes, seconds, style, markersize=4, **how)
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xticks(sizes, [f"{size:,}" for size in sizes], minor=False)

@@ -2,9 +2,8 @@
 
 Examples and features: the first so many examples and evenly spread features of the data
 set. Classes: the same rows, labelled by a random linear softmax model of so many
-classes. Models: a grid over l2 fitted as one program (`interface.map_settings`) until
-all are certified. Every size is another program: it is fitted once to compile, then
-timed.
+classes. Every size is another program: it is fitted once to compile, then timed.
+(`experiments.benchmark_sweep` measures the growth with the number of models.)
 """
 
 import statistics
@@ -12,30 +11,24 @@ import time
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import jaxlin
+from experiments.benchmark_solvers import ours
 from experiments.benchmark_solvers import rows as all_rows
 from experiments.benchmark_solvers.config import Config
 from experiments.benchmark_solvers.rows import Rows
 from experiments.common.losses import CERTIFIED
 from experiments.common.study import Measured, Run
 from jaxlin import data
-from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
-from jaxlin.solvers import certified, interface, preconditioner
 
-# What is to be proven of each model.
-RELATIVE_GAP = 1e-3
-# A model that has not been proven by then is reported as such.
-_MAX_EVALUATIONS = 500
+# The gap to be proven; a fit that has not proven it by then is reported as such.
+_STOP = jaxlin.Stop(1e-3, 500)
 # A fit that takes so long is timed once: the noise is small beside it.
 _LONG_SECONDS = 30.0
-# A grid of models spans this factor in l2.
-_L2_SPAN = 100.0
 
-DIMENSIONS = ("examples", "features", "classes", "models")
+DIMENSIONS = ("examples", "features", "classes")
 
 
 class Size(NamedTuple):
@@ -44,7 +37,6 @@ class Size(NamedTuple):
     examples: int
     features: int
     classes: int
-    models: int
 
 
 def part(loss: str, dimension: str) -> str:
@@ -56,15 +48,20 @@ def measure(
     config: Config, dataset: data.Dataset, run: Run, *, loss: str, dimension: str
 ) -> Measured:
     """Seconds of a fit at each size of one dimension, and the slopes."""
-    rows = all_rows.of(dataset)
-    usual = Size(config.growth_base, rows.features.shape[1], rows.num_classes, 1)
+    rows, _ = all_rows.of(dataset)
+    usual = Size(config.growth_base, rows.features.shape[1], rows.num_classes)
     found = []
     for value in getattr(config, f"growth_{dimension}"):
         size = usual._replace(**{dimension: value})
         problem = _problem(rows, size, by_teacher=dimension == "classes")
-        found.append({**size._asdict(), **_measured(config, problem, loss, size)})
+        found.append({**size._asdict(), **_measured(config, problem, loss)})
+    sizes = [one[dimension] for one in found]
+    slopes = len(sizes) > 1 and {
+        "fit": slope(sizes, [one["seconds"] for one in found]),
+        "evaluation": slope(sizes, [one["evaluation_seconds"] for one in found]),
+    }
     named = {"loss": loss, "dimension": dimension}
-    return Measured({**named, "sizes": found, "slopes": _slopes(found, dimension)})
+    return Measured({**named, "sizes": found, "slopes": slopes or None})
 
 
 def slope(sizes: list[float], seconds: list[float]) -> float:
@@ -72,88 +69,42 @@ def slope(sizes: list[float], seconds: list[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
-def _slopes(found: list[dict[str, Any]], dimension: str) -> dict[str, float] | None:
-    """Exponents of a whole fit and of one of its evaluations; None of one size."""
-    sizes = [one[dimension] for one in found]
-    if len(sizes) < 2:
-        return None
-    return {
-        "fit": slope(sizes, [one["seconds"] for one in found]),
-        "evaluation": slope(sizes, [one["evaluation_seconds"] for one in found]),
-    }
-
-
-def _measured(
-    config: Config, problem: interface.Examples, loss: str, size: Size
-) -> dict[str, Any]:
+def _measured(config: Config, problem: jaxlin.Problem, loss: str) -> dict[str, Any]:
     """Seconds of the parts of a fit, medians over repeats after one that compiles."""
+    how: Any = {"loss": CERTIFIED[loss], "l2": config.growth_l2, "refine": False}
     runs = []
+    jax.block_until_ready(problem.examples.features)
     for number in range(1 + config.repeats):
         time.sleep(config.settle_s)
-        runs.append(_fit(config, problem, loss, size))
-        if number and sum(runs[-1][:2]) > _LONG_SECONDS:
+        fit, record = ours.watched(problem, stop=_STOP, **how)
+        runs.append((record["seconds"][-1], record["prepare_seconds"]))
+        if number and runs[-1][0] > _LONG_SECONDS:
             break
-    first, *warm = runs
-    fit_seconds = statistics.median(one[1] for one in warm)
+    seconds, prepare_seconds = map(statistics.median, zip(*runs[1:], strict=True))
     return {
-        "seconds": statistics.median(sum(one[:2]) for one in warm),
-        "prepare_seconds": statistics.median(one[0] for one in warm),
-        "fit_seconds": fit_seconds,
-        "evaluation_seconds": fit_seconds / first[2],
-        "first_seconds": sum(first[:2]),
-        "evaluations": first[2],
-        "relative_gap": first[3],
+        "seconds": seconds,
+        "prepare_seconds": prepare_seconds,
+        "evaluation_seconds": (seconds - prepare_seconds) / fit.passes,
+        "first_seconds": runs[0][0],
+        "evaluations": fit.passes,
+        "relative_gap": fit.relative_gap,
     }
 
 
-def _fit(
-    config: Config, problem: interface.Examples, loss: str, size: Size
-) -> tuple[float, float, int, float]:
-    """Seconds to prepare and to fit, evaluations, and the worst gap proven."""
-    start = time.perf_counter()
-    known: Any = CERTIFIED[loss]
-    prepared = certified.prepare(problem, rank=preconditioner.rank_for(known))
-    jax.block_until_ready(prepared.preconditioner)
-    between = time.perf_counter()
-    solver = certified.solver(loss=known)
-    l2: Any = np.float32(config.growth_l2)
-    if size.models > 1:
-        solver = interface.map_settings(solver)
-        l2 = np.geomspace(l2, _L2_SPAN * l2, size.models, dtype=np.float32)
-    settings = interface.Settings(l2=jnp.asarray(l2))
-    params = Params(jnp.zeros((size.classes, size.features)), jnp.zeros(size.classes))
-    worst, done = np.inf, 0
-    for done, _, info in interface.run(  # noqa: B007
-        solver,
-        jax.random.key(0),
-        solver.init(params, prepared, settings),
-        prepared,
-        settings,
-        num_steps=_MAX_EVALUATIONS,
-    ):
-        worst = float(np.max(np.asarray(info.relative_gap)))
-        if worst <= RELATIVE_GAP or np.all(np.asarray(info.stalled)):
-            break
-    return between - start, time.perf_counter() - between, done, worst
-
-
-def _problem(rows: Rows, size: Size, *, by_teacher: bool) -> interface.Examples:
+def _problem(rows: Rows, size: Size, *, by_teacher: bool) -> jaxlin.Problem:
     """The first examples and evenly spread features, raw as they are stored."""
     total = rows.features.shape[1]
     kept = np.arange(size.features) * total // size.features
-    features = np.ascontiguousarray(rows.features[: size.examples, kept])
-    mean, scale = (np.asarray(part) for part in rows.normalization)
-    labels = rows.labels[: size.examples]
+    mean, scale = map(np.asarray, rows.normalization)
+    fewer = Rows(
+        np.ascontiguousarray(rows.features[: size.examples, kept]),
+        rows.labels[: size.examples],
+        Normalization(mean[kept], scale if scale.ndim == 0 else scale[kept]),
+        size.classes,
+    )
     if by_teacher:
-        labels = _labels(rows.train[: size.examples, :-1], size.classes)
-    return jaxlin.problem(
-        features,
-        labels,
-        classes=range(size.classes),
-        normalization=Normalization(
-            mean[kept], scale if scale.ndim == 0 else scale[kept]
-        ),
-    ).examples
+        fewer = fewer._replace(labels=_labels(fewer.extended()[:, :-1], size.classes))
+    return fewer.problem()
 
 
 def _labels(rows: np.ndarray, num_classes: int) -> np.ndarray:

@@ -1,240 +1,214 @@
-"""Runs one peer in a process of its own.
+"""Runs one solver in a process of its own, with a clock.
 
 Each has the machine to itself: no thread pool, allocator or compiled library of another
 is at work, all have the cores that this process may use, and one that ignores its
-deadline (compiled code does) can be killed. The rows go through a file, the points come
-back through a pipe as they are made.
-
-  with isolation.shelve(rows, labels) as shelf:
-      for peer in peers.of("softmax_cross_entropy"):
-          trace = isolation.run(peer, shelf, l2=1e-3, deadline_s=600)
+deadline (compiled code does) can be killed. Points go through a file as they are made.
 """
 
-import contextlib
 import multiprocessing
-import multiprocessing.connection
 import os
+import pickle
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.benchmark_solvers.traces import EnoughError, Point, Recorder
-from jaxlin import check
-
-# Loading rows, importing a library and compiling: not charged, but not endless.
-_PREPARATION_SECONDS = 600.0
+# Of points closer in time than this ratio only the first is kept, which bounds their
+# number. So the seconds to a tolerance are at most 1 % too many.
+_SPACING = 1.01
 
 
-class Solve(Protocol):
-    """A peer's solver, as run in its own process.
-
-    It starts the recorder's clock when the rows are as its library wants them, notes
-    points, and returns why it stopped if it ends by itself. A function at module level
-    (or a partial of one), so that another process finds it.
-    """
-
-    def __call__(
-        self, rows: np.ndarray, labels: np.ndarray, recorder: Recorder, *, l2: float
-    ) -> str:
-        """Minimises mean loss + l2 / 2 times the sum of squares of all weights."""
-        ...
-
-
-class Peer(NamedTuple):
-    """Another library's solver of one of our problems.
+class Point(NamedTuple):
+    """An iterate.
 
     Attributes:
-      name: library and method.
-      loss: the name in `jaxlin.losses` of the loss that it minimises.
-      settings: solver, tolerance, iterations and treatment of the bias, in words.
-      solve: runs it.
-      rerun: whether it tells nothing on the way, so that it is run again and again with
-        more and more iterations; it then needed less than the seconds of the first run
-        that was enough, and more than those of the run before.
+      seconds: since the clock started, when the evaluation at these weights was done.
+      evaluations: of value or gradient, and products with a Hessian, up to here; epochs
+        for saga; None where the method counts none.
+      weights: float32 (classes, features), the constant feature's weight last.
     """
 
-    name: str
-    loss: str
-    settings: str
-    solve: Solve
-    rerun: bool = False
+    seconds: float
+    evaluations: int | None
+    weights: np.ndarray
+
+
+class EnoughError(Exception):
+    """Raised by a `Recorder` to end a solver that knows no such stop."""
+
+
+class Recorder:
+    """The clock of one run of a solver; it stands still while a point is sent.
+
+    Attributes:
+      send: receives each `Point`.
+      deadline_s: seconds after which the next point, or `check`, ends the run.
+      target: objective at which a point ends the run, by the value that the solver
+        itself has computed; None for no such.
+      compile_seconds: set by a solver that compiles.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Any], object],
+        *,
+        deadline_s: float,
+        target: float | None = None,
+    ) -> None:
+        """Starts the clock."""
+        self.send, self.deadline_s, self.target = send, deadline_s, target
+        self.compile_seconds = self._last = 0.0
+        self.start()
+
+    def start(self) -> None:
+        """Starts the clock, anew for each run of a method that is rerun."""
+        self._origin = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Seconds since the start, less those of sending."""
+        return time.perf_counter() - self._origin
+
+    def check(self, seconds: float | None = None) -> None:
+        """Ends the run if the deadline has passed."""
+        if (self.seconds() if seconds is None else seconds) >= self.deadline_s:
+            raise EnoughError(f"stopped at the deadline of {self.deadline_s:g} s")
+
+    def point(
+        self,
+        weights: np.ndarray,
+        *,
+        evaluations: int | None,
+        value: float | None = None,
+        seconds: float | None = None,
+        keep: bool = False,
+    ) -> None:
+        """Sends an iterate, and ends the run at the deadline or the target.
+
+        Args:
+          weights: as in `Point`; copied.
+          evaluations: as in `Point`.
+          value: the objective as the solver knows it, only compared with the target.
+          seconds: as in `Point`, by default until now.
+          keep: sends this point however soon it comes after the one before.
+        """
+        begun = time.perf_counter()
+        seconds = begun - self._origin if seconds is None else seconds
+        arrived = value is not None and self.target is not None and value <= self.target
+        ends = keep or arrived or seconds >= self.deadline_s
+        if ends or seconds >= _SPACING * self._last:
+            self.send(Point(seconds, evaluations, np.array(weights, np.float32)))
+            self._last = seconds
+            self._origin += time.perf_counter() - begun
+        if arrived:
+            raise EnoughError(f"stopped at the target, by its own value {value:.6g}")
+        self.check(seconds)
 
 
 class Trace(NamedTuple):
-    """A finished run of a peer.
+    """A finished run of a solver.
 
     Attributes:
       points: in the order of their making; empty if it never got to one.
-      records: what else the solver sent.
-      finished: whether it ended by its own rule.
+      records: dictionaries that the solver sent.
       stopped: why it ended, in words.
+      finished: whether it ended by its own rule.
       compile_seconds: spent on compiling before the clock started.
     """
 
     points: list[Point]
     records: list[dict[str, Any]]
-    finished: bool
-    stopped: str
-    compile_seconds: float = 0.0
-
-
-@contextlib.contextmanager
-def shelve(rows: np.ndarray, labels: np.ndarray) -> Iterator[Path]:
-    """Writes checked rows to a temporary folder, where other processes read them.
-
-    Args:
-      rows: shape ``(examples, features)``, normalised, float32, the last column 1: the
-        bias trick, so that every peer penalises the bias as we do.
-      labels: shape ``(examples,)``; each of 0, 1, ..., C - 1 must occur, because peers
-        count the classes that they see.
-
-    Raises:
-      ValueError: if rows or labels are not of that kind.
-    """
-    rows = check.features("rows", rows).astype(np.float32, copy=False)
-    if not (rows[:, -1] == 1).all():
-        where = int(np.argmax(rows[:, -1] != 1))
-        raise ValueError(
-            f"rows must end in a constant feature 1, got {rows[where, -1]} at row "
-            f"{where}; append a column of ones"
-        )
-    labels = check.labels("labels", labels, num_examples=len(rows))
-    missing = np.setdiff1d(np.arange(labels.max() + 1), labels)
-    if len(missing) or labels.max() == 0:
-        raise ValueError(
-            "labels must name every class and at least two, got none of class "
-            f"{missing[0] if len(missing) else 1}"
-        )
-    with tempfile.TemporaryDirectory(prefix="peers-") as folder:
-        np.save(Path(folder, "rows.npy"), np.ascontiguousarray(rows))
-        np.save(Path(folder, "labels.npy"), labels)
-        yield Path(folder)
-
-
-def run(
-    peer: Peer,
-    shelf: Path,
-    *,
-    l2: float,
-    deadline_s: float,
-    target: float | None = None,
-) -> Trace:
-    """Runs a peer in a new process and returns its points.
-
-    Args:
-      peer: what to run.
-      shelf: the folder of `shelve`.
-      l2: strength of half the sum of squares, above 0.
-      deadline_s: seconds a run may take, without imports, conversion of the rows and
-        compiling. For a method that is rerun it is the limit of each run. A process
-        that has not stopped by itself a little later is killed; its points are kept.
-      target: an objective; a peer whose own value comes down to it is stopped there.
-
-    Returns:
-      The trace. A peer that cannot run (its library is missing, say) gives one without
-      points that says so in ``stopped``.
-
-    Raises:
-      ValueError: if ``l2`` or ``deadline_s`` is out of range.
-    """
-    check.number("l2", l2, above=0)
-    check.number("deadline_s", deadline_s, above=0)
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_child,
-        args=(peer.solve, shelf, sender, os.getpid()),
-        kwargs={"l2": l2, "deadline_s": deadline_s, "target": target},
-        daemon=True,
-    )
-    process.start()
-    # The child's end alone is left, so that its death is heard here.
-    sender.close()
-    trace = Trace([], [], False, "")
-    try:
-        ending = _listen(receiver, trace, allowance=_allowance(deadline_s))
-    finally:
-        process.kill()
-        process.join()
-        receiver.close()
-    if ending is None:
-        ending = _Ending(f"died with exit code {process.exitcode}")
-    return trace._replace(**ending._asdict())
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-class _Ending(NamedTuple):
-    """The last message of a child."""
-
     stopped: str
     finished: bool = False
     compile_seconds: float = 0.0
 
 
-def _allowance(deadline_s: float) -> float:
-    """Seconds after the start of its clock at which a process is killed."""
-    # A long step may begin just before the deadline, and sending is not charged.
-    return 1.1 * deadline_s + 5.0
-
-
-def _listen(
-    receiver: multiprocessing.connection.Connection, trace: Trace, *, allowance: float
-) -> _Ending | None:
-    """Fills the trace until the child ends; None if it died."""
-    limit, since, start = _PREPARATION_SECONDS, "its process", time.monotonic()
-    while True:
-        if not receiver.poll(max(0.0, start + limit - time.monotonic())):
-            return _Ending(f"killed {limit:.0f} s after the start of {since}")
-        try:
-            message = receiver.recv()
-        except (EOFError, OSError):
-            return None
-        if message is None:
-            limit, since, start = allowance, "its clock", time.monotonic()
-        elif isinstance(message, Point):
-            trace.points.append(message)
-        elif isinstance(message, _Ending):
-            return message
-        else:
-            trace.records.append(message)
-
-
-def _child(
-    solve: Solve,
-    shelf: Path,
-    sender: multiprocessing.connection.Connection,
-    parent: int,
+def run(
+    solve: Callable[[Recorder], str],
     *,
-    l2: float,
     deadline_s: float,
-    target: float | None,
-) -> None:
+    target: float | None = None,
+) -> Trace:
+    """Runs a solver in a new process and returns its points.
+
+    Args:
+      solve: starts the clock when its rows are as its library wants them, notes points,
+        and returns why it stopped if it ends by itself; a function at module level or a
+        partial of one, so that another process finds it.
+      deadline_s: seconds a run may take, without imports, conversion of the rows and
+        compiling. A process that runs much longer is killed; its points are kept.
+      target: an objective; a solver whose own value comes down to it is stopped there.
+
+    Returns:
+      The trace; its ``stopped`` tells why a solver could not run.
+    """
+    with tempfile.TemporaryDirectory(prefix="solver-") as folder:
+        path = Path(folder, "messages")
+        path.touch()
+        process = multiprocessing.get_context("spawn").Process(
+            target=_child,
+            args=(solve, deadline_s, target, path, os.getpid()),
+            daemon=True,
+        )
+        process.start()
+        try:
+            process.join(_allowance(deadline_s))
+            is_hanging = process.is_alive()
+        finally:
+            process.kill()
+            process.join()
+        messages = _read(path)
+    if messages and isinstance(messages[-1], Trace):
+        ended = messages.pop()
+    elif is_hanging:
+        ended = Trace([], [], f"killed after {_allowance(deadline_s):.0f} s")
+    else:
+        ended = Trace([], [], f"died with exit code {process.exitcode}")
+    points = [one for one in messages if isinstance(one, Point)]
+    records = [one for one in messages if isinstance(one, dict)]
+    return ended._replace(points=points, records=records)
+
+
+def _allowance(deadline_s: float) -> float:
+    """Seconds after which a process is killed."""
+    # Ten minutes to import, convert rows and compile; runs of a method that is rerun
+    # are twice as long each, up to the deadline, and judged in between.
+    return 600.0 + 4.0 * deadline_s
+
+
+def _read(path: Path) -> list[Any]:
+    """The messages of a process, which may have been killed while it wrote."""
+    messages = []
+    with path.open("rb") as file:
+        while True:
+            try:
+                messages.append(pickle.load(file))
+            except (EOFError, pickle.UnpicklingError):
+                return messages
+
+
+def _child(solve, deadline_s, target, path, parent) -> None:
     """The main function of the other process."""
     # Ctrl-C goes to both; the parent hears it and kills this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    recorder = Recorder(sender.send, deadline_s=deadline_s, target=target)
+
+    def send(message: Any) -> None:
+        with path.open("ab") as file:
+            pickle.dump(message, file)
+
+    recorder = Recorder(send, deadline_s=deadline_s, target=target)
     try:
-        rows, labels = np.load(shelf / "rows.npy"), np.load(shelf / "labels.npy")
-        ending = _Ending(solve(rows, labels, recorder, l2=l2), finished=True)
+        ended = Trace([], [], solve(recorder), finished=True)
     except EnoughError as enough:
-        ending = _Ending(str(enough))
+        ended = Trace([], [], str(enough))
     except Exception as error:  # Whatever a library raises is an outcome here.
-        ending = _Ending(f"failed: {type(error).__name__}: {error}")
-    sender.send(ending._replace(compile_seconds=recorder.compile_seconds))
-    sender.close()
+        ended = Trace([], [], f"failed: {type(error).__name__}: {error}")
+    send(ended._replace(compile_seconds=recorder.compile_seconds))
     # Without the clean-up of libraries, some of which wait for their threads.
     os._exit(0)
 

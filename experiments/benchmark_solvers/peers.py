@@ -1,70 +1,59 @@
 """The peers: every solver of another library that we measure ourselves against.
 
 All of them see the same float32 rows, whose last feature is the constant 1, and no
-intercept, so that all penalise the bias as our objective does. Constants are converted
-(l2 = 1 / (C n) for scikit-learn and LIBLINEAR; 2 / (C n) for LogisticRegression of two
-classes), tolerances so small that a peer ends where it makes no more progress, the
-deadline passes or the target is reached.
+intercept, so that all penalise the bias as our objective does. Tolerances are so small
+that a peer ends where it makes no more progress, the deadline passes or the target is
+reached.
 """
 
 import functools
+from typing import NamedTuple, Protocol
 
-from experiments.benchmark_solvers import peers_jax, peers_sklearn, peers_torch
-from experiments.benchmark_solvers.isolation import Peer
-
-_SOFTMAX = "softmax_cross_entropy"
-_BIAS = "bias penalised as the weight of a constant feature, no intercept"
-_RERUN = "each run timed from its start"
-_LOOSEST, _TIGHTEST = peers_sklearn.LOOSEST_TOLERANCE, peers_sklearn.RERUN_TOLERANCE
+from experiments.benchmark_solvers import peers_gradient, peers_sklearn
+from experiments.benchmark_solvers.isolation import Recorder
+from experiments.benchmark_solvers.rows import Rows
+from experiments.common.losses import CERTIFIED
 
 
-def of(loss: str) -> tuple[Peer, ...]:
-    """Returns the peers that minimise the loss of this name in `jaxlin.losses`."""
-    return tuple(peer for peer in PEERS if peer.loss == loss)
+class Solve(Protocol):
+    """Minimises mean loss + l2 / 2 times the sum of squares of all weights."""
+
+    def __call__(self, rows: Rows, recorder: Recorder, *, loss: str, l2: float) -> str:
+        """Notes points and returns why it stopped."""
+        ...
+
+
+class Peer(NamedTuple):
+    """A solver of our problems.
+
+    Attributes:
+      name: library and method.
+      losses: names in `jaxlin.losses` of the losses that it minimises.
+      solve: runs it in its own process.
+      settings: solver, tolerance and iterations, in words.
+      rerun: whether it tells nothing on the way, so that it is run again and again with
+        more and more iterations; it then needed less than the seconds of the first run
+        that was enough, and more than those of the run before.
+    """
+
+    name: str
+    losses: tuple[str, ...]
+    solve: Solve
+    settings: str
+    rerun: bool = False
+
+
+_SOFTMAX = ("softmax_cross_entropy",)
+_JAX = "zoom line search, gradients of jaxlin.objective, until 50 without a lower value"
 
 
 def _logistic(solver: str, note: str = "") -> Peer:
-    settings = (
-        f"LogisticRegression(solver='{solver}', C=1 / (l2 n), of two classes 2 / (l2 n)"
-        f", tol={peers_sklearn.GRADIENT_TOLERANCE:g}, fit_intercept=False), "
-        f"max_iter={peers_sklearn.ITERATIONS}, float32 rows, multinomial{note}; {_BIAS}"
+    return Peer(
+        f"scikit-learn {solver}",
+        _SOFTMAX,
+        functools.partial(peers_sklearn.logistic_regression, solver=solver),
+        f"LogisticRegression(solver='{solver}', tol=1e-10, max_iter=1000000){note}",
     )
-    solve = functools.partial(peers_sklearn.logistic_regression, solver=solver)
-    return Peer(f"scikit-learn {solver}", _SOFTMAX, settings, solve)
-
-
-def _rerun(name: str, loss: str, settings: str) -> Peer:
-    solve = functools.partial(peers_sklearn.rerun, loss=loss)
-    return Peer(name, loss, f"{settings}, {_RERUN}; {_BIAS}", solve, rerun=True)
-
-
-def _liblinear(kind: str, name: str, loss: str, limits: str) -> Peer:
-    settings = (
-        f"LinearSVC(multi_class='{kind}', loss='hinge', dual=True, C=1 / (l2 n), "
-        f"fit_intercept=False), float64 rows, rerun with {limits}"
-    )
-    return _rerun(f"LIBLINEAR {name}", loss, settings)
-
-
-def _torch(loss: str, criterion: str) -> Peer:
-    settings = (
-        f"torch.optim.LBFGS(line_search_fn='strong_wolfe', history_size="
-        f"{peers_torch.HISTORY}, max_iter={peers_torch.ITERATIONS}, tolerance_grad=0, "
-        f"tolerance_change={peers_torch.CHANGE_TOLERANCE:g}) on {criterion}, CPU, "
-        f"float32; {_BIAS}"
-    )
-    solve = functools.partial(peers_torch.lbfgs, loss=loss)
-    return Peer("PyTorch LBFGS", loss, settings, solve)
-
-
-def _jax(name: str, call: str, loss: str) -> Peer:
-    settings = (
-        f"{call}, its zoom line search, no preconditioning, gradients of "
-        "jaxlin.objective on all rows, weights (C, D), float32; until "
-        f"{peers_jax.PATIENCE} iterations bring no lower value; {_BIAS}"
-    )
-    solve = functools.partial(peers_jax.lbfgs, library=name.split()[0], loss=loss)
-    return Peer(name, loss, settings, solve)
 
 
 PEERS = (
@@ -72,44 +61,58 @@ PEERS = (
     _logistic("newton-cg"),
     _logistic(
         "newton-cholesky",
-        f", at most {peers_sklearn.CHOLESKY_WEIGHTS} weights C (D + 1); its Hessians "
-        "are not counted",
+        ", at most 10000 weights C (D + 1); its Hessians are not counted",
     ),
-    _rerun(
+    Peer(
         "scikit-learn saga",
         _SOFTMAX,
-        f"LogisticRegression(solver='saga', C=1 / (l2 n), of two classes 2 / (l2 n), "
-        f"tol={_TIGHTEST:g}, fit_intercept=False), float32 rows, multinomial, rerun "
-        "with max_iter 1, 2, 4, ..., an evaluation an epoch",
+        peers_sklearn.rerun,
+        "LogisticRegression(solver='saga', tol=1e-8), rerun with max_iter 1, 2, 4, ...",
+        rerun=True,
     ),
-    _liblinear(
-        "crammer_singer",
-        "Crammer-Singer",
-        "crammer_singer_hinge",
-        f"tol {_LOOSEST:g} and halves of it down to {_TIGHTEST:g}, at most 100000 "
-        "iterations",
+    Peer(
+        "LIBLINEAR Crammer-Singer",
+        ("crammer_singer_hinge",),
+        peers_sklearn.rerun,
+        "LinearSVC(multi_class='crammer_singer', loss='hinge', dual=True), float64 "
+        "rows, rerun with tol 8, 4, 2, ..., 1e-8",
+        rerun=True,
     ),
-    _liblinear(
-        "ovr",
-        "one-vs-rest",
-        "one_vs_rest_hinge",
-        f"tol={_TIGHTEST:g} and max_iter 1, 2, 4, ...",
+    Peer(
+        "LIBLINEAR one-vs-rest",
+        ("one_vs_rest_hinge",),
+        peers_sklearn.rerun,
+        "LinearSVC(multi_class='ovr', loss='hinge', dual=True, tol=1e-8), float64 "
+        "rows, rerun with max_iter 1, 2, 4, ...",
+        rerun=True,
     ),
-    _torch(_SOFTMAX, "CrossEntropyLoss"),
-    _torch("weston_watkins_hinge", "C * MultiMarginLoss()"),
-    _torch("weston_watkins_squared_hinge", "C * MultiMarginLoss(p=2)"),
-    *(
-        _jax(name, call, loss)
-        for name, call in (
-            ("optax lbfgs", f"optax.lbfgs(memory_size={peers_jax.HISTORY})"),
-            ("jaxopt LBFGS", f"jaxopt.LBFGS(history_size={peers_jax.HISTORY}, tol=0)"),
-        )
-        for loss in (
-            _SOFTMAX,
-            "weston_watkins_hinge",
-            "weston_watkins_squared_hinge",
-            "crammer_singer_hinge",
-            "one_vs_rest_hinge",
-        )
+    Peer(
+        "PyTorch LBFGS",
+        (*_SOFTMAX, "weston_watkins_hinge", "weston_watkins_squared_hinge"),
+        peers_gradient.torch_lbfgs,
+        "torch.optim.LBFGS(line_search_fn='strong_wolfe', history_size=10, "
+        "max_iter=1000000, tolerance_grad=0, tolerance_change=1e-9) on "
+        "CrossEntropyLoss or C * MultiMarginLoss",
+    ),
+    Peer(
+        "optax lbfgs",
+        tuple(CERTIFIED),
+        functools.partial(peers_gradient.jax_lbfgs, library="optax"),
+        f"optax.lbfgs(memory_size=10), {_JAX}",
+    ),
+    Peer(
+        "jaxopt LBFGS",
+        tuple(CERTIFIED),
+        functools.partial(peers_gradient.jax_lbfgs, library="jaxopt"),
+        f"jaxopt.LBFGS(history_size=10, tol=0), {_JAX}",
     ),
 )
+
+
+def of(loss: str, beginnings: tuple[str, ...]) -> tuple[Peer, ...]:
+    """The peers that minimise a loss and whose names begin in one of these ways."""
+    return tuple(
+        peer
+        for peer in PEERS
+        if loss in peer.losses and peer.name.startswith(beginnings)
+    )

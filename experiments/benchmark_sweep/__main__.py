@@ -10,8 +10,8 @@ from experiments.common import study
 
 
 def rows(run: study.Run) -> Iterator[Mapping[str, Any]]:
-    """The rows of the values of C and of the rate."""
-    for part in ("cs", "rate"):
+    """The rows of the values of C, of the rate and of the gradients."""
+    for part in ("cs", "rate", "gradient"):
         if part in run.config.what:
             for row in run.numbers(part)["rows"]:
                 yield {"part": part, **row}
@@ -29,6 +29,10 @@ def headlines(results: study.Results) -> Mapping[str, float]:
         found["best share of the rate"] = max(
             row["share_of_rate"] for row in results["rate"]["rows"]
         )
+    if "gradient" in results:
+        found["times the floor, one gradient"] = results["gradient"]["rows"][0][
+            "times_floor"
+        ]
     return found
 
 

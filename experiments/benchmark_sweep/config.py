@@ -8,7 +8,7 @@ import numpy as np
 from experiments.common.config import Bounds, Count, Counts, Positive, Positives, Seed
 from jaxlin import check, data
 
-Part = Literal["rate", "folds", "cs"]
+Part = Literal["gradient", "rate", "folds", "cs"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,10 +17,12 @@ class Config:
 
     Attributes:
       dataset: cifar10, digits, an image set that tfds has prepared, or FILE.npz.
-      what: rate (an evaluation against the number of models), folds (cross-validation
+      what: gradient (one pass against the machine's floor and the plain formulations),
+        rate (an evaluation against the number of models), folds (cross-validation
         of two losses), cs (45 values of C against scikit-learn).
       seed: of the folds.
       relative_gap: what every fit is asked to prove.
+      gradient_rounds: measurements of each gradient, each of several passes.
       rate_models: numbers of models evaluated at once.
       rate_rounds: passes timed of each.
       matrix_size: of the square products that the matrix rate is measured on.
@@ -38,9 +40,10 @@ class Config:
     """
 
     dataset: str = "cifar10"
-    what: tuple[Part, ...] = ("rate", "folds", "cs")
+    what: tuple[Part, ...] = ("gradient", "rate", "folds", "cs")
     seed: Seed = 0
     relative_gap: Positive = 1e-3
+    gradient_rounds: Count = 15
     rate_models: Counts = tuple(2**power for power in range(10))
     rate_rounds: Count = 3
     matrix_size: Count = 4096
@@ -58,6 +61,7 @@ class Config:
 
 SMOKE = Config(
     dataset="digits",
+    gradient_rounds=2,
     rate_models=(1, 4),
     rate_rounds=1,
     matrix_size=256,

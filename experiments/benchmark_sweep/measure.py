@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 import jaxlin
-from experiments.benchmark_solvers import machine
-from experiments.benchmark_sweep import peer
+from experiments.benchmark_solvers import rows as all_rows
+from experiments.benchmark_sweep import gradient, peer
 from experiments.benchmark_sweep.config import Config
+from experiments.common import machine
 from experiments.common.study import Measured, Part, Run
 from jaxlin import data, losses, normalization
 from jaxlin.objective import penalties
@@ -28,6 +29,7 @@ def parts(config: Config) -> Mapping[str, Part]:
         "cs": _values_of_c,
         "folds": _cross_validation,
         "rate": _rate,
+        "gradient": gradient.measure,
     }
     return {name: part for name, part in found.items() if name in config.what}
 
@@ -222,22 +224,18 @@ def _peers(
     config: Config, dataset: data.Dataset, rows: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Scikit-learn at some values of C: at its defaults, and to our objective."""
-    features, labels = peer.rows_of(dataset), dataset.train.labels
+    train, _ = all_rows.of(dataset)
+    inputs = train.extended()
     chosen = np.linspace(0, len(rows) - 1, config.peer_fits).round().astype(int)
     peers = []
     for i in chosen:
         row = rows[i]
-        default = peer.fit(features, labels, row["c"])
+        default = peer.fit(train, inputs, row["c"])
         equal = default | {"reached": True}
         target = row["objective"] * (1 + config.relative_gap)
         if default["objective"] > target:
-            equal = peer.reaching(
-                features,
-                labels,
-                row["c"],
-                target=target,
-                deadline_s=config.peer_deadline_s,
-            )
+            how: Any = {"target": target, "deadline_s": config.peer_deadline_s}
+            equal = peer.reaching(train, inputs, row["c"], **how)
         peers.append({"c": row["c"], "ours": row, "default": default, "equal": equal})
         print("scikit-learn", peers[-1], flush=True)
     return peers

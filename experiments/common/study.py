@@ -92,7 +92,7 @@ Part = Callable[[Any, Any, Run], Measured]
 Results = Mapping[str, Any]
 
 
-def _load_named(config: Any, data_dir: Path | None) -> tuple[Any, Any]:
+def load_named(config: Any, data_dir: Path | None) -> tuple[Any, Any]:
     """Loads the data set that the config names, if it has such a field."""
     name = getattr(config, "dataset", None)
     if name is None:
@@ -133,7 +133,7 @@ class Study:
     rows: Callable[[Run], Iterable[Mapping[str, Any]]]
     headlines: Callable[[Results], Mapping[str, float]]
     figures: Callable[[Run], Iterable[tuple[str, Figure]]]
-    load: Callable[[Any, Path | None], tuple[Any, Any]] = _load_named
+    load: Callable[[Any, Path | None], tuple[Any, Any]] = load_named
     settle: Callable[[Any, Any], Any] = _as_given
 
 

@@ -7,6 +7,8 @@ import references
 import scipy.optimize
 
 from experiments.benchmark_solvers import peers
+from experiments.benchmark_solvers.rows import Rows
+from jaxlin.normalization import Normalization
 
 L2 = 0.05
 
@@ -26,13 +28,20 @@ KINKED = {"weston_watkins_hinge", "crammer_singer_hinge", "one_vs_rest_hinge"}
 
 
 @functools.cache
-def problem(num_classes, num_examples=30):
-    """Overlapping clouds, with the constant feature."""
+def stored(num_classes, num_examples=30):
+    """Overlapping clouds."""
     draw = np.random.default_rng(0)
     labels = np.arange(num_examples, dtype=np.int32) % num_classes
     centres = draw.normal(size=(num_classes, 4))
     rows = centres[labels] + draw.normal(size=(num_examples, 4))
-    return np.c_[rows, np.ones(num_examples)].astype(np.float32), labels
+    unchanged = Normalization(np.zeros(4, np.float32), np.ones((), np.float32))
+    return Rows(rows.astype(np.float32), labels, unchanged, num_classes)
+
+
+def problem(num_classes):
+    """The rows of `stored` with the constant feature, and their labels."""
+    rows = stored(num_classes)
+    return np.c_[rows.features, np.ones(len(rows.labels), np.float32)], rows.labels
 
 
 def loop_objective(weights, rows, labels, loss, l2=L2):
@@ -101,4 +110,5 @@ def _least_with_slacks(loss, rows, labels, num_classes):
 
 
 def find(name, loss):
-    return next(peer for peer in peers.of(loss) if peer.name == name)
+    (peer,) = (one for one in peers.of(loss, ("",)) if one.name == name)
+    return peer

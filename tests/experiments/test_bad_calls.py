@@ -58,7 +58,7 @@ def without_torch():
     """The benchmark against PyTorch where that is not installed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("importlib.util.find_spec", lambda name: None)
-        benchmark_training.run(benchmark_training.Config())
+        benchmark_training.settle(benchmark_training.Config())
 
 
 ROWS = {

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from experiments import benchmark_probes
-from experiments.common import cli
+from experiments.common import cli, measurements
 from experiments.common.numpy_objective import Data, objective
 
+MADE = benchmark_probes.MEASUREMENTS
 LOSS = "softmax_cross_entropy"
-SHAPE = benchmark_probes.SMOKE.shapes[0]
+SHAPE = MADE.smoke.shapes[0]
 
 
 def test_embeddings_are_standardised_imbalanced_and_of_their_seed():
@@ -40,7 +41,7 @@ def test_the_peer_minimises_our_objective(monkeypatch):
 
     monkeypatch.setattr(benchmark_probes.sklearn_models, "logistic_regression", tight)
     l2s = (1e-1, 1e-3)
-    config = dataclasses.replace(benchmark_probes.SMOKE, peer_step=1)
+    config = dataclasses.replace(MADE.smoke, peer_step=1)
     found = benchmark_probes.ours(rows, labels, l2s, config)
     peer = benchmark_probes.peer("lbfgs", rows, labels, l2s, config)
     assert (peer["fitted"], peer["at_limit"]) == (2, 0)
@@ -54,15 +55,15 @@ def test_the_peer_minimises_our_objective(monkeypatch):
 def test_a_peer_that_needs_too_much_memory_is_left_out(monkeypatch):
     monkeypatch.setattr(benchmark_probes, "_MAX_CHOLESKY", 26)
     rows, labels = benchmark_probes.embeddings(*SHAPE, seed=0)
-    arguments = ("newton-cholesky", rows, labels, (1e-2,), benchmark_probes.SMOKE)
+    arguments = ("newton-cholesky", rows, labels, (1e-2,), MADE.smoke)
     assert benchmark_probes.peer(*arguments) is None
     monkeypatch.setattr(benchmark_probes, "_MAX_CHOLESKY", 27)
     assert benchmark_probes.peer(*arguments)["fitted"] == 1
 
 
 def test_a_run_has_a_line_per_shape(tmp_path, capsys):
-    benchmark_probes.run(benchmark_probes.SMOKE, cli.RunOptions(out=tmp_path / "run"))
-    (found,) = json.loads((tmp_path / "run" / "results.json").read_text())["shapes"]
+    measurements.run(MADE, MADE.smoke, cli.RunOptions(out=tmp_path / "run"))
+    (found,) = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
     assert found["shape"] == list(SHAPE)
     assert found["ours"]["proven"] == 4
     assert found["ours"]["largest_gap"] <= 1e-3
@@ -75,11 +76,11 @@ def test_a_run_has_a_line_per_shape(tmp_path, capsys):
     ("changes", "words"),
     [
         ({"shapes": ((9, 3, 3),)}, "examples must be at least 10"),
-        ({"solvers": ("saga",)}, "solvers must be one of lbfgs, newton-cholesky"),
+        ({"solvers": ("saga",)}, r"solvers\[0\] must be one of lbfgs, newton-cholesky"),
         ({"num_cs": 46}, "num_cs must be .* 45, got 46"),
     ],
 )
-def test_bad_settings_are_refused(changes, words):
-    config = dataclasses.replace(benchmark_probes.Config(), **changes)
+def test_bad_settings_are_refused(changes, words, tmp_path):
+    config = dataclasses.replace(MADE.config, **changes)
     with pytest.raises(ValueError, match=words):
-        benchmark_probes.checked(config)
+        measurements.run(MADE, config, cli.RunOptions(out=tmp_path / "run"))

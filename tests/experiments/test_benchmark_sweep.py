@@ -9,9 +9,12 @@ from run_helpers import run_study
 pytest.importorskip("sklearn")
 
 import jaxlin
-from experiments.benchmark_sweep import peer
+from experiments.benchmark_solvers.rows import Rows
+from experiments.benchmark_sweep import gradient, peer
 from experiments.benchmark_sweep.config import SMOKE
-from jaxlin import data, losses
+from experiments.common import machine
+from jaxlin import losses
+from jaxlin.normalization import Normalization
 
 
 @pytest.mark.full
@@ -55,29 +58,59 @@ def is_about_c(run):
     assert "faster than scikit-learn" in page
 
 
-def test_the_peers_objective_is_ours():
-    dataset = data.load("digits")
-    rows = peer.rows_of(dataset)
-    weights = np.random.default_rng(0).normal(size=(10, rows.shape[1]))
-    scores = rows @ weights.T
-    logs = np.log(np.exp(scores).sum(axis=1))
-    expected = np.mean(logs - scores[np.arange(len(rows)), dataset.train.labels])
-    expected += 0.05 * (weights**2).sum()
-    found = peer.objective(weights, rows, dataset.train.labels, l2=0.1)
-    assert found == pytest.approx(expected)
-
-
 def test_the_peer_of_two_classes_is_judged_at_our_l2():
     """It keeps one row of weights, and its penalty is twice that of ours."""
     generator = np.random.default_rng(0)
-    rows = np.c_[generator.normal(size=(60, 5)), np.ones(60)].astype(np.float32)
-    labels = (rows[:, 0] + generator.normal(size=60) > 0).astype(int)
-    found = peer.fit(rows, labels, 0.05, tol=1e-10)
+    features = generator.normal(size=(60, 5)).astype(np.float32)
+    labels = (features[:, 0] + generator.normal(size=60) > 0).astype(int)
+    unchanged = Normalization(np.zeros(5, np.float32), np.ones((), np.float32))
+    rows = Rows(features, labels, unchanged, 2)
+    found = peer.fit(rows, rows.extended(), 0.05, tol=1e-10)
     ours = jaxlin.fit(
-        rows[:, :-1],
+        features,
         labels,
         loss=losses.softmax_cross_entropy,
         l2=2 / (0.05 * 60),
         stop=jaxlin.Stop(1e-4),
     )
     assert found["objective"] == pytest.approx(ours.certificate.primal, rel=2e-4)
+
+
+@pytest.mark.full
+def test_gradients_are_held_against_the_floor(finished_study):
+    found = finished_study("benchmark_sweep").run.numbers("gradient")
+    gradients = {one["name"]: one for one in found["rows"]}
+    assert max(one["difference"] for one in gradients.values()) < 1e-5
+    rate = 1e9 * max(found["gflop_per_s"].values())
+    # Forward and backward: a product and a sum for each weight of each row.
+    slowest = 2 * 2 * 1297 * 65 * 10 / rate
+    assert found["floor"] == pytest.approx(slowest)
+    for name in (gradient.OURS, gradient.PLAIN):
+        times = gradients[name]["seconds"] / slowest
+        assert gradients[name]["times_floor"] == pytest.approx(times)
+    assert gradients[gradient.OURS]["times_ours"] == 1
+
+
+def test_tasks_take_turns(monkeypatch):
+    done, now = [], [0.0]
+
+    def task(name, seconds):
+        def work():
+            done.append(name)
+            now[0] += seconds
+
+        return work
+
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(machine.time, "sleep", lambda _: done.append("sleep"))
+    tasks = {"a": task("a", 2.0), "b": task("b", 3.0)}
+    found = machine.interleaved(tasks, rounds=2, settle_s=1.0, calls=2)
+    assert found == {"a": [2.0, 2.0], "b": [3.0, 3.0]}
+    assert done == 2 * ["sleep", "a", "a", "a", "sleep", "b", "b", "b"]
+
+
+def test_other_gradients_are_not_timed():
+    one = np.ones((2, 3))
+    assert gradient._differences({gradient.OURS: one, "same": one})["same"] == 0
+    with pytest.raises(RuntimeError, match="not the same gradient as ours: other"):
+        gradient._differences({gradient.OURS: one, "other": 1.01 * one})

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import pytest
 
 from experiments import compile_times
-from experiments.common import cli, timing
+from experiments.common import cli, measurements, timing
+
+MADE = compile_times.MEASUREMENTS
 
 TRACE, LOWER, COMPILE = (
     "/jax/core/compile/jaxpr_trace_duration",
@@ -58,10 +60,9 @@ def test_a_nested_span_counts_for_the_inner_program_alone(programs):
 
 def test_a_run_measures_a_new_process(tmp_path, capsys):
     out = tmp_path / "run"
-    compile_times.run(compile_times.SMOKE, cli.RunOptions(out=out))
-    results = json.loads((out / "results.json").read_text())
-    found = results["nearest"]
-    assert set(results) == {"nearest"}
+    measurements.run(MADE, MADE.smoke, cli.RunOptions(out=out))
+    (found,) = json.loads((out / "results.json").read_text())["rows"]
+    assert found["task"] == "nearest"
     assert found["imports"] > 0
     first, repeated = found["first"], found["repeated"]
     assert first["seconds"] > repeated["seconds"] > 0
@@ -77,12 +78,12 @@ def test_a_run_measures_a_new_process(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tasks": ("predict",)}, "tasks must be one of"),
+        ({"tasks": ("predict",)}, r"tasks\[0\] must be one of"),
         ({"programs": -1}, "programs must be at least 0"),
     ],
 )
 def test_bad_settings_are_refused(changes, message, tmp_path):
-    config = dataclasses.replace(compile_times.SMOKE, **changes)
+    config = dataclasses.replace(MADE.smoke, **changes)
     with pytest.raises(ValueError, match=message):
-        compile_times.run(config, cli.RunOptions(out=tmp_path / "run"))
+        measurements.run(MADE, config, cli.RunOptions(out=tmp_path / "run"))
     assert not (tmp_path / "run").exists()

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from experiments import random_problems
-from experiments.common import cli
+from experiments.common import cli, measurements
+from experiments.common import config as configs
 
-CONFIG = random_problems.Config()
+MADE = random_problems.MEASUREMENTS
+CONFIG = MADE.config
 
 
 @pytest.mark.parametrize("index", range(60))
@@ -53,8 +55,8 @@ def test_all_kinds_of_problems_are_drawn():
 
 def test_a_run_repeats_one_problem_and_resumes(tmp_path, capsys):
     config = dataclasses.replace(random_problems.SMOKE, only=4)
-    random_problems.run(config, cli.RunOptions(out=tmp_path / "run"))
-    (row,) = json.loads((tmp_path / "run" / "results.json").read_text())["problems"]
+    measurements.run(MADE, config, cli.RunOptions(out=tmp_path / "run"))
+    (row,) = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
     settings, _ = random_problems.draw(config, 4)
     assert {name: row[name] for name in settings} == settings
     assert row["loss"] == "softmax_cross_entropy"
@@ -64,8 +66,8 @@ def test_a_run_repeats_one_problem_and_resumes(tmp_path, capsys):
     assert row["first_seconds"] >= row["seconds"] > 0
     assert "100.0%" in capsys.readouterr().out
     # Nothing is fitted again.
-    random_problems.run(config, cli.RunOptions(resume=tmp_path / "run"))
-    (again,) = json.loads((tmp_path / "run" / "results.json").read_text())["problems"]
+    measurements.run(MADE, config, cli.RunOptions(resume=tmp_path / "run"))
+    (again,) = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
     assert again == row
 
 
@@ -85,7 +87,7 @@ def test_the_report_names_what_fell_short():
         row_of(index=19, false=True, l2=2e-5, true_share=1.5),
         row_of(index=20, loss="one_vs_rest_hinge", passes=50),
     ]
-    lines = random_problems.report(rows).splitlines()
+    lines = random_problems.report(CONFIG, rows).splitlines()
     cells = {line[:20].strip(): line.split() for line in lines[1:6]}
     assert cells["all"][1:5] == ["4", "75.0%", "1", "1.50"]
     assert cells["all"][-3:] == ["40", "78", "90"]  # 30 30 50 90
@@ -109,4 +111,4 @@ def test_the_report_names_what_fell_short():
 )
 def test_bad_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        random_problems.checked(dataclasses.replace(CONFIG, **changes))
+        configs.check(dataclasses.replace(CONFIG, **changes))

@@ -9,9 +9,11 @@ import pytest
 from exact_problems import problem
 
 from experiments import small_data
-from experiments.common import cli
+from experiments.common import cli, measurements
+from experiments.common import config as configs
 from experiments.common.numpy_objective import Data
 
+MADE = small_data.MEASUREMENTS
 CONFIG = dataclasses.replace(small_data.Config(), repeats=2)
 PEERS = [(loss, name) for loss, names in small_data.PEERS.items() for name in names]
 
@@ -52,10 +54,10 @@ def test_a_peer_that_stays_above_is_not_timed():
 
 def test_a_run_holds_what_was_proven(tmp_path, capsys):
     config = dataclasses.replace(
-        small_data.SMOKE, losses=("softmax_cross_entropy",), l2=(1e-2, 1e-1)
+        MADE.smoke, losses=("softmax_cross_entropy",), l2=(1e-2, 1e-1)
     )
-    small_data.run(config, cli.RunOptions(out=tmp_path / "run"))
-    rows = json.loads((tmp_path / "run" / "results.json").read_text())["fits"]
+    measurements.run(MADE, config, cli.RunOptions(out=tmp_path / "run"))
+    rows = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
     assert [row["l2"] for row in rows] == [1e-2, 1e-1]
     for row in rows:
         assert row["converged"]
@@ -69,17 +71,17 @@ def test_a_run_holds_what_was_proven(tmp_path, capsys):
     assert "standardised softmax_cross_entropy  2 of 2" in printed
     assert "nan" not in printed
     # Resumed: nothing is fitted again.
-    small_data.run(config, cli.RunOptions(resume=tmp_path / "run"))
-    again = json.loads((tmp_path / "run" / "results.json").read_text())["fits"]
+    measurements.run(MADE, config, cli.RunOptions(resume=tmp_path / "run"))
+    again = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
     assert again == rows
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"datasets": ("mnist",)}, "datasets must be one of"),
-        ({"rows": ("whitened",)}, "rows must be one of"),
-        ({"losses": ("hinge",)}, "losses must be one of"),
+        ({"datasets": ("mnist",)}, r"datasets\[0\] must be one of"),
+        ({"rows": ("whitened",)}, r"rows\[0\] must be one of"),
+        ({"losses": ("hinge",)}, r"losses\[0\] must be one of"),
         ({"l2": (0.0,)}, "l2.* must be above 0"),
         ({"relative_gap": 0.0}, "relative_gap must be above 0"),
         ({"repeats": 0}, "repeats must be at least 1"),
@@ -88,4 +90,4 @@ def test_a_run_holds_what_was_proven(tmp_path, capsys):
 )
 def test_bad_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        small_data.checked(dataclasses.replace(small_data.SMOKE, **changes))
+        configs.check(dataclasses.replace(MADE.smoke, **changes))

@@ -23,7 +23,7 @@ TIMED = {
     "benchmark_sweep",
 }
 # Those that run with --full only.
-LONG = {*TIMED, "error_decomposition", "svm_vs_softmax"}
+LONG = {*TIMED, "certified_optima", "error_decomposition", "svm_vs_softmax"}
 
 
 @pytest.fixture(

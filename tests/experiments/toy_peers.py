@@ -11,28 +11,30 @@ import types
 
 import processes
 
-from experiments.benchmark_solvers import traces
+from experiments.benchmark_solvers import isolation
 
 
-def looping(rows, labels, recorder, *, l2):
+def looping(recorder, weights):
     """A point every 20 ms, by a clock that is set by hand."""
     now = types.SimpleNamespace(seconds=0.0)
-    traces.time = types.SimpleNamespace(perf_counter=lambda: now.seconds)
+    isolation.time = types.SimpleNamespace(
+        perf_counter=lambda: now.seconds, sleep=time.sleep
+    )
     recorder.start()
     for count in itertools.count(1):
         now.seconds += 0.02
-        recorder.point(l2 * rows[:2], evaluations=count)
+        recorder.point(weights, evaluations=count)
 
 
-def deaf(rows, labels, recorder, *, l2):
-    recorder.point(rows[:2], evaluations=1)
-    recorder.start()
+def deaf(recorder, weights, marker):
+    recorder.point(weights, evaluations=1)
+    marker.touch()
     time.sleep(processes.HANGS_AFTER_S)
 
 
-def dying(rows, labels, recorder, *, l2):
+def dying(recorder, weights):
     recorder.start()
-    recorder.point(rows[:2], evaluations=1)
+    recorder.point(weights, evaluations=1)
     os._exit(7)
 
 
