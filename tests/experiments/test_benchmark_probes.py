@@ -36,7 +36,8 @@ def test_the_peer_minimises_our_objective(monkeypatch):
     model_of = benchmark_probes.sklearn_models.logistic_regression
 
     def tight(labels, **settings):
-        kept.append(model_of(labels, tol=1e-8, max_iter=10_000, **settings))
+        settings |= {"tol": 1e-8, "max_iter": 10_000}
+        kept.append(model_of(labels, **settings))
         return kept[-1]
 
     monkeypatch.setattr(benchmark_probes.sklearn_models, "logistic_regression", tight)
@@ -44,12 +45,30 @@ def test_the_peer_minimises_our_objective(monkeypatch):
     config = dataclasses.replace(MADE.smoke, peer_step=1)
     found = benchmark_probes.ours(rows, labels, l2s, config)
     peer = benchmark_probes.peer("lbfgs", rows, labels, l2s, config)
-    assert (peer["fitted"], peer["at_limit"]) == (2, 0)
+    assert (peer["fitted"], peer["at_limit"], peer["within"]) == (2, 0, 2)
+    assert peer["seconds_to_gap"] == peer["seconds"]
     data = Data(np.c_[rows, np.ones(len(rows))], labels, np.ones(len(rows)))
     for model, l2, ours in zip(kept, l2s, found["objectives"], strict=True):
         theirs = objective(model.coef_.astype(float), data, loss=LOSS, l2=l2)
         assert theirs <= ours * (1 + 1e-6)
         assert ours <= theirs * (1 + config.relative_gap)
+
+
+def test_an_answer_that_is_far_off_costs_more_iterations_to_the_gap(monkeypatch):
+    """One iteration at the defaults; its gap is what we prove of the answer."""
+    rows, labels = benchmark_probes.embeddings(*SHAPE, seed=0)
+    model_of = benchmark_probes.sklearn_models.logistic_regression
+
+    def short(labels, **settings):
+        return model_of(labels, **{"max_iter": 1, **settings})
+
+    monkeypatch.setattr(benchmark_probes.sklearn_models, "logistic_regression", short)
+    found = benchmark_probes.peer("lbfgs", rows, labels, (1e-3,), MADE.smoke)
+    assert (found["at_limit"], found["within"], found["reached"]) == (1, 0, 1)
+    assert found["gaps"][0] > 1e-2
+    monkeypatch.setattr(benchmark_probes, "_LEAST_TOLERANCE", 1e-4)
+    found = benchmark_probes.peer("lbfgs", rows, labels, (1e-3,), MADE.smoke)
+    assert (found["reached"], found["seconds_to_gap"]) == (0, None)
 
 
 def test_a_peer_that_needs_too_much_memory_is_left_out(monkeypatch):
@@ -69,6 +88,8 @@ def test_a_run_has_a_line_per_shape(tmp_path, capsys):
     assert found["ours"]["largest_gap"] <= 1e-3
     ratio = found["peers"]["lbfgs"]["seconds"] / found["ours"]["seconds"]
     assert found["ratio"] == pytest.approx(ratio)
+    ratio = found["peers"]["lbfgs"]["seconds_to_gap"] / found["ours"]["seconds"]
+    assert found["ratio_to_gap"] == pytest.approx(ratio)
     assert "300 x 8 x 3" in capsys.readouterr().out
 
 
