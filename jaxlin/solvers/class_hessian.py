@@ -61,6 +61,15 @@ def factorised(hessian: Array) -> ClassHessian:
     return ClassHessian(vectors, jnp.maximum(values, 1e-3 * largest))
 
 
+def num_numbers(num_classes: int, num_sampled: int) -> int:
+    """Numbers in the Hessians that `of_loss` averages for this many sampled rows."""
+    return min(_largest_sample(num_classes), num_sampled) * num_classes**2
+
+
+def _largest_sample(num_classes: int) -> int:
+    return max(_MIN_HESSIANS, _MAX_HESSIAN_NUMBERS // num_classes**2)
+
+
 def of_loss(
     loss: Loss,
     weights: Array,
@@ -82,8 +91,7 @@ def of_loss(
     num_classes, dtype = weights.shape[0], weights.dtype
     arguments = dict(loss_arguments or {})
     # With many classes fewer Hessians, of C x C numbers each, are averaged, in parts.
-    size = max(_MIN_HESSIANS, _MAX_HESSIAN_NUMBERS // num_classes**2)
-    size = min(size, sampled.rows.shape[0])
+    size = min(_largest_sample(num_classes), sampled.rows.shape[0])
     at_once = min(size, max(1, _NUMBERS_AT_ONCE // num_classes**2))
     size -= size % at_once
     shares = jnp.ones(size, dtype)
