@@ -49,7 +49,7 @@ CHAPTERS = {
     "linear": Chapter("parameters and scores of a linear classifier", is_room=True),
     "losses": Chapter(
         "losses of one example, their transforms and conjugates",
-        ("label_losses", "transforms", "conjugates"),
+        ("label_losses", "transforms", "dual_domains", "conjugates"),
         is_room=True,
     ),
     "objective": Chapter(
