@@ -45,7 +45,9 @@ CHAPTERS = {
         ("compensated", "precision", "device_mesh", "compilation", "processes"),
     ),
     "class_labels": Chapter("names of classes and their codes"),
-    "normalization": Chapter("centering and scaling of rows", is_room=True),
+    "normalization": Chapter(
+        "centering and scaling of rows", ("affine", "moments", "rounding"), is_room=True
+    ),
     "linear": Chapter("parameters and scores of a linear classifier", is_room=True),
     "losses": Chapter(
         "losses of one example, their transforms and conjugates",

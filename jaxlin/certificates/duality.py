@@ -45,12 +45,8 @@ from jaxlin import check, linear, losses
 from jaxlin.certificates import fenchel_young
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
-from jaxlin.normalization import (
-    Normalization,
-    check_normalization,
-    check_rounding,
-    without_overflow,
-)
+from jaxlin.normalization import Normalization, check_normalization
+from jaxlin.normalization.rounding import check_rounding, without_overflow
 from jaxlin.numerics import compensated, precision
 from jaxlin.objective import row_norms, row_sums
 from jaxlin.objective.row_sums import RowSums

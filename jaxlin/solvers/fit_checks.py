@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxlin import check
 from jaxlin.certificates import duality
 from jaxlin.linear import Params
-from jaxlin.normalization import LARGEST_NORM
+from jaxlin.normalization.rounding import LARGEST_NORM
 from jaxlin.numerics import device_mesh
 from jaxlin.solvers import optimizer_state
 from jaxlin.solvers.interface import Settings
