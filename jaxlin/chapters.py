@@ -56,7 +56,16 @@ CHAPTERS = {
     ),
     "objective": Chapter(
         "mean loss plus penalty, in passes over blocks of rows",
-        ("penalties", "row_sums", "row_norms", "row_blocks", "batches", "regularized"),
+        (
+            "penalties",
+            "part_sums",
+            "block_sizes",
+            "row_sums",
+            "row_norms",
+            "row_blocks",
+            "batches",
+            "regularized",
+        ),
         is_room=True,
     ),
     "certificates": Chapter(
