@@ -176,7 +176,9 @@ CHAPTERS = {
         is_room=True,
     ),
     "predictions": Chapter("labels, scores, probabilities and evaluation of a fit"),
-    "linear_probe": Chapter("choose, refit, test once: `jaxlin.probe`"),
+    "linear_probe": Chapter(
+        "choose, refit, test once: `jaxlin.probe`", ("result", "probing")
+    ),
     "saving": Chapter("a fit in one file: `jaxlin.save`, `jaxlin.load`"),
     "data": Chapter(
         "data sets as checked NumPy arrays",
