@@ -155,6 +155,7 @@ CHAPTERS = {
         "splits, folds, sweeps, cross-validation, rules of choice, calibration",
         (
             "splits",
+            "group_folds",
             "folds",
             "held_out",
             "resampling",

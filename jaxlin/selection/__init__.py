@@ -1,6 +1,7 @@
 """Model selection without the test set.
 
   splits            disjoint index arrays: training, validation and test examples
+  group_folds       assignment of whole groups to folds
   folds             fold ids (stratified, grouped, repeated) as weights of 0 and 1
   held_out          held-out sets where some classes have few examples
   resampling        halves, quarters and bootstrap samples as example weights
