@@ -156,7 +156,7 @@ def cross_validate(
         [choose(by_part[:, part], strength=inner.l2) for part in range(len(outer))]
     )
     everything = grids.product(**grid, num_weight_sets=len(outer))
-    order = cross_validation.by_setting(everything).reshape(-1, len(outer))
+    order = grids.by_setting(everything).reshape(-1, len(outer))
     refitted = grids.subset(everything, order[chosen, np.arange(len(outer))])
     fits = sweep.fit_models(
         problem, refitted, weight_sets=outer, checkpoint=second_file, **options
@@ -189,7 +189,7 @@ def _check(
 
 def _check_one_scale(choose: Choose, models: Grid) -> None:
     """Raises a ValueError if a rule compares l2 of different losses or margins."""
-    cross_validation.check_one_scale(
+    rules.check_one_scale(
         choose,
         [
             {**models.arguments_of(i), "loss": float(models.loss[i])}
