@@ -167,6 +167,7 @@ CHAPTERS = {
             "sweep_result",
             "refinement",
             "sweep",
+            "training_result",
             "training",
             "rules",
             "held_out_metrics",

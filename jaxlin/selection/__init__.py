@@ -13,6 +13,7 @@
   sweep_result      fits of a sweep, as arrays
   refinement        fits of a sweep that float32 cannot prove, in float64
   sweep             hundreds of certified fits in one program (`jaxlin.sweep`)
+  training_result   models of a sweep of minibatch training, as arrays
   training          learning rates, seeds, folds and normalisations in one program
                     (`jaxlin.train`)
   rules             the best setting, or the simplest within one standard error
