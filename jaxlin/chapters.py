@@ -123,6 +123,7 @@ CHAPTERS = {
             "streaming",
             "model_batch",
             "batch_pass",
+            "batch_step",
             "device_loop",
         ),
         is_room=True,

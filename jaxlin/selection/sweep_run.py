@@ -29,7 +29,7 @@ from jaxlin.selection import plans, schedule
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
 from jaxlin.selection.schedule import SlotQueue
-from jaxlin.solvers import certified, device_loop, fit_checks, model_batch
+from jaxlin.solvers import batch_step, certified, device_loop, fit_checks, model_batch
 from jaxlin.solvers.interface import Examples
 from jaxlin.solvers.model_batch import ModelBatch
 from jaxlin.typing import Array
@@ -219,7 +219,7 @@ def _with_slots_reassigned(
         multiple=plan.multiple,
     )
     for slot, model in changes.continued:
-        batch = model_batch.warm_start(
+        batch = batch_step.warm_start(
             batch,
             slot,
             inputs.examples,
