@@ -26,7 +26,7 @@ from jaxlin.selection import (
 )
 from jaxlin.selection.calibration import Temperature
 from jaxlin.selection.rules import Choose
-from jaxlin.selection.sweep import Callback
+from jaxlin.selection.sweep import SweepCallback
 from jaxlin.solvers import stopping
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.stopping import Stop
@@ -61,7 +61,7 @@ def probe(
     choose: Choose = rules.best,
     stop: Stop = stopping.DEFAULT,
     checkpoint: Path | None = None,
-    callback: Callback | None = None,
+    callback: SweepCallback | None = None,
     slots: int | None = None,
     block_size: int | None = None,
 ) -> ProbeResult:

@@ -35,7 +35,7 @@ from jaxlin.problems import Problem, takes_problem
 from jaxlin.selection import folds as folds_of
 from jaxlin.selection import grids, held_out_metrics, rules, sweep
 from jaxlin.selection.rules import Choose
-from jaxlin.selection.sweep import Callback
+from jaxlin.selection.sweep import SweepCallback
 from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.solvers import stopping
 from jaxlin.solvers.stopping import Stop
@@ -145,7 +145,7 @@ def cross_validate(
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
     checkpoint: Path | None = None,
-    callback: Callback | None = None,
+    callback: SweepCallback | None = None,
     slots: int | None = None,
     block_size: int | None = None,
 ) -> CrossValidation:

@@ -38,7 +38,7 @@ from jaxlin.selection import folds as folds_of
 from jaxlin.selection.cross_validation import CrossValidation
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.rules import Choose
-from jaxlin.selection.sweep import Callback
+from jaxlin.selection.sweep import SweepCallback
 from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.solvers import fit_checks, stopping
 from jaxlin.solvers.stopping import Stop
@@ -89,7 +89,7 @@ def cross_validate(
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
     checkpoints: tuple[Path, Path] | None = None,
-    callback: Callback | None = None,
+    callback: SweepCallback | None = None,
 ) -> NestedCrossValidation:
     """Chooses a setting and tests it, for each outer part, in two sweeps.
 

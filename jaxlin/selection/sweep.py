@@ -44,7 +44,7 @@ from jaxlin.typing import Loss
 
 # ``callback(state)``, called after some iterations and after the checkpoint, if any, is
 # written; an exception stops the sweep.
-Callback = Callable[[SweepState], None]
+SweepCallback = Callable[[SweepState], None]
 
 
 @takes_problem
@@ -58,7 +58,7 @@ def sweep(
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
     checkpoint: checkpoint_of.Path | None = None,
-    callback: Callback | None = None,
+    callback: SweepCallback | None = None,
     slots: int | None = None,
     block_size: int | None = None,
 ) -> SweepResult:
@@ -123,7 +123,7 @@ def fit_models(
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
     checkpoint: checkpoint_of.Path | None = None,
-    callback: Callback | None = None,
+    callback: SweepCallback | None = None,
     plan: Plan | None = None,
 ) -> SweepResult:
     """`sweep` over any grid of models.
@@ -197,7 +197,7 @@ def make_plan(
     )
 
 
-def _last(states: Iterator[SweepState], callback: Callback | None) -> SweepState:
+def _last(states: Iterator[SweepState], callback: SweepCallback | None) -> SweepState:
     """Last of the states, with the callback called on each."""
 
     def watched() -> Iterator[SweepState]:
