@@ -70,7 +70,7 @@ CHAPTERS = {
     ),
     "certificates": Chapter(
         "duality gap, Fenchel-Young terms, certified labels",
-        ("fenchel_young", "duality", "label_certificates"),
+        ("certificate_checks", "fenchel_young", "duality", "label_certificates"),
         is_room=True,
     ),
     "stats": Chapter(

@@ -23,7 +23,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
-from jaxlin.certificates import duality
+from jaxlin.certificates import certificate_checks
 from jaxlin.io import checkpoint as checkpoint_of
 from jaxlin.problems import Problem, takes_problem
 from jaxlin.selection import (
@@ -151,7 +151,7 @@ def fit_models(
     """
     stopping.checked(stop)
     for loss in models.losses:
-        duality.check_rank(loss, problem.rank, name="labels")
+        certificate_checks.check_rank(loss, problem.rank, name="labels")
     sets = problem.weight_sets(
         weight_sets,
         num_sets=int(models.weight_set.max()) + 1,
