@@ -133,6 +133,7 @@ CHAPTERS = {
         (
             "callbacks",
             "distances",
+            "integer_distances",
             "pairwise",
             "top_k",
             "bounds",
