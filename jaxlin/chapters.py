@@ -38,7 +38,7 @@ CHAPTERS = {
     "chapters": Chapter("this list"),
     "check": Chapter(
         "checks of data and settings, where they enter",
-        ("diagnosis", "arguments", "arrays"),
+        ("diagnosis", "arguments", "arrays", "targets"),
     ),
     "numerics": Chapter(
         "compensated sums, full-precision products, devices, processes",
