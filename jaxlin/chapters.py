@@ -94,7 +94,7 @@ CHAPTERS = {
     ),
     "features": Chapter(
         "features of images: learned patches, a small network",
-        ("encodings", "spherical", "patches", "convolutional"),
+        ("encodings", "spherical", "image_patches", "patches", "convolutional"),
         is_room=True,
     ),
     "solvers": Chapter(
