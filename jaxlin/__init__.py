@@ -61,8 +61,8 @@ if TYPE_CHECKING:
     from jaxlin.selection.cross_validation import cross_validate as cross_validate
     from jaxlin.selection.sweep import sweep as sweep
     from jaxlin.selection.sweep_result import SweepResult as SweepResult
-    from jaxlin.selection.training import TrainingResult as TrainingResult
     from jaxlin.selection.training import train as train
+    from jaxlin.selection.training_result import TrainingResult as TrainingResult
     from jaxlin.solvers.fitted import Fit as Fit
     from jaxlin.solvers.stopping import Stop as Stop
 
@@ -86,7 +86,7 @@ _DOORS = {
     "sweep": "selection.sweep",
     "CrossValidation": "selection.cross_validation",
     "cross_validate": "selection.cross_validation",
-    "TrainingResult": "selection.training",
+    "TrainingResult": "selection.training_result",
     "train": "selection.training",
     "ProbeResult": "linear_probe",
     "probe": "linear_probe",

@@ -38,28 +38,39 @@ CHAPTERS = {
     "chapters": Chapter("this list"),
     "check": Chapter(
         "checks of data and settings, where they enter",
-        ("diagnosis", "arguments", "arrays"),
+        ("diagnosis", "arguments", "arrays", "targets"),
     ),
     "numerics": Chapter(
         "compensated sums, full-precision products, devices, processes",
         ("compensated", "precision", "device_mesh", "compilation", "processes"),
     ),
     "class_labels": Chapter("names of classes and their codes"),
-    "normalization": Chapter("centering and scaling of rows", is_room=True),
+    "normalization": Chapter(
+        "centering and scaling of rows", ("affine", "moments", "rounding"), is_room=True
+    ),
     "linear": Chapter("parameters and scores of a linear classifier", is_room=True),
     "losses": Chapter(
         "losses of one example, their transforms and conjugates",
-        ("label_losses", "transforms", "conjugates"),
+        ("label_losses", "transforms", "dual_domains", "conjugates"),
         is_room=True,
     ),
     "objective": Chapter(
         "mean loss plus penalty, in passes over blocks of rows",
-        ("penalties", "row_sums", "row_norms", "row_blocks", "batches", "regularized"),
+        (
+            "penalties",
+            "part_sums",
+            "block_sizes",
+            "row_sums",
+            "row_norms",
+            "row_blocks",
+            "batches",
+            "regularized",
+        ),
         is_room=True,
     ),
     "certificates": Chapter(
         "duality gap, Fenchel-Young terms, certified labels",
-        ("fenchel_young", "duality", "label_certificates"),
+        ("certificate_checks", "fenchel_young", "duality", "label_certificates"),
         is_room=True,
     ),
     "stats": Chapter(
@@ -83,7 +94,7 @@ CHAPTERS = {
     ),
     "features": Chapter(
         "features of images: learned patches, a small network",
-        ("encodings", "spherical", "patches", "convolutional"),
+        ("encodings", "spherical", "image_patches", "patches", "convolutional"),
         is_room=True,
     ),
     "solvers": Chapter(
@@ -112,6 +123,7 @@ CHAPTERS = {
             "streaming",
             "model_batch",
             "batch_pass",
+            "batch_step",
             "device_loop",
         ),
         is_room=True,
@@ -121,6 +133,7 @@ CHAPTERS = {
         (
             "callbacks",
             "distances",
+            "integer_distances",
             "pairwise",
             "top_k",
             "bounds",
@@ -144,6 +157,7 @@ CHAPTERS = {
         "splits, folds, sweeps, cross-validation, rules of choice, calibration",
         (
             "splits",
+            "group_folds",
             "folds",
             "held_out",
             "resampling",
@@ -155,6 +169,7 @@ CHAPTERS = {
             "sweep_result",
             "refinement",
             "sweep",
+            "training_result",
             "training",
             "rules",
             "held_out_metrics",
@@ -165,7 +180,9 @@ CHAPTERS = {
         is_room=True,
     ),
     "predictions": Chapter("labels, scores, probabilities and evaluation of a fit"),
-    "linear_probe": Chapter("choose, refit, test once: `jaxlin.probe`"),
+    "linear_probe": Chapter(
+        "choose, refit, test once: `jaxlin.probe`", ("result", "probing")
+    ),
     "saving": Chapter("a fit in one file: `jaxlin.save`, `jaxlin.load`"),
     "data": Chapter(
         "data sets as checked NumPy arrays",

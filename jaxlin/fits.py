@@ -43,7 +43,7 @@ from jaxlin.solvers import (
     stopping,
     streaming,
 )
-from jaxlin.solvers.fit_loop import Callback, Start
+from jaxlin.solvers.fit_loop import PassCallback, Start
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.interface import Settings
 from jaxlin.solvers.stopping import Stop
@@ -68,7 +68,7 @@ def fit(
     classes: Any = None,
     start: Params | Fit | None = None,
     refine: bool | None = None,
-    callback: Callback | None = None,
+    callback: PassCallback | None = None,
 ) -> Fit:
     """Fits a linear classifier to a proven gap.
 

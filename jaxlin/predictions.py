@@ -23,7 +23,7 @@ from jaxlin.normalization import Normalization, normalize
 from jaxlin.numerics import precision
 from jaxlin.selection import calibration
 from jaxlin.selection.sweep_result import SweepResult
-from jaxlin.selection.training import TrainingResult
+from jaxlin.selection.training_result import TrainingResult
 from jaxlin.stats import intervals
 from jaxlin.stats.intervals import Interval
 from jaxlin.typing import Array

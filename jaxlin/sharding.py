@@ -28,8 +28,7 @@ from jax.sharding import AxisType, Mesh
 from jax.typing import ArrayLike
 
 from jaxlin import check
-from jaxlin import normalization as normalization_of
-from jaxlin.normalization import Normalization
+from jaxlin.normalization import Normalization, moments
 from jaxlin.numerics import device_mesh, processes
 
 
@@ -80,7 +79,7 @@ def fit_centered(
     rows, weights = _rows_and_weights(features, example_weights)
     check.number("scale", scale, above=0)
     mean, _, _ = _moments(rows, weights)
-    return normalization_of.from_mean(mean, scale, dtype=rows.dtype)
+    return moments.from_mean(mean, scale, dtype=rows.dtype)
 
 
 def fit_standard(
@@ -89,18 +88,16 @@ def fit_standard(
     """`jaxlin.normalization.fit_standard` of the rows of all processes."""
     rows, weights = _rows_and_weights(features, example_weights)
     mean, count, spread = _moments(rows, weights)
-    squares = normalization_of.sum_of_squares(
-        rows, weights=weights, mean=mean, unit=spread
-    )
+    squares = moments.sum_of_squares(rows, weights=weights, mean=mean, unit=spread)
     deviation = spread * np.sqrt(processes.total(squares) / count)
-    return normalization_of.from_moments(mean, deviation, dtype=rows.dtype)
+    return moments.from_moments(mean, deviation, dtype=rows.dtype)
 
 
 def _rows_and_weights(
     features: ArrayLike, example_weights: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     rows, weights = processes.check_everywhere(
-        lambda: normalization_of.check_rows(features, example_weights, is_part=True)
+        lambda: moments.check_rows(features, example_weights, is_part=True)
     )
     processes.check_equal(width=rows.shape[1], weighted=int(weights is not None))
     return rows, weights
@@ -111,12 +108,10 @@ def _moments(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, sum of weights and largest distance from one row, over all processes."""
     shift = np.min(
-        processes.gather_float64(normalization_of.first_weighted_row(rows, weights)),
+        processes.gather_float64(moments.first_weighted_row(rows, weights)),
         axis=0,
     )
-    sums, count, spread = normalization_of.sums_of_rows(
-        rows, weights=weights, shift=shift
-    )
+    sums, count, spread = moments.sums_of_rows(rows, weights=weights, shift=shift)
     total = processes.total(count)
     if not total > 0:
         raise ValueError(

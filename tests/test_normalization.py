@@ -11,6 +11,7 @@ import pytest
 import jaxlin
 from jaxlin import linear, losses, normalization, sharding
 from jaxlin.certificates import duality
+from jaxlin.normalization import moments, rounding
 from jaxlin.objective import row_blocks
 
 
@@ -52,7 +53,7 @@ def test_identity_changes_nothing():
 def test_blocks_do_not_matter(monkeypatch):
     raw = pixels(rows=1000)
     whole = normalization.fit_standard(raw)
-    monkeypatch.setattr(normalization, "_ROWS_PER_BLOCK", 7)
+    monkeypatch.setattr(moments, "ROWS_PER_BLOCK", 7)
     blocked = normalization.fit_standard(raw)
     for a, b in zip(whole, blocked, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
@@ -104,15 +105,15 @@ def test_float64_rows_that_float32_cannot_tell_apart_are_refused():
     rows[:, 1] += 1e8
     fitted = normalization.fit_standard(rows)
     with pytest.raises(ValueError, match="of feature 1, with values about 1e.08 and"):
-        normalization.check_rounding("features", rows, fitted)
+        rounding.check_rounding("features", rows, fitted)
     with jax.enable_x64(True):
-        normalization.check_rounding("features", rows, fitted)
+        rounding.check_rounding("features", rows, fitted)
     # As far as float32 goes, or constant, or float32 from the start.
     near = rows - np.array([0, 1e8 - 1e4, 0])
     constant = np.where(np.arange(3) == 1, 1e8 + 0.5, rows)
     for kept in (near, constant, rows.astype(np.float32)):
         fitted = normalization.fit_standard(kept)
-        normalization.check_rounding("features", kept, fitted)
+        rounding.check_rounding("features", kept, fitted)
 
 
 @pytest.mark.devices(2)
@@ -133,7 +134,7 @@ def test_beyond_float32_rows_are_not_told_apart():
     for rows in (np.array([[1e39], [0.0]]), np.array([[1e39], [2e39]])):
         plain = normalization.Normalization(np.zeros(1), np.float64(1))
         with pytest.raises(ValueError, match="must be told apart by float32"):
-            normalization.check_rounding("features", rows, plain)
+            rounding.check_rounding("features", rows, plain)
 
 
 def test_what_all_rows_lose_alike_counts_too():
@@ -141,7 +142,7 @@ def test_what_all_rows_lose_alike_counts_too():
     rows = 1e8 + 3 + np.array([[0.0], [8.0]])
     plain = normalization.Normalization(np.full(1, 1e8), np.float64(8))
     with pytest.raises(ValueError, match="rounding moves some by 0.38 scales"):
-        normalization.check_rounding("features", rows, plain)
+        rounding.check_rounding("features", rows, plain)
 
 
 # --- Moments, against exact fractions.
@@ -276,7 +277,7 @@ def test_half_precision_normalizations_are_widened():
 @pytest.mark.parametrize("blocks", [4096, 7])
 def test_weights_count_rows_as_often(dtype, blocks, monkeypatch):
     """Whole weights are repeated rows; weight 0 is no row, whatever it holds."""
-    monkeypatch.setattr(normalization, "_ROWS_PER_BLOCK", blocks)
+    monkeypatch.setattr(moments, "ROWS_PER_BLOCK", blocks)
     rows = pixels(60).astype(dtype)
     weights = np.arange(60) % 4
     repeated = np.repeat(rows, weights, axis=0)
@@ -316,11 +317,9 @@ def test_rows_of_weight_0_are_not_rounded():
     rows = np.array([[0.0], [1.0], [1e8 + 0.3]])
     plain = normalization.Normalization(np.zeros(1), np.float64(1))
     weights = np.array([1.0, 1.0, 0.0])
-    normalization.check_rounding("features", rows, plain, example_weights=weights)
+    rounding.check_rounding("features", rows, plain, example_weights=weights)
     with pytest.raises(ValueError, match="must be told apart"):
-        normalization.check_rounding(
-            "features", rows, plain, example_weights=weights + 1
-        )
+        rounding.check_rounding("features", rows, plain, example_weights=weights + 1)
 
 
 def test_only_rows_of_weight_0_that_overflow_are_put_at_the_mean():
@@ -331,7 +330,7 @@ def test_only_rows_of_weight_0_that_overflow_are_put_at_the_mean():
         (plain, [1.0, 5e12, 3.0, 1e300]),
         (None, [1.0, 0.0, 0.0, 1e300]),
     ):
-        found = normalization.without_overflow(rows, weights, fitted)
+        found = rounding.without_overflow(rows, weights, fitted)
         np.testing.assert_array_equal(found[:, 0], expected)
-    assert normalization.without_overflow(rows, None, plain) is rows
-    assert normalization.without_overflow(rows, np.ones(4), plain) is rows
+    assert rounding.without_overflow(rows, None, plain) is rows
+    assert rounding.without_overflow(rows, np.ones(4), plain) is rows

@@ -63,7 +63,7 @@ def test_features_are_looked_at_once(monkeypatch):
         seen.append(1)
         return once(*given, **options)
 
-    for module in (check, check.arrays):  # callers outside the folder and inside
+    for module in (check, check.targets):  # callers outside the folder and inside
         monkeypatch.setattr(module, "features", counted)
     problem = jaxlin.problem(ROWS, NAMES)
     problem.prepared(loss=SOFTMAX)

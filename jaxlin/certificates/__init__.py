@@ -1,5 +1,6 @@
 """Certificates: bounds on the distance to the optimum, and on its labels.
 
+certificate_checks  checks of what is to be certified
 fenchel_young       Fenchel-Young term of one example, with its rounding error
 duality             duality gap, certificate, radius of the optimum
 label_certificates  labels shared with the exact optimum, interval of its accuracy

@@ -34,23 +34,18 @@ CIFAR-10 (all hinges, l2 from 1e-2 to 1e-4) it never saved a pass.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, linear, losses
-from jaxlin.certificates import fenchel_young
+from jaxlin import check, linear
+from jaxlin.certificates import certificate_checks, fenchel_young
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
-from jaxlin.normalization import (
-    Normalization,
-    check_normalization,
-    check_rounding,
-    without_overflow,
-)
+from jaxlin.normalization import Normalization
 from jaxlin.numerics import compensated, precision
 from jaxlin.objective import row_norms, row_sums
 from jaxlin.objective.row_sums import RowSums
@@ -242,12 +237,16 @@ def certificate(
     )
     if not is_traced:
         check.one_label_each("targets", targets)
-    check_rank(loss, np.ndim(targets))
+    certificate_checks.check_rank(loss, np.ndim(targets))
     if not is_traced:
-        params = _checked_params(params)
-        check_certifiable(loss=loss, l2=l2, loss_arguments=loss_arguments)
-        features, targets, example_weights, normalization = _checked_data(
-            params, features, targets, example_weights, normalization
+        params = certificate_checks.checked_params(params)
+        certificate_checks.check_certifiable(
+            loss=loss, l2=l2, loss_arguments=loss_arguments
+        )
+        features, targets, example_weights, normalization = (
+            certificate_checks.checked_data(
+                params, features, targets, example_weights, normalization
+            )
         )
     # Refined parameters are float64 NumPy arrays; their certificate uses all digits.
     with precision.enable_float64_for(*(() if is_traced else params)):
@@ -263,81 +262,6 @@ def certificate(
             block_size=block_size,
         )
     return precision.float64_as_numpy(result)
-
-
-def _checked_params(params: Params) -> Params:
-    """Returns parameters in one dtype, float32 or float64, with checked shapes."""
-    weights, bias = map(np.asarray, params)
-    if weights.ndim != 2 or bias.shape != weights.shape[:1]:
-        raise ValueError(
-            "params must have weights (classes, features) and bias (classes,), got "
-            f"{weights.shape} and {bias.shape}; give one row of weights and one bias "
-            "per class"
-        )
-    dtype = np.float64 if weights.dtype == np.float64 else np.float32
-    return Params(weights.astype(dtype), bias.astype(dtype))  # type: ignore[arg-type]
-
-
-def _checked_data(
-    params: Params,
-    features: Any,
-    targets: Any,
-    example_weights: Any,
-    normalization: Normalization | None,
-) -> tuple[Any, Any, Any, Normalization | None]:
-    """Returns features, targets, weights and normalisation, checked for the params."""
-    num_classes, num_features = params.weights.shape
-    features, targets, example_weights = check.examples(
-        features,
-        targets,
-        example_weights,
-        num_classes=num_classes,
-        num_features=num_features,
-    )
-    if normalization is not None:
-        normalization = check_normalization(normalization, num_features=num_features)
-    with precision.enable_float64_for(*params):
-        check_rounding(
-            "features", features, normalization, example_weights=example_weights
-        )
-    features = without_overflow(features, example_weights, normalization)
-    return features, targets, example_weights, normalization
-
-
-def check_certifiable(
-    *, loss: Loss, l2: Any, loss_arguments: LossArguments | None
-) -> None:
-    """Raises a ValueError, with the reason, if no certificate exists."""
-    conjugates.of(loss)
-    if check.number("l2", l2) == 0:
-        raise ValueError(
-            "l2 must be above 0, got 0; without it the optimum may not exist and no "
-            "certificate does"
-        )
-    check.number("l2", l2, above=0)
-    check.loss_arguments(loss, loss_arguments or {})
-    for name, value in (loss_arguments or {}).items():
-        check.number(f"loss_arguments[{name!r}]", value, above=0)
-
-
-def check_rank(loss: Loss, rank: int, *, name: str = "targets") -> None:
-    """Raises a ValueError if the loss does not take targets of this rank."""
-    if rank == 2 and loss is not losses.cross_entropy:
-        raise ValueError(
-            f"{name} must be integers (examples,) for {_name(loss)}, got an array of "
-            "rank 2; for distributions over classes use jaxlin.losses.cross_entropy, "
-            f"for one-hot rows give {name}.argmax(axis=1)"
-        )
-    if rank != 2 and loss is losses.cross_entropy:
-        raise ValueError(
-            f"{name} must be distributions (examples, classes) for cross_entropy, got "
-            f"an array of rank {rank}; for integer labels use "
-            "jaxlin.losses.softmax_cross_entropy"
-        )
-
-
-def _name(loss: Loss) -> str:
-    return getattr(loss, "__name__", str(loss))
 
 
 @functools.partial(jax.jit, static_argnames=("loss", "block_size"))

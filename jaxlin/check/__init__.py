@@ -15,7 +15,8 @@ where there is one, the remedy. The checks use NumPy alone and compile nothing.
 
   diagnosis  descriptions of invalid arrays, for error messages
   arguments  numbers, options, keys, the shape of one example, arguments of a loss
-  arrays     features, labels, distributions, weights
+  arrays     features and weights
+  targets    labels and distributions; examples as a whole
 """
 
 from jaxlin import chapters
@@ -32,16 +33,18 @@ from jaxlin.check.arguments import (
 )
 from jaxlin.check.arrays import (
     dense,
-    distributions,
     example_weights,
-    examples,
     features,
+    one_per_example,
+    weight_size,
+)
+from jaxlin.check.targets import (
+    distributions,
+    examples,
     labels,
     one_label_each,
-    one_per_example,
     present_classes,
     several_classes,
-    weight_size,
 )
 
 __getattr__ = chapters.loader(__name__)

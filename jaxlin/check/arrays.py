@@ -1,11 +1,11 @@
-"""Checks of arrays: features, labels, distributions, example weights."""
+"""Checks of arrays of numbers: features and example weights."""
 
 from typing import Any
 
 import numpy as np
 
 from jaxlin.check import diagnosis
-from jaxlin.check.arguments import concrete, integer
+from jaxlin.check.arguments import concrete
 
 # Smallest value allowed for the largest example weight: sums, and products with other
 # weights and with losses, then stay far from both ends of the range of float32.
@@ -100,47 +100,6 @@ def _check_finite(name: str, array: np.ndarray) -> None:
             )
 
 
-def labels(
-    name: str,
-    value: Any,
-    *,
-    num_classes: int | None = None,
-    num_examples: int | None = None,
-) -> np.ndarray:
-    """Returns ``value`` as int32 labels ``(examples,)``, each in [0, num_classes).
-
-    Booleans are labels too: False is class 0, True class 1.
-
-    Raises:
-      ValueError: if the labels are not integers, not of rank 1, empty, out of range, or
-        differ in number from the examples.
-    """
-    array = dense(name, value)
-    if array.ndim != 1:
-        raise ValueError(
-            f"{name} must have shape (examples,), got "
-            f"{diagnosis.of_shape(name, value, array)}"
-        )
-    if array.size == 0:
-        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
-    if array.dtype.kind not in "bui":
-        raise ValueError(
-            f"{name} must be integers, got {diagnosis.of_labels(name, array)}"
-        )
-    if num_examples is not None:
-        one_per_example(name, len(array), num_examples=num_examples)
-    # Without num_classes every label that fits into int32 is allowed.
-    top = np.iinfo(np.int32).max if num_classes is None else num_classes - 1
-    outside = (array < 0) | (array > top)
-    if outside.any():
-        where = int(np.argmax(outside))
-        raise ValueError(
-            f"{name} must lie in [0, {top}], got {array[where]} at position {where}; "
-            f"{diagnosis.of_range(name, array, num_classes=num_classes)}"
-        )
-    return array.astype(np.int32)
-
-
 def one_per_example(name: str, count: int, *, num_examples: int) -> None:
     """Raises a ValueError unless an array has as many entries as there are examples."""
     if count != num_examples:
@@ -149,88 +108,6 @@ def one_per_example(name: str, count: int, *, num_examples: int) -> None:
             f"{diagnosis.counted(num_examples, 'example')}; give both for the same "
             "rows, in the same order"
         )
-
-
-def one_label_each(name: str, value: Any) -> None:
-    """Raises a ValueError for a column of labels, or for multilabel 0/1 rows.
-
-    Other arrays with two axes may be distributions or one-hot rows.
-    """
-    array = dense(name, value)
-    if array.ndim != 2:
-        return
-    if array.shape[1] == 1 or diagnosis.of_multilabel(array):
-        raise ValueError(
-            f"{name} must have shape (examples,), got "
-            f"{diagnosis.of_shape(name, value, array)}"
-        )
-
-
-def present_classes(
-    value: np.ndarray, *, example_weights: np.ndarray | None = None
-) -> np.ndarray:
-    """Returns the classes with a positive total weight, ascending.
-
-    Args:
-      value: checked labels ``(examples,)`` or distributions ``(examples, classes)``.
-      example_weights: non-negative, shape ``(examples,)``; None is all ones.
-    """
-    if example_weights is not None:
-        value = value[np.asarray(example_weights) > 0]
-    if value.ndim == 2:
-        return np.flatnonzero((value > 0).any(axis=0))
-    return np.unique(value)
-
-
-def several_classes(
-    name: str, value: np.ndarray, *, example_weights: np.ndarray | None = None
-) -> np.ndarray:
-    """Returns the labels or distributions if at least two classes have weight.
-
-    Args:
-      name: name of the array in the error message.
-      value: checked labels ``(examples,)`` or distributions ``(examples, classes)``.
-      example_weights: non-negative, shape ``(examples,)``; None is all ones.
-
-    Raises:
-      ValueError: if fewer than two classes have a positive total weight.
-    """
-    found = present_classes(value, example_weights=example_weights)
-    if len(found) < 2:
-        weighted = "" if example_weights is None else " with positive example weights"
-        only = f"only class {found[0]}" if len(found) else "none"
-        raise ValueError(
-            f"{name} must name at least two classes{weighted}, got {only}; a "
-            "classifier needs classes to distinguish"
-        )
-    return value
-
-
-def distributions(name: str, value: Any, *, num_classes: int) -> np.ndarray:
-    """Returns distributions ``(examples, num_classes)``: non-negative rows with sum 1.
-
-    The result is float64 for float64 input and float32 otherwise. A row is accepted if
-    its sum is within 0.001 of 1, and divided by its sum unless that is within 1e-6.
-    """
-    one_label_each(name, value)
-    array = _float(features(name, value))
-    if array.shape[1] != num_classes:
-        raise ValueError(
-            f"{name} must have one column per class, {num_classes} of them, got shape "
-            f"{array.shape}"
-        )
-    sums = array.sum(axis=1)
-    wrong = (array < 0).any(axis=1) | (np.abs(sums - 1) > 1e-3)
-    if wrong.any():
-        where = int(np.argmax(wrong))
-        raise ValueError(
-            f"{name} must be distributions over classes, got a row with minimum "
-            f"{array[where].min()} and sum {sums[where]} at position {where}"
-        )
-    # A distribution that was only rounded to float32 is not changed.
-    exact = array.sum(axis=1, keepdims=True, dtype=np.float64)
-    is_rough = np.abs(exact - 1) > 1e-6
-    return np.where(is_rough, array / exact, array).astype(array.dtype)
 
 
 def example_weights(
@@ -244,7 +121,7 @@ def example_weights(
     array = dense(name, value)
     if array.dtype.kind not in "buif" and array.dtype.name != "bfloat16":
         raise ValueError(f"{name} must be numbers, got {value!r:.80}")
-    array = _float(array)
+    array = as_float(array)
     if array.shape != (num_examples,):
         raise ValueError(
             f"{name} must have shape ({num_examples},), got shape {array.shape}"
@@ -280,53 +157,6 @@ def weight_size(name: str, largest: float) -> None:
         )
 
 
-def examples(
-    rows: Any,
-    targets: Any,
-    weights: Any,
-    *,
-    num_classes: int,
-    num_features: int | None = None,
-    prefix: str = "",
-    names: tuple[str, str, str] = ("features", "targets", "example_weights"),
-    is_part: bool = False,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Checks the features, targets and weights of the same examples.
-
-    Args:
-      rows: features, array-like, shape ``(examples, num_features)``; see `features`.
-      targets: labels ``(examples,)``, see `labels`, or distributions ``(examples,
-        num_classes)``, see `distributions`.
-      weights: example weights ``(examples,)``, non-negative; None is all ones.
-      num_classes: number of classes C, at least 2.
-      num_features: required number of columns; None, the default, accepts any.
-      prefix: text before each name in an error message, such as ``"blocks[3]."``.
-      names: names of features, targets and weights in an error message.
-      is_part: whether the examples are only a part of the data, so that all their
-        weights may be 0.
-
-    Returns:
-      Features, targets and weights, as `features`, `labels` or `distributions`, and
-      `example_weights` return them.
-
-    Raises:
-      ValueError: naming the argument, the rule and the value.
-    """
-    integer("num_classes", num_classes, at_least=2)
-    name_of_rows, name_of_targets, name_of_weights = (prefix + name for name in names)
-    rows = features(name_of_rows, rows, num_features=num_features)
-    shape = dense(name_of_targets, targets).shape
-    is_distribution = len(shape) == 2 and shape[1] > 1
-    check_targets = distributions if is_distribution else labels
-    targets = check_targets(name_of_targets, targets, num_classes=num_classes)
-    one_per_example(name_of_targets, len(targets), num_examples=len(rows))
-    if weights is not None:
-        weights = example_weights(
-            name_of_weights, weights, num_examples=len(rows), is_part=is_part
-        )
-    return rows, targets, weights
-
-
 def dense(name: str, value: Any) -> np.ndarray:
     """Returns a value as a NumPy array of any dtype.
 
@@ -360,5 +190,6 @@ def dense(name: str, value: Any) -> np.ndarray:
     return array
 
 
-def _float(array: np.ndarray) -> np.ndarray:
+def as_float(array: np.ndarray) -> np.ndarray:
+    """Converts float64 to itself, all other dtypes to float32."""
     return array.astype(np.float64 if array.dtype == np.float64 else np.float32)

@@ -1,9 +1,10 @@
 """Descriptions of arrays that `jaxlin.check` rejects: their contents and the remedy.
 
-`jaxlin.check.arrays` decides which arrays are valid. Each ``of_`` function here takes
-an invalid one and returns the end of the message "labels must be ..., got": a
-description of the contents and a remedy that, applied to the array, gives the intended
-one. Arrays are distinguished by their entries, not by the library that made them.
+`jaxlin.check.arrays` and `jaxlin.check.targets` decide which arrays are valid. Each
+``of_`` function here takes an invalid one and returns the end of the message "labels
+must be ..., got": a description of the contents and a remedy that, applied to the
+array, gives the intended one. Arrays are distinguished by their entries, not by the
+library that made them.
 
   >>> import numpy as np
   >>> from jaxlin.check import diagnosis

@@ -5,6 +5,7 @@ which the rest of the library takes like any other example.
 
   encodings      nonlinear encodings of the responses of a patch to filters
   spherical      spherical k-means
+  image_patches  patches of images, random or all
   patches        filters learned by k-means of whitened patches, without labels
   convolutional  a small convolutional network without its head
 """

@@ -32,7 +32,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
-from jaxlin.features import encodings, spherical
+from jaxlin.features import encodings, image_patches, spherical
 from jaxlin.features.encodings import Encoding
 from jaxlin.numerics import precision
 from jaxlin.typing import Array
@@ -204,29 +204,12 @@ def apply_all(
 
 def _whitened_patches(stats: Stats, image: Array) -> Array:
     """All overlapping patches of one image, shape ``(rows, columns, values)``."""
-    size = _patch_size(stats, image.shape[-1])
-    rows, columns = image.shape[0] - size + 1, image.shape[1] - size + 1
-    brightness = image.astype(jnp.float32) / stats.scale
-    # In the order of values of sampled patches: row, column, channel.
-    unfolded = jnp.concatenate(
-        [
-            brightness[top : top + rows, left : left + columns]
-            for top in range(size)
-            for left in range(size)
-        ],
-        axis=-1,
+    unfolded = image_patches.unfolded(
+        image.astype(jnp.float32) / stats.scale,
+        patch_size=_patch_size(stats, image.shape[-1]),
     )
-    centered = (
-        _contrast_normalized(unfolded, stats.contrast_floor) - stats.mean[None, None]
-    )
-    return precision.product(centered, stats.whitening)
-
-
-def _contrast_normalized(patches: Array, contrast_floor: ArrayLike) -> Array:
-    """Patches along the last axis with mean 0 and, up to the floor, variance 1."""
-    centered = patches - jnp.mean(patches, axis=-1, keepdims=True)
-    variance = jnp.mean(jnp.square(centered), axis=-1, keepdims=True)
-    return centered * jax.lax.rsqrt(variance + contrast_floor)
+    normalized = image_patches.contrast_normalized(unfolded, stats.contrast_floor)
+    return precision.product(normalized - stats.mean[None, None], stats.whitening)
 
 
 @functools.partial(
@@ -247,8 +230,12 @@ def _fit(
     num_iterations,
 ) -> Stats:
     draw_key, filter_key = jax.random.split(key)
-    raw = _drawn(draw_key, images, patch_size=patch_size, num_patches=num_patches)
-    patches = _contrast_normalized(raw.astype(jnp.float32) / scale, contrast_floor)
+    raw = image_patches.sampled(
+        draw_key, images, patch_size=patch_size, num_patches=num_patches
+    )
+    patches = image_patches.contrast_normalized(
+        raw.astype(jnp.float32) / scale, contrast_floor
+    )
     mean = jnp.mean(patches, axis=0)
     centered = patches - mean[None]
     covariance = centered.T @ centered / num_patches
@@ -285,25 +272,6 @@ def _apply_all(stats, images, arguments, *, encoding, pool, block_size):
         )
 
     return jax.lax.map(one, images, batch_size=block_size)
-
-
-def _drawn(key, images, *, patch_size, num_patches) -> Array:
-    """Patches at random positions of random images, ``(num_patches, values)``."""
-    number, height, width, channels = images.shape
-    which, top, left = (
-        jax.random.randint(one, (num_patches,), 0, limit)
-        for one, limit in zip(
-            jax.random.split(key, 3),
-            (number, height - patch_size + 1, width - patch_size + 1),
-            strict=True,
-        )
-    )
-
-    def cut(which, top, left):
-        shape = (1, patch_size, patch_size, channels)
-        return jax.lax.dynamic_slice(images, (which, top, left, 0), shape).ravel()
-
-    return jax.vmap(cut)(which, top, left)
 
 
 def _pooling(rows: int, columns: int, pool: int) -> np.ndarray:

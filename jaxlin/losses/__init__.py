@@ -34,6 +34,7 @@ A label outside [0, C) gives NaN, not an error: a compiled program cannot raise 
 
   label_losses  the losses above
   transforms    other reductions over classes, made from a loss
+  dual_domains  domains of dual variables: projections and Fenchel-Young terms
   conjugates    convex conjugates, the basis of certificates
 """
 

@@ -54,6 +54,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxlin import losses
+from jaxlin.losses.dual_domains import BOX, CAPPED_SIMPLEX, Domain, divergence
 from jaxlin.typing import Array, Loss
 
 
@@ -141,20 +142,16 @@ def known_losses() -> tuple[Loss, ...]:
 
 def _hinge(
     violations: Callable[..., Array],
-    project: Callable[[Array], Array],
+    domain: Domain,
     score_gradient: Callable[..., Array],
-    excess_of: Callable[[Array, Array], Array],
-    cap: Literal["each", "sum"],
 ) -> Conjugate:
     """Conjugate of a loss that is the maximum of <g, violations> over duals g.
 
     Args:
       violations: ``(scores, label, *, margin)`` to signed violations; -inf fixes the
         dual of the right class at 0.
-      project: Euclidean projection onto the domain of the duals.
+      domain: domain of the duals.
       score_gradient: ``(label, g)`` to the gradient in the scores.
-      excess_of: ``(violations, g)`` to the maximum minus <g, violations>.
-      cap: whether the domain bounds each dual or their sum.
     """
 
     def finite_violations(scores: Array, y: ArrayLike, /, **rest: Any) -> Array:
@@ -167,14 +164,14 @@ def _hinge(
     ) -> Array:
         chex.assert_equal_shape([scores, c])
         step = violations(scores, y, **rest) / _like(smoothing, scores)
-        return project(_like(c, scores) + step)
+        return domain.project(_like(c, scores) + step)
 
     def value(_: ArrayLike, g: Array, /, *, margin: ArrayLike = 1.0) -> Array:
         return -_like(margin, g) * jnp.sum(g)
 
     def excess(scores: Array, y: ArrayLike, g: Array, /, **rest: Any) -> Array:
         chex.assert_equal_shape([scores, g])
-        return excess_of(finite_violations(scores, y, **rest), g)
+        return domain.excess(finite_violations(scores, y, **rest), g)
 
     def smoothed(
         scores: Array,
@@ -199,7 +196,7 @@ def _hinge(
         smoothed,
         shift_invariant=score_gradient is _gradient_summing_to_zero,
         violations=violations,
-        cap=cap,
+        cap=domain.cap,
     )
 
 
@@ -233,61 +230,6 @@ def _smooth(
     return Conjugate(
         True, duals, score_gradient, value, excess, smoothed, shift_invariant=True
     )
-
-
-def _project_to_box(vector: Array) -> Array:
-    return jnp.clip(vector, 0, 1)
-
-
-def _project_to_capped_simplex(vector: Array) -> Array:
-    r"""Projects a vector onto all g >= 0 with sum at most 1, exactly.
-
-    The projection subtracts one threshold t from all coordinates and clips them at 0.
-    For the sum 1, t solves sum(relu(vector - t)) = 1. If that t is negative, clipping
-    alone leaves a sum below 1 and the threshold is 0. The threshold is found by
-    repeatedly removing the coordinates below the threshold of the remaining ones. This
-    takes a few iterations, while XLA's sort of ten numbers costs a quarter of a pass
-    over CIFAR-10.
-
-    References:
-      M. Held, P. Wolfe and H. P. Crowder. Validation of subgradient optimization.
-      Mathematical Programming, 1974.
-      C. Michelot. A finite algorithm for finding the projection of a point onto the
-      canonical simplex of R^n. Journal of Optimization Theory and Applications, 1986.
-    """
-    largest = jnp.max(vector)
-    # Relative to the largest, the few coordinates that stay positive keep their digits
-    # however large all are.
-    vector = vector - largest
-
-    def threshold(remaining: Array) -> Array:
-        total = jnp.sum(jnp.where(remaining, vector, 0))
-        return (total - 1) / jnp.sum(remaining, dtype=vector.dtype)
-
-    def remove(state: tuple[Array, Array]) -> tuple[Array, Array]:
-        remaining, _ = state
-        fewer = remaining & (vector > threshold(remaining))
-        return fewer, jnp.any(fewer != remaining)
-
-    # The largest coordinate exceeds the threshold by at most the sum, 1.
-    start = vector > -1
-    remaining, _ = jax.lax.while_loop(
-        lambda state: state[1], remove, (start, jnp.any(start))
-    )
-    return jax.nn.relu(vector - jnp.maximum(threshold(remaining), -largest))
-
-
-def _box_excess(violations: Array, g: Array) -> Array:
-    too_small = jax.nn.relu(violations) * (1 - g)
-    too_large = jax.nn.relu(-violations) * g
-    return jnp.sum(too_small + too_large)
-
-
-def _capped_simplex_excess(violations: Array, g: Array) -> Array:
-    # The right class, with violation 0, carries the remainder of the sum 1.
-    largest = jax.nn.relu(jnp.max(violations))
-    remainder = jax.nn.relu(1 - jnp.sum(g))
-    return jnp.sum(g * (largest - violations)) + remainder * largest
 
 
 def _gradient_summing_to_zero(label: ArrayLike, g: Array, /) -> Array:
@@ -327,38 +269,19 @@ def _softmax(scores: Array, _: Any, /) -> Array:
     return jax.nn.softmax(scores)
 
 
+def _divergence(scores: Array, _: Any, q: Array, /) -> Array:
+    return divergence(scores, q)
+
+
 def _negative_entropy(_: Any, q: Array, /) -> Array:
     return -losses.entropy(q)
-
-
-def _divergence(scores: Array, _: Any, q: Array, /) -> Array:
-    """KL(q || p) from the softmax p: a sum of terms q log(q / p) - q + p, all >= 0.
-
-    With d = log(p / q), each term equals q (e^d - 1 - d), which keeps its digits if p
-    and q nearly agree.
-    """
-    chex.assert_equal_shape([scores, q])
-    log_p = jax.nn.log_softmax(scores)
-    # A q below the smallest normal number counts as 0: whether its logarithm is finite
-    # depends on the platform, and e^d could overflow.
-    is_positive = q >= jnp.finfo(q.dtype).tiny
-    d = log_p - jnp.log(jnp.where(is_positive, q, 1))
-    # relu, because a platform may round expm1(d) to below d.
-    terms = q * jax.nn.relu(jnp.expm1(d) - d)
-    return jnp.sum(jnp.where(is_positive, terms, jnp.exp(log_p)))
 
 
 def _like(value: ArrayLike, array: Array) -> Array:
     return jnp.asarray(value, array.dtype)
 
 
-weston_watkins_hinge = _hinge(
-    losses.margin_violations,
-    _project_to_box,
-    _gradient_summing_to_zero,
-    _box_excess,
-    "each",
-)
+weston_watkins_hinge = _hinge(losses.margin_violations, BOX, _gradient_summing_to_zero)
 weston_watkins_squared_hinge = _smooth(
     losses.weston_watkins_squared_hinge,
     _squared_duals,
@@ -367,19 +290,9 @@ weston_watkins_squared_hinge = _smooth(
     _squared_excess,
 )._replace(violations=losses.margin_violations, curvature=0.5)
 crammer_singer_hinge = _hinge(
-    losses.margin_violations,
-    _project_to_capped_simplex,
-    _gradient_summing_to_zero,
-    _capped_simplex_excess,
-    "sum",
+    losses.margin_violations, CAPPED_SIMPLEX, _gradient_summing_to_zero
 )
-one_vs_rest_hinge = _hinge(
-    losses.one_vs_rest_violations,
-    _project_to_box,
-    _gradient_of_signs,
-    _box_excess,
-    "each",
-)
+one_vs_rest_hinge = _hinge(losses.one_vs_rest_violations, BOX, _gradient_of_signs)
 softmax_cross_entropy = _smooth(
     losses.softmax_cross_entropy,
     _softmax,

@@ -15,17 +15,18 @@ number of neighbours ``k``, their ``weighting``, and the local ``fit`` to them.
 
 The modules:
 
-  callbacks    checks of metrics, weightings and local fits given by the caller
-  distances    distance of one pair of rows
-  pairwise     distances of all pairs, in blocks of rows
-  top_k        streaming top-k over blocks of candidates
-  bounds       float32 lower bounds that certify a search as exact
-  rerank       exact distances of a few candidates, in float64 or integers
-  scan         one pass over the training rows, in blocks
-  projections  lower bounds of wide rows from projections on few directions
-  search       `nearest`, `nearest_others` (leave-one-out, all folds at once), `recall`
-  voting       `vote`, `shares`; `uniform`, `inverse_distance`, `gaussian`
-  local_fits   `local_fit`; `majority`, `weighted_vote`, `linear_classifier`
+  callbacks          checks of metrics, weightings and local fits given by the caller
+  distances          distance of one pair of rows
+  integer_distances  exact distances of all pairs of uint8 rows
+  pairwise           distances of all pairs, in blocks of rows
+  top_k              streaming top-k over blocks of candidates
+  bounds             float32 lower bounds that certify a search as exact
+  rerank             exact distances of a few candidates, in float64 or integers
+  scan               one pass over the training rows, in blocks
+  projections        lower bounds of wide rows from projections on few directions
+  search             `nearest`, `nearest_others` (leave-one-out, folds), `recall`
+  voting             `vote`, `shares`; `uniform`, `inverse_distance`, `gaussian`
+  local_fits         `local_fit`; `majority`, `weighted_vote`, `linear_classifier`
 """
 
 from jaxlin import chapters

@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin.neighbors import distances, pairwise
+from jaxlin.neighbors import distances, integer_distances, pairwise
 from jaxlin.typing import Array, Distance
 
 # D u stays below a fifth, so that a quarter covers the terms of second order.
@@ -212,7 +212,7 @@ def _norm_form(norm: Callable[[Frame, Array], Array], error: Callable[[int], flo
                 lambda query: norm(frame, columns - query[:, None]), queries.rows
             )
 
-        norms = pairwise.map_row_blocks(to_queries, rows.rows)
+        norms = integer_distances.map_row_blocks(to_queries, rows.rows)
         displacement = _ROUNDING * (queries.size[:, None] + rows.size[None, :])
         return (1 - error(rows.rows.shape[1])) * norms - displacement - _UNDERFLOW
 

@@ -39,7 +39,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin.neighbors import pairwise, scan
+from jaxlin.neighbors import integer_distances, pairwise, scan
 from jaxlin.typing import Array
 
 # Number of features per direction.
@@ -108,7 +108,7 @@ def _principal(sample: Array, key: Array, *, size: int) -> tuple[Array, Array]:
     found, _ = jnp.linalg.qr(values.T @ spread)
     largest = jnp.max(jnp.abs(found), axis=0, keepdims=True)
     directions = jnp.round(found * (127 / largest)).astype(jnp.int8).T
-    return directions, pairwise.integer_product(directions, directions)
+    return directions, integer_distances.integer_product(directions, directions)
 
 
 def project(screen: Screen, rows: Array) -> Array:
@@ -126,9 +126,9 @@ def project(screen: Screen, rows: Array) -> Array:
 
 
 def _projected(screen: Screen, rows: Array) -> Array:
-    centered = pairwise.center(rows)
+    centered = integer_distances.center(rows)
     size = screen.factors.shape[0]
-    entries = pairwise.integer_product(centered.rows, screen.directions)
+    entries = integer_distances.integer_product(centered.rows, screen.directions)
     projection = entries.astype(jnp.float32) * screen.factors[None, :]
     squared = centered.sizes.astype(jnp.float32)
     residual = jnp.sqrt(

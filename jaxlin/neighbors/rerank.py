@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin.neighbors import distances, pairwise, top_k
+from jaxlin.neighbors import distances, integer_distances, top_k
 from jaxlin.typing import Array, Distance
 
 # Bytes of rows gathered per block.
@@ -118,7 +118,7 @@ def _measure(found, is_selected, queries, rows, candidates) -> None:
         found[pairs] = np.asarray(squares)[: len(pairs[0])]
 
 
-_squares_of_pairs = jax.jit(pairwise.squares_of_pairs)
+_squares_of_pairs = jax.jit(integer_distances.squares_of_pairs)
 
 
 @functools.partial(jax.jit, static_argnames=("metric",))

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin.neighbors import bounds, distances, pairwise, top_k
+from jaxlin.neighbors import bounds, distances, integer_distances, top_k
 from jaxlin.neighbors.top_k import TopK
 from jaxlin.typing import Array, Distance, PyTree
 
@@ -194,8 +194,8 @@ def _even(count: int, most: int, multiple: int) -> int:
 def exact_integers(metric: Distance) -> Measure:
     """Keys from exact integer distances of uint8 rows, by `top_k.key_of_integer`.
 
-    For metrics that `jaxlin.neighbors.pairwise.integer_form` supports, with few enough
-    features that the distances fit into keys.
+    For metrics that `jaxlin.neighbors.integer_distances.integer_form` supports, with
+    few enough features that the distances fit into keys.
     """
     if metric in (distances.squared_euclidean, distances.euclidean):
         # Four one-byte features take the memory of one float32.
@@ -205,21 +205,23 @@ def exact_integers(metric: Distance) -> Measure:
 
     def keys(arguments: Any, queries: Array, rows: Array) -> Array:
         del arguments
-        form = pairwise.integer_form(metric, queries, rows)
+        form = integer_distances.integer_form(metric, queries, rows)
         assert form is not None
         return top_k.key_of_integer(form(queries, rows))
 
     return Measure(_unchanged, keys, lambda width: _rows_per_block(min(width, 1024)))
 
 
-def _centered(arguments: Any, rows: Array) -> pairwise.Centered:
+def _centered(arguments: Any, rows: Array) -> integer_distances.Centered:
     del arguments
-    return pairwise.center(rows)
+    return integer_distances.center(rows)
 
 
-def _keys_of_squares(arguments: Any, queries: Array, rows: pairwise.Centered) -> Array:
+def _keys_of_squares(
+    arguments: Any, queries: Array, rows: integer_distances.Centered
+) -> Array:
     del arguments
-    found = pairwise.exact_squares(pairwise.center(queries), rows)
+    found = integer_distances.exact_squares(integer_distances.center(queries), rows)
     return top_k.key_of_integer(found)
 
 

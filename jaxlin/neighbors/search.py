@@ -33,7 +33,7 @@ from jaxlin import check
 from jaxlin.neighbors import (
     bounds,
     distances,
-    pairwise,
+    integer_distances,
     projections,
     rerank,
     scan,
@@ -269,7 +269,7 @@ def _by_projections(search: Search, k: int, block_size: int | None) -> Neighbors
 
 
 def _is_integer(metric: Distance, search: Search) -> bool:
-    form = pairwise.integer_form(metric, search.queries, search.rows)
+    form = integer_distances.integer_form(metric, search.queries, search.rows)
     is_square = metric in (distances.squared_euclidean, distances.euclidean)
     is_too_wide = is_square and search.rows.shape[1] > _MAX_SQUARED_FEATURES
     return form is not None and not is_too_wide

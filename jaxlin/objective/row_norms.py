@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec
 from jaxlin import check
 from jaxlin.normalization import Normalization, normalize
 from jaxlin.numerics import device_mesh
-from jaxlin.objective import row_sums
+from jaxlin.objective import block_sizes
 from jaxlin.typing import Array
 
 
@@ -54,7 +54,7 @@ def _norms(
     features: Array, normalization: Normalization | None, *, block_size: int | None
 ) -> Array:
     if block_size is None:
-        block_size = row_sums.block_rows(*features.shape)
+        block_size = block_sizes.rows_per_block(*features.shape)
     check.integer("block_size", block_size, at_least=1)
     size = min(block_size, features.shape[0])
 

@@ -29,7 +29,7 @@ and the sums of the earlier calls. On a mesh with the axis
 sums are added.
 
 Sums over parts of at most 512 rows are not compensated; the sum over the parts is
-(`jaxlin.numerics.compensated`). Products run at full float32 precision on every device;
+(`jaxlin.objective.part_sums`). Products run at full float32 precision on every device;
 the default of accelerators is lower.
 """
 
@@ -46,36 +46,12 @@ from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
 from jaxlin.numerics import compensated, device_mesh
 from jaxlin.numerics.compensated import Compensated
+from jaxlin.objective import block_sizes, part_sums
 from jaxlin.typing import Array, PyTree
 
 # ``(shared, scores, target, extra) -> (values (K,), score gradient (C,), output)``. For
 # several models at once, all of these but the target have leading axes.
 ExampleFunction = Callable[[Any, Array, Any, Any], tuple[Array, Array, PyTree]]
-
-# Numbers in a block of float rows. 6 MB in float32 stay in the cache between the two
-# products, and a product of that size still keeps all cores busy: measured on CIFAR-10,
-# where 250 to 1,000 rows are equally fast and 2,000 take twice as long.
-_BLOCK_NUMBERS = 1_500_000
-# Rows in a block of wide rows, and the numbers in a block of narrow ones, which is
-# longer: each block costs .05 ms beside its products, and XLA spreads the terms of
-# short blocks over no cores. On an AMD EPYC with two cores, ms per pass with blocks of
-# about 500, 1,000, 2,000 and 4,000 rows: 20,000 x 256 x 50 takes 8.2, 6.8, 5.9, 5.6;
-# 20,000 x 384 x 100 takes 14.6, 12.8, 12.1, 12.9; 50,000 x 768 x 10 takes 14.5, 16.8,
-# 17.7, 22.3.
-_SHORT_BLOCK_ROWS = 480
-_LONG_BLOCK_NUMBERS = 500_000
-# Blocks are multiples of this, twice the panel of Eigen's products with AVX-512: blocks
-# of 480, 488, 496 and 512 rows of 50,000 x 768 x 10 take 13.4 to 14.8 ms, those of 500,
-# 504 and 520 rows 16.6 to 20.4.
-_PANEL_ROWS = 96
-# Numbers in a block on accelerators, intermediate results included. They are fastest
-# with few, large products: on an NVIDIA H200 a pass of one softmax model over
-# 50,000 x 768 floats takes .67 ms in one block, 3.3 ms in blocks of 488 rows.
-_ACCELERATOR_BLOCK_NUMBERS = 2**26
-# Rows in a part of a block. Sums over the rows of a part are not compensated, so a part
-# must be short: a sum of 1,024 equal rows was off by up to 44 units of roundoff, one of
-# 512 by 20, one of 256 by 11.
-_PART_ROWS = 512
 
 
 class RowSums(NamedTuple):
@@ -110,41 +86,6 @@ def zeros(params: Params, values: tuple[int, ...]) -> RowSums:
     empty = (jnp.zeros(values, dtype), *map(jnp.zeros_like, params), none)
     of_values, of_weights, of_bias, weight = (Compensated(zero, zero) for zero in empty)
     return RowSums(of_values, of_weights, of_bias, weight, rows=none, parts=none)
-
-
-def block_rows(num_rows: int, num_features: int, *, num_scores: int = 1) -> int:
-    """Default number of rows per block.
-
-    On a CPU a block stays in the cache as floats. On accelerators, which are fastest
-    with large products, a block and its intermediate results fit into 256 MB. A pass
-    under `jax.vmap` needs that much for each mapped element.
-
-    Args:
-      num_rows: number of rows, at least 1.
-      num_features: number of features, at least 1.
-      num_scores: scores per row, over all classes and models; default 1.
-    """
-    if device_mesh.on_accelerator():
-        per_row = (
-            num_features + 8 * num_scores + num_features * num_scores // _PART_ROWS
-        )
-        largest = max(1, _ACCELERATOR_BLOCK_NUMBERS // per_row)
-        return -(-num_rows // -(-num_rows // largest))
-    # Several intermediate numbers belong to each score. But sums that are too large for
-    # the cache are read and written once per block, so that blocks must be long: for
-    # 128 models of CIFAR-10, 488 rows reach 80 % of the matrix rate, 146 rows 63 %.
-    are_cached = num_features * num_scores <= _BLOCK_NUMBERS
-    numbers = max(num_features, (8 if are_cached else 1) * num_scores)
-    # Few rows are one block, which compiles in half the time of a loop and its rest.
-    if num_rows * numbers <= _BLOCK_NUMBERS:
-        return num_rows
-    longest = max(32, _BLOCK_NUMBERS // numbers)
-    wanted = max(_SHORT_BLOCK_ROWS, _LONG_BLOCK_NUMBERS // num_features)
-    rows = min(longest, wanted)
-    for unit in (_SHORT_BLOCK_ROWS, _PANEL_ROWS):
-        if rows >= unit:
-            rows -= rows % unit
-    return max(1, min(num_rows, rows))
 
 
 def merge(first: RowSums, second: RowSums) -> RowSums:
@@ -248,7 +189,9 @@ def _over_rows(
     num_rows, num_features = features.shape
     if block_size is None:
         num_scores = params.bias.size
-        block_size = block_rows(num_rows, num_features, num_scores=num_scores)
+        block_size = block_sizes.rows_per_block(
+            num_rows, num_features, num_scores=num_scores
+        )
     check.integer("block_size", block_size, at_least=1)
     block_size = min(block_size, num_rows)
     if example_weights is not None:
@@ -352,7 +295,7 @@ def _add_block(
     rows = normalized_rows(features, normalization, weights.dtype)
     # Examples are the last axis, so that sums over the few classes of an example are
     # computed for many examples at once.
-    scores = _product(weights, rows.T) + bias[..., None]
+    scores = part_sums.product(weights, rows.T) + bias[..., None]
     values, gradients, outputs = jax.vmap(
         example_function, in_axes=(None, -1, 0, 0), out_axes=(-1, -1, 0)
     )(shared, scores, targets, extra)
@@ -363,62 +306,15 @@ def _add_block(
         # An excluded example stays excluded even if its value is infinite.
         values = jnp.where(by_row == 0, 0, values * by_row)
         gradients = jnp.where(by_row == 0, 0, gradients * by_row)
-    return _add_parts(sums, values, gradients, rows, example_weights), outputs
-
-
-def _add_parts(
-    sums: RowSums, values: Array, gradients: Array, rows: Array, example_weights: Array
-) -> RowSums:
-    """Adds a block to the sums, in parts of at most `_PART_ROWS` rows."""
-
-    def of_part(
-        values: Array, gradients: Array, rows: Array, example_weights: Array
-    ) -> tuple[Array, ...]:
-        return (
-            jnp.sum(values, axis=-1),
-            _product(gradients, rows),
-            jnp.sum(gradients, axis=-1),
-            jnp.sum(example_weights),
-        )
-
-    num_rows = rows.shape[0]
-    length = -(-num_rows // -(-num_rows // _PART_ROWS))
-    whole, rest = divmod(num_rows, length)
-    # Examples are the last axis of all arrays but the rows, where they are the first.
-    by_row, axes = (values, gradients, rows, example_weights), (-1, -1, 0, -1)
-
-    def sliced(start: int, stop: int) -> list[Array]:
-        return [
-            jax.lax.slice_in_dim(leaf, start, stop, axis=axis)
-            for leaf, axis in zip(by_row, axes, strict=True)
-        ]
-
-    so_far: tuple[Compensated, ...] = sums[:4]
-    if whole > 1:
-        values, gradients, rows, example_weights = sliced(0, whole * length)
-        found = jax.vmap(of_part, in_axes=(-2, -2, 0, -2))(
-            values.reshape(*values.shape[:-1], whole, length),
-            gradients.reshape(*gradients.shape[:-1], whole, length),
-            rows.reshape(whole, length, -1),
-            example_weights.reshape(whole, length),
-        )
-        so_far = tuple(map(compensated.merge, so_far, map(compensated.sum_of, found)))
-    else:
-        so_far = tuple(map(compensated.add, so_far, of_part(*sliced(0, length))))
-    if rest:
-        so_far = tuple(
-            map(compensated.add, so_far, of_part(*sliced(whole * length, num_rows)))
-        )
-    of_values, of_weights, of_bias, weight = so_far
-    return RowSums(
+    (of_values, of_weights, of_bias, weight), parts = part_sums.add(
+        sums[:4], values, gradients, rows, example_weights
+    )
+    after = RowSums(
         of_values,
         of_weights,
         of_bias,
         weight,
-        rows=sums.rows + num_rows,
-        parts=sums.parts + whole + (rest > 0),
+        rows=sums.rows + rows.shape[0],
+        parts=sums.parts + parts,
     )
-
-
-def _product(left: Array, right: Array) -> Array:
-    return jnp.tensordot(left, right, axes=1, precision=jax.lax.Precision.HIGHEST)
+    return after, outputs

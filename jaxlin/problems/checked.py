@@ -12,12 +12,8 @@ from jax.typing import ArrayLike
 
 from jaxlin import check
 from jaxlin.check.diagnosis import counted
-from jaxlin.normalization import (
-    Normalization,
-    check_normalization,
-    check_rounding,
-    is_spoiled_by_float32,
-)
+from jaxlin.normalization import Normalization, check_normalization
+from jaxlin.normalization.rounding import check_rounding, is_spoiled_by_float32
 from jaxlin.numerics import device_mesh, processes
 from jaxlin.objective.row_blocks import Block
 from jaxlin.problems import device_rows, weight_checks

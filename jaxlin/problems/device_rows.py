@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin.normalization import Normalization, without_overflow
+from jaxlin.normalization import Normalization
+from jaxlin.normalization.rounding import without_overflow
 from jaxlin.numerics import device_mesh, processes
 from jaxlin.objective.row_blocks import Block
 from jaxlin.solvers.interface import Examples

@@ -1,6 +1,7 @@
 """Model selection without the test set.
 
   splits            disjoint index arrays: training, validation and test examples
+  group_folds       assignment of whole groups to folds
   folds             fold ids (stratified, grouped, repeated) as weights of 0 and 1
   held_out          held-out sets where some classes have few examples
   resampling        halves, quarters and bootstrap samples as example weights
@@ -12,6 +13,7 @@
   sweep_result      fits of a sweep, as arrays
   refinement        fits of a sweep that float32 cannot prove, in float64
   sweep             hundreds of certified fits in one program (`jaxlin.sweep`)
+  training_result   models of a sweep of minibatch training, as arrays
   training          learning rates, seeds, folds and normalisations in one program
                     (`jaxlin.train`)
   rules             the best setting, or the simplest within one standard error

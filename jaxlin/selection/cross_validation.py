@@ -34,9 +34,8 @@ from jaxlin.numerics import processes
 from jaxlin.problems import Problem, takes_problem
 from jaxlin.selection import folds as folds_of
 from jaxlin.selection import grids, held_out_metrics, rules, sweep
-from jaxlin.selection.grids import Grid
 from jaxlin.selection.rules import Choose
-from jaxlin.selection.sweep import Callback
+from jaxlin.selection.sweep import SweepCallback
 from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.solvers import stopping
 from jaxlin.solvers.stopping import Stop
@@ -104,7 +103,7 @@ class CrossValidation(NamedTuple):
         if not len(settings):
             name = getattr(loss, "__name__", loss)
             raise ValueError(f"loss must be one of the table's, got {name}")
-        check_one_scale(choose, [self.loss_arguments[i] for i in settings])
+        rules.check_one_scale(choose, [self.loss_arguments[i] for i in settings])
         chosen = choose(
             self.accuracy[settings],
             strength=self.l2[settings],
@@ -146,7 +145,7 @@ def cross_validate(
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
     checkpoint: Path | None = None,
-    callback: Callback | None = None,
+    callback: SweepCallback | None = None,
     slots: int | None = None,
     block_size: int | None = None,
 ) -> CrossValidation:
@@ -261,21 +260,6 @@ def check_parts(
     return known
 
 
-def check_one_scale(choose: Choose, arguments: Sequence[Mapping[str, float]]) -> None:
-    """Raises a ValueError if a rule compares l2 of different losses or margins.
-
-    Args:
-      choose: selection rule; only ``one_standard_error`` compares l2.
-      arguments: loss arguments of each compared setting, by name.
-    """
-    scales = {tuple(sorted(of_setting.items())) for of_setting in arguments}
-    if choose is rules.one_standard_error and len(scales) > 1:
-        raise ValueError(
-            "choose must not be one_standard_error for several losses or margins: "
-            "their l2 are not one scale; validate each by itself, or take rules.best"
-        )
-
-
 def tabulate(
     problem: Problem,
     fits: SweepResult,
@@ -296,7 +280,7 @@ def tabulate(
         problem, fits, held_out=held_out, known=known
     )
     models, parts = fits.models, len(held_out)
-    order = by_setting(models)
+    order = grids.by_setting(models)
     first = order[::parts]
 
     def by_part(values: Any) -> np.ndarray:
@@ -310,17 +294,4 @@ def tabulate(
         loss=by_part(loss),
         relative_gap=by_part(fits.relative_gap),
         fits=fits.take(order),
-    )
-
-
-def by_setting(models: Grid) -> np.ndarray:
-    """Indices that order the models of a product by setting; parts vary fastest."""
-    names = sorted(models.loss_arguments)
-    return np.lexsort(
-        (
-            models.weight_set,
-            -models.l2,
-            *(models.loss_arguments[name] for name in names),
-            models.loss,
-        )
     )

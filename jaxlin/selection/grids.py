@@ -165,3 +165,16 @@ def subset(models: Grid, numbers: Sequence[int] | np.ndarray) -> Grid:
         models.weight_set[chosen],
         l2_path.astype(np.int32),
     )
+
+
+def by_setting(models: Grid) -> np.ndarray:
+    """Indices that order the models of a product by setting; parts vary fastest."""
+    names = sorted(models.loss_arguments)
+    return np.lexsort(
+        (
+            models.weight_set,
+            -models.l2,
+            *(models.loss_arguments[name] for name in names),
+            models.loss,
+        )
+    )

@@ -38,7 +38,7 @@ from jaxlin.selection import folds as folds_of
 from jaxlin.selection.cross_validation import CrossValidation
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.rules import Choose
-from jaxlin.selection.sweep import Callback
+from jaxlin.selection.sweep import SweepCallback
 from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.solvers import fit_checks, stopping
 from jaxlin.solvers.stopping import Stop
@@ -89,7 +89,7 @@ def cross_validate(
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
     checkpoints: tuple[Path, Path] | None = None,
-    callback: Callback | None = None,
+    callback: SweepCallback | None = None,
 ) -> NestedCrossValidation:
     """Chooses a setting and tests it, for each outer part, in two sweeps.
 
@@ -156,7 +156,7 @@ def cross_validate(
         [choose(by_part[:, part], strength=inner.l2) for part in range(len(outer))]
     )
     everything = grids.product(**grid, num_weight_sets=len(outer))
-    order = cross_validation.by_setting(everything).reshape(-1, len(outer))
+    order = grids.by_setting(everything).reshape(-1, len(outer))
     refitted = grids.subset(everything, order[chosen, np.arange(len(outer))])
     fits = sweep.fit_models(
         problem, refitted, weight_sets=outer, checkpoint=second_file, **options
@@ -189,7 +189,7 @@ def _check(
 
 def _check_one_scale(choose: Choose, models: Grid) -> None:
     """Raises a ValueError if a rule compares l2 of different losses or margins."""
-    cross_validation.check_one_scale(
+    rules.check_one_scale(
         choose,
         [
             {**models.arguments_of(i), "loss": float(models.loss[i])}

@@ -24,7 +24,7 @@ import numpy as np
 from jaxlin import check
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
-from jaxlin.objective import row_sums
+from jaxlin.objective import block_sizes
 from jaxlin.selection.grids import Grid
 from jaxlin.solvers import fit_checks, model_batch
 from jaxlin.solvers.interface import Examples
@@ -196,7 +196,7 @@ def plan(
     operations = 4 * num_rows * (num_features + 1) * num_classes
     iterations = round(tuning.operations_per_call / (operations * width))
     if block_size is None:
-        block_size = row_sums.block_rows(
+        block_size = block_sizes.rows_per_block(
             num_rows, num_features, num_scores=width * num_classes
         )
     check.integer("block_size", block_size, at_least=1)

@@ -10,7 +10,7 @@
 2
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,21 @@ def one_standard_error(scores: Any, *, strength: Any, num_repeats: int = 1) -> i
     top = best(scores, strength=strength, num_repeats=num_repeats)
     lowest = mean[top] - np.nan_to_num(error[top]) - _ROUNDING
     return _strongest(mean, lowest, strength)
+
+
+def check_one_scale(choose: Choose, arguments: Sequence[Mapping[str, float]]) -> None:
+    """Raises a ValueError if a rule compares l2 of different losses or margins.
+
+    Args:
+      choose: selection rule; only ``one_standard_error`` compares l2.
+      arguments: loss arguments of each compared setting, by name.
+    """
+    scales = {tuple(sorted(of_setting.items())) for of_setting in arguments}
+    if choose is one_standard_error and len(scales) > 1:
+        raise ValueError(
+            "choose must not be one_standard_error for several losses or margins: "
+            "their l2 are not one scale; validate each by itself, or take rules.best"
+        )
 
 
 def _strongest(mean: np.ndarray, lowest: float, strength: np.ndarray) -> int:

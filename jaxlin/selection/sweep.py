@@ -23,7 +23,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
-from jaxlin.certificates import duality
+from jaxlin.certificates import certificate_checks
 from jaxlin.io import checkpoint as checkpoint_of
 from jaxlin.problems import Problem, takes_problem
 from jaxlin.selection import (
@@ -44,7 +44,7 @@ from jaxlin.typing import Loss
 
 # ``callback(state)``, called after some iterations and after the checkpoint, if any, is
 # written; an exception stops the sweep.
-Callback = Callable[[SweepState], None]
+SweepCallback = Callable[[SweepState], None]
 
 
 @takes_problem
@@ -58,7 +58,7 @@ def sweep(
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
     checkpoint: checkpoint_of.Path | None = None,
-    callback: Callback | None = None,
+    callback: SweepCallback | None = None,
     slots: int | None = None,
     block_size: int | None = None,
 ) -> SweepResult:
@@ -123,7 +123,7 @@ def fit_models(
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
     checkpoint: checkpoint_of.Path | None = None,
-    callback: Callback | None = None,
+    callback: SweepCallback | None = None,
     plan: Plan | None = None,
 ) -> SweepResult:
     """`sweep` over any grid of models.
@@ -151,7 +151,7 @@ def fit_models(
     """
     stopping.checked(stop)
     for loss in models.losses:
-        duality.check_rank(loss, problem.rank, name="labels")
+        certificate_checks.check_rank(loss, problem.rank, name="labels")
     sets = problem.weight_sets(
         weight_sets,
         num_sets=int(models.weight_set.max()) + 1,
@@ -197,7 +197,7 @@ def make_plan(
     )
 
 
-def _last(states: Iterator[SweepState], callback: Callback | None) -> SweepState:
+def _last(states: Iterator[SweepState], callback: SweepCallback | None) -> SweepState:
     """Last of the states, with the callback called on each."""
 
     def watched() -> Iterator[SweepState]:

@@ -30,7 +30,7 @@ _SECONDS_BETWEEN_SAVES = 60
 
 _KIND = "sweep"
 # Version of the file's content; files of other versions are refused.
-_VERSION = 4
+_VERSION = 5
 
 
 def run(path: checkpoint.Path, inputs: SweepInputs) -> Iterator[SweepState]:
@@ -178,9 +178,10 @@ def _facts(inputs: SweepInputs) -> dict[str, Any]:
     """Inputs that must be the same when the sweep resumes; arrays by their digest."""
     examples = inputs.examples
     return {
+        # First, because another ``refine`` may also change the number of passes.
+        "refine": inputs.float64_follows,
         "relative_gap": inputs.relative_gap,
         "max_passes": np.asarray(inputs.max_passes).tolist(),
-        "float64_follows": inputs.float64_follows,
         # The number of iterations changes no result, the compile cost only rounding;
         # both differ on another kind of machine.
         "plan": inputs.plan._replace(compile_cost=0, iterations=0)._asdict(),

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlin import check
-from jaxlin.certificates import duality
+from jaxlin.certificates import certificate_checks
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.numerics import device_mesh
@@ -29,7 +29,7 @@ from jaxlin.selection import plans, schedule
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.plans import Plan
 from jaxlin.selection.schedule import SlotQueue
-from jaxlin.solvers import certified, device_loop, fit_checks, model_batch
+from jaxlin.solvers import batch_step, certified, device_loop, fit_checks, model_batch
 from jaxlin.solvers.interface import Examples
 from jaxlin.solvers.model_batch import ModelBatch
 from jaxlin.typing import Array
@@ -122,7 +122,7 @@ def _check(inputs: SweepInputs, resume: SweepState | None) -> None:
     fit_checks.check_concrete(examples=examples, max_passes=inputs.max_passes)
     check.number("relative_gap", inputs.relative_gap, above=0)
     for loss in models.losses:
-        duality.check_rank(loss, examples.targets.ndim)
+        certificate_checks.check_rank(loss, examples.targets.ndim)
     if resume is not None and any(
         isinstance(leaf, jax.Array) and leaf.is_deleted()
         for leaf in jax.tree.leaves(resume.batches)
@@ -219,7 +219,7 @@ def _with_slots_reassigned(
         multiple=plan.multiple,
     )
     for slot, model in changes.continued:
-        batch = model_batch.warm_start(
+        batch = batch_step.warm_start(
             batch,
             slot,
             inputs.examples,

@@ -26,7 +26,6 @@ settings are compared on equal terms. Several losses need one call each.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,10 +33,10 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check, linear, objective
-from jaxlin.check.diagnosis import counted
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.problems import Problem, takes_problem
+from jaxlin.selection.training_result import TrainingResult
 from jaxlin.solvers import fit_checks, interface, minibatch
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.stats import metrics
@@ -47,52 +46,6 @@ from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
 _INITIAL_WEIGHTS, _ORDER = range(2)
 # Number of models whose scores of one block of rows are held at once.
 _MODELS_PER_CHUNK = 16
-
-
-class TrainingResult(NamedTuple):
-    """Trained models, on four axes: normalisations, weight sets, seeds, settings.
-
-    Attributes:
-      params: weights and bias, with the four axes before their own.
-      loss: mean loss over the examples of each epoch, without penalty, shape
-        ``(epochs, normalizations, weight_sets, seeds, settings)``; not finite where
-        training diverged.
-      settings: learning rate, l2 and loss arguments, each of shape ``(settings,)``.
-      normalizations: normalisations of the features, stacked on a leading axis; None
-        without normalisation.
-      classes: class labels in the order of the scores, shape ``(classes,)``.
-    """
-
-    params: Params
-    loss: np.ndarray
-    settings: Settings
-    normalizations: Normalization | None
-    classes: np.ndarray
-
-    def __str__(self) -> str:
-        names = ("normalisation", "weight set", "seed", "setting")
-        axes = " x ".join(map(counted, self.shape, names))
-        diverged = int(self.diverged.sum())
-        return (
-            f"{counted(self.diverged.size, 'model')} ({axes}), "
-            f"{counted(len(self.loss), 'epoch')}, last mean loss "
-            f"{self.loss[-1].min():.4g} to {self.loss[-1].max():.4g}"
-            + (f", {diverged} diverged" if diverged else "")
-        )
-
-    def __repr__(self) -> str:
-        return f"TrainingResult({self})"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Numbers of normalisations, weight sets, seeds and settings."""
-        return self.loss.shape[1:]
-
-    @property
-    def diverged(self) -> np.ndarray:
-        """Mask of the models whose last loss or weights are not finite, four axes."""
-        has_finite_weights = np.isfinite(self.params.weights).all(axis=(-1, -2))
-        return ~(np.isfinite(self.loss[-1]) & has_finite_weights)
 
 
 @takes_problem

@@ -24,6 +24,7 @@
   streaming        rows in blocks, on the host
   model_batch      batches of models of one loss, in slots
   batch_pass       one pass for all models of some batches
+  batch_step       next candidate of each model of a batch, warm starts
   device_loop      iterations of model batches without the host, for accelerators
 
 `jaxlin.fit`, `jaxlin.sweep` and `jaxlin.train` run these solvers in one call. A custom

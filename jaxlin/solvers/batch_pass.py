@@ -61,7 +61,7 @@ def evaluate(
       block_size: rows per block; None chooses it from the shape.
 
     Returns:
-      For each batch the sums for `jaxlin.solvers.model_batch.advance`, with slots
+      For each batch the sums for `jaxlin.solvers.batch_step.advance`, with slots
       first, and the duals at the candidates, in the shape of the dual centers.
     """
     num_shards = device_mesh.axis_size(device_mesh.MODELS)

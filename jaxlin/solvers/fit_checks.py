@@ -9,9 +9,9 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
-from jaxlin.certificates import duality
+from jaxlin.certificates import certificate_checks
 from jaxlin.linear import Params
-from jaxlin.normalization import LARGEST_NORM
+from jaxlin.normalization.rounding import LARGEST_NORM
 from jaxlin.numerics import device_mesh
 from jaxlin.solvers import optimizer_state
 from jaxlin.solvers.interface import Settings
@@ -26,8 +26,10 @@ def check_settings(
     loss_arguments: LossArguments | None,
 ) -> None:
     """Raises a ValueError for settings that a certified fit cannot have."""
-    duality.check_certifiable(loss=loss, l2=l2, loss_arguments=loss_arguments)
-    duality.check_rank(loss, rank, name="labels")
+    certificate_checks.check_certifiable(
+        loss=loss, l2=l2, loss_arguments=loss_arguments
+    )
+    certificate_checks.check_rank(loss, rank, name="labels")
 
 
 def check_concrete(**arguments: Any) -> None:

@@ -39,7 +39,7 @@ _SMALL_GAP = 1e-5
 
 # Called after each pass as ``callback(passes so far, info of the last)``. In float64 it
 # runs under ``jax.enable_x64(True)``, with the best certificate of that phase.
-Callback = Callable[[int, optimizer.OptimizerInfo], None]
+PassCallback = Callable[[int, optimizer.OptimizerInfo], None]
 
 
 class Start(NamedTuple):
@@ -108,7 +108,7 @@ def minimize(
     stop: Stop,
     in_float64: Iterations | None = None,
     float32_passes: int | None = None,
-    callback: Callback | None = None,
+    callback: PassCallback | None = None,
 ) -> Outcome:
     """Makes passes until the gap is proven, in float32 and then in float64.
 
@@ -168,7 +168,7 @@ def _run_in_float64(
     iterations: Iterations,
     start: Start,
     stop: Stop,
-    callback: Callback | None,
+    callback: PassCallback | None,
     *,
     before: int,
 ) -> Outcome:
@@ -181,7 +181,7 @@ def _run(
     start: Start,
     dtype: type,
     stop: Stop,
-    callback: Callback | None,
+    callback: PassCallback | None,
     *,
     before: int = 0,
     refine: bool = False,

@@ -29,8 +29,8 @@ import numpy as np
 
 from jaxlin import linear
 from jaxlin.certificates import fenchel_young
-from jaxlin.normalization import (
-    Normalization,
+from jaxlin.normalization import Normalization
+from jaxlin.normalization.rounding import (
     check_rounding,
     has_weight,
     without_overflow,

@@ -1,14 +1,11 @@
 """What SGD yields is complete, agrees with plain NumPy and was made by the rules."""
 
-import dataclasses
 import math
 
-import jax
 import numpy as np
 import plain_numpy
 import pytest
 import run_helpers
-import sealed_data
 from run_helpers import HINGE, METHODS, SOFTMAX
 from strict_page import Page
 
@@ -16,7 +13,7 @@ import jaxlin
 from experiments.common import cli
 from experiments.svm_vs_softmax import protocol
 from experiments.train_sgd import measure
-from experiments.train_sgd.config import SMOKE, Config
+from experiments.train_sgd.config import SMOKE
 from jaxlin import data
 
 
@@ -253,139 +250,6 @@ def test_validation_is_of_examples_that_the_grid_never_saw(run, digits):
         np.testing.assert_allclose(found, expected.T, atol=1e-6)
 
 
-# Again: the same, and without compiling
-
-
-@pytest.fixture(scope="module")
-def trainings(digits, tmp_path_factory):
-    """Other l2 and learning rates, the same shapes, a sealed test set."""
-    # A run of its own: programs of an earlier one may have been dropped since.
-    run_helpers.run_study("train_sgd", out=tmp_path_factory.mktemp("first") / "run")
-    config = dataclasses.replace(
-        SMOKE,
-        hinge_l2=(1e-4, 3e-3),
-        hinge_learning_rates=(0.1, 2.0),
-        softmax_l2=(3e-5, 3e-3),
-        softmax_learning_rates=(0.2, 0.9),
-    )
-    calls, train, names = [], jaxlin.train, run_helpers.compiled_programs()
-    del names[:]
-
-    def watched(key, problem, **arguments):
-        calls.append((key, problem, arguments))
-        return train(key, problem, **arguments)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jaxlin, "train", watched)
-        out = tmp_path_factory.mktemp("watched") / "run"
-        seen = sealed_data.watched_run(
-            "train_sgd", digits, out, module=measure, config=config
-        )
-    return calls, seen, [*names]
-
-
-def test_other_settings_of_the_same_shapes_compile_nothing(trainings):
-    assert trainings[2] == []
-
-
-def test_the_test_set_is_touched_once_after_all_training(trainings):
-    """The seal did not break the run, and it was opened after the last refit."""
-    assert trainings[1] == [set(METHODS)]
-
-
-def test_both_losses_have_the_same_start_order_and_examples(trainings):
-    """Both are drawn from a key and the seed, and from nothing else."""
-    calls = trainings[0]
-    assert [len(arguments["l2s"]) for _, _, arguments in calls] == [2, 1, 2, 1]
-    keys = [jax.random.key_data(key) for key, _, _ in calls]
-    for key in keys[1:]:
-        np.testing.assert_array_equal(key, keys[0])
-    for _, _, arguments in calls:
-        assert (arguments["num_epochs"], arguments["num_seeds"]) == (4, 2)
-    sizes = [problem.num_examples for _, problem, _ in calls]
-    assert sizes == [1297 - 130, 1297] * 2
-    for of_hinge, of_softmax in ((0, 2), (1, 3)):
-        first, second = (calls[i][1].examples for i in (of_hinge, of_softmax))
-        np.testing.assert_array_equal(first.features, second.features)
-        np.testing.assert_array_equal(first.targets, second.targets)
-
-
-def test_a_seal_can_tell(digits):
-    sealed = sealed_data.SealedDataset(digits, lambda: False).test.labels
-    assert len(sealed) == 500
-    looks = (np.asarray, jax.numpy.asarray, lambda x: x == 1, lambda x: x[0])
-    for look in (*looks, lambda x: x.max):
-        with pytest.raises(AssertionError, match="touched early"):
-            look(sealed)
-
-
-# Feature vectors
-
-
-@pytest.fixture(scope="module")
-def vectors_run(tmp_path_factory):
-    """Float feature vectors; no test example of the last class."""
-    folder = tmp_path_factory.mktemp("vectors")
-    draw = np.random.default_rng(0)
-    labels = np.arange(66) % 3
-    centres = 3 * draw.normal(size=(3, 5))
-    rows = centres[labels] + draw.normal(size=(66, 5))
-    test = np.flatnonzero(labels[:36] < 2)
-    np.savez(
-        folder / "mine.npz",
-        x_train=rows,
-        y_train=labels,
-        x_test=rows[test] + 0.1,
-        y_test=labels[test],
-        class_names=["left", "right", "absent"],
-    )
-    return folder
-
-
-@pytest.mark.full
-def test_one_seed_has_no_spread(vectors_run):
-    config = Config(
-        dataset=str(vectors_run / "mine.npz"),
-        seeds=1,
-        epochs=3,
-        batch_size=16,
-        hinge_l2=(1e-3,),
-        hinge_learning_rates=(0.5,),
-        softmax_l2=(1e-3, 1e-2),
-        softmax_learning_rates=(0.5,),
-    )
-    _, run, _ = run_helpers.run_study("train_sgd", config, out=vectors_run / "sgd")
-    test = run.numbers("test")
-    for name in METHODS:
-        assert test["losses"][name]["standard_deviation"] is None
-        assert test["losses"][name]["accuracy"] > 0.9
-    assert run.numbers(HINGE)["first_loss"]["expected"] == 2.0
-    assert "one seed" in (run.folder.path / "report.html").read_text()
-
-
-@pytest.mark.full
-def test_feature_vectors_make_a_comparison_without_images(vectors_run):
-    made = run_helpers.STUDIES["svm_vs_softmax"]
-    config = dataclasses.replace(
-        made.presets["smoke"], dataset=str(vectors_run / "mine.npz"), batch_size=16
-    )
-    out = vectors_run / "certified"
-    _, run, _ = run_helpers.run_study("svm_vs_softmax", config, out=out)
-    figures = {path.stem for path in (out / "figures").iterdir()}
-    assert figures == {"path", "distance", "per_class", "confusion", "calibration"}
-    page = Page((out / "report.html").read_text())
-    assert len(page.images) == len(figures)
-    assert "Templates" not in page.text["main"][0]
-    assert (run.data["train"]["num_examples"], run.data["test"]["num_examples"]) == (
-        *(66, 24),
-    )
-    absent = run.numbers("test")["per_class"][2]
-    assert (absent["class"], absent["count"]) == ("absent", 0)
-    for name in METHODS:
-        assert absent[name] is None
-        assert absent[f"{name}_interval"] is None
-
-
 def test_saved_config_reruns_exactly_and_compiles_nothing(run, tmp_path):
     config, options = run_helpers.parse(
         "train_sgd",
@@ -400,11 +264,3 @@ def test_saved_config_reruns_exactly_and_compiles_nothing(run, tmp_path):
     again = run_helpers.run_study("train_sgd", config, out=options.out)
     assert names == []
     run_helpers.assert_same(again.run.folder.path, run.folder.path)
-
-
-def test_a_grid_is_one_program(digits, compiled):
-    """One for 4 settings x 2 seeds."""
-    split = protocol.split(SMOKE, digits.train.labels)
-    problem = protocol.problem(digits, split.train)
-    measure._trained(SMOKE, problem, SOFTMAX, [0.1, 0.2], [1e-3, 1e-2])
-    assert len([name for name in compiled if "_advance" in name]) == 1

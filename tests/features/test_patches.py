@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxlin
-from jaxlin.features import encodings, patches, spherical
+from jaxlin.features import encodings, image_patches, patches, spherical
 
 SCALE = 255.0
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 7, 6, 2), np.uint8)
@@ -28,7 +28,7 @@ def stats():
 
 # Shared by the tests, so that each is compiled once.
 apply = jax.jit(patches.apply, static_argnames=("encoding", "pool"))
-drawn_of = jax.jit(patches._drawn, static_argnames=("patch_size", "num_patches"))
+drawn_of = jax.jit(image_patches.sampled, static_argnames=("patch_size", "num_patches"))
 
 
 def drawn():

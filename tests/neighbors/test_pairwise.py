@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from jaxlin.neighbors import distances, pairwise
+from jaxlin.neighbors import distances, integer_distances, pairwise
 
 INTEGERS = {
     distances.squared_euclidean: lambda apart: (apart**2).sum(axis=-1),
@@ -70,7 +70,7 @@ def canberra(first, second):
 
 def test_too_many_bytes_for_integers_are_floats():
     wide = np.full((1, distances.MAX_EXACT_FEATURES + 1), 255, np.uint8)
-    form = pairwise.integer_form
+    form = integer_distances.integer_form
     assert form(distances.squared_euclidean, wide, wide) is None
     assert form(distances.euclidean, wide[:, 1:], wide[:, 1:]) is not None
     assert form(distances.manhattan, wide, wide) is not None
@@ -107,8 +107,8 @@ def test_bad_input_is_named_at_the_call(changes, message):
 
 @jax.jit
 def products(queries, rows):
-    by_floats = pairwise._product_of_whole_floats(queries, rows)
-    return by_floats, pairwise.integer_product(queries, rows)
+    by_floats = integer_distances._product_of_whole_floats(queries, rows)
+    return by_floats, integer_distances.integer_product(queries, rows)
 
 
 @pytest.mark.parametrize("num_features", [1, 1024, 2501])

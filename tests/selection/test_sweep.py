@@ -10,7 +10,7 @@ from sweep_problems import EXAMPLES, LABELS, NUM_CLASSES, ROWS, SOFTMAX
 
 import jaxlin
 from jaxlin.selection import grids, plans, schedule, sweep
-from jaxlin.solvers import batch_pass, device_loop, model_batch
+from jaxlin.solvers import batch_pass, batch_step, device_loop, model_batch
 
 NUM_FOLDS = sweep_problems.NUM_WEIGHT_SETS
 FITTED = sweep_problems.NORMALIZATION
@@ -132,11 +132,11 @@ def test_new_values_and_another_scaling_compile_nothing(
         *(
             batch_pass.evaluate,
             device_loop._on_device,
-            *(model_batch._advance, model_batch._advance_quickly),
+            *(batch_step._advance, batch_step._advance_quickly),
             model_batch.narrow,
             model_batch.slot_result,
         ),
-        *(model_batch._warm_start, model_batch._warm_start_quickly),
+        *(batch_step._warm_start, batch_step._warm_start_quickly),
         model_batch._placed,
     )
     before = [program._cache_size() for program in programs]
@@ -157,10 +157,10 @@ def test_a_lane_alone_compiles_each_width_once(problem):
     """And then nothing, the pass over the rows included, whatever the values."""
     programs = (
         batch_pass.evaluate,
-        model_batch._advance,
-        model_batch._advance_quickly,
+        batch_step._advance,
+        batch_step._advance_quickly,
         model_batch.slot_result,
-        *(model_batch._warm_start, model_batch._warm_start_quickly),
+        *(batch_step._warm_start, batch_step._warm_start_quickly),
     )
     before = [program._cache_size() for program in programs]
     for l2s in ((0.3, 0.1, 0.05), (0.2, 0.06, 0.02), (0.5, 0.1, 0.01)):

@@ -153,7 +153,7 @@ def test_a_file_of_another_version_is_refused(examples, models, run, tmp_path):
     for queue in metadata["queues"]:
         del queue["following"]
     checkpoint.save(path, {"x": np.zeros(2)}, metadata=metadata)
-    with pytest.raises(ValueError, match="must be of a sweep of version 4, got ver"):
+    with pytest.raises(ValueError, match="must be of a sweep of version 5, got ver"):
         sweep_checkpoint.load(path, examples, models, num_classes=3)
 
 
@@ -266,6 +266,8 @@ def problem_of(**changed):
     [
         ({"stop": jaxlin.Stop(1e-3, 2)}, "relative_gap"),
         ({"stop": jaxlin.Stop(1e-4, 7)}, "max_passes"),
+        ({"refine": False}, "refine"),
+        ({"stop": jaxlin.Stop(1e-4, 1000), "refine": False}, "refine"),
         ({"weight_sets": WEIGHTS + 1}, "weights"),
         ({"problem": {"features": ROWS[::-1].copy()}}, "features"),
         ({"problem": {"labels": 2 - LABELS}}, "targets"),

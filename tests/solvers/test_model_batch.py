@@ -11,7 +11,7 @@ from jaxlin import linear, losses, normalization
 from jaxlin.certificates import fenchel_young
 from jaxlin.numerics import compensated
 from jaxlin.objective import row_sums
-from jaxlin.solvers import batch_pass, certified, interface, model_batch
+from jaxlin.solvers import batch_pass, batch_step, certified, interface, model_batch
 
 KEY = jax.random.key(0)
 NUM_CLASSES = 3
@@ -62,7 +62,7 @@ def iterations(
         )
         infos = []
         for place, loss in enumerate(used):
-            running[place], info = model_batch.advance(
+            running[place], info = batch_step.advance(
                 running[place],
                 sums[place],
                 points[place],
@@ -239,7 +239,7 @@ def test_a_model_that_goes_on_keeps_what_was_learnt(examples, loss):
     batch = iterations(examples, 12)[0][LOSSES.index(loss)]
     before = jax.tree.map(np.asarray, batch)
     weight_sets = jnp.asarray(WEIGHT_SETS.T)
-    batch = model_batch.warm_start(batch, 1, examples, weight_sets, loss=loss, l2=5e-3)
+    batch = batch_step.warm_start(batch, 1, examples, weight_sets, loss=loss, l2=5e-3)
     batch = jax.tree.map(np.asarray, batch)
     for slot in (0, 2):
         jax.tree.map(
@@ -285,8 +285,8 @@ def test_a_model_that_goes_on_keeps_what_was_learnt(examples, loss):
 def test_new_values_compile_nothing(examples):
     programs = (
         batch_pass.evaluate,
-        model_batch._advance,
-        model_batch._advance_quickly,
+        batch_step._advance,
+        batch_step._advance_quickly,
     )
     iterations(examples, 2)
     sizes = [program._cache_size() for program in programs]

@@ -1,37 +1,8 @@
-"""Linear probe: test accuracy of a linear classifier on frozen features.
-
-How good is a representation? Fit a linear classifier on frozen features for many values
-of l2, choose l2 on held-out examples, refit on all training examples, test once::
-
-    import jax, jaxlin
-    from jaxlin.objective import penalties
-    key = jax.random.key(0)
-    features = jax.random.normal(key, (600, 8))
-    labels = (features[:, 0] + 0.3 * features[:, 1] > 0).astype(int)
-    found = jaxlin.probe(
-        key, features[:400], labels[:400], features[400:], labels[400:],
-        l2s=penalties.l2_of_c((0.01, 1, 100), total_weight=400, num_classes=2))
-    print(found.accuracy, found.interval, found.fit.l2, found.fit.converged)
-    jaxlin.predict(found.fit, features[:3])
-
-The default grid is that of DINOv2's protocol: 45 values of scikit-learn's C from 1e-6
-to 1e5 on all training examples, compared on a tenth of them (Oquab et al., DINOv2:
-Learning robust visual features without supervision, 2023). Models are compared at the
-l2 of the final fit on all training examples, although they are fitted on the examples
-that are not held out; scikit-learn's model on those examples at the same C has an l2
-that is larger by the held-out share. Features are standardised by the training examples
-unless a normalization is given. A class with a single training example is never held
-out; with a single l2, where nothing is chosen, every class may have a single example.
-A training example of weight 0 counts as absent.
-
-All rows are on one device, or on the devices of a mesh (`jaxlin.sharding`). A probe
-needs all rows in one process. The certificate bounds the objective: the accuracy may
-still change with ``relative_gap``, within the bounds of ``optimum``.
-"""
+"""The probe: its examples, its comparison of l2, its final fit."""
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,9 +11,8 @@ from jax.typing import ArrayLike
 
 from jaxlin import check, fits, losses, predictions, problems
 from jaxlin import normalization as normalization_of
-from jaxlin.certificates.label_certificates import AccuracyInterval
-from jaxlin.check.diagnosis import counted
 from jaxlin.io.checkpoint import Path
+from jaxlin.linear_probe.result import ProbeResult
 from jaxlin.normalization import Normalization
 from jaxlin.objective.penalties import l2_of_c
 from jaxlin.problems import FitNormalization, Problem
@@ -55,110 +25,21 @@ from jaxlin.selection import (
     sweep,
 )
 from jaxlin.selection.calibration import Temperature
-from jaxlin.selection.cross_validation import CrossValidation
 from jaxlin.selection.rules import Choose
-from jaxlin.selection.sweep import Callback
+from jaxlin.selection.sweep import SweepCallback
 from jaxlin.solvers import stopping
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.stopping import Stop
-from jaxlin.stats.intervals import Interval
 from jaxlin.typing import Array, Loss
 
-# Values of scikit-learn's C in DINOv2's protocol.
+#: Values of scikit-learn's C in DINOv2's protocol.
 CS = tuple(float(c) for c in np.logspace(-6, 5, 45))
-
-# With fewer held-out examples the standard error of an accuracy reaches 5 points, more
-# than the difference between neighbouring l2.
-_MIN_HELD_OUT = 100
 
 # Largest number of scores that the temperature is computed from, 200 MB. Examples are
 # subsampled to meet it: the folds together hold out the whole training set.
 _MAX_SCORES = 50_000_000
 
 _SOFTMAX = losses.softmax_cross_entropy
-
-
-class ProbeResult(NamedTuple):
-    """Final fit, its test accuracy, and the comparison that chose its l2.
-
-    Attributes:
-      accuracy: share of correct predictions on the test examples.
-      interval: 95 % confidence interval of the accuracy over test examples (Wilson).
-      optimum: proven bounds on the accuracy of the exact optimum at the chosen l2 on
-        the same test examples.
-      fit: fit on all training examples at the chosen l2, with its certificate and the
-        temperature.
-      at_edge: whether the chosen l2 is the smallest or the largest of several: a wider
-        grid might be better.
-      temperature: temperature of the scores, with the cross-entropy before and after; 1
-        if there is no held-out set.
-      table: scores of every l2 on the held-out examples; None if there is no held-out
-        set.
-      passes: number of passes of all models over the training examples, idle slots
-        counted.
-      num_held_out: number of held-out training examples, which choose l2 and set the
-        temperature (every second, third, ... of them if all have too many scores).
-      effective_held_out: number of examples of equal weight with the same variance of
-        the held-out accuracy (Kish's effective sample size); ``num_held_out`` without
-        weights.
-      single_classes: classes whose only training example was never held out.
-    """
-
-    accuracy: float
-    interval: Interval
-    optimum: AccuracyInterval
-    fit: Fit
-    at_edge: bool
-    temperature: Temperature
-    table: CrossValidation | None
-    passes: int
-    num_held_out: int
-    effective_held_out: float
-    single_classes: tuple[Any, ...]
-
-    @property
-    def l2(self) -> float:
-        """Chosen strength of the penalty."""
-        return self.fit.l2
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Weaknesses of the choice of l2 and of the temperature, one sentence each."""
-        notes = []
-        if self.single_classes:
-            count = len(self.single_classes)
-            classes = "1 class has" if count == 1 else f"{count} classes have"
-            notes.append(f"{classes} a single training example, which is not held out")
-        if self.table is None:
-            notes.append("nothing was held out: the temperature is 1, not calibrated")
-        elif len(self.table.l2) > 1 and self.effective_held_out < max(
-            _MIN_HELD_OUT, len(self.fit.params.bias)
-        ):
-            error = 50 / math.sqrt(self.effective_held_out)
-            notes.append(
-                f"l2 is chosen on {self.num_held_out} examples held out, where an "
-                f"accuracy has a standard error of up to {error:.0f} points"
-                + "; num_folds holds each example out once"
-                * (self.table.accuracy.shape[1] == 1)
-            )
-        return tuple(notes)
-
-    def __str__(self) -> str:
-        at_bound = bool(self.temperature.at_bound)
-        compared = 0 if self.table is None else self.table.fits.converged.size
-        proven = 0 if self.table is None else self.table.fits.converged.sum()
-        low, high = (100 * end for end in self.interval)
-        return (
-            f"accuracy {100 * self.accuracy:.2f} % [{low:.2f}, {high:.2f}], exact "
-            f"optimum {self.optimum}; l2 {self.l2:g}"
-            + (" (at an edge of the grid)" if self.at_edge else "")
-            + f", relative gap {self.fit.relative_gap:.1e}"
-            + " (requested gap not proven)" * (not self.fit.converged)
-            + f"; {proven:,} of {counted(compared, 'compared fit')} proven; "
-            f"temperature {float(self.temperature.value):.3g}"
-            + (" (at its bound)" * at_bound)
-            + "".join(f"; note: {note}" for note in self.notes)
-        )
 
 
 def probe(
@@ -180,7 +61,7 @@ def probe(
     choose: Choose = rules.best,
     stop: Stop = stopping.DEFAULT,
     checkpoint: Path | None = None,
-    callback: Callback | None = None,
+    callback: SweepCallback | None = None,
     slots: int | None = None,
     block_size: int | None = None,
 ) -> ProbeResult:

@@ -1,0 +1,98 @@
+"""Result of a probe: the final fit, its test accuracy, the choice of l2."""
+
+import math
+from typing import Any, NamedTuple
+
+from jaxlin.certificates.label_certificates import AccuracyInterval
+from jaxlin.check.diagnosis import counted
+from jaxlin.selection.calibration import Temperature
+from jaxlin.selection.cross_validation import CrossValidation
+from jaxlin.solvers.fitted import Fit
+from jaxlin.stats.intervals import Interval
+
+# With fewer held-out examples the standard error of an accuracy reaches 5 points, more
+# than the difference between neighbouring l2.
+_MIN_HELD_OUT = 100
+
+
+class ProbeResult(NamedTuple):
+    """Final fit, its test accuracy, and the comparison that chose its l2.
+
+    Attributes:
+      accuracy: share of correct predictions on the test examples.
+      interval: 95 % confidence interval of the accuracy over test examples (Wilson).
+      optimum: proven bounds on the accuracy of the exact optimum at the chosen l2 on
+        the same test examples.
+      fit: fit on all training examples at the chosen l2, with its certificate and the
+        temperature.
+      at_edge: whether the chosen l2 is the smallest or the largest of several: a wider
+        grid might be better.
+      temperature: temperature of the scores, with the cross-entropy before and after; 1
+        if there is no held-out set.
+      table: scores of every l2 on the held-out examples; None if there is no held-out
+        set.
+      passes: number of passes of all models over the training examples, idle slots
+        counted.
+      num_held_out: number of held-out training examples, which choose l2 and set the
+        temperature (every second, third, ... of them if all have too many scores).
+      effective_held_out: number of examples of equal weight with the same variance of
+        the held-out accuracy (Kish's effective sample size); ``num_held_out`` without
+        weights.
+      single_classes: classes whose only training example was never held out.
+    """
+
+    accuracy: float
+    interval: Interval
+    optimum: AccuracyInterval
+    fit: Fit
+    at_edge: bool
+    temperature: Temperature
+    table: CrossValidation | None
+    passes: int
+    num_held_out: int
+    effective_held_out: float
+    single_classes: tuple[Any, ...]
+
+    @property
+    def l2(self) -> float:
+        """Chosen strength of the penalty."""
+        return self.fit.l2
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Weaknesses of the choice of l2 and of the temperature, one sentence each."""
+        notes = []
+        if self.single_classes:
+            count = len(self.single_classes)
+            classes = "1 class has" if count == 1 else f"{count} classes have"
+            notes.append(f"{classes} a single training example, which is not held out")
+        if self.table is None:
+            notes.append("nothing was held out: the temperature is 1, not calibrated")
+        elif len(self.table.l2) > 1 and self.effective_held_out < max(
+            _MIN_HELD_OUT, len(self.fit.params.bias)
+        ):
+            error = 50 / math.sqrt(self.effective_held_out)
+            notes.append(
+                f"l2 is chosen on {self.num_held_out} examples held out, where an "
+                f"accuracy has a standard error of up to {error:.0f} points"
+                + "; num_folds holds each example out once"
+                * (self.table.accuracy.shape[1] == 1)
+            )
+        return tuple(notes)
+
+    def __str__(self) -> str:
+        at_bound = bool(self.temperature.at_bound)
+        compared = 0 if self.table is None else self.table.fits.converged.size
+        proven = 0 if self.table is None else self.table.fits.converged.sum()
+        low, high = (100 * end for end in self.interval)
+        return (
+            f"accuracy {100 * self.accuracy:.2f} % [{low:.2f}, {high:.2f}], exact "
+            f"optimum {self.optimum}; l2 {self.l2:g}"
+            + (" (at an edge of the grid)" if self.at_edge else "")
+            + f", relative gap {self.fit.relative_gap:.1e}"
+            + " (requested gap not proven)" * (not self.fit.converged)
+            + f"; {proven:,} of {counted(compared, 'compared fit')} proven; "
+            f"temperature {float(self.temperature.value):.3g}"
+            + (" (at its bound)" * at_bound)
+            + "".join(f"; note: {note}" for note in self.notes)
+        )
