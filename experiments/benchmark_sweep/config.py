@@ -55,7 +55,7 @@ class Config:
     budget: Count = 200
     budget_below: Count = 2
     c_rounds: Count = 3
-    peer_fits: int = 5
+    peer_fits: Annotated[int, Bounds(at_least=2)] = 5
     peer_deadline_s: Positive = 300.0
 
 
@@ -81,5 +81,5 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
     Raises:
       ValueError: that names the field, the rule and the value.
     """
-    check.integer("peer_fits", config.peer_fits, at_least=2, at_most=len(config.cs))
+    check.integer("peer_fits", config.peer_fits, at_most=len(config.cs))
     return config

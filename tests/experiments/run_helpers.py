@@ -13,6 +13,7 @@ import sys
 from typing import NamedTuple
 
 import jax
+import numpy as np
 import pytest
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -38,6 +39,26 @@ def compiled_programs():
     # JAX has no way to stop listening, hence the cache.
     jax.monitoring.register_event_duration_secs_listener(listen)
     return names
+
+
+@contextlib.contextmanager
+def nothing_compiled():
+    """Fails if a program is compiled inside."""
+    names = compiled_programs()
+    before = len(names)
+    yield
+    assert names[before:] == []
+
+
+def write_data(path, features, labels, *, test=None, **more):
+    """Writes a data set; its test split is the training split unless given."""
+    test_features, test_labels = test or (features, labels)
+    np.savez(
+        path,
+        **{"x_train": features, "y_train": labels},
+        **{"x_test": test_features, "y_test": test_labels},
+        **more,
+    )
 
 
 @contextlib.contextmanager

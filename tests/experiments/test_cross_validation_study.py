@@ -240,25 +240,6 @@ def test_labels_of_noise_show_who_deceives_himself(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"l2": (0.1,)}, "l2 must have two values at least"),
-        ({"examples": 899}, "examples must be at most 898, half of what digits has"),
-        ({"examples": 35}, "outside the test set, one a fold, got 2 of class"),
-        ({"examples": 15}, "outside the test set, one a fold, got 1 of class"),
-        ({"folds": 13}, "each class 13 outside the test set, one a fold, got 12"),
-    ],
-)
-def test_samples_that_the_data_cannot_give(tmp_path, changes, words):
-    names = compiled_programs()
-    before = len(names)
-    with pytest.raises(ValueError, match=words):
-        run(dataclasses.replace(SMOKE, **changes), out=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-    assert names[before:] == []
-
-
-@pytest.mark.parametrize(
     "examples",
     [
         pytest.param(20, marks=pytest.mark.full),

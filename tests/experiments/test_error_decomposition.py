@@ -173,37 +173,6 @@ def test_sgd_that_diverges_at_every_rate_is_refused():
         assert found == pytest.approx(math.log(10), rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"train_examples": 1298}, "train_examples must be at most 1297, got 1298"),
-        ({"test_examples": 501}, "test_examples must be at most 500, got 501"),
-        (
-            {"batch_size": 101},
-            "batch_size must be at most 100, got 101: a quarter of the 400 training .*"
-            "give --batch-size 64",
-        ),
-        ({"patch_size": 8}, "patch_size must be at most 7, got 8"),
-        ({"published_error": 0.95}, r"published_error must be at most 0\.9"),
-        ({"train_examples": 39}, "train_examples must be at least 40, four a class"),
-    ],
-)
-def test_settings_that_the_data_cannot_give(tmp_path, changes, words):
-    changes = {"batch_size": 1, **changes}
-    with pytest.raises(ValueError, match=words):
-        run(dataclasses.replace(SMOKE, **changes), out=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_three_images_are_too_few_for_quarters(tmp_path):
-    images, labels = np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1])
-    path = tmp_path / "three.npz"
-    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
-    config = dataclasses.replace(SMOKE, dataset=str(path), train_examples=None)
-    with pytest.raises(ValueError, match="at least 8, four a class, got 3"):
-        run(config, out=tmp_path / "run")
-
-
 @pytest.mark.full
 def test_all_three_classes(tmp_path):
     linear_model = pytest.importorskip("sklearn.linear_model")

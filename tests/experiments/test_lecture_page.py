@@ -10,7 +10,7 @@ from experiments.common import cli
 from experiments.lecture import concepts
 from experiments.lecture.__main__ import run
 from experiments.lecture.chapters import CHAPTERS as RUN
-from experiments.lecture.config import CHAPTERS, SMOKE, Config, checked
+from experiments.lecture.config import CHAPTERS, SMOKE, Config
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "lecture.md"
 
@@ -74,15 +74,3 @@ def test_all_chapters_in_smoke_size(tmp_path):
     run(SMOKE, cli.RunOptions(out=tmp_path / "page"))
     page = (tmp_path / "page" / "report.html").read_text()
     assert page.count("<h2") == len(CHAPTERS) + 2
-
-
-@pytest.mark.parametrize(
-    ("chapters", "words"),
-    [
-        ((), "not be empty"),
-        (("hard_cases", "hard_cases"), "be distinct, got hard_cases"),
-    ],
-)
-def test_chapters_must_be_distinct_and_some(chapters, words):
-    with pytest.raises(ValueError, match=f"chapters must {words}"):
-        checked(Config(chapters=chapters))

@@ -1,7 +1,6 @@
 """Experiments of one file: one frame keeps rows, resumes and refuses."""
 
 import dataclasses
-import importlib
 import json
 from typing import Annotated
 
@@ -9,29 +8,8 @@ import pytest
 
 from experiments import benchmark_training
 from experiments.common import cli, measurements
-from experiments.common import config as configs
 from experiments.common.config import Bounds
 from experiments.common.measurements import Measurements
-
-NAMES = (
-    "benchmark_probes",
-    "benchmark_training",
-    "compile_times",
-    "random_problems",
-    "small_data",
-)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_each_has_defaults_within_its_bounds(name):
-    module = importlib.import_module(f"experiments.{name}")
-    made = module.MEASUREMENTS
-    assert made.name == name
-    assert made.about == module.__doc__
-    assert f"python -m experiments.{name}" in made.about
-    for one in (made.config, made.smoke):
-        assert configs.check(one) is one
-        assert made.items(one)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,13 +53,6 @@ def test_a_run_that_was_cut_measures_only_what_is_missing(tmp_path, capsys):
     report, path = capsys.readouterr().out.splitlines()
     assert report == f"4: {rows}"
     assert path == str(out / "results.json")
-
-
-def test_what_is_out_of_bounds_makes_no_folder(tmp_path):
-    options = cli.RunOptions(out=tmp_path / "run")
-    with pytest.raises(ValueError, match="most must be at least 1, got 0"):
-        measurements.run(squares([]), Config(0), options)
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.full

@@ -7,7 +7,13 @@ import pytest
 
 from experiments.common import draws
 from experiments.nearest_neighbor import choosing, contrast, cost, learner, noise
-from experiments.nearest_neighbor.config import DIGITS, SMOKE, Config, settle
+from experiments.nearest_neighbor.config import (
+    DIGITS,
+    METRICS,
+    SMOKE,
+    Config,
+    settle,
+)
 from jaxlin import data
 
 
@@ -101,6 +107,10 @@ def test_dearer_metrics_have_fewer_rows():
     record = choosing.measured(config, small, None, **search).numbers
     assert record["examples"] == 120
     assert np.array([one["folds"] for one in record["settings"]]).shape == (9, 3)
+
+
+def test_every_metric_has_a_name_on_the_command_line():
+    assert tuple(learner.METRICS) == METRICS
 
 
 def test_names_of_weightings():

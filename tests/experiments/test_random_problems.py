@@ -8,7 +8,6 @@ import pytest
 
 from experiments import random_problems
 from experiments.common import cli, measurements
-from experiments.common import config as configs
 
 MADE = random_problems.MEASUREMENTS
 CONFIG = MADE.config
@@ -97,18 +96,3 @@ def test_the_report_names_what_fell_short():
         "not proven: --only 13",
         "false: --only 19",
     ]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"num_problems": 0}, "num_problems must be at least 1"),
-        ({"num_shapes": 0}, "num_shapes must be at least 1"),
-        ({"seed": -1}, "seed must be at least 0"),
-        ({"float64": 1.5}, "float64 must be at most 1"),
-        ({"only": -1}, "only must be at least 0"),
-    ],
-)
-def test_bad_settings_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        configs.check(dataclasses.replace(CONFIG, **changes))

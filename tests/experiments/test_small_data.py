@@ -10,7 +10,6 @@ from exact_problems import problem
 
 from experiments import small_data
 from experiments.common import cli, measurements
-from experiments.common import config as configs
 from experiments.common.numpy_objective import Data
 
 MADE = small_data.MEASUREMENTS
@@ -74,20 +73,3 @@ def test_a_run_holds_what_was_proven(tmp_path, capsys):
     measurements.run(MADE, config, cli.RunOptions(resume=tmp_path / "run"))
     again = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
     assert again == rows
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"datasets": ("mnist",)}, r"datasets\[0\] must be one of"),
-        ({"rows": ("whitened",)}, r"rows\[0\] must be one of"),
-        ({"losses": ("hinge",)}, r"losses\[0\] must be one of"),
-        ({"l2": (0.0,)}, "l2.* must be above 0"),
-        ({"relative_gap": 0.0}, "relative_gap must be above 0"),
-        ({"repeats": 0}, "repeats must be at least 1"),
-        ({"peer_seconds": -1.0}, "peer_seconds must be at least 0"),
-    ],
-)
-def test_bad_settings_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        configs.check(dataclasses.replace(MADE.smoke, **changes))

@@ -1,213 +1,206 @@
-"""Configs of all studies: presets within their bounds, bad values refused by name."""
+"""Configs of all experiments: within their bounds, and refused by name beyond them."""
 
 import dataclasses
 import importlib
-import math
+import typing
 
+import numpy as np
 import pytest
-from run_helpers import compiled_programs
+import run_helpers
 
-from experiments.common import cli, study
+from experiments.common import cli, measurements, study
 from experiments.common import config as configs
+from experiments.common.config import MAY_BE_EMPTY, Bounds
 from experiments.studies import STUDIES
 
-BAD_CONFIGS = [
-    ("error_decomposition", {"classes": ()}, "classes must not be empty"),
-    (
-        "error_decomposition",
-        {"classes": ("forest",)},
-        r"classes\[0\] must be one of pi",
-    ),
-    (
-        "error_decomposition",
-        {"train_examples": 10},
-        "train_examples must be at least 20",
-    ),
-    ("error_decomposition", {"splits": 1}, "splits must be at least 2"),
-    (
-        "error_decomposition",
-        {"quarter_splits": 13},
-        "quarter_splits must be at most 12",
-    ),
-    ("error_decomposition", {"resamples": 1}, "resamples must be at least 2"),
-    ("error_decomposition", {"l2": ()}, "l2 must not be empty"),
-    ("error_decomposition", {"relative_gap": 0.0}, "relative_gap must be above 0"),
-    (
-        "error_decomposition",
-        {"sgd_learning_rates": (0.0,)},
-        r"rates\[0\] must be above",
-    ),
-    ("error_decomposition", {"patches": 700}, "patches must be at least 800, got 700"),
-    ("error_decomposition", {"threshold": -1.0}, "threshold must be at least 0"),
-    ("error_decomposition", {"seeds": 1}, "seeds must be at least 2"),
-    ("error_decomposition", {"dropout": 1.0}, "dropout must be below 1"),
-    ("error_decomposition", {"head_l2": 0.0}, "head_l2 must be above 0"),
-    (
-        "error_decomposition",
-        {"published_error": -0.1},
-        "published_error must be at lea",
-    ),
-    ("error_decomposition", {"seed": 2**32}, "seed must be at most"),
-    ("nearest_neighbor", {"metrics": ("hamming",)}, r"metrics\[0\] must be one of"),
-    ("nearest_neighbor", {"metrics": ()}, "metrics must not be empty"),
-    ("nearest_neighbor", {"metrics": ("cosine",) * 2}, "metrics must be distinct, got"),
-    ("nearest_neighbor", {"ks": (0, 1)}, r"ks\[0\] must be at least 1"),
-    ("nearest_neighbor", {"ks": ()}, "ks must not be empty"),
-    ("nearest_neighbor", {"bandwidths": (0.0,)}, r"bandwidths\[0\] must be above 0"),
-    ("nearest_neighbor", {"folds": 1}, "folds must be at least 2"),
-    ("nearest_neighbor", {"seed": -1}, "seed must be at least 0"),
-    ("nearest_neighbor", {"l2": 0.0}, "l2 must be above 0"),
-    ("nearest_neighbor", {"noise_scale": 0.0}, "noise_scale must be above 0"),
-    ("nearest_neighbor", {"local_l2": float("nan")}, "local_l2 must be finite"),
-    ("nearest_neighbor", {"noise_features": (-1,)}, r"noise_features\[0\] must be at"),
-    ("nearest_neighbor", {"noise_repeats": 1}, "noise_repeats must be at least 2"),
-    ("nearest_neighbor", {"dimensions": (0,)}, r"dimensions\[0\] must be at least 1"),
-    ("nearest_neighbor", {"train_examples": 1}, "train_examples must be at least 2"),
-    ("nearest_neighbor", {"time_sizes": (0,)}, r"time_sizes\[0\] must be at least 1"),
-    ("svm_vs_softmax", {"relative_gap": 0.0}, "relative_gap must be above 0, got 0"),
-    ("svm_vs_softmax", {"relative_gap": -1.0}, "relative_gap must be above 0, got -1"),
-    ("svm_vs_softmax", {"relative_gap": math.nan}, "relative_gap must be finite"),
-    ("svm_vs_softmax", {"relative_gap": 1.0}, "relative_gap must be below 1, got 1"),
-    ("svm_vs_softmax", {"polished_gap": 0.0}, "polished_gap must be above 0, got 0"),
-    (
-        "svm_vs_softmax",
-        {"polished_gap": 1e-3},
-        "polished_gap must be at most relative_gap, 0.0001",
-    ),
-    ("svm_vs_softmax", {"max_evaluations": 0}, "max_evaluations must be at least 1"),
-    ("svm_vs_softmax", {"path_l2": (0.1, 0.0)}, r"path_l2\[1\] must be above 0, got 0"),
-    ("svm_vs_softmax", {"path_l2": ()}, "path_l2 must not be empty"),
-    ("svm_vs_softmax", {"path_l2": (0.1, 0.1)}, "path_l2 must be distinct"),
-    ("svm_vs_softmax", {"batch_size": 1168}, "batch_size must be at most 1167, the"),
-    ("train_sgd", {"hinge_l2": (0.0,)}, r"hinge_l2\[0\] must be above 0"),
-    ("train_sgd", {"softmax_learning_rates": ()}, "rates must not be empty"),
-    ("train_sgd", {"seeds": 0}, "seeds must be at least 1"),
-    ("probe", {"answers": 1}, "answers must be at least 2"),
-    ("probe", {"loss": "hinge"}, "loss must be one of softmax_cross_entropy"),
-    ("probe", {"cs": (1.0, 1.0)}, "cs must be distinct"),
-    ("probe", {"validation_fraction": 1.0}, "validation_fraction must be below 1"),
-    ("probe", {"folds": 1}, "folds must be at least 2"),
-    ("probe", {"relative_gap": 0.0}, "relative_gap must be above 0"),
-    ("probe", {"max_evaluations": 0}, "max_evaluations must be at least 1"),
-    ("probe", {"slots": 0}, "slots must be at least 1"),
-    ("probe", {"seed": -1}, "seed must be at least 0"),
-    ("benchmark_neighbors", {"what": ()}, "what must not be empty"),
-    ("benchmark_neighbors", {"k": 0}, "k must be at least 1, got 0"),
-    ("benchmark_neighbors", {"l1_queries": 0}, "l1_queries must be at least 1"),
-    ("benchmark_neighbors", {"rounds": 0}, "rounds must be at least 1"),
-    ("benchmark_neighbors", {"recall_target": 0.0}, "recall_target must be above 0"),
-    ("benchmark_neighbors", {"settle_s": -1.0}, "settle_s must be at least 0"),
-    ("benchmark_solvers", {"what": ()}, "what must not be empty"),
-    (
-        "benchmark_solvers",
-        {"losses": ("hinge",)},
-        r"losses\[0\] must be one of .* got 'hinge'",
-    ),
-    ("benchmark_solvers", {"losses": ()}, "losses must not be empty"),
-    ("benchmark_solvers", {"l2s": (0.0,)}, r"l2s\[0\] must be above 0, got 0"),
-    (
-        "benchmark_solvers",
-        {"peers": ("sklearn",)},
-        "beginnings of the names .* got 'sklearn'",
-    ),
-    ("benchmark_solvers", {"deadline_s": 0.0}, "deadline_s must be above 0"),
-    ("benchmark_solvers", {"stop_at": -1.0}, "stop_at must be at least 0"),
-    ("benchmark_solvers", {"repeats": 0}, "repeats must be at least 1"),
-    (
-        "benchmark_solvers",
-        {"growth_classes": (1, 2)},
-        r"growth_classes\[0\] must be at least 2, got 1",
-    ),
-    (
-        "benchmark_solvers",
-        {"growth_base": 10**6},
-        "growth_base must be at most 1297 for digits",
-    ),
-    (
-        "benchmark_solvers",
-        {"growth_base": 64, "growth_examples": (64,), "growth_features": (65,)},
-        "growth_features must be at most 64",
-    ),
-    ("benchmark_sweep", {"what": ()}, "what must not be empty"),
-    ("benchmark_sweep", {"cs": (0.0,)}, r"cs\[0\] must be above 0"),
-    ("benchmark_sweep", {"rate_models": (0,)}, r"rate_models\[0\] must be at least 1"),
-    ("benchmark_sweep", {"folds": 1}, "folds must be at least 2"),
-    ("benchmark_sweep", {"peer_fits": 99}, "peer_fits must be at most 45"),
-    ("cross_validation", {"loss": "hinge"}, "loss must be one of softmax_cross_entrop"),
-    ("cross_validation", {"examples": 5}, "examples must be at least 10"),
-    ("cross_validation", {"samples": 1}, "samples must be at least 2"),
-    ("cross_validation", {"folds": 1}, "folds must be at least 2"),
-    ("cross_validation", {"l2": (0.0, 1.0)}, r"l2\[0\] must be above 0"),
-    ("cross_validation", {"seed": -1}, "seed must be at least 0"),
-    ("cross_validation", {"relative_gap": 1.0}, "relative_gap must be below 1"),
-    ("cross_validation", {"max_evaluations": 0}, "max_evaluations must be at least 1"),
-    ("cross_validation", {"slots": 0}, "slots must be at least 1"),
-    ("certified_optima", {"losses": ("hinge",)}, r"losses\[0\] must be one of"),
-    ("certified_optima", {"l2": (0.0,)}, r"l2\[0\] must be above 0"),
-    ("certified_optima", {"relative_gap": 0.0}, "relative_gap must be above 0"),
-    ("certified_optima", {"certified_share": 1.5}, "certified_share must be at most 1"),
-    ("certified_optima", {"max_evaluations": 0}, "max_evaluations must be at least 1"),
-    ("viewpoints", {"loss": "hinge"}, "loss must be one of softmax_cross_entropy"),
-    ("viewpoints", {"l2": 0.0}, "l2 must be above 0"),
-    ("viewpoints", {"relative_gap": 0.0}, "relative_gap must be above 0"),
-    ("viewpoints", {"max_evaluations": 0}, "max_evaluations must be at least 1"),
-    ("viewpoints", {"images": 0}, "images must be at least 1"),
-    ("viewpoints", {"images": 11}, "images must be at most 10"),
-    ("viewpoints", {"shown_points": 0}, "shown_points must be at least 1"),
-    ("viewpoints", {"boxed_images": 0}, "boxed_images must be at least 1"),
-    ("viewpoints", {"sizes": 1}, "sizes must be at least 2"),
-    ("hard_cases", {"cases": ()}, r"cases must not be empty, got \(\)"),
-    ("hard_cases", {"cases": ("spiral",)}, r"cases\[0\] must be one of quadrants, "),
-    (
-        "hard_cases",
-        {"cases": ("ring", "ring")},
-        "cases must be distinct, got ring ring",
-    ),
-    ("hard_cases", {"examples": 9}, "examples must be at least 10, got 9"),
-    ("hard_cases", {"noise": -0.1}, "noise must be at least 0, got -0.1"),
-    ("hard_cases", {"gap": 0.8}, "gap must be at most 0.7, got 0.8"),
-    ("hard_cases", {"seed": -1}, "seed must be at least 0"),
-    ("hard_cases", {"l2": 0.0}, "l2 must be above 0"),
-    ("hard_cases", {"lifted_l2": 0.0}, "lifted_l2 must be above 0"),
-    ("hard_cases", {"relative_gap": 1.0}, "relative_gap must be below 1"),
-    ("hard_cases", {"lifted_relative_gap": 0.0}, "lifted_relative_gap must be above 0"),
-    ("hard_cases", {"max_evaluations": 0}, "max_evaluations must be at least 1"),
-    ("loss_questions", {"points": 1}, "points must be at least 2"),
-    ("loss_questions", {"temperatures": ()}, "temperatures must not be empty"),
-    ("loss_questions", {"temperatures": (1.0,)}, r"temperatures\[0\] must be below 1"),
-    ("loss_questions", {"temperatures": (0.0,)}, r"temperatures\[0\] must be above 0"),
-    ("loss_questions", {"examples": 3}, "examples must be at least 10"),
-    ("loss_questions", {"seed": -1}, "seed must be at least 0"),
-    ("loss_questions", {"l2": -1.0}, "l2 must be above 0"),
-    ("loss_questions", {"relative_gap": 0.0}, "relative_gap must be above 0"),
-    ("loss_questions", {"max_evaluations": 0}, "max_evaluations must be at least 1"),
-]
+ONE_FILE = {
+    name: importlib.import_module(f"experiments.{name}").MEASUREMENTS
+    for name in (
+        "benchmark_probes",
+        "benchmark_training",
+        "compile_times",
+        "random_problems",
+        "small_data",
+    )
+}
+EXPERIMENTS = {**STUDIES, **ONE_FILE}
 
 
-@pytest.mark.parametrize(("name", "changes", "words"), BAD_CONFIGS)
-def test_a_bad_config_is_refused_before_anything_is_made(
-    name, changes, words, tmp_path
-):
-    made = STUDIES[name]
-    bad = dataclasses.replace(made.config, **changes)
-    if hasattr(bad, "dataset"):
-        bad = dataclasses.replace(bad, dataset="digits")
-    compiled = compiled_programs()
-    before = len(compiled)
-    with pytest.raises(ValueError, match=words):
-        study.run(made, bad, cli.RunOptions(out=tmp_path / "run"))
-    assert not (tmp_path / "run").exists()
-    assert compiled[before:] == []
-
-
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_defaults_and_presets_are_within_their_bounds(name):
-    made = STUDIES[name]
+    made = EXPERIMENTS[name]
     assert made.name == name
-    assert "smoke" in made.presets
-    for one in (made.config, *made.presets.values()):
+    presets = [made.smoke] if name in ONE_FILE else made.presets.values()
+    parts = made.items if name in ONE_FILE else made.parts
+    for one in (made.config, *presets):
         assert configs.check(one) is one
-        assert made.parts(one)
+        assert parts(one)
     about = importlib.import_module(f"experiments.{name}").__doc__
     assert made.about == about
     assert f"python -m experiments.{name}" in about
+
+
+# Beyond the bounds of one field
+
+
+def fields(name):
+    """Name, bare type and annotations of every field of a config."""
+    kind = type(EXPERIMENTS[name].config)
+    for field, hint in typing.get_type_hints(kind, include_extras=True).items():
+        yield field, configs._bare(hint), getattr(hint, "__metadata__", ())
+
+
+def bounds_of(annotations):
+    return next((one for one in annotations if isinstance(one, Bounds)), Bounds())
+
+
+def bad_values(hint, annotations):
+    """Values that a field must refuse, each with words of the message."""
+    several = typing.get_origin(hint) is tuple and hint.__args__[-1] is ...
+    kind, shape = (hint.__args__[0], lambda x: (x,)) if several else (hint, lambda x: x)
+    if typing.get_origin(kind) is typing.Literal:
+        yield shape("no such word"), "must be one of"
+    for rule, end in bounds_of(annotations)._asdict().items():
+        if end is not None:
+            past = {"at_least": end - 1, "at_most": end + 1}.get(rule, end)
+            yield shape(past), f"must be {rule.replace('_', ' ')} {end}, got"
+    if several and MAY_BE_EMPTY not in annotations:
+        yield (), "must not be empty, got ()"
+
+
+def refuse(name, config, words, out):
+    """Fails unless a config is refused before anything is compiled or written."""
+    run = measurements.run if name in ONE_FILE else study.run
+    with (
+        run_helpers.nothing_compiled(),
+        pytest.raises(ValueError, match=run_helpers.in_order(words)),
+    ):
+        run(EXPERIMENTS[name], config, cli.RunOptions(out=out))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_field_refuses_what_is_beyond_its_bounds(name, tmp_path):
+    made = EXPERIMENTS[name]
+    for field, hint, annotations in fields(name):
+        if {int, float} & {hint, *typing.get_args(hint)}:
+            assert bounds_of(annotations) != Bounds(), f"{field} has no bounds"
+        for value, words in bad_values(hint, annotations):
+            bad = dataclasses.replace(made.config, **{field: value})
+            refuse(name, bad, f"{field} {words}", tmp_path / "run")
+
+
+# Where fewer, or more, would make no experiment.
+AT_LEAST = {
+    "nearest_neighbor": {"train_examples": 2, "folds": 2, "noise_repeats": 2},
+    "cross_validation": {"examples": 10, "samples": 2, "folds": 2},
+    "viewpoints": {"sizes": 2},
+    "hard_cases": {"examples": 10, "noise": 0},
+    "error_decomposition": {
+        **{"train_examples": 20, "splits": 2, "resamples": 2, "seeds": 2},
+        **{"threshold": 0, "published_error": 0},
+    },
+    "loss_questions": {"points": 2, "examples": 10},
+    "probe": {"answers": 2, "folds": 2},
+    "benchmark_neighbors": {"settle_s": 0},
+    "benchmark_solvers": {"stop_at": 0, "growth_classes": 2},
+    "benchmark_sweep": {"folds": 2, "peer_fits": 2},
+    "compile_times": {"programs": 0},
+    "random_problems": {"only": 0},
+    "small_data": {"peer_seconds": 0},
+}
+AT_MOST = {
+    "viewpoints": {"images": 10},
+    "hard_cases": {"gap": 0.7},
+    "certified_optima": {"certified_share": 1},
+    "random_problems": {"float64": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("side", "table"), [("at_least", AT_LEAST), ("at_most", AT_MOST)]
+)
+def test_bounds_that_keep_an_experiment_meaningful(side, table):
+    for name, ends in table.items():
+        found = {
+            field: bounds_of(annotations) for field, _, annotations in fields(name)
+        }
+        assert {field: getattr(found[field], side) for field in ends} == ends
+
+
+# Fields that do not go together, or not with the data
+
+ROWS_ALONE = "rows.npz"
+THREE_IMAGES = "three.npz"
+BAD = {
+    "nearest_neighbor": [
+        ({"metrics": ("cosine",)}, "on_all must be among metrics, cosine, got euclid"),
+        ({"ks": (5, 1)}, "ks must ascend, got 5 1"),
+        ({"ks": (201, 500)}, "ks must have a number up to 200, more the data do not"),
+        ({"time_sizes": (400,)}, "time_sizes must have a number up to 300"),
+        ({"subsample": 25}, "subsample must leave 3 training examples of each class"),
+        ({"noise_examples": 15}, "noise_examples must leave 2 training examples"),
+    ],
+    "cross_validation": [
+        ({"l2": (0.1,)}, "l2 must have two values at least"),
+        ({"examples": 899}, "examples must be at most 898, half of what digits has"),
+        ({"examples": 35}, "outside the test set, one a fold, got 2 of class"),
+        ({"examples": 15}, "outside the test set, one a fold, got 1 of class"),
+        ({"folds": 13}, "each class 13 outside the test set, one a fold, got 12"),
+    ],
+    "viewpoints": [
+        ({"dataset": ROWS_ALONE}, "dataset must hold images"),
+        ({"boxed_images": 501}, "boxed_images must be at most 500"),
+    ],
+    "error_decomposition": [
+        ({"train_examples": 1298}, "train_examples must be at most 1297, got 1298"),
+        ({"test_examples": 501}, "test_examples must be at most 500, got 501"),
+        (
+            {"batch_size": 101},
+            "batch_size must be at most 100, got 101: a quarter of the 400 training "
+            "give --batch-size 64",
+        ),
+        ({"patch_size": 8}, "patch_size must be at most 7, got 8"),
+        ({"published_error": 0.95}, "published_error must be at most 0.9"),
+        ({"train_examples": 39}, "train_examples must be at least 40, four a class"),
+        ({"quarter_splits": 13}, "quarter_splits must be at most 3, got 13"),
+        ({"filters": 800, "patches": 700}, "patches must be at least 800, got 700"),
+        ({"dataset": ROWS_ALONE}, "must be images got rows"),
+        (
+            {"dataset": THREE_IMAGES, "train_examples": None},
+            "at least 8, four a class, got 3",
+        ),
+    ],
+    "svm_vs_softmax": [
+        ({"polished_gap": 1e-2}, "polished_gap must be at most relative_gap"),
+        ({"batch_size": 1168}, "batch_size must be at most 1167, the"),
+    ],
+    "benchmark_solvers": [
+        ({"peers": ("sklearn",)}, "beginnings of the names got 'sklearn'"),
+        ({"growth_base": 10**6}, "growth_base must be at most 1297 for digits"),
+        (
+            {"growth_base": 64, "growth_examples": (64,), "growth_features": (65,)},
+            "growth_features must be at most 64",
+        ),
+    ],
+    "benchmark_sweep": [({"peer_fits": 99}, "peer_fits must be at most 3")],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [(name, *row) for name, rows in BAD.items() for row in rows],
+)
+def test_what_does_not_go_together_is_refused(
+    name, changes, words, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    run_helpers.write_data(
+        ROWS_ALONE, np.eye(12, 5, dtype=np.float32), np.arange(12) % 3
+    )
+    run_helpers.write_data(
+        THREE_IMAGES, np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1])
+    )
+    made = EXPERIMENTS[name]
+    smoke = made.smoke if name in ONE_FILE else made.presets["smoke"]
+    refuse(name, dataclasses.replace(smoke, **changes), words, tmp_path / "run")

@@ -1,15 +1,11 @@
 """One W seen three ways: the numbers of a run, by hand."""
 
-import dataclasses
-
 import numpy as np
 import pytest
-from run_helpers import compiled_programs
 
 import jaxlin
-from experiments.common import cli, study
+from experiments.common import cli
 from experiments.common.config import check
-from experiments.studies import STUDIES
 from experiments.viewpoints import measure, radii
 from experiments.viewpoints.config import SMOKE, Config, boxed_images, settle
 from jaxlin import data, linear, normalization
@@ -169,24 +165,3 @@ def test_the_change_shown_is_of_the_first_image_that_is_right():
     np.testing.assert_allclose(one.arrays["change"], [[0.3, -0.3]], atol=1e-6)
     assert one.numbers["shown"]["label"] == "dark"
     assert one.numbers["shown"]["changed"] == "bright"
-
-
-def test_data_that_are_no_images_or_too_few(tmp_path):
-    rows, labels = np.eye(12, 5, dtype=np.float32), np.arange(12) % 3
-    np.savez(
-        tmp_path / "rows.npz", x_train=rows, y_train=labels, x_test=rows, y_test=labels
-    )
-    names = compiled_programs()
-    before = len(names)
-    for changes, words in (
-        ({"dataset": str(tmp_path / "rows.npz")}, "dataset must hold images"),
-        ({"boxed_images": 501}, "boxed_images must be at most 500"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            study.run(
-                STUDIES["viewpoints"],
-                dataclasses.replace(SMOKE, **changes),
-                cli.RunOptions(out=tmp_path / "run"),
-            )
-    assert not (tmp_path / "run").exists()
-    assert names[before:] == []
