@@ -33,11 +33,11 @@ class Row(NamedTuple):
     given: Callable[[], Any] = lambda: None
 
 
-def command(flags, words, given=lambda: None):
-    """A row that goes through the command line."""
+def command(flags, words, given=lambda: None, *, name="train_sgd"):
+    """A row that goes through the command line of an experiment."""
 
     def act():
-        code, errors = run_helpers.main(*shlex.split(flags))
+        code, errors = run_helpers.main(*shlex.split(flags), name=name)
         assert code == 2, errors
         assert "Traceback" not in errors
         # Errors about flags come in a box.
@@ -74,8 +74,7 @@ def write(name, content):
 
 def good_data(name):
     """A file of 160 examples to train on."""
-    rows, labels = np.tile(X, (4, 1)), np.tile(Y, 4)
-    np.savez(name, x_train=rows, y_train=labels, x_test=X, y_test=Y)
+    run_helpers.write_data(name, np.tile(X, (4, 1)), np.tile(Y, 4), test=(X, Y))
 
 
 def full_disk(act):

@@ -18,6 +18,7 @@ import pytest
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from experiments.common import cli, study
+from experiments.lecture import __main__ as lecture
 from experiments.studies import STUDIES
 from jaxlin.io import checkpoint
 
@@ -104,7 +105,7 @@ def main(*flags, name="train_sgd"):
         patch.delenv("JAXLIN_DEBUG", raising=False)
         patch.setattr(sys, "argv", [name, *map(str, flags)])
         try:
-            study.main(STUDIES[name])
+            cli.main(lecture.main) if name == "lecture" else study.main(STUDIES[name])
             code = 0
         except SystemExit as exit:
             code = exit.code
