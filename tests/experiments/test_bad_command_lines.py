@@ -156,7 +156,7 @@ ROWS = {
     ),
     "resume a run of nobody": command(
         "--resume theirs",
-        "config has no field 'boxed_images'",
+        "config.json does not fit config has no field 'boxed_images'",
         lambda: (theirs(), Path("theirs/environment.json").unlink()),
         name="hard_cases",
     ),

@@ -205,41 +205,6 @@ def test_the_list_of_experiments_is_complete():
     assert all(len(line.split()) > 5 for line in lines)
 
 
-def test_two_places_to_start_from_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="--smoke and --config both say"):
-        _parse("--smoke", "--config", str(tmp_path / "config.json"))
-
-
-def test_files_of_another_experiment_are_refused(tmp_path):
-    path = tmp_path / "config.json"
-    path.write_text('{"neighbours": 3}')
-    for flags in (("--config", str(path)), ("--resume", str(tmp_path))):
-        with pytest.raises(
-            ValueError, match=r"config.json does not fit .*'neighbours'"
-        ):
-            _parse(*flags)
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (("--config", "nowhere.json"), r"nowhere.json must exist"),
-        (("--resume", "nowhere"), r"a run folder must hold config.json, got nowhere"),
-    ],
-)
-def test_missing_files_are_named(flags, message):
-    with pytest.raises(ValueError, match=message):
-        _parse(*flags)
-
-
-@pytest.mark.parametrize("flags", [("--l3", "1"), ("--epochs", "ten"), ("--kind", "c")])
-def test_wrong_flags_end_with_code_2(flags, capsys):
-    with pytest.raises(SystemExit) as info:
-        _parse(*flags)
-    assert info.value.code == 2
-    assert flags[0] in capsys.readouterr().err
-
-
 def test_help_explains_every_option(capsys):
     with pytest.raises(SystemExit) as info:
         _parse("--help")

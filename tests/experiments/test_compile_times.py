@@ -1,7 +1,5 @@
 """Seconds of first calls, and of the programs that they compile."""
 
-import json
-
 import jax
 import jax.numpy as jnp
 import pytest
@@ -58,9 +56,8 @@ def test_a_nested_span_counts_for_the_inner_program_alone(programs):
 
 
 def test_a_run_measures_a_new_process(tmp_path, capsys):
-    out = tmp_path / "run"
-    measurements.run(MADE, MADE.smoke, cli.RunOptions(out=out))
-    (found,) = json.loads((out / "results.json").read_text())["rows"]
+    options = cli.RunOptions(out=tmp_path / "run")
+    (found,) = measurements.run(MADE, MADE.smoke, options)
     assert found["task"] == "nearest"
     assert found["imports"] > 0
     first, repeated = found["first"], found["repeated"]

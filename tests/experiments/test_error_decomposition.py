@@ -29,19 +29,12 @@ def smoke(finished_study):
 
 @pytest.mark.full
 def test_what_a_run_says(smoke):
-    out = smoke.folder.path
-    names = {path.stem for path in (out / "figures").iterdir()}
-    assert names == {"stacked", "stacked-surrogate", "curves", "filters"}
     assert list(smoke.numbers("summary")["classes"]) == ["network", "patches"]
     # One on all examples, six on halves, four on quarters, three resamples.
     for name, fits in (("patches", 14), ("network", 8)):
         found = smoke.numbers(name)
         assert found["certified"] == found["fits"] == fits
         assert found["largest_relative_gap"] <= SMOKE.relative_gap
-    page = (out / "report.html").read_text()
-    for words in ("The slide writes optimisation error = 0", "certified head"):
-        assert words in page
-    assert "400 training examples, 2 model classes" in page
 
 
 @pytest.mark.full

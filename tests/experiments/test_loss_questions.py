@@ -168,16 +168,9 @@ def test_row_30_scaling_where_the_loss_is_zero_and_where_not():
     assert (np.diff(found["softmax, car"]) < 0).all()
 
 
-def test_what_a_run_says(smoke):
-    run, _, page = smoke
-    names = {path.name for path in (run.folder.path / "figures").iterdir()}
-    expected = ("moving", "indifference", "temperatures", "scaled")
-    assert names == {f"{name}.png" for name in expected}
-    assert slides.LECTURE in page
-    for words in ("Q1: What happens", "Q7: We found a W", "16 answers, 8 slips"):
-        assert words in page
+def test_all_answers_are_on_the_page(smoke):
     # Four tables with a header: scores, ten and six answers, eight slips.
-    assert len(Page(page).text["tr"]) == 4 + 3 + 10 + 6 + 8
+    assert len(Page(smoke[2]).text["tr"]) == 4 + 3 + 10 + 6 + 8
 
 
 def test_curves_of_a_run_are_of_the_lectures_examples(smoke):

@@ -4,7 +4,6 @@ Each test stops the smoke-size run, resumes it, and compares everything but time
 the run that was never stopped, bit for bit.
 """
 
-import dataclasses
 import errno
 import itertools
 import os
@@ -16,10 +15,9 @@ import numpy as np
 import processes
 import pytest
 import run_helpers
-from run_helpers import HINGE, METHODS, SOFTMAX
+from run_helpers import HINGE, SOFTMAX
 
 from experiments.common import interrupts
-from experiments.train_sgd.config import SMOKE
 from jaxlin.io import checkpoint
 
 NAME = "train_sgd"
@@ -214,55 +212,36 @@ def test_a_finished_run_resumed_gives_the_same(finished, tmp_path):
     run_helpers.assert_same(out, finished)
 
 
-def test_the_first_command_line_may_be_repeated(finished, tmp_path):
-    """``--smoke --resume RUN``, as `run_folder` promises."""
-    out = shutil.copytree(finished, tmp_path / "run")
-    config, options = run_helpers.parse(NAME, "--smoke", "--resume", out)
-    assert (config, options.resume) == (SMOKE, out)
-    assert run_helpers.parse(NAME, "--resume", out)[0] == SMOKE
-    longer = dataclasses.replace(SMOKE, epochs=6)
-    with pytest.raises(ValueError, match="epochs is 4 in the run and 6 now"):
-        run_helpers.run_study(NAME, longer, resume=out)
-    assert run_helpers.contents(out) == run_helpers.contents(finished)
-
-
-@pytest.mark.parametrize("part", METHODS)
-def test_a_flipped_bit_in_a_fit_is_refused(finished, tmp_path, part):
-    out = shutil.copytree(finished, tmp_path / "run")
-    (out / "parts" / "test.json").unlink()
-    path = out / "parts" / f"{part}-seed1.npz"
+def flip_a_bit(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
     path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "words"),
+    [
+        (f"{HINGE}-seed1.npz", flip_a_bit, "is damaged"),
+        (f"{SOFTMAX}-seed1.npz", flip_a_bit, "is damaged"),
+        (
+            f"{HINGE}-seed0.npz",
+            lambda path: checkpoint.save(path, {"x": np.ones(2)}),
+            "must be a jaxlin fit",
+        ),
+        (
+            f"{SOFTMAX}.json",
+            lambda path: path.write_bytes(b'{"numb'),
+            "must hold valid JSON",
+        ),
+    ],
+)
+def test_a_part_that_was_spoilt_is_refused(finished, tmp_path, name, spoil, words):
+    out = shutil.copytree(finished, tmp_path / "run")
+    (out / "parts" / "test.json").unlink()
+    path = out / "parts" / name
+    spoil(path)
     before = run_helpers.contents(out / "parts")
     code, errors = run_helpers.main("--resume", out, name=NAME)
     assert code == 2
-    message = errors.splitlines()[-1]
-    assert message.startswith(f"error: {path} is damaged")
+    assert errors.splitlines()[-1].startswith(f"error: {path} {words}")
     assert run_helpers.contents(out / "parts") == before
-
-
-def test_a_file_of_another_kind_is_refused(finished, tmp_path):
-    out = shutil.copytree(finished, tmp_path / "run")
-    (out / "parts" / "test.json").unlink()
-    path = out / "parts" / f"{HINGE}-seed0.npz"
-    checkpoint.save(path, {"x": np.ones(2)})
-    code, errors = run_helpers.main("--resume", out, name=NAME)
-    assert code == 2
-    assert f"{path} must be a jaxlin fit" in errors
-
-
-def test_a_damaged_part_is_refused(finished, tmp_path):
-    out = shutil.copytree(finished, tmp_path / "run")
-    path = out / "parts" / f"{SOFTMAX}.json"
-    path.write_bytes(b'{"numb')
-    code, errors = run_helpers.main("--resume", out, name=NAME)
-    assert code == 2
-    assert f"error: {path} must hold valid JSON" in errors
-
-
-def test_without_its_file_a_part_is_measured_again(finished, tmp_path):
-    out = shutil.copytree(finished, tmp_path / "run")
-    (out / "parts" / f"{SOFTMAX}.json").unlink()
-    run_helpers.run_study(NAME, resume=out)
-    run_helpers.assert_same(out, finished)

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -110,53 +109,6 @@ def test_an_empty_folder_may_be_given(tmp_path):
     )
 
 
-def _is_a_file(path):
-    path.write_text("precious")
-    return path
-
-
-def _lies_under_a_file(path):
-    return _is_a_file(path) / "run"
-
-
-def _holds_a_run(path):
-    return run_folder.create(path, config={"precious": 1}).path
-
-
-def _holds_files(path):
-    path.mkdir()
-    (path / "notes.txt").write_text("precious")
-    return path
-
-
-@pytest.mark.parametrize(
-    ("prepare", "message"),
-    [
-        (_is_a_file, r"out must be a folder, got .*run, where .*run is a file"),
-        (_lies_under_a_file, r"out must be a folder, got .*run, where .*run is a file"),
-        (_holds_a_run, r"out must be new or empty, got .*continue .* --resume"),
-        (_holds_files, r"out must be new or empty, got .*choose another with --out"),
-    ],
-)
-def test_out_that_cannot_be_used_is_refused_untouched(tmp_path, prepare, message):
-    out = prepare(tmp_path / "run")
-
-    def everything():
-        return {p: p.is_file() and p.read_bytes() for p in tmp_path.rglob("*")}
-
-    before = everything()
-    with pytest.raises(ValueError, match=message):
-        run_folder.create(out, config=FOLDER_CONFIG)
-    assert everything() == before
-
-
-def test_out_on_a_full_disk_leaves_no_folder(tmp_path, monkeypatch):
-    run_helpers.full_disk(monkeypatch)
-    with pytest.raises(ValueError, match=r"out must be a folder that can be written"):
-        run_folder.create(tmp_path / "run", config=FOLDER_CONFIG)
-    assert not (tmp_path / "run").exists()
-
-
 # Resuming
 
 
@@ -172,41 +124,6 @@ def test_differing_fields_are_those_that_json_would_tell_apart():
 
 def test_a_null_field_is_not_an_absent_one():
     assert run_folder.differing_fields({"a": None}, {}) == {"a": (None, None)}
-
-
-def test_resume_continues_only_the_same_config(folder):
-    options = {"experiment": "svm", "dataset": "digits", "resume": folder.path}
-    same = {"dataset": "digits", "l2": (1e-4, 1e-3)}
-    assert run_folder.open_run(config=same, **options) == folder
-    with pytest.raises(
-        ValueError, match=r"l2 is \[0.0001, 0.001\] in the run and \[0.1\] now"
-    ):
-        run_folder.open_run(config={**same, "l2": [0.1]}, **options)
-    with pytest.raises(ValueError, match=r"--out must not be given with --resume"):
-        run_folder.open_run(config=same, out=Path("elsewhere"), **options)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, r"a run folder must hold config.json, got"),
-        ("", r"config.json must hold valid JSON, got"),
-        ('{"l2": [', r"config.json must hold valid JSON, got"),
-        (b"\xff\xfe", r"config.json must hold valid JSON, got"),
-        ("[1]", r"config.json must hold a JSON object, got list"),
-    ],
-)
-def test_resuming_what_is_no_run_says_so(tmp_path, content, message):
-    if content is not None:
-        data = content if isinstance(content, bytes) else content.encode()
-        (tmp_path / "config.json").write_bytes(data)
-    with pytest.raises(ValueError, match=message):
-        run_folder.resume_run(tmp_path, config=FOLDER_CONFIG)
-
-
-def test_resuming_nothing_says_so(tmp_path):
-    with pytest.raises(ValueError, match=r"got .*nowhere \(no such folder\)"):
-        run_folder.resume_run(tmp_path / "nowhere", config=FOLDER_CONFIG)
 
 
 # The environment

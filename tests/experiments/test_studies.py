@@ -10,7 +10,7 @@ from run_helpers import assert_same, contents, quick_pictures, run_study
 from strict_page import Page, assert_stands_alone
 
 from experiments import page as page_command
-from experiments.common import run_folder, study
+from experiments.common import files, run_folder, study
 from experiments.common.config import to_dict
 from experiments.common.run_folder import RunFolder
 from experiments.studies import STUDIES
@@ -64,8 +64,13 @@ def test_a_run_leaves_its_files(whole):
     headlines = made.headlines(saved["parts"])
     assert headlines
     assert all(np.isfinite(value) for value in headlines.values())
-    assert all(name in printed for name in headlines)
+    lines = printed.splitlines()
+    assert all(f"{name}: {value:.6g}" in lines for name, value in headlines.items())
     assert len((out / "results.csv").read_text().splitlines()) > 1
+    _, facts = made.load(made.presets["smoke"], None)
+    assert (out / "data.json").exists() == (facts is not None)
+    if facts is not None:
+        assert json.loads((out / "data.json").read_text()) == files.json_ready(facts)
 
 
 def test_its_page_is_well_formed_and_shows_every_figure(whole):

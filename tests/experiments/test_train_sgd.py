@@ -45,22 +45,11 @@ def chosen(run, name):
 # The run folder
 
 
-def test_figures_are_there_and_the_verdict_is_printed(finished):
-    folder = finished.run.folder.path
-    figures = {path.stem for path in (folder / "figures").iterdir()}
-    assert figures == {"tuning", "learning_curves"}
+def test_the_accuracies_are_printed(finished):
     for name in METHODS:
         accuracy = finished.run.numbers("test")["losses"][name]["accuracy"]
         line = f"test accuracy, {protocol.TITLES[name]}: {accuracy:.6g}"
         assert line in finished.printed.splitlines()
-
-
-def test_data_are_described_by_counts_and_hashes(run, digits):
-    facts = run.data
-    assert facts == data.summary(digits)
-    for split in ("train", "test"):
-        for field in ("features", "labels"):
-            assert len(facts[split][field]["sha256"]) == 64
 
 
 def test_training_lowers_the_loss_from_that_of_zero_weights(run):

@@ -20,15 +20,14 @@ def smoke(finished_study):
 
 
 @pytest.mark.full
-def test_what_a_run_says(smoke):
+def test_the_fit_reaches_its_gap_and_the_slides_their_scores(smoke):
     run, parts, _ = smoke
     assert parts["fit"]["converged"]
     assert parts["fit"]["relative_gap"] <= SMOKE.relative_gap
-    names = {path.stem for path in (run.folder.path / "figures").iterdir()}
-    assert names == {"templates", "plane", "contributions", "changes", "accuracy"}
+    # Scores of the slides' dog and ship.
     page = (run.folder.path / "report.html").read_text()
-    for text in ("437.90", "60.75", "One linear classifier of digits"):
-        assert text in page
+    assert "437.90" in page
+    assert "60.75" in page
 
 
 @pytest.mark.full
