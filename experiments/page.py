@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 from markupsafe import Markup
 
-from experiments.common import cli, environment, files, pages, run_folder, study, text
+from experiments.common import cli, environment, files, open_run, pages, study, text
 from experiments.common.config import to_dict
 from experiments.common.run_folder import RunFolder
 from experiments.studies import STUDIES
@@ -122,7 +122,7 @@ def _entry(made: study.Study, folder: Path) -> Entry:
     config = run.read_json("config.json")
     dataset = config.get("dataset", "")
     default = to_dict(made.presets.get(dataset, made.config))
-    differing = run_folder.differing_fields(default, config)
+    differing = open_run.differing_fields(default, config)
     shown = [dataset] if dataset in made.presets else []
     shown += [f"{name} {_shown(given)}" for name, (_, given) in differing.items()]
     status = run.status.partition(":")[0]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common import machine
+from experiments.common import environment
 
 # Queries in, distances and indices out.
 Search = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -15,7 +15,7 @@ def faiss(rows: np.ndarray, *, distance: str, k: int) -> Search:
     """A flat index of float32 rows, on all cores that the process may use."""
     import faiss as library
 
-    library.omp_set_num_threads(machine.cores())
+    library.omp_set_num_threads(environment.usable_cores())
     metric = {"l2": library.METRIC_L2, "l1": library.METRIC_L1}[distance]
     index = library.IndexFlat(rows.shape[1], metric)
     index.add(rows.astype(np.float32))
@@ -28,7 +28,10 @@ def sklearn(rows: np.ndarray, *, distance: str, k: int) -> Search:
 
     metric = {"l2": "sqeuclidean", "l1": "manhattan"}[distance]
     found = NearestNeighbors(
-        n_neighbors=k, algorithm="brute", metric=metric, n_jobs=machine.cores()
+        n_neighbors=k,
+        algorithm="brute",
+        metric=metric,
+        n_jobs=environment.usable_cores(),
     )
     found.fit(rows.astype(np.float32))
     return lambda queries: found.kneighbors(queries.astype(np.float32))

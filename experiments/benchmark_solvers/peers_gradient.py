@@ -17,8 +17,8 @@ import optax
 
 from experiments.benchmark_solvers.isolation import Recorder
 from experiments.benchmark_solvers.rows import Rows
+from experiments.common.environment import usable_cores
 from experiments.common.losses import CERTIFIED
-from experiments.common.machine import cores
 from jaxlin import linear, objective
 from jaxlin.typing import Array
 
@@ -33,7 +33,7 @@ def torch_lbfgs(rows: Rows, recorder: Recorder, *, loss: str, l2: float) -> str:
     """`torch.optim.LBFGS` with its strong Wolfe search on one loss of `torch.nn`."""
     import torch
 
-    torch.set_num_threads(cores())
+    torch.set_num_threads(usable_cores())
     features = torch.from_numpy(rows.extended())
     labels = torch.from_numpy(np.array(rows.labels)).long()
     weights = torch.zeros(rows.num_classes, features.shape[1], requires_grad=True)

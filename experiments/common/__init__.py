@@ -7,7 +7,7 @@ An experiment is a `study.Study`; docs/contributing.md has an outline of one.
   cli, config, losses,       the command line, bounds of a config, names of losses,
   progress                   progress
   files, environment,        a run folder: whole files, facts of the machine, status,
-  run_folder, same_data      metrics, resuming with the same data
+  run_folder, open_run       metrics, resuming with the same config and data
   interrupts, timing         Ctrl-C between two parts; seconds compiling and running
   paired                     two classifiers on the same examples, with a verdict
   slides                     numbers of the lecture's slides

@@ -80,7 +80,7 @@ def parse(
     smoke preset under ``--smoke``, the run of ``--resume``, the defaults of the data
     set that is asked for, ``default``. So ``--resume
     RUN`` alone continues a run, and so does its first command line with ``--resume
-    RUN`` added; `run_folder.open_run` refuses a config that differs from the run's.
+    RUN`` added; `open_run` refuses a config that differs from the run's.
 
     Args:
       default: a frozen dataclass with every field set; its docstring documents them.

@@ -41,7 +41,7 @@ def describe() -> dict[str, Any]:
             "system": platform.platform(),
             "processor": processor(),
             "cores": os.cpu_count(),
-            "usable_cores": _usable_cores(),
+            "usable_cores": usable_cores(),
         },
         "variables": {
             name: value
@@ -114,8 +114,8 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _usable_cores() -> int | None:
+def usable_cores() -> int:
     """Returns how many cores this process may use, which a container can limit."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+    return os.cpu_count() or 1

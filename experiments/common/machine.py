@@ -1,6 +1,5 @@
-"""Cores and matrix rate of this machine, and interleaved timing."""
+"""Matrix rate of this machine, and interleaved timing."""
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -10,17 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common import environment
 from jaxlin.typing import Array
 
 # Does its work and waits for it.
 Task = Callable[[], Any]
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def interleaved(
@@ -77,7 +70,7 @@ def torch_or_none() -> Any:
         import torch
     except ImportError:
         return None
-    torch.set_num_threads(cores())
+    torch.set_num_threads(environment.usable_cores())
     return torch
 
 

@@ -8,8 +8,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments.common import cli, run_folder, same_data, study
-from experiments.common.config import check, to_dict
+from experiments.common import cli, open_run, study
+from experiments.common.config import check
 from experiments.common.progress import progress
 
 Row = Mapping[str, Any]
@@ -64,19 +64,11 @@ def run(made: Measurements, config: Any, options: cli.RunOptions) -> list[Row]:
     """
     config = made.settle(check(config))
     dataset, facts = study.load_named(config, options.data_dir)
-    folder = run_folder.open_run(
-        config=to_dict(config),
-        experiment=made.name,
-        dataset="" if facts is None else facts["name"],
-        out=options.out,
-        resume=options.resume,
+    folder = open_run.open_run(
+        config, experiment=made.name, options=options, facts=facts
     )
-    if facts is not None:
-        same_data.check(folder, facts)
     items = made.items(config)
     with folder.running(), progress(made.name, total=len(items), unit="rows") as more:
-        if facts is not None:
-            folder.write_json("data.json", facts)
         rows: list[Row] = [*folder.read_metrics()]
         more(len(rows))
         for item in items[len(rows) :]:

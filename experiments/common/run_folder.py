@@ -19,7 +19,6 @@ import dataclasses
 import io
 import json
 import os
-import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,7 +33,7 @@ Config = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """A folder that holds one run; made by `create`, `resume` or `open_run`.
+    """A folder that holds one run; made by `create`; `open_run` opens it again.
 
     Attributes:
       path: the folder.
@@ -181,52 +180,6 @@ class RunFolder:
             self.set_status(status)
 
 
-def open_run(
-    *,
-    config: Config,
-    experiment: str,
-    dataset: str,
-    out: Path | None = None,
-    resume: Path | None = None,
-) -> RunFolder:
-    """Returns a new run folder, or the one to continue.
-
-    Args:
-      config: what is computed, as JSON types.
-      experiment: name of the experiment, for the default folder.
-      dataset: name of the data set, for the default folder.
-      out: the new folder; by default `default_path`.
-      resume: the folder of an earlier run with the same config.
-
-    Raises:
-      ValueError: as `create` and `resume` say, or if both folders are given.
-    """
-    if resume is None:
-        return create(out or default_path(experiment, dataset), config=config)
-    if out is not None and out != resume:
-        raise ValueError(
-            f"--out must not be given with --resume, got {out}; a resumed run "
-            f"continues in {resume}"
-        )
-    return resume_run(resume, config=config)
-
-
-def default_path(experiment: str, dataset: str, *, root: Path = Path("runs")) -> Path:
-    """Returns ``runs/<experiment>-<dataset>-<UTC time>``, a path that is free.
-
-    The word of the data set is left out if there is none.
-    """
-    # A data set may be named by the path of its file.
-    word = re.sub(r"[^A-Za-z0-9_.]+", "-", Path(dataset).stem)
-    stamp = environment.utc_now().strftime("%Y%m%dT%H%M%SZ")
-    path = root / "-".join(part for part in (experiment, word, stamp) if part)
-    copy, first = 1, path.name
-    while path.exists():
-        copy += 1
-        path = path.with_name(f"{first}-{copy}")
-    return path
-
-
 def create(path: Path, *, config: Config) -> RunFolder:
     """Makes a run folder that holds config.json.
 
@@ -261,26 +214,6 @@ def create(path: Path, *, config: Config) -> RunFolder:
     return RunFolder(path)
 
 
-def resume_run(path: Path, *, config: Config) -> RunFolder:
-    """Returns the folder of an earlier run, if ``config`` is the one it was made with.
-
-    Raises:
-      ValueError: if ``path`` is no run folder, or a field of ``config`` differs.
-    """
-    differing = differing_fields(read_config(path), config)
-    if differing:
-        what = "; ".join(
-            f"{name} is {_shown(saved)} in the run and {_shown(given)} now"
-            for name, (saved, given) in differing.items()
-        )
-        raise ValueError(
-            f"--resume must keep the configuration of {path}, but {what}; leave such "
-            "flags out, or, if another version made the run, start a new one with "
-            f"--config {path / 'config.json'}"
-        )
-    return RunFolder(path)
-
-
 def read_config(path: Path) -> dict[str, Any]:
     """Returns config.json of the run folder ``path``.
 
@@ -299,27 +232,6 @@ def read_config(path: Path) -> dict[str, Any]:
             f"{type(config).__name__}"
         )
     return config
-
-
-def differing_fields(saved: Config, given: Config) -> dict[str, tuple[Any, Any]]:
-    """Returns ``{name: (saved value, given value)}`` for the fields that differ.
-
-    Both are compared as JSON would hold them; a field that one of them lacks counts as
-    differing, with None in its place.
-    """
-    old, new = files.json_ready(saved), files.json_ready(given)
-    names = dict.fromkeys([*old, *new])
-    # Not `get`: a field that is missing and one that is null are not the same.
-    return {
-        name: (old.get(name), new.get(name))
-        for name in names
-        if (name in old, old.get(name)) != (name in new, new.get(name))
-    }
-
-
-def _shown(value: Any) -> str:
-    """Returns a value as config.json shows it, on one line."""
-    return json.dumps(value)
 
 
 def _append_whole(file: io.FileIO, content: bytes) -> None:

@@ -21,9 +21,8 @@ import jaxlin
 from experiments.common import (
     cli,
     interrupts,
+    open_run,
     pages,
-    run_folder,
-    same_data,
     text,
     timing,
 )
@@ -162,19 +161,11 @@ def run(study: Study, config: Any, options: cli.RunOptions) -> Run:
     check(config)
     dataset, facts = study.load(config, options.data_dir)
     config = study.settle(config, dataset)
-    folder = run_folder.open_run(
-        config=to_dict(config),
-        experiment=study.name,
-        dataset="" if facts is None else facts["name"],
-        out=options.out,
-        resume=options.resume,
+    folder = open_run.open_run(
+        config, experiment=study.name, options=options, facts=facts
     )
-    if facts is not None:
-        same_data.check(folder, facts)
     made = Run(folder, config)
     with folder.running():
-        if facts is not None:
-            folder.write_json("data.json", facts)
         _measure(study, made, dataset)
         publish(study, made)
         for name, value in study.headlines(results(made)).items():

@@ -50,13 +50,6 @@ class Clock:
             part["compile"] += compiled
             part["run"] += max(0.0, total - compiled)
 
-    def total(self) -> dict[str, float]:
-        """Sums over the parts."""
-        return {
-            kind: sum(part[kind] for part in self.seconds.values())
-            for kind in ("compile", "run")
-        }
-
 
 class Programs:
     """Seconds of each program by stage, and how often it was compiled.

@@ -1,8 +1,7 @@
 """Makes the page: ``python -m experiments.lecture --help``."""
 
 import experiments.lecture as experiment
-from experiments.common import cli, run_folder
-from experiments.common.config import to_dict
+from experiments.common import cli, open_run
 from experiments.lecture import page
 from experiments.lecture.chapters import CHAPTERS, make
 from experiments.lecture.config import SMOKE, Config, checked
@@ -11,13 +10,7 @@ from experiments.lecture.config import SMOKE, Config, checked
 def run(config: Config, options: cli.RunOptions) -> None:
     """Makes one run folder with a folder for each chapter, or completes it."""
     checked(config)
-    folder = run_folder.open_run(
-        config=to_dict(config),
-        experiment="lecture",
-        dataset=config.dataset,
-        out=options.out,
-        resume=options.resume,
-    )
+    folder = open_run.open_run(config, experiment="lecture", options=options)
     with folder.running():
         made = []
         for chapter in CHAPTERS:

@@ -12,7 +12,7 @@ import processes
 import pytest
 
 from experiments import __main__ as overview
-from experiments.common import cli, run_folder
+from experiments.common import cli, open_run, run_folder
 from experiments.common import progress as progress_module
 from experiments.common.config import from_dict, to_dict
 from experiments.common.progress import progress
@@ -155,13 +155,7 @@ def test_resume_needs_no_other_flag_and_sees_the_one_that_differs(tmp_path):
 
     def start(*arguments):
         config, options = _parse(*arguments)
-        return run_folder.open_run(
-            config=to_dict(config),
-            experiment="test",
-            dataset=config.dataset,
-            out=options.out,
-            resume=options.resume,
-        )
+        return open_run.open_run(config, experiment="test", options=options)
 
     first = ("--smoke", "--epochs", "3")
     assert start(*first, "--out", str(out)).path == out
@@ -270,18 +264,14 @@ def test_a_run_from_the_shell(tmp_path, resumed):
         textwrap.dedent(
             """
             import dataclasses
-            from experiments.common import cli, run_folder
-            from experiments.common.config import to_dict
+            from experiments.common import cli, open_run
 
             @dataclasses.dataclass(frozen=True)
             class Config:
                 epochs: int = 40
 
             def run(config, options):
-                folder = run_folder.open_run(
-                    config=to_dict(config), experiment="e", dataset="d",
-                    out=options.out, resume=options.resume,
-                )
+                folder = open_run.open_run(config, experiment="e", options=options)
                 with folder.running():
                     page = folder.write_text("report.html", "")
                 print(page)

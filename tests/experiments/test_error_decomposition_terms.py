@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from experiments.common import cli, run_folder
+from experiments.common import cli, open_run, run_folder
 from experiments.common.config import check, to_dict
 from experiments.common.study import Measured
 from experiments.error_decomposition import config as settings
@@ -69,7 +69,7 @@ def test_a_run_that_names_the_numbers_of_cifar10_can_be_resumed(tmp_path):
         arguments=["--resume", str(folder.path)],
     )
     assert to_dict(check(config)) == old
-    run_folder.resume_run(options.resume, config=to_dict(config))
+    open_run.resume_run(options.resume, config=to_dict(config))
     for name in ("published_error", "human_error"):
         assert settings.known(config, name) == settings.known(Config(), name)
 

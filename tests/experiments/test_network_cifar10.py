@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from experiments.common import run_folder
-from experiments.common.config import to_dict
 from experiments.error_decomposition import network
 from experiments.error_decomposition.config import Config
 from jaxlin import linear
@@ -17,13 +16,7 @@ from jaxlin import linear
 def test_a_network_reaches_70_percent(real_cifar10, tmp_path):
     config = Config()
     train, test = network.images_of(real_cifar10)
-    folder = run_folder.open_run(
-        config=to_dict(config),
-        experiment="network",
-        dataset="cifar10",
-        out=tmp_path / "run",
-        resume=None,
-    )
+    folder = run_folder.create(tmp_path / "run", config={})
     everything = np.arange(len(train.labels))
     made, _ = network.trained(
         folder, "network", config, jax.random.key(1), train, 10, everything

@@ -9,7 +9,7 @@ import pytest
 import run_helpers
 from run_helpers import FOLDER_CONFIG
 
-from experiments.common import environment, run_folder
+from experiments.common import environment, open_run, run_folder
 from jaxlin import plotting
 
 # The folder
@@ -93,7 +93,7 @@ def test_figure_is_a_png_and_equal_figures_are_equal_files(folder):
 def test_default_folder_is_named_after_the_run_and_never_reused(tmp_path):
     paths = []
     for dataset in ("digits", "digits", "some/where/my data.npz", ""):
-        path = run_folder.default_path("svm", dataset, root=tmp_path)
+        path = open_run.default_path("svm", dataset, root=tmp_path)
         run_folder.create(path, config={})
         paths.append(path.name)
     assert len(set(paths)) == 4
@@ -115,7 +115,7 @@ def test_an_empty_folder_may_be_given(tmp_path):
 def test_differing_fields_are_those_that_json_would_tell_apart():
     saved = {"same": [1, 2], "l2": [0.1], "gone": 1, "null": None}
     given = {"same": (1, 2), "l2": (0.1, 1.0), "new": 2, "null": None}
-    assert run_folder.differing_fields(saved, given) == {
+    assert open_run.differing_fields(saved, given) == {
         "l2": ([0.1], [0.1, 1.0]),
         "gone": (1, None),
         "new": (None, 2),
@@ -123,7 +123,7 @@ def test_differing_fields_are_those_that_json_would_tell_apart():
 
 
 def test_a_null_field_is_not_an_absent_one():
-    assert run_folder.differing_fields({"a": None}, {}) == {"a": (None, None)}
+    assert open_run.differing_fields({"a": None}, {}) == {"a": (None, None)}
 
 
 # The environment
