@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import sys
 import textwrap
-import types
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +11,7 @@ import pytest
 
 from experiments import __main__ as overview
 from experiments.common import cli, open_run, run_folder
-from experiments.common import progress as progress_module
 from experiments.common.config import from_dict, to_dict
-from experiments.common.progress import progress
 from experiments.studies import STUDIES
 from jaxlin import check
 
@@ -299,44 +295,3 @@ def test_a_run_from_the_shell(tmp_path, resumed):
     if resumed:
         assert shell("--resume", "run")[0] == 0
     assert (tmp_path / "run/STATUS").read_text() == "done\n"
-
-
-# Progress
-
-
-def test_without_a_terminal_lines_are_rare_and_the_last_is_whole(capsys, monkeypatch):
-    """Thirty steps of .4 s, by a clock that is set by hand: a line after 10 s."""
-    now = types.SimpleNamespace(seconds=100.0)
-    monkeypatch.setattr(
-        progress_module, "time", types.SimpleNamespace(monotonic=lambda: now.seconds)
-    )
-    with progress("training", total=100, unit="epochs", done=40) as advance:
-        for step in range(30):
-            now.seconds += 0.4
-            advance(2, f"loss {step}")
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.splitlines() == [
-        "training: 90/100 epochs in 10.0 s, loss 24",
-        "training: 100/100 epochs in 12.0 s, loss 29",
-    ]
-
-
-def test_lines_come_as_often_as_asked(capsys):
-    with progress("fit", total=3, seconds_between_lines=0) as advance:
-        for _ in range(3):
-            advance()
-    lines = capsys.readouterr().err.splitlines()
-    assert [line[:9] for line in lines] == ["fit: 1/3 ", "fit: 2/3 ", "fit: 3/3 "]
-
-
-def test_on_a_terminal_a_bar_is_drawn(capsys, monkeypatch):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setenv("TERM", "xterm")
-    with progress("training [a]", total=2, unit="epochs") as advance:
-        advance(1, "loss [b]")
-        advance(1, "loss [c]")
-    shown = capsys.readouterr().err
-    assert "training [a]" in shown
-    assert "2/2 epochs" in shown
-    assert "loss [c]" in shown

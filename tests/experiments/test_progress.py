@@ -1,0 +1,45 @@
+"""Progress: a bar on a terminal, rare lines elsewhere."""
+
+import sys
+import types
+
+from experiments.common import progress as progress_module
+from experiments.common.progress import progress
+
+
+def test_without_a_terminal_lines_are_rare_and_the_last_is_whole(capsys, monkeypatch):
+    """Thirty steps of .4 s, by a clock that is set by hand: a line after 10 s."""
+    now = types.SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(
+        progress_module, "time", types.SimpleNamespace(monotonic=lambda: now.seconds)
+    )
+    with progress("training", total=100, unit="epochs", done=40) as advance:
+        for step in range(30):
+            now.seconds += 0.4
+            advance(2, f"loss {step}")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "training: 90/100 epochs in 10.0 s, loss 24",
+        "training: 100/100 epochs in 12.0 s, loss 29",
+    ]
+
+
+def test_lines_come_as_often_as_asked(capsys):
+    with progress("fit", total=3, seconds_between_lines=0) as advance:
+        for _ in range(3):
+            advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[:9] for line in lines] == ["fit: 1/3 ", "fit: 2/3 ", "fit: 3/3 "]
+
+
+def test_on_a_terminal_a_bar_is_drawn(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress("training [a]", total=2, unit="epochs") as advance:
+        advance(1, "loss [b]")
+        advance(1, "loss [c]")
+    shown = capsys.readouterr().err
+    assert "training [a]" in shown
+    assert "2/2 epochs" in shown
+    assert "loss [c]" in shown
