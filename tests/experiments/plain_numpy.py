@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 import scipy.optimize
 from run_helpers import HINGE, SOFTMAX
 
@@ -16,6 +17,33 @@ def example_loss(name, scores, label):
         others = (s for j, s in enumerate(scores) if j != label)
         return sum(max(0.0, s - scores[label] + 1) for s in others)
     return math.log(sum(math.exp(s - scores[label]) for s in scores))
+
+
+def assert_belong_together(name, examples):
+    """Fails unless losses and predictions are those of the scores; returns the loss.
+
+    Args:
+      name: of the loss.
+      examples: arrays of a run, of one model or of several.
+    """
+    scores = examples[f"{name}_scores"].astype(float)
+    flat = scores.reshape(-1, scores.shape[-1])
+    labels = np.tile(examples["labels"], len(flat) // len(examples["labels"]))
+    expected = [example_loss(name, s, y) for s, y in zip(flat, labels, strict=True)]
+    found = examples[f"{name}_losses"]
+    np.testing.assert_allclose(found.ravel(), expected, 2e-5, 2e-5)
+    predictions = examples[f"{name}_predictions"]
+    np.testing.assert_array_equal(predictions, scores.argmax(axis=-1))
+    assert found.shape == predictions.shape
+    return np.mean(expected)
+
+
+def assert_interval(found, right):
+    """Wilson's interval against the normal approximation that 500 examples allow."""
+    low, high = found["interval"]
+    assert low <= found["accuracy"] <= high
+    width = 2 * 1.96 * right.std() / math.sqrt(len(right))
+    assert high - low == pytest.approx(width, rel=0.15)
 
 
 class Rows(NamedTuple):

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from run_helpers import compiled_programs, metrics, run_study
+from run_helpers import metrics, nothing_compiled, run_study, write_data
 
 from experiments.cross_validation import measure
 from experiments.cross_validation.config import SMOKE, Config, check_samples
@@ -153,11 +153,9 @@ def test_all_samples_are_one_program():
     population = measure.pool(data.load("digits"))
     plan = measure.planned(SMOKE, population)
     measure.measured(SMOKE, population, plan, 0)
-    names = compiled_programs()
-    before = len(names)
-    for number in (1, 2):
-        measure.measured(SMOKE, population, plan, number)
-    assert names[before:] == []
+    with nothing_compiled():
+        for number in (1, 2):
+            measure.measured(SMOKE, population, plan, number)
 
 
 def test_stopped_in_a_sample_and_resumed_it_is_the_same_run(
@@ -210,12 +208,9 @@ def test_labels_of_noise_show_who_deceives_himself(tmp_path):
     random = np.random.default_rng(0)
     rows = random.normal(size=(1200, 20)).astype(np.float32)
     labels = random.permutation(1200) % 2
-    parts = {"train": slice(600), "test": slice(600, None)}
-    np.savez(
-        tmp_path / "noise.npz",
-        **{f"x_{name}": rows[part] for name, part in parts.items()},
-        **{f"y_{name}": labels[part] for name, part in parts.items()},
-    )
+    parts = slice(600), slice(600, None)
+    train, test = ((rows[part], labels[part]) for part in parts)
+    write_data(tmp_path / "noise.npz", *train, test=test)
     config = Config(
         dataset=str(tmp_path / "noise.npz"),
         examples=100,

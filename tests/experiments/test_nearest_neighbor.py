@@ -6,7 +6,7 @@ import types
 
 import numpy as np
 import pytest
-from run_helpers import run_study, table
+from run_helpers import run_study, table, write_data
 
 from experiments.common import draws
 from experiments.nearest_neighbor import contrast, local, measure, noise, testing
@@ -274,13 +274,7 @@ def test_rows_that_are_no_images(tmp_path):
     rows = random.normal(size=(300, 8)).astype(np.float32)
     labels = np.arange(300) % 3
     rows[:, 0] += 3 * labels
-    np.savez(
-        tmp_path / "vectors.npz",
-        x_train=rows,
-        y_train=labels,
-        x_test=rows[:100],
-        y_test=labels[:100],
-    )
+    write_data(tmp_path / "vectors.npz", rows, labels, test=(rows[:100], labels[:100]))
     config = dataclasses.replace(
         SMOKE,
         dataset=str(tmp_path / "vectors.npz"),

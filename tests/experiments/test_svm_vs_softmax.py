@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 
 import numpy as np
 import plain_numpy
@@ -210,24 +209,12 @@ def test_distance_of_sgd_is_its_objective_over_the_lower_bound(run, rows, name):
 @full
 @pytest.mark.parametrize("name", METHODS)
 def test_scores_predictions_and_losses_belong_together(run, examples, name):
-    scores = examples[f"{name}_scores"].astype(float)
-    expected = [
-        plain_numpy.example_loss(name, s, y)
-        for s, y in zip(scores, examples["labels"], strict=True)
-    ]
-    np.testing.assert_allclose(examples[f"{name}_losses"], expected, 2e-5, 2e-5)
-    predictions = examples[f"{name}_predictions"]
-    np.testing.assert_array_equal(predictions, scores.argmax(axis=1))
+    expected = plain_numpy.assert_belong_together(name, examples)
     found = run.numbers("test")["losses"][name]
-    assert found["loss"] == pytest.approx(np.mean(expected), rel=1e-4)
-    right = predictions == examples["labels"]
+    assert found["loss"] == pytest.approx(expected, rel=1e-4)
+    right = examples[f"{name}_predictions"] == examples["labels"]
     assert found["accuracy"] == pytest.approx(sum(map(bool, right)) / 500, rel=1e-12)
-    # Wilson's interval against the normal approximation that 500 examples allow.
-    low, high = found["interval"]
-    assert low <= found["accuracy"] <= high
-    assert high - low == pytest.approx(
-        2 * 1.96 * right.std() / math.sqrt(500), rel=0.15
-    )
+    plain_numpy.assert_interval(found, right)
 
 
 @full

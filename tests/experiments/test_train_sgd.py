@@ -87,11 +87,7 @@ def test_accuracies_are_means_over_examples_and_seeds(run, examples, name):
     assert one["accuracy"] == pytest.approx(sum(per_seed) / 2, rel=1e-12)
     deviation = abs(per_seed[0] - per_seed[1]) / math.sqrt(2)
     assert one["standard_deviation"] == pytest.approx(deviation, abs=1e-9)
-    # Wilson's interval against the normal approximation that 500 examples allow.
-    error = right.mean(axis=0).std() / math.sqrt(500)
-    low, high = one["interval"]
-    assert low <= one["accuracy"] <= high
-    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.15)
+    plain_numpy.assert_interval(one, right.mean(axis=0))
 
 
 def test_comparison_is_of_the_first_seeds(run, examples):
@@ -107,20 +103,9 @@ def test_comparison_is_of_the_first_seeds(run, examples):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_scores_predictions_and_losses_belong_together(run, examples, name):
-    scores = examples[f"{name}_scores"].astype(float)
-    expected = [
-        [
-            plain_numpy.example_loss(name, s, y)
-            for s, y in zip(rows, examples["labels"], strict=True)
-        ]
-        for rows in scores
-    ]
-    np.testing.assert_allclose(examples[f"{name}_losses"], expected, 2e-5, 2e-5)
-    np.testing.assert_array_equal(
-        examples[f"{name}_predictions"], scores.argmax(axis=2)
-    )
+    expected = plain_numpy.assert_belong_together(name, examples)
     found = run.numbers("test")["losses"][name]
-    assert found["loss"] == pytest.approx(np.mean(expected), rel=1e-4)
+    assert found["loss"] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", METHODS)
