@@ -64,20 +64,13 @@ def optimum(loss, digits):
 # The whole
 
 
-@pytest.mark.full
-def test_a_part_of_each_solver_a_picture_of_each_loss(smoke_run):
+def test_there_is_a_part_for_each_solver():
     solvers = ("ours", "reference")
     expected = {growth.part(SOFTMAX, dimension) for dimension in growth.DIMENSIONS}
     expected |= {part(name, loss) for name in solvers for loss in LOOPS}
     expected |= {part("scikit-learn lbfgs", SOFTMAX)}
     expected |= {part("LIBLINEAR Crammer-Singer", CRAMMER_SINGER)}
     assert set(measure.parts(config.SMOKE)) == expected
-    path = smoke_run.folder.path
-    figures = {one.stem for one in (path / "figures").iterdir()}
-    assert figures == {"growth", *(f"distances-{loss}" for loss in LOOPS)}
-    page = (path / "report.html").read_text()
-    for words in ("C = 1 / (l2 n)", "bias trick", "max_iter=1000000"):
-        assert words in page
 
 
 @pytest.mark.full

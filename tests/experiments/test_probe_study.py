@@ -62,9 +62,7 @@ def smoke(tmp_path_factory):
 
 
 def test_a_run_leaves_what_it_says(smoke):
-    out, printed = smoke
-    assert printed.splitlines()[-1] == str(out / "report.html")
-    assert "models at once" in printed
+    out, _ = smoke
     found = numbers(out)
     made = source.made(0)
     saved = jaxlin.load(out / "parts" / "probe-model.npz")
@@ -94,11 +92,6 @@ def test_a_run_leaves_what_it_says(smoke):
     best = max(rows, key=lambda row: float(row["accuracy"]))
     chosen = [row for row in rows if row["chosen"] == "True"]
     assert [row["accuracy"] for row in chosen] == [best["accuracy"]]
-    assert (out / "STATUS").read_text() == "done\n"
-    assert {path.name for path in (out / "figures").iterdir()} == {
-        "choice.png",
-        "calibration.png",
-    }
 
 
 def test_the_plan_is_kept(smoke):
