@@ -1,11 +1,13 @@
 """Bad flags, configs and run folders are refused by name, and nothing is lost."""
 
 import json
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
 import run_helpers
-from bad_input_rows import assert_refused, command, full_disk, good_data, write
+from bad_input_rows import X, Y, assert_refused, command, full_disk, good_data, write
 
 from experiments.common import run_folder
 from experiments.common.config import to_dict
@@ -40,6 +42,41 @@ def theirs():
     Path("theirs/environment.json").write_text(json.dumps(started))
 
 
+def bad_label(label):
+    """A data file in which one label was changed."""
+
+    def made():
+        labels = Y.copy()
+        labels[5] = label
+        run_helpers.write_data("bad.npz", X, labels, test=(X[:9], Y[:9]))
+
+    return made
+
+
+def truncated_data():
+    good_data("bad.npz")
+    write("bad.npz", Path("bad.npz").read_bytes()[:-200])
+
+
+def offline(act):
+    """Does something while there is no network."""
+
+    def fail(*_, **__):
+        raise urllib.error.URLError("no route to host")
+
+    def without_network():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(urllib.request, "urlopen", fail)
+            patch.delenv("TFDS_DATA_DIR", raising=False)
+            return act()
+
+    return without_network
+
+
+no_network = command(
+    "--smoke --dataset cifar10 --data-dir .",
+    "no route to host --dataset digits TFDS_DATA_DIR download",
+)
 no_space = command("--smoke --out run", "out must written run No space left --out")
 
 ROWS = {
@@ -159,6 +196,28 @@ ROWS = {
         "config.json does not fit config has no field 'boxed_images'",
         lambda: (theirs(), Path("theirs/environment.json").unlink()),
         name="hard_cases",
+    ),
+    # Data; `tests/data` has every other fault of a file
+    "data set unknown": command(
+        "--dataset cifr10 --data-dir .", "data set cifar10, digits .npz got 'cifr10'"
+    ),
+    "CIFAR-10 offline": no_network._replace(act=offline(no_network.act)),
+    "data missing": command("--dataset gone.npz", "gone.npz cannot be opened No such"),
+    "data truncated": command("--dataset bad.npz", "bad.npz cut short", truncated_data),
+    "label negative": command(
+        "--smoke --dataset bad.npz",
+        "y_train must lie in [0, 2], got -1 at position 5",
+        bad_label(-1),
+    ),
+    "class of one": command(
+        "--smoke --dataset bad.npz --batch-size 8",
+        "labels at least 2 examples 1 of class 7",
+        bad_label(7),
+    ),
+    "batch size above a small n": command(
+        "--smoke --dataset bad.npz",
+        "batch_size must be at most 36, got 128",
+        bad_label(Y[5]),
     ),
     # Flags of some experiments alone
     "case unknown": command(
