@@ -5,6 +5,7 @@ import csv
 import errno
 import functools
 import io
+import itertools
 import json
 import math
 import os
@@ -173,22 +174,40 @@ class _Stopped(BaseException):
 
 
 @contextlib.contextmanager
-def stopped_at_a_save(allowed, *, before):
-    """Ends a run once it made so many saves: before the next, or right after them."""
-    save, budget = checkpoint.save, [allowed]
+def stopped(owner, name, *, now, before=False):
+    """Ends a run at the call of a function for which ``now`` is true of its arguments.
 
-    def saving(path, tree, *, metadata=None):
-        if budget[0] == 0:
+    Args:
+      owner: module or class of the function.
+      name: of the function.
+      now: called once for each call.
+      before: end before the function is called, not right after.
+    """
+    function = getattr(owner, name)
+
+    def watched(*args, **kwargs):
+        is_now = now(*args, **kwargs)
+        if is_now and before:
             raise _Stopped
-        save(path, tree, metadata=metadata)
-        budget[0] -= 1
-        if not before and budget[0] == 0:
+        returned = function(*args, **kwargs)
+        if is_now:
             raise _Stopped
+        return returned
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "save", saving)
+        patch.setattr(owner, name, watched)
         with pytest.raises(_Stopped):
             yield
+
+
+def stopped_at_a_save(allowed, *, before):
+    """Ends a run once it made so many saves: before the next, or right after them."""
+    calls, last = itertools.count(1), allowed + before
+
+    def now(*_, **__):
+        return next(calls) == last
+
+    return stopped(checkpoint, "save", now=now, before=before)
 
 
 def in_order(words):

@@ -10,6 +10,7 @@ import textwrap
 import numpy as np
 import processes
 import pytest
+import run_helpers
 import sweep_problems
 from run_helpers import quick_pictures, results
 
@@ -122,23 +123,14 @@ KILL_ITSELF = """
 """
 
 
-class _Stopped(BaseException):
-    """Ends a run in this process as abruptly as Python can."""
-
-
 def stopped(out):
     """Stops a run in this process once a finished model is in the file of the sweep."""
-    save = sweep_checkpoint.checkpoint.save
 
-    def saving(path, tree, *, metadata=None):
-        save(path, tree, metadata=metadata)
-        if path.name == "sweep.npz" and metadata["finished"]:
-            raise _Stopped
+    def now(path, tree, *, metadata=None):
+        return path.name == "sweep.npz" and metadata["finished"]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep_checkpoint.checkpoint, "save", saving)
-        with pytest.raises(_Stopped):
-            run("--smoke", "--out", out)
+    with run_helpers.stopped(sweep_checkpoint.checkpoint, "save", now=now):
+        run("--smoke", "--out", out)
 
 
 def killed(out):

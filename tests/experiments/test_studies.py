@@ -1,12 +1,12 @@
 """Every study keeps one contract: files, results, page, resume, refusals."""
 
-import contextlib
+import itertools
 import json
 import shutil
 
 import numpy as np
 import pytest
-from run_helpers import assert_same, contents, quick_pictures, run_study
+from run_helpers import assert_same, contents, quick_pictures, run_study, stopped
 from strict_page import Page, assert_stands_alone
 
 from experiments import page as page_command
@@ -111,26 +111,14 @@ def test_the_page_of_a_run_is_made_again_without_measuring(
     assert contents(out) == before
 
 
-class _Killed(BaseException):
-    """Ends a run as abruptly as Python can."""
-
-
-@contextlib.contextmanager
 def killed(*, after):
     """Ends a run between the arrays and the numbers of a part, after so many parts."""
-    really, budget = run_folder.RunFolder.write_json, [after]
+    calls = itertools.count()
 
-    def write_json(folder, name, value):
-        if name.startswith("parts/"):
-            if budget[0] == 0:
-                raise _Killed
-            budget[0] -= 1
-        return really(folder, name, value)
+    def now(folder, name, value):
+        return name.startswith("parts/") and next(calls) == after
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_folder.RunFolder, "write_json", write_json)
-        with pytest.raises(_Killed):
-            yield
+    return stopped(RunFolder, "write_json", now=now, before=True)
 
 
 def test_a_run_killed_in_each_part_is_the_same_bit_for_bit(whole, tmp_path):
