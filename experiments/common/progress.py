@@ -11,6 +11,9 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
+# Where stderr is no terminal.
+_SECONDS_BETWEEN_LINES = 10.0
+
 
 class Advance(Protocol):
     """Says that ``amount`` more units are done, and how it goes."""
@@ -27,7 +30,6 @@ def progress(
     total: int,
     unit: str = "steps",
     done: int = 0,
-    seconds_between_lines: float = 10.0,
 ) -> Iterator[Advance]:
     """Shows on stderr how far a loop has come.
 
@@ -36,21 +38,17 @@ def progress(
       total: how many units make the whole.
       unit: what is counted.
       done: how many units an earlier, interrupted run has done already.
-      seconds_between_lines: how seldom a line is written where stderr is no terminal;
-        the last line is always written.
 
     Yields:
       A function ``advance(amount=1, note="")``.
     """
     shown = _bar if sys.stderr.isatty() else _lines
-    with shown(description, total, unit, done, seconds_between_lines) as advance:
+    with shown(description, total, unit, done) as advance:
         yield advance
 
 
 @contextlib.contextmanager
-def _bar(
-    description: str, total: int, unit: str, done: int, seconds: float
-) -> Iterator[Advance]:
+def _bar(description: str, total: int, unit: str, done: int) -> Iterator[Advance]:
     """Draws a bar with rich."""
     from rich import progress as rich_progress
     from rich.console import Console
@@ -72,9 +70,7 @@ def _bar(
 
 
 @contextlib.contextmanager
-def _lines(
-    description: str, total: int, unit: str, done: int, seconds: float
-) -> Iterator[Advance]:
+def _lines(description: str, total: int, unit: str, done: int) -> Iterator[Advance]:
     """Writes a line when some time has passed, and one at the end."""
     start = last = time.monotonic()
     note_now = ""
@@ -94,7 +90,7 @@ def _lines(
     def advance(amount: int = 1, note: str = "") -> None:
         nonlocal done, last, note_now, line_due
         done, note_now, line_due = done + amount, note, True
-        if time.monotonic() - last >= seconds:
+        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             line()
 

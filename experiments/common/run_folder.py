@@ -57,13 +57,11 @@ class RunFolder:
         """Writes text in UTF-8."""
         return self._write(self.path / name, text.encode())
 
-    def write_figure(self, name: str, figure: Any, *, dots_per_inch: int = 160) -> Path:
+    def write_figure(self, name: str, figure: Any) -> Path:
         """Writes a matplotlib figure to ``figures/<name>.png``."""
         buffer = io.BytesIO()
         # Without the version of matplotlib, equal pictures are equal files.
-        figure.savefig(
-            buffer, format="png", dpi=dots_per_inch, metadata={"Software": None}
-        )
+        figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
         folder = self.path / "figures"
         folder.mkdir(exist_ok=True)
         return self._write(folder / f"{name}.png", buffer.getvalue())

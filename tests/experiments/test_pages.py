@@ -189,7 +189,3 @@ def test_pages_join_into_one_page(report):
     assert page.links == [f"#{name}" for name in page.ids]
     assert len(page.images) == 2
     assert page.text["body"][0].count("made by jaxlin") == 2
-
-
-def test_equal_templates_are_equal_pages(report, made):
-    assert pages.render(report) == pages.render(made(TEXT, footer="made by jaxlin"))

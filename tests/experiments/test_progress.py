@@ -25,14 +25,6 @@ def test_without_a_terminal_lines_are_rare_and_the_last_is_whole(capsys, monkeyp
     ]
 
 
-def test_lines_come_as_often_as_asked(capsys):
-    with progress("fit", total=3, seconds_between_lines=0) as advance:
-        for _ in range(3):
-            advance()
-    lines = capsys.readouterr().err.splitlines()
-    assert [line[:9] for line in lines] == ["fit: 1/3 ", "fit: 2/3 ", "fit: 3/3 "]
-
-
 def test_on_a_terminal_a_bar_is_drawn(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
