@@ -20,12 +20,11 @@ def vectors_run(tmp_path_factory):
     centres = 3 * draw.normal(size=(3, 5))
     rows = centres[labels] + draw.normal(size=(66, 5))
     test = np.flatnonzero(labels[:36] < 2)
-    np.savez(
+    run_helpers.write_data(
         folder / "mine.npz",
-        x_train=rows,
-        y_train=labels,
-        x_test=rows[test] + 0.1,
-        y_test=labels[test],
+        rows,
+        labels,
+        test=(rows[test] + 0.1, labels[test]),
         class_names=["left", "right", "absent"],
     )
     return folder

@@ -14,7 +14,6 @@ from experiments.common import cli
 from experiments.svm_vs_softmax import protocol
 from experiments.train_sgd import measure
 from experiments.train_sgd.config import SMOKE
-from jaxlin import data
 
 
 @pytest.fixture(scope="module")
