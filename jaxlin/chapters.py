@@ -118,6 +118,7 @@ CHAPTERS = {
             "certified",
             "full_hessian",
             "conjugate_gradients",
+            "interior_system",
             "interior_point",
             "newton",
             "streaming",

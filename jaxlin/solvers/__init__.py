@@ -18,6 +18,7 @@
   certified        rows on the device, and the solver for custom loops
   full_hessian     Hessian of the mean loss in all weights of a small problem
   conjugate_gradients  preconditioned conjugate gradients
+  interior_system  linear system of a step of the interior-point method
   interior_point   interior-point method in float64 for hinges of small problems
   newton           Newton's method in float64 for smooth losses of small problems, and
                    the choice between it and the interior-point method

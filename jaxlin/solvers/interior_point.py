@@ -28,15 +28,13 @@ Reference:
 """
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 
 from jaxlin import linear, losses
 from jaxlin.certificates import duality
-from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
 from jaxlin.numerics import compilation, device_mesh
@@ -46,12 +44,14 @@ from jaxlin.solvers import (
     certified,
     full_batch,
     full_hessian,
+    interior_system,
     line_search,
     optimizer,
     optimizer_state,
 )
 from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
 from jaxlin.solvers.interface import Examples, Settings
+from jaxlin.solvers.interior_system import Data, InteriorState
 from jaxlin.solvers.optimizer_state import Duals
 from jaxlin.typing import Array, Loss
 
@@ -64,59 +64,10 @@ _STEP_SHARE = 0.995
 _FIRST_SHIFT = 1e-14
 _SHIFT_GROWTH = 100.0
 _MAX_FAILURES = 4
-# Solutions of the linear system per direction: the first, and two steps of iterative
-# refinement. Near the optimum the derivatives of the duals exceed 1e12, and with one
-# solution the change of the duals would lose the digits of the gap.
-_SOLVES = 3
 # Iterations without a better certificate after which the method has stalled.
 _PATIENCE = 40
 # Smoothing with which a pass takes the dual centers as the duals themselves.
 _NO_SMOOTHING = 1e30
-
-
-class InteriorState(NamedTuple):
-    """State between two iterations.
-
-    Attributes:
-      params: best parameters so far, by their certificate.
-      certificate: certificate of ``params``.
-      weights: folded weights, shape ``(classes, features + 1)``.
-      duals: duals g, above 0, shape ``(examples, classes)``. Where their sum is
-        bounded, the dual of the right class is the rest to 1.
-      slack: 1 - g, same shape; 1 where no single dual is bounded.
-      lower: multipliers z of g >= 0, same shape.
-      upper: multipliers t of g <= 1, same shape; 0 where no single dual is bounded.
-      shift: relative shift of the Hessian's diagonal.
-      failures: number of failed factorisations.
-      idle_passes: number of passes in a row without a better certificate.
-    """
-
-    params: Params
-    certificate: Certificate
-    weights: Array
-    duals: Array
-    slack: Array
-    lower: Array
-    upper: Array
-    shift: Array
-    failures: Array
-    idle_passes: Array
-
-
-class _Data(NamedTuple):
-    """Arrays that all iterations share.
-
-    Attributes:
-      rows: normalised rows with the constant 1, shape ``(examples, features + 1)``.
-      targets: labels, shape ``(examples,)``.
-      shares: example weights that sum to 1, shape ``(examples,)``.
-      is_free: whether a dual is a variable, shape ``(examples, classes)``.
-    """
-
-    rows: Array
-    targets: Array
-    shares: Array
-    is_free: Array
 
 
 def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterations:
@@ -159,15 +110,17 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
 @functools.partial(jax.jit, static_argnames=("loss",))
 def _begin(
     params: Params, examples: Examples, settings: Settings, *, loss: Loss
-) -> tuple[InteriorState, _Data]:
+) -> tuple[InteriorState, Data]:
     """Duals and multipliers that solve all but the last equation at the first mu."""
     weights = optimizer_state.centered(loss, linear.fold_bias(params))
     dtype = weights.dtype
     rows = row_sums.extended_rows(examples.features, examples.normalization, dtype)
     shares = full_hessian.shares(examples, dtype)
     conjugate = conjugates.of(loss)
-    data = _Data(rows, examples.targets, shares, (shares > 0)[:, None])
-    violations = _violations(weights, data=data, settings=settings, loss=loss)
+    data = Data(rows, examples.targets, shares, (shares > 0)[:, None])
+    violations = interior_system.violations(
+        weights, data=data, settings=settings, loss=loss
+    )
     is_free = data.is_free & _are_variables(violations, data.targets, loss=loss)
     mu = _FIRST_MU * optimizer_state.margin(settings.loss_arguments, dtype)
     slack, upper = jnp.ones_like(violations), jnp.zeros_like(violations)
@@ -228,7 +181,7 @@ def _central_in_simplex(violations: Array, mu: Array) -> Array:
 
 
 @functools.partial(jax.jit, static_argnames=("loss",))
-def _domain_duals(duals: Array, data: _Data, *, loss: Loss) -> Array:
+def _domain_duals(duals: Array, data: Data, *, loss: Loss) -> Array:
     """Duals in the form of dual centers of a pass: 0 where they are no variables."""
     if conjugates.of(loss).smooth:
         return duals[:, :0]
@@ -267,7 +220,7 @@ def _judge(
 
 
 def _take_step(
-    state: InteriorState, data: _Data, settings: Settings, *, loss: Loss
+    state: InteriorState, data: Data, settings: Settings, *, loss: Loss
 ) -> InteriorState:
     """State after the next step; with a larger shift if the step is not finite."""
     after = _longest_step(state, data, settings, loss=loss)
@@ -285,10 +238,10 @@ _step_quickly = _jit(_take_step, compiler_options=compilation.FEW_OPTIMISATIONS)
 
 
 def _longest_step(
-    state: InteriorState, data: _Data, settings: Settings, *, loss: Loss
+    state: InteriorState, data: Data, settings: Settings, *, loss: Loss
 ) -> InteriorState:
     """Predictor, corrector and the longest step that keeps all positive."""
-    direction = _directions(state, data, settings, loss=loss)
+    direction = interior_system.directions(state, data, settings, loss=loss)
     shares, is_free = data.shares[:, None], data.is_free
     cap = conjugates.of(loss).cap
     count = jnp.sum(shares * is_free) * (2 if cap == "each" else 1)
@@ -312,7 +265,7 @@ def _longest_step(
     return after
 
 
-def _moved(state: InteriorState, change: InteriorState, data: _Data) -> InteriorState:
+def _moved(state: InteriorState, change: InteriorState, data: Data) -> InteriorState:
     """State after the longest step along a change that keeps all positive."""
     names = ("duals", "slack", "lower", "upper")
     longest = jnp.ones((), state.weights.dtype)
@@ -326,96 +279,3 @@ def _moved(state: InteriorState, change: InteriorState, data: _Data) -> Interior
         for name in ("weights", *names)
     }
     return state._replace(**moved)
-
-
-def _directions(
-    state: InteriorState, data: _Data, settings: Settings, *, loss: Loss
-) -> Callable[[Array, Array, Array], InteriorState]:
-    """Function from mu and two products of changes to the change of the state.
-
-    The first three equations give the change of the duals as K (dv - kappa), where dv
-    is the change of the violations. K is diagonal, or diagonal minus a matrix of rank
-    one where the sum of the duals is bounded. Inserted into the last equation, it
-    leaves a system in the weights, whose matrix is factorised once.
-    """
-    conjugate, l2 = conjugates.of(loss), jnp.asarray(settings.l2)
-    duals, slack, lower, upper = state.duals, state.slack, state.lower, state.upper
-    of_weights = functools.partial(_violations, data=data, settings=settings, loss=loss)
-    violations = of_weights(state.weights)
-    one_each = upper
-    if conjugate.cap == "sum":
-        # The multiplier of the sum is that of the right class, whose violation is 0.
-        is_label = jax.vmap(losses.is_label)(duals, data.targets)
-        one_each = jnp.sum(jnp.where(is_label, lower, 0), axis=1, keepdims=True)
-    residual = one_each - lower - violations + conjugate.curvature * duals
-    curvature = lower / duals + upper / slack + conjugate.curvature
-    diagonal = jnp.where(data.is_free, 1 / curvature, 0)
-    gradient_of = jax.vmap(conjugate.score_gradient)
-
-    def times_k(vectors: Array) -> Array:
-        if conjugate.cap != "sum":
-            return diagonal * vectors
-        total = jnp.sum(diagonal, axis=1, keepdims=True)
-        mean = jnp.sum(diagonal * vectors, axis=1, keepdims=True)
-        return diagonal * (vectors - mean / jnp.where(total > 0, total, 1))
-
-    def change_by(weights: Array) -> Array:
-        # The difference of two violations would lose digits of a small change.
-        return jax.jvp(of_weights, (state.weights,), (weights,))[1]
-
-    def summed(duals: Array) -> Array:
-        gradients = data.shares[:, None] * gradient_of(data.targets, duals)
-        return gradients.T @ data.rows
-
-    # The columns of K, mapped to the scores from both sides.
-    basis = jnp.eye(duals.shape[1], dtype=duals.dtype)
-    columns = jax.vmap(lambda unit: times_k(jnp.broadcast_to(unit, duals.shape)))(basis)
-    for _ in range(2):
-        mapped = jax.vmap(gradient_of, in_axes=(None, 0))(data.targets, columns)
-        columns = jnp.transpose(mapped, (2, 1, 0))
-    in_scores = data.shares[:, None, None] * jnp.transpose(columns, (1, 0, 2))
-    matrix = full_hessian.full_hessian(
-        data.rows, in_scores, is_separable=loss is losses.one_vs_rest_hinge
-    )
-    matrix += l2 * jnp.eye(len(matrix), dtype=matrix.dtype)
-    shift = state.shift * jnp.diag(jnp.diagonal(matrix))
-    factor = jax.scipy.linalg.cho_factor(matrix + shift, lower=True)
-    masked = jnp.where(data.is_free, duals, 0)
-    stationarity = summed(masked) + l2 * state.weights
-
-    def direction(mu: Array, of_lower: Array, of_upper: Array) -> InteriorState:
-        kappa = residual - (mu - of_lower) / duals + lower
-        if conjugate.cap == "each":
-            kappa += (mu - of_upper) / slack - upper
-        weights, by = jnp.zeros_like(state.weights), -times_k(kappa)
-        for _ in range(_SOLVES):
-            rest = -(stationarity + l2 * weights + summed(by))
-            solved = jax.scipy.linalg.cho_solve(factor, rest.ravel())
-            solved = optimizer_state.centered(loss, solved.reshape(weights.shape))
-            weights, by = weights + solved, by + times_k(change_by(solved))
-        none = jnp.zeros_like(duals)
-        is_capped = conjugate.cap == "each"
-        of_cap = (mu - of_upper + upper * by) / slack - upper
-        return state._replace(
-            weights=weights,
-            duals=by,
-            slack=-by if is_capped else none,
-            lower=(mu - of_lower - lower * by) / duals - lower,
-            upper=of_cap if is_capped else none,
-        )
-
-    return direction
-
-
-def _violations(
-    weights: Array, *, data: _Data, settings: Settings, loss: Loss
-) -> Array:
-    """Violations of all examples; 0 where a dual is no variable."""
-    violations = conjugates.of(loss).violations
-    assert violations is not None, "a hinge"
-    arguments = dict(settings.loss_arguments or {})
-    scores = data.rows @ weights.T
-    found = jax.vmap(lambda *example: violations(*example, **arguments))(
-        scores, data.targets
-    )
-    return jnp.where(found > -jnp.inf, found, 0)

@@ -10,7 +10,7 @@ from fitting_problems import EXAMPLES, data, extended, folded, problem
 import jaxlin
 from jaxlin import losses
 from jaxlin.losses import conjugates
-from jaxlin.solvers import interior_point
+from jaxlin.solvers import interior_point, interior_system
 from jaxlin.solvers.interface import Examples, Settings
 
 HINGES = [
@@ -76,7 +76,7 @@ def equations(state, shared, loss):
 def test_a_direction_solves_the_linearised_equations(loss):
     with jax.enable_x64(True):
         state, shared, settings = small_state(loss)
-        direction = interior_point._directions(state, shared, settings, loss=loss)
+        direction = interior_system.directions(state, shared, settings, loss=loss)
         mu, products = jnp.asarray(0.01), 0.001 * state.duals
         names = ("weights", "duals", "slack", "lower", "upper")
         change = direction(mu, products, -products)
