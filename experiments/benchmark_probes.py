@@ -18,6 +18,7 @@ Command. ``python -m experiments.benchmark_probes``.
 """
 
 import dataclasses
+import importlib.util
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ from jaxlin.linear import Params
 from jaxlin.linear_probe import CS
 from jaxlin.objective import penalties
 
-Solver = Literal["lbfgs", "newton-cholesky"]
+Solver = Literal["lbfgs", "newton-cholesky", "intelex"]
 _DEFAULT_TOLERANCE = 1e-4
 _LEAST_TOLERANCE = 1e-9
 # Largest number of iterations where the tolerance is not the default.
@@ -53,7 +54,8 @@ class Config:
       num_cs: values of C, evenly spaced over those of a probe.
       relative_gap: gap to be proven.
       max_passes: largest number of passes of a model.
-      solvers: solvers of scikit-learn; none measures no peer.
+      solvers: solvers of scikit-learn, and "intelex", lbfgs of the Extension for
+        scikit-learn; none measures no peer.
       peer_step: every so many values of C are fitted by a peer.
       seed: seed of the data.
     """
@@ -76,7 +78,12 @@ SMOKE = Config(shapes=((300, 8, 3),), num_cs=4, peer_step=2)
 
 
 def settle(config: Config) -> Config:
-    """Returns the config; raises a ValueError for a shape that makes no problem."""
+    """Returns the config; raises a ValueError for a shape or a solver that is none."""
+    if "intelex" in config.solvers and importlib.util.find_spec("sklearnex") is None:
+        raise ValueError(
+            "solvers must be installed, got intelex; run pip install "
+            "scikit-learn-intelex, or leave it out"
+        )
     for shape in config.shapes:
         for name, number, least in zip(
             ("examples", "features", "classes"), shape, (10, 1, 2), strict=True

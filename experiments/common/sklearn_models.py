@@ -14,8 +14,16 @@ import numpy as np
 
 
 def logistic_regression(labels: np.ndarray, *, l2: float, **settings: Any) -> Any:
-    """`LogisticRegression`, the softmax classifier, not yet fitted."""
-    from sklearn.linear_model import LogisticRegression
+    """`LogisticRegression`, the softmax classifier, not yet fitted.
+
+    The solver "intelex" is lbfgs of the Extension for scikit-learn.
+    """
+    if settings.get("solver") == "intelex":
+        from sklearnex.linear_model import LogisticRegression
+
+        settings = {**settings, "solver": "lbfgs"}
+    else:
+        from sklearn.linear_model import LogisticRegression
 
     factor = 2 if labels.max() == 1 else 1
     strength = factor / (l2 * len(labels))

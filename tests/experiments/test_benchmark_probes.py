@@ -71,6 +71,20 @@ def test_an_answer_that_is_far_off_costs_more_iterations_to_the_gap(monkeypatch)
     assert (found["reached"], found["seconds_to_gap"]) == (0, None)
 
 
+def test_the_extension_for_scikit_learn_minimises_the_same_objective():
+    pytest.importorskip("sklearnex", reason="needs scikit-learn-intelex")
+    rows, labels = benchmark_probes.embeddings(*SHAPE, seed=0)
+    found = benchmark_probes.peer("intelex", rows, labels, (1e-2,), MADE.smoke)
+    assert (found["fitted"], found["within"]) == (1, 1)
+
+
+def test_a_peer_that_is_not_installed_is_refused(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    config = dataclasses.replace(MADE.smoke, solvers=("intelex",))
+    with pytest.raises(ValueError, match="got intelex; run pip install"):
+        benchmark_probes.settle(config)
+
+
 def test_a_peer_that_needs_too_much_memory_is_left_out(monkeypatch):
     monkeypatch.setattr(benchmark_probes, "_MAX_CHOLESKY", 26)
     rows, labels = benchmark_probes.embeddings(*SHAPE, seed=0)
