@@ -10,9 +10,10 @@ standardised; class c has a share proportional to 1 / (5 + c). Both get the same
 float32 rows, and penalise the bias as the weight of a constant feature. Ours is timed
 twice: the first call compiles. scikit-learn's `LogisticRegression` fits every
 ``peer_step``-th C, one after the other; its time for all is estimated from their mean.
-At its defaults it may stop at 100 iterations or, where losses are small, at once: of
-each answer we prove the gap. A second time is that of as many iterations and as small a
-tolerance, divided by 10 at a time, as the gap takes.
+At its defaults it stops at 100 iterations or at a gradient of 1e-4, where losses are
+small at once: the distance of an answer is that of its objective from ours, over ours.
+A second time is that of as many iterations and as small a tolerance, divided by 10 at a
+time, as a distance of at most the proven gap takes.
 
 Command. ``python -m experiments.benchmark_probes``.
 """
@@ -30,9 +31,9 @@ import jaxlin
 from experiments.common import sklearn_models
 from experiments.common.config import MAY_BE_EMPTY, Bounds, Count, Positive, Seed
 from experiments.common.measurements import Measurements, main
+from experiments.common.numpy_objective import Data, objective
 from experiments.common.text_table import text_table
 from jaxlin import check, losses
-from jaxlin.linear import Params
 from jaxlin.linear_probe import CS
 from jaxlin.objective import penalties
 
@@ -78,7 +79,7 @@ SMOKE = Config(shapes=((300, 8, 3),), num_cs=4, peer_step=2)
 
 
 def settle(config: Config) -> Config:
-    """Returns the config; raises a ValueError for a shape or a solver that is none."""
+    """Returns the config; raises a ValueError for a bad shape or a missing solver."""
     if "intelex" in config.solvers and importlib.util.find_spec("sklearnex") is None:
         raise ValueError(
             "solvers must be installed, got intelex; run pip install "
@@ -89,6 +90,7 @@ def settle(config: Config) -> Config:
             ("examples", "features", "classes"), shape, (10, 1, 2), strict=True
         ):
             check.integer(f"shapes: {name}", number, at_least=least)
+        check.integer("shapes: examples", shape[0], at_least=10 * shape[2])
     return config
 
 
@@ -108,7 +110,7 @@ def embeddings(
     return rows.astype(np.float32), labels
 
 
-def ours(
+def sweep_times(
     rows: np.ndarray, labels: np.ndarray, l2s: tuple[float, ...], config: Config
 ) -> Any:
     """Path of certified fits, timed with and without compiling."""
@@ -133,79 +135,68 @@ def ours(
     }
 
 
-def peer(
+def peer_times(
     solver: str,
-    rows: np.ndarray,
-    labels: np.ndarray,
+    data: Data,
     l2s: tuple[float, ...],
+    objectives: Sequence[float],
     config: Config,
 ) -> dict[str, Any] | None:
-    """Fits of scikit-learn at its defaults; None where they need too much memory."""
-    weights = (rows.shape[1] + 1) * (labels.max() + 1)
+    """Fits of scikit-learn at its defaults; None where they need too much memory.
+
+    Args:
+      solver: one of ``Config.solvers``.
+      data: rows with the constant 1, and labels.
+      l2s: strengths of the penalty, of which every ``peer_step``-th is fitted.
+      objectives: our objectives at ``l2s``.
+      config: the settings.
+    """
+    weights = data.rows.shape[1] * (data.targets.max() + 1)
     if solver == "newton-cholesky" and weights > _MAX_CHOLESKY:
         return None
-    problem = jaxlin.problem(rows, labels)
-    extended = np.c_[rows, np.ones(len(rows), rows.dtype)]
-    chosen = l2s[:: config.peer_step]
-    answers = [
-        _answer(solver, problem, extended, labels, l2=l2, tolerance=_DEFAULT_TOLERANCE)
-        for l2 in chosen
-    ]
-    seconds = [one["seconds"] for one in answers]
-    gaps = [one["gap"] for one in answers]
-    to_gap = []
-    for l2, answer in zip(chosen, answers, strict=True):
+    answers, to_gap = [], []
+    for l2, ours in list(zip(l2s, objectives, strict=True))[:: config.peer_step]:
         tolerance = _DEFAULT_TOLERANCE
-        while answer["gap"] > config.relative_gap and tolerance > _LEAST_TOLERANCE:
+        answer = _fit_peer(solver, data, l2=l2, ours=ours, tolerance=tolerance)
+        answers.append(answer)
+        while answer["distance"] > config.relative_gap and tolerance > _LEAST_TOLERANCE:
             tolerance /= 10
-            answer = _answer(
-                solver, problem, extended, labels, l2=l2, tolerance=tolerance
-            )
-        is_near = answer["gap"] <= config.relative_gap
+            answer = _fit_peer(solver, data, l2=l2, ours=ours, tolerance=tolerance)
+        is_near = answer["distance"] <= config.relative_gap
         to_gap.append(answer["seconds"] if is_near else None)
     reached = [each for each in to_gap if each is not None]
+    distances = [one["distance"] for one in answers]
     return {
-        "fitted": len(chosen),
-        "seconds": float(np.mean(seconds) * len(l2s)),
+        "fitted": len(answers),
+        "seconds": float(np.mean([one["seconds"] for one in answers]) * len(l2s)),
         "at_limit": sum(one["is_at_limit"] for one in answers),
-        "within": sum(gap <= config.relative_gap for gap in gaps),
-        "gaps": gaps,
+        "within": sum(each <= config.relative_gap for each in distances),
+        "distances": distances,
         "reached": len(reached),
         "seconds_to_gap": float(np.mean(reached) * len(l2s)) if reached else None,
     }
 
 
-def _answer(
-    solver: str,
-    problem: jaxlin.Problem,
-    extended: np.ndarray,
-    labels: np.ndarray,
-    *,
-    l2: float,
-    tolerance: float,
+def _fit_peer(
+    solver: str, data: Data, *, l2: float, ours: float, tolerance: float
 ) -> dict[str, Any]:
-    """Seconds of a fit of scikit-learn, and the gap that we prove of its answer."""
+    """Seconds of a fit of scikit-learn, and how far its objective is above ours."""
     is_default = tolerance == _DEFAULT_TOLERANCE
     limit = {} if is_default else {"max_iter": _MAX_ITERATIONS}
     model = sklearn_models.logistic_regression(
-        labels, l2=l2, solver=solver, tol=tolerance, **limit
+        data.targets, l2=l2, solver=solver, tol=tolerance, **limit
     )
     began = time.perf_counter()
     with warnings.catch_warnings():
         # It says where it stops at its limit of iterations; they are counted.
         warnings.simplefilter("ignore")
-        model.fit(extended, labels)
+        model.fit(data.rows, data.targets)
     seconds = time.perf_counter() - began
-    coefficients = np.asarray(model.coef_, np.float64)
-    found = jaxlin.certify(
-        problem,
-        Params(coefficients[:, :-1], coefficients[:, -1]),  # type: ignore[arg-type]
-        loss=losses.softmax_cross_entropy,
-        l2=l2,
-    )
+    weights = sklearn_models.weights_of(model).astype(np.float64)
+    theirs = objective(weights, data, loss="softmax_cross_entropy", l2=l2)
     return {
         "seconds": seconds,
-        "gap": found.relative_gap,
+        "distance": theirs / ours - 1,
         "is_at_limit": bool(np.max(model.n_iter_) >= model.max_iter),
     }
 
@@ -222,8 +213,13 @@ def measured(config: Config, _: None, shape: tuple[int, int, int]) -> dict[str, 
     l2s = penalties.l2_of_c(
         tuple(cs.tolist()), total_weight=shape[0], num_classes=shape[2]
     )
-    found = ours(rows, labels, l2s, config)
-    peers = {name: peer(name, rows, labels, l2s, config) for name in config.solvers}
+    found = sweep_times(rows, labels, l2s, config)
+    extended = np.c_[rows, np.ones(len(rows), rows.dtype)]
+    data = Data(extended, labels, np.ones(len(rows)))
+    peers = {
+        name: peer_times(name, data, l2s, found["objectives"], config)
+        for name in config.solvers
+    }
     ratios = {}
     for key in ("seconds", "seconds_to_gap"):
         times = [one[key] for one in peers.values() if one and one[key]]
@@ -243,7 +239,7 @@ def report(config: Config, results: Sequence[Mapping[str, Any]]) -> str:
     for result in results:
         found = result["ours"]
         peers = (
-            f"{name} {one['seconds']:.0f} s, {one['within']}/{one['fitted']} within gap"
+            f"{name} {one['seconds']:.0f} s, {one['within']}/{one['fitted']} within"
             for name, one in result["peers"].items()
             if one
         )
@@ -255,15 +251,15 @@ def report(config: Config, results: Sequence[Mapping[str, Any]]) -> str:
                 f"{found['first_seconds']:.1f}",
                 f"{found['seconds']:.1f}",
                 ", ".join(peers) or "-",
-                _of(result["ratio"]),
-                _of(result["ratio_to_gap"]),
+                _formatted(result["ratio"]),
+                _formatted(result["ratio_to_gap"]),
             )
         )
     columns = ("shape", "proven", "passes", "first s", "s", "scikit-learn")
     return text_table((*columns, "ratio", "to the gap"), lines)
 
 
-def _of(ratio: float | None) -> str:
+def _formatted(ratio: float | None) -> str:
     return f"{ratio:.1f}" if ratio else "-"
 
 

@@ -142,8 +142,8 @@ def fit(
             # float32 would prove something of other rows.
             first_iterate = first_iterate._replace(is_refined=True)
         is_small = in_float64 is not None and problem.is_small
-        smooth = conjugates.of(loss).smooth
-        float32_passes = fit_loop.passes_before_float64(stop, smooth=smooth)
+        is_newton = conjugates.of(loss).violations is None
+        float32_passes = fit_loop.passes_before_float64(stop, is_newton=is_newton)
         outcome = fit_loop.minimize(
             iterations or in_float64,  # type: ignore[arg-type]
             start=first_iterate,

@@ -115,10 +115,10 @@ def relative_gap(certificate: Certificate) -> Array:
 def is_beyond_rounding(certificate: Certificate, *, relative_gap: ArrayLike) -> Array:
     """Returns whether rounding errors forbid a proof of a gap, boolean, shape ``()``.
 
-    With a gradient of norm g and an error e of that norm, gap and rounding are g^2 and
-    (2 g + e) e, over 2 l2. No smaller gradient brings their sum below e^2. The error
-    shrinks with the loss, so that the answer is yes only near the optimum, where the
-    gap is below the rounding.
+    For a gradient of norm g, known up to an error of norm e, gap and rounding are
+    g^2 / (2 l2) and (2 g + e) e / (2 l2); their sum is never below e^2 / (2 l2). Other
+    rounding makes this estimate smaller. The error shrinks with the loss, so that the
+    answer is yes only near the optimum, where the gap is below the rounding.
 
     Args:
       certificate: certificate from a pass.

@@ -177,8 +177,10 @@ def _smooth_excess_error(
     is the sum of the squared errors, at most 2 e, of the violations that are not below
     0. For softmax it is :math:`\text{KL}(q \| p) = \sum_j q_j (e^{d_j} - 1 - d_j)`
     with :math:`d_j = \log(p_j / q_j)` and all :math:`|d_j| \le 2 e`. Classes other
-    than some class k contribute at most :math:`(1 - q_k) 2 e^2 \exp(2 e)`; class k
-    itself no more, since :math:`1 - p_k` is off by that factor too. An example that is
+    than the label k add at most :math:`(1 - q_k) 2 e^2 \exp(2 e)`. So does the label:
+    along the way from one vector of scores to the other its :math:`\log q_k` changes
+    by :math:`1 - q_k` times the change of its lead, hence :math:`|d_k| \le 2 e
+    \min(1, (1 - q_k) \exp(2 e))`. The bound is twice their sum. An example that is
     right by far hides next to nothing.
     """
     if loss is losses.weston_watkins_squared_hinge:
@@ -191,7 +193,10 @@ def _smooth_excess_error(
         others = jnp.where(losses.is_label(scores, target), 0, probabilities)
     else:
         others = probabilities
-    return 8 * jnp.sum(others) * jnp.square(error) * jnp.exp(2 * error)
+    rest = jnp.sum(others)
+    # A rest of 0 hides nothing, also where the exponential overflows.
+    bound = 8 * rest * jnp.square(error) * jnp.exp(2 * error)
+    return jnp.where(rest > 0, bound, 0)
 
 
 def _hinge_excess_error(

@@ -8,8 +8,8 @@ from jaxlin.objective import part_sums
 # where 250 to 1,000 rows are equally fast and 2,000 take twice as long.
 _BLOCK_NUMBERS = 1_500_000
 # Rows in a block of wide rows, and the numbers in a block of narrow ones, which is
-# longer: each block costs .05 ms beside its products, and XLA spreads the terms of
-# short blocks over no cores. On an AMD EPYC with two cores, ms per pass with blocks of
+# longer: each block costs .05 ms beside its products, and XLA computes the terms of
+# short blocks on one core. On an AMD EPYC with two cores, ms per pass with blocks of
 # about 500, 1,000, 2,000 and 4,000 rows: 20,000 x 256 x 50 takes 8.2, 6.8, 5.9, 5.6;
 # 20,000 x 384 x 100 takes 14.6, 12.8, 12.1, 12.9; 50,000 x 768 x 10 takes 14.5, 16.8,
 # 17.7, 22.3.

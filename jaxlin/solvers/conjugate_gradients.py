@@ -43,7 +43,10 @@ def solution(
     def improve(search: Any) -> Any:
         found, residual, direction, size, count = search
         product = times_hessian(direction)
-        step = size / jnp.vdot(direction, product)
+        curvature = jnp.vdot(direction, product)
+        # Rounding may leave no curvature; such a step would lead uphill.
+        step = jnp.where(curvature > 0, size / curvature, 0)
+        count = jnp.where(curvature > 0, count, _MAX_PRODUCTS)
         found, residual = found + step * direction, residual - step * product
         solved = solve(residual)
         next_size = jnp.vdot(residual, solved)
@@ -52,5 +55,6 @@ def solution(
 
     search = (jnp.zeros_like(right), right, first, jnp.vdot(right, first), jnp.int32(0))
     found = jax.lax.while_loop(is_far, improve, search)[0]
-    # Overflow on the way leaves the step of the preconditioner.
-    return jnp.where(jnp.isfinite(found).all(), found, first)
+    # Overflow, or no curvature at the start, leaves the step of the preconditioner.
+    is_step = jnp.isfinite(found).all() & jnp.any(found != 0)
+    return jnp.where(is_step, found, first)

@@ -31,10 +31,11 @@ _PATIENCE_BEFORE_FLOAT64 = 15
 # hinge at l2 = 1e-3 to a gap of 1e-4 takes .43 s by passes alone, .89 s with such steps
 # after 60 of them. It takes over earlier for gaps smaller than float32 usually proves.
 # A Newton step takes as long as 12 passes. Softmax at l2 = 1e-3, 1e-4 and 1e-5 to a gap
-# of 1e-6 takes 27, 56 and 74 ms with 20 passes before, 31, 65 and 95 ms with 60.
+# of 1e-6 takes 27, 56 and 74 ms with 20 passes before, 31, 65 and 95 ms with 60, from
+# a problem that has been prepared.
 _FLOAT32_PASSES = 300
 _FLOAT32_PASSES_OF_SMALL_GAPS = 60
-_FLOAT32_PASSES_OF_SMOOTH_LOSSES = 20
+_FLOAT32_PASSES_BEFORE_NEWTON = 20
 _SMALL_GAP = 1e-5
 
 # Called after each pass as ``callback(passes so far, info of the last)``. In float64 it
@@ -125,7 +126,9 @@ def minimize(
     """
     if in_float64 is not None and start.is_refined:
         return _run_in_float64(in_float64, start, stop, callback, before=0)
-    budget = min(float32_passes or stop.max_passes, stop.max_passes)
+    if float32_passes is None:
+        float32_passes = stop.max_passes
+    budget = min(float32_passes, stop.max_passes)
     found = _run(
         iterations,
         start,
@@ -148,19 +151,19 @@ def minimize(
     )
 
 
-def passes_before_float64(stop: Stop, *, smooth: bool = False) -> int:
-    """Returns the largest number of float32 passes before a method for float64.
+def passes_before_float64(stop: Stop, *, is_newton: bool = False) -> int:
+    """Returns the largest number of float32 passes before float64 takes over.
 
     Args:
       stop: stopping criterion of the fit.
-      smooth: whether the fit is a single one of a smooth loss. In a sweep passes are
+      is_newton: whether a single fit continues by Newton steps. In a sweep passes are
         shared, but steps in float64 are not.
     """
     first = _FLOAT32_PASSES
     if stop.relative_gap < _SMALL_GAP:
         first = _FLOAT32_PASSES_OF_SMALL_GAPS
-        if smooth:
-            first = _FLOAT32_PASSES_OF_SMOOTH_LOSSES
+        if is_newton:
+            first = _FLOAT32_PASSES_BEFORE_NEWTON
     return min(stop.max_passes, first)
 
 
@@ -206,10 +209,10 @@ def _run(
             least, since = certificate.gap, done
         is_out_of_patience = done - since >= _PATIENCE_BEFORE_FLOAT64
         is_in_rounding = certificate.gap <= certificate.rounding
-        is_hopeless = duality.is_beyond_rounding(
-            certificate, relative_gap=stop.relative_gap
-        )
-        if refine and is_in_rounding and (is_out_of_patience or is_hopeless):
+        if (refine and is_in_rounding) and (
+            is_out_of_patience
+            or duality.is_beyond_rounding(certificate, relative_gap=stop.relative_gap)
+        ):
             break
     relative_gap = float(info.relative_gap)
     converged = relative_gap <= stop.relative_gap

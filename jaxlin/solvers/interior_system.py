@@ -72,12 +72,14 @@ class Data(NamedTuple):
 def directions(
     state: InteriorState, data: Data, settings: Settings, *, loss: Loss
 ) -> Callable[[Array, Array, Array], InteriorState]:
-    """Function from mu and two products of changes to the change of the state.
+    """Function ``(mu, of_lower, of_upper)`` to the change of duals and multipliers.
 
-    The first three equations give the change of the duals as K (dv - kappa), where dv
-    is the change of the violations. K is diagonal, or diagonal minus a matrix of rank
-    one where the sum of the duals is bounded. Inserted into the last equation, it
-    leaves a system in the weights, whose matrix is factorised once.
+    It leads towards products mu; ``of_lower`` and ``of_upper`` are the products of
+    changes that a corrector takes into account. The equations of the duals and the
+    multipliers give the change of the duals as K (dv - kappa), where dv is the change
+    of the violations. K is diagonal, or diagonal minus a matrix of rank one where the
+    sum of the duals is bounded. Inserted into the equation of the weights, it leaves a
+    system whose matrix is factorised once.
     """
     conjugate, l2 = conjugates.of(loss), jnp.asarray(settings.l2)
     duals, slack, lower, upper = state.duals, state.slack, state.lower, state.upper

@@ -1,8 +1,7 @@
-"""Regularization path: warm start of a model from that with the next larger l2.
+"""Warm starts along a regularisation path, from a larger l2 to a smaller one.
 
 A sweep fits the models of a path one after the other in a slot
-(`jaxlin.solvers.model_batch`). What one has learnt about the loss, and where the path
-leads, is kept for the next.
+(`jaxlin.solvers.model_batch`). Each passes on its L-BFGS pairs and its solution.
 """
 
 import jax
@@ -25,7 +24,7 @@ from jaxlin.typing import Array, Loss
 # (always along the path) and 0 (never) the 45 values of C of generated embeddings take
 # 245, 243 and 363 passes (20,000 x 256 x 50), and 68, 75 and 144 (50,000 x 768 x 10);
 # 26 values of l2 on CIFAR-10 take 175, 188 and 168.
-_LARGEST_SHARE = 0.3
+_LARGEST_PENALTY_SHARE = 0.3
 # Largest ratio of such a step to the step before it.
 _LARGEST_RATIO = 2.0
 
@@ -71,7 +70,9 @@ def warm_started(
         return optimizer_state.restarted_at(
             state._replace(history=history, smoothing=smoothing), iterate
         )
-    value = state.value + (l2 - old) / 2 * jnp.sum(jnp.square(iterate))
+    squares = jnp.sum(jnp.square(iterate))
+    # Losses are not negative; the difference of large values might be.
+    value = jnp.maximum(state.value + (l2 - old) / 2 * squares, l2 / 2 * squares)
     gradient = state.gradient + (l2 - old) * iterate
     classes = class_hessian.of_loss(
         loss,
@@ -124,7 +125,9 @@ def _first_direction(
     rest = optimizer.descent_direction(history, state.gradient, moment, classes, l2=l2)
     along = secant + rest
     descends = jnp.vdot(gradient, along) < 0
-    return jnp.where(exists & (share < _LARGEST_SHARE) & descends, along, newton)
+    return jnp.where(
+        exists & (share < _LARGEST_PENALTY_SHARE) & descends, along, newton
+    )
 
 
 def _secant(state: OptimizerState, *, old: Array, l2: Array) -> tuple[Array, Array]:

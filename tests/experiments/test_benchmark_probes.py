@@ -15,6 +15,13 @@ LOSS = "softmax_cross_entropy"
 SHAPE = MADE.smoke.shapes[0]
 
 
+def peer_times(solver, rows, labels, l2s, config, objectives):
+    """Times of a peer on rows to which it gets the constant 1."""
+    extended = np.c_[rows, np.ones(len(rows), rows.dtype)]
+    data = Data(extended, labels, np.ones(len(rows)))
+    return benchmark_probes.peer_times(solver, data, l2s, objectives, config)
+
+
 def test_embeddings_are_standardised_imbalanced_and_of_their_seed():
     rows, labels = benchmark_probes.embeddings(5000, 6, 4, seed=3)
     assert rows.dtype == np.float32
@@ -43,8 +50,8 @@ def test_the_peer_minimises_our_objective(monkeypatch):
     monkeypatch.setattr(benchmark_probes.sklearn_models, "logistic_regression", tight)
     l2s = (1e-1, 1e-3)
     config = dataclasses.replace(MADE.smoke, peer_step=1)
-    found = benchmark_probes.ours(rows, labels, l2s, config)
-    peer = benchmark_probes.peer("lbfgs", rows, labels, l2s, config)
+    found = benchmark_probes.sweep_times(rows, labels, l2s, config)
+    peer = peer_times("lbfgs", rows, labels, l2s, config, found["objectives"])
     assert (peer["fitted"], peer["at_limit"], peer["within"]) == (2, 0, 2)
     assert peer["seconds_to_gap"] == peer["seconds"]
     data = Data(np.c_[rows, np.ones(len(rows))], labels, np.ones(len(rows)))
@@ -55,7 +62,7 @@ def test_the_peer_minimises_our_objective(monkeypatch):
 
 
 def test_an_answer_that_is_far_off_costs_more_iterations_to_the_gap(monkeypatch):
-    """One iteration at the defaults; its gap is what we prove of the answer."""
+    """One iteration at the defaults."""
     rows, labels = benchmark_probes.embeddings(*SHAPE, seed=0)
     model_of = benchmark_probes.sklearn_models.logistic_regression
 
@@ -63,18 +70,24 @@ def test_an_answer_that_is_far_off_costs_more_iterations_to_the_gap(monkeypatch)
         return model_of(labels, **{"max_iter": 1, **settings})
 
     monkeypatch.setattr(benchmark_probes.sklearn_models, "logistic_regression", short)
-    found = benchmark_probes.peer("lbfgs", rows, labels, (1e-3,), MADE.smoke)
+    (ours,) = benchmark_probes.sweep_times(rows, labels, (1e-3,), MADE.smoke)[
+        "objectives"
+    ]
+    found = peer_times("lbfgs", rows, labels, (1e-3,), MADE.smoke, [ours])
     assert (found["at_limit"], found["within"], found["reached"]) == (1, 0, 1)
-    assert found["gaps"][0] > 1e-2
+    assert found["distances"][0] > 1e-2
     monkeypatch.setattr(benchmark_probes, "_LEAST_TOLERANCE", 1e-4)
-    found = benchmark_probes.peer("lbfgs", rows, labels, (1e-3,), MADE.smoke)
+    found = peer_times("lbfgs", rows, labels, (1e-3,), MADE.smoke, [ours])
     assert (found["reached"], found["seconds_to_gap"]) == (0, None)
 
 
 def test_the_extension_for_scikit_learn_minimises_the_same_objective():
     pytest.importorskip("sklearnex", reason="needs scikit-learn-intelex")
     rows, labels = benchmark_probes.embeddings(*SHAPE, seed=0)
-    found = benchmark_probes.peer("intelex", rows, labels, (1e-2,), MADE.smoke)
+    (ours,) = benchmark_probes.sweep_times(rows, labels, (1e-2,), MADE.smoke)[
+        "objectives"
+    ]
+    found = peer_times("intelex", rows, labels, (1e-2,), MADE.smoke, [ours])
     assert (found["fitted"], found["within"]) == (1, 1)
 
 
@@ -88,10 +101,10 @@ def test_a_peer_that_is_not_installed_is_refused(monkeypatch):
 def test_a_peer_that_needs_too_much_memory_is_left_out(monkeypatch):
     monkeypatch.setattr(benchmark_probes, "_MAX_CHOLESKY", 26)
     rows, labels = benchmark_probes.embeddings(*SHAPE, seed=0)
-    arguments = ("newton-cholesky", rows, labels, (1e-2,), MADE.smoke)
-    assert benchmark_probes.peer(*arguments) is None
+    arguments = ("newton-cholesky", rows, labels, (1e-2,), MADE.smoke, [1.0])
+    assert peer_times(*arguments) is None
     monkeypatch.setattr(benchmark_probes, "_MAX_CHOLESKY", 27)
-    assert benchmark_probes.peer(*arguments)["fitted"] == 1
+    assert peer_times(*arguments)["fitted"] == 1
 
 
 def test_a_run_has_a_line_per_shape(tmp_path, capsys):
@@ -111,6 +124,7 @@ def test_a_run_has_a_line_per_shape(tmp_path, capsys):
     ("changes", "words"),
     [
         ({"shapes": ((9, 3, 3),)}, "examples must be at least 10"),
+        ({"shapes": ((29, 3, 3),)}, "examples must be at least 30"),
         ({"solvers": ("saga",)}, r"solvers\[0\] must be one of lbfgs, newton-cholesky"),
         ({"num_cs": 46}, "num_cs must be .* 45, got 46"),
     ],

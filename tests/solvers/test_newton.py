@@ -73,7 +73,7 @@ def test_a_direction_leads_to_gradient_0(loss, monkeypatch):
         zero = jnp.zeros(())
         state = newton.NewtonState(
             params=zero,
-            certificate=duality.unproven_certificate(zero)._replace(gap=zero),
+            certificate=duality.Certificate(jnp.ones(()), jnp.ones(()), zero, zero),
             candidate=zero,
             iterate=jnp.asarray(at),
             value=jnp.ones(()),
