@@ -80,13 +80,13 @@ def optimizations(request):
 
 @pytest.fixture
 def as_on_cpu(monkeypatch):
-    """What is decided for the kind of machine is decided as on a CPU."""
+    """Decisions for the kind of machine are those of a CPU."""
     monkeypatch.setattr(device_mesh, "on_accelerator", lambda: False)
 
 
 @pytest.fixture
 def as_on_accelerator(monkeypatch):
-    """What is decided for the kind of machine is decided as on a GPU."""
+    """Decisions for the kind of machine are those of a GPU."""
     monkeypatch.setattr(device_mesh, "on_accelerator", lambda: True)
 
 

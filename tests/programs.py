@@ -1,4 +1,4 @@
-"""What a traced program is made of."""
+"""Contents of a traced program."""
 
 import jax.extend
 

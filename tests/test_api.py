@@ -74,7 +74,7 @@ FIRST_WORDS = ("Whether", "What", "Of", "Who", "Which", "Where", "How", "With", 
 
 @pytest.mark.parametrize("module", sorted(name for name, _ in layers.modules()))
 def test_first_lines_are_noun_or_verb_phrases(module):
-    """Of every docstring, private functions' too; the rest is for a reader to judge."""
+    """The first word of every docstring decides; the rest is for a reader to judge."""
     tree = ast.parse(dict(layers.modules())[module].read_text())
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
     for node in ast.walk(tree):
@@ -82,14 +82,17 @@ def test_first_lines_are_noun_or_verb_phrases(module):
             assert text.split()[0] not in FIRST_WORDS, text.splitlines()[0]
 
 
-def test_first_lines_of_experiments_are_noun_or_verb_phrases():
-    """Of classes and functions; a module begins with the question that it answers."""
-    root = pathlib.Path(__file__).parents[1] / "experiments"
+@pytest.mark.parametrize("folder", ["experiments", "tests"])
+def test_first_lines_beside_the_library_are_noun_or_verb_phrases(folder):
+    """A module of an experiment may begin with the question that it answers."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
     clauses = []
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted((pathlib.Path(__file__).parents[1] / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef | ast.FunctionDef):
-                words = (ast.get_docstring(node) or "A").split()
-                if words[0] in FIRST_WORDS:
-                    clauses.append(f"{path.name}: {' '.join(words[:8])}")
+            if not isinstance(node, kinds) or not (text := ast.get_docstring(node)):
+                continue
+            paragraph = text.split("\n\n")[0]
+            is_question = isinstance(node, ast.Module) and "?" in paragraph
+            if paragraph.split()[0] in FIRST_WORDS and not is_question:
+                clauses.append(f"{path.name}: {paragraph}")
     assert not clauses, clauses

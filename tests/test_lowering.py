@@ -1,4 +1,4 @@
-"""What is compiled lowers for CPU, GPU and TPU, none of which has to be there."""
+"""Lowering of programs for CPU, GPU and TPU, none of which has to be there."""
 
 import jax
 import jax.numpy as jnp

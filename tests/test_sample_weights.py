@@ -39,7 +39,7 @@ class Thin(ClassifierMixin, BaseEstimator):
 
 
 class ThinProbabilistic(Thin):
-    """With probabilities, of softmax alone."""
+    """Probabilities are compared for softmax alone."""
 
     def predict_proba(self, X):
         check_is_fitted(self)

@@ -49,7 +49,7 @@ def main(address, number):
 
 
 def refused(problem, digits, names):
-    """What would leave each process with a problem of its own is said in both."""
+    """Errors that would leave each process with a problem of its own occur in both."""
     key = jax.random.key(0)
     with pytest.raises(ValueError, match="must have all rows in one process, got 2"):
         jaxlin.probe(key, digits, names, digits, names)

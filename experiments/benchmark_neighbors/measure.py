@@ -1,4 +1,4 @@
-"""What is measured: memory, seconds against the peers, recall, accuracy."""
+"""Measurements: memory, seconds against the peers, recall, accuracy."""
 
 import functools
 import re

@@ -1,4 +1,4 @@
-"""What is measured: the price of an evaluation, of folds, of values of C."""
+"""Measurements: the price of an evaluation, of folds, of values of C."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What all samples together say about each estimate and each choice."""
+"""Summary over all samples of each estimate and each choice."""
 
 from collections.abc import Sequence
 from typing import Any

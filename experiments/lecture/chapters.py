@@ -1,4 +1,4 @@
-"""What is run for each chapter, and at what size."""
+"""Commands of each chapter, and their sizes."""
 
 import dataclasses
 import time

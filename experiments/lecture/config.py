@@ -1,4 +1,4 @@
-"""What a page is made of: the fields of config.json and of the command line."""
+"""Settings of a page: the fields of config.json and of the command line."""
 
 import dataclasses
 from typing import Literal, get_args

@@ -1,4 +1,4 @@
-"""What the questions say of minimisers: fits that differ by more than their error."""
+"""Minimisers of the questions: fits that differ by more than their error."""
 
 from typing import Any
 

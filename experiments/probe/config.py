@@ -1,4 +1,4 @@
-"""What a probe computes: the fields of config.json and of the command line."""
+"""Settings of a probe: the fields of config.json and of the command line."""
 
 import dataclasses
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""Where the features of a probe come from."""
+"""Sources of a probe's features."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a run computes: the fields of config.json and of the command line."""
+"""Settings of a run: the fields of config.json and of the command line."""
 
 import dataclasses
 

@@ -191,7 +191,7 @@ def test_certificates_of_any_parameters_bound_their_suboptimality(name):
 @BOTH
 @over_losses("weston_watkins_hinge", names=optima.HINGES)
 def test_the_optimum_with_its_multipliers_is_certified_to_rounding(name):
-    """As in a fit: here the true duals are the center."""
+    """The true duals are the center, like those of a fit's last round."""
     generator = np.random.default_rng(5)
     evaluate = jax.jit(_evaluate, static_argnames="loss")
     for kind in random_problems.KINDS:
@@ -284,7 +284,7 @@ def test_weights_whose_sum_is_no_number_prove_nothing(weight):
 
 @BOTH
 def test_soft_targets_count_with_the_rounding_of_both_distributions():
-    """Where they agree with the prediction, their difference is all roundoff."""
+    """The difference of targets and a prediction that agrees is all roundoff."""
     proof = duality.certificate(
         linear.Params(jnp.zeros((2, 1)), jnp.zeros(2)),
         np.ones((1, 1)),

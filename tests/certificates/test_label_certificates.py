@@ -61,7 +61,7 @@ def test_an_interval_of_all_labels_proven_is_the_accuracy():
 
 @BOTH
 def test_radii_of_float64_parameters_have_their_digits():
-    """Of a refinement, whatever jax.config says; the mean, too, is not rounded."""
+    """Labels of a refinement, under any jax.config; the mean, too, is not rounded."""
     generator = np.random.default_rng(9)
     rows = generator.normal(size=(50, 5)).astype(np.float32)
     folded = generator.normal(size=(4, 6))

@@ -1,4 +1,4 @@
-"""What may enter, and what the message says when something may not."""
+"""Values that are accepted, and the messages about those that are not."""
 
 import datetime
 

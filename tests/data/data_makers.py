@@ -1,4 +1,4 @@
-"""What the tests of this folder share."""
+"""Data and helpers of the tests of this folder."""
 
 import io
 import re

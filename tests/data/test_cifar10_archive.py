@@ -273,7 +273,7 @@ def test_ours_beside_theirs_is_loaded(tmp_path, server, small_archive, monkeypat
 @pytest.mark.full
 @pytest.mark.cifar10
 def test_ours_beside_theirs_is_found(tmp_path, cifar10_dir):
-    """As above with all of CIFAR-10, which is decoded anew: the path is another one."""
+    """All of CIFAR-10 like above, decoded anew: the path is another one."""
     as_tfrecord(tmp_path)
     (tmp_path / "array_record").symlink_to(cifar10_dir)
     found = data.load("cifar10", tmp_path, download=False)

@@ -1,4 +1,4 @@
-"""What tests of experiments look at or write into: a run, its data, a folder."""
+"""Fixtures of the tests of experiments: a run, its data, a folder."""
 
 import functools
 

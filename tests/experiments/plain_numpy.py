@@ -1,4 +1,4 @@
-"""What the main experiment should find, by loops, NumPy and SciPy."""
+"""Expected numbers of the main experiment, by loops, NumPy and SciPy."""
 
 import math
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What tests of whole runs share."""
+"""Helpers of the tests of whole runs."""
 
 import contextlib
 import csv

@@ -23,7 +23,7 @@ class Grid:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What is computed.
+    """Settings of a run.
 
     Attributes:
       dataset: name of the data set.

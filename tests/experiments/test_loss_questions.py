@@ -65,7 +65,7 @@ def test_rows_32_to_37_the_softmax_questions():
 
 
 def test_small_losses_are_not_printed_as_zero(smoke):
-    """Of scores (10, t, t) the softmax loss is log(1 + 2 exp(t - 10))."""
+    """The softmax loss of scores (10, t, t) is log(1 + 2 exp(t - 10))."""
     first = math.log1p(math.exp(-12) + math.exp(-7))
     third = math.log1p(2 * math.exp(-110))
     assert f"softmax losses: {first:.1e}, 0.5514, {third:.1e}" in smoke[2]

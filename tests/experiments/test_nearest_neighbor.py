@@ -42,7 +42,7 @@ def brute_force(rows, queries, power):
 
 
 def voted(distances, labels, k, weigh):
-    """What the k nearest of each query say, one query after the other."""
+    """Votes of the k nearest of each query, one query after the other."""
     found = []
     for row in distances:
         order = np.argsort(row, kind="stable")[:k]

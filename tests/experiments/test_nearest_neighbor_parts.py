@@ -1,4 +1,4 @@
-"""What the nearest neighbour experiment is made of, against theory and by hand."""
+"""Parts of the nearest neighbour experiment, against theory and by hand."""
 
 import dataclasses
 

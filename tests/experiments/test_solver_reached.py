@@ -1,4 +1,4 @@
-"""What follows from measured seconds and objectives made by hand."""
+"""Ratios and rows that follow from seconds and objectives made by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How near the optimum a peer came is judged by our objective alone."""
+"""Distances of peers from the optimum, judged by our objective alone."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the comparison proves is true, by NumPy and SciPy, and was made by the rules."""
+"""Proofs of the comparison, checked by NumPy and SciPy, and its protocol."""
 
 import dataclasses
 import json

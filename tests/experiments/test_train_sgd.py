@@ -1,4 +1,4 @@
-"""What SGD yields is complete, agrees with plain NumPy and was made by the rules."""
+"""Results of SGD: complete, equal to plain NumPy, made by the protocol."""
 
 import math
 

@@ -31,7 +31,7 @@ def random_rows(seed, count, features=FEATURES):
 
 
 def inside(polygon, point, slack):
-    """Whether a point lies in a convex polygon given counterclockwise."""
+    """Test of a point in a convex polygon given counterclockwise."""
     edges = np.roll(polygon, -1, axis=0) - polygon
     to_point = point - polygon
     turns = edges[:, 0] * to_point[:, 1] - edges[:, 1] * to_point[:, 0]

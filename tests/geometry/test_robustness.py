@@ -187,7 +187,7 @@ def _by_solver(direction, lead, x, norm, boxed):
 
 
 def test_some_boxes_hold_no_other_label(problems):
-    """Whether a label can change at all is no matter of the norm."""
+    """The norm does not decide if a label can change at all."""
     infinite = [np.isinf(found(problems, norm, True).radius) for norm in NORMS]
     assert 0 < infinite[0].sum() < PROBLEMS / 4
     for other in infinite[1:]:
@@ -355,7 +355,7 @@ def test_several_examples_or_another_width(shape, words):
 
 
 def test_numpy_float64_counts_as_float32():
-    """As polished fits have it; a warning would fail the test."""
+    """Float64 weights like those of polished fits; a warning would fail the test."""
     params = Params(np.array([[1.0, 0.0], [0.0, 1.0]]), np.zeros(2))
     fitted = Normalization(np.zeros(2), 1.0)
 

@@ -12,7 +12,7 @@ from jaxlin.geometry.separability import CommonPoint, Plane
 
 
 def is_separable(rows, labels):
-    """Whether some w, b have t (w . x + b) >= 1 for all points."""
+    """Existence of w, b with t (w . x + b) >= 1 for all points."""
     signs = np.where(labels == 1, 1, -1)[:, None]
     upper = -signs * np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
     width = upper.shape[1]
@@ -71,7 +71,7 @@ def check_plane(proof, rows, labels):
 
 @pytest.fixture(params=["proposed by float64", "exact alone"])
 def method(request, monkeypatch):
-    """What float64 proposes would hide what the exact method gets wrong."""
+    """Proposals in float64 would hide the errors of the exact method."""
     if request.param == "exact alone":
         monkeypatch.setattr(separability, "_proposed_plane", lambda *_: None)
         nothing = np.array([], int)

@@ -73,7 +73,7 @@ def on_simplex(generator, classes, label):
 
 
 def in_capped_simplex(generator, classes, label):
-    """What is left after the right class is struck from a distribution."""
+    """Rest of a distribution after the right class is struck out."""
     q = on_simplex(generator, classes, label)
     q[label] = 0
     if generator.uniform() < 0.4 and q.sum() > 0:
@@ -161,7 +161,7 @@ def cases(entry, seed, sizes, count=24, scales=(0.3, 3.0, 300.0)):
 
 @functools.cache
 def point_and_value(entry):
-    """Of a target and duals: the point, and the value of the conjugate there."""
+    """Point of a target and duals, and the value of the conjugate there."""
 
     def both(target, duals):
         return (

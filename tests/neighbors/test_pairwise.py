@@ -113,7 +113,7 @@ def products(queries, rows):
 
 @pytest.mark.parametrize("num_features", [1, 1024, 2501])
 def test_whole_floats_are_exact_integers(num_features):
-    """What accelerators take; 2501 times 127^2 is odd and above 2^24."""
+    """The path of accelerators; 2501 times 127^2 is odd and above 2^24."""
     draw = np.random.default_rng(num_features)
     queries, rows = draw.integers(-128, 128, (2, 5, num_features)).astype(np.int8)
     queries[0] = rows[0] = -128

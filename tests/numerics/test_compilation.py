@@ -1,4 +1,4 @@
-"""Which programs of small problems are compiled with few optimisations."""
+"""Choice of the programs that are compiled with few optimisations."""
 
 import jax
 import jax.numpy as jnp

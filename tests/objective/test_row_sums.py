@@ -361,7 +361,7 @@ def test_long_blocks_are_summed_in_short_parts(size, is_weighted):
 
 @BOTH
 def test_parts_of_a_block_are_added_with_compensation():
-    """Of eight parts of 512 two cancel, which would take the others with them."""
+    """Two of eight parts of 512 cancel, which would take the others with them."""
     extra = np.repeat(np.float32([2.0**27, *[1.0] * 6, -(2.0**27)]), 512)
     rows = ones(extra)
     sums, _ = compiled(rows, example_function=of_extra, size=4096)

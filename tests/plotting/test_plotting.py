@@ -1,4 +1,4 @@
-"""What the pictures show, read back from the artists that were drawn."""
+"""Contents of the pictures, read back from the artists that were drawn."""
 
 import io
 import statistics

@@ -1,4 +1,4 @@
-"""Which setting is chosen: the best mean, or the simplest near it."""
+"""Choice of a setting: the best mean, or the simplest near it."""
 
 import numpy as np
 import pytest

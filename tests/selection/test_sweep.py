@@ -57,7 +57,7 @@ def test_slots_do_not_change_the_answer(problem, models, fold_ids, fits):
 
 
 def test_a_model_goes_on_where_the_one_before_it_ended(problem):
-    """With what was learnt there, in fewer passes than from its solution alone."""
+    """The pairs of L-BFGS save passes beside a start from the solution alone."""
     l2s = np.logspace(-4, 0, 13)
     models = grids.product(losses=(SOFTMAX,), l2s=l2s, num_weight_sets=3)
     stop = jaxlin.Stop(1e-3)
@@ -81,7 +81,7 @@ def test_a_model_goes_on_where_the_one_before_it_ended(problem):
 
 
 def test_what_cannot_be_proven_has_the_lowest_objective_seen(problem):
-    """Where the gap says nothing, the objective decides what is kept."""
+    """The objective decides what is kept if the gap says nothing."""
     models = grids.product(
         losses=(SOFTMAX,), l2s=(1e-6, 1e-9, 1e-12), num_weight_sets=3
     )

@@ -41,7 +41,7 @@ def examples(problem):
 
 @pytest.fixture(scope="module")
 def options(examples, models):
-    """Of a sweep through its door."""
+    """Settings of a sweep through its door."""
     plan = plans.plan(models, examples, num_classes=NUM_CLASSES, slots=3)
     return {
         "plan": plan._replace(iterations=1),

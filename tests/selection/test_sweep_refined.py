@@ -1,4 +1,4 @@
-"""What float32 cannot prove of a sweep is proven in float64, and nothing else moves."""
+"""Refinement of a sweep in float64: it proves the rest, and nothing else moves."""
 
 import dataclasses
 
@@ -38,7 +38,7 @@ def models():
 
 @pytest.fixture(scope="module")
 def fits(problem, models):
-    """As a sweep leaves them, by single fits, whose programs a refinement has too."""
+    """Fits like those of a sweep, one by one: a refinement shares their programs."""
     examples, each = problem.prepared(), []
     for model in range(models.size):
         weights = WEIGHTS[models.weight_set[model]]

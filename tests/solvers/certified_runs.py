@@ -48,7 +48,7 @@ def problem_of(given):
 
 
 def examples_of(given):
-    """As of a `jaxlin.Problem`, but of one class too: proofs must hold there."""
+    """Examples like a `jaxlin.Problem`'s, also of one class: proofs must hold there."""
     arrays = {name: value for name, value in given.items() if name != "num_classes"}
     return interface.Examples(**jax.tree.map(jnp.asarray, arrays))
 

@@ -175,7 +175,7 @@ def test_permuted_classes_give_the_permuted_optimum(name):
 
 
 def test_the_margin_scales_the_hinges():
-    """With margin c times as large the optimum is c times the optimum at l2 c."""
+    """The optimum with a margin of c is c times the optimum at l2 c."""
     name = "weston_watkins_hinge"
     given, keywords, _ = draw(name, "noisy", l2=0.1)
     results = []

@@ -1,4 +1,4 @@
-"""How certified solvers run: programs, memory, chunks and grids."""
+"""Runs of certified solvers: programs, memory, chunks and grids."""
 
 import jax
 import jax.numpy as jnp
@@ -130,7 +130,7 @@ def test_a_grid_of_hinges_equals_its_fits_alone_from_the_first_steps():
 @pytest.mark.full
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_grid_equals_its_fits_alone_in_float64(name):
-    """Where hinges too are solved to the digits that the comparison needs."""
+    """An l2 at which hinges too are solved to the digits of the comparison."""
     with jax.enable_x64(True):
         check_grid(name, most=300, gap=1e-10, dtype=jnp.float64)
 

@@ -60,7 +60,7 @@ def test_a_refinement_that_is_not_needed_is_not_made():
 
 @pytest.mark.full
 def test_a_refinement_of_float64_rows_is_of_those_rows():
-    """Which float32 cannot hold, nor the weights and distributions beside them."""
+    """Rows, weights and distributions that float32 cannot hold."""
     generator = np.random.default_rng(3)
     rows = 1 + 1e-4 * generator.normal(size=(40, 3))
     soft = generator.dirichlet(np.ones(3), size=40)
@@ -108,7 +108,7 @@ def test_rows_of_any_float_dtype_whatever_the_configuration(dtype, x64):
 
 
 def test_the_certificate_of_a_refined_fit_can_be_had_again():
-    """Of float64 parameters, from whatever configuration."""
+    """Certificates of float64 parameters, under any configuration."""
     rows, labels = data(3)
     fitted = fit(3, l2=0.01, relative_gap=1e-13, refine=True)
     again = duality.certificate(fitted.params, rows, labels, loss=SOFTMAX, l2=0.01)

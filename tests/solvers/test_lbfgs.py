@@ -71,7 +71,7 @@ def direction(history, gradient, metric, l2=0.0):
 
 @pytest.mark.parametrize("count", [0, 1, 3, 6, 9])
 def test_the_direction_is_that_of_the_dense_recursion(count):
-    """Whether places are empty, just filled, or have been used again."""
+    """Histories whose places are empty, just filled, or used again."""
     generator = np.random.default_rng(count)
     hessian, metric = spd(generator), spd(generator)
     pairs = quadratic_pairs(generator, hessian, count)

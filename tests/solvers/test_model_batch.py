@@ -76,7 +76,7 @@ def iterations(
 
 
 def alone(examples, loss, model, count):
-    """What a model tells that is fitted by itself, by the solver of one model."""
+    """Diagnostics of a model that is fitted by itself, by the solver of one."""
     l2, weight_set, margin = model
     arguments = {} if loss is LOSSES[0] else {"margin": margin}
     examples = examples._replace(example_weights=jnp.asarray(WEIGHT_SETS[weight_set]))

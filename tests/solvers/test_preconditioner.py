@@ -280,7 +280,7 @@ def test_the_curvature_of_a_loss_is_its_mean_hessian(monkeypatch, is_weighted, a
 
 
 def test_sampled_rows_are_drawn_and_not_cut_off(monkeypatch):
-    """Of rows sorted by class a sample has every class."""
+    """A sample of rows sorted by class has every class."""
     monkeypatch.setattr(preconditioner, "_MIN_ROWS", 50)
     monkeypatch.setattr(preconditioner, "_MAX_KEPT", 20)
     rows = np.repeat(np.arange(10), 40).astype(np.float32)[:, None]

@@ -82,7 +82,7 @@ def test_no_search_beats_the_proven_optimum_and_a_local_one_comes_near(examples)
 
 
 def test_more_trials_of_one_step_are_the_best_of_them(examples):
-    """With the draws in hand: the least of eight objectives, or where it began."""
+    """The least of eight objectives of known draws, or the start."""
     _, info = searched(examples, is_local=False)
 
     @jax.jit

@@ -103,7 +103,7 @@ def test_a_refinement_goes_through_float64():
 
 @pytest.mark.full
 def test_a_refinement_keeps_the_digits_of_float64_rows_and_mean():
-    """Where float32 has a spacing of 64: it would see neither the rows nor norms."""
+    """Rows near 1e9, where float32 has a spacing of 64: it sees no row and no norm."""
     rows, labels = data()
     rows = 1e9 + rows / 255.0
     mean = rows.mean(axis=0)

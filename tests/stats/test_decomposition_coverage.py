@@ -56,7 +56,7 @@ class World(NamedTuple):
         return np.mean(found, axis=0)
 
     def best(self):
-        """Of the class: by symmetry on the first axis, so two numbers to find."""
+        """Optimum of the class: by symmetry on the first axis, two numbers to find."""
 
         def objective(two):
             weights = np.zeros(self.dimension)

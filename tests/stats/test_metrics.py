@@ -172,7 +172,7 @@ def test_predictions_that_are_no_classes(prediction):
 
 
 def test_predictions_and_labels_are_told_apart_by_their_names():
-    """As scikit-learn's confusion_matrix(labels, predictions) it was transposed."""
+    """scikit-learn's confusion_matrix(labels, predictions) was its transpose."""
     with pytest.raises(TypeError, match="positional"):
         metrics.confusion(jnp.array([0, 1]), jnp.array([0, 0]), num_classes=2)
 
