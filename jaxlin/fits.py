@@ -18,7 +18,7 @@ a smaller gap, the parameters are float64 NumPy arrays.
 """
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -31,28 +31,14 @@ from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization
-from jaxlin.numerics import device_mesh
 from jaxlin.objective.row_blocks import Block
-from jaxlin.problems import FitNormalization, Problem
-from jaxlin.solvers import (
-    certified,
-    fit_checks,
-    fit_loop,
-    full_batch,
-    newton,
-    stopping,
-    streaming,
-)
+from jaxlin.problems import FitNormalization, Problem, fit_methods
+from jaxlin.solvers import fit_checks, fit_loop, stopping
 from jaxlin.solvers.fit_loop import PassCallback, Start
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.interface import Settings
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Loss, LossArguments
-
-# Largest number of products of a pass with which a hinge continues in float64 by
-# default: 20,000 x 256 x 10 products take 15 ms on two cores, and 580 such passes lower
-# the gap of the Weston-Watkins hinge at l2 = 1e-4 from 1.8e-5 to 1.8e-7.
-_MAX_PRODUCTS = 100_000_000
 
 
 def fit(
@@ -91,10 +77,10 @@ def fit(
       start: warm start: parameters, or an earlier fit of the same rows; None is 0. A
         refined fit at the same l2 continues in float64 with ``refine=True``.
       refine: whether to continue in float64 where float32 cannot prove the gap. None
-        does so for rows in memory where it is cheap: by Newton's or an interior-point
-        method (`jaxlin.solvers.newton`) for small problems, of at most 2,000 weights
-        and biases, on one device; else by further passes, of a hinge only if examples
-        times features times classes are at most 1e8. True does so for all, and keeps
+        does so for rows in memory where it is cheap (`jaxlin.solvers.float64_methods`):
+        for small problems, of at most 2,000 weights and biases, on one device; for
+        smooth losses; for hinges if examples times features times classes are at most
+        1e8. True does so for all, and keeps
         float64 features in float64, which are otherwise rounded to float32. False stays
         in float32.
       callback: called as ``callback(passes, info)`` after each pass.
@@ -137,19 +123,21 @@ def fit(
     settings = Settings(l2=l2, loss_arguments=dict(loss_arguments or {}))
     # Float64 blocks stay float64 in the float32 passes too.
     with problem.float64_context(problem.is_blocked and bool(refine)):
-        iterations, in_float64 = _iterations(problem, loss, settings, refine=refine)
+        iterations, in_float64 = fit_methods.iterations(
+            problem, loss, settings, refine=refine
+        )
         if iterations is None:
             # float32 would prove something of other rows.
             first_iterate = first_iterate._replace(is_refined=True)
-        is_small = in_float64 is not None and problem.is_small
-        is_newton = conjugates.of(loss).violations is None
-        float32_passes = fit_loop.passes_before_float64(stop, is_newton=is_newton)
+        float32_passes = None
+        if in_float64 is not None:
+            float32_passes = fit_methods.float32_passes(problem, loss, stop)
         outcome = fit_loop.minimize(
             iterations or in_float64,  # type: ignore[arg-type]
             start=first_iterate,
             stop=stop,
             in_float64=in_float64,
-            float32_passes=float32_passes if is_small else None,
+            float32_passes=float32_passes,
             callback=callback,
         )
     return Fit(
@@ -249,57 +237,6 @@ def _objective(params, examples, l2, arguments, *, loss):
     )
     mean = objective.weighted_mean(losses, example_weights=examples.example_weights)
     return mean + objective.penalty(params, l2=l2)
-
-
-def _iterations(
-    problem: Problem, loss: Loss, settings: Settings, *, refine: bool | None
-) -> tuple[fit_loop.Iterations | None, fit_loop.Iterations | None]:
-    """Iterations in float32, None where it spoils the rows, and those in float64.
-
-    The latter are None where the fit stays in float32.
-    """
-    if problem.is_blocked:
-        blocks = streaming.row_source(
-            problem.rows,
-            problem.row_statistics(loss=loss, keep_float64=bool(refine)),
-            loss=loss,
-            normalization=problem.normalization,
-        )
-        over_blocks = full_batch.iterations(blocks, loss=loss, settings=settings)
-        return over_blocks, over_blocks if refine else None
-    refines = _continues(problem, loss) if refine is None else refine
-    is_spoiled = refines and problem.is_spoiled_by_float32
-    with problem.float64_context(is_spoiled):
-        examples = problem.prepared(loss=loss, keep_float64=is_spoiled)
-    fit_checks.check_norms(certified.preconditioner_of(examples).norms)
-    rows = certified.row_source(examples, loss=loss)
-    in_float32 = full_batch.iterations(rows, loss=loss, settings=settings)
-
-    def in_float64(start: Start, budget: int) -> Iterator[fit_loop.Iteration]:
-        # Made when it is needed: float64 rows take twice the memory.
-        given = examples
-        if problem.has_float64:
-            given = problem.examples_in_float64()._replace(
-                preconditioner=examples.preconditioner
-            )
-        if problem.is_small:
-            method = newton.iterations(given, loss=loss, settings=settings)
-        else:
-            wide = certified.row_source(given, loss=loss)
-            method = full_batch.iterations(wide, loss=loss, settings=settings)
-        return method(start, budget)
-
-    return None if is_spoiled else in_float32, in_float64 if refines else None
-
-
-def _continues(problem: Problem, loss: Loss) -> bool:
-    """Returns whether a fit of rows in memory continues in float64 by default."""
-    if problem.is_small or not device_mesh.has_float64():
-        return problem.is_small
-    # Where a smooth loss is stalled its parameters are good to many digits, of which
-    # one pass in float64 proves 8 to 12. A hinge takes hundreds.
-    products = problem.num_examples * problem.num_features * problem.num_classes
-    return conjugates.of(loss).smooth or products <= _MAX_PRODUCTS
 
 
 def _start(

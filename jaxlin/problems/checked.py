@@ -17,7 +17,13 @@ from jaxlin.normalization.rounding import check_rounding, is_spoiled_by_float32
 from jaxlin.numerics import device_mesh, processes
 from jaxlin.objective.row_blocks import Block
 from jaxlin.problems import device_rows, weight_checks
-from jaxlin.solvers import certified, fit_checks, newton, preconditioner, streaming
+from jaxlin.solvers import (
+    certified,
+    fit_checks,
+    float64_methods,
+    preconditioner,
+    streaming,
+)
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array, Loss
 
@@ -69,8 +75,8 @@ class Problem:
 
     @property
     def is_small(self) -> bool:
-        """True where the methods of `jaxlin.solvers.newton` finish fits in float64."""
-        return not self.is_blocked and newton.is_small(
+        """True where the methods for small problems finish fits in float64."""
+        return not self.is_blocked and float64_methods.is_small_shape(
             num_classes=self.num_classes,
             num_features=self.num_features,
             num_examples=self.num_examples,

@@ -1,7 +1,7 @@
 """Float64 refinement of the fits of a sweep that float32 cannot prove.
 
-Each of them is fitted by itself, from the parameters of the sweep: by the methods for
-small problems (`jaxlin.solvers.newton`) where they apply, else by further passes.
+Each of them is fitted by itself, from the parameters of the sweep, by the method of its
+problem (`jaxlin.solvers.float64_methods`).
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxlin.numerics import device_mesh
 from jaxlin.problems import Problem
 from jaxlin.selection.sweep_result import SweepResult
-from jaxlin.solvers import certified, fit_loop, full_batch, newton, stopping
+from jaxlin.solvers import fit_loop, float64_methods, stopping
 from jaxlin.solvers.fit_loop import Outcome, Start
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.solvers.stopping import Stop
@@ -121,11 +121,9 @@ def _refined_fit(
         if by_row is not None:
             own = by_row[:, models.weight_set[model]]
             examples = examples._replace(example_weights=own)
-        if problem.is_small:
-            iterations = newton.iterations(examples, loss=loss, settings=settings)
-        else:
-            rows = certified.row_source(examples, loss=loss)
-            iterations = full_batch.iterations(rows, loss=loss, settings=settings)
+        iterations = float64_methods.iterations(
+            examples, loss=loss, settings=settings, is_small=problem.is_small
+        )
         # The sweep has had the passes in float32.
         start = Start(result[model].params, None, is_refined=True)
         return fit_loop.minimize(

@@ -20,8 +20,11 @@
   conjugate_gradients  preconditioned conjugate gradients
   interior_system  linear system of a step of the interior-point method
   interior_point   interior-point method in float64 for hinges of small problems
-  newton           Newton's method in float64 for smooth losses of small problems, and
-                   the choice between it and the interior-point method
+  score_gradients  gradient of the mean loss in the scores of all examples
+  newton           Newton's method in float64 for smooth losses of small problems
+  active_rows      examples of a hinge that have curvature
+  semismooth_newton  Newton's method in float64 for hinges of large problems
+  float64_methods  choice among the methods that continue a fit in float64
   streaming        rows in blocks, on the host
   model_batch      batches of models of one loss, in slots
   batch_pass       one pass for all models of some batches

@@ -37,6 +37,13 @@ _FLOAT32_PASSES = 300
 _FLOAT32_PASSES_OF_SMALL_GAPS = 60
 _FLOAT32_PASSES_BEFORE_NEWTON = 20
 _SMALL_GAP = 1e-5
+# float32 passes of a large hinge, after which semismooth Newton steps take over. On
+# embeddings of 20,000 x 256, ten classes, l2 = 1e-4, to a gap of 1e-4, the
+# Weston-Watkins hinge takes 1.5, 1.6, 1.7 and 3.2 s with at most 40, 100, 200 and 500
+# passes before, Crammer-Singer 1.8, 1.7, 1.7 and 1.8 s, one-vs-rest 1.4, 1.3, 1.3 and
+# 2.6 s. On CIFAR-10 to a gap of 1e-6 the Crammer-Singer hinge at l2 = 1e-3 takes 75 s
+# with 100 and 40 s with 200.
+_FLOAT32_PASSES_BEFORE_SEMISMOOTH = 200
 
 # Called after each pass as ``callback(passes so far, info of the last)``. In float64 it
 # runs under ``jax.enable_x64(True)``, with the best certificate of that phase.
@@ -151,8 +158,13 @@ def minimize(
     )
 
 
+def passes_before_semismooth_steps(stop: Stop) -> int:
+    """Returns the largest number of float32 passes of a large hinge before float64."""
+    return min(stop.max_passes, _FLOAT32_PASSES_BEFORE_SEMISMOOTH)
+
+
 def passes_before_float64(stop: Stop, *, is_newton: bool = False) -> int:
-    """Returns the largest number of float32 passes before float64 takes over.
+    """Returns the largest number of float32 passes of a small problem before float64.
 
     Args:
       stop: stopping criterion of the fit.

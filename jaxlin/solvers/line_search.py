@@ -5,6 +5,7 @@ it. Their states have a candidate, the value and gradient at the iterate, and th
 direction and step that lead from one to the other.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,6 +16,9 @@ from jaxlin.certificates.duality import Certificate, PassValues
 from jaxlin.typing import Array, PyTree
 
 SUFFICIENT_DECREASE = 1e-4
+# A step is taken once the slope there is at most this share of the slope at 0.
+_SLOPE_SHARE = 0.3
+_MAX_TRIALS = 30
 
 
 def suboptimality_bound(certificate: Certificate) -> Array:
@@ -54,3 +58,35 @@ def backtracked_step(state: Any, found: PassValues) -> Array:
     # A NaN, from a candidate that overflowed, is replaced by the lower bound, too.
     step = jnp.where(jnp.isfinite(step), step, 0)
     return jnp.clip(step, 0.1 * state.step, 0.5 * state.step)
+
+
+def step_of_small_slope(slope: Callable[[Array], Array], dtype: Any) -> Array:
+    """Step along a descent direction of a convex function, near its minimum.
+
+    The step starts at 1 and is doubled while the slope is negative. The bracket is then
+    cut at the zero of the slopes' secant, and at its middle in every third trial, in
+    case the secant makes slow progress.
+    """
+    zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
+    first = slope(zero)
+
+    def is_far(search: Any) -> Array:
+        *_, found, trials = search
+        return (jnp.abs(found) > -_SLOPE_SHARE * first) & (trials < _MAX_TRIALS)
+
+    def improve(search: Any) -> Any:
+        low, slope_low, high, slope_high, step, found, trials = search
+        falls = found < 0
+        low = jnp.where(falls, step, low)
+        slope_low = jnp.where(falls, found, slope_low)
+        high = jnp.where(falls, high, step)
+        slope_high = jnp.where(falls, slope_high, found)
+        secant = low - slope_low * (high - low) / (slope_high - slope_low)
+        inside = jnp.clip(secant, low + 0.1 * (high - low), high - 0.1 * (high - low))
+        inside = jnp.where(trials % 3 == 2, (low + high) / 2, inside)
+        step = jnp.where(high < jnp.inf, inside, 2 * low)
+        return low, slope_low, high, slope_high, step, slope(step), trials + 1
+
+    search = (zero, first, jnp.inf * one, one, one, slope(one), jnp.int32(0))
+    *_, step, _, _ = jax.lax.while_loop(is_far, improve, search)
+    return step

@@ -13,21 +13,21 @@ scores are linear. float64 proves gaps that float32 cannot.
 On standardised digits, to a relative gap of 1e-6 at l2 = 1e-4, six of these Newton
 steps take 6 ms each. Steps with a factorised Hessian took 27 ms each; three sufficed.
 
-Hinges and the squared hinge are left to `jaxlin.solvers.interior_point`.
+Hinges and the squared hinge have a method of their own:
+`jaxlin.solvers.interior_point`.
 """
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxlin import linear
-from jaxlin.certificates import duality, fenchel_young
+from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
-from jaxlin.losses import conjugates
 from jaxlin.numerics import compilation, device_mesh
 from jaxlin.objective import row_sums
 from jaxlin.objective.row_sums import RowSums
@@ -37,11 +37,11 @@ from jaxlin.solvers import (
     conjugate_gradients,
     full_batch,
     full_hessian,
-    interior_point,
     line_search,
     optimizer,
     optimizer_state,
     preconditioner,
+    score_gradients,
 )
 from jaxlin.solvers.class_hessian import SampledRows
 from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
@@ -50,15 +50,6 @@ from jaxlin.solvers.optimizer_state import Duals
 from jaxlin.solvers.preconditioner import SecondMoment
 from jaxlin.typing import Array, Loss
 
-# Largest number of unknowns of a small problem: the Hessian of 2,000, which the
-# interior-point method factorises, takes 32 MB and .1 s on two cores.
-MAX_UNKNOWNS = 2000
-# Largest count of numbers in rows, duals and Hessians of all examples in the scores:
-# 400 MB.
-_MAX_NUMBERS = 50_000_000
-# A step is taken once the slope there is at most this share of the slope at 0.
-_SLOPE_SHARE = 0.3
-_MAX_TRIALS = 30
 # Squared residual of a Newton system, relative to the right side: the best relative gap
 # so far, within these bounds.
 _LEAST_RESIDUAL = 1e-10
@@ -98,20 +89,6 @@ class NewtonState(NamedTuple):
     idle_passes: Array
 
 
-def is_small(*, num_classes: int, num_features: int, num_examples: int) -> bool:
-    """Returns whether `iterations` is meant for a problem of this shape.
-
-    The interior-point method factorises a Hessian at each iterate; smooth losses share
-    its limit. The rows must fit into the memory of one device in float64.
-    """
-    unknowns = num_classes * (num_features + 1)
-    # The interior-point method holds four arrays of Hessians in the scores at once.
-    numbers = num_examples * (num_features + 16 * num_classes + 4 * num_classes**2)
-    is_on_one_device = device_mesh.num_shards(num_examples) == 1
-    is_short = unknowns <= MAX_UNKNOWNS and numbers <= _MAX_NUMBERS
-    return is_short and is_on_one_device and device_mesh.has_float64()
-
-
 def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterations:
     """Iterations of a fit, each one pass, for `jaxlin.solvers.fit_loop.minimize`.
 
@@ -120,12 +97,9 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
 
     Args:
       examples: prepared examples (`jaxlin.solvers.certified.prepare`).
-      loss: one of the six losses that have a conjugate; a hinge or its square takes the
-        iterations of `jaxlin.solvers.interior_point`.
+      loss: one that has a conjugate and no violations: softmax.
       settings: l2 and loss arguments; all else None.
     """
-    if conjugates.of(loss).violations is not None:
-        return interior_point.iterations(examples, loss=loss, settings=settings)
     source = certified.row_source(examples, loss=loss)
 
     def iterations_from(start: Start, budget: int) -> Iterator[Iteration]:
@@ -214,24 +188,16 @@ def _with_direction(
     """State with a Newton direction at its iterate and the candidate along it."""
     dtype, l2 = state.iterate.dtype, jnp.asarray(settings.l2)
     rows = row_sums.extended_rows(examples.features, examples.normalization, dtype)
-    shares = full_hessian.shares(examples, dtype)
-    arguments = dict(settings.loss_arguments or {})
-    conjugate = conjugates.of(loss)
-
-    def score_gradient(scores: Array, target: Any) -> Array:
-        target = fenchel_young.target_in_dtype(target, dtype)
-        duals = conjugate.duals(
-            scores, target, jnp.zeros_like(scores), smoothing=1.0, **arguments
-        )
-        return conjugate.score_gradient(target, duals)
-
-    def weighted_gradients(scores: Array) -> Array:
-        gradients = jax.vmap(score_gradient)(scores, examples.targets)
-        # The scores of rows with weight 0 may overflow.
-        return jnp.where(shares[:, None] > 0, shares[:, None] * gradients, 0)
-
     scores = rows @ state.iterate.T
-    _, along_scores = jax.linearize(weighted_gradients, scores)
+    gradients = score_gradients.of_mean_loss(
+        loss,
+        examples.targets,
+        full_hessian.shares(examples, dtype),
+        jnp.zeros_like(scores),
+        smoothing=jnp.ones((), dtype),
+        loss_arguments=settings.loss_arguments,
+    )
+    _, along_scores = jax.linearize(gradients, scores)
     classes = class_hessian.of_loss(
         loss,
         state.iterate,
@@ -253,48 +219,13 @@ def _with_direction(
     )
     direction = optimizer_state.centered(loss, direction)
 
-    along = rows @ direction.T
+    slope_of_loss = score_gradients.slope_along(gradients, scores, rows @ direction.T)
     at_iterate = jnp.vdot(state.iterate, direction)
     squares = jnp.vdot(direction, direction)
 
     def slope(step: Array) -> Array:
-        gradients = jax.vmap(score_gradient)(scores + step * along, examples.targets)
-        products = jnp.sum(gradients * along, axis=1)
-        of_loss = jnp.sum(jnp.where(shares > 0, shares * products, 0))
-        return of_loss + l2 * (at_iterate + step * squares)
+        return slope_of_loss(step) + l2 * (at_iterate + step * squares)
 
-    step = _step_of_small_slope(slope, dtype)
+    step = line_search.step_of_small_slope(slope, dtype)
     candidate = state.iterate + step * direction
     return state._replace(candidate=candidate, direction=direction, step=step)
-
-
-def _step_of_small_slope(slope: Callable[[Array], Array], dtype: Any) -> Array:
-    """Step along a descent direction of a convex function, near its minimum.
-
-    The step starts at 1 and is doubled while the slope is negative. The bracket is then
-    cut at the zero of the slopes' secant, and at its middle in every third trial, in
-    case the secant makes slow progress.
-    """
-    zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
-    first = slope(zero)
-
-    def is_far(search: Any) -> Array:
-        *_, found, trials = search
-        return (jnp.abs(found) > -_SLOPE_SHARE * first) & (trials < _MAX_TRIALS)
-
-    def improve(search: Any) -> Any:
-        low, slope_low, high, slope_high, step, found, trials = search
-        falls = found < 0
-        low = jnp.where(falls, step, low)
-        slope_low = jnp.where(falls, found, slope_low)
-        high = jnp.where(falls, high, step)
-        slope_high = jnp.where(falls, slope_high, found)
-        secant = low - slope_low * (high - low) / (slope_high - slope_low)
-        inside = jnp.clip(secant, low + 0.1 * (high - low), high - 0.1 * (high - low))
-        inside = jnp.where(trials % 3 == 2, (low + high) / 2, inside)
-        step = jnp.where(high < jnp.inf, inside, 2 * low)
-        return low, slope_low, high, slope_high, step, slope(step), trials + 1
-
-    search = (zero, first, jnp.inf * one, one, one, slope(one), jnp.int32(0))
-    *_, step, _, _ = jax.lax.while_loop(is_far, improve, search)
-    return step

@@ -5,7 +5,7 @@ import pytest
 
 import jaxlin
 from jaxlin import losses, normalization
-from jaxlin.solvers import newton
+from jaxlin.solvers import float64_methods
 
 SOFTMAX = losses.softmax_cross_entropy
 LATENT = np.random.default_rng(0).normal(size=(60, 5))
@@ -37,7 +37,7 @@ def fit_of(rows, *, relative_gap, **settings):
 @pytest.mark.parametrize("is_small", [True, False])
 def test_a_proof_in_float64_is_of_the_float64_rows(kind, is_small, monkeypatch):
     if not is_small:
-        monkeypatch.setattr(newton, "MAX_UNKNOWNS", 1)
+        monkeypatch.setattr(float64_methods, "MAX_UNKNOWNS", 1)
     rows = rows_of(*kind)
     found = fit_of(rows, relative_gap=1e-6)
     assert found.converged

@@ -8,13 +8,15 @@ import pytest
 from fitting_problems import EXAMPLES, SOFTMAX, data, extended, fit, folded, problem
 
 import jaxlin
-from jaxlin import fits, losses, normalization
+from jaxlin import losses, normalization
 from jaxlin.certificates import duality
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
+from jaxlin.problems import fit_methods
 from jaxlin.solvers import (
     certified,
     conjugate_gradients,
+    float64_methods,
     full_hessian,
     line_search,
     newton,
@@ -117,7 +119,7 @@ def test_a_step_of_small_slope_is_found_near_and_far(minimum, power):
         shift = step - minimum
         return jnp.sign(shift) * jnp.abs(shift) ** (power - 1)
 
-    step = newton._step_of_small_slope(slope, jnp.float32)
+    step = line_search.step_of_small_slope(slope, jnp.float32)
     assert abs(slope(step)) <= 0.31 * abs(slope(jnp.zeros(())))
     assert step > 0
 
@@ -155,11 +157,11 @@ def test_where_float32_stops_newton_goes_on_unless_it_is_told_not_to():
 
 def test_small_problems_have_few_unknowns_and_examples(monkeypatch):
     shape = {"num_classes": 10, "num_features": 199, "num_examples": 1000}
-    assert newton.is_small(**shape)
-    assert not newton.is_small(**{**shape, "num_features": 200})
-    assert not newton.is_small(**{**shape, "num_examples": 200_000})
+    assert float64_methods.is_small_shape(**shape)
+    assert not float64_methods.is_small_shape(**{**shape, "num_features": 200})
+    assert not float64_methods.is_small_shape(**{**shape, "num_examples": 200_000})
     monkeypatch.setattr(device_mesh, "has_float64", lambda: False)
-    assert not newton.is_small(**shape)
+    assert not float64_methods.is_small_shape(**shape)
 
 
 @pytest.mark.parametrize(
@@ -173,8 +175,8 @@ def test_small_problems_have_few_unknowns_and_examples(monkeypatch):
 def test_larger_problems_go_on_in_float64_where_that_is_cheap(
     loss, max_products, float64, monkeypatch
 ):
-    monkeypatch.setattr(newton, "MAX_UNKNOWNS", 17)  # one less than there are
-    monkeypatch.setattr(fits, "_MAX_PRODUCTS", max_products)
+    monkeypatch.setattr(float64_methods, "MAX_UNKNOWNS", 17)  # one less than there are
+    monkeypatch.setattr(fit_methods, "_MAX_PRODUCTS", max_products)
     stop = jaxlin.Stop(1e-12, 500)
     found = jaxlin.fit(problem(3), loss=loss, l2=1e-2, stop=stop)
     assert (found.float64_passes > 0) == float64

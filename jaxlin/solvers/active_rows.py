@@ -1,0 +1,111 @@
+"""Active examples of a smoothed hinge: those with curvature.
+
+An example is active if one of its duals is strictly between its bounds. Near the
+optimum few are. `jaxlin.solvers.semismooth_newton` solves its systems on a copy of
+their rows.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlin.numerics import device_mesh
+from jaxlin.objective import row_sums
+from jaxlin.solvers import full_hessian, score_gradients
+from jaxlin.solvers.interface import Examples, Settings
+from jaxlin.typing import Array, Loss
+
+
+class ActiveRows(NamedTuple):
+    """Active examples, in float32.
+
+    Attributes:
+      rows: normalised rows with the constant 1, shape ``(active, features + 1)``.
+      targets: labels, shape ``(active,)``.
+      scores: scores at the iterate, shape ``(active, classes)``.
+      dual_centers: dual centers, shape ``(active, classes)``.
+      shares: example weights, as shares of the sum over all examples, shape
+        ``(active,)``; 0 in rows that fill up the shape.
+    """
+
+    rows: Array
+    targets: Array
+    scores: Array
+    dual_centers: Array
+    shares: Array
+
+
+def gathered(
+    scores: Array,
+    dual_centers: Array,
+    examples: Examples,
+    settings: Settings,
+    *,
+    smoothing: Array,
+    loss: Loss,
+) -> ActiveRows:
+    """Copy of the active rows, filled up to one of a few shapes.
+
+    Args:
+      scores: scores of all examples, shape ``(examples, classes)``.
+      dual_centers: dual centers, same shape.
+      examples: prepared examples.
+      settings: loss arguments.
+      smoothing: smoothing of the hinge, in units of score.
+      loss: a hinge that has a conjugate.
+    """
+    is_active = _is_active(
+        scores, dual_centers, examples, smoothing, settings, loss=loss
+    )
+    active = np.flatnonzero(device_mesh.on_host(is_active))
+    # Eight shapes per octave share their programs.
+    step = 2 ** max(0, len(active).bit_length() - 4)
+    places = np.zeros(max(1, -(-len(active) // step)) * step, np.int32)
+    places[: len(active)] = active
+    is_one = np.arange(len(places)) < len(active)
+    return _copied(places, is_one, scores, dual_centers, examples)
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _is_active(
+    scores: Array,
+    dual_centers: Array,
+    examples: Examples,
+    smoothing: Array,
+    settings: Settings,
+    *,
+    loss: Loss,
+) -> Array:
+    """Mask of the examples whose Hessian in the scores is not 0."""
+    gradients = score_gradients.of_mean_loss(
+        loss,
+        examples.targets,
+        full_hessian.shares(examples, scores.dtype),
+        dual_centers,
+        smoothing=smoothing,
+        loss_arguments=settings.loss_arguments,
+    )
+    # A random vector is in the null space of no Hessian but 0.
+    along = jax.random.normal(jax.random.key(0), scores.shape, jnp.float32)
+    _, changes = jax.jvp(gradients, (scores,), (along.astype(scores.dtype),))
+    return jnp.any(changes != 0, axis=1)
+
+
+@jax.jit
+def _copied(
+    places: Array, is_one: Array, scores: Array, dual_centers: Array, examples: Examples
+) -> ActiveRows:
+    rows = row_sums.extended_rows(
+        examples.features[places], examples.normalization, jnp.float32
+    )
+    shares = full_hessian.shares(examples, jnp.float32)[places]
+    return ActiveRows(
+        rows,
+        examples.targets[places],
+        scores[places].astype(jnp.float32),
+        dual_centers[places].astype(jnp.float32),
+        jnp.where(is_one, shares, 0),
+    )

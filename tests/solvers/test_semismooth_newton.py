@@ -1,0 +1,211 @@
+"""Semismooth Newton steps: their system and line search, and fits of hinges by them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from fitting_problems import EXAMPLES, data
+
+import jaxlin
+from jaxlin import linear, losses
+from jaxlin.losses import conjugates
+from jaxlin.solvers import (
+    active_rows,
+    certified,
+    float64_methods,
+    full_batch,
+    interior_point,
+    newton,
+    semismooth_newton,
+)
+from jaxlin.solvers.fit_loop import Start
+from jaxlin.solvers.interface import Examples, Settings
+
+HINGES = [loss for loss in conjugates.known_losses() if not conjugates.of(loss).smooth]
+MARGIN, L2, SMOOTHING = 0.7, 0.1, 0.8
+CLASSES, WIDTH = 3, 4
+# In float64, of which these problems need 14 to 60.
+MAX_PASSES = 100
+SETTINGS = Settings(l2=L2, loss_arguments={"margin": MARGIN})
+
+
+def small_problem():
+    """13 prepared examples, one of weight 0, and a pass of them."""
+    generator = np.random.default_rng(1)
+    weights = np.r_[0, generator.uniform(1, 2, size=12)]
+    examples = Examples(
+        jnp.asarray(generator.normal(size=(13, WIDTH))),
+        jnp.asarray(generator.integers(CLASSES, size=13)),
+        jnp.asarray(weights),
+    )
+    return certified.prepare(examples), generator
+
+
+def state_of(loss):
+    """State after a pass at random weights, with random dual centers."""
+    examples, generator = small_problem()
+    shape = (CLASSES, WIDTH)
+    params = linear.Params(
+        *map(jnp.asarray, (generator.normal(size=shape), np.zeros(CLASSES)))
+    )
+    source = certified.row_source(examples, loss=loss)
+    begun, _ = full_batch.begin(
+        source, Start(params, None), loss=loss, settings=SETTINGS
+    )
+    centers = jnp.asarray(generator.uniform(0, 1, size=(13, CLASSES)))
+    state = semismooth_newton._begin(begun, examples)
+    state = state._replace(smoothing=jnp.asarray(SMOOTHING))
+    arguments = {"margin": jnp.asarray(MARGIN)}
+    sums, _ = source.evaluate(state.iterate, centers, state.smoothing, arguments)
+    state, _, _ = semismooth_newton._judge(state, sums, SETTINGS)
+    return state, centers, examples, source
+
+
+def hessian_of_example(loss, scores, label, center):
+    """Hessian of a smoothed hinge in the scores, written out by hand."""
+    is_label, identity = np.arange(CLASSES) == label, np.eye(CLASSES)
+    if loss is losses.one_vs_rest_hinge:
+        dual = center + (MARGIN - np.where(is_label, 1, -1) * scores) / SMOOTHING
+        return np.diag((dual > 0) & (dual < 1)) / SMOOTHING
+    leads = (identity - identity[label])[~is_label]
+    dual = center[~is_label] + (MARGIN + leads @ scores) / SMOOTHING
+    active = dual > 0
+    if loss is losses.weston_watkins_hinge:
+        active &= dual < 1
+    curvature = np.diag(active.astype(float))
+    if loss is losses.crammer_singer_hinge and dual[active].sum() > 1:
+        # Projection on the simplex: the duals above a level, which sum to 1.
+        ordered = np.sort(dual)[::-1]
+        levels = (np.cumsum(ordered) - 1) / np.arange(1, CLASSES)
+        active = dual > levels[np.flatnonzero(ordered > levels)[-1]]
+        curvature = np.diag(active) - np.outer(active, active) / active.sum()
+    return leads.T @ curvature @ leads / SMOOTHING
+
+
+@pytest.mark.parametrize("loss", HINGES)
+def test_the_direction_solves_the_newton_system(loss, monkeypatch):
+    monkeypatch.setattr(semismooth_newton, "_RESIDUAL", 1e-12)
+    with jax.enable_x64(True):
+        state, centers, examples, source = state_of(loss)
+        active = active_rows.gathered(
+            state.scores,
+            centers,
+            examples,
+            SETTINGS,
+            smoothing=state.smoothing,
+            loss=loss,
+        )
+        found = semismooth_newton._direction.__wrapped__(
+            state, active, source.moment, source.sampled(centers), SETTINGS, loss=loss
+        )
+        state, centers, examples, active, found = jax.device_get(
+            (state, centers, examples, active, found)
+        )
+    rows = np.c_[examples.features, np.ones(13)]
+    scores = rows @ state.iterate.T
+    np.testing.assert_allclose(state.scores, scores, rtol=1e-12)
+    shares = examples.example_weights / examples.example_weights.sum()
+    hessian, num_active = L2 * np.eye(CLASSES * (WIDTH + 1)), 0
+    for i, label in enumerate(examples.targets):
+        part = shares[i] * hessian_of_example(loss, scores[i], label, centers[i])
+        hessian += np.kron(part, np.outer(rows[i], rows[i]))
+        num_active += part.any()
+    assert 0 < num_active == np.count_nonzero(active.shares) < 13
+    expected = -np.linalg.solve(hessian, state.gradient.ravel())
+    np.testing.assert_allclose(found.ravel(), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("loss", HINGES)
+def test_the_step_lowers_the_smoothed_objective_and_most_of_the_slope(loss):
+    with jax.enable_x64(True):
+        state, centers, examples, source = state_of(loss)
+        direction = -state.gradient
+        moved = semismooth_newton._moved(
+            state, direction, centers, examples, SETTINGS, loss=loss
+        )
+        arguments = {"margin": jnp.asarray(MARGIN)}
+        sums, _ = source.evaluate(moved.iterate, centers, moved.smoothing, arguments)
+        after, _, _ = semismooth_newton._judge(moved, sums, SETTINGS)
+        uphill = semismooth_newton._moved(
+            state, -direction, centers, examples, SETTINGS, loss=loss
+        )
+    slopes = [np.vdot(one.gradient, direction) for one in (state, after)]
+    assert slopes[0] < 0
+    assert abs(slopes[1]) <= 0.3 * abs(slopes[0])
+    rows = np.c_[examples.features, np.ones(13)]
+    np.testing.assert_allclose(moved.scores, rows @ np.asarray(moved.iterate).T)
+    assert (moved.failures, moved.round_steps) == (0, 1)
+    # The way up is not taken, and counts as a failure.
+    np.testing.assert_array_equal(uphill.iterate, state.iterate)
+    assert uphill.failures == 1
+
+
+def test_a_failure_begins_a_round_and_a_second_ends_the_fit():
+    with jax.enable_x64(True):
+        state, centers, _, source = state_of(losses.weston_watkins_hinge)
+        arguments = {"margin": jnp.asarray(MARGIN)}
+        sums, _ = source.evaluate(state.iterate, centers, state.smoothing, arguments)
+        for failures, ends_round, stalled in ((0, False, False), (1, True, False)):
+            failed = state._replace(failures=jnp.int32(failures))
+            after, info, found = semismooth_newton._judge(failed, sums, SETTINGS)
+            assert (bool(found), bool(info.stalled)) == (ends_round, stalled)
+            assert after.rounds == state.rounds + ends_round
+        again = after._replace(failures=jnp.int32(2))
+        assert semismooth_newton._judge(again, sums, SETTINGS)[1].stalled
+
+
+@pytest.fixture
+def all_are_large(monkeypatch):
+    monkeypatch.setattr(float64_methods, "MAX_UNKNOWNS", 1)
+
+
+def weighted_problem():
+    weights = np.random.default_rng(3).uniform(0, 2, size=EXAMPLES)
+    weights[::7] = 0
+    return jaxlin.problem(*data(3), weights=weights)
+
+
+@pytest.mark.parametrize("loss", HINGES)
+@pytest.mark.parametrize("l2", [1e-1, 1e-3])
+def test_fits_reach_the_optimum_of_the_interior_point_method(loss, l2, monkeypatch):
+    settings = {"loss": loss, "l2": l2, "stop": jaxlin.Stop(1e-9, 400)}
+    expected = jaxlin.fit(weighted_problem(), **settings)
+    monkeypatch.setattr(float64_methods, "MAX_UNKNOWNS", 1)
+    found = jaxlin.fit(weighted_problem(), **settings, refine=True)
+    assert found.converged
+    assert 0 < found.float64_passes < MAX_PASSES
+    bound = 1e-9 * expected.certificate.primal
+    assert abs(found.certificate.primal - expected.certificate.primal) <= bound
+
+
+def test_a_stopped_fit_goes_on_where_it_was(all_are_large):
+    problem = jaxlin.problem(*data(3))
+    settings = {"loss": losses.weston_watkins_hinge, "l2": 1e-3, "refine": True}
+    whole = jaxlin.fit(problem, **settings, stop=jaxlin.Stop(1e-9, 400))
+    half = jaxlin.fit(problem, **settings, stop=jaxlin.Stop(1e-5, 400))
+    rest = jaxlin.fit(problem, **settings, stop=jaxlin.Stop(1e-9, 400), start=half)
+    assert whole.converged
+    assert rest.converged
+    assert rest.passes < whole.passes
+
+
+def test_each_problem_has_its_method(monkeypatch):
+    examples, _ = small_problem()
+    for module in (interior_point, newton, semismooth_newton, full_batch):
+        name = module.__name__.split(".")[-1]
+        monkeypatch.setattr(module, "iterations", lambda *_, name=name, **__: name)
+    rows = [
+        (losses.weston_watkins_hinge, True, "interior_point"),
+        (losses.weston_watkins_squared_hinge, True, "interior_point"),
+        (losses.softmax_cross_entropy, True, "newton"),
+        (losses.crammer_singer_hinge, False, "semismooth_newton"),
+        (losses.weston_watkins_squared_hinge, False, "full_batch"),
+        (losses.softmax_cross_entropy, False, "full_batch"),
+    ]
+    for loss, is_small, expected in rows:
+        chosen = {"loss": loss, "settings": SETTINGS, "is_small": is_small}
+        assert float64_methods.iterations(examples, **chosen) == expected
+    # A copy of all rows would take too much memory.
+    monkeypatch.setattr(float64_methods, "_MAX_NUMBERS_OF_COPY", 13 * WIDTH - 1)
+    chosen = {"loss": HINGES[0], "settings": SETTINGS, "is_small": False}
+    assert float64_methods.iterations(examples, **chosen) == "full_batch"
