@@ -1,14 +1,11 @@
 """The neighbours' benchmark: a whole run at the size of a smoke test, and its parts."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
 
 from experiments.benchmark_neighbors import peers
-from experiments.benchmark_neighbors.config import Config, settle
 from jaxlin import neighbors
 from jaxlin.neighbors import distances
 
@@ -45,13 +42,6 @@ def test_the_peers_search_for_the_same(name, distance):
     ours = neighbors.nearest(rows, rows[:9], metric=metric, k=4)
     theirs = peers.PEERS[name](rows, distance=distance, k=4)(rows[:9])
     np.testing.assert_array_equal(theirs[0], ours.distances)
-
-
-def test_peers_must_be_installed(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert settle(Config(peers=()), None) == Config(peers=())
-    with pytest.raises(ValueError, match="peers must be installed, got sklearn; pip"):
-        settle(Config(peers=("sklearn",)), None)
 
 
 @pytest.mark.full

@@ -17,7 +17,7 @@ from run_helpers import quick_pictures, results, write_data
 import jaxlin
 from experiments.common import cli, study
 from experiments.probe import source
-from experiments.probe.config import DEFAULT, SMOKE, Config, check_fields
+from experiments.probe.config import DEFAULT, SMOKE
 from experiments.studies import STUDIES
 from jaxlin import data
 from jaxlin.selection import sweep_checkpoint
@@ -214,19 +214,6 @@ def test_joined_embeddings_and_answers_outside(tmp_path):
     assert "counted as wrong" in (out / "report.html").read_text()
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"features": ""}, "FEATURES must be a .npz file, a folder"),
-        ({"join": ("a",)}, "join must be given with answers, got a alone"),
-        ({"choose": "one_standard_error"}, "choose must be best without folds"),
-    ],
-)
-def test_fields_that_need_one_another(changes, words):
-    with pytest.raises(ValueError, match=words):
-        check_fields(Config(**{"features": "digits", **changes}))
-
-
 ROWS = sweep_problems.ROWS
 LABELS = np.arange(len(ROWS)) % 2
 
@@ -234,12 +221,7 @@ LABELS = np.arange(len(ROWS)) % 2
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (
-            ("digits", "--answers", 5),
-            "FEATURES must be a .npz file or a folder .* 'dig",
-        ),
         (("digits", "--folds", 1298), "num_folds must be at most 1297, got 1298"),
-        (("nothing.npz",), "nothing.npz: cannot be opened"),
         (("two.npz",), "must have two examples of some"),
     ],
 )
