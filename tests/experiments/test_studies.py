@@ -6,7 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
-from run_helpers import assert_same, contents, quick_pictures, run_study, stopped
+from run_helpers import (
+    assert_same,
+    contents,
+    nothing_compiled,
+    quick_pictures,
+    run_study,
+    stopped,
+)
 from strict_page import Page, assert_stands_alone
 
 from experiments import page as page_command
@@ -132,6 +139,9 @@ def test_a_run_killed_in_each_part_is_the_same_bit_for_bit(whole, tmp_path):
         with killed(after=1):
             run_study(made.name, resume=again)
     run_study(made.name, resume=again)
+    # Once finished it measures nothing more.
+    with nothing_compiled():
+        run_study(made.name, resume=again, page=False)
     if made.name in TIMED:
         assert contents(again).keys() == contents(out).keys()
     else:
