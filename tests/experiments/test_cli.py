@@ -2,14 +2,19 @@
 
 import dataclasses
 import json
+import os
+import sys
+import types
 from pathlib import Path
 
 import processes
 import pytest
 
 from experiments import __main__ as overview
-from experiments.common import cli, open_run, run_folder
+from experiments.common import cli, open_run, program_cache, run_folder
+from experiments.common import progress as progress_module
 from experiments.common.config import to_dict
+from experiments.common.progress import progress
 from experiments.studies import STUDIES
 from jaxlin import check
 
@@ -207,3 +212,74 @@ def test_a_run_from_the_shell(tmp_path):
     assert errors.startswith("error: out must be new or empty, got run; continue")
     assert "Traceback" not in errors
     assert (tmp_path / "run/STATUS").read_text() == "done\n"
+
+
+# Progress
+
+
+def test_without_a_terminal_lines_are_rare_and_the_last_is_whole(capsys, monkeypatch):
+    """Thirty steps of .4 s, by a clock that is set by hand: a line after 10 s."""
+    now = types.SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(
+        progress_module, "time", types.SimpleNamespace(monotonic=lambda: now.seconds)
+    )
+    with progress("training", total=100, unit="epochs", done=40) as advance:
+        for step in range(30):
+            now.seconds += 0.4
+            advance(2, f"loss {step}")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "training: 90/100 epochs in 10.0 s, loss 24",
+        "training: 100/100 epochs in 12.0 s, loss 29",
+    ]
+
+
+def test_on_a_terminal_a_bar_is_drawn(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress("training [a]", total=2, unit="epochs") as advance:
+        advance(1, "loss [b]")
+        advance(1, "loss [c]")
+    shown = capsys.readouterr().err
+    assert "training [a]" in shown
+    assert "2/2 epochs" in shown
+    assert "loss [c]" in shown
+
+
+# Programs kept between runs
+
+DAMAGES_AN_ENTRY = """
+import warnings
+import jax, jax.numpy as jnp
+from experiments.common import program_cache
+
+folder = program_cache.enable()
+run = jax.jit(lambda x: jnp.sin(x).sum())
+run(jnp.ones(3))
+(entry,) = folder.glob("jit__lambda-*-cache")
+whole = entry.read_bytes()
+entry.write_bytes(whole[:50])
+jax.clear_caches()
+run(jnp.ones(3))
+print(len(entry.read_bytes()) > 50)
+warnings.warn("another warning is shown")
+"""
+
+
+def test_a_damaged_entry_costs_a_compilation_and_no_warning(tmp_path):
+    names = {"JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"}
+    environment = {name: os.environ[name] for name in os.environ if name not in names}
+    environment["XDG_CACHE_HOME"] = str(tmp_path)
+    process = processes.start("-c", DAMAGES_AN_ENTRY, env=environment)
+    code, printed, complained = processes.finish(process)
+    assert (code, printed.strip()) == (0, "True"), complained
+    assert "Error reading" not in complained
+    assert "another warning is shown" in complained
+    (folder,) = (tmp_path / "jaxlin" / "programs").iterdir()
+    assert folder.name.startswith("jaxlib-")
+
+
+def test_the_variable_of_jax_wins(monkeypatch, tmp_path):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
+    assert program_cache.enable() is None

@@ -176,11 +176,17 @@ def test_stopped_in_a_sample_and_resumed_it_is_the_same_run(smoke, tmp_path):
         run(resume=out)
 
 
-def test_more_samples_keep_the_first_ones_and_compile_nothing(smoke, tmp_path):
-    # Another file's test may have dropped the programs of the first run.
-    run(dataclasses.replace(SMOKE, samples=2), out=tmp_path / "warm")
+def test_all_samples_are_one_program():
+    population = measure.pool(data.load("digits"))
+    plan = measure.planned(SMOKE, population)
+    measure.measured(SMOKE, population, plan, 0)
     with nothing_compiled():
-        run(dataclasses.replace(SMOKE, samples=4), out=tmp_path / "run")
+        for number in (1, 2):
+            measure.measured(SMOKE, population, plan, number)
+
+
+def test_more_samples_keep_the_first_ones(smoke, tmp_path):
+    run(dataclasses.replace(SMOKE, samples=4), out=tmp_path / "run")
     assert metrics(tmp_path / "run")[:3] == metrics(smoke.folder.path)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import optima
 import pytest
 import references
-from exact_problems import problem
+from plain_numpy import weighted_problem
 
 import jaxlin
 from experiments.common import numpy_objective
@@ -80,7 +80,7 @@ def test_smoothing_adds_at_most_a_logarithm_per_maximum(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_descent_from_zero_reaches_the_optimum(name):
-    _, data, exact = problem(name)
+    _, data, exact = weighted_problem(name)
     best = optima.optimum(exact)
     found = numpy_objective.descended(np.zeros((3, 4)), data, loss=name, l2=1e-2)
     value = numpy_objective.objective(found, data, loss=name, l2=1e-2)
@@ -89,7 +89,7 @@ def test_descent_from_zero_reaches_the_optimum(name):
 
 
 def test_descent_never_returns_more_than_its_start():
-    _, data, exact = problem("crammer_singer_hinge")
+    _, data, exact = weighted_problem("crammer_singer_hinge")
     start = optima.optimum(exact).weights
     how = {"loss": "crammer_singer_hinge", "l2": 1e-2}
     found = numpy_objective.descended(start, data, **how)
@@ -99,7 +99,7 @@ def test_descent_never_returns_more_than_its_start():
 
 def test_a_false_certificate_is_found():
     """A gap that is claimed to be smaller than it is."""
-    rows, data, exact = problem("crammer_singer_hinge")
+    rows, data, exact = weighted_problem("crammer_singer_hinge")
     fit = jaxlin.fit(
         rows,
         data.targets,

@@ -163,8 +163,12 @@ def test_a_rerun_and_other_settings_of_the_same_shapes_compile_nothing(run, tmp_
     with run_helpers.nothing_compiled(), pytest.MonkeyPatch.context() as patch:
         run_helpers.run_study("train_sgd", config, out=options.out)
         patch.setattr(jaxlin, "train", watched)
-        run_helpers.run_study("train_sgd", other, out=tmp_path / "other", page=False)
+        out = tmp_path / "other"
+        made = run_helpers.run_study("train_sgd", other, out=out, page=False).run
     run_helpers.assert_same(options.out, run.folder.path)
+    compared = plain_numpy.assert_comparison(made)
+    # In the smoke run both are alike, so that a swap would not be seen.
+    assert compared["only_first_right"] != compared["only_second_right"]
     trained_alike(calls)
 
 
