@@ -244,7 +244,7 @@ BAD = {
     ],
     "svm_vs_softmax": [
         ({"polished_gap": 1e-2}, "polished_gap must be at most relative_gap"),
-        ({"batch_size": 1168}, "batch_size must be at most 1167, the"),
+        ({"batch_size": 1168}, "must be at most 1167 --batch-size 1167 or less"),
     ],
     "probe": [
         ({"features": ""}, "FEATURES must be a .npz file, a folder"),

@@ -4,6 +4,7 @@ Each test stops the smoke-size run, resumes it, and compares everything but time
 the run that was never stopped, bit for bit.
 """
 
+import functools
 import itertools
 import os
 import shutil
@@ -77,35 +78,34 @@ def finished(finished_study):
     return finished_study(NAME).run.folder.path
 
 
-@needs_signals
-def test_interrupted_then_resumed(finished, tmp_path):
-    """Ctrl-C in the first part, in a process of its own."""
-    out = tmp_path / "run"
-    code, _, errors = shell("--smoke", "--out", out, stop=("interrupted", 1))
-    assert code == 130
-    assert status(out) == "interrupted"
-    assert f"experiments.train_sgd --resume {out}" in errors
-    assert "Traceback" not in errors
-    # It stopped at the end of a part, not somewhere between two.
-    assert measured(out) == {HINGE}
-    last = run_helpers.run_study(NAME, resume=out)
-    assert last.printed.splitlines()[-1] == str(out / "report.html")
-    assert status(out) == "done"
-    run_helpers.assert_same(out, finished)
+full = functools.partial(pytest.param, marks=pytest.mark.full)
 
 
 @needs_signals
-@pytest.mark.full
 @pytest.mark.parametrize(
-    ("when", "save"), [("before", 1), ("while", 2), ("after", 3), ("while", 4)]
+    ("when", "save"),
+    [
+        ("interrupted", 1),
+        # Saves 1 and 2 are of the first part, a fit a seed; 3 and 4 of the second.
+        *(full("before", 1), full("while", 2), full("after", 3), full("while", 4)),
+    ],
 )
-def test_killed_around_any_save_of_a_fit(finished, tmp_path, when, save):
-    """Saves 1 and 2 are of the first part, a fit a seed; 3 and 4 of the second."""
+def test_a_process_that_was_stopped_around_a_save(finished, tmp_path, when, save):
+    """Ctrl-C or kill -9, in a process of its own."""
     out = tmp_path / "run"
     code, _, errors = shell("--smoke", "--out", out, stop=(when, save))
-    assert code == -signal.SIGKILL, errors
-    assert status(out) == "running"
-    run_helpers.run_study(NAME, resume=out)
+    if when == "interrupted":
+        assert code == 130
+        assert status(out) == "interrupted"
+        assert f"experiments.train_sgd --resume {out}" in errors
+        # It stopped at the end of a part, not somewhere between two.
+        assert measured(out) == {HINGE}
+    else:
+        assert code == -signal.SIGKILL, errors
+        assert status(out) == "running"
+    assert "Traceback" not in errors
+    last = run_helpers.run_study(NAME, resume=out)
+    assert last.printed.splitlines()[-1] == str(out / "report.html")
     assert status(out) == "done"
     run_helpers.assert_same(out, finished)
 

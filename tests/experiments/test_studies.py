@@ -157,18 +157,6 @@ def test_a_run_killed_in_each_part_is_the_same_bit_for_bit(whole, tmp_path):
         assert_same(again, out)
 
 
-def test_a_resumed_run_keeps_its_data(whole, tmp_path):
-    made, finished, _ = whole
-    if not (finished / "data.json").exists():
-        return
-    out = shutil.copytree(finished, tmp_path / "run")
-    facts = json.loads((out / "data.json").read_text())
-    facts["test"]["features"]["sha256"] = "another"
-    (out / "data.json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="--resume must keep the data of .* the test"):
-        run_study(made.name, resume=out)
-
-
 def test_an_index_lists_runs_with_what_differs(whole, tmp_path):
     made, out, _ = whole
     for copy in ("first", "second"):
