@@ -1,13 +1,15 @@
-"""Expected numbers of the main experiment, by loops, NumPy and SciPy."""
+"""Expected numbers of the comparisons, and a weighted problem with its optimum."""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
+import optima
 import pytest
 import scipy.optimize
-from run_helpers import HINGE, SOFTMAX
+from run_helpers import HINGE, METHODS, SOFTMAX
 
+from experiments.common.numpy_objective import Data
 from jaxlin import data
 
 
@@ -36,6 +38,19 @@ def assert_belong_together(name, examples):
     np.testing.assert_array_equal(predictions, scores.argmax(axis=-1))
     assert found.shape == predictions.shape
     return np.mean(expected)
+
+
+def assert_comparison(run):
+    """Fails unless the comparison counts examples of the first seeds; returns it."""
+    compared, examples = run.numbers("test")["comparison"], run.arrays("test")
+    svm, softmax = (
+        np.atleast_2d(examples[f"{name}_predictions"])[0] for name in METHODS
+    )
+    svm_right, softmax_right = (said == examples["labels"] for said in (svm, softmax))
+    assert compared["only_second_right"] == (svm_right & ~softmax_right).sum()
+    assert compared["only_first_right"] == (softmax_right & ~svm_right).sum()
+    assert compared["agreement"] == pytest.approx((svm == softmax).mean())
+    return compared
 
 
 def assert_interval(found, right):
@@ -108,3 +123,17 @@ def softmax_minimum(rows, l2):
     )
     assert np.abs(found.jac).max() < 1e-7
     return found
+
+
+def weighted_problem(name, classes=3):
+    """Rows, targets and weights, one of them 0, and the same for `optima`."""
+    generator = np.random.default_rng(5)
+    rows = generator.normal(size=(25, 3))
+    targets = generator.integers(classes, size=25)
+    if name == "cross_entropy":
+        targets = generator.dirichlet(np.ones(classes), 25)
+    weights = generator.uniform(0.1, 2, 25)
+    weights[3] = 0
+    folded = np.c_[rows, np.ones(25)]
+    exact = optima.Data(folded, targets, weights / weights.sum(), classes, name, 1e-2)
+    return rows, Data(folded, targets, weights), exact

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import errno
 import functools
+import importlib
 import io
 import itertools
 import json
@@ -18,12 +19,24 @@ import numpy as np
 import pytest
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from experiments.common import cli, study
+from experiments.common import cli, measurements, study
 from experiments.lecture import __main__ as lecture
 from experiments.studies import STUDIES
 from jaxlin.io import checkpoint
 
 HINGE, SOFTMAX = METHODS = ("weston_watkins_hinge", "softmax_cross_entropy")
+# Experiments of one file, which keep rows instead of parts.
+ONE_FILE = {
+    name: importlib.import_module(f"experiments.{name}").MEASUREMENTS
+    for name in (
+        "benchmark_probes",
+        "benchmark_training",
+        "compile_times",
+        "random_problems",
+        "small_data",
+    )
+}
+EXPERIMENTS = {**STUDIES, **ONE_FILE}
 FOLDER_CONFIG = {"dataset": "digits", "l2": [1e-4, 1e-3]}
 # Files that hold times or the machine.
 _OF_A_START = {"environment.json", "report.html", "results.json"}
@@ -49,7 +62,7 @@ def nothing_compiled():
     names = compiled_programs()
     before = len(names)
     yield
-    assert names[before:] == []
+    assert names[before:] == [], names[before:]
 
 
 def write_data(path, features, labels, *, test=None, **more):
@@ -92,6 +105,18 @@ def run_study(name, config=None, *, page=True, **options):
         config = config or made.presets["smoke"]
         run = study.run(made, config, cli.RunOptions(**options))
     return FinishedStudy(made, run, printed.getvalue())
+
+
+def smoke_of(name):
+    """Returns the config of a smoke test of any experiment."""
+    made = EXPERIMENTS[name]
+    return made.smoke if name in ONE_FILE else made.presets["smoke"]
+
+
+def run_any(name, config=None, **options):
+    """Runs a study or an experiment of one file; returns the run, or the rows."""
+    run = measurements.run if name in ONE_FILE else study.run
+    return run(EXPERIMENTS[name], config or smoke_of(name), cli.RunOptions(**options))
 
 
 def main(*flags, name="train_sgd"):

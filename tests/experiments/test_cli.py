@@ -2,23 +2,21 @@
 
 import dataclasses
 import json
-import textwrap
+import os
+import sys
+import types
 from pathlib import Path
-from typing import Literal
 
 import processes
 import pytest
 
 from experiments import __main__ as overview
-from experiments.common import cli, open_run, run_folder
-from experiments.common.config import from_dict, to_dict
+from experiments.common import cli, open_run, program_cache, run_folder
+from experiments.common import progress as progress_module
+from experiments.common.config import to_dict
+from experiments.common.progress import progress
 from experiments.studies import STUDIES
 from jaxlin import check
-
-
-@dataclasses.dataclass(frozen=True)
-class Grid:
-    rates: tuple[float, ...] = (0.1,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,105 +25,47 @@ class Config:
 
     Attributes:
       dataset: name of the data set.
-      l2: strengths of the penalty to try.
+      l2: penalties to try.
     """
 
     dataset: str = "cifar10"
     l2: tuple[float, ...] = (1e-4, 1e-3)
     seeds: tuple[int, ...] = (0, 1)
     epochs: int = 40
-    momentum: float = 0.9
     augment: bool = False
-    kind: Literal["a", "b"] = "a"
     limit: int | None = None
-    pair: tuple[int, str] = (1, "x")
-    path: Path = Path("x")
-    grid: Grid = Grid()
 
 
 SMOKE = Config(dataset="digits", l2=(1e-2,), epochs=1)
+SAVED = Config(dataset="d", l2=(1 / 3, 1e-300), seeds=(), augment=True, limit=7)
 
 
-def _parse(*arguments):
+def parse(*arguments):
     return cli.parse(Config(), smoke=SMOKE, arguments=arguments, description="Why?")
 
 
-# Config to JSON and back
-
-CHANGED = Config(
-    dataset="d",
-    l2=(1 / 3, 1e-300),
-    seeds=(),
-    augment=True,
-    kind="b",
-    limit=7,
-    pair=(2, "y"),
-    path=Path("a/b"),
-    grid=Grid((1.0, 2.0)),
-)
+@pytest.fixture
+def saved(tmp_path):
+    """Path of the config of an earlier run."""
+    folder = run_folder.create(tmp_path / "saved", config=to_dict(SAVED))
+    return str(folder.path / "config.json")
 
 
-@pytest.mark.parametrize("config", [Config(), SMOKE, CHANGED])
-def test_config_survives_json_exactly(config):
-    assert from_dict(Config, json.loads(json.dumps(to_dict(config)))) == config
-
-
-def test_absent_fields_keep_their_default_and_integers_become_floats():
-    config = from_dict(Config, {"l2": [1], "momentum": 0})
-    assert config == Config(l2=(1.0,), momentum=0.0)
-    assert type(config.momentum) is float
-    assert type(config.l2[0]) is float
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"l3": 1}, r"config has no field 'l3'; it must be one of dataset, l2"),
-        ({"grid": {"rate": 1}}, r"config has no field 'grid.rate'"),
-        ({"grid": [1]}, r"grid must be an object with named fields, got \[1\]"),
-        ({"epochs": "ten"}, r"epochs must be of type int, got 'ten'"),
-        ({"epochs": 1.5}, r"epochs must be of type int, got 1.5"),
-        ({"epochs": True}, r"epochs must be of type int, got True"),
-        ({"momentum": True}, r"momentum must be of type float, got True"),
-        ({"momentum": None}, r"momentum must be of type float, got None"),
-        ({"l2": 0.1}, r"l2 must be a list, got 0.1"),
-        ({"l2": [0.1, "x"]}, r"l2\[1\] must be of type float, got 'x'"),
-        ({"pair": [1]}, r"pair must be a list of 2 entries, got \[1\]"),
-        ({"kind": "c"}, r"kind must be one of a, b, got 'c'"),
-        ({"limit": "x"}, r"limit must be of type int or NoneType, got 'x'"),
-        ([1], r"config must be an object with named fields, got \[1\]"),
-    ],
-)
-def test_values_that_do_not_fit_are_named(values, message):
-    with pytest.raises(ValueError, match=message):
-        from_dict(Config, values)
-
-
-def test_a_field_without_default_must_be_there():
-    @dataclasses.dataclass(frozen=True)
-    class Needy:
-        seed: int
-
-    with pytest.raises(ValueError, match=r"config must have the field 'seed'"):
-        from_dict(Needy, {})
-
-
-def test_numbers_that_json_cannot_hold_are_refused():
-    with pytest.raises(ValueError, match=r"l2\[1\] must be finite, got inf"):
-        to_dict(Config(l2=(0.1, float("inf"))))
-    with pytest.raises(ValueError, match=r"grid.rates\[0\] must be finite, got nan"):
-        to_dict(Config(grid=Grid((float("nan"),))))
-
-
-# Flags
-
-
-def test_no_flag_gives_the_defaults():
-    assert _parse() == (Config(), cli.RunOptions())
+def test_flags_override_the_values_that_a_command_starts_from(saved):
+    for start, values in (
+        ((), Config()),
+        (("--smoke",), SMOKE),
+        (("--config", saved), SAVED),
+    ):
+        assert parse(*start)[0] == values
+        assert parse(*start, "--epochs", "3")[0] == dataclasses.replace(
+            values, epochs=3
+        )
 
 
 def test_flags_of_both_groups():
-    config, options = _parse(
+    assert parse()[1] == cli.RunOptions()
+    config, options = parse(
         *("--l2", "1e-4", "3", "--seeds", "5", "--augment"),
         *("--out", "somewhere", "--data-dir", "data"),
     )
@@ -133,24 +73,11 @@ def test_flags_of_both_groups():
     assert options == cli.RunOptions(out=Path("somewhere"), data_dir=Path("data"))
 
 
-def test_smoke_starts_from_the_tiny_preset_and_flags_override():
-    assert _parse("--smoke")[0] == SMOKE
-    assert _parse("--smoke", "--epochs", "3")[0] == dataclasses.replace(SMOKE, epochs=3)
-
-
-def test_saved_config_reruns_exactly_and_flags_override(tmp_path):
-    folder = run_folder.create(tmp_path / "run", config=to_dict(CHANGED))
-    path = str(folder.path / "config.json")
-    assert _parse("--config", path)[0] == CHANGED
-    config = _parse("--config", path, "--epochs", "3")[0]
-    assert config == dataclasses.replace(CHANGED, epochs=3)
-
-
 def test_resume_needs_no_other_flag_and_sees_the_one_that_differs(tmp_path):
     out = tmp_path / "run"
 
     def start(*arguments):
-        config, options = _parse(*arguments)
+        config, options = parse(*arguments)
         return open_run.open_run(config, experiment="test", options=options)
 
     first = ("--smoke", "--epochs", "3")
@@ -164,22 +91,14 @@ def test_resume_needs_no_other_flag_and_sees_the_one_that_differs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("configs", "message"),
+    ("default", "smoke", "message"),
     [
-        (
-            (Config, SMOKE),
-            "default must be a dataclass .*, got Config; give an instance",
-        ),
-        ((Config(), Config), r"smoke must be .*, got Config; .* such as Config\(\)"),
-        (
-            ({"l2": 1.0}, SMOKE),
-            "default must be a dataclass with its values, got {'l2'",
-        ),
+        (Config, SMOKE, "default must be a dataclass .*, got Config; give an instance"),
+        (Config(), Config, r"smoke must be .*, got Config; .* such as Config\(\)"),
+        ({"l2": 1.0}, SMOKE, "default must be a dataclass with its values, got {'l2'"),
     ],
-    ids=["class", "class for smoke", "mapping"],
 )
-def test_a_config_is_an_instance(configs, message):
-    default, smoke = configs
+def test_a_config_is_an_instance(default, smoke, message):
     with pytest.raises(ValueError, match=message):
         cli.parse(default, smoke=smoke, arguments=[])
 
@@ -197,39 +116,48 @@ def test_the_list_of_experiments_is_complete():
 
 def test_help_explains_every_option(capsys):
     with pytest.raises(SystemExit) as info:
-        _parse("--help")
+        parse("--help")
     assert info.value.code == 0
     shown = capsys.readouterr().out
-    for word in ("Why?", "strengths of the penalty", "0.0001 0.001", "run folder to"):
+    for word in ("Why?", "penalties to try", "0.0001 0.001", "run folder to"):
         assert word in shown
     for field in dataclasses.fields(cli.RunOptions):
         assert f"--{field.name.replace('_', '-')}" in shown
-    assert "None" not in shown.replace("{None}|INT", "").replace(
-        "(default: None)", "", 1
-    )
+    # Of the one field that may be None.
+    shown = shown.replace("{None}|INT", "").replace("(default: None)", "", 1)
+    assert "None" not in shown
 
 
 # Errors
 
 
-def _main(capsys, run):
+def interrupted():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "shown"),
+    [
+        (
+            lambda: check.integer("batch_size", 0, at_least=1),
+            2,
+            "error: batch_size must be at least 1, got 0\n",
+        ),
+        (
+            lambda: Path("/gone").read_text(),
+            2,
+            "error: No such file or directory: /gone\n",
+        ),
+        (interrupted, 130, ""),
+    ],
+)
+def test_what_the_user_did_is_one_line_and_a_code(
+    capsys, monkeypatch, run, code, shown
+):
+    monkeypatch.delenv("JAXLIN_DEBUG", raising=False)
     with pytest.raises(SystemExit) as info:
         cli.main(run)
-    return info.value.code, capsys.readouterr().err
-
-
-def test_error_in_the_input_is_one_line_and_code_2(capsys, monkeypatch):
-    monkeypatch.delenv("JAXLIN_DEBUG", raising=False)
-    code, shown = _main(capsys, lambda: check.integer("batch_size", 0, at_least=1))
-    assert code == 2
-    assert shown == "error: batch_size must be at least 1, got 0\n"
-
-
-def test_system_errors_are_plain_too(capsys, tmp_path, monkeypatch):
-    monkeypatch.delenv("JAXLIN_DEBUG", raising=False)
-    code, shown = _main(capsys, lambda: (tmp_path / "gone").read_text())
-    assert code == 2
-    assert shown == f"error: No such file or directory: {tmp_path / 'gone'}\n"
+    assert (info.value.code, capsys.readouterr().err) == (code, shown)
 
 
 def test_debug_keeps_the_traceback(monkeypatch):
@@ -246,52 +174,112 @@ def test_faults_of_the_program_keep_their_traceback(monkeypatch):
         cli.main(lambda: 1 / 0)
 
 
-def test_interrupt_ends_with_code_130(capsys):
-    def run():
-        raise KeyboardInterrupt
+PROGRAM = """
+import dataclasses
+from experiments.common import cli, open_run
 
-    assert _main(capsys, run) == (130, "")
+@dataclasses.dataclass(frozen=True)
+class Config:
+    epochs: int = 40
+
+def run(config, options):
+    folder = open_run.open_run(config, experiment="e", options=options)
+    with folder.running():
+        page = folder.write_text("report.html", "")
+    print(page)
+
+cli.main(lambda: run(*cli.parse(Config(), smoke=Config(epochs=1))))
+"""
 
 
-@pytest.mark.parametrize("resumed", [False, pytest.param(True, marks=pytest.mark.full)])
-def test_a_run_from_the_shell(tmp_path, resumed):
-    """The outline of an experiment: run, refuse the same folder, resume."""
-    (tmp_path / "experiment.py").write_text(
-        textwrap.dedent(
-            """
-            import dataclasses
-            from experiments.common import cli, open_run
+def test_a_run_from_the_shell(tmp_path):
+    """The outline of an experiment: run, refuse the same folder."""
+    (tmp_path / "experiment.py").write_text(PROGRAM)
 
-            @dataclasses.dataclass(frozen=True)
-            class Config:
-                epochs: int = 40
+    def shell():
+        flags = ("--smoke", "--out", "run")
+        started = processes.start("experiment.py", *flags, cwd=tmp_path)
+        return processes.finish(started)
 
-            def run(config, options):
-                folder = open_run.open_run(config, experiment="e", options=options)
-                with folder.running():
-                    page = folder.write_text("report.html", "")
-                print(page)
-
-            cli.main(lambda: run(*cli.parse(Config(), smoke=Config(epochs=1))))
-            """
-        )
-    )
-
-    def shell(*arguments):
-        return processes.finish(
-            processes.start("experiment.py", *arguments, cwd=tmp_path)
-        )
-
-    code, printed, errors = shell("--smoke", "--out", "run")
+    code, printed, errors = shell()
     assert (code, errors) == (0, "")
     assert printed.splitlines()[-1] == "run/report.html"
     assert json.loads((tmp_path / "run/config.json").read_text()) == {"epochs": 1}
     environment = json.loads((tmp_path / "run/environment.json").read_text())
     assert environment["command"] == "python experiment.py --smoke --out run"
-    code, _, errors = shell("--smoke", "--out", "run")
+    code, _, errors = shell()
     assert code == 2
     assert errors.startswith("error: out must be new or empty, got run; continue")
     assert "Traceback" not in errors
-    if resumed:
-        assert shell("--resume", "run")[0] == 0
     assert (tmp_path / "run/STATUS").read_text() == "done\n"
+
+
+# Progress
+
+
+def test_without_a_terminal_lines_are_rare_and_the_last_is_whole(capsys, monkeypatch):
+    """Thirty steps of .4 s, by a clock that is set by hand: a line after 10 s."""
+    now = types.SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(
+        progress_module, "time", types.SimpleNamespace(monotonic=lambda: now.seconds)
+    )
+    with progress("training", total=100, unit="epochs", done=40) as advance:
+        for step in range(30):
+            now.seconds += 0.4
+            advance(2, f"loss {step}")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "training: 90/100 epochs in 10.0 s, loss 24",
+        "training: 100/100 epochs in 12.0 s, loss 29",
+    ]
+
+
+def test_on_a_terminal_a_bar_is_drawn(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress("training [a]", total=2, unit="epochs") as advance:
+        advance(1, "loss [b]")
+        advance(1, "loss [c]")
+    shown = capsys.readouterr().err
+    assert "training [a]" in shown
+    assert "2/2 epochs" in shown
+    assert "loss [c]" in shown
+
+
+# Programs kept between runs
+
+DAMAGES_AN_ENTRY = """
+import warnings
+import jax, jax.numpy as jnp
+from experiments.common import program_cache
+
+folder = program_cache.enable()
+run = jax.jit(lambda x: jnp.sin(x).sum())
+run(jnp.ones(3))
+(entry,) = folder.glob("jit__lambda-*-cache")
+whole = entry.read_bytes()
+entry.write_bytes(whole[:50])
+jax.clear_caches()
+run(jnp.ones(3))
+print(len(entry.read_bytes()) > 50)
+warnings.warn("another warning is shown")
+"""
+
+
+def test_a_damaged_entry_costs_a_compilation_and_no_warning(tmp_path):
+    names = {"JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"}
+    environment = {name: os.environ[name] for name in os.environ if name not in names}
+    environment["XDG_CACHE_HOME"] = str(tmp_path)
+    process = processes.start("-c", DAMAGES_AN_ENTRY, env=environment)
+    code, printed, complained = processes.finish(process)
+    assert (code, printed.strip()) == (0, "True"), complained
+    assert "Error reading" not in complained
+    assert "another warning is shown" in complained
+    (folder,) = (tmp_path / "jaxlin" / "programs").iterdir()
+    assert folder.name.startswith("jaxlib-")
+
+
+def test_the_variable_of_jax_wins(monkeypatch, tmp_path):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
+    assert program_cache.enable() is None

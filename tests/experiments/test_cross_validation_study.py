@@ -1,31 +1,35 @@
 """The four ideas: a sample by hand, bias where there is one, stopped and resumed."""
 
-import csv
 import dataclasses
 import functools
 import json
 
 import numpy as np
 import pytest
-from run_helpers import metrics, nothing_compiled, run_study, write_data
+from run_helpers import (
+    assert_same,
+    metrics,
+    nothing_compiled,
+    run_study,
+    stopped,
+    write_data,
+)
+from run_helpers import table as csv_table
 
 from experiments.cross_validation import measure
 from experiments.cross_validation.config import SMOKE, Config, check_samples
 from experiments.cross_validation.ideas import ESTIMATES
 from jaxlin import data
 
+WORDS = ("idea", "estimate")
 run = functools.partial(run_study, "cross_validation", page=False)
 
 
 def table(out):
     """results.csv by column, numbers where there are any."""
-    with open(out / "results.csv") as file:
-        rows = list(csv.DictReader(file))
-    words = {"idea", "estimate"}
+    rows = csv_table(out)
     return {
-        name: np.array(
-            [row[name] if name in words else float(row[name]) for row in rows]
-        )
+        name: np.array([one[name] for one in rows], str if name in WORDS else float)
         for name in rows[0]
     }
 
@@ -149,6 +153,29 @@ def test_one_sample_by_hand():
         np.testing.assert_allclose(record["truth"][name], values, atol=0.002)
 
 
+def test_stopped_in_a_sample_and_resumed_it_is_the_same_run(smoke, tmp_path):
+    out = tmp_path / "run"
+    with stopped(measure, "measured", now=lambda *what: what[-1] == 1, before=True):
+        run(out=out)
+    assert len(metrics(out)) == 1
+    # As a kill in the middle of a line leaves it.
+    with open(out / "metrics.jsonl", "a") as file:
+        file.write('{"accuracy": {"fol')
+    measured, begun = measure.measured, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            measure, "measured", lambda *what: begun.append(what[-1]) or measured(*what)
+        )
+        run(resume=out, page=True)
+    assert begun == [1, 2]
+    assert_same(out, smoke.folder.path)
+    lines = (out / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (out / "metrics.jsonl").write_text("".join(lines[1:]))
+    (out / "parts" / "summary.json").unlink()
+    with pytest.raises(ValueError, match=r"must hold samples 0, 1, .* got \[1, 2\]"):
+        run(resume=out)
+
+
 def test_all_samples_are_one_program():
     population = measure.pool(data.load("digits"))
     plan = measure.planned(SMOKE, population)
@@ -156,46 +183,6 @@ def test_all_samples_are_one_program():
     with nothing_compiled():
         for number in (1, 2):
             measure.measured(SMOKE, population, plan, number)
-
-
-def test_stopped_in_a_sample_and_resumed_it_is_the_same_run(
-    smoke, tmp_path, monkeypatch
-):
-    out, expected = tmp_path / "run", smoke.folder.path
-    measured, begun = measure.measured, []
-
-    def watched(config, population, plan, number):
-        begun.append(number)
-        if begun == [0, 1]:
-            raise OSError("the machine is gone")
-        return measured(config, population, plan, number)
-
-    monkeypatch.setattr(measure, "measured", watched)
-    with pytest.raises(OSError, match="the machine is gone"):
-        run(out=out)
-    assert (out / "STATUS").read_text().startswith("failed")
-    assert len(metrics(out)) == 1
-    # As a kill in the middle of a line leaves it.
-    with open(out / "metrics.jsonl", "a") as file:
-        file.write('{"accuracy": {"fol')
-    begun.clear()
-    monkeypatch.setattr(
-        measure, "measured", lambda *what: begun.append(what[-1]) or measured(*what)
-    )
-    again = run(resume=out, page=True).run
-    assert begun == [1, 2]
-    assert again.numbers("summary") == smoke.numbers("summary")
-    for name in ("metrics.jsonl", "results.csv", "config.json", "data.json"):
-        assert (out / name).read_bytes() == (expected / name).read_bytes()
-    # A finished run draws its page again and fits nothing.
-    begun.clear()
-    run(resume=out)
-    assert begun == []
-    lines = (out / "metrics.jsonl").read_text().splitlines(keepends=True)
-    (out / "metrics.jsonl").write_text("".join(lines[1:]))
-    (out / "parts" / "summary.json").unlink()
-    with pytest.raises(ValueError, match=r"must hold samples 0, 1, .* got \[1, 2\]"):
-        run(resume=out)
 
 
 def test_more_samples_keep_the_first_ones(smoke, tmp_path):
@@ -232,28 +219,14 @@ def test_labels_of_noise_show_who_deceives_himself(tmp_path):
         assert one["truth"] == pytest.approx(0.5, abs=0.02)
 
 
-@pytest.mark.parametrize(
-    "examples",
-    [
-        pytest.param(20, marks=pytest.mark.full),
-        *(36, 37),
-        *(pytest.param(size, marks=pytest.mark.full) for size in (38, 39, 40)),
-    ],
-)
-def test_sizes_that_are_just_enough(examples):
+def test_sizes_that_are_just_enough():
     """The check says what the draws themselves would say."""
     dataset = data.load("digits")
     labels = np.concatenate([dataset.train.labels, dataset.test.labels])
-    config = dataclasses.replace(SMOKE, examples=examples)
-    try:
-        check_samples(config, dataset)
-        fits = True
-    except ValueError:
-        fits = False
-    sample = labels[measure.drawn(config, labels, 0)]
-    try:
-        measure.weights(config, sample, 0)
-        drawn = np.bincount(sample, minlength=10).min() > 0
-    except ValueError:
-        drawn = False
-    assert fits == drawn == (examples > 36)
+    few, enough = (dataclasses.replace(SMOKE, examples=size) for size in (36, 37))
+    check_samples(enough, dataset)
+    measure.weights(enough, labels[measure.drawn(enough, labels, 0)], 0)
+    with pytest.raises(ValueError, match="examples"):
+        check_samples(few, dataset)
+    with pytest.raises(ValueError, match="must"):
+        measure.weights(few, labels[measure.drawn(few, labels, 0)], 0)

@@ -1,6 +1,5 @@
-"""Errors decomposed: the numbers of a run, stopped and resumed, bad settings."""
+"""Errors decomposed: a run, its networks, and terms of losses drawn at random."""
 
-import csv
 import dataclasses
 import functools
 import math
@@ -9,13 +8,16 @@ import types
 import jax
 import numpy as np
 import pytest
-from run_helpers import metrics, run_study, stopped_at_a_save
+from run_helpers import assert_same, metrics, run_study, stopped_at_a_save, table
 
 import jaxlin
-from experiments.common import draws
+from experiments.common import cli, draws, open_run, run_folder
+from experiments.common.config import check, to_dict
+from experiments.common.study import Measured
+from experiments.error_decomposition import config as settings
 from experiments.error_decomposition import convex, network, summary
-from experiments.error_decomposition.config import SMOKE
-from jaxlin import data
+from experiments.error_decomposition.config import DIGITS, SMOKE, Config
+from jaxlin import data, linear
 from jaxlin.stats.intervals import Interval
 
 run = functools.partial(run_study, "error_decomposition")
@@ -28,38 +30,26 @@ def smoke(finished_study):
 
 
 @pytest.mark.full
-def test_what_a_run_says(smoke):
+def test_terms_of_the_table_add_up_to_the_test_error(smoke):
     assert list(smoke.numbers("summary")["classes"]) == ["network", "patches"]
+    values = {
+        (row["class"], row["loss"], row["term"]): float(row["value"])
+        for row in table(smoke.folder.path)
+    }
+    assert len(values) == 2 * 2 * 5
     # One on all examples, six on halves, four on quarters, three resamples.
     for name, fits in (("patches", 14), ("network", 8)):
         found = smoke.numbers(name)
         assert found["certified"] == found["fits"] == fits
         assert found["largest_relative_gap"] <= SMOKE.relative_gap
-
-
-@pytest.mark.full
-def test_terms_of_the_table_add_up_to_the_test_error(smoke):
-    with open(smoke.folder.path / "results.csv") as file:
-        rows = {
-            (row["class"], row["loss"], row["term"]): row
-            for row in csv.DictReader(file)
-        }
-    assert len(rows) == 2 * 2 * 5
-    for name in SMOKE.classes:
-        archive = {}
-        if name != "network":
-            archive = smoke.arrays(name)
         for kind in ("surrogate", "zero_one"):
-            values = {
-                term: float(rows[name, kind, term]["value"])
-                for term in ("error", *summary.TERMS)
-            }
-            parts = sum(values[term] for term in summary.TERMS)
+            error = values[name, kind, "error"]
             # The reference of the digits is an error of 0.
-            assert values["error"] == pytest.approx(parts)
-            if archive:
-                expected = archive[f"trained-{kind}"].mean()
-                assert values["error"] == pytest.approx(expected, rel=1e-5)
+            parts = sum(values[name, kind, term] for term in summary.TERMS)
+            assert error == pytest.approx(parts)
+            if name == "patches":
+                expected = smoke.arrays(name)[f"trained-{kind}"].mean()
+                assert error == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.full
@@ -81,15 +71,12 @@ def test_stopped_in_a_network_and_resumed_it_is_the_same_run(smoke, tmp_path):
     assert (out / "parts" / "network-0-whole.json").exists()
     assert not (out / "parts" / "network-0-half-0.json").exists()
     assert len(metrics(out)) == 3
-    again = run(resume=out).run
-    assert again.numbers("summary") == smoke.numbers("summary")
-    for name in ("metrics.jsonl", "results.csv", "config.json"):
-        assert (out / name).read_bytes() == (smoke.folder.path / name).read_bytes()
+    run(resume=out)
+    assert_same(out, smoke.folder.path)
     # A finished run trains nothing: its checkpoints are not even looked at.
     for path in out.glob("checkpoint-*"):
         path.unlink()
-    again = run(resume=out).run
-    assert again.numbers("summary") == smoke.numbers("summary")
+    run(resume=out)
     assert not list(out.glob("checkpoint-*"))
 
 
@@ -190,3 +177,114 @@ def test_all_three_classes(tmp_path):
     assert made.numbers("summary")["trade"].keys() == {"modelling", "estimation"}
     assert "from pixels to patches" in page
     assert "64 to 64" in page
+
+
+# Terms of losses drawn at random, and what is known of CIFAR-10
+
+
+def of_random(config=DIGITS, *, halves=0.3, seeds=3):
+    """Results of two classes, of losses drawn at random."""
+    random = np.random.default_rng(0)
+
+    def losses(*shape, level):
+        drawn = random.exponential(size=(*shape, 400)) * level
+        return {"surrogate": drawn, "zero_one": drawn > 0.7}
+
+    found = {}
+    for name, runs in (("patches", 1), ("network", seeds)):
+        parts = {
+            "trained": losses(runs, level=0.28),
+            "optimum": losses(runs, level=0.25),
+            "halves": losses(runs if runs > 1 else 3, 2, level=halves),
+            "quarters": losses(4, level=0.4),
+        }
+        arrays = {
+            f"{part}-{kind}": both[kind]
+            for part, both in parts.items()
+            for kind in both
+        }
+        found[name] = Measured({}, arrays)
+    return summary.results(config, found, num_classes=10)
+
+
+def test_what_is_known_of_cifar10_is_said_of_it_alone():
+    other = Config(dataset="noise.npz")
+    given = dataclasses.replace(other, published_error=0.02, human_error=0.1)
+    for config, errors, sources in (
+        (Config(), (0.005, 0.06), ("ViT-H/14", "A. Karpathy")),
+        (Config(human_error=0), (0.005, 0), ("ViT-H/14", None)),
+        (other, (0.0, 0.0), (None, None)),
+        (given, (0.02, 0.1), (None, None)),
+    ):
+        found = of_random(config)
+        assert found["reference"]["zero_one"] == (0.0, errors[0])
+        names = ("published_error", "human_error")
+        assert tuple(settings.known(config, name)[0] for name in names) == errors
+        for name, words in zip(("published_by", "human_by"), sources, strict=True):
+            assert (words or "") in (found[name] or "")
+            assert bool(words) == bool(found[name])
+    assert of_random(other)["reference"]["surrogate"] == (0.0, 0.0)
+
+
+def test_a_run_that_names_the_numbers_of_cifar10_can_be_resumed(tmp_path):
+    # As config.json of a default run has it, since both depend on the data set.
+    old = {**to_dict(Config()), "published_error": 0.005, "human_error": 0.06}
+    folder = run_folder.create(tmp_path / "run", config=old)
+    config, options = cli.parse(
+        Config(),
+        smoke=SMOKE,
+        of_dataset={DIGITS.dataset: DIGITS},
+        arguments=["--resume", str(folder.path)],
+    )
+    assert to_dict(check(config)) == old
+    open_run.resume_run(options.resume, config=to_dict(config))
+    for name in ("published_error", "human_error"):
+        assert settings.known(config, name) == settings.known(Config(), name)
+
+
+def test_of_a_network_only_the_sum_is_measured():
+    linear, network = (
+        of_random()["classes"][name]["zero_one"] for name in ("patches", "network")
+    )
+    assert linear["split"] == "measured"
+    assert network["split"] == "between bounds"
+    together = sum(network[term].value for term in summary.TERMS)
+    irreducible = sum(network["reference"]) / 2
+    assert together + irreducible == pytest.approx(network["error"].value)
+    low, high = network["estimation"].interval
+    assert low < network["estimation"].value < high
+
+
+def test_a_network_whose_error_does_not_fall_has_no_split():
+    terms = of_random(halves=0.25, seeds=2)["classes"]["network"]["zero_one"]
+    assert terms["split"] == "not measurable"
+
+
+@pytest.mark.parametrize(
+    ("exponent", "in_doubt"),
+    [(-1.609, True), (math.nan, True), (0.9, False), (0.5, False), (2.1, True)],
+)
+def test_an_exponent_far_from_1_is_a_doubt(exponent, in_doubt):
+    assert summary.is_in_doubt(exponent) == in_doubt
+    # Of networks theory says nothing.
+    network = of_random(halves=0.25, seeds=2)["classes"]["network"]
+    assert not network["zero_one"]["in_doubt"]
+    assert not network["surrogate"]["in_doubt"]
+
+
+@pytest.mark.full
+@pytest.mark.cifar10
+def test_a_network_of_the_default_recipe_reaches_70_percent(real_cifar10, tmp_path):
+    config = Config()
+    train, test = network.images_of(real_cifar10)
+    folder = run_folder.create(tmp_path / "run", config={})
+    everything = np.arange(len(train.labels))
+    made, _ = network.trained(
+        folder, "network", config, jax.random.key(1), train, 10, everything
+    )
+    rows = network.features(made.body, test)
+    predicted = jax.numpy.argmax(
+        jax.vmap(linear.scores, (None, 0))(made.head, rows), axis=1
+    )
+    # How long it takes is printed by the training (`-s -n 0`), since machines differ.
+    assert jax.numpy.mean(predicted == test.labels) >= 0.70

@@ -1,7 +1,6 @@
 """Nearest neighbours: the numbers of a run, by hand."""
 
 import dataclasses
-import json
 import types
 
 import numpy as np
@@ -56,8 +55,7 @@ def by_inverse(some):
 
 
 def test_what_a_run_says(smoke):
-    out = smoke.folder.path
-    page = (out / "report.html").read_text()
+    page = (smoke.folder.path / "report.html").read_text()
     assert len(smoke.numbers("test")["classifiers"]) == 4
     for one in smoke.numbers("test")["classifiers"]:
         assert f"<td>{one['title']}</td>" in page
@@ -66,9 +64,8 @@ def test_what_a_run_says(smoke):
         times = one["times"][-1]["median"] / time["linear"]["median"]
         assert f">{times:,.1f}<" in page
     # Numbers of examples that were used, not those that were asked for.
-    config = json.loads((out / "config.json").read_text())
-    assert config["subsample"] == 300
-    rows = table(out)
+    assert smoke.config.subsample == 300
+    rows = table(smoke.folder.path)
     assert len(rows) == 2 * 3 * len(SMOKE.ks)
     best = max(rows, key=lambda row: float(row["accuracy"]))
     (chosen,) = (row for row in rows if row["chosen"] == "True")

@@ -68,7 +68,12 @@ def of_table(table):
 
 
 def test_page_is_well_formed_and_holds_everything(report):
-    page = Page(pages.render(report))
+    text = pages.render(report)
+    page = Page(text)
+    assert_stands_alone(page)
+    assert "http" not in text.replace(page.images[0]["src"], "")
+    assert page.links == ["#result", "#result-2"]
+    assert page.ids == ["result", "result-2"]
     assert page.text["title"] == ["SVM & softmax"]
     assert page.text["h1"] == ["SVM & softmax"]
     assert page.text["h2"] == ["Result", "Result"]
@@ -80,19 +85,6 @@ def test_page_is_well_formed_and_holds_everything(report):
         assert part in whole
     assert page.text["pre"] == ["python -m x\n  --out <y>"]
     assert page.text["code"] == ["x < y", "this"]
-
-
-def test_page_loads_nothing_and_runs_one_script_of_its_own(report):
-    text = pages.render(report)
-    page = Page(text)
-    assert_stands_alone(page)
-    assert "http" not in text.replace(page.images[0]["src"], "")
-
-
-def test_contents_lead_to_sections_of_the_same_name(report):
-    page = Page(pages.render(report))
-    assert page.links == ["#result", "#result-2"]
-    assert page.ids == ["result", "result-2"]
 
 
 def test_picture_is_embedded_byte_for_byte(report, picture):
@@ -156,12 +148,9 @@ def test_cells_are_written_for_readers(value, shown):
     assert of_table(pages.table(["x"], [[value]])).text["td"] == [shown]
 
 
-def test_chosen_rows_are_highlighted():
+def test_chosen_rows_are_highlighted_and_a_header_stays():
     page = of_table(pages.table(["x"], [[1], [2], [3]], chosen=[1]))
     assert page.classes["tr"] == [None, None, "chosen", None]
-
-
-def test_table_without_rows_keeps_its_header():
     assert of_table(pages.table(["x", "y"], [])).text["th"] == ["x", "y"]
 
 

@@ -1,14 +1,10 @@
 """The probe from the command line: any features in, one answer out, killed or not."""
 
 import contextlib
-import csv
 import io
 import json
-import signal
-import textwrap
 
 import numpy as np
-import processes
 import pytest
 import run_helpers
 import sweep_problems
@@ -17,7 +13,7 @@ from run_helpers import quick_pictures, results, write_data
 import jaxlin
 from experiments.common import cli, study
 from experiments.probe import source
-from experiments.probe.config import DEFAULT, SMOKE, Config, check_fields
+from experiments.probe.config import DEFAULT, SMOKE
 from experiments.studies import STUDIES
 from jaxlin import data
 from jaxlin.selection import sweep_checkpoint
@@ -63,7 +59,7 @@ def smoke(tmp_path_factory):
 
 
 def test_a_run_leaves_what_it_says(smoke):
-    out, _ = smoke
+    out, printed = smoke
     found = numbers(out)
     made = source.made(0)
     saved = jaxlin.load(out / "parts" / "probe-model.npz")
@@ -87,79 +83,26 @@ def test_a_run_leaves_what_it_says(smoke):
             rtol=1e-6,
         )
     assert saved.temperature == found["temperature"] != 1
-    with open(out / "results.csv") as file:
-        rows = list(csv.DictReader(file))
+    rows = run_helpers.table(out)
     assert [float(row["c"]) for row in rows] == pytest.approx(sorted(SMOKE.cs))
     best = max(rows, key=lambda row: float(row["accuracy"]))
     chosen = [row for row in rows if row["chosen"] == "True"]
     assert [row["accuracy"] for row in chosen] == [best["accuracy"]]
-
-
-def test_the_plan_is_kept(smoke):
-    out, printed = smoke
+    # The plan is kept.
     config = json.loads((out / "config.json").read_text())
     assert config["slots"] == 3
     assert "random: 4 values of C, 3 models at once" in printed
 
 
-# Kills itself once a model that is finished is in the file of the sweep.
-KILL_ITSELF = """
-    import os, signal
-    from experiments.common import study
-    from experiments.probe import source
-    from experiments.studies import STUDIES
-    from jaxlin.io import checkpoint
-
-    save = checkpoint.save
-
-    def saving(path, tree, *, metadata=None):
-        save(path, tree, metadata=metadata)
-        if path.name == "sweep.npz" and metadata["finished"]:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    checkpoint.save = saving
-    vars(source).update(SIZES)
-    study.main(STUDIES["probe"])
-"""
-
-
-def stopped(out):
-    """Stops a run in this process once a finished model is in the file of the sweep."""
+def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch):
+    """Stopped once a finished model is in the file of the sweep."""
+    out = tmp_path / "run"
 
     def now(path, tree, *, metadata=None):
         return path.name == "sweep.npz" and metadata["finished"]
 
     with run_helpers.stopped(sweep_checkpoint.checkpoint, "save", now=now):
         run("--smoke", "--out", out)
-
-
-def killed(out):
-    code = textwrap.dedent(KILL_ITSELF).replace("SIZES", repr(SIZES))
-    program = ("-c", code, "--smoke", "--out", out)
-    code, _, errors = processes.finish(processes.start(*program))
-    assert code == -signal.SIGKILL, errors
-    assert (out / "STATUS").read_text() == "running\n"
-
-
-@pytest.mark.parametrize(
-    "ended",
-    [
-        stopped,
-        # A process of its own starts and traces for twelve seconds.
-        pytest.param(
-            killed,
-            marks=[
-                pytest.mark.full,
-                pytest.mark.skipif(
-                    not hasattr(signal, "SIGKILL"), reason="needs SIGKILL"
-                ),
-            ],
-        ),
-    ],
-)
-def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch, ended):
-    out = tmp_path / "run"
-    ended(out)
     metadata = sweep_checkpoint.checkpoint.load_metadata(out / "sweep.npz")
     finished = {model for model, *_ in metadata["finished"]}
     assert finished
@@ -175,10 +118,7 @@ def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch, en
     run("--resume", out)
     # No model that was finished is in a slot again.
     assert not finished & set(begun)
-    assert numbers(out) == numbers(smoke[0])
-    parts = ("parts/probe.npz", "parts/probe-model.npz")
-    for name in (*parts, "results.csv", "config.json"):
-        assert (out / name).read_bytes() == (smoke[0] / name).read_bytes()
+    run_helpers.assert_same(out, smoke[0])
 
 
 @pytest.mark.full
@@ -214,19 +154,6 @@ def test_joined_embeddings_and_answers_outside(tmp_path):
     assert "counted as wrong" in (out / "report.html").read_text()
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"features": ""}, "FEATURES must be a .npz file, a folder"),
-        ({"join": ("a",)}, "join must be given with answers, got a alone"),
-        ({"choose": "one_standard_error"}, "choose must be best without folds"),
-    ],
-)
-def test_fields_that_need_one_another(changes, words):
-    with pytest.raises(ValueError, match=words):
-        check_fields(Config(**{"features": "digits", **changes}))
-
-
 ROWS = sweep_problems.ROWS
 LABELS = np.arange(len(ROWS)) % 2
 
@@ -234,12 +161,7 @@ LABELS = np.arange(len(ROWS)) % 2
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (
-            ("digits", "--answers", 5),
-            "FEATURES must be a .npz file or a folder .* 'dig",
-        ),
         (("digits", "--folds", 1298), "num_folds must be at most 1297, got 1298"),
-        (("nothing.npz",), "nothing.npz: cannot be opened"),
         (("two.npz",), "must have two examples of some"),
     ],
 )

@@ -4,7 +4,7 @@ Each test stops the smoke-size run, resumes it, and compares everything but time
 the run that was never stopped, bit for bit.
 """
 
-import errno
+import functools
 import itertools
 import os
 import shutil
@@ -57,19 +57,17 @@ STOP_ITSELF = """
 """
 
 
-def _shell(*flags, stop=None):
-    """Runs the program in a process of its own, which may stop itself at a save."""
-    program = ("-m", "experiments.train_sgd")
-    if stop is not None:
-        program = ("-c", textwrap.dedent(STOP_ITSELF), *stop)
+def shell(*flags, stop):
+    """Runs the program in a process of its own, which stops itself at a save."""
+    program = ("-c", textwrap.dedent(STOP_ITSELF), *stop)
     return processes.finish(processes.start(*program, *flags, cwd=processes.ROOT))
 
 
-def _status(path):
+def status(path):
     return (path / "STATUS").read_text().strip()
 
 
-def _measured(path):
+def measured(path):
     """The parts that are done."""
     return {part.stem for part in (path / "parts").glob("*.json")}
 
@@ -80,47 +78,35 @@ def finished(finished_study):
     return finished_study(NAME).run.folder.path
 
 
+full = functools.partial(pytest.param, marks=pytest.mark.full)
+
+
 @needs_signals
 @pytest.mark.parametrize(
-    "then_killed", [False, pytest.param(True, marks=pytest.mark.full)]
+    ("when", "save"),
+    [
+        ("interrupted", 1),
+        # Saves 1 and 2 are of the first part, a fit a seed; 3 and 4 of the second.
+        *(full("before", 1), full("while", 2), full("after", 3), full("while", 4)),
+    ],
 )
-def test_interrupted_then_killed_then_resumed(finished, tmp_path, then_killed):
-    """Ctrl-C in the first part and kill -9 in the second, each in its own process."""
+def test_a_process_that_was_stopped_around_a_save(finished, tmp_path, when, save):
+    """Ctrl-C or kill -9, in a process of its own."""
     out = tmp_path / "run"
-    code, _, errors = _shell("--smoke", "--out", out, stop=("interrupted", 1))
-    assert code == 130
-    assert _status(out) == "interrupted"
-    assert f"experiments.train_sgd --resume {out}" in errors
-    assert "Traceback" not in errors
-    # It stopped at the end of a part, not somewhere between two.
-    assert _measured(out) == {HINGE}
-
-    if then_killed:
-        # Its fits are saved, the file that says that the part is done is not.
-        code, _, errors = _shell("--resume", out, stop=("after", 2))
+    code, _, errors = shell("--smoke", "--out", out, stop=(when, save))
+    if when == "interrupted":
+        assert code == 130
+        assert status(out) == "interrupted"
+        assert f"experiments.train_sgd --resume {out}" in errors
+        # It stopped at the end of a part, not somewhere between two.
+        assert measured(out) == {HINGE}
+    else:
         assert code == -signal.SIGKILL, errors
-        assert _status(out) == "running"
-        assert _measured(out) == {HINGE}
-
+        assert status(out) == "running"
+    assert "Traceback" not in errors
     last = run_helpers.run_study(NAME, resume=out)
     assert last.printed.splitlines()[-1] == str(out / "report.html")
-    assert _status(out) == "done"
-    run_helpers.assert_same(out, finished)
-
-
-@needs_signals
-@pytest.mark.full
-@pytest.mark.parametrize(
-    ("when", "save"), [("before", 1), ("while", 2), ("after", 3), ("while", 4)]
-)
-def test_killed_around_any_save_of_a_fit(finished, tmp_path, when, save):
-    """Saves 1 and 2 are of the first part, a fit a seed; 3 and 4 of the second."""
-    out = tmp_path / "run"
-    code, _, errors = _shell("--smoke", "--out", out, stop=(when, save))
-    assert code == -signal.SIGKILL, errors
-    assert _status(out) == "running"
-    run_helpers.run_study(NAME, resume=out)
-    assert _status(out) == "done"
+    assert status(out) == "done"
     run_helpers.assert_same(out, finished)
 
 
@@ -168,11 +154,11 @@ def test_stopped_around_every_save_of_a_fit(finished, tmp_path):
             with run_helpers.stopped_at_a_save(allowed, before=before):
                 run_helpers.run_study(NAME, **{"resume" if starts else "out": out})
             starts += 1
-            assert _status(out).startswith("failed")
+            assert status(out).startswith("failed")
             was_first_done = part_done or allowed == 2 and before
-            assert _measured(out) == ({HINGE} if was_first_done else set())
+            assert measured(out) == ({HINGE} if was_first_done else set())
     run_helpers.run_study(NAME, resume=out)
-    assert _status(out) == "done"
+    assert status(out) == "done"
     run_helpers.assert_same(out, finished)
     environment = (out / "environment.json").read_text()
     assert environment.count('"started"') == starts + 1
@@ -185,30 +171,15 @@ def test_a_full_disk_is_reported_and_loses_nothing(
 ):
     """The disk is full at one moment of the run, whatever is being written then."""
     out = tmp_path / "run"
-    really, calls = os.fsync, itertools.count(1)
-
-    def fsync(descriptor):
-        if next(calls) >= write:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        really(descriptor)
-
+    calls = itertools.count(1)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fsync)
+        run_helpers.full_disk(patch, when=lambda: next(calls) >= write)
         code, errors = run_helpers.main("--smoke", "--out", out, name=NAME)
     assert code == 2
     assert "No space left on device" in errors
     assert "Traceback" not in errors
-    assert _status(out) == "running", "there was no room for another status either"
+    assert status(out) == "running", "there was no room for another status either"
     run_helpers.run_study(NAME, resume=out)
-    run_helpers.assert_same(out, finished)
-
-
-def test_a_finished_run_resumed_gives_the_same(finished, tmp_path):
-    out = shutil.copytree(finished, tmp_path / "run")
-    programs = run_helpers.compiled_programs()
-    del programs[:]
-    run_helpers.run_study(NAME, resume=out)
-    assert programs == []
     run_helpers.assert_same(out, finished)
 
 

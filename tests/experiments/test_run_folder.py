@@ -12,10 +12,8 @@ from run_helpers import FOLDER_CONFIG
 from experiments.common import environment, open_run, run_folder
 from jaxlin import plotting
 
-# The folder
 
-
-def test_new_run_holds_its_config_environment_and_status(folder):
+def test_a_run_holds_its_config_environment_and_status(folder):
     assert folder.read_json("config.json") == FOLDER_CONFIG
     assert folder.status == ""
     with folder.running() as same:
@@ -31,28 +29,29 @@ def test_new_run_holds_its_config_environment_and_status(folder):
     assert facts["variables"]["JAX_PLATFORMS"] == "cpu"
     assert facts["command"].startswith("python")
     assert facts["started"].endswith("+00:00")
-
-
-def test_later_starts_are_recorded_beside_the_first(folder):
-    for _ in range(3):
+    # Later starts are recorded beside the first.
+    for _ in range(2):
         with folder.running():
             pass
-    facts = folder.read_json("environment.json")
-    assert len(facts["resumed"]) == 2
-    assert facts["resumed"][0]["versions"] == facts["versions"]
+    again = folder.read_json("environment.json")
+    resumed = again.pop("resumed")
+    assert again == facts
+    assert [one["versions"] for one in resumed] == [facts["versions"]] * 2
 
 
-def test_failure_is_recorded_and_raised(folder):
-    with pytest.raises(RuntimeError, match="broken"), folder.running():
-        raise RuntimeError("broken\nin two lines")
-    assert folder.status == "failed: RuntimeError: broken in two lines"
-
-
-def test_interrupt_is_recorded_and_tells_how_to_continue(folder, capsys):
-    with pytest.raises(KeyboardInterrupt), folder.running():
-        raise KeyboardInterrupt
-    assert folder.status == "interrupted"
-    assert f"--resume {folder.path}" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RuntimeError("in two\nlines"), "failed: RuntimeError: in two lines"),
+        (KeyboardInterrupt(), "interrupted"),
+    ],
+)
+def test_what_ends_a_run_is_recorded_and_raised(folder, capsys, error, status):
+    with pytest.raises(type(error)), folder.running():
+        raise error
+    assert folder.status == status
+    told = f"--resume {folder.path}" in capsys.readouterr().err
+    assert told == (status == "interrupted")
 
 
 def test_full_disk_does_not_hide_the_first_error(folder, monkeypatch):
@@ -103,30 +102,20 @@ def test_default_folder_is_named_after_the_run_and_never_reused(tmp_path):
 
 
 def test_an_empty_folder_may_be_given(tmp_path):
-    assert (
-        run_folder.create(tmp_path, config=FOLDER_CONFIG).read_json("config.json")
-        == FOLDER_CONFIG
-    )
-
-
-# Resuming
+    folder = run_folder.create(tmp_path, config=FOLDER_CONFIG)
+    assert folder.read_json("config.json") == FOLDER_CONFIG
 
 
 def test_differing_fields_are_those_that_json_would_tell_apart():
-    saved = {"same": [1, 2], "l2": [0.1], "gone": 1, "null": None}
+    saved = {"same": [1, 2], "l2": [0.1], "gone": 1, "null": None, "absent": None}
     given = {"same": (1, 2), "l2": (0.1, 1.0), "new": 2, "null": None}
     assert open_run.differing_fields(saved, given) == {
         "l2": ([0.1], [0.1, 1.0]),
         "gone": (1, None),
         "new": (None, 2),
+        # A null field is not an absent one.
+        "absent": (None, None),
     }
-
-
-def test_a_null_field_is_not_an_absent_one():
-    assert open_run.differing_fields({"a": None}, {}) == {"a": (None, None)}
-
-
-# The environment
 
 
 def test_git_state_is_of_this_folder_alone(tmp_path):
