@@ -85,12 +85,12 @@ def directions(
     duals, slack, lower, upper = state.duals, state.slack, state.lower, state.upper
     of_weights = functools.partial(violations, data=data, settings=settings, loss=loss)
     signed = of_weights(state.weights)
-    one_each = upper
+    cap_multiplier = upper
     if conjugate.cap == "sum":
         # The multiplier of the sum is that of the right class, whose violation is 0.
         is_label = jax.vmap(losses.is_label)(duals, data.targets)
-        one_each = jnp.sum(jnp.where(is_label, lower, 0), axis=1, keepdims=True)
-    residual = one_each - lower - signed + conjugate.curvature * duals
+        cap_multiplier = jnp.sum(jnp.where(is_label, lower, 0), axis=1, keepdims=True)
+    residual = cap_multiplier - lower - signed + conjugate.curvature * duals
     curvature = lower / duals + upper / slack + conjugate.curvature
     diagonal = jnp.where(data.is_free, 1 / curvature, 0)
     gradient_of = jax.vmap(conjugate.score_gradient)
@@ -130,20 +130,23 @@ def directions(
         kappa = residual - (mu - of_lower) / duals + lower
         if conjugate.cap == "each":
             kappa += (mu - of_upper) / slack - upper
-        weights, by = jnp.zeros_like(state.weights), -times_k(kappa)
+        weights, dual_change = jnp.zeros_like(state.weights), -times_k(kappa)
         for _ in range(_SOLVES):
-            rest = -(stationarity + l2 * weights + summed(by))
+            rest = -(stationarity + l2 * weights + summed(dual_change))
             solved = jax.scipy.linalg.cho_solve(factor, rest.ravel())
             solved = optimizer_state.centered(loss, solved.reshape(weights.shape))
-            weights, by = weights + solved, by + times_k(change_by(solved))
+            weights, dual_change = (
+                weights + solved,
+                dual_change + times_k(change_by(solved)),
+            )
         none = jnp.zeros_like(duals)
         is_capped = conjugate.cap == "each"
-        of_cap = (mu - of_upper + upper * by) / slack - upper
+        of_cap = (mu - of_upper + upper * dual_change) / slack - upper
         return state._replace(
             weights=weights,
-            duals=by,
-            slack=-by if is_capped else none,
-            lower=(mu - of_lower - lower * by) / duals - lower,
+            duals=dual_change,
+            slack=-dual_change if is_capped else none,
+            lower=(mu - of_lower - lower * dual_change) / duals - lower,
             upper=of_cap if is_capped else none,
         )
 
@@ -159,4 +162,5 @@ def violations(weights: Array, *, data: Data, settings: Settings, loss: Loss) ->
     found = jax.vmap(lambda *example: of_example(*example, **arguments))(
         scores, data.targets
     )
-    return jnp.where(found > -jnp.inf, found, 0)
+    # Rows of weight 0 may have overflowed; a NaN of another must be seen.
+    return jnp.where(data.is_free & (found != -jnp.inf), found, 0)

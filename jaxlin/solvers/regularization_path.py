@@ -61,7 +61,7 @@ def warm_started(
     Returns:
       The state before the first pass of the new model.
     """
-    old, iterate = jnp.asarray(settings.l2), state.iterate
+    previous_l2, iterate = jnp.asarray(settings.l2), state.iterate
     smooth = conjugates.of(loss).smooth
     if not smooth:
         first = optimizer_state.first_smoothing(settings.loss_arguments, iterate.dtype)
@@ -72,8 +72,10 @@ def warm_started(
         )
     squares = jnp.sum(jnp.square(iterate))
     # Losses are not negative; the difference of large values might be.
-    value = jnp.maximum(state.value + (l2 - old) / 2 * squares, l2 / 2 * squares)
-    gradient = state.gradient + (l2 - old) * iterate
+    value = jnp.maximum(
+        state.value + (l2 - previous_l2) / 2 * squares, l2 / 2 * squares
+    )
+    gradient = state.gradient + (l2 - previous_l2) * iterate
     classes = class_hessian.of_loss(
         loss,
         iterate,
@@ -84,11 +86,11 @@ def warm_started(
     # Without the curvature of the stronger penalty some pairs may have none.
     history = lbfgs.rescale(state.history, jnp.ones_like(l2), l2=l2)
     direction = _first_direction(
-        state, gradient, history, moment, classes, old=old, l2=l2
+        state, gradient, history, moment, classes, previous_l2=previous_l2, l2=l2
     )
     restarted = optimizer_state.restarted_at(state, iterate + direction)
     return restarted._replace(
-        before=PathPoint(iterate, old),
+        before=PathPoint(iterate, previous_l2),
         # Kept if no candidate is lower; of its certificate only the objective is known.
         params=linear.unfold_bias(iterate),
         certificate=restarted.certificate._replace(primal=value),
@@ -110,7 +112,7 @@ def _first_direction(
     moment: preconditioner.SecondMoment,
     classes: class_hessian.ClassHessian,
     *,
-    old: Array,
+    previous_l2: Array,
     l2: Array,
 ) -> Array:
     """Direction from the last solution to the first candidate of the next model.
@@ -121,22 +123,24 @@ def _first_direction(
     """
     newton = optimizer.descent_direction(history, gradient, moment, classes, l2=l2)
     share = l2 * jnp.vdot(newton, newton) / -jnp.vdot(gradient, newton)
-    secant, exists = _secant(state, old=old, l2=l2)
+    secant, exists = _secant(state, previous_l2=previous_l2, l2=l2)
     rest = optimizer.descent_direction(history, state.gradient, moment, classes, l2=l2)
-    along = secant + rest
-    descends = jnp.vdot(gradient, along) < 0
+    path_step = secant + rest
+    descends = jnp.vdot(gradient, path_step) < 0
     return jnp.where(
-        exists & (share < _LARGEST_PENALTY_SHARE) & descends, along, newton
+        exists & (share < _LARGEST_PENALTY_SHARE) & descends, path_step, newton
     )
 
 
-def _secant(state: OptimizerState, *, old: Array, l2: Array) -> tuple[Array, Array]:
+def _secant(
+    state: OptimizerState, *, previous_l2: Array, l2: Array
+) -> tuple[Array, Array]:
     """Change of the weights along the line through the last two models of the path.
 
     The line is in log(l2). The second result is whether there are two models.
     """
-    exists = (state.before.l2 > old) & (old > l2)
-    last = jnp.log(jnp.where(exists, state.before.l2 / old, 2))
-    ratio = jnp.where(exists, jnp.log(old / l2) / last, 0)
+    exists = (state.before.l2 > previous_l2) & (previous_l2 > l2)
+    last = jnp.log(jnp.where(exists, state.before.l2 / previous_l2, 2))
+    ratio = jnp.where(exists, jnp.log(previous_l2 / l2) / last, 0)
     ratio = jnp.minimum(ratio, _LARGEST_RATIO)
     return ratio * (state.iterate - state.before.weights), exists

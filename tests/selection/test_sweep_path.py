@@ -69,7 +69,7 @@ def state_at(weights, before, before_l2):
 def test_the_line_is_that_of_two_models_in_log_l2(before_l2, l2, change, is_known):
     """From weights 1 to 3 as l2 falls to 0.1."""
     found, exists = regularization_path._secant(
-        state_at(3.0, 1.0, before_l2), old=jnp.float32(0.1), l2=jnp.float32(l2)
+        state_at(3.0, 1.0, before_l2), previous_l2=jnp.float32(0.1), l2=jnp.float32(l2)
     )
     assert bool(exists) == is_known
     np.testing.assert_allclose(found, np.full((2, 3), change), rtol=1e-5)
