@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fitting_problems import EXAMPLES, data
+from fitting_problems import EXAMPLES, data, problem
 
 import jaxlin
 from jaxlin import linear, losses
@@ -12,6 +12,7 @@ from jaxlin.losses import conjugates
 from jaxlin.solvers import (
     active_rows,
     certified,
+    fit_loop,
     float64_methods,
     full_batch,
     interior_point,
@@ -179,14 +180,31 @@ def test_fits_reach_the_optimum_of_the_interior_point_method(loss, l2, monkeypat
 
 
 def test_a_stopped_fit_goes_on_where_it_was(all_are_large):
-    problem = jaxlin.problem(*data(3))
     settings = {"loss": losses.weston_watkins_hinge, "l2": 1e-3, "refine": True}
-    whole = jaxlin.fit(problem, **settings, stop=jaxlin.Stop(1e-9, 400))
-    half = jaxlin.fit(problem, **settings, stop=jaxlin.Stop(1e-5, 400))
-    rest = jaxlin.fit(problem, **settings, stop=jaxlin.Stop(1e-9, 400), start=half)
+    whole = jaxlin.fit(problem(3), **settings, stop=jaxlin.Stop(1e-9, 400))
+    half = jaxlin.fit(problem(3), **settings, stop=jaxlin.Stop(1e-5, 400))
+    stop = jaxlin.Stop(1e-9, 400)
+    rest = jaxlin.fit(problem(3), **settings, stop=stop, start=half)
     assert whole.converged
     assert rest.converged
     assert rest.passes < whole.passes
+
+
+def test_float32_ends_after_some_passes_where_these_steps_follow(
+    all_are_large, monkeypatch
+):
+    monkeypatch.setattr(fit_loop, "_FLOAT32_PASSES_BEFORE_SEMISMOOTH", 12)
+    settings = {"loss": losses.crammer_singer_hinge, "l2": 1e-3}
+    settings["stop"] = jaxlin.Stop(1e-8, 400)
+    found = jaxlin.fit(problem(3), **settings)
+    assert found.converged
+    assert found.passes - found.float64_passes == 12
+    # Where none follow, float32 has all passes.
+    alone = jaxlin.fit(problem(3), **settings, refine=False)
+    assert alone.passes > 12
+    # A smooth loss is finished by further passes.
+    squared = {**settings, "loss": losses.weston_watkins_squared_hinge}
+    assert jaxlin.fit(problem(3), **squared).float64_passes < 12
 
 
 def test_each_problem_has_its_method(monkeypatch):
