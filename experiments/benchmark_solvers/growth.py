@@ -21,7 +21,6 @@ from experiments.benchmark_solvers.rows import Rows
 from experiments.common.losses import CERTIFIED
 from experiments.common.study import Measured, Run
 from jaxlin import data
-from jaxlin.normalization import Normalization
 
 # The gap to be proven; a fit that has not proven it by then is reported as such.
 _STOP = jaxlin.Stop(1e-3, 500)
@@ -95,11 +94,11 @@ def _problem(rows: Rows, size: Size, *, by_teacher: bool) -> jaxlin.Problem:
     """The first examples and evenly spread features, raw as they are stored."""
     total = rows.features.shape[1]
     kept = np.arange(size.features) * total // size.features
-    mean, scale = map(np.asarray, rows.normalization)
     fewer = Rows(
         np.ascontiguousarray(rows.features[: size.examples, kept]),
         rows.labels[: size.examples],
-        Normalization(mean[kept], scale if scale.ndim == 0 else scale[kept]),
+        rows.mean[kept],
+        rows.scale,
         size.classes,
     )
     if by_teacher:

@@ -9,7 +9,7 @@ reached.
 import functools
 from typing import NamedTuple, Protocol
 
-from experiments.benchmark_solvers import peers_gradient, peers_sklearn
+from experiments.benchmark_solvers import peers_jax, peers_sklearn, peers_torch
 from experiments.benchmark_solvers.isolation import Recorder
 from experiments.benchmark_solvers.rows import Rows
 from experiments.common.losses import CERTIFIED
@@ -89,7 +89,7 @@ PEERS = (
     Peer(
         "PyTorch LBFGS",
         (*_SOFTMAX, "weston_watkins_hinge", "weston_watkins_squared_hinge"),
-        peers_gradient.torch_lbfgs,
+        peers_torch.lbfgs,
         "torch.optim.LBFGS(line_search_fn='strong_wolfe', history_size=10, "
         "max_iter=1000000, tolerance_grad=0, tolerance_change=1e-9) on "
         "CrossEntropyLoss or C * MultiMarginLoss",
@@ -97,13 +97,13 @@ PEERS = (
     Peer(
         "optax lbfgs",
         tuple(CERTIFIED),
-        functools.partial(peers_gradient.jax_lbfgs, library="optax"),
+        functools.partial(peers_jax.lbfgs, library="optax"),
         f"optax.lbfgs(memory_size=10), {_JAX}",
     ),
     Peer(
         "jaxopt LBFGS",
         tuple(CERTIFIED),
-        functools.partial(peers_gradient.jax_lbfgs, library="jaxopt"),
+        functools.partial(peers_jax.lbfgs, library="jaxopt"),
         f"jaxopt.LBFGS(history_size=10, tol=0), {_JAX}",
     ),
 )

@@ -10,11 +10,11 @@ of iterations to that solver; nor is ``n_iter_`` of it to be relied on, up to ve
 scikit-learn is imported inside functions: its peers run in processes of their own.
 """
 
-import contextlib
 import functools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -32,6 +32,11 @@ _CHOLESKY_WEIGHTS = 10_000
 # The share of the deadline that the last rerun is planned to take.
 _FILLED = 0.9
 
+_EVALUATIONS = (
+    *("loss", "gradient", "loss_gradient"),
+    *("gradient_hessian", "gradient_hessian_product"),
+)
+
 # Weights and evaluations of a run, whether its own rule ended it, and its limit.
 Rerun = tuple[np.ndarray, int | None, bool, str]
 
@@ -40,6 +45,8 @@ def logistic_regression(
     rows: Rows, recorder: Recorder, *, loss: str, l2: float, solver: str
 ) -> str:
     """`LogisticRegression` by lbfgs, newton-cg or newton-cholesky."""
+    from sklearn.linear_model._linear_loss import LinearModelLoss
+
     inputs = rows.extended()
     num_weights = rows.num_classes * inputs.shape[1]
     if solver == "newton-cholesky" and num_weights > _CHOLESKY_WEIGHTS:
@@ -61,7 +68,10 @@ def logistic_regression(
         else:
             recorder.point(weights, evaluations=evaluations, value=value)
 
-    with _watched(note), warnings.catch_warnings(record=True) as said:
+    with (
+        mock.patch.multiple(LinearModelLoss, **_watched(LinearModelLoss, note)),
+        warnings.catch_warnings(record=True) as said,
+    ):
         warnings.simplefilter("always")
         recorder.start()
         model.fit(inputs, rows.labels)
@@ -72,16 +82,15 @@ def logistic_regression(
     return "; ".join(["ended by its own rule", *dict.fromkeys(troubles)])
 
 
-@contextlib.contextmanager
-def _watched(note: Callable[[np.ndarray | None, float | None], None]) -> Iterator[None]:
-    """Notes every evaluation of scikit-learn's linear models.
+def _watched(
+    loss_class: Any, note: Callable[[np.ndarray | None, float | None], None]
+) -> dict[str, Any]:
+    """The methods of scikit-learn's loss, which then note every evaluation.
 
     ``note`` gets the weights and, where it is known, the objective; None and None for a
     product with the Hessian. A Newton method asks for value, gradient and Hessian at
     one point, one after the other: they are one evaluation.
     """
-    from sklearn.linear_model._linear_loss import LinearModelLoss
-
     last = np.zeros(0)
 
     def multiply(product: Callable[[Any], Any], direction: Any) -> Any:
@@ -107,18 +116,7 @@ def _watched(note: Callable[[np.ndarray | None, float | None], None]) -> Iterato
 
         return evaluate
 
-    names = ("loss", "gradient", "loss_gradient", "gradient_hessian")
-    originals = {
-        name: getattr(LinearModelLoss, name)
-        for name in (*names, "gradient_hessian_product")
-    }
-    for name, original in originals.items():
-        setattr(LinearModelLoss, name, wrapped(name, original))
-    try:
-        yield
-    finally:
-        for name, original in originals.items():
-            setattr(LinearModelLoss, name, original)
+    return {name: wrapped(name, getattr(loss_class, name)) for name in _EVALUATIONS}
 
 
 def rerun(rows: Rows, recorder: Recorder, *, loss: str, l2: float) -> str:

@@ -13,7 +13,8 @@ import pytest
 import toy_peers
 from solver_problems import L2, find, loop_objective, optimum, problem, stored
 
-from experiments.benchmark_solvers import isolation, peers_sklearn
+from experiments.benchmark_solvers import isolation, peers_sklearn, peers_torch
+from experiments.benchmark_solvers import rows as judge
 
 # The recorder and reruns, by a clock that is set by hand
 
@@ -163,6 +164,12 @@ def test_a_message_that_was_cut_is_left_out(tmp_path):
     whole = pickle.dumps({"x": 1})
     (tmp_path / "messages").write_bytes(whole + whole[:-3])
     assert isolation._read(tmp_path / "messages") == [{"x": 1}]
+
+
+def test_a_peer_of_another_library_does_without_jax():
+    modules = [peers_sklearn.__name__, peers_torch.__name__, judge.__name__]
+    trace = run(toy_peers.alone, modules=modules)
+    assert trace == isolation.Trace([], [], "", finished=True)
 
 
 def test_a_real_peer_in_its_own_process():
