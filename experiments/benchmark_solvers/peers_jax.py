@@ -21,13 +21,20 @@ from experiments.common.losses import CERTIFIED
 from jaxlin import linear, objective
 from jaxlin.typing import Array
 
-_HISTORY = 10
 # Iterations without a lower value after which a solver that has no rule of its own for
 # this (optax) or one that float32 cannot meet (jaxopt) is taken to have ended.
 _PATIENCE = 50
 
 
-def lbfgs(rows: Rows, recorder: Recorder, *, loss: str, l2: float, library: str) -> str:
+def lbfgs(
+    rows: Rows,
+    recorder: Recorder,
+    *,
+    loss: str,
+    l2: float,
+    library: str,
+    **settings: Any,
+) -> str:
     """`optax.lbfgs` or `jaxopt.LBFGS`, each with its own zoom line search."""
     features, labels = jnp.asarray(rows.extended()), jnp.asarray(rows.labels)
     weights = jnp.zeros((rows.num_classes, features.shape[1]), jnp.float32)
@@ -43,7 +50,7 @@ def lbfgs(rows: Rows, recorder: Recorder, *, loss: str, l2: float, library: str)
         # jaxopt is no longer maintained, and says so when imported.
         warnings.simplefilter("ignore")
         start = {"optax": _optax, "jaxopt": _jaxopt}[library]
-        state, step = start(function, weights, features, labels)
+        state, step = start(settings, function, weights, features, labels)
         begun = time.perf_counter()
         # Ahead of time, so that the clock sees none of it.
         program = jax.jit(step).lower(weights, state, features, labels).compile()
@@ -68,9 +75,11 @@ def lbfgs(rows: Rows, recorder: Recorder, *, loss: str, l2: float, library: str)
 # solver knows it, and the evaluations of value and gradient since the start.
 
 
-def _optax(function: Callable[..., Array], weights: Array, *data: Array) -> Any:
+def _optax(
+    settings: Any, function: Callable[..., Array], weights: Array, *data: Array
+) -> Any:
     """The state and step of optax, whose state counts the last line search alone."""
-    solver = optax.lbfgs(memory_size=_HISTORY)
+    solver = optax.lbfgs(**settings)
 
     def step(weights: Array, state: Any, *data: Array) -> Any:
         inner, count = state
@@ -91,10 +100,12 @@ def _optax(function: Callable[..., Array], weights: Array, *data: Array) -> Any:
     return (solver.init(weights), jnp.int32(1)), step
 
 
-def _jaxopt(function: Callable[..., Array], weights: Array, *data: Array) -> Any:
+def _jaxopt(
+    settings: Any, function: Callable[..., Array], weights: Array, *data: Array
+) -> Any:
     """The state and step of jaxopt, as far as it runs with this JAX."""
     jaxopt = importlib.import_module("jaxopt")
-    solver = jaxopt.LBFGS(function, history_size=_HISTORY, tol=0.0)
+    solver = jaxopt.LBFGS(function, **settings)
 
     def step(weights: Array, state: Any, *data: Array) -> Any:
         weights, state = solver.update(weights, state, *data)

@@ -23,8 +23,6 @@ from experiments.benchmark_solvers.isolation import EnoughError, Recorder
 from experiments.benchmark_solvers.rows import Rows
 from experiments.common import sklearn_models
 
-# Of saga a relative change of the weights, of LIBLINEAR a violation of optimality.
-_RERUN_TOLERANCE = 1e-8
 # LIBLINEAR's Crammer-Singer solver meets this after a pass or two.
 _LOOSEST_TOLERANCE = 8.0
 # newton-cholesky factors a matrix of so many rows: 800 MB in float64.
@@ -42,7 +40,13 @@ Rerun = tuple[np.ndarray, int | None, bool, str]
 
 
 def logistic_regression(
-    rows: Rows, recorder: Recorder, *, loss: str, l2: float, solver: str
+    rows: Rows,
+    recorder: Recorder,
+    *,
+    loss: str,
+    l2: float,
+    solver: str,
+    **settings: Any,
 ) -> str:
     """`LogisticRegression` by lbfgs, newton-cg or newton-cholesky."""
     from sklearn.linear_model._linear_loss import LinearModelLoss
@@ -54,9 +58,8 @@ def logistic_regression(
             f"newton-cholesky must have at most {_CHOLESKY_WEIGHTS} weights, got "
             f"{num_weights}"
         )
-    # Too small a tolerance to be met: it stops where float32 makes no more progress.
     model = sklearn_models.logistic_regression(
-        rows.labels, l2=l2, solver=solver, tol=1e-10, max_iter=10**6
+        rows.labels, l2=l2, solver=solver, **settings
     )
     evaluations = 0
 
@@ -119,43 +122,62 @@ def _watched(
     return {name: wrapped(name, getattr(loss_class, name)) for name in _EVALUATIONS}
 
 
-def rerun(rows: Rows, recorder: Recorder, *, loss: str, l2: float) -> str:
-    """Saga of `LogisticRegression`, or LIBLINEAR's dual ascent through `LinearSVC`.
-
-    The loss decides: saga for softmax, LIBLINEAR for the two hinges that it has.
-    """
-    inputs, labels = rows.extended(), rows.labels
-    by_tolerance = loss == "crammer_singer_hinge"
-    is_saga = loss == "softmax_cross_entropy"
-    if is_saga:
-        model = sklearn_models.logistic_regression(
-            labels, l2=l2, solver="saga", tol=_RERUN_TOLERANCE, random_state=0
-        )
-    else:
-        kind = "crammer_singer" if by_tolerance else "ovr"
-        model = sklearn_models.linear_svc(
-            labels, l2=l2, multi_class=kind, tol=_RERUN_TOLERANCE
-        )
-        # LIBLINEAR's float64. The copy is not charged; its own, in a sparse format, is.
-        inputs = inputs.astype(np.float64)
+def saga(
+    rows: Rows, recorder: Recorder, *, loss: str, l2: float, **settings: Any
+) -> str:
+    """`LogisticRegression` by saga, rerun; an evaluation is an epoch."""
+    model = sklearn_models.logistic_regression(
+        rows.labels, l2=l2, solver="saga", **settings
+    )
+    inputs = rows.extended()
 
     def fit(effort: float) -> Rerun:
-        limit: dict[str, float] = {"max_iter": int(effort)}
-        if by_tolerance:
-            limit = {"tol": max(_LOOSEST_TOLERANCE / effort, _RERUN_TOLERANCE)}
-        model.set_params(**limit).fit(inputs, labels)
-        iterations = int(np.max(model.n_iter_))
-        ended = iterations < int(effort)
-        if by_tolerance:
-            ended = limit["tol"] == _RERUN_TOLERANCE
-        shown = ", ".join(f"{name}={value:g}" for name, value in limit.items())
-        weights = sklearn_models.weights_of(model)
-        return weights, iterations if is_saga else None, ended, shown
+        return _limited(model, inputs, rows.labels, max_iter=int(effort))
 
-    def value(weights: np.ndarray) -> float:
-        return float(judge.objectives(weights[None], rows, loss=loss, l2=l2)[0])
+    return _rerun(fit, recorder, _judge(rows, loss, l2))
 
-    return _rerun(fit, recorder, value)
+
+def liblinear(
+    rows: Rows,
+    recorder: Recorder,
+    *,
+    loss: str,
+    l2: float,
+    multi_class: str,
+    tol: float,
+) -> str:
+    """LIBLINEAR's dual ascent through `LinearSVC`, rerun."""
+    model = sklearn_models.linear_svc(
+        rows.labels, l2=l2, multi_class=multi_class, tol=tol
+    )
+    # LIBLINEAR's float64. The copy is not charged; its own, in a sparse format, is.
+    inputs = rows.extended().astype(np.float64)
+
+    def fit(effort: float) -> Rerun:
+        if multi_class == "crammer_singer":
+            limit = max(_LOOSEST_TOLERANCE / effort, tol)
+            model.set_params(tol=limit).fit(inputs, rows.labels)
+            weights = sklearn_models.weights_of(model)
+            return weights, None, limit == tol, f"tol={limit:g}"
+        # Its iterations are not passes over all rows.
+        found = _limited(model, inputs, rows.labels, max_iter=int(effort))
+        return found[0], None, *found[2:]
+
+    return _rerun(fit, recorder, _judge(rows, loss, l2))
+
+
+def _limited(
+    model: Any, inputs: np.ndarray, labels: np.ndarray, *, max_iter: int
+) -> Rerun:
+    """A run of so many iterations, or of fewer if its own rule ends it."""
+    model.set_params(max_iter=max_iter).fit(inputs, labels)
+    iterations = int(np.max(model.n_iter_))
+    weights, ended = sklearn_models.weights_of(model), iterations < max_iter
+    return weights, iterations, ended, f"max_iter={max_iter}"
+
+
+def _judge(rows: Rows, loss: str, l2: float) -> Callable[[np.ndarray], float]:
+    return lambda one: float(judge.objectives(one[None], rows, loss=loss, l2=l2)[0])
 
 
 def _rerun(

@@ -175,7 +175,8 @@ def test_a_peer_of_another_library_does_without_jax():
 def test_a_real_peer_in_its_own_process():
     peer = find("LIBLINEAR one-vs-rest", "one_vs_rest_hinge")
     (loss,) = peer.losses
-    solve = functools.partial(peer.solve, stored(3), loss=loss, l2=L2)
+    how = {"loss": loss, "l2": L2, **peer.settings}
+    solve = functools.partial(peer.solve, stored(3), **how)
     trace = isolation.run(solve, deadline_s=processes.HANGS_AFTER_S)
     answer = trace.points[-1].weights
     assert trace.finished
