@@ -11,15 +11,16 @@ scikit-learn is imported inside functions: its peers run in processes of their o
 """
 
 import functools
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
 from experiments.benchmark_solvers import rows as judge
-from experiments.benchmark_solvers.isolation import EnoughError, Recorder
+from experiments.benchmark_solvers.isolation import Recorder
 from experiments.benchmark_solvers.rows import Rows
 from experiments.common import sklearn_models
 
@@ -27,16 +28,11 @@ from experiments.common import sklearn_models
 _LOOSEST_TOLERANCE = 8.0
 # newton-cholesky factors a matrix of so many rows: 800 MB in float64.
 _CHOLESKY_WEIGHTS = 10_000
-# The share of the deadline that the last rerun is planned to take.
-_FILLED = 0.9
-
+_DOUBLED: list[dict[str, float]] = [{"max_iter": 2**power} for power in range(31)]
 _EVALUATIONS = (
     *("loss", "gradient", "loss_gradient"),
     *("gradient_hessian", "gradient_hessian_product"),
 )
-
-# Weights and evaluations of a run, whether its own rule ended it, and its limit.
-Rerun = tuple[np.ndarray, int | None, bool, str]
 
 
 def logistic_regression(
@@ -129,12 +125,7 @@ def saga(
     model = sklearn_models.logistic_regression(
         rows.labels, l2=l2, solver="saga", **settings
     )
-    inputs = rows.extended()
-
-    def fit(effort: float) -> Rerun:
-        return _limited(model, inputs, rows.labels, max_iter=int(effort))
-
-    return _rerun(fit, recorder, _judge(rows, loss, l2))
+    return _rerun(model, _DOUBLED, rows, recorder, loss=loss, l2=l2)
 
 
 def liblinear(
@@ -150,67 +141,50 @@ def liblinear(
     model = sklearn_models.linear_svc(
         rows.labels, l2=l2, multi_class=multi_class, tol=tol
     )
-    # LIBLINEAR's float64. The copy is not charged; its own, in a sparse format, is.
-    inputs = rows.extended().astype(np.float64)
-
-    def fit(effort: float) -> Rerun:
-        if multi_class == "crammer_singer":
-            limit = max(_LOOSEST_TOLERANCE / effort, tol)
-            model.set_params(tol=limit).fit(inputs, rows.labels)
-            weights = sklearn_models.weights_of(model)
-            return weights, None, limit == tol, f"tol={limit:g}"
-        # Its iterations are not passes over all rows.
-        found = _limited(model, inputs, rows.labels, max_iter=int(effort))
-        return found[0], None, *found[2:]
-
-    return _rerun(fit, recorder, _judge(rows, loss, l2))
-
-
-def _limited(
-    model: Any, inputs: np.ndarray, labels: np.ndarray, *, max_iter: int
-) -> Rerun:
-    """A run of so many iterations, or of fewer if its own rule ends it."""
-    model.set_params(max_iter=max_iter).fit(inputs, labels)
-    iterations = int(np.max(model.n_iter_))
-    weights, ended = sklearn_models.weights_of(model), iterations < max_iter
-    return weights, iterations, ended, f"max_iter={max_iter}"
-
-
-def _judge(rows: Rows, loss: str, l2: float) -> Callable[[np.ndarray], float]:
-    return lambda one: float(judge.objectives(one[None], rows, loss=loss, l2=l2)[0])
+    limits = _DOUBLED
+    if multi_class == "crammer_singer":
+        halvings = range(math.ceil(math.log2(_LOOSEST_TOLERANCE / tol)) + 1)
+        limits = [{"tol": max(_LOOSEST_TOLERANCE / 2**n, tol)} for n in halvings]
+    return _rerun(model, limits, rows, recorder, loss=loss, l2=l2)
 
 
 def _rerun(
-    fit: Callable[[float], Rerun],
+    model: Any,
+    limits: Sequence[dict[str, float]],
+    rows: Rows,
     recorder: Recorder,
-    value: Callable[[np.ndarray], float],
+    *,
+    loss: str,
+    l2: float,
 ) -> str:
-    """Runs a method from its start with more and more effort, each run timed.
+    """Fits from the start under one limit after the other, each run timed.
 
-    Args:
-      fit: a run with twice the effort of the one before, except for the last ones,
-        whose efforts fill the deadline.
-      recorder: its clock starts anew for each run.
-      value: the objective of weights, which these methods do not tell. Not charged.
+    The one that takes longer than the deadline is the last.
     """
-    effort = 1.0
-    while True:
+    is_saga, inputs = loss == "softmax_cross_entropy", rows.extended()
+    if not is_saga:
+        # LIBLINEAR's float64. The copy is not charged; its own, in a sparse format, is.
+        inputs = inputs.astype(np.float64)
+    for limit in limits:
+        model.set_params(**limit)
         with warnings.catch_warnings():
             # "Did not converge" is what a limit is for.
             warnings.simplefilter("ignore")
             recorder.start()
-            weights, evaluations, ended, limit = fit(effort)
+            model.fit(inputs, rows.labels)
             seconds = recorder.seconds()
-        found = None if recorder.target is None else value(weights)
+        weights = sklearn_models.weights_of(model)
+        iterations = int(np.max(model.n_iter_))
+        # These methods do not tell the objective; computing it here is not charged.
+        (value,) = judge.objectives(weights[None], rows, loss=loss, l2=l2)
         recorder.point(
-            weights, evaluations=evaluations, value=found, seconds=seconds, keep=True
+            weights,
+            # LIBLINEAR's iterations are not passes over all rows.
+            evaluations=iterations if is_saga else None,
+            value=float(value),
+            seconds=seconds,
+            keep=True,
         )
-        if ended:
-            return f"ended by its own rule with {limit}"
-        growth = min(2.0, _FILLED * recorder.deadline_s / seconds)
-        if growth < 1.1:
-            raise EnoughError(
-                f"stopped after a run with {limit}: more would pass the deadline of "
-                f"{recorder.deadline_s:g} s"
-            )
-        effort *= growth
+        if iterations < limit.get("max_iter", 0):
+            break
+    return f"ended by its own rule with {limit}"
