@@ -8,6 +8,7 @@ classes. Every size is another program: it is fitted once to compile, then timed
 
 import statistics
 import time
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import jax
@@ -48,9 +49,15 @@ def measure(
 ) -> Measured:
     """Seconds of a fit at each size of one dimension, and the slopes."""
     rows, _ = all_rows.of(dataset)
-    usual = Size(config.growth_base, rows.features.shape[1], rows.num_classes)
+    usual = Size(
+        max(2, len(rows.labels) // 4), rows.features.shape[1], rows.num_classes
+    )
+    values: Collection[int] = config.growth_classes
+    if dimension != "classes":
+        most = rows.features.shape[dimension == "features"]
+        values = {max(2, most >> n) for n in range(config.growth_halvings + 1)}
     found = []
-    for value in getattr(config, f"growth_{dimension}"):
+    for value in sorted(values):
         size = usual._replace(**{dimension: value})
         problem = _problem(rows, size, by_teacher=dimension == "classes")
         found.append({**size._asdict(), **_measured(config, problem, loss)})

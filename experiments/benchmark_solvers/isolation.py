@@ -175,8 +175,8 @@ def run(
 
 def _allowance(deadline_s: float) -> float:
     """Seconds after which a process is killed."""
-    # Ten minutes to import, convert rows and compile. Runs of a method that is rerun are
-    # twice as long each until one is longer than the deadline: four deadlines in all.
+    # Ten minutes to import, convert rows and compile. Runs of a method that is rerun
+    # double until one is longer than the deadline: at most four deadlines in all.
     return 600.0 + 4.0 * deadline_s
 
 
