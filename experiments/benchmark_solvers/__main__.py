@@ -2,14 +2,14 @@
 
 import experiments.benchmark_solvers as experiment
 from experiments.benchmark_solvers import figures, measure
-from experiments.benchmark_solvers.config import DIGITS, SMOKE, Config, settle
+from experiments.benchmark_solvers.config import SMOKE, Config, settle
 from experiments.common import study
 
 STUDY = study.Study(
     name="benchmark_solvers",
     about=experiment.__doc__,
     config=Config(),
-    presets={"smoke": SMOKE, DIGITS.dataset: DIGITS},
+    presets={"smoke": SMOKE},
     parts=measure.parts,
     rows=measure.rows,
     headlines=measure.headlines,

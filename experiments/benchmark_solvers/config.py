@@ -11,7 +11,6 @@ from experiments.common.config import (
     MAY_BE_EMPTY,
     Bounds,
     Count,
-    Counts,
     Positive,
     Positives,
 )
@@ -19,7 +18,6 @@ from experiments.common.losses import LossName
 from jaxlin import data
 
 Part = Literal["compare", "growth"]
-Sizes = Annotated[tuple[int, ...], Bounds(at_least=2)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +25,7 @@ class Config:
     """One benchmark.
 
     Attributes:
-      dataset: cifar10, digits (with sizes of growth of its own), an image set that tfds
-        has prepared, or FILE.npz.
+      dataset: cifar10, digits, an image set that tfds has prepared, or FILE.npz.
       what: compare (peers and ours to the same objective), growth (time against the
         size of the problem).
       losses: compared, by their names in jaxlin.losses.
@@ -45,9 +42,8 @@ class Config:
         BLAS spin for a while after their work.
       growth_losses: losses whose growth is measured.
       growth_l2: their l2.
-      growth_base: examples where the number of examples is not what grows.
-      growth_examples: numbers of examples.
-      growth_features: numbers of features.
+      growth_halvings: how often all examples, or features, are halved: each half is a
+        size. A quarter of the examples is used where something else grows.
       growth_classes: numbers of classes.
     """
 
@@ -74,19 +70,9 @@ class Config:
         "weston_watkins_hinge",
     )
     growth_l2: Positive = 1e-3
-    growth_base: Annotated[int, Bounds(at_least=2)] = 12_500
-    growth_examples: Sizes = (3_125, 6_250, 12_500, 25_000, 50_000)
-    growth_features: Counts = (192, 384, 768, 1536, 3072)
-    growth_classes: Sizes = (3, 10, 30, 100)
+    growth_halvings: Annotated[int, Bounds(at_least=0)] = 4
+    growth_classes: Annotated[tuple[int, ...], Bounds(at_least=2)] = (3, 10, 30, 100)
 
-
-# A thousand small images.
-DIGITS = Config(
-    dataset="digits",
-    growth_base=1280,
-    growth_examples=(160, 320, 640, 1280),
-    growth_features=(8, 16, 32, 64),
-)
 
 SMOKE = Config(
     dataset="digits",
@@ -99,9 +85,7 @@ SMOKE = Config(
     settle_s=0.0,
     growth_losses=("softmax_cross_entropy",),
     growth_l2=1e-2,
-    growth_base=320,
-    growth_examples=(160, 320),
-    growth_features=(32, 64),
+    growth_halvings=2,
     growth_classes=(3, 10),
 )
 
@@ -129,15 +113,4 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
         raise ValueError(
             f"labels of {dataset.name} must name every class, got none of {missing[0]}"
         )
-    num_examples, num_features = dataset.train.features.shape
-    for name, size, most in (
-        ("growth_base", config.growth_base, num_examples),
-        ("growth_examples", max(config.growth_examples), num_examples),
-        ("growth_features", max(config.growth_features), num_features),
-    ):
-        if "growth" in config.what and size > most:
-            raise ValueError(
-                f"{name} must be at most {most} for {dataset.name}, got {size}; give "
-                "smaller sizes, or leave growth out of --what"
-            )
     return config

@@ -8,6 +8,7 @@ classes. Every size is another program: it is fitted once to compile, then timed
 
 import statistics
 import time
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +22,6 @@ from experiments.benchmark_solvers.rows import Rows
 from experiments.common.losses import CERTIFIED
 from experiments.common.study import Measured, Run
 from jaxlin import data
-from jaxlin.normalization import Normalization
 
 # The gap to be proven; a fit that has not proven it by then is reported as such.
 _STOP = jaxlin.Stop(1e-3, 500)
@@ -49,9 +49,15 @@ def measure(
 ) -> Measured:
     """Seconds of a fit at each size of one dimension, and the slopes."""
     rows, _ = all_rows.of(dataset)
-    usual = Size(config.growth_base, rows.features.shape[1], rows.num_classes)
+    usual = Size(
+        max(2, len(rows.labels) // 4), rows.features.shape[1], rows.num_classes
+    )
+    values: Collection[int] = config.growth_classes
+    if dimension != "classes":
+        most = rows.features.shape[dimension == "features"]
+        values = {max(2, most >> n) for n in range(config.growth_halvings + 1)}
     found = []
-    for value in getattr(config, f"growth_{dimension}"):
+    for value in sorted(values):
         size = usual._replace(**{dimension: value})
         problem = _problem(rows, size, by_teacher=dimension == "classes")
         found.append({**size._asdict(), **_measured(config, problem, loss)})
@@ -95,11 +101,11 @@ def _problem(rows: Rows, size: Size, *, by_teacher: bool) -> jaxlin.Problem:
     """The first examples and evenly spread features, raw as they are stored."""
     total = rows.features.shape[1]
     kept = np.arange(size.features) * total // size.features
-    mean, scale = map(np.asarray, rows.normalization)
     fewer = Rows(
         np.ascontiguousarray(rows.features[: size.examples, kept]),
         rows.labels[: size.examples],
-        Normalization(mean[kept], scale if scale.ndim == 0 else scale[kept]),
+        rows.mean[kept],
+        rows.scale,
         size.classes,
     )
     if by_teacher:

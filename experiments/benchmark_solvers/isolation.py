@@ -151,7 +151,7 @@ def run(
         path.touch()
         process = multiprocessing.get_context("spawn").Process(
             target=_child,
-            args=(solve, deadline_s, target, path, os.getpid()),
+            args=(solve, deadline_s, target, path),
             daemon=True,
         )
         process.start()
@@ -175,8 +175,8 @@ def run(
 
 def _allowance(deadline_s: float) -> float:
     """Seconds after which a process is killed."""
-    # Ten minutes to import, convert rows and compile; runs of a method that is rerun
-    # are twice as long each, up to the deadline, and judged in between.
+    # Ten minutes to import, convert rows and compile. Runs of a method that is rerun
+    # double until one is longer than the deadline: at most four deadlines in all.
     return 600.0 + 4.0 * deadline_s
 
 
@@ -191,11 +191,11 @@ def _read(path: Path) -> list[Any]:
                 return messages
 
 
-def _child(solve, deadline_s, target, path, parent) -> None:
+def _child(solve, deadline_s, target, path) -> None:
     """The main function of the other process."""
     # Ctrl-C goes to both; the parent hears it and kills this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def send(message: Any) -> None:
         with path.open("ab") as file:
@@ -213,8 +213,9 @@ def _child(solve, deadline_s, target, path, parent) -> None:
     os._exit(0)
 
 
-def _end_with(parent: int) -> None:
+def _end_with_parent() -> None:
     """Ends this process when its parent was killed and could not end it."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)

@@ -141,7 +141,7 @@ def _judged(
     # Threads of BLAS and XLA spin for a while before they sleep.
     time.sleep(config.settle_s)
     how: Any = {"loss": loss, "l2": l2}
-    solve = functools.partial(peer.solve, train, **how)
+    solve = functools.partial(peer.solve, train, **how, **peer.settings)
     trace = isolation.run(solve, deadline_s=config.deadline_s, target=target)
     points = trace.points
     weights = np.array([point.weights for point in points], np.float32)

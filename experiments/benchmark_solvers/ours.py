@@ -5,7 +5,6 @@ first compiles. The reference continues in float64 and is charged to nobody: its
 objective is the target of the peers, its dual value the lower bound of the optimum.
 """
 
-import functools
 import time
 from typing import Any
 
@@ -28,23 +27,20 @@ SERIES = ("seconds", "objectives", "relative_gaps")
 
 def timed(repeats: int, max_evaluations: int, settle_s: float) -> Peer:
     """Our solver with fits to be timed, after one that compiles."""
-    stop = jaxlin.Stop(min(TOLERANCES), max_evaluations)
-    return _peer(NAME, stop, fits=1 + repeats, settle_s=settle_s, refine=False)
+    settings = {
+        "relative_gap": min(TOLERANCES),
+        "max_passes": max_evaluations,
+        "fits": 1 + repeats,
+        "settle_s": settle_s,
+    }
+    return Peer(NAME, tuple(CERTIFIED), solve_ours, settings)
 
 
 def reference(relative_gap: float, max_evaluations: int) -> Peer:
     """One fit that continues in float64."""
-    stop = jaxlin.Stop(relative_gap, max_evaluations)
-    return _peer("float64 reference", stop, fits=1, settle_s=0.0, refine=True)
-
-
-def _peer(name: str, stop: jaxlin.Stop, *, refine: bool, **how: Any) -> Peer:
-    settings = (
-        f"jaxlin.fit(stop=Stop({stop.relative_gap:g}, {stop.max_passes}), "
-        f"refine={refine}), from zero, rows as stored, normalised inside the pass"
-    )
-    solve = functools.partial(solve_ours, stop=stop, refine=refine, **how)
-    return Peer(name, tuple(CERTIFIED), solve, settings)
+    stop = {"relative_gap": relative_gap, "max_passes": max_evaluations}
+    settings = {**stop, "refine": True}
+    return Peer("float64 reference", tuple(CERTIFIED), solve_ours, settings)
 
 
 def solve_ours(
@@ -53,12 +49,14 @@ def solve_ours(
     *,
     loss: str,
     l2: float,
-    stop: jaxlin.Stop,
-    fits: int,
-    settle_s: float,
-    refine: bool,
+    relative_gap: float,
+    max_passes: int,
+    fits: int = 1,
+    settle_s: float = 0.0,
+    refine: bool = False,
 ) -> str:
     """Fits, and sends the record of each fit; the points are the answers."""
+    stop = jaxlin.Stop(relative_gap, max_passes)
     problem = rows.problem()
     jax.block_until_ready(problem.examples.features)
     for number in range(fits):

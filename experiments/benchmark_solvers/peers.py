@@ -6,21 +6,11 @@ that a peer ends where it makes no more progress, the deadline passes or the tar
 reached.
 """
 
-import functools
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from experiments.benchmark_solvers import peers_gradient, peers_sklearn
-from experiments.benchmark_solvers.isolation import Recorder
-from experiments.benchmark_solvers.rows import Rows
+from experiments.benchmark_solvers import peers_jax, peers_sklearn, peers_torch
 from experiments.common.losses import CERTIFIED
-
-
-class Solve(Protocol):
-    """Minimises mean loss + l2 / 2 times the sum of squares of all weights."""
-
-    def __call__(self, rows: Rows, recorder: Recorder, *, loss: str, l2: float) -> str:
-        """Notes points and returns why it stopped."""
-        ...
 
 
 class Peer(NamedTuple):
@@ -29,8 +19,10 @@ class Peer(NamedTuple):
     Attributes:
       name: library and method.
       losses: names in `jaxlin.losses` of the losses that it minimises.
-      solve: runs it in its own process.
-      settings: solver, tolerance and iterations, in words.
+      solve: minimises mean loss + l2 / 2 times the sum of squares of all weights in its
+        own process, ``(rows, recorder, *, loss, l2, **settings)``: notes points and
+        returns why it stopped.
+      settings: keyword arguments of ``solve``, mostly those of its library.
       rerun: whether it tells nothing on the way, so that it is run again and again with
         more and more iterations; it then needed less than the seconds of the first run
         that was enough, and more than those of the run before.
@@ -38,73 +30,71 @@ class Peer(NamedTuple):
 
     name: str
     losses: tuple[str, ...]
-    solve: Solve
-    settings: str
+    solve: Callable[..., str]
+    settings: Mapping[str, Any]
     rerun: bool = False
 
 
 _SOFTMAX = ("softmax_cross_entropy",)
-_JAX = "zoom line search, gradients of jaxlin.objective, until 50 without a lower value"
-
-
-def _logistic(solver: str, note: str = "") -> Peer:
-    return Peer(
-        f"scikit-learn {solver}",
-        _SOFTMAX,
-        functools.partial(peers_sklearn.logistic_regression, solver=solver),
-        f"LogisticRegression(solver='{solver}', tol=1e-10, max_iter=1000000){note}",
-    )
-
 
 PEERS = (
-    _logistic("lbfgs"),
-    _logistic("newton-cg"),
-    _logistic(
-        "newton-cholesky",
-        ", at most 10000 weights C (D + 1); its Hessians are not counted",
+    *(
+        Peer(
+            f"scikit-learn {solver}",
+            _SOFTMAX,
+            peers_sklearn.logistic_regression,
+            # Too small a tolerance to be met: float32 makes no more progress before.
+            {"solver": solver, "tol": 1e-10, "max_iter": 10**6},
+        )
+        for solver in ("lbfgs", "newton-cg", "newton-cholesky")
     ),
+    # The tolerance of saga is a relative change of the weights, that of LIBLINEAR a
+    # violation of optimality.
     Peer(
         "scikit-learn saga",
         _SOFTMAX,
-        peers_sklearn.rerun,
-        "LogisticRegression(solver='saga', tol=1e-8), rerun with max_iter 1, 2, 4, ...",
+        peers_sklearn.saga,
+        {"tol": 1e-8, "random_state": 0},
         rerun=True,
     ),
-    Peer(
-        "LIBLINEAR Crammer-Singer",
-        ("crammer_singer_hinge",),
-        peers_sklearn.rerun,
-        "LinearSVC(multi_class='crammer_singer', loss='hinge', dual=True), float64 "
-        "rows, rerun with tol 8, 4, 2, ..., 1e-8",
-        rerun=True,
-    ),
-    Peer(
-        "LIBLINEAR one-vs-rest",
-        ("one_vs_rest_hinge",),
-        peers_sklearn.rerun,
-        "LinearSVC(multi_class='ovr', loss='hinge', dual=True, tol=1e-8), float64 "
-        "rows, rerun with max_iter 1, 2, 4, ...",
-        rerun=True,
+    *(
+        Peer(
+            f"LIBLINEAR {name}",
+            (loss,),
+            peers_sklearn.liblinear,
+            {"multi_class": kind, "tol": 1e-8},
+            rerun=True,
+        )
+        for name, loss, kind in (
+            ("Crammer-Singer", "crammer_singer_hinge", "crammer_singer"),
+            ("one-vs-rest", "one_vs_rest_hinge", "ovr"),
+        )
     ),
     Peer(
         "PyTorch LBFGS",
-        (*_SOFTMAX, "weston_watkins_hinge", "weston_watkins_squared_hinge"),
-        peers_gradient.torch_lbfgs,
-        "torch.optim.LBFGS(line_search_fn='strong_wolfe', history_size=10, "
-        "max_iter=1000000, tolerance_grad=0, tolerance_change=1e-9) on "
-        "CrossEntropyLoss or C * MultiMarginLoss",
+        tuple(peers_torch.CRITERIA),
+        peers_torch.lbfgs,
+        {
+            "history_size": 10,
+            "line_search_fn": "strong_wolfe",
+            "max_iter": 10**6,
+            "max_eval": 2 * 10**6,
+            "tolerance_grad": 0.0,
+            # Its default, which for float32 objectives about 1 means no change at all.
+            "tolerance_change": 1e-9,
+        },
     ),
     Peer(
         "optax lbfgs",
         tuple(CERTIFIED),
-        functools.partial(peers_gradient.jax_lbfgs, library="optax"),
-        f"optax.lbfgs(memory_size=10), {_JAX}",
+        peers_jax.lbfgs,
+        {"library": "optax", "memory_size": 10},
     ),
     Peer(
         "jaxopt LBFGS",
         tuple(CERTIFIED),
-        functools.partial(peers_gradient.jax_lbfgs, library="jaxopt"),
-        f"jaxopt.LBFGS(history_size=10, tol=0), {_JAX}",
+        peers_jax.lbfgs,
+        {"library": "jaxopt", "history_size": 10, "tol": 0.0},
     ),
 )
 

@@ -10,36 +10,43 @@ of iterations to that solver; nor is ``n_iter_`` of it to be relied on, up to ve
 scikit-learn is imported inside functions: its peers run in processes of their own.
 """
 
-import contextlib
 import functools
+import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 from experiments.benchmark_solvers import rows as judge
-from experiments.benchmark_solvers.isolation import EnoughError, Recorder
+from experiments.benchmark_solvers.isolation import Recorder
 from experiments.benchmark_solvers.rows import Rows
 from experiments.common import sklearn_models
 
-# Of saga a relative change of the weights, of LIBLINEAR a violation of optimality.
-_RERUN_TOLERANCE = 1e-8
 # LIBLINEAR's Crammer-Singer solver meets this after a pass or two.
 _LOOSEST_TOLERANCE = 8.0
 # newton-cholesky factors a matrix of so many rows: 800 MB in float64.
 _CHOLESKY_WEIGHTS = 10_000
-# The share of the deadline that the last rerun is planned to take.
-_FILLED = 0.9
-
-# Weights and evaluations of a run, whether its own rule ended it, and its limit.
-Rerun = tuple[np.ndarray, int | None, bool, str]
+_DOUBLED: list[dict[str, float]] = [{"max_iter": 2**power} for power in range(31)]
+_EVALUATIONS = (
+    *("loss", "gradient", "loss_gradient"),
+    *("gradient_hessian", "gradient_hessian_product"),
+)
 
 
 def logistic_regression(
-    rows: Rows, recorder: Recorder, *, loss: str, l2: float, solver: str
+    rows: Rows,
+    recorder: Recorder,
+    *,
+    loss: str,
+    l2: float,
+    solver: str,
+    **settings: Any,
 ) -> str:
     """`LogisticRegression` by lbfgs, newton-cg or newton-cholesky."""
+    from sklearn.linear_model._linear_loss import LinearModelLoss
+
     inputs = rows.extended()
     num_weights = rows.num_classes * inputs.shape[1]
     if solver == "newton-cholesky" and num_weights > _CHOLESKY_WEIGHTS:
@@ -47,9 +54,8 @@ def logistic_regression(
             f"newton-cholesky must have at most {_CHOLESKY_WEIGHTS} weights, got "
             f"{num_weights}"
         )
-    # Too small a tolerance to be met: it stops where float32 makes no more progress.
     model = sklearn_models.logistic_regression(
-        rows.labels, l2=l2, solver=solver, tol=1e-10, max_iter=10**6
+        rows.labels, l2=l2, solver=solver, **settings
     )
     evaluations = 0
 
@@ -61,7 +67,10 @@ def logistic_regression(
         else:
             recorder.point(weights, evaluations=evaluations, value=value)
 
-    with _watched(note), warnings.catch_warnings(record=True) as said:
+    with (
+        mock.patch.multiple(LinearModelLoss, **_watched(LinearModelLoss, note)),
+        warnings.catch_warnings(record=True) as said,
+    ):
         warnings.simplefilter("always")
         recorder.start()
         model.fit(inputs, rows.labels)
@@ -72,16 +81,15 @@ def logistic_regression(
     return "; ".join(["ended by its own rule", *dict.fromkeys(troubles)])
 
 
-@contextlib.contextmanager
-def _watched(note: Callable[[np.ndarray | None, float | None], None]) -> Iterator[None]:
-    """Notes every evaluation of scikit-learn's linear models.
+def _watched(
+    loss_class: Any, note: Callable[[np.ndarray | None, float | None], None]
+) -> dict[str, Any]:
+    """The methods of scikit-learn's loss, which then note every evaluation.
 
     ``note`` gets the weights and, where it is known, the objective; None and None for a
     product with the Hessian. A Newton method asks for value, gradient and Hessian at
     one point, one after the other: they are one evaluation.
     """
-    from sklearn.linear_model._linear_loss import LinearModelLoss
-
     last = np.zeros(0)
 
     def multiply(product: Callable[[Any], Any], direction: Any) -> Any:
@@ -107,90 +115,76 @@ def _watched(note: Callable[[np.ndarray | None, float | None], None]) -> Iterato
 
         return evaluate
 
-    names = ("loss", "gradient", "loss_gradient", "gradient_hessian")
-    originals = {
-        name: getattr(LinearModelLoss, name)
-        for name in (*names, "gradient_hessian_product")
-    }
-    for name, original in originals.items():
-        setattr(LinearModelLoss, name, wrapped(name, original))
-    try:
-        yield
-    finally:
-        for name, original in originals.items():
-            setattr(LinearModelLoss, name, original)
+    return {name: wrapped(name, getattr(loss_class, name)) for name in _EVALUATIONS}
 
 
-def rerun(rows: Rows, recorder: Recorder, *, loss: str, l2: float) -> str:
-    """Saga of `LogisticRegression`, or LIBLINEAR's dual ascent through `LinearSVC`.
+def saga(
+    rows: Rows, recorder: Recorder, *, loss: str, l2: float, **settings: Any
+) -> str:
+    """`LogisticRegression` by saga, rerun; an evaluation is an epoch."""
+    model = sklearn_models.logistic_regression(
+        rows.labels, l2=l2, solver="saga", **settings
+    )
+    return _rerun(model, _DOUBLED, rows, recorder, loss=loss, l2=l2)
 
-    The loss decides: saga for softmax, LIBLINEAR for the two hinges that it has.
-    """
-    inputs, labels = rows.extended(), rows.labels
-    by_tolerance = loss == "crammer_singer_hinge"
-    is_saga = loss == "softmax_cross_entropy"
-    if is_saga:
-        model = sklearn_models.logistic_regression(
-            labels, l2=l2, solver="saga", tol=_RERUN_TOLERANCE, random_state=0
-        )
-    else:
-        kind = "crammer_singer" if by_tolerance else "ovr"
-        model = sklearn_models.linear_svc(
-            labels, l2=l2, multi_class=kind, tol=_RERUN_TOLERANCE
-        )
-        # LIBLINEAR's float64. The copy is not charged; its own, in a sparse format, is.
-        inputs = inputs.astype(np.float64)
 
-    def fit(effort: float) -> Rerun:
-        limit: dict[str, float] = {"max_iter": int(effort)}
-        if by_tolerance:
-            limit = {"tol": max(_LOOSEST_TOLERANCE / effort, _RERUN_TOLERANCE)}
-        model.set_params(**limit).fit(inputs, labels)
-        iterations = int(np.max(model.n_iter_))
-        ended = iterations < int(effort)
-        if by_tolerance:
-            ended = limit["tol"] == _RERUN_TOLERANCE
-        shown = ", ".join(f"{name}={value:g}" for name, value in limit.items())
-        weights = sklearn_models.weights_of(model)
-        return weights, iterations if is_saga else None, ended, shown
-
-    def value(weights: np.ndarray) -> float:
-        return float(judge.objectives(weights[None], rows, loss=loss, l2=l2)[0])
-
-    return _rerun(fit, recorder, value)
+def liblinear(
+    rows: Rows,
+    recorder: Recorder,
+    *,
+    loss: str,
+    l2: float,
+    multi_class: str,
+    tol: float,
+) -> str:
+    """LIBLINEAR's dual ascent through `LinearSVC`, rerun."""
+    model = sklearn_models.linear_svc(
+        rows.labels, l2=l2, multi_class=multi_class, tol=tol
+    )
+    limits = _DOUBLED
+    if multi_class == "crammer_singer":
+        halvings = range(math.ceil(math.log2(_LOOSEST_TOLERANCE / tol)) + 1)
+        limits = [{"tol": max(_LOOSEST_TOLERANCE / 2**n, tol)} for n in halvings]
+    return _rerun(model, limits, rows, recorder, loss=loss, l2=l2)
 
 
 def _rerun(
-    fit: Callable[[float], Rerun],
+    model: Any,
+    limits: Sequence[dict[str, float]],
+    rows: Rows,
     recorder: Recorder,
-    value: Callable[[np.ndarray], float],
+    *,
+    loss: str,
+    l2: float,
 ) -> str:
-    """Runs a method from its start with more and more effort, each run timed.
+    """Fits from the start under one limit after the other, each run timed.
 
-    Args:
-      fit: a run with twice the effort of the one before, except for the last ones,
-        whose efforts fill the deadline.
-      recorder: its clock starts anew for each run.
-      value: the objective of weights, which these methods do not tell. Not charged.
+    The one that takes longer than the deadline is the last.
     """
-    effort = 1.0
-    while True:
+    is_saga, inputs = loss == "softmax_cross_entropy", rows.extended()
+    if not is_saga:
+        # LIBLINEAR's float64. The copy is not charged; its own, in a sparse format, is.
+        inputs = inputs.astype(np.float64)
+    for limit in limits:
+        model.set_params(**limit)
         with warnings.catch_warnings():
             # "Did not converge" is what a limit is for.
             warnings.simplefilter("ignore")
             recorder.start()
-            weights, evaluations, ended, limit = fit(effort)
+            model.fit(inputs, rows.labels)
             seconds = recorder.seconds()
-        found = None if recorder.target is None else value(weights)
+        weights = sklearn_models.weights_of(model)
+        iterations = int(np.max(model.n_iter_))
+        # These methods do not tell the objective; computing it here is not charged.
+        (value,) = judge.objectives(weights[None], rows, loss=loss, l2=l2)
         recorder.point(
-            weights, evaluations=evaluations, value=found, seconds=seconds, keep=True
+            weights,
+            # LIBLINEAR's iterations are not passes over all rows.
+            evaluations=iterations if is_saga else None,
+            value=float(value),
+            seconds=seconds,
+            keep=True,
         )
-        if ended:
-            return f"ended by its own rule with {limit}"
-        growth = min(2.0, _FILLED * recorder.deadline_s / seconds)
-        if growth < 1.1:
-            raise EnoughError(
-                f"stopped after a run with {limit}: more would pass the deadline of "
-                f"{recorder.deadline_s:g} s"
-            )
-        effort *= growth
+        if iterations < limit.get("max_iter", 0):
+            break
+    return f"ended by its own rule with {limit}"

@@ -1,17 +1,14 @@
-"""The rows that all solvers see, and the judge of the weights that they find."""
+"""The rows that all solvers see, and the judge of the weights that they find.
+
+JAX is loaded where ours needs it: the process of a peer does without.
+"""
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 import jaxlin
 from experiments.common import numpy_objective
-from jaxlin import data, normalization
-from jaxlin.normalization import Normalization
-
-# At 3,072 features 25 MB of float64 rows, and 110 MB of scores of 1,300 points.
-_ROWS_PER_BLOCK = 1024
 
 
 class Rows(NamedTuple):
@@ -20,23 +17,32 @@ class Rows(NamedTuple):
     Attributes:
       features: raw, shape ``(examples, features)``.
       labels: shape ``(examples,)``.
-      normalization: value / largest value, less the mean training row; of NumPy arrays.
+      mean: of the normalisation (value - mean) / scale: the mean training row.
+      scale: of the normalisation: the largest value.
       num_classes: C.
     """
 
     features: np.ndarray
     labels: np.ndarray
-    normalization: Normalization
+    mean: np.ndarray
+    scale: np.ndarray
     num_classes: int
 
     def extended(self) -> np.ndarray:
         """Normalised float32 rows with a constant feature 1, as the peers read them."""
         rows = np.ones((len(self.features), self.features.shape[1] + 1), np.float32)
-        np.subtract(self.features, self.normalization.mean, out=rows[:, :-1])
-        rows[:, :-1] /= np.asarray(self.normalization.scale, np.float32)
+        np.subtract(self.features, self.mean, out=rows[:, :-1])
+        rows[:, :-1] /= self.scale
         return rows
 
-    def problem(self) -> jaxlin.Problem:
+    @property
+    def normalization(self) -> "jaxlin.normalization.Normalization":
+        """The normalisation as ours takes it."""
+        from jaxlin.normalization import Normalization
+
+        return Normalization(self.mean, self.scale)
+
+    def problem(self) -> "jaxlin.Problem":
         """The problem as ours reads it, normalised inside the pass."""
         return jaxlin.problem(
             self.features,
@@ -46,14 +52,13 @@ class Rows(NamedTuple):
         )
 
 
-def of(dataset: data.Dataset) -> tuple[Rows, Rows]:
+def of(dataset: "jaxlin.data.Dataset") -> tuple[Rows, Rows]:
     """Training and test rows, both to be normalised by the training rows."""
+    from jaxlin import normalization
+
     fitted = normalization.fit_centered(dataset.train.features, scale=dataset.max_value)
-    fitted = jax.tree.map(np.asarray, fitted)
-    return (
-        Rows(*dataset.train, fitted, dataset.num_classes),
-        Rows(*dataset.test, fitted, dataset.num_classes),
-    )
+    more = *(np.asarray(part, np.float32) for part in fitted), dataset.num_classes
+    return Rows(*dataset.train, *more), Rows(*dataset.test, *more)
 
 
 def objectives(weights: np.ndarray, rows: Rows, *, loss: str, l2: float) -> np.ndarray:
@@ -70,20 +75,15 @@ def objectives(weights: np.ndarray, rows: Rows, *, loss: str, l2: float) -> np.n
     Returns:
       Shape ``(points,)``; not finite where weights are not.
     """
-    flat = weights.reshape(-1, weights.shape[-1]).astype(np.float64)
-    extended, total = rows.extended(), np.zeros(len(weights))
+    extended = rows.extended().astype(np.float64)
+    examples = numpy_objective.Data(extended, rows.labels, np.ones(len(extended)))
     # Weights of a peer that diverges are not finite, which is an outcome.
     with np.errstate(all="ignore"):
-        for start in range(0, len(extended), _ROWS_PER_BLOCK):
-            block = slice(start, start + _ROWS_PER_BLOCK)
-            scores = extended[block].astype(np.float64) @ flat.T
-            scores = scores.reshape(len(scores), len(weights), rows.num_classes)
-            for point in range(len(weights)):
-                total[point] += numpy_objective.LOSSES[loss](
-                    scores[:, point], rows.labels[block]
-                )[0].sum()
-        penalties = np.square(weights, dtype=np.float64).sum(axis=(1, 2))
-        return total / len(extended) + l2 / 2 * penalties
+        found = [
+            numpy_objective.objective(one, examples, loss=loss, l2=l2)
+            for one in weights.astype(np.float64)
+        ]
+    return np.array(found, np.float64)
 
 
 def accuracy(weights: np.ndarray, rows: Rows) -> float:

@@ -48,7 +48,7 @@ class Data(NamedTuple):
 
 
 def seen_by(
-    fit: jaxlin.Fit,
+    fit: "jaxlin.Fit",
     features: np.ndarray,
     targets: np.ndarray,
     weights: np.ndarray | None = None,
@@ -69,7 +69,7 @@ def seen_by(
     return Data(np.c_[rows, np.ones(len(rows))], np.asarray(targets), weights)
 
 
-def examined(fit: jaxlin.Fit, data: Data) -> dict[str, Any]:
+def examined(fit: "jaxlin.Fit", data: Data) -> dict[str, Any]:
     """Compares a certificate with objectives that it must hold for.
 
     Returns:

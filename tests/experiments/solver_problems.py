@@ -7,7 +7,6 @@ import optima
 
 from experiments.benchmark_solvers import peers
 from experiments.benchmark_solvers.rows import Rows
-from jaxlin.normalization import Normalization
 
 L2 = 0.05
 
@@ -19,8 +18,8 @@ def stored(num_classes, num_examples=30):
     labels = np.arange(num_examples, dtype=np.int32) % num_classes
     centres = draw.normal(size=(num_classes, 4))
     rows = centres[labels] + draw.normal(size=(num_examples, 4))
-    unchanged = Normalization(np.zeros(4, np.float32), np.ones((), np.float32))
-    return Rows(rows.astype(np.float32), labels, unchanged, num_classes)
+    unchanged = np.zeros(4, np.float32), np.float32(1)
+    return Rows(rows.astype(np.float32), labels, *unchanged, num_classes)
 
 
 def problem(num_classes):

@@ -139,13 +139,15 @@ def test_growth_has_every_size_proven(smoke_run):
         one: smoke_run.numbers(growth.part(SOFTMAX, one))["sizes"]
         for one in growth.DIMENSIONS
     }
-    assert [len(sizes) for sizes in found.values()] == [2, 2, 2]
+    assert [len(sizes) for sizes in found.values()] == [3, 3, 2]
     for one in sum(found.values(), []):
         assert one["relative_gap"] <= 1e-3
         assert one["first_seconds"] > 0
         assert one["seconds"] > one["prepare_seconds"] > 0
     assert [one["classes"] for one in found["classes"]] == [3, 10]
-    same = found["examples"][1], found["features"][1]
+    assert [one["examples"] for one in found["examples"]] == [324, 648, 1297]
+    assert [one["features"] for one in found["features"]] == [16, 32, 64]
+    same = found["examples"][0], found["features"][2]
     assert same[0]["evaluations"] == same[1]["evaluations"], "the same problem"
 
 

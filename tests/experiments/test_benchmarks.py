@@ -17,7 +17,6 @@ from experiments.common import machine
 from experiments.common.numpy_objective import Data, objective
 from jaxlin import losses, neighbors
 from jaxlin.neighbors import distances
-from jaxlin.normalization import Normalization
 
 # Probes
 
@@ -233,8 +232,7 @@ def test_the_peer_of_two_classes_is_judged_at_our_l2():
     generator = np.random.default_rng(0)
     features = generator.normal(size=(60, 5)).astype(np.float32)
     labels = (features[:, 0] + generator.normal(size=60) > 0).astype(int)
-    unchanged = Normalization(np.zeros(5, np.float32), np.ones((), np.float32))
-    rows = Rows(features, labels, unchanged, 2)
+    rows = Rows(features, labels, np.zeros(5, np.float32), np.float32(1), 2)
     found = peer.fit(rows, rows.extended(), 0.05, tol=1e-10)
     loss, l2 = losses.softmax_cross_entropy, 2 / (0.05 * 60)
     ours = jaxlin.fit(features, labels, loss=loss, l2=l2, stop=jaxlin.Stop(1e-4))

@@ -255,11 +255,6 @@ BAD = {
     ],
     "benchmark_solvers": [
         ({"peers": ("sklearn",)}, "beginnings of the names got 'sklearn'"),
-        ({"growth_base": 10**6}, "growth_base must be at most 1297 for digits"),
-        (
-            {"growth_base": 64, "growth_examples": (64,), "growth_features": (65,)},
-            "growth_features must be at most 64",
-        ),
     ],
     "benchmark_sweep": [({"peer_fits": 99}, "peer_fits must be at most 3")],
     "benchmark_probes": [

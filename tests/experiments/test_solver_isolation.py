@@ -13,7 +13,8 @@ import pytest
 import toy_peers
 from solver_problems import L2, find, loop_objective, optimum, problem, stored
 
-from experiments.benchmark_solvers import isolation, peers_sklearn
+from experiments.benchmark_solvers import isolation, peers_sklearn, peers_torch
+from experiments.benchmark_solvers import rows as judge
 
 # The recorder and reruns, by a clock that is set by hand
 
@@ -78,35 +79,31 @@ def test_a_point_is_a_copy_of_the_weights():
     assert point.weights.all()
 
 
-@pytest.mark.parametrize(
-    ("power", "efforts"),
-    [
-        # 1 + 2 + 4 s, then as much as fits into nine tenths of 10 s.
-        (1.0, [1, 2, 4, 8, 9]),
-        # Seconds as the square root of the effort: then each is 9 times its root.
-        (0.5, [1, 2, 4, 8, 16, 32, 50.9117, 64.2172, 72.1221]),
-    ],
-)
-def test_reruns_grow_and_fill_the_deadline(clock, power, efforts):
-    asked, sent = [], []
+def test_reruns_double_until_one_takes_longer_than_the_deadline(clock):
+    limits, sent = [], []
 
-    def fit(effort):
-        asked.append(effort)
-        clock.seconds += effort**power
-        weights = np.full((2, 2), effort)
-        return weights, int(effort), False, f"effort {effort:g}"
+    class Model:
+        coef_, n_iter_ = np.zeros((3, 5)), np.array([10**9])
 
-    def value(weights):
+        def set_params(self, *, max_iter):
+            limits.append(max_iter)
+
+        def fit(self, inputs, labels):
+            clock.seconds += limits[-1]
+
+    def slow_send(point):
         clock.seconds += 1000  # not charged
-        return 1.0
+        sent.append(point)
 
-    recorder = isolation.Recorder(sent.append, deadline_s=10, target=0.5)
-    with pytest.raises(isolation.EnoughError, match="effort .*: more would pass"):
-        peers_sklearn._rerun(fit, recorder, value)
-    np.testing.assert_allclose(asked, efforts, rtol=1e-5)
-    np.testing.assert_allclose(
-        [point.seconds for point in sent], np.power(asked, power)
-    )
+    recorder = isolation.Recorder(slow_send, deadline_s=7, target=0.5)
+    how = {"loss": "softmax_cross_entropy", "l2": L2}
+    with pytest.raises(isolation.EnoughError, match="stopped at the deadline of 7 s"):
+        peers_sklearn._rerun(
+            Model(), peers_sklearn._DOUBLED, stored(3), recorder, **how
+        )
+    assert limits == [1, 2, 4, 8]
+    # Each from its own start.
+    assert [point.seconds for point in sent] == limits
 
 
 # A process of its own.
@@ -165,10 +162,17 @@ def test_a_message_that_was_cut_is_left_out(tmp_path):
     assert isolation._read(tmp_path / "messages") == [{"x": 1}]
 
 
+def test_a_peer_of_another_library_does_without_jax():
+    modules = [peers_sklearn.__name__, peers_torch.__name__, judge.__name__]
+    trace = run(toy_peers.alone, modules=modules)
+    assert trace == isolation.Trace([], [], "", finished=True)
+
+
 def test_a_real_peer_in_its_own_process():
     peer = find("LIBLINEAR one-vs-rest", "one_vs_rest_hinge")
     (loss,) = peer.losses
-    solve = functools.partial(peer.solve, stored(3), loss=loss, l2=L2)
+    how = {"loss": loss, "l2": L2, **peer.settings}
+    solve = functools.partial(peer.solve, stored(3), **how)
     trace = isolation.run(solve, deadline_s=processes.HANGS_AFTER_S)
     answer = trace.points[-1].weights
     assert trace.finished

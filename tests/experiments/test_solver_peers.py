@@ -19,7 +19,6 @@ from solver_problems import (
 from experiments.benchmark_solvers import isolation, peers
 from experiments.benchmark_solvers.rows import Rows
 from experiments.common.losses import CERTIFIED
-from jaxlin.normalization import Normalization
 
 SOFTMAX = "softmax_cross_entropy"
 
@@ -34,7 +33,9 @@ def solve(peer, loss, num_classes, deadline_s=processes.HANGS_AFTER_S, target=No
     sent = []
     recorder = isolation.Recorder(sent.append, deadline_s=deadline_s, target=target)
     try:
-        why = peer.solve(stored(num_classes), recorder, loss=loss, l2=L2)
+        why = peer.solve(
+            stored(num_classes), recorder, loss=loss, l2=L2, **peer.settings
+        )
     except isolation.EnoughError as enough:
         why = str(enough)
     compiles = peer.name.startswith(("optax", "jaxopt"))
@@ -152,10 +153,10 @@ def test_a_peer_is_stopped_at_the_target_or_the_deadline(name):
 def test_newton_cholesky_refuses_many_weights():
     peer = find("scikit-learn newton-cholesky", SOFTMAX)
     recorder = isolation.Recorder(lambda _: None, deadline_s=1.0)
-    unchanged = Normalization(np.zeros(2500, np.float32), np.ones((), np.float32))
-    rows = Rows(np.ones((4, 2500), np.float32), np.arange(4), unchanged, 4)
+    unchanged = np.zeros(2500, np.float32), np.float32(1)
+    rows = Rows(np.ones((4, 2500), np.float32), np.arange(4), *unchanged, 4)
     with pytest.raises(ValueError, match="at most 10000 weights, got 10004"):
-        peer.solve(rows, recorder, loss=SOFTMAX, l2=L2)
+        peer.solve(rows, recorder, loss=SOFTMAX, l2=L2, **peer.settings)
 
 
 def test_peers_are_named_once_and_every_loss_has_some():

@@ -7,12 +7,10 @@ from solver_problems import L2, loop_objective, problem, stored
 from experiments.benchmark_solvers import rows as judge
 from experiments.benchmark_solvers.rows import Rows
 from experiments.common.losses import CERTIFIED
-from jaxlin.normalization import Normalization
 
 
 @pytest.mark.parametrize("loss", CERTIFIED)
-def test_objectives_are_those_of_the_definition(loss, monkeypatch):
-    monkeypatch.setattr(judge, "_ROWS_PER_BLOCK", 7)
+def test_objectives_are_those_of_the_definition(loss):
     rows, labels = problem(3)
     weights = np.random.default_rng(1).normal(size=(7, 3, 5)).astype(np.float32)
     found = judge.objectives(weights, stored(3), loss=loss, l2=L2)
@@ -27,8 +25,7 @@ def test_objectives_are_those_of_the_definition(loss, monkeypatch):
 def test_accuracy_counts_the_first_of_equal_scores():
     features = np.array([[3, 0], [0, 3], [2, 1], [1, 2]], np.float32)
     labels = np.array([0, 1, 0, 0], np.int32)
-    unchanged = Normalization(np.zeros(2, np.float32), np.ones((), np.float32))
-    rows = Rows(features, labels, unchanged, 2)
+    rows = Rows(features, labels, np.zeros(2, np.float32), np.float32(1), 2)
     weights = np.eye(2, 3, dtype=np.float32)
     assert judge.accuracy(weights, rows) == 0.75
     assert judge.accuracy(weights[::-1], rows) == 0.25

@@ -3,9 +3,11 @@
 In a file of their own, so that such a process loads nothing else of the tests.
 """
 
+import importlib
 import itertools
 import operator
 import os
+import sys
 import time
 import types
 
@@ -36,6 +38,14 @@ def dying(recorder, weights):
     recorder.start()
     recorder.point(weights, evaluations=1)
     os._exit(7)
+
+
+def alone(recorder, weights, modules):
+    """Loads modules, and ends with the names of the libraries that came with them."""
+    for name in modules:
+        importlib.import_module(name)
+    libraries = {"jax", "torch", "sklearn", "optax"}
+    return " ".join(sorted(libraries & set(sys.modules)))
 
 
 # Cannot be called like a peer.

@@ -1,6 +1,6 @@
-"""L-BFGS without preconditioning by automatic gradients: PyTorch's, optax's, jaxopt's.
+"""L-BFGS without preconditioning by gradients of JAX: optax's and jaxopt's.
 
-All start from zero and see all rows in one piece, weights (C, D). Compiling is not
+Both start from zero and see all rows in one piece, weights (C, D). Compiling is not
 charged; it is reported apart.
 """
 
@@ -17,63 +17,23 @@ import optax
 
 from experiments.benchmark_solvers.isolation import Recorder
 from experiments.benchmark_solvers.rows import Rows
-from experiments.common.environment import usable_cores
 from experiments.common.losses import CERTIFIED
 from jaxlin import linear, objective
 from jaxlin.typing import Array
 
-_HISTORY = 10
 # Iterations without a lower value after which a solver that has no rule of its own for
 # this (optax) or one that float32 cannot meet (jaxopt) is taken to have ended.
 _PATIENCE = 50
-_ITERATIONS = 10**6
 
 
-def torch_lbfgs(rows: Rows, recorder: Recorder, *, loss: str, l2: float) -> str:
-    """`torch.optim.LBFGS` with its strong Wolfe search on one loss of `torch.nn`."""
-    import torch
-
-    torch.set_num_threads(usable_cores())
-    features = torch.from_numpy(rows.extended())
-    labels = torch.from_numpy(np.array(rows.labels)).long()
-    weights = torch.zeros(rows.num_classes, features.shape[1], requires_grad=True)
-    if loss == "softmax_cross_entropy":
-        criterion, factor = torch.nn.CrossEntropyLoss(), 1
-    else:
-        power = 2 if loss == "weston_watkins_squared_hinge" else 1
-        # PyTorch divides the sum over wrong classes by the number of classes.
-        criterion, factor = torch.nn.MultiMarginLoss(p=power), rows.num_classes
-    optimizer = torch.optim.LBFGS(
-        [weights],
-        max_iter=_ITERATIONS,
-        max_eval=2 * _ITERATIONS,
-        tolerance_grad=0.0,
-        # Its default, which for float32 objectives about 1 means no change at all.
-        tolerance_change=1e-9,
-        history_size=_HISTORY,
-        line_search_fn="strong_wolfe",
-    )
-    evaluations = 0
-
-    def closure() -> Any:
-        nonlocal evaluations
-        optimizer.zero_grad()
-        scores = torch.nn.functional.linear(features, weights)
-        value = factor * criterion(scores, labels) + l2 / 2 * weights.square().sum()
-        value.backward()
-        evaluations += 1
-        found = weights.detach().numpy()
-        recorder.point(found, evaluations=evaluations, value=value.item())
-        return value
-
-    recorder.start()
-    optimizer.step(closure)
-    recorder.point(weights.detach().numpy(), evaluations=evaluations, keep=True)
-    return f"ended by its own rule after {evaluations} evaluations"
-
-
-def jax_lbfgs(
-    rows: Rows, recorder: Recorder, *, loss: str, l2: float, library: str
+def lbfgs(
+    rows: Rows,
+    recorder: Recorder,
+    *,
+    loss: str,
+    l2: float,
+    library: str,
+    **settings: Any,
 ) -> str:
     """`optax.lbfgs` or `jaxopt.LBFGS`, each with its own zoom line search."""
     features, labels = jnp.asarray(rows.extended()), jnp.asarray(rows.labels)
@@ -90,7 +50,7 @@ def jax_lbfgs(
         # jaxopt is no longer maintained, and says so when imported.
         warnings.simplefilter("ignore")
         start = {"optax": _optax, "jaxopt": _jaxopt}[library]
-        state, step = start(function, weights, features, labels)
+        state, step = start(settings, function, weights, features, labels)
         begun = time.perf_counter()
         # Ahead of time, so that the clock sees none of it.
         program = jax.jit(step).lower(weights, state, features, labels).compile()
@@ -115,9 +75,11 @@ def jax_lbfgs(
 # solver knows it, and the evaluations of value and gradient since the start.
 
 
-def _optax(function: Callable[..., Array], weights: Array, *data: Array) -> Any:
+def _optax(
+    settings: Any, function: Callable[..., Array], weights: Array, *data: Array
+) -> Any:
     """The state and step of optax, whose state counts the last line search alone."""
-    solver = optax.lbfgs(memory_size=_HISTORY)
+    solver = optax.lbfgs(**settings)
 
     def step(weights: Array, state: Any, *data: Array) -> Any:
         inner, count = state
@@ -138,10 +100,12 @@ def _optax(function: Callable[..., Array], weights: Array, *data: Array) -> Any:
     return (solver.init(weights), jnp.int32(1)), step
 
 
-def _jaxopt(function: Callable[..., Array], weights: Array, *data: Array) -> Any:
+def _jaxopt(
+    settings: Any, function: Callable[..., Array], weights: Array, *data: Array
+) -> Any:
     """The state and step of jaxopt, as far as it runs with this JAX."""
     jaxopt = importlib.import_module("jaxopt")
-    solver = jaxopt.LBFGS(function, history_size=_HISTORY, tol=0.0)
+    solver = jaxopt.LBFGS(function, **settings)
 
     def step(weights: Array, state: Any, *data: Array) -> Any:
         weights, state = solver.update(weights, state, *data)
