@@ -56,7 +56,11 @@ def iterations(
                 preconditioner=examples.preconditioner
             )
         method = float64_methods.iterations(
-            given, loss=loss, settings=settings, is_small=problem.is_small
+            given,
+            loss=loss,
+            settings=settings,
+            num_classes=problem.num_classes,
+            is_small=problem.is_small,
         )
         return method(start, budget)
 
@@ -68,18 +72,30 @@ def float32_passes(problem: Problem, loss: Loss, stop: Stop) -> int | None:
     if problem.is_small:
         is_newton = conjugates.of(loss).violations is None
         return fit_loop.passes_before_float64(stop, is_newton=is_newton)
-    if problem.is_blocked:
-        return None
-    if float64_methods.takes_semismooth_steps(loss, problem.first_block.features):
+    if takes_semismooth_steps(problem, loss):
         return fit_loop.passes_before_semismooth_steps(stop)
     return None
 
 
 def _continues(problem: Problem, loss: Loss) -> bool:
     """Returns whether a fit of rows in memory continues in float64 by default."""
-    if problem.is_small or not device_mesh.has_float64():
-        return problem.is_small
-    # Where a smooth loss is stalled its parameters are good to many digits, of which
-    # one pass in float64 proves 8 to 12. A hinge takes dozens of steps.
+    if problem.is_small:
+        return True
+    if not device_mesh.has_float64():
+        return False
+    if conjugates.of(loss).smooth:
+        # Stalled parameters of a smooth loss are good to many digits, of which one pass
+        # in float64 proves 8 to 12.
+        return True
+    # A hinge takes dozens of steps, or hundreds by L-BFGS.
     products = problem.num_examples * problem.num_features * problem.num_classes
-    return conjugates.of(loss).smooth or products <= _MAX_PRODUCTS
+    return products <= _MAX_PRODUCTS and takes_semismooth_steps(problem, loss)
+
+
+def takes_semismooth_steps(problem: Problem, loss: Loss) -> bool:
+    """Returns whether semismooth Newton steps finish fits of this loss in float64."""
+    if problem.is_small or problem.is_blocked:
+        return False
+    return float64_methods.takes_semismooth_steps(
+        loss, problem.first_block.features, num_classes=problem.num_classes
+    )

@@ -12,9 +12,15 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin.numerics import device_mesh
-from jaxlin.problems import Problem
+from jaxlin.problems import Problem, fit_methods
 from jaxlin.selection.sweep_result import SweepResult
-from jaxlin.solvers import fit_loop, float64_methods, stopping
+from jaxlin.solvers import (
+    certified,
+    fit_loop,
+    float64_methods,
+    full_batch,
+    stopping,
+)
 from jaxlin.solvers.fit_loop import Outcome, Start
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.solvers.stopping import Stop
@@ -30,14 +36,15 @@ def weights_by_row(examples: Examples, sets: ArrayLike | None) -> Array | None:
         is one set of all ones.
 
     Returns:
-      Weights, float32, shape ``(examples, sets)``; None where all weights are 1.
+      Weights, in the dtype of the examples' own or float32, shape ``(examples, sets)``;
+      None where all weights are 1.
     """
     own = examples.example_weights
     if sets is None:
-        return None if own is None else jnp.asarray(own, jnp.float32)[:, None]
-    by_row = jnp.asarray(sets, jnp.float32).T
+        return None if own is None else own[:, None]
+    by_row = jnp.asarray(sets, jnp.float32 if own is None else own.dtype).T
     if own is not None:
-        by_row = by_row * jnp.asarray(own, jnp.float32)[:, None]
+        by_row = by_row * own[:, None]
     return device_mesh.shard(by_row, device_mesh.ROWS)
 
 
@@ -51,7 +58,7 @@ def refine_unproven(
     """Float64 refinement of the fits whose relative gap is too large.
 
     Fits are refined one after the other, each from its parameters in the sweep. A sweep
-    does not keep the dual variables of hinges, so that refinements start without them.
+    does not keep the dual variables of hinges; large ones make float32 passes first.
 
     Args:
       problem: problem of the sweep.
@@ -75,10 +82,9 @@ def refine_unproven(
     chosen = np.flatnonzero(~is_proven & (passes < stop.max_passes))
     if not len(chosen):
         return dataclasses.replace(result, converged=is_proven, stalled=stalled)
-    by_row = weights_by_row(problem.examples, weight_sets)
     for model in map(int, chosen):
         left = Stop(stop.relative_gap, int(stop.max_passes - passes[model]))
-        outcome = _refined_fit(problem, result, model, by_row, left)
+        outcome = _refined_fit(problem, result, model, weight_sets, left)
         passes[model] += outcome.passes
         float64_passes[model] += outcome.float64_passes
         stalled[model] = outcome.stalled
@@ -107,7 +113,7 @@ def _refined_fit(
     problem: Problem,
     result: SweepResult,
     model: int,
-    by_row: Array | None,
+    weight_sets: ArrayLike | None,
     stop: Stop,
 ) -> Outcome:
     """Float64 fit of one model, started from its parameters in the sweep."""
@@ -118,14 +124,28 @@ def _refined_fit(
     )
     with problem.float64_context(True):
         examples = problem.prepared(loss=loss, keep_float64=True)
+        by_row = weights_by_row(examples, weight_sets)
         if by_row is not None:
             own = by_row[:, models.weight_set[model]]
             examples = examples._replace(example_weights=own)
-        iterations = float64_methods.iterations(
-            examples, loss=loss, settings=settings, is_small=problem.is_small
+        in_float32 = full_batch.iterations(
+            certified.row_source(examples, loss=loss), loss=loss, settings=settings
         )
-        # The sweep has had the passes in float32.
-        start = Start(result[model].params, None, is_refined=True)
+        in_float64 = float64_methods.iterations(
+            examples,
+            loss=loss,
+            settings=settings,
+            num_classes=problem.num_classes,
+            is_small=problem.is_small,
+        )
+        # Semismooth Newton steps need duals, which passes in float32 give. All others
+        # have had these passes in the sweep.
+        needs_duals = fit_methods.takes_semismooth_steps(problem, loss)
+        start = Start(result[model].params, None, is_refined=not needs_duals)
         return fit_loop.minimize(
-            iterations, start=start, stop=stop, in_float64=iterations
+            in_float32,
+            start=start,
+            stop=stop,
+            in_float64=in_float64,
+            float32_passes=fit_methods.float32_passes(problem, loss, stop),
         )

@@ -18,10 +18,10 @@
   certified        rows on the device, and the solver for custom loops
   full_hessian     Hessian of the mean loss in all weights of a small problem
   conjugate_gradients  preconditioned conjugate gradients
+  score_gradients  gradient of the mean loss in the scores of all examples
   interior_system  linear system of a step of the interior-point method
   interior_point   interior-point method in float64 for hinges of small problems
-  score_gradients  gradient of the mean loss in the scores of all examples
-  newton           Newton's method in float64 for smooth losses of small problems
+  newton           Newton's method in float64 for softmax of small problems
   active_rows      examples of a hinge that have curvature
   semismooth_newton  Newton's method in float64 for hinges of large problems
   float64_methods  choice among the methods that continue a fit in float64

@@ -14,13 +14,13 @@ import numpy as np
 
 from jaxlin.numerics import device_mesh
 from jaxlin.objective import row_sums
-from jaxlin.solvers import full_hessian, score_gradients
+from jaxlin.solvers import score_gradients
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.typing import Array, Loss
 
 
 class ActiveRows(NamedTuple):
-    """Active examples, in float32.
+    """Active examples: rows in float32, the rest in the dtype of the fit.
 
     Attributes:
       rows: normalised rows with the constant 1, shape ``(active, features + 1)``.
@@ -28,7 +28,7 @@ class ActiveRows(NamedTuple):
       scores: scores at the iterate, shape ``(active, classes)``.
       dual_centers: dual centers, shape ``(active, classes)``.
       shares: example weights, as shares of the sum over all examples, shape
-        ``(active,)``; 0 in rows that fill up the shape.
+        ``(active,)``; 0 in padding rows.
     """
 
     rows: Array
@@ -47,7 +47,7 @@ def gathered(
     smoothing: Array,
     loss: Loss,
 ) -> ActiveRows:
-    """Copy of the active rows, filled up to one of a few shapes.
+    """Copies the active rows, padded to one of a few shapes.
 
     Args:
       scores: scores of all examples, shape ``(examples, classes)``.
@@ -57,16 +57,14 @@ def gathered(
       smoothing: smoothing of the hinge, in units of score.
       loss: a hinge that has a conjugate.
     """
-    is_active = _is_active(
-        scores, dual_centers, examples, smoothing, settings, loss=loss
-    )
-    active = np.flatnonzero(device_mesh.on_host(is_active))
+    mask = _is_active(scores, dual_centers, examples, smoothing, settings, loss=loss)
+    active = np.flatnonzero(device_mesh.on_host(mask))
     # Eight shapes per octave share their programs.
     step = 2 ** max(0, len(active).bit_length() - 4)
-    places = np.zeros(max(1, -(-len(active) // step)) * step, np.int32)
-    places[: len(active)] = active
-    is_one = np.arange(len(places)) < len(active)
-    return _copied(places, is_one, scores, dual_centers, examples)
+    indices = np.zeros(max(1, -(-len(active) // step)) * step, np.int32)
+    indices[: len(active)] = active
+    is_active = np.arange(len(indices)) < len(active)
+    return _copied(indices, is_active, scores, dual_centers, examples)
 
 
 @functools.partial(jax.jit, static_argnames=("loss",))
@@ -83,7 +81,7 @@ def _is_active(
     gradients = score_gradients.of_mean_loss(
         loss,
         examples.targets,
-        full_hessian.shares(examples, scores.dtype),
+        score_gradients.shares(examples, scores.dtype),
         dual_centers,
         smoothing=smoothing,
         loss_arguments=settings.loss_arguments,
@@ -96,16 +94,20 @@ def _is_active(
 
 @jax.jit
 def _copied(
-    places: Array, is_one: Array, scores: Array, dual_centers: Array, examples: Examples
+    indices: Array,
+    is_active: Array,
+    scores: Array,
+    dual_centers: Array,
+    examples: Examples,
 ) -> ActiveRows:
     rows = row_sums.extended_rows(
-        examples.features[places], examples.normalization, jnp.float32
+        examples.features[indices], examples.normalization, jnp.float32
     )
-    shares = full_hessian.shares(examples, jnp.float32)[places]
+    shares = score_gradients.shares(examples, scores.dtype)[indices]
     return ActiveRows(
         rows,
-        examples.targets[places],
-        scores[places].astype(jnp.float32),
-        dual_centers[places].astype(jnp.float32),
-        jnp.where(is_one, shares, 0),
+        examples.targets[indices],
+        scores[indices],
+        dual_centers[indices],
+        jnp.where(is_active, shares, 0),
     )

@@ -1,8 +1,8 @@
 """Loop of a certified fit: passes over the rows until the gap is proven.
 
-`jaxlin.solvers.full_batch` and `jaxlin.solvers.newton` give the iterations. `minimize`
-runs them in float32 and, where float32 does not prove the gap, in float64: on request,
-or where the problem has a method for float64.
+`jaxlin.solvers.full_batch` gives the iterations in float32,
+`jaxlin.solvers.float64_methods` those in float64. `minimize` runs them in float32 and,
+where float32 does not prove the gap, in float64: on request, or where that is cheap.
 """
 
 import dataclasses

@@ -4,13 +4,13 @@
 problem                                   method
 ========================================  ============================================
 small, hinge or its square                interior point (`interior_point`)
-small, softmax                            Newton by conjugate gradients (`newton`)
-large, hinge, at most 2.5e8 numbers       semismooth Newton (`semismooth_newton`)
+small, softmax or cross-entropy           Newton by conjugate gradients (`newton`)
+large, hinge, on one device, 1 GB         semismooth Newton (`semismooth_newton`)
 other                                     L-BFGS, as in float32 (`full_batch`)
 ========================================  ============================================
 
 `is_small_shape` draws the line: the interior-point method factorises a Hessian at each
-iterate, and softmax shares its limit.
+iterate, and softmax shares its limit. `takes_semismooth_steps` has the other limit.
 """
 
 import numpy as np
@@ -34,9 +34,9 @@ MAX_UNKNOWNS = 2000
 # Largest count of numbers in rows, duals and Hessians of all examples in the scores:
 # 400 MB.
 _MAX_NUMBERS = 50_000_000
-# Largest count of numbers in the rows for the semismooth Newton method, which copies
-# active rows in float32: 1 GB if all are active.
-_MAX_NUMBERS_OF_COPY = 250_000_000
+# Largest count of float32 numbers that semismooth Newton steps hold: a copy of the
+# active rows, if all are active, and eight float64 arrays of shape (examples, classes).
+_MAX_NUMBERS_OF_STEPS = 250_000_000
 
 
 def is_small_shape(*, num_classes: int, num_features: int, num_examples: int) -> bool:
@@ -47,20 +47,28 @@ def is_small_shape(*, num_classes: int, num_features: int, num_examples: int) ->
     unknowns = num_classes * (num_features + 1)
     # The interior-point method holds four arrays of Hessians in the scores at once.
     numbers = num_examples * (num_features + 16 * num_classes + 4 * num_classes**2)
-    is_on_one_device = device_mesh.num_shards(num_examples) == 1
+    is_on_one_device = device_mesh.axis_size(device_mesh.ROWS) == 1
     is_short = unknowns <= MAX_UNKNOWNS and numbers <= _MAX_NUMBERS
     return is_short and is_on_one_device and device_mesh.has_float64()
 
 
-def takes_semismooth_steps(loss: Loss, features: Array | np.ndarray) -> bool:
+def takes_semismooth_steps(
+    loss: Loss, features: Array | np.ndarray, *, num_classes: int
+) -> bool:
     """Returns whether a large problem with these rows has the semismooth method."""
-    is_on_one_device = device_mesh.num_shards(features.shape[0]) == 1
+    is_on_one_device = device_mesh.axis_size(device_mesh.ROWS) == 1
+    numbers = features.shape[0] * (features.shape[1] + 16 * num_classes)
     is_hinge = not conjugates.of(loss).smooth
-    return is_hinge and is_on_one_device and features.size <= _MAX_NUMBERS_OF_COPY
+    return is_hinge and is_on_one_device and numbers <= _MAX_NUMBERS_OF_STEPS
 
 
 def iterations(
-    examples: Examples, *, loss: Loss, settings: Settings, is_small: bool
+    examples: Examples,
+    *,
+    loss: Loss,
+    settings: Settings,
+    num_classes: int,
+    is_small: bool,
 ) -> Iterations:
     """Iterations of a fit in float64, for `jaxlin.solvers.fit_loop.minimize`.
 
@@ -68,13 +76,14 @@ def iterations(
       examples: prepared examples (`jaxlin.solvers.certified.prepare`).
       loss: one of the six losses that have a conjugate.
       settings: l2 and loss arguments; all else None.
+      num_classes: number of classes.
       is_small: whether the problem is small (`is_small_shape`).
     """
     if is_small:
         is_violation = conjugates.of(loss).violations is not None
         method = interior_point if is_violation else newton
         return method.iterations(examples, loss=loss, settings=settings)
-    if takes_semismooth_steps(loss, examples.features):
+    if takes_semismooth_steps(loss, examples.features, num_classes=num_classes):
         return semismooth_newton.iterations(examples, loss=loss, settings=settings)
     rows = certified.row_source(examples, loss=loss)
     return full_batch.iterations(rows, loss=loss, settings=settings)

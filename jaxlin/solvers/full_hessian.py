@@ -8,20 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array
 
 # Largest count of numbers in the products of Hessians and rows that are held at once.
 _NUMBERS_PER_BLOCK = 2_000_000
-
-
-def shares(examples: Examples, dtype: jax.typing.DTypeLike) -> Array:
-    """Example weights that sum to 1, shape ``(examples,)``."""
-    weights = examples.example_weights
-    if weights is None:
-        weights = jnp.ones(examples.targets.shape[0])
-    weights = weights.astype(dtype)
-    return weights / jnp.sum(weights)
 
 
 def full_hessian(rows: Array, in_scores: Array, *, is_separable: bool = False) -> Array:

@@ -43,11 +43,11 @@ from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import (
     certified,
     full_batch,
-    full_hessian,
     interior_system,
     line_search,
     optimizer,
     optimizer_state,
+    score_gradients,
 )
 from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
 from jaxlin.solvers.interface import Examples, Settings
@@ -115,7 +115,7 @@ def _begin(
     weights = optimizer_state.centered(loss, linear.fold_bias(params))
     dtype = weights.dtype
     rows = row_sums.extended_rows(examples.features, examples.normalization, dtype)
-    shares = full_hessian.shares(examples, dtype)
+    shares = score_gradients.shares(examples, dtype)
     conjugate = conjugates.of(loss)
     data = Data(rows, examples.targets, shares, (shares > 0)[:, None])
     violations = interior_system.violations(

@@ -1,8 +1,8 @@
-"""Line search of certified fits: acceptance of a candidate, and shorter steps.
+"""Line searches of certified fits.
 
-L-BFGS (`jaxlin.solvers.optimizer`) and Newton's method (`jaxlin.solvers.newton`) share
-it. Their states have a candidate, the value and gradient at the iterate, and the
-direction and step that lead from one to the other.
+L-BFGS (`jaxlin.solvers.optimizer`) and Newton's method (`jaxlin.solvers.newton`) test
+candidates by passes (`decreases_enough`, `backtracked_step`). Newton's methods find a
+step from the slopes along a direction, without passes (`step_of_small_slope`).
 """
 
 from collections.abc import Callable
@@ -65,14 +65,19 @@ def step_of_small_slope(slope: Callable[[Array], Array], dtype: Any) -> Array:
 
     The step starts at 1 and is doubled while the slope is negative. The bracket is then
     cut at the zero of the slopes' secant, and at its middle in every third trial, in
-    case the secant makes slow progress.
+    case the secant makes slow progress. The step is 0 where the slope at 0 is not
+    negative.
     """
     zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
     first = slope(zero)
 
     def is_far(search: Any) -> Array:
         *_, found, trials = search
-        return (jnp.abs(found) > -_SLOPE_SHARE * first) & (trials < _MAX_TRIALS)
+        return (
+            (first < 0)
+            & (jnp.abs(found) > -_SLOPE_SHARE * first)
+            & (trials < _MAX_TRIALS)
+        )
 
     def improve(search: Any) -> Any:
         low, slope_low, high, slope_high, step, found, trials = search
@@ -89,4 +94,4 @@ def step_of_small_slope(slope: Callable[[Array], Array], dtype: Any) -> Array:
 
     search = (zero, first, jnp.inf * one, one, one, slope(one), jnp.int32(0))
     *_, step, _, _ = jax.lax.while_loop(is_far, improve, search)
-    return step
+    return jnp.where(first < 0, step, 0)

@@ -1,4 +1,4 @@
-r"""Newton's method in float64, for smooth losses of small problems.
+r"""Newton's method in float64, for softmax and cross-entropy of small problems.
 
 The Hessian is
 
@@ -36,7 +36,6 @@ from jaxlin.solvers import (
     class_hessian,
     conjugate_gradients,
     full_batch,
-    full_hessian,
     line_search,
     optimizer,
     optimizer_state,
@@ -192,7 +191,7 @@ def _with_direction(
     gradients = score_gradients.of_mean_loss(
         loss,
         examples.targets,
-        full_hessian.shares(examples, dtype),
+        score_gradients.shares(examples, dtype),
         jnp.zeros_like(scores),
         smoothing=jnp.ones((), dtype),
         loss_arguments=settings.loss_arguments,
@@ -219,13 +218,13 @@ def _with_direction(
     )
     direction = optimizer_state.centered(loss, direction)
 
-    slope_of_loss = score_gradients.slope_along(gradients, scores, rows @ direction.T)
-    at_iterate = jnp.vdot(state.iterate, direction)
-    squares = jnp.vdot(direction, direction)
-
-    def slope(step: Array) -> Array:
-        return slope_of_loss(step) + l2 * (at_iterate + step * squares)
-
-    step = line_search.step_of_small_slope(slope, dtype)
+    step = score_gradients.step_of_small_slope(
+        gradients,
+        scores,
+        rows @ direction.T,
+        weights=state.iterate,
+        direction=direction,
+        l2=l2,
+    )
     candidate = state.iterate + step * direction
     return state._replace(candidate=candidate, direction=direction, step=step)

@@ -1,7 +1,8 @@
 """Scores of all examples, and the gradient of the mean loss in them.
 
-Newton's methods (`jaxlin.solvers.newton`, `jaxlin.solvers.semismooth_newton`) take
-second derivatives and line searches from these, without passes.
+Newton's methods (`jaxlin.solvers.newton`, `jaxlin.solvers.semismooth_newton`)
+differentiate this gradient for their Hessian, and search along a direction with it;
+neither takes a pass.
 """
 
 from collections.abc import Callable
@@ -13,8 +14,18 @@ import jax.numpy as jnp
 from jaxlin.certificates import fenchel_young
 from jaxlin.losses import conjugates
 from jaxlin.objective import batches, row_sums
+from jaxlin.solvers import line_search
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array, Loss, LossArguments
+
+
+def shares(examples: Examples, dtype: jax.typing.DTypeLike) -> Array:
+    """Example weights that sum to 1, shape ``(examples,)``."""
+    weights = examples.example_weights
+    if weights is None:
+        weights = jnp.ones(examples.targets.shape[0])
+    weights = weights.astype(dtype)
+    return weights / jnp.sum(weights)
 
 
 def of_mean_loss(
@@ -26,7 +37,9 @@ def of_mean_loss(
     smoothing: Array,
     loss_arguments: LossArguments | None,
 ) -> Callable[[Array], Array]:
-    """The function of all scores to the gradient of the (smoothed) mean loss in them.
+    """Returns the function from all scores to the gradient of the mean loss in them.
+
+    The loss of a hinge is the smoothed one.
 
     Args:
       loss: one that has a conjugate.
@@ -58,23 +71,38 @@ def of_mean_loss(
     return of_all
 
 
-def slope_along(
-    gradients: Callable[[Array], Array], scores: Array, along: Array
-) -> Callable[[Array], Array]:
-    """The function of a step to the slope of the mean loss.
+def step_of_small_slope(
+    gradients: Callable[[Array], Array],
+    scores: Array,
+    along: Array,
+    *,
+    weights: Array,
+    direction: Array,
+    l2: Array,
+) -> Array:
+    """Step along a direction to a small slope of the objective, without a pass.
 
     Args:
       gradients: function of `of_mean_loss`.
       scores: scores at step 0, shape ``(examples, classes)``.
-      along: change of the scores by a step of 1, same shape.
+      along: scores of the direction, same shape.
+      weights: folded weights at step 0, shape ``(classes, features + 1)``.
+      direction: direction of the step, same shape as the weights.
+      l2: strength of half the sum of squares.
+
+    Returns:
+      A step of `jaxlin.solvers.line_search.step_of_small_slope`; 0 if the direction
+      does not descend.
     """
+    at_weights, squares = jnp.vdot(weights, direction), jnp.vdot(direction, direction)
 
     def slope(step: Array) -> Array:
         found = gradients(scores + step * along)
         # Rows of weight 0 have gradient 0, and changes that may have overflowed.
-        return jnp.sum(jnp.where(found != 0, found * along, 0))
+        of_loss = jnp.sum(jnp.where(found != 0, found * along, 0))
+        return of_loss + l2 * (at_weights + step * squares)
 
-    return slope
+    return line_search.step_of_small_slope(slope, direction.dtype)
 
 
 @jax.default_matmul_precision("highest")

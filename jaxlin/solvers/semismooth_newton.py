@@ -1,26 +1,30 @@
 r"""Semismooth Newton method in float64, for hinges of large problems.
 
-It ends fits that float32 passes (`jaxlin.solvers.optimizer`) have brought as far as
-their digits allow, by the same rounds with dual centers and smoothing. The smoothed
-hinge is piecewise quadratic: its Hessian holds only the active examples, whose duals
-are strictly between their bounds. Near the optimum they are few, on CIFAR-10 at l2 =
-1e-2 one in twelve, and Newton systems are cheap:
+It continues a fit after at most 200 float32 passes (`jaxlin.solvers.fit_loop`), by
+rounds with dual centers and a smoothing as in `jaxlin.solvers.optimizer`. The smoothed
+hinge is piecewise quadratic, and only active examples, with a dual strictly between its
+bounds, contribute to its Hessian. At the optimum of the Weston-Watkins hinge on
+CIFAR-10, l2 = 1e-2, they are one in twelve. Then a step costs little more than a pass:
 
-* conjugate gradients, preconditioned as L-BFGS is, read a float32 copy of the active
-  rows alone;
-* the line search needs no pass: along a direction the scores are linear;
-* a certified pass in float64 judges each candidate.
+* conjugate gradients, with the preconditioner of L-BFGS, read a float32 copy of the
+  active rows;
+* the line search reads no rows: scores are linear along a direction;
+* a certified pass in float64 gives gradient and certificate of the new iterate.
 
-On CIFAR-10 the Weston-Watkins hinge at l2 = 1e-2 gets from a relative gap of 1e-6 to
-1e-9 in 25 passes and 13 s (AMD EPYC, two cores); by L-BFGS it took 324 passes and 50 s.
-At l2 = 1e-3 and 1e-4 it gets from 1e-5 and 4e-5 to 1e-7 in 16 and 22 passes. The
-Crammer-Singer hinge at l2 = 1e-3 takes 242 passes and 45 s in all to 1e-6, where
-L-BFGS took 481 and 58 s. Nearly all rows are active for some class of the one-vs-rest
-hinge: at l2 = 1e-2 it takes 44 s to 2e-6 where L-BFGS took 30 s, but 120 s to 1e-7.
+CIFAR-10, two cores of an AMD EPYC, first fit of a process, compiling included:
 
-Far from the optimum the method gains nothing. The Crammer-Singer hinge at l2 = 1e-3
-took 15 passes and 110 products with all rows from a gap of 9e-4 to 1e-4, the
-one-vs-rest hinge 25 and 380 from 9e-3; L-BFGS takes 76 and 125 passes.
+==============  ====  ============  ================  ==================
+hinge           l2    relative gap  this method       L-BFGS throughout
+==============  ====  ============  ================  ==================
+Weston-Watkins  1e-2  1e-9          97 passes, 18 s   397 passes, 55 s
+Weston-Watkins  1e-4  1e-6          221 passes, 45 s
+Crammer-Singer  1e-3  1e-6          236 passes, 46 s  481 passes, 58 s
+one-vs-rest     1e-2  2e-6          165 passes, 58 s  263 passes, 31 s
+==============  ====  ============  ================  ==================
+
+Nearly all rows are active for some class of the one-vs-rest hinge. Far from the optimum
+of any hinge L-BFGS is at least as fast: the Crammer-Singer hinge at l2 = 1e-3 took 15
+passes and 110 products with all rows from a gap of 9e-4 to 1e-4, L-BFGS 76 passes.
 
 Reference:
   X. Li, D. Sun and K.-C. Toh. A highly efficient semismooth Newton augmented Lagrangian
@@ -46,7 +50,6 @@ from jaxlin.solvers import (
     class_hessian,
     conjugate_gradients,
     full_batch,
-    full_hessian,
     line_search,
     optimizer,
     optimizer_state,
@@ -61,12 +64,17 @@ from jaxlin.solvers.optimizer_state import Duals
 from jaxlin.solvers.preconditioner import SecondMoment
 from jaxlin.typing import Array, Loss
 
-# Squared residual of a Newton system, relative to the right side.
+# Squared residual of a Newton system, in the preconditioner's metric, relative to the
+# right side.
 _RESIDUAL = 0.01
-# After a round of at most this many steps the smoothing is halved.
+# After a round of at most _EASY_ROUND steps the smoothing is halved; after one of more
+# than _HARD_ROUND it grows by half.
 _EASY_ROUND = 3
-# Passes without a better certificate after which the method has stalled.
+_HARD_ROUND = 10
+# Passes without a better certificate after which the method has stalled; few are enough
+# once rounding error exceeds the gap.
 _PATIENCE = 60
+_PATIENCE_IN_ROUNDING = 10
 
 
 class SemismoothState(NamedTuple):
@@ -75,20 +83,22 @@ class SemismoothState(NamedTuple):
     Attributes:
       params: best parameters so far, by their certificate.
       certificate: certificate of ``params``.
-      iterate: folded weights of the next pass, shape ``(classes, features + 1)``.
-      scores: scores at the iterate, shape ``(examples, classes)``.
-      gradient: gradient of the smoothed objective at the iterate of the last pass.
+      iterate: folded weights, at which the next pass is made, shape ``(classes,
+        features + 1)``.
+      value: smoothed objective in the last pass.
+      gradient: its gradient in the last pass.
       smoothing: smoothing of the hinge, in units of score.
       round_steps: steps of the current round so far.
       rounds: number of renewals of the dual centers.
-      failures: number of directions in succession that did not descend.
+      failures: number of failed steps in a row: along a direction that does not
+        descend, or to a larger smoothed objective.
       idle_passes: number of passes in a row without a better certificate.
     """
 
     params: Params
     certificate: Certificate
     iterate: Array
-    scores: Array
+    value: Array
     gradient: Array
     smoothing: Array
     round_steps: Array
@@ -116,7 +126,9 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
             source, start, loss=loss, settings=settings
         )
         cast = full_batch.in_dtype_of(settings, begun.candidate)
-        state = _begin(begun, examples)
+        state, scores = _begin(begun, examples)
+        # It holds the pairs of L-BFGS.
+        del begun
         for _ in range(budget):
             sums, duals = source.evaluate(
                 state.iterate, dual_centers, state.smoothing, cast.loss_arguments
@@ -126,11 +138,12 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
             if ends_round:
                 dual_centers = duals
             yield Iteration(state.params, Duals(dual_centers, state.smoothing), info)
-            # The pass that begins a round is made where the last one ended.
+            # The pass that begins a round is made where the last one ended. Its
+            # gradient alone would take half of it, but its certificate may be the best.
             if ends_round:
                 continue
             active = active_rows.gathered(
-                state.scores,
+                scores,
                 dual_centers,
                 examples,
                 cast,
@@ -145,7 +158,11 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
                 cast,
                 loss=loss,
             )
-            state = _moved(state, direction, dual_centers, examples, cast, loss=loss)
+            # One copy of the active rows at a time.
+            del active
+            state, scores = _step(
+                state, scores, direction, dual_centers, examples, cast, loss=loss
+            )
 
     return iterations_from
 
@@ -153,13 +170,14 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
 @jax.jit
 def _begin(
     begun: optimizer_state.OptimizerState, examples: Examples
-) -> SemismoothState:
+) -> tuple[SemismoothState, Array]:
+    """State before the first pass, and the scores there."""
     zero = jnp.zeros((), jnp.int32)
-    return SemismoothState(
+    state = SemismoothState(
         params=begun.params,
         certificate=begun.certificate,
         iterate=begun.candidate,
-        scores=score_gradients.all_scores(begun.candidate, examples),
+        value=begun.value,
         gradient=begun.gradient,
         smoothing=begun.smoothing,
         round_steps=zero,
@@ -167,6 +185,7 @@ def _begin(
         failures=zero,
         idle_passes=zero,
     )
+    return state, score_gradients.all_scores(begun.candidate, examples)
 
 
 @jax.jit
@@ -181,27 +200,39 @@ def _judge(
     best, certificate = line_search.where(
         improved, (params, found.certificate), (state.params, state.certificate)
     )
-    # As in `jaxlin.solvers.optimizer`; a direction that fails begins a round, too.
+    # As in `jaxlin.solvers.optimizer`. A failed step ends the round, too;
+    # ``round_steps`` is then 0, so that the next pass does not end another.
     solved = found.stationarity <= found.excess
-    ends_round = (solved & (state.round_steps > 0)) | (state.failures == 1)
-    is_easy = solved & (state.round_steps <= _EASY_ROUND)
-    smaller = jnp.where(ends_round & is_easy, 0.5, 1.0) * state.smoothing
+    noise = 8 * jnp.finfo(found.smoothed.dtype).eps * jnp.abs(state.value)
+    rises = (state.round_steps > 0) & (found.smoothed > state.value + noise)
+    failures = jnp.where(rises, state.failures + 1, state.failures)
+    failed = failures > 0
+    ends_round = (state.round_steps > 0) & (solved | failed)
+    is_easy, is_hard = (
+        solved & (state.round_steps <= _EASY_ROUND),
+        state.round_steps > _HARD_ROUND,
+    )
+    factor = jnp.where(is_easy, 0.5, jnp.where(is_hard, 1.5, 1.0))
     after = state._replace(
         params=best,
         certificate=certificate,
+        value=found.smoothed,
         gradient=found.gradient,
-        smoothing=smaller,
+        smoothing=jnp.where(ends_round, factor, 1.0) * state.smoothing,
         round_steps=jnp.where(ends_round, 0, state.round_steps),
         rounds=state.rounds + ends_round,
+        failures=failures,
         idle_passes=jnp.where(improved, 0, state.idle_passes + 1),
     )
+    in_rounding = certificate.rounding > certificate.gap
+    patience = jnp.where(in_rounding, _PATIENCE_IN_ROUNDING, _PATIENCE)
     info = optimizer.OptimizerInfo(
         certificate=certificate,
         relative_gap=duality.relative_gap(certificate),
         objective=found.certificate.primal,
         gap=found.certificate.gap,
         rounds=after.rounds,
-        stalled=(after.failures > 1) | (after.idle_passes >= _PATIENCE),
+        stalled=(failures > 1) | (after.idle_passes >= patience),
     )
     return after, info, ends_round
 
@@ -217,73 +248,81 @@ def _direction(
     *,
     loss: Loss,
 ) -> Array:
-    """Newton direction at the iterate, to the digits of float32."""
-    gradient = state.gradient.astype(jnp.float32)
-    smoothing, l2 = (
-        jnp.asarray(value, jnp.float32) for value in (state.smoothing, settings.l2)
-    )
+    """Newton direction at the iterate.
+
+    Curvature is taken in float64: at a small smoothing the scores' errors in float32
+    would move duals across their bounds. Products are float32.
+    """
     gradients = score_gradients.of_mean_loss(
         loss,
         active.targets,
         active.shares,
         active.dual_centers,
-        smoothing=smoothing,
+        smoothing=state.smoothing,
         loss_arguments=settings.loss_arguments,
     )
     _, along_scores = jax.linearize(gradients, active.scores)
     classes = class_hessian.of_loss(
         loss,
-        state.iterate.astype(jnp.float32),
+        state.iterate,
         sampled,
-        smoothing=smoothing,
+        smoothing=state.smoothing,
         loss_arguments=settings.loss_arguments,
     )
+    l2 = jnp.asarray(settings.l2, jnp.float32)
+
+    def times_hessian(vector: Array) -> Array:
+        changes = (active.rows @ vector.T).astype(active.scores.dtype)
+        curved = along_scores(changes).astype(jnp.float32)
+        return curved.T @ active.rows + l2 * vector
+
     direction = conjugate_gradients.solution(
-        lambda vector: (
-            along_scores(active.rows @ vector.T).T @ active.rows + l2 * vector
-        ),
+        times_hessian,
         lambda vector: preconditioner.solve(moment, classes, vector, l2=l2),
-        -gradient,
+        -state.gradient.astype(jnp.float32),
         tolerance=jnp.asarray(_RESIDUAL, jnp.float32),
     )
     return optimizer_state.centered(loss, direction.astype(state.iterate.dtype))
 
 
 @functools.partial(jax.jit, static_argnames=("loss",))
-@jax.default_matmul_precision("highest")
-def _moved(
+def _step(
     state: SemismoothState,
+    scores: Array,
     direction: Array,
     dual_centers: Array,
     examples: Examples,
     settings: Settings,
     *,
     loss: Loss,
-) -> SemismoothState:
-    """State after a step to where the slope along the direction is small."""
+) -> tuple[SemismoothState, Array]:
+    """State and scores after a line search along the direction."""
     gradients = score_gradients.of_mean_loss(
         loss,
         examples.targets,
-        full_hessian.shares(examples, direction.dtype),
+        score_gradients.shares(examples, direction.dtype),
         dual_centers,
         smoothing=state.smoothing,
         loss_arguments=settings.loss_arguments,
     )
     along = score_gradients.all_scores(direction, examples)
-    slope_of_loss = score_gradients.slope_along(gradients, state.scores, along)
-    at_iterate = jnp.vdot(state.iterate, direction)
-    squares = jnp.vdot(direction, direction)
-
-    def slope(step: Array) -> Array:
-        of_penalty = jnp.asarray(settings.l2) * (at_iterate + step * squares)
-        return slope_of_loss(step) + of_penalty
-
-    step = line_search.step_of_small_slope(slope, direction.dtype)
-    descends = slope(jnp.zeros_like(step)) < 0
-    step = jnp.where(descends, step, 0)
-    return state._replace(
-        iterate=state.iterate + step * direction,
-        scores=state.scores + step * along,
+    step = score_gradients.step_of_small_slope(
+        gradients,
+        scores,
+        along,
+        weights=state.iterate,
+        direction=direction,
+        l2=jnp.asarray(settings.l2),
+    )
+    descends = step > 0
+    iterate, scores = line_search.where(
+        descends,
+        (state.iterate + step * direction, scores + step * along),
+        (state.iterate, scores),
+    )
+    after = state._replace(
+        iterate=iterate,
         round_steps=state.round_steps + 1,
         failures=jnp.where(descends, 0, state.failures + 1),
     )
+    return after, scores

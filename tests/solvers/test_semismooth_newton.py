@@ -1,5 +1,7 @@
 """Semismooth Newton steps: their system and line search, and fits of hinges by them."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +9,9 @@ import pytest
 from fitting_problems import EXAMPLES, data, problem
 
 import jaxlin
-from jaxlin import linear, losses
+from jaxlin import linear, losses, sharding
 from jaxlin.losses import conjugates
+from jaxlin.problems import fit_methods
 from jaxlin.solvers import (
     active_rows,
     certified,
@@ -43,7 +46,7 @@ def small_problem():
 
 
 def state_of(loss):
-    """State after a pass at random weights, with random dual centers."""
+    """State after a pass at random weights, its scores, random dual centers."""
     examples, generator = small_problem()
     shape = (CLASSES, WIDTH)
     params = linear.Params(
@@ -54,12 +57,12 @@ def state_of(loss):
         source, Start(params, None), loss=loss, settings=SETTINGS
     )
     centers = jnp.asarray(generator.uniform(0, 1, size=(13, CLASSES)))
-    state = semismooth_newton._begin(begun, examples)
+    state, scores = semismooth_newton._begin(begun, examples)
     state = state._replace(smoothing=jnp.asarray(SMOOTHING))
     arguments = {"margin": jnp.asarray(MARGIN)}
     sums, _ = source.evaluate(state.iterate, centers, state.smoothing, arguments)
     state, _, _ = semismooth_newton._judge(state, sums, SETTINGS)
-    return state, centers, examples, source
+    return state, scores, centers, examples, source
 
 
 def hessian_of_example(loss, scores, label, center):
@@ -87,9 +90,9 @@ def hessian_of_example(loss, scores, label, center):
 def test_the_direction_solves_the_newton_system(loss, monkeypatch):
     monkeypatch.setattr(semismooth_newton, "_RESIDUAL", 1e-12)
     with jax.enable_x64(True):
-        state, centers, examples, source = state_of(loss)
+        state, found_scores, centers, examples, source = state_of(loss)
         active = active_rows.gathered(
-            state.scores,
+            found_scores,
             centers,
             examples,
             SETTINGS,
@@ -99,12 +102,12 @@ def test_the_direction_solves_the_newton_system(loss, monkeypatch):
         found = semismooth_newton._direction.__wrapped__(
             state, active, source.moment, source.sampled(centers), SETTINGS, loss=loss
         )
-        state, centers, examples, active, found = jax.device_get(
-            (state, centers, examples, active, found)
+        state, found_scores, centers, examples, active, found = jax.device_get(
+            (state, found_scores, centers, examples, active, found)
         )
     rows = np.c_[examples.features, np.ones(13)]
     scores = rows @ state.iterate.T
-    np.testing.assert_allclose(state.scores, scores, rtol=1e-12)
+    np.testing.assert_allclose(found_scores, scores, rtol=1e-12)
     shares = examples.example_weights / examples.example_weights.sum()
     hessian, num_active = L2 * np.eye(CLASSES * (WIDTH + 1)), 0
     for i, label in enumerate(examples.targets):
@@ -119,40 +122,75 @@ def test_the_direction_solves_the_newton_system(loss, monkeypatch):
 @pytest.mark.parametrize("loss", HINGES)
 def test_the_step_lowers_the_smoothed_objective_and_most_of_the_slope(loss):
     with jax.enable_x64(True):
-        state, centers, examples, source = state_of(loss)
+        state, scores, centers, examples, source = state_of(loss)
         direction = -state.gradient
-        moved = semismooth_newton._moved(
-            state, direction, centers, examples, SETTINGS, loss=loss
+        moved, moved_scores = semismooth_newton._step(
+            state, scores, direction, centers, examples, SETTINGS, loss=loss
         )
         arguments = {"margin": jnp.asarray(MARGIN)}
         sums, _ = source.evaluate(moved.iterate, centers, moved.smoothing, arguments)
         after, _, _ = semismooth_newton._judge(moved, sums, SETTINGS)
-        uphill = semismooth_newton._moved(
-            state, -direction, centers, examples, SETTINGS, loss=loss
-        )
+        for bad in (-direction, direction * jnp.nan):
+            uphill, uphill_scores = semismooth_newton._step(
+                state, scores, bad, centers, examples, SETTINGS, loss=loss
+            )
+            # It is not taken, and counts as a failure.
+            np.testing.assert_array_equal(uphill.iterate, state.iterate)
+            np.testing.assert_array_equal(uphill_scores, scores)
+            assert uphill.failures == 1
+    assert after.value < state.value
     slopes = [np.vdot(one.gradient, direction) for one in (state, after)]
     assert slopes[0] < 0
     assert abs(slopes[1]) <= 0.3 * abs(slopes[0])
     rows = np.c_[examples.features, np.ones(13)]
-    np.testing.assert_allclose(moved.scores, rows @ np.asarray(moved.iterate).T)
+    np.testing.assert_allclose(moved_scores, rows @ np.asarray(moved.iterate).T)
     assert (moved.failures, moved.round_steps) == (0, 1)
-    # The way up is not taken, and counts as a failure.
-    np.testing.assert_array_equal(uphill.iterate, state.iterate)
-    assert uphill.failures == 1
 
 
-def test_a_failure_begins_a_round_and_a_second_ends_the_fit():
+def test_a_larger_objective_ends_the_round():
     with jax.enable_x64(True):
-        state, centers, _, source = state_of(losses.weston_watkins_hinge)
+        state, _, centers, _, source = state_of(losses.weston_watkins_hinge)
         arguments = {"margin": jnp.asarray(MARGIN)}
         sums, _ = source.evaluate(state.iterate, centers, state.smoothing, arguments)
-        for failures, ends_round, stalled in ((0, False, False), (1, True, False)):
-            failed = state._replace(failures=jnp.int32(failures))
-            after, info, found = semismooth_newton._judge(failed, sums, SETTINGS)
-            assert (bool(found), bool(info.stalled)) == (ends_round, stalled)
-            assert after.rounds == state.rounds + ends_round
-        again = after._replace(failures=jnp.int32(2))
-        assert semismooth_newton._judge(again, sums, SETTINGS)[1].stalled
+        for value, steps, ends_round in [
+            (0.9, 1, True),
+            (1.1, 1, False),
+            (0.9, 0, False),
+        ]:
+            state = state._replace(round_steps=jnp.int32(steps))
+            before = state._replace(value=value * state.value)
+            after, _, found = semismooth_newton._judge(before, sums, SETTINGS)
+            assert bool(found) == ends_round
+            assert after.failures == (value < 1 and steps > 0)
+
+
+@pytest.mark.parametrize("num_active", [0, 15, 17, 33])
+def test_padding_rows_have_no_share(num_active, monkeypatch):
+    mask = np.arange(40) % 40 >= 40 - num_active
+    monkeypatch.setattr(active_rows, "_is_active", lambda *_, **__: mask)
+    examples = Examples(jnp.ones((40, 2)), jnp.zeros(40, int))
+    scores = jnp.arange(80.0).reshape(40, 2)
+    found = active_rows.gathered(
+        scores, scores, examples, SETTINGS, smoothing=SMOOTHING, loss=HINGES[0]
+    )
+    size = len(found.shares)
+    assert max(1, num_active) <= size <= 1.125 * max(1, num_active)
+    expected = np.where(np.arange(size) < num_active, 1 / 40, 0)
+    np.testing.assert_allclose(found.shares, expected)
+    np.testing.assert_array_equal(found.scores[:num_active], scores[mask])
+
+
+@pytest.mark.devices(8)
+@pytest.mark.parametrize("num_rows", [60, 64])
+def test_rows_on_several_devices_have_neither_method(num_rows):
+    rows, labels = np.ones((num_rows, 2)), np.arange(num_rows) % 2
+    alone = jaxlin.problem(rows, labels)
+    assert alone.is_small
+    with jax.set_mesh(sharding.mesh(rows=8)):
+        spread = jaxlin.problem(rows, labels)
+        assert not spread.is_small
+        assert not fit_methods.takes_semismooth_steps(spread, HINGES[0])
+        assert fit_methods.float32_passes(spread, HINGES[0], jaxlin.Stop()) is None
 
 
 @pytest.fixture
@@ -172,9 +210,16 @@ def test_fits_reach_the_optimum_of_the_interior_point_method(loss, l2, monkeypat
     settings = {"loss": loss, "l2": l2, "stop": jaxlin.Stop(1e-9, 400)}
     expected = jaxlin.fit(weighted_problem(), **settings)
     monkeypatch.setattr(float64_methods, "MAX_UNKNOWNS", 1)
+    directions, right = [], semismooth_newton._direction
+
+    def direction(*args, **options):
+        directions.append(right(*args, **options))
+        return directions[-1]
+
+    monkeypatch.setattr(semismooth_newton, "_direction", direction)
     found = jaxlin.fit(weighted_problem(), **settings, refine=True)
     assert found.converged
-    assert 0 < found.float64_passes < MAX_PASSES
+    assert 0 < len(directions) < found.float64_passes < MAX_PASSES
     bound = 1e-9 * expected.certificate.primal
     assert abs(found.certificate.primal - expected.certificate.primal) <= bound
 
@@ -187,7 +232,33 @@ def test_a_stopped_fit_goes_on_where_it_was(all_are_large):
     rest = jaxlin.fit(problem(3), **settings, stop=stop, start=half)
     assert whole.converged
     assert rest.converged
-    assert rest.passes < whole.passes
+    assert half.float64_passes > 0
+    assert rest.float64_passes == rest.passes < whole.float64_passes
+
+
+@pytest.mark.parametrize(("bad", "converged"), [((3,), True), ((3, 4), False)])
+def test_a_fit_survives_one_uphill_direction_and_ends_at_the_second(
+    bad, converged, all_are_large, monkeypatch
+):
+    right, calls = semismooth_newton._direction, itertools.count(1)
+
+    def direction(*args, **options):
+        found = right(*args, **options)
+        return -found if next(calls) in bad else found
+
+    monkeypatch.setattr(semismooth_newton, "_direction", direction)
+    settings = {"loss": losses.weston_watkins_hinge, "l2": 1e-3, "refine": True}
+    found = jaxlin.fit(problem(3), **settings, stop=jaxlin.Stop(1e-9, 400))
+    assert (found.converged, found.stalled) == (converged, not converged)
+    assert found.float64_passes < 40
+
+
+def test_a_gap_below_rounding_ends_the_fit_soon(all_are_large):
+    settings = {"loss": losses.crammer_singer_hinge, "l2": 1e-3}
+    found = jaxlin.fit(problem(3), **settings, stop=jaxlin.Stop(1e-17, 800))
+    assert found.stalled
+    assert found.relative_gap < 1e-12
+    assert found.float64_passes < 100
 
 
 def test_float32_ends_after_some_passes_where_these_steps_follow(
@@ -204,7 +275,8 @@ def test_float32_ends_after_some_passes_where_these_steps_follow(
     assert alone.passes > 12
     # A smooth loss is finished by further passes.
     squared = {**settings, "loss": losses.weston_watkins_squared_hinge}
-    assert jaxlin.fit(problem(3), **squared).float64_passes < 12
+    by_passes = jaxlin.fit(problem(3), **squared)
+    assert by_passes.passes - by_passes.float64_passes > 12
 
 
 def test_each_problem_has_its_method(monkeypatch):
@@ -212,6 +284,16 @@ def test_each_problem_has_its_method(monkeypatch):
     for module in (interior_point, newton, semismooth_newton, full_batch):
         name = module.__name__.split(".")[-1]
         monkeypatch.setattr(module, "iterations", lambda *_, name=name, **__: name)
+
+    def method(loss, *, is_small):
+        return float64_methods.iterations(
+            examples,
+            loss=loss,
+            settings=SETTINGS,
+            num_classes=CLASSES,
+            is_small=is_small,
+        )
+
     rows = [
         (losses.weston_watkins_hinge, True, "interior_point"),
         (losses.weston_watkins_squared_hinge, True, "interior_point"),
@@ -221,9 +303,9 @@ def test_each_problem_has_its_method(monkeypatch):
         (losses.softmax_cross_entropy, False, "full_batch"),
     ]
     for loss, is_small, expected in rows:
-        chosen = {"loss": loss, "settings": SETTINGS, "is_small": is_small}
-        assert float64_methods.iterations(examples, **chosen) == expected
-    # A copy of all rows would take too much memory.
-    monkeypatch.setattr(float64_methods, "_MAX_NUMBERS_OF_COPY", 13 * WIDTH - 1)
-    chosen = {"loss": HINGES[0], "settings": SETTINGS, "is_small": False}
-    assert float64_methods.iterations(examples, **chosen) == "full_batch"
+        assert method(loss, is_small=is_small) == expected
+    # A copy of all rows, and arrays beside it, would take too much memory.
+    numbers = 13 * (WIDTH + 16 * CLASSES)
+    for most, expected in ((numbers, "semismooth_newton"), (numbers - 1, "full_batch")):
+        monkeypatch.setattr(float64_methods, "_MAX_NUMBERS_OF_STEPS", most)
+        assert method(HINGES[0], is_small=False) == expected
