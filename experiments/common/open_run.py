@@ -12,7 +12,6 @@ from typing import Any
 
 from experiments.common import environment, files, run_folder
 from experiments.common.cli import RunOptions
-from experiments.common.config import to_dict
 from experiments.common.run_folder import Config, RunFolder
 
 
@@ -35,7 +34,7 @@ def open_run(
       ValueError: if the new folder cannot be used, the config or the data are not those
         of the earlier run, or both folders are given; nothing is written then.
     """
-    values, out, resume = to_dict(config), options.out, options.resume
+    values, out, resume = files.json_ready(config), options.out, options.resume
     if resume is None:
         name = getattr(config, "dataset", "") if facts is None else facts["name"]
         path = out or default_path(experiment, name)

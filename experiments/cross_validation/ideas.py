@@ -1,7 +1,7 @@
 """The four ideas, and what each has to say about one sample.
 
 A record is what `experiments.cross_validation.measure` has measured of a sample, in the
-values of a line of metrics.jsonl; lists over l2 go from the strongest penalty down:
+values of a row of samples.json; lists over l2 go from the strongest penalty down:
 
   sample    number of the sample
   l2        strengths

@@ -10,14 +10,14 @@ import run_helpers
 from bad_input_rows import X, Y, assert_refused, command, full_disk, good_data, write
 
 from experiments.common import run_folder
-from experiments.common.config import to_dict
+from experiments.common.files import json_ready
 from experiments.train_sgd.config import SMOKE
 from jaxlin import data
 
 
 def some_run(config=SMOKE):
     """A run folder that was started."""
-    folder = run_folder.create(Path("run"), config=to_dict(config))
+    folder = run_folder.create(Path("run"), config=json_ready(config))
     folder.write_json("data.json", data.summary(data.load("digits")))
     return folder
 
@@ -186,8 +186,8 @@ ROWS = {
     ),
     "resume a run of another": command(
         "--resume theirs",
-        "--resume a run of this experiment, got theirs, a run of "
-        "experiments.viewpoints; python -m experiments.viewpoints --resume theirs",
+        "theirs/config.json does not fit this experiment: no field made by: "
+        "python -m experiments.viewpoints",
         theirs,
         name="hard_cases",
     ),
@@ -265,4 +265,4 @@ def test_a_good_command_line_would_have_compiled(compiled, monkeypatch):
         run_helpers.main("--smoke", "--out", "run")
     assert compiled
     config = json.loads(Path("run/config.json").read_text())
-    assert config == to_dict(SMOKE)
+    assert config == json_ready(SMOKE)

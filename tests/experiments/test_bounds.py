@@ -38,7 +38,7 @@ def test_values_within_their_bounds_are_returned(config):
     [
         ({"rates": (0.1, 1.0)}, r"rates\[1\] must be below 1, got 1.0"),
         ({"rates": (0.0,)}, r"rates\[0\] must be above 0, got 0.0"),
-        ({"rates": (0.1, 0.1)}, r"rates must be distinct, got \(0.1, 0.1\)"),
+        ({"rates": (0.1, 0.1)}, "rates must be distinct, got 0.1 0.1"),
         ({"rates": ()}, "rates must not be empty"),
         ({"rates": (math.nan,)}, r"rates\[0\] must be finite, got nan"),
         ({"rates": ("x",)}, r"rates\[0\] must be of type float, got 'x'"),
@@ -47,7 +47,7 @@ def test_values_within_their_bounds_are_returned(config):
         ({"words": ("c",)}, r"words\[0\] must be one of a, b, got 'c'"),
         ({"limit": 1}, "limit must be at least 2, got 1"),
         ({"limit": 5}, "limit must be at most 4, got 5"),
-        ({"limit": 2.5}, "limit must be of type int or NoneType, got 2.5"),
+        ({"limit": 2.5}, "limit must be of type int, got 2.5"),
         ({"share": 1.0}, "share must be below 1, got 1.0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"seed": 2**32}, "seed must be at most 4294967295, got 4294967296"),

@@ -11,14 +11,11 @@ import pytest
 
 from experiments import __main__ as overview
 from experiments.common import cli, open_run, run_folder
-from experiments.common.config import from_dict, to_dict
+from experiments.common.config import check as check_config
+from experiments.common.config import from_dict
+from experiments.common.files import json_ready
 from experiments.studies import STUDIES
 from jaxlin import check
-
-
-@dataclasses.dataclass(frozen=True)
-class Grid:
-    rates: tuple[float, ...] = (0.1,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +36,7 @@ class Config:
     kind: Literal["a", "b"] = "a"
     limit: int | None = None
     pair: tuple[int, str] = (1, "x")
-    path: Path = Path("x")
-    grid: Grid = Grid()
+    pairs: tuple[tuple[int, int], ...] = ((1, 2),)
 
 
 SMOKE = Config(dataset="digits", l2=(1e-2,), epochs=1)
@@ -60,14 +56,13 @@ CHANGED = Config(
     kind="b",
     limit=7,
     pair=(2, "y"),
-    path=Path("a/b"),
-    grid=Grid((1.0, 2.0)),
+    pairs=((1, 2), (3, 4)),
 )
 
 
 @pytest.mark.parametrize("config", [Config(), SMOKE, CHANGED])
 def test_config_survives_json_exactly(config):
-    assert from_dict(Config, json.loads(json.dumps(to_dict(config)))) == config
+    assert from_dict(Config, json.loads(json.dumps(json_ready(config)))) == config
 
 
 def test_absent_fields_keep_their_default_and_integers_become_floats():
@@ -81,8 +76,10 @@ def test_absent_fields_keep_their_default_and_integers_become_floats():
     ("values", "message"),
     [
         ({"l3": 1}, r"config has no field 'l3'; it must be one of dataset, l2"),
-        ({"grid": {"rate": 1}}, r"config has no field 'grid.rate'"),
-        ({"grid": [1]}, r"grid must be an object with named fields, got \[1\]"),
+        (
+            {"pairs": [[1, 2], [3, "y"]]},
+            r"pairs\[1\]\[1\] must be of type int, got 'y'",
+        ),
         ({"epochs": "ten"}, r"epochs must be of type int, got 'ten'"),
         ({"epochs": 1.5}, r"epochs must be of type int, got 1.5"),
         ({"epochs": True}, r"epochs must be of type int, got True"),
@@ -92,7 +89,7 @@ def test_absent_fields_keep_their_default_and_integers_become_floats():
         ({"l2": [0.1, "x"]}, r"l2\[1\] must be of type float, got 'x'"),
         ({"pair": [1]}, r"pair must be a list of 2 entries, got \[1\]"),
         ({"kind": "c"}, r"kind must be one of a, b, got 'c'"),
-        ({"limit": "x"}, r"limit must be of type int or NoneType, got 'x'"),
+        ({"limit": "x"}, r"limit must be of type int, got 'x'"),
         ([1], r"config must be an object with named fields, got \[1\]"),
     ],
 )
@@ -101,20 +98,11 @@ def test_values_that_do_not_fit_are_named(values, message):
         from_dict(Config, values)
 
 
-def test_a_field_without_default_must_be_there():
-    @dataclasses.dataclass(frozen=True)
-    class Needy:
-        seed: int
-
-    with pytest.raises(ValueError, match=r"config must have the field 'seed'"):
-        from_dict(Needy, {})
-
-
 def test_numbers_that_json_cannot_hold_are_refused():
     with pytest.raises(ValueError, match=r"l2\[1\] must be finite, got inf"):
-        to_dict(Config(l2=(0.1, float("inf"))))
-    with pytest.raises(ValueError, match=r"grid.rates\[0\] must be finite, got nan"):
-        to_dict(Config(grid=Grid((float("nan"),))))
+        check_config(Config(l2=(0.1, float("inf"))))
+    with pytest.raises(ValueError, match=r"momentum must be finite, got nan"):
+        from_dict(Config, {"momentum": float("nan")})
 
 
 # Flags
@@ -139,7 +127,7 @@ def test_smoke_starts_from_the_tiny_preset_and_flags_override():
 
 
 def test_saved_config_reruns_exactly_and_flags_override(tmp_path):
-    folder = run_folder.create(tmp_path / "run", config=to_dict(CHANGED))
+    folder = run_folder.create(tmp_path / "run", config=json_ready(CHANGED))
     path = str(folder.path / "config.json")
     assert _parse("--config", path)[0] == CHANGED
     config = _parse("--config", path, "--epochs", "3")[0]
@@ -161,27 +149,6 @@ def test_resume_needs_no_other_flag_and_sees_the_one_that_differs(tmp_path):
         start("--resume", str(out), "--epochs", "4")
     with pytest.raises(ValueError, match=r"epochs is 3 in the run and 1 now"):
         start("--smoke", "--resume", str(out))
-
-
-@pytest.mark.parametrize(
-    ("configs", "message"),
-    [
-        (
-            (Config, SMOKE),
-            "default must be a dataclass .*, got Config; give an instance",
-        ),
-        ((Config(), Config), r"smoke must be .*, got Config; .* such as Config\(\)"),
-        (
-            ({"l2": 1.0}, SMOKE),
-            "default must be a dataclass with its values, got {'l2'",
-        ),
-    ],
-    ids=["class", "class for smoke", "mapping"],
-)
-def test_a_config_is_an_instance(configs, message):
-    default, smoke = configs
-    with pytest.raises(ValueError, match=message):
-        cli.parse(default, smoke=smoke, arguments=[])
 
 
 def test_the_list_of_experiments_is_complete():

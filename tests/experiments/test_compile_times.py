@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from experiments import compile_times
-from experiments.common import cli, measurements, timing
+from experiments.common import cli, measurements
 
 MADE = compile_times.MEASUREMENTS
 
@@ -19,7 +19,7 @@ TRACE, LOWER, COMPILE = (
 @pytest.fixture(scope="module")
 def programs():
     """JAX has no way to stop listening, hence one for the file."""
-    return timing.Programs()
+    return compile_times.Programs()
 
 
 @jax.jit
@@ -35,7 +35,7 @@ def test_a_program_is_listed_once_it_is_compiled(programs):
         row for row in programs.taken() if row["program"] == "_doubled_for_this_test"
     ]
     assert found["compiled"] == 1
-    assert min(found[stage] for stage in timing.STAGES) > 0
+    assert min(found[stage] for stage in compile_times.STAGES) > 0
     _doubled_for_this_test(x)
     assert programs.taken() == []
 
@@ -62,7 +62,9 @@ def test_a_run_measures_a_new_process(tmp_path, capsys):
     assert found["imports"] > 0
     first, repeated = found["first"], found["repeated"]
     assert first["seconds"] > repeated["seconds"] > 0
-    stages = sum(row[stage] for row in first["programs"] for stage in timing.STAGES)
+    stages = sum(
+        row[stage] for row in first["programs"] for stage in compile_times.STAGES
+    )
     assert 0 < stages < first["seconds"]
     assert sum(row["compiled"] for row in first["programs"]) > 0
     assert repeated["programs"] == []

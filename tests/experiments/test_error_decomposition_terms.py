@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from experiments.common import cli, open_run, run_folder
-from experiments.common.config import check, to_dict
+from experiments.common.config import check
+from experiments.common.files import json_ready
 from experiments.common.study import Measured
 from experiments.error_decomposition import config as settings
 from experiments.error_decomposition import summary
@@ -60,7 +61,7 @@ def test_what_is_known_of_cifar10_is_said_of_it_alone():
 
 def test_a_run_that_names_the_numbers_of_cifar10_can_be_resumed(tmp_path):
     # As config.json of a default run has it, since both depend on the data set.
-    old = {**to_dict(Config()), "published_error": 0.005, "human_error": 0.06}
+    old = {**json_ready(Config()), "published_error": 0.005, "human_error": 0.06}
     folder = run_folder.create(tmp_path / "run", config=old)
     config, options = cli.parse(
         Config(),
@@ -68,8 +69,8 @@ def test_a_run_that_names_the_numbers_of_cifar10_can_be_resumed(tmp_path):
         of_dataset={DIGITS.dataset: DIGITS},
         arguments=["--resume", str(folder.path)],
     )
-    assert to_dict(check(config)) == old
-    open_run.resume_run(options.resume, config=to_dict(config))
+    assert json_ready(check(config)) == old
+    open_run.resume_run(options.resume, config=json_ready(config))
     for name in ("published_error", "human_error"):
         assert settings.known(config, name) == settings.known(Config(), name)
 

@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, rare lines elsewhere."""
+"""Progress: one line on a terminal, rare lines elsewhere."""
 
 import sys
 import types
@@ -20,18 +20,21 @@ def test_without_a_terminal_lines_are_rare_and_the_last_is_whole(capsys, monkeyp
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
-        "training: 90/100 epochs in 10.0 s, loss 24",
+        "training: 90/100 epochs in 10.0 s, 2 s left, loss 24",
         "training: 100/100 epochs in 12.0 s, loss 29",
     ]
 
 
-def test_on_a_terminal_a_bar_is_drawn(capsys, monkeypatch):
+def test_on_a_terminal_one_line_is_written_again(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setenv("TERM", "xterm")
-    with progress("training [a]", total=2, unit="epochs") as advance:
-        advance(1, "loss [b]")
-        advance(1, "loss [c]")
-    shown = capsys.readouterr().err
-    assert "training [a]" in shown
-    assert "2/2 epochs" in shown
-    assert "loss [c]" in shown
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(progress_module, "_SECONDS_ON_A_TERMINAL", 0)
+    with progress("training", total=2, unit="epochs") as advance:
+        advance(1, "loss 0.5")
+        advance(1, "a note that is wider than the terminal")
+    before, first, last, end = capsys.readouterr().err.split("\r\33[2K")
+    assert before == ""
+    assert first.startswith("training: 1/2 epochs in 0.0 s, 0 s left")
+    assert last.startswith("training: 2/2 epochs in 0.0 s, a note t")
+    assert end == last + "\n"
+    assert len(last) == len(first) == 39
