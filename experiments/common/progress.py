@@ -1,4 +1,4 @@
-"""How far a loop has come: one line on a terminal, elsewhere a line now and then.
+"""Progress of a loop: one line on a terminal, elsewhere a line now and then.
 
 with progress("training", total=steps, unit="steps") as advance:
     for chunk in chunks:
