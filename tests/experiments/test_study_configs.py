@@ -46,8 +46,9 @@ def test_defaults_and_presets_are_within_their_bounds(name):
 def fields(name):
     """Name, bare type and annotations of every field of a config."""
     kind = type(EXPERIMENTS[name].config)
-    for field, hint in typing.get_type_hints(kind, include_extras=True).items():
-        yield field, configs._bare(hint), getattr(hint, "__metadata__", ())
+    annotated = typing.get_type_hints(kind, include_extras=True)
+    for field, hint in typing.get_type_hints(kind).items():
+        yield field, hint, getattr(annotated[field], "__metadata__", ())
 
 
 def bounds_of(annotations):
