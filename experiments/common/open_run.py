@@ -76,7 +76,7 @@ def resume_run(path: Path, *, config: Config) -> RunFolder:
     differing = differing_fields(run_folder.read_config(path), config)
     if differing:
         what = "; ".join(
-            f"{name} is {_shown(saved)} in the run and {_shown(given)} now"
+            f"{name} is {json.dumps(saved)} in the run and {json.dumps(given)} now"
             for name, (saved, given) in differing.items()
         )
         raise ValueError(
@@ -101,11 +101,6 @@ def differing_fields(saved: Config, given: Config) -> dict[str, tuple[Any, Any]]
         for name in names
         if (name in old, old.get(name)) != (name in new, new.get(name))
     }
-
-
-def _shown(value: Any) -> str:
-    """Returns a value as config.json shows it, on one line."""
-    return json.dumps(value)
 
 
 def _describe_data(folder: RunFolder, facts: Mapping[str, Any]) -> None:
