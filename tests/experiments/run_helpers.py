@@ -149,12 +149,6 @@ def results(path):
     return json.loads((path / "results.json").read_text())
 
 
-def metrics(path):
-    """Returns the lines of metrics.jsonl."""
-    lines = (path / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
 def table(path):
     """Returns the rows of results.csv."""
     return list(csv.DictReader((path / "results.csv").read_text().splitlines()))
