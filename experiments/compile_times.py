@@ -151,7 +151,7 @@ class Programs:
     """
 
     def __init__(self) -> None:
-        """Starts to listen to what JAX reports; JAX has no way to stop."""
+        """Listens to what JAX reports from now on."""
         self._found: dict[str, collections.Counter[str]] = {}
         self._spans: list[tuple[float, float]] = []
         jax.monitoring.register_event_duration_secs_listener(self._listen)

@@ -51,7 +51,7 @@ def compiled_programs():
         if event == "/jax/core/compile/backend_compile_duration":
             names.append(fun_name)
 
-    # JAX has no way to stop listening, hence the cache.
+    # Never taken off: the list is for every test, hence the cache.
     jax.monitoring.register_event_duration_secs_listener(listen)
     return names
 

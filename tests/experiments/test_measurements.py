@@ -81,7 +81,7 @@ def test_training_is_held_against_the_floor(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def programs():
-    """JAX has no way to stop listening, hence one for the file."""
+    """One for the file, since it listens until the process ends."""
     return compile_times.Programs()
 
 
