@@ -20,15 +20,13 @@ Command. ``python -m experiments.benchmark_probes``.
 
 import dataclasses
 import importlib.util
-import time
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 
 import jaxlin
-from experiments.common import sklearn_models
+from experiments.common import sklearn_models, timing
 from experiments.common.config import MAY_BE_EMPTY, Bounds, Count, Positive, Seed
 from experiments.common.measurements import Measurements, main
 from experiments.common.numpy_objective import Data, objective
@@ -114,19 +112,20 @@ def sweep_times(
     rows: np.ndarray, labels: np.ndarray, l2s: tuple[float, ...], config: Config
 ) -> Any:
     """Path of certified fits, timed with and without compiling."""
-    seconds = []
-    for _ in range(2):
-        began = time.perf_counter()
-        fits = jaxlin.sweep(
+
+    def call() -> jaxlin.SweepResult:
+        return jaxlin.sweep(
             jaxlin.problem(rows, labels),
             losses=(losses.softmax_cross_entropy,),
             l2s=l2s,
             stop=jaxlin.Stop(config.relative_gap, config.max_passes),
         )
-        seconds.append(time.perf_counter() - began)
+
+    _, first_seconds = timing.timed(call)
+    fits, seconds = timing.timed(call)
     return {
-        "first_seconds": seconds[0],
-        "seconds": seconds[1],
+        "first_seconds": first_seconds,
+        "seconds": seconds,
         "proven": int(fits.converged.sum()),
         "largest_gap": float(fits.relative_gap.max()),
         "passes": int(fits.passes.sum()),
@@ -186,12 +185,7 @@ def _fit_peer(
     model = sklearn_models.logistic_regression(
         data.targets, l2=l2, solver=solver, tol=tolerance, **limit
     )
-    began = time.perf_counter()
-    with warnings.catch_warnings():
-        # It says where it stops at its limit of iterations; they are counted.
-        warnings.simplefilter("ignore")
-        model.fit(data.rows, data.targets)
-    seconds = time.perf_counter() - began
+    seconds = sklearn_models.seconds_of_fit(model, data.rows, data.targets)
     weights = sklearn_models.weights_of(model).astype(np.float64)
     theirs = objective(weights, data, loss="softmax_cross_entropy", l2=l2)
     return {

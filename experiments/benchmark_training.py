@@ -24,7 +24,6 @@ import dataclasses
 import importlib.util
 import itertools
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -34,7 +33,7 @@ import numpy as np
 import optax
 
 import jaxlin
-from experiments.common import machine
+from experiments.common import machine, timing
 from experiments.common.config import MAY_BE_EMPTY, Bounds, Count, Counts
 from experiments.common.measurements import Measurements, main
 from experiments.common.text_table import text_table
@@ -50,8 +49,8 @@ LOSSES = {
     "hinge": (losses.weston_watkins_hinge, "MultiMarginLoss"),
 }
 
-# Runs one epoch and waits for it.
-Epoch = Callable[[], None]
+# Runs one epoch.
+Epoch = Callable[[], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +123,7 @@ def jaxlin_epoch(
         settings,
         num_steps=10**6,
     )
-    return lambda: jax.block_until_ready(next(chunks))
+    return lambda: next(chunks)
 
 
 def torch_epoch(
@@ -188,7 +187,8 @@ def measured(
             batch_size=batch_size,
             threads=config.threads,
         )
-    first, seconds = in_turns(epochs, rounds=config.rounds)
+    first = {who: timing.timed(epoch)[1] for who, epoch in epochs.items()}
+    times = timing.interleaved(epochs, rounds=config.rounds, settle_s=SETTLE_SECONDS)
     rates = machine.matrix_rate(
         size=config.matrix_size, rounds=config.rounds, settle_s=SETTLE_SECONDS
     )
@@ -197,31 +197,11 @@ def measured(
         "loss": name,
         "batch_size": batch_size,
         "first_epoch_s": first,
-        "epoch_s": seconds,
+        "epoch_s": {who: statistics.median(each) for who, each in times.items()},
         "device": jax.devices()[0].device_kind,
         "matrix_gflops": rates["XLA"],
         "floor_s": work / rates["XLA"],
     }
-
-
-def in_turns(
-    epochs: dict[str, Epoch], *, rounds: int
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds of each first epoch, compiling included, and medians of later ones."""
-    first = {who: _seconds(epoch) for who, epoch in epochs.items()}
-    times: dict[str, list[float]] = {who: [] for who in epochs}
-    for _ in range(rounds):
-        for who, epoch in epochs.items():
-            times[who].append(_seconds(epoch))
-    return first, {who: statistics.median(each) for who, each in times.items()}
-
-
-def _seconds(epoch: Epoch) -> float:
-    # The threads of whoever ran before keep spinning for a while.
-    time.sleep(SETTLE_SECONDS)
-    start = time.perf_counter()
-    epoch()
-    return time.perf_counter() - start
 
 
 def report(config: Config, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -15,6 +15,7 @@ Command. ``python -m experiments.compile_times``; ``--tasks fit`` for one. A mac
 that is busy with anything else makes every figure larger.
 """
 
+import collections
 import dataclasses
 import json
 import os
@@ -31,7 +32,6 @@ import numpy as np
 import optax
 
 import jaxlin
-from experiments.common import timing
 from experiments.common.config import Bounds
 from experiments.common.measurements import Measurements, main
 from experiments.common.text_table import text_table
@@ -45,6 +45,14 @@ _L2S = (1e-1, 1e-2, 1e-3)
 # Left out of the calls with another number of rows.
 _ROWS_LEFT_OUT = 100
 _CALLS = ("first", "new_rows", "repeated")
+
+# Stages of a compilation, in their order, and how JAX reports them.
+STAGES = ("trace", "lower", "compile")
+_EVENTS = {
+    "/jax/core/compile/jaxpr_trace_duration": "trace",
+    "/jax/core/compile/jaxpr_to_mlir_module_duration": "lower",
+    "/jax/core/compile/backend_compile_duration": "compile",
+}
 
 # The door is imported before anything of the experiment, which loads more.
 _CHILD = """
@@ -135,12 +143,50 @@ class Config:
 SMOKE = Config(tasks=("nearest",), persistent_cache=False)
 
 
+class Programs:
+    """Seconds of each program by stage, and how often it was compiled.
+
+    A span inside another, such as an inner trace, counts for the inner one alone: JAX
+    reports it before the outer one.
+    """
+
+    def __init__(self) -> None:
+        """Listens to what JAX reports from now on."""
+        self._found: dict[str, collections.Counter[str]] = {}
+        self._spans: list[tuple[float, float]] = []
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def _listen(self, event: str, duration_secs: float, **about: str | int) -> None:
+        if event not in _EVENTS:
+            return
+        start, inner = time.perf_counter() - duration_secs, 0.0
+        while self._spans and self._spans[-1][0] >= start:
+            inner += self._spans.pop()[1]
+        self._spans.append((start, duration_secs))
+        # Traces have the name of the function f, later stages the name jit(f).
+        name = str(about.get("fun_name", "")).removeprefix("jit(").removesuffix(")")
+        program = self._found.setdefault(name, collections.Counter())
+        program[_EVENTS[event]] += duration_secs - inner  # type: ignore[assignment]
+        program["compiled"] += _EVENTS[event] == "compile"
+
+    def taken(self) -> list[dict[str, Any]]:
+        """Returns the programs since the last call of this method, slowest first."""
+        found, self._found, self._spans = self._found, {}, []
+        rows: list[dict[str, Any]] = [
+            {"program": name, **{key: program[key] for key in (*STAGES, "compiled")}}
+            for name, program in found.items()
+        ]
+        return sorted(
+            rows, key=lambda row: sum(row[stage] for stage in STAGES), reverse=True
+        )
+
+
 def print_calls(task: str, imports: float) -> None:
     """Makes the calls of a task in this process and prints what they took, as JSON."""
     rows = data.load("digits").train
     features, labels = rows.features, rows.labels
     fewer = features[:-_ROWS_LEFT_OUT], labels[:-_ROWS_LEFT_OUT]
-    programs = timing.Programs()
+    programs = Programs()
     found: dict[str, Any] = {"imports": imports}
     for call in _CALLS:
         given = fewer if call == "new_rows" else (features, labels)
@@ -201,10 +247,10 @@ def report(config: Config, results: Sequence[Mapping[str, Any]]) -> str:
     tables = [text_table(columns, rows)]
     for found in results:
         first = found["first"]["programs"]
-        keys = (*timing.STAGES, "compiled")
+        keys = (*STAGES, "compiled")
         total = {key: sum(row[key] for row in first) for key in keys}
         rows = [
-            (row["program"], *(f"{row[stage]:.2f}" for stage in timing.STAGES))
+            (row["program"], *(f"{row[stage]:.2f}" for stage in STAGES))
             + (row["compiled"],)
             for row in [*first[: config.programs], {"program": "all", **total}]
         ]

@@ -16,7 +16,6 @@ import tyro
 from markupsafe import Markup
 
 from experiments.common import cli, environment, files, open_run, pages, study, text
-from experiments.common.config import to_dict
 from experiments.common.run_folder import RunFolder
 from experiments.studies import STUDIES
 from jaxlin import plotting
@@ -121,7 +120,7 @@ def _entry(made: study.Study, folder: Path) -> Entry:
     saved = run.read_json("results.json")
     config = run.read_json("config.json")
     dataset = config.get("dataset", "")
-    default = to_dict(made.presets.get(dataset, made.config))
+    default = files.json_ready(made.presets.get(dataset, made.config))
     differing = open_run.differing_fields(default, config)
     shown = [dataset] if dataset in made.presets else []
     shown += [f"{name} {_shown(given)}" for name, (_, given) in differing.items()]

@@ -21,16 +21,14 @@ import dataclasses
 import functools
 import itertools
 import statistics
-import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import sklearn.datasets
 
 import jaxlin
-from experiments.common import numpy_objective, sklearn_models
+from experiments.common import numpy_objective, sklearn_models, timing
 from experiments.common.config import Bounds, Count, Positive, Positives
 from experiments.common.measurements import Measurements, main
 from experiments.common.numpy_objective import Data
@@ -115,13 +113,15 @@ def peer_result(
     model = peer(name, data.targets, l2=l2, seconds=config.peer_seconds)
     for tolerance in _TOLERANCES:
         model.set_params(tol=tolerance)
-        fit = functools.partial(model.fit, data.rows, data.targets)
-        times = [_timed(fit)[0]]
+        fit = functools.partial(
+            sklearn_models.seconds_of_fit, model, data.rows, data.targets
+        )
+        times = [fit()]
         weights = sklearn_models.weights_of(model)
         value = numpy_objective.objective(weights, data, loss=loss, l2=l2)
         found = {"tolerance": tolerance, "distance": value / objective - 1}
         if found["distance"] <= _DISTANCE:
-            times += [_timed(fit)[0] for _ in range(config.repeats - 1)]
+            times += [fit() for _ in range(config.repeats - 1)]
             return {**found, "seconds": statistics.median(times)}
         if times[0] > config.peer_seconds:
             break
@@ -154,8 +154,8 @@ def measured(
         stop=jaxlin.Stop(config.relative_gap),
         normalization=None if rows == "raw" else normalization.fit_standard,
     )
-    first, found = _timed(fit)
-    seconds = statistics.median(_timed(fit)[0] for _ in range(config.repeats))
+    found, first = timing.timed(fit)
+    seconds = statistics.median(timing.timed(fit)[1] for _ in range(config.repeats))
     data = numpy_objective.seen_by(found, features, targets)
     weights = np.c_[found.params.weights, found.params.bias].astype(float)
     value = numpy_objective.objective(weights, data, loss=loss, l2=l2)
@@ -177,15 +177,6 @@ def measured(
         "peers": peers,
         "ratio": seconds / min(times) if times and found.converged else None,
     }
-
-
-def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.perf_counter()
-    with warnings.catch_warnings():
-        # A peer that stops at its limit of iterations says so; its distance tells.
-        warnings.simplefilter("ignore")
-        result = call()
-    return time.perf_counter() - began, result
 
 
 def report(config: Config, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from experiments.benchmark_neighbors import peers
 from experiments.benchmark_neighbors.config import Config
+from experiments.common import timing
 from experiments.common.study import Measured, Part, Run
 from jaxlin import data, neighbors
 from jaxlin.neighbors import distances
@@ -113,18 +114,14 @@ def _in_turns(config, searches, queries):
     """Seconds of the first call, of all others, and the neighbours found."""
     firsts, answers = {}, {}
     for name, search in searches.items():
-        start = time.perf_counter()
-        answers[name] = search(queries)[1]
-        firsts[name] = time.perf_counter() - start
+        (_, answers[name]), firsts[name] = timing.timed(search, queries)
     seconds: dict[str, list[float]] = {name: [] for name in searches}
     for turn in range(config.rounds):
         for name, search in searches.items():
             if name == "sklearn" and turn >= config.sklearn_rounds:
                 continue
             time.sleep(config.settle_s)
-            start = time.perf_counter()
-            search(queries)
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(timing.timed(search, queries)[1])
     return firsts, seconds, answers
 
 
@@ -136,12 +133,11 @@ def _recall(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     found: dict[str, Any] = {"target": target, "device": jax.devices()[0].device_kind}
     answers = {}
     for name, asked in (("exact", None), ("approximate", target)):
-        for _ in range(2):
-            start = time.perf_counter()
-            answers[name] = neighbors.nearest(
-                train, queries, recall_target=asked, **how
-            )
-            found[f"{name}_s"] = time.perf_counter() - start
+        search = functools.partial(
+            neighbors.nearest, train, queries, recall_target=asked, **how
+        )
+        search()
+        answers[name], found[f"{name}_s"] = timing.timed(search)
     found["recall"] = neighbors.recall(answers["approximate"], answers["exact"])
     print("recall", found, flush=True)
     return Measured(found)
@@ -152,9 +148,8 @@ def _accuracy(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     train, queries = _rows(dataset, None)
     found = {}
     for name, metric in METRICS.items():
-        start = time.perf_counter()
-        nearest = neighbors.nearest(train, queries, metric=metric, k=1)
-        seconds = time.perf_counter() - start
+        search = functools.partial(neighbors.nearest, metric=metric, k=1)
+        nearest, seconds = timing.timed(search, train, queries)
         predicted = neighbors.vote(
             nearest, dataset.train.labels, num_classes=dataset.num_classes
         )[:, 0]

@@ -6,8 +6,8 @@ floor is what the two matrix products take at the best rate that any library rea
 here; reading the rows takes less.
 """
 
-import functools
 import statistics
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,12 +17,14 @@ import numpy as np
 from experiments.benchmark_solvers import rows as all_rows
 from experiments.benchmark_solvers.rows import Rows
 from experiments.benchmark_sweep.config import Config
-from experiments.common import machine
+from experiments.common import machine, timing
 from experiments.common.study import Measured, Run
 from jaxlin import data, linear, losses
 from jaxlin.certificates import duality
 from jaxlin.solvers import certified
 from jaxlin.typing import Array
+
+Gradient = Callable[[], Any]
 
 OURS = "jaxlin, one certified pass"
 PLAIN = "jax.grad, W stored (D, C)"
@@ -38,10 +40,11 @@ def measure(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     gradients = _gradients(rows)
     found = {name: np.asarray(one()) for name, one in gradients.items()}
     differences = _differences({**found, PLAIN: found[PLAIN].T})
-    tasks = {name: functools.partial(_waited, one) for name, one in gradients.items()}
-    settle_s = config.settle_s
-    rounds = config.gradient_rounds
-    measured = machine.interleaved(tasks, rounds=rounds, settle_s=settle_s)
+    rounds, settle_s = config.gradient_rounds, config.settle_s
+    # After one that is not timed: as a solver runs it.
+    measured = timing.interleaved(
+        gradients, rounds=rounds, settle_s=settle_s, warm_ups=1, calls=5
+    )
     seconds = {name: statistics.median(each) for name, each in measured.items()}
     rates = machine.matrix_rate(
         size=config.matrix_size, rounds=min(rounds, 5), settle_s=settle_s
@@ -60,13 +63,13 @@ def measure(config: Config, dataset: data.Dataset, run: Run) -> Measured:
             "times_ours": seconds[name] / seconds[OURS],
             "difference": differences[name],
         }
-        for name in tasks
+        for name in gradients
     ]
     numbers = {"rows": table, "gflop_per_s": rates, "operations": operations}
     return Measured({**numbers, "floor": floor})
 
 
-def _gradients(rows: Rows) -> dict[str, machine.Task]:
+def _gradients(rows: Rows) -> dict[str, Gradient]:
     """The timed functions, each of which returns its gradient as folded weights."""
     floats, labels = rows.extended(), jnp.asarray(rows.labels)
     draw = np.random.default_rng(0)
@@ -82,7 +85,7 @@ def _gradients(rows: Rows) -> dict[str, machine.Task]:
         sums, _ = source.evaluate(stored, no_centers, jnp.zeros(()), None)
         return _values(sums, params, l2=l2).gradient
 
-    found: dict[str, machine.Task] = {
+    found: dict[str, Gradient] = {
         OURS: certified_pass,
         PLAIN: lambda: _plain(transposed, device, labels)[1],
     }
@@ -109,10 +112,6 @@ def _differences(found: dict[str, Any]) -> dict[str, float]:
     return differences
 
 
-def _waited(task: machine.Task) -> None:
-    jax.block_until_ready(task())
-
-
 _values = jax.jit(duality.pass_values)
 
 
@@ -128,7 +127,7 @@ def _plain(weights: Array, rows: Array, labels: Array) -> Array:
 
 def _torch(
     torch: Any, weights: np.ndarray, floats: np.ndarray, labels: np.ndarray
-) -> machine.Task:
+) -> Gradient:
     parameters = torch.from_numpy(weights.copy()).requires_grad_()
     features = torch.from_numpy(floats)
     targets = torch.from_numpy(labels.astype(np.int64))

@@ -1,5 +1,6 @@
 """Measurements: the price of an evaluation, of folds, of values of C."""
 
+import functools
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ import jaxlin
 from experiments.benchmark_solvers import rows as all_rows
 from experiments.benchmark_sweep import gradient, peer
 from experiments.benchmark_sweep.config import Config
-from experiments.common import machine
+from experiments.common import machine, timing
 from experiments.common.study import Measured, Part, Run
 from jaxlin import data, losses, normalization
 from jaxlin.objective import penalties
@@ -61,15 +62,14 @@ def _rate(config: Config, dataset: data.Dataset, run: Run) -> Measured:
                 jax.random.key(0), batch.state.candidate.shape
             )
             batch = batch._replace(state=batch.state._replace(candidate=candidate))
-            seconds = []
-            for _ in range(config.rate_rounds + 1):
-                time.sleep(config.settle_s)
-                start = time.perf_counter()
-                jax.block_until_ready(
-                    batch_pass.evaluate((batch,), problem, None, losses=(loss,))
-                )
-                seconds.append(time.perf_counter() - start)
-            median = float(np.median(seconds[1:]))
+            evaluate = functools.partial(
+                batch_pass.evaluate, (batch,), problem, None, losses=(loss,)
+            )
+            timing.timed(evaluate)
+            seconds = timing.interleaved(
+                {"": evaluate}, rounds=config.rate_rounds, settle_s=config.settle_s
+            )
+            median = float(np.median(seconds[""]))
             num_rows, num_features = problem.features.shape
             work = 4e-9 * num_rows * num_features * dataset.num_classes * models
             rows.append(
@@ -91,22 +91,22 @@ def _cross_validation(config: Config, dataset: data.Dataset, run: Run) -> Measur
     key = jax.random.key(config.seed)
     fold_ids = folds.stratified_k_fold(key, labels, num_folds=config.folds)
     weights = folds.train_weights(fold_ids, num_folds=config.folds)
-    start = time.perf_counter()
-    problem = prepared(dataset, LOSSES)
-    preparation = time.perf_counter() - start
+    problem, preparation = timing.timed(prepared, dataset, LOSSES)
     models = grids.product(
         losses=LOSSES, l2s=config.fold_l2s, num_weight_sets=config.folds
     )
     plan = plans.plan(models, problem.examples, num_classes=dataset.num_classes)
     print(plan, flush=True)
-    fits = sweep.fit_models(
-        problem,
-        models,
-        plan=plan,
-        weight_sets=weights,
-        stop=jaxlin.Stop(config.relative_gap),
+    fits, fitting = timing.timed(
+        lambda: sweep.fit_models(
+            problem,
+            models,
+            plan=plan,
+            weight_sets=weights,
+            stop=jaxlin.Stop(config.relative_gap),
+        )
     )
-    seconds = time.perf_counter() - start
+    seconds = preparation + fitting
     print(f"folds: {seconds:.0f} s, {fits.converged.mean():.1%} certified", flush=True)
     alone = _alone(config, dataset, problem, models, weights)
     return Measured(
@@ -150,9 +150,8 @@ def _values_of_c(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     runs = []
     for _ in range(1 + config.c_rounds):
         time.sleep(config.settle_s)
-        start = time.perf_counter()
-        fits = _sweep_of_c(config, dataset)
-        runs.append(time.perf_counter() - start)
+        fits, seconds = timing.timed(_sweep_of_c, config, dataset)
+        runs.append(seconds)
         print(f"cs: {runs[-1]:.1f} s", flush=True)
     models = fits.models
     by_c = np.argsort(-models.l2)
@@ -167,7 +166,7 @@ def _values_of_c(config: Config, dataset: data.Dataset, run: Run) -> Measured:
         for c, model in zip(sorted(config.cs), by_c, strict=True)
     ]
     peers = _peers(config, dataset, rows)
-    share, seconds = len(rows) / len(peers), float(np.median(runs[1:]))
+    share, median = len(rows) / len(peers), float(np.median(runs[1:]))
     totals = {
         kind: share * sum(one[kind]["seconds"] for one in peers)
         for kind in ("default", "equal")
@@ -175,14 +174,14 @@ def _values_of_c(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     return Measured(
         {
             "seconds_with_compiling": runs[0],
-            "seconds": seconds,
+            "seconds": median,
             "all_seconds": runs[1:],
             "paid": fits.slot_passes,
             "evaluations": int(fits.passes.sum()),
             "rows": rows,
             "peers": peers,
             "peer_seconds": totals,
-            "times_faster": {kind: total / seconds for kind, total in totals.items()},
+            "times_faster": {kind: total / median for kind, total in totals.items()},
             "as_low_as_default": sum(
                 one["ours"]["objective"]
                 <= one["default"]["objective"] * (1 + config.relative_gap)

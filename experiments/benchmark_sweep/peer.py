@@ -1,7 +1,5 @@
 """scikit-learn's LogisticRegression over some values of C, judged by our objective."""
 
-import time
-import warnings
 from typing import Any
 
 import numpy as np
@@ -21,12 +19,7 @@ def fit(rows: Rows, inputs: np.ndarray, c: float, **settings: Any) -> dict[str, 
         (c,), total_weight=len(rows.labels), num_classes=rows.num_classes
     )
     model = sklearn_models.logistic_regression(rows.labels, l2=l2, **settings)
-    with warnings.catch_warnings():
-        # "Did not converge" is its default on such data.
-        warnings.simplefilter("ignore")
-        start = time.perf_counter()
-        model.fit(inputs, rows.labels)
-        seconds = time.perf_counter() - start
+    seconds = sklearn_models.seconds_of_fit(model, inputs, rows.labels)
     weights = sklearn_models.weights_of(model)[None]
     how: Any = {"loss": "softmax_cross_entropy", "l2": l2}
     return {

@@ -90,18 +90,11 @@ def parse(
       arguments: the command line, by default that of this process.
 
     Raises:
-      ValueError: if a config is a class, ``--config`` and ``--smoke`` are both given,
-        or the config that ``--config`` or ``--resume`` names is missing or damaged.
+      ValueError: if ``--config`` and ``--smoke`` are both given, or the config that
+        ``--config`` or ``--resume`` names is missing or damaged.
       SystemExit: with code 2 if a flag is unknown or its value has the wrong type, with
         code 0 after ``--help``.
     """
-    for name, given in {"default": default, "smoke": smoke}.items():
-        if isinstance(given, type) or not dataclasses.is_dataclass(given):
-            raise ValueError(
-                f"{name} must be a dataclass with its values, got "
-                f"{getattr(given, '__name__', repr(given))}; give an instance, such as "
-                "Config()"
-            )
     asked = _parse_flags(default, description, arguments)
     named = getattr(asked.experiment, "dataset", "")
     own = (of_dataset or {}).get(named, default)
@@ -143,7 +136,9 @@ def load_config(config_type: type[ConfigT], path: Path) -> ConfigT:
     try:
         return from_dict(config_type, values)
     except ValueError as error:
-        raise ValueError(f"{path} does not fit this experiment: {error}") from None
+        raise ValueError(
+            f"{path} does not fit this experiment: {error}{_made_by(path.parent)}"
+        ) from None
 
 
 def _parse_flags(
@@ -173,31 +168,16 @@ def _starting_config(default: ConfigT, smoke: ConfigT, options: RunOptions) -> C
         return smoke
     if options.resume is not None:
         read_config(options.resume)
-        try:
-            return load_config(type(default), options.resume / "config.json")
-        except ValueError as error:
-            _refuse_run_of_another(options.resume, error)
-            raise
+        return load_config(type(default), options.resume / "config.json")
     return default
 
 
-def _refuse_run_of_another(folder: Path, error: ValueError) -> None:
-    """Raises if another program made the run, whose config then does not fit."""
+def _made_by(folder: Path) -> str:
+    """Says which command made a run, if that is what the folder holds."""
     try:
-        command = shlex.split(files.read_json(folder / "environment.json")["command"])
-    except (ValueError, OSError, KeyError, TypeError, AttributeError):
-        return
-    # ``python -m experiments.NAME`` and flags; how a script was called says less.
-    made_by, own = command[:3], environment.program()
-    if made_by[:2] != ["python", "-m"] or len(made_by) < 3 or made_by == own:
-        return
-    if made_by[2] == "experiments.lecture":
-        return  # of a chapter it cannot tell which
-    raise ValueError(
-        f"--resume must name a run of this experiment, got {folder}, a run of "
-        f"{made_by[2]}; continue it with {shlex.join(made_by)} --resume "
-        f"{shlex.quote(str(folder))}"
-    ) from error
+        return f"; made by: {files.read_json(folder / 'environment.json')['command']}"
+    except ValueError:
+        return ""
 
 
 def _is_about_input(error: Exception) -> bool:

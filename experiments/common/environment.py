@@ -49,7 +49,7 @@ def describe() -> dict[str, Any]:
             if name in _VARIABLES or name.startswith("JAX_")
         },
         "git": git_state(_CHECKOUT),
-        "command": command_line(),
+        "command": shlex.join([*program(), *sys.argv[1:]]),
         "started": utc_now().isoformat(),
     }
 
@@ -57,11 +57,6 @@ def describe() -> dict[str, Any]:
 def utc_now() -> datetime.datetime:
     """Returns the time in UTC, to the second."""
     return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-
-
-def command_line() -> str:
-    """Returns the command that started this process, ready to paste into a shell."""
-    return shlex.join([*program(), *sys.argv[1:]])
 
 
 def program() -> list[str]:
@@ -83,6 +78,13 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Returns how many cores this process may use, which a container can limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def git_state(root: Path) -> dict[str, Any] | None:
@@ -112,10 +114,3 @@ def _git(root: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def usable_cores() -> int:
-    """Returns how many cores this process may use, which a container can limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

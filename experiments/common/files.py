@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 
-def json_text(value: Any, *, indent: int | None = 2) -> str:
+def json_text(value: Any) -> str:
     """Returns strict JSON with sorted keys, ending in a newline."""
     plain = json_ready(value)
-    return json.dumps(plain, indent=indent, sort_keys=True, allow_nan=False) + "\n"
+    return json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def json_ready(value: Any, *, name: str = "value") -> Any:

@@ -1,46 +1,15 @@
-"""Matrix rate of this machine, and interleaved timing."""
+"""Matrix rate of this machine, and the other library that measures it."""
 
 import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common import environment
+from experiments.common import environment, timing
 from jaxlin.typing import Array
-
-# Does its work and waits for it.
-Task = Callable[[], Any]
-
-
-def interleaved(
-    tasks: Mapping[str, Task], *, rounds: int, settle_s: float, calls: int = 5
-) -> dict[str, list[float]]:
-    """Seconds of each task, round by round, so that all meet the same machine.
-
-    Args:
-      tasks: by name; compiled before.
-      rounds: number of turns of each task.
-      settle_s: seconds of sleep before each turn, since threads spin after their work.
-      calls: runs of a turn, whose mean is taken, after one more that is not timed: as a
-        solver runs it.
-
-    Returns:
-      One number per round for each name.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(rounds):
-        for name, task in tasks.items():
-            time.sleep(settle_s)
-            task()
-            start = time.perf_counter()
-            for _ in range(calls):
-                task()
-            seconds[name].append((time.perf_counter() - start) / calls)
-    return seconds
 
 
 def matrix_rate(*, size: int, rounds: int, settle_s: float) -> dict[str, float]:
@@ -51,15 +20,15 @@ def matrix_rate(*, size: int, rounds: int, settle_s: float) -> dict[str, float]:
     draw = np.random.default_rng(0)
     left, right = draw.normal(size=(2, size, size)).astype(np.float32)
     on_device = jnp.asarray(left), jnp.asarray(right)
-    tasks: dict[str, Task] = {
+    tasks: dict[str, Callable[[], Any]] = {
         "NumPy": lambda: left @ right,
-        "XLA": lambda: jax.block_until_ready(_product(*on_device)),
+        "XLA": lambda: _product(*on_device),
     }
     torch = torch_or_none()
     if torch is not None:
         tensors = torch.from_numpy(left), torch.from_numpy(right)
         tasks["PyTorch"] = lambda: tensors[0] @ tensors[1]
-    found = interleaved(tasks, rounds=rounds, settle_s=settle_s, calls=1)
+    found = timing.interleaved(tasks, rounds=rounds, settle_s=settle_s, warm_ups=1)
     work = 2e-9 * size**3
     return {name: work / statistics.median(each) for name, each in found.items()}
 

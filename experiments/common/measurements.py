@@ -1,18 +1,20 @@
 """A list of measurements: a row of numbers for each item, a table of text at the end.
 
 For experiments of one file. A run folder keeps each row as soon as it is measured, in
-metrics.jsonl; a run that was cut measures only the items that are missing.
+results.json; a run that was cut measures only the items that are missing.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from experiments.common import cli, open_run, study
+from experiments.common import cli, files, interrupts, open_run, study
 from experiments.common.config import check
 from experiments.common.progress import progress
+from experiments.common.run_folder import RunFolder
 
 Row = Mapping[str, Any]
+Item = TypeVar("Item")
 
 
 def _as_given(config: Any) -> Any:
@@ -67,15 +69,49 @@ def run(made: Measurements, config: Any, options: cli.RunOptions) -> list[Row]:
     folder = open_run.open_run(
         config, experiment=made.name, options=options, facts=facts
     )
-    items = made.items(config)
-    with folder.running(), progress(made.name, total=len(items), unit="rows") as more:
-        rows: list[Row] = [*folder.read_metrics()]
-        more(len(rows))
-        for item in items[len(rows) :]:
-            rows.append(made.measure(config, dataset, item))
-            folder.append_metrics(rows[-1])
-            more()
-        folder.write_json("results.json", {"rows": rows})
+    with folder.running():
+        rows = kept_rows(
+            folder,
+            "results.json",
+            made.items(config),
+            lambda item: made.measure(config, dataset, item),
+            unit="rows",
+        )
     print(made.report(config, rows))
     print(folder.path / "results.json")
+    return rows
+
+
+def kept_rows(
+    folder: RunFolder,
+    name: str,
+    items: Sequence[Item],
+    measure: Callable[[Item], Row],
+    *,
+    unit: str,
+) -> list[Row]:
+    """Measures the items whose rows a file of the run lacks; returns all rows.
+
+    The file is written after each row, and Ctrl-C obeyed then.
+
+    Args:
+      folder: of the run.
+      name: of the file.
+      items: what is measured, in this order.
+      measure: of an item, a row.
+      unit: what a row is, for the progress.
+    """
+    rows: list[Row] = []
+    if (folder.path / name).exists():
+        rows = folder.read_json(name)["rows"]
+    begun = len(rows)
+    with (
+        interrupts.held_back() as stop_if_asked,
+        progress(unit, total=len(items), unit=unit, done=begun) as advance,
+    ):
+        for item in items[begun:]:
+            rows.append(files.json_ready(measure(item)))
+            folder.write_json(name, {"rows": rows})
+            advance()
+            stop_if_asked()
     return rows

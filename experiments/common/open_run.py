@@ -12,7 +12,6 @@ from typing import Any
 
 from experiments.common import environment, files, run_folder
 from experiments.common.cli import RunOptions
-from experiments.common.config import to_dict
 from experiments.common.run_folder import Config, RunFolder
 
 
@@ -35,7 +34,7 @@ def open_run(
       ValueError: if the new folder cannot be used, the config or the data are not those
         of the earlier run, or both folders are given; nothing is written then.
     """
-    values, out, resume = to_dict(config), options.out, options.resume
+    values, out, resume = files.json_ready(config), options.out, options.resume
     if resume is None:
         name = getattr(config, "dataset", "") if facts is None else facts["name"]
         path = out or default_path(experiment, name)
@@ -77,7 +76,7 @@ def resume_run(path: Path, *, config: Config) -> RunFolder:
     differing = differing_fields(run_folder.read_config(path), config)
     if differing:
         what = "; ".join(
-            f"{name} is {_shown(saved)} in the run and {_shown(given)} now"
+            f"{name} is {json.dumps(saved)} in the run and {json.dumps(given)} now"
             for name, (saved, given) in differing.items()
         )
         raise ValueError(
@@ -102,11 +101,6 @@ def differing_fields(saved: Config, given: Config) -> dict[str, tuple[Any, Any]]
         for name in names
         if (name in old, old.get(name)) != (name in new, new.get(name))
     }
-
-
-def _shown(value: Any) -> str:
-    """Returns a value as config.json shows it, on one line."""
-    return json.dumps(value)
 
 
 def _describe_data(folder: RunFolder, facts: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ escaped. It sees the values that it is given and these functions:
   {% call details("summary") %} ... {% endcall %}, {{ facts(mapping) }}
   {% call verdict(compared, "first", "second") %}what would change it{% endcall %}
 
-and the filters ``percent``, ``cell``, ``short``, ``apart`` and ``count``. A page loads
+and the filters ``percent``, ``cell``, ``short`` and ``count``. A page loads
 nothing; its one script sorts tables.
 """
 
@@ -207,7 +207,6 @@ def environment() -> jinja2.Environment:
         percent=text.percent,
         cell=text.cell,
         short=text.short,
-        apart=text.apart,
         count="{:,}".format,
     )
     made.globals["lecture"] = slides.LECTURE

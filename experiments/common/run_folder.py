@@ -5,7 +5,6 @@
   data.json          hashes and counts of the data
   parts/             numbers, arrays and fits of each part of a study; `jaxlin.load`
                      reads the fits
-  metrics.jsonl      one line of JSON per measurement, as training goes on
   results.json       the conclusions; results.csv has one row per model
   figures/           the pictures of report.html, which holds them too
   STATUS             "running", "interrupted", "failed: ..." or "done"
@@ -17,11 +16,10 @@ and is continued with ``--resume``.
 import contextlib
 import dataclasses
 import io
-import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,72 +49,23 @@ class RunFolder:
 
     def write_npz(self, name: str, arrays: Mapping[str, Any]) -> Path:
         """Writes named arrays; the same arrays make the same bytes."""
-        return self._write(self.path / name, files.npz_bytes(arrays))
+        return self._write(name, files.npz_bytes(arrays))
 
     def write_text(self, name: str, text: str) -> Path:
         """Writes text in UTF-8."""
-        return self._write(self.path / name, text.encode())
+        return self._write(name, text.encode())
 
     def write_figure(self, name: str, figure: Any) -> Path:
         """Writes a matplotlib figure to ``figures/<name>.png``."""
         buffer = io.BytesIO()
         # Without the version of matplotlib, equal pictures are equal files.
         figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
-        folder = self.path / "figures"
-        folder.mkdir(exist_ok=True)
-        return self._write(folder / f"{name}.png", buffer.getvalue())
+        (self.path / "figures").mkdir(exist_ok=True)
+        return self._write(f"figures/{name}.png", buffer.getvalue())
 
     def read_json(self, name: str) -> Any:
         """Returns the content of a JSON file of this run."""
         return files.read_json(self.path / name)
-
-    def append_metrics(self, *records: Mapping[str, Any]) -> None:
-        """Adds one line per record to metrics.jsonl, all of them or none.
-
-        Raises:
-          OSError: if they cannot be written; the lines before are intact.
-        """
-        path = self.path / "metrics.jsonl"
-        lines = "".join(files.json_text(record, indent=None) for record in records)
-        try:
-            # Unbuffered, so that nothing is written after a failure was mended.
-            with open(path, "ab", buffering=0) as file:
-                _append_whole(file, lines.encode())
-        except OSError as error:
-            raise whole_files.cannot_write(path, error) from error
-
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """Returns the records of metrics.jsonl; a last line cut by a kill is left out.
-
-        Raises:
-          ValueError: if another line is damaged; the message says which.
-        """
-        path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return []
-        # A line is written together with its newline, so the text after the last one
-        # is empty or torn.
-        lines = path.read_bytes().split(b"\n")[:-1]
-        records = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                records.append(json.loads(line))
-            except ValueError as error:
-                raise ValueError(
-                    f"{path} must hold one JSON object a line, got a damaged line "
-                    f"{number} ({error}); restore it or start a new run"
-                ) from error
-        return records
-
-    def truncate_metrics(self, keep: Callable[[dict[str, Any]], bool]) -> None:
-        """Rewrites metrics.jsonl with the records for which ``keep`` is true.
-
-        A resumed run calls it with "up to the step of the checkpoint", so that no
-        record is there twice.
-        """
-        kept = [record for record in self.read_metrics() if keep(record)]
-        text = "".join(files.json_text(record, indent=None) for record in kept)
-        self.write_text("metrics.jsonl", text)
 
     @property
     def status(self) -> str:
@@ -141,8 +90,6 @@ class RunFolder:
         with _only_process_in(self.path):
             for leftover in self.path.rglob(whole_files.PARTIAL_PATTERN):
                 leftover.unlink()
-            if (self.path / "metrics.jsonl").exists():
-                self.truncate_metrics(lambda record: True)
             self._record_environment()
             self.set_status("running")
             try:
@@ -160,9 +107,9 @@ class RunFolder:
                 raise
             self.set_status("done")
 
-    def _write(self, path: Path, content: bytes) -> Path:
-        whole_files.replace(path, content)
-        return path
+    def _write(self, name: str, content: bytes) -> Path:
+        whole_files.replace(self.path / name, content)
+        return self.path / name
 
     def _record_environment(self) -> None:
         """Writes environment.json, or adds this start to the one that is there."""
@@ -230,19 +177,6 @@ def read_config(path: Path) -> dict[str, Any]:
             f"{type(config).__name__}"
         )
     return config
-
-
-def _append_whole(file: io.FileIO, content: bytes) -> None:
-    """Appends ``content`` to an open file, or leaves the file as long as it was."""
-    size = os.fstat(file.fileno()).st_size
-    rest = memoryview(content)
-    try:
-        while rest:
-            rest = rest[file.write(rest) :]
-        os.fsync(file.fileno())
-    except OSError:
-        os.ftruncate(file.fileno(), size)
-        raise
 
 
 @contextlib.contextmanager

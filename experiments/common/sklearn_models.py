@@ -8,6 +8,8 @@ ours are then (-w, w) for one-vs-rest, and (-w/2, w/2) otherwise, where for
 JAX. For the same reason scikit-learn is imported inside functions.)
 """
 
+import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,16 @@ def linear_svc(labels: np.ndarray, *, l2: float, **settings: Any) -> Any:
         random_state=0,
         **settings,
     )
+
+
+def seconds_of_fit(model: Any, rows: np.ndarray, labels: np.ndarray) -> float:
+    """Fits a model and returns the seconds it took."""
+    with warnings.catch_warnings():
+        # A model that stops at its limit of iterations says so; they are counted.
+        warnings.simplefilter("ignore")
+        start = time.perf_counter()
+        model.fit(rows, labels)
+    return time.perf_counter() - start
 
 
 def weights_of(model: Any) -> np.ndarray:

@@ -20,13 +20,14 @@ import numpy as np
 import jaxlin
 from experiments.common import (
     cli,
+    files,
     interrupts,
     open_run,
     pages,
     text,
     timing,
 )
-from experiments.common.config import check, to_dict
+from experiments.common.config import check
 from experiments.common.run_folder import RunFolder
 from jaxlin import data
 
@@ -202,7 +203,7 @@ def page(study: Study, run: Run) -> pages.Page:
     machine = run.folder.read_json("environment.json")
     facts = run.data
     saved = run.folder.read_json("results.json")
-    settings = to_dict(run.config)
+    settings = files.json_ready(run.config)
     made = pages.from_template(
         f"{study.name}/page.html",
         folder=run.folder.path,
@@ -224,16 +225,15 @@ def page(study: Study, run: Run) -> pages.Page:
 
 def _measure(study: Study, run: Run, dataset: data.Dataset | None) -> None:
     """Measures the parts that the folder lacks; Ctrl-C is obeyed between two."""
-    parts, clock = study.parts(run.config), timing.Clock()
+    parts = study.parts(run.config)
     (run.folder.path / "parts").mkdir(exist_ok=True)
     with interrupts.held_back() as stop_if_asked:
         for name, part in parts.items():
             if not run.has(name):
-                with clock.part(name):
+                with timing.seconds() as spent:
                     measured = part(run.config, dataset, run)
-                _keep(run, name, measured, clock.seconds[name])
-                seconds = sum(clock.seconds[name].values())
-                print(f"{name}: {seconds:.1f} s", file=sys.stderr, flush=True)
+                _keep(run, name, measured, spent)
+                print(f"{name}: {sum(spent.values()):.1f} s", file=sys.stderr)
             _write_results(study, run)
             stop_if_asked()
 

@@ -3,7 +3,7 @@
 import math
 import numbers
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -67,19 +67,6 @@ def short(value: Any, digits: int = 4) -> str:
     if 0 < abs(value) < 10.0 ** (1 - digits):
         return f"{value:.1e}"
     return f"{value:.{digits}f}".rstrip("0").rstrip(".")
-
-
-def apart(ends: Sequence[float], *, digits_at_most: int = 8) -> str:
-    """Two positive ends with as many digits as tell them from each other.
-
-    >>> apart([0.0185501, 0.0185673]), apart([0.04108, 0.0411]), apart([0.25, 0.25])
-    ('0.01855 to 0.01857', '0.04108 to 0.04110', '0.25')
-    """
-    for digits in range(2, digits_at_most):
-        low, high = (f"{end:#.{digits}g}".rstrip(".") for end in ends)
-        if low != high:
-            return f"{low} to {high}"
-    return f"{ends[1]:.{digits_at_most}g}"
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

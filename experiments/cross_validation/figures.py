@@ -60,7 +60,7 @@ def _choices(records: Sequence[Record]) -> Figure:
     figure, axes = plotting.new_figure(rows=len(IDEAS), width=7.5, height=6.4)
     grid = np.array(records[0]["l2"])[::-1]
     places = np.arange(len(grid))
-    for ax, idea in zip(axes[:, 0], IDEAS.values(), strict=True):
+    for ax, (name, idea) in zip(axes[:, 0], IDEAS.items(), strict=True):
         counts, best = (
             [np.isclose(values, np.log10(l2)).sum() for l2 in grid]
             for values in (
@@ -68,7 +68,7 @@ def _choices(records: Sequence[Record]) -> Figure:
                 summary.log_best(idea, records),
             )
         )
-        ax.bar(places, counts, 0.8, color=COLORS[idea.name], label="chosen")
+        ax.bar(places, counts, 0.8, color=COLORS[name], label="chosen")
         ax.step(
             np.append(places - 0.5, places[-1] + 0.5),
             np.append(best, best[-1]),
@@ -92,7 +92,7 @@ def _folds(record: Record) -> Figure:
     figure, axes = plotting.new_figure(width=7.5, height=4)
     ax = axes[0, 0]
     idea = IDEAS["cross_validation"]
-    color, l2 = COLORS[idea.name], np.array(record["l2"])
+    color, l2 = COLORS["cross_validation"], np.array(record["l2"])
     by_fold = 100 * ideas.over_l2(record, "folds")
     mean = by_fold.mean(axis=1)
     error = by_fold.std(axis=1, ddof=1) / np.sqrt(by_fold.shape[1])
@@ -122,14 +122,11 @@ def _curves(records: Sequence[Record]) -> Figure:
     """Accuracy against l2, mean over samples."""
     figure, axes = plotting.new_figure(width=8, height=4.6)
     ax = axes[0, 0]
+    by_validation = COLORS["train_validation_test"]
     shown = {
         "training set, of the fit on it": ("training", COLORS["train_only"], "-"),
         "test set, fit on 4/5": ("test", COLORS["train_test"], "-"),
-        "validation set, fit on 3/5": (
-            "validation",
-            COLORS["train_validation_test"],
-            "-",
-        ),
+        "validation set, fit on 3/5": ("validation", by_validation, "-"),
         "folds": ("folds", COLORS["cross_validation"], "-"),
         "truth, fit on 4/5": ("four_fifths", _TRUTH, "-"),
         "truth, fit on all": ("all", _TRUTH, "--"),

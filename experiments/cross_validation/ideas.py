@@ -1,7 +1,7 @@
 """The four ideas, and what each has to say about one sample.
 
 A record is what `experiments.cross_validation.measure` has measured of a sample, in the
-values of a line of metrics.jsonl; lists over l2 go from the strongest penalty down:
+values of a row of samples.json; lists over l2 go from the strongest penalty down:
 
   sample    number of the sample
   l2        strengths
@@ -26,13 +26,11 @@ class Idea(NamedTuple):
     """Choice of l2, and the classifier that is used afterwards.
 
     Attributes:
-      name: in results.json.
       title: on the page.
       chooses_by: accuracy of a record.
       fitted_on: what the classifier is fitted on, a truth of a record.
     """
 
-    name: str
     title: str
     chooses_by: str
     fitted_on: str
@@ -42,72 +40,47 @@ class Estimate(NamedTuple):
     """An accuracy that an idea reports about its classifier.
 
     Attributes:
-      name: in results.json and results.csv.
       title: on the page.
       idea: name of the idea.
       measured: accuracy of a record, at the l2 chosen.
       models: truth of a record: of the models that this accuracy was measured of.
     """
 
-    name: str
     title: str
     idea: str
     measured: str
     models: str
 
 
+# By their names in results.json and results.csv.
 IDEAS = {
-    idea.name: idea
-    for idea in (
-        Idea("train_only", "1: train only", "training", "all"),
-        Idea("train_test", "2: train, test", "test", "four_fifths"),
-        Idea(
-            "train_validation_test",
-            "3: train, validation, test",
-            "validation",
-            "four_fifths",
-        ),
-        Idea("cross_validation", "4: cross-validation, test", "folds", "four_fifths"),
-    )
+    "train_only": Idea("1: train only", "training", "all"),
+    "train_test": Idea("2: train, test", "test", "four_fifths"),
+    "train_validation_test": Idea(
+        "3: train, validation, test", "validation", "four_fifths"
+    ),
+    "cross_validation": Idea("4: cross-validation, test", "folds", "four_fifths"),
 }
 ESTIMATES = {
-    estimate.name: estimate
-    for estimate in (
-        Estimate(
-            "training", "1: training set, which chose", "train_only", "training", "all"
-        ),
-        Estimate(
-            "test_that_chose",
-            "2: test set, which chose",
-            "train_test",
-            "test",
-            "four_fifths",
-        ),
-        Estimate(
-            "validation",
-            "3: validation set, which chose",
-            "train_validation_test",
-            "validation",
-            "three_fifths",
-        ),
-        Estimate(
-            "test_after_validation",
-            "3: test set, untouched",
-            "train_validation_test",
-            "test",
-            "four_fifths",
-        ),
-        Estimate(
-            "folds", "4: folds, which chose", "cross_validation", "folds", "folds"
-        ),
-        Estimate(
-            "test_after_folds",
-            "4: test set, untouched",
-            "cross_validation",
-            "test",
-            "four_fifths",
-        ),
-    )
+    "training": Estimate(
+        "1: training set, which chose", "train_only", "training", "all"
+    ),
+    "test_that_chose": Estimate(
+        "2: test set, which chose", "train_test", "test", "four_fifths"
+    ),
+    "validation": Estimate(
+        "3: validation set, which chose",
+        "train_validation_test",
+        "validation",
+        "three_fifths",
+    ),
+    "test_after_validation": Estimate(
+        "3: test set, untouched", "train_validation_test", "test", "four_fifths"
+    ),
+    "folds": Estimate("4: folds, which chose", "cross_validation", "folds", "folds"),
+    "test_after_folds": Estimate(
+        "4: test set, untouched", "cross_validation", "test", "four_fifths"
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """One sample: what is drawn, what is fitted on it, and what became of that."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -8,9 +9,8 @@ import jax
 import numpy as np
 
 import jaxlin
-from experiments.common import interrupts, study
+from experiments.common import measurements, study
 from experiments.common.losses import CERTIFIED
-from experiments.common.progress import progress
 from experiments.common.run_folder import RunFolder
 from experiments.common.study import Measured, Run
 from experiments.cross_validation import ideas, summary
@@ -22,6 +22,9 @@ from jaxlin.selection.plans import Plan
 from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array
+
+# Holds the samples as they are measured.
+_SAMPLES = "samples.json"
 
 # Parts of a sample that are trained on; those of the folds come after them.
 ALL, FOUR_FIFTHS, THREE_FIFTHS = range(3)
@@ -88,17 +91,16 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
 
 
 def _samples(config: Config, dataset: data.Dataset, run: Run) -> Measured:
-    """Measures the samples that metrics.jsonl lacks, one line each."""
-    population, done = pool(dataset), len(records(run.folder))
+    """Measures the samples, each kept as it is measured."""
+    population = pool(dataset)
     plan = planned(config, population)
-    with (
-        interrupts.held_back() as stop_if_asked,
-        progress("samples", total=config.samples, unit="samples", done=done) as advance,
-    ):
-        for number in range(done, config.samples):
-            run.folder.append_metrics(measured(config, population, plan, number))
-            advance()
-            stop_if_asked()
+    measurements.kept_rows(
+        run.folder,
+        _SAMPLES,
+        range(config.samples),
+        functools.partial(measured, config, population, plan),
+        unit="samples",
+    )
     return Measured({"sweep": str(plan), "classes": dataset.num_classes})
 
 
@@ -107,15 +109,8 @@ def _summary(config: Config, dataset: data.Dataset, run: Run) -> Measured:
 
 
 def records(folder: RunFolder) -> list[ideas.Record]:
-    """The records of a run so far; a ValueError if one is missing."""
-    found = folder.read_metrics()
-    numbers = [record.get("sample") for record in found]
-    if numbers != list(range(len(found))):
-        raise ValueError(
-            f"{folder.path / 'metrics.jsonl'} must hold samples 0, 1, ... in order, "
-            f"got {numbers}; restore it or start a new run"
-        )
-    return found
+    """The records of all samples of a run."""
+    return folder.read_json(_SAMPLES)["rows"]
 
 
 def pool(dataset: data.Dataset) -> Pool:

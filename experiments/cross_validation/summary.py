@@ -39,15 +39,15 @@ def rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     """One row of results.csv for each sample and estimate."""
     table = []
     for record in records:
-        for estimate in ESTIMATES.values():
+        for name, estimate in ESTIMATES.items():
             idea = IDEAS[estimate.idea]
             best = ideas.oracle(record, idea)
             told, truth = ideas.reported(record, estimate), ideas.truth(record, idea)
             table.append(
                 {
                     "sample": record["sample"],
-                    "idea": idea.name,
-                    "estimate": estimate.name,
+                    "idea": estimate.idea,
+                    "estimate": name,
                     "l2": record["l2"][ideas.chosen(record, idea)],
                     "reported": told,
                     "truth": truth,
@@ -62,15 +62,15 @@ def rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     return table
 
 
+def truths(idea: Idea, records: Sequence[Record]) -> np.ndarray:
+    """Accuracy in truth of the classifier of an idea, one a sample."""
+    return np.array([ideas.truth(record, idea) for record in records])
+
+
 def errors(estimate: Estimate, records: Sequence[Record]) -> np.ndarray:
     """Reported less truth, one a sample."""
-    idea = IDEAS[estimate.idea]
-    return np.array(
-        [
-            ideas.reported(record, estimate) - ideas.truth(record, idea)
-            for record in records
-        ]
-    )
+    reported = np.array([ideas.reported(record, estimate) for record in records])
+    return reported - truths(IDEAS[estimate.idea], records)
 
 
 def log_l2(idea: Idea, records: Sequence[Record]) -> np.ndarray:
@@ -85,7 +85,7 @@ def log_best(idea: Idea, records: Sequence[Record]) -> np.ndarray:
 
 def _of_estimate(estimate: Estimate, records: Sequence[Record]) -> dict[str, Any]:
     idea, error = IDEAS[estimate.idea], errors(estimate, records)
-    truth = np.array([ideas.truth(one, idea) for one in records])
+    truth = truths(idea, records)
     of_measured = np.array([ideas.truth_of_measured(one, estimate) for one in records])
     bias = _mean(error)
     return {
@@ -104,7 +104,7 @@ def _of_estimate(estimate: Estimate, records: Sequence[Record]) -> dict[str, Any
 
 def _of_choice(idea: Idea, records: Sequence[Record]) -> dict[str, Any]:
     chosen, best = log_l2(idea, records), log_best(idea, records)
-    truth = np.array([ideas.truth(one, idea) for one in records])
+    truth = truths(idea, records)
     at_best = [one["truth"][idea.fitted_on][ideas.oracle(one, idea)] for one in records]
     return {
         "title": idea.title,

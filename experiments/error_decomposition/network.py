@@ -107,7 +107,7 @@ def trained(
 
     Args:
       folder: of the run.
-      name: of this network, in the checkpoint and in metrics.jsonl.
+      name: of this network and its checkpoint.
       config: how.
       key: initialises, orders images, alters them and drops features.
       images: of which it learns from the ``members``.
@@ -124,9 +124,6 @@ def trained(
     if path.exists():
         done = checkpoint.load_metadata(path)["epochs"]
         state, history = checkpoint.load(path, like=(state, history))
-    folder.truncate_metrics(
-        lambda record: record.get("network") != name or record["epoch"] <= done
-    )
     with (
         interrupts.held_back() as stop_if_asked,
         progress(name, total=config.epochs, unit="epochs", done=done) as advance,
@@ -134,7 +131,6 @@ def trained(
         for epoch in range(done, config.epochs):
             state, loss = one_epoch(key, epoch, state, images, members, config)
             history[epoch] = loss
-            folder.append_metrics({"network": name, "epoch": epoch + 1, "loss": loss})
             checkpoint.save(path, (state, history), metadata={"epochs": epoch + 1})
             advance(1, f"loss {loss:.3f}")
             stop_if_asked()

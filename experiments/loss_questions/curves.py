@@ -3,12 +3,11 @@
 import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.slides import SCORES
-from experiments.loss_questions import minimisers
+from experiments.loss_questions import evaluate, minimisers
 from experiments.loss_questions.config import Config
 from jaxlin import losses
 from jaxlin.typing import Array
@@ -39,7 +38,7 @@ def measured(config: Config) -> dict[str, np.ndarray]:
         "fall": fall,
         "fall_losses": np.stack(car),
         "others": others,
-        "others_losses": np.stack(list(jiggled(others).values())),
+        "others_losses": jiggled(others),
         "near": near,
         "path_temperatures": np.array(list(along)),
         "path_losses": np.stack(list(along.values())),
@@ -62,11 +61,6 @@ def tempered(scores: Array, label: Any, *, temperature: Any, margin: Any) -> Arr
     return temperature * losses.softmax_cross_entropy(behind / temperature, label)
 
 
-def path_margin(temperature: float) -> float:
-    """The margin along the path: 1 at temperature 0, none at temperature 1."""
-    return 1.0 - temperature
-
-
 def moved(
     loss: Any, positions: np.ndarray, image: int, moving: int, **arguments: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -84,35 +78,26 @@ def moved(
     """
     rows = np.tile(SCORES[image], (len(positions), 1))
     rows[:, moving] = positions
-    with jax.enable_x64(True):
-        value, slope = _value_and_slope(jnp.asarray(rows), image, arguments, loss=loss)
-        return np.asarray(value), np.asarray(slope)[:, moving]
-
-
-@functools.partial(jax.jit, static_argnames=("loss",))
-def _value_and_slope(rows, label, arguments, *, loss):
-    def of_row(row):
-        return loss(row, label, **arguments)
-
-    return jax.vmap(jax.value_and_grad(of_row))(rows)
+    labels = np.full(len(positions), image)
+    values, slopes = evaluate.both(loss, rows, labels, **arguments)
+    return values, slopes[:, moving]
 
 
 def path(positions: np.ndarray, temperatures: Any) -> dict[float, np.ndarray]:
-    """Loss of the cat as its score moves, by temperature from 0 to 1."""
+    """Loss of the cat as its score moves, by temperature from 0 to 1.
+
+    The margin is 1 at temperature 0 and none at temperature 1.
+    """
     found = {0.0: moved(losses.crammer_singer_hinge, positions, 0, 0)[0]}
     for temperature in temperatures:
-        where = {"temperature": temperature, "margin": path_margin(temperature)}
+        where = {"temperature": temperature, "margin": 1 - temperature}
         found[temperature] = moved(tempered, positions, 0, 0, **where)[0]
     found[1.0] = moved(losses.softmax_cross_entropy, positions, 0, 0)[0]
     return found
 
 
-def jiggled(positions: np.ndarray) -> dict[str, np.ndarray]:
-    """Both losses of scores (10, t, t) as the two wrong scores move."""
+def jiggled(positions: np.ndarray) -> np.ndarray:
+    """Both losses of scores (10, t, t), the first class right, at each t."""
     rows = np.stack([np.full_like(positions, 10.0), positions, positions], axis=1)
-    found = {}
-    with jax.enable_x64(True):
-        for name in BOTH:
-            values, _ = _value_and_slope(jnp.asarray(rows), 0, {}, loss=LOSSES[name])
-            found[name] = np.asarray(values)
-    return found
+    labels = np.zeros(len(rows), int)
+    return np.stack([evaluate.each(LOSSES[name], rows, labels) for name in BOTH])

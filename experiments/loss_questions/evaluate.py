@@ -8,16 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.slides import LABELS, SCORES
-from jaxlin import objective
 
 
-def each(
-    loss: Any, scores: Any = SCORES, labels: Any = LABELS, **arguments: Any
-) -> np.ndarray:
-    """Loss of each row of scores."""
+def both(
+    loss: Any, scores: Any = SCORES, labels: Any = LABELS, **arguments: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Loss of each row of scores, and its gradient in them."""
     with jax.enable_x64(True):
         rows = jnp.asarray(scores, jnp.float64)
-        return np.asarray(_each(rows, jnp.asarray(labels), arguments, loss=loss))
+        found = _both(rows, jnp.asarray(labels), arguments, loss=loss)
+        return np.asarray(found[0]), np.asarray(found[1])
+
+
+def each(loss: Any, scores: Any = SCORES, labels: Any = LABELS) -> np.ndarray:
+    """Loss of each row of scores."""
+    return both(loss, scores, labels)[0]
 
 
 def one(loss: Any, scores: Any, label: int = 0) -> float:
@@ -25,18 +30,9 @@ def one(loss: Any, scores: Any, label: int = 0) -> float:
     return float(each(loss, np.asarray(scores)[None], [label])[0])
 
 
-def gradients(loss: Any, scores: Any = SCORES, labels: Any = LABELS) -> np.ndarray:
-    """Gradient of each row's loss in its scores."""
-    with jax.enable_x64(True):
-        rows = jnp.asarray(scores, jnp.float64)
-        return np.asarray(_gradients(rows, jnp.asarray(labels), loss=loss))
-
-
 @functools.partial(jax.jit, static_argnames=("loss",))
-def _each(scores, labels, arguments, *, loss):
-    return objective.example_losses(scores, labels, loss=loss, loss_arguments=arguments)
+def _both(scores, labels, arguments, *, loss):
+    def of_row(row, label):
+        return loss(row, label, **arguments)
 
-
-@functools.partial(jax.jit, static_argnames=("loss",))
-def _gradients(scores, labels, *, loss):
-    return jax.vmap(jax.grad(loss))(scores, labels)
+    return jax.vmap(jax.value_and_grad(of_row))(scores, labels)

@@ -80,7 +80,7 @@ def _temperatures(found: dict[str, Any]) -> Figure:
         color, style = _BETWEEN[(number - 1) % len(_BETWEEN)]
         if temperature in ends:
             color, style = _COLORS[name], "-"
-        text = f"T = {temperature:g}, margin {curves.path_margin(temperature):g}"
+        text = f"T = {temperature:g}, margin {1 - temperature:g}"
         label = f"{text}: {name}"
         _line(ax, found["near"], values, label, color=color, linestyle=style)
     label_axes(ax, "score of the right class, cat", "loss")

@@ -19,7 +19,7 @@ from experiments.common.slides import (
 from experiments.common.study import Measured, Part
 from experiments.loss_questions import curves, minimisers
 from experiments.loss_questions.config import Config
-from experiments.loss_questions.evaluate import each, gradients, one
+from experiments.loss_questions.evaluate import both, each, one
 from jaxlin import linear, losses
 from jaxlin.losses import transforms
 
@@ -48,7 +48,7 @@ def slack() -> float:
 
 def svm() -> dict[str, Any]:
     """Q1 to Q6: the multiclass SVM loss of the slides' images."""
-    hinge = each(_HINGE)
+    hinge, slopes = both(_HINGE)
     moved = SCORES[1] - np.array([0.0, slack() + 0.1, 0.0])
     summed = transforms.sum_over_all_classes(_HINGE)
     squared = each(losses.weston_watkins_squared_hinge)
@@ -62,7 +62,7 @@ def svm() -> dict[str, Any]:
         "losses": {"each": hinge, "sum": hinge.sum(), "mean": hinge.mean()},
         "q1": {
             "slack": slack(),
-            "gradient": gradients(_HINGE)[1],
+            "gradient": slopes[1],
             "fallen": slack() + 0.1,
             "beyond": one(_HINGE, moved, 1),
         },
@@ -77,7 +77,7 @@ def svm() -> dict[str, Any]:
         },
         "q4": {
             "mean": each(summed).mean(),
-            "gradients_differ": np.abs(gradients(summed) - gradients(_HINGE)).max(),
+            "gradients_differ": np.abs(both(summed)[1] - slopes).max(),
         },
         "q5": {
             "wrong_classes": each(transforms.mean_over_wrong_classes(_HINGE)).mean(),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxlin
-from experiments.common.slides import SCORES
+from experiments.common.slides import LABELS, SCORES
 from experiments.loss_questions.config import Config
 from experiments.loss_questions.evaluate import each, one
 from jaxlin import losses, objective
@@ -56,8 +56,11 @@ def compared(first: jaxlin.Fit, second: jaxlin.Fit) -> dict[str, Any]:
 def scaled_means(factors: Any) -> dict[str, np.ndarray]:
     """Mean losses at scores times each factor: all three images, and the car alone."""
     found: dict[str, np.ndarray] = {}
+    # All factors of the car's scores, then those of the next image.
+    rows = np.concatenate([factor * SCORES for factor in factors])
+    labels = np.tile(LABELS, len(factors))
     for name, loss in (("svm", _HINGE), ("softmax", losses.softmax_cross_entropy)):
-        values = np.array([each(loss, factor * SCORES) for factor in factors])
+        values = each(loss, rows, labels).reshape(-1, len(LABELS))
         found[f"{name}, three images"] = values.mean(axis=1)
         found[f"{name}, car"] = values[:, 1]
     return found

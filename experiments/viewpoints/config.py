@@ -73,8 +73,8 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
             f"{dataset.name} with rows of "
             + ("features" if shape is None else f"shape {shape}")
         )
-    if math.prod(shape) < 2:
-        raise ValueError(f"dataset must have two pixels at least, got {shape}")
+    if math.prod(shape) < 3:
+        raise ValueError(f"dataset must have three pixels at least, got {shape}")
     for name in ("images", "boxed_images"):
         value, most = getattr(config, name), len(dataset.test.labels)
         if value is not None and value > most:

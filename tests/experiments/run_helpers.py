@@ -51,7 +51,7 @@ def compiled_programs():
         if event == "/jax/core/compile/backend_compile_duration":
             names.append(fun_name)
 
-    # JAX has no way to stop listening, hence the cache.
+    # Never taken off: the list is for every test, hence the cache.
     jax.monitoring.register_event_duration_secs_listener(listen)
     return names
 
@@ -147,12 +147,6 @@ def parse(name, *flags):
 def results(path):
     """Returns results.json."""
     return json.loads((path / "results.json").read_text())
-
-
-def metrics(path):
-    """Returns the lines of metrics.jsonl."""
-    lines = (path / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def table(path):

@@ -20,7 +20,7 @@ import pytest
 import run_helpers
 
 from experiments.common import run_folder
-from experiments.common.config import to_dict
+from experiments.common.files import json_ready
 from experiments.train_sgd.config import SMOKE
 from jaxlin import check, data, linear, losses, normalization
 from jaxlin.certificates import label_certificates
@@ -69,7 +69,7 @@ def write(name, content):
 
 def some_run():
     """A run folder that was started."""
-    folder = run_folder.create(Path("run"), config=to_dict(SMOKE))
+    folder = run_folder.create(Path("run"), config=json_ready(SMOKE))
     folder.write_json("data.json", data.summary(data.load("digits")))
     return folder
 
@@ -205,8 +205,8 @@ ROWS = [
     command("--resume run", "config.json JSON object list", run_with_config(b"[1]")),
     command(
         "--resume theirs",
-        "--resume a run of this experiment, got theirs, a run of "
-        "experiments.viewpoints; python -m experiments.viewpoints --resume theirs",
+        "theirs/config.json does not fit this experiment: no field 'boxed_images' "
+        "made by: python -m experiments.viewpoints --smoke --out theirs",
         run_of_viewpoints(knows_its_command=True),
         name="hard_cases",
     ),
@@ -295,4 +295,4 @@ def test_a_good_command_line_would_have_compiled(compiled, monkeypatch):
         run_helpers.main("--smoke", "--out", "run")
     assert compiled
     config = json.loads(Path("run/config.json").read_text())
-    assert config == to_dict(SMOKE)
+    assert config == json_ready(SMOKE)

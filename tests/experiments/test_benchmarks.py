@@ -13,7 +13,7 @@ from experiments import benchmark_probes
 from experiments.benchmark_neighbors import peers
 from experiments.benchmark_solvers.rows import Rows
 from experiments.benchmark_sweep import gradient, peer
-from experiments.common import machine
+from experiments.common import timing
 from experiments.common.numpy_objective import Data, objective
 from jaxlin import losses, neighbors
 from jaxlin.neighbors import distances
@@ -249,10 +249,10 @@ def test_tasks_take_turns(monkeypatch):
 
         return work
 
-    monkeypatch.setattr(machine.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(machine.time, "sleep", lambda _: done.append("sleep"))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(timing.time, "sleep", lambda _: done.append("sleep"))
     tasks = {"a": task("a", 2.0), "b": task("b", 3.0)}
-    found = machine.interleaved(tasks, rounds=2, settle_s=1.0, calls=2)
+    found = timing.interleaved(tasks, rounds=2, settle_s=1.0, warm_ups=1, calls=2)
     assert found == {"a": [2.0, 2.0], "b": [3.0, 3.0]}
     assert done == 2 * ["sleep", "a", "a", "a", "sleep", "b", "b", "b"]
 

@@ -13,7 +13,7 @@ import pytest
 from experiments import __main__ as overview
 from experiments.common import cli, open_run, program_cache, run_folder
 from experiments.common import progress as progress_module
-from experiments.common.config import to_dict
+from experiments.common.files import json_ready
 from experiments.common.progress import progress
 from experiments.studies import STUDIES
 from jaxlin import check
@@ -47,7 +47,7 @@ def parse(*arguments):
 @pytest.fixture
 def saved(tmp_path):
     """Path of the config of an earlier run."""
-    folder = run_folder.create(tmp_path / "saved", config=to_dict(SAVED))
+    folder = run_folder.create(tmp_path / "saved", config=json_ready(SAVED))
     return str(folder.path / "config.json")
 
 
@@ -88,19 +88,6 @@ def test_resume_needs_no_other_flag_and_sees_the_one_that_differs(tmp_path):
         start("--resume", str(out), "--epochs", "4")
     with pytest.raises(ValueError, match=r"epochs is 3 in the run and 1 now"):
         start("--smoke", "--resume", str(out))
-
-
-@pytest.mark.parametrize(
-    ("default", "smoke", "message"),
-    [
-        (Config, SMOKE, "default must be a dataclass .*, got Config; give an instance"),
-        (Config(), Config, r"smoke must be .*, got Config; .* such as Config\(\)"),
-        ({"l2": 1.0}, SMOKE, "default must be a dataclass with its values, got {'l2'"),
-    ],
-)
-def test_a_config_is_an_instance(default, smoke, message):
-    with pytest.raises(ValueError, match=message):
-        cli.parse(default, smoke=smoke, arguments=[])
 
 
 def test_the_list_of_experiments_is_complete():
@@ -230,21 +217,24 @@ def test_without_a_terminal_lines_are_rare_and_the_last_is_whole(capsys, monkeyp
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
-        "training: 90/100 epochs in 10.0 s, loss 24",
+        "training: 90/100 epochs in 10.0 s, 2 s left, loss 24",
         "training: 100/100 epochs in 12.0 s, loss 29",
     ]
 
 
-def test_on_a_terminal_a_bar_is_drawn(capsys, monkeypatch):
+def test_on_a_terminal_one_line_is_written_again(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setenv("TERM", "xterm")
-    with progress("training [a]", total=2, unit="epochs") as advance:
-        advance(1, "loss [b]")
-        advance(1, "loss [c]")
-    shown = capsys.readouterr().err
-    assert "training [a]" in shown
-    assert "2/2 epochs" in shown
-    assert "loss [c]" in shown
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(progress_module, "_SECONDS_ON_A_TERMINAL", 0)
+    with progress("training", total=2, unit="epochs") as advance:
+        advance(1, "loss 0.5")
+        advance(1, "a note that is wider than the terminal")
+    before, first, last, end = capsys.readouterr().err.split("\r\33[2K")
+    assert before == ""
+    assert first.startswith("training: 1/2 epochs in 0.0 s, 0 s left")
+    assert last.startswith("training: 2/2 epochs in 0.0 s, a note t")
+    assert end == last + "\n"
+    assert len(last) == len(first) == 39
 
 
 # Programs kept between runs

@@ -5,7 +5,6 @@ import importlib
 import json
 import math
 import typing
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,12 +13,8 @@ import run_helpers
 from run_helpers import EXPERIMENTS, ONE_FILE
 
 from experiments.common import config as configs
-from experiments.common.config import MAY_BE_EMPTY, Bounds, from_dict, to_dict
-
-
-@dataclasses.dataclass(frozen=True)
-class Grid:
-    rates: tuple[float, ...] = (0.1,)
+from experiments.common.config import MAY_BE_EMPTY, Bounds, from_dict
+from experiments.common.files import json_ready
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,19 +29,18 @@ class Config:
     kind: Literal["a", "b"] = "a"
     limit: Annotated[int | None, Bounds(at_least=2, at_most=4)] = None
     pair: tuple[int, str] = (1, "x")
-    path: Path = Path("x")
-    grid: Grid = Grid()
+    pairs: tuple[tuple[int, int], ...] = ((1, 2),)
 
 
 CHANGED = Config(
     *("d", (1 / 3, 1e-300, 0.999), ("b", "a"), ("x", "y"), 1, 0.5, True, "b", 4),
-    *((2, "y"), Path("a/b"), Grid((1.0, 2.0))),
+    *((2, "y"), ((1, 2), (3, 4))),
 )
 
 
 @pytest.mark.parametrize("config", [Config(), CHANGED, Config(limit=2)])
 def test_a_config_within_its_bounds_survives_json_exactly(config):
-    assert from_dict(Config, json.loads(json.dumps(to_dict(config)))) == config
+    assert from_dict(Config, json.loads(json.dumps(json_ready(config)))) == config
     assert configs.check(config) is config
 
 
@@ -61,18 +55,21 @@ def test_absent_fields_keep_their_default_and_integers_become_floats():
     ("values", "message"),
     [
         ({"l3": 1}, r"config has no field 'l3'; it must be one of dataset, l2"),
-        ({"grid": {"rate": 1}}, r"config has no field 'grid.rate'"),
-        ({"grid": [1]}, r"grid must be an object with named fields, got \[1\]"),
+        (
+            {"pairs": [[1, 2], [3, "y"]]},
+            r"pairs\[1\]\[1\] must be of type int, got 'y'",
+        ),
         ({"epochs": "ten"}, r"epochs must be of type int, got 'ten'"),
         ({"epochs": 1.5}, r"epochs must be of type int, got 1.5"),
         ({"epochs": True}, r"epochs must be of type int, got True"),
         ({"momentum": True}, r"momentum must be of type float, got True"),
         ({"momentum": None}, r"momentum must be of type float, got None"),
+        ({"momentum": math.nan}, "momentum must be finite, got nan"),
         ({"l2": 0.1}, r"l2 must be a list, got 0.1"),
         ({"l2": [0.1, "x"]}, r"l2\[1\] must be of type float, got 'x'"),
         ({"pair": [1]}, r"pair must be a list of 2 entries, got \[1\]"),
         ({"kind": "c"}, r"kind must be one of a, b, got 'c'"),
-        ({"limit": "x"}, r"limit must be of type int or NoneType, got 'x'"),
+        ({"limit": "x"}, r"limit must be of type int, got 'x'"),
         ([1], r"config must be an object with named fields, got \[1\]"),
     ],
 )
@@ -81,25 +78,16 @@ def test_values_that_do_not_fit_are_named(values, message):
         from_dict(Config, values)
 
 
-def test_a_field_without_default_must_be_there():
-    @dataclasses.dataclass(frozen=True)
-    class Needy:
-        seed: int
-
-    with pytest.raises(ValueError, match=r"config must have the field 'seed'"):
-        from_dict(Needy, {})
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"l2": (0.1, 1.0)}, r"l2\[1\] must be below 1, got 1.0"),
-        ({"l2": (0.1, 0.1)}, r"l2 must be distinct, got \(0.1, 0.1\)"),
+        ({"l2": (0.1, 0.1)}, "l2 must be distinct, got 0.1 0.1"),
         ({"l2": (0.1, math.inf)}, r"l2\[1\] must be finite, got inf"),
         ({"words": ("a", "a")}, "words must be distinct, got a a"),
         ({"others": ("x", "x")}, "others must be distinct, got x x"),
-        ({"limit": 2.5}, "limit must be of type int or NoneType, got 2.5"),
-        ({"grid": Grid((math.nan,))}, r"grid.rates\[0\] must be finite, got nan"),
+        ({"limit": 2.5}, "limit must be of type int, got 2.5"),
+        ({"momentum": math.nan}, "momentum must be finite, got nan"),
     ],
 )
 def test_values_out_of_bounds_are_named(changes, message):
@@ -127,8 +115,9 @@ def test_defaults_and_presets_are_within_their_bounds(name):
 def fields(name):
     """Name, bare type and annotations of every field of a config."""
     kind = type(EXPERIMENTS[name].config)
-    for field, hint in typing.get_type_hints(kind, include_extras=True).items():
-        yield field, configs._bare(hint), getattr(hint, "__metadata__", ())
+    annotated = typing.get_type_hints(kind, include_extras=True)
+    for field, hint in typing.get_type_hints(kind).items():
+        yield field, hint, getattr(annotated[field], "__metadata__", ())
 
 
 def bounds_of(annotations):

@@ -12,8 +12,8 @@ import pytest
 from plain_numpy import weighted_problem
 from run_helpers import run_any, smoke_of
 
-from experiments import random_problems, small_data
-from experiments.common import cli, measurements, timing
+from experiments import compile_times, random_problems, small_data
+from experiments.common import cli, measurements
 from experiments.common.config import Bounds
 from experiments.common.measurements import Measurements
 from experiments.common.numpy_objective import Data
@@ -81,8 +81,8 @@ def test_training_is_held_against_the_floor(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def programs():
-    """JAX has no way to stop listening, hence one for the file."""
-    return timing.Programs()
+    """One for the file, since it listens until the process ends."""
+    return compile_times.Programs()
 
 
 @jax.jit
@@ -98,7 +98,7 @@ def test_a_program_is_listed_once_it_is_compiled(programs):
         row for row in programs.taken() if row["program"] == "_doubled_for_this_test"
     ]
     assert found["compiled"] == 1
-    assert min(found[stage] for stage in timing.STAGES) > 0
+    assert min(found[stage] for stage in compile_times.STAGES) > 0
     _doubled_for_this_test(x)
     assert programs.taken() == []
 
@@ -128,7 +128,9 @@ def test_first_calls_are_those_of_a_new_process(tmp_path, capsys):
     assert found["imports"] > 0
     first, repeated = found["first"], found["repeated"]
     assert first["seconds"] > repeated["seconds"] > 0
-    stages = sum(row[stage] for row in first["programs"] for stage in timing.STAGES)
+    stages = sum(
+        row[stage] for row in first["programs"] for stage in compile_times.STAGES
+    )
     assert 0 < stages < first["seconds"]
     assert sum(row["compiled"] for row in first["programs"]) > 0
     assert repeated["programs"] == []

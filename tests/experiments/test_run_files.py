@@ -7,7 +7,6 @@ written by the same function.
 import csv
 import dataclasses
 import io
-import itertools
 import json
 import os
 import signal
@@ -19,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 import processes
 import pytest
-import run_helpers
 
 from experiments.common import files
 from jaxlin.io.files import PARTIAL_PATTERN
@@ -110,7 +108,6 @@ from experiments.common.run_folder import RunFolder
 folder = RunFolder(pathlib.Path(sys.argv[1]))
 for i in itertools.count():
     folder.write_json("results.json", [i] * 20_000)
-    folder.append_metrics(*({"step": i, "text": "x" * 999} for _ in range(99)))
     print(i, flush=True)
 """
 
@@ -124,12 +121,8 @@ def test_kill_leaves_whole_files(folder):
     processes.finish(process)
     written = folder.read_json("results.json")
     assert written == [written[0]] * 20_000
-    assert len(folder.read_metrics()) >= 2 * 99
     with folder.running():
-        steps = [record["step"] for record in folder.read_metrics()]
-        assert (folder.path / "metrics.jsonl").read_bytes().endswith(b"}\n")
         assert not list(folder.path.glob(PARTIAL_PATTERN))
-    assert steps == sorted(steps)
 
 
 def test_what_a_kill_left_half_written_is_removed(folder):
@@ -138,44 +131,3 @@ def test_what_a_kill_left_half_written_is_removed(folder):
         (folder.path / name).write_text("{")
     with folder.running():
         assert not list(folder.path.rglob(PARTIAL_PATTERN))
-
-
-# Metrics
-
-
-def steps_of(folder):
-    return [record["step"] for record in folder.read_metrics()]
-
-
-def test_torn_last_line_is_dropped_before_the_next_is_written(folder):
-    folder.append_metrics({"step": 0}, {"step": 1})
-    with open(folder.path / "metrics.jsonl", "a") as file:
-        file.write('{"step": 2, "lo')
-    assert steps_of(folder) == [0, 1]
-    with folder.running():
-        folder.append_metrics({"step": 2, "loss": np.float32("nan")})
-    lines = (folder.path / "metrics.jsonl").read_text().splitlines()
-    assert lines == ['{"step": 0}', '{"step": 1}', '{"loss": null, "step": 2}']
-
-
-def test_resuming_at_a_checkpoint_repeats_no_record(folder):
-    folder.append_metrics(*({"step": step} for step in range(5)))
-    folder.truncate_metrics(lambda record: record["step"] <= 2)
-    folder.append_metrics({"step": 3})
-    assert steps_of(folder) == [0, 1, 2, 3]
-
-
-def test_damage_inside_the_metrics_is_named(folder):
-    (folder.path / "metrics.jsonl").write_text('{"step": 0}\n{"st\n{"step": 2}\n')
-    with pytest.raises(ValueError, match=r"metrics.jsonl must .* damaged line 2"):
-        folder.read_metrics()
-
-
-def test_full_disk_takes_back_the_lines_it_could_not_keep(folder, monkeypatch):
-    folder.append_metrics({"step": 0})
-    counter = itertools.count()
-    run_helpers.full_disk(monkeypatch, when=lambda: next(counter) == 0)
-    with pytest.raises(OSError, match=r"cannot write .*metrics.jsonl: No space"):
-        folder.append_metrics({"step": 1})
-    folder.append_metrics({"step": 2})
-    assert steps_of(folder) == [0, 2]

@@ -17,7 +17,7 @@ from strict_page import Page, assert_stands_alone
 
 from experiments import page as page_command
 from experiments.common import files, run_folder, study
-from experiments.common.config import to_dict
+from experiments.common.files import json_ready
 from experiments.common.run_folder import RunFolder
 from experiments.studies import STUDIES
 
@@ -60,7 +60,7 @@ def test_a_run_leaves_its_files(whole):
     assert (out / "STATUS").read_text() == "done\n"
     assert printed.splitlines()[-1] == str(out / "report.html")
     config = json.loads((out / "config.json").read_text())
-    assert config == to_dict(settled(made))
+    assert config == json_ready(settled(made))
     saved = json.loads((out / "results.json").read_text())
     assert saved.keys() == {"study", "parts", "seconds"}
     assert saved["study"] == made.name
@@ -98,7 +98,7 @@ def test_its_page_is_well_formed_and_shows_every_figure(whole):
     # A placeholder that was never filled in.
     assert not {"{", "}", "%s", "None", "nan"} & set(shown.split())
     assert "{{" not in shown
-    assert all(f"{name}" in shown for name in to_dict(made.config))
+    assert all(f"{name}" in shown for name in json_ready(made.config))
 
 
 def test_the_page_of_a_run_is_made_again_without_measuring(
@@ -161,7 +161,7 @@ def test_an_index_lists_runs_with_what_differs(whole, tmp_path):
     made, out, _ = whole
     for copy in ("first", "second"):
         shutil.copytree(out, tmp_path / copy)
-    RunFolder(tmp_path / "first").write_json("config.json", to_dict(made.config))
+    RunFolder(tmp_path / "first").write_json("config.json", json_ready(made.config))
     RunFolder(tmp_path / "second").set_status("interrupted")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "config.json").write_text("{}")
