@@ -19,6 +19,7 @@ Command. ``python -m experiments.benchmark_probes``.
 """
 
 import dataclasses
+import functools
 import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -28,6 +29,7 @@ import numpy as np
 import jaxlin
 from experiments.common import sklearn_models, timing
 from experiments.common.config import MAY_BE_EMPTY, Bounds, Count, Positive, Seed
+from experiments.common.environment import usable_cores
 from experiments.common.measurements import Measurements, main
 from experiments.common.numpy_objective import Data, objective
 from experiments.common.text_table import text_table
@@ -35,8 +37,15 @@ from jaxlin import check, losses
 from jaxlin.linear_probe import CS
 from jaxlin.objective import penalties
 
-Solver = Literal["lbfgs", "newton-cholesky", "intelex"]
+Solver = Literal["lbfgs", "newton-cholesky", "intelex", "torch"]
+# Modules of the solvers that are not scikit-learn's own, and their packages.
+_MODULES = {
+    "intelex": ("sklearnex", "scikit-learn-intelex"),
+    "torch": ("torch", "torch"),
+}
+# Of scikit-learn; PyTorch gets the same.
 _DEFAULT_TOLERANCE = 1e-4
+_DEFAULT_ITERATIONS = 100
 _LEAST_TOLERANCE = 1e-9
 # Largest number of iterations where the tolerance is not the default.
 _MAX_ITERATIONS = 3000
@@ -53,8 +62,9 @@ class Config:
       num_cs: values of C, evenly spaced over those of a probe.
       relative_gap: gap to be proven.
       max_passes: largest number of passes of a model.
-      solvers: solvers of scikit-learn, and "intelex", lbfgs of the Extension for
-        scikit-learn; none measures no peer.
+      solvers: solvers of scikit-learn, "intelex", lbfgs of the Extension for
+        scikit-learn, and "torch", `torch.optim.LBFGS` with a strong Wolfe line search;
+        none measures no peer.
       peer_step: every so many values of C are fitted by a peer.
       seed: seed of the data.
     """
@@ -78,11 +88,13 @@ SMOKE = Config(shapes=((300, 8, 3),), num_cs=4, peer_step=2)
 
 def settle(config: Config) -> Config:
     """Returns the config; raises a ValueError for a bad shape or a missing solver."""
-    if "intelex" in config.solvers and importlib.util.find_spec("sklearnex") is None:
-        raise ValueError(
-            "solvers must be installed, got intelex; run pip install "
-            "scikit-learn-intelex, or leave it out"
-        )
+    for solver in config.solvers:
+        module, package = _MODULES.get(solver, ("sklearn", "scikit-learn"))
+        if importlib.util.find_spec(module) is None:
+            raise ValueError(
+                f"solvers must be installed, got {solver}; run pip install {package}, "
+                "or leave it out"
+            )
     for shape in config.shapes:
         for name, number, least in zip(
             ("examples", "features", "classes"), shape, (10, 1, 2), strict=True
@@ -141,7 +153,7 @@ def peer_times(
     objectives: Sequence[float],
     config: Config,
 ) -> dict[str, Any] | None:
-    """Fits of scikit-learn at its defaults; None where they need too much memory.
+    """Fits of a peer at its defaults; None where they need too much memory.
 
     Args:
       solver: one of ``Config.solvers``.
@@ -179,20 +191,63 @@ def peer_times(
 def _fit_peer(
     solver: str, data: Data, *, l2: float, ours: float, tolerance: float
 ) -> dict[str, Any]:
-    """Seconds of a fit of scikit-learn, and how far its objective is above ours."""
-    is_default = tolerance == _DEFAULT_TOLERANCE
-    limit = {} if is_default else {"max_iter": _MAX_ITERATIONS}
-    model = sklearn_models.logistic_regression(
-        data.targets, l2=l2, solver=solver, tol=tolerance, **limit
+    """Seconds of a fit of a peer, and how far its objective is above ours."""
+    max_iter = _DEFAULT_ITERATIONS
+    if tolerance != _DEFAULT_TOLERANCE:
+        max_iter = _MAX_ITERATIONS
+    fit = _fit_torch if solver == "torch" else functools.partial(_fit_sklearn, solver)
+    weights, iterations, seconds = fit(data, l2, tolerance, max_iter)
+    theirs = objective(
+        weights.astype(np.float64), data, loss="softmax_cross_entropy", l2=l2
     )
-    seconds = sklearn_models.seconds_of_fit(model, data.rows, data.targets)
-    weights = sklearn_models.weights_of(model).astype(np.float64)
-    theirs = objective(weights, data, loss="softmax_cross_entropy", l2=l2)
     return {
         "seconds": seconds,
         "distance": theirs / ours - 1,
-        "is_at_limit": bool(np.max(model.n_iter_) >= model.max_iter),
+        "is_at_limit": iterations >= max_iter,
     }
+
+
+def _fit_sklearn(
+    solver: str, data: Data, l2: float, tolerance: float, max_iter: int
+) -> tuple[np.ndarray, int, float]:
+    """Weights, iterations and seconds of `LogisticRegression`."""
+    model = sklearn_models.logistic_regression(
+        data.targets, l2=l2, solver=solver, tol=tolerance, max_iter=max_iter
+    )
+    seconds = sklearn_models.seconds_of_fit(model, data.rows, data.targets)
+    return sklearn_models.weights_of(model), int(np.max(model.n_iter_)), seconds
+
+
+def _fit_torch(
+    data: Data, l2: float, tolerance: float, max_iter: int
+) -> tuple[np.ndarray, int, float]:
+    """Weights, iterations and seconds of `torch.optim.LBFGS` from zero, in float32."""
+    import torch
+
+    torch.set_num_threads(usable_cores())
+    rows, labels = torch.from_numpy(data.rows), torch.from_numpy(data.targets)
+    shape = (int(data.targets.max()) + 1, data.rows.shape[1])
+    weights = torch.zeros(shape, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weights],
+        max_iter=max_iter,
+        tolerance_grad=tolerance,
+        # Far below, so that the gradient decides.
+        tolerance_change=1e-4 * tolerance,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        scores = torch.nn.functional.linear(rows, weights)
+        value = torch.nn.functional.cross_entropy(scores, labels)
+        value = value + l2 / 2 * weights.square().sum()
+        value.backward()
+        return value
+
+    _, seconds = timing.timed(optimizer.step, closure)
+    iterations = optimizer.state[weights]["n_iter"]
+    return weights.detach().numpy(), iterations, seconds
 
 
 def items(config: Config) -> tuple[tuple[int, int, int], ...]:

@@ -2,13 +2,13 @@
 
 import dataclasses
 import importlib.util
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from experiments.common.config import MAY_BE_EMPTY, Bounds, Count
 from jaxlin import data
 
 Part = Literal["memory", "l2", "l1", "recall", "accuracy"]
-Peer = Literal["faiss", "sklearn"]
+Peer = Literal["faiss", "faiss_uint8", "sklearn"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Config:
       dataset: cifar10, digits, an image set that tfds has prepared, or FILE.npz.
       what: memory, l2, l1 (times against the peers), recall (of an approximate search),
         accuracy (of one neighbour, all test images).
-      peers: who is measured beside jaxlin.
+      peers: who is measured beside jaxlin. faiss_uint8 keeps the bytes of uint8 rows,
+        for squared Euclidean distance alone.
       k: neighbours.
       l2_queries: test images for the squared Euclidean distance, the first so many.
       l1_queries: and for Manhattan.
@@ -31,7 +32,7 @@ class Config:
 
     dataset: str = "cifar10"
     what: tuple[Part, ...] = ("memory", "l2", "l1", "recall", "accuracy")
-    peers: Annotated[tuple[Peer, ...], MAY_BE_EMPTY] = ("faiss", "sklearn")
+    peers: Annotated[tuple[Peer, ...], MAY_BE_EMPTY] = get_args(Peer)
     k: Count = 10
     l2_queries: Count = 2000
     l1_queries: Count = 50
@@ -58,7 +59,7 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
       ValueError: that names the peer and the remedy.
     """
     for peer in config.peers:
-        if importlib.util.find_spec(peer) is None:
+        if importlib.util.find_spec(peer.removesuffix("_uint8")) is None:
             raise ValueError(
                 f"peers must be installed, got {peer}; pip install -e "
                 '".[benchmark]", or name those that are with --peers'

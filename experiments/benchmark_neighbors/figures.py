@@ -7,7 +7,12 @@ from experiments.common.study import Figure, Run
 from jaxlin import plotting
 from jaxlin.plotting.axes import label_axes
 
-NAMES = {"jaxlin": "jaxlin", "faiss": "FAISS", "sklearn": "scikit-learn"}
+NAMES = {
+    "jaxlin": "jaxlin",
+    "faiss": "FAISS",
+    "faiss_uint8": "FAISS, 8 bits",
+    "sklearn": "scikit-learn",
+}
 
 
 def drawn(run: Run) -> Iterator[tuple[str, Figure]]:

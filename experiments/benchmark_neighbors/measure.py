@@ -82,7 +82,9 @@ def _against_peers(
         )
     }
     for name in config.peers:
-        searches[name] = peers.PEERS[name](train, distance=distance, k=config.k)
+        search = peers.PEERS[name](train, distance=distance, k=config.k)
+        if search is not None:
+            searches[name] = search
     firsts, seconds, answers = _in_turns(config, searches, queries)
     ours = statistics.median(seconds["jaxlin"])
     rows = []

@@ -22,6 +22,19 @@ def faiss(rows: np.ndarray, *, distance: str, k: int) -> Search:
     return lambda queries: index.search(queries.astype(np.float32), k)
 
 
+def faiss_uint8(rows: np.ndarray, *, distance: str, k: int) -> Search | None:
+    """A flat index of the bytes of uint8 rows; None for others and for Manhattan."""
+    if rows.dtype != np.uint8 or distance != "l2":
+        return None
+    import faiss as library
+
+    library.omp_set_num_threads(environment.usable_cores())
+    kind = library.ScalarQuantizer.QT_8bit_direct
+    index = library.IndexScalarQuantizer(rows.shape[1], kind, library.METRIC_L2)
+    index.add(rows.astype(np.float32))
+    return lambda queries: index.search(queries.astype(np.float32), k)
+
+
 def sklearn(rows: np.ndarray, *, distance: str, k: int) -> Search:
     """Brute force over float32 rows; the threads are those of NumPy and its own."""
     from sklearn.neighbors import NearestNeighbors
@@ -37,4 +50,8 @@ def sklearn(rows: np.ndarray, *, distance: str, k: int) -> Search:
     return lambda queries: found.kneighbors(queries.astype(np.float32))
 
 
-PEERS: dict[str, Any] = {"faiss": faiss, "sklearn": sklearn}
+PEERS: dict[str, Any] = {
+    "faiss": faiss,
+    "faiss_uint8": faiss_uint8,
+    "sklearn": sklearn,
+}

@@ -273,6 +273,16 @@ def test_what_does_not_go_together_is_refused(
     [
         ("benchmark_training", {"peer": True}, "peer must be False PyTorch --no-peer"),
         ("benchmark_probes", {"solvers": ("intelex",)}, "got intelex; run pip install"),
+        (
+            "benchmark_probes",
+            {"solvers": ("torch",)},
+            "got torch; run pip install torch",
+        ),
+        (
+            "benchmark_neighbors",
+            {"peers": ("faiss_uint8",)},
+            "installed, got faiss_uint8",
+        ),
         ("benchmark_neighbors", {"peers": ("sklearn",)}, "installed, got sklearn; pip"),
     ],
 )
