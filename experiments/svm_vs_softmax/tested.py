@@ -1,5 +1,6 @@
 """The test set, read once: accuracies, the comparison, bounds of the optimum."""
 
+import functools
 import itertools
 from typing import Any
 
@@ -15,6 +16,7 @@ from experiments.svm_vs_softmax.config import Config
 from jaxlin import Fit, data, objective
 from jaxlin.certificates.label_certificates import UNINFORMATIVE_WIDTH
 from jaxlin.stats import intervals, metrics
+from jaxlin.typing import Array, Loss
 
 # Images that one classifier alone recognises, on a page.
 _IMAGES = 10
@@ -69,13 +71,12 @@ def _of_fit(
     evaluation = jaxlin.evaluate(fit, features, fit.classes[labels])
     scores = jaxlin.scores(fit, features)
     rounded, codes = jnp.asarray(scores, jnp.float32), jnp.asarray(labels)
-    losses = objective.example_losses(rounded, codes, loss=protocol.LOSSES[name])
-    bins = metrics.calibration_bins(jax.nn.softmax(rounded), codes)
+    losses, bins, error = _losses_and_bins(rounded, codes, loss=protocol.LOSSES[name])
     numbers = {
         "accuracy": evaluation.accuracy,
         "interval": list(evaluation.interval),
         "loss": float(jnp.mean(losses)),
-        "calibration_error": float(metrics.expected_calibration_error(bins)),
+        "calibration_error": float(error),
         "optimum": {
             **evaluation.optimum._asdict(),
             "in_words": str(evaluation.optimum),
@@ -89,6 +90,17 @@ def _of_fit(
         **{f"bins_{field}": value for field, value in bins._asdict().items()},
     }
     return numbers, arrays
+
+
+# One program: compiled one by one, its operations would take a second longer.
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _losses_and_bins(
+    scores: Array, labels: Array, *, loss: Loss
+) -> tuple[Array, metrics.CalibrationBins, Array]:
+    """Losses of all examples, calibration bins and calibration error."""
+    bins = metrics.calibration_bins(jax.nn.softmax(scores), labels)
+    losses = objective.example_losses(scores, labels, loss=loss)
+    return losses, bins, metrics.expected_calibration_error(bins)
 
 
 def _per_class(
