@@ -8,7 +8,8 @@ which compiles quickly but runs slower, and chooses by `is_worth_it`::
     _advance = jax.jit(advance)
     _advance_quickly = jax.jit(advance, compiler_options=compilation.FEW_OPTIMISATIONS)
 
-Passes over rows are always compiled with all optimisations.
+Passes over rows are always compiled with all optimisations. Two programs compiled in
+two threads at once take 8 % less time than one after the other: not worth the threads.
 """
 
 from typing import Any
