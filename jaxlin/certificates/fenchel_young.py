@@ -176,12 +176,12 @@ def _smooth_excess_error(
     The excess vanishes at the gradient, to second order in the error e. For a square it
     is the sum of the squared errors, at most 2 e, of the violations that are not below
     0. For softmax it is :math:`\text{KL}(q \| p) = \sum_j q_j (e^{d_j} - 1 - d_j)`
-    with :math:`d_j = \log(p_j / q_j)` and all :math:`|d_j| \le 2 e`. Classes other
-    than the label k add at most :math:`(1 - q_k) 2 e^2 \exp(2 e)`. So does the label:
-    along the way from one vector of scores to the other its :math:`\log q_k` changes
-    by :math:`1 - q_k` times the change of its lead, hence :math:`|d_k| \le 2 e
-    \min(1, (1 - q_k) \exp(2 e))`. The bound is twice their sum. An example that is
-    right by far hides next to nothing.
+    with :math:`d_j = \log(p_j / q_j)` and all :math:`|d_j| \le 2 e`. Let k be the
+    class of the largest :math:`q_k`. The others add at most :math:`(1 - q_k) 2 e^2
+    \exp(2 e)`. So does k: along the way from one vector of scores to the other its
+    :math:`\log q_k` changes by :math:`1 - q_k` times the change of its lead, hence
+    :math:`|d_k| \le 2 e \min(1, (1 - q_k) \exp(2 e))`. The bound is twice their sum. A
+    certain prediction hides next to nothing.
     """
     if loss is losses.weston_watkins_squared_hinge:
         margin = jnp.asarray(arguments.get("margin", 1.0), scores.dtype)
@@ -189,11 +189,8 @@ def _smooth_excess_error(
         signed = losses.margin_violations(scores, target, **arguments)
         return 2 * jnp.sum(signed > -error, dtype=scores.dtype) * jnp.square(error)
     probabilities = jax.nn.softmax(scores)
-    if jnp.ndim(target) == 0:
-        others = jnp.where(losses.is_label(scores, target), 0, probabilities)
-    else:
-        others = probabilities
-    rest = jnp.sum(others)
+    is_largest = losses.is_label(scores, jnp.argmax(scores))
+    rest = jnp.sum(jnp.where(is_largest, 0, probabilities))
     # A rest of 0 hides nothing, also where the exponential overflows.
     bound = 8 * rest * jnp.square(error) * jnp.exp(2 * error)
     return jnp.where(rest > 0, bound, 0)

@@ -75,20 +75,25 @@ def test_errors_of_scores_hide_no_more_than_the_bound(loss):
         assert hidden <= bounds[i] + 1e-12, (scores[i], errors[i])
 
 
-def test_examples_that_are_right_by_far_hide_next_to_nothing():
+def test_certain_predictions_hide_next_to_nothing():
     """The bound falls with the loss: what a proof at a tiny l2 needs."""
-    scores = jnp.array([20.0, 0.0, -3.0])
-    for loss, arguments in (
-        (losses.softmax_cross_entropy, {}),
-        (losses.weston_watkins_squared_hinge, {"margin": 1.0}),
-    ):
-        hidden, of_wrong = (
-            float(
-                fenchel_young._smooth_excess_error(
-                    loss, scores, jnp.int32(label), jnp.float32(1e-3), arguments
-                )
+
+    def bound(loss, scores, label, **arguments):
+        return float(
+            fenchel_young._smooth_excess_error(
+                loss,
+                jnp.array(scores),
+                jnp.int32(label),
+                jnp.float32(1e-3),
+                arguments,
             )
-            for label in (0, 1)
         )
-        assert hidden <= 1e-5 * float(loss(scores, 0))
-        assert of_wrong > 1e-6
+
+    certain, doubtful = [20.0, 0.0, -3.0], [0.3, 0.0, -3.0]
+    softmax, squared = losses.softmax_cross_entropy, losses.weston_watkins_squared_hinge
+    for label in range(3):
+        assert bound(softmax, certain, label) <= 1e-12
+        assert bound(softmax, doubtful, label) > 1e-6
+    # The square hides nothing where no class violates the margin.
+    assert bound(squared, certain, 0, margin=1.0) == 0
+    assert bound(squared, certain, 1, margin=1.0) > 1e-6
