@@ -64,6 +64,9 @@ from jaxlin.solvers.optimizer_state import Duals
 from jaxlin.solvers.preconditioner import SecondMoment
 from jaxlin.typing import Array, Loss
 
+# Passes of L-BFGS in float64 before the first step of a fit that starts without duals, of
+# rows that float32 would spoil.
+_FIRST_PASSES = 100
 # Squared residual of a Newton system, in the preconditioner's metric, relative to the
 # right side.
 _RESIDUAL = 0.01
@@ -120,8 +123,18 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
       settings: l2 and loss arguments; all else None.
     """
     source = certified.row_source(examples, loss=loss)
+    by_passes = full_batch.iterations(source, loss=loss, settings=settings)
 
     def iterations_from(start: Start, budget: int) -> Iterator[Iteration]:
+        if start.duals is None:
+            # At weights 0 all duals are at a bound, and no example is active.
+            for iteration in by_passes(start, min(budget, _FIRST_PASSES)):
+                budget -= 1
+                start = Start(iteration.params, iteration.duals)
+                yield iteration
+        yield from steps_from(start, budget)
+
+    def steps_from(start: Start, budget: int) -> Iterator[Iteration]:
         begun, dual_centers = full_batch.begin(
             source, start, loss=loss, settings=settings
         )

@@ -9,7 +9,7 @@ import pytest
 from fitting_problems import EXAMPLES, data, problem
 
 import jaxlin
-from jaxlin import linear, losses, sharding
+from jaxlin import linear, losses, normalization, sharding
 from jaxlin.losses import conjugates
 from jaxlin.problems import fit_methods
 from jaxlin.solvers import (
@@ -251,6 +251,21 @@ def test_a_fit_survives_one_uphill_direction_and_ends_at_the_second(
     found = jaxlin.fit(problem(3), **settings, stop=jaxlin.Stop(1e-9, 400))
     assert (found.converged, found.stalled) == (converged, not converged)
     assert found.float64_passes < 40
+
+
+def test_a_fit_without_float32_passes_starts_by_passes(all_are_large):
+    """The offset would leave nothing of these rows in float32."""
+    rows, labels = data(3)
+    far = 1e4 + 1e-6 * np.float64(rows)
+    settings = {"loss": losses.weston_watkins_hinge, "l2": 1e-2}
+    settings |= {"stop": jaxlin.Stop(1e-6, 400)}
+    settings |= {"normalization": normalization.fit_standard, "refine": True}
+    found = jaxlin.fit(far, labels, **settings)
+    assert found.converged
+    assert found.float64_passes == found.passes > semismooth_newton._FIRST_PASSES
+    near = jaxlin.fit(np.float64(rows), labels, **settings)
+    objectives = [one.certificate.primal for one in (found, near)]
+    assert objectives[0] == pytest.approx(objectives[1], rel=1e-5)
 
 
 def test_a_gap_below_rounding_ends_the_fit_soon(all_are_large):
