@@ -4,11 +4,13 @@ import ast
 from pathlib import Path
 
 
-def table() -> str:
+def table(folder: Path = Path(__file__).parent) -> str:
     """One line per experiment: its command and the first line of its docstring."""
-    folder = Path(__file__).parent
     # A package with a ``__main__``, or a file that runs when it is the program.
-    files = [path.with_name("__init__.py") for path in folder.glob("*/__main__.py")]
+    files = []
+    for path in folder.glob("*/__main__.py"):
+        package = path.with_name("__init__.py")
+        files.append(package if package.exists() else path)
     files += [
         path
         for path in folder.glob("[a-z]*.py")
@@ -16,7 +18,7 @@ def table() -> str:
     ]
     commands = {}
     for path in files:
-        name = path.parent.name if path.name == "__init__.py" else path.stem
+        name = path.parent.name if path.name.startswith("__") else path.stem
         about = ast.get_docstring(ast.parse(path.read_text())) or ""
         commands[f"python -m experiments.{name}"] = about.partition("\n")[0]
     width = max(map(len, commands)) + 2

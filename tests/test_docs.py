@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from experiments.common import pages, study
+from experiments.common import cli, measurements, pages, study
 from jaxlin import chapters
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -247,7 +247,12 @@ def test_a_loss_of_ones_own_and_a_grid_of_training(run):
 
 def test_the_outline_of_an_experiment_is_one(run, tmp_path, monkeypatch, capsys):
     variables, _ = run("docs/contributing.md")
-    outline = variables["STUDY"]
+    outline, one_file = variables["STUDY"], variables["MEASUREMENTS"]
+    options = cli.RunOptions(out=tmp_path / "margins-run")
+    rows = measurements.run(one_file, one_file.smoke, options)
+    assert [row["l2"] for row in rows] == [0.1, 0.01]
+    assert min(row["accuracy"] for row in rows) > 0.9
+    assert capsys.readouterr().out.startswith("l2    accuracy\n")
     text = (ROOT / "docs/contributing.md").read_text()
     (template,) = re.findall(r"^```html\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     (tmp_path / outline.name).mkdir()

@@ -12,12 +12,12 @@ out makes its scores probabilities. The only example of a class is never held ou
 single C nothing need be.
 
 Features. FEATURES is a .npz file, or a folder of .npy files that are mapped, with
-x_train, y_train, x_test, y_test (labels 0, 1, 2, ...); or the name of a data set, such
-as cifar10 or digits; or ``random``, small features made from the seed. With ``--answers
-K`` labels may be any integers or strings: the K most frequent are the classes, and what
-lies outside them is counted, in training as left out and in the test as wrong.
-``--join image question`` puts image_train and question_train side by side (and so for
-the test), as visual question answering does.
+x_train, y_train, x_test, y_test (labels are text, or 0, 1, 2, ...); or the name of a
+data set, such as cifar10 or digits; or ``random``, small features made from the seed.
+With ``--answers K`` labels may be any integers or strings: the K most frequent are the
+classes, and what lies outside them is counted, in training as left out and in the test
+as wrong. ``--join image question`` puts image_train and question_train side by side
+(and so for the test), as visual question answering does.
 
 Result. report.html, results.json, results.csv (one line a value of C), and in ``parts``
 probe-model.npz for `jaxlin.load` and probe.npz with labels and calibrated probabilities

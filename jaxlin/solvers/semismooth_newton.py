@@ -64,8 +64,8 @@ from jaxlin.solvers.optimizer_state import Duals
 from jaxlin.solvers.preconditioner import SecondMoment
 from jaxlin.typing import Array, Loss
 
-# Passes of L-BFGS in float64 before the first step of a fit that starts without duals, of
-# rows that float32 would spoil.
+# Passes of L-BFGS in float64 before the first step of a fit that starts without duals,
+# of rows that float32 would spoil.
 _FIRST_PASSES = 100
 # Squared residual of a Newton system, in the preconditioner's metric, relative to the
 # right side.

@@ -90,6 +90,13 @@ def test_resume_needs_no_other_flag_and_sees_the_one_that_differs(tmp_path):
         start("--smoke", "--resume", str(out))
 
 
+def test_a_package_may_have_its_docstring_in_its_main_file_alone(tmp_path):
+    (tmp_path / "penalty").mkdir()
+    (tmp_path / "penalty/__main__.py").write_text('"""Which penalty?"""')
+    listed = overview.table(tmp_path).split(maxsplit=3)
+    assert listed[2:] == ["experiments.penalty", "Which penalty?"]
+
+
 def test_the_list_of_experiments_is_complete():
     lines = overview.table().splitlines()
     commands = [line.split()[2] for line in lines]
