@@ -13,7 +13,7 @@ from sweep_problems import HINGE, MARGIN, NUM_CLASSES, SOFTMAX
 import jaxlin
 from jaxlin import linear
 from jaxlin.selection import grids, refinement, sweep_result
-from jaxlin.solvers import certified, fit_loop, full_batch
+from jaxlin.solvers import certified, fit_loop, float64_methods, full_batch
 from jaxlin.solvers.interface import Settings
 
 # How often each example counts, in two weight_sets.
@@ -142,3 +142,20 @@ def test_an_entry_is_a_fit_in_float64(problem, fits, found):
         assert (fit.loss, fit.l2) == (fits[model].loss, fits[model].l2)
         assert fit.relative_gap <= STOP.relative_gap
         assert fit.classes is problem.classes
+
+
+def test_float64_weights_of_a_large_problem_are_not_rounded(monkeypatch):
+    """A refined sweep and a refined fit prove the same objective."""
+    monkeypatch.setattr(float64_methods, "MAX_UNKNOWNS", 1)
+    weights = np.random.default_rng(3).uniform(0.5, 2, size=len(sweep_problems.ROWS))
+    rows = np.float64(sweep_problems.ROWS)
+    problem = jaxlin.problem(rows, sweep_problems.LABELS, weights=weights)
+    settings = {"refine": True, "stop": jaxlin.Stop(1e-10, 2000)}
+    hinge = HINGE
+    alone = jaxlin.fit(problem, loss=hinge, l2=1e-2, **settings)
+    found = jaxlin.sweep(problem, losses=(hinge,), l2s=(1e-2,), **settings)
+    assert found.converged.all()
+    assert found.float64_passes[0] > 0
+    np.testing.assert_allclose(
+        found.certificate.primal, alone.certificate.primal, rtol=3e-10
+    )
