@@ -60,6 +60,7 @@ CHAPTERS = {
             "penalties",
             "part_sums",
             "block_sizes",
+            "row_products",
             "row_sums",
             "row_norms",
             "row_blocks",
@@ -70,7 +71,14 @@ CHAPTERS = {
     ),
     "certificates": Chapter(
         "duality gap, Fenchel-Young terms, certified labels",
-        ("certificate_checks", "fenchel_young", "duality", "label_certificates"),
+        (
+            "certificate_checks",
+            "fenchel_young",
+            "bias_search",
+            "bias_bounds",
+            "duality",
+            "label_certificates",
+        ),
         is_room=True,
     ),
     "stats": Chapter(

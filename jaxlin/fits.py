@@ -28,7 +28,7 @@ from jax.typing import ArrayLike
 from jaxlin import check, objective, problems
 from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
-from jaxlin.linear import Params
+from jaxlin.linear import Bias, BiasName, Params
 from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization
 from jaxlin.objective.row_blocks import Block
@@ -47,6 +47,7 @@ def fit(
     *,
     loss: Loss,
     l2: float,
+    bias: BiasName = "penalized",
     stop: Stop = stopping.DEFAULT,
     loss_arguments: LossArguments | None = None,
     weights: ArrayLike | None = None,
@@ -64,8 +65,12 @@ def fit(
       labels: labels ``(examples,)`` or distributions ``(examples, classes)`` of raw
         rows; None with a problem or blocks.
       loss: one of the six losses that have a conjugate (`jaxlin.losses.conjugates`).
-      l2: strength of half the sum of squares, bias included, above 0;
+      l2: strength of half the sum of squares, above 0;
         `jaxlin.objective.penalties.l2_of_c` converts scikit-learn's C.
+      bias: ``"penalized"`` counts the bias in the sum of squares; ``"free"`` does not,
+        as `LogisticRegression` of scikit-learn, and needs every class to have an
+        example of positive weight; ``"none"`` keeps it at 0. A pass takes up to half as
+        long again with a free bias, and memory for the scores of all examples.
       stop: the gap to be proven and the largest number of passes.
       loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``, above 0.
       weights: example weights, shape ``(examples,)``, non-negative; None is all ones.
@@ -116,11 +121,16 @@ def fit(
         num_examples=0 if problem.is_blocked else None,
     )
     first_iterate = _start(
-        start, problem.num_classes, np.shape(first.features)[1], l2=l2
+        start, problem.num_classes, np.shape(first.features)[1], l2=l2, bias=bias
     )
     if not refine:
         first_iterate = first_iterate._replace(is_refined=False)
-    settings = Settings(l2=l2, loss_arguments=dict(loss_arguments or {}))
+    treatment = Bias.named(bias)
+    if treatment is Bias.FREE and not problem.is_blocked:
+        problem.check_every_class()
+    settings = Settings(
+        l2=l2, loss_arguments=dict(loss_arguments or {}), bias=treatment
+    )
     # Float64 blocks stay float64 in the float32 passes too.
     with problem.float64_context(problem.is_blocked and bool(refine)):
         iterations, in_float64 = fit_methods.iterations(
@@ -147,6 +157,7 @@ def fit(
         loss_arguments=dict(loss_arguments or {}),
         normalization=problem.normalization,
         classes=problem.classes,
+        bias=bias,
     )
 
 
@@ -158,6 +169,7 @@ def certify(
     loss: Loss,
     l2: float,
     loss_arguments: LossArguments | None = None,
+    bias: BiasName = "penalized",
 ) -> Fit:
     """Fit of the parameters of any solver, with its certificate, in one pass.
 
@@ -167,13 +179,14 @@ def certify(
 
     Args:
       problem: checked examples, not in blocks.
-      params: weights ``(classes, features)`` and bias ``(classes,)``; the objective
-        penalises the bias. Float64 parameters are certified in float64, on float64 rows
-        where the problem has them; all others on rows rounded to float32.
+      params: weights ``(classes, features)`` and bias ``(classes,)``. Float64
+        parameters are certified in float64, on float64 rows where the problem has them;
+        all others on rows rounded to float32.
       loss: loss of one example, from `jaxlin.losses` or the user's own.
       l2: strength of half the sum of squares, bias included, at least 0.
       loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``; above 0 for the
         six losses. One without a default must be given.
+      bias: treatment of the bias by the objective, as in `fit`.
 
     Returns:
       The fit; ``converged`` tells whether the gap is at most that of the default
@@ -191,6 +204,9 @@ def certify(
     check.loss_arguments(loss, loss_arguments or {})
     check.number("l2", l2, at_least=0)
     _check_shapes("params", params, (problem.num_classes, problem.num_features))
+    treatment = Bias.named(bias)
+    if treatment is Bias.FREE:
+        problem.check_every_class()
     in_float64 = np.asarray(params.weights).dtype == np.float64
     with problem.float64_context(in_float64):
         examples = problem.examples_in_float64() if in_float64 else problem.examples
@@ -202,12 +218,15 @@ def certify(
                 loss=loss,
                 l2=l2,
                 loss_arguments=loss_arguments,
+                bias=bias,
                 example_weights=examples.example_weights,
                 normalization=examples.normalization,
             )
         else:
             arguments = dict(loss_arguments or {})
-            primal = _objective(params, examples, l2, arguments, loss=loss)
+            primal = _objective(
+                params, examples, l2, arguments, loss=loss, bias=treatment
+            )
             found = duality.unproven_certificate(primal)
     gap = float(duality.relative_gap(found))
     return Fit(
@@ -224,11 +243,12 @@ def certify(
         loss_arguments=dict(loss_arguments or {}),
         normalization=problem.normalization,
         classes=problem.classes,
+        bias=bias,
     )
 
 
-@functools.partial(jax.jit, static_argnames=("loss",))
-def _objective(params, examples, l2, arguments, *, loss):
+@functools.partial(jax.jit, static_argnames=("loss", "bias"))
+def _objective(params, examples, l2, arguments, *, loss, bias):
     scores = objective.blocked_scores(
         params, examples.features, normalization=examples.normalization
     )
@@ -236,11 +256,17 @@ def _objective(params, examples, l2, arguments, *, loss):
         scores, examples.targets, loss=loss, loss_arguments=arguments
     )
     mean = objective.weighted_mean(losses, example_weights=examples.example_weights)
-    return mean + objective.penalty(params, l2=l2)
+    is_penalized = bias is Bias.PENALIZED
+    return mean + objective.penalty(params, l2=l2, penalize_bias=is_penalized)
 
 
 def _start(
-    given: Params | Fit | None, num_classes: int, num_features: int, *, l2: float
+    given: Params | Fit | None,
+    num_classes: int,
+    num_features: int,
+    *,
+    l2: float,
+    bias: BiasName,
 ) -> Start:
     """Parameters and duals of the first iterate; zeros if none are given."""
     if not isinstance(given, Params | Fit | None):
@@ -256,7 +282,10 @@ def _start(
     _check_shapes("start", params, shape)
     if not all(np.isfinite(leaf).all() for leaf in params):
         raise ValueError("start must be finite, got parameters with NaN or infinity")
-    if not isinstance(given, Fit):
+    if bias == "none":
+        zeros = (params.weights, np.zeros_like(params.bias))
+        params = Params(*zeros)
+    if not isinstance(given, Fit) or given.bias != bias:
         return Start(params, None)
     in_float64 = np.asarray(given.params.weights).dtype == np.float64
     return Start(params, given.duals, in_float64 and given.l2 == float(l2))

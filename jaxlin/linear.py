@@ -17,7 +17,8 @@ weights, the result of a float64 refinement, are converted to float32 outside
 ``jax.enable_x64(True)``.
 """
 
-from typing import NamedTuple
+import enum
+from typing import Literal, NamedTuple
 
 import chex
 import jax
@@ -28,6 +29,35 @@ from jaxlin import check
 from jaxlin.normalization import Normalization
 from jaxlin.numerics import precision
 from jaxlin.typing import Array
+
+#: Names of the treatments of the bias, as the doors take them.
+BiasName = Literal["penalized", "free", "none"]
+
+
+@jax.tree_util.register_static
+class Bias(enum.Enum):
+    """Treatment of the bias by a penalised objective; a tree without arrays.
+
+    Attributes:
+      PENALIZED: the bias is penalised like the weights (the bias trick).
+      FREE: the objective is minimised over the bias without a penalty on it.
+      NONE: the bias is 0.
+    """
+
+    PENALIZED = "penalized"
+    FREE = "free"
+    NONE = "none"
+
+    @classmethod
+    def named(cls, name: str) -> "Bias":
+        """Treatment of this name; a ValueError for another."""
+        return cls(check.choice("bias", name, tuple(one.value for one in cls)))
+
+    def penalized_part(self, folded: Array) -> Array:
+        """Folded weights (`fold_bias`) as the penalty sees them: 0 for a free bias."""
+        if self is Bias.PENALIZED:
+            return folded
+        return folded.at[..., -1].set(0)
 
 
 class Params(NamedTuple):

@@ -74,6 +74,7 @@ def save(path: str | os.PathLike[str], fit: Fit) -> None:
         "stalled": bool(fit.stalled),
         "passes": [int(fit.passes), int(fit.float64_passes)],
         "temperature": check.number("temperature", fit.temperature, above=0),
+        "bias": fit.bias,
         "versions": {"jaxlin": jaxlin.__version__, "jax": jax.__version__},
     }
     checkpoint.save(pathlib.Path(path), arrays, metadata=metadata)
@@ -120,6 +121,8 @@ def load(path: str | os.PathLike[str]) -> Fit:
         normalization=normalization,
         classes=np.array(metadata["classes"], metadata["classes dtype"]),
         temperature=metadata["temperature"],
+        # Fits of version 0.1.0 do not say it.
+        bias=metadata.get("bias", "penalized"),
     )
 
 

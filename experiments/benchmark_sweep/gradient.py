@@ -22,6 +22,7 @@ from experiments.common.study import Measured, Run
 from jaxlin import data, linear, losses
 from jaxlin.certificates import duality
 from jaxlin.solvers import certified
+from jaxlin.solvers.interface import Settings
 from jaxlin.typing import Array
 
 Gradient = Callable[[], Any]
@@ -82,8 +83,8 @@ def _gradients(rows: Rows) -> dict[str, Gradient]:
     no_centers = source.centers(None, 0, stored.dtype)
 
     def certified_pass() -> Array:
-        sums, _ = source.evaluate(stored, no_centers, jnp.zeros(()), None)
-        return _values(sums, params, l2=l2).gradient
+        _, sums, _ = source.evaluate(stored, no_centers, jnp.zeros(()), Settings())
+        return _values(sums, params, loss=_SOFTMAX, l2=l2).gradient
 
     found: dict[str, Gradient] = {
         OURS: certified_pass,
@@ -112,7 +113,7 @@ def _differences(found: dict[str, Any]) -> dict[str, float]:
     return differences
 
 
-_values = jax.jit(duality.pass_values)
+_values = jax.jit(duality.pass_values, static_argnames=("loss",))
 
 
 @jax.jit

@@ -2,6 +2,8 @@
 
 certificate_checks  checks of what is to be certified
 fenchel_young       Fenchel-Young term of one example, with its rounding error
+bias_search         free bias that minimises the objective of a pass
+bias_bounds         part of the gap that a free bias adds
 duality             duality gap, certificate, radius of the optimum
 label_certificates  labels shared with the exact optimum, interval of its accuracy
 """

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from jaxlin import check, losses
-from jaxlin.linear import Params
+from jaxlin.linear import Bias, Params
 from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.normalization.rounding import check_rounding, without_overflow
@@ -45,17 +45,25 @@ def check_rank(loss: Loss, rank: int, *, name: str = "targets") -> None:
         )
 
 
-def checked_params(params: Params) -> Params:
-    """Returns parameters in one dtype, float32 or float64, with checked shapes."""
-    weights, bias = map(np.asarray, params)
-    if weights.ndim != 2 or bias.shape != weights.shape[:1]:
+def checked_params(params: Params, *, bias: Bias = Bias.PENALIZED) -> Params:
+    """Returns parameters in one dtype, float32 or float64, with checked shapes.
+
+    Without a bias that of the parameters must be 0.
+    """
+    weights, offset = map(np.asarray, params)
+    if weights.ndim != 2 or offset.shape != weights.shape[:1]:
         raise ValueError(
             "params must have weights (classes, features) and bias (classes,), got "
-            f"{weights.shape} and {bias.shape}; give one row of weights and one bias "
+            f"{weights.shape} and {offset.shape}; give one row of weights and one bias "
             "per class"
         )
+    if bias is Bias.NONE and np.any(offset):
+        raise ValueError(
+            f'params must have a bias of 0 for bias="none", got {offset!s:.80}; take '
+            '"penalized" or "free"'
+        )
     dtype = np.float64 if weights.dtype == np.float64 else np.float32
-    return Params(weights.astype(dtype), bias.astype(dtype))  # type: ignore[arg-type]
+    return Params(weights.astype(dtype), offset.astype(dtype))  # type: ignore[arg-type]
 
 
 def checked_data(

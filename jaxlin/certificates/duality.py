@@ -10,10 +10,11 @@ and D is computed as a sum of non-negative terms, so that no digits cancel:
    + \frac{\|G(U) + \lambda_2 W\|^2}{2 \lambda_2},
    \quad G(U) = \frac{\sum_i a_i u_i x_i^\top}{\sum_i a_i}
 
-The bias is penalised: it is the column of W for the constant feature 1 of each row
-(the bias trick). A free bias is not supported: P is then not strongly convex, and a
-bound would need score gradients that sum to zero exactly over the examples. For
-l2 = 0 there is no certificate.
+A penalised bias is the column of W for the constant feature 1 of each row (the bias
+trick). For a free bias, without a penalty, the score gradients must sum to 0 over the
+examples in each class: `jaxlin.certificates.bias_search` finds a bias where they do,
+and `jaxlin.certificates.bias_bounds` bounds what rounding leaves of the sum. For l2 = 0
+there is no certificate.
 
   >>> import jax.numpy as jnp
   >>> from jaxlin.certificates import duality
@@ -34,7 +35,7 @@ CIFAR-10 (all hinges, l2 from 1e-2 to 1e-4) it never saved a pass.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,12 +43,19 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check, linear
-from jaxlin.certificates import certificate_checks, fenchel_young
-from jaxlin.linear import Params
+from jaxlin.certificates import (
+    bias_bounds,
+    bias_search,
+    certificate_checks,
+    fenchel_young,
+)
+from jaxlin.certificates.bias_bounds import BiasTerm, RowCenter
+from jaxlin.certificates.bias_search import BiasData
+from jaxlin.linear import Bias, BiasName, Params
 from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization
 from jaxlin.numerics import compensated, precision
-from jaxlin.objective import row_norms, row_sums
+from jaxlin.objective import row_norms, row_products, row_sums
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.typing import Array, Loss, LossArguments
 
@@ -85,6 +93,7 @@ class PassValues(NamedTuple):
       excess: the mean of the Fenchel-Young terms, shape ``()``.
       stationarity: the other term of the gap, squared gradient norm over 2 l2, shape
         ``()``.
+      primal_error: bound on the floating-point error of the objective, shape ``()``.
       certificate: certificate of the parameters with the duals of this pass.
     """
 
@@ -92,6 +101,7 @@ class PassValues(NamedTuple):
     gradient: Array
     excess: Array
     stationarity: Array
+    primal_error: Array
     certificate: Certificate
 
 
@@ -129,25 +139,40 @@ def is_beyond_rounding(certificate: Certificate, *, relative_gap: ArrayLike) -> 
     return (gap <= rounding) & (least > relative_gap * certificate.primal)
 
 
-def pass_values(sums: RowSums, params: Params, *, l2: Array) -> PassValues:
+def pass_values(
+    sums: RowSums,
+    params: Params,
+    *,
+    loss: Loss,
+    l2: Array,
+    loss_arguments: LossArguments | None = None,
+    bias: Bias = Bias.PENALIZED,
+    center: RowCenter | None = None,
+) -> PassValues:
     """Computes gradient and certificate from the sums of a pass over all rows.
 
     The gap is infinite if l2 is not above 0 or a number has overflowed.
 
     Args:
       sums: sums of `jaxlin.certificates.fenchel_young.example_function` at ``params``.
-      params: parameters of the pass, in the dtype of the computation.
+      params: parameters of the pass, in the dtype of the computation. A free bias is
+        that of `jaxlin.certificates.bias_search`: where it is not, the gap is large.
+      loss: the loss of the pass.
       l2: strength of half the sum of squares, shape ``()``.
+      loss_arguments: traced keywords of the loss.
+      bias: treatment of the bias. The gradient in a bias that is not penalised is 0.
+      center: center of the rows, for a free bias.
     """
-    folded = linear.fold_bias(params)
+    folded = bias.penalized_part(linear.fold_bias(params))
     weight = compensated.total(sums.weight)
-    smoothed, data_term, excess, excess_error, value_error, gradient_size = (
-        compensated.total(sums.values) / weight
-    )
-    of_rows = linear.fold_bias(
-        Params(compensated.total(sums.weights), compensated.total(sums.bias))
-    )
-    gradient = of_rows / weight + l2 * folded
+    means = compensated.total(sums.values) / weight
+    smoothed, data_term, excess, excess_error, value_error, gradient_size = means[:6]
+    residual = compensated.total(sums.bias) / weight
+    of_weights = compensated.total(sums.weights) / weight
+    if center is not None:
+        of_weights -= residual[:, None] * center.mean.astype(residual.dtype)
+    gradient = linear.fold_bias(Params(of_weights, residual)) + l2 * folded
+    gradient = bias.penalized_part(gradient)
     penalty = l2 / 2 * jnp.sum(jnp.square(folded))
     primal = data_term + penalty
     squared = jnp.sum(jnp.square(gradient))
@@ -158,24 +183,39 @@ def pass_values(sums: RowSums, params: Params, *, l2: Array) -> PassValues:
     # Sums over parts are compensated. A sum over the R rows of one part, if all terms
     # have the same sign, has an error of about sqrt(R) units of roundoff; the sum of N
     # such parts has a relative error smaller by sqrt(N).
-    in_part = 2 * jnp.sqrt(sums.rows) / sums.parts
-    sizes = gradient_size + l2 * jnp.linalg.norm(folded)
-    gradient_error = (8 + in_part) * unit * sizes
+    per_size = (8 + 2 * jnp.sqrt(sums.rows) / sums.parts) * unit
+    gradient_error = per_size * (gradient_size + l2 * jnp.linalg.norm(folded))
     rounding = (
         excess_error
         + (2 * jnp.sqrt(squared) + gradient_error) * gradient_error / (2 * l2)
         + 8 * unit * (excess + stationarity)
     )
     primal_error = value_error + 64 * unit * primal
+    gap = excess + stationarity
+    if center is not None:
+        sizes, *class_means = means[6:].reshape(-1, len(residual))
+        of_bias, error = _free_bias_terms(
+            residual,
+            per_size * sizes,
+            class_means,
+            loss=loss,
+            l2=l2,
+            loss_arguments=loss_arguments,
+            primal=primal + primal_error,
+            rest=gap + rounding,
+            radius=center.radius.astype(residual.dtype),
+        )
+        gap, rounding = gap + of_bias, rounding + error
     is_proof = (l2 > 0) & (weight > 0) & (weight < jnp.inf)
-    is_proof &= (excess + stationarity + rounding < jnp.inf) & (primal < jnp.inf)
-    gap = jnp.where(is_proof, excess + stationarity, jnp.inf)
+    is_proof &= (gap + rounding < jnp.inf) & (primal < jnp.inf)
+    gap = jnp.where(is_proof, gap, jnp.inf)
     rounding = jnp.where(is_proof, rounding, 0)
     return PassValues(
         smoothed=smoothed + penalty,
         gradient=gradient,
         excess=excess,
         stationarity=stationarity,
+        primal_error=primal_error,
         certificate=Certificate(
             primal=primal,
             dual=jnp.where(is_proof, primal - primal_error - gap - rounding, -jnp.inf),
@@ -183,6 +223,27 @@ def pass_values(sums: RowSums, params: Params, *, l2: Array) -> PassValues:
             rounding=rounding,
         ),
     )
+
+
+def _free_bias_terms(
+    residual: Array,
+    residual_error: Array,
+    class_means: list[Array],
+    *,
+    l2: Array,
+    rest: Array,
+    **options: Any,
+) -> tuple[Array, Array]:
+    """Part of the gap due to the residual of a free bias, and that due to its error."""
+
+    def with_error(error: Array) -> BiasTerm:
+        return bias_bounds.bias_term(residual, error, class_means, **options)
+
+    term = with_error(residual_error)
+    without = with_error(jnp.zeros_like(residual_error))
+    distance = bias_bounds.bounded_distance(term, rest, l2=l2)
+    of_bias = without.constant + without.slope * distance
+    return of_bias, term.constant + term.slope * distance - of_bias
 
 
 def certificate(
@@ -193,6 +254,7 @@ def certificate(
     loss: Loss,
     l2: ArrayLike,
     loss_arguments: LossArguments | None = None,
+    bias: BiasName = "penalized",
     example_weights: Array | None = None,
     normalization: Normalization | None = None,
     block_size: int | None = None,
@@ -208,14 +270,17 @@ def certificate(
     only if float64 is enabled in JAX.
 
     Args:
-      params: parameters; the bias counts as penalised. Float64 parameters are certified
-        in float64, all others in float32.
+      params: parameters. Float64 parameters are certified in float64, all others in
+        float32.
       features: raw rows, shape ``(examples, features)``.
       targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
       loss: a loss with a known conjugate.
       l2: strength of half the sum of squares, above 0.
       loss_arguments: keyword arguments of the loss, such as ``{"margin": 1.0}``, all
         above 0.
+      bias: treatment of the bias by the objective: ``"penalized"``, ``"free"`` or
+        ``"none"``, for which the bias of the parameters must be 0. With a free bias
+        nothing is proven if a class has no example of positive weight.
       example_weights: non-negative, shape ``(examples,)``; None is all ones.
       normalization: normalisation applied to each row; None for normalised rows.
       block_size: rows per block, at least 1; None chooses it from the shape.
@@ -228,6 +293,7 @@ def certificate(
         above 0 or the loss has no known conjugate.
     """
     conjugates.of(loss)
+    treatment = Bias.named(bias)
     arguments = (
         *(params, features, targets, l2, loss_arguments, example_weights),
         normalization,
@@ -239,7 +305,7 @@ def certificate(
         check.one_label_each("targets", targets)
     certificate_checks.check_rank(loss, np.ndim(targets))
     if not is_traced:
-        params = certificate_checks.checked_params(params)
+        params = certificate_checks.checked_params(params, bias=treatment)
         certificate_checks.check_certifiable(
             loss=loss, l2=l2, loss_arguments=loss_arguments
         )
@@ -259,12 +325,13 @@ def certificate(
             example_weights,
             normalization,
             loss=loss,
+            bias=treatment,
             block_size=block_size,
         )
     return precision.float64_as_numpy(result)
 
 
-@functools.partial(jax.jit, static_argnames=("loss", "block_size"))
+@functools.partial(jax.jit, static_argnames=("loss", "bias", "block_size"))
 def _certificate(
     params,
     features,
@@ -275,34 +342,65 @@ def _certificate(
     normalization,
     *,
     loss,
+    bias,
     block_size,
 ):
     smooth = conjugates.of(loss).smooth
     margin = arguments.get("margin", 1.0)
-    norms = row_norms.norms(
-        features, normalization=normalization, block_size=block_size
-    )
+    by_rows: Any = {"normalization": normalization, "block_size": block_size}
+    norms = row_norms.norms(features, **by_rows)
     num_classes = params.bias.shape[0]
     dual_centers = jnp.zeros((len(norms), 0 if smooth else num_classes), l2.dtype)
+    products, center = None, None
+    if bias is Bias.FREE:
+        products = row_products.score_products(params.weights, features, **by_rows)
+        counted = norms if weights is None else jnp.where(weights > 0, norms, 0)
+        origin = jnp.zeros_like(params.weights[0])
+        center = RowCenter(origin, jnp.max(counted).astype(l2.dtype))
 
-    def with_smoothing(smoothing: Array) -> Certificate:
+    def values_at(params: Params, smoothing: Array) -> PassValues:
         sums, _ = row_sums.over_rows(
             params,
             features,
             targets,
             fenchel_young.PerExample(dual_centers, norms),
-            example_function=fenchel_young.example_function(loss),
+            example_function=fenchel_young.example_function(loss, bias=bias),
             shared=fenchel_young.term_arguments(params, smoothing, arguments),
             example_weights=weights,
-            normalization=normalization,
-            block_size=block_size,
+            products=products,
+            **by_rows,
         )
-        return pass_values(sums, params, l2=l2).certificate
+        return pass_values(
+            sums,
+            params,
+            loss=loss,
+            l2=l2,
+            loss_arguments=arguments,
+            bias=bias,
+            center=center,
+        )
+
+    def with_smoothing(smoothing: Array) -> Certificate:
+        here = values_at(params, smoothing)
+        if products is None:
+            return here.certificate
+        data = BiasData(products, targets, dual_centers, weights, smoothing, arguments)
+        minimising = bias_search.minimising_bias(params.bias, data, loss=loss)
+        there = values_at(params._replace(bias=minimising), smoothing)
+        # The lower bound of the minimum does not depend on the bias.
+        return _against(here, there.certificate.dual)
 
     smoothings = margin * jnp.asarray(_SMOOTHINGS[: 1 if smooth else None], l2.dtype)
     certificates = jax.vmap(with_smoothing)(smoothings)
     best = jnp.argmin(bound(certificates))
     return jax.tree.map(lambda leaf: leaf[best], certificates)
+
+
+def _against(found: PassValues, dual: Array) -> Certificate:
+    """Certificate of the parameters of a pass, with a lower bound of the minimum."""
+    primal = found.certificate.primal
+    gap = jnp.where(jnp.isfinite(dual), jnp.maximum(primal - dual, 0), jnp.inf)
+    return Certificate(primal, dual, gap, found.primal_error)
 
 
 def unproven_certificate(primal: ArrayLike) -> Certificate:

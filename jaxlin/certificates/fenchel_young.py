@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlin import linear, losses
-from jaxlin.linear import Params
+from jaxlin.linear import Bias, Params
 from jaxlin.losses import conjugates
 from jaxlin.objective import row_sums
 from jaxlin.typing import Array, Loss, LossArguments
@@ -82,23 +82,34 @@ class PerExample(NamedTuple):
     norm: Array
 
 
-# Number of values of an example function.
-NUM_VALUES = 6
+# Number of values of an example function, beside those of `class_values`.
+_NUM_VALUES = 6
+
+
+def num_values(*, num_classes: int, bias: Bias) -> int:
+    """Returns the number of values of an example function."""
+    if bias is not Bias.FREE:
+        return _NUM_VALUES
+    return _NUM_VALUES + 4 * num_classes
 
 
 @functools.cache
-def example_function(loss: Loss) -> row_sums.ExampleFunction:
+def example_function(
+    loss: Loss, *, bias: Bias = Bias.PENALIZED
+) -> row_sums.ExampleFunction:
     """Returns the example function of a certified pass (`row_sums.over_rows`).
 
     Its values, in this order: the smoothed loss, the loss, the Fenchel-Young term, the
     part of that term that rounding may hide, the rounding error of the loss, and the
-    norm of the outer product of score gradient and row.
+    norm of the outer product of score gradient and row. For a free bias the sizes of
+    the score gradient's entries follow, and those of `class_values`.
 
     Its output is the duals, the next dual center of a hinge; for a smooth loss it is
     empty, shape ``(0,)``.
 
     Args:
       loss: a loss with a known conjugate.
+      bias: treatment of the bias.
 
     Raises:
       ValueError: if no conjugate of the loss is known.
@@ -141,12 +152,40 @@ def example_function(loss: Loss) -> row_sums.ExampleFunction:
             # The logarithm of a probability near 1 has lost the digits of the
             # difference from 1.
             value_error += 4 * jnp.finfo(scores.dtype).eps * (1 + largest)
-        product_norm = _gradient_size(score_gradient, target, duals) * norm
+        sizes = _gradient_sizes(score_gradient, target, duals)
+        product_norm = jnp.linalg.norm(sizes) * norm
         terms = [smoothed, value, excess, excess_error, value_error, product_norm]
         values = jnp.stack(terms).astype(scores.dtype)
+        if bias is Bias.FREE:
+            of_classes = class_values(loss, scores, target)
+            values = jnp.concatenate([values, sizes, *of_classes])
         return values, score_gradient, duals[: 0 if conjugate.smooth else None]
 
     return values_of_example
+
+
+def class_values(loss: Loss, scores: Array, target: Any) -> tuple[Array, ...]:
+    """Values of one example whose sums bound the free bias of the optimum.
+
+    They are used in `jaxlin.certificates.bias_bounds`, each of shape ``(classes,)``,
+    the same number of them for all losses, which share passes.
+
+    Args:
+      loss: a loss with a known conjugate.
+      scores: scores of the example.
+      target: label or distribution.
+
+    Returns:
+      The shares of the classes in the target, the shares times the lead of each class
+      over the smallest score, and zeros. For the one-vs-rest hinge the shares, the
+      shares times the scores, and the scores.
+    """
+    shares = target
+    if jnp.ndim(target) == 0:
+        shares = jax.nn.one_hot(target, scores.shape[0], dtype=scores.dtype)
+    if loss is losses.one_vs_rest_hinge:
+        return shares, shares * scores, scores
+    return shares, shares * (scores - jnp.min(scores)), jnp.zeros_like(scores)
 
 
 def target_in_dtype(target: Any, dtype: Any) -> Any:
@@ -160,12 +199,12 @@ def target_in_dtype(target: Any, dtype: Any) -> Any:
     return target / jnp.sum(target)
 
 
-def _gradient_size(score_gradient: Array, target: Any, duals: Array) -> Array:
-    """Norm that scales the rounding error of the score gradient."""
+def _gradient_sizes(score_gradient: Array, target: Any, duals: Array) -> Array:
+    """Sizes that scale the rounding errors of the score gradient's entries."""
     if jnp.ndim(target) == 1:
         # The difference of two distributions has the rounding errors of both.
-        return jnp.linalg.norm(duals + target)
-    return jnp.linalg.norm(score_gradient)
+        return duals + target
+    return jnp.abs(score_gradient)
 
 
 def _smooth_excess_error(

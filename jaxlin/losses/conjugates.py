@@ -87,6 +87,11 @@ class Conjugate(NamedTuple):
         \max \|g\|^2`.
       shift_invariant: whether a constant added to all scores leaves the loss as it is,
         so that score gradients, and the optimum's weights, sum to 0 over the classes.
+      hessian_factors: ``(duals, *, smoothing)`` to the factors (d, v) of the Hessian of
+        the smoothed loss in the scores, :math:`M (\text{diag}(d) - v v^\top) M^\top`,
+        from the duals of its gradient; v is None where it is 0. The columns of M are
+        those of the identity up to signs, or :math:`e_j - e_y` (`has_differences`).
+      has_differences: whether the score gradient is the sum of :math:`g_j (e_j - e_y)`.
       violations: ``(scores, label, **arguments)`` to the vector v, affine in the
         scores, of a loss that is the largest :math:`\langle g, v \rangle - \frac{c}{2}
         \|g\|^2` over duals g >= 0; -inf where the dual is fixed at 0. None for other
@@ -103,6 +108,8 @@ class Conjugate(NamedTuple):
     excess: Callable[..., Array]
     smoothed: Callable[..., Array]
     shift_invariant: bool
+    hessian_factors: Callable[..., tuple[Array, Array | None]]
+    has_differences: bool = False
     violations: Callable[..., Array] | None = None
     cap: Literal["each", "sum"] | None = None
     curvature: float = 0.0
@@ -187,6 +194,14 @@ def _hinge(
         penalty = _like(smoothing, scores) / 2 * jnp.sum((g - _like(c, scores)) ** 2)
         return jnp.sum(g * finite_violations(scores, y, **rest)) - penalty
 
+    def hessian_factors(
+        g: Array, /, *, smoothing: ArrayLike
+    ) -> tuple[Array, Array | None]:
+        slopes, vector = domain.derivative(g)
+        scale = 1 / _like(smoothing, g)
+        return scale * slopes, None if vector is None else jnp.sqrt(scale) * vector
+
+    has_differences = score_gradient is _gradient_summing_to_zero
     return Conjugate(
         False,
         duals,
@@ -194,7 +209,9 @@ def _hinge(
         value,
         excess,
         smoothed,
-        shift_invariant=score_gradient is _gradient_summing_to_zero,
+        shift_invariant=has_differences,
+        hessian_factors=hessian_factors,
+        has_differences=has_differences,
         violations=violations,
         cap=domain.cap,
     )
@@ -227,8 +244,20 @@ def _smooth(
     ) -> Array:
         return loss(scores, target, **rest)
 
+    def hessian_factors(
+        q: Array, /, *, smoothing: ArrayLike
+    ) -> tuple[Array, Array | None]:
+        return q, q
+
     return Conjugate(
-        True, duals, score_gradient, value, excess, smoothed, shift_invariant=True
+        True,
+        duals,
+        score_gradient,
+        value,
+        excess,
+        smoothed,
+        shift_invariant=True,
+        hessian_factors=hessian_factors,
     )
 
 
@@ -265,6 +294,10 @@ def _squared_excess(scores: Array, y: ArrayLike, g: Array, /, **rest: Any) -> Ar
     return jnp.sum(jnp.square(jax.nn.relu(signed) - g / 2) + g * slack)
 
 
+def _squared_factors(g: Array, /, *, smoothing: ArrayLike) -> tuple[Array, None]:
+    return jnp.where(g > 0, _like(2, g), 0), None
+
+
 def _softmax(scores: Array, _: Any, /) -> Array:
     return jax.nn.softmax(scores)
 
@@ -288,7 +321,12 @@ weston_watkins_squared_hinge = _smooth(
     _gradient_summing_to_zero,
     _squared_value,
     _squared_excess,
-)._replace(violations=losses.margin_violations, curvature=0.5)
+)._replace(
+    hessian_factors=_squared_factors,
+    has_differences=True,
+    violations=losses.margin_violations,
+    curvature=0.5,
+)
 crammer_singer_hinge = _hinge(
     losses.margin_violations, CAPPED_SIMPLEX, _gradient_summing_to_zero
 )

@@ -31,11 +31,14 @@ class Domain(NamedTuple):
       project: Euclidean projection of a vector onto the domain, shape ``(classes,)``.
       excess: ``(violations, g)`` to the maximum of <g', violations> over the domain
         minus <g, violations>, computed as a sum of non-negative terms, shape ``()``.
+      derivative: projected vector to the factors (d, v) of a derivative of the
+        projection there, diag(d) - v v^T; v is None where it is 0.
       cap: the bound of the domain: ``"each"`` dual is at most 1, or their ``"sum"`` is.
     """
 
     project: Callable[[Array], Array]
     excess: Callable[[Array, Array], Array]
+    derivative: Callable[[Array], tuple[Array, Array | None]]
     cap: Literal["each", "sum"]
 
 
@@ -62,6 +65,10 @@ def divergence(scores: Array, q: Array) -> Array:
 
 def _project_to_box(vector: Array) -> Array:
     return jnp.clip(vector, 0, 1)
+
+
+def _box_derivative(g: Array) -> tuple[Array, None]:
+    return ((g > 0) & (g < 1)).astype(g.dtype), None
 
 
 def _project_to_capped_simplex(vector: Array) -> Array:
@@ -115,7 +122,20 @@ def _capped_simplex_excess(violations: Array, g: Array) -> Array:
     return jnp.sum(g * (largest - violations)) + remainder * largest
 
 
+def _capped_simplex_derivative(g: Array) -> tuple[Array, Array]:
+    is_free = (g > 0).astype(g.dtype)
+    # Where the sum is at its bound the threshold moves with the free coordinates.
+    is_capped = jnp.sum(g) > 1 - 8 * jnp.finfo(g.dtype).eps
+    count = jnp.maximum(jnp.sum(is_free), 1)
+    return is_free, jnp.where(is_capped, is_free / jnp.sqrt(count), 0)
+
+
 #: Duals in [0, 1], each by itself.
-BOX = Domain(_project_to_box, _box_excess, "each")
+BOX = Domain(_project_to_box, _box_excess, _box_derivative, "each")
 #: Duals that are at least 0, with a sum of at most 1.
-CAPPED_SIMPLEX = Domain(_project_to_capped_simplex, _capped_simplex_excess, "sum")
+CAPPED_SIMPLEX = Domain(
+    _project_to_capped_simplex,
+    _capped_simplex_excess,
+    _capped_simplex_derivative,
+    "sum",
+)

@@ -192,3 +192,18 @@ def check_blocks(
         )
     check.weight_size("example_weights of all blocks", largest)
     check.several_classes("targets of all blocks", np.array(sorted(classes)))
+
+
+def class_weights(
+    targets: np.ndarray, weights: np.ndarray, *, num_classes: int
+) -> np.ndarray:
+    """Total weights of the classes, shape ``(classes,)``.
+
+    Args:
+      targets: label codes ``(examples,)`` or distributions ``(examples, classes)``.
+      weights: shape ``(examples,)``.
+      num_classes: number of classes.
+    """
+    if targets.ndim == 2:
+        return np.asarray(weights, np.float64) @ targets
+    return np.bincount(targets, weights=weights, minlength=num_classes)

@@ -26,6 +26,7 @@ def norms(
     features: Array,
     *,
     normalization: Normalization | None = None,
+    center: Array | None = None,
     block_size: int | None = None,
 ) -> Array:
     """Norms of the normalised rows with their constant 1, shape ``(examples,)``.
@@ -33,25 +34,30 @@ def norms(
     Args:
       features: raw rows, uint8 or floating, shape ``(examples, features)``.
       normalization: normalisation applied to each row; None for normalised rows.
+      center: subtracted from each normalised row, shape ``(features,)``; None is 0.
       block_size: rows per block, at least 1; None chooses it from the shape.
 
     Raises:
       ValueError: if ``block_size`` is below 1.
     """
     if device_mesh.num_shards(features.shape[0]) == 1:
-        return _norms(features, normalization, block_size=block_size)
+        return _norms(features, normalization, center, block_size=block_size)
     by_row = PartitionSpec(device_mesh.ROWS)
     return jax.shard_map(
         functools.partial(_norms, block_size=block_size),
-        in_specs=(by_row, PartitionSpec()),
+        in_specs=(by_row, PartitionSpec(), PartitionSpec()),
         out_specs=by_row,
         axis_names={device_mesh.ROWS},
         check_vma=False,
-    )(features, normalization)
+    )(features, normalization, center)
 
 
 def _norms(
-    features: Array, normalization: Normalization | None, *, block_size: int | None
+    features: Array,
+    normalization: Normalization | None,
+    center: Array | None,
+    *,
+    block_size: int | None,
 ) -> Array:
     if block_size is None:
         block_size = block_sizes.rows_per_block(*features.shape)
@@ -63,6 +69,8 @@ def _norms(
         if normalization is not None:
             rows = jax.vmap(normalize, in_axes=(None, 0))(normalization, rows)
         rows = jnp.asarray(rows, jnp.promote_types(rows.dtype, jnp.float32))
+        if center is not None:
+            rows = rows - center
         return jnp.sqrt(1 + jnp.sum(jnp.square(rows), axis=1))
 
     full, rest = divmod(features.shape[0], size)

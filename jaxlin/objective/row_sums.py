@@ -43,10 +43,10 @@ from jax.sharding import PartitionSpec
 
 from jaxlin import check
 from jaxlin.linear import Params
-from jaxlin.normalization import Normalization, normalize
+from jaxlin.normalization import Normalization
 from jaxlin.numerics import compensated, device_mesh
 from jaxlin.numerics.compensated import Compensated
-from jaxlin.objective import block_sizes, part_sums
+from jaxlin.objective import block_sizes, part_sums, row_products
 from jaxlin.typing import Array, PyTree
 
 # ``(shared, scores, target, extra) -> (values (K,), score gradient (C,), output)``. For
@@ -112,6 +112,7 @@ def over_rows(
     normalization: Normalization | None = None,
     block_size: int | None = None,
     sums: RowSums | None = None,
+    products: Array | None = None,
 ) -> tuple[RowSums, PyTree]:
     """Sums over all rows in one pass, in blocks; for use inside a compiled program.
 
@@ -132,6 +133,9 @@ def over_rows(
       block_size: rows per block, at least 1; None chooses it from the shape and the
         backend. It changes the sums only by rounding.
       sums: sums over other rows, to which these rows are added; None for no rows.
+      products: products of weights and rows from
+        `jaxlin.objective.row_products.score_products`, for which the pass
+        makes one product instead of two; None computes them.
 
     Returns:
       ``(sums, outputs)``: the sums, and the outputs of the example function with one
@@ -141,7 +145,10 @@ def over_rows(
       ValueError: if ``block_size`` is below 1.
     """
     num_shards = device_mesh.num_shards(features.shape[0])
-    data = (params, features, targets, extra, shared, example_weights, normalization)
+    data = (
+        *(params, features, targets, extra, shared, example_weights, normalization),
+        products,
+    )
 
     if num_shards == 1:
         return _over_rows(
@@ -159,7 +166,10 @@ def over_rows(
     by_row, whole = PartitionSpec(device_mesh.ROWS), PartitionSpec()
     parts, outputs = jax.shard_map(
         of_shard,
-        in_specs=(whole, by_row, by_row, by_row, whole, by_row, whole),
+        in_specs=(
+            *(whole, by_row, by_row, by_row, whole, by_row, whole),
+            row_products.by_last_axis(params.bias.ndim + 1),
+        ),
         out_specs=(whole, by_row),
         axis_names={device_mesh.ROWS},
         check_vma=False,
@@ -180,6 +190,7 @@ def _over_rows(
     shared: PyTree,
     example_weights: Array | None,
     normalization: Normalization | None,
+    products: Array | None,
     *,
     example_function: ExampleFunction,
     block_size: int | None,
@@ -207,16 +218,20 @@ def _over_rows(
                 lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), by_row
             )
         )
+        rows = row_products.normalized_rows(block, normalization, params.weights.dtype)
+        if products is None:
+            of_block = part_sums.product(params.weights, rows.T)
+        else:
+            of_block = jax.lax.dynamic_slice_in_dim(products, start, length, axis=-1)
         return _add_block(
             sums,
-            params,
-            block,
+            of_block + params.bias[..., None],
+            rows,
             block_targets,
             block_extra,
             example_function=example_function,
             shared=shared,
             example_weights=block_weights,
-            normalization=normalization,
         )
 
     # A last block that overlaps the previous one, with the repeated rows masked, would
@@ -253,54 +268,27 @@ def _no_rows(
     return zeros(params, values.shape)
 
 
-def normalized_rows(
-    features: Array, normalization: Normalization | None, dtype: Any
-) -> Array:
-    """Normalised rows in the dtype of the parameters, as a pass computes them.
-
-    They are normalised in the wider of that dtype and the normalisation's own.
-    """
-    if normalization is not None:
-        mean, scale = (
-            part.astype(jnp.promote_types(part.dtype, dtype))
-            for part in map(jnp.asarray, normalization)
-        )
-        normalization = Normalization(mean, scale)
-        features = jax.vmap(normalize, in_axes=(None, 0))(normalization, features)
-    return features.astype(dtype)
-
-
-def extended_rows(
-    features: Array, normalization: Normalization | None, dtype: Any
-) -> Array:
-    """Normalised rows with the constant 1, shape ``(examples, features + 1)``."""
-    rows = normalized_rows(features, normalization, dtype)
-    return jnp.concatenate([rows, jnp.ones((rows.shape[0], 1), dtype)], axis=1)
-
-
 def _add_block(
     sums: RowSums,
-    params: Params,
-    features: Array,
+    scores: Array,
+    rows: Array,
     targets: Array,
     extra: PyTree,
     *,
     example_function: ExampleFunction,
     shared: PyTree,
     example_weights: Array | None,
-    normalization: Normalization | None,
 ) -> tuple[RowSums, PyTree]:
-    """Adds the rows of one block, which are normalised at once, to the sums."""
-    weights, bias = params
-    rows = normalized_rows(features, normalization, weights.dtype)
-    # Examples are the last axis, so that sums over the few classes of an example are
-    # computed for many examples at once.
-    scores = part_sums.product(weights, rows.T) + bias[..., None]
+    """Adds the normalised rows of one block to the sums.
+
+    Examples are the last axis of the scores, so that sums over the few classes of an
+    example are computed for many examples at once.
+    """
     values, gradients, outputs = jax.vmap(
         example_function, in_axes=(None, -1, 0, 0), out_axes=(-1, -1, 0)
     )(shared, scores, targets, extra)
     if example_weights is None:
-        example_weights = jnp.ones(rows.shape[0], weights.dtype)
+        example_weights = jnp.ones(rows.shape[0], rows.dtype)
     else:
         by_row = example_weights.reshape((1,) * (values.ndim - 1) + (-1,))
         # An excluded example stays excluded even if its value is infinite.

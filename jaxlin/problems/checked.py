@@ -12,9 +12,11 @@ from jax.typing import ArrayLike
 
 from jaxlin import check
 from jaxlin.check.diagnosis import counted
+from jaxlin.linear import Bias
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.normalization.rounding import check_rounding, is_spoiled_by_float32
 from jaxlin.numerics import device_mesh, processes
+from jaxlin.objective import row_blocks
 from jaxlin.objective.row_blocks import Block
 from jaxlin.problems import device_rows, weight_checks
 from jaxlin.solvers import (
@@ -101,7 +103,11 @@ class Problem:
         return self._cached("examples", self._examples)
 
     def prepared(
-        self, *, loss: Loss | None = None, keep_float64: bool = False
+        self,
+        *,
+        loss: Loss | None = None,
+        keep_float64: bool = False,
+        bias: Bias = Bias.PENALIZED,
     ) -> Examples:
         """Returns the examples with the preconditioner of certified solvers.
 
@@ -109,15 +115,20 @@ class Problem:
           loss: the only loss to be fitted, for which a smaller rank may do; None
             prepares for all losses.
           keep_float64: whether float64 rows stay float64, whatever `jax.config` says.
+          bias: treatment of the bias.
         """
         rank = preconditioner.RANK if loss is None else preconditioner.rank_for(loss)
         if not (keep_float64 and self.has_float64):
-            make = functools.partial(certified.prepare, self.examples, rank=rank)
-            return self._cached(("prepared", rank), make)
+            make = functools.partial(
+                certified.prepare, self.examples, rank=rank, bias=bias
+            )
+            return self._cached(("prepared", rank, bias), make)
         with self.float64_context(keep_float64):
             return self._cached(
-                ("prepared in float64", rank),
-                lambda: certified.prepare(self.examples_in_float64(), rank=rank),
+                ("prepared in float64", rank, bias),
+                lambda: certified.prepare(
+                    self.examples_in_float64(), rank=rank, bias=bias
+                ),
             )
 
     def examples_in_float64(self) -> Examples:
@@ -125,13 +136,18 @@ class Problem:
         return self._cached("examples in float64", self._in_float64)
 
     def row_statistics(
-        self, *, loss: Loss, keep_float64: bool = False
+        self,
+        *,
+        loss: Loss,
+        keep_float64: bool = False,
+        bias: Bias = Bias.PENALIZED,
     ) -> streaming.RowStatistics:
         """Norms, sample and preconditioner of rows in blocks, from one pass.
 
         Args:
           loss: the loss to be fitted, which decides the rank of the preconditioner.
           keep_float64: whether float64 rows stay float64, whatever `jax.config` says.
+          bias: treatment of the bias.
         """
         in_float64 = keep_float64 and self.has_float64
         rank = preconditioner.rank_for(loss)
@@ -142,10 +158,11 @@ class Problem:
                 num_classes=self.num_classes,
                 normalization=self.normalization,
                 rank=rank,
+                bias=bias,
             )
 
         with self.float64_context(keep_float64):
-            return self._cached(("row statistics", rank, in_float64), make)
+            return self._cached(("row statistics", rank, in_float64, bias), make)
 
     def float64_context(self, keep: bool) -> contextlib.AbstractContextManager:
         """Context that keeps float64 rows in float64; no effect on other rows.
@@ -162,6 +179,7 @@ class Problem:
         *,
         num_sets: int | None = None,
         allow_one_class: bool = False,
+        every_class: bool = False,
         name: str = "weight_sets",
     ) -> Array | np.ndarray | None:
         """Checks sets of example weights and spreads them over devices like the rows.
@@ -171,6 +189,8 @@ class Problem:
             is one set of all ones.
           num_sets: least number of sets; None allows any number.
           allow_one_class: whether a set may leave examples of one class alone.
+          every_class: whether each set must leave examples of every class, as a free
+            bias needs.
           name: the argument's name in error messages.
 
         Returns:
@@ -180,6 +200,8 @@ class Problem:
           ValueError: that names the argument, the rule and the value.
         """
         check.concrete(name, values)
+        if every_class:
+            self.check_every_class()
         if values is None:
             if (num_sets or 1) > 1:
                 raise ValueError(
@@ -199,11 +221,29 @@ class Problem:
             rows=self._whole_rows(),
             classes=self.classes,
             allow_one_class=allow_one_class,
+            every_class=every_class,
         )
         if jax.sharding.get_abstract_mesh().empty:
             return checked
         padded = np.stack([processes.pad(one) for one in checked])
         return processes.place(padded, (None, device_mesh.ROWS))
+
+    def check_every_class(self) -> None:
+        """Raises a ValueError if a class has no weight: its free bias has no optimum.
+
+        Rows in blocks are checked by `check_class_weights` in their first pass.
+        """
+        rows = self._whole_rows()
+        weights = rows.example_weights
+        own = np.ones(len(rows.targets)) if weights is None else weights
+        found = row_blocks.class_weights(
+            rows.targets, own, num_classes=self.num_classes
+        )
+        self.check_class_weights(processes.total(found))
+
+    def check_class_weights(self, found: np.ndarray) -> None:
+        """Raises a ValueError if one of these total weights of the classes is 0."""
+        weight_checks.check_class_weights("labels", found, classes=self.classes)
 
     def with_normalization(self, normalization: Normalization | None) -> "Problem":
         """The same examples under another normalization; the rows are shared."""

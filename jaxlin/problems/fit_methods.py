@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from jaxlin.linear import Bias
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
 from jaxlin.problems.checked import Problem
@@ -32,9 +33,14 @@ def iterations(
     The latter are None where the fit stays in float32.
     """
     if problem.is_blocked:
+        statistics = problem.row_statistics(
+            loss=loss, keep_float64=bool(refine), bias=settings.bias
+        )
+        if settings.bias is Bias.FREE:
+            problem.check_class_weights(statistics.class_weights)
         blocks = streaming.row_source(
             problem.rows,
-            problem.row_statistics(loss=loss, keep_float64=bool(refine)),
+            statistics,
             loss=loss,
             normalization=problem.normalization,
         )
@@ -43,7 +49,9 @@ def iterations(
     refines = _continues(problem, loss) if refine is None else refine
     is_spoiled = refines and problem.is_spoiled_by_float32
     with problem.float64_context(is_spoiled):
-        examples = problem.prepared(loss=loss, keep_float64=is_spoiled)
+        examples = problem.prepared(
+            loss=loss, keep_float64=is_spoiled, bias=settings.bias
+        )
     fit_checks.check_norms(certified.preconditioner_of(examples).norms)
     rows = certified.row_source(examples, loss=loss)
     in_float32 = full_batch.iterations(rows, loss=loss, settings=settings)

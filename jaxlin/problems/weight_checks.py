@@ -5,6 +5,7 @@ import numpy as np
 
 from jaxlin import check
 from jaxlin.numerics import processes
+from jaxlin.objective import row_blocks
 from jaxlin.objective.row_blocks import Block
 
 
@@ -48,6 +49,7 @@ def check_classes(
     rows: Block,
     classes: np.ndarray,
     allow_one_class: bool,
+    every_class: bool = False,
 ) -> None:
     """Raises a ValueError, in all processes, for sets of no class or of one class.
 
@@ -57,6 +59,7 @@ def check_classes(
       rows: rows of this process, whose own weights multiply each set.
       classes: labels in the order of the scores.
       allow_one_class: whether a set may leave examples of one class alone.
+      every_class: whether each set must leave examples of every class.
     """
     _, targets, weights = rows
     own = 1 if weights is None else weights
@@ -68,6 +71,13 @@ def check_classes(
                 "processes, got 0"
             )
         check.weight_size(f"{name}[{i}]", largest[i])
+        if every_class:
+            of_classes = row_blocks.class_weights(
+                targets, one * own, num_classes=len(classes)
+            )
+            check_class_weights(
+                f"{name}[{i}]", processes.total(of_classes), classes=classes
+            )
         if allow_one_class:
             continue
         present = check.present_classes(targets, example_weights=one * own)
@@ -79,3 +89,21 @@ def check_classes(
                 f"{name}[{i}] must leave examples of at least two classes, got "
                 f"{got}; a classifier has nothing to tell apart"
             )
+
+
+def check_class_weights(name: str, found: np.ndarray, *, classes: np.ndarray) -> None:
+    """Raises a ValueError if a class has the total weight 0.
+
+    Args:
+      name: the argument's name in error messages.
+      found: total weights of the classes (`jaxlin.objective.row_blocks.class_weights`).
+      classes: labels in the order of the scores.
+    """
+    absent = np.flatnonzero(~(np.asarray(found) > 0))
+    if len(absent):
+        others = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        raise ValueError(
+            f"{name} must give every class a positive weight where the bias is free, "
+            f"got 0 for class {classes[absent[0]]!s}{others}, whose optimal bias is "
+            'minus infinity; leave the class out, or take bias="penalized"'
+        )

@@ -30,6 +30,7 @@ from jax.typing import ArrayLike
 from jaxlin import check
 from jaxlin.check.diagnosis import counted
 from jaxlin.io.checkpoint import Path
+from jaxlin.linear import BiasName
 from jaxlin.numerics import processes
 from jaxlin.problems import Problem, takes_problem
 from jaxlin.selection import folds as folds_of
@@ -141,6 +142,7 @@ def cross_validate(
     l2s: Sequence[float],
     folds: ArrayLike,
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
+    bias: BiasName = "penalized",
     allow_missing_classes: bool = False,
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
@@ -164,6 +166,7 @@ def cross_validate(
         over all processes.
       loss_arguments: values to try by name, above 0, such as ``{"margin": (0.5,
         1.0)}``; None leaves each loss its defaults.
+      bias: treatment of the bias, as in `jaxlin.fit`.
       allow_missing_classes: whether a class may have no example outside some fold. The
         model of that part is then fitted without the class, and the fold's examples of
         the class count as wrong, whatever the prediction. Their loss is finite and
@@ -195,6 +198,7 @@ def cross_validate(
         l2s=l2s,
         loss_arguments=loss_arguments,
         num_weight_sets=len(train),
+        bias=bias,
     )
     fits = sweep.fit_models(
         problem,

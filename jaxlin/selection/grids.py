@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlin import check
+from jaxlin.linear import Bias, BiasName
 from jaxlin.losses import conjugates
 from jaxlin.typing import Loss
 
@@ -36,6 +37,7 @@ class Grid(NamedTuple):
       weight_set: index of the model's set of example weights, shape ``(models,)``.
       l2_path: index of the model's regularisation path, shape ``(models,)``; the models
         of a path differ in l2 alone.
+      bias: treatment of the bias, the same for all models.
     """
 
     losses: tuple[Loss, ...]
@@ -44,6 +46,7 @@ class Grid(NamedTuple):
     loss_arguments: dict[str, np.ndarray]
     weight_set: np.ndarray
     l2_path: np.ndarray
+    bias: Bias = Bias.PENALIZED
 
     @property
     def size(self) -> int:
@@ -66,6 +69,7 @@ def product(
     l2s: Sequence[float],
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
     num_weight_sets: int = 1,
+    bias: BiasName = "penalized",
 ) -> Grid:
     """All combinations of losses, l2, loss arguments and weight sets.
 
@@ -76,6 +80,7 @@ def product(
         1.0)}``; None leaves each loss its defaults. A loss is combined only with the
         arguments that it takes.
       num_weight_sets: number of sets of example weights, at least 1.
+      bias: treatment of the bias: ``"penalized"``, ``"free"`` or ``"none"``.
 
     Returns:
       The grid. l2 varies fastest, from large to small; then weight sets, loss arguments
@@ -91,6 +96,7 @@ def product(
         )
     for loss in losses:
         conjugates.of(loss)
+    treatment = Bias.named(bias)
     values = sorted(check.numbers_list("l2s", l2s, above=0), reverse=True)
     check.integer("num_weight_sets", num_weight_sets, at_least=1)
     taken = [check.argument_names(loss) for loss in losses]
@@ -118,6 +124,7 @@ def product(
         },
         np.array(weight_set_column, np.int32),
         np.array(l2_path_column, np.int32),
+        treatment,
     )
 
 
@@ -164,6 +171,7 @@ def subset(models: Grid, numbers: Sequence[int] | np.ndarray) -> Grid:
         {name: values[chosen] for name, values in models.loss_arguments.items()},
         models.weight_set[chosen],
         l2_path.astype(np.int32),
+        models.bias,
     )
 
 

@@ -32,6 +32,7 @@ from jax.typing import ArrayLike
 
 from jaxlin import check
 from jaxlin.io.checkpoint import Path
+from jaxlin.linear import BiasName
 from jaxlin.problems import Problem, takes_problem
 from jaxlin.selection import cross_validation, grids, held_out_metrics, rules, sweep
 from jaxlin.selection import folds as folds_of
@@ -84,6 +85,7 @@ def cross_validate(
     folds: ArrayLike,
     num_inner_folds: int,
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
+    bias: BiasName = "penalized",
     allow_missing_classes: bool = False,
     choose: Choose = rules.best,
     stop: Stop = stopping.DEFAULT,
@@ -103,6 +105,7 @@ def cross_validate(
       num_inner_folds: number of inner folds of each outer part, at least 2.
       loss_arguments: values to try by name, above 0, such as ``{"margin": (0.5,
         1.0)}``; None leaves each loss its defaults.
+      bias: treatment of the bias, as in `jaxlin.fit`.
       allow_missing_classes: whether a class may have no training example in some outer
         part or inner fold, as in `jaxlin.cross_validate`.
       choose: selection rule: `jaxlin.selection.rules.best`, ``one_standard_error`` (for
@@ -132,6 +135,7 @@ def cross_validate(
         "losses": losses,
         "l2s": l2s,
         "loss_arguments": loss_arguments,
+        "bias": bias,
     }
     options: dict[str, Any] = {
         "allow_one_class": allow_missing_classes,

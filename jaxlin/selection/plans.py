@@ -22,6 +22,7 @@ import jax
 import numpy as np
 
 from jaxlin import check
+from jaxlin.linear import Bias
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
 from jaxlin.objective import block_sizes
@@ -291,4 +292,9 @@ def _bytes_of_slot(models, examples, loss, num_classes) -> int:
             arguments=models.arguments_of(first),
         )
     )
-    return device_mesh.bytes_of(batch)
+    size = device_mesh.bytes_of(batch)
+    if models.bias is Bias.FREE:
+        # A pass holds the scores of all rows.
+        num_rows = examples.features.shape[0]
+        size += 4 * num_rows * num_classes // device_mesh.num_shards(num_rows)
+    return size

@@ -120,10 +120,12 @@ def _refined_fit(
     models = result.models
     loss = models.losses[models.loss[model]]
     settings = Settings(
-        l2=float(models.l2[model]), loss_arguments=models.arguments_of(model)
+        l2=float(models.l2[model]),
+        loss_arguments=models.arguments_of(model),
+        bias=models.bias,
     )
     with problem.float64_context(True):
-        examples = problem.prepared(loss=loss, keep_float64=True)
+        examples = problem.prepared(loss=loss, keep_float64=True, bias=models.bias)
         by_row = weights_by_row(examples, weight_sets)
         if by_row is not None:
             own = by_row[:, models.weight_set[model]]

@@ -25,6 +25,7 @@ from jax.typing import ArrayLike
 from jaxlin import check
 from jaxlin.certificates import certificate_checks
 from jaxlin.io import checkpoint as checkpoint_of
+from jaxlin.linear import Bias, BiasName
 from jaxlin.problems import Problem, takes_problem
 from jaxlin.selection import (
     grids,
@@ -54,6 +55,7 @@ def sweep(
     losses: Sequence[Loss],
     l2s: Sequence[float],
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
+    bias: BiasName = "penalized",
     weight_sets: ArrayLike | None = None,
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
@@ -72,6 +74,7 @@ def sweep(
       loss_arguments: values to try by name, above 0, such as ``{"margin": (0.5,
         1.0)}``; None leaves each loss its defaults. A loss is combined only with the
         arguments that it takes.
+      bias: treatment of the bias, as in `jaxlin.fit`.
       weight_sets: sets of example weights, shape ``(sets, examples)``; None is one set
         of all ones. Rows of weight 0 in all sets still count in the preconditioner:
         give them weight 0 in the problem.
@@ -101,6 +104,7 @@ def sweep(
         l2s=l2s,
         loss_arguments=loss_arguments,
         num_weight_sets=1 if weight_sets is None else len(np.asarray(weight_sets)),
+        bias=bias,
     )
     return fit_models(
         problem,
@@ -156,9 +160,10 @@ def fit_models(
         weight_sets,
         num_sets=int(models.weight_set.max()) + 1,
         allow_one_class=allow_one_class,
+        every_class=models.bias is Bias.FREE,
     )
     single_loss = models.losses[0] if len(models.losses) == 1 else None
-    examples = problem.prepared(loss=single_loss)
+    examples = problem.prepared(loss=single_loss, bias=models.bias)
     if plan is None:
         plan = plans.plan(models, examples, num_classes=problem.num_classes)
     finishes = refine is not False and problem.is_small

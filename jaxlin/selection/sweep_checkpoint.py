@@ -30,7 +30,7 @@ _SECONDS_BETWEEN_SAVES = 60
 
 _KIND = "sweep"
 # Version of the file's content; files of other versions are refused.
-_VERSION = 5
+_VERSION = 6
 
 
 def run(path: checkpoint.Path, inputs: SweepInputs) -> Iterator[SweepState]:
@@ -226,6 +226,7 @@ def _template(
                 num_classes=num_classes,
                 loss=models.losses[number],
                 arguments=models.arguments_of(first),
+                bias=models.bias,
             )
         )
 
@@ -303,4 +304,5 @@ def _described(models: Grid) -> dict[str, Any]:
             name: values.tolist() for name, values in models.loss_arguments.items()
         },
         "weight_sets": models.weight_set.tolist(),
+        "bias": models.bias.value,
     }

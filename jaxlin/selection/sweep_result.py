@@ -80,6 +80,7 @@ class SweepResult:
             loss_arguments=self.models.arguments_of(number),
             normalization=self.normalization,
             classes=self.classes,
+            bias=self.models.bias.value,
         )
 
     def __iter__(self) -> Iterator[Fit]:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlin.numerics import device_mesh
-from jaxlin.objective import row_sums
+from jaxlin.objective import row_products
 from jaxlin.solvers import score_gradients
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.typing import Array, Loss
@@ -100,7 +100,7 @@ def _copied(
     dual_centers: Array,
     examples: Examples,
 ) -> ActiveRows:
-    rows = row_sums.extended_rows(
+    rows = row_products.extended_rows(
         examples.features[indices], examples.normalization, jnp.float32
     )
     shares = score_gradients.shares(examples, scores.dtype)[indices]

@@ -14,16 +14,17 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from jaxlin import linear
-from jaxlin.certificates import fenchel_young
-from jaxlin.linear import Params
+from jaxlin.certificates import bias_search, fenchel_young
+from jaxlin.certificates.bias_search import BiasData
+from jaxlin.linear import Bias, Params
 from jaxlin.numerics import compensated, device_mesh
-from jaxlin.objective import row_sums
+from jaxlin.objective import row_products, row_sums
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import certified
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.solvers.model_batch import ModelBatch
 from jaxlin.solvers.optimizer_state import OptimizerState
-from jaxlin.typing import Array, Loss
+from jaxlin.typing import Array, Loss, LossArguments
 
 
 class _Examples(NamedTuple):
@@ -49,7 +50,7 @@ def evaluate(
     *,
     losses: tuple[Loss, ...],
     block_size: int | None = None,
-) -> tuple[tuple[RowSums, ...], tuple[Array, ...]]:
+) -> tuple[tuple[ModelBatch, ...], tuple[RowSums, ...], tuple[Array, ...]]:
     """Evaluates every model at its candidate, in one pass over the rows.
 
     Args:
@@ -61,8 +62,9 @@ def evaluate(
       block_size: rows per block; None chooses it from the shape.
 
     Returns:
-      For each batch the sums for `jaxlin.solvers.batch_step.advance`, with slots
-      first, and the duals at the candidates, in the shape of the dual centers.
+      The batches, where the candidates have the free bias of the pass, if any; for each
+      batch the sums for `jaxlin.solvers.batch_step.advance`, with slots first, and the
+      duals at the candidates, in the shape of the dual centers.
     """
     num_shards = device_mesh.axis_size(device_mesh.MODELS)
     if num_shards == 1 or any(batch.width % num_shards for batch in batches):
@@ -75,7 +77,11 @@ def evaluate(
     return jax.shard_map(
         functools.partial(_evaluate, losses=losses, block_size=block_size),
         in_specs=((batch_spec,) * len(batches), replicated, replicated),
-        out_specs=((by_model,) * len(batches), (by_slot,) * len(batches)),
+        out_specs=(
+            (batch_spec,) * len(batches),
+            (by_model,) * len(batches),
+            (by_slot,) * len(batches),
+        ),
         axis_names={device_mesh.MODELS},
         check_vma=False,
     )(batches, examples, weight_sets)
@@ -88,8 +94,19 @@ def _evaluate(
     *,
     losses: tuple[Loss, ...],
     block_size: int | None,
-) -> tuple[tuple[RowSums, ...], tuple[Array, ...]]:
+) -> tuple[tuple[ModelBatch, ...], tuple[RowSums, ...], tuple[Array, ...]]:
     """`evaluate` for models that are all on one device."""
+    bias, products = batches[0].settings.bias, None
+    if bias is Bias.FREE:
+        products = row_products.score_products(
+            jnp.concatenate([batch.state.candidate for batch in batches])[..., :-1],
+            examples.features,
+            normalization=examples.normalization,
+            block_size=block_size,
+        )
+        batches = _with_free_bias(
+            batches, products, examples, weight_sets, losses=losses
+        )
     candidates = jnp.concatenate([batch.state.candidate for batch in batches])
     sums, duals = row_sums.over_rows(
         Params(candidates[..., :-1], candidates[..., -1]),
@@ -101,7 +118,7 @@ def _evaluate(
             tuple(batch.dual_centers for batch in batches),
         ),
         example_function=_example_function(
-            losses, tuple(batch.width for batch in batches)
+            losses, tuple(batch.width for batch in batches), bias=bias
         ),
         shared=_Shared(
             tuple(
@@ -112,6 +129,7 @@ def _evaluate(
         ),
         normalization=examples.normalization,
         block_size=block_size,
+        products=products,
     )
     # The last value of each model is the sum of its example weights.
     values, weight = (
@@ -125,7 +143,68 @@ def _evaluate(
         rows=jnp.broadcast_to(sums.rows, num_models),
         parts=jnp.broadcast_to(sums.parts, num_models),
     )
-    return tuple(_by_batch(by_model, batches)), duals
+    return batches, tuple(_by_batch(by_model, batches)), duals
+
+
+def _with_free_bias(
+    batches: tuple[ModelBatch, ...],
+    products: Array,
+    examples: Examples,
+    weight_sets: Array | None,
+    *,
+    losses: tuple[Loss, ...],
+) -> tuple[ModelBatch, ...]:
+    """Batches whose candidates minimise the objective over the bias.
+
+    Args:
+      batches: model batches, one per loss.
+      products: products of all weights and rows, shape ``(models, classes, examples)``.
+      examples: examples, shared by all models.
+      weight_sets: example weights, shape ``(examples, sets)``, or None.
+      losses: the losses of the batches.
+    """
+    found, first = [], 0
+    for batch, loss in zip(batches, losses, strict=True):
+        of_model = functools.partial(
+            _with_minimising_bias, examples=examples, weight_sets=weight_sets, loss=loss
+        )
+        candidates = jax.vmap(of_model, in_axes=(0, 0, 1, 0, 0, 0))(
+            batch.state.candidate,
+            products[first : first + batch.width],
+            batch.dual_centers,
+            batch.state.smoothing,
+            batch.settings.loss_arguments,
+            batch.weight_set,
+        )
+        first += batch.width
+        found.append(batch._replace(state=batch.state._replace(candidate=candidates)))
+    return tuple(found)
+
+
+def _with_minimising_bias(
+    candidate: Array,
+    products: Array,
+    dual_centers: Array,
+    smoothing: Array,
+    loss_arguments: LossArguments | None,
+    weight_set: Array,
+    *,
+    examples: Examples,
+    weight_sets: Array | None,
+    loss: Loss,
+) -> Array:
+    """Candidate of one model with the bias that minimises its objective."""
+    weights = None if weight_sets is None else weight_sets[:, weight_set]
+    data = BiasData(
+        products,
+        examples.targets,
+        dual_centers,
+        weights,
+        smoothing,
+        dict(loss_arguments or {}),
+    )
+    bias = bias_search.minimising_bias(candidate[:, -1], data, loss=loss)
+    return candidate.at[:, -1].set(bias)
 
 
 def _term_arguments(
@@ -148,12 +227,14 @@ def _by_batch(by_model: RowSums, batches: Iterable[ModelBatch]) -> Iterator[RowS
 
 @functools.cache
 def _example_function(
-    losses: tuple[Loss, ...], widths: tuple[int, ...]
+    losses: tuple[Loss, ...], widths: tuple[int, ...], *, bias: Bias
 ) -> row_sums.ExampleFunction:
     """Example function of all models; each loss takes its slice of the scores."""
     axes: Any = fenchel_young.PerExample(0, None)  # type: ignore[arg-type]
     example_functions = [
-        jax.vmap(fenchel_young.example_function(loss), in_axes=(0, 0, None, axes))
+        jax.vmap(
+            fenchel_young.example_function(loss, bias=bias), in_axes=(0, 0, None, axes)
+        )
         for loss in losses
     ]
 

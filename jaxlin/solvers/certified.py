@@ -31,20 +31,24 @@ import jax
 import jax.numpy as jnp
 
 from jaxlin import linear
-from jaxlin.certificates import fenchel_young
-from jaxlin.linear import Params
+from jaxlin.certificates import bias_search, fenchel_young
+from jaxlin.certificates.bias_search import BiasData
+from jaxlin.linear import Bias, Params
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
-from jaxlin.objective import row_sums
-from jaxlin.objective.row_sums import RowSums
+from jaxlin.objective import row_products, row_sums
 from jaxlin.solvers import class_hessian, optimizer, optimizer_state, preconditioner
-from jaxlin.solvers.full_batch import RowSource
+from jaxlin.solvers.full_batch import Evaluation, RowSource
 from jaxlin.solvers.interface import Examples, Settings, Solver
-from jaxlin.typing import Array, Loss, LossArguments
+from jaxlin.typing import Array, Loss
 
 
 def prepare(
-    examples: Examples, *, key: Array | None = None, rank: int = preconditioner.RANK
+    examples: Examples,
+    *,
+    key: Array | None = None,
+    rank: int = preconditioner.RANK,
+    bias: Bias = Bias.PENALIZED,
 ) -> Examples:
     """Adds the preconditioner that certified solvers need.
 
@@ -56,6 +60,7 @@ def prepare(
       key: draws the sampled rows and the sketch; None is ``jax.random.key(0)``.
       rank: directions of the second moment kept where rows are wide;
         `jaxlin.solvers.preconditioner.rank_for` gives that of one loss.
+      bias: treatment of the bias, that of the settings of the fits.
 
     Returns:
       The examples with ``preconditioner``.
@@ -68,6 +73,7 @@ def prepare(
             example_weights=examples.example_weights,
             normalization=examples.normalization,
             rank=rank,
+            bias=bias,
         )
     )
 
@@ -105,17 +111,18 @@ def solver(*, loss: Loss, block_size: int | None = None) -> Solver:
         settings: Settings,
     ) -> tuple[optimizer_state.OptimizerState, optimizer.OptimizerInfo]:
         del key, step
-        sums, duals = _evaluate(
+        candidate, sums, duals = _evaluate(
             state.candidate,
             state.dual_centers,
             state.smoothing,
-            settings.loss_arguments,
+            settings,
             examples,
             loss=loss,
             block_size=block_size,
         )
         sampled = _sampled(examples, state.dual_centers)
         moment = preconditioner_of(examples).moment
+        state = state._replace(candidate=candidate)
         state, info = optimizer.advance(loss, state, sums, sampled, moment, settings)
         # The duals at the end of a round are the dual centers of the next.
         dual_centers = jnp.where(state.begins_round, duals, state.dual_centers)
@@ -151,25 +158,45 @@ def _evaluate(
     candidate: Array,
     dual_centers: Array,
     smoothing: Array,
-    loss_arguments: LossArguments | None,
+    settings: Settings,
     examples: Examples,
     *,
     loss: Loss,
     block_size: int | None = None,
-) -> tuple[RowSums, Array]:
-    """Sums and duals of a certified pass at the folded weights ``candidate``."""
-    params = linear.unfold_bias(candidate)
-    return row_sums.over_rows(
+    search_bias: bool = True,
+) -> Evaluation:
+    """A certified pass at the folded weights ``candidate``."""
+    params, products = linear.unfold_bias(candidate), None
+    if settings.bias is Bias.FREE and search_bias:
+        products = row_products.score_products(
+            params.weights,
+            examples.features,
+            normalization=examples.normalization,
+            block_size=block_size,
+        )
+        data = BiasData(
+            products,
+            examples.targets,
+            dual_centers,
+            examples.example_weights,
+            smoothing,
+            dict(settings.loss_arguments or {}),
+        )
+        found = bias_search.minimising_bias(params.bias, data, loss=loss)
+        params = params._replace(bias=found)
+    sums, duals = row_sums.over_rows(
         params,
         examples.features,
         examples.targets,
         fenchel_young.PerExample(dual_centers, preconditioner_of(examples).norms),
-        example_function=fenchel_young.example_function(loss),
-        shared=fenchel_young.term_arguments(params, smoothing, loss_arguments),
+        example_function=fenchel_young.example_function(loss, bias=settings.bias),
+        shared=fenchel_young.term_arguments(params, smoothing, settings.loss_arguments),
         example_weights=examples.example_weights,
         normalization=examples.normalization,
         block_size=block_size,
+        products=products,
     )
+    return Evaluation(linear.fold_bias(params), sums, duals)
 
 
 def _sampled(examples: Examples, dual_centers: Array) -> class_hessian.SampledRows:
@@ -182,7 +209,9 @@ def _sampled(examples: Examples, dual_centers: Array) -> class_hessian.SampledRo
     )
 
 
-_compiled_pass = jax.jit(_evaluate, static_argnames=("loss", "block_size"))
+_compiled_pass = jax.jit(
+    _evaluate, static_argnames=("loss", "block_size", "search_bias")
+)
 _compiled_sample = jax.jit(_sampled)
 
 

@@ -123,7 +123,7 @@ def _iterate_once(
     block_size: int | None,
 ) -> tuple[tuple[ModelBatch, ...], tuple[Array, ...]]:
     """One iteration, after ``count`` others, and which models end with it."""
-    sums, duals = batch_pass.evaluate(
+    running, sums, duals = batch_pass.evaluate(
         running, examples, weight_sets, losses=losses, block_size=block_size
     )
     after, ended = [], []

@@ -7,7 +7,7 @@ import numpy as np
 from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.check.diagnosis import counted
-from jaxlin.linear import Params
+from jaxlin.linear import BiasName, Params
 from jaxlin.normalization import Normalization
 from jaxlin.solvers.optimizer_state import Duals
 from jaxlin.typing import Loss, LossArguments
@@ -18,7 +18,7 @@ class Fit(NamedTuple):
 
     Attributes:
       params: weights ``(classes, features)`` and bias ``(classes,)``, float32, or
-        float64 after a refinement; the bias is penalised like the weights.
+        float64 after a refinement.
       certificate: certificate of ``params``, as Python floats.
       relative_gap: proven bound on (objective - optimum) / objective.
       converged: whether the requested gap was proven.
@@ -36,6 +36,7 @@ class Fit(NamedTuple):
       classes: labels in the order of the scores, shape ``(classes,)``.
       temperature: divisor of the scores in `jaxlin.probabilities`, above 0; 1 without
         calibration.
+      bias: treatment of the bias: ``"penalized"``, ``"free"`` or ``"none"``.
     """
 
     params: Params
@@ -52,10 +53,14 @@ class Fit(NamedTuple):
     normalization: Normalization | None
     classes: np.ndarray
     temperature: float = 1.0
+    bias: BiasName = "penalized"
 
     @property
     def radius(self) -> float:
-        """Distance from the parameters within which the exact optimum lies."""
+        """Distance from the parameters within which the exact optimum lies.
+
+        It is that of the weights alone where the bias is free.
+        """
         return float(duality.radius(self.certificate, l2=self.l2))
 
     def __str__(self) -> str:

@@ -26,7 +26,22 @@ from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
 from jaxlin.solvers.interface import Settings
 from jaxlin.solvers.optimizer_state import Duals, OptimizerState
 from jaxlin.solvers.preconditioner import SecondMoment
-from jaxlin.typing import Array, Loss, LossArguments
+from jaxlin.typing import Array, Loss
+
+
+class Evaluation(NamedTuple):
+    """A pass over the rows.
+
+    Attributes:
+      candidate: folded weights of the pass, shape ``(classes, features + 1)``. A free
+        bias is that of `jaxlin.certificates.bias_search`.
+      sums: sums of `jaxlin.certificates.fenchel_young`.
+      duals: duals of all examples, in the shape of the dual centers.
+    """
+
+    candidate: Array
+    sums: RowSums
+    duals: Array | np.ndarray
 
 
 class RowSource(NamedTuple):
@@ -34,10 +49,8 @@ class RowSource(NamedTuple):
 
     Attributes:
       num_examples: number of examples.
-      evaluate: a pass, ``(candidate, dual_centers, smoothing, loss_arguments) ->
-        (sums, duals)``: the sums of `jaxlin.certificates.fenchel_young` at the folded
-        weights ``candidate``, and the duals of all examples, in the shape of the dual
-        centers.
+      evaluate: a pass, ``(candidate, dual_centers, smoothing, settings, *,
+        search_bias=True) -> Evaluation``. Without a search a free bias stays as it is.
       centers: ``(values, width, dtype) -> dual centers``, shape ``(examples, width)``,
         where the passes need them; zeros for values None.
       sampled: ``dual_centers -> SampledRows`` for the Hessian of the loss.
@@ -45,9 +58,7 @@ class RowSource(NamedTuple):
     """
 
     num_examples: int
-    evaluate: Callable[
-        [Array, Any, Array, LossArguments | None], tuple[RowSums, Array | np.ndarray]
-    ]
+    evaluate: Callable[..., Evaluation]
     centers: Callable[[Any, int, Any], Array | np.ndarray]
     sampled: Callable[[Any], SampledRows]
     moment: SecondMoment
@@ -70,9 +81,10 @@ def iterations(rows: RowSource, *, loss: Loss, settings: Settings) -> Iterations
         advance = _advance_quickly if quickly else _advance
         sampled = rows.sampled(dual_centers)
         for _ in range(budget):
-            sums, duals = rows.evaluate(
-                state.candidate, dual_centers, state.smoothing, cast.loss_arguments
+            candidate, sums, duals = rows.evaluate(
+                state.candidate, dual_centers, state.smoothing, cast
             )
+            state = state._replace(candidate=candidate)
             state, info = advance(state, sums, sampled, rows.moment, cast, loss=loss)
             info, begins_round = device_mesh.on_host((info, state.begins_round))
             if begins_round and dual_centers.shape[1]:

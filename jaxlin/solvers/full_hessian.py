@@ -18,7 +18,7 @@ def full_hessian(rows: Array, in_scores: Array, *, is_separable: bool = False) -
     """Hessian in the folded weights from the Hessians of all examples in the scores.
 
     Args:
-      rows: rows of `jaxlin.objective.row_sums.extended_rows`.
+      rows: rows of `jaxlin.objective.row_products.extended_rows`.
       in_scores: Hessians times the shares, shape ``(examples, classes, classes)``.
       is_separable: whether all of these are diagonal.
 

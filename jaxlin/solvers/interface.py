@@ -38,6 +38,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxlin import check
+from jaxlin.linear import Bias
 from jaxlin.normalization import Normalization
 from jaxlin.solvers.preconditioner import Preconditioner
 from jaxlin.typing import Array, LossArguments, PyTree
@@ -62,19 +63,21 @@ class Examples(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """Hyperparameters of one model, all traced: new values cause no recompilation.
+    """Hyperparameters of one model; new numbers cause no recompilation.
 
     Attributes:
       learning_rate: argument of ``make_optimizer``; None for a certified solver.
       l2: strength of half the sum of squares; None leaves the term out.
       l1: strength of the sum of absolute values; None leaves the term out.
       loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``.
+      bias: treatment of the bias by a certified solver; static.
     """
 
     learning_rate: ArrayLike | None = None
     l2: ArrayLike | None = None
     l1: ArrayLike | None = None
     loss_arguments: LossArguments | None = None
+    bias: Bias = Bias.PENALIZED
 
 
 class Solver(NamedTuple):

@@ -35,10 +35,10 @@ import jax.numpy as jnp
 
 from jaxlin import linear, losses
 from jaxlin.certificates import duality
-from jaxlin.linear import Params
+from jaxlin.linear import Bias, Params
 from jaxlin.losses import conjugates
 from jaxlin.numerics import compilation, device_mesh
-from jaxlin.objective import row_sums
+from jaxlin.objective import row_products
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import (
     certified,
@@ -53,6 +53,7 @@ from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.solvers.interior_system import Data, InteriorState
 from jaxlin.solvers.optimizer_state import Duals
+from jaxlin.solvers.preconditioner import SecondMoment
 from jaxlin.typing import Array, Loss
 
 # First mu, in units of the margin. From 60 float32 passes on digits .1 and .01 are
@@ -95,10 +96,11 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
         step = _step_quickly if quickly else _step
         for _ in range(budget):
             centers = _domain_duals(state.duals, data, loss=loss)
-            sums, _ = source.evaluate(
-                state.weights, centers, no_smoothing, cast.loss_arguments
+            # The duals of the state do not depend on the bias.
+            _, sums, _ = source.evaluate(
+                state.weights, centers, no_smoothing, cast, search_bias=False
             )
-            state, info = _judge(state, sums, cast)
+            state, info = _judge(state, sums, source.moment, cast, loss=loss)
             info = device_mesh.on_host(info)
             yield Iteration(state.params, Duals(centers, first), info)
             # A fit that is over needs no Hessian.
@@ -114,7 +116,9 @@ def _begin(
     """Duals and multipliers that solve all but the last equation at the first mu."""
     weights = optimizer_state.centered(loss, linear.fold_bias(params))
     dtype = weights.dtype
-    rows = row_sums.extended_rows(examples.features, examples.normalization, dtype)
+    rows = row_products.extended_rows(examples.features, examples.normalization, dtype)
+    if settings.bias is Bias.NONE:
+        rows = settings.bias.penalized_part(rows)
     shares = score_gradients.shares(examples, dtype)
     conjugate = conjugates.of(loss)
     data = Data(rows, examples.targets, shares, (shares > 0)[:, None])
@@ -191,13 +195,18 @@ def _domain_duals(duals: Array, data: Data, *, loss: Loss) -> Array:
     return jnp.where(data.is_free, duals, 0)
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames=("loss",))
 def _judge(
-    state: InteriorState, sums: RowSums, settings: Settings
+    state: InteriorState,
+    sums: RowSums,
+    moment: SecondMoment,
+    settings: Settings,
+    *,
+    loss: Loss,
 ) -> tuple[InteriorState, optimizer.OptimizerInfo]:
     """State with the certificate of a pass, and the diagnostics of that pass."""
     params = linear.unfold_bias(state.weights)
-    found = duality.pass_values(sums, params, l2=jnp.asarray(settings.l2))
+    found = optimizer.judged(loss, params, sums, moment, settings)
     bound = line_search.suboptimality_bound
     improved = bound(found.certificate) < bound(state.certificate)
     best, certificate = line_search.where(

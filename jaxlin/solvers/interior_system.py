@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxlin import losses
 from jaxlin.certificates.duality import Certificate
-from jaxlin.linear import Params
+from jaxlin.linear import Bias, Params
 from jaxlin.losses import conjugates
 from jaxlin.solvers import full_hessian, optimizer_state
 from jaxlin.solvers.interface import Settings
@@ -120,11 +120,16 @@ def directions(
     matrix = full_hessian.full_hessian(
         data.rows, in_scores, is_separable=loss is losses.one_vs_rest_hinge
     )
-    matrix += l2 * jnp.eye(len(matrix), dtype=matrix.dtype)
+    # Without a bias the constant of the rows is 0, and that entry stays 0.
+    is_free = settings.bias is Bias.FREE
+    penalized = Bias.FREE.penalized_part if is_free else Bias.PENALIZED.penalized_part
+    matrix += jnp.diag(l2 * penalized(jnp.ones_like(state.weights)).ravel())
+    if is_free and conjugate.shift_invariant:
+        matrix = _without_null_space(matrix, *state.weights.shape)
     shift = state.shift * jnp.diag(jnp.diagonal(matrix))
     factor = jax.scipy.linalg.cho_factor(matrix + shift, lower=True)
     masked = jnp.where(data.is_free, duals, 0)
-    stationarity = summed(masked) + l2 * state.weights
+    stationarity = summed(masked) + l2 * penalized(state.weights)
 
     def direction(mu: Array, of_lower: Array, of_upper: Array) -> InteriorState:
         kappa = residual - (mu - of_lower) / duals + lower
@@ -132,7 +137,7 @@ def directions(
             kappa += (mu - of_upper) / slack - upper
         weights, dual_change = jnp.zeros_like(state.weights), -times_k(kappa)
         for _ in range(_SOLVES):
-            rest = -(stationarity + l2 * weights + summed(dual_change))
+            rest = -(stationarity + l2 * penalized(weights) + summed(dual_change))
             solved = jax.scipy.linalg.cho_solve(factor, rest.ravel())
             solved = optimizer_state.centered(loss, solved.reshape(weights.shape))
             weights, dual_change = (
@@ -151,6 +156,17 @@ def directions(
         )
 
     return direction
+
+
+def _without_null_space(matrix: Array, num_classes: int, width: int) -> Array:
+    """Matrix with curvature along a shift of all scores by a free bias.
+
+    The right sides have no such part, so that the solutions stay the same.
+    """
+    places = jnp.arange(1, num_classes + 1) * width - 1
+    curvature = jnp.max(matrix[places, places])
+    curvature = jnp.where(curvature > 0, curvature, 1) / num_classes
+    return matrix.at[places[:, None], places[None, :]].add(curvature)
 
 
 def violations(weights: Array, *, data: Data, settings: Settings, loss: Loss) -> Array:

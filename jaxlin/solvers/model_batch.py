@@ -21,7 +21,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin.certificates.duality import Certificate
-from jaxlin.linear import Params
+from jaxlin.linear import Bias, Params
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
 from jaxlin.solvers import optimizer_state
@@ -60,6 +60,7 @@ def empty(
     num_classes: int,
     loss: Loss,
     arguments: Iterable[str] = (),
+    bias: Bias = Bias.PENALIZED,
 ) -> ModelBatch:
     """An empty batch of placeholder models.
 
@@ -69,6 +70,7 @@ def empty(
       num_classes: number of classes.
       loss: the loss of the batch.
       arguments: names of the loss arguments that `place` will be given.
+      bias: treatment of the bias.
     """
     return _empty(
         width=width,
@@ -76,6 +78,7 @@ def empty(
         num_classes=num_classes,
         loss=loss,
         arguments=tuple(arguments),
+        bias=bias,
     )
 
 
@@ -98,7 +101,9 @@ def place(
       loss_arguments: values of the arguments that were named to `empty`.
       weight_set: index of the model's example weights.
     """
-    settings = Settings(l2=l2, loss_arguments=dict(loss_arguments))
+    settings = Settings(
+        l2=l2, loss_arguments=dict(loss_arguments), bias=batch.settings.bias
+    )
     settings = jax.tree.map(np.float32, settings)
     return _placed(batch, np.int32(slot), settings, np.int32(weight_set), loss=loss)
 
@@ -121,7 +126,8 @@ def narrow(batch: ModelBatch, slots: Array) -> ModelBatch:
 
 
 @functools.partial(
-    jax.jit, static_argnames=("width", "shape", "num_classes", "loss", "arguments")
+    jax.jit,
+    static_argnames=("width", "shape", "num_classes", "loss", "arguments", "bias"),
 )
 def _empty(
     *,
@@ -130,10 +136,13 @@ def _empty(
     num_classes: int,
     loss: Loss,
     arguments: tuple[str, ...],
+    bias: Bias,
 ) -> ModelBatch:
     num_rows, num_features = shape
     settings = Settings(
-        l2=jnp.ones(()), loss_arguments={name: jnp.ones(()) for name in arguments}
+        l2=jnp.ones(()),
+        loss_arguments={name: jnp.ones(()) for name in arguments},
+        bias=bias,
     )
     state = _at_zero(loss, num_classes, num_features, settings)
 

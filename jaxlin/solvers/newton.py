@@ -29,7 +29,7 @@ from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.numerics import compilation, device_mesh
-from jaxlin.objective import row_sums
+from jaxlin.objective import row_products
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import (
     certified,
@@ -109,10 +109,16 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
         advance = _advance_quickly if quickly else _advance
         sampled = source.sampled(centers)
         for _ in range(budget):
-            sums, _ = source.evaluate(
-                state.candidate, centers, begun.smoothing, cast.loss_arguments
+            candidate, sums, _ = source.evaluate(
+                state.candidate, centers, begun.smoothing, cast
             )
-            state, info, takes_direction = advance(state, sums, cast)
+            state, info, takes_direction = advance(
+                state._replace(candidate=candidate),
+                sums,
+                source.moment,
+                cast,
+                loss=loss,
+            )
             info, takes_direction = device_mesh.on_host((info, takes_direction))
             yield Iteration(state.params, Duals(centers, begun.smoothing), info)
             # A fit that is over needs no direction.
@@ -125,11 +131,16 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
 
 
 def _decide(
-    state: NewtonState, sums: RowSums, settings: Settings
+    state: NewtonState,
+    sums: RowSums,
+    moment: SecondMoment,
+    settings: Settings,
+    *,
+    loss: Loss,
 ) -> tuple[NewtonState, optimizer.OptimizerInfo, Array]:
     """State after a pass, its diagnostics, and whether the iterate is a new one."""
     params = linear.unfold_bias(state.candidate)
-    found = duality.pass_values(sums, params, l2=jnp.asarray(settings.l2))
+    found = optimizer.judged(loss, params, sums, moment, settings)
     accepted = state.begins_round | line_search.decreases_enough(state, found)
     shorter = line_search.backtracked_step(state, found)
     failed = ~accepted & (shorter < _SMALLEST_STEP)
@@ -170,8 +181,9 @@ def _decide(
     return after, info, accepted
 
 
-_advance = jax.jit(_decide)
-_advance_quickly = jax.jit(_decide, compiler_options=compilation.FEW_OPTIMISATIONS)
+_jit = functools.partial(jax.jit, static_argnames=("loss",))
+_advance = _jit(_decide)
+_advance_quickly = _jit(_decide, compiler_options=compilation.FEW_OPTIMISATIONS)
 
 
 @functools.partial(jax.jit, static_argnames=("loss",))
@@ -186,7 +198,7 @@ def _with_direction(
 ) -> NewtonState:
     """State with a Newton direction at its iterate and the candidate along it."""
     dtype, l2 = state.iterate.dtype, jnp.asarray(settings.l2)
-    rows = row_sums.extended_rows(examples.features, examples.normalization, dtype)
+    rows = row_products.extended_rows(examples.features, examples.normalization, dtype)
     scores = rows @ state.iterate.T
     gradients = score_gradients.of_mean_loss(
         loss,
@@ -196,7 +208,8 @@ def _with_direction(
         smoothing=jnp.ones((), dtype),
         loss_arguments=settings.loss_arguments,
     )
-    _, along_scores = jax.linearize(gradients, scores)
+    curvature = score_gradients.curvature(gradients, scores, bias=settings.bias)
+    penalized = settings.bias.penalized_part
     classes = class_hessian.of_loss(
         loss,
         state.iterate,
@@ -205,7 +218,9 @@ def _with_direction(
         loss_arguments=settings.loss_arguments,
     )
     direction = conjugate_gradients.solution(
-        lambda vector: along_scores(rows @ vector.T).T @ rows + l2 * vector,
+        lambda vector: penalized(
+            curvature.times(rows @ vector.T).T @ rows + l2 * vector
+        ),
         lambda vector: preconditioner.solve(moment, classes, vector, l2=l2),
         -state.gradient,
         tolerance=jnp.clip(
@@ -216,7 +231,8 @@ def _with_direction(
             _LARGEST_RESIDUAL,
         ),
     )
-    direction = optimizer_state.centered(loss, direction)
+    direction = penalized(optimizer_state.centered(loss, direction))
+    direction = direction.at[:, -1].add(curvature.bias_change(rows @ direction.T))
 
     step = score_gradients.step_of_small_slope(
         gradients,
@@ -225,6 +241,7 @@ def _with_direction(
         weights=state.iterate,
         direction=direction,
         l2=l2,
+        bias=settings.bias,
     )
     candidate = state.iterate + step * direction
     return state._replace(candidate=candidate, direction=direction, step=step)

@@ -9,6 +9,10 @@ blocks (`jaxlin.solvers.streaming`).
 
 Smooth losses: L-BFGS with the preconditioner of `jaxlin.solvers.preconditioner`.
 
+A free bias is no variable here: each pass minimises the objective over it
+(`jaxlin.certificates.bias_search`), and what is left is a convex function of the
+weights alone.
+
 Hinges: the same on a smoothed hinge, whose maximiser is kept near a dual center c,
 
 .. math:: \ell_\mu(s; c) = \max_g \langle s, u(g) \rangle - \ell^*(u(g))
@@ -40,6 +44,7 @@ import jax.numpy as jnp
 from jaxlin import linear
 from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate, PassValues
+from jaxlin.linear import Bias, Params
 from jaxlin.losses import conjugates
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import (
@@ -142,16 +147,18 @@ def advance(
       The state before the next pass, and the diagnostics of this one.
     """
     smooth, l2 = conjugates.of(loss).smooth, jnp.asarray(settings.l2)
-    found = duality.pass_values(sums, linear.unfold_bias(state.candidate), l2=l2)
+    found = judged(loss, linear.unfold_bias(state.candidate), sums, moment, settings)
     bound = line_search.suboptimality_bound(found.certificate)
     improved = bound < line_search.suboptimality_bound(state.certificate)
-    search = _search_line(state, found, l2=l2)
+    search = _search_line(state, found, l2=l2, bias=settings.bias)
     next_round, smoothing, history = _end_round(
         state, search, found, smooth=smooth, l2=l2
     )
     classes = _class_hessian(loss, state, sampled, settings)
     descent = descent_direction(history, search.gradient, moment, classes, l2=l2)
-    descent = optimizer_state.centered(loss, descent)
+    descent = optimizer_state.finished_direction(
+        loss, descent, bias=settings.bias, center=moment.center
+    )
     direction = jnp.where(search.accepted, descent, state.direction)
     step = jnp.where(search.accepted, jnp.ones_like(state.step), search.shorter_step)
     iterate = search.iterate
@@ -189,13 +196,34 @@ def advance(
     return state, _info(state, found, smooth=smooth)
 
 
-def _search_line(state: OptimizerState, found: PassValues, *, l2: Array) -> _LineSearch:
+def judged(
+    loss: Loss,
+    params: Params,
+    sums: RowSums,
+    moment: preconditioner.SecondMoment,
+    settings: Settings,
+) -> PassValues:
+    """Gradient and certificate at the parameters of a pass (`duality.pass_values`)."""
+    return duality.pass_values(
+        sums,
+        params,
+        loss=loss,
+        l2=jnp.asarray(settings.l2),
+        loss_arguments=settings.loss_arguments,
+        bias=settings.bias,
+        center=moment.center,
+    )
+
+
+def _search_line(
+    state: OptimizerState, found: PassValues, *, l2: Array, bias: Bias
+) -> _LineSearch:
     """Accepts or rejects the candidate, and chooses a shorter step."""
     # A round begins without a line search, at the last iterate of the round before.
     accepted = state.begins_round | line_search.decreases_enough(state, found)
     history = lbfgs.add_pair(
         state.history,
-        state.candidate - state.iterate,
+        bias.penalized_part(state.candidate - state.iterate),
         found.gradient - state.gradient,
         l2=l2,
         when=accepted & ~state.begins_round,

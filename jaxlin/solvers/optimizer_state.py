@@ -14,8 +14,9 @@ import numpy as np
 
 from jaxlin import check, linear
 from jaxlin.certificates import duality
+from jaxlin.certificates.bias_bounds import RowCenter
 from jaxlin.certificates.duality import Certificate
-from jaxlin.linear import Params
+from jaxlin.linear import Bias, Params
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
 from jaxlin.solvers import class_hessian, lbfgs
@@ -231,6 +232,27 @@ def centered(loss: Loss, weights: Array) -> Array:
     if not conjugates.of(loss).shift_invariant:
         return weights
     return weights - jnp.mean(weights, axis=0, keepdims=True)
+
+
+def finished_direction(
+    loss: Loss, direction: Array, *, bias: Bias, center: RowCenter | None
+) -> Array:
+    """A direction in the folded weights, with the entries of the bias.
+
+    A free bias is minimised out in each pass. Its entries here only predict its change:
+    that which keeps the scores at the center of the rows.
+
+    Args:
+      loss: one that has a conjugate.
+      direction: shape ``(classes, features + 1)``.
+      bias: treatment of the bias.
+      center: center of the rows, for a free bias.
+    """
+    direction = bias.penalized_part(centered(loss, direction))
+    if center is None:
+        return direction
+    mean = center.mean.astype(direction.dtype)
+    return direction.at[:, -1].set(-(direction[:, :-1] @ mean))
 
 
 def first_smoothing(loss_arguments: LossArguments | None, dtype: Any) -> Array:

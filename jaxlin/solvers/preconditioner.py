@@ -53,10 +53,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlin import check
+from jaxlin.certificates.bias_bounds import RowCenter
+from jaxlin.linear import Bias
 from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization
 from jaxlin.numerics import compilation
-from jaxlin.objective import row_norms, row_sums
+from jaxlin.objective import row_norms, row_products
 from jaxlin.solvers.class_hessian import ClassHessian
 from jaxlin.typing import Array, Loss
 
@@ -84,15 +86,20 @@ _MAX_KEPT = 1000
 class SecondMoment(NamedTuple):
     """Leading eigenvectors of the second moment of rows with a constant 1 appended.
 
+    For a free bias the rows are centred, and the constant is 0: eliminating the bias
+    from the Hessian subtracts the mean of the rows. Without a bias the constant is 0.
+
     Attributes:
       vectors: orthonormal columns, shape ``(features + 1, rank)``.
       values: eigenvalues, descending, shape ``(rank,)``.
       rest: mean of the other eigenvalues, shape ``()``; 0 if there are none.
+      center: center of the rows for a free bias, else None.
     """
 
     vectors: Array
     values: Array
     rest: Array
+    center: RowCenter | None = None
 
 
 class Preconditioner(NamedTuple):
@@ -120,6 +127,7 @@ def of_rows(
     example_weights: Array | None = None,
     normalization: Normalization | None = None,
     rank: int = RANK,
+    bias: Bias = Bias.PENALIZED,
 ) -> Preconditioner:
     """Samples raw rows and computes their second moment and norms.
 
@@ -131,10 +139,12 @@ def of_rows(
       example_weights: shape ``(examples,)``, or None for all ones.
       normalization: applied to each row, or None.
       rank: directions kept where rows are wide (`second_moment`).
+      bias: treatment of the bias.
     """
     arguments = (key, features, example_weights, normalization)
     quickly = compilation.is_worth_it(features.size, arguments)
-    return (_of_rows_quickly if quickly else _of_rows)(*arguments, rank=rank)
+    of_rows = _of_rows_quickly if quickly else _of_rows
+    return of_rows(*arguments, rank=rank, bias=bias)
 
 
 def _statistics(
@@ -144,6 +154,7 @@ def _statistics(
     normalization: Normalization | None,
     *,
     rank: int,
+    bias: Bias,
 ) -> Preconditioner:
     num_rows, num_features = features.shape
     size = sample_size(num_rows, num_features)
@@ -152,18 +163,23 @@ def _statistics(
     words = jax.random.bits(sample_key, (num_rows,), jnp.uint32)
     if example_weights is None:
         sample = jnp.argsort(words)[:size].astype(jnp.int32)
-        rows = row_sums.extended_rows(features[sample], normalization, _DTYPE)
-        moment = second_moment(sketch_key, rows, rank=rank)
+        is_in = jnp.ones((size, 1), bool)
+        counts = jnp.ones(num_rows, bool)
     else:
         counts = example_weights > 0
         # Rows with weight draw the words that they would draw without the others.
         words = words[jnp.maximum(jnp.cumsum(counts) - 1, 0)]
         sample = jnp.lexsort((words, ~counts))[:size].astype(jnp.int32)
         is_in = counts[sample][:, None]
-        rows = row_sums.extended_rows(features[sample], normalization, _DTYPE)
-        rows = jnp.where(is_in, rows, 0)
-        share = jnp.maximum(jnp.mean(is_in, dtype=rows.dtype), 1 / size)
-        moment = second_moment(sketch_key, rows / jnp.sqrt(share), rank=rank)
+    rows = row_products.extended_rows(features[sample], normalization, _DTYPE)
+    rows = jnp.where(is_in, rows, 0)
+    share = jnp.maximum(jnp.mean(is_in, dtype=rows.dtype), 1 / size)
+    of_moment, mean = centered_rows(rows, is_in, bias=bias)
+    moment = second_moment(sketch_key, of_moment / jnp.sqrt(share), rank=rank)
+    if mean is not None:
+        distances = row_norms.norms(features, normalization=normalization, center=mean)
+        radius = jnp.max(jnp.where(counts, distances, 0))
+        moment = moment._replace(center=RowCenter(mean, radius))
     kept = num_kept(size)
     return Preconditioner(
         moment,
@@ -173,9 +189,31 @@ def _statistics(
     )
 
 
-_jit = functools.partial(jax.jit, static_argnames=("rank",))
+_jit = functools.partial(jax.jit, static_argnames=("rank", "bias"))
 _of_rows = _jit(_statistics)
 _of_rows_quickly = _jit(_statistics, compiler_options=compilation.FEW_OPTIMISATIONS)
+
+
+def centered_rows(
+    rows: Array, is_in: Array, *, bias: Bias
+) -> tuple[Array, Array | None]:
+    """Rows as `second_moment` needs them for a treatment of the bias, and their mean.
+
+    Args:
+      rows: rows with the constant 1, or 0, shape ``(rows, features + 1)``.
+      is_in: mask of the rows that are not 0, shape ``(rows, 1)``.
+      bias: treatment of the bias.
+
+    Returns:
+      The rows, and for a free bias the mean that was subtracted, shape ``(features,)``.
+    """
+    if bias is Bias.PENALIZED:
+        return rows, None
+    rows = bias.penalized_part(rows)
+    if bias is Bias.NONE:
+        return rows, None
+    mean = jnp.sum(rows, axis=0) / jnp.maximum(jnp.sum(is_in), 1)
+    return jnp.where(is_in, rows - mean, 0), mean[:-1]
 
 
 def rank_for(loss: Loss) -> int:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlin import linear
+from jaxlin.linear import Bias
 from jaxlin.losses import conjugates
 from jaxlin.solvers import (
     class_hessian,
@@ -70,12 +71,13 @@ def warm_started(
         return optimizer_state.restarted_at(
             state._replace(history=history, smoothing=smoothing), iterate
         )
-    squares = jnp.sum(jnp.square(iterate))
+    penalized = settings.bias.penalized_part(iterate)
+    squares = jnp.sum(jnp.square(penalized))
     # Losses are not negative; the difference of large values might be.
     value = jnp.maximum(
         state.value + (l2 - previous_l2) / 2 * squares, l2 / 2 * squares
     )
-    gradient = state.gradient + (l2 - previous_l2) * iterate
+    gradient = state.gradient + (l2 - previous_l2) * penalized
     classes = class_hessian.of_loss(
         loss,
         iterate,
@@ -88,6 +90,10 @@ def warm_started(
     direction = _first_direction(
         state, gradient, history, moment, classes, previous_l2=previous_l2, l2=l2
     )
+    if settings.bias is not Bias.PENALIZED:
+        direction = optimizer_state.finished_direction(
+            loss, direction, bias=settings.bias, center=moment.center
+        )
     restarted = optimizer_state.restarted_at(state, iterate + direction)
     return restarted._replace(
         before=PathPoint(iterate, previous_l2),

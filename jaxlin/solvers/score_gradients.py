@@ -6,17 +6,21 @@ neither takes a pass.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxlin.certificates import fenchel_young
+from jaxlin.linear import Bias
 from jaxlin.losses import conjugates
-from jaxlin.objective import batches, row_sums
+from jaxlin.objective import batches, row_products
 from jaxlin.solvers import line_search
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array, Loss, LossArguments
+
+# Smallest curvature along the bias that counts, relative to the largest.
+_LEAST_CURVATURE = 1e-10
 
 
 def shares(examples: Examples, dtype: jax.typing.DTypeLike) -> Array:
@@ -79,6 +83,7 @@ def step_of_small_slope(
     weights: Array,
     direction: Array,
     l2: Array,
+    bias: Bias,
 ) -> Array:
     """Step along a direction to a small slope of the objective, without a pass.
 
@@ -89,11 +94,13 @@ def step_of_small_slope(
       weights: folded weights at step 0, shape ``(classes, features + 1)``.
       direction: direction of the step, same shape as the weights.
       l2: strength of half the sum of squares.
+      bias: treatment of the bias.
 
     Returns:
       A step of `jaxlin.solvers.line_search.step_of_small_slope`; 0 if the direction
       does not descend.
     """
+    direction = bias.penalized_part(direction)
     at_weights, squares = jnp.vdot(weights, direction), jnp.vdot(direction, direction)
 
     def slope(step: Array) -> Array:
@@ -103,6 +110,57 @@ def step_of_small_slope(
         return of_loss + l2 * (at_weights + step * squares)
 
     return line_search.step_of_small_slope(slope, direction.dtype)
+
+
+class Curvature(NamedTuple):
+    """Products of the mean loss's Hessian in the scores, at one point.
+
+    Attributes:
+      times: changes of all scores by the weights alone, shape ``(examples, classes)``,
+        to changes of the score gradients.
+      bias_change: changes of all scores to the change of the bias that belongs to
+        them, shape ``(classes,)``.
+    """
+
+    times: Callable[[Array], Array]
+    bias_change: Callable[[Array], Array]
+
+
+def curvature(
+    gradients: Callable[[Array], Array], scores: Array, *, bias: Bias
+) -> Curvature:
+    """Hessian of the mean loss in the scores, minimised over a free bias.
+
+    Where the weights change, a free bias changes such that the sums of the score
+    gradients over the examples stay 0, to first order.
+
+    Args:
+      gradients: function of `of_mean_loss`.
+      scores: scores of all examples, shape ``(examples, classes)``.
+      bias: treatment of the bias; only a free one changes.
+    """
+    _, along = jax.linearize(gradients, scores)
+    if bias is not Bias.FREE:
+        return Curvature(along, lambda changes: jnp.zeros_like(changes[0]))
+
+    def spread(change: Array) -> Array:
+        return along(jnp.broadcast_to(change, scores.shape))
+
+    units = jnp.eye(scores.shape[1], dtype=scores.dtype)
+    hessian = jax.vmap(lambda unit: jnp.sum(spread(unit), axis=0))(units)
+    values, vectors = jnp.linalg.eigh((hessian + hessian.T) / 2)
+    # A shift of all scores, and a class without active examples, have no curvature.
+    has_curvature = values > _LEAST_CURVATURE * values[-1]
+    inverse = jnp.where(has_curvature, 1 / jnp.where(has_curvature, values, 1), 0)
+
+    def bias_change(changes: Array) -> Array:
+        sums = jnp.sum(along(changes), axis=0)
+        return -vectors @ (inverse * (vectors.T @ sums))
+
+    def times(changes: Array) -> Array:
+        return along(changes) + spread(bias_change(changes))
+
+    return Curvature(times, bias_change)
 
 
 @jax.default_matmul_precision("highest")
@@ -115,7 +173,7 @@ def all_scores(weights: Array, examples: Examples) -> Array:
     """
 
     def of_row(row: Array) -> Array:
-        extended = row_sums.extended_rows(
+        extended = row_products.extended_rows(
             row[None], examples.normalization, weights.dtype
         )
         return weights @ extended[0]

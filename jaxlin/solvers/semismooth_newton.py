@@ -41,7 +41,7 @@ import jax.numpy as jnp
 from jaxlin import linear
 from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
-from jaxlin.linear import Params
+from jaxlin.linear import Bias, Params
 from jaxlin.numerics import device_mesh
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import (
@@ -143,10 +143,14 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
         # It holds the pairs of L-BFGS.
         del begun
         for _ in range(budget):
-            sums, duals = source.evaluate(
-                state.iterate, dual_centers, state.smoothing, cast.loss_arguments
+            iterate, sums, duals = source.evaluate(
+                state.iterate, dual_centers, state.smoothing, cast
             )
-            state, info, ends_round = _judge(state, sums, cast)
+            if settings.bias is Bias.FREE:
+                scores = _with_bias_of(scores, state.iterate, iterate)
+            state, info, ends_round = _judge(
+                state._replace(iterate=iterate), sums, source.moment, cast, loss=loss
+            )
             info, ends_round = device_mesh.on_host((info, ends_round))
             if ends_round:
                 dual_centers = duals
@@ -201,13 +205,24 @@ def _begin(
     return state, score_gradients.all_scores(begun.candidate, examples)
 
 
-@jax.jit
+@functools.partial(jax.jit, donate_argnames=("scores",))
+def _with_bias_of(scores: Array, before: Array, after: Array) -> Array:
+    """Scores after a pass that has changed the bias alone."""
+    return scores + (after[:, -1] - before[:, -1])
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
 def _judge(
-    state: SemismoothState, sums: RowSums, settings: Settings
+    state: SemismoothState,
+    sums: RowSums,
+    moment: SecondMoment,
+    settings: Settings,
+    *,
+    loss: Loss,
 ) -> tuple[SemismoothState, optimizer.OptimizerInfo, Array]:
     """State after a pass, its diagnostics, and whether the pass ends a round."""
     params = linear.unfold_bias(state.iterate)
-    found = duality.pass_values(sums, params, l2=jnp.asarray(settings.l2))
+    found = optimizer.judged(loss, params, sums, moment, settings)
     bound = line_search.suboptimality_bound
     improved = bound(found.certificate) < bound(state.certificate)
     best, certificate = line_search.where(
@@ -274,7 +289,8 @@ def _direction(
         smoothing=state.smoothing,
         loss_arguments=settings.loss_arguments,
     )
-    _, along_scores = jax.linearize(gradients, active.scores)
+    curvature = score_gradients.curvature(gradients, active.scores, bias=settings.bias)
+    penalized = settings.bias.penalized_part
     classes = class_hessian.of_loss(
         loss,
         state.iterate,
@@ -286,8 +302,8 @@ def _direction(
 
     def times_hessian(vector: Array) -> Array:
         changes = (active.rows @ vector.T).astype(active.scores.dtype)
-        curved = along_scores(changes).astype(jnp.float32)
-        return curved.T @ active.rows + l2 * vector
+        curved = curvature.times(changes).astype(jnp.float32)
+        return penalized(curved.T @ active.rows + l2 * vector)
 
     direction = conjugate_gradients.solution(
         times_hessian,
@@ -295,7 +311,10 @@ def _direction(
         -state.gradient.astype(jnp.float32),
         tolerance=jnp.asarray(_RESIDUAL, jnp.float32),
     )
-    return optimizer_state.centered(loss, direction.astype(state.iterate.dtype))
+    direction = penalized(optimizer_state.centered(loss, direction))
+    changes = (active.rows @ direction.T).astype(active.scores.dtype)
+    direction = direction.astype(state.iterate.dtype)
+    return direction.at[:, -1].add(curvature.bias_change(changes))
 
 
 @functools.partial(jax.jit, static_argnames=("loss",))
@@ -326,6 +345,7 @@ def _step(
         weights=state.iterate,
         direction=direction,
         l2=jnp.asarray(settings.l2),
+        bias=settings.bias,
     )
     descends = step > 0
     iterate, scores = line_search.where(

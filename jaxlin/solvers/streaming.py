@@ -20,7 +20,7 @@ its duals (two arrays of ``(examples, classes)`` floats).
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -28,18 +28,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlin import linear
-from jaxlin.certificates import fenchel_young
+from jaxlin.certificates import bias_search, fenchel_young
+from jaxlin.certificates.bias_bounds import RowCenter
+from jaxlin.certificates.bias_search import BiasData
+from jaxlin.linear import Bias
 from jaxlin.normalization import Normalization
 from jaxlin.normalization.rounding import (
     check_rounding,
     has_weight,
     without_overflow,
 )
-from jaxlin.objective import row_blocks, row_norms, row_sums
+from jaxlin.objective import row_blocks, row_norms, row_products, row_sums
 from jaxlin.objective.row_blocks import Block
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import class_hessian, fit_checks, preconditioner
-from jaxlin.solvers.full_batch import RowSource
+from jaxlin.solvers.full_batch import Evaluation, RowSource
+from jaxlin.solvers.interface import Settings
 from jaxlin.typing import Array, Loss
 
 
@@ -56,6 +60,7 @@ class Survey(NamedTuple):
       rows: sampled raw rows, in random order.
       targets: targets of the rows in ``sample``.
       example_weights: weights of the rows in ``sample``, or None.
+      class_weights: total weights of the classes, shape ``(classes,)``.
     """
 
     norms: np.ndarray
@@ -63,6 +68,7 @@ class Survey(NamedTuple):
     rows: np.ndarray
     targets: np.ndarray
     example_weights: np.ndarray | None
+    class_weights: np.ndarray
 
 
 class RowStatistics(NamedTuple):
@@ -74,12 +80,14 @@ class RowStatistics(NamedTuple):
       sample: indices of the rows in ``sampled``.
       sampled: sampled rows on the device, without dual centers.
       moment: second moment of the rows.
+      class_weights: total weights of the classes, shape ``(classes,)``.
     """
 
     norms: np.ndarray
     sample: np.ndarray
     sampled: class_hessian.SampledRows
     moment: preconditioner.SecondMoment
+    class_weights: np.ndarray
 
 
 def row_statistics(
@@ -88,6 +96,7 @@ def row_statistics(
     num_classes: int,
     normalization: Normalization | None = None,
     rank: int = preconditioner.RANK,
+    bias: Bias = Bias.PENALIZED,
 ) -> RowStatistics:
     """Checks all blocks and computes their norms, sample and second moment.
 
@@ -96,14 +105,22 @@ def row_statistics(
       num_classes: number of classes, at least 2.
       normalization: applied to each row, or None.
       rank: directions of the second moment kept where rows are wide.
+      bias: treatment of the bias.
 
     Raises:
       ValueError: that names the block, the rule and the value.
     """
     found = survey(blocks, num_classes=num_classes, normalization=normalization)
     fit_checks.check_norms(found.norms)
-    rows = row_sums.extended_rows(jnp.asarray(found.rows), normalization, np.float32)
-    moment = _second_moment(jax.random.key(0), rows, rank=rank)
+    rows = row_products.extended_rows(
+        jnp.asarray(found.rows), normalization, np.float32
+    )
+    moment = _second_moment(jax.random.key(0), rows, rank=rank, bias=bias)
+    if moment.center is not None:
+        mean = moment.center.mean
+        # By the triangle inequality; a norm counts the constant 1, too.
+        radius = jnp.max(found.norms) + jnp.linalg.norm(mean)
+        moment = moment._replace(center=RowCenter(mean, radius))
     weights = found.example_weights
     sampled = class_hessian.SampledRows(
         rows[: preconditioner.num_kept(len(rows))],
@@ -111,7 +128,9 @@ def row_statistics(
         None if weights is None else jnp.asarray(weights),
         jnp.zeros(0),
     )
-    return RowStatistics(found.norms, found.sample, sampled, moment)
+    return RowStatistics(
+        found.norms, found.sample, sampled, moment, found.class_weights
+    )
 
 
 def row_source(
@@ -179,6 +198,7 @@ def survey(
     generator = np.random.default_rng(0)
     norms: list[np.ndarray] = []
     kept: Any = None
+    of_classes = np.zeros(num_classes)
     seen = num_weighted = 0
     for number, block in enumerate(
         row_blocks.check_blocks(blocks, num_classes=num_classes)
@@ -189,6 +209,8 @@ def survey(
         features = without_overflow(features, weights, normalization)
         norms.append(np.asarray(_norms(features, normalization)))
         count, width = features.shape
+        own = np.ones(count) if weights is None else weights
+        of_classes += row_blocks.class_weights(targets, own, num_classes=num_classes)
         weighted = (
             np.arange(count) if weights is None else np.flatnonzero(has_weight(weights))
         )
@@ -216,49 +238,110 @@ def survey(
         rows,
         targets[:size],
         None if weights is None else weights[:size],
+        of_classes,
     )
 
 
 def _one_pass(
-    candidate, dual_centers, smoothing, arguments, *, blocks, norms, loss, normalization
-) -> tuple[RowSums, np.ndarray]:
-    """Sums over all blocks, and the duals of all examples."""
-    params = linear.unfold_bias(candidate)
-    sums = _no_rows(params, (fenchel_young.NUM_VALUES,))
-    shared = _term_arguments(params, smoothing, arguments)
-    all_duals = np.zeros_like(dual_centers)
+    candidate: Array,
+    dual_centers: np.ndarray,
+    smoothing: Array,
+    settings: Settings,
+    *,
+    search_bias: bool = True,
+    blocks: Iterable[Block],
+    norms: np.ndarray,
+    loss: Loss,
+    normalization: Normalization | None,
+) -> Evaluation:
+    """A certified pass over all blocks."""
+    params, products = linear.unfold_bias(candidate), None
+    each = functools.partial(_each_block, blocks, len(norms), normalization)
+    if settings.bias is Bias.FREE and search_bias:
+        data = _bias_data(
+            params.weights, dual_centers, smoothing, settings, normalization, each()
+        )
+        products = data.products
+        bias = bias_search.compiled_minimising_bias(params.bias, data, loss=loss)
+        params = params._replace(bias=bias)
+    count = fenchel_young.num_values(num_classes=len(params.bias), bias=settings.bias)
+    sums = _no_rows(params, (count,))
+    shared = _term_arguments(params, smoothing, settings.loss_arguments)
+    duals = np.zeros_like(dual_centers)
+    for rows, block in each():
+        sums, of_block = _add_block(
+            sums,
+            params,
+            block,
+            fenchel_young.PerExample(dual_centers[rows], norms[rows]),
+            shared,
+            normalization,
+            None if products is None else products[:, rows],
+            loss=loss,
+            bias=settings.bias,
+        )
+        # This read waits for the block, so that only one block is on the device.
+        duals[rows] = np.asarray(of_block)
+    return Evaluation(_fold_bias(params), sums, duals)
+
+
+def _each_block(
+    blocks: Iterable[Block], num_examples: int, normalization: Normalization | None
+) -> Iterator[tuple[slice, Block]]:
+    """Blocks with the indices of their rows; a ValueError if their number changes."""
     first = 0
     for given in blocks:
         block = row_blocks.as_arrays(given)
-        block = block._replace(
-            features=without_overflow(
-                block.features, block.example_weights, normalization
-            )
+        features = without_overflow(
+            block.features, block.example_weights, normalization
         )
         rows = slice(first, first + len(block.targets))
-        if rows.stop > len(norms):
+        if rows.stop > num_examples:
             raise ValueError(
-                f"blocks must give the same rows each time, got more than {len(norms)} "
-                "rows this time"
+                "blocks must give the same rows each time, got more than "
+                f"{num_examples} rows this time"
             )
-        examples = fenchel_young.PerExample(dual_centers[rows], norms[rows])
-        sums, duals = _add_block(
-            sums, params, block, examples, shared, normalization, loss=loss
-        )
-        # This read waits for the block, so that only one block is on the device.
-        all_duals[rows] = np.asarray(duals)
+        yield rows, block._replace(features=features)
         first = rows.stop
-    if first != len(norms):
+    if first != num_examples:
         raise ValueError(
             f"blocks must give the same rows each time, got {first} rows after "
-            f"{len(norms)}"
+            f"{num_examples}"
         )
-    return sums, all_duals
 
 
-@functools.partial(jax.jit, static_argnames=("loss",))
+def _bias_data(
+    weights: Array,
+    dual_centers: np.ndarray,
+    smoothing: Array,
+    settings: Settings,
+    normalization: Normalization | None,
+    blocks: Iterable[tuple[slice, Block]],
+) -> BiasData:
+    """Scores without the bias, targets and weights of all examples, on the host."""
+    num_examples = len(dual_centers)
+    products = np.zeros((len(weights), num_examples), weights.dtype)
+    targets, example_weights = [], []
+    for rows, block in blocks:
+        products[:, rows] = _score_products(
+            weights, jnp.asarray(block.features), normalization
+        )
+        targets.append(block.targets)
+        if block.example_weights is not None:
+            example_weights.append(block.example_weights)
+    return BiasData(
+        products,
+        np.concatenate(targets),
+        dual_centers,
+        np.concatenate(example_weights) if example_weights else None,
+        smoothing,
+        dict(settings.loss_arguments or {}),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("loss", "bias"))
 def _add_block(
-    sums, params, block, examples, shared, normalization, *, loss
+    sums, params, block, examples, shared, normalization, products, *, loss, bias
 ) -> tuple[RowSums, Array]:
     weights = block.example_weights
     return row_sums.over_rows(
@@ -266,12 +349,28 @@ def _add_block(
         jnp.asarray(block.features),
         jnp.asarray(block.targets),
         examples,
-        example_function=fenchel_young.example_function(loss),
+        example_function=fenchel_young.example_function(loss, bias=bias),
         shared=shared,
         example_weights=None if weights is None else jnp.asarray(weights),
         normalization=normalization,
         sums=sums,
+        products=products,
     )
+
+
+@jax.jit
+def _score_products(weights, features, normalization):
+    return row_products.score_products(weights, features, normalization=normalization)
+
+
+@functools.partial(jax.jit, static_argnames=("rank", "bias"))
+def _second_moment(key, rows, *, rank, bias):
+    is_in = jnp.ones((rows.shape[0], 1), bool)
+    rows, mean = preconditioner.centered_rows(rows, is_in, bias=bias)
+    moment = preconditioner.second_moment(key, rows, rank=rank)
+    if mean is None:
+        return moment
+    return moment._replace(center=RowCenter(mean, jnp.zeros(())))
 
 
 @jax.jit
@@ -281,4 +380,4 @@ def _norms(features, normalization):
 
 _term_arguments = jax.jit(fenchel_young.term_arguments)
 _no_rows = jax.jit(row_sums.zeros, static_argnames=("values",))
-_second_moment = jax.jit(preconditioner.second_moment, static_argnames=("rank",))
+_fold_bias = jax.jit(linear.fold_bias)

@@ -230,7 +230,7 @@ def _evaluate(params, rows, targets, dual_centers, norms, weights, l2, margin, *
         shared=shared,
         example_weights=weights,
     )
-    return duality.pass_values(sums, params, l2=l2)
+    return duality.pass_values(sums, params, loss=loss, l2=l2)
 
 
 @BOTH

@@ -57,7 +57,7 @@ def iterations(
     running = [filled(examples, loss, models) for loss in used]
     told = []
     for _ in range(count):
-        sums, points = batch_pass.evaluate(
+        _, sums, points = batch_pass.evaluate(
             *(tuple(running), examples, weight_sets), losses=used, block_size=BLOCK_SIZE
         )
         infos = []
@@ -108,7 +108,7 @@ def test_sums_are_those_of_a_pass_for_each_model(examples):
     batch = filled(examples, LOSSES[1])
     candidate = np.float32(np.random.default_rng(3).normal(size=(3, 3, 6)))
     batch = batch._replace(state=batch.state._replace(candidate=jnp.asarray(candidate)))
-    (_, sums), (_, points) = batch_pass.evaluate(
+    _, (_, sums), (_, points) = batch_pass.evaluate(
         (filled(examples, LOSSES[0]), batch),
         examples,
         jnp.asarray(WEIGHT_SETS.T),
@@ -168,10 +168,10 @@ def test_without_weightings_all_examples_count(examples):
     batch = filled(examples, LOSSES[0])
     candidate = np.float32(np.random.default_rng(3).normal(size=(3, 3, 6)))
     batch = batch._replace(state=batch.state._replace(candidate=jnp.asarray(candidate)))
-    ((sums,), (points,)) = batch_pass.evaluate(
+    _, (sums,), (points,) = batch_pass.evaluate(
         (batch,), examples, None, losses=LOSSES[:1], block_size=BLOCK_SIZE
     )
-    (expected, _), (same, _) = batch_pass.evaluate(
+    _, (expected, _), (same, _) = batch_pass.evaluate(
         (batch, filled(examples, LOSSES[1])),
         examples,
         jnp.ones((EXAMPLES, len(WEIGHT_SETS))),

@@ -168,7 +168,7 @@ def test_a_sketch_is_never_nearly_square():
     rows, _ = decaying_rows(120, 60, decay=0.5)
     moment = factorised(rows, rank=59, EXACT_WIDTH=59)
     assert moment.vectors.shape == (60, 30)
-    assert all(np.isfinite(leaf).all() for leaf in moment)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(moment))
     np.testing.assert_allclose(moment.values[0], 1, rtol=1e-3)
 
 
@@ -205,7 +205,7 @@ def test_awkward_rows_give_a_finite_positive_operator(branch, monkeypatch):
         # Rows that count for nothing keep one shape, and so one program.
         rows = np.concatenate([rows, np.zeros((8 - len(rows), 12))])
         moment, steps = jax.tree.map(np.asarray, solved(np.float32(rows)))
-        assert all(np.isfinite(leaf).all() for leaf in moment), name
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(moment)), name
         assert (np.asarray(moment.values) >= 0).all(), name
         assert moment.rest >= 0, name
         assert np.isfinite(steps).all(), name

@@ -59,10 +59,14 @@ def state_of(loss):
     centers = jnp.asarray(generator.uniform(0, 1, size=(13, CLASSES)))
     state, scores = semismooth_newton._begin(begun, examples)
     state = state._replace(smoothing=jnp.asarray(SMOOTHING))
-    arguments = {"margin": jnp.asarray(MARGIN)}
-    sums, _ = source.evaluate(state.iterate, centers, state.smoothing, arguments)
-    state, _, _ = semismooth_newton._judge(state, sums, SETTINGS)
+    _, sums, _ = source.evaluate(state.iterate, centers, state.smoothing, SETTINGS)
+    state, _, _ = judge(state, sums, source, loss)
     return state, scores, centers, examples, source
+
+
+def judge(state, sums, source, loss):
+    """State after a pass with these sums, its info, and whether it ends a round."""
+    return semismooth_newton._judge(state, sums, source.moment, SETTINGS, loss=loss)
 
 
 def hessian_of_example(loss, scores, label, center):
@@ -127,9 +131,8 @@ def test_the_step_lowers_the_smoothed_objective_and_most_of_the_slope(loss):
         moved, moved_scores = semismooth_newton._step(
             state, scores, direction, centers, examples, SETTINGS, loss=loss
         )
-        arguments = {"margin": jnp.asarray(MARGIN)}
-        sums, _ = source.evaluate(moved.iterate, centers, moved.smoothing, arguments)
-        after, _, _ = semismooth_newton._judge(moved, sums, SETTINGS)
+        _, sums, _ = source.evaluate(moved.iterate, centers, moved.smoothing, SETTINGS)
+        after, _, _ = judge(moved, sums, source, loss)
         for bad in (-direction, direction * jnp.nan):
             uphill, uphill_scores = semismooth_newton._step(
                 state, scores, bad, centers, examples, SETTINGS, loss=loss
@@ -149,9 +152,9 @@ def test_the_step_lowers_the_smoothed_objective_and_most_of_the_slope(loss):
 
 def test_a_larger_objective_ends_the_round():
     with jax.enable_x64(True):
-        state, _, centers, _, source = state_of(losses.weston_watkins_hinge)
-        arguments = {"margin": jnp.asarray(MARGIN)}
-        sums, _ = source.evaluate(state.iterate, centers, state.smoothing, arguments)
+        loss = losses.weston_watkins_hinge
+        state, _, centers, _, source = state_of(loss)
+        _, sums, _ = source.evaluate(state.iterate, centers, state.smoothing, SETTINGS)
         for value, steps, ends_round in [
             (0.9, 1, True),
             (1.1, 1, False),
@@ -159,7 +162,7 @@ def test_a_larger_objective_ends_the_round():
         ]:
             state = state._replace(round_steps=jnp.int32(steps))
             before = state._replace(value=value * state.value)
-            after, _, found = semismooth_newton._judge(before, sums, SETTINGS)
+            after, _, found = judge(before, sums, source, loss)
             assert bool(found) == ends_round
             assert after.failures == (value < 1 and steps > 0)
 

@@ -1,0 +1,115 @@
+r"""Bound on the part of a gap that a free bias adds.
+
+With a free bias b the residual :math:`r = \sum_i a_i u_i / \sum_i a_i` of the score
+gradients should be 0. `jaxlin.certificates.bias_search` makes it small; what rounding
+leaves of it adds :math:`\langle b - b^*, r \rangle` to the gap, for an optimal bias
+:math:`b^*`. Nothing is assumed about it: its distance is bounded as follows.
+
+Let P be the objective at the parameters, :math:`\pi_c` the share of class c among the
+examples, R the largest distance of a row from a center m of the rows, and
+:math:`\rho \ge \|W - W^*\|`. Scores are those of centred rows, with the bias
+:math:`b + W m`, and :math:`\delta` is the difference of that bias at the optimum and
+here. At the optimum the examples of class c have a mean loss of at most
+:math:`P / \pi_c`. It is at least the mean of the score of any class j minus that of
+class c, so that
+
+.. math:: \delta_j - \delta_c \le K_c + \sqrt{2} \rho R, \quad
+          K_c = P / \pi_c + \text{mean}_c (s_c - \min_k s_k).
+
+The score gradients of a loss that ignores a shift of all scores sum to 0, and with j
+the class of the largest :math:`\delta_j`
+
+.. math:: \langle -\delta, r \rangle = \sum_c r_c (\delta_j - \delta_c)
+          \le \sum_c \max(r_c, 0) (K_c + \sqrt{2} \rho R) = A + B \rho.
+
+The squared hinge has :math:`\sqrt{P / \pi_c}` in the place of :math:`P / \pi_c`, by
+Jensen's inequality. The classes of one-vs-rest are bounded one by one, from both sides.
+By strong convexity :math:`\lambda_2 \rho^2 / 2` is at most the whole gap E + A + B rho,
+a quadratic inequality that bounds rho.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jaxlin import losses
+from jaxlin.losses import conjugates
+from jaxlin.typing import Array, Loss, LossArguments
+
+
+class RowCenter(NamedTuple):
+    """A point near the rows, and how far they are from it.
+
+    Attributes:
+      mean: the point, about the mean of the normalised rows, shape ``(features,)``.
+      radius: largest distance of a row from it, shape ``()``.
+    """
+
+    mean: Array
+    radius: Array
+
+
+class BiasTerm(NamedTuple):
+    r"""Bound :math:`A + B \rho` on the part of a gap that a free bias adds.
+
+    Attributes:
+      constant: A, shape ``()``.
+      slope: B, shape ``()``.
+    """
+
+    constant: Array
+    slope: Array
+
+
+def bias_term(
+    residual: Array,
+    residual_error: Array,
+    class_means: Sequence[Array],
+    *,
+    loss: Loss,
+    loss_arguments: LossArguments | None,
+    primal: Array,
+    radius: Array,
+) -> BiasTerm:
+    """Bound on the part of the gap that the residual of a free bias adds.
+
+    Args:
+      residual: mean of the score gradients, shape ``(classes,)``.
+      residual_error: bound on its floating-point error, at least 0, same shape.
+      class_means: means of `jaxlin.certificates.fenchel_young.class_values` over the
+        examples, three arrays of shape ``(classes,)``.
+      loss: one that has a conjugate.
+      loss_arguments: traced keywords of the loss.
+      primal: objective at the parameters, floating-point error included.
+      radius: largest distance of a row from the center.
+    """
+    rises = jnp.maximum(residual, 0) + residual_error
+    falls = jnp.maximum(-residual, 0) + residual_error
+    shares = class_means[0]
+    # Of a class of share 0 nothing is known, and nothing is proven.
+    of_class = primal / shares
+    if loss is losses.one_vs_rest_hinge:
+        margin = jnp.asarray(dict(loss_arguments or {}).get("margin", 1.0))
+        _, of_right, of_all = class_means
+        below = jnp.maximum((primal + of_right) / shares - margin, 0)
+        above = (primal - (of_all - of_right)) / (1 - shares) - margin
+        constant = jnp.sum(rises * below) + jnp.sum(falls * jnp.maximum(above, 0))
+        return BiasTerm(constant, radius * jnp.sum(rises + falls))
+    if loss is losses.weston_watkins_squared_hinge:
+        of_class = jnp.sqrt(of_class)
+    assert conjugates.of(loss).shift_invariant, "all losses but one-vs-rest"
+    constant = jnp.sum(rises * (of_class + class_means[1] / shares))
+    return BiasTerm(constant, jnp.sqrt(2) * radius * jnp.sum(rises))
+
+
+def bounded_distance(term: BiasTerm, rest: Array, *, l2: Array) -> Array:
+    r"""Bound on :math:`\rho`, the root of l2 rho^2 / 2 = rest + A + B rho.
+
+    Args:
+      term: the bound on the part of the bias.
+      rest: bound on all other parts of the gap.
+      l2: strength of half the sum of squares, above 0.
+    """
+    linear = term.slope / l2
+    return linear + jnp.sqrt(jnp.square(linear) + 2 * (rest + term.constant) / l2)

@@ -1,0 +1,250 @@
+r"""Free bias: the minimiser of the objective over the bias alone.
+
+With a free bias a dual point must satisfy :math:`\sum_i a_i u_i = 0` in each class
+(`jaxlin.certificates.duality`). That is the condition of optimality in the bias: at the
+minimiser over b, for fixed weights W, the score gradients of the (smoothed) loss meet
+it. A pass of a fit with a free bias therefore computes the products of W with all rows
+first, minimises over the C numbers of the bias on them, and then sums the gradients.
+Solvers see a function of W alone.
+
+The method is Newton's, with a line search along its directions. One evaluation gives
+gradient and Hessian of the mean loss in the bias:
+
+.. math:: r(b) = \frac{\sum_i a_i u_i}{\sum_i a_i}, \quad
+          H(b) = \frac{\sum_i a_i \nabla u_i}{\sum_i a_i}
+
+The Hessian costs as much as a product of the rows with C / 2 features.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlin import losses
+from jaxlin.certificates import fenchel_young
+from jaxlin.losses import conjugates
+from jaxlin.typing import Array, Loss, LossArguments
+
+# Evaluations on cached scores; a pass near the optimum takes one or two.
+_MAX_EVALUATIONS = 40
+# Sum of |r| over the classes, relative to the mean of the sum of |u_i|, from which one
+# more Newton step ends the search: to a power of the machine epsilon. The Newton steps
+# of a smooth loss square this residual. Certificates bound what is left.
+_LAST_RESIDUAL = 0.5
+_LAST_RESIDUAL_OF_HINGES = 0.75
+# A step is taken once the slope there is at most this share of the slope at 0.
+_SLOPE_SHARE = 0.3
+# Relative shift of the Hessian, which may be singular: a hinge has no curvature in the
+# scores of a class without an active example.
+_SHIFT = 1e-6
+_SHIFT_OF_HINGES = 1e-4
+
+
+class BiasData(NamedTuple):
+    """Data of the mean loss of one model, as a function of its bias.
+
+    Attributes:
+      products: scores without the bias, shape ``(classes, examples)``.
+      targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
+      dual_centers: dual centers of a hinge, shape ``(examples, classes)``; ``(examples,
+        0)`` for a smooth loss.
+      example_weights: shape ``(examples,)``, or None for all ones.
+      smoothing: smoothing of a hinge, in units of score.
+      loss_arguments: traced keywords of the loss.
+    """
+
+    products: Array | np.ndarray
+    targets: Array | np.ndarray
+    dual_centers: Array | np.ndarray
+    example_weights: Array | np.ndarray | None
+    smoothing: Array
+    loss_arguments: LossArguments
+
+
+class _Search(NamedTuple):
+    """State of the search between two evaluations.
+
+    Attributes:
+      candidate: bias of the next evaluation, shape ``(classes,)``.
+      base: bias where the line search began.
+      direction: direction of the line search.
+      first_slope: slope of the mean loss at the base along the direction.
+      step: step that leads to the candidate.
+      low: largest step with a negative slope, and that slope.
+      high: smallest step with a positive slope, and that slope; infinite if unknown.
+      count: number of evaluations.
+      is_over: whether the candidate is the result.
+    """
+
+    candidate: Array
+    base: Array
+    direction: Array
+    first_slope: Array
+    step: Array
+    low: tuple[Array, Array]
+    high: tuple[Array, Array]
+    count: Array
+    is_over: Array
+
+
+@jax.default_matmul_precision("highest")
+def minimising_bias(bias: Array, data: BiasData, *, loss: Loss) -> Array:
+    """Minimiser of the mean (smoothed) loss over the bias, shape ``(classes,)``.
+
+    Where it is not unique, the result is one near the start.
+
+    Args:
+      bias: start of the search, shape ``(classes,)``.
+      data: scores and all else that stays the same.
+      loss: one that has a conjugate.
+    """
+    evaluate = _evaluation(data, loss=loss)
+    zero = jnp.zeros((), bias.dtype)
+    infinite = jnp.full_like(zero, jnp.inf)
+    search = _Search(
+        candidate=bias,
+        base=bias,
+        direction=jnp.zeros_like(bias),
+        first_slope=zero,
+        step=zero,
+        low=(zero, zero),
+        high=(infinite, infinite),
+        count=jnp.zeros((), jnp.int32),
+        is_over=jnp.zeros((), bool),
+    )
+    search = jax.lax.while_loop(
+        lambda search: ~search.is_over & (search.count < _MAX_EVALUATIONS),
+        lambda search: _next(search, *evaluate(search.candidate), loss=loss),
+        search,
+    )
+    return jnp.where(search.is_over, search.candidate, search.base)
+
+
+def _next(
+    search: _Search, gradient: Array, size: Array, hessian: Array, *, loss: Loss
+) -> _Search:
+    """State after an evaluation at the candidate."""
+    slope = jnp.vdot(gradient, search.direction)
+    accepted = jnp.abs(slope) <= -_SLOPE_SHARE * search.first_slope
+    accepted |= search.count == 0
+    power = _LAST_RESIDUAL if conjugates.of(loss).smooth else _LAST_RESIDUAL_OF_HINGES
+    wanted = jnp.finfo(gradient.dtype).eps ** power * size
+    direction = -_solve(hessian, gradient, loss=loss)
+    new_slope = jnp.vdot(gradient, direction)
+    # Rounding alone makes a Newton direction ascend.
+    is_over = accepted & ((jnp.sum(jnp.abs(gradient)) <= wanted) | ~(new_slope < 0))
+    one, infinite = jnp.ones_like(slope), jnp.full_like(slope, jnp.inf)
+    begun = search._replace(
+        base=search.candidate,
+        direction=direction,
+        first_slope=new_slope,
+        step=one,
+        low=(jnp.zeros_like(slope), new_slope),
+        high=(infinite, infinite),
+    )
+    shortened = _bracketed(search, slope)
+    after = jax.tree.map(lambda yes, no: jnp.where(accepted, yes, no), begun, shortened)
+    return after._replace(
+        candidate=after.base + after.step * after.direction,
+        count=search.count + 1,
+        is_over=is_over,
+    )
+
+
+def _bracketed(search: _Search, slope: Array) -> _Search:
+    """State whose bracket of the zero of the slope is cut at the last step."""
+    falls = slope < 0
+    here = (search.step, slope)
+    low = jax.tree.map(lambda new, old: jnp.where(falls, new, old), here, search.low)
+    high = jax.tree.map(lambda new, old: jnp.where(falls, old, new), here, search.high)
+    length = high[0] - low[0]
+    secant = low[0] - low[1] * length / (high[1] - low[1])
+    inside = jnp.clip(secant, low[0] + 0.1 * length, high[0] - 0.1 * length)
+    inside = jnp.where(search.count % 3 == 2, (low[0] + high[0]) / 2, inside)
+    step = jnp.where(high[0] < jnp.inf, inside, 4 * search.step)
+    return search._replace(low=low, high=high, step=step)
+
+
+def _solve(hessian: Array, gradient: Array, *, loss: Loss) -> Array:
+    """Solution of the Newton system, with the Hessian shifted to be definite."""
+    num_classes = gradient.shape[0]
+    largest = jnp.max(jnp.diagonal(hessian))
+    # Without curvature a step is the gradient, which the search makes longer.
+    scale = jnp.where(largest > 0, largest, 1)
+    shift = _SHIFT if conjugates.of(loss).smooth else _SHIFT_OF_HINGES
+    hessian = hessian + shift * scale * jnp.eye(num_classes, dtype=hessian.dtype)
+    if conjugates.of(loss).shift_invariant:
+        hessian += scale / num_classes
+    factor = jax.scipy.linalg.cho_factor(hessian, lower=True)
+    solution = jax.scipy.linalg.cho_solve(factor, gradient)
+    return jnp.where(jnp.isfinite(solution).all(), solution, gradient / scale)
+
+
+def _evaluation(
+    data: BiasData, *, loss: Loss
+) -> Callable[[Array], tuple[Array, Array, Array]]:
+    """Function from a bias to gradient, mean of the sum of |u_i|, and Hessian."""
+    conjugate, dtype = conjugates.of(loss), data.products.dtype
+    num_classes, num_examples = data.products.shape
+    arguments = dict(data.loss_arguments)
+    weights = jnp.ones(num_examples, dtype)
+    if data.example_weights is not None:
+        weights = data.example_weights.astype(dtype)
+    shares = weights / jnp.sum(weights)
+    dual_centers = data.dual_centers
+    if conjugate.smooth:
+        dual_centers = jnp.zeros((num_examples, num_classes), dtype)
+
+    def of_example(scores: Array, target: Any, dual_center: Array) -> tuple[Array, ...]:
+        target = fenchel_young.target_in_dtype(target, dtype)
+        duals = conjugate.duals(
+            scores, target, dual_center, smoothing=data.smoothing, **arguments
+        )
+        gradient = conjugate.score_gradient(target, duals)
+        diagonal, vector = conjugate.hessian_factors(duals, smoothing=data.smoothing)
+        if vector is None:
+            vector = jnp.zeros((0,), dtype)
+        if conjugate.has_differences:
+            is_label = losses.is_label(scores, target)
+            diagonal = jnp.where(is_label, 0, diagonal)
+            vector = vector - (jnp.sum(vector) * is_label if vector.size else 0)
+        return gradient, diagonal, vector
+
+    def evaluate(bias: Array) -> tuple[Array, Array, Array]:
+        scores = data.products + bias[:, None]
+        # Rows of weight 0 may overflow.
+        scores = jnp.where(shares > 0, scores, 0)
+        gradients, diagonals, vectors = jax.vmap(
+            of_example, in_axes=(-1, 0, 0), out_axes=-1
+        )(scores, data.targets, dual_centers)
+        size = jnp.sum(jnp.abs(gradients) @ shares)
+        hessian = _mean_hessian(diagonals, vectors, data.targets, shares, loss=loss)
+        return gradients @ shares, size, hessian
+
+    return evaluate
+
+
+def _mean_hessian(
+    diagonals: Array, vectors: Array, targets: Array, shares: Array, *, loss: Loss
+) -> Array:
+    """Mean of the Hessians in the scores, shape ``(classes, classes)``."""
+    of_classes = diagonals @ shares
+    hessian = jnp.diag(of_classes)
+    if conjugates.of(loss).has_differences:
+        num_classes = diagonals.shape[0]
+        one_hot = jax.nn.one_hot(targets, num_classes, dtype=diagonals.dtype)
+        crossed = diagonals @ (shares[:, None] * one_hot)
+        hessian += jnp.diag(jnp.sum(crossed, axis=0)) - crossed - crossed.T
+    if vectors.shape[0]:
+        hessian -= (shares * vectors) @ vectors.T
+    return hessian
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def compiled_minimising_bias(bias: Array, data: BiasData, *, loss: Loss) -> Array:
+    """`minimising_bias` as a program of its own, for rows in blocks."""
+    return minimising_bias(bias, data, loss=loss)
