@@ -13,7 +13,8 @@ first call compiles, the second is the time of a fit.
 A certificate is false if an objective below its lower bound exists. Objectives are
 evaluated in NumPy float64 on the rows as given, at the parameters of the fit and at
 those that L-BFGS-B reaches from there. A fit counts as proven if its relative gap is at
-most what was asked for, or 1e-9 where that is less.
+most what was asked for, or 1e-9 where that is less. With a free bias every class has
+examples of positive weight.
 
 Command. ``python -m experiments.random_problems``; with the settings of a run,
 ``--only INDEX`` repeats one of its problems.
@@ -33,6 +34,7 @@ from experiments.common.config import Bounds, Count, Seed
 from experiments.common.measurements import Measurements, main
 from experiments.common.text_table import text_table
 from jaxlin import losses, normalization
+from jaxlin.linear import BiasName
 
 LOSSES = tuple(numpy_objective.LOSSES)
 LEAST_GAP = 1e-9
@@ -50,6 +52,7 @@ class Config:
       seed: seed of all problems.
       num_shapes: number of triples (n, D, C).
       float64: share of problems with float64 features and gaps down to 1e-9.
+      bias: treatment of the bias.
       only: index of the only problem to fit.
     """
 
@@ -57,6 +60,7 @@ class Config:
     seed: Seed = 0
     num_shapes: Count = 24
     float64: Annotated[float, Bounds(at_least=0, at_most=1)] = 0.3
+    bias: BiasName = "penalized"
     only: Annotated[int | None, Bounds(at_least=0)] = None
 
 
@@ -99,12 +103,16 @@ def draw(config: Config, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
         weights = 10 ** generator.uniform(-2, 1, examples)
         # The first two rows, of two classes, always count.
         weights[2:] *= generator.uniform(size=examples)[2:] > 0.3
+    if config.bias == "free":
+        targets, weights = _with_every_class(targets, weights)
+        classes = int(targets.max()) + 1 if targets.ndim == 1 else targets.shape[1]
     is_raw = not settings["standardised"]
     return settings, {
         "features": rows.astype(np.float64 if is_float64 else np.float32),
         "labels": targets,
         "weights": weights.astype(np.float32),
         "loss": getattr(losses, loss),
+        "bias": config.bias,
         "l2": settings["l2"] * (float(np.mean(rows**2)) if is_raw else 1.0),
         "stop": jaxlin.Stop(settings["asked"]),
         "normalization": None if is_raw else normalization.fit_standard,
@@ -138,6 +146,17 @@ def _examples(
     labels = scores.argmax(axis=1)
     labels[:2] = 0, 1
     return rows, labels
+
+
+def _with_every_class(
+    targets: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Targets without the classes that do not occur, and weights above 0."""
+    if targets.ndim == 1:
+        _, targets = np.unique(targets, return_inverse=True)
+    else:
+        targets = targets[:, targets.sum(axis=0) > 0]
+    return targets, np.maximum(weights, 1e-2)
 
 
 def items(config: Config) -> list[tuple[int, bool]]:

@@ -4,7 +4,8 @@ An independent evaluation for experiments that examine certificates: losses are 
 from their definitions for a whole batch, and `descended` searches for lower values.
 
 Conventions: ``scores`` has shape ``(examples, classes)``; folded weights have shape
-``(classes, features + 1)``, the bias in the last column; margins are 1. A smoothing
+``(classes, features + 1)``, the bias in the last column; ``l2`` is one number per
+column, 0 for a free bias, or one for all; margins are 1. A smoothing
 :math:`\mu > 0` replaces the maximum in a hinge by :math:`\mu \log \sum \exp(\cdot /
 \mu)`, which is larger by at most :math:`\mu \log C` per maximum.
 
@@ -37,7 +38,8 @@ class Data(NamedTuple):
     """Examples in float64.
 
     Attributes:
-      rows: normalised features and a constant 1, shape ``(examples, features + 1)``.
+      rows: normalised features and a constant 1, or 0 without a bias, shape
+        ``(examples, features + 1)``.
       targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
       weights: non-negative, shape ``(examples,)``.
     """
@@ -56,7 +58,7 @@ def seen_by(
     """Examples of a fit, with normalised features in float64.
 
     Args:
-      fit: gives the normalization.
+      fit: gives the normalization, and whether there is a bias.
       features: raw features, shape ``(examples, features)``.
       targets: labels ``(examples,)`` from 0 on, or distributions.
       weights: example weights, shape ``(examples,)``; None is all ones.
@@ -66,7 +68,8 @@ def seen_by(
         mean, scale = (np.asarray(part, float) for part in fit.normalization)
         rows = (rows - mean) / scale
     weights = np.ones(len(rows)) if weights is None else weights.astype(float)
-    return Data(np.c_[rows, np.ones(len(rows))], np.asarray(targets), weights)
+    constant = np.full(len(rows), float(fit.bias != "none"))
+    return Data(np.c_[rows, constant], np.asarray(targets), weights)
 
 
 def examined(fit: "jaxlin.Fit", data: Data) -> dict[str, Any]:
@@ -77,8 +80,11 @@ def examined(fit: "jaxlin.Fit", data: Data) -> dict[str, Any]:
       gap by which `descended` finds a lower one; ``false``, whether that is more than
       the whole gap, or an objective is below the certified lower bound.
     """
-    how: Any = {"loss": getattr(fit.loss, "__name__", fit.loss), "l2": fit.l2}
     weights = np.c_[fit.params.weights, fit.params.bias].astype(float)
+    l2 = np.full(weights.shape[1], fit.l2)
+    if fit.bias == "free":
+        l2[-1] = 0
+    how: Any = {"loss": getattr(fit.loss, "__name__", fit.loss), "l2": l2}
     value = objective(weights, data, **how)
     lowest = objective(descended(weights, data, **how), data, **how)
     slack = _ROUNDING * value
@@ -167,14 +173,18 @@ LOSSES: dict[str, Callable[..., Values]] = {
 _KINKED = ("weston_watkins_hinge", "crammer_singer_hinge", "one_vs_rest_hinge")
 
 
-def objective(folded: np.ndarray, data: Data, *, loss: str, l2: float) -> float:
-    """Weighted mean loss plus half ``l2`` times the sum of squares of all weights."""
+def objective(
+    folded: np.ndarray, data: Data, *, loss: str, l2: float | np.ndarray
+) -> float:
+    """Weighted mean loss plus half the squares of all weights times ``l2``."""
     values, _ = LOSSES[loss](data.rows @ folded.T, data.targets)
     mean = np.average(values, weights=data.weights)
-    return float(mean + l2 / 2 * np.square(folded).sum())
+    return float(mean + (l2 / 2 * np.square(folded)).sum())
 
 
-def descended(start: np.ndarray, data: Data, *, loss: str, l2: float) -> np.ndarray:
+def descended(
+    start: np.ndarray, data: Data, *, loss: str, l2: float | np.ndarray
+) -> np.ndarray:
     """Folded weights of the lowest objective that L-BFGS-B finds from ``start``.
 
     Hinges are smoothed, ever less; the exact objective chooses among all results, the
@@ -182,7 +192,7 @@ def descended(start: np.ndarray, data: Data, *, loss: str, l2: float) -> np.ndar
     """
     shares = data.weights / data.weights.sum()
     moment = (data.rows * shares[:, None]).T @ data.rows
-    triangle = scipy.linalg.cholesky(moment + l2 * np.eye(len(moment)))
+    triangle = scipy.linalg.cholesky(moment + np.max(l2) * np.eye(len(moment)))
     best, lowest = start, objective(start, data, loss=loss, l2=l2)
     weights = start
     for smoothing in _SMOOTHINGS if loss in _KINKED else (0.0,):
@@ -196,7 +206,7 @@ def descended(start: np.ndarray, data: Data, *, loss: str, l2: float) -> np.ndar
             whitened = scipy.linalg.solve_triangular(
                 triangle, gradient.T, trans="T", check_finite=False
             ).T
-            value = shares @ values + l2 / 2 * np.square(folded).sum()
+            value = shares @ values + (l2 / 2 * np.square(folded)).sum()
             return value, whitened.ravel()
 
         found = scipy.optimize.minimize(

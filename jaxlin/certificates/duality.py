@@ -170,7 +170,7 @@ def pass_values(
     residual = compensated.total(sums.bias) / weight
     of_weights = compensated.total(sums.weights) / weight
     if center is not None:
-        of_weights -= residual[:, None] * center.mean.astype(residual.dtype)
+        of_weights -= jnp.outer(residual, center.mean.astype(residual.dtype))
     gradient = linear.fold_bias(Params(of_weights, residual)) + l2 * folded
     gradient = bias.penalized_part(gradient)
     penalty = l2 / 2 * jnp.sum(jnp.square(folded))

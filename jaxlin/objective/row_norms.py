@@ -70,7 +70,7 @@ def _norms(
             rows = jax.vmap(normalize, in_axes=(None, 0))(normalization, rows)
         rows = jnp.asarray(rows, jnp.promote_types(rows.dtype, jnp.float32))
         if center is not None:
-            rows = rows - center
+            rows = rows - center[None, :]
         return jnp.sqrt(1 + jnp.sum(jnp.square(rows), axis=1))
 
     full, rest = divmod(features.shape[0], size)

@@ -213,7 +213,7 @@ def centered_rows(
     if bias is Bias.NONE:
         return rows, None
     mean = jnp.sum(rows, axis=0) / jnp.maximum(jnp.sum(is_in), 1)
-    return jnp.where(is_in, rows - mean, 0), mean[:-1]
+    return jnp.where(is_in, rows - mean[None, :], 0), mean[:-1]
 
 
 def rank_for(loss: Loss) -> int:

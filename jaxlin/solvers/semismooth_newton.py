@@ -208,7 +208,7 @@ def _begin(
 @functools.partial(jax.jit, donate_argnames=("scores",))
 def _with_bias_of(scores: Array, before: Array, after: Array) -> Array:
     """Scores after a pass that has changed the bias alone."""
-    return scores + (after[:, -1] - before[:, -1])
+    return scores + (after[:, -1] - before[:, -1])[None, :]
 
 
 @functools.partial(jax.jit, static_argnames=("loss",))
