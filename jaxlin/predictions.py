@@ -96,8 +96,11 @@ def probabilities(fit: Fit, features: Any) -> np.ndarray:
 def certified_labels(fit: Fit, features: Any) -> np.ndarray:
     """Mask of the predictions that the exact optimum provably shares, ``(examples,)``.
 
-    Arguments and errors are those of `scores`.
+    With a free bias none is certified: the gap bounds the distance of the weights from
+    the optimum, not that of the bias. Arguments and errors are those of `scores`.
     """
+    if check_fit(fit).bias == "free":
+        return np.zeros(len(scores(fit, features)), bool)
     return np.asarray(
         label_certificates.same_labels(
             check_fit(fit).params,
