@@ -28,9 +28,12 @@ L2S = (1e-1, 1e-2, 1e-3)
         ({"l2s": ()}, "l2s must not be empty"),
         ({"l2s": (0.0,)}, "must be above 0"),
         ({"l2s": 0.1}, "l2s must be a sequence of numbers"),
-        ({"validation_fraction": 1.5}, "validation_fraction must be below 1"),
-        ({"num_folds": 1}, "num_folds must be at least 2"),
-        ({"num_folds": 61}, "num_folds must be at most 60"),
+        (
+            {"validation": 1.5},
+            "validation must be a fraction below 1, got 1.5; a number",
+        ),
+        ({"validation": 1}, "validation must be at least 2"),
+        ({"validation": 61}, "validation must be at most 60"),
         (
             {
                 "features": ROWS[:2],

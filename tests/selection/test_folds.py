@@ -287,7 +287,7 @@ def test_bad_arguments_are_named(call, message):
         ),
         ([0, 1, 0, 10**9], r"without gaps, at least two, got \[0, 1, 1000000000\]"),
         ([0, 0, 0, 0], "without gaps, at least two"),
-        ([-1, 0, 1, 1], "folds must be at least 0, got -1"),
+        ([-2, 0, 1, 1], "folds must be at least 0, or -1 .* held out, got -2"),
         (
             [[0, 1, 0, 1], [0, 1, 2, 2]],
             "folds must be the same number in each repeat, got 2 and 3",
