@@ -13,9 +13,10 @@ Reference:
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import check
+from jaxlin import check, objective
 from jaxlin.linear import Params
 from jaxlin.solvers.fitted import Fit
 
@@ -25,27 +26,26 @@ def numbers(
     codes: np.ndarray,
     *,
     example_weights: np.ndarray,
-    classes: np.ndarray,
+    num_classes: int,
 ) -> np.ndarray:
     """Weight of each class, shape ``(classes,)``.
 
     Args:
-      class_weights: "balanced", total weight / (number of classes * weight of the
-        class), as in scikit-learn; or one number above 0 per class, in the order of
-        ``classes``.
+      class_weights: "balanced", weights of
+        `jaxlin.objective.balanced_class_weights`, and 1 for a class without examples;
+        or one number above 0 per class, in the order of the scores.
       codes: class of each example, shape ``(examples,)``.
       example_weights: weights of the examples, shape ``(examples,)``.
-      classes: labels in the order of the scores, shape ``(classes,)``.
+      num_classes: number of classes.
 
     Raises:
-      ValueError: if there is not one number above 0 per class, or a class to be
-        balanced has no example.
+      ValueError: if there is not one number above 0 per class.
     """
     if not isinstance(class_weights, str):
         check.concrete("class_weights", class_weights)
-        if np.shape(class_weights) != (len(classes),):
+        if np.shape(class_weights) != (num_classes,):
             raise ValueError(
-                f"class_weights must be one number per class, {len(classes)} of them "
+                f"class_weights must be one number per class, {num_classes} of them "
                 f"in the order of the classes, got shape {np.shape(class_weights)}"
             )
         return np.array(
@@ -59,14 +59,12 @@ def numbers(
             'class_weights must be None, "balanced" or one number per class, got '
             f"{class_weights!r}"
         )
-    totals = np.bincount(codes, weights=example_weights, minlength=len(classes))
-    if not totals.all():
-        raise ValueError(
-            'class_weights must not be "balanced" where a class has no training '
-            f"example of positive weight, got none of class "
-            f"{classes[np.argmin(totals)]!s}; leave the class out or give numbers"
-        )
-    return totals.sum() / (len(classes) * totals)
+    found = objective.balanced_class_weights(
+        jnp.asarray(codes),
+        num_classes=num_classes,
+        example_weights=jnp.asarray(example_weights, jnp.float32),
+    )
+    return np.where(np.asarray(found) > 0, found, 1.0)
 
 
 def without_prior_shift(fit: Fit, class_weights: np.ndarray) -> Fit:

@@ -98,7 +98,10 @@ def make(
     )
     if class_weights is not None:
         numbers = class_weights_of.numbers(
-            class_weights, rows.targets, example_weights=own, classes=problem.classes
+            class_weights,
+            rows.targets,
+            example_weights=own,
+            num_classes=problem.num_classes,
         )
         product = (own * numbers[rows.targets]).astype(np.float32)
         check.weight_size("weights times class_weights", float(product.max()))
@@ -112,7 +115,8 @@ def make(
             )
             for part in parts
         )
-    repeats = len(validation) if np.ndim(validation) == 2 else 1
+    # An example is held out once in each partition.
+    repeats = max(1, int(parts.sum(axis=0).max()))
     return ProbeExamples(problem, own, numbers, parts, part_problems, repeats)
 
 

@@ -98,7 +98,7 @@ def calibration_error(
     squares = np.bincount(bins, np.square(differences), num_bins)
     size, distance = len(confidence), float(np.abs(total).sum())
     variances = np.maximum(squares - total**2 / np.maximum(count, 1), 0)
-    bias = math.sqrt(2 / math.pi) * np.sqrt(variances).sum()
+    bias = math.sqrt(2 / math.pi) * float(np.sqrt(variances).sum())
     spread = _Z * math.sqrt((1 - 2 / math.pi) * variances.sum())
     above = _Z * math.sqrt(max(squares.sum() - distance**2 / size, 0))
     low, high = distance - bias - spread, distance + above
