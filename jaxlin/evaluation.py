@@ -39,8 +39,10 @@ _K = 5
 class Evaluation(NamedTuple):
     """Metrics of a fit on test examples, each with a 95 % interval over examples.
 
-    Probabilities are the softmax of the scores over the temperature of the fit; the
-    metrics named ``before`` take a temperature of 1.
+    Probabilities are the softmax of the scores over the temperature of the fit, as in
+    `jaxlin.probabilities`; the metrics named ``before`` take a temperature of 1. Scores
+    of a hinge are no log-probabilities: without a temperature its log loss and
+    calibration error say little.
 
     Attributes:
       accuracy: share of correct predictions; Wilson interval.
@@ -79,15 +81,9 @@ class Evaluation(NamedTuple):
 
     def __str__(self) -> str:
         low, high = (100 * end for end in self.accuracy.interval)
-        top_5 = ""
-        if self.top_5_accuracy is not None:
-            top_5 = f", top-5 {100 * self.top_5_accuracy.value:.2f} %"
         return (
             f"accuracy {100 * self.accuracy.value:.2f} % [{low:.2f}, {high:.2f}] of "
-            f"{counted(self.num_examples, 'example')}{top_5}, mean per class "
-            f"{100 * self.mean_per_class_accuracy.value:.2f} %, log loss "
-            f"{self.log_loss.value:.4g}, calibration error "
-            f"{100 * self.calibration_error.value:.2f} %, exact optimum {self.optimum}"
+            f"{counted(self.num_examples, 'example')}, exact optimum {self.optimum}"
         )
 
 

@@ -85,20 +85,6 @@ def test_five_classes_have_no_top_5():
     few = CODES < 5
     found = jaxlin.evaluate(fit_of(5), RAW[few], NAMES[CODES[few]])
     assert found.top_5_accuracy is None
-    assert "top-5" not in str(found)
-
-
-def test_prints_what_was_measured(found):
-    text = str(found)
-    for value in (
-        found.accuracy.value,
-        found.top_5_accuracy.value,
-        found.mean_per_class_accuracy.value,
-        found.calibration_error.value,
-    ):
-        assert f" {100 * value:.2f} %" in text
-    assert f"log loss {found.log_loss.value:.4g}, " in text
-    assert f"of {len(RAW)} examples" in text
 
 
 def test_blocks_of_rows_change_nothing(fit, found, monkeypatch):

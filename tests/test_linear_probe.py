@@ -86,6 +86,8 @@ def test_prints_as_a_line_that_says_what_was_proven(answer):
     line = str(answer)
     assert line.startswith(f"accuracy {100 * answer.test.accuracy.value:.2f} % [")
     assert "; 3 of 3 compared fits proven; " in line
+    assert f"; log loss {answer.test.log_loss.value:.4g}, calibration error" in line
+    assert f" {100 * answer.test.calibration_error.value:.2f} %; l2" in line
     assert ("edge" in line) == answer.at_edge
     assert "not proven" not in line
     worse = answer._replace(fit=answer.fit._replace(converged=False))

@@ -94,7 +94,8 @@ class ProbeResult(NamedTuple):
         compared = 0 if self.table is None else self.table.fits.converged.size
         proven = 0 if self.table is None else self.table.fits.converged.sum()
         return (
-            f"{self.test}; l2 {self.l2:g}"
+            f"{self.test}; log loss {self.test.log_loss.value:.4g}, calibration error "
+            f"{100 * self.test.calibration_error.value:.2f} %; l2 {self.l2:g}"
             + (" (at an edge of the grid)" if self.at_edge else "")
             + f", relative gap {self.fit.relative_gap:.1e}"
             + " (requested gap not proven)" * (not self.fit.converged)

@@ -32,7 +32,7 @@ def unit_rows(features: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarr
     is_floating = rows.dtype.kind == "f" or rows.dtype.name == "bfloat16"
     if out is None:
         out = np.empty(rows.shape, rows.dtype if is_floating else np.float32)
-    if out.shape != rows.shape or np.issubdtype(out.dtype, np.integer):
+    if out.shape != rows.shape or out.dtype.kind in "bui":
         raise ValueError(
             f"out must be floating of shape {rows.shape}, got {out.dtype} of shape "
             f"{out.shape}"

@@ -248,7 +248,7 @@ def _check_no_gaps(name: str, repeats: np.ndarray, num_folds: int) -> None:
     occurring = [np.unique(fold_ids) for fold_ids in of_folds]
     # More folds than examples always have gaps: counting, which needs memory for each
     # fold, is skipped.
-    if num_folds <= processes.total(repeats.shape[1]):
+    if 0 < num_folds <= processes.total(repeats.shape[1]):
         counts = processes.total(
             [np.bincount(fold_ids, minlength=num_folds) for fold_ids in of_folds]
         )

@@ -8,8 +8,8 @@ From values of each example, on the host, as `jaxlin.evaluate` reports them:
   >>> found = estimates.share(correct)
   >>> print(f"{found.value} in [{found.interval.low:.3f}, {found.interval.high:.3f}]")
   0.9 in [0.826, 0.945]
-  >>> estimates.calibration_error(np.full(100, 0.9), correct).value
-  0.0
+  >>> round(estimates.calibration_error(np.full(100, 0.8), correct).value, 12)
+  0.1
 """
 
 import math

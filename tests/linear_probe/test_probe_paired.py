@@ -16,7 +16,7 @@ OPTIONS = {"l2s": L2S, "validation": np.arange(60) >= 40}
 
 @pytest.fixture(scope="module")
 def probes():
-    """Of the features, and of features of which one is noise."""
+    """Probes of the features, and of features of which one is noise."""
     names = np.array(["ant", "bee", "cat"])[LABELS]
     other = ROWS.copy()
     other[:, 0] = np.random.default_rng(1).normal(size=60)
