@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxlin.io.checkpoint import Path
+from jaxlin.linear import BiasName
 from jaxlin.linear_probe import examples
 from jaxlin.linear_probe.examples import ProbeExamples
 from jaxlin.problems import Problem
@@ -55,6 +56,7 @@ def choose_l2(
     l2s: Sequence[float],
     *,
     loss: Loss,
+    bias: BiasName,
     choose: Choose,
     mean_per_class: bool,
     options: SweepOptions,
@@ -68,6 +70,7 @@ def choose_l2(
       given: training examples.
       l2s: distinct strengths of the penalty, above 0.
       loss: loss with a conjugate.
+      bias: treatment of the bias.
       choose: selection rule.
       mean_per_class: whether accuracy and loss are means over classes.
       options: keywords of the sweeps.
@@ -85,7 +88,9 @@ def choose_l2(
             own = options._replace(
                 checkpoint=_file_of_part(options.checkpoint, group[0])
             )
-        models = grids.product(losses=(loss,), l2s=l2s, num_weight_sets=len(group))
+        models = grids.product(
+            losses=(loss,), l2s=l2s, num_weight_sets=len(group), bias=bias
+        )
         fits = _sweep(problem, models, weight_sets=1 - parts[group], options=own)
         tables.append(cross_validation.tabulate(problem, fits, held_out=factors[group]))
     table = tables[0] if len(tables) == 1 else _joined(tables)
@@ -144,13 +149,15 @@ def _joined_fits(results: Sequence[SweepResult]) -> SweepResult:
     """One result of sweeps of one grid with one weight set each, in their order."""
     count, first = len(results), results[0].models
     sets = np.repeat(np.arange(count), first.size)
-    models = Grid(
-        first.losses,
-        np.tile(first.loss, count),
-        np.tile(first.l2, count),
-        {name: np.tile(value, count) for name, value in first.loss_arguments.items()},
-        sets.astype(np.int32),
-        np.tile(first.l2_path, count) + sets.astype(np.int32),
+    arguments = {
+        name: np.tile(value, count) for name, value in first.loss_arguments.items()
+    }
+    models = first._replace(
+        loss=np.tile(first.loss, count),
+        l2=np.tile(first.l2, count),
+        loss_arguments=arguments,
+        weight_set=sets.astype(np.int32),
+        l2_path=np.tile(first.l2_path, count) + sets.astype(np.int32),
     )
 
     def all_of(name: str) -> Any:

@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 from jaxlin import check, evaluation, fits, losses, predictions
 from jaxlin import normalization as normalization_of
 from jaxlin.io.checkpoint import Path
+from jaxlin.linear import BiasName
 from jaxlin.linear_probe import calibrated_fit, examples, l2_choice
 from jaxlin.linear_probe.examples import ProbeExamples
 from jaxlin.linear_probe.l2_choice import Choice, SweepOptions
@@ -41,6 +42,7 @@ def probe(
     loss: Loss = _SOFTMAX,
     cs: Sequence[float] | None = None,
     l2s: Sequence[float] | None = None,
+    bias: BiasName = "free",
     weights: ArrayLike | None = None,
     class_weights: str | Sequence[float] | None = None,
     undo_prior_shift: bool = False,
@@ -77,6 +79,10 @@ def probe(
       l2s: instead of ``cs``, distinct strengths of the penalty to try, above 0, the
         same on any number of examples. With a single value, held-out examples only set
         the temperature, and there may be none.
+      bias: treatment of the bias, as in `jaxlin.fit`. It is free by default, as in
+        published protocols: with the strongest penalty, probabilities are then the
+        shares of the classes. Every class needs a training example; labels of the
+        optimum are certified with ``"penalized"`` only.
       weights: weights of the training examples, shape ``(examples,)``, non-negative;
         None is all ones. They count in the normalization, ``cs``, all fits, the
         held-out accuracy and loss, and the temperature. Held-out examples are drawn
@@ -168,6 +174,7 @@ def probe(
         given,
         values,
         loss=loss,
+        bias=bias,
         choose=choose,
         mean_per_class=mean_per_class,
         options=SweepOptions(
@@ -178,6 +185,7 @@ def probe(
         given,
         chosen,
         loss=loss,
+        bias=bias,
         l2=chosen.l2 * (compared_total / final_total if l2s is None else 1),
         stop=Stop(stop.relative_gap, 10 * stop.max_passes),
         train_on_validation=train_on_validation,
@@ -252,6 +260,7 @@ def _final_fit(
     chosen: Choice,
     *,
     loss: Loss,
+    bias: BiasName,
     l2: float,
     stop: Stop,
     train_on_validation: bool,
@@ -260,11 +269,17 @@ def _final_fit(
     if train_on_validation:
         start = chosen.fits[0].params if chosen.fits else None
         return fits.fit(
-            given.problem, loss=loss, l2=l2, start=start, stop=stop, refine=True
+            given.problem,
+            loss=loss,
+            l2=l2,
+            bias=bias,
+            start=start,
+            stop=stop,
+            refine=True,
         )
     # As a weight set, which shares the rows on the device with the comparison.
     (problem,) = given.part_problems
-    models = grids.product(losses=(loss,), l2s=(l2,))
+    models = grids.product(losses=(loss,), l2s=(l2,), bias=bias)
     found = sweep.fit_models(
         problem, models, weight_sets=1 - given.parts, stop=stop, refine=True
     )

@@ -43,7 +43,11 @@ def test_they_are_example_weights_of_the_fits_alone(weighted):
             normalization=normalization.fit_standard(ROWS[rows]),
         )
         found = jaxlin.certify(
-            problem, fit.params, loss=losses.softmax_cross_entropy, l2=fit.l2
+            problem,
+            fit.params,
+            loss=losses.softmax_cross_entropy,
+            l2=fit.l2,
+            bias="free",
         )
         return found.certificate.primal
 

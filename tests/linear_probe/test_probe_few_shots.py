@@ -63,6 +63,7 @@ def test_each_draw_is_a_probe_of_its_rows(found):
             FEW[drawn],
             loss=result.fit.loss,
             l2=1e-2,
+            bias="free",
             normalization=result.fit.normalization,
         )
         assert result.fit.certificate.primal == pytest.approx(

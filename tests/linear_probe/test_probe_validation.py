@@ -105,6 +105,7 @@ def test_each_fold_has_a_normalization_and_is_scored_by_its_own_fits():
                 LABELS[~out],
                 loss=losses.softmax_cross_entropy,
                 l2=fit.l2,
+                bias="free",
                 normalization=without,
             )
             # Both are within the gap of the same optimum.
@@ -136,6 +137,7 @@ def test_groups_stay_together_and_some_rows_in_training():
         jaxlin.problem(ROWS, LABELS),
         losses=(losses.softmax_cross_entropy,),
         l2s=L2S,
+        bias="free",
         folds=ids,
     )
     np.testing.assert_array_equal(found.table.accuracy, expected.accuracy)
@@ -162,7 +164,11 @@ def test_the_final_fit_may_leave_the_validation_out(masked):
     np.testing.assert_array_equal(found.fit.normalization, without)
     problem = jaxlin.problem(ROWS[:40], LABELS[:40], normalization=without)
     again = jaxlin.certify(
-        problem, found.fit.params, loss=losses.softmax_cross_entropy, l2=found.l2
+        problem,
+        found.fit.params,
+        loss=losses.softmax_cross_entropy,
+        l2=found.l2,
+        bias="free",
     )
     # On the other rows it is what was proven on these; on all rows it is not.
     assert again.certificate.primal == pytest.approx(found.fit.certificate.primal)
@@ -190,19 +196,18 @@ def test_c_counts_the_examples_that_a_fit_trains_on():
 
 
 def test_c_is_scikit_learns():
-    """Its fits at C on 40 rows, and on all 60, with a column of ones for the bias."""
+    """Its fits at C on 40 rows, and on all 60: its intercept is free, too."""
     found = probe(HELD_OUT, l2s=None, cs=CS, normalization=None, stop=jaxlin.Stop(1e-7))
-    rows = np.c_[ROWS, np.ones(60)]
     for setting, c in enumerate(sorted(CS)):
-        theirs = LogisticRegression(C=c, fit_intercept=False, tol=1e-8)
-        theirs.fit(rows[:40], LABELS[:40])
+        theirs = LogisticRegression(C=c, tol=1e-8)
+        theirs.fit(ROWS[:40], LABELS[:40])
         fit = found.table.fits[setting]
-        expected = theirs.predict_proba(rows)
+        expected = theirs.predict_proba(ROWS)
         np.testing.assert_allclose(jaxlin.probabilities(fit, ROWS), expected, atol=2e-4)
-    theirs.set_params(C=sorted(CS)[found.setting]).fit(rows, LABELS)
+    theirs.set_params(C=sorted(CS)[found.setting]).fit(ROWS, LABELS)
     np.testing.assert_allclose(
         jaxlin.probabilities(found.fit._replace(temperature=1.0), ROWS),
-        theirs.predict_proba(rows),
+        theirs.predict_proba(ROWS),
         atol=2e-4,
     )
 

@@ -50,6 +50,7 @@ def test_is_choice_refit_and_test_by_hand(digits):
             labels[split.train],
             loss=losses.softmax_cross_entropy,
             l2=l2,
+            bias="free",
             normalization=without,
         )
         found.append(accuracy(fit, features[split.held_out], labels[split.held_out]))
@@ -65,6 +66,7 @@ def test_is_choice_refit_and_test_by_hand(digits):
         labels,
         loss=losses.softmax_cross_entropy,
         l2=answer.l2,
+        bias="free",
         normalization=fitted,
     )
     assert answer.fit.converged
@@ -182,6 +184,7 @@ def test_one_example_a_class_and_one_l2_is_a_fit():
         labels,
         loss=losses.softmax_cross_entropy,
         l2=1e-3,
+        bias="free",
         normalization=normalization.fit_standard(ROWS[:5]),
     )
     np.testing.assert_allclose(
