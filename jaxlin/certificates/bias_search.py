@@ -87,7 +87,7 @@ class _Search(NamedTuple):
       step: step that leads to the candidate.
       low: largest step with a negative slope, and that slope.
       high: smallest step with a positive slope, and that slope; infinite if unknown.
-      count: number of evaluations.
+      evaluations: number of evaluations.
       is_over: whether the candidate is the result.
     """
 
@@ -98,7 +98,7 @@ class _Search(NamedTuple):
     step: Array
     low: tuple[Array, Array]
     high: tuple[Array, Array]
-    count: Array
+    evaluations: Array
     is_over: Array
 
 
@@ -124,11 +124,11 @@ def minimising_bias(bias: Array, data: BiasData, *, loss: Loss) -> Array:
         step=zero,
         low=(zero, zero),
         high=(infinite, infinite),
-        count=jnp.zeros((), jnp.int32),
+        evaluations=jnp.zeros((), jnp.int32),
         is_over=jnp.zeros((), bool),
     )
     search = jax.lax.while_loop(
-        lambda search: ~search.is_over & (search.count < _MAX_EVALUATIONS),
+        lambda search: ~search.is_over & (search.evaluations < _MAX_EVALUATIONS),
         lambda search: _next(search, *evaluate(search.candidate), loss=loss),
         search,
     )
@@ -141,7 +141,7 @@ def _next(
     """State after an evaluation at the candidate."""
     slope = jnp.vdot(gradient, search.direction)
     accepted = jnp.abs(slope) <= -_SLOPE_SHARE * search.first_slope
-    accepted |= search.count == 0
+    accepted |= search.evaluations == 0
     power = _LAST_RESIDUAL if conjugates.of(loss).smooth else _LAST_RESIDUAL_OF_HINGES
     wanted = jnp.finfo(gradient.dtype).eps ** power * size
     direction = -_solve(hessian, gradient, loss=loss)
@@ -161,7 +161,7 @@ def _next(
     after = jax.tree.map(lambda yes, no: jnp.where(accepted, yes, no), begun, shortened)
     return after._replace(
         candidate=after.base + after.step * after.direction,
-        count=search.count + 1,
+        evaluations=search.evaluations + 1,
         is_over=is_over,
     )
 
@@ -175,7 +175,7 @@ def _bracketed(search: _Search, slope: Array) -> _Search:
     length = high[0] - low[0]
     secant = low[0] - low[1] * length / (high[1] - low[1])
     inside = jnp.clip(secant, low[0] + 0.1 * length, high[0] - 0.1 * length)
-    inside = jnp.where(search.count % 3 == 2, (low[0] + high[0]) / 2, inside)
+    inside = jnp.where(search.evaluations % 3 == 2, (low[0] + high[0]) / 2, inside)
     step = jnp.where(high[0] < jnp.inf, inside, 4 * search.step)
     return search._replace(low=low, high=high, step=step)
 
@@ -205,9 +205,9 @@ def _evaluation(
     arguments = dict(data.loss_arguments)
     weights = jnp.ones(num_examples, dtype)
     if data.example_weights is not None:
-        weights = data.example_weights.astype(dtype)
+        weights = jnp.asarray(data.example_weights, dtype)
     shares = weights / jnp.sum(weights)
-    dual_centers = data.dual_centers
+    targets, dual_centers = jnp.asarray(data.targets), jnp.asarray(data.dual_centers)
     if conjugate.smooth:
         dual_centers = jnp.zeros((num_examples, num_classes), dtype)
 
@@ -232,9 +232,9 @@ def _evaluation(
         scores = jnp.where(shares[None, :] > 0, scores, 0)
         gradients, diagonals, vectors = jax.vmap(
             of_example, in_axes=(-1, 0, 0), out_axes=-1
-        )(scores, data.targets, dual_centers)
+        )(scores, targets, dual_centers)
         size = jnp.sum(jnp.abs(gradients) @ shares)
-        hessian = _mean_hessian(diagonals, vectors, data.targets, shares, loss=loss)
+        hessian = _mean_hessian(diagonals, vectors, targets, shares, loss=loss)
         return gradients @ shares, size, hessian
 
     return evaluate

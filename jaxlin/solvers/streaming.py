@@ -269,11 +269,12 @@ def _one_pass(
     shared = _term_arguments(params, smoothing, settings.loss_arguments)
     duals = np.zeros_like(dual_centers)
     for rows, block in each():
+        of_rows: tuple[Any, Any] = dual_centers[rows], norms[rows]
         sums, of_block = _add_block(
             sums,
             params,
             block,
-            fenchel_young.PerExample(dual_centers[rows], norms[rows]),
+            fenchel_young.PerExample(*of_rows),
             shared,
             normalization,
             None if products is None else products[:, rows],
