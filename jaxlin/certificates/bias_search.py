@@ -30,7 +30,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import losses
 from jaxlin.certificates import fenchel_young
 from jaxlin.losses import conjugates
 from jaxlin.typing import Array, Loss, LossArguments
@@ -186,7 +185,8 @@ def _solve(hessian: Array, gradient: Array, *, loss: Loss) -> Array:
     by_residual = (
         _SHIFT_BY_RESIDUAL if conjugate.smooth else _SHIFT_BY_RESIDUAL_OF_HINGES
     )
-    scale = jnp.maximum(jnp.max(jnp.diagonal(hessian)), jnp.finfo(hessian.dtype).eps)
+    scale = jnp.max(jnp.diagonal(hessian))
+    scale = jnp.where(scale > 0, scale, 1)
     shift = _SHIFT * scale + by_residual * jnp.sum(jnp.abs(gradient))
     hessian = hessian + shift * jnp.eye(num_classes, dtype=hessian.dtype)
     if conjugate.shift_invariant:
@@ -211,49 +211,55 @@ def _evaluation(
     if conjugate.smooth:
         dual_centers = jnp.zeros((num_examples, num_classes), dtype)
 
-    def of_example(scores: Array, target: Any, dual_center: Array) -> tuple[Array, ...]:
+    def of_example(scores: Array, target: Any, dual_center: Array) -> tuple[Array, Any]:
         target = fenchel_young.target_in_dtype(target, dtype)
         duals = conjugate.duals(
             scores, target, dual_center, smoothing=data.smoothing, **arguments
         )
         gradient = conjugate.score_gradient(target, duals)
-        diagonal, vector = conjugate.hessian_factors(duals, smoothing=data.smoothing)
-        if vector is None:
-            vector = jnp.zeros((0,), dtype)
-        if conjugate.has_differences:
-            is_label = losses.is_label(scores, target)
-            diagonal = jnp.where(is_label, 0, diagonal)
-            vector = vector - (jnp.sum(vector) * is_label if vector.size else 0)
-        return gradient, diagonal, vector
+        factors = conjugate.hessian_factors(duals, smoothing=data.smoothing)
+        return gradient, factors
 
     def evaluate(bias: Array) -> tuple[Array, Array, Array]:
         scores = data.products + bias[:, None]
         # Rows of weight 0 may overflow.
         scores = jnp.where(shares[None, :] > 0, scores, 0)
-        gradients, diagonals, vectors = jax.vmap(
-            of_example, in_axes=(-1, 0, 0), out_axes=-1
-        )(scores, targets, dual_centers)
+        gradients, factors = jax.vmap(of_example, in_axes=(-1, 0, 0), out_axes=-1)(
+            scores, targets, dual_centers
+        )
         size = jnp.sum(jnp.abs(gradients) @ shares)
-        hessian = _mean_hessian(diagonals, vectors, targets, shares, loss=loss)
+        hessian = _mean_hessian(factors, targets, shares, loss=loss)
         return gradients @ shares, size, hessian
 
     return evaluate
 
 
 def _mean_hessian(
-    diagonals: Array, vectors: Array, targets: Array, shares: Array, *, loss: Loss
+    factors: tuple[Array | None, Array | None],
+    targets: Array,
+    shares: Array,
+    *,
+    loss: Loss,
 ) -> Array:
-    """Mean of the Hessians in the scores, shape ``(classes, classes)``."""
-    of_classes = diagonals @ shares
-    hessian = jnp.diag(of_classes)
-    if conjugates.of(loss).has_differences:
-        num_classes = diagonals.shape[0]
-        one_hot = jax.nn.one_hot(targets, num_classes, dtype=diagonals.dtype)
+    """Mean of the Hessians in the scores, shape ``(classes, classes)``.
+
+    That of a shift-invariant loss is the Laplacian of a graph of the classes. Its
+    diagonal is computed from the other entries: where most predictions are certain, a
+    difference would leave rounding errors alone.
+    """
+    diagonals, vectors = factors
+    if not conjugates.of(loss).shift_invariant:
+        assert diagonals is not None, "the one-vs-rest hinge"
+        return jnp.diag(diagonals @ shares)
+    edges: Any = 0
+    if diagonals is not None:
+        one_hot = jax.nn.one_hot(targets, diagonals.shape[0], dtype=diagonals.dtype)
         crossed = diagonals @ (shares[:, None] * one_hot)
-        hessian += jnp.diag(jnp.sum(crossed, axis=0)) - crossed - crossed.T
-    if vectors.shape[0]:
-        hessian -= (shares[None, :] * vectors) @ vectors.T
-    return hessian
+        edges += crossed + crossed.T
+    if vectors is not None:
+        edges += (shares[None, :] * vectors) @ vectors.T
+    edges = jnp.fill_diagonal(edges, 0, inplace=False)
+    return jnp.diag(jnp.sum(edges, axis=1)) - edges
 
 
 @functools.partial(jax.jit, static_argnames=("loss",))

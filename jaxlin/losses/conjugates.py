@@ -88,10 +88,11 @@ class Conjugate(NamedTuple):
       shift_invariant: whether a constant added to all scores leaves the loss as it is,
         so that score gradients, and the optimum's weights, sum to 0 over the classes.
       hessian_factors: ``(duals, *, smoothing)`` to the factors (d, v) of the Hessian of
-        the smoothed loss in the scores, :math:`M (\text{diag}(d) - v v^\top) M^\top`,
-        from the duals of its gradient; v is None where it is 0. The columns of M are
-        those of the identity up to signs, or :math:`e_j - e_y` (`has_differences`).
-      has_differences: whether the score gradient is the sum of :math:`g_j (e_j - e_y)`.
+        the smoothed loss in the scores, from the duals of its gradient. It is
+        :math:`\sum_j d_j (e_j - e_y)(e_j - e_y)^\top`, without the :math:`e_y` where
+        the loss is not shift-invariant, plus the Laplacian of the complete graph with
+        the weights :math:`v_j v_k`, which does not cancel as :math:`\text{diag}(q) - q
+        q^\top` does. A factor is None where it is 0.
       violations: ``(scores, label, **arguments)`` to the vector v, affine in the
         scores, of a loss that is the largest :math:`\langle g, v \rangle - \frac{c}{2}
         \|g\|^2` over duals g >= 0; -inf where the dual is fixed at 0. None for other
@@ -108,8 +109,7 @@ class Conjugate(NamedTuple):
     excess: Callable[..., Array]
     smoothed: Callable[..., Array]
     shift_invariant: bool
-    hessian_factors: Callable[..., tuple[Array, Array | None]]
-    has_differences: bool = False
+    hessian_factors: Callable[..., tuple[Array | None, Array | None]]
     violations: Callable[..., Array] | None = None
     cap: Literal["each", "sum"] | None = None
     curvature: float = 0.0
@@ -201,7 +201,6 @@ def _hinge(
         scale = 1 / _like(smoothing, g)
         return scale * slopes, None if vector is None else jnp.sqrt(scale) * vector
 
-    has_differences = score_gradient is _gradient_summing_to_zero
     return Conjugate(
         False,
         duals,
@@ -209,9 +208,8 @@ def _hinge(
         value,
         excess,
         smoothed,
-        shift_invariant=has_differences,
+        shift_invariant=score_gradient is _gradient_summing_to_zero,
         hessian_factors=hessian_factors,
-        has_differences=has_differences,
         violations=violations,
         cap=domain.cap,
     )
@@ -244,10 +242,8 @@ def _smooth(
     ) -> Array:
         return loss(scores, target, **rest)
 
-    def hessian_factors(
-        q: Array, /, *, smoothing: ArrayLike
-    ) -> tuple[Array, Array | None]:
-        return q, q
+    def hessian_factors(q: Array, /, *, smoothing: ArrayLike) -> tuple[None, Array]:
+        return None, q
 
     return Conjugate(
         True,
@@ -323,7 +319,6 @@ weston_watkins_squared_hinge = _smooth(
     _squared_excess,
 )._replace(
     hessian_factors=_squared_factors,
-    has_differences=True,
     violations=losses.margin_violations,
     curvature=0.5,
 )

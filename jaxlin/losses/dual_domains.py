@@ -31,8 +31,9 @@ class Domain(NamedTuple):
       project: Euclidean projection of a vector onto the domain, shape ``(classes,)``.
       excess: ``(violations, g)`` to the maximum of <g', violations> over the domain
         minus <g, violations>, computed as a sum of non-negative terms, shape ``()``.
-      derivative: projected vector to the factors (d, v) of a derivative of the
-        projection there, diag(d) - v v^T; v is None where it is 0.
+      derivative: projected vector g to the parts (d, v) of a derivative of the
+        projection there: diag(d), where no bound of the sum moves, plus the Laplacian
+        of the complete graph with the weights v_j v_k; v is None where it is 0.
       cap: the bound of the domain: ``"each"`` dual is at most 1, or their ``"sum"`` is.
     """
 
@@ -124,10 +125,12 @@ def _capped_simplex_excess(violations: Array, g: Array) -> Array:
 
 def _capped_simplex_derivative(g: Array) -> tuple[Array, Array]:
     is_free = (g > 0).astype(g.dtype)
-    # Where the sum is at its bound the threshold moves with the free coordinates.
+    # Where the sum is at its bound the threshold moves with the free coordinates:
+    # diag(free) - free free^T / count is a Laplacian.
     is_capped = jnp.sum(g) > 1 - 8 * jnp.finfo(g.dtype).eps
     count = jnp.maximum(jnp.sum(is_free), 1)
-    return is_free, jnp.where(is_capped, is_free / jnp.sqrt(count), 0)
+    one = jnp.where(is_capped, 0, is_free)
+    return one, jnp.where(is_capped, is_free / jnp.sqrt(count), 0)
 
 
 #: Duals in [0, 1], each by itself.

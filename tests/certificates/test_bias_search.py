@@ -102,6 +102,27 @@ def test_the_hessian_is_the_derivative_of_the_gradient(name):
     np.testing.assert_allclose(hessian, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", "cross_entropy"])
+def test_the_hessian_keeps_its_digits_where_predictions_are_certain(name):
+    """The probabilities' sums differ from those of their squares by less than 1e-7."""
+    data = data_of(name, dtype=np.float32)
+    best = jnp.argmax(data.products, axis=0)
+    certain = data._replace(products=20 * jax.nn.one_hot(best, CLASSES).T)
+    bias = jnp.asarray([0.0, 0.5, -0.5, 1.0])
+
+    def hessian(dtype):
+        cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), certain._asdict())
+        cast["targets"] = certain.targets
+        evaluate = bias_search._evaluation(BiasData(**cast), loss=LOSSES[name])
+        return np.asarray(evaluate(bias.astype(dtype))[2])
+
+    found = hessian(np.float32)
+    assert 0 < np.abs(found).max() < 1e-7
+    with jax.enable_x64(True):
+        expected = hessian(np.float64)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["softmax_cross_entropy", "crammer_singer_hinge"])
 def test_rare_classes_and_examples_of_no_weight(name):
     """One example of a class in sixty, scores of 100, weights of 0 on anything."""

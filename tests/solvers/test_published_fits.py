@@ -15,8 +15,8 @@ ANES96 = pathlib.Path(__file__).parents[1] / "published" / "anes96.csv"
 
 # Stata 11's mlogit of the party identification in the American National Election
 # Studies of 1996, base category 0; the digits are in statsmodels (BSD licence),
-# statsmodels/discrete/tests/results/results_discrete.py. One column per category: log of
-# the population + .1, left to right, age, education, income, constant.
+# statsmodels/discrete/tests/results/results_discrete.py. One column per category: the
+# logarithm of population + .1, left to right, age, education, income, constant.
 COEFFICIENTS = np.transpose(
     [
         [-0.01153598, 0.29771435, -0.024945, 0.08249144, 0.00519655, -0.37340167],
@@ -73,9 +73,7 @@ def test_logistic_regression_of_scikit_learn(num_classes, c):
     rows, labels, weights = noisy(num_classes)
     theirs = LogisticRegression(C=c, tol=1e-12, max_iter=10_000, solver="newton-cg")
     theirs.fit(rows, labels, sample_weight=weights)
-    (l2,) = penalties.l2_of_c(
-        (c,), total_weight=weights.sum(), num_classes=num_classes
-    )
+    (l2,) = penalties.l2_of_c((c,), total_weight=weights.sum(), num_classes=num_classes)
     fit = jaxlin.fit(
         rows,
         labels,
