@@ -45,7 +45,7 @@ class Config:
       seed: of the examples held out, and of random features.
       relative_gap: what each fit is asked to prove of (objective - optimum) /
         objective.
-      max_evaluations: of a fit of the comparison, after which it is taken as it is; the
+      max_passes: of a fit of the comparison, after which it is taken as it is; the
         last fit may take ten times as many.
       slots: models fitted at once; decided by shapes and the kind of machine unless
         given, and then kept.
@@ -63,7 +63,7 @@ class Config:
     standardize: bool = True
     seed: Seed = 0
     relative_gap: Share = 1e-3
-    max_evaluations: Count = 200
+    max_passes: Count = 200
     slots: Annotated[int | None, Bounds(at_least=1)] = None
     block_size: Annotated[int | None, Bounds(at_least=1)] = None
 
