@@ -250,6 +250,7 @@ BAD = {
         ({"shapes": ((9, 3, 3),)}, "examples must be at least 10"),
         ({"shapes": ((29, 3, 3),)}, "examples must be at least 30"),
     ],
+    "benchmark_protocol": [({"shapes": ((9, 3, 3),)}, "examples must be at least 10")],
 }
 
 
@@ -273,6 +274,7 @@ def test_what_does_not_go_together_is_refused(
     [
         ("benchmark_training", {"peer": True}, "peer must be False PyTorch --no-peer"),
         ("benchmark_probes", {"solvers": ("intelex",)}, "got intelex; run pip install"),
+        ("benchmark_protocol", {}, "scikit-learn must be installed pip install"),
         (
             "benchmark_probes",
             {"solvers": ("torch",)},
