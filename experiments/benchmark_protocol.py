@@ -108,7 +108,7 @@ def measured(config: Config, _: None, shape: tuple[int, int, int]) -> dict[str, 
     cs = tuple(np.asarray(CS)[chosen].tolist())
     l2s = penalties.l2_of_c(cs, total_weight=num_train, num_classes=num_classes)
 
-    def sweep() -> jaxlin.SweepResult:
+    def sweep() -> Any:
         return jaxlin.sweep(
             jaxlin.problem(rows[train], labels[train]),
             losses=(_LOSS,),
@@ -220,8 +220,10 @@ def report(config: Config, results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _report_of_one(config: Config, result: Mapping[str, Any]) -> str:
-    columns = ("C", "gap", "accuracy", "scikit-learn", "differ", "ours right")
-    columns = (*columns, "its right", "its distance", "iterations", "s")
+    columns = (
+        *("C", "gap", "accuracy", "scikit-learn", "differ", "ours right"),
+        *("its right", "its distance", "iterations", "s"),
+    )
     lines = [
         (
             f"{value['c']:.2e}",

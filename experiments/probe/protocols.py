@@ -72,6 +72,7 @@ _OPTIMUM = (
     "models are the optimum up to a proven gap, not the last of at most 1,000 "
     "iterations of L-BFGS"
 )
+_INTERCEPT = "the intercept is penalised like the weights"
 _ROUNDING = "values of C are not rounded to float32 (by less than 1e-6 of each)"
 _DINO_CS = tuple(float(c) for c in 10 ** np.linspace(-6, 5, 45))
 
@@ -91,6 +92,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         ),
         differences=(
             _OPTIMUM,
+            _INTERCEPT,
             _ROUNDING,
             "the split is that of features gathered on the CPU, the script's default; "
             "on a GPU PyTorch draws another",
@@ -110,6 +112,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         ),
         differences=(
             _OPTIMUM,
+            _INTERCEPT,
             _ROUNDING,
             "its few-shot draws, several labels per image, and metrics other than "
             "accuracies are not part of this command",
@@ -130,6 +133,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         ),
         differences=(
             _OPTIMUM,
+            _INTERCEPT,
             "the script of the paper is not published; its 96 steps are taken as 97 "
             "values, 8 per decade, so that its first values 1e-6, 1e-4, ..., 1e6 are "
             "among them, and of equal accuracies the smallest C counts",

@@ -1,12 +1,15 @@
 """Published protocols: their splits, their values of C, their rules of choice."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 
 from experiments.probe import protocols, splits
+from experiments.probe.config import DEFAULT, rule, with_protocol
 from experiments.probe.protocols import PROTOCOLS
+from jaxlin.selection import rules
 
 # Printed by PyTorch for torch.manual_seed(seed); torch.randperm(10).
 PERMUTATIONS = {
@@ -97,3 +100,33 @@ def test_the_search_looks_at_fifteen_values_at_most():
 def test_equal_accuracies_go_to_the_most_penalised():
     scores = np.zeros((97, 1))
     assert protocols.bisection(scores, strength=STRENGTH) == 96
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_protocol_sets_what_it_publishes(name):
+    config = with_protocol(dataclasses.replace(DEFAULT, protocol=name))
+    assert (config.normalize, config.folds, config.refit) == ("none", None, True)
+    assert config.cs == PROTOCOLS[name].cs
+    assert rule(config) is PROTOCOLS[name].choose
+    # A run is repeated with the config that it kept.
+    assert with_protocol(config) == config
+    assert with_protocol(DEFAULT) is DEFAULT
+    assert rule(DEFAULT) is rules.best
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cs": (1.0, 2.0)}, r"cs must be left out with protocol, .* got \(1.0, 2.0\)"),
+        ({"normalize": "unit_length"}, "normalize must be left out .* 'unit_length'"),
+        ({"loss": "one_vs_rest_hinge"}, "loss must be left out .* 'one_vs_rest_hinge'"),
+        ({"folds": 5}, "folds must be left out .* got 5"),
+        ({"refit": False}, "refit must be left out .* got False"),
+        ({"choose": "one_standard_error"}, "choose must be left out"),
+        ({"class_weights": "balanced"}, "class_weights must be left out .* 'balanced'"),
+    ],
+)
+def test_other_settings_beside_a_protocol_are_refused(change, words):
+    config = dataclasses.replace(DEFAULT, protocol="dinov3", **change)
+    with pytest.raises(ValueError, match=words):
+        with_protocol(config)
