@@ -74,6 +74,10 @@ _OPTIMUM = (
 )
 _INTERCEPT = "the intercept is penalised like the weights"
 _ROUNDING = "values of C are not rounded to float32 (by less than 1e-6 of each)"
+_PER_CLASS = (
+    "means over classes leave out those without examples to test on; the script counts "
+    "such a class as 0 where it is predicted"
+)
 _DINO_CS = tuple(float(c) for c in 10 ** np.linspace(-6, 5, 45))
 
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -94,6 +98,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
             _OPTIMUM,
             _INTERCEPT,
             _ROUNDING,
+            _PER_CLASS,
             "the split is that of features gathered on the CPU, the script's default; "
             "on a GPU PyTorch draws another",
         ),
@@ -114,6 +119,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
             _OPTIMUM,
             _INTERCEPT,
             _ROUNDING,
+            _PER_CLASS,
             "its few-shot draws, several labels per image, and metrics other than "
             "accuracies are not part of this command",
         ),
@@ -123,8 +129,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
         hold_out=None,
         choose=bisection,
         source=(
-            "arXiv 2103.00020, appendix A.3, and github.com/openai/CLIP, README.md at "
-            "d05afc436d78f1c48dc0dbf8e5980a9d471f35f6"
+            "arXiv 2103.00020, appendix A.3, and github.com/openai/CLIP, issue 39 and "
+            "README.md at d05afc436d78f1c48dc0dbf8e5980a9d471f35f6"
         ),
         citation=(
             "@inproceedings{radford2021clip, title={Learning Transferable Visual "
