@@ -197,3 +197,17 @@ def test_rows_of_unit_length_weighted_classes_and_clips_search(tmp_path):
     assert found["values"][chosen]["chosen"]
     assert found["c"] == found["values"][chosen]["c"]
     assert "Mean accuracy per class" in (clip / "report.html").read_text()
+
+
+@pytest.mark.full
+def test_without_a_refit_validation_examples_choose_alone(tmp_path):
+    path, out = tmp_path / "rows.npz", tmp_path / "run"
+    write_data(path, ROWS, sweep_problems.LABELS, x_val=ROWS + 1, y_val=LABELS)
+    run(path, "--cs", 0.01, 1, "--no-refit", "--out", out)
+    found = numbers(out)
+    (chosen,) = [value for value in found["values"] if value["chosen"]]
+    assert found["l2"] == chosen["l2"] == pytest.approx(1 / (chosen["c"] * len(ROWS)))
+    # Standardised by the training examples alone.
+    saved = jaxlin.load(out / "parts" / "probe-model.npz")
+    np.testing.assert_allclose(saved.normalization.mean, ROWS.mean(axis=0), atol=1e-6)
+    assert "the examples not held out" in (out / "report.html").read_text()
