@@ -190,8 +190,8 @@ def _compared(
         found |= {
             "ours_is_the_optimum": int((known & (own_labels == right)).sum()),
             "theirs_is_the_optimum": int((known & (peer_labels == right)).sum()),
-            "distance_at_least": theirs / upper - 1,
-            "distance_at_most": theirs / lower - 1,
+            "distance_at_least": float(theirs / upper - 1),
+            "distance_at_most": float(theirs / lower - 1),
             "decided_to": exact.relative_gap,
         }
     iterations = int(np.max(model.n_iter_))

@@ -154,12 +154,13 @@ def test_both_answers_of_a_protocol_are_the_optimum(tmp_path, capsys):
 def test_labels_of_a_fit_that_stopped_early_are_told_from_the_optimum(tmp_path):
     config = dataclasses.replace(PROTOCOL, max_iterations=2)
     (found,) = run_any("benchmark_protocol", config, out=tmp_path / "run")
-    weakest = found["values"][-1]
-    assert weakest["is_at_limit"]
-    assert weakest["labels_that_differ"] > 0
-    assert weakest["ours_is_the_optimum"] == weakest["labels_that_differ"]
-    assert weakest["theirs_is_the_optimum"] == 0
-    assert 0 < weakest["distance_at_least"] <= weakest["distance_at_most"]
+    # Of the weakest penalty, some labels of the optimum are hard to certify.
+    *_, early, _ = found["values"]
+    assert early["is_at_limit"]
+    assert early["labels_that_differ"] > 10
+    assert early["ours_is_the_optimum"] == early["labels_that_differ"]
+    assert early["theirs_is_the_optimum"] == 0
+    assert 0.01 < early["distance_at_least"] <= early["distance_at_most"]
 
 
 def test_a_free_intercept_is_refused_where_a_sweep_has_none(monkeypatch):

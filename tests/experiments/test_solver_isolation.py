@@ -84,6 +84,7 @@ def test_reruns_double_until_one_takes_longer_than_the_deadline(clock):
 
     class Model:
         coef_, n_iter_ = np.zeros((3, 5)), np.array([10**9])
+        fit_intercept = False
 
         def set_params(self, *, max_iter):
             limits.append(max_iter)
