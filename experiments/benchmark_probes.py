@@ -95,13 +95,18 @@ def settle(config: Config) -> Config:
                 f"solvers must be installed, got {solver}; run pip install {package}, "
                 "or leave it out"
             )
-    for shape in config.shapes:
+    check_shapes(config.shapes)
+    return config
+
+
+def check_shapes(shapes: Sequence[tuple[int, int, int]]) -> None:
+    """Raises a ValueError for examples, features and classes that are too few."""
+    for shape in shapes:
         for name, number, least in zip(
             ("examples", "features", "classes"), shape, (10, 1, 2), strict=True
         ):
             check.integer(f"shapes: {name}", number, at_least=least)
         check.integer("shapes: examples", shape[0], at_least=10 * shape[2])
-    return config
 
 
 def embeddings(

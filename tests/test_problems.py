@@ -1,8 +1,10 @@
 """Problems: examples that are checked once and know their classes."""
 
 import jax
+import ml_dtypes
 import numpy as np
 import pytest
+import sweep_problems
 
 import jaxlin
 from jaxlin import check, losses, normalization, sharding
@@ -218,3 +220,26 @@ def test_arrays_in_place_of_a_problem_are_told_how_to_become_one(function, data)
         match=r"problem must be a jaxlin.Problem, got a ndarray; give jaxlin.problem",
     ):
         function(*data)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_precision_rows_stay_and_fit_like_a_float32_copy(dtype):
+    """The same bits of the sweep and of its certificates, with half the memory."""
+    half = sweep_problems.ROWS.astype(dtype)
+    problems = [
+        jaxlin.problem(
+            rows, sweep_problems.LABELS, normalization=normalization.fit_standard
+        )
+        for rows in (half, half.astype(np.float32))
+    ]
+    assert problems[0].examples.features.dtype == dtype
+    found = [
+        jaxlin.sweep(problem, losses=(SOFTMAX,), l2s=(1e-3, 1e-1), refine=True)
+        for problem in problems
+    ]
+    for name in ("params", "certificate", "passes", "float64_passes"):
+        jax.tree.map(
+            np.testing.assert_array_equal, *(getattr(one, name) for one in found)
+        )
+    scores = [jaxlin.scores(one[0], half) for one in found]
+    np.testing.assert_array_equal(*scores)

@@ -1,7 +1,7 @@
 """How fast does each solver reach the optimum of a linear classifier?
 
 Question. On the same rows, objective and cores: after how many seconds and gradient
-evaluations is each solver within 1e-2, 1e-3 and 1e-4 of the optimum (`compare`)? How
+passes is each solver within 1e-2, 1e-3 and 1e-4 of the optimum (`compare`)? How
 does the time of a fit grow with examples, features and classes (`growth`)?
 
 Method. Ours is timed until it has proven its gap, preparation included, a peer

@@ -35,9 +35,9 @@ class Config:
       repeats: fits of ours that are timed, after one that compiles; also of growth.
       stop_at: relative distance above the reference at which a peer is stopped, by its
         own count; 0 lets each go on until it makes no more progress.
-      max_evaluations: of a timed fit of ours.
+      max_passes: of a timed fit of ours.
       reference_gap: relative gap asked of the float64 reference.
-      reference_evaluations: of the reference, after which it is taken as it is.
+      reference_passes: of the reference, after which it is taken as it is.
       settle_s: seconds of sleep before each measurement: threads of XLA, PyTorch and
         BLAS spin for a while after their work.
       growth_losses: losses whose growth is measured.
@@ -61,9 +61,9 @@ class Config:
     deadline_s: Positive = 600.0
     repeats: Count = 3
     stop_at: Annotated[float, Bounds(at_least=0)] = 5e-5
-    max_evaluations: Count = 1000
+    max_passes: Count = 1000
     reference_gap: Positive = 1e-6
-    reference_evaluations: Count = 2000
+    reference_passes: Count = 2000
     settle_s: Annotated[float, Bounds(at_least=0)] = 0.5
     growth_losses: tuple[LossName, ...] = (
         "softmax_cross_entropy",

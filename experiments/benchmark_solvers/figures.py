@@ -91,7 +91,7 @@ def _growths(run: Run) -> Figure:
             sizes = [one[dimension] for one in found["sizes"]]
             for name, key, kind, style in (
                 ("whole fit", "seconds", "fit", "o-"),
-                ("one evaluation", "evaluation_seconds", "evaluation", "s--"),
+                ("one pass", "pass_seconds", "pass", "s--"),
             ):
                 slopes = found["slopes"]
                 slope = f": slope {slopes[kind]:.2f}" if slopes else ""

@@ -64,7 +64,7 @@ def measure(
     sizes = [one[dimension] for one in found]
     slopes = len(sizes) > 1 and {
         "fit": slope(sizes, [one["seconds"] for one in found]),
-        "evaluation": slope(sizes, [one["evaluation_seconds"] for one in found]),
+        "pass": slope(sizes, [one["pass_seconds"] for one in found]),
     }
     named = {"loss": loss, "dimension": dimension}
     return Measured({**named, "sizes": found, "slopes": slopes or None})
@@ -90,9 +90,9 @@ def _measured(config: Config, problem: jaxlin.Problem, loss: str) -> dict[str, A
     return {
         "seconds": seconds,
         "prepare_seconds": prepare_seconds,
-        "evaluation_seconds": (seconds - prepare_seconds) / fit.passes,
+        "pass_seconds": (seconds - prepare_seconds) / fit.passes,
         "first_seconds": runs[0][0],
-        "evaluations": fit.passes,
+        "passes": fit.passes,
         "relative_gap": fit.relative_gap,
     }
 

@@ -27,14 +27,14 @@ class Point(NamedTuple):
     """An iterate.
 
     Attributes:
-      seconds: since the clock started, when the evaluation at these weights was done.
-      evaluations: of value or gradient, and products with a Hessian, up to here; epochs
-        for saga; None where the method counts none.
+      seconds: since the clock started, when the pass at these weights was done.
+      passes: over all rows up to here, each for a value, a gradient or a product with
+        a Hessian; epochs for saga; None where the method counts none.
       weights: float32 (classes, features), the constant feature's weight last.
     """
 
     seconds: float
-    evaluations: int | None
+    passes: int | None
     weights: np.ndarray
 
 
@@ -82,7 +82,7 @@ class Recorder:
         self,
         weights: np.ndarray,
         *,
-        evaluations: int | None,
+        passes: int | None,
         value: float | None = None,
         seconds: float | None = None,
         keep: bool = False,
@@ -91,7 +91,7 @@ class Recorder:
 
         Args:
           weights: as in `Point`; copied.
-          evaluations: as in `Point`.
+          passes: as in `Point`.
           value: the objective as the solver knows it, only compared with the target.
           seconds: as in `Point`, by default until now.
           keep: sends this point however soon it comes after the one before.
@@ -101,7 +101,7 @@ class Recorder:
         arrived = value is not None and self.target is not None and value <= self.target
         ends = keep or arrived or seconds >= self.deadline_s
         if ends or seconds >= _SPACING * self._last:
-            self.send(Point(seconds, evaluations, np.array(weights, np.float32)))
+            self.send(Point(seconds, passes, np.array(weights, np.float32)))
             self._last = seconds
             self._origin += time.perf_counter() - begun
         if arrived:

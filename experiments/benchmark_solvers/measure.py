@@ -96,7 +96,7 @@ def _reference(
     config: Config, dataset: data.Dataset, run: Run, *, loss: str, l2: float
 ) -> Measured:
     """Our fit in float64: the objective that the others are compared with."""
-    solver = ours.reference(config.reference_gap, config.reference_evaluations)
+    solver = ours.reference(config.reference_gap, config.reference_passes)
     long = dataclasses.replace(config, deadline_s=_REFERENCE_SECONDS)
     return _judged(long, dataset, solver, loss=loss, l2=l2)[0]
 
@@ -105,7 +105,7 @@ def _ours(
     config: Config, dataset: data.Dataset, run: Run, *, loss: str, l2: float
 ) -> Measured:
     """Our timed fits."""
-    solver = ours.timed(config.repeats, config.max_evaluations, config.settle_s)
+    solver = ours.timed(config.repeats, config.max_passes, config.settle_s)
     measured, trace = _judged(config, dataset, solver, loss=loss, l2=l2)
     reference = run.numbers(part("reference", loss=loss, l2=l2))
     times = reached.rows_of_ours(trace.records, reference["objective"] or math.nan)

@@ -20,25 +20,25 @@ from experiments.common.losses import CERTIFIED
 from jaxlin.solvers import optimizer
 
 NAME = "jaxlin"
-# Entries of the record of a fit: numbers, and one number per evaluation.
-SCALARS = ("prepare_seconds", "evaluations", "bound", "relative_gap")
+# Entries of the record of a fit: numbers, and one number per pass.
+SCALARS = ("prepare_seconds", "passes", "bound", "relative_gap")
 SERIES = ("seconds", "objectives", "relative_gaps")
 
 
-def timed(repeats: int, max_evaluations: int, settle_s: float) -> Peer:
+def timed(repeats: int, max_passes: int, settle_s: float) -> Peer:
     """Our solver with fits to be timed, after one that compiles."""
     settings = {
         "relative_gap": min(TOLERANCES),
-        "max_passes": max_evaluations,
+        "max_passes": max_passes,
         "fits": 1 + repeats,
         "settle_s": settle_s,
     }
     return Peer(NAME, tuple(CERTIFIED), solve_ours, settings)
 
 
-def reference(relative_gap: float, max_evaluations: int) -> Peer:
+def reference(relative_gap: float, max_passes: int) -> Peer:
     """One fit that continues in float64."""
-    stop = {"relative_gap": relative_gap, "max_passes": max_evaluations}
+    stop = {"relative_gap": relative_gap, "max_passes": max_passes}
     settings = {**stop, "refine": True}
     return Peer("float64 reference", tuple(CERTIFIED), solve_ours, settings)
 
@@ -68,15 +68,15 @@ def solve_ours(
         # The deadline is for fitting, not for what the first of several compiles.
         if number or fits == 1:
             weights = np.c_[found.params.weights, found.params.bias]
-            recorder.point(weights, evaluations=found.passes, keep=True)
+            recorder.point(weights, passes=found.passes, keep=True)
     ending = "gap proven" if found.converged else "gap not proven"
-    return f"ended after {found.passes} evaluations: {ending}"
+    return f"ended after {found.passes} passes: {ending}"
 
 
 def watched(
     problem: jaxlin.Problem, *, loss: Any, **how: Any
 ) -> tuple[jaxlin.Fit, dict[str, Any]]:
-    """Fits rows that are not prepared yet, and records each evaluation.
+    """Fits rows that are not prepared yet, and records each pass.
 
     Args:
       problem: raw rows on the device.
@@ -96,7 +96,7 @@ def watched(
     certificate = found.certificate
     return found, {
         "prepare_seconds": prepare_seconds,
-        "evaluations": found.passes,
+        "passes": found.passes,
         "seconds": [when for when, _ in noted],
         # Of the parameters that a fit would return then.
         "objectives": [float(one.certificate.primal) for _, one in noted],

@@ -60,19 +60,19 @@ def lbfgs(
     recorder.start()
     while True:
         before = host
-        weights, state, found, evaluations = program(weights, state, features, labels)
+        weights, state, found, passes = program(weights, state, features, labels)
         host, value = np.asarray(weights), float(found)
         iterations += 1
         if value < lowest:
             lowest, lowest_at = value, iterations
         ended = iterations - lowest_at >= _PATIENCE or np.array_equal(host, before)
-        recorder.point(host, evaluations=int(evaluations), value=value, keep=ended)
+        recorder.point(host, passes=int(passes), value=value, keep=ended)
         if ended:
             return f"ended after {iterations} iterations: no progress in float32"
 
 
 # Each returns a state, and a step to new weights and state, the objective there as the
-# solver knows it, and the evaluations of value and gradient since the start.
+# solver knows it, and the passes for value and gradient since the start.
 
 
 def _optax(

@@ -57,15 +57,15 @@ def logistic_regression(
     model = sklearn_models.logistic_regression(
         rows.labels, l2=l2, solver=solver, **settings
     )
-    evaluations = 0
+    passes = 0
 
     def note(weights: np.ndarray | None, value: float | None) -> None:
-        nonlocal evaluations
-        evaluations += 1
+        nonlocal passes
+        passes += 1
         if weights is None:
             recorder.check()
         else:
-            recorder.point(weights, evaluations=evaluations, value=value)
+            recorder.point(weights, passes=passes, value=value)
 
     with (
         mock.patch.multiple(LinearModelLoss, **_watched(LinearModelLoss, note)),
@@ -76,7 +76,7 @@ def logistic_regression(
         model.fit(inputs, rows.labels)
     # The answer is a point seen before, but perhaps not the last one seen.
     answer = sklearn_models.weights_of(model)
-    recorder.point(answer, evaluations=evaluations, keep=True)
+    recorder.point(answer, passes=passes, keep=True)
     troubles = [str(warning.message).splitlines()[0] for warning in said]
     return "; ".join(["ended by its own rule", *dict.fromkeys(troubles)])
 
@@ -84,11 +84,11 @@ def logistic_regression(
 def _watched(
     loss_class: Any, note: Callable[[np.ndarray | None, float | None], None]
 ) -> dict[str, Any]:
-    """The methods of scikit-learn's loss, which then note every evaluation.
+    """The methods of scikit-learn's loss, which then note every pass.
 
     ``note`` gets the weights and, where it is known, the objective; None and None for a
     product with the Hessian. A Newton method asks for value, gradient and Hessian at
-    one point, one after the other: they are one evaluation.
+    one point, one after the other: they are one pass.
     """
     last = np.zeros(0)
 
@@ -121,7 +121,7 @@ def _watched(
 def saga(
     rows: Rows, recorder: Recorder, *, loss: str, l2: float, **settings: Any
 ) -> str:
-    """`LogisticRegression` by saga, rerun; an evaluation is an epoch."""
+    """`LogisticRegression` by saga, rerun; a pass is an epoch."""
     model = sklearn_models.logistic_regression(
         rows.labels, l2=l2, solver="saga", **settings
     )
@@ -180,7 +180,7 @@ def _rerun(
         recorder.point(
             weights,
             # LIBLINEAR's iterations are not passes over all rows.
-            evaluations=iterations if is_saga else None,
+            passes=iterations if is_saga else None,
             value=float(value),
             seconds=seconds,
             keep=True,

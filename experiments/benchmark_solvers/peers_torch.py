@@ -32,20 +32,20 @@ def lbfgs(
     # PyTorch divides the sum over wrong classes by the number of classes.
     factor = rows.num_classes if name == "MultiMarginLoss" else 1
     optimizer = torch.optim.LBFGS([weights], **settings)
-    evaluations = 0
+    passes = 0
 
     def closure() -> Any:
-        nonlocal evaluations
+        nonlocal passes
         optimizer.zero_grad()
         scores = torch.nn.functional.linear(features, weights)
         value = factor * criterion(scores, labels) + l2 / 2 * weights.square().sum()
         value.backward()
-        evaluations += 1
+        passes += 1
         found = weights.detach().numpy()
-        recorder.point(found, evaluations=evaluations, value=value.item())
+        recorder.point(found, passes=passes, value=value.item())
         return value
 
     recorder.start()
     optimizer.step(closure)
-    recorder.point(weights.detach().numpy(), evaluations=evaluations, keep=True)
-    return f"ended by its own rule after {evaluations} evaluations"
+    recorder.point(weights.detach().numpy(), passes=passes, keep=True)
+    return f"ended by its own rule after {passes} passes"

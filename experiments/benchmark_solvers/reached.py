@@ -28,13 +28,13 @@ class Reached(NamedTuple):
       low: fastest fit of ours, or seconds that were not enough for a peer.
       high: slowest fit of ours, or seconds that were enough; None if a peer was stopped
         before.
-      evaluations: at that point, None where unknown.
+      passes: at that point, None where unknown.
     """
 
     seconds: float | None = None
     low: float | None = None
     high: float | None = None
-    evaluations: int | None = None
+    passes: int | None = None
 
 
 NEVER = Reached()
@@ -77,7 +77,7 @@ def of_peer(peer: Peer, trace: Trace, objectives: np.ndarray, level: float) -> R
         if peer.rerun and first:
             # A longer run may be faster.
             before = min(seconds[first - 1], there)
-        return Reached(before, before, there, trace.points[first].evaluations)
+        return Reached(before, before, there, trace.points[first].passes)
     if trace.finished or not seconds:
         return NEVER
     return Reached(max(seconds), max(seconds))

@@ -18,7 +18,7 @@ class Config:
     Attributes:
       dataset: cifar10, digits, an image set that tfds has prepared, or FILE.npz.
       what: gradient (one pass against the machine's floor and the plain formulations),
-        rate (an evaluation against the number of models), folds (cross-validation
+        rate (a pass against the number of models), folds (cross-validation
         of two losses), cs (45 values of C against scikit-learn).
       seed: of the folds.
       relative_gap: what every fit is asked to prove.
@@ -32,8 +32,8 @@ class Config:
       cs: values of scikit-learn's C; l2 as by
         `jaxlin.objective.penalties.l2_of_c`.
       certified_from: l2 from which on the gap must be proven.
-      budget: evaluations of a model there.
-      budget_below: evaluations of a model with a smaller l2.
+      budget: passes of a model there.
+      budget_below: passes of a model with a smaller l2.
       c_rounds: sweeps over the values of C timed, after one that compiles.
       peer_fits: values of C that scikit-learn is timed on, evenly spread.
       peer_deadline_s: seconds after which scikit-learn is not run for longer.

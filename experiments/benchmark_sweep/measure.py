@@ -1,4 +1,4 @@
-"""Measurements: the price of an evaluation, of folds, of values of C."""
+"""Measurements: the price of a pass, of folds, of values of C."""
 
 import functools
 import time
@@ -46,7 +46,7 @@ def prepared(dataset: data.Dataset, used: tuple[Loss, ...]) -> jaxlin.Problem:
 
 
 def _rate(config: Config, dataset: data.Dataset, run: Run) -> Measured:
-    """Seconds of one evaluation against the number of models, each loss."""
+    """Seconds of one pass against the number of models, each loss."""
     rates = machine.matrix_rate(
         size=config.matrix_size, rounds=5, settle_s=config.settle_s
     )
@@ -118,7 +118,7 @@ def _cross_validation(config: Config, dataset: data.Dataset, run: Run) -> Measur
             "certified": int(fits.converged.sum()),
             "largest_gap": float(fits.relative_gap.max()),
             "paid": fits.slot_passes,
-            "evaluations": int(fits.passes.sum()),
+            "passes": int(fits.passes.sum()),
             "alone_of_one_fold": alone,
             "paid_over_alone": fits.slot_passes / (config.folds * sum(alone)),
         }
@@ -126,7 +126,7 @@ def _cross_validation(config: Config, dataset: data.Dataset, run: Run) -> Measur
 
 
 def _alone(config, dataset, problem, models, weights) -> list[int]:
-    """Evaluations of each model of the first fold, fitted by itself from zero."""
+    """Passes of each model of the first fold, fitted by itself from zero."""
     only = jaxlin.problem(
         *dataset.train,
         weights=weights[0],
@@ -161,7 +161,7 @@ def _values_of_c(config: Config, dataset: data.Dataset, run: Run) -> Measured:
             "l2": float(models.l2[model]),
             "objective": float(fits.certificate.primal[model]),
             "relative_gap": float(fits.relative_gap[model]),
-            "evaluations": int(fits.passes[model]),
+            "passes": int(fits.passes[model]),
         }
         for c, model in zip(sorted(config.cs), by_c, strict=True)
     ]
@@ -177,7 +177,7 @@ def _values_of_c(config: Config, dataset: data.Dataset, run: Run) -> Measured:
             "seconds": median,
             "all_seconds": runs[1:],
             "paid": fits.slot_passes,
-            "evaluations": int(fits.passes.sum()),
+            "passes": int(fits.passes.sum()),
             "rows": rows,
             "peers": peers,
             "peer_seconds": totals,

@@ -9,7 +9,7 @@ objective, the proven relative gap (rounding included), training and test accura
 the interval that provably holds the test accuracy of the exact optimum, beside the
 share of test labels that are proven. Fits go on, in float64 where float32 can prove no
 more, until the share of proven test labels reaches ``certified_share``, or
-``max_evaluations`` are spent; they report what they reach.
+``max_passes`` are spent; they report what they reach.
 
 Command. ``python -m experiments.certified_optima``: CIFAR-10, half an hour;
 ``--dataset digits`` for another data set. ``docs/results.md`` has its tables.

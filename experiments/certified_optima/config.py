@@ -18,7 +18,7 @@ class Config:
       relative_gap: asked of a first fit; from its margins follows the gap that the
         share needs.
       certified_share: share of test labels to prove.
-      max_evaluations: of the first fit, and of what follows.
+      max_passes: of the first fit, and of what follows.
     """
 
     dataset: str = "cifar10"
@@ -26,7 +26,7 @@ class Config:
     l2: Positives = (1e-1, 1e-2, 1e-3, 1e-4)
     relative_gap: Positive = 1e-4
     certified_share: Annotated[float, Bounds(at_least=0, at_most=1)] = 0.95
-    max_evaluations: Count = 600
+    max_passes: Count = 600
 
 
 SMOKE = Config(
@@ -35,5 +35,5 @@ SMOKE = Config(
     l2=(1e-1, 1e-2),
     relative_gap=1e-3,
     certified_share=0.5,
-    max_evaluations=60,
+    max_passes=60,
 )

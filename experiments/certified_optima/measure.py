@@ -100,14 +100,14 @@ def _fit(
 ) -> jaxlin.Fit:
     """A fit that is continued until it proves the share of test labels."""
     how: Any = {"loss": CERTIFIED[loss], "l2": l2}
-    stop = jaxlin.Stop(config.relative_gap, config.max_evaluations)
+    stop = jaxlin.Stop(config.relative_gap, config.max_passes)
     fit = jaxlin.fit(problem, stop=stop, start=start, **how)
     # The radius in which the optimum lies goes with the root of the gap.
     wanted = 0.9 * np.quantile(test.radii(fit), 1 - config.certified_share)
     gap = float(l2 * max(wanted, 0) ** 2 / 2 / fit.certificate.primal)
     if not 0 < gap < fit.relative_gap:
         return fit
-    stop = jaxlin.Stop(gap, config.max_evaluations)
+    stop = jaxlin.Stop(gap, config.max_passes)
     more = jaxlin.fit(problem, stop=stop, refine=True, start=fit, **how)
     return more._replace(passes=fit.passes + more.passes)
 
@@ -125,8 +125,8 @@ def _numbers(fit: jaxlin.Fit, train: Rows, test: Rows) -> dict[str, Any]:
         "gap": fit.certificate.gap,
         "rounding": fit.certificate.rounding,
         "relative_gap": fit.relative_gap,
-        "evaluations": fit.passes,
-        "float64_evaluations": fit.float64_passes,
+        "passes": fit.passes,
+        "float64_passes": fit.float64_passes,
         "train_accuracy": float(np.mean(train.correct(fit))),
         "test_accuracy": float(np.mean(correct)),
         "lower": proven.low,

@@ -108,7 +108,8 @@ def from_dict(config_type: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
 def _decode(name: str, hint: Any, value: Any) -> Any:
     """Returns a JSON value in the type that ``hint`` asks for."""
     origin, kinds = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
+    # A union with a Literal is the older kind.
+    if origin in (types.UnionType, typing.Union):
         return None if value is None else _decode(name, kinds[0], value)
     if origin is typing.Literal:
         if value in kinds:

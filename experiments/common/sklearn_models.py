@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 
-def logistic_regression(labels: np.ndarray, *, l2: float, **settings: Any) -> Any:
+def logistic_regression(
+    labels: np.ndarray, *, l2: float, fit_intercept: bool = False, **settings: Any
+) -> Any:
     """`LogisticRegression`, the softmax classifier, not yet fitted.
 
     The solver "intelex" is lbfgs of the Extension for scikit-learn.
@@ -29,7 +31,7 @@ def logistic_regression(labels: np.ndarray, *, l2: float, **settings: Any) -> An
 
     factor = 2 if labels.max() == 1 else 1
     strength = factor / (l2 * len(labels))
-    return LogisticRegression(C=strength, fit_intercept=False, **settings)
+    return LogisticRegression(C=strength, fit_intercept=fit_intercept, **settings)
 
 
 def linear_svc(labels: np.ndarray, *, l2: float, **settings: Any) -> Any:
@@ -57,9 +59,15 @@ def seconds_of_fit(model: Any, rows: np.ndarray, labels: np.ndarray) -> float:
 
 
 def weights_of(model: Any) -> np.ndarray:
-    """Weights of a fitted model, one row per class, also of two classes."""
+    """Weights of a fitted model, one row per class, also of two classes.
+
+    An intercept is the last column.
+    """
     is_one_vs_rest = getattr(model, "multi_class", None) == "ovr"
-    return all_classes(model.coef_, share=1.0 if is_one_vs_rest else 0.5)
+    columns = model.coef_
+    if model.fit_intercept:
+        columns = np.c_[columns, model.intercept_]
+    return all_classes(columns, share=1.0 if is_one_vs_rest else 0.5)
 
 
 def all_classes(coefficients: np.ndarray, *, share: float) -> np.ndarray:

@@ -29,7 +29,7 @@ class Config:
       seed: of everything that is drawn.
       relative_gap: what each fit is asked to prove of (objective - optimum) /
         objective.
-      max_evaluations: of a fit, after which it is taken as it is.
+      max_passes: of a fit, after which it is taken as it is.
       slots: models fitted at once; one for each part of a sample that is trained on
         unless given, and then kept.
       block_size: rows a block of each pass; decided by shapes and the kind of machine
@@ -44,7 +44,7 @@ class Config:
     l2: Positives = tuple(float(x) for x in np.logspace(-3.5, 1, 10))
     seed: Seed = 0
     relative_gap: Share = 1e-3
-    max_evaluations: Count = 300
+    max_passes: Count = 300
     slots: Annotated[int | None, Bounds(at_least=1)] = None
     block_size: Annotated[int | None, Bounds(at_least=1)] = None
 

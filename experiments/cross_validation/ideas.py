@@ -10,7 +10,7 @@ values of a row of samples.json; lists over l2 go from the strongest penalty dow
             validation set; "folds": without each fold, on it, one list a fold
   truth     accuracy on what was not drawn: "all" and "four_fifths", of these fits;
             "three_fifths" and "folds", of the fits at the l2 that ideas 3 and 4 choose
-  proofs    "fits", how many were "certified", the "largest_gap", "evaluations"
+  proofs    "fits", how many were "certified", the "largest_gap", "passes"
 """
 
 from typing import Any, NamedTuple

@@ -199,7 +199,7 @@ def measured(
         models,
         plan=plan,
         weight_sets=train,
-        stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
+        stop=jaxlin.Stop(config.relative_gap, config.max_passes),
     )
     within, _ = held_out_metrics.accuracy_and_loss(problem, fits, held_out=judge)
     by_part = [within[models.weight_set == part].tolist() for part in range(len(train))]
@@ -216,7 +216,7 @@ def measured(
             "fits": models.size,
             "certified": int(fits.converged.sum()),
             "largest_gap": float(fits.relative_gap.max()),
-            "evaluations": fits.slot_passes,
+            "passes": fits.slot_passes,
         },
     }
     outside = np.ones(len(population.labels), bool)

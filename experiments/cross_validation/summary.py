@@ -31,7 +31,7 @@ def results(config: Config, records: Sequence[Record]) -> dict[str, Any]:
         "fits": sum(one["fits"] for one in proofs),
         "certified": sum(one["certified"] for one in proofs),
         "largest_relative_gap": max(one["largest_gap"] for one in proofs),
-        "evaluations": sum(one["evaluations"] for one in proofs),
+        "passes": sum(one["passes"] for one in proofs),
     }
 
 

@@ -40,7 +40,7 @@ class Config:
       resamples: bootstrap refits of a linear class.
       l2: strengths that a linear class chooses from, once.
       relative_gap: that each certified fit is to prove.
-      max_evaluations: of a fit, after which it is taken as it is.
+      max_passes: of a fit, after which it is taken as it is.
       sgd_epochs: of minibatch SGD, which is what is trained in a linear class.
       sgd_learning_rates: of them the one that ends with the least objective.
       batch_size: of SGD and of networks.
@@ -73,7 +73,7 @@ class Config:
     resamples: Annotated[int, Bounds(at_least=2)] = 12
     l2: Positives = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)
     relative_gap: Share = 1e-4
-    max_evaluations: Count = 300
+    max_passes: Count = 300
     sgd_epochs: Count = 15
     sgd_learning_rates: Positives = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
     batch_size: Count = 64

@@ -140,7 +140,7 @@ def _fitted(
         models,
         plan=plans.plan(models, problem.examples, num_classes=classes, slots=slots),
         weight_sets=weight_sets,
-        stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
+        stop=jaxlin.Stop(config.relative_gap, config.max_passes),
     )
 
 

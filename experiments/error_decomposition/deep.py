@@ -69,7 +69,7 @@ def measured(
         classes=range(dataset.num_classes),
         weights=is_member.astype(np.float32),
         normalization=fitted,
-        stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
+        stop=jaxlin.Stop(config.relative_gap, config.max_passes),
     )
     judged = Examples(network.features(made.body, test), test.labels)
     learned = Examples(jnp.asarray(rows), train.labels)

@@ -25,7 +25,7 @@ class Config:
         (objective - optimum) / objective: near the end of what float64 can prove, as
         where W is nearly 0 it takes that to prove the labels too.
       lifted_relative_gap: the same with the added feature.
-      max_evaluations: of a fit, after which it is taken as it is.
+      max_passes: of a fit, after which it is taken as it is.
     """
 
     cases: tuple[CaseName, ...] = tuple(CASES)
@@ -38,7 +38,7 @@ class Config:
     lifted_l2: Positive = 1e-6
     relative_gap: Share = 1e-12
     lifted_relative_gap: Share = 1e-10
-    max_evaluations: Count = 1000
+    max_passes: Count = 1000
 
 
 SMOKE = Config(

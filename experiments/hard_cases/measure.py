@@ -101,7 +101,7 @@ def _fits(
             loss=loss,
             l2=l2,
             classes=range(len(case.class_names)),
-            stop=jaxlin.Stop(relative_gap, config.max_evaluations),
+            stop=jaxlin.Stop(relative_gap, config.max_passes),
             refine=True,
         )
         weights = fit.params.weights[:, :width]
@@ -123,7 +123,7 @@ def _fit_numbers(
             "dual": fit.certificate.dual,
             "relative_gap": fit.relative_gap,
             "converged": fit.converged,
-            "evaluations": fit.passes,
+            "passes": fit.passes,
             "at_zero": at_zero(len(fit.classes)),
             "weights_norm": np.linalg.norm(fit.params.weights),
             "accuracy": tested.accuracy.value,

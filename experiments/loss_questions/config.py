@@ -18,7 +18,7 @@ class Config:
       l2: strength of the penalty of the fits.
       relative_gap: what each fit is asked to prove of (objective - optimum) /
         objective.
-      max_evaluations: of a fit, after which it is taken as it is.
+      max_passes: of a fit, after which it is taken as it is.
     """
 
     points: Annotated[int, Bounds(at_least=2)] = 400
@@ -27,7 +27,7 @@ class Config:
     seed: Seed = 0
     l2: Positive = 0.1
     relative_gap: Share = 1e-7
-    max_evaluations: Count = 1000
+    max_passes: Count = 1000
 
 
 SMOKE = Config(points=40, examples=40, relative_gap=1e-4)

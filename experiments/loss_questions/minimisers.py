@@ -98,7 +98,7 @@ def _fit(config: Config, points: Any, loss: Any, l2: float) -> jaxlin.Fit:
         *points,
         loss=loss,
         l2=l2,
-        stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
+        stop=jaxlin.Stop(config.relative_gap, config.max_passes),
         refine=True,
     )
 

@@ -3,21 +3,25 @@
 Question. What accuracy does a linear classifier reach on frozen features, with its
 strength of penalty chosen honestly?
 
-Method. Features of the training examples are standardised; a tenth of the examples
-(or each of k folds in turn) is held out, and a classifier is fitted without them for
-each of DINOv2's 45 values of scikit-learn's C (l2 = 1 / (C n), of two classes
-2 / (C n)), all in one sweep, each with its duality gap. The best is fitted on all
-training examples to a proven gap and tested once; a temperature from the examples held
-out makes its scores probabilities. The only example of a class is never held out; of a
-single C nothing need be.
+Method. A tenth of the training examples (or each of k folds in turn, or validation
+examples of the file) is held out. Features are standardised without them, and a
+classifier is fitted for each of DINOv2's 45 values of scikit-learn's C, all in one
+sweep, each with its duality gap. C multiplies the sum of the losses of the examples of
+a fit. The best is fitted on all training examples to a proven gap and tested once; a
+temperature from the examples held out makes its scores probabilities. The only example
+of a class is never drawn; of a single C nothing need be held out. ``--protocol dinov2``
+(``dinov3``, ``clip``) reproduces a published evaluation instead, prints how to cite it,
+and says what is not to the letter.
 
 Features. FEATURES is a .npz file, or a folder of .npy files that are mapped, with
-x_train, y_train, x_test, y_test (labels are text, or 0, 1, 2, ...); or the name of a
-data set, such as cifar10 or digits; or ``random``, small features made from the seed.
-With ``--answers K`` labels may be any integers or strings: the K most frequent are the
-classes, and what lies outside them is counted, in training as left out and in the test
-as wrong. ``--join image question`` puts image_train and question_train side by side
-(and so for the test), as visual question answering does.
+x_train, y_train, x_test, y_test (labels are text, or 0, 1, 2, ...) and optionally x_val
+and y_val, weights_train, groups_train, class_names; or the name of a data set, such as
+cifar10 or digits; or ``random``, small features made from the seed. float16 and
+bfloat16 rows stay so. With ``--answers K`` labels may be any integers or strings: the K
+most frequent are the classes, and what lies outside them is counted, in training as
+left out and in the test as wrong. ``--join image question`` puts image_train and
+question_train side by side (and so for the other splits), as visual question answering
+does.
 
 Result. report.html, results.json, results.csv (one line a value of C), and in ``parts``
 probe-model.npz for `jaxlin.load` and probe.npz with labels and calibrated probabilities

@@ -20,7 +20,7 @@ def headlines(results: study.Results) -> Mapping[str, float]:
     return {
         "test accuracy": found["test_accuracy"],
         "C chosen": found["c"],
-        "calibration error": found["calibration_error"]["after"],
+        "calibration error": found["metrics"]["calibration_error"]["value"],
     }
 
 

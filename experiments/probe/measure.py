@@ -4,22 +4,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jaxlin
-from experiments.common import interrupts
-from experiments.common.losses import CERTIFIED
-from experiments.common.progress import progress
 from experiments.common.study import Measured, Part, Run
-from experiments.probe import source
-from experiments.probe.config import CHOICES, Config
+from experiments.probe import fit
+from experiments.probe.config import Config, with_protocol
+from experiments.probe.protocols import PROTOCOLS
 from jaxlin import data
-from jaxlin.objective import penalties
-from jaxlin.selection import calibration, grids, plans
-from jaxlin.selection.plans import Plan
-from jaxlin.solvers.interface import Examples
+from jaxlin.selection import calibration
 from jaxlin.stats import intervals, metrics
 
 
@@ -29,7 +23,7 @@ def parts(config: Config) -> Mapping[str, Part]:
 
 
 def settle(config: Config, dataset: data.Dataset) -> Config:
-    """Returns the config with the plan of the sweep, if C can be chosen as asked.
+    """Returns the config with its protocol's settings and the plan of its sweeps.
 
     The plan is kept, so that a run with ``--config`` takes the same steps whatever the
     rule is then.
@@ -37,153 +31,140 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
     Raises:
       ValueError: that names the field, the rule and the value.
     """
-    source.check_parts(config, dataset)
-    plan = _plan(config, dataset)
+    config = with_protocol(config)
+    fit.check(config, dataset)
+    plan = fit.plan(config, dataset)
     return dataclasses.replace(
         config, slots=sum(plan.slots), block_size=plan.block_size
     )
 
 
-def _plan(config: Config, dataset: data.Dataset) -> Plan:
-    """Number of models that run at once; by shapes, before anything is computed."""
-    models = grids.product(
-        losses=(CERTIFIED[config.loss],),
-        l2s=config.cs,
-        num_weight_sets=config.folds or 1,
-    )
-    rows: tuple[Any, Any] = dataset.train
-    return plans.plan(
-        models,
-        Examples(*rows),
-        num_classes=dataset.num_classes,
-        slots=config.slots,
-        block_size=config.block_size,
-    )
-
-
 def _probe(config: Config, dataset: data.Dataset, run: Run) -> Measured:
-    plan = str(_plan(config, dataset))
+    plan = str(fit.plan(config, dataset))
     print(f"{dataset.name}: {len(config.cs)} values of C, {plan}")
-    for name in data.absent_classes(dataset):
-        print(f"note: class {name!r} has no training example")
-    found = _fit(config, dataset, run)
-    for note in found.notes:
+    published = _published(config)
+    if published:
+        print(f"protocol: {published['source']}\ncite: {published['citation']}")
+    notes = [f"not to the letter: {one}" for one in published.get("differences", ())]
+    notes += [
+        f"class {name!r} has no training example"
+        for name in data.absent_classes(dataset)
+    ]
+    dataset = fit.scaled(config, dataset)
+    found = fit.fitted(config, dataset, run)
+    for note in (*notes, *found.notes):
         print(f"note: {note}")
     model = found.fit._replace(classes=np.array(dataset.class_names))
-    scores = jaxlin.scores(model, dataset.test.features)
-    labels = jnp.asarray(dataset.test.labels)
-    bins, arrays = {}, {"label": labels, "prediction": scores.argmax(axis=1)}
-    for kind, temperature in (("before", 1.0), ("after", model.temperature)):
-        probabilities = calibration.probabilities(scores, temperature=temperature)
-        bins[kind] = metrics.calibration_bins(probabilities, labels)
-        arrays |= {f"{kind}_{k}": v for k, v in bins[kind]._asdict().items()}
-        arrays["probability"] = probabilities
     assert run.data is not None
     numbers = {
-        **_numbers(found, dataset, run.data["answers"]),
-        "calibration_error": {
-            kind: float(metrics.expected_calibration_error(one))
-            for kind, one in bins.items()
-        },
+        **_numbers(found, config, dataset, run.data["answers"]),
+        "protocol": published,
         "sweep": plan,
         "source": dataset.source,
     }
-    return Measured(numbers, arrays, {"model": model})
+    return Measured(numbers, _arrays(model, dataset), {"model": model})
 
 
-def _fit(config: Config, dataset: data.Dataset, run: Run) -> jaxlin.ProbeResult:
-    """The result, continued from the last save of an earlier start."""
-    num_models = len(config.cs) * (config.folds or 1)
-    with (
-        interrupts.held_back() as stop_if_asked,
-        progress("fits", total=num_models, unit="models") as advance,
-    ):
-        done = 0
+def _published(config: Config) -> dict[str, Any]:
+    """Facts of the protocol of a config; none without one."""
+    if config.protocol is None:
+        return {}
+    protocol = PROTOCOLS[config.protocol]
+    names = ("source", "citation", "differences")
+    return {name: getattr(protocol, name) for name in names}
 
-        def callback(state):
-            nonlocal done
-            advance(len(state.finished) - done)
-            done = len(state.finished)
-            stop_if_asked()
 
-        return jaxlin.probe(
-            jax.random.key(config.seed),
-            *dataset.train,
-            *dataset.test,
-            loss=CERTIFIED[config.loss],
-            l2s=penalties.l2_of_c(
-                config.cs,
-                total_weight=len(dataset.train.labels),
-                num_classes=dataset.num_classes,
-            ),
-            classes=range(dataset.num_classes),
-            normalization=source.normalized(dataset, config),
-            validation=config.folds or config.validation_fraction,
-            choose=CHOICES[config.choose],
-            stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
-            slots=config.slots,
-            block_size=config.block_size,
-            checkpoint=run.folder.path / "sweep.npz",
-            callback=callback,
-        )
+def _arrays(model: jaxlin.Fit, dataset: data.Dataset) -> dict[str, Any]:
+    """Labels and probabilities of the test examples, and sums of calibration bins."""
+    scores = jaxlin.scores(model, dataset.test.features)
+    labels = jnp.asarray(dataset.test.labels)
+    arrays = {"label": labels, "prediction": scores.argmax(axis=1)}
+    for kind, temperature in (("before", 1.0), ("after", model.temperature)):
+        probabilities = calibration.probabilities(scores, temperature=temperature)
+        bins = metrics.calibration_bins(probabilities, labels)
+        arrays |= {f"{kind}_{k}": v for k, v in bins._asdict().items()}
+        arrays["probability"] = probabilities
+    return arrays
 
 
 def _numbers(
-    found: jaxlin.ProbeResult, dataset: data.Dataset, coverage: Any
+    found: jaxlin.ProbeResult, config: Config, dataset: data.Dataset, coverage: Any
 ) -> dict[str, Any]:
     """The result; accuracies count answers outside the vocabulary as wrong."""
-    num_train, num_inside = len(dataset.train.labels), len(dataset.test.labels)
-    num_test = coverage["test_examples"] if coverage else num_inside
-    correct = round(found.test.accuracy.value * num_inside)
-    optimum = found.test.optimum
+    test = found.test
     converged = () if found.table is None else found.table.fits.converged
-    share = num_inside / num_test
-    (c,) = _cs([found.l2], dataset)
+    num_test = coverage["test_examples"] if coverage else test.num_examples
+    share = test.num_examples / num_test
+    values = _values(found, config)
+    chosen = [row["c"] for row in values if row["chosen"]] or config.cs
+    metrics_of_test = _metrics(test, num_test)
     return {
-        "test_accuracy": correct / num_test,
-        "test_accuracy_interval": list(
-            intervals.proportion_interval(correct, num_test)
-        ),
-        "optimum_accuracy": [
-            share * optimum.low,
-            share * optimum.high,
-        ],
-        "labels_certified": optimum.certified,
-        "num_train": num_train,
+        "test_accuracy": metrics_of_test["accuracy"]["value"],
+        "metrics": metrics_of_test,
+        "optimum_accuracy": [share * test.optimum.low, share * test.optimum.high],
+        "labels_certified": test.optimum.certified,
+        "num_train": len(dataset.train.labels),
+        "num_held_out": found.num_held_out,
+        "has_validation": dataset.validation is not None,
+        "has_weights": dataset.train_weights is not None,
+        "has_groups": dataset.train_groups is not None,
         "num_test": num_test,
         "num_features": dataset.num_features,
         "num_classes": dataset.num_classes,
-        "c": c,
+        "c": chosen[0],
         "l2": found.l2,
         "at_edge": found.at_edge,
         "relative_gap": found.fit.relative_gap,
         "converged": found.fit.converged,
         "fits_compared": len(converged),
         "fits_certified": int(sum(converged)),
-        "evaluations": found.passes,
+        "passes": found.passes,
         "temperature": float(found.temperature.value),
         "temperature_at_bound": bool(found.temperature.at_bound),
-        "num_held_out": found.num_held_out,
         "notes": list(found.notes),
-        "values": _values(found, dataset),
+        "values": values,
     }
 
 
-def _values(found: jaxlin.ProbeResult, dataset: data.Dataset) -> list[dict[str, Any]]:
+def _metrics(test: jaxlin.Evaluation, num_test: int) -> dict[str, dict[str, float]]:
+    """Value and 95 % interval of each metric.
+
+    Args:
+      test: metrics on the test examples whose answer is in the vocabulary.
+      num_test: number of all test examples; shares count the others as wrong.
+    """
+    names = (
+        "accuracy",
+        "top_5_accuracy",
+        "mean_per_class_accuracy",
+        "log_loss",
+        "log_loss_before",
+        "calibration_error",
+        "calibration_error_before",
+    )
+    rows = {}
+    for name in names:
+        estimate = getattr(test, name)
+        if estimate is None:
+            continue
+        value, interval = estimate
+        if name in ("accuracy", "top_5_accuracy"):
+            correct = round(value * test.num_examples)
+            value = correct / num_test
+            interval = intervals.proportion_interval(correct, num_test)
+        rows[name] = {"value": value, "low": interval.low, "high": interval.high}
+    return rows
+
+
+def _values(found: jaxlin.ProbeResult, config: Config) -> list[dict[str, Any]]:
     """One row a value of C, the smallest first; none if nothing was held out."""
     if found.table is None:
         return []
-    rows = found.table.rows()
-    cs = _cs([row["l2"] for row in rows], dataset)
+    passes = found.table.fits.passes.reshape(len(config.cs), -1).sum(axis=1)
     values = [
-        {"c": c, **row, "chosen": row["l2"] == found.l2}
-        for c, row in zip(cs, rows, strict=True)
+        {**row, "passes": int(passes[i]), "chosen": i == found.setting}
+        for i, row in enumerate(found.table.rows())
     ]
-    return sorted(values, key=lambda row: row["c"])
-
-
-def _cs(l2s: list[float], dataset: data.Dataset) -> tuple[float, ...]:
-    """Scikit-learn's C of each l2: the formula is its own inverse."""
-    return penalties.l2_of_c(
-        l2s, total_weight=len(dataset.train.labels), num_classes=dataset.num_classes
-    )
+    # The l2 of a fit falls as its C grows.
+    values.sort(key=lambda row: -row["l2"])
+    return [{"c": c, **row} for c, row in zip(sorted(config.cs), values, strict=True)]

@@ -7,11 +7,9 @@ import jax
 import numpy as np
 
 from experiments.probe.config import RANDOM, Config, check_fields
-from jaxlin import data, normalization
+from jaxlin import data
 from jaxlin.data import dataset as datasets
 from jaxlin.data import embeddings
-from jaxlin.normalization import Normalization
-from jaxlin.selection import held_out
 
 # Of the random features.
 _TRAIN, _TEST, _FEATURES, _CLASSES = 300, 150, 12, 3
@@ -44,16 +42,6 @@ def load(config: Config, data_dir: Path | None) -> tuple[data.Dataset, dict[str,
     return dataset, {**data.summary(dataset), "answers": coverage}
 
 
-def check_parts(config: Config, dataset: data.Dataset) -> None:
-    """Raises a ValueError if C cannot be chosen as asked on these labels."""
-    held_out.weights(
-        jax.random.key(config.seed),
-        dataset.train.labels,
-        num_settings=len(config.cs),
-        validation=config.folds or config.validation_fraction,
-    )
-
-
 def made(seed: int) -> data.Dataset:
     """Three classes of Gaussian features that overlap."""
     keys = jax.random.split(jax.random.key(seed), 3)
@@ -74,12 +62,3 @@ def made(seed: int) -> data.Dataset:
             source=f"made from the seed {seed}",
         )
     )
-
-
-def normalized(dataset: data.Dataset, config: Config) -> Normalization:
-    """The normalization of the training features that was asked for."""
-    features = dataset.train.features
-    if config.standardize:
-        return normalization.fit_standard(features)
-    identity = normalization.identity(dataset.num_features)
-    return identity._replace(scale=np.float32(dataset.max_value))

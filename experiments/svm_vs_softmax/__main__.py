@@ -17,7 +17,7 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
     return config
 
 
-_FIELDS = ("l2", "objective", "relative_gap", "converged", "evaluations")
+_FIELDS = ("l2", "objective", "relative_gap", "converged", "passes")
 
 
 def rows(run: study.Run) -> Iterable[Mapping[str, Any]]:

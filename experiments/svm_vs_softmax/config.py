@@ -20,7 +20,7 @@ class Config:
       polished_gap: the same for the fit of the chosen penalty on all training examples,
         in float64 where float32 does not reach it. 1e-6 is enough to compare the
         objectives; the accuracy of the exact optimum may need 1e-9.
-      max_evaluations: passes over the examples after which a fit gives up.
+      max_passes: passes over the examples after which a fit gives up.
       epochs: passes of SGD over the training examples.
       batch_size: examples per step of SGD.
       hinge_learning_rates: learning rates of SGD for the multiclass SVM, in units of 1
@@ -35,7 +35,7 @@ class Config:
     path_l2: Positives = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
     relative_gap: Share = 1e-4
     polished_gap: Share = 1e-6
-    max_evaluations: Count = 1000
+    max_passes: Count = 1000
     epochs: Count = 20
     batch_size: Count = 128
     hinge_learning_rates: Positives = (0.3, 1.0, 3.0)
@@ -55,7 +55,7 @@ DIGITS = Config(
 SMOKE = Config(
     dataset="digits",
     path_l2=(1e-1, 1e-2),
-    max_evaluations=300,
+    max_passes=300,
     epochs=4,
     hinge_learning_rates=(0.3, 1.0),
     softmax_learning_rates=(0.5, 1.5),

@@ -42,7 +42,7 @@ def _facts(run: Run) -> dict[str, Any]:
 
 
 def _path(paths: dict[str, Any]) -> Figure:
-    """Validation accuracy of each l2, the choice marked, and evaluations it took."""
+    """Validation accuracy of each l2, the choice marked, and passes it took."""
     figure, axes = plotting.new_figure(columns=2, width=9.5, height=3.6)
     accuracy_ax, cost_ax = axes.ravel()
     for name, title in TITLES.items():
@@ -52,11 +52,9 @@ def _path(paths: dict[str, Any]) -> Figure:
         style: dict[str, Any] = {"color": COLORS[name], "linewidth": 1.4}
         accuracy_ax.plot(l2s, accuracies, ".-", label=title, **style)
         accuracy_ax.plot(l2s[choice], accuracies[choice], "o", markersize=9, **style)
-        cost_ax.plot(
-            l2s, [fit["evaluations"] for fit in fits], ".-", label=title, **style
-        )
+        cost_ax.plot(l2s, [fit["passes"] for fit in fits], ".-", label=title, **style)
     label_axes(accuracy_ax, "l2", "validation accuracy (%)")
-    label_axes(cost_ax, "l2", "evaluations")
+    label_axes(cost_ax, "l2", "passes")
     cost_ax.set_yscale("log")
     for ax in axes.ravel():
         ax.set_xscale("log")
@@ -65,7 +63,7 @@ def _path(paths: dict[str, Any]) -> Figure:
 
 
 def _distance(run: Run) -> Figure:
-    """Distance of SGD by epoch, and of the certified fit by evaluation."""
+    """Distance of SGD by epoch, and of the certified fit by pass."""
     figure, axes = plotting.new_figure(columns=len(TITLES), width=11.0, height=4.4)
     for ax, (name, title) in zip(axes.ravel(), TITLES.items(), strict=True):
         highest = 1.0
@@ -95,13 +93,13 @@ def _distance(run: Run) -> Figure:
 def _certified(
     ax: Any, optimum: dict[str, Any], arrays: dict[str, np.ndarray], name: str
 ) -> None:
-    """Distance of the certified fit, and what it proves, by evaluation."""
+    """Distance of the certified fit, and what it proves, by pass."""
     bounds, objectives = (arrays[f"{name}_{kind}"] for kind in ("bounds", "objectives"))
-    evaluations = np.arange(1, len(bounds) + 1)
+    passes = np.arange(1, len(bounds) + 1)
     distances = objectives - optimum["lower_bound"]
     # Below this a difference of float32 objectives is rounding.
     floor = np.where(
-        evaluations <= len(bounds) - optimum["float64_evaluations"],
+        passes <= len(bounds) - optimum["float64_passes"],
         4 * np.finfo(np.float32).eps * optimum["objective"],
         0,
     )
@@ -111,7 +109,7 @@ def _certified(
         (bounds, "certified fit, what it proves", "-"),
     ):
         ax.plot(
-            *(evaluations, values / optimum["objective"], style),
+            *(passes, values / optimum["objective"], style),
             label=label,
             color=_CERTIFIED,
         )

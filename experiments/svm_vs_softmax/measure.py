@@ -51,7 +51,7 @@ def _paths(config: Config, dataset: data.Dataset, run: Run) -> Measured:
 
 def _path(config: Config, problem: jaxlin.Problem, loss: Loss) -> Iterator[Fit]:
     """Yields a fit for each l2, from the largest, each from the one before it."""
-    stop = jaxlin.Stop(config.relative_gap, config.max_evaluations)
+    stop = jaxlin.Stop(config.relative_gap, config.max_passes)
     fit = None
     for l2 in sorted(config.path_l2, reverse=True):
         fit = jaxlin.fit(problem, loss=loss, l2=l2, stop=stop, start=fit)
@@ -74,7 +74,7 @@ def _optima(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     for name, loss in protocol.LOSSES.items():
         chosen = run.numbers("paths")[name]
         proofs: list[Any] = []
-        with progress(name, total=config.max_evaluations, unit="passes") as advance:
+        with progress(name, total=config.max_passes, unit="passes") as advance:
 
             def callback(passes: int, info: Any, proofs=proofs, advance=advance):
                 proofs.append(jax.tree.map(float, info.certificate))
@@ -84,7 +84,7 @@ def _optima(config: Config, dataset: data.Dataset, run: Run) -> Measured:
                 problem,
                 loss=loss,
                 l2=chosen["fits"][chosen["choice"]]["l2"],
-                stop=jaxlin.Stop(config.polished_gap, config.max_evaluations),
+                stop=jaxlin.Stop(config.polished_gap, config.max_passes),
                 refine=True,
                 callback=callback,
             )
@@ -94,11 +94,9 @@ def _optima(config: Config, dataset: data.Dataset, run: Run) -> Measured:
             **_record(fit),
             "rounding": proof.rounding / proof.primal,
             "lower_bound": proof.primal - proof.gap - proof.rounding,
-            "float64_evaluations": fit.float64_passes,
+            "float64_passes": fit.float64_passes,
             "radius": fit.radius,
-            "evaluations_to_gap": _evaluations_to(
-                config.relative_gap, bounds / proof.primal
-            ),
+            "passes_to_gap": _passes_to(config.relative_gap, bounds / proof.primal),
         }
         arrays |= {f"{name}_bounds": bounds, f"{name}_objectives": objectives}
         fits[name] = fit
@@ -111,12 +109,12 @@ def _record(fit: Fit) -> dict[str, Any]:
         "objective": fit.certificate.primal,
         "relative_gap": fit.relative_gap,
         "converged": fit.converged,
-        "evaluations": fit.passes,
+        "passes": fit.passes,
     }
 
 
 def _best_so_far(proofs: list[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Bound and objective of the best parameters after each evaluation."""
+    """Bound and objective of the best parameters after each pass."""
     bounds = np.array([proof.gap + proof.rounding for proof in proofs])
     # A float64 refinement begins with a proof that is weaker than the last.
     is_best = bounds <= np.minimum.accumulate(bounds)
@@ -124,8 +122,8 @@ def _best_so_far(proofs: list[Any]) -> tuple[np.ndarray, np.ndarray]:
     return bounds[best], np.array([proofs[i].primal for i in best])
 
 
-def _evaluations_to(relative: float, proven: np.ndarray) -> int | None:
-    """Evaluations until so much was proven."""
+def _passes_to(relative: float, proven: np.ndarray) -> int | None:
+    """Passes until so much was proven."""
     reached = np.flatnonzero(proven <= relative)
     return int(reached[0]) + 1 if len(reached) else None
 
@@ -152,7 +150,7 @@ def _sgd(config: Config, dataset: data.Dataset, run: Run) -> Measured:
             {
                 "learning_rate": rate,
                 "relative_distance": distances,
-                "certified_as_close_after": _evaluations_to(distances[-1], proven),
+                "certified_as_close_after": _passes_to(distances[-1], proven),
             }
             for rate, distances in zip(rates, relative.T, strict=True)
         ]

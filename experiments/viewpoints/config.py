@@ -20,7 +20,7 @@ class Config:
       l2: strength of the penalty, bias included.
       relative_gap: what the fit is asked to prove of (objective - optimum) /
         objective.
-      max_evaluations: of the fit, after which it is taken as it is.
+      max_passes: of the fit, after which it is taken as it is.
       images: test images whose pixels and perturbations are shown, the first ones.
       shown_points: training images drawn as points in the plane.
       boxed_images: test images whose radii within the pixel range are computed, the
@@ -33,7 +33,7 @@ class Config:
     loss: LossName = "softmax_cross_entropy"
     l2: Positive = 1e-2
     relative_gap: Share = 1e-4
-    max_evaluations: Count = 600
+    max_passes: Count = 600
     images: Annotated[int, Bounds(at_least=1, at_most=10)] = 5
     shown_points: Count = 1000
     boxed_images: Annotated[int | None, Bounds(at_least=1)] = None

@@ -44,7 +44,7 @@ def fit(config: Config, dataset: data.Dataset, run: Run | None) -> Measured:
         loss=CERTIFIED[config.loss],
         l2=config.l2,
         classes=range(dataset.num_classes),
-        stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
+        stop=jaxlin.Stop(config.relative_gap, config.max_passes),
         normalization=normalization.fit_centered(
             dataset.train.features, scale=dataset.max_value
         ),
@@ -55,7 +55,7 @@ def fit(config: Config, dataset: data.Dataset, run: Run | None) -> Measured:
         "dual": made.certificate.dual,
         "relative_gap": made.relative_gap,
         "converged": made.converged,
-        "evaluations": made.passes,
+        "passes": made.passes,
     }
     arrays = {
         "label": dataset.test.labels,

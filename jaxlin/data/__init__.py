@@ -7,9 +7,10 @@
   * ``"digits"``: scikit-learn's handwritten digits, no download;
   * any other image-classification set prepared by tensorflow-datasets, such as
     ``"mnist"`` or ``"cifar100"``;
-  * ``"path/to/my.npz"`` with x_train, y_train, x_test, y_test, or a folder with
-    x_train.npy and so on, which are memory-mapped (a warning is logged for arrays that
-    have to be read whole).
+  * ``"path/to/my.npz"`` with x_train, y_train, x_test, y_test (and optionally x_val,
+    y_val, weights_train, groups_train, class_names), or a folder with x_train.npy and
+    so on, which are memory-mapped (a warning is logged for arrays that have to be read
+    whole).
 
 `jaxlin.data.embeddings` reads features in several parts, and answers that are strings.
 

@@ -2,6 +2,11 @@
 
 Large arrays belong in a folder: its files are memory-mapped read-only and read on
 access. Nothing is unpickled.
+
+`numpy.save` writes bfloat16 arrays (of the package `ml_dtypes`) as raw items of two
+bytes, and no other dtype in that way: raw items of two bytes are read as bfloat16.
+uint16 arrays are integers. NumPy has no bfloat16 of its own; a PyTorch tensor is saved
+by ``numpy.save(path, tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16))``.
 """
 
 import logging
@@ -11,6 +16,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 
 _LOGGER = logging.getLogger(__name__)
@@ -58,7 +64,8 @@ def warn_if_copied(
         if not np.may_share_memory(array, stored[name]):
             _LOGGER.warning(
                 "%s is %s in %s order and is read whole, into %.0f MB as %s; mapped "
-                "are uint8 and float32 in C order, and float16 feature vectors",
+                "are uint8 and float32 in C order, and feature vectors of float16 and "
+                "bfloat16 (in all splits)",
                 path / f"{name}.npy",
                 stored[name].dtype,
                 "C" if stored[name].flags.c_contiguous else "Fortran",
@@ -81,7 +88,7 @@ def _from_folder(
     for name in [*names, *(name for name in optional if name in found)]:
         file = path / f"{name}.npy"
         try:
-            arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
         except OSError as error:
             # Not reported as damage: permissions or a lack of memory may be the cause.
             raise ValueError(
@@ -93,15 +100,19 @@ def _from_folder(
                 f"{name}.npy must be a numeric array as numpy.save writes it, got "
                 f"other or damaged data ({error})"
             ) from error
-        if arrays[name].dtype.kind == "V":
-            raise ValueError(_raw_bytes_message(name))
+        arrays[name] = _as_numbers(name, array)
     return arrays
 
 
-def _raw_bytes_message(name: str) -> str:
-    return (
-        f"{name} must be numbers, got raw bytes, as numpy.save writes bfloat16; save "
-        "array.astype(numpy.float32)"
+def _as_numbers(name: str, array: np.ndarray) -> np.ndarray:
+    """Returns an array, raw items of two bytes as bfloat16, without a copy."""
+    if array.dtype.kind != "V":
+        return array
+    if array.dtype == np.dtype("V2"):
+        return array.view(ml_dtypes.bfloat16)
+    raise ValueError(
+        f"{name} must be numbers, got raw bytes ({array.dtype}), as numpy.save writes "
+        "dtypes that NumPy lacks; save array.astype(numpy.float32)"
     )
 
 
@@ -152,6 +163,4 @@ def _member(stored: np.lib.npyio.NpzFile, name: str, remedy: str) -> np.ndarray:
     # NumPy returns members that are not arrays as bytes.
     if not isinstance(value, np.ndarray):
         raise ValueError(f"{name} must be a NumPy array, got other data; {remedy}")
-    if value.dtype.kind == "V":
-        raise ValueError(_raw_bytes_message(name))
-    return value
+    return _as_numbers(name, value)

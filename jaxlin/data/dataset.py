@@ -2,12 +2,16 @@
 
 import hashlib
 import math
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 from jaxlin import check
 
+#: Floating dtypes of 16 bits, which feature vectors keep.
+HALVES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
 # Rows hashed per block, so that the summary of a memory map does not load it whole.
 _ROWS_PER_BLOCK = 8192
 
@@ -21,8 +25,8 @@ class Split(NamedTuple):
 
     Attributes:
       features: one row per example, shape ``(examples, features)``, uint8 or float32,
-        or float16 for feature vectors; may be a read-only memory map. Images are
-        flattened in C order.
+        or float16 or bfloat16 for feature vectors; may be a read-only memory map.
+        Images are flattened in C order.
       labels: class indices in [0, num_classes), int32, shape ``(examples,)``.
     """
 
@@ -44,6 +48,12 @@ class Dataset(NamedTuple):
         digits, 1 for float features.
       version: version stated by the source, or "".
       source: file, folder or package of the arrays.
+      validation: examples that choose hyperparameters, given apart from the training
+        examples; None if the source has none.
+      train_weights: weights of the training examples, shape ``(examples,)``; None is
+        all ones.
+      train_groups: groups of the training examples that are held out together, integers
+        or strings, shape ``(examples,)``; None if the source has none.
     """
 
     name: str
@@ -54,6 +64,9 @@ class Dataset(NamedTuple):
     max_value: float
     version: str = ""
     source: str = ""
+    validation: Split | None = None
+    train_weights: np.ndarray | None = None
+    train_groups: np.ndarray | None = None
 
     @property
     def num_classes(self) -> int:
@@ -69,63 +82,83 @@ class Dataset(NamedTuple):
 def check_dataset(
     dataset: Dataset,
     *,
-    names: tuple[str, str, str, str] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """Returns ``dataset`` with checked uint8, float16 or float32 rows and int32 labels.
+    """Returns ``dataset`` with checked rows, labels, weights and groups.
 
     Every source passes through this check, so that values are checked only once. A
-    class may be absent from either split if ``class_names`` lists it and the training
-    split has at least two classes.
+    class may be absent from a split if ``class_names`` lists it and the training split
+    has at least two classes.
 
     Args:
-      dataset: rows and labels as read. Feature vectors stay float16 if both splits are
-        float16; computations convert them to float32. Other rows that are neither uint8
-        nor float32 become float32, and values beyond its range count as infinite.
-      names: names of the four arrays in error messages; by default "mnist train
-        features", "mnist train labels" and so on.
+      dataset: rows and labels as read. Feature vectors stay float16 or bfloat16 if
+        those of all splits are; computations convert them to float32. Other rows that
+        are neither uint8 nor float32 become float32, and values beyond its range count
+        as infinite.
+      names: names of arrays in error messages, by default "train features", "test
+        labels", "train groups" and so on, each after the name of the data set.
+
+    Returns:
+      The data set with uint8, float32 or half-precision rows and int32 labels.
 
     Raises:
-      ValueError: if rows or labels break a rule of `jaxlin.check`, the splits differ in
+      ValueError: if an array breaks a rule of `jaxlin.check`, the splits differ in
         width or dtype, or ``image_shape`` does not have the width of the rows.
     """
-    names = names or (
-        f"{dataset.name} train features",
-        f"{dataset.name} train labels",
-        f"{dataset.name} test features",
-        f"{dataset.name} test labels",
-    )
-    splits_rows = (dataset.train.features, dataset.test.features)
-    kept: list[Any] = [np.float32]
-    if dataset.image_shape is None and all(
-        getattr(rows, "dtype", None) == np.float16 for rows in splits_rows
-    ):
-        kept.append(np.float16)
-    train_rows = _rows(names[0], splits_rows[0], kept)
-    test_rows = _rows(names[2], splits_rows[1], kept, num_features=train_rows.shape[1])
-    if train_rows.dtype != test_rows.dtype:
-        raise ValueError(
-            f"{names[2]} must have the dtype of {names[0]}, {train_rows.dtype}, got "
-            f"{test_rows.dtype}; give both the same scale and dtype"
-        )
+
+    def name_of(kind: str) -> str:
+        return (names or {}).get(kind, f"{dataset.name} {kind}")
+
+    splits = _checked_splits(dataset, name_of)
+    train = splits["train"]
+    num_examples, num_features = train.features.shape
     shape = dataset.image_shape
-    if shape is not None and math.prod(shape) != train_rows.shape[1]:
+    if shape is not None and math.prod(shape) != num_features:
         raise ValueError(
-            f"image_shape must have {train_rows.shape[1]} entries in all, got {shape}"
+            f"image_shape must have {num_features} entries in all, got {shape}"
         )
-    splits = [
-        Split(
-            rows,
-            check.labels(
-                name, labels, num_classes=dataset.num_classes, num_examples=len(rows)
-            ),
+    check.several_classes(name_of("train labels"), train.labels)
+    weights, groups = dataset.train_weights, dataset.train_groups
+    if weights is not None:
+        name = name_of("train weights")
+        weights = check.example_weights(name, weights, num_examples=num_examples)
+    if groups is not None:
+        name = name_of("train groups")
+        groups = _groups(name, groups, num_examples=num_examples)
+    return dataset._replace(**splits, train_weights=weights, train_groups=groups)
+
+
+def _checked_splits(dataset: Dataset, name_of: Callable[[str], str]) -> dict[str, Any]:
+    """Splits with checked rows of one width and dtype, and checked labels."""
+    splits = {"train": dataset.train, "test": dataset.test}
+    if dataset.validation is not None:
+        splits["validation"] = dataset.validation
+    dtypes = {getattr(rows, "dtype", None) for rows, _ in splits.values()}
+    is_half = dataset.image_shape is None and len(dtypes) == 1
+    kept = [np.float32, *(HALVES if is_half else ())]
+    checked: dict[str, Split] = {}
+    for split, (raw, labels) in splits.items():
+        first = checked["train"].features if checked else None
+        rows = _rows(
+            name_of(f"{split} features"),
+            raw,
+            kept,
+            num_features=None if first is None else first.shape[1],
         )
-        for name, rows, labels in (
-            (names[1], train_rows, dataset.train.labels),
-            (names[3], test_rows, dataset.test.labels),
+        if first is not None and rows.dtype != first.dtype:
+            raise ValueError(
+                f"{name_of(f'{split} features')} must have the dtype of "
+                f"{name_of('train features')}, {first.dtype}, got {rows.dtype}; give "
+                "both the same scale and dtype"
+            )
+        codes = check.labels(
+            name_of(f"{split} labels"),
+            labels,
+            num_classes=dataset.num_classes,
+            num_examples=len(rows),
         )
-    ]
-    check.several_classes(names[1], splits[0].labels)
-    return dataset._replace(train=splits[0], test=splits[1])
+        checked[split] = Split(rows, codes)
+    return checked
 
 
 def class_histogram(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -149,8 +182,16 @@ def summary(dataset: Dataset) -> dict[str, Any]:
     Returns:
       Name, version, source, class names, image shape, ``max_value``, and numbers of
       classes and features; per split the number of examples, the class histogram, and
-      shape, dtype and SHA-256 (of the values in C order) of features and labels.
+      shape, dtype and SHA-256 (of the values in C order) of features and labels; the
+      same of weights and groups, where there are any.
     """
+    optional = {
+        field: _describe_array(value)
+        for field in ("train_weights", "train_groups")
+        if (value := getattr(dataset, field)) is not None
+    }
+    if dataset.validation is not None:
+        optional["validation"] = _describe(dataset.validation, dataset.num_classes)
     return {
         "name": dataset.name,
         "version": dataset.version,
@@ -162,6 +203,7 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         "class_names": [*dataset.class_names],
         "train": _describe(dataset.train, dataset.num_classes),
         "test": _describe(dataset.test, dataset.num_classes),
+        **optional,
     }
 
 
@@ -170,22 +212,28 @@ def _rows(
 ) -> np.ndarray:
     """Returns checked rows in uint8, float32 or a floating dtype of ``kept``."""
     dtype = getattr(value, "dtype", None)
-    if dtype is not None and dtype.kind == "f" and dtype not in kept:
+    is_float = dtype is not None and (dtype.kind == "f" or dtype in HALVES)
+    if is_float and dtype not in kept:
         # Converted first, so that the check for infinity finds overflows.
         with np.errstate(over="ignore"):
             value = value.astype(np.float32)
     return check.features(name, value, num_features=num_features)
 
 
+def _groups(name: str, value: Any, *, num_examples: int) -> np.ndarray:
+    """Returns groups, integers or strings, shape ``(examples,)``."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuUS" or array.ndim != 1:
+        raise ValueError(
+            f"{name} must be integers or strings, one per example, got {array.dtype} "
+            f"of shape {array.shape}"
+        )
+    check.one_per_example(name, len(array), num_examples=num_examples)
+    return array.astype(str) if array.dtype.kind == "S" else array
+
+
 def _describe(split: Split, num_classes: int) -> dict[str, Any]:
-    arrays = {
-        field: {
-            "shape": [*array.shape],
-            "dtype": str(array.dtype),
-            "sha256": _sha256(array),
-        }
-        for field, array in split._asdict().items()
-    }
+    arrays = {field: _describe_array(array) for field, array in split._asdict().items()}
     histogram = class_histogram(split.labels, num_classes)
     return {
         "num_examples": len(split.labels),
@@ -194,9 +242,18 @@ def _describe(split: Split, num_classes: int) -> dict[str, Any]:
     }
 
 
+def _describe_array(array: np.ndarray) -> dict[str, Any]:
+    return {
+        "shape": [*array.shape],
+        "dtype": str(array.dtype),
+        "sha256": _sha256(array),
+    }
+
+
 def _sha256(array: np.ndarray) -> str:
     digest = hashlib.sha256()
     for start in range(0, len(array), _ROWS_PER_BLOCK):
         block = np.ascontiguousarray(array[start : start + _ROWS_PER_BLOCK])
-        digest.update(block.data)
+        # As bytes: a bfloat16 array has no buffer format.
+        digest.update(block.view(np.uint8).data)
     return digest.hexdigest()

@@ -74,8 +74,8 @@ def join(*embeddings: Any) -> np.ndarray:
         (`jaxlin.normalization.fit_standard`).
 
     Returns:
-      Joined rows, shape ``(examples, sum of widths)``; float32, or the dtype of a
-      single embedding.
+      Joined rows, shape ``(examples, sum of widths)``, of the dtype of all embeddings
+      if it is float16 or bfloat16, else float32; a single embedding keeps its dtype.
 
     Raises:
       ValueError: if there are no embeddings, or their numbers of examples differ.
@@ -85,7 +85,8 @@ def join(*embeddings: Any) -> np.ndarray:
     rows = []
     for number, one in enumerate(embeddings):
         array = np.asarray(one)
-        if array.ndim == 0 or array.dtype.kind not in "buif" or not array.size:
+        is_number = array.dtype.kind in "buif" or array.dtype in dataset.HALVES
+        if array.ndim == 0 or not is_number or not array.size:
             raise ValueError(
                 "embeddings must be numbers of shape (examples, width), got "
                 f"{array.dtype} of shape {array.shape} as number {number}"
@@ -99,7 +100,11 @@ def join(*embeddings: Any) -> np.ndarray:
         )
     if len(rows) == 1:
         return rows[0]
-    return np.concatenate([one.astype(np.float32) for one in rows], axis=1)
+    dtypes = {one.dtype for one in rows}
+    is_half = len(dtypes) == 1 and dtypes <= set(dataset.HALVES)
+    dtype = rows[0].dtype if is_half else np.dtype(np.float32)
+    # Converted in place: no second copy of a whole part.
+    return np.concatenate(rows, axis=1, dtype=dtype, casting="unsafe")
 
 
 def frequent_answers(answers: Any, *, size: int) -> tuple[Any, ...]:
@@ -169,31 +174,81 @@ def load(
             f'parts must name at least one array, such as ("image", "question"), got '
             f"{parts!r}"
         )
-    splits = ("train", "test")
-    names = [f"{name}_{split}" for name in (*parts, "y") for split in splits]
+    names = {
+        split: [f"{name}_{split}" for name in (*parts, "y")]
+        for split in ("train", "test", "val")
+    }
     try:
-        found = array_files.read(path, names)
-        vocabulary = frequent_answers(found["y_train"], size=num_answers)
-        train, train_counts = _covered(found, parts, "train", vocabulary)
-        test, test_counts = _covered(found, parts, "test", vocabulary)
-        loaded = dataset.check_dataset(
-            Dataset(
-                name=path.stem,
-                train=train,
-                test=test,
-                class_names=tuple(map(str, vocabulary)),
-                image_shape=None,
-                max_value=1.0,
-                source=str(path.resolve()),
-            ),
+        found = array_files.read(
+            path,
+            names["train"] + names["test"],
+            optional=(*names["val"], "weights_train", "groups_train"),
         )
+        loaded, coverage = _loaded(path, found, parts, names, num_answers)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if len(parts) == 1:
-        used = (loaded.train.features, loaded.test.features)
-        array_files.warn_if_copied(path, found, dict(zip(names[:2], used, strict=True)))
-    distinct = len(np.unique(np.asarray(found["y_train"])))
-    return loaded, Coverage(len(vocabulary), distinct, *train_counts, *test_counts)
+        used = {names["train"][0]: loaded.train.features}
+        used[names["test"][0]] = loaded.test.features
+        if loaded.validation is not None:
+            used[names["val"][0]] = loaded.validation.features
+        array_files.warn_if_copied(path, found, used)
+    return loaded, coverage
+
+
+def _loaded(
+    path: Path,
+    found: dict[str, np.ndarray],
+    parts: Sequence[str],
+    names: dict[str, list[str]],
+    num_answers: int,
+) -> tuple[Dataset, Coverage]:
+    """Checked data set of arrays as read, and the coverage of its answers."""
+    given = [name for name in names["val"] if name in found]
+    missing = [name for name in names["val"] if name not in found]
+    if given and missing:
+        raise ValueError(
+            f"{', '.join(names['val'])} must be given together, missing "
+            f"{', '.join(missing)}"
+        )
+    vocabulary = frequent_answers(found["y_train"], size=num_answers)
+    train, is_inside = _covered(found, parts, "train", vocabulary)
+    test, is_inside_test = _covered(found, parts, "test", vocabulary)
+    # Of all training examples, as the file has them.
+    weights, groups = (
+        None if name not in found else _same_examples(name, found[name], is_inside)
+        for name in ("weights_train", "groups_train")
+    )
+    loaded = dataset.check_dataset(
+        Dataset(
+            name=path.stem,
+            train=train,
+            test=test,
+            class_names=tuple(map(str, vocabulary)),
+            image_shape=None,
+            max_value=1.0,
+            source=str(path.resolve()),
+            validation=_covered(found, parts, "val", vocabulary)[0] if given else None,
+            train_weights=weights,
+            train_groups=groups,
+        ),
+        names={"train weights": "weights_train", "train groups": "groups_train"},
+    )
+    coverage = Coverage(
+        len(vocabulary),
+        len(np.unique(np.asarray(found["y_train"]))),
+        len(is_inside),
+        int(np.sum(~is_inside)),
+        len(is_inside_test),
+        int(np.sum(~is_inside_test)),
+    )
+    return loaded, coverage
+
+
+def _same_examples(name: str, values: np.ndarray, is_inside: np.ndarray) -> np.ndarray:
+    """Values of the training examples with known answers."""
+    check.one_per_example(name, len(values), num_examples=len(is_inside))
+    return values if is_inside.all() else values[is_inside]
 
 
 def _covered(
@@ -201,8 +256,8 @@ def _covered(
     parts: Sequence[str],
     split: str,
     vocabulary: Sequence[Any],
-) -> tuple[Split, tuple[int, int]]:
-    """The examples of a split with known answers; numbers of all and of those outside.
+) -> tuple[Split, np.ndarray]:
+    """Examples of a split with known answers, and the mask of them among all.
 
     Raises:
       ValueError: if the numbers of answers and examples differ, or no answer is known.
@@ -222,7 +277,7 @@ def _covered(
         )
     # A mask would copy a memory-mapped array.
     inside = rows if is_inside.all() else rows[is_inside]
-    return Split(inside, labels[is_inside]), (len(labels), int(np.sum(~is_inside)))
+    return Split(inside, labels[is_inside]), is_inside
 
 
 def _answers(name: str, value: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import collections
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -75,9 +76,41 @@ def test_equally_frequent_answers_come_in_their_own_order():
     assert embeddings.encode([9, 1, 3], (3, 7, 1)).tolist() == [-1, 2, 0]
 
 
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_precision_parts_are_joined_without_a_float32_copy(dtype):
+    image, question = IMAGE.astype(dtype), QUESTION.astype(dtype)
+    joined = embeddings.join(image, question)
+    assert joined.dtype == dtype
+    np.testing.assert_array_equal(joined, np.hstack([image.reshape(200, 6), question]))
+    assert embeddings.join(image, QUESTION).dtype == np.float32
+    assert embeddings.join(image).dtype == dtype
+
+
+def test_what_is_known_of_examples_outside_goes_with_them(tmp_path):
+    """Validation examples, weights and groups of the answers in the vocabulary."""
+    path = write(
+        tmp_path / "vqa.npz",
+        image_val=IMAGE[150:],
+        question_val=QUESTION[150:],
+        y_val=ANSWERS[150:],
+        weights_train=np.arange(150.0),
+        groups_train=np.arange(150),
+    )
+    loaded, _ = embeddings.load(path, parts=("image", "question"), num_answers=3)
+    inside = np.flatnonzero(np.isin(ANSWERS[:150], loaded.class_names))
+    assert 0 < len(inside) < 150
+    np.testing.assert_array_equal(loaded.train_weights, inside)
+    np.testing.assert_array_equal(loaded.train_groups, inside)
+    for own, of_test in zip(loaded.validation, loaded.test, strict=True):
+        np.testing.assert_array_equal(own, of_test)
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "words"),
     [
+        ({"y_val": ANSWERS}, {}, "given together, missing image_val, question_val"),
+        ({"weights_train": np.ones(7)}, {}, "weights_train must have one .* got 7 for"),
+        ({"groups_train": np.ones(150)}, {}, "groups_train must be integers or str"),
         ({"image_test": ...}, {}, "missing image_test"),
         ({"image_train": IMAGE[:149]}, {}, r"must be of the same examples, got \[149,"),
         ({"y_train": ANSWERS[:149]}, {}, "y_train must have one answer per example"),

@@ -246,6 +246,7 @@ def folder_of(path, **changes):
 FORMS = {
     "float32": (lambda x: x.astype("f4"), "float32", True),
     "float16": (lambda x: x.astype("f2"), "float16", True),
+    "bfloat16": (lambda x: x.astype(ml_dtypes.bfloat16), "bfloat16", True),
     "uint8": (lambda x: np.abs(x).astype("u1"), "uint8", True),
     "Fortran order": (lambda x: np.asfortranarray(x.astype("f4")), "float32", True),
     "float64": (lambda x: x, "float32", False),
@@ -286,18 +287,88 @@ def test_what_is_not_mapped_is_said(tmp_path, caplog, form, dtype, maps):
         assert "is read whole" in line
 
 
-def test_half_floats_beside_others_become_float32(tmp_path):
-    path = folder_of(tmp_path / "rows", x_train=X.astype("f2"), x_test=X[:6])
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_floats_beside_others_become_float32(tmp_path, dtype):
+    path = folder_of(tmp_path / "rows", x_train=X.astype(dtype), x_test=X[:6])
     found = data.load(path)
     assert found.train.features.dtype == found.test.features.dtype == np.float32
 
 
-def test_bfloat16_is_named(tmp_path):
+def test_bfloat16_is_read_from_archives_and_checked(tmp_path):
     rows = X.astype(ml_dtypes.bfloat16)
+    found = data.load(write(tmp_path / "b.npz", x_train=rows, x_test=rows[:6]))
+    assert found.train.features.dtype == ml_dtypes.bfloat16
+    np.testing.assert_array_equal(found.train.features, rows)
+    assert data.summary(found)["train"]["features"]["dtype"] == "bfloat16"
+    rows[5, 2] = np.inf
+    with pytest.raises(ValueError, match="x_train must be finite, got inf at row 5"):
+        data.load(
+            write(tmp_path / "c.npz", x_train=rows, x_test=X[:6].astype(rows.dtype))
+        )
+
+
+def test_other_raw_bytes_are_refused(tmp_path):
+    rows = X.astype(ml_dtypes.float8_e4m3fn)
     folder = folder_of(tmp_path / "rows", x_train=rows)
     for path in (folder, write(tmp_path / "rows.npz", x_train=rows)):
-        with pytest.raises(ValueError, match=r"x_train .* bfloat16; save .*float32"):
+        with pytest.raises(ValueError, match=r"x_train .* raw bytes .*save .*float32"):
             data.load(path)
+
+
+VALIDATION = {"x_val": X[6:], "y_val": Y[6:]}
+
+
+@pytest.mark.parametrize("store", [write, folder_of], ids=["archive", "folder"])
+def test_validation_examples_weights_and_groups(tmp_path, store):
+    groups = np.array(["ann", "bob", "cy"])[Y]
+    given = {"weights_train": np.arange(12.0), "groups_train": groups, **VALIDATION}
+    found = data.load(store(tmp_path / "v.npz", **given))
+    np.testing.assert_array_equal(found.validation.features, X[6:].astype("f4"))
+    np.testing.assert_array_equal(found.validation.labels, Y[6:])
+    np.testing.assert_array_equal(found.train_weights, np.arange(12.0))
+    np.testing.assert_array_equal(found.train_groups, groups)
+    described = data.summary(found)
+    assert described["validation"]["num_examples"] == 6
+    assert described["train_groups"]["shape"] == [12]
+    assert data.load(write(tmp_path / "n.npz")).validation is None
+
+
+BAD_OPTIONAL = {
+    "features alone": ({"x_val": X}, "x_val and y_val together got x_val alone"),
+    "labels alone": ({"y_val": Y}, "x_val and y_val together got y_val alone"),
+    "width": ({**VALIDATION, "x_val": X[6:, :2]}, "x_val shape of x_train (4,) (2,)"),
+    "nan": ({**VALIDATION, "x_val": with_value(np.nan)[:6]}, "x_val finite nan row 5"),
+    "too few labels": ({**VALIDATION, "y_val": Y[:3]}, "y_val 3 for 6 examples"),
+    "another class": (
+        {**VALIDATION, "y_val": np.full(6, 3)},
+        "y_val must hold classes of y_train, 0 to 2, got 3 at position 0; class_names",
+    ),
+    "dtype": (
+        {"x_train": IMAGES, "x_test": IMAGES[:6], "x_val": IMAGES / 255, "y_val": Y},
+        "x_val dtype of x_train uint8 float32",
+    ),
+    "weights of others": ({"weights_train": np.ones(7)}, "weights_train (12,) (7,)"),
+    "a negative weight": ({"weights_train": Y - 1}, "weights_train at least 0 row 0"),
+    "groups of others": ({"groups_train": Y[:7]}, "groups_train 7 for 12 examples"),
+    "groups as floats": ({"groups_train": Y / 2}, "groups_train integers or strings"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), BAD_OPTIONAL.values(), ids=BAD_OPTIONAL)
+def test_bad_optional_arrays_are_named(tmp_path, changes, words):
+    path = write(tmp_path / "bad.npz", **changes)
+    with pytest.raises(ValueError, match=in_order(str(path), *words.split())):
+        data.load(path)
+
+
+def test_texts_of_validation_examples_are_classes(tmp_path):
+    names = np.array(["dog", "cat", "eel"])
+    text = {"y_train": names[Y], "y_test": names[Y[:6]], "x_val": X[6:]}
+    found = data.load(write(tmp_path / "t.npz", y_val=names[Y[6:]], **text))
+    read = np.array(found.class_names)[found.validation.labels]
+    np.testing.assert_array_equal(read, names[Y[6:]])
+    with pytest.raises(ValueError, match="y_val .* got cow at position 0; give all"):
+        data.load(write(tmp_path / "c.npz", y_val=np.full(6, "cow"), **text))
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.ENOMEM])

@@ -30,6 +30,7 @@ ONE_FILE = {
     name: importlib.import_module(f"experiments.{name}").MEASUREMENTS
     for name in (
         "benchmark_probes",
+        "benchmark_protocol",
         "benchmark_training",
         "compile_times",
         "random_problems",

@@ -103,7 +103,7 @@ def test_fits_of_ours_repeat_and_the_first_compiles(smoke_run, loss):
     first, *warm = mine["fits"]
     assert len(warm) == config.SMOKE.repeats
     for fit in warm:
-        for name in ("evaluations", "relative_gap", "bound"):
+        for name in ("passes", "relative_gap", "bound"):
             assert fit[name] == first[name]
     seconds, gaps = arrays["seconds"], arrays["relative_gaps"]
     assert 0 < warm[-1]["prepare_seconds"] < seconds[0]
@@ -148,7 +148,7 @@ def test_growth_has_every_size_proven(smoke_run):
     assert [one["examples"] for one in found["examples"]] == [324, 648, 1297]
     assert [one["features"] for one in found["features"]] == [16, 32, 64]
     same = found["examples"][0], found["features"][2]
-    assert same[0]["evaluations"] == same[1]["evaluations"], "the same problem"
+    assert same[0]["passes"] == same[1]["passes"], "the same problem"
 
 
 # Cut and continued

@@ -9,11 +9,11 @@ from run_helpers import run_any, run_study, smoke_of
 pytest.importorskip("sklearn")
 
 import jaxlin
-from experiments import benchmark_probes
+from experiments import benchmark_probes, benchmark_protocol
 from experiments.benchmark_neighbors import peers
 from experiments.benchmark_solvers.rows import Rows
 from experiments.benchmark_sweep import gradient, peer
-from experiments.common import timing
+from experiments.common import sklearn_models, timing
 from experiments.common.numpy_objective import Data, objective
 from jaxlin import losses, neighbors
 from jaxlin.neighbors import distances
@@ -129,6 +129,59 @@ def test_a_run_has_a_line_per_shape(tmp_path, capsys):
     assert "300 x 8 x 3" in capsys.readouterr().out
 
 
+# A protocol
+
+PROTOCOL = smoke_of("benchmark_protocol")
+
+
+def test_both_answers_of_a_protocol_are_the_optimum(tmp_path, capsys):
+    """scikit-learn has all the iterations that it needs."""
+    config = dataclasses.replace(PROTOCOL, max_iterations=10_000)
+    (found,) = run_any("benchmark_protocol", config, out=tmp_path / "run")
+    times = [value["seconds"] for value in found["values"]]
+    assert found["ratio"] == pytest.approx(sum(times) / found["seconds"])
+    assert [value["c"] for value in found["values"]] == sorted(
+        value["c"] for value in found["values"]
+    )
+    for value in found["values"]:
+        assert value["relative_gap"] <= PROTOCOL.relative_gap
+        assert not value["is_at_limit"]
+        assert value["labels_that_differ"] <= 1
+        assert value["accuracy"] == pytest.approx(value["peer_accuracy"], abs=0.011)
+    assert "300 x 8 x 3: accuracies equal at" in capsys.readouterr().out
+
+
+def test_labels_of_a_fit_that_stopped_early_are_told_from_the_optimum(tmp_path):
+    config = dataclasses.replace(PROTOCOL, max_iterations=2)
+    (found,) = run_any("benchmark_protocol", config, out=tmp_path / "run")
+    # Of the weakest penalty, some labels of the optimum are hard to certify.
+    *_, early, _ = found["values"]
+    assert early["is_at_limit"]
+    assert early["labels_that_differ"] > 10
+    assert early["ours_is_the_optimum"] == early["labels_that_differ"]
+    assert early["theirs_is_the_optimum"] == 0
+    assert 0.01 < early["distance_at_least"] <= early["distance_at_most"]
+
+
+def test_a_free_intercept_is_refused_where_a_sweep_has_none(monkeypatch):
+    monkeypatch.setattr(benchmark_protocol, "_options", lambda config: {})
+    with pytest.raises(ValueError, match="intercept must be penalized, got free"):
+        benchmark_protocol.settle(dataclasses.replace(PROTOCOL, intercept="free"))
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_weights_of_a_model_with_an_intercept(num_classes):
+    rows, labels = benchmark_probes.embeddings(200, 4, num_classes, seed=0)
+    model = sklearn_models.logistic_regression(labels, l2=1e-2, fit_intercept=True)
+    model.fit(rows, labels)
+    scores = np.c_[rows, np.ones(200)] @ sklearn_models.weights_of(model).T
+    np.testing.assert_array_equal(scores.argmax(axis=1), model.predict(rows))
+    odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        odds / odds.sum(axis=1, keepdims=True), model.predict_proba(rows), rtol=1e-5
+    )
+
+
 # Neighbours
 
 
@@ -193,7 +246,7 @@ def test_what_a_run_of_sweeps_measures(finished_study):
     assert all(row["share_of_rate"] > 0 for row in rows)
     found = run.numbers("folds")
     assert found["models"] == found["certified"] == 2 * 3 * 2
-    assert found["paid"] >= found["evaluations"]
+    assert found["paid"] >= found["passes"]
     expected = found["paid"] / (3 * sum(found["alone_of_one_fold"]))
     assert found["paid_over_alone"] == pytest.approx(expected)
     found = run.numbers("gradient")

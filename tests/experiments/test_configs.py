@@ -30,11 +30,12 @@ class Config:
     limit: Annotated[int | None, Bounds(at_least=2, at_most=4)] = None
     pair: tuple[int, str] = (1, "x")
     pairs: tuple[tuple[int, int], ...] = ((1, 2),)
+    choice: Literal["a", "b"] | None = None
 
 
 CHANGED = Config(
     *("d", (1 / 3, 1e-300, 0.999), ("b", "a"), ("x", "y"), 1, 0.5, True, "b", 4),
-    *((2, "y"), ((1, 2), (3, 4))),
+    *((2, "y"), ((1, 2), (3, 4)), "b"),
 )
 
 
@@ -241,6 +242,9 @@ BAD = {
         ({"choose": "one_standard_error", "folds": None}, "must be best without folds"),
         ({"features": "digits", "answers": 5}, "FEATURES .npz or a folder 'digits'"),
         ({"features": "nothing.npz"}, "nothing.npz: cannot be opened"),
+        ({"refit": False}, "refit must be True with folds, got False with 3"),
+        ({"undo_prior_shift": True}, "undo_prior_shift must be False class_weights"),
+        ({"protocol": "clip"}, "cs must be left out with protocol, got (0.0001"),
     ],
     "benchmark_solvers": [
         ({"peers": ("sklearn",)}, "beginnings of the names got 'sklearn'"),
@@ -250,6 +254,7 @@ BAD = {
         ({"shapes": ((9, 3, 3),)}, "examples must be at least 10"),
         ({"shapes": ((29, 3, 3),)}, "examples must be at least 30"),
     ],
+    "benchmark_protocol": [({"shapes": ((9, 3, 3),)}, "examples must be at least 10")],
 }
 
 
@@ -273,6 +278,7 @@ def test_what_does_not_go_together_is_refused(
     [
         ("benchmark_training", {"peer": True}, "peer must be False PyTorch --no-peer"),
         ("benchmark_probes", {"solvers": ("intelex",)}, "got intelex; run pip install"),
+        ("benchmark_protocol", {}, "scikit-learn must be installed pip install"),
         (
             "benchmark_probes",
             {"solvers": ("torch",)},

@@ -1,39 +1,20 @@
 """The probe from the command line: any features in, one answer out, killed or not."""
 
-import contextlib
-import io
 import json
 
 import numpy as np
 import pytest
 import run_helpers
 import sweep_problems
-from run_helpers import quick_pictures, results, write_data
+from probe_runs import numbers, run
+from run_helpers import write_data
 
 import jaxlin
-from experiments.common import cli, study
 from experiments.probe import source
-from experiments.probe.config import DEFAULT, SMOKE
-from experiments.studies import STUDIES
+from experiments.probe.config import SMOKE
 from jaxlin import data
 from jaxlin.selection import sweep_checkpoint
 from jaxlin.stats import intervals
-
-
-def run(*flags):
-    """Runs the command line in this process and returns what it printed."""
-    with quick_pictures(), contextlib.redirect_stdout(io.StringIO()) as printed:
-        arguments = [str(flag) for flag in flags]
-        study.run(
-            STUDIES["probe"], *cli.parse(DEFAULT, smoke=SMOKE, arguments=arguments)
-        )
-    return printed.getvalue()
-
-
-def numbers(out):
-    """The numbers of a run."""
-    return results(out)["parts"]["probe"]
-
 
 # The shape of the sweeps of other tests, whose programs a run then has.
 SIZES = {
@@ -67,7 +48,9 @@ def test_a_run_leaves_what_it_says(smoke):
     predictions = jaxlin.predict(saved, made.test.features)
     right = predictions == saved.classes[made.test.labels]
     assert found["test_accuracy"] == pytest.approx(right.mean())
-    assert found["test_accuracy_interval"] == pytest.approx(
+    accuracy = found["metrics"]["accuracy"]
+    assert accuracy["value"] == found["test_accuracy"]
+    assert [accuracy["low"], accuracy["high"]] == pytest.approx(
         list(intervals.proportion_interval(int(right.sum()), len(right)))
     )
     assert saved.l2 == found["l2"] == pytest.approx(1 / (found["c"] * SIZES["_TRAIN"]))
@@ -90,34 +73,37 @@ def test_a_run_leaves_what_it_says(smoke):
     assert [row["accuracy"] for row in chosen] == [best["accuracy"]]
     # The plan is kept.
     config = json.loads((out / "config.json").read_text())
-    assert config["slots"] == 3
-    assert "random: 4 values of C, 3 models at once" in printed
+    assert config["slots"] == 1
+    assert "random: 4 values of C, 1 model at once" in printed
 
 
 def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch):
-    """Stopped once a finished model is in the file of the sweep."""
+    """Stopped once a finished model is in the file of the first fold's sweep."""
     out = tmp_path / "run"
 
     def now(path, tree, *, metadata=None):
-        return path.name == "sweep.npz" and metadata["finished"]
+        return path.name == "sweep-0.npz" and metadata["finished"]
 
     with run_helpers.stopped(sweep_checkpoint.checkpoint, "save", now=now):
         run("--smoke", "--out", out)
-    metadata = sweep_checkpoint.checkpoint.load_metadata(out / "sweep.npz")
+    metadata = sweep_checkpoint.checkpoint.load_metadata(out / "sweep-0.npz")
     finished = {model for model, *_ in metadata["finished"]}
     assert finished
     begun = []
     whole = sweep_checkpoint.sweep_run.run
 
     def watched(*data, **options):
+        begun.append(set())
         for state in whole(*data, **options):
-            begun.extend(model for queue in state.queues for model in queue.running)
+            begun[-1].update(model for queue in state.queues for model in queue.running)
             yield state
 
     monkeypatch.setattr(sweep_checkpoint.sweep_run, "run", watched)
     run("--resume", out)
-    # No model that was finished is in a slot again.
-    assert not finished & set(begun)
+    # No model that was finished is in a slot again; the other folds had not begun.
+    first, *others = begun
+    assert not finished & first
+    assert [models - {-1} for models in others] == [{0, 1, 2, 3}] * 2
     run_helpers.assert_same(out, smoke[0])
 
 
@@ -158,18 +144,10 @@ ROWS = sweep_problems.ROWS
 LABELS = np.arange(len(ROWS)) % 2
 
 
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (("digits", "--folds", 1298), "validation must be at most 1297, got 1298"),
-        (("two.npz",), "must have two examples of some"),
-    ],
-)
-def test_bad_requests_leave_no_folder(tmp_path, flags, words, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_data("two.npz", ROWS[:2], LABELS[:2])
-    with pytest.raises(ValueError, match=words):
-        run(*flags, "--out", tmp_path / "run")
+def test_too_few_examples_to_choose_by_leave_no_folder(tmp_path):
+    write_data(tmp_path / "two.npz", ROWS[:2], LABELS[:2])
+    with pytest.raises(ValueError, match="must have two examples of some"):
+        run(tmp_path / "two.npz", "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -39,10 +39,10 @@ def test_sending_is_not_charged(clock):
     recorder.start()
     for count in (1, 2, 3):
         clock.seconds += 2
-        recorder.point(np.full((2, 3), count), evaluations=count)
+        recorder.point(np.full((2, 3), count), passes=count)
     assert [point.seconds for point in found] == [2, 4, 6]
     assert recorder.seconds() == 6
-    assert [point.evaluations for point in found] == [1, 2, 3]
+    assert [point.passes for point in found] == [1, 2, 3]
     np.testing.assert_array_equal(found[1].weights, np.full((2, 3), 2, np.float32))
 
 
@@ -51,31 +51,31 @@ def test_points_that_come_soon_are_left_out_but_never_the_last(clock):
     recorder = isolation.Recorder(found.append, deadline_s=2, target=0.5)
     for step in (1.0, 0.009, 0.002, 0.1, 0.001):
         clock.seconds += step
-        recorder.point(np.zeros((2, 2)), evaluations=None, value=0.6)
+        recorder.point(np.zeros((2, 2)), passes=None, value=0.6)
     np.testing.assert_allclose([point.seconds for point in found], [1, 1.011, 1.111])
     clock.seconds += 0.001
-    recorder.point(np.zeros((2, 2)), evaluations=None, keep=True)
+    recorder.point(np.zeros((2, 2)), passes=None, keep=True)
     with pytest.raises(isolation.EnoughError, match=r"target, by its own value 0\.5"):
-        recorder.point(np.zeros((2, 2)), evaluations=None, value=0.5)
+        recorder.point(np.zeros((2, 2)), passes=None, value=0.5)
     recorder.check()
     clock.seconds += 1
     with pytest.raises(isolation.EnoughError, match="deadline of 2 s"):
-        recorder.point(np.zeros((2, 2)), evaluations=None, value=np.nan)
+        recorder.point(np.zeros((2, 2)), passes=None, value=np.nan)
     with pytest.raises(isolation.EnoughError, match="deadline of 2 s"):
         recorder.check()
     np.testing.assert_allclose(
         [point.seconds for point in found[3:]], [1.113] * 2 + [2.113]
     )
-    assert {point.evaluations for point in found} == {None}
+    assert {point.passes for point in found} == {None}
 
 
 def test_a_point_is_a_copy_of_the_weights():
     found, weights = [], np.ones((2, 2), np.float32)
     recorder = isolation.Recorder(found.append, deadline_s=9)
-    recorder.point(weights, evaluations=1)
+    recorder.point(weights, passes=1)
     weights[:] = 0
     (point,) = found
-    assert point.evaluations == 1
+    assert point.passes == 1
     assert point.weights.all()
 
 
@@ -84,6 +84,7 @@ def test_reruns_double_until_one_takes_longer_than_the_deadline(clock):
 
     class Model:
         coef_, n_iter_ = np.zeros((3, 5)), np.array([10**9])
+        fit_intercept = False
 
         def set_params(self, *, max_iter):
             limits.append(max_iter)
@@ -122,7 +123,7 @@ def test_a_deadline_is_kept_from_inside():
     assert trace.stopped == "stopped at the deadline of 1 s"
     assert not trace.finished
     assert 1.0 <= trace.points[-1].seconds < 1.03
-    assert trace.points[-1].evaluations >= len(trace.points) > 10
+    assert trace.points[-1].passes >= len(trace.points) > 10
     np.testing.assert_array_equal(trace.points[0].weights, WEIGHTS)
 
 

@@ -81,7 +81,7 @@ def test_peer_comes_to_the_optimum_of_our_objective(peer, loss):
     seconds = [point.seconds for point in points]
     assert min(seconds) > 0
     assert max(seconds) < processes.HANGS_AFTER_S
-    counts = [point.evaluations for point in points]
+    counts = [point.passes for point in points]
     if peer.name.startswith("LIBLINEAR"):
         assert set(counts) == {None}
     else:
@@ -116,9 +116,9 @@ def test_watching_scikit_learn_changes_nothing(solver, monkeypatch):
     peer = find(f"scikit-learn {solver}", SOFTMAX)
     points, _ = solve(peer, SOFTMAX, 3)
     assert dict(vars(LinearModelLoss)) == before
-    # Every point but the answer, which was one of them, is an evaluation more, or more
+    # Every point but the answer, which was one of them, is a pass more, or more
     # with the products of newton-cg.
-    counts = [point.evaluations for point in points]
+    counts = [point.passes for point in points]
     if solver == "newton-cg":
         assert (np.diff(counts)[:-1] > 0).all()
         assert counts[-1] >= counts[-2]

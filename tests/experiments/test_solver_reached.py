@@ -48,7 +48,7 @@ def test_ours_is_a_median_of_later_fits():
     assert {row["solver"] for row in proven} == {"jaxlin, proven gap"}
     assert {row["solver"] for row in objective} == {"jaxlin, objective"}
     assert column(proven, "seconds") == [2.1, 3.4, None]
-    assert column(proven, "evaluations") == [2, 3, None]
+    assert column(proven, "passes") == [2, 3, None]
     assert column(proven, "low") == [2.0, 3.0, None]
     assert column(proven, "high") == [2.2, 9.0, None]
     assert column(objective, "seconds") == [2.1, 3.4, 3.4]

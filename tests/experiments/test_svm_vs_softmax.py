@@ -58,7 +58,7 @@ def test_page_says_what_is_proven(run):
 def test_every_evaluation_has_its_bound(run, name):
     optimum, arrays = run.numbers("optima")[name], run.arrays("optima")
     bounds = arrays[f"{name}_bounds"]
-    assert len(bounds) == len(arrays[f"{name}_objectives"]) == optimum["evaluations"]
+    assert len(bounds) == len(arrays[f"{name}_objectives"]) == optimum["passes"]
     assert (np.diff(bounds) <= 0).all()
     for one in run.numbers("sgd")[name]:
         assert len(one["relative_distance"]) == 4
@@ -80,7 +80,7 @@ def test_objective_is_that_of_the_saved_model(run, rows, name):
     assert proof.gap >= 0
     assert one["converged"]
     assert one["relative_gap"] <= SMOKE.polished_gap < SMOKE.relative_gap
-    assert one["evaluations_to_gap"] <= one["evaluations"]
+    assert one["passes_to_gap"] <= one["passes"]
 
 
 @pytest.fixture(scope="module")
@@ -206,10 +206,10 @@ def test_choice_is_the_best_on_validation_of_fits_that_reached_the_gap(run, name
 
 @pytest.fixture(scope="module")
 def poor_run(tmp_path_factory):
-    """Too few evaluations for the hinge, learning rates at which SGD diverges."""
+    """Too few passes for the hinge, learning rates at which SGD diverges."""
     config = dataclasses.replace(
         SMOKE,
-        max_evaluations=20,
+        max_passes=20,
         hinge_learning_rates=(0.3, 1e30),
         softmax_learning_rates=(1e30, 1e31),
     )
@@ -220,8 +220,8 @@ def poor_run(tmp_path_factory):
 def test_a_gap_that_was_not_reached_is_said_plainly(poor_run):
     hinge = poor_run.numbers("optima")[HINGE]
     assert not hinge["converged"]
-    assert hinge["evaluations"] == 20
-    assert hinge["evaluations_to_gap"] is None
+    assert hinge["passes"] == 20
+    assert hinge["passes_to_gap"] is None
     assert not any(fit["converged"] for fit in poor_run.numbers("paths")[HINGE]["fits"])
     assert poor_run.numbers("optima")[SOFTMAX]["converged"]
     page = (poor_run.folder.path / "report.html").read_text()

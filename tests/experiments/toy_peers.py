@@ -25,18 +25,18 @@ def looping(recorder, weights):
     recorder.start()
     for count in itertools.count(1):
         now.seconds += 0.02
-        recorder.point(weights, evaluations=count)
+        recorder.point(weights, passes=count)
 
 
 def deaf(recorder, weights, marker):
-    recorder.point(weights, evaluations=1)
+    recorder.point(weights, passes=1)
     marker.touch()
     time.sleep(processes.HANGS_AFTER_S)
 
 
 def dying(recorder, weights):
     recorder.start()
-    recorder.point(weights, evaluations=1)
+    recorder.point(weights, passes=1)
     os._exit(7)
 
 

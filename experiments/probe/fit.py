@@ -1,0 +1,160 @@
+"""The call of `jaxlin.probe` that a config and a data set ask for."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxlin
+from experiments.common import interrupts
+from experiments.common.losses import CERTIFIED
+from experiments.common.progress import progress
+from experiments.common.study import Run
+from experiments.probe.config import Config, rule
+from experiments.probe.protocols import PROTOCOLS
+from jaxlin import data, normalization
+from jaxlin.selection import folds, grids, held_out, plans
+from jaxlin.selection.plans import Plan
+from jaxlin.solvers.interface import Examples
+
+
+def check(config: Config, dataset: data.Dataset) -> None:
+    """Raises a ValueError if C cannot be chosen as asked on these examples."""
+    optional = {
+        "x_val": dataset.validation,
+        "weights_train": dataset.train_weights,
+        "groups_train": dataset.train_groups,
+    }
+    given = [name for name, value in optional.items() if value is not None]
+    for name in given:
+        if config.protocol is not None and name != "x_val":
+            raise ValueError(
+                f"{name} must not be given with protocol, got some; published "
+                "protocols have none"
+            )
+    if "x_val" in given and config.folds is not None:
+        raise ValueError(
+            "folds must not be given with x_val, whose examples choose C, got "
+            f"{config.folds}"
+        )
+    if "groups_train" in given and "x_val" in given:
+        raise ValueError("groups_train must not be given with x_val, got both")
+    if "groups_train" in given and config.folds is None:
+        raise ValueError(
+            "folds must be given with groups_train, got none; --folds 5 holds out "
+            "whole groups"
+        )
+    if dataset.validation is None:
+        held_out.weights(
+            jax.random.key(config.seed),
+            dataset.train.labels,
+            example_weights=dataset.train_weights,
+            num_settings=len(config.cs),
+            validation=validation(config, dataset),
+            classes=np.array(dataset.class_names),
+        )
+
+
+def validation(config: Config, dataset: data.Dataset) -> Any:
+    """Validation examples, as `jaxlin.probe` takes them."""
+    labels = dataset.train.labels
+    if dataset.validation is not None:
+        return tuple(dataset.validation)
+    if config.protocol is not None:
+        hold_out = PROTOCOLS[config.protocol].hold_out
+        return config.validation_fraction if hold_out is None else hold_out(labels)
+    if dataset.train_groups is not None and config.folds is not None:
+        key, groups = jax.random.key(config.seed), dataset.train_groups
+        return folds.grouped_k_fold(key, groups, num_folds=config.folds, labels=labels)
+    return config.folds or config.validation_fraction
+
+
+def plan(config: Config, dataset: data.Dataset) -> Plan:
+    """Number of models that run at once; by shapes, before anything is computed."""
+    # A normalization that is fitted per fold makes a sweep of each.
+    is_shared = config.normalize != "standardize"
+    models = grids.product(
+        losses=(CERTIFIED[config.loss],),
+        l2s=config.cs,
+        num_weight_sets=(config.folds or 1) if is_shared else 1,
+    )
+    labels: Any = dataset.train.labels
+    if dataset.validation is not None:
+        labels = np.concatenate([labels, dataset.validation.labels])
+    shape = (len(labels), dataset.num_features)
+    rows: Any = jax.ShapeDtypeStruct(shape, dataset.train.features.dtype)
+    return plans.plan(
+        models,
+        Examples(rows, labels),
+        num_classes=dataset.num_classes,
+        slots=config.slots,
+        block_size=config.block_size,
+    )
+
+
+def scaled(config: Config, dataset: data.Dataset) -> data.Dataset:
+    """The data set with rows of length 1, if these were asked for."""
+    if config.normalize != "unit_length":
+        return dataset
+    changed = {
+        name: split._replace(features=normalization.unit_rows(split.features))
+        for name in ("train", "test", "validation")
+        if (split := getattr(dataset, name)) is not None
+    }
+    return dataset._replace(**changed)
+
+
+def fitted(config: Config, dataset: data.Dataset, run: Run) -> jaxlin.ProbeResult:
+    """The result, continued from the last save of an earlier start.
+
+    Args:
+      config: the settings.
+      dataset: rows from `scaled`.
+      run: the run, whose folder keeps the sweep.
+    """
+    num_models = len(config.cs) * (config.folds or 1)
+    with (
+        interrupts.held_back() as stop_if_asked,
+        progress("fits", total=num_models, unit="models") as advance,
+    ):
+        done = 0
+
+        def callback(state):
+            nonlocal done
+            finished = len(state.finished)
+            # Each fold may have a sweep of its own.
+            advance(finished - done if finished >= done else finished)
+            done = finished
+            stop_if_asked()
+
+        return jaxlin.probe(
+            jax.random.key(config.seed),
+            *dataset.train,
+            *dataset.test,
+            loss=CERTIFIED[config.loss],
+            cs=config.cs,
+            weights=dataset.train_weights,
+            class_weights=config.class_weights,
+            undo_prior_shift=config.undo_prior_shift,
+            classes=range(dataset.num_classes),
+            normalization=_normalization(config, dataset),
+            validation=validation(config, dataset),
+            train_on_validation=config.refit,
+            mean_per_class=config.metric == "mean_per_class",
+            choose=rule(config),
+            stop=jaxlin.Stop(config.relative_gap, config.max_passes),
+            slots=config.slots,
+            block_size=config.block_size,
+            checkpoint=run.folder.path / "sweep.npz",
+            callback=callback,
+        )
+
+
+def _normalization(config: Config, dataset: data.Dataset) -> Any:
+    """Normalization of the features, or the function that fits it."""
+    if config.normalize == "standardize":
+        return normalization.fit_standard
+    if config.protocol is not None or config.normalize == "unit_length":
+        return None
+    identity = normalization.identity(dataset.num_features)
+    return identity._replace(scale=np.float32(dataset.max_value))
