@@ -165,7 +165,14 @@ CHAPTERS = {
     "sharding": Chapter("rows spread over devices", is_room=True),
     "problems": Chapter(
         "examples, checked once: `jaxlin.problem`",
-        ("device_rows", "weight_checks", "checked", "construction", "fit_methods"),
+        (
+            "device_rows",
+            "weight_checks",
+            "checked",
+            "construction",
+            "first_iterate",
+            "fit_methods",
+        ),
     ),
     "fits": Chapter("certified fits: `jaxlin.fit`, `jaxlin.certify`"),
     "io": Chapter("atomic files and checkpoints", ("files", "checkpoint")),

@@ -25,16 +25,16 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, objective, problems
-from jaxlin.certificates import duality
+from jaxlin import check, losses, objective, problems
+from jaxlin.certificates import bias_bounds, duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Bias, BiasName, Params
 from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization
 from jaxlin.objective.row_blocks import Block
-from jaxlin.problems import FitNormalization, Problem, fit_methods
+from jaxlin.problems import FitNormalization, Problem, first_iterate, fit_methods
 from jaxlin.solvers import fit_checks, fit_loop, stopping
-from jaxlin.solvers.fit_loop import PassCallback, Start
+from jaxlin.solvers.fit_loop import PassCallback
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.interface import Settings
 from jaxlin.solvers.stopping import Stop
@@ -120,11 +120,11 @@ def fit(
         loss=loss,
         num_examples=0 if problem.is_blocked else None,
     )
-    first_iterate = _start(
+    begin = first_iterate.make(
         start, problem.num_classes, np.shape(first.features)[1], l2=l2, bias=bias
     )
     if not refine:
-        first_iterate = first_iterate._replace(is_refined=False)
+        begin = begin._replace(is_refined=False)
     treatment = Bias.named(bias)
     if treatment is Bias.FREE and not problem.is_blocked:
         problem.check_every_class()
@@ -138,18 +138,19 @@ def fit(
         )
         if iterations is None:
             # float32 would prove something of other rows.
-            first_iterate = first_iterate._replace(is_refined=True)
+            begin = begin._replace(is_refined=True)
         float32_passes = None
         if in_float64 is not None:
             float32_passes = fit_methods.float32_passes(problem, loss, stop)
         outcome = fit_loop.minimize(
             iterations or in_float64,  # type: ignore[arg-type]
-            start=first_iterate,
+            start=begin,
             stop=stop,
             in_float64=in_float64,
             float32_passes=float32_passes,
             callback=callback,
         )
+    radius = _bias_radius(problem, outcome.params, outcome.certificate, loss, settings)
     return Fit(
         **outcome._asdict(),
         loss=loss,
@@ -158,6 +159,7 @@ def fit(
         normalization=problem.normalization,
         classes=problem.classes,
         bias=bias,
+        bias_radius=radius,
     )
 
 
@@ -203,7 +205,9 @@ def certify(
         )
     check.loss_arguments(loss, loss_arguments or {})
     check.number("l2", l2, at_least=0)
-    _check_shapes("params", params, (problem.num_classes, problem.num_features))
+    first_iterate.check_shapes(
+        "params", params, (problem.num_classes, problem.num_features)
+    )
     treatment = Bias.named(bias)
     if treatment is Bias.FREE:
         problem.check_every_class()
@@ -229,9 +233,11 @@ def certify(
             )
             found = duality.unproven_certificate(primal)
     gap = float(duality.relative_gap(found))
+    proof = Certificate(*(leaf.item() for leaf in found))
+    settings = Settings(l2=float(l2), bias=treatment)
     return Fit(
         params=Params(*(np.asarray(leaf) for leaf in params)),  # type: ignore[arg-type]
-        certificate=Certificate(*(leaf.item() for leaf in found)),
+        certificate=proof,
         relative_gap=gap,
         converged=gap <= stopping.DEFAULT.relative_gap,
         stalled=False,
@@ -244,6 +250,7 @@ def certify(
         normalization=problem.normalization,
         classes=problem.classes,
         bias=bias,
+        bias_radius=_bias_radius(problem, params, proof, loss, settings),
     )
 
 
@@ -260,49 +267,25 @@ def _objective(params, examples, l2, arguments, *, loss, bias):
     return mean + objective.penalty(params, l2=l2, penalize_bias=is_penalized)
 
 
-def _start(
-    given: Params | Fit | None,
-    num_classes: int,
-    num_features: int,
-    *,
-    l2: float,
-    bias: BiasName,
-) -> Start:
-    """Parameters and duals of the first iterate; zeros if none are given."""
-    if not isinstance(given, Params | Fit | None):
-        raise ValueError(
-            "start must be None, jaxlin.linear.Params or an earlier fit, got a "
-            f"{type(given).__name__}"
-        )
-    shape = (num_classes, num_features)
-    params = given.params if isinstance(given, Fit) else given
-    if params is None:
-        zeros: Any = (np.zeros(shape, np.float32), np.zeros(num_classes, np.float32))
-        params = Params(*zeros)
-    _check_shapes("start", params, shape)
-    if not all(np.isfinite(leaf).all() for leaf in params):
-        raise ValueError("start must be finite, got parameters with NaN or infinity")
-    if bias == "none":
-        zeros = (params.weights, np.zeros_like(params.bias))
-        params = Params(*zeros)
-    if not isinstance(given, Fit) or given.bias != bias:
-        return Start(params, None)
-    in_float64 = np.asarray(given.params.weights).dtype == np.float64
-    return Start(params, given.duals, in_float64 and given.l2 == float(l2))
-
-
-def _check_shapes(name: str, params: Params, shape: tuple[int, int]) -> None:
-    found = tuple(map(np.shape, params))
-    if found != (shape, shape[:1]):
-        remedy = "give one row of weights and one bias per class"
-        if found[0] == (1, shape[1]) and shape[0] == 2:
-            remedy = (
-                "one row w of two classes, as of scikit-learn, is (-w / 2, w / 2): "
-                "np.concatenate([-w, w]) / 2, and the bias likewise"
-            )
-        elif found[0] == shape[::-1]:
-            remedy = "transpose the weights"
-        raise ValueError(
-            f"{name} must have weights {shape} and bias {shape[:1]}, got "
-            f"{found[0]} and {found[1]}; {remedy}"
-        )
+def _bias_radius(
+    problem: Problem,
+    params: Params,
+    certificate: Certificate,
+    loss: Loss,
+    settings: Settings,
+) -> float:
+    """Distance of a free bias from the optimum; infinite where it is not known."""
+    if settings.bias is not Bias.FREE:
+        return 0.0
+    has_curvature = loss in (losses.softmax_cross_entropy, losses.cross_entropy)
+    rows = problem.rows
+    if not (has_curvature and isinstance(rows, Block)) or jax.process_count() > 1:
+        return np.inf
+    return bias_bounds.bias_distance(
+        params,
+        rows.features,
+        example_weights=rows.example_weights,
+        normalization=problem.normalization,
+        gap=float(duality.bound(certificate)),
+        l2=float(np.asarray(settings.l2)),
+    )

@@ -69,16 +69,17 @@ def probabilities(fit: Fit, features: Any) -> np.ndarray:
 def certified_labels(fit: Fit, features: Any) -> np.ndarray:
     """Mask of the predictions that the exact optimum provably shares, ``(examples,)``.
 
-    With a free bias none is certified: the gap bounds the distance of the weights from
-    the optimum, not that of the bias. Arguments and errors are those of `scores`.
+    With a free bias labels are certified for softmax alone, and fewer than with a
+    penalised one: the gap bounds the distance of the bias less tightly than that of the
+    weights (`jaxlin.certificates.bias_bounds`). Arguments and errors are those of
+    `scores`.
     """
-    if check_fit(fit).bias == "free":
-        return np.zeros(len(scores(fit, features)), bool)
     return np.asarray(
         label_certificates.same_labels(
             check_fit(fit).params,
             _rows("features", features, np.shape(fit.params.weights)[1]),
             radius=fit.radius,
+            bias_radius=fit.bias_radius,
             normalization=fit.normalization,
         )
     )

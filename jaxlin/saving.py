@@ -75,6 +75,7 @@ def save(path: str | os.PathLike[str], fit: Fit) -> None:
         "passes": [int(fit.passes), int(fit.float64_passes)],
         "temperature": check.number("temperature", fit.temperature, above=0),
         "bias": fit.bias,
+        "bias radius": repr(float(fit.bias_radius)),
         "versions": {"jaxlin": jaxlin.__version__, "jax": jax.__version__},
     }
     checkpoint.save(pathlib.Path(path), arrays, metadata=metadata)
@@ -123,6 +124,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
         temperature=metadata["temperature"],
         # Fits of version 0.1.0 do not say it.
         bias=metadata.get("bias", "penalized"),
+        bias_radius=float(metadata.get("bias radius", 0)),
     )
 
 

@@ -1,4 +1,4 @@
-r"""Bound on the part of a gap that a free bias adds.
+r"""Free bias: the part of a gap that it adds, and its distance from the optimum.
 
 With a free bias b the residual :math:`r = \sum_i a_i u_i / \sum_i a_i` of the score
 gradients should be 0. `jaxlin.certificates.bias_search` makes it small; what rounding
@@ -26,16 +26,35 @@ The squared hinge has :math:`\sqrt{P / \pi_c}` in the place of :math:`P / \pi_c`
 Jensen's inequality. The classes of one-vs-rest are bounded one by one, from both sides.
 By strong convexity :math:`\lambda_2 \rho^2 / 2` is at most the whole gap E + A + B rho,
 a quadratic inequality that bounds rho.
+
+`bias_distance` bounds the distance D of the bias from the optimum, up to a shift of all
+scores, for softmax and cross-entropy, whose loss has curvature in the bias. By
+self-concordance the loss exceeds its tangent by at least :math:`\psi(-\tau) V`, where V
+is the mean variance of the change of the scores under the predicted probabilities,
+:math:`\tau` its largest range, and :math:`\psi(-\tau) \ge 1 / (2 + \tau)`. As the
+optimum is no higher, that is at most the gap. The change of the weights moves the
+scores of a row x by at most :math:`\sqrt{2} \rho \|x\|`; the rest of V is at least
+:math:`h D^2`, h the smallest curvature of the mean loss along the bias.
+
+Reference:
+  F. Bach. Self-concordant analysis for logistic regression. Electronic Journal of
+  Statistics, 2010.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxlin import losses
+from jaxlin.linear import Params
 from jaxlin.losses import conjugates
+from jaxlin.normalization import Normalization
 from jaxlin.typing import Array, Loss, LossArguments
+
+# Rows whose scores are computed at once.
+_BLOCK_ROWS = 2048
 
 
 class RowCenter(NamedTuple):
@@ -113,3 +132,57 @@ def bounded_distance(term: BiasTerm, rest: Array, *, l2: Array) -> Array:
     """
     linear = term.slope / l2
     return linear + jnp.sqrt(jnp.square(linear) + 2 * (rest + term.constant) / l2)
+
+
+def bias_distance(
+    params: Params,
+    features: np.ndarray,
+    *,
+    example_weights: np.ndarray | None,
+    normalization: Normalization | None,
+    gap: float,
+    l2: float,
+) -> float:
+    r"""Bound on the distance of a free bias of softmax from the optimum.
+
+    It is the norm of the difference without its mean over the classes, for the optimum
+    of the same sum of biases. It is about :math:`\rho` times the size of the rows over
+    the square root of the smallest curvature. Computed in NumPy float64.
+
+    Args:
+      params: parameters of the fit.
+      features: raw rows of the fit, shape ``(examples, features)``.
+      example_weights: shape ``(examples,)``; None is all ones.
+      normalization: normalisation of the fit, or None.
+      gap: proven bound on objective minus minimum, rounding included.
+      l2: strength of half the sum of squares, above 0.
+    """
+    weights, bias = (np.asarray(leaf, np.float64) for leaf in params)
+    own = np.ones(len(features)) if example_weights is None else example_weights
+    shares = np.asarray(own, np.float64) / np.sum(own, dtype=np.float64)
+    counted = np.flatnonzero(shares)
+    edges, mean_square, largest = np.zeros((len(bias), len(bias))), 0.0, 0.0
+    for start in range(0, len(counted), _BLOCK_ROWS):
+        some = counted[start : start + _BLOCK_ROWS]
+        rows = np.asarray(features[some], np.float64)
+        if normalization is not None:
+            rows = (rows - np.asarray(normalization.mean)) / normalization.scale
+        scores = rows @ weights.T + bias
+        exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+        edges += (shares[some, None] * probabilities).T @ probabilities
+        squares = np.sum(np.square(rows), axis=1)
+        mean_square += float(shares[some] @ squares)
+        largest = max(largest, float(squares.max()))
+    # A Laplacian, as in `jaxlin.certificates.bias_search`; its null space is a shift.
+    np.fill_diagonal(edges, 0)
+    curvature = float(np.linalg.eigvalsh(np.diag(edges.sum(axis=1)) - edges)[1])
+    if not (curvature > 0 and np.isfinite(gap)):
+        return np.inf
+    root, radius = np.sqrt(curvature), np.sqrt(2 * gap / l2)
+    by_weights = radius * np.sqrt(mean_square / 2)
+    # The largest y with y^2 = gap (2 + tau), tau the range of the change of the scores.
+    linear = gap / (np.sqrt(2) * root)
+    constant = 2 + np.sqrt(2) * (radius * np.sqrt(largest) + by_weights / root)
+    rest = linear + np.sqrt(linear**2 + gap * constant)
+    return float((by_weights + rest) / root)

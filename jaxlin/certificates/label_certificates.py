@@ -4,8 +4,9 @@ The distance between W and the optimum W* is at most the radius r of
 `jaxlin.certificates.duality.radius`. If the two highest scores of a row x (with its
 constant 1) differ by more than :math:`\sqrt{2}\, r \|x\|`, the optimum therefore
 predicts the same label. This gives an interval for the accuracy of the optimum, which
-is informative if most labels are certified. With a free bias the objective is not
-strongly convex and none of this holds.
+is informative if most labels are certified. A free bias may move the scores, too, by
+as much as :math:`\sqrt{2}` times its own distance
+(`jaxlin.certificates.bias_bounds.bias_distance`), which is known for softmax alone.
 
   >>> import jax.numpy as jnp
   >>> from jaxlin.certificates import label_certificates
@@ -40,19 +41,24 @@ UNINFORMATIVE_WIDTH = 0.05
 
 
 def label_radii(
-    params: Params, features: ArrayLike, *, normalization: Normalization | None = None
+    params: Params,
+    features: ArrayLike,
+    *,
+    normalization: Normalization | None = None,
+    bias_radius: float = 0.0,
 ) -> Array:
     r"""Distance by which W may move before a label can change, shape ``(rows,)``.
 
     :math:`(s_1 - s_2) / (\sqrt{2} \|x\|)` for the two highest scores, minus a bound on
-    the rounding error of their difference.
+    the rounding error of their difference and the part of a free bias.
 
     Args:
-      params: parameters, bias penalised. Float64 parameters, the result of a float64
+      params: parameters. Float64 parameters, the result of a float64
         refinement, are used in float64 and give a NumPy array; with float32 parameters
         the rows are converted to float32.
       features: raw rows, shape ``(rows, features)``.
       normalization: the normalisation of the fit; None for normalised rows.
+      bias_radius: distance of a free bias from the optimum; 0 for another.
 
     Raises:
       ValueError: if the number of features differs from that of the parameters.
@@ -65,7 +71,8 @@ def label_radii(
         )
     # Scores and norms are computed in the dtype of the parameters.
     with precision.enable_float64_for(*params):
-        return precision.float64_as_numpy(_label_radii(params, features, normalization))
+        found = _label_radii(params, features, normalization, bias_radius)
+        return precision.float64_as_numpy(found)
 
 
 def same_labels(
@@ -74,6 +81,7 @@ def same_labels(
     *,
     radius: ArrayLike,
     normalization: Normalization | None = None,
+    bias_radius: float = 0.0,
 ) -> Array:
     """Mask of the rows with a certified label, boolean, shape ``(rows,)``.
 
@@ -81,21 +89,25 @@ def same_labels(
     `label_radii` exceed ``radius``.
 
     Args:
-      params: parameters, bias penalised.
+      params: parameters of the fit.
       features: raw rows, shape ``(rows, features)``.
       radius: distance to the optimum, shape ``()``, from
         `jaxlin.certificates.duality.radius`.
       normalization: the normalisation of the fit; None for normalised rows.
+      bias_radius: distance of a free bias from the optimum; 0 for another.
 
     Raises:
       ValueError: if the number of features differs from that of the parameters.
     """
-    return label_radii(params, features, normalization=normalization) > radius
+    found = label_radii(
+        params, features, normalization=normalization, bias_radius=bias_radius
+    )
+    return found > radius
 
 
 @jax.jit
 @jax.default_matmul_precision("highest")
-def _label_radii(params, features, normalization):
+def _label_radii(params, features, normalization, bias_radius):
     if normalization is not None:
         normalization = Normalization(
             *(jnp.asarray(part, params.weights.dtype) for part in normalization)
@@ -106,7 +118,8 @@ def _label_radii(params, features, normalization):
     folded = linear.fold_bias(params)
     unit = 2 * jnp.finfo(folded.dtype).eps * jnp.sqrt(1.0 * folded.shape[1])
     rounding = 2 * unit * jnp.max(jnp.linalg.norm(folded, axis=1))
-    return ((best - second) / norms - rounding) / jnp.sqrt(2.0)
+    lead = best - second - jnp.sqrt(2.0) * bias_radius
+    return (lead / norms - rounding) / jnp.sqrt(2.0)
 
 
 class AccuracyInterval(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.check.diagnosis import counted
-from jaxlin.linear import Params
+from jaxlin.linear import Bias, Params
 from jaxlin.normalization import Normalization
 from jaxlin.problems import Problem
 from jaxlin.selection import grids
@@ -85,6 +85,7 @@ class SweepResult:
             normalization=normalization,
             classes=self.classes,
             bias=self.models.bias.value,
+            bias_radius=np.inf if self.models.bias is Bias.FREE else 0.0,
         )
 
     def __iter__(self) -> Iterator[Fit]:

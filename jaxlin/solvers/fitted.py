@@ -37,6 +37,9 @@ class Fit(NamedTuple):
       temperature: divisor of the scores in `jaxlin.probabilities`, above 0; 1 without
         calibration.
       bias: treatment of the bias: ``"penalized"``, ``"free"`` or ``"none"``.
+      bias_radius: bound on the distance of a free bias from the optimum, up to a shift
+        of all scores; infinite where none is known, which is so for hinges, sweeps and
+        blocks of rows. 0 for another bias, which ``radius`` covers.
     """
 
     params: Params
@@ -54,6 +57,7 @@ class Fit(NamedTuple):
     classes: np.ndarray
     temperature: float = 1.0
     bias: BiasName = "penalized"
+    bias_radius: float = 0.0
 
     @property
     def radius(self) -> float:

@@ -11,7 +11,7 @@ import random_problems
 from random_problems import LOSSES, over_losses
 
 from jaxlin import linear
-from jaxlin.certificates import duality, fenchel_young
+from jaxlin.certificates import bias_bounds, duality, fenchel_young
 from jaxlin.certificates.bias_bounds import RowCenter
 from jaxlin.linear import Bias
 from jaxlin.objective import row_sums
@@ -139,6 +139,33 @@ def test_a_gap_holds_at_any_bias(name):
     assert max(shares_of_bound) > 1e-3
     # Without the part of the residual, certificates of some losses would be false.
     assert would_be_false or name in (*optima.HINGES, "weston_watkins_squared_hinge")
+
+
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", "cross_entropy"])
+def test_the_bias_of_the_optimum_is_within_its_distance(name):
+    generator = np.random.default_rng(4)
+    ratios = []
+    for kind in KINDS:
+        (features, targets), arguments, data, best = problem(name, kind)
+        of_rows = {
+            "example_weights": arguments["example_weights"],
+            "normalization": None,
+            "l2": data.l2,
+        }
+        for scale in (0.0, 1e-6, 1e-3, 0.1):
+            params = near(best, generator, scale)
+            # The optimal bias of these weights is close to them; any other is not.
+            proof = duality.certificate(
+                params, features, targets, loss=LOSSES[name], bias="free", **arguments
+            )
+            gap = float(duality.bound(proof)) + 1e-8 * best.value
+            found = bias_bounds.bias_distance(params, features, gap=gap, **of_rows)
+            difference = params.bias - best.weights[:, -1]
+            distance = np.linalg.norm(difference - difference.mean())
+            assert distance <= found, (kind, scale)
+            ratios.append(distance / found)
+    assert max(ratios) > 1e-3
+    assert bias_bounds.bias_distance(params, features, gap=np.inf, **of_rows) == np.inf
 
 
 @pytest.mark.parametrize("name", ["softmax_cross_entropy", "one_vs_rest_hinge"])

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import jaxlin
-from jaxlin import fits, linear, losses, normalization
+from jaxlin import linear, losses, normalization
 from jaxlin.numerics import device_mesh
+from jaxlin.problems import first_iterate
 from jaxlin.solvers import certified, fit_checks, streaming
 
 EXAMPLES, WIDTH = 60, 5
@@ -353,7 +354,7 @@ def test_memory_is_asked_for_before_anything_is_made(monkeypatch):
     for module, names in {
         certified: ("prepare", "row_source"),
         streaming: ("row_statistics", "row_source"),
-        fits: ("_start",),
+        first_iterate: ("make",),
     }.items():
         for name in names:
             monkeypatch.setattr(module, name, made)

@@ -255,13 +255,27 @@ def test_a_class_without_weight_is_refused_by_name():
         jaxlin.fit(whole, **{**options, "bias": "unpenalized"})
 
 
-def test_saved_fits_keep_their_bias_and_labels_are_not_certified(tmp_path):
-    fitted = fit("softmax_cross_entropy", "free", 1e-8)
+def test_labels_are_certified_where_the_bias_is_bounded(tmp_path):
+    """For softmax on rows in memory; also by a fit that was saved."""
+    fitted = fit("softmax_cross_entropy", "free", 1e-10)
     jaxlin.save(tmp_path / "fit.npz", fitted)
     loaded = jaxlin.load(tmp_path / "fit.npz")
-    assert loaded.bias == "free"
-    rows, _, _ = arrays("softmax_cross_entropy")
-    for one in (fitted, loaded):
-        assert not jaxlin.certified_labels(one, rows).any()
+    assert (loaded.bias, loaded.bias_radius) == ("free", fitted.bias_radius)
+    rows, targets, weights = arrays("softmax_cross_entropy")
+    assert 0 < fitted.bias_radius < 1e-2
+    assert jaxlin.certified_labels(loaded, rows).mean() > 0.9
+    _, best = exact("softmax_cross_entropy", "free")
+    scores = np.c_[rows, np.ones(EXAMPLES)] @ best.weights.T
+    for gap in (1e-2, 1e-4, 1e-10):
+        coarse = fit("softmax_cross_entropy", "free", gap, refine=False)
+        known = jaxlin.certified_labels(coarse, rows)
+        right = jaxlin.predict(coarse, rows) == scores.argmax(axis=1)
+        assert right[known].all()
+    hinge = fit("weston_watkins_hinge", "free", 1e-8)
+    blocks = row_blocks.over(rows, targets, example_weights=weights)
+    blocked = fit("softmax_cross_entropy", "free", 1e-3, on=jaxlin.problem(blocks))
+    for unknown in (hinge, blocked):
+        assert unknown.bias_radius == np.inf
+        assert not jaxlin.certified_labels(unknown, rows).any()
     penalized = fit("softmax_cross_entropy", "penalized", 1e-8)
-    assert jaxlin.certified_labels(penalized, rows).mean() > 0.9
+    assert penalized.bias_radius == 0
