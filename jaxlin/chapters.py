@@ -171,6 +171,7 @@ CHAPTERS = {
             "schedule",
             "sweep_run",
             "sweep_checkpoint",
+            "parts",
             "sweep_result",
             "refinement",
             "sweep",

@@ -25,6 +25,7 @@ from jaxlin.selection import (
     sweep,
 )
 from jaxlin.selection.calibration import Temperature
+from jaxlin.selection.parts import Parts
 from jaxlin.selection.rules import Choose
 from jaxlin.selection.sweep import SweepCallback
 from jaxlin.solvers import stopping
@@ -60,7 +61,7 @@ def probe(
     num_folds: int | None = None,
     choose: Choose = rules.best,
     stop: Stop = stopping.DEFAULT,
-    checkpoint: Path | None = None,
+    checkpoint: Path | Parts | None = None,
     callback: SweepCallback | None = None,
     slots: int | None = None,
     block_size: int | None = None,
@@ -97,8 +98,8 @@ def probe(
       stop: stopping criterion of each compared fit; the final fit may take ten times as
         many passes, and continues in float64 where float32 cannot prove the gap. The
         table reports the gaps reached.
-      checkpoint: file to which the sweep is saved and from which it resumes; None saves
-        nothing.
+      checkpoint: file to which the sweep is saved and from which it resumes, or
+        `jaxlin.selection.parts.Parts`; None saves nothing.
       callback: function ``callback(state)``, called after some iterations of the sweep;
         None calls nothing.
       slots: number of models fitted at once, at least one; None lets

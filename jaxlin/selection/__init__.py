@@ -10,6 +10,7 @@
   schedule          assignment of models to the slots of a sweep
   sweep_run         iterations of a sweep
   sweep_checkpoint  iterations of a sweep, saved and resumed
+  parts             parts of a sweep, fitted by tasks that never communicate
   sweep_result      fits of a sweep, as arrays
   refinement        fits of a sweep that float32 cannot prove, in float64
   sweep             hundreds of certified fits in one program (`jaxlin.sweep`)

@@ -9,17 +9,18 @@ import hashlib
 import json
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxlin.certificates.duality import Certificate
 from jaxlin.io import checkpoint
-from jaxlin.selection import sweep_run
+from jaxlin.linear import Params
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.schedule import SlotQueue
-from jaxlin.selection.sweep_run import Finished, SweepInputs, SweepState
+from jaxlin.selection.sweep_run import Finished, Refined, SweepInputs, SweepState
 from jaxlin.solvers import model_batch
 from jaxlin.solvers.interface import Examples
 
@@ -28,13 +29,22 @@ _SECONDS_PER_SECOND_OF_SAVING = 20
 # Longest time between saves while no model is finished.
 _SECONDS_BETWEEN_SAVES = 60
 
+# Function of the state to resume from, None at the start, to the states from there on.
+States = Callable[[SweepState | None], Iterator[SweepState]]
+
 _KIND = "sweep"
 # Version of the file's content; files of other versions are refused.
-_VERSION = 5
+_VERSION = 6
 
 
-def run(path: checkpoint.Path, inputs: SweepInputs) -> Iterator[SweepState]:
-    """`jaxlin.selection.sweep_run.run` that saves its state and resumes from the file.
+def run(
+    path: checkpoint.Path,
+    inputs: SweepInputs,
+    states: States,
+    *,
+    max_passes: int | None = None,
+) -> Iterator[SweepState]:
+    """The states of a sweep, saved to a file, from the state that the file has.
 
     The state is saved after iterations that have finished a model, or after a minute,
     as often as fits into a twentieth of the time: small sweeps after each iteration,
@@ -45,6 +55,9 @@ def run(path: checkpoint.Path, inputs: SweepInputs) -> Iterator[SweepState]:
       path: the checkpoint file. If it exists, the sweep resumes from it: it must be of
         the same inputs. The file is kept when the sweep is over.
       inputs: examples, models, plan and stopping criterion.
+      states: the sweep, from the state that it is given; None starts it.
+      max_passes: largest number of passes of a model, those in float64 included; None
+        if nothing follows in float64.
 
     Raises:
       ValueError: as `jaxlin.selection.sweep_run.run` and `load`.
@@ -55,7 +68,7 @@ def run(path: checkpoint.Path, inputs: SweepInputs) -> Iterator[SweepState]:
             "a sweep with a checkpoint must have all rows in one process, got "
             f"{jax.process_count()} processes; leave checkpoint out"
         )
-    models, facts = inputs.models, _facts(inputs)
+    models, facts = inputs.models, _facts(inputs, max_passes)
     path = pathlib.Path(path)
     resume = None
     if path.exists():
@@ -66,21 +79,32 @@ def run(path: checkpoint.Path, inputs: SweepInputs) -> Iterator[SweepState]:
             num_classes=inputs.num_classes,
             facts=facts,
         )
-    saved_models = len(resume.finished) if resume is not None else 0
+    saved = (0, 0, False) if resume is None else _progress(resume)
     last_save = next_save = time.monotonic()
-    for state in sweep_run.run(inputs, resume=resume):
-        is_over = len(state.finished) == models.size
-        has_new_models = len(state.finished) > saved_models
+    for state in states(resume):
+        has_new_models = _progress(state) > saved
         now = time.monotonic()
         is_due = now >= next_save and (
             has_new_models or now >= last_save + _SECONDS_BETWEEN_SAVES
         )
-        if is_due or (is_over and has_new_models):
+        ends_float32 = len(state.finished) == models.size and not state.refined
+        if is_due or ((state.is_over or ends_float32) and has_new_models):
             save(path, state, models, facts=facts)
-            saved_models, last_save = len(state.finished), now
+            saved, last_save = _progress(state), now
             seconds = time.monotonic() - now
             next_save = now + _SECONDS_PER_SECOND_OF_SAVING * seconds
         yield state
+
+
+def is_over(path: checkpoint.Path) -> bool:
+    """Returns whether a file holds a sweep that is over; False if there is no file.
+
+    Raises:
+      ValueError: if the file is damaged or of something else.
+      OSError: if the file cannot be read.
+    """
+    path = pathlib.Path(path)
+    return path.exists() and _metadata(path)["is_over"]
 
 
 def save(
@@ -113,12 +137,16 @@ def save(
         "shape": _shape_of(state),
         "queues": [queue._asdict() for queue in state.queues],
         "finished": [[model, fit.passes] for model, fit in state.finished.items()],
+        "refined": list(state.refined),
+        "unrefined": state.unrefined,
+        "is_over": state.is_over,
     }
     finished = {
         str(model): (fit.params, fit.certificate)
         for model, fit in state.finished.items()
     }
-    tree = {"batches": state.batches, "finished": finished}
+    refined = {str(model): fit for model, fit in state.refined.items()}
+    tree = {"batches": state.batches, "finished": finished, "refined": refined}
     checkpoint.save(path, tree, metadata=metadata)
 
 
@@ -144,17 +172,7 @@ def load(
       ValueError: if the file is damaged, or of other models, facts or shapes.
       OSError: if the file cannot be read.
     """
-    found = checkpoint.load_metadata(path)
-    if found.get("kind") != _KIND:
-        raise ValueError(
-            f"{path} must be of a sweep, got another checkpoint; take another file"
-        )
-    if found.get("version") != _VERSION:
-        raise ValueError(
-            f"{path} must be of a sweep of version {_VERSION}, got version "
-            f"{found.get('version', 1)}; finish it with the version of jaxlin that "
-            "wrote it, or take another file"
-        )
+    found = _metadata(path)
     queues = tuple(map(_queue, found["queues"]))
     for name, value in _described(models).items():
         if found["models"][name] != value:
@@ -171,17 +189,45 @@ def load(
     for model, passes in found["finished"]:
         params, certificate = tree["finished"][str(model)]
         finished[model] = Finished(params, certificate, passes)
-    return SweepState(queues, tree["batches"], finished)
+    unrefined = found["unrefined"]
+    return SweepState(
+        queues,
+        tree["batches"],
+        finished,
+        {model: tree["refined"][str(model)] for model in found["refined"]},
+        None if unrefined is None else tuple(unrefined),
+    )
 
 
-def _facts(inputs: SweepInputs) -> dict[str, Any]:
+def _metadata(path: checkpoint.Path) -> dict[str, Any]:
+    """Metadata of the file of a sweep of this version."""
+    found = checkpoint.load_metadata(path)
+    if found.get("kind") != _KIND:
+        raise ValueError(
+            f"{path} must be of a sweep, got another checkpoint; take another file"
+        )
+    if found.get("version") != _VERSION:
+        raise ValueError(
+            f"{path} must be of a sweep of version {_VERSION}, got version "
+            f"{found.get('version', 1)}; finish it with the version of jaxlin that "
+            "wrote it, or take another file"
+        )
+    return found
+
+
+def _progress(state: SweepState) -> tuple[int, int, bool]:
+    """Counts of finished and refined models, and the end, which later states exceed."""
+    return len(state.finished), len(state.refined), state.is_over
+
+
+def _facts(inputs: SweepInputs, max_passes: int | None) -> dict[str, Any]:
     """Inputs that must be the same when the sweep resumes; arrays by their digest."""
     examples = inputs.examples
     return {
         # First, because another ``refine`` may also change the number of passes.
         "refine": inputs.float64_follows,
         "relative_gap": inputs.relative_gap,
-        "max_passes": np.asarray(inputs.max_passes).tolist(),
+        "max_passes": [np.asarray(inputs.max_passes).tolist(), max_passes],
         # The number of iterations changes no result, the compile cost only rounding;
         # both differ on another kind of machine.
         "plan": inputs.plan._replace(compile_cost=0, iterations=0)._asdict(),
@@ -239,7 +285,15 @@ def _template(
         None if queue.is_over else batch(number, len(queue.running))
         for number, queue in enumerate(queues)
     )
-    return {"batches": running, "finished": finished}
+    refined = {str(model): _refined(finished[str(model)]) for model in found["refined"]}
+    return {"batches": running, "finished": finished, "refined": refined}
+
+
+def _refined(finished: tuple[Params, Certificate]) -> Refined:
+    """The kinds of the leaves of a refined model."""
+    params, certificate = jax.tree.map(np.float64, finished)
+    numbers = Certificate(*map(float, certificate))  # type: ignore[arg-type]
+    return Refined(params, numbers, 0.0, False, 0, 0)
 
 
 def _as_json(facts: Mapping[str, Any] | None) -> dict[str, Any]:

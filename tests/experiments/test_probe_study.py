@@ -16,7 +16,7 @@ from experiments.probe import source
 from experiments.probe.config import DEFAULT, SMOKE
 from experiments.studies import STUDIES
 from jaxlin import data
-from jaxlin.selection import sweep_checkpoint
+from jaxlin.selection import sweep, sweep_checkpoint
 from jaxlin.stats import intervals
 
 
@@ -107,14 +107,14 @@ def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch):
     finished = {model for model, *_ in metadata["finished"]}
     assert finished
     begun = []
-    whole = sweep_checkpoint.sweep_run.run
+    whole = sweep.sweep_run.run
 
     def watched(*data, **options):
         for state in whole(*data, **options):
             begun.extend(model for queue in state.queues for model in queue.running)
             yield state
 
-    monkeypatch.setattr(sweep_checkpoint.sweep_run, "run", watched)
+    monkeypatch.setattr(sweep.sweep_run, "run", watched)
     run("--resume", out)
     # No model that was finished is in a slot again.
     assert not finished & set(begun)

@@ -153,7 +153,7 @@ def test_a_file_of_another_version_is_refused(examples, models, run, tmp_path):
     for queue in metadata["queues"]:
         del queue["following"]
     checkpoint.save(path, {"x": np.zeros(2)}, metadata=metadata)
-    with pytest.raises(ValueError, match="must be of a sweep of version 5, got ver"):
+    with pytest.raises(ValueError, match="must be of a sweep of version 6, got ver"):
         sweep_checkpoint.load(path, examples, models, num_classes=3)
 
 
@@ -194,11 +194,15 @@ def test_another_factorisation_is_another_sweep(examples, models, options, tmp_p
         by_row=np.ones((sweep_problems.EXAMPLES, 3), np.float32),
         max_passes=2,
     )
-    for _ in sweep_checkpoint.run(path, inputs):
+
+    def states(resume):
+        return sweep_run.run(inputs, resume=resume)
+
+    for _ in sweep_checkpoint.run(path, inputs, states):
         pass
     other = inputs._replace(examples=examples._replace(preconditioner=doubled))
     with pytest.raises(ValueError, match="its curvature is"):
-        next(sweep_checkpoint.run(path, other))
+        next(sweep_checkpoint.run(path, other, states))
 
 
 class Killed(Exception):
