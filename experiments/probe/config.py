@@ -50,6 +50,8 @@ class Config:
       slots: models fitted at once; decided by shapes and the kind of machine unless
         given, and then kept.
       block_size: rows a block of each pass; likewise.
+      parts: sweeps that the models are dealt to, which tasks measure with --part K/N or
+        one process in turn; another number changes rounding alone.
     """
 
     features: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FEATURES")]]
@@ -66,6 +68,7 @@ class Config:
     max_evaluations: Count = 200
     slots: Annotated[int | None, Bounds(at_least=1)] = None
     block_size: Annotated[int | None, Bounds(at_least=1)] = None
+    parts: Count = 1
 
 
 DEFAULT = Config(features="")

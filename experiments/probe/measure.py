@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,18 +10,25 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxlin
-from experiments.common import interrupts
+from experiments.common import interrupts, tasks
 from experiments.common.losses import CERTIFIED
 from experiments.common.progress import progress
 from experiments.common.study import Measured, Part, Run
+from experiments.common.tasks import TaskPart
 from experiments.probe import source
 from experiments.probe.config import CHOICES, Config
-from jaxlin import data
+from jaxlin import check, data
 from jaxlin.objective import penalties
 from jaxlin.selection import calibration, grids, plans
+from jaxlin.selection import parts as selection_parts
+from jaxlin.selection.grids import Grid
+from jaxlin.selection.parts import Parts
 from jaxlin.selection.plans import Plan
 from jaxlin.solvers.interface import Examples
 from jaxlin.stats import intervals, metrics
+
+# File of a sweep, in the folder of a run or of a part.
+_SWEEP = "sweep.npz"
 
 
 def parts(config: Config) -> Mapping[str, Part]:
@@ -38,22 +46,47 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
       ValueError: that names the field, the rule and the value.
     """
     source.check_parts(config, dataset)
+    check.integer("parts", config.parts, at_most=_models(config).size)
     plan = _plan(config, dataset)
     return dataclasses.replace(
         config, slots=sum(plan.slots), block_size=plan.block_size
     )
 
 
-def _plan(config: Config, dataset: data.Dataset) -> Plan:
-    """Number of models that run at once; by shapes, before anything is computed."""
-    models = grids.product(
+def _models(config: Config) -> Grid:
+    """Models of the comparison; in place of each l2 its value of C."""
+    return grids.product(
         losses=(CERTIFIED[config.loss],),
         l2s=config.cs,
         num_weight_sets=config.folds or 1,
     )
+
+
+def task(config: Config, dataset: data.Dataset, run: Run, part: TaskPart) -> None:
+    """Fits the models of one part."""
+    files = _checkpoint(config, run.folder.path.parent)
+    assert isinstance(files, Parts), "a config with several parts"
+    models = grids.parts(_models(config), config.parts)[part.number - 1]
+
+    def call(checkpoint: Parts) -> Any:
+        return _fit(config, dataset, checkpoint, num_models=len(models))
+
+    selection_parts.fit_part(call, files, part.number - 1)
+
+
+def _checkpoint(config: Config, folder: Path) -> Path | Parts:
+    """File of the sweep of a run, or those of its parts."""
+    if config.parts == 1:
+        return folder / _SWEEP
+    parts = tasks.all_parts(config.parts)
+    return Parts(tuple(folder / part.folder / _SWEEP for part in parts))
+
+
+def _plan(config: Config, dataset: data.Dataset) -> Plan:
+    """Number of models that run at once; by shapes, before anything is computed."""
     rows: tuple[Any, Any] = dataset.train
     return plans.plan(
-        models,
+        _models(config),
         Examples(*rows),
         num_classes=dataset.num_classes,
         slots=config.slots,
@@ -66,7 +99,12 @@ def _probe(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     print(f"{dataset.name}: {len(config.cs)} values of C, {plan}")
     for name in data.absent_classes(dataset):
         print(f"note: class {name!r} has no training example")
-    found = _fit(config, dataset, run)
+    found = _fit(
+        config,
+        dataset,
+        _checkpoint(config, run.folder.path),
+        num_models=_models(config).size,
+    )
     for note in found.notes:
         print(f"note: {note}")
     model = found.fit._replace(classes=np.array(dataset.class_names))
@@ -91,9 +129,14 @@ def _probe(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     return Measured(numbers, arrays, {"model": model})
 
 
-def _fit(config: Config, dataset: data.Dataset, run: Run) -> jaxlin.ProbeResult:
+def _fit(
+    config: Config,
+    dataset: data.Dataset,
+    checkpoint: Path | Parts,
+    *,
+    num_models: int,
+) -> jaxlin.ProbeResult:
     """The result, continued from the last save of an earlier start."""
-    num_models = len(config.cs) * (config.folds or 1)
     with (
         interrupts.held_back() as stop_if_asked,
         progress("fits", total=num_models, unit="models") as advance,
@@ -103,7 +146,8 @@ def _fit(config: Config, dataset: data.Dataset, run: Run) -> jaxlin.ProbeResult:
         def callback(state):
             nonlocal done
             advance(len(state.finished) - done)
-            done = len(state.finished)
+            # The next part counts from 0 again.
+            done = 0 if state.is_over else len(state.finished)
             stop_if_asked()
 
         return jaxlin.probe(
@@ -124,7 +168,7 @@ def _fit(config: Config, dataset: data.Dataset, run: Run) -> jaxlin.ProbeResult:
             stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
             slots=config.slots,
             block_size=config.block_size,
-            checkpoint=run.folder.path / "sweep.npz",
+            checkpoint=checkpoint,
             callback=callback,
         )
 
