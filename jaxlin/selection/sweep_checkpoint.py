@@ -33,6 +33,8 @@ _SECONDS_BETWEEN_SAVES = 60
 States = Callable[[SweepState | None], Iterator[SweepState]]
 
 _KIND = "sweep"
+# Name of the fact that another kind of machine, or number of its cores, changes.
+_CURVATURE = "curvature"
 # Version of the file's content; files of other versions are refused.
 _VERSION = 6
 
@@ -180,7 +182,11 @@ def load(
                 f"{path} must be of a sweep of these models, got others: their {name} "
                 "differ; give the grid that it was started with"
             )
-    _check_same(path, "facts", found["facts"], _as_json(facts))
+    saved, given = found["facts"], _as_json(facts)
+    if found["is_over"]:
+        # Rounding of the machine that prepared the rows; no pass is left to use it.
+        saved, given = ({**some, _CURVATURE: None} for some in (saved, given))
+    _check_same(path, "facts", saved, given)
     shape = {"num_classes": num_classes, "num_features": examples.features.shape[1]}
     _check_same(path, "arguments", found["shape"], shape)
     template = _template(found, queues, examples, models, num_classes)
@@ -234,7 +240,7 @@ def _facts(inputs: SweepInputs, max_passes: int | None) -> dict[str, Any]:
         "features": _digest(examples.features),
         "targets": _digest(examples.targets),
         "normalization": [_digest(part) for part in examples.normalization or ()],
-        "curvature": [
+        _CURVATURE: [
             _digest(part) for part in jax.tree.leaves(examples.preconditioner)
         ],
         "weights": _digest(inputs.by_row),
