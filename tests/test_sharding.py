@@ -326,7 +326,7 @@ def test_bad_input():
 
 
 @pytest.mark.full
-def test_two_processes_that_load_half_the_rows_each():
+def test_two_processes_that_load_half_the_rows_each(tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
@@ -337,7 +337,8 @@ def test_two_processes_that_load_half_the_rows_each():
     }
     program = HERE / "two_processes.py"
     both = [
-        processes.start(program, address, number, env=environment) for number in (0, 1)
+        processes.start(program, address, number, tmp_path, env=environment)
+        for number in (0, 1)
     ]
     ended = [processes.finish(process) for process in both]
     for code, _, errors in ended:

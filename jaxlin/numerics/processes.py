@@ -135,3 +135,41 @@ def place(array: Any, axes: tuple[str | None, ...]) -> Array:
     names = (name if device_mesh.axis_size(name or "") > 1 else None for name in axes)
     target = NamedSharding(jax.sharding.get_mesh(), PartitionSpec(*names))
     return jax.make_array_from_process_local_data(target, np.asarray(array))
+
+
+def place_whole(array: Any, axes: tuple[str | None, ...]) -> Array:
+    """Places an array, of which each process has all values, on the current mesh.
+
+    Args:
+      array: the same values in all processes.
+      axes: name of the mesh axis for each leading axis of the array, or None; an axis
+        whose size the mesh axis does not divide is not split.
+    """
+    values = np.asarray(array)
+    names = device_mesh.divided_axes(values.shape, axes)
+    target = NamedSharding(jax.sharding.get_mesh(), PartitionSpec(*names))
+    return jax.make_array_from_callback(values.shape, target, values.__getitem__)
+
+
+def gather_whole(tree: Any) -> Any:
+    """Gathers arrays that are split over processes; returns NumPy arrays.
+
+    Python numbers, and the values of a single process, are returned unchanged.
+    """
+
+    def whole(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+            return leaf
+        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+
+    return jax.tree.map(whole, tree)
+
+
+def own_values(array: Any) -> np.ndarray:
+    """Returns the part of an array that this process has, in the order of its rows."""
+    is_global = isinstance(array, jax.Array) and not array.is_fully_addressable
+    if not is_global or array.is_fully_replicated:
+        return np.asarray(array)
+    # Devices that share rows hold the same values.
+    parts = {shard.index[0].start or 0: shard for shard in array.addressable_shards}
+    return np.concatenate([np.asarray(parts[start].data) for start in sorted(parts)])

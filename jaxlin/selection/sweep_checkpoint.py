@@ -18,6 +18,7 @@ import numpy as np
 from jaxlin.certificates.duality import Certificate
 from jaxlin.io import checkpoint
 from jaxlin.linear import Params
+from jaxlin.numerics import processes
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.schedule import SlotQueue
 from jaxlin.selection.sweep_run import Finished, Refined, SweepInputs, SweepState
@@ -65,22 +66,9 @@ def run(
       ValueError: as `jaxlin.selection.sweep_run.run` and `load`.
       OSError: if the file cannot be read or written.
     """
-    if jax.process_count() > 1:
-        raise ValueError(
-            "a sweep with a checkpoint must have all rows in one process, got "
-            f"{jax.process_count()} processes; leave checkpoint out"
-        )
     models, facts = inputs.models, _facts(inputs, max_passes)
     path = pathlib.Path(path)
-    resume = None
-    if path.exists():
-        resume = load(
-            path,
-            inputs.examples,
-            models,
-            num_classes=inputs.num_classes,
-            facts=facts,
-        )
+    resume = processes.check_everywhere(lambda: _found(path, inputs, facts))
     saved = (0, 0, False) if resume is None else _progress(resume)
     last_save = next_save = time.monotonic()
     for state in states(resume):
@@ -90,12 +78,50 @@ def run(
             has_new_models or now >= last_save + _SECONDS_BETWEEN_SAVES
         )
         ends_float32 = len(state.finished) == models.size and not state.refined
-        if is_due or ((state.is_over or ends_float32) and has_new_models):
-            save(path, state, models, facts=facts)
+        is_due |= has_new_models and (state.is_over or ends_float32)
+        # By the clock of the first process.
+        if processes.gather(np.int32(is_due))[0]:
+            _save_once(path, state, models, facts)
             saved, last_save = _progress(state), now
             seconds = time.monotonic() - now
             next_save = now + _SECONDS_PER_SECOND_OF_SAVING * seconds
         yield state
+
+
+def _found(
+    path: pathlib.Path, inputs: SweepInputs, facts: Mapping[str, Any]
+) -> SweepState | None:
+    """State in the file, None if there is none; the same in all processes."""
+    exists = processes.gather(np.int32(path.exists()))
+    if not exists.any():
+        return None
+    if not exists.all():
+        raise ValueError(
+            f"{path} must lie in a folder that all processes share, got one that "
+            f"process {int(np.argmin(exists))} cannot see"
+        )
+    return load(
+        path,
+        inputs.examples,
+        inputs.models,
+        num_classes=inputs.num_classes,
+        facts=facts,
+    )
+
+
+def _save_once(
+    path: pathlib.Path, state: SweepState, models: Grid, facts: Mapping[str, Any]
+) -> None:
+    """Saves in the first process; an error raises in all of them."""
+    state = state._replace(batches=processes.gather_whole(state.batches))
+    error = None
+    if jax.process_index() == 0:
+        try:
+            save(path, state, models, facts=facts)
+        except OSError as raised:
+            error = raised
+    if processes.any_process(error is not None):
+        raise error or OSError(f"process 0 could not write {path}")
 
 
 def is_over(path: checkpoint.Path) -> bool:
@@ -190,7 +216,14 @@ def load(
     shape = {"num_classes": num_classes, "num_features": examples.features.shape[1]}
     _check_same(path, "arguments", found["shape"], shape)
     template = _template(found, queues, examples, models, num_classes)
-    tree = checkpoint.load(path, template)
+    if jax.process_count() > 1:
+        template["batches"] = _on_host(template["batches"])
+        tree = checkpoint.load(path, template)
+        tree["batches"] = tuple(
+            batch and model_batch.place_whole(batch) for batch in tree["batches"]
+        )
+    else:
+        tree = checkpoint.load(path, template)
     finished = {}
     for model, passes in found["finished"]:
         params, certificate = tree["finished"][str(model)]
@@ -239,10 +272,8 @@ def _facts(inputs: SweepInputs, max_passes: int | None) -> dict[str, Any]:
         "plan": inputs.plan._replace(compile_cost=0, iterations=0)._asdict(),
         "features": _digest(examples.features),
         "targets": _digest(examples.targets),
-        "normalization": [_digest(part) for part in examples.normalization or ()],
-        _CURVATURE: [
-            _digest(part) for part in jax.tree.leaves(examples.preconditioner)
-        ],
+        "normalization": _digest(*(examples.normalization or (None,))),
+        _CURVATURE: _digest(*jax.tree.leaves(examples.preconditioner)),
         "weights": _digest(inputs.by_row),
     }
 
@@ -307,12 +338,18 @@ def _as_json(facts: Mapping[str, Any] | None) -> dict[str, Any]:
     return json.loads(json.dumps(dict(facts or {})))
 
 
-def _digest(array: Any) -> str | None:
-    """SHA-256 of the values in C order; None for None."""
-    if array is None:
+def _digest(*arrays: Any) -> str | None:
+    """SHA-256 of the values in C order, those of all processes; None for None."""
+    if all(array is None for array in arrays):
         return None
-    numbers = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return hashlib.sha256(numbers.data).hexdigest()
+    own = hashlib.sha256()
+    for array in arrays:
+        numbers = np.ascontiguousarray(processes.own_values(array))
+        own.update(numbers.reshape(-1).view(np.uint8).data)
+    if jax.process_count() == 1:
+        return own.hexdigest()
+    parts = processes.gather(np.frombuffer(own.digest(), np.uint8))
+    return hashlib.sha256(parts.tobytes()).hexdigest()
 
 
 def _shape_of(state: SweepState) -> dict[str, int]:
