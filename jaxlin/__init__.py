@@ -30,7 +30,8 @@ Chapters, in the order of imports (`jaxlin.chapters`):
   fits           certified fits: `jaxlin.fit`, `jaxlin.certify`
   io             atomic files and checkpoints
   selection      splits, folds, sweeps, cross-validation, rules of choice, calibration
-  predictions    labels, scores, probabilities and evaluation of a fit
+  predictions    labels, scores and probabilities of a fit
+  evaluation     metrics of a fit on test examples: `jaxlin.evaluate`
   linear_probe   choose, refit, test once: `jaxlin.probe`
   saving         a fit in one file: `jaxlin.save`, `jaxlin.load`
   data           data sets as checked NumPy arrays
@@ -43,13 +44,13 @@ from typing import TYPE_CHECKING, Any
 from jaxlin.chapters import CHAPTERS
 
 if TYPE_CHECKING:
+    from jaxlin.evaluation import Evaluation as Evaluation
+    from jaxlin.evaluation import evaluate as evaluate
     from jaxlin.fits import certify as certify
     from jaxlin.fits import fit as fit
     from jaxlin.linear_probe import ProbeResult as ProbeResult
     from jaxlin.linear_probe import probe as probe
-    from jaxlin.predictions import Evaluation as Evaluation
     from jaxlin.predictions import certified_labels as certified_labels
-    from jaxlin.predictions import evaluate as evaluate
     from jaxlin.predictions import predict as predict
     from jaxlin.predictions import probabilities as probabilities
     from jaxlin.predictions import scores as scores
@@ -80,8 +81,8 @@ _DOORS = {
     "predict": "predictions",
     "probabilities": "predictions",
     "certified_labels": "predictions",
-    "Evaluation": "predictions",
-    "evaluate": "predictions",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
     "SweepResult": "selection.sweep_result",
     "sweep": "selection.sweep",
     "CrossValidation": "selection.cross_validation",

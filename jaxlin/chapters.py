@@ -46,7 +46,9 @@ CHAPTERS = {
     ),
     "class_labels": Chapter("names of classes and their codes"),
     "normalization": Chapter(
-        "centering and scaling of rows", ("affine", "moments", "rounding"), is_room=True
+        "centering and scaling of rows",
+        ("affine", "moments", "unit_length", "rounding"),
+        is_room=True,
     ),
     "linear": Chapter("parameters and scores of a linear classifier", is_room=True),
     "losses": Chapter(
@@ -79,6 +81,7 @@ CHAPTERS = {
             "metrics",
             "intervals",
             "comparison",
+            "estimates",
             "variance_components",
             "decomposition.measured",
             "decomposition.reference",
@@ -185,9 +188,21 @@ CHAPTERS = {
         ),
         is_room=True,
     ),
-    "predictions": Chapter("labels, scores, probabilities and evaluation of a fit"),
+    "predictions": Chapter("labels, scores and probabilities of a fit"),
+    "evaluation": Chapter("metrics of a fit on test examples: `jaxlin.evaluate`"),
     "linear_probe": Chapter(
-        "choose, refit, test once: `jaxlin.probe`", ("result", "probing")
+        "choose, refit, test once: `jaxlin.probe`",
+        (
+            "class_weights",
+            "examples",
+            "l2_choice",
+            "calibrated_fit",
+            "result",
+            "probing",
+            "few_shots",
+            "paired",
+        ),
+        is_room=True,
     ),
     "saving": Chapter("a fit in one file: `jaxlin.save`, `jaxlin.load`"),
     "data": Chapter(

@@ -6,7 +6,7 @@ are those of the fit itself.
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,6 @@ from jax.typing import ArrayLike
 
 from jaxlin import check, class_labels, linear, objective
 from jaxlin.certificates import label_certificates
-from jaxlin.certificates.label_certificates import AccuracyInterval
-from jaxlin.check.diagnosis import counted
 from jaxlin.fits import Fit
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
@@ -24,32 +22,7 @@ from jaxlin.numerics import precision
 from jaxlin.selection import calibration
 from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.selection.training_result import TrainingResult
-from jaxlin.stats import intervals
-from jaxlin.stats.intervals import Interval
 from jaxlin.typing import Array
-
-
-class Evaluation(NamedTuple):
-    """Accuracy of a fit on labelled test examples.
-
-    Attributes:
-      accuracy: share of correct predictions.
-      interval: 95 % confidence interval of the accuracy over examples (Wilson).
-      optimum: proven bounds on the accuracy of the exact optimum on the same examples.
-      num_examples: number of test examples.
-    """
-
-    accuracy: float
-    interval: Interval
-    optimum: AccuracyInterval
-    num_examples: int
-
-    def __str__(self) -> str:
-        low, high = (100 * end for end in self.interval)
-        return (
-            f"accuracy {100 * self.accuracy:.2f} % [{low:.2f}, {high:.2f}] of "
-            f"{counted(self.num_examples, 'example')}, exact optimum {self.optimum}"
-        )
 
 
 def scores(fit: Fit, features: Any) -> np.ndarray:
@@ -66,7 +39,7 @@ def scores(fit: Fit, features: Any) -> np.ndarray:
         score is not finite.
     """
     values = _of_rows(_scores, fit, features)
-    _check_finite(np.isfinite(values).all())
+    check_finite(np.isfinite(values).all())
     return values
 
 
@@ -108,36 +81,6 @@ def certified_labels(fit: Fit, features: Any) -> np.ndarray:
     )
 
 
-def evaluate(fit: Fit, features: Any, labels: ArrayLike) -> Evaluation:
-    """Accuracy on test examples, with a confidence interval and proven bounds.
-
-    Args:
-      fit: a fit, from `jaxlin.fit`, `jaxlin.certify`, `jaxlin.sweep`, `jaxlin.probe` or
-        `jaxlin.load`.
-      features: raw features as in training, shape ``(examples, ...)`` with the fit's
-        number of features after the first axis.
-      labels: labels of the kind given to the fit, shape ``(examples,)``.
-
-    Raises:
-      ValueError: as `scores`, or if a label is not among the fit's classes.
-    """
-    rows, codes = check_examples(
-        features,
-        labels,
-        num_features=np.shape(check_fit(fit).params.weights)[1],
-        classes=fit.classes,
-    )
-    correct = _codes(fit, rows) == codes
-    return Evaluation(
-        accuracy=float(correct.mean()),
-        interval=intervals.proportion_interval(int(correct.sum()), len(correct)),
-        optimum=label_certificates.accuracy_interval(
-            correct, certified_labels(fit, rows)
-        ),
-        num_examples=len(correct),
-    )
-
-
 def check_examples(
     features: Any,
     labels: ArrayLike,
@@ -173,11 +116,12 @@ def check_examples(
 def _codes(fit: Fit, features: Any) -> np.ndarray:
     """Indices of the predicted labels in the fit's classes, shape ``(examples,)``."""
     codes, is_finite = _of_rows(_labels, fit, features)
-    _check_finite(is_finite.all())
+    check_finite(is_finite.all())
     return codes
 
 
-def _check_finite(is_finite: Any) -> None:
+def check_finite(is_finite: Any) -> None:
+    """Raises a ValueError for scores that are not finite."""
     if not is_finite:
         raise ValueError(
             "scores must be finite, got some that are not; the features are too large "
@@ -238,7 +182,7 @@ def as_float(leaf: Any) -> np.ndarray:
     return array if array.dtype == np.float64 else array.astype(np.float32)
 
 
-def _promoted(
+def promoted(
     params: Params, normalization: Normalization | None
 ) -> Normalization | None:
     """Normalization in the wider of its own dtype and that of the parameters."""
@@ -255,7 +199,7 @@ def _promoted(
 @jax.jit
 @jax.default_matmul_precision("highest")
 def _scores(params: Params, rows: Array, normalization: Normalization | None) -> Array:
-    normalization = _promoted(params, normalization)
+    normalization = promoted(params, normalization)
     return objective.blocked_scores(params, rows, normalization=normalization)
 
 
@@ -265,7 +209,7 @@ def _labels(
     params: Params, rows: Array, normalization: Normalization | None
 ) -> tuple[Array, Array]:
     """Label codes and whether the scores are finite, per row, in blocks of rows."""
-    normalization = _promoted(params, normalization)
+    normalization = promoted(params, normalization)
 
     def of_row(row: Array) -> tuple[Array, Array]:
         row = row if normalization is None else normalize(normalization, row)

@@ -153,8 +153,19 @@ def test_a_metric_of_ones_own_and_local_fits(run):
 
 @pytest.mark.full
 def test_a_probe(run):
-    _, ((chosen, _),) = run("docs/guides/probes.md")
-    assert float(chosen.split()[1]) > 0.9
+    variables, ((chosen, _), metrics, grouped, (compared, _), (few, _)) = run(
+        "docs/guides/probes.md"
+    )
+    test = variables["answer"].test
+    assert float(chosen.split()[0]) == variables["answer"].l2
+    assert test.accuracy.value > 0.9
+    assert len(metrics) == 8
+    assert metrics[0].split()[1] == f"{test.accuracy.value:.4f}"
+    assert len(grouped) == 2
+    # Half an image is worse.
+    assert compared.startswith("accuracy +")
+    assert variables["difference"].accuracy.interval.low > 0
+    assert few.endswith("% over 4 draws, 4 of them proven")
 
 
 @pytest.mark.full

@@ -7,14 +7,14 @@ from sweep_problems import LABELS, NUM_WEIGHT_SETS, ROWS
 
 import jaxlin
 from jaxlin import data, linear_probe, losses, normalization
-from jaxlin.linear_probe import probing
+from jaxlin.linear_probe import calibrated_fit, l2_choice
 from jaxlin.selection import rules, splits
 
 KEY = jax.random.key(0)
 L2S = (1e-1, 1e-2, 1e-3)
 
 
-HELD_OUT = {"validation_fraction": 0.5, "slots": NUM_WEIGHT_SETS}
+HELD_OUT = {"validation": 0.5, "slots": NUM_WEIGHT_SETS}
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +32,17 @@ def test_is_choice_refit_and_test_by_hand(digits):
     answer = jaxlin.probe(KEY, *digits.train, *digits.test, l2s=L2S)
     assert answer.notes == ()
     assert answer.num_held_out == 130
-    fitted = normalization.fit_standard(digits.train.features)
-    split = splits.stratified_split(KEY, digits.train.labels, fraction=0.1)
+    features, labels = digits.train
+    split = splits.stratified_split(KEY, labels, fraction=0.1)
+    # The held-out rows have no part in the normalization of the comparison.
+    without = normalization.fit_standard(features[split.train])
+    fitted = normalization.fit_standard(features)
 
     def accuracy(fit, features, labels):
-        rows = (features - fitted.mean) / fitted.scale
+        rows = (features - fit.normalization.mean) / fit.normalization.scale
         scores = rows @ np.asarray(fit.params.weights).T + np.asarray(fit.params.bias)
         return np.mean(scores.argmax(axis=1) == labels)
 
-    features, labels = digits.train
     found = []
     for l2 in L2S:
         fit = jaxlin.fit(
@@ -48,9 +50,10 @@ def test_is_choice_refit_and_test_by_hand(digits):
             labels[split.train],
             loss=losses.softmax_cross_entropy,
             l2=l2,
-            normalization=fitted,
+            normalization=without,
         )
         found.append(accuracy(fit, features[split.held_out], labels[split.held_out]))
+    np.testing.assert_array_equal(answer.table.fits[0].normalization, without)
     # Fits that have proven the same gap may differ on an image or two.
     np.testing.assert_allclose(answer.table.accuracy[:, 0], found, atol=0.02)
     assert (
@@ -65,21 +68,26 @@ def test_is_choice_refit_and_test_by_hand(digits):
         normalization=fitted,
     )
     assert answer.fit.converged
+    np.testing.assert_array_equal(answer.fit.normalization, fitted)
     np.testing.assert_allclose(
         answer.fit.certificate.primal, refit.certificate.primal, rtol=1e-3
     )
     np.testing.assert_allclose(
-        answer.accuracy, accuracy(answer.fit, *digits.test), atol=1e-9
+        answer.test.accuracy.value, accuracy(answer.fit, *digits.test), atol=1e-9
     )
-    assert answer.interval.low < answer.accuracy < answer.interval.high
-    assert answer.optimum.low <= answer.accuracy <= answer.optimum.high
+    interval = answer.test.accuracy.interval
+    assert interval.low < answer.test.accuracy.value < interval.high
+    optimum = answer.test.optimum
+    assert optimum.low <= answer.test.accuracy.value <= optimum.high
     assert answer.passes >= answer.table.fits.passes.sum() + answer.fit.passes
 
 
 def test_prints_as_a_line_that_says_what_was_proven(answer):
     line = str(answer)
-    assert line.startswith(f"accuracy {100 * answer.accuracy:.2f} % [")
+    assert line.startswith(f"accuracy {100 * answer.test.accuracy.value:.2f} % [")
     assert "; 3 of 3 compared fits proven; " in line
+    assert f"; log loss {answer.test.log_loss.value:.4g}, calibration error" in line
+    assert f" {100 * answer.test.calibration_error.value:.2f} %; l2" in line
     assert ("edge" in line) == answer.at_edge
     assert "not proven" not in line
     worse = answer._replace(fit=answer.fit._replace(converged=False))
@@ -100,7 +108,7 @@ def test_folds_choose_by_all_examples(digits):
         *digits.test,
         loss=losses.weston_watkins_hinge,
         l2s=L2S[:2],
-        num_folds=3,
+        validation=3,
         choose=rules.one_standard_error,
     )
     assert found.table.accuracy.shape == (2, 3)
@@ -115,17 +123,18 @@ def test_folds_choose_by_all_examples(digits):
 
 def test_single_examples_stay_in_training_and_are_named():
     labels = np.where(np.arange(60) == 37, 2, np.arange(60) % 2)
-    for settings in (HELD_OUT, {"num_folds": 3}):
+    for settings, held_out in ((HELD_OUT, 30), ({"validation": 3}, 59)):
         found = jaxlin.probe(KEY, ROWS, labels, ROWS, labels, l2s=L2S, **settings)
         assert found.single_classes == (2,)
-        assert found.num_held_out == {None: 30, 3: 59}[settings.get("num_folds")]
+        assert found.num_held_out == held_out
         single, few = found.notes
         assert single == (
             "1 class has a single training example, which is not held out"
         )
         assert few.startswith(f"l2 is chosen on {found.num_held_out} examples")
-        is_one_part = "num_folds" not in settings
-        assert ("; num_folds holds each example out once" in few) == is_one_part
+        is_one_part = settings == HELD_OUT
+        hint = "; folds (validation=5) hold each example out once"
+        assert (hint in few) == is_one_part
         assert all(note in str(found) for note in found.notes)
         # The fit has seen all: each class has a template of its own.
         assert found.fit.converged
@@ -135,16 +144,16 @@ def test_single_examples_stay_in_training_and_are_named():
 def test_many_scores_are_thinned_for_the_temperature(monkeypatch):
     """60 examples of three classes, in three folds: 180 scores, at most 90."""
     seen = []
-    whole = probing.calibration.temperature
+    whole = calibrated_fit.calibration.temperature
 
     def watched(scores, labels, **weights):
         seen.append((scores, labels))
         return whole(scores, labels, **weights)
 
-    monkeypatch.setattr(probing.calibration, "temperature", watched)
+    monkeypatch.setattr(calibrated_fit.calibration, "temperature", watched)
     for most in (180, 90):
-        monkeypatch.setattr(probing, "_MAX_SCORES", most)
-        jaxlin.probe(KEY, ROWS, LABELS, ROWS, LABELS, l2s=(0.1,), num_folds=3)
+        monkeypatch.setattr(calibrated_fit, "_MAX_SCORES", most)
+        jaxlin.probe(KEY, ROWS, LABELS, ROWS, LABELS, l2s=(0.1,), validation=3)
     (scores, labels), (thinned, some) = seen
     assert scores.shape == (60, 3)
     assert 27 <= len(thinned) <= 30
@@ -159,7 +168,7 @@ def test_many_scores_are_thinned_for_the_temperature(monkeypatch):
 def test_one_example_a_class_and_one_l2_is_a_fit():
     labels = np.arange(5)
     found = jaxlin.probe(KEY, ROWS[:5], labels, ROWS[:5], labels, l2s=(1e-3,))
-    assert found.accuracy == 1
+    assert found.test.accuracy.value == 1
     assert (found.table, found.num_held_out, found.at_edge) == (None, 0, False)
     assert float(found.temperature.value) == 1
     assert found.single_classes == (0, 1, 2, 3, 4)
@@ -195,19 +204,19 @@ def test_strengths_of_c():
 
 
 def test_the_default_grid_counts_classes_in(monkeypatch):
-    """Two classes: l2 = 2 / (C n)."""
+    """Two classes: l2 = 2 / (C n), for the 54 of 60 examples that are not held out."""
     seen = []
 
     def fit_models(problem, models, **_):
         seen.append(models.l2)
         raise InterruptedError
 
-    monkeypatch.setattr(probing.sweep, "fit_models", fit_models)
+    monkeypatch.setattr(l2_choice.sweep, "fit_models", fit_models)
     for num_classes, factor in ((2, 2), (4, 1)):
         labels = np.arange(60) % num_classes
         with pytest.raises(InterruptedError):
             jaxlin.probe(KEY, ROWS, labels, ROWS, labels)
-        expected = np.sort(factor / (60 * np.array(linear_probe.CS)))
+        expected = np.sort(factor / (54 * np.array(linear_probe.CS)))
         np.testing.assert_allclose(np.sort(seen.pop()), expected)
         weights = np.where(np.arange(60) < 30, 0.5, 7)  # 225 in all
         with pytest.raises(InterruptedError):
@@ -221,7 +230,7 @@ def test_the_test_is_unweighted(answer):
         KEY, ROWS, LABELS, ROWS, LABELS, l2s=L2S, weights=weights, **HELD_OUT
     )
     right = jaxlin.predict(found.fit, ROWS) == LABELS
-    assert found.accuracy == pytest.approx(right.mean())
+    assert found.test.accuracy.value == pytest.approx(right.mean())
     assert found.num_held_out == answer.num_held_out
     assert found.fit.certificate.primal != answer.fit.certificate.primal
 
@@ -229,11 +238,12 @@ def test_the_test_is_unweighted(answer):
 def test_labels_may_be_names(answer):
     names = np.array(["ant", "bee", "cat"])[LABELS]
     found = jaxlin.probe(KEY, ROWS, names, ROWS, names, l2s=L2S, **HELD_OUT)
-    assert (found.accuracy, found.l2) == (answer.accuracy, answer.l2)
+    assert found.test.accuracy == answer.test.accuracy
+    assert found.l2 == answer.l2
     np.testing.assert_array_equal(found.table.accuracy, answer.table.accuracy)
     assert found.fit.classes.tolist() == ["ant", "bee", "cat"]
     right = jaxlin.predict(found.fit, ROWS) == names
-    assert found.accuracy == pytest.approx(right.mean())
+    assert found.test.accuracy.value == pytest.approx(right.mean())
 
 
 def test_names_of_single_classes_are_those_given():

@@ -28,9 +28,84 @@ L2S = (1e-1, 1e-2, 1e-3)
         ({"l2s": ()}, "l2s must not be empty"),
         ({"l2s": (0.0,)}, "must be above 0"),
         ({"l2s": 0.1}, "l2s must be a sequence of numbers"),
-        ({"validation_fraction": 1.5}, "validation_fraction must be below 1"),
-        ({"num_folds": 1}, "num_folds must be at least 2"),
-        ({"num_folds": 61}, "num_folds must be at most 60"),
+        (
+            {"validation": 1.5},
+            "validation must be a fraction below 1, got 1.5; a number",
+        ),
+        ({"validation": 1}, "validation must be at least 2"),
+        ({"validation": 61}, "validation must be at most 60"),
+        ({"validation": -0.1}, "validation must be above 0"),
+        (
+            {"validation": None, "l2s": L2S},
+            "validation must be given to choose among 3 settings, got None",
+        ),
+        ({"validation": np.ones(59, bool)}, r"must be a mask of shape \(60,\), got"),
+        ({"validation": np.zeros(60, bool)}, "must hold out an example of positive"),
+        (
+            {"validation": np.arange(60) < 9, "weights": np.arange(60) >= 9},
+            "must hold out an example of positive weight, got none in part 0",
+        ),
+        (
+            {"validation": LABELS == 1},
+            "validation must leave an example of every class to train on, but without "
+            "part 0 there is none of class 1; hold out fewer .* fold ids with -1",
+        ),
+        ({"validation": [3, 3]}, r"distinct indices in \[0, 59\], got 2 integers"),
+        ({"validation": [3, 60]}, r"distinct indices in \[0, 59\], .* from 3 to 60"),
+        ({"validation": [3, -2]}, r"distinct indices in \[0, 59\], .* from -2 to 3"),
+        (
+            {"validation": np.arange(61)},
+            r"validation must be integers \(60,\), one per",
+        ),
+        (
+            {"validation": [(np.arange(40), np.arange(40, 60))] * 2},
+            r"validation must be integers \(60,\).* of pairs \(train, test\)",
+        ),
+        ({"validation": "auto"}, r"validation must be integers \(60,\)"),
+        (
+            {"validation": (ROWS[:, :2], LABELS)},
+            "validation features must have 5 features, got 2",
+        ),
+        (
+            {"validation": (ROWS, LABELS + 1)},
+            "validation labels must be among the 3 classes",
+        ),
+        (
+            {"validation": 3, "train_on_validation": False},
+            "train_on_validation must be True unless there is one held-out set, .* 3",
+        ),
+        ({"cs": (1.0,)}, "cs must not be given with l2s"),
+        ({"l2s": None, "cs": (1.0, 0.0)}, r"cs\[1\] must be above 0"),
+        (
+            {"class_weights": "equal"},
+            'class_weights must be None, "balanced" or one number per class, got',
+        ),
+        (
+            {"class_weights": (1, 2)},
+            r"class_weights must be one number per class, 3 of them in .* shape \(2,\)",
+        ),
+        ({"class_weights": (1, 0, 2)}, r"class_weights\[1\] must be above 0"),
+        (
+            {"class_weights": (1, 1e30, 2)},
+            "weights times class_weights must have their",
+        ),
+        (
+            {
+                "class_weights": "balanced",
+                "undo_prior_shift": True,
+                "loss": losses.weston_watkins_hinge,
+            },
+            "undo_prior_shift must be False unless the loss is softmax_cross_entropy.* "
+            "got True with weston_watkins_hinge",
+        ),
+        (
+            {"labels": np.linspace(0, 1, 60)},
+            r"real-valued targets \(regression\) are out of scope",
+        ),
+        (
+            {"labels": np.random.default_rng(0).normal(size=(60, 2))},
+            r"got shape \(60, 2\); real-valued targets \(regression\) are out of scope",
+        ),
         (
             {
                 "features": ROWS[:2],

@@ -6,7 +6,7 @@ import pytest
 from sweep_problems import LABELS, ROWS
 
 import jaxlin
-from jaxlin.linear_probe import probing
+from jaxlin.selection import held_out
 
 KEY = jax.random.key(0)
 L2S = (1e-1, 1e-2, 1e-3)
@@ -20,7 +20,8 @@ def assert_same_answer(found, expected):
     )
     np.testing.assert_allclose(found.table.accuracy, expected.table.accuracy, rtol=1e-6)
     np.testing.assert_allclose(found.table.loss, expected.table.loss, rtol=1e-2)
-    assert (found.l2, found.accuracy) == (expected.l2, expected.accuracy)
+    assert found.l2 == expected.l2
+    assert found.test.accuracy == expected.test.accuracy
     assert found.single_classes == expected.single_classes
     for one, other in zip(
         found.fit.normalization, expected.fit.normalization, strict=True
@@ -32,17 +33,16 @@ def assert_same_answer(found, expected):
     assert found.fit.temperature == pytest.approx(expected.fit.temperature, rel=1e-2)
 
 
-@pytest.mark.parametrize("num_folds", [None, 3])
-def test_whole_weights_are_repeated_rows(monkeypatch, num_folds):
+@pytest.mark.parametrize("validation", [0.5, 3])
+def test_whole_weights_are_repeated_rows(monkeypatch, validation):
     """The same examples are held out, which a draw of repeated rows would not do."""
     weights = 1 + np.arange(60) * 7 % 3
-    settings = {"l2s": L2S, "stop": jaxlin.Stop(1e-6), "num_folds": num_folds}
-    draw = probing.held_out.weights
-    drawn = draw(KEY, LABELS, num_folds=num_folds, validation_fraction=0.5)
-    monkeypatch.setattr(probing.held_out, "weights", lambda *_, **__: drawn)
+    settings = {"l2s": L2S, "stop": jaxlin.Stop(1e-6)}
+    drawn = held_out.weights(KEY, LABELS, validation=validation)
+    monkeypatch.setattr(held_out, "weights", lambda *_, **__: drawn)
     found = jaxlin.probe(KEY, ROWS, LABELS, ROWS, LABELS, weights=weights, **settings)
     several = np.repeat(drawn, weights, axis=1)
-    monkeypatch.setattr(probing.held_out, "weights", lambda *_, **__: several)
+    monkeypatch.setattr(held_out, "weights", lambda *_, **__: several)
     rows, labels = np.repeat(ROWS, weights, axis=0), np.repeat(LABELS, weights)
     expected = jaxlin.probe(KEY, rows, labels, ROWS, LABELS, **settings)
     assert_same_answer(found, expected)
@@ -60,7 +60,7 @@ def test_weight_zero_is_no_row():
     weights = np.where(np.arange(60) % 4 == 3, 0, 2.5)
     labels = np.where(LABELS == 2, 0, LABELS)
     labels[[1, 3, 7]] = 2
-    settings = {"l2s": L2S, "stop": jaxlin.Stop(1e-6), "validation_fraction": 0.5}
+    settings = {"l2s": L2S, "stop": jaxlin.Stop(1e-6), "validation": 0.5}
     found = jaxlin.probe(KEY, ROWS, labels, ROWS, labels, weights=weights, **settings)
     kept = weights > 0
     expected = jaxlin.probe(KEY, ROWS[kept], labels[kept], ROWS, labels, **settings)

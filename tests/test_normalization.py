@@ -59,6 +59,48 @@ def test_blocks_do_not_matter(monkeypatch):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
+def test_unit_rows_are_scikit_learns_and_of_their_dtype():
+    from sklearn.preprocessing import normalize
+
+    rows = np.random.default_rng(0).normal(size=(5000, 3))
+    rows[7] = 0
+    found = normalization.unit_rows(rows)
+    np.testing.assert_allclose(found, normalize(rows), rtol=1e-12)
+    for dtype, kept in (
+        (np.float16, np.float16),
+        (np.float32, np.float32),
+        (np.uint8, np.float32),
+        (int, np.float32),
+    ):
+        some = (100 * np.abs(rows)).astype(dtype)
+        found = normalization.unit_rows(some)
+        assert found.dtype == kept
+        expected = normalize(some.astype(np.float64))
+        np.testing.assert_allclose(found, expected, atol=2 * np.finfo(kept).eps)
+
+
+def test_unit_rows_neither_overflow_nor_vanish():
+    found = normalization.unit_rows(np.array([[3e200, 4e200], [3e-200, 4e-200]]))
+    np.testing.assert_allclose(found, [[0.6, 0.8]] * 2)
+
+
+def test_unit_rows_may_be_written_to_a_memory_map_or_in_place(tmp_path):
+    rows = pixels(50)
+    out = np.lib.format.open_memmap(
+        tmp_path / "rows.npy", mode="w+", dtype=np.float16, shape=rows.shape
+    )
+    assert normalization.unit_rows(rows, out=out) is out
+    np.testing.assert_allclose(np.linalg.norm(out.astype(float), axis=1), 1, rtol=1e-3)
+    own = rows.astype(np.float32)
+    normalization.unit_rows(own, out=own)
+    np.testing.assert_array_equal(own, normalization.unit_rows(rows))
+    for wrong in (np.empty((50, 4), np.float32), np.empty((50, 5), np.uint8)):
+        with pytest.raises(
+            ValueError, match=r"out must be floating of shape \(50, 5\)"
+        ):
+            normalization.unit_rows(rows, out=wrong)
+
+
 def test_wrong_width_is_refused():
     with pytest.raises(AssertionError):
         normalization.normalize(normalization.identity(2), jnp.zeros(3))

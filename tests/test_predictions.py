@@ -152,13 +152,13 @@ def test_an_evaluation_counts_what_is_right(fit_and_rows):
     fit, rows, names = fit_and_rows
     found = jaxlin.evaluate(fit, rows, names)
     right = int((jaxlin.predict(fit, rows) == names).sum())
-    assert found.accuracy == right / 60
+    assert found.accuracy.value == right / 60
     assert found.num_examples == 60
-    assert found.interval == intervals.proportion_interval(right, 60)
+    assert found.accuracy.interval == intervals.proportion_interval(right, 60)
     certified = jaxlin.certified_labels(fit, rows)
     assert found.optimum.certified == certified.mean()
-    assert found.optimum.low <= found.accuracy <= found.optimum.high
-    assert f"accuracy {100 * found.accuracy:.2f} %" in str(found)
+    assert found.optimum.low <= found.accuracy.value <= found.optimum.high
+    assert f"accuracy {100 * found.accuracy.value:.2f} %" in str(found)
     assert "of 60 examples" in str(found)
 
 

@@ -126,7 +126,7 @@ def _fit_numbers(
             "evaluations": fit.passes,
             "at_zero": at_zero(len(fit.classes)),
             "weights_norm": np.linalg.norm(fit.params.weights),
-            "accuracy": tested.accuracy,
+            "accuracy": tested.accuracy.value,
             "optimum": tested.optimum,
         }
     return found

@@ -102,11 +102,11 @@ def _linear(config: Config, key: Array, train: Split, test: Split) -> dict[str, 
         l2s=config.noise_l2,
         normalization=None,
         classes=np.union1d(train.labels, test.labels),
-        validation_fraction=HELD_OUT,
+        validation=HELD_OUT,
         stop=jaxlin.Stop(GAP),
     )
     return {
-        "linear": found.accuracy,
+        "linear": found.test.accuracy.value,
         "l2": found.l2,
         "l2_at_edge": found.at_edge,
         "gap": found.fit.relative_gap,

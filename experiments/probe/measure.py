@@ -162,8 +162,7 @@ def _fit(
             ),
             classes=range(dataset.num_classes),
             normalization=source.normalized(dataset, config),
-            validation_fraction=config.validation_fraction,
-            num_folds=config.folds,
+            validation=config.folds or config.validation_fraction,
             choose=CHOICES[config.choose],
             stop=jaxlin.Stop(config.relative_gap, config.max_evaluations),
             slots=config.slots,
@@ -179,7 +178,8 @@ def _numbers(
     """The result; accuracies count answers outside the vocabulary as wrong."""
     num_train, num_inside = len(dataset.train.labels), len(dataset.test.labels)
     num_test = coverage["test_examples"] if coverage else num_inside
-    correct = round(found.accuracy * num_inside)
+    correct = round(found.test.accuracy.value * num_inside)
+    optimum = found.test.optimum
     converged = () if found.table is None else found.table.fits.converged
     share = num_inside / num_test
     (c,) = _cs([found.l2], dataset)
@@ -188,8 +188,11 @@ def _numbers(
         "test_accuracy_interval": list(
             intervals.proportion_interval(correct, num_test)
         ),
-        "optimum_accuracy": [share * found.optimum.low, share * found.optimum.high],
-        "labels_certified": found.optimum.certified,
+        "optimum_accuracy": [
+            share * optimum.low,
+            share * optimum.high,
+        ],
+        "labels_certified": optimum.certified,
         "num_train": num_train,
         "num_test": num_test,
         "num_features": dataset.num_features,

@@ -50,8 +50,7 @@ def check_parts(config: Config, dataset: data.Dataset) -> None:
         jax.random.key(config.seed),
         dataset.train.labels,
         num_settings=len(config.cs),
-        validation_fraction=config.validation_fraction,
-        num_folds=config.folds,
+        validation=config.folds or config.validation_fraction,
     )
 
 

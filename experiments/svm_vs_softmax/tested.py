@@ -73,8 +73,8 @@ def _of_fit(
     rounded, codes = jnp.asarray(scores, jnp.float32), jnp.asarray(labels)
     losses, bins, error = _losses_and_bins(rounded, codes, loss=protocol.LOSSES[name])
     numbers = {
-        "accuracy": evaluation.accuracy,
-        "interval": list(evaluation.interval),
+        "accuracy": evaluation.accuracy.value,
+        "interval": list(evaluation.accuracy.interval),
         "loss": float(jnp.mean(losses)),
         "calibration_error": float(error),
         "optimum": {

@@ -130,6 +130,8 @@ def of_shape(name: str, value: Any, array: np.ndarray) -> str:
             f"jaxlin.losses.cross_entropy, and {word}.argmax(axis=1) is the most "
             "probable class"
         )
+    if array.dtype.kind == "f" and (array != np.round(array)).any():
+        return f"{shape}; real-valued targets (regression) are out of scope"
     return f"{shape}; give one label per example"
 
 
@@ -175,7 +177,7 @@ def _of_floats(word: str, array: np.ndarray) -> str:
         where = int(np.argmax(values != np.round(values)))
         return (
             f"{array[where]} at position {where} ({array.dtype}); real-valued targets "
-            "are out of scope: number classes 0, 1, 2, ..."
+            "(regression) are out of scope: number classes 0, 1, 2, ..."
         )
     if set(np.unique(values)) == {-1.0, 1.0}:
         return f"{array.dtype}; {_SIGNS.format(word)}"

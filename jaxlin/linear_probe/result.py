@@ -1,14 +1,15 @@
-"""Result of a probe: the final fit, its test accuracy, the choice of l2."""
+"""Result of a probe: the final fit, its test metrics, the choice of l2."""
 
 import math
 from typing import Any, NamedTuple
 
-from jaxlin.certificates.label_certificates import AccuracyInterval
+import numpy as np
+
 from jaxlin.check.diagnosis import counted
+from jaxlin.evaluation import Evaluation
 from jaxlin.selection.calibration import Temperature
 from jaxlin.selection.cross_validation import CrossValidation
 from jaxlin.solvers.fitted import Fit
-from jaxlin.stats.intervals import Interval
 
 # With fewer held-out examples the standard error of an accuracy reaches 5 points, more
 # than the difference between neighbouring l2.
@@ -16,21 +17,22 @@ _MIN_HELD_OUT = 100
 
 
 class ProbeResult(NamedTuple):
-    """Final fit, its test accuracy, and the comparison that chose its l2.
+    """Final fit, its test metrics, and the comparison that chose its l2.
 
     Attributes:
-      accuracy: share of correct predictions on the test examples.
-      interval: 95 % confidence interval of the accuracy over test examples (Wilson).
-      optimum: proven bounds on the accuracy of the exact optimum at the chosen l2 on
-        the same test examples.
-      fit: fit on all training examples at the chosen l2, with its certificate and the
-        temperature.
+      test: metrics of the final fit on the test examples, each with a 95 % interval,
+        and proven bounds on the accuracy of the exact optimum at the chosen l2.
+      fit: fit at the chosen l2, with its certificate and the temperature.
+      setting: index of the chosen l2 in ``table``.
       at_edge: whether the chosen l2 is the smallest or the largest of several: a wider
         grid might be better.
       temperature: temperature of the scores, with the cross-entropy before and after; 1
         if there is no held-out set.
-      table: scores of every l2 on the held-out examples; None if there is no held-out
-        set.
+      table: scores of every l2 on the held-out examples, with the proven gap of each
+        fit; None if there is no held-out set.
+      class_weights: factors by which the classes of the population that the
+        probabilities are about are more frequent than among the training examples,
+        shape ``(classes,)``; None where it is the same population.
       passes: number of passes of all models over the training examples, idle slots
         counted.
       num_held_out: number of held-out training examples, which choose l2 and set the
@@ -38,16 +40,16 @@ class ProbeResult(NamedTuple):
       effective_held_out: number of examples of equal weight with the same variance of
         the held-out accuracy (Kish's effective sample size); ``num_held_out`` without
         weights.
-      single_classes: classes whose only training example was never held out.
+      single_classes: classes with a single training example, which is never drawn.
     """
 
-    accuracy: float
-    interval: Interval
-    optimum: AccuracyInterval
+    test: Evaluation
     fit: Fit
+    setting: int
     at_edge: bool
     temperature: Temperature
     table: CrossValidation | None
+    class_weights: np.ndarray | None
     passes: int
     num_held_out: int
     effective_held_out: float
@@ -55,12 +57,12 @@ class ProbeResult(NamedTuple):
 
     @property
     def l2(self) -> float:
-        """Chosen strength of the penalty."""
+        """Strength of the penalty of the final fit."""
         return self.fit.l2
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Weaknesses of the choice of l2 and of the temperature, one sentence each."""
+        """Weaknesses of the choice and of the probabilities, one sentence each."""
         notes = []
         if self.single_classes:
             count = len(self.single_classes)
@@ -75,8 +77,15 @@ class ProbeResult(NamedTuple):
             notes.append(
                 f"l2 is chosen on {self.num_held_out} examples held out, where an "
                 f"accuracy has a standard error of up to {error:.0f} points"
-                + "; num_folds holds each example out once"
+                + "; folds (validation=5) hold each example out once"
                 * (self.table.accuracy.shape[1] == 1)
+            )
+        if self.class_weights is not None:
+            least, largest = self.class_weights.min(), self.class_weights.max()
+            notes.append(
+                "probabilities are of a population in which classes are "
+                f"{least:.3g} to {largest:.3g} times as frequent as in training; "
+                "undo_prior_shift=True gives those of the training population"
             )
         return tuple(notes)
 
@@ -84,10 +93,9 @@ class ProbeResult(NamedTuple):
         at_bound = bool(self.temperature.at_bound)
         compared = 0 if self.table is None else self.table.fits.converged.size
         proven = 0 if self.table is None else self.table.fits.converged.sum()
-        low, high = (100 * end for end in self.interval)
         return (
-            f"accuracy {100 * self.accuracy:.2f} % [{low:.2f}, {high:.2f}], exact "
-            f"optimum {self.optimum}; l2 {self.l2:g}"
+            f"{self.test}; log loss {self.test.log_loss.value:.4g}, calibration error "
+            f"{100 * self.test.calibration_error.value:.2f} %; l2 {self.l2:g}"
             + (" (at an edge of the grid)" if self.at_edge else "")
             + f", relative gap {self.fit.relative_gap:.1e}"
             + " (requested gap not proven)" * (not self.fit.converged)

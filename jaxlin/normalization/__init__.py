@@ -15,9 +15,12 @@ scale=255.0)``: pixel / 255, minus the mean training image divided by 255.
   >>> print(np.round(normalization.normalize(raw_pixels, rows[0]), 3))
   [-0.5  0. ]
 
-  affine    the map of one example, and its checks
-  moments   fits: mean and standard deviation of rows, in blocks
-  rounding  rows that float32 cannot represent
+Rows of length 1, which no affine map gives, are made before a fit: `unit_rows`.
+
+  affine       the map of one example, and its checks
+  moments      fits: mean and standard deviation of rows, in blocks
+  unit_length  rows scaled to length 1
+  rounding     rows that float32 cannot represent
 """
 
 from jaxlin import chapters
@@ -28,6 +31,7 @@ from jaxlin.normalization.affine import (
     normalize,
 )
 from jaxlin.normalization.moments import fit_centered, fit_standard
+from jaxlin.normalization.unit_length import unit_rows
 
 __getattr__ = chapters.loader(__name__)
 __all__ = [
@@ -37,4 +41,5 @@ __all__ = [
     "fit_standard",
     "identity",
     "normalize",
+    "unit_rows",
 ]

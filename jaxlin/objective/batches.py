@@ -169,12 +169,14 @@ def weighted_mean(
     return jnp.sum(counted) / total_weight
 
 
-def balanced_class_weights(labels: Array, *, num_classes: int) -> Array:
+def balanced_class_weights(
+    labels: Array, *, num_classes: int, example_weights: Array | None = None
+) -> Array:
     """Class weights that give all occurring classes the same total weight.
 
     The weight of class c is n / (k * n_c), where n_c of the n labels are c and k
     classes occur; it is 0 for a class that does not occur. Equal to scikit-learn's
-    ``class_weight="balanced"``.
+    ``class_weight="balanced"``. With example weights, n and n_c are sums of them.
 
     The weights shift predicted probabilities: the fit is that of a population in which
     all classes are equally frequent, so that a rare class gets a higher probability
@@ -186,12 +188,13 @@ def balanced_class_weights(labels: Array, *, num_classes: int) -> Array:
     Args:
       labels: integers in [0, num_classes), shape ``(examples,)``.
       num_classes: number of classes C, at least 2.
+      example_weights: non-negative, shape ``(examples,)``; None is all ones.
 
     Returns:
       One weight per class, float32, shape ``(num_classes,)``. Index it with the labels
       to get example weights.
     """
-    counts = jnp.bincount(labels, length=num_classes)
-    occurring = jnp.sum(counts > 0)
-    weights = labels.shape[0] / (occurring * jnp.maximum(counts, 1))
-    return jnp.where(counts > 0, weights, 0.0).astype(jnp.float32)
+    counts = jnp.bincount(labels, weights=example_weights, length=num_classes)
+    occurs = counts > 0
+    weights = jnp.sum(counts) / (jnp.sum(occurs) * jnp.where(occurs, counts, 1))
+    return jnp.where(occurs, weights, 0.0).astype(jnp.float32)

@@ -160,9 +160,9 @@ def cross_validate(
       losses: distinct losses with a conjugate (`jaxlin.losses.conjugates`).
       l2s: distinct strengths of the penalty, above 0.
       folds: fold ids, shape ``(examples,)`` or ``(repeats, examples)``, from
-        `jaxlin.selection.folds`; each repeat adds k parts. In several processes, the
-        ids of the examples of this process; a fold is the union of the folds of that id
-        over all processes.
+        `jaxlin.selection.folds`; each repeat adds k parts. Examples of id -1 are never
+        held out. In several processes, the ids of the examples of this process; a fold
+        is the union of the folds of that id over all processes.
       loss_arguments: values to try by name, above 0, such as ``{"margin": (0.5,
         1.0)}``; None leaves each loss its defaults.
       allow_missing_classes: whether a class may have no example outside some fold. The

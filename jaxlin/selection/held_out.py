@@ -1,96 +1,183 @@
-"""Held-out sets for model selection where some classes have few examples.
+"""Held-out sets for model selection: drawn, or given.
 
-A tenth of the examples, or each of several folds in turn, stratified by label.
-Examples of weight 0 count as absent. The only example of a class is never held out, so
+A tenth of the examples, or each of several folds in turn, is drawn stratified by label.
+Examples of weight 0 count as absent. The only example of a class is never drawn, so
 that every training set has every class:
 
   >>> import jax
   >>> from jaxlin.selection import held_out
   >>> labels = [0] * 20 + [1] * 20 + [2]
-  >>> parts = held_out.weights(jax.random.key(0), labels, num_folds=5)
+  >>> parts = held_out.weights(jax.random.key(0), labels, validation=5)
   >>> parts.shape, parts.sum(axis=1), parts[:, -1].sum()
   ((5, 41), array([8., 8., 8., 8., 8.], dtype=float32), np.float32(0.0))
+
+Or it is given: as fold ids, a mask, indices of examples or a split.
 """
+
+import numbers
 
 import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check, class_labels
 from jaxlin.selection import folds, splits
+from jaxlin.selection.splits import TrainHeldOutSplit
 from jaxlin.typing import Array
+
+# A fraction, a number of folds, or examples to hold out; None holds out none.
+Validation = float | int | ArrayLike | TrainHeldOutSplit | None
 
 
 def weights(
     key: Array,
     labels: ArrayLike,
     *,
+    validation: Validation = 0.1,
     example_weights: ArrayLike | None = None,
     num_settings: int = 2,
-    validation_fraction: float = 0.1,
-    num_folds: int | None = None,
+    classes: ArrayLike | None = None,
 ) -> np.ndarray:
     """Example weights of the held-out set of each part.
 
     Args:
-      key: a `jax.random.key`.
+      key: a `jax.random.key`; without effect where the held-out examples are given.
       labels: integers, booleans, text or whole floats, shape ``(examples,)``.
+      validation: a number between 0 and 1, the share of the examples of classes with
+        two or more examples to draw; or a whole number of folds to draw, at least 2,
+        each of which is one part (the examples of a class with fewer examples than
+        folds go to different folds). Or examples: fold ids, shape ``(examples,)`` or
+        ``(repeats, examples)``, from `jaxlin.selection.folds`, -1 for examples that are
+        never held out; a boolean mask, shape ``(examples,)``; fewer indices than
+        examples; or a split from `jaxlin.selection.splits`. None holds out nothing.
       example_weights: shape ``(examples,)``, non-negative; None is all ones. Examples
         of weight 0 are never held out; other weights have no effect on the draw.
       num_settings: number of settings to compare, at least 1. With a single setting
         there may be no held-out set.
-      validation_fraction: held-out share of the examples of classes with two or more
-        examples, in (0, 1); ignored with ``num_folds``.
-      num_folds: number of folds, at least 2, each of which is one part; None makes one
-        part of ``validation_fraction``. The examples of a class with fewer examples
-        than folds go to different folds.
+      classes: names of the labels 0, 1, ... in error messages; None is their own.
 
     Returns:
       Weights of 0 and 1, float32, shape ``(parts, examples)``; no part if there are too
       few examples to hold out and a single setting.
 
     Raises:
-      ValueError: if there are several settings and too few examples to hold out, or an
-        argument is out of range.
+      ValueError: if there are several settings and nothing to hold out, an argument is
+        out of range, or a given part is empty or leaves a class without training
+        examples.
     """
     check.key("key", key)
-    labels, _ = class_labels.encode("labels", labels)
-    counted = np.arange(len(labels))
+    check.concrete("validation", validation)
+    codes, occurring = class_labels.encode("labels", labels)
+    names = occurring if classes is None else np.asarray(classes)[occurring]
+    counted = np.ones(len(codes), bool)
     if example_weights is not None:
-        counted = np.flatnonzero(
-            check.example_weights(
-                "example_weights", example_weights, num_examples=len(labels)
-            )
+        given = check.example_weights(
+            "example_weights", example_weights, num_examples=len(codes)
         )
-    rest = counted[np.bincount(labels[counted])[labels[counted]] > 1]
-    if num_folds is None:
-        check.number("validation_fraction", validation_fraction, above=0, below=1)
-        is_short = len(rest) * validation_fraction < 0.5
+        counted = given > 0
+    if validation is None:
+        if num_settings > 1:
+            raise ValueError(
+                f"validation must be given to choose among {num_settings} settings, "
+                "got None; give a fraction, a number of folds or examples"
+            )
+        return np.zeros((0, len(codes)), np.float32)
+    if isinstance(validation, numbers.Real):
+        return _drawn(key, codes, counted, validation, num_settings)
+    parts = _given(validation, len(codes)) & counted
+    _check_parts(parts, counted, codes, names)
+    return parts.astype(np.float32)
+
+
+def _drawn(
+    key: Array,
+    codes: np.ndarray,
+    counted: np.ndarray,
+    validation: float,
+    num_settings: int,
+) -> np.ndarray:
+    """Weights of drawn parts; single examples and those of weight 0 are not drawn."""
+    is_fraction = isinstance(validation, float | np.floating)
+    if is_fraction and validation >= 1:
+        raise ValueError(
+            f"validation must be a fraction below 1, got {validation}; a number of "
+            "folds is an integer"
+        )
+    if is_fraction:
+        check.number("validation", validation, above=0, below=1)
     else:
-        check.integer("num_folds", num_folds, at_least=2)
-        is_short = not len(rest)
+        check.integer("validation", validation, at_least=2)
+    of_counted = np.flatnonzero(counted)
+    rest = of_counted[np.bincount(codes[of_counted])[codes[of_counted]] > 1]
+    is_short = len(rest) * validation < 0.5 if is_fraction else not len(rest)
     if is_short and num_settings == 1:
-        return np.zeros((0, len(labels)), np.float32)
+        return np.zeros((0, len(codes)), np.float32)
     if not len(rest):
         raise ValueError(
             "labels must have two examples of some class, one of them to choose a "
-            f"setting by, got {len(counted)} examples of as many classes; give a "
+            f"setting by, got {len(of_counted)} examples of as many classes; give a "
             "single setting"
         )
-    found = np.zeros((num_folds or 1, len(labels)), np.float32)
-    found[:, rest] = _draw(key, labels[rest], validation_fraction, num_folds)
+    if is_fraction:
+        split = splits.stratified_split(key, codes[rest], fraction=validation)
+        found = np.zeros((1, len(codes)), np.float32)
+        found[0, rest[split.held_out]] = 1
+        return found
+    check.integer("validation", validation, at_most=len(rest))
+    found = np.zeros((int(validation), len(codes)), np.float32)
+    fold_ids = folds.stratified_k_fold(
+        key, codes[rest], num_folds=int(validation), allow_missing_classes=True
+    )
+    found[:, rest] = 1 - folds.train_weights(fold_ids, num_folds=len(found))
     return found
 
 
-def _draw(
-    key: Array, labels: np.ndarray, validation_fraction: float, num_folds: int | None
-) -> np.ndarray:
-    """Held-out weights of examples that may all be held out, ``(parts, examples)``."""
-    if num_folds is None:
-        split = splits.stratified_split(key, labels, fraction=validation_fraction)
-        found = np.zeros((1, len(labels)), np.float32)
-        found[0, split.held_out] = 1
-        return found
-    fold_ids = folds.stratified_k_fold(
-        key, labels, num_folds=num_folds, allow_missing_classes=True
-    )
-    return 1 - folds.train_weights(fold_ids, num_folds=num_folds)
+def _given(validation: ArrayLike | TrainHeldOutSplit, num_examples: int) -> np.ndarray:
+    """Masks of given parts, shape ``(parts, examples)``."""
+    if isinstance(validation, TrainHeldOutSplit):
+        validation = validation.held_out
+    try:
+        given = np.asarray(validation)
+    except ValueError:  # lists of different lengths, such as pairs of indices
+        given = np.empty(0, object)
+    if given.dtype == bool:
+        if given.shape != (num_examples,):
+            raise ValueError(
+                f"validation must be a mask of shape ({num_examples},), got shape "
+                f"{given.shape}"
+            )
+        return given[None]
+    is_indices = given.ndim == 1 and 0 < len(given) < num_examples
+    if given.dtype.kind not in "iu" or not is_indices:
+        # The check of fold ids names every other shape and type.
+        train = folds.train_weights_of_all(
+            validation, num_examples=num_examples, name="validation"
+        )
+        return train.reshape(-1, num_examples) == 0
+    if given.min() < 0 or given.max() >= num_examples or len(set(given)) < len(given):
+        raise ValueError(
+            f"validation must be distinct indices in [0, {num_examples - 1}], got "
+            f"{len(given)} integers from {given.min()} to {given.max()}; fold ids are "
+            "one per example"
+        )
+    return np.isin(np.arange(num_examples), given)[None]
+
+
+def _check_parts(
+    parts: np.ndarray, counted: np.ndarray, codes: np.ndarray, classes: np.ndarray
+) -> None:
+    """Raises a ValueError for a part without examples, or with all of a class."""
+    for part, held_out in enumerate(parts):
+        if not held_out.any():
+            raise ValueError(
+                f"validation must hold out an example of positive weight, got none in "
+                f"part {part}"
+            )
+        left = np.bincount(codes[counted & ~held_out], minlength=len(classes))
+        missing = (left == 0) & (np.bincount(codes[counted], minlength=len(left)) > 0)
+        if missing.any():
+            raise ValueError(
+                "validation must leave an example of every class to train on, but "
+                f"without part {part} there is none of class "
+                f"{classes[np.argmax(missing)]!s}; hold out fewer of its examples, or "
+                "give fold ids with -1 for those that stay in training"
+            )

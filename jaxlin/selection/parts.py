@@ -84,3 +84,30 @@ def unfinished(parts: Parts) -> tuple[int, ...]:
         for index, path in enumerate(parts.paths)
         if not sweep_checkpoint.is_over(path)
     )
+
+
+def of_sweep(parts: Parts, number: int, *, num_sweeps: int) -> Parts | None:
+    """Parts of one of several sweeps of a call, to which the files are dealt in turn.
+
+    Args:
+      parts: files of the parts of the call, at least one per sweep.
+      number: index of the sweep.
+      num_sweeps: number of sweeps.
+
+    Returns:
+      The files of the sweep; None if the only part to fit is of another sweep.
+
+    Raises:
+      ValueError: if there are fewer parts than sweeps.
+    """
+    if len(parts.paths) < num_sweeps:
+        raise ValueError(
+            f"checkpoint must have a part for each of {num_sweeps} sweeps, one per "
+            f"normalization, got {len(parts.paths)}; give more files, or a "
+            "normalization that is fitted already"
+        )
+    only = parts.only
+    if only is not None and only % num_sweeps != number:
+        return None
+    index = None if only is None else only // num_sweeps
+    return Parts(parts.paths[number::num_sweeps], index)

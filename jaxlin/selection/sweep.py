@@ -246,15 +246,25 @@ def _fit_parts(
 
 
 def make_plan(
-    models: Grid, problem: Problem, *, slots: int | None, block_size: int | None
+    models: Grid,
+    problem: Problem,
+    *,
+    slots: int | None,
+    block_size: int | None,
+    memory_bytes: int | None = None,
 ) -> Plan:
-    """Plan of a sweep over a problem, with the slots and block size of `sweep`."""
+    """Plan of a sweep over a problem, with the slots and block size of `sweep`.
+
+    ``memory_bytes`` is that of `jaxlin.selection.plans.plan`; None is its default.
+    """
+    memory = {} if memory_bytes is None else {"memory_bytes": memory_bytes}
     return plans.plan(
         models,
         problem.examples,
         num_classes=problem.num_classes,
         slots=slots,
         block_size=block_size,
+        **memory,
     )
 
 

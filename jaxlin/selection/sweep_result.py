@@ -50,7 +50,8 @@ class SweepResult:
       float64_passes: number of passes in float64, shape ``(models,)``.
       slot_passes: number of passes of all slots, idle slots counted; at least the sum
         of ``passes``.
-      normalization: normalisation of raw features, or None.
+      normalization: normalisation of raw features, or None; a tuple of them, one per
+        weight set, where each set has its own.
       classes: class labels in the order of the scores, shape ``(classes,)``.
     """
 
@@ -63,7 +64,7 @@ class SweepResult:
     passes: np.ndarray
     float64_passes: np.ndarray
     slot_passes: int
-    normalization: Normalization | None
+    normalization: Normalization | tuple[Normalization | None, ...] | None
     classes: np.ndarray
 
     def __len__(self) -> int:
@@ -77,6 +78,9 @@ class SweepResult:
             lambda leaf: leaf[number], (self.params, self.certificate)
         )
         params, certificate = of_model
+        normalization: Any = self.normalization
+        if not isinstance(normalization, Normalization | None):
+            normalization = normalization[self.models.weight_set[number]]
         return Fit(
             params=params,
             certificate=Certificate(*map(float, certificate)),  # type: ignore[arg-type]
@@ -89,7 +93,7 @@ class SweepResult:
             loss=self.models.losses[self.models.loss[number]],
             l2=float(self.models.l2[number]),
             loss_arguments=self.models.arguments_of(number),
-            normalization=self.normalization,
+            normalization=normalization,
             classes=self.classes,
         )
 

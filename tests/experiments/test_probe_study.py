@@ -161,7 +161,7 @@ LABELS = np.arange(len(ROWS)) % 2
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("digits", "--folds", 1298), "num_folds must be at most 1297, got 1298"),
+        (("digits", "--folds", 1298), "validation must be at most 1297, got 1298"),
         (("two.npz",), "must have two examples of some"),
     ],
 )

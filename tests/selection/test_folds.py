@@ -272,6 +272,18 @@ def test_bad_arguments_are_named(call, message):
         call()
 
 
+def test_minus_one_is_never_held_out():
+    found = folds.train_weights_of_all([[0, -1, 1, -1], [1, 0, 0, -1]], num_examples=4)
+    first, second = found
+    np.testing.assert_array_equal(first, [[0, 1, 1, 1], [1, 1, 0, 1]])
+    np.testing.assert_array_equal(second, [[1, 0, 0, 1], [0, 1, 1, 1]])
+    # A single fold leaves the others to train on.
+    found = folds.train_weights_of_all([0, -1, -1, 0], num_examples=4)
+    np.testing.assert_array_equal(found, [[0, 1, 1, 0]])
+    with pytest.raises(ValueError, match=r"without gaps, at least two, got \[\]"):
+        folds.train_weights_of_all([-1, -1], num_examples=2)
+
+
 @pytest.mark.parametrize(
     ("fold_ids", "words"),
     [
@@ -287,7 +299,7 @@ def test_bad_arguments_are_named(call, message):
         ),
         ([0, 1, 0, 10**9], r"without gaps, at least two, got \[0, 1, 1000000000\]"),
         ([0, 0, 0, 0], "without gaps, at least two"),
-        ([-1, 0, 1, 1], "folds must be at least 0, got -1"),
+        ([-2, 0, 1, 1], "folds must be at least 0, or -1 .* held out, got -2"),
         (
             [[0, 1, 0, 1], [0, 1, 2, 2]],
             "folds must be the same number in each repeat, got 2 and 3",

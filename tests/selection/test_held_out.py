@@ -13,11 +13,13 @@ WEIGHTS = np.where(np.arange(23) % 4 == 3, 0, 1.5)
 WEIGHTS[[20, 21, 22]] = 0, 2, 1
 
 
-@pytest.mark.parametrize("settings", [{"validation_fraction": 0.3}, {"num_folds": 3}])
-def test_weight_zero_is_no_example(settings):
+@pytest.mark.parametrize("validation", [0.3, 3])
+def test_weight_zero_is_no_example(validation):
     kept = np.flatnonzero(WEIGHTS)
-    found = held_out.weights(KEY, LABELS, example_weights=WEIGHTS, **settings)
-    alone = held_out.weights(KEY, LABELS[kept], **settings)
+    found = held_out.weights(
+        KEY, LABELS, example_weights=WEIGHTS, validation=validation
+    )
+    alone = held_out.weights(KEY, LABELS[kept], validation=validation)
     np.testing.assert_array_equal(found[:, kept], alone)
     assert found.sum() == alone.sum() > 0
     assert not found[:, 21:].any()

@@ -1,5 +1,7 @@
 """A sweep dealt over tasks is that of one process with the same parts, bit for bit."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -122,25 +124,32 @@ def test_a_part_of_another_run_is_refused_by_name(validate, dealt, changes, word
         parts.fit_part(lambda files: validate(files, **changes), dealt, 1)
 
 
-def test_a_probe_is_dealt(dealt):
-    """One path: it is cut, so that each part has some of its l2."""
-    settings = {"l2s": (1e-1, 3e-2, 1e-2), "stop": jaxlin.Stop(1e-4)}
+def probe(checkpoint, **changes):
+    settings = {"l2s": (1e-1, 3e-2, 1e-2), "stop": jaxlin.Stop(1e-4), **changes}
+    data = (jax.random.key(0), ROWS, LABELS, ROWS, LABELS)
+    return jaxlin.probe(*data, checkpoint=checkpoint, **settings)
 
-    def probe(checkpoint, **changes):
-        return jaxlin.probe(
-            *(jax.random.key(0), ROWS, LABELS, ROWS, LABELS),
-            **{**settings, "checkpoint": checkpoint, **changes},
-        )
 
-    alone = probe(dealt)
+@pytest.mark.parametrize("validation", [0.1, 2])
+def test_a_probe_is_dealt(dealt, validation):
+    """One path: it is cut. Or two folds, each with a normalization and a sweep."""
+    call = functools.partial(probe, validation=validation)
+    alone = call(dealt)
     again = parts.Parts(tuple(f"{path}-again" for path in dealt.paths))
-    for index in range(3):
-        parts.fit_part(probe, again, index)
-    found = probe(again)
+    for index in (2, 0, 1):
+        assert index in parts.unfinished(again)
+        parts.fit_part(call, again, index)
+    assert parts.unfinished(again) == ()
+    found = call(again)
     assert_same_table(found.table, alone.table)
     jax.tree.map(np.testing.assert_array_equal, found.fit.params, alone.fit.params)
     assert str(found) == str(alone)
+
+
+def test_calls_that_cannot_be_dealt(dealt):
     with pytest.raises(ValueError, match="call must make a sweep with the checkpoint"):
         parts.fit_part(lambda _: None, dealt, 0)
     with pytest.raises(ValueError, match="index must be at most 2, got 3"):
         parts.fit_part(probe, dealt, 3)
+    with pytest.raises(ValueError, match="a part for each of 4 sweeps, one per norm"):
+        probe(dealt, validation=4)

@@ -1,0 +1,119 @@
+"""Few-shot protocol: probes of k examples per class, on several draws."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxlin import check, class_labels
+from jaxlin.linear_probe.probing import probe
+from jaxlin.linear_probe.result import ProbeResult
+from jaxlin.stats import intervals
+from jaxlin.stats.intervals import Spread
+from jaxlin.typing import Array
+
+# Options of `probe` that are of all training examples, or of one sweep.
+_NOT_OF_A_DRAW = ("weights", "checkpoint")
+
+
+class FewShot(NamedTuple):
+    """Probes of several draws of a few examples per class.
+
+    Attributes:
+      accuracy: mean test accuracy over the draws, with its standard deviation and 95 %
+        t interval, None for a single draw. The interval is over draws of training
+        examples, for these test examples.
+      results: result of each draw.
+      indices: training examples of each draw, ascending indices.
+    """
+
+    accuracy: Spread
+    results: tuple[ProbeResult, ...]
+    indices: tuple[np.ndarray, ...]
+
+    def __str__(self) -> str:
+        mean, deviation, num_draws, _ = self.accuracy
+        spread = "" if deviation is None else f" +- {100 * deviation:.2f}"
+        proven = sum(result.fit.converged for result in self.results)
+        return (
+            f"accuracy {100 * mean:.2f}{spread} % over {num_draws} draws, {proven} of "
+            "them proven"
+        )
+
+
+def few_shot(
+    key: Array,
+    features: ArrayLike,
+    labels: ArrayLike,
+    test_features: ArrayLike,
+    test_labels: ArrayLike,
+    *,
+    num_shots: int,
+    num_draws: int = 5,
+    **options: Any,
+) -> FewShot:
+    """Probes k random training examples per class, for several draws.
+
+    Each draw is a probe of its own rows alone, with its own normalization: no draw sees
+    the rows of another. All draws have the same shapes, and thus share their programs.
+
+    Args:
+      key: a `jax.random.key`; draw i takes ``jax.random.fold_in(key, i)``.
+      features: raw features to draw from, shape ``(examples, features)``; only drawn
+        rows of a memory map are read.
+      labels: integers, booleans, text or whole floats, shape ``(examples,)``.
+      test_features: raw features of the test examples, shape ``(test examples,
+        features)``.
+      test_labels: labels of the same kind, shape ``(test examples,)``.
+      num_shots: number k of examples per class, at least 1; all examples of a class
+        that has fewer.
+      num_draws: number of draws, at least 1.
+      **options: keywords of `jaxlin.probe`, except ``weights`` and ``checkpoint``.
+        Protocols fix one l2, ``l2s=(1e-3,)``, or choose it on other examples,
+        ``validation=(features, labels)`` with ``train_on_validation=False``. A share or
+        folds of the drawn examples leave fewer of them to train on.
+
+    Raises:
+      ValueError: if an argument is invalid; the message gives the rule and the value.
+    """
+    check.key("key", key)
+    check.integer("num_shots", num_shots, at_least=1)
+    check.integer("num_draws", num_draws, at_least=1)
+    for name in _NOT_OF_A_DRAW:
+        if options.get(name) is not None:
+            raise ValueError(
+                f"{name} must not be given to few_shot, whose probes are of drawn "
+                "examples; call jaxlin.probe for each draw"
+            )
+    check.concrete("labels", labels)
+    codes, classes = class_labels.encode("labels", labels)
+    rows: Any = features if hasattr(features, "dtype") else np.asarray(features)
+    check.one_per_example("labels", len(codes), num_examples=len(rows))
+    results, indices = [], []
+    for draw in range(num_draws):
+        draw_key, probe_key = jax.random.split(jax.random.fold_in(key, draw))
+        drawn = _drawn(draw_key, codes, num_shots)
+        found = probe(
+            probe_key,
+            rows[drawn],
+            classes[codes[drawn]],
+            test_features,
+            test_labels,
+            **options,
+        )
+        results.append(found)
+        indices.append(drawn)
+    return FewShot(
+        intervals.mean_and_spread([found.test.accuracy.value for found in results]),
+        tuple(results),
+        tuple(indices),
+    )
+
+
+def _drawn(key: Array, codes: np.ndarray, num_shots: int) -> np.ndarray:
+    """Ascending indices of random examples, ``num_shots`` of each class or all."""
+    order = np.asarray(jax.random.permutation(key, len(codes)))
+    by_class = order[np.argsort(codes[order], kind="stable")]
+    starts = np.searchsorted(codes[by_class], codes[by_class])
+    return np.sort(by_class[np.arange(len(codes)) - starts < num_shots])

@@ -1,0 +1,107 @@
+r"""Estimates with 95 % intervals over test examples: shares, means, calibration error.
+
+From values of each example, on the host, as `jaxlin.evaluate` reports them:
+
+  >>> import numpy as np
+  >>> from jaxlin.stats import estimates
+  >>> correct = np.arange(100) % 10 > 0
+  >>> found = estimates.share(correct)
+  >>> print(f"{found.value} in [{found.interval.low:.3f}, {found.interval.high:.3f}]")
+  0.9 in [0.826, 0.945]
+  >>> round(estimates.calibration_error(np.full(100, 0.8), correct).value, 12)
+  0.1
+"""
+
+import math
+import statistics
+
+import numpy as np
+
+from jaxlin.stats import intervals
+from jaxlin.stats.comparison import Estimate
+from jaxlin.stats.intervals import Interval
+
+_Z = statistics.NormalDist().inv_cdf(0.975)
+
+
+def share(correct: np.ndarray) -> Estimate:
+    """Share of the true values, with its Wilson interval.
+
+    Args:
+      correct: booleans, shape ``(examples,)``, at least one.
+    """
+    successes, trials = int(np.sum(correct)), len(correct)
+    return Estimate(
+        successes / trials, intervals.proportion_interval(successes, trials)
+    )
+
+
+def mean(values: np.ndarray) -> Estimate:
+    """Mean of the values, with its t interval; a single value leaves it unbounded.
+
+    Args:
+      values: finite numbers, shape ``(examples,)``, at least one.
+    """
+    spread = intervals.mean_and_spread(values)
+    return Estimate(spread.mean, spread.interval or Interval(-math.inf, math.inf))
+
+
+def mean_per_class(correct: np.ndarray, codes: np.ndarray) -> Estimate:
+    r"""Mean over classes of the share of true values (balanced accuracy).
+
+    Classes without examples do not count. The interval is normal, for the given numbers
+    of examples per class: its variance is the mean of :math:`p_c (1 - p_c) / n_c` over
+    classes, over their number. It takes :math:`(r_c + 1) / (n_c + 2)` for
+    :math:`p_c`, so that a class that is all right or all wrong does not count as known
+    exactly.
+
+    Args:
+      correct: booleans, shape ``(examples,)``, at least one.
+      codes: class of each example, integers of at least 0, shape ``(examples,)``.
+    """
+    counts = np.bincount(codes)
+    right = np.bincount(codes, weights=correct)[counts > 0]
+    counts = counts[counts > 0]
+    value = float(np.mean(right / counts))
+    smoothed = (right + 1) / (counts + 2)
+    variance = np.mean(smoothed * (1 - smoothed) / counts) / len(counts)
+    half = _Z * math.sqrt(variance)
+    return Estimate(value, Interval(max(0.0, value - half), min(1.0, value + half)))
+
+
+def calibration_error(
+    confidence: np.ndarray, correct: np.ndarray, *, num_bins: int = 15
+) -> Estimate:
+    r"""Expected calibration error, with an interval that covers errors of 0.
+
+    The error is that of `jaxlin.stats.metrics.expected_calibration_error`: with
+    :math:`d_m` the sum of correctness minus confidence over the n_m examples of bin m,
+    :math:`\sum_m |d_m| / n`. Noise in :math:`d_m`, of standard deviation
+    :math:`\sigma_m`, makes it too large; resampling the examples adds the same noise
+    again, and the percentile bootstrap never covers the error 0 of a calibrated model
+    (0 of 1,500 samples of 10,000 examples). The upper end adds 1.96 standard errors.
+    The lower end subtracts 1.96 standard deviations and the largest bias, which are the
+    moments of :math:`\sum_m |N(0, \sigma_m^2)| / n`. The interval covered the true
+    error, of 0, .02 or .1, in 95 % to 100 % of samples of 1,000 and 10,000 examples,
+    and 90 % or more of 200.
+
+    Args:
+      confidence: probabilities of the predicted classes, shape ``(examples,)``.
+      correct: booleans, shape ``(examples,)``, at least one.
+      num_bins: number of bins of equal width, at least 1.
+    """
+    edges = np.arange(1, num_bins) / num_bins
+    bins = np.searchsorted(edges.astype(confidence.dtype), confidence, side="left")
+    differences = correct - np.asarray(confidence, np.float64)
+    count = np.bincount(bins, minlength=num_bins)
+    total = np.bincount(bins, differences, num_bins)
+    squares = np.bincount(bins, np.square(differences), num_bins)
+    size, distance = len(confidence), float(np.abs(total).sum())
+    variances = np.maximum(squares - total**2 / np.maximum(count, 1), 0)
+    bias = math.sqrt(2 / math.pi) * float(np.sqrt(variances).sum())
+    spread = _Z * math.sqrt((1 - 2 / math.pi) * variances.sum())
+    above = _Z * math.sqrt(max(squares.sum() - distance**2 / size, 0))
+    low, high = distance - bias - spread, distance + above
+    return Estimate(
+        distance / size, Interval(max(0.0, low / size), min(1.0, high / size))
+    )

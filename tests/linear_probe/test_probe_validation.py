@@ -1,0 +1,219 @@
+"""Held-out examples of a probe: drawn or given, and never in the fits they judge."""
+
+import jax
+import numpy as np
+import pytest
+from sweep_problems import FOLD_IDS, LABELS, NUM_CLASSES, ROWS
+
+import jaxlin
+from jaxlin import losses, normalization
+from jaxlin.objective import penalties
+from jaxlin.selection import folds, splits
+
+KEY = jax.random.key(0)
+L2S = (1e-1, 1e-2, 1e-3)
+# The last 20 rows have all classes, as have the first 40.
+HELD_OUT = np.arange(60) >= 40
+CS = (0.1, 1.0, 10.0)
+
+
+def probe(validation, *, rows=ROWS, labels=LABELS, **changes):
+    options = {"l2s": L2S, "validation": validation, **changes}
+    return jaxlin.probe(KEY, rows, labels, ROWS, LABELS, **options)
+
+
+@pytest.fixture(scope="module")
+def masked():
+    return probe(HELD_OUT)
+
+
+def assert_same(found, expected):
+    np.testing.assert_array_equal(found.table.accuracy, expected.table.accuracy)
+    np.testing.assert_array_equal(
+        found.table.fits.params.weights, expected.table.fits.params.weights
+    )
+    np.testing.assert_array_equal(found.fit.params.weights, expected.fit.params.weights)
+    assert found.fit.temperature == expected.fit.temperature
+    assert found.num_held_out == expected.num_held_out == 20
+
+
+@pytest.mark.parametrize(
+    "validation",
+    [
+        HELD_OUT.tolist(),
+        np.arange(40, 60),
+        np.where(HELD_OUT, 0, -1),
+        splits.TrainHeldOutSplit(np.arange(40), np.arange(40, 60)),
+    ],
+    ids=["mask", "indices", "fold ids", "split"],
+)
+def test_forms_of_the_same_held_out_rows(masked, validation):
+    assert_same(probe(validation), masked)
+
+
+def test_a_validation_set_of_its_own_is_the_end_of_one_array(masked):
+    given = ROWS[HELD_OUT], LABELS[HELD_OUT]
+    assert_same(probe(given, rows=ROWS[:40], labels=LABELS[:40]), masked)
+
+
+def test_weights_of_a_validation_set_are_one(masked):
+    names = np.array(["ant", "bee", "cat"])[LABELS]
+    weights = np.where(HELD_OUT, 1, 2.5)
+    expected = probe(HELD_OUT, weights=weights)
+    found = jaxlin.probe(
+        KEY,
+        ROWS[:40],
+        names[:40],
+        ROWS,
+        names,
+        l2s=L2S,
+        weights=np.full(40, 2.5),
+        validation=(ROWS[40:], names[40:]),
+    )
+    assert_same(found, expected)
+    assert found.fit.certificate.primal != masked.fit.certificate.primal
+
+
+def test_fits_are_compared_under_a_normalization_without_the_held_out_rows(masked):
+    without = normalization.fit_standard(ROWS[:40])
+    for fit in masked.table.fits:
+        np.testing.assert_array_equal(fit.normalization, without)
+    for part, name in zip(
+        masked.fit.normalization, normalization.fit_standard(ROWS), strict=True
+    ):
+        np.testing.assert_array_equal(part, name)
+
+
+def test_each_fold_has_a_normalization_and_is_scored_by_its_own_fits():
+    found = probe(FOLD_IDS)
+    assert found.table.accuracy.shape == (3, 3)
+    assert found.num_held_out == 60
+    assert found.table.fits.converged.all()
+    for setting in range(3):
+        for fold in range(3):
+            fit = found.table.fits[3 * setting + fold]
+            out = np.equal(FOLD_IDS, fold)
+            without = normalization.fit_standard(ROWS[~out])
+            np.testing.assert_array_equal(fit.normalization, without)
+            assert fit.l2 == found.table.l2[setting]
+            right = jaxlin.predict(fit, ROWS[out]) == LABELS[out]
+            assert found.table.accuracy[setting, fold] == pytest.approx(right.mean())
+            assert found.table.relative_gap[setting, fold] == fit.relative_gap
+            alone = jaxlin.fit(
+                ROWS[~out],
+                LABELS[~out],
+                loss=losses.softmax_cross_entropy,
+                l2=fit.l2,
+                normalization=without,
+            )
+            # Both are within the gap of the same optimum.
+            assert fit.certificate.primal == pytest.approx(
+                alone.certificate.primal, rel=2e-3
+            )
+
+
+def test_one_sweep_fits_all_folds_where_nothing_is_fitted_to_rows():
+    calls = []
+    found = probe(FOLD_IDS, normalization=None, callback=calls.append)
+    assert calls[-1].finished.keys() == set(range(9))
+    assert found.fit.normalization is None
+    assert found.table.fits[0].normalization is None
+
+
+def test_groups_stay_together():
+    groups = np.arange(60) // 4
+    ids = folds.grouped_k_fold(KEY, groups, num_folds=3, labels=LABELS)
+    found = probe(ids, normalization=None)
+    assert found.table.accuracy.shape == (3, 3)
+    expected = jaxlin.cross_validate(
+        jaxlin.problem(ROWS, LABELS),
+        losses=(losses.softmax_cross_entropy,),
+        l2s=L2S,
+        folds=ids,
+    )
+    np.testing.assert_array_equal(found.table.accuracy, expected.accuracy)
+
+
+def test_repeats_count_once_in_errors():
+    ids = np.stack([FOLD_IDS, (FOLD_IDS + np.arange(60) // 30) % 3])
+    found = probe(ids, normalization=None)
+    assert found.table.accuracy.shape == (3, 6)
+    assert found.table.num_repeats == 2
+    assert (found.num_held_out, found.effective_held_out) == (60, 60)
+
+
+def test_without_validation_a_single_l2_is_fitted_and_tested():
+    found = probe(None, l2s=(0.1,))
+    assert (found.table, found.num_held_out, found.fit.temperature) == (None, 0, 1)
+
+
+def test_the_final_fit_may_leave_the_validation_out(masked):
+    found = probe(HELD_OUT, train_on_validation=False)
+    np.testing.assert_array_equal(found.table.accuracy, masked.table.accuracy)
+    assert found.l2 == masked.l2
+    without = normalization.fit_standard(ROWS[:40])
+    np.testing.assert_array_equal(found.fit.normalization, without)
+    problem = jaxlin.problem(ROWS[:40], LABELS[:40], normalization=without)
+    again = jaxlin.certify(
+        problem, found.fit.params, loss=losses.softmax_cross_entropy, l2=found.l2
+    )
+    # On the other rows it is what was proven on these; on all rows it is not.
+    assert again.certificate.primal == pytest.approx(found.fit.certificate.primal)
+    assert found.fit.converged
+    assert found.fit.certificate.primal != pytest.approx(masked.fit.certificate.primal)
+
+
+def test_c_counts_the_examples_that_a_fit_trains_on():
+    def l2_of(total):
+        return penalties.l2_of_c(CS, total_weight=total, num_classes=NUM_CLASSES)
+
+    weights = np.where(HELD_OUT, 3, 2)  # 80 to train on, 140 in all
+    for options, compared, final in (
+        ({}, 40, 60),
+        ({"train_on_validation": False}, 40, 40),
+        ({"weights": weights}, 80, 140),
+        # Weights 80 * 1 + 60 * 2 with class weights of these shares, in the end.
+        ({"class_weights": (2, 2, 2)}, 80, 120),
+    ):
+        found = probe(HELD_OUT, l2s=None, cs=CS, **options)
+        np.testing.assert_allclose(found.table.l2, l2_of(compared))
+        assert found.l2 == pytest.approx(l2_of(final)[found.setting])
+        best = found.table.accuracy[found.setting, 0]
+        assert best == found.table.accuracy.max()
+
+
+def test_mean_per_class_is_a_mean_over_classes():
+    labels = np.where(LABELS == 2, 2, 0)
+    labels[LABELS == 1] = np.arange((LABELS == 1).sum()) % 4 // 3
+    found = probe(0.5, labels=labels, mean_per_class=True, weights=1 + FOLD_IDS)
+    plain = probe(0.5, labels=labels, weights=1 + FOLD_IDS)
+    out = splits.stratified_split(KEY, labels, fraction=0.5).held_out
+    weights, of_class = (1 + FOLD_IDS)[out], labels[out]
+    for setting, fit in enumerate(found.table.fits):
+        right = jaxlin.predict(fit, ROWS[out]) == of_class
+        shares = [
+            np.average(right[of_class == c], weights=weights[of_class == c])
+            for c in range(3)
+        ]
+        assert found.table.accuracy[setting, 0] == pytest.approx(np.mean(shares))
+        assert plain.table.accuracy[setting, 0] == pytest.approx(
+            np.average(right, weights=weights)
+        )
+    assert not np.allclose(found.table.accuracy, plain.table.accuracy)
+
+
+def test_each_fold_goes_on_from_its_file(tmp_path):
+    path = tmp_path / "sweep.npz"
+    found = probe(FOLD_IDS, checkpoint=path)
+    names = [f"sweep-{fold}.npz" for fold in range(3)]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    seen = []
+    again = probe(FOLD_IDS, checkpoint=path, callback=lambda s: seen.append(s.finished))
+    # Each is over, and read once.
+    assert [len(finished) for finished in seen] == [3, 3, 3]
+    np.testing.assert_array_equal(again.table.accuracy, found.table.accuracy)
+
+
+def test_memory_is_that_of_the_plan():
+    with pytest.raises(ValueError, match="memory_bytes must hold a slot"):
+        probe(0.5, memory_bytes=100)
