@@ -173,6 +173,7 @@ CHAPTERS = {
             "plans",
             "schedule",
             "sweep_run",
+            "sweep_facts",
             "sweep_checkpoint",
             "parts",
             "sweep_result",

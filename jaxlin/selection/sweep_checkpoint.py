@@ -5,8 +5,6 @@ file takes the same iterations as an uninterrupted run, bit for bit on the same 
 Models finished in the file are not fitted again.
 """
 
-import hashlib
-import json
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +17,7 @@ from jaxlin.certificates.duality import Certificate
 from jaxlin.io import checkpoint
 from jaxlin.linear import Params
 from jaxlin.numerics import processes
+from jaxlin.selection import sweep_facts
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.schedule import SlotQueue
 from jaxlin.selection.sweep_run import Finished, Refined, SweepInputs, SweepState
@@ -34,8 +33,6 @@ _SECONDS_BETWEEN_SAVES = 60
 States = Callable[[SweepState | None], Iterator[SweepState]]
 
 _KIND = "sweep"
-# Name of the fact that another kind of machine, or number of its cores, changes.
-_CURVATURE = "curvature"
 # Version of the file's content; files of other versions are refused.
 _VERSION = 6
 
@@ -66,7 +63,7 @@ def run(
       ValueError: as `jaxlin.selection.sweep_run.run` and `load`.
       OSError: if the file cannot be read or written.
     """
-    models, facts = inputs.models, _facts(inputs, max_passes)
+    models, facts = inputs.models, sweep_facts.facts(inputs, max_passes)
     path = pathlib.Path(path)
     resume = processes.check_everywhere(lambda: _found(path, inputs, facts))
     saved = (0, 0, False) if resume is None else _progress(resume)
@@ -160,8 +157,8 @@ def save(
     metadata = {
         "kind": _KIND,
         "version": _VERSION,
-        "models": _described(models),
-        "facts": _as_json(facts),
+        "models": sweep_facts.described(models),
+        "facts": dict(facts or {}),
         "shape": _shape_of(state),
         "queues": [queue._asdict() for queue in state.queues],
         "finished": [[model, fit.passes] for model, fit in state.finished.items()],
@@ -202,19 +199,12 @@ def load(
     """
     found = _metadata(path)
     queues = tuple(map(_queue, found["queues"]))
-    for name, value in _described(models).items():
-        if found["models"][name] != value:
-            raise ValueError(
-                f"{path} must be of a sweep of these models, got others: their {name} "
-                "differ; give the grid that it was started with"
-            )
-    saved, given = found["facts"], _as_json(facts)
-    if found["is_over"]:
-        # Rounding of the machine that prepared the rows; no pass is left to use it.
-        saved, given = ({**some, _CURVATURE: None} for some in (saved, given))
-    _check_same(path, "facts", saved, given)
+    sweep_facts.check_models(path, found["models"], models)
+    sweep_facts.check_same(
+        path, "facts", found["facts"], facts, is_over=found["is_over"]
+    )
     shape = {"num_classes": num_classes, "num_features": examples.features.shape[1]}
-    _check_same(path, "arguments", found["shape"], shape)
+    sweep_facts.check_same(path, "arguments", found["shape"], shape)
     template = _template(found, queues, examples, models, num_classes)
     if jax.process_count() > 1:
         template["batches"] = _on_host(template["batches"])
@@ -257,25 +247,6 @@ def _metadata(path: checkpoint.Path) -> dict[str, Any]:
 def _progress(state: SweepState) -> tuple[int, int, bool]:
     """Counts of finished and refined models, and the end, which later states exceed."""
     return len(state.finished), len(state.refined), state.is_over
-
-
-def _facts(inputs: SweepInputs, max_passes: int | None) -> dict[str, Any]:
-    """Inputs that must be the same when the sweep resumes; arrays by their digest."""
-    examples = inputs.examples
-    return {
-        # First, because another ``refine`` may also change the number of passes.
-        "refine": inputs.float64_follows,
-        "relative_gap": inputs.relative_gap,
-        "max_passes": [np.asarray(inputs.max_passes).tolist(), max_passes],
-        # The number of iterations changes no result, the compile cost only rounding;
-        # both differ on another kind of machine.
-        "plan": inputs.plan._replace(compile_cost=0, iterations=0)._asdict(),
-        "features": _digest(examples.features),
-        "targets": _digest(examples.targets),
-        "normalization": _digest(*(examples.normalization or (None,))),
-        _CURVATURE: _digest(*jax.tree.leaves(examples.preconditioner)),
-        "weights": _digest(inputs.by_row),
-    }
 
 
 def _queue(found: dict[str, Any]) -> SlotQueue:
@@ -333,25 +304,6 @@ def _refined(finished: tuple[Params, Certificate]) -> Refined:
     return Refined(params, numbers, 0.0, False, 0, 0)
 
 
-def _as_json(facts: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Facts after a round trip through JSON, as a file returns them."""
-    return json.loads(json.dumps(dict(facts or {})))
-
-
-def _digest(*arrays: Any) -> str | None:
-    """SHA-256 of the values in C order, those of all processes; None for None."""
-    if all(array is None for array in arrays):
-        return None
-    own = hashlib.sha256()
-    for array in arrays:
-        numbers = np.ascontiguousarray(processes.own_values(array))
-        own.update(numbers.reshape(-1).view(np.uint8).data)
-    if jax.process_count() == 1:
-        return own.hexdigest()
-    parts = processes.gather(np.frombuffer(own.digest(), np.uint8))
-    return hashlib.sha256(parts.tobytes()).hexdigest()
-
-
 def _shape_of(state: SweepState) -> dict[str, int]:
     """Numbers of classes and features of a sweep, from any of its models."""
     shapes = [batch.state.candidate.shape[1:] for batch in state.batches if batch]
@@ -362,42 +314,8 @@ def _shape_of(state: SweepState) -> dict[str, int]:
     return {"num_classes": num_classes, "num_features": width - is_folded}
 
 
-def _check_same(
-    path: checkpoint.Path, kind: str, found: dict[str, Any], given: dict[str, Any]
-) -> None:
-    """Raises a ValueError if a value in the file differs from the given one."""
-    for name in {**found, **given}:
-        if found.get(name) != given.get(name):
-            raise ValueError(
-                f"{path} must be of a sweep of the same {kind}, but its {name} is "
-                f"{_shown(found.get(name))}, got {_shown(given.get(name))}; resume "
-                f"with the same {kind}, or take another file"
-            )
-
-
-def _shown(value: Any) -> str:
-    """A value as shown in a message; arrays are known by their digest alone."""
-    is_digest = (
-        isinstance(value, str) and len(value) == hashlib.sha256().digest_size * 2
-    )
-    return f"one with digest {value[:8]}" if is_digest else f"{value!s:.300}"
-
-
 def _on_host(tree: Any) -> Any:
     """NumPy arrays of the same shapes and dtypes, without memory of their own."""
     return jax.tree.map(
         lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), tree
     )
-
-
-def _described(models: Grid) -> dict[str, Any]:
-    """The grid as values that JSON can hold."""
-    return {
-        "l2": models.l2.tolist(),
-        "losses": [getattr(loss, "__name__", str(loss)) for loss in models.losses],
-        "losses of each": models.loss.tolist(),
-        "loss arguments": {
-            name: values.tolist() for name, values in models.loss_arguments.items()
-        },
-        "weight_sets": models.weight_set.tolist(),
-    }
