@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sweep_problems import FOLD_IDS, LABELS, NUM_CLASSES, ROWS
 
 import jaxlin
@@ -120,11 +121,17 @@ def test_one_sweep_fits_all_folds_where_nothing_is_fitted_to_rows():
     assert found.table.fits[0].normalization is None
 
 
-def test_groups_stay_together():
+def test_groups_stay_together_and_some_rows_in_training():
     groups = np.arange(60) // 4
     ids = folds.grouped_k_fold(KEY, groups, num_folds=3, labels=LABELS)
+    ids[groups == 0] = -1
     found = probe(ids, normalization=None)
     assert found.table.accuracy.shape == (3, 3)
+    assert found.num_held_out == 56
+    for fold in range(3):
+        right = jaxlin.predict(found.table.fits[fold], ROWS[ids == fold])
+        share = np.mean(right == LABELS[ids == fold])
+        assert found.table.accuracy[0, fold] == pytest.approx(share)
     expected = jaxlin.cross_validate(
         jaxlin.problem(ROWS, LABELS),
         losses=(losses.softmax_cross_entropy,),
@@ -180,6 +187,24 @@ def test_c_counts_the_examples_that_a_fit_trains_on():
         assert found.l2 == pytest.approx(l2_of(final)[found.setting])
         best = found.table.accuracy[found.setting, 0]
         assert best == found.table.accuracy.max()
+
+
+def test_c_is_scikit_learns():
+    """Its fits at C on 40 rows, and on all 60, with a column of ones for the bias."""
+    found = probe(HELD_OUT, l2s=None, cs=CS, normalization=None, stop=jaxlin.Stop(1e-7))
+    rows = np.c_[ROWS, np.ones(60)]
+    for setting, c in enumerate(sorted(CS)):
+        theirs = LogisticRegression(C=c, fit_intercept=False, tol=1e-8)
+        theirs.fit(rows[:40], LABELS[:40])
+        fit = found.table.fits[setting]
+        expected = theirs.predict_proba(rows)
+        np.testing.assert_allclose(jaxlin.probabilities(fit, ROWS), expected, atol=2e-4)
+    theirs.set_params(C=sorted(CS)[found.setting]).fit(rows, LABELS)
+    np.testing.assert_allclose(
+        jaxlin.probabilities(found.fit._replace(temperature=1.0), ROWS),
+        theirs.predict_proba(rows),
+        atol=2e-4,
+    )
 
 
 def test_mean_per_class_is_a_mean_over_classes():
