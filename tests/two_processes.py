@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxlin
-from jaxlin import data, losses, normalization, sharding
+from jaxlin import data, linear_probe, losses, normalization, sharding
 from jaxlin.selection import folds, nested, parts
 
 
@@ -46,8 +46,34 @@ def main(address, number, folder):
             stop=stop,
         )
         found += [*table.accuracy[1], *table.loss[1]]
+        found += probed(digits, number)
     refused(problem, rows, labels)
     sys.stdout.write("\n" + " ".join(map(str, found)) + "\n")
+
+
+def probed(digits, number):
+    """Accuracies and the objective of a probe; each process has rows of its own."""
+    train, test = (slice(120), slice(120, 203)), (slice(203, 323), slice(323, 403))
+    rows, tests = (
+        (digits.features[part[number]], digits.labels[part[number]])
+        for part in (train, test)
+    )
+    key = jax.random.key(0)
+    settings = {"classes": range(10), "l2s": (1e-1, 1e-2), "stop": jaxlin.Stop(1e-5)}
+    probe = jaxlin.probe(
+        key, *rows, *tests, validation=2, class_weights="balanced", **settings
+    )
+    assert probe.test.num_examples == 200
+    # Every example of a class with several of them.
+    assert probe.num_held_out == 203
+    return [
+        probe.l2,
+        probe.fit.certificate.primal,
+        float(probe.temperature.value),
+        probe.test.accuracy.value,
+        *probe.table.accuracy.ravel(),
+        *probe.table.loss.ravel(),
+    ]
 
 
 class Killed(Exception):
@@ -110,8 +136,14 @@ def equal(found, expected):
 def refused(problem, digits, names):
     """Errors that would leave each process with a problem of its own occur in both."""
     key = jax.random.key(0)
-    with pytest.raises(ValueError, match="must have all rows in one process, got 2"):
-        jaxlin.probe(key, digits, names, digits, names)
+    with pytest.raises(ValueError, match="normalization must be fit_standard, or fit"):
+        jaxlin.probe(
+            *(key, digits, names, digits, names),
+            classes=range(10),
+            normalization=lambda rows, example_weights: None,
+        )
+    with pytest.raises(ValueError, match="few_shot must have all rows in one process"):
+        linear_probe.few_shot(key, digits, names, digits, names, num_shots=1)
     with pytest.raises(ValueError, match="must have all rows in one process, since"):
         nested.cross_validate(
             key,

@@ -14,6 +14,7 @@ from jaxlin.linear_probe.examples import ProbeExamples
 from jaxlin.linear_probe.l2_choice import Choice, SweepOptions
 from jaxlin.linear_probe.result import ProbeResult
 from jaxlin.normalization import Normalization
+from jaxlin.numerics import processes
 from jaxlin.objective.penalties import l2_of_c
 from jaxlin.problems import FitNormalization
 from jaxlin.selection import grids, rules, sweep
@@ -149,12 +150,14 @@ def probe(
         normalization=normalization,
         classes=classes,
     )
-    predictions.check_examples(
-        test_features,
-        test_labels,
-        num_features=given.problem.num_features,
-        classes=given.problem.classes,
-        prefix="test_",
+    processes.check_everywhere(
+        lambda: predictions.check_examples(
+            test_features,
+            test_labels,
+            num_features=given.problem.num_features,
+            classes=given.problem.classes,
+            prefix="test_",
+        )
     )
     _check_options(
         given,
@@ -187,8 +190,11 @@ def probe(
     final, temperature = calibrated_fit.calibrated(
         given, chosen.fits, final, undo_prior_shift=undo_prior_shift
     )
-    is_held_out, own = given.parts.any(axis=0), given.own_weights
-    single = np.flatnonzero(np.bincount(given.codes, weights=own > 0) == 1)
+    own, codes = (
+        processes.gather_rows(one) for one in (given.own_weights, given.codes)
+    )
+    is_held_out = processes.gather_rows(given.parts.any(axis=0))
+    single = np.flatnonzero(np.bincount(codes, weights=own > 0) == 1)
     is_shifted = class_weights is not None and not undo_prior_shift
     table = chosen.table
     return ProbeResult(
@@ -242,10 +248,10 @@ def _total_weights(
     given: ProbeExamples, train_on_validation: bool
 ) -> tuple[float, float]:
     """Total weight that compared fits train on, in the mean, and the final fit."""
-    everything, parts = given.weights.sum(), given.parts
+    everything, parts = float(processes.total(given.weights.sum())), given.parts
     if not len(parts):
         return everything, everything
-    of_parts = float(((1 - parts) @ given.weights).mean())
+    of_parts = float(processes.total((1 - parts) @ given.weights).mean())
     return of_parts, everything if train_on_validation else of_parts
 
 

@@ -4,13 +4,14 @@ In a single process without a mesh every function but `place` is trivial. An err
 one process raises an error in all of them, so that no process waits for another.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from jaxlin.numerics import device_mesh
@@ -115,6 +116,43 @@ def gather(value: Any) -> np.ndarray:
     if jax.process_count() == 1:
         return np.asarray(value)[None]
     return np.asarray(multihost_utils.process_allgather(value))
+
+
+def gather_rows(array: ArrayLike) -> np.ndarray:
+    """Joins the rows of all processes, in the order of the processes.
+
+    Args:
+      array: numbers or booleans; lengths of the first axis may differ between
+        processes.
+    """
+    values = np.asarray(array)
+    if jax.process_count() == 1:
+        return values
+    lengths = gather(np.int32(len(values)))
+    # As bytes: JAX would convert float64 to float32.
+    sent = np.zeros((lengths.max(), *values.shape[1:]), values.dtype)
+    sent[: len(values)] = values
+    parts = gather(np.frombuffer(sent.tobytes(), np.uint8))
+    joined = np.frombuffer(parts.tobytes(), values.dtype).reshape(-1, *sent.shape)
+    return np.concatenate(
+        [part[:length] for part, length in zip(joined, lengths, strict=True)]
+    )
+
+
+def own_rows(num_rows: int) -> slice:
+    """Returns the slice of this process's rows among those of `gather_rows`."""
+    lengths = gather(np.int32(num_rows))
+    start = int(lengths[: jax.process_index()].sum())
+    return slice(start, start + num_rows)
+
+
+def alone() -> contextlib.AbstractContextManager:
+    """Context for computations on rows of this process that others do not make."""
+    if jax.process_count() == 1:
+        return contextlib.nullcontext()
+    axes = (device_mesh.ROWS, device_mesh.MODELS)
+    device = np.array(jax.local_devices()[:1]).reshape(1, 1)
+    return jax.set_mesh(Mesh(device, axes, axis_types=(AxisType.Auto,) * 2))
 
 
 def place(array: Any, axes: tuple[str | None, ...]) -> Array:
