@@ -13,15 +13,14 @@ Labels that this certifies (`jaxlin.certified_labels`) are those of the exact op
 and count for the one that gave them. The distance of scikit-learn's objective from the
 optimum, over the optimum, lies between that from our objective and that from the bound.
 
-With ``--intercept penalized`` scikit-learn gets a column of ones and no intercept, so
-that both penalise the bias; with ``free`` neither does, as in the protocols.
+The bias is free, as in the protocols. With ``--bias penalized`` scikit-learn gets a
+column of ones and no intercept, so that both penalise it.
 
 Command. ``python -m experiments.benchmark_protocol``.
 """
 
 import dataclasses
 import importlib.util
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -51,7 +50,7 @@ class Config:
       shapes: training examples, features and classes of each data set.
       num_test: test examples of each.
       num_cs: values of C, evenly spaced over those of the protocol.
-      intercept: whether the bias is penalised like the weights.
+      bias: whether the bias is free, or penalised like the weights.
       relative_gap: gap to be proven.
       max_passes: largest number of passes of a model.
       tolerance: of scikit-learn; the script's is 1e-12.
@@ -62,7 +61,7 @@ class Config:
     shapes: tuple[tuple[int, int, int], ...] = ((20_000, 384, 20),)
     num_test: Count = 5000
     num_cs: Annotated[int, Bounds(at_least=1, at_most=len(CS))] = len(CS)
-    intercept: Literal["penalized", "free"] = "penalized"
+    bias: Literal["free", "penalized"] = "free"
     relative_gap: Positive = 1e-6
     max_passes: Count = 1000
     tolerance: Positive = 1e-12
@@ -77,19 +76,8 @@ def settle(config: Config) -> Config:
     """Returns the config; raises a ValueError for a bad shape or no scikit-learn."""
     if importlib.util.find_spec("sklearn") is None:
         raise ValueError("scikit-learn must be installed; run pip install scikit-learn")
-    # Until every version has it.
-    if config.intercept == "free" and not _options(config):
-        raise ValueError(
-            "intercept must be penalized, got free, for which jaxlin.sweep needs bias"
-        )
     benchmark_probes.check_shapes(config.shapes)
     return config
-
-
-def _options(config: Config) -> dict[str, Any]:
-    """Keyword of a sweep or a fit for the intercept, if this jaxlin has it."""
-    has_bias = "bias" in inspect.signature(jaxlin.sweep).parameters
-    return {"bias": config.intercept} if has_bias else {}
 
 
 def items(config: Config) -> tuple[tuple[int, int, int], ...]:
@@ -115,7 +103,7 @@ def measured(config: Config, _: None, shape: tuple[int, int, int]) -> dict[str, 
             l2s=l2s,
             stop=jaxlin.Stop(config.relative_gap, config.max_passes),
             refine=True,
-            **_options(config),
+            bias=config.bias,
         )
 
     _, first_seconds = timing.timed(sweep)
@@ -149,7 +137,7 @@ def _compared(
 ) -> dict[str, Any]:
     """Both answers at one value of C, and which of them is the optimum's."""
     train: Any = problem.rows
-    is_free = config.intercept == "free"
+    is_free = config.bias == "free"
     model = sklearn_models.logistic_regression(
         train.targets,
         l2=fit.l2,
@@ -175,7 +163,7 @@ def _compared(
             start=fit.params,
             stop=jaxlin.Stop(_DECIDING_GAP, 10 * config.max_passes),
             refine=True,
-            **_options(config),
+            bias=config.bias,
         )
         known = differ & jaxlin.certified_labels(exact, test.features)
         right = jaxlin.predict(exact, test.features)

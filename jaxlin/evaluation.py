@@ -26,7 +26,7 @@ from jaxlin.certificates.label_certificates import AccuracyInterval
 from jaxlin.check.diagnosis import counted
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
-from jaxlin.numerics import precision
+from jaxlin.numerics import precision, processes
 from jaxlin.solvers.fitted import Fit
 from jaxlin.stats import estimates, metrics
 from jaxlin.stats.comparison import Estimate
@@ -96,18 +96,29 @@ def evaluate(fit: Fit, features: Any, labels: ArrayLike) -> Evaluation:
       features: raw features as in training, shape ``(examples, ...)`` with the fit's
         number of features after the first axis. Rows are scored in blocks: the scores
         of all examples are never in memory at once.
-      labels: labels of the kind given to the fit, shape ``(examples,)``.
+      labels: labels of the kind given to the fit, shape ``(examples,)``. In several
+        processes, the features and labels that this process has; the result is that of
+        all of them, in the order of the processes.
 
     Raises:
       ValueError: as `jaxlin.scores`, or if a label is not among the fit's classes.
     """
-    rows, codes = predictions.check_examples(
-        features,
-        labels,
-        num_features=np.shape(predictions.check_fit(fit).params.weights)[1],
-        classes=fit.classes,
+    rows, codes = processes.check_everywhere(
+        lambda: predictions.check_examples(
+            features,
+            labels,
+            num_features=np.shape(predictions.check_fit(fit).params.weights)[1],
+            classes=fit.classes,
+        )
     )
-    found = _measured(fit, rows, codes)
+    fit = predictions.of_this_process(fit)
+    with processes.alone():
+        own = (
+            _measured(fit, rows, codes),
+            predictions.certified_labels(fit, rows),
+            codes,
+        )
+    found, certified, codes = jax.tree.map(processes.gather_rows, own)
     predictions.check_finite(found.is_finite.all())
     correct = found.prediction == codes
     before, after = (
@@ -125,9 +136,7 @@ def evaluate(fit: Fit, features: Any, labels: ArrayLike) -> Evaluation:
         calibration_error=after[1],
         log_loss_before=before[0],
         calibration_error_before=before[1],
-        optimum=label_certificates.accuracy_interval(
-            correct, predictions.certified_labels(fit, rows)
-        ),
+        optimum=label_certificates.accuracy_interval(correct, certified),
         labels=fit.classes[codes],
         predictions=fit.classes[found.prediction],
         example_log_losses=found.log_losses[:, 1],

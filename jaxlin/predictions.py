@@ -18,7 +18,7 @@ from jaxlin.certificates import label_certificates
 from jaxlin.fits import Fit
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
-from jaxlin.numerics import precision
+from jaxlin.numerics import device_mesh, precision
 from jaxlin.selection import calibration
 from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.selection.training_result import TrainingResult
@@ -144,6 +144,14 @@ def check_fit(fit: Any) -> Fit:
     raise ValueError(
         f"fit must be a jaxlin.Fit, got a {type(fit).__name__}; {_way_to_a_fit(fit)}"
     )
+
+
+def of_this_process(fit: Fit) -> Fit:
+    """Fit without arrays that several processes share, for `processes.alone`."""
+    if jax.process_count() == 1:
+        return fit
+    params, normalization = device_mesh.on_host((fit.params, fit.normalization))
+    return fit._replace(params=params, normalization=normalization)
 
 
 def _way_to_a_fit(result: Any) -> str:

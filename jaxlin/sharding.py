@@ -17,7 +17,8 @@ Objectives agree with those of one device up to rounding.
 In several processes, after ``jax.distributed.initialize``, each calls `jaxlin.problem`
 with the rows that it has loaded and sees no others; all then make the same calls.
 Parameters and certificates are the same in all of them; arrays with one entry per
-example (the duals of a hinge) stay split over them.
+example (the duals of a hinge) stay split over them. A checkpoint is one file in a
+folder that all processes share.
 """
 
 from collections.abc import Sequence

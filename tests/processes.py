@@ -14,10 +14,15 @@ HANGS_AFTER_S = 1800.0
 
 def start(*arguments, **options):
     """Starts a Python that finds this checkout; its output is read by `finish`."""
+    return start_program(sys.executable, *arguments, **options)
+
+
+def start_program(*command, **options):
+    """Starts a program whose Python finds this checkout."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     environment = options.pop("env", os.environ)
     return subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
+        list(map(str, command)),
         env={**environment, "PYTHONPATH": str(ROOT)},
         text=True,
         **options,

@@ -213,6 +213,13 @@ def test_meshes(run):
     assert (numbers(accuracies) > 0.85).all()
 
 
+@pytest.mark.full
+def test_many_machines(run):
+    _, ((lost, table),) = run("docs/guides/tasks.md")
+    assert lost == "(0,)"
+    assert table.startswith("3 settings on 4 parts, 12 of 12 fits proven; best mean")
+
+
 def test_training_and_a_fit_of_it_in_a_file(run):
     variables, (_, losses, (accuracy,)) = run("docs/guides/losses.md", first=3)
     assert [line.split()[0] for line in losses] == ["10", "20", "30"]

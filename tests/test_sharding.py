@@ -328,7 +328,7 @@ def test_bad_input():
 
 
 @pytest.mark.full
-def test_two_processes_that_load_half_the_rows_each():
+def test_two_processes_that_load_half_the_rows_each(tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
@@ -339,7 +339,8 @@ def test_two_processes_that_load_half_the_rows_each():
     }
     program = HERE / "two_processes.py"
     both = [
-        processes.start(program, address, number, env=environment) for number in (0, 1)
+        processes.start(program, address, number, tmp_path, env=environment)
+        for number in (0, 1)
     ]
     ended = [processes.finish(process) for process in both]
     for code, _, errors in ended:
@@ -361,4 +362,17 @@ def test_two_processes_that_load_half_the_rows_each():
     np.testing.assert_allclose(values[0][:2], expected, rtol=1e-5)
     np.testing.assert_allclose(values[0][2:4], expected, rtol=3e-5)
     np.testing.assert_allclose(values[0][4:7], table.accuracy[1], atol=1e-6)
-    np.testing.assert_allclose(values[0][7:], table.loss[1], rtol=1e-3)
+    np.testing.assert_allclose(values[0][7:10], table.loss[1], rtol=1e-3)
+    of_probe = values[0][10:]
+    probe = jaxlin.probe(
+        *(KEY, ROWS, LABELS, DIGITS.features[203:403], DIGITS.labels[203:403]),
+        **{"validation": 2, "class_weights": "balanced"},
+        **{"l2s": (1e-1, 1e-2), "stop": jaxlin.Stop(1e-5)},
+    )
+    # The same examples are held out, whichever process has them.
+    assert of_probe[0] == probe.l2
+    assert of_probe[1] == pytest.approx(probe.fit.certificate.primal, rel=1e-5)
+    assert of_probe[2] == pytest.approx(float(probe.temperature.value), rel=1e-2)
+    assert of_probe[3] == pytest.approx(probe.test.accuracy.value, abs=0.006)
+    np.testing.assert_allclose(of_probe[4:8], probe.table.accuracy.ravel(), atol=1e-6)
+    np.testing.assert_allclose(of_probe[8:], probe.table.loss.ravel(), rtol=1e-3)

@@ -19,7 +19,7 @@ import tyro
 
 from experiments.common import environment, files, program_cache
 from experiments.common.config import from_dict
-from experiments.common.run_folder import read_config
+from experiments.common.run_folder import first_part, read_config
 
 ConfigT = TypeVar("ConfigT")
 
@@ -44,6 +44,10 @@ class RunOptions:
         defaults; flags override it.
       smoke: start from tiny values instead of the defaults, to see the whole run in
         about a minute, most of it compiling; flags override them.
+      part: measure part K of N alone, in the folder of --out, which the tasks of all
+        parts share; the same command continues a part that was stopped.
+      merge: folder of a run whose parts are measured: make its results and page, or
+        name the parts that are lost.
     """
 
     data_dir: _OptionalPath = None
@@ -51,6 +55,10 @@ class RunOptions:
     resume: _OptionalPath = None
     config: _OptionalPath = None
     smoke: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    part: Annotated[str | None, tyro.conf.arg(metavar="K/N", help_behavior_hint="")] = (
+        None
+    )
+    merge: _OptionalPath = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +85,8 @@ def parse(
     """Returns the config and the run options that a command line asks for.
 
     Values that no flag gives come from the first of: the file of ``--config``, the
-    smoke preset under ``--smoke``, the run of ``--resume``, the defaults of the data
-    set that is asked for, ``default``. So ``--resume
+    smoke preset under ``--smoke``, the run of ``--resume`` or ``--merge``, the defaults
+    of the data set that is asked for, ``default``. So ``--resume
     RUN`` alone continues a run, and so does its first command line with ``--resume
     RUN`` added; `open_run` refuses a config that differs from the run's.
 
@@ -90,12 +98,18 @@ def parse(
       arguments: the command line, by default that of this process.
 
     Raises:
-      ValueError: if ``--config`` and ``--smoke`` are both given, or the config that
-        ``--config`` or ``--resume`` names is missing or damaged.
+      ValueError: if ``--config`` and ``--smoke`` are both given, the config that
+        ``--config``, ``--resume`` or ``--merge`` names is missing or damaged, or
+        ``--part`` is given to an experiment that cannot be dealt.
       SystemExit: with code 2 if a flag is unknown or its value has the wrong type, with
         code 0 after ``--help``.
     """
     asked = _parse_flags(default, description, arguments)
+    if asked.run.part is not None and not hasattr(default, "parts"):
+        raise ValueError(
+            "--part must be of an experiment that can be dealt to tasks, which has "
+            f"--parts, got {asked.run.part}; leave it out"
+        )
     named = getattr(asked.experiment, "dataset", "")
     own = (of_dataset or {}).get(named, default)
     start = _starting_config(own, smoke, asked.run)
@@ -166,9 +180,12 @@ def _starting_config(default: ConfigT, smoke: ConfigT, options: RunOptions) -> C
         return load_config(type(default), options.config)
     if options.smoke:
         return smoke
-    if options.resume is not None:
-        read_config(options.resume)
-        return load_config(type(default), options.resume / "config.json")
+    earlier = options.resume
+    if options.merge is not None:
+        earlier = first_part(options.merge)
+    if earlier is not None:
+        read_config(earlier)
+        return load_config(type(default), earlier / "config.json")
     return default
 
 

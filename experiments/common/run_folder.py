@@ -8,6 +8,7 @@
   results.json       the conclusions; results.csv has one row per model
   figures/           the pictures of report.html, which holds them too
   STATUS             "running", "interrupted", "failed: ..." or "done"
+  part-3-of-16/      run folder of a part that a task has measured (`tasks`)
 
 No file is ever half written (`jaxlin.io.files.replace`). A killed run says "running"
 and is continued with ``--resume``.
@@ -78,11 +79,14 @@ class RunFolder:
         self.write_text("STATUS", " ".join(status.split()) + "\n")
 
     @contextlib.contextmanager
-    def running(self) -> Iterator["RunFolder"]:
+    def running(self, *, again: str | None = None) -> Iterator["RunFolder"]:
         """Marks the run as running, and afterwards as done, interrupted or failed.
 
         On entry it takes the folder for this process, removes what a kill left half
         written and records the environment. On Ctrl-C it prints how to continue.
+
+        Args:
+          again: command that continues; None is this program with ``--resume``.
 
         Raises:
           ValueError: if another process is working in the folder.
@@ -96,11 +100,9 @@ class RunFolder:
                 yield self
             except KeyboardInterrupt:
                 self._try_status("interrupted")
-                command = [*environment.program(), "--resume", str(self.path)]
-                print(
-                    f"\ninterrupted; continue with: {shlex.join(command)}",
-                    file=sys.stderr,
-                )
+                resume = [*environment.program(), "--resume", str(self.path)]
+                command = again or shlex.join(resume)
+                print(f"\ninterrupted; continue with: {command}", file=sys.stderr)
                 raise
             except BaseException as error:
                 self._try_status(f"failed: {type(error).__name__}: {error}")
@@ -157,6 +159,21 @@ def create(path: Path, *, config: Config) -> RunFolder:
             f"({error.strerror}); choose another with --out"
         ) from error
     return RunFolder(path)
+
+
+def first_part(path: Path) -> Path:
+    """Returns the folder of a part of the run ``path``, whose config is that of all.
+
+    Raises:
+      ValueError: if no task has begun a part.
+    """
+    for config in sorted(path.glob("part-*-of-*/config.json")):
+        return config.parent
+    raise ValueError(
+        f"a run in parts must hold folders part-1-of-N, ..., got {path}"
+        + ("" if path.is_dir() else " (no such folder)")
+        + "; measure them by --part 1/N --out FOLDER, --part 2/N ..."
+    )
 
 
 def read_config(path: Path) -> dict[str, Any]:

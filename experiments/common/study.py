@@ -24,11 +24,13 @@ from experiments.common import (
     interrupts,
     open_run,
     pages,
+    tasks,
     text,
     timing,
 )
 from experiments.common.config import check
 from experiments.common.run_folder import RunFolder
+from experiments.common.tasks import Dealt, TaskPart
 from jaxlin import data
 
 Figure = Any
@@ -123,6 +125,9 @@ class Study:
         content of data.json, or twice None; by default of the field ``dataset``.
       settle: of a config and the data set, the config with what depends on both filled
         in; raises a ValueError unless they go together.
+      task: of a config, the data set, a run folder of its own and a part, measures that
+        part of ``config.parts``, which the parts of the study then read; None for a
+        study that cannot be dealt to tasks.
     """
 
     name: str
@@ -135,6 +140,7 @@ class Study:
     figures: Callable[[Run], Iterable[tuple[str, Figure]]]
     load: Callable[[Any, Path | None], tuple[Any, Any]] = load_named
     settle: Callable[[Any, Any], Any] = _as_given
+    task: Callable[[Any, Any, Run, TaskPart], None] | None = None
 
 
 def main(study: Study) -> None:
@@ -159,14 +165,24 @@ def run(study: Study, config: Any, options: cli.RunOptions) -> Run:
       ValueError: if the config, the data set or the folder does not fit; nothing is
         made then.
     """
+    part = tasks.asked(options)
+    if part is not None:
+        config = tasks.with_parts(config, part)
     check(config)
     dataset, facts = study.load(config, options.data_dir)
     config = study.settle(config, dataset)
+    path = options.out if part is not None else options.merge
+    if path is not None:
+        dealt = Dealt(path, study.name, config, facts)
+        if part is not None:
+            return _measure_task(study, dealt, dataset, part)
+        options = tasks.merged(dealt)
     folder = open_run.open_run(
         config, experiment=study.name, options=options, facts=facts
     )
     made = Run(folder, config)
     with folder.running():
+        _measure_tasks(study, Dealt(folder.path, study.name, config, facts), dataset)
         _measure(study, made, dataset)
         publish(study, made)
         for name, value in study.headlines(results(made)).items():
@@ -221,6 +237,27 @@ def page(study: Study, run: Run) -> pages.Page:
         text.flat(machine),
     )
     return made._replace(sections=[*made.sections, pages.Section("Run", recorded)])
+
+
+def _measure_tasks(study: Study, dealt: Dealt, dataset: data.Dataset | None) -> None:
+    """Measures the parts of tasks that are not done, one after the other."""
+    if getattr(dealt.config, "parts", 1) == 1:
+        return
+    for part in dealt.parts:
+        if dealt.status(part) != "done":
+            _measure_task(study, dealt, dataset, part)
+
+
+def _measure_task(
+    study: Study, dealt: Dealt, dataset: data.Dataset | None, part: TaskPart
+) -> Run:
+    """Measures the part of one task, from where an earlier start has stopped."""
+    assert study.task is not None, "a study whose config has parts"
+    run = Run(dealt.open(part), dealt.config)
+    with run.folder.running(again=dealt.command(part)), timing.seconds() as spent:
+        study.task(dealt.config, dataset, run, part)
+    print(f"part {part}: {sum(spent.values()):.1f} s", file=sys.stderr)
+    return run
 
 
 def _measure(study: Study, run: Run, dataset: data.Dataset | None) -> None:

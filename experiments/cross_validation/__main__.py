@@ -31,6 +31,7 @@ STUDY = study.Study(
     headlines=headlines,
     figures=figures.drawn,
     settle=measure.settle,
+    task=measure.task,
 )
 
 if __name__ == "__main__":

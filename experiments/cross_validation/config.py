@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.common.config import Bounds, Count, Positives, Seed, Share
 from experiments.common.losses import LossName
-from jaxlin import data
+from jaxlin import check, data
 from jaxlin.selection import splits
 
 # Shares of the sample; the rest is to train on.
@@ -34,6 +34,8 @@ class Config:
         unless given, and then kept.
       block_size: rows a block of each pass; decided by shapes and the kind of machine
         unless given, then kept.
+      parts: groups that the samples are dealt to, which tasks measure with --part K/N
+        or one process in turn; changes no number.
     """
 
     dataset: str = "cifar10"
@@ -47,6 +49,7 @@ class Config:
     max_passes: Count = 300
     slots: Annotated[int | None, Bounds(at_least=1)] = None
     block_size: Annotated[int | None, Bounds(at_least=1)] = None
+    parts: Count = 1
 
 
 DIGITS = Config(
@@ -63,8 +66,9 @@ def check_samples(config: Config, dataset: data.Dataset) -> None:
 
     Raises:
       ValueError: if there is nothing to choose from, too little left to tell the truth,
-        or some class would be missing from a fold.
+        some class would be missing from a fold, or a part would have no sample.
     """
+    check.integer("parts", config.parts, at_most=config.samples)
     if len(config.l2) < 2:
         raise ValueError(
             f"l2 must have two values at least to choose from, got {config.l2[0]:g} "

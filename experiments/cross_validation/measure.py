@@ -2,17 +2,18 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 import jaxlin
-from experiments.common import measurements, study
+from experiments.common import measurements, study, tasks
 from experiments.common.losses import CERTIFIED
 from experiments.common.run_folder import RunFolder
 from experiments.common.study import Measured, Run
+from experiments.common.tasks import TaskPart
 from experiments.cross_validation import ideas, summary
 from experiments.cross_validation.config import TEST, VALIDATION, Config, check_samples
 from jaxlin import data, normalization
@@ -90,18 +91,37 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
     )
 
 
+def task(config: Config, dataset: data.Dataset, run: Run, part: TaskPart) -> None:
+    """Measures every N-th sample."""
+    _keep_samples(config, dataset, run.folder, range(config.samples)[part.every])
+
+
 def _samples(config: Config, dataset: data.Dataset, run: Run) -> Measured:
-    """Measures the samples, each kept as it is measured."""
+    """Measures the samples, or takes them from the parts of tasks."""
+    if config.parts == 1:
+        _keep_samples(config, dataset, run.folder, range(config.samples))
+    else:
+        rows: list[Any] = [None] * config.samples
+        for part in tasks.all_parts(config.parts):
+            folder = RunFolder(run.folder.path / part.folder)
+            rows[part.every] = records(folder)
+        run.folder.write_json(_SAMPLES, {"rows": rows})
+    plan = planned(config, pool(dataset))
+    return Measured({"sweep": str(plan), "classes": dataset.num_classes})
+
+
+def _keep_samples(
+    config: Config, dataset: data.Dataset, folder: RunFolder, numbers: Sequence[int]
+) -> None:
+    """Measures the samples of these numbers, each kept as it is measured."""
     population = pool(dataset)
-    plan = planned(config, population)
     measurements.kept_rows(
-        run.folder,
+        folder,
         _SAMPLES,
-        range(config.samples),
-        functools.partial(measured, config, population, plan),
+        numbers,
+        functools.partial(measured, config, population, planned(config, population)),
         unit="samples",
     )
-    return Measured({"sweep": str(plan), "classes": dataset.num_classes})
 
 
 def _summary(config: Config, dataset: data.Dataset, run: Run) -> Measured:

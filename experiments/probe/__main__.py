@@ -35,6 +35,7 @@ STUDY = study.Study(
     figures=figures.drawn,
     load=source.load,
     settle=measure.settle,
+    task=measure.task,
 )
 
 if __name__ == "__main__":

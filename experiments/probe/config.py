@@ -16,6 +16,7 @@ from experiments.common.config import (
 from experiments.common.losses import LossName
 from experiments.probe.protocols import PROTOCOLS
 from jaxlin import linear_probe
+from jaxlin.linear import BiasName
 from jaxlin.selection import rules
 from jaxlin.selection.rules import Choose
 
@@ -35,13 +36,15 @@ class Config:
       features: a .npz file, a folder of .npy files, the name of a data set, or random.
       join: names of embeddings to put side by side: NAME_train and NAME_test of each.
       answers: K; the most frequent answers are the classes, and the others are counted.
-      protocol: a published evaluation to reproduce; it sets loss, cs, folds, choose and
-        normalize, and the split where no validation examples are given.
+      protocol: a published evaluation to reproduce; it sets loss, cs, bias, folds,
+        choose and normalize, and the split where no validation examples are given.
       metric: what C is chosen by on the validation examples; mean_per_class weighs all
         classes alike, as some data sets are judged.
       loss: softmax_cross_entropy or another loss that can be certified.
       cs: values of scikit-learn's C to try, on the examples of each fit
         (`jaxlin.objective.penalties.l2_of_c`).
+      bias: free, as published protocols have it, penalized like the weights, or none; a
+        free one needs a training example of every class.
       validation_fraction: share of the training examples that C is chosen on; the only
         example of a class stays in training. Without effect where x_val is given.
       folds: chooses by so many folds instead, whole groups where groups_train is given;
@@ -63,6 +66,8 @@ class Config:
       slots: models fitted at once; decided by shapes and the kind of machine unless
         given, and then kept.
       block_size: rows a block of each pass; likewise.
+      parts: sweeps that the models are dealt to, which tasks measure with --part K/N or
+        one process in turn; another number changes rounding alone.
     """
 
     features: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FEATURES")]]
@@ -72,6 +77,7 @@ class Config:
     metric: Literal["accuracy", "mean_per_class"] = "accuracy"
     loss: LossName = "softmax_cross_entropy"
     cs: Positives = linear_probe.CS
+    bias: BiasName = "free"
     validation_fraction: Share = 0.1
     folds: Annotated[int | None, Bounds(at_least=2)] = None
     refit: bool = True
@@ -84,6 +90,7 @@ class Config:
     max_passes: Count = 200
     slots: Annotated[int | None, Bounds(at_least=1)] = None
     block_size: Annotated[int | None, Bounds(at_least=1)] = None
+    parts: Count = 1
 
 
 DEFAULT = Config(features="")
@@ -104,6 +111,7 @@ def with_protocol(config: Config) -> Config:
         "cs": PROTOCOLS[config.protocol].cs,
         "normalize": "none",
         "loss": DEFAULT.loss,
+        "bias": "free",
         "folds": None,
         "refit": True,
         "choose": "best",

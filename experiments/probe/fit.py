@@ -1,5 +1,6 @@
 """The call of `jaxlin.probe` that a config and a data set ask for."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,11 +10,12 @@ import jaxlin
 from experiments.common import interrupts
 from experiments.common.losses import CERTIFIED
 from experiments.common.progress import progress
-from experiments.common.study import Run
 from experiments.probe.config import Config, rule
 from experiments.probe.protocols import PROTOCOLS
 from jaxlin import data, normalization
 from jaxlin.selection import folds, grids, held_out, plans
+from jaxlin.selection.grids import Grid
+from jaxlin.selection.parts import Parts
 from jaxlin.selection.plans import Plan
 from jaxlin.solvers.interface import Examples
 
@@ -69,22 +71,32 @@ def validation(config: Config, dataset: data.Dataset) -> Any:
     return config.folds or config.validation_fraction
 
 
+def models(config: Config, *, num_weight_sets: int | None = None) -> Grid:
+    """Models of the comparison; in place of each l2 its value of C.
+
+    Args:
+      config: the settings.
+      num_weight_sets: number of parts fitted in one sweep; None is all.
+    """
+    return grids.product(
+        losses=(CERTIFIED[config.loss],),
+        l2s=config.cs,
+        num_weight_sets=num_weight_sets or config.folds or 1,
+        bias=config.bias,
+    )
+
+
 def plan(config: Config, dataset: data.Dataset) -> Plan:
     """Number of models that run at once; by shapes, before anything is computed."""
     # A normalization that is fitted per fold makes a sweep of each.
-    is_shared = config.normalize != "standardize"
-    models = grids.product(
-        losses=(CERTIFIED[config.loss],),
-        l2s=config.cs,
-        num_weight_sets=(config.folds or 1) if is_shared else 1,
-    )
+    per_sweep = 1 if config.normalize == "standardize" else None
     labels: Any = dataset.train.labels
     if dataset.validation is not None:
         labels = np.concatenate([labels, dataset.validation.labels])
     shape = (len(labels), dataset.num_features)
     rows: Any = jax.ShapeDtypeStruct(shape, dataset.train.features.dtype)
     return plans.plan(
-        models,
+        models(config, num_weight_sets=per_sweep),
         Examples(rows, labels),
         num_classes=dataset.num_classes,
         slots=config.slots,
@@ -104,15 +116,21 @@ def scaled(config: Config, dataset: data.Dataset) -> data.Dataset:
     return dataset._replace(**changed)
 
 
-def fitted(config: Config, dataset: data.Dataset, run: Run) -> jaxlin.ProbeResult:
+def fitted(
+    config: Config,
+    dataset: data.Dataset,
+    checkpoint: Path | Parts,
+    *,
+    num_models: int,
+) -> jaxlin.ProbeResult:
     """The result, continued from the last save of an earlier start.
 
     Args:
       config: the settings.
       dataset: rows from `scaled`.
-      run: the run, whose folder keeps the sweep.
+      checkpoint: file of the sweep, or those of its parts.
+      num_models: number of models that are fitted, for the progress bar.
     """
-    num_models = len(config.cs) * (config.folds or 1)
     with (
         interrupts.held_back() as stop_if_asked,
         progress("fits", total=num_models, unit="models") as advance,
@@ -121,10 +139,9 @@ def fitted(config: Config, dataset: data.Dataset, run: Run) -> jaxlin.ProbeResul
 
         def callback(state):
             nonlocal done
-            finished = len(state.finished)
-            # Each fold may have a sweep of its own.
-            advance(finished - done if finished >= done else finished)
-            done = finished
+            advance(len(state.finished) - done)
+            # The next part, or the sweep of the next fold, counts from 0 again.
+            done = 0 if state.is_over else len(state.finished)
             stop_if_asked()
 
         return jaxlin.probe(
@@ -133,6 +150,7 @@ def fitted(config: Config, dataset: data.Dataset, run: Run) -> jaxlin.ProbeResul
             *dataset.test,
             loss=CERTIFIED[config.loss],
             cs=config.cs,
+            bias=config.bias,
             weights=dataset.train_weights,
             class_weights=config.class_weights,
             undo_prior_shift=config.undo_prior_shift,
@@ -145,7 +163,7 @@ def fitted(config: Config, dataset: data.Dataset, run: Run) -> jaxlin.ProbeResul
             stop=jaxlin.Stop(config.relative_gap, config.max_passes),
             slots=config.slots,
             block_size=config.block_size,
-            checkpoint=run.folder.path / "sweep.npz",
+            checkpoint=checkpoint,
             callback=callback,
         )
 

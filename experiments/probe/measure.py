@@ -2,19 +2,27 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 import jaxlin
+from experiments.common import tasks
 from experiments.common.study import Measured, Part, Run
+from experiments.common.tasks import TaskPart
 from experiments.probe import fit
 from experiments.probe.config import Config, with_protocol
 from experiments.probe.protocols import PROTOCOLS
-from jaxlin import data
-from jaxlin.selection import calibration
+from jaxlin import check, data
+from jaxlin.selection import calibration, grids
+from jaxlin.selection import parts as selection_parts
+from jaxlin.selection.parts import Parts
 from jaxlin.stats import intervals, metrics
+
+# File of a sweep, in the folder of a run or of a part.
+_SWEEP = "sweep.npz"
 
 
 def parts(config: Config) -> Mapping[str, Part]:
@@ -33,10 +41,32 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
     """
     config = with_protocol(config)
     fit.check(config, dataset)
+    check.integer("parts", config.parts, at_most=fit.models(config).size)
     plan = fit.plan(config, dataset)
     return dataclasses.replace(
         config, slots=sum(plan.slots), block_size=plan.block_size
     )
+
+
+def task(config: Config, dataset: data.Dataset, run: Run, part: TaskPart) -> None:
+    """Fits the models of one part."""
+    files = _checkpoint(config, run.folder.path.parent)
+    assert isinstance(files, Parts), "a config with several parts"
+    rows = fit.scaled(config, dataset)
+    models = grids.parts(fit.models(config), config.parts)[part.number - 1]
+
+    def call(checkpoint: Parts) -> Any:
+        return fit.fitted(config, rows, checkpoint, num_models=len(models))
+
+    selection_parts.fit_part(call, files, part.number - 1)
+
+
+def _checkpoint(config: Config, folder: Path) -> Path | Parts:
+    """File of the sweep of a run, or those of its parts."""
+    if config.parts == 1:
+        return folder / _SWEEP
+    parts = tasks.all_parts(config.parts)
+    return Parts(tuple(folder / part.folder / _SWEEP for part in parts))
 
 
 def _probe(config: Config, dataset: data.Dataset, run: Run) -> Measured:
@@ -51,7 +81,12 @@ def _probe(config: Config, dataset: data.Dataset, run: Run) -> Measured:
         for name in data.absent_classes(dataset)
     ]
     dataset = fit.scaled(config, dataset)
-    found = fit.fitted(config, dataset, run)
+    found = fit.fitted(
+        config,
+        dataset,
+        _checkpoint(config, run.folder.path),
+        num_models=fit.models(config).size,
+    )
     for note in (*notes, *found.notes):
         print(f"note: {note}")
     model = found.fit._replace(classes=np.array(dataset.class_names))

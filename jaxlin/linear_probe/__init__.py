@@ -23,9 +23,10 @@ class with a single training example is never held out; with a single l2, where 
 is chosen, every class may have a single example. A training example of weight 0 counts
 as absent. Regression is out of scope.
 
-All rows are on one device, or on the devices of a mesh (`jaxlin.sharding`). A probe
-needs all rows in one process. The certificate bounds the objective: the accuracy may
-still change with ``relative_gap``, within the bounds of ``test.optimum``.
+All rows are on one device, on the devices of a mesh, or spread over several processes
+(`jaxlin.sharding`), each with training and test rows of its own. The certificate bounds
+the objective: the accuracy may still change with ``relative_gap``, within the bounds of
+``test.optimum``.
 
   class_weights   class weights, and the shift of the prior that they cause
   examples        training and held-out examples

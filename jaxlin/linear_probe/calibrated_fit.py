@@ -10,6 +10,7 @@ import numpy as np
 from jaxlin import predictions
 from jaxlin.linear_probe import class_weights as class_weights_of
 from jaxlin.linear_probe.examples import ProbeExamples
+from jaxlin.numerics import processes
 from jaxlin.problems import Problem
 from jaxlin.selection import calibration
 from jaxlin.selection.calibration import Temperature
@@ -63,16 +64,22 @@ def _temperature(
         return Temperature(jnp.float32(1), unknown, unknown, jnp.bool_(False))
     rows: Any = problem.rows
     # Every step-th example: evenly spaced, so that sorted labels keep their shares.
-    num_scores = np.count_nonzero(held_out_weights) * problem.num_classes
-    step = math.ceil(num_scores / _MAX_SCORES)
-    scores, codes, weights = [], [], []
-    for fit, of_part in zip(chosen, held_out_weights, strict=True):
-        out = np.flatnonzero(of_part)[::step]
-        scores.append(predictions.scores(fit, rows.features[out]))
-        codes.append(rows.targets[out])
-        weights.append(of_part[out])
-    return calibration.temperature(
-        np.concatenate(scores),
-        np.concatenate(codes),
-        example_weights=np.concatenate(weights),
-    )
+    num_held_out = processes.total(np.count_nonzero(held_out_weights))
+    step = math.ceil(num_held_out * problem.num_classes / _MAX_SCORES)
+    # Of a process with few rows all examples may be in training.
+    dtype = predictions.as_float(chosen[0].params.weights).dtype
+    scores = [np.zeros((0, problem.num_classes), dtype)]
+    codes, weights = [], []
+    with processes.alone():
+        for fit, of_part in zip(chosen, held_out_weights, strict=True):
+            out = np.flatnonzero(of_part)[::step]
+            if len(out):
+                own = predictions.of_this_process(fit)
+                scores.append(predictions.scores(own, rows.features[out]))
+            codes.append(rows.targets[out])
+            weights.append(of_part[out])
+    of_all = [
+        processes.gather_rows(np.concatenate(each)) for each in (scores, codes, weights)
+    ]
+    with processes.alone():
+        return calibration.temperature(of_all[0], of_all[1], example_weights=of_all[2])

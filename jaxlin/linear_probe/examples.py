@@ -8,9 +8,10 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, class_labels, predictions, problems
+from jaxlin import check, class_labels, predictions, problems, sharding
 from jaxlin.linear_probe import class_weights as class_weights_of
-from jaxlin.normalization import Normalization
+from jaxlin.normalization import Normalization, fit_standard
+from jaxlin.numerics import processes
 from jaxlin.problems import FitNormalization, Problem, checked
 from jaxlin.selection import held_out
 from jaxlin.typing import Array
@@ -77,6 +78,7 @@ def make(
     Raises:
       ValueError: if an argument is invalid; the message gives the rule and the value.
     """
+    normalization = _of_all_processes(normalization)
     problem = _problem_of_labels(features, labels, weights=weights, classes=classes)
     if _is_set(validation):
         problem, validation = _with_set(problem, validation)
@@ -99,12 +101,13 @@ def make(
     if class_weights is not None:
         numbers = class_weights_of.numbers(
             class_weights,
-            rows.targets,
-            example_weights=own,
+            processes.gather_rows(rows.targets),
+            example_weights=processes.gather_rows(own),
             num_classes=problem.num_classes,
         )
         product = (own * numbers[rows.targets]).astype(np.float32)
-        check.weight_size("weights times class_weights", float(product.max()))
+        largest = np.max(processes.gather_float64(product.max()))
+        check.weight_size("weights times class_weights", float(largest))
         rows = rows._replace(example_weights=product)
     problem = dataclasses.replace(problem, rows=rows, normalization=fitted)
     part_problems: tuple[Problem, ...] = (problem,)
@@ -116,7 +119,7 @@ def make(
             for part in parts
         )
     # An example is held out once in each partition.
-    repeats = max(1, int(parts.sum(axis=0).max()))
+    repeats = max(1, int(np.max(processes.gather_float64(parts.sum(axis=0).max()))))
     return ProbeExamples(problem, own, numbers, parts, part_problems, repeats)
 
 
@@ -134,25 +137,36 @@ def held_out_factors(given: ProbeExamples, *, mean_per_class: bool) -> np.ndarra
     if not mean_per_class:
         return factors
     counted = given.parts * given.own_weights
-    totals = np.stack([np.bincount(given.codes, weights=one) for one in counted])
+    num_classes = given.problem.num_classes
+    totals = processes.total(
+        [np.bincount(given.codes, one, minlength=num_classes) for one in counted]
+    )
     # The largest total instead of 1: factors of at least 1, whatever the weights.
     largest = totals.max(axis=1, keepdims=True)
     of_class = np.divide(largest, totals, out=np.zeros_like(totals), where=totals > 0)
     return factors * of_class[:, given.codes]
 
 
+def _of_all_processes(
+    normalization: Normalization | FitNormalization | None,
+) -> Normalization | FitNormalization | None:
+    """Normalization, or a function that fits one to the rows of all processes."""
+    if jax.process_count() == 1 or not callable(normalization):
+        return normalization
+    if normalization not in (fit_standard, sharding.fit_standard):
+        raise ValueError(
+            "normalization must be fit_standard, or fitted already, in several "
+            f"processes, got {getattr(normalization, '__name__', normalization)}"
+        )
+    return sharding.fit_standard
+
+
 def _problem_of_labels(
     features: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None, classes: Any
 ) -> Problem:
     """Problem of the training examples without a normalization."""
-    if jax.process_count() > 1:
-        raise ValueError(
-            "a probe must have all rows in one process, got "
-            f"{jax.process_count()} processes; with rows spread over them use "
-            "jaxlin.cross_validate and jaxlin.fit"
-        )
     check.concrete("labels", labels)
-    class_labels.as_labels("labels", labels)
+    processes.check_everywhere(lambda: class_labels.as_labels("labels", labels))
     return problems.problem(features, labels, weights=weights, classes=classes)
 
 
@@ -169,11 +183,13 @@ def _with_set(
     problem: Problem, validation: tuple[Any, Any]
 ) -> tuple[Problem, np.ndarray]:
     """Problem with the rows of a validation set at its end, and the mask of these."""
-    features, codes = predictions.check_examples(
-        *validation,
-        num_features=problem.num_features,
-        classes=problem.classes,
-        prefix="validation ",
+    features, codes = processes.check_everywhere(
+        lambda: predictions.check_examples(
+            *validation,
+            num_features=problem.num_features,
+            classes=problem.classes,
+            prefix="validation ",
+        )
     )
     rows: Any = problem.rows
     own = rows.example_weights

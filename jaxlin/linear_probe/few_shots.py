@@ -77,6 +77,11 @@ def few_shot(
     Raises:
       ValueError: if an argument is invalid; the message gives the rule and the value.
     """
+    if jax.process_count() > 1:
+        raise ValueError(
+            "few_shot must have all rows in one process, since it draws from them, got "
+            f"{jax.process_count()} processes; give the drawn rows to jaxlin.probe"
+        )
     check.key("key", key)
     check.integer("num_shots", num_shots, at_least=1)
     check.integer("num_draws", num_draws, at_least=1)

@@ -14,8 +14,10 @@ from jaxlin.linear_probe import examples
 from jaxlin.linear_probe.examples import ProbeExamples
 from jaxlin.problems import Problem
 from jaxlin.selection import cross_validation, grids, sweep
+from jaxlin.selection import parts as selection_parts
 from jaxlin.selection.cross_validation import CrossValidation
 from jaxlin.selection.grids import Grid
+from jaxlin.selection.parts import Parts
 from jaxlin.selection.rules import Choose
 from jaxlin.selection.sweep import SweepCallback
 from jaxlin.selection.sweep_result import SweepResult
@@ -28,7 +30,7 @@ class SweepOptions(NamedTuple):
     """Keywords of `jaxlin.sweep` that a probe hands on."""
 
     stop: Stop
-    checkpoint: Path | None
+    checkpoint: Path | Parts | None
     callback: SweepCallback | None
     slots: int | None
     block_size: int | None
@@ -85,9 +87,10 @@ def choose_l2(
     for problem, group in zip(given.part_problems, groups, strict=True):
         own = options
         if options.checkpoint is not None and len(groups) > 1:
-            own = options._replace(
-                checkpoint=_file_of_part(options.checkpoint, group[0])
-            )
+            file = _checkpoint_of_sweep(options.checkpoint, group[0], len(groups))
+            if file is None:
+                continue
+            own = options._replace(checkpoint=file)
         models = grids.product(
             losses=(loss,), l2s=l2s, num_weight_sets=len(group), bias=bias
         )
@@ -122,10 +125,14 @@ def _sweep(
     )
 
 
-def _file_of_part(checkpoint: Path, part: int) -> pathlib.Path:
-    """File of the sweep of one part: the part's index is added to the name."""
+def _checkpoint_of_sweep(
+    checkpoint: Path | Parts, number: int, num_sweeps: int
+) -> Path | Parts | None:
+    """Checkpoint of one of several sweeps; None if only a part of another is wanted."""
+    if isinstance(checkpoint, Parts):
+        return selection_parts.of_sweep(checkpoint, number, num_sweeps=num_sweeps)
     path = pathlib.Path(checkpoint)
-    return path.with_name(f"{path.stem}-{part}{path.suffix}")
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def _joined(tables: Sequence[CrossValidation]) -> CrossValidation:

@@ -15,10 +15,12 @@ from jaxlin.linear_probe.examples import ProbeExamples
 from jaxlin.linear_probe.l2_choice import Choice, SweepOptions
 from jaxlin.linear_probe.result import ProbeResult
 from jaxlin.normalization import Normalization
+from jaxlin.numerics import processes
 from jaxlin.objective.penalties import l2_of_c
 from jaxlin.problems import FitNormalization
 from jaxlin.selection import grids, rules, sweep
 from jaxlin.selection.held_out import Validation
+from jaxlin.selection.parts import Parts
 from jaxlin.selection.rules import Choose
 from jaxlin.selection.sweep import SweepCallback
 from jaxlin.solvers import stopping
@@ -55,7 +57,7 @@ def probe(
     mean_per_class: bool = False,
     choose: Choose = rules.best,
     stop: Stop = stopping.DEFAULT,
-    checkpoint: Path | None = None,
+    checkpoint: Path | Parts | None = None,
     callback: SweepCallback | None = None,
     slots: int | None = None,
     block_size: int | None = None,
@@ -117,8 +119,9 @@ def probe(
       stop: stopping criterion of each compared fit; the final fit may take ten times as
         many passes, and continues in float64 where float32 cannot prove the gap. The
         table reports the gaps reached.
-      checkpoint: file to which the sweep is saved and from which it resumes; None saves
-        nothing. Where each fold has a sweep, its index is added to the file's name.
+      checkpoint: file to which the sweep is saved and from which it resumes, or
+        `jaxlin.selection.parts.Parts`; None saves nothing. Where each fold has a sweep,
+        its index is added to the name of a single file; parts are dealt to the sweeps.
       callback: function ``callback(state)``, called after some iterations of each
         sweep; None calls nothing.
       slots: number of models fitted at once, at least one; None lets
@@ -153,12 +156,14 @@ def probe(
         normalization=normalization,
         classes=classes,
     )
-    predictions.check_examples(
-        test_features,
-        test_labels,
-        num_features=given.problem.num_features,
-        classes=given.problem.classes,
-        prefix="test_",
+    processes.check_everywhere(
+        lambda: predictions.check_examples(
+            test_features,
+            test_labels,
+            num_features=given.problem.num_features,
+            classes=given.problem.classes,
+            prefix="test_",
+        )
     )
     _check_options(
         given,
@@ -193,8 +198,11 @@ def probe(
     final, temperature = calibrated_fit.calibrated(
         given, chosen.fits, final, undo_prior_shift=undo_prior_shift
     )
-    is_held_out, own = given.parts.any(axis=0), given.own_weights
-    single = np.flatnonzero(np.bincount(given.codes, weights=own > 0) == 1)
+    own, codes = (
+        processes.gather_rows(one) for one in (given.own_weights, given.codes)
+    )
+    is_held_out = processes.gather_rows(given.parts.any(axis=0))
+    single = np.flatnonzero(np.bincount(codes, weights=own > 0) == 1)
     is_shifted = class_weights is not None and not undo_prior_shift
     table = chosen.table
     return ProbeResult(
@@ -248,10 +256,10 @@ def _total_weights(
     given: ProbeExamples, train_on_validation: bool
 ) -> tuple[float, float]:
     """Total weight that compared fits train on, in the mean, and the final fit."""
-    everything, parts = given.weights.sum(), given.parts
+    everything, parts = float(processes.total(given.weights.sum())), given.parts
     if not len(parts):
         return everything, everything
-    of_parts = float(((1 - parts) @ given.weights).mean())
+    of_parts = float(processes.total((1 - parts) @ given.weights).mean())
     return of_parts, everything if train_on_validation else of_parts
 
 

@@ -6,6 +6,7 @@ everything runs on one device.
 """
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -66,15 +67,20 @@ def shard(array: Array, *axes: str | None) -> Array:
       array: the array to split, inside or outside a compiled program.
       *axes: name of the mesh axis for each leading axis of the array, or None.
     """
-    names = [
-        name
-        if name is not None and axis_size(name) > 1 and size % axis_size(name) == 0
-        else None
-        for name, size in zip(axes, array.shape, strict=False)
-    ]
+    names = divided_axes(array.shape, axes)
     if not any(names):
         return array
     return jax.lax.with_sharding_constraint(array, PartitionSpec(*names))
+
+
+def divided_axes(shape: Sequence[int], axes: Sequence[str | None]) -> list[str | None]:
+    """Returns the mesh axes, None for each that the mesh lacks or does not divide."""
+    return [
+        name
+        if name is not None and axis_size(name) > 1 and size % axis_size(name) == 0
+        else None
+        for name, size in zip(axes, shape, strict=False)
+    ]
 
 
 def replicate(array: Array) -> Array:

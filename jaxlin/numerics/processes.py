@@ -4,13 +4,14 @@ In a single process without a mesh every function but `place` is trivial. An err
 one process raises an error in all of them, so that no process waits for another.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from jaxlin.numerics import device_mesh
@@ -117,6 +118,43 @@ def gather(value: Any) -> np.ndarray:
     return np.asarray(multihost_utils.process_allgather(value))
 
 
+def gather_rows(array: ArrayLike) -> np.ndarray:
+    """Joins the rows of all processes, in the order of the processes.
+
+    Args:
+      array: numbers or booleans; lengths of the first axis may differ between
+        processes.
+    """
+    values = np.asarray(array)
+    if jax.process_count() == 1:
+        return values
+    lengths = gather(np.int32(len(values)))
+    # As bytes: JAX would convert float64 to float32.
+    sent = np.zeros((lengths.max(), *values.shape[1:]), values.dtype)
+    sent[: len(values)] = values
+    parts = gather(np.frombuffer(sent.tobytes(), np.uint8))
+    joined = np.frombuffer(parts.tobytes(), values.dtype).reshape(-1, *sent.shape)
+    return np.concatenate(
+        [part[:length] for part, length in zip(joined, lengths, strict=True)]
+    )
+
+
+def own_rows(num_rows: int) -> slice:
+    """Returns the slice of this process's rows among those of `gather_rows`."""
+    lengths = gather(np.int32(num_rows))
+    start = int(lengths[: jax.process_index()].sum())
+    return slice(start, start + num_rows)
+
+
+def alone() -> contextlib.AbstractContextManager:
+    """Context for computations on rows of this process that others do not make."""
+    if jax.process_count() == 1:
+        return contextlib.nullcontext()
+    axes = (device_mesh.ROWS, device_mesh.MODELS)
+    device = np.array(jax.local_devices()[:1]).reshape(1, 1)
+    return jax.set_mesh(Mesh(device, axes, axis_types=(AxisType.Auto,) * 2))
+
+
 def place(array: Any, axes: tuple[str | None, ...]) -> Array:
     """Places this process's part of an array on the current mesh.
 
@@ -135,3 +173,41 @@ def place(array: Any, axes: tuple[str | None, ...]) -> Array:
     names = (name if device_mesh.axis_size(name or "") > 1 else None for name in axes)
     target = NamedSharding(jax.sharding.get_mesh(), PartitionSpec(*names))
     return jax.make_array_from_process_local_data(target, np.asarray(array))
+
+
+def place_whole(array: Any, axes: tuple[str | None, ...]) -> Array:
+    """Places an array, of which each process has all values, on the current mesh.
+
+    Args:
+      array: the same values in all processes.
+      axes: name of the mesh axis for each leading axis of the array, or None; an axis
+        whose size the mesh axis does not divide is not split.
+    """
+    values = np.asarray(array)
+    names = device_mesh.divided_axes(values.shape, axes)
+    target = NamedSharding(jax.sharding.get_mesh(), PartitionSpec(*names))
+    return jax.make_array_from_callback(values.shape, target, values.__getitem__)
+
+
+def gather_whole(tree: Any) -> Any:
+    """Gathers arrays that are split over processes; returns NumPy arrays.
+
+    Python numbers, and the values of a single process, are returned unchanged.
+    """
+
+    def whole(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+            return leaf
+        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+
+    return jax.tree.map(whole, tree)
+
+
+def own_values(array: Any) -> np.ndarray:
+    """Returns the part of an array that this process has, in the order of its rows."""
+    is_global = isinstance(array, jax.Array) and not array.is_fully_addressable
+    if not is_global or array.is_fully_replicated:
+        return np.asarray(array)
+    # Devices that share rows hold the same values.
+    parts = {shard.index[0].start or 0: shard for shard in array.addressable_shards}
+    return np.concatenate([np.asarray(parts[start].data) for start in sorted(parts)])

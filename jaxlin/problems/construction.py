@@ -42,7 +42,8 @@ def problem(
         ones. A row of weight 0 has no effect, but must be finite.
       normalization: applied to each row; or a function such as
         `jaxlin.normalization.fit_standard` that fits one to these rows; or None.
-        Features that are not normalized should be of size about 1.
+        Features that are not normalized should be of size about 1. In several processes
+        `jaxlin.sharding` fits it before.
       classes: all labels, in the order of the scores; None takes those that occur, in
         ascending order. In several processes it must be given.
 
@@ -59,6 +60,11 @@ def problem(
     if several and classes is None:
         raise ValueError(
             "classes must be given in several processes, none of which sees all labels"
+        )
+    if several and callable(normalization):
+        raise ValueError(
+            "normalization must be fitted already in several processes, got a function "
+            "that would see those of one; give jaxlin.sharding.fit_standard(features)"
         )
 
     def checked() -> tuple[Block, np.ndarray, Normalization | None]:

@@ -9,7 +9,9 @@
   plans             slots, path segments and block size of a sweep
   schedule          assignment of models to the slots of a sweep
   sweep_run         iterations of a sweep
+  sweep_facts       facts by which a file of another sweep is refused
   sweep_checkpoint  iterations of a sweep, saved and resumed
+  parts             parts of a sweep, fitted by tasks that never communicate
   sweep_result      fits of a sweep, as arrays
   refinement        fits of a sweep that float32 cannot prove, in float64
   sweep             hundreds of certified fits in one program (`jaxlin.sweep`)

@@ -35,6 +35,7 @@ from jaxlin.numerics import processes
 from jaxlin.problems import Problem, takes_problem
 from jaxlin.selection import folds as folds_of
 from jaxlin.selection import grids, held_out_metrics, rules, sweep
+from jaxlin.selection.parts import Parts
 from jaxlin.selection.rules import Choose
 from jaxlin.selection.sweep import SweepCallback
 from jaxlin.selection.sweep_result import SweepResult
@@ -146,7 +147,7 @@ def cross_validate(
     allow_missing_classes: bool = False,
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: Path | Parts | None = None,
     callback: SweepCallback | None = None,
     slots: int | None = None,
     block_size: int | None = None,
@@ -175,8 +176,8 @@ def cross_validate(
       refine: whether to continue in float64 where float32 cannot prove the gap, one
         fit after the other. None does so for small problems only, True for all,
         False for none.
-      checkpoint: file to which the sweep is saved and from which it resumes; None saves
-        nothing.
+      checkpoint: file to which the sweep is saved and from which it resumes, or
+        `jaxlin.selection.parts.Parts`; None saves nothing.
       callback: function ``callback(state)``, called after some iterations; None calls
         nothing.
       slots: number of models fitted at once, at least one per loss; None lets

@@ -175,6 +175,57 @@ def subset(models: Grid, numbers: Sequence[int] | np.ndarray) -> Grid:
     )
 
 
+def path_pieces(
+    models: Grid, paths: Sequence[int] | np.ndarray, *, pieces: int
+) -> list[np.ndarray]:
+    """Regularisation paths, each cut into pieces; the l2 of a piece descend.
+
+    A path in k pieces gives every k-th l2 to each piece, so that all pieces start at a
+    large l2, where fits are easy.
+
+    Args:
+      models: grid from `product`.
+      paths: indices of the paths, as in ``models.l2_path``.
+      pieces: number of pieces per path, at least 1; a shorter path has fewer.
+
+    Returns:
+      Indices of the models of each piece.
+    """
+    cut = []
+    for path in paths:
+        own = np.flatnonzero(models.l2_path == path)
+        own = own[np.argsort(-models.l2[own], kind="stable")]
+        cut += [own[i::pieces] for i in range(min(pieces, len(own)))]
+    return cut
+
+
+def parts(models: Grid, count: int) -> list[np.ndarray]:
+    """Parts of a grid, each a sweep of its own.
+
+    Regularisation paths are dealt to the parts in turn. Where there are more parts than
+    paths, each path is cut into the smallest number of pieces that gives every part
+    one. Parts are of equal size where ``count`` divides the number of paths, or of
+    pieces.
+
+    Args:
+      models: grid from `product`.
+      count: number of parts, from 1 to the number of models.
+
+    Returns:
+      Indices of the models of each part, ascending.
+
+    Raises:
+      ValueError: if ``count`` is out of range.
+    """
+    check.integer("count", count, at_least=1, at_most=models.size)
+    paths, lengths = np.unique(models.l2_path, return_counts=True)
+    pieces = 1
+    while np.minimum(lengths, pieces).sum() < count:
+        pieces += 1
+    cut = path_pieces(models, paths, pieces=pieces)
+    return [np.sort(np.concatenate(cut[i::count])) for i in range(count)]
+
+
 def by_setting(models: Grid) -> np.ndarray:
     """Indices that order the models of a product by setting; parts vary fastest."""
     names = sorted(models.loss_arguments)

@@ -16,10 +16,12 @@ Or it is given: as fold ids, a mask, indices of examples or a split.
 
 import numbers
 
+import jax
 import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check, class_labels
+from jaxlin.numerics import processes
 from jaxlin.selection import folds, splits
 from jaxlin.selection.splits import TrainHeldOutSplit
 from jaxlin.typing import Array
@@ -41,7 +43,9 @@ def weights(
 
     Args:
       key: a `jax.random.key`; without effect where the held-out examples are given.
-      labels: integers, booleans, text or whole floats, shape ``(examples,)``.
+      labels: integers, booleans, text or whole floats, shape ``(examples,)``. In
+        several processes integers, of the examples of this process; examples are drawn
+        from those of all, in the order of the processes.
       validation: a number between 0 and 1, the share of the examples of classes with
         two or more examples to draw; or a whole number of folds to draw, at least 2,
         each of which is one part (the examples of a class with fewer examples than
@@ -66,6 +70,12 @@ def weights(
     """
     check.key("key", key)
     check.concrete("validation", validation)
+    mine = slice(None)
+    if jax.process_count() > 1:
+        mine = processes.own_rows(len(np.asarray(labels)))
+        labels = processes.gather_rows(np.asarray(labels))
+        if example_weights is not None:
+            example_weights = processes.gather_rows(example_weights)
     codes, occurring = class_labels.encode("labels", labels)
     names = occurring if classes is None else np.asarray(classes)[occurring]
     counted = np.ones(len(codes), bool)
@@ -80,12 +90,13 @@ def weights(
                 f"validation must be given to choose among {num_settings} settings, "
                 "got None; give a fraction, a number of folds or examples"
             )
-        return np.zeros((0, len(codes)), np.float32)
+        return np.zeros((0, len(codes)), np.float32)[:, mine]
     if isinstance(validation, numbers.Real):
-        return _drawn(key, codes, counted, validation, num_settings)
-    parts = _given(validation, len(codes)) & counted
+        return _drawn(key, codes, counted, validation, num_settings)[:, mine]
+    own = _given(validation, len(codes[mine]))
+    parts = processes.gather_rows(own.T).T & counted
     _check_parts(parts, counted, codes, names)
-    return parts.astype(np.float32)
+    return parts[:, mine].astype(np.float32)
 
 
 def _drawn(

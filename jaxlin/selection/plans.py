@@ -15,6 +15,7 @@
 [(0, 1), (2, 3)]
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from jaxlin.linear import Bias
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
 from jaxlin.objective import block_sizes
+from jaxlin.selection import grids
 from jaxlin.selection.grids import Grid
 from jaxlin.solvers import fit_checks, model_batch
 from jaxlin.solvers.interface import Examples
@@ -120,24 +122,17 @@ class Plan(NamedTuple):
 def segments(models: Grid, plan: Plan, *, loss: int) -> list[tuple[int, ...]]:
     """Path segments of a loss: models that follow each other in a slot.
 
-    The l2 of a segment descend. A path in k pieces gives every k-th l2 to each piece,
-    so that all segments start at a large l2, where fits are easy.
-
     Args:
       models: grid from `jaxlin.selection.grids.product`.
       plan: plan from `plan`.
       loss: index of the loss in ``models.losses``.
 
     Returns:
-      Indices of the models of each segment.
+      Indices of the models of each segment (`jaxlin.selection.grids.path_pieces`).
     """
-    segments_of_loss = []
-    for l2_path in np.unique(models.l2_path[models.loss == loss]):
-        path = np.flatnonzero(models.l2_path == l2_path)
-        path = path[np.argsort(-models.l2[path], kind="stable")]
-        pieces = (path[i :: plan.pieces[loss]] for i in range(plan.pieces[loss]))
-        segments_of_loss += [tuple(map(int, piece)) for piece in pieces if len(piece)]
-    return segments_of_loss
+    paths = np.unique(models.l2_path[models.loss == loss])
+    pieces = grids.path_pieces(models, paths, pieces=plan.pieces[loss])
+    return [tuple(map(int, piece)) for piece in pieces]
 
 
 def plan(
@@ -211,6 +206,26 @@ def plan(
         bytes_per_slot=per_slot,
         bytes=per_slot * width,
     )
+
+
+def plan_of_part(
+    models: Grid, examples: Examples, *, num_classes: int, whole: Plan
+) -> Plan:
+    """Plan of a part of a grid: its own segments, in at most the slots of the whole.
+
+    Args:
+      models: the part, from `jaxlin.selection.grids.parts` and ``subset``.
+      examples: examples of a `jaxlin.Problem`.
+      num_classes: number of classes C.
+      whole: plan of the whole grid, whose block size is kept.
+    """
+    make = functools.partial(
+        plan, models, examples, num_classes=num_classes, block_size=whole.block_size
+    )
+    own = make()
+    if sum(own.slots) > sum(whole.slots):
+        own = make(slots=max(sum(whole.slots), len(models.losses)))
+    return own
 
 
 def _shares(

@@ -5,6 +5,7 @@ problem (`jaxlin.solvers.float64_methods`).
 """
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,10 @@ from jax.typing import ArrayLike
 
 from jaxlin.numerics import device_mesh
 from jaxlin.problems import Problem, fit_methods
+from jaxlin.selection import sweep_result
+from jaxlin.selection.grids import Grid
 from jaxlin.selection.sweep_result import SweepResult
+from jaxlin.selection.sweep_run import Refined, SweepState
 from jaxlin.solvers import (
     certified,
     fit_loop,
@@ -21,7 +25,7 @@ from jaxlin.solvers import (
     full_batch,
     stopping,
 )
-from jaxlin.solvers.fit_loop import Outcome, Start
+from jaxlin.solvers.fit_loop import Start
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array
@@ -68,6 +72,63 @@ def refine_unproven(
         the sweep; its passes include those of the sweep.
 
     Returns:
+      The fits, as `with_refined` joins them.
+    """
+    refined = {
+        model: _refined_fit(problem, result, model, weight_sets, stop)
+        for model in _unproven(result, stop)
+    }
+    return with_refined(result, refined, stop=stop)
+
+
+def states(
+    problem: Problem,
+    running: Iterator[SweepState],
+    models: Grid,
+    *,
+    weight_sets: ArrayLike | None,
+    stop: Stop,
+) -> Iterator[SweepState]:
+    """States of a sweep that goes on in float64, as `refine_unproven` does.
+
+    Args:
+      problem: problem of the sweep.
+      running: states of the sweep in float32; some refinements of the last may be
+        known.
+      models: grid of the sweep.
+      weight_sets: weight sets of the sweep, shape ``(sets, examples)``.
+      stop: stopping criterion of each fit.
+
+    Yields:
+      The states of the sweep, the last with the models to refine, and the state after
+      each refined model.
+    """
+    for state in running:
+        if len(state.finished) == models.size:
+            result = sweep_result.collect(state, models, problem, stop=stop)
+            if state.unrefined is None:
+                state = state._replace(unrefined=_unproven(result, stop))
+        yield state
+    while state.unrefined:
+        model, *left = state.unrefined
+        found = _refined_fit(problem, result, model, weight_sets, stop)
+        state = state._replace(
+            refined={**state.refined, model: found}, unrefined=tuple(left)
+        )
+        yield state
+
+
+def with_refined(
+    result: SweepResult, refined: Mapping[int, Refined], *, stop: Stop
+) -> SweepResult:
+    """Fits of a sweep, with those replaced whose refinement proves a smaller gap.
+
+    Args:
+      result: result of the sweep.
+      refined: refinements by model index.
+      stop: stopping criterion of each fit.
+
+    Returns:
       The fits; parameters and certificates are float64 if any fit was refined. A fit
       whose gap is not improved is kept. ``passes`` and ``slot_passes`` include the
       passes of the refinement.
@@ -79,23 +140,18 @@ def refine_unproven(
     )
     is_proven = gaps <= stop.relative_gap
     stalled = result.stalled & ~is_proven
-    chosen = np.flatnonzero(~is_proven & (passes < stop.max_passes))
-    if not len(chosen):
+    if not refined:
         return dataclasses.replace(result, converged=is_proven, stalled=stalled)
-    for model in map(int, chosen):
-        left = Stop(stop.relative_gap, int(stop.max_passes - passes[model]))
-        outcome = _refined_fit(problem, result, model, weight_sets, left)
-        passes[model] += outcome.passes
-        float64_passes[model] += outcome.float64_passes
-        stalled[model] = outcome.stalled
-        if outcome.relative_gap < gaps[model]:
+    for model, fit in refined.items():
+        passes[model] += fit.passes
+        float64_passes[model] += fit.float64_passes
+        stalled[model] = fit.stalled
+        if fit.relative_gap < gaps[model]:
             for leaves, leaf in zip(
-                (*params, *certificate),
-                (*outcome.params, *outcome.certificate),
-                strict=True,
+                (*params, *certificate), (*fit.params, *fit.certificate), strict=True
             ):
                 leaves[model] = leaf
-            gaps[model] = outcome.relative_gap
+            gaps[model] = fit.relative_gap
     return dataclasses.replace(
         result,
         params=params,
@@ -109,15 +165,23 @@ def refine_unproven(
     )
 
 
+def _unproven(result: SweepResult, stop: Stop) -> tuple[int, ...]:
+    """Indices of the fits to refine: gap too large, and passes left."""
+    is_proven = np.array(result.relative_gap, float) <= stop.relative_gap
+    has_passes = result.passes < stop.max_passes
+    return tuple(map(int, np.flatnonzero(~is_proven & has_passes)))
+
+
 def _refined_fit(
     problem: Problem,
     result: SweepResult,
     model: int,
     weight_sets: ArrayLike | None,
     stop: Stop,
-) -> Outcome:
+) -> Refined:
     """Float64 fit of one model, started from its parameters in the sweep."""
     models = result.models
+    left = Stop(stop.relative_gap, int(stop.max_passes - result.passes[model]))
     loss = models.losses[models.loss[model]]
     settings = Settings(
         l2=float(models.l2[model]),
@@ -144,10 +208,18 @@ def _refined_fit(
         # have had these passes in the sweep.
         needs_duals = fit_methods.takes_semismooth_steps(problem, loss)
         start = Start(result[model].params, None, is_refined=not needs_duals)
-        return fit_loop.minimize(
+        found = fit_loop.minimize(
             in_float32,
             start=start,
-            stop=stop,
+            stop=left,
             in_float64=in_float64,
-            float32_passes=fit_methods.float32_passes(problem, loss, stop),
+            float32_passes=fit_methods.float32_passes(problem, loss, left),
         )
+    return Refined(
+        jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), found.params),
+        found.certificate,
+        found.relative_gap,
+        found.stalled,
+        found.passes,
+        found.float64_passes,
+    )

@@ -18,17 +18,19 @@
 
 import collections
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check
 from jaxlin.certificates import certificate_checks
-from jaxlin.io import checkpoint as checkpoint_of
+from jaxlin.io.checkpoint import Path
 from jaxlin.linear import Bias, BiasName
 from jaxlin.problems import Problem, takes_problem
 from jaxlin.selection import (
     grids,
+    parts,
     plans,
     refinement,
     sweep_checkpoint,
@@ -36,6 +38,7 @@ from jaxlin.selection import (
     sweep_run,
 )
 from jaxlin.selection.grids import Grid
+from jaxlin.selection.parts import Parts
 from jaxlin.selection.plans import Plan
 from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.selection.sweep_run import SweepInputs, SweepState
@@ -59,7 +62,7 @@ def sweep(
     weight_sets: ArrayLike | None = None,
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
-    checkpoint: checkpoint_of.Path | None = None,
+    checkpoint: Path | Parts | None = None,
     callback: SweepCallback | None = None,
     slots: int | None = None,
     block_size: int | None = None,
@@ -83,8 +86,8 @@ def sweep(
         fit after the other. None does so for small problems only, True for all,
         False for none.
       checkpoint: file to which the sweep is saved. If it exists, the sweep resumes from
-        it, bit for bit. None saves nothing. Fits in float64 follow the sweep
-        and are not saved: after a kill they are repeated.
+        it, bit for bit. None saves nothing. `jaxlin.selection.parts.Parts`, a file for
+        each part, deals the sweep over several tasks.
       callback: function ``callback(state)``, called after some iterations; None calls
         nothing.
       slots: number of models fitted at once, at least one per loss; None lets
@@ -126,7 +129,7 @@ def fit_models(
     allow_one_class: bool = False,
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
-    checkpoint: checkpoint_of.Path | None = None,
+    checkpoint: Path | Parts | None = None,
     callback: SweepCallback | None = None,
     plan: Plan | None = None,
 ) -> SweepResult:
@@ -143,8 +146,8 @@ def fit_models(
       refine: whether to continue in float64 where float32 cannot prove the gap, one
         fit after the other. None does so for small problems only, True for all,
         False for none.
-      checkpoint: file to which the sweep is saved and from which it resumes; None saves
-        nothing.
+      checkpoint: file to which the sweep is saved and from which it resumes, or
+        `jaxlin.selection.parts.Parts`; None saves nothing.
       callback: function ``callback(state)``, called after some iterations; None calls
         nothing.
       plan: plan from `jaxlin.selection.plans.plan`; None makes one with its defaults.
@@ -154,6 +157,18 @@ def fit_models(
       OSError: as `sweep`.
     """
     stopping.checked(stop)
+    if isinstance(checkpoint, Parts):
+        return _fit_parts(
+            problem,
+            models,
+            checkpoint,
+            plan=plan or make_plan(models, problem, slots=None, block_size=None),
+            weight_sets=weight_sets,
+            allow_one_class=allow_one_class,
+            stop=stop,
+            refine=refine,
+            callback=callback,
+        )
     for loss in models.losses:
         certificate_checks.check_rank(loss, problem.rank, name="labels")
     sets = problem.weight_sets(
@@ -162,31 +177,77 @@ def fit_models(
         allow_one_class=allow_one_class,
         every_class=models.bias is Bias.FREE,
     )
+    inputs = _inputs(problem, models, sets, stop=stop, refine=refine, plan=plan)
+
+    def states(resume: SweepState | None) -> Iterator[SweepState]:
+        running = sweep_run.run(inputs, resume=resume)
+        if not inputs.float64_follows:
+            return running
+        return refinement.states(problem, running, models, weight_sets=sets, stop=stop)
+
+    if checkpoint is None:
+        last = _last(states(None), callback)
+    else:
+        saved = sweep_checkpoint.run(
+            checkpoint, inputs, states, max_passes=stop.max_passes
+        )
+        last = _last(saved, callback)
+    result = sweep_result.collect(last, models, problem, stop=stop)
+    if not inputs.float64_follows:
+        return result
+    return refinement.with_refined(result, last.refined, stop=stop)
+
+
+def _inputs(
+    problem: Problem,
+    models: Grid,
+    weight_sets: ArrayLike | None,
+    *,
+    stop: Stop,
+    refine: bool | None,
+    plan: Plan | None,
+) -> SweepInputs:
+    """Inputs of a sweep in float32, from checked weight sets."""
     single_loss = models.losses[0] if len(models.losses) == 1 else None
     examples = problem.prepared(loss=single_loss, bias=models.bias)
     if plan is None:
         plan = plans.plan(models, examples, num_classes=problem.num_classes)
     finishes = refine is not False and problem.is_small
     passes = fit_loop.passes_before_float64(stop) if finishes else stop.max_passes
-    inputs = SweepInputs(
+    return SweepInputs(
         examples,
         models,
         plan=plan,
         num_classes=problem.num_classes,
-        by_row=refinement.weights_by_row(examples, sets),
+        by_row=refinement.weights_by_row(examples, weight_sets),
         relative_gap=stop.relative_gap,
         max_passes=passes,
         float64_follows=bool(refine or finishes),
     )
-    if checkpoint is None:
-        states = sweep_run.run(inputs)
-    else:
-        states = sweep_checkpoint.run(checkpoint, inputs)
-    state = _last(states, callback)
-    result = sweep_result.collect(state, models, problem, stop=stop)
-    if not (refine or finishes):
-        return result
-    return refinement.refine_unproven(problem, result, weight_sets=sets, stop=stop)
+
+
+def _fit_parts(
+    problem: Problem, models: Grid, files: Parts, *, plan: Plan, **options: Any
+) -> SweepResult:
+    """Fits the parts in turn, or one part alone, after which it raises `PartSaved`."""
+    fitted = []
+    for index, part in enumerate(grids.parts(models, len(files.paths))):
+        if files.only not in (None, index):
+            continue
+        own = grids.subset(models, part)
+        fits = fit_models(
+            problem,
+            own,
+            plan=plans.plan_of_part(
+                own, problem.examples, num_classes=problem.num_classes, whole=plan
+            ),
+            checkpoint=files.paths[index],
+            **options,
+        )
+        fitted.append(fits)
+    if files.only is not None:
+        raise parts.PartSaved
+    return sweep_result.join(fitted, models)
 
 
 def make_plan(

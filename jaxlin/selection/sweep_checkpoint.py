@@ -5,21 +5,22 @@ file takes the same iterations as an uninterrupted run, bit for bit on the same 
 Models finished in the file are not fitted again.
 """
 
-import hashlib
-import json
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxlin.certificates.duality import Certificate
 from jaxlin.io import checkpoint
-from jaxlin.selection import sweep_run
+from jaxlin.linear import Params
+from jaxlin.numerics import processes
+from jaxlin.selection import sweep_facts
 from jaxlin.selection.grids import Grid
 from jaxlin.selection.schedule import SlotQueue
-from jaxlin.selection.sweep_run import Finished, SweepInputs, SweepState
+from jaxlin.selection.sweep_run import Finished, Refined, SweepInputs, SweepState
 from jaxlin.solvers import model_batch
 from jaxlin.solvers.interface import Examples
 
@@ -28,13 +29,22 @@ _SECONDS_PER_SECOND_OF_SAVING = 20
 # Longest time between saves while no model is finished.
 _SECONDS_BETWEEN_SAVES = 60
 
+# Function of the state to resume from, None at the start, to the states from there on.
+States = Callable[[SweepState | None], Iterator[SweepState]]
+
 _KIND = "sweep"
 # Version of the file's content; files of other versions are refused.
 _VERSION = 6
 
 
-def run(path: checkpoint.Path, inputs: SweepInputs) -> Iterator[SweepState]:
-    """`jaxlin.selection.sweep_run.run` that saves its state and resumes from the file.
+def run(
+    path: checkpoint.Path,
+    inputs: SweepInputs,
+    states: States,
+    *,
+    max_passes: int | None = None,
+) -> Iterator[SweepState]:
+    """The states of a sweep, saved to a file, from the state that the file has.
 
     The state is saved after iterations that have finished a model, or after a minute,
     as often as fits into a twentieth of the time: small sweeps after each iteration,
@@ -45,42 +55,81 @@ def run(path: checkpoint.Path, inputs: SweepInputs) -> Iterator[SweepState]:
       path: the checkpoint file. If it exists, the sweep resumes from it: it must be of
         the same inputs. The file is kept when the sweep is over.
       inputs: examples, models, plan and stopping criterion.
+      states: the sweep, from the state that it is given; None starts it.
+      max_passes: largest number of passes of a model, those in float64 included; None
+        if nothing follows in float64.
 
     Raises:
       ValueError: as `jaxlin.selection.sweep_run.run` and `load`.
       OSError: if the file cannot be read or written.
     """
-    if jax.process_count() > 1:
-        raise ValueError(
-            "a sweep with a checkpoint must have all rows in one process, got "
-            f"{jax.process_count()} processes; leave checkpoint out"
-        )
-    models, facts = inputs.models, _facts(inputs)
+    models, facts = inputs.models, sweep_facts.facts(inputs, max_passes)
     path = pathlib.Path(path)
-    resume = None
-    if path.exists():
-        resume = load(
-            path,
-            inputs.examples,
-            models,
-            num_classes=inputs.num_classes,
-            facts=facts,
-        )
-    saved_models = len(resume.finished) if resume is not None else 0
+    resume = processes.check_everywhere(lambda: _found(path, inputs, facts))
+    saved = (0, 0, False) if resume is None else _progress(resume)
     last_save = next_save = time.monotonic()
-    for state in sweep_run.run(inputs, resume=resume):
-        is_over = len(state.finished) == models.size
-        has_new_models = len(state.finished) > saved_models
+    for state in states(resume):
+        has_new_models = _progress(state) > saved
         now = time.monotonic()
         is_due = now >= next_save and (
             has_new_models or now >= last_save + _SECONDS_BETWEEN_SAVES
         )
-        if is_due or (is_over and has_new_models):
-            save(path, state, models, facts=facts)
-            saved_models, last_save = len(state.finished), now
+        ends_float32 = len(state.finished) == models.size and not state.refined
+        is_due |= has_new_models and (state.is_over or ends_float32)
+        # By the clock of the first process.
+        if processes.gather(np.int32(is_due))[0]:
+            _save_once(path, state, models, facts)
+            saved, last_save = _progress(state), now
             seconds = time.monotonic() - now
             next_save = now + _SECONDS_PER_SECOND_OF_SAVING * seconds
         yield state
+
+
+def _found(
+    path: pathlib.Path, inputs: SweepInputs, facts: Mapping[str, Any]
+) -> SweepState | None:
+    """State in the file, None if there is none; the same in all processes."""
+    exists = processes.gather(np.int32(path.exists()))
+    if not exists.any():
+        return None
+    if not exists.all():
+        raise ValueError(
+            f"{path} must lie in a folder that all processes share, got one that "
+            f"process {int(np.argmin(exists))} cannot see"
+        )
+    return load(
+        path,
+        inputs.examples,
+        inputs.models,
+        num_classes=inputs.num_classes,
+        facts=facts,
+    )
+
+
+def _save_once(
+    path: pathlib.Path, state: SweepState, models: Grid, facts: Mapping[str, Any]
+) -> None:
+    """Saves in the first process; an error raises in all of them."""
+    state = state._replace(batches=processes.gather_whole(state.batches))
+    error = None
+    if jax.process_index() == 0:
+        try:
+            save(path, state, models, facts=facts)
+        except OSError as raised:
+            error = raised
+    if processes.any_process(error is not None):
+        raise error or OSError(f"process 0 could not write {path}")
+
+
+def is_over(path: checkpoint.Path) -> bool:
+    """Returns whether a file holds a sweep that is over; False if there is no file.
+
+    Raises:
+      ValueError: if the file is damaged or of something else.
+      OSError: if the file cannot be read.
+    """
+    path = pathlib.Path(path)
+    return path.exists() and _metadata(path)["is_over"]
 
 
 def save(
@@ -108,17 +157,21 @@ def save(
     metadata = {
         "kind": _KIND,
         "version": _VERSION,
-        "models": _described(models),
-        "facts": _as_json(facts),
+        "models": sweep_facts.described(models),
+        "facts": dict(facts or {}),
         "shape": _shape_of(state),
         "queues": [queue._asdict() for queue in state.queues],
         "finished": [[model, fit.passes] for model, fit in state.finished.items()],
+        "refined": list(state.refined),
+        "unrefined": state.unrefined,
+        "is_over": state.is_over,
     }
     finished = {
         str(model): (fit.params, fit.certificate)
         for model, fit in state.finished.items()
     }
-    tree = {"batches": state.batches, "finished": finished}
+    refined = {str(model): fit for model, fit in state.refined.items()}
+    tree = {"batches": state.batches, "finished": finished, "refined": refined}
     checkpoint.save(path, tree, metadata=metadata)
 
 
@@ -144,6 +197,39 @@ def load(
       ValueError: if the file is damaged, or of other models, facts or shapes.
       OSError: if the file cannot be read.
     """
+    found = _metadata(path)
+    queues = tuple(map(_queue, found["queues"]))
+    sweep_facts.check_models(path, found["models"], models)
+    sweep_facts.check_same(
+        path, "facts", found["facts"], facts, is_over=found["is_over"]
+    )
+    shape = {"num_classes": num_classes, "num_features": examples.features.shape[1]}
+    sweep_facts.check_same(path, "arguments", found["shape"], shape)
+    template = _template(found, queues, examples, models, num_classes)
+    if jax.process_count() > 1:
+        template["batches"] = _on_host(template["batches"])
+        tree = checkpoint.load(path, template)
+        tree["batches"] = tuple(
+            batch and model_batch.place_whole(batch) for batch in tree["batches"]
+        )
+    else:
+        tree = checkpoint.load(path, template)
+    finished = {}
+    for model, passes in found["finished"]:
+        params, certificate = tree["finished"][str(model)]
+        finished[model] = Finished(params, certificate, passes)
+    unrefined = found["unrefined"]
+    return SweepState(
+        queues,
+        tree["batches"],
+        finished,
+        {model: tree["refined"][str(model)] for model in found["refined"]},
+        None if unrefined is None else tuple(unrefined),
+    )
+
+
+def _metadata(path: checkpoint.Path) -> dict[str, Any]:
+    """Metadata of the file of a sweep of this version."""
     found = checkpoint.load_metadata(path)
     if found.get("kind") != _KIND:
         raise ValueError(
@@ -155,44 +241,12 @@ def load(
             f"{found.get('version', 1)}; finish it with the version of jaxlin that "
             "wrote it, or take another file"
         )
-    queues = tuple(map(_queue, found["queues"]))
-    for name, value in _described(models).items():
-        if found["models"][name] != value:
-            raise ValueError(
-                f"{path} must be of a sweep of these models, got others: their {name} "
-                "differ; give the grid that it was started with"
-            )
-    _check_same(path, "facts", found["facts"], _as_json(facts))
-    shape = {"num_classes": num_classes, "num_features": examples.features.shape[1]}
-    _check_same(path, "arguments", found["shape"], shape)
-    template = _template(found, queues, examples, models, num_classes)
-    tree = checkpoint.load(path, template)
-    finished = {}
-    for model, passes in found["finished"]:
-        params, certificate = tree["finished"][str(model)]
-        finished[model] = Finished(params, certificate, passes)
-    return SweepState(queues, tree["batches"], finished)
+    return found
 
 
-def _facts(inputs: SweepInputs) -> dict[str, Any]:
-    """Inputs that must be the same when the sweep resumes; arrays by their digest."""
-    examples = inputs.examples
-    return {
-        # First, because another ``refine`` may also change the number of passes.
-        "refine": inputs.float64_follows,
-        "relative_gap": inputs.relative_gap,
-        "max_passes": np.asarray(inputs.max_passes).tolist(),
-        # The number of iterations changes no result, the compile cost only rounding;
-        # both differ on another kind of machine.
-        "plan": inputs.plan._replace(compile_cost=0, iterations=0)._asdict(),
-        "features": _digest(examples.features),
-        "targets": _digest(examples.targets),
-        "normalization": [_digest(part) for part in examples.normalization or ()],
-        "curvature": [
-            _digest(part) for part in jax.tree.leaves(examples.preconditioner)
-        ],
-        "weights": _digest(inputs.by_row),
-    }
+def _progress(state: SweepState) -> tuple[int, int, bool]:
+    """Counts of finished and refined models, and the end, which later states exceed."""
+    return len(state.finished), len(state.refined), state.is_over
 
 
 def _queue(found: dict[str, Any]) -> SlotQueue:
@@ -240,20 +294,15 @@ def _template(
         None if queue.is_over else batch(number, len(queue.running))
         for number, queue in enumerate(queues)
     )
-    return {"batches": running, "finished": finished}
+    refined = {str(model): _refined(finished[str(model)]) for model in found["refined"]}
+    return {"batches": running, "finished": finished, "refined": refined}
 
 
-def _as_json(facts: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Facts after a round trip through JSON, as a file returns them."""
-    return json.loads(json.dumps(dict(facts or {})))
-
-
-def _digest(array: Any) -> str | None:
-    """SHA-256 of the values in C order; None for None."""
-    if array is None:
-        return None
-    numbers = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return hashlib.sha256(numbers.data).hexdigest()
+def _refined(finished: tuple[Params, Certificate]) -> Refined:
+    """The kinds of the leaves of a refined model."""
+    params, certificate = jax.tree.map(np.float64, finished)
+    numbers = Certificate(*map(float, certificate))  # type: ignore[arg-type]
+    return Refined(params, numbers, 0.0, False, 0, 0)
 
 
 def _shape_of(state: SweepState) -> dict[str, int]:
@@ -266,43 +315,8 @@ def _shape_of(state: SweepState) -> dict[str, int]:
     return {"num_classes": num_classes, "num_features": width - is_folded}
 
 
-def _check_same(
-    path: checkpoint.Path, kind: str, found: dict[str, Any], given: dict[str, Any]
-) -> None:
-    """Raises a ValueError if a value in the file differs from the given one."""
-    for name in {**found, **given}:
-        if found.get(name) != given.get(name):
-            raise ValueError(
-                f"{path} must be of a sweep of the same {kind}, but its {name} is "
-                f"{_shown(found.get(name))}, got {_shown(given.get(name))}; resume "
-                f"with the same {kind}, or take another file"
-            )
-
-
-def _shown(value: Any) -> str:
-    """A value as shown in a message; arrays are known by their digest alone."""
-    is_digest = (
-        isinstance(value, str) and len(value) == hashlib.sha256().digest_size * 2
-    )
-    return f"one with digest {value[:8]}" if is_digest else f"{value!s:.300}"
-
-
 def _on_host(tree: Any) -> Any:
     """NumPy arrays of the same shapes and dtypes, without memory of their own."""
     return jax.tree.map(
         lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), tree
     )
-
-
-def _described(models: Grid) -> dict[str, Any]:
-    """The grid as values that JSON can hold."""
-    return {
-        "l2": models.l2.tolist(),
-        "losses": [getattr(loss, "__name__", str(loss)) for loss in models.losses],
-        "losses of each": models.loss.tolist(),
-        "loss arguments": {
-            name: values.tolist() for name, values in models.loss_arguments.items()
-        },
-        "weight_sets": models.weight_set.tolist(),
-        "bias": models.bias.value,
-    }

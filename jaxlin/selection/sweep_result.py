@@ -19,6 +19,17 @@ from jaxlin.selection.sweep_run import SweepState
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.stopping import Stop
 
+# Fields of a result with one entry per model.
+_BY_MODEL = (
+    "params",
+    "certificate",
+    "relative_gap",
+    "converged",
+    "stalled",
+    "passes",
+    "float64_passes",
+)
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SweepResult:
@@ -109,29 +120,13 @@ class SweepResult:
         Raises:
           ValueError: if ``indices`` is empty, or an index is out of range.
         """
-        by_model = (
-            self.params,
-            self.certificate,
-            self.relative_gap,
-            self.converged,
-            self.stalled,
-            self.passes,
-            self.float64_passes,
-        )
         order = np.asarray(indices)
-        params, certificate, gap, converged, stalled, passes, float64_passes = (
-            jax.tree.map(lambda leaf: leaf[order], by_model)
-        )
+        taken = {
+            name: jax.tree.map(lambda leaf: leaf[order], getattr(self, name))
+            for name in _BY_MODEL
+        }
         return dataclasses.replace(
-            self,
-            models=grids.subset(self.models, order),
-            params=params,
-            certificate=certificate,
-            relative_gap=gap,
-            converged=converged,
-            stalled=stalled,
-            passes=passes,
-            float64_passes=float64_passes,
+            self, models=grids.subset(self.models, order), **taken
         )
 
 
@@ -174,4 +169,25 @@ def collect(
         slot_passes=sum(queue.slot_passes for queue in state.queues),
         normalization=problem.normalization,
         classes=problem.classes,
+    )
+
+
+def join(results: Sequence[SweepResult], models: Grid) -> SweepResult:
+    """Joins the results of the parts of a grid, in the order of the grid.
+
+    Args:
+      results: result of each part of `jaxlin.selection.grids.parts`.
+      models: the whole grid.
+    """
+    order = np.argsort(np.concatenate(grids.parts(models, len(results))))
+
+    def whole(name: str) -> Any:
+        values = [getattr(result, name) for result in results]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *values)
+
+    return dataclasses.replace(
+        results[0],
+        models=models,
+        slot_passes=sum(result.slot_passes for result in results),
+        **{name: whole(name) for name in _BY_MODEL},
     )

@@ -51,7 +51,8 @@ class SweepInputs(NamedTuple):
       relative_gap: relative duality gap at which a model is finished, above 0.
       max_passes: largest number of passes per model, at least 1: one number, or one
         per model. A model that reaches it keeps its best iterate.
-      float64_follows: whether a model ends once float32 cannot prove its gap.
+      float64_follows: whether a model ends once float32 cannot prove its gap, to be
+        refined in float64.
     """
 
     examples: Examples
@@ -79,6 +80,26 @@ class Finished(NamedTuple):
     passes: int
 
 
+class Refined(NamedTuple):
+    """Float64 refinement of a finished model (`jaxlin.selection.refinement`).
+
+    Attributes:
+      params: parameters in float64.
+      certificate: certificate of the parameters, four Python floats.
+      relative_gap: proven bound on (objective - optimum) / objective.
+      stalled: whether the refinement gave up with passes left.
+      passes: number of passes of the refinement.
+      float64_passes: those of them that were in float64.
+    """
+
+    params: Params
+    certificate: Certificate
+    relative_gap: float
+    stalled: bool
+    passes: int
+    float64_passes: int
+
+
 class SweepState(NamedTuple):
     """State of a sweep between two iterations.
 
@@ -86,11 +107,21 @@ class SweepState(NamedTuple):
       queues: queue of each loss.
       batches: batch of each loss; None where all its models are finished.
       finished: results of the finished models, by model index.
+      refined: float64 refinements, by model index.
+      unrefined: indices of the models still to be refined; None while models run of a
+        sweep that float64 follows.
     """
 
     queues: tuple[SlotQueue, ...]
     batches: tuple[ModelBatch | None, ...]
     finished: Mapping[int, Finished]
+    refined: Mapping[int, Refined]
+    unrefined: tuple[int, ...] | None
+
+    @property
+    def is_over(self) -> bool:
+        """Returns whether no model runs and none is still to be refined."""
+        return all(batch is None for batch in self.batches) and self.unrefined == ()
 
 
 def run(
@@ -231,10 +262,12 @@ def _with_slots_reassigned(
         batch = _placed(batch, slot, models, model)
     if changes.kept is not None:
         batch = model_batch.narrow(batch, jnp.array(changes.kept))
-    return SweepState(
-        _replaced(state.queues, number, changes.queue),
-        _replaced(state.batches, number, None if changes.queue.is_over else batch),
-        finished,
+    return state._replace(
+        queues=_replaced(state.queues, number, changes.queue),
+        batches=_replaced(
+            state.batches, number, None if changes.queue.is_over else batch
+        ),
+        finished=finished,
     )
 
 
@@ -264,7 +297,8 @@ def _initial_state(inputs: SweepInputs) -> SweepState:
                 batch = _placed(batch, slot, models, model)
         queues.append(queue)
         batches.append(batch)
-    return SweepState(tuple(queues), tuple(batches), {})
+    unrefined = None if inputs.float64_follows else ()
+    return SweepState(tuple(queues), tuple(batches), {}, {}, unrefined)
 
 
 def _placed(batch: ModelBatch, slot: int, models: Grid, model: int) -> ModelBatch:

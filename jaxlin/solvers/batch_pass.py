@@ -50,7 +50,7 @@ def evaluate(
     *,
     losses: tuple[Loss, ...],
     block_size: int | None = None,
-) -> tuple[tuple[ModelBatch, ...], tuple[RowSums, ...], tuple[Array, ...]]:
+) -> tuple[tuple[Array, ...] | None, tuple[RowSums, ...], tuple[Array, ...]]:
     """Evaluates every model at its candidate, in one pass over the rows.
 
     Args:
@@ -62,9 +62,9 @@ def evaluate(
       block_size: rows per block; None chooses it from the shape.
 
     Returns:
-      The batches, where the candidates have the free bias of the pass, if any; for each
-      batch the sums for `jaxlin.solvers.batch_step.advance`, with slots first, and the
-      duals at the candidates, in the shape of the dual centers.
+      The candidates of each batch with the free bias of the pass, or None if the bias
+      is not free; for each batch the sums for `jaxlin.solvers.batch_step.advance`, with
+      slots first, and the duals at the candidates, in the shape of the dual centers.
     """
     num_shards = device_mesh.axis_size(device_mesh.MODELS)
     if num_shards == 1 or any(batch.width % num_shards for batch in batches):
@@ -73,12 +73,13 @@ def evaluate(
         )
     replicated, by_model = PartitionSpec(), PartitionSpec(device_mesh.MODELS)
     by_slot = PartitionSpec(None, device_mesh.MODELS)
+    is_free = batches[0].settings.bias is Bias.FREE
     batch_spec: Any = ModelBatch(by_model, by_slot, by_model, by_model)  # type: ignore[arg-type]
     return jax.shard_map(
         functools.partial(_evaluate, losses=losses, block_size=block_size),
         in_specs=((batch_spec,) * len(batches), replicated, replicated),
         out_specs=(
-            (batch_spec,) * len(batches),
+            (by_model,) * len(batches) if is_free else None,
             (by_model,) * len(batches),
             (by_slot,) * len(batches),
         ),
@@ -94,9 +95,9 @@ def _evaluate(
     *,
     losses: tuple[Loss, ...],
     block_size: int | None,
-) -> tuple[tuple[ModelBatch, ...], tuple[RowSums, ...], tuple[Array, ...]]:
+) -> tuple[tuple[Array, ...] | None, tuple[RowSums, ...], tuple[Array, ...]]:
     """`evaluate` for models that are all on one device."""
-    bias, products = batches[0].settings.bias, None
+    bias, products, minimising = batches[0].settings.bias, None, None
     if bias is Bias.FREE:
         products = row_products.score_products(
             jnp.concatenate([batch.state.candidate for batch in batches])[..., :-1],
@@ -104,9 +105,10 @@ def _evaluate(
             normalization=examples.normalization,
             block_size=block_size,
         )
-        batches = _with_free_bias(
+        minimising = _with_free_bias(
             batches, products, examples, weight_sets, losses=losses
         )
+        batches = with_candidates(batches, minimising)
     candidates = jnp.concatenate([batch.state.candidate for batch in batches])
     sums, duals = row_sums.over_rows(
         Params(candidates[..., :-1], candidates[..., -1]),
@@ -143,7 +145,19 @@ def _evaluate(
         rows=jnp.broadcast_to(sums.rows, num_models),
         parts=jnp.broadcast_to(sums.parts, num_models),
     )
-    return batches, tuple(_by_batch(by_model, batches)), duals
+    return minimising, tuple(_by_batch(by_model, batches)), duals
+
+
+def with_candidates(
+    batches: tuple[ModelBatch, ...], candidates: tuple[Array, ...] | None
+) -> tuple[ModelBatch, ...]:
+    """Batches with other candidates; the same for None."""
+    if candidates is None:
+        return batches
+    return tuple(
+        batch._replace(state=batch.state._replace(candidate=candidate))
+        for batch, candidate in zip(batches, candidates, strict=True)
+    )
 
 
 def _with_free_bias(
@@ -153,8 +167,8 @@ def _with_free_bias(
     weight_sets: Array | None,
     *,
     losses: tuple[Loss, ...],
-) -> tuple[ModelBatch, ...]:
-    """Batches whose candidates minimise the objective over the bias.
+) -> tuple[Array, ...]:
+    """Candidates of each batch that minimise the objective over the bias.
 
     Args:
       batches: model batches, one per loss.
@@ -177,7 +191,7 @@ def _with_free_bias(
             batch.weight_set,
         )
         first += batch.width
-        found.append(batch._replace(state=batch.state._replace(candidate=candidates)))
+        found.append(candidates)
     return tuple(found)
 
 

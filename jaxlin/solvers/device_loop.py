@@ -123,9 +123,11 @@ def _iterate_once(
     block_size: int | None,
 ) -> tuple[tuple[ModelBatch, ...], tuple[Array, ...]]:
     """One iteration, after ``count`` others, and which models end with it."""
-    running, sums, duals = batch_pass.evaluate(
+    # Candidates alone come back, not the batches, whose memory is donated below.
+    candidates, sums, duals = batch_pass.evaluate(
         running, examples, weight_sets, losses=losses, block_size=block_size
     )
+    running = batch_pass.with_candidates(running, candidates)
     after, ended = [], []
     for number, loss in enumerate(losses):
         batch, info = batch_step.advance(

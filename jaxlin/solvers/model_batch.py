@@ -23,7 +23,7 @@ from jax.typing import ArrayLike
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Bias, Params
 from jaxlin.losses import conjugates
-from jaxlin.numerics import device_mesh
+from jaxlin.numerics import device_mesh, processes
 from jaxlin.solvers import optimizer_state
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.solvers.optimizer_state import OptimizerState
@@ -195,4 +195,13 @@ def spread(batch: ModelBatch) -> ModelBatch:
     others = batch._replace(dual_centers=jnp.zeros(0))
     others = jax.tree.map(lambda leaf: device_mesh.shard(leaf, models), others)
     dual_centers = device_mesh.shard(batch.dual_centers, device_mesh.ROWS, models)
+    return others._replace(dual_centers=dual_centers)
+
+
+def place_whole(batch: ModelBatch) -> ModelBatch:
+    """Spreads a batch that each of several processes has whole, as `spread` does."""
+    models = device_mesh.MODELS
+    others = batch._replace(dual_centers=jnp.zeros(0))
+    others = jax.tree.map(lambda leaf: processes.place_whole(leaf, (models,)), others)
+    dual_centers = processes.place_whole(batch.dual_centers, (device_mesh.ROWS, models))
     return others._replace(dual_centers=dual_centers)

@@ -13,7 +13,7 @@ import jaxlin
 from experiments.probe import source
 from experiments.probe.config import SMOKE
 from jaxlin import data
-from jaxlin.selection import sweep_checkpoint
+from jaxlin.selection import sweep, sweep_checkpoint
 from jaxlin.stats import intervals
 
 # The shape of the sweeps of other tests, whose programs a run then has.
@@ -90,7 +90,7 @@ def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch):
     finished = {model for model, *_ in metadata["finished"]}
     assert finished
     begun = []
-    whole = sweep_checkpoint.sweep_run.run
+    whole = sweep.sweep_run.run
 
     def watched(*data, **options):
         begun.append(set())
@@ -98,7 +98,7 @@ def test_stopped_and_resumed_it_is_the_same_run(smoke, tmp_path, monkeypatch):
             begun[-1].update(model for queue in state.queues for model in queue.running)
             yield state
 
-    monkeypatch.setattr(sweep_checkpoint.sweep_run, "run", watched)
+    monkeypatch.setattr(sweep.sweep_run, "run", watched)
     run("--resume", out)
     # No model that was finished is in a slot again; the other folds had not begun.
     first, *others = begun

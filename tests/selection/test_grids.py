@@ -84,3 +84,32 @@ def test_a_subset_is_of_the_grid(numbers):
     models = grids.product(losses=(losses.softmax_cross_entropy,), l2s=(1e-1, 1e-2))
     with pytest.raises(ValueError, match="numbers must be of models, 0 to 1, at least"):
         grids.subset(models, numbers)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 12])
+def test_parts_have_each_model_once(count):
+    models = grids.product(
+        losses=(HINGE,), l2s=(1e-1, 1e-3, 1e-2, 1e-4), num_weight_sets=3
+    )
+    parts = grids.parts(models, count)
+    assert len(parts) == count
+    assert sorted(np.concatenate(parts)) == list(range(models.size))
+    assert all((np.diff(part) > 0).all() for part in parts)
+    sizes = [len(part) for part in parts]
+    if count in (1, 3, 12):
+        assert len(set(sizes)) == 1
+    if count == 3:
+        # Whole paths.
+        for part in parts:
+            assert len(set(models.l2_path[part])) == 1
+    if count == 5:
+        # Each of three paths in two pieces: every second l2.
+        assert sorted(sizes) == [2, 2, 2, 2, 4]
+        assert models.l2[parts[1]].tolist() == [1e-2, 1e-4]
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_parts_are_at_most_the_models(count):
+    models = grids.product(losses=(HINGE,), l2s=(1e-1, 1e-2), num_weight_sets=2)
+    with pytest.raises(ValueError, match="count must be at (most 4|least 1), got"):
+        grids.parts(models, count)

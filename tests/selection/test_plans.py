@@ -47,6 +47,16 @@ def test_a_plan_shares_its_slots_out(problem):
     assert shares(3, three) == ((1, 1, 1), (1, 1, 1))
 
 
+@pytest.mark.usefixtures("as_on_cpu")
+def test_a_part_keeps_its_paths_whole_in_the_slots_of_the_whole(problem):
+    models = grids.product(losses=(SOFTMAX,), l2s=(1e-1, 1e-2), num_weight_sets=4)
+    part = grids.subset(models, grids.parts(models, 2)[0])
+    for slots, width in ((1, 1), (None, 2), (8, 2)):
+        whole = plans.plan(models, problem, num_classes=4, slots=slots, block_size=16)
+        own = plans.plan_of_part(part, problem, num_classes=4, whole=whole)
+        assert (own.slots, own.pieces, own.block_size) == ((width,), (1,), 16)
+
+
 @pytest.mark.usefixtures("as_on_accelerator")
 def test_on_accelerators_chains_are_cut_and_programs_are_dear(problem):
     models = grids.product(

@@ -156,6 +156,26 @@ def test_rows_on_several_devices_give_the_fit_of_one(name):
         check(fit(name, "free", 1e-3, on=on), name, "free", 1e-3)
 
 
+@pytest.mark.devices(4)
+def test_a_sweep_shares_rows_and_models_over_devices():
+    names = ["softmax_cross_entropy", "weston_watkins_hinge"]
+    options = {
+        "losses": [LOSSES[name] for name in names],
+        "l2s": (0.1, L2),
+        "bias": "free",
+        "refine": False,
+    }
+    rows, labels, weights = arrays("softmax_cross_entropy")
+    alone = jaxlin.sweep(jaxlin.problem(rows, labels, weights=weights), **options)
+    with jax.set_mesh(jaxlin.sharding.mesh(rows=2, models=2)):
+        on = jaxlin.problem(rows, labels, weights=weights)
+        shared = jaxlin.sweep(on, **options)
+    assert shared.converged.all()
+    np.testing.assert_allclose(
+        shared.certificate.primal, alone.certificate.primal, rtol=2e-3
+    )
+
+
 def test_a_sweep_fits_all_losses_at_once_with_proofs():
     """Smooth losses and hinges share the pass; weight sets leave examples out."""
     names = ["softmax_cross_entropy", "weston_watkins_hinge"]
