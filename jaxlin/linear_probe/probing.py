@@ -141,7 +141,15 @@ def probe(
       ValueError: if an argument is invalid; the message gives the rule and the value.
       OSError: if the checkpoint cannot be read or written.
     """
-    check.concrete("key", key)
+    data = {
+        "key": key,
+        "features": features,
+        "labels": labels,
+        "test_features": test_features,
+        "test_labels": test_labels,
+    }
+    for name, value in data.items():
+        check.concrete(name, value)
     check.key("key", key)
     stopping.checked(stop)
     values = _values_to_try(cs, l2s)

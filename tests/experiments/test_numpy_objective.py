@@ -76,7 +76,9 @@ def test_a_false_certificate_is_found():
 def test_rows_are_normalised_in_float64():
     """By loops; 1 / 3 is no float32."""
     features = np.array([[1 / 3, 5.0], [4 / 3, 5.0], [1.0, 5.0]])
-    fit = types.SimpleNamespace(normalization=normalization.fit_standard(features))
+    fit = types.SimpleNamespace(
+        normalization=normalization.fit_standard(features), bias="penalized"
+    )
     data = numpy_objective.seen_by(fit, features, np.array([0, 1, 1]))
     mean, scale = features[:, 0].mean(), features[:, 0].std()
     for row, given in zip(data.rows, features, strict=True):
