@@ -161,9 +161,7 @@ def _initial(
         direction=zeros,
         step=scalar,
         history=lbfgs.empty(folded, _HISTORY_LENGTH),
-        classes=class_hessian.ClassHessian(
-            jnp.eye(num_classes, dtype=dtype), jnp.ones(num_classes, dtype)
-        ),
+        classes=class_hessian.identity(num_classes, dtype),
         dual_centers=device_mesh.shard(
             jnp.zeros((num_examples, width), dtype), device_mesh.ROWS
         ),

@@ -77,8 +77,10 @@ _MIN_ROWS = 4096
 _MAX_NUMBERS = 100_000_000
 # Whatever the dtype of the rows: a preconditioner needs no more digits.
 _DTYPE = np.float32
-# Most sampled rows that are kept for the Hessian of the loss in the scores.
-_MAX_KEPT = 1000
+# Most sampled rows that are kept for the Hessian of the loss in the scores, for many
+# classes: with 500, 1,000, 2,000, 4,000 and 10,000 of 10,000 x 64 generated rows of 500
+# classes the Weston-Watkins hinge takes 102, 90, 75, 71 and 65 passes at l2 = 1e-2.
+_MAX_KEPT = 4000
 
 
 class SecondMoment(NamedTuple):
@@ -192,10 +194,14 @@ def sample_size(num_rows: int, num_features: int) -> int:
 def num_kept(num_sampled: int) -> int:
     """Returns the number of sampled rows to keep for the Hessian of the loss.
 
-    Few sizes, eight per octave, so that fits of similar numbers of rows share programs.
+    Few sizes, eight per octave up to 1,000 and one per octave above, so that fits of
+    similar numbers of rows share programs.
     """
+    for size in (_MAX_KEPT, 2000, 1000):
+        if num_sampled >= size:
+            return size
     step = 2 ** max(0, num_sampled.bit_length() - 4)
-    return min(num_sampled - num_sampled % step, _MAX_KEPT)
+    return num_sampled - num_sampled % step
 
 
 @jax.default_matmul_precision("highest")
@@ -247,17 +253,19 @@ def solve(
     moment, classes = jax.tree.map(
         lambda leaf: jnp.asarray(leaf, gradient.dtype), (moment, classes)
     )
-    by_class = classes.vectors.T @ gradient
+    by_class = gradient if classes.vectors is None else classes.vectors.T @ gradient
     components = by_class @ moment.vectors
     inside = components / (classes.values[:, None] * moment.values[None, :] + l2)
     if moment.vectors.shape[0] == moment.vectors.shape[1]:
-        return classes.vectors @ (inside @ moment.vectors.T)
+        solved = inside @ moment.vectors.T
+        return solved if classes.vectors is None else classes.vectors @ solved
     # Projected out twice: a remainder of the stiffest direction, divided by the
     # curvature of the others, may point uphill.
     others = by_class - components @ moment.vectors.T
     outside = 1 / (classes.values[:, None] * moment.rest + l2)
     inside -= outside * (others @ moment.vectors)
-    return classes.vectors @ (outside * others + inside @ moment.vectors.T)
+    solved = outside * others + inside @ moment.vectors.T
+    return solved if classes.vectors is None else classes.vectors @ solved
 
 
 def _nystrom(key: Array, rows: Array, rank: int) -> tuple[Array, Array]:
