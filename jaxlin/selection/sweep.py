@@ -61,6 +61,7 @@ def sweep(
     callback: SweepCallback | None = None,
     slots: int | None = None,
     block_size: int | None = None,
+    memory_bytes: int | None = None,
 ) -> SweepResult:
     """Fits every combination of losses, l2, loss arguments and weight sets.
 
@@ -87,6 +88,8 @@ def sweep(
       slots: number of models fitted at once, at least one per loss; None lets
         `jaxlin.selection.plans` choose.
       block_size: rows per block of a pass, at least 1; None chooses it from the shape.
+      memory_bytes: memory for the states of the models in the slots; None is half of
+        what the machine has beside the rows.
 
     Returns:
       The fits, in the order of `jaxlin.selection.grids.product`.
@@ -110,7 +113,13 @@ def sweep(
         refine=refine,
         checkpoint=checkpoint,
         callback=callback,
-        plan=make_plan(models, problem, slots=slots, block_size=block_size),
+        plan=make_plan(
+            models,
+            problem,
+            slots=slots,
+            block_size=block_size,
+            memory_bytes=memory_bytes,
+        ),
     )
 
 
@@ -185,7 +194,12 @@ def fit_models(
 
 
 def make_plan(
-    models: Grid, problem: Problem, *, slots: int | None, block_size: int | None
+    models: Grid,
+    problem: Problem,
+    *,
+    slots: int | None,
+    block_size: int | None,
+    memory_bytes: int | None = None,
 ) -> Plan:
     """Plan of a sweep over a problem, with the slots and block size of `sweep`."""
     return plans.plan(
@@ -194,6 +208,7 @@ def make_plan(
         num_classes=problem.num_classes,
         slots=slots,
         block_size=block_size,
+        memory_bytes=memory_bytes,
     )
 
 

@@ -30,7 +30,7 @@ _SECONDS_BETWEEN_SAVES = 60
 
 _KIND = "sweep"
 # Version of the file's content; files of other versions are refused.
-_VERSION = 5
+_VERSION = 6
 
 
 def run(path: checkpoint.Path, inputs: SweepInputs) -> Iterator[SweepState]:
@@ -111,6 +111,7 @@ def save(
         "models": _described(models),
         "facts": _as_json(facts),
         "shape": _shape_of(state),
+        "num_pairs": _num_pairs(state),
         "queues": [queue._asdict() for queue in state.queues],
         "finished": [[model, fit.passes] for model, fit in state.finished.items()],
     }
@@ -226,6 +227,7 @@ def _template(
                 num_classes=num_classes,
                 loss=models.losses[number],
                 arguments=models.arguments_of(first),
+                num_pairs=found["num_pairs"],
             )
         )
 
@@ -263,6 +265,12 @@ def _shape_of(state: SweepState) -> dict[str, int]:
     # Running models hold the bias as one more column of the weights.
     is_folded = any(batch is not None for batch in state.batches)
     return {"num_classes": num_classes, "num_features": width - is_folded}
+
+
+def _num_pairs(state: SweepState) -> int | None:
+    """Number of L-BFGS pairs of the running models; None if none runs."""
+    lengths = {batch.state.history.factors.shape[1] for batch in state.batches if batch}
+    return lengths.pop() if lengths else None
 
 
 def _check_same(

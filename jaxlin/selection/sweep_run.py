@@ -257,6 +257,7 @@ def _initial_state(inputs: SweepInputs) -> SweepState:
             num_classes=inputs.num_classes,
             loss=loss,
             arguments=models.arguments_of(segments[0][0]),
+            num_pairs=plan.num_pairs,
         )
         for slot, model in enumerate(queue.running):
             if model != schedule.IDLE:

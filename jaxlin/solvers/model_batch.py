@@ -60,6 +60,7 @@ def empty(
     num_classes: int,
     loss: Loss,
     arguments: Iterable[str] = (),
+    num_pairs: int | None = None,
 ) -> ModelBatch:
     """An empty batch of placeholder models.
 
@@ -69,13 +70,19 @@ def empty(
       num_classes: number of classes.
       loss: the loss of the batch.
       arguments: names of the loss arguments that `place` will be given.
+      num_pairs: number of L-BFGS pairs per model; None is
+        `jaxlin.solvers.optimizer_state.default_num_pairs`.
     """
+    if num_pairs is None:
+        num_weights = num_classes * (examples.features.shape[1] + 1)
+        num_pairs = optimizer_state.default_num_pairs(num_weights)
     return _empty(
         width=width,
         shape=examples.features.shape,
         num_classes=num_classes,
         loss=loss,
         arguments=tuple(arguments),
+        num_pairs=num_pairs,
     )
 
 
@@ -121,7 +128,15 @@ def narrow(batch: ModelBatch, slots: Array) -> ModelBatch:
 
 
 @functools.partial(
-    jax.jit, static_argnames=("width", "shape", "num_classes", "loss", "arguments")
+    jax.jit,
+    static_argnames=(
+        "width",
+        "shape",
+        "num_classes",
+        "loss",
+        "arguments",
+        "num_pairs",
+    ),
 )
 def _empty(
     *,
@@ -130,12 +145,13 @@ def _empty(
     num_classes: int,
     loss: Loss,
     arguments: tuple[str, ...],
+    num_pairs: int,
 ) -> ModelBatch:
     num_rows, num_features = shape
     settings = Settings(
         l2=jnp.ones(()), loss_arguments={name: jnp.ones(()) for name in arguments}
     )
-    state = _at_zero(loss, num_classes, num_features, settings)
+    state = _at_zero(loss, (num_classes, num_features), settings, num_pairs=num_pairs)
 
     def repeat(leaf: Array) -> Array:
         return jnp.broadcast_to(leaf, (width, *leaf.shape))
@@ -161,7 +177,12 @@ def _placed(
     loss: Loss,
 ) -> ModelBatch:
     num_classes, width = batch.state.candidate.shape[1:]
-    state = _at_zero(loss, num_classes, width - 1, settings)
+    state = _at_zero(
+        loss,
+        (num_classes, width - 1),
+        settings,
+        num_pairs=batch.state.history.factors.shape[1],
+    )
     dual_centers = batch.dual_centers.at[:, slot].set(0)
     state, settings, weight_set = jax.tree.map(
         lambda leaves, leaf: leaves.at[slot].set(leaf),
@@ -172,11 +193,13 @@ def _placed(
 
 
 def _at_zero(
-    loss: Loss, num_classes: int, num_features: int, settings: Settings
+    loss: Loss, shape: tuple[int, int], settings: Settings, *, num_pairs: int
 ) -> OptimizerState:
     """State of a model with parameters 0, without dual centers."""
-    params = Params(jnp.zeros((num_classes, num_features)), jnp.zeros(num_classes))
-    state = optimizer_state.start(loss, params, settings, num_examples=0)
+    params = Params(jnp.zeros(shape), jnp.zeros(shape[0]))
+    state = optimizer_state.start(
+        loss, params, settings, num_examples=0, num_pairs=num_pairs
+    )
     return state._replace(dual_centers=jnp.zeros(0))
 
 

@@ -2,8 +2,8 @@ r"""Kronecker-factored preconditioner: one factorisation for every l2, fold and 
 
 The Hessian of the mean loss is approximated by :math:`S \otimes H`. H is the second
 moment of the rows (with the constant feature of the bias trick); S is the mean Hessian
-of the loss in the scores, C x C (`jaxlin.solvers.class_hessian`). The step for a
-gradient g is
+of the loss in the scores, C x C, or its diagonal where C is large
+(`jaxlin.solvers.class_hessian`). The step for a gradient g is
 
 .. math:: (S \otimes H + \lambda_2 I)^{-1} g, \quad H = V \,\text{diag}(h)\, V^\top
 
@@ -245,7 +245,7 @@ def solve(
 
     Args:
       moment: eigendecomposition of H.
-      classes: eigendecomposition of S.
+      classes: eigendecomposition of S, or its diagonal.
       gradient: gradient in the folded weights, shape ``(classes, features + 1)``; its
         dtype is that of the computation.
       l2: :math:`\lambda_2`, above 0.

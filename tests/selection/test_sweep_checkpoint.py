@@ -153,7 +153,7 @@ def test_a_file_of_another_version_is_refused(examples, models, run, tmp_path):
     for queue in metadata["queues"]:
         del queue["following"]
     checkpoint.save(path, {"x": np.zeros(2)}, metadata=metadata)
-    with pytest.raises(ValueError, match="must be of a sweep of version 5, got ver"):
+    with pytest.raises(ValueError, match="must be of a sweep of version 6, got ver"):
         sweep_checkpoint.load(path, examples, models, num_classes=3)
 
 
