@@ -60,8 +60,11 @@ from jaxlin.objective import row_norms, row_sums
 from jaxlin.solvers.class_hessian import ClassHessian
 from jaxlin.typing import Array, Loss
 
-# Up to this width an exact eigendecomposition costs less than a sketch saves later.
-EXACT_WIDTH = 1024
+# Up to this width, 1,280 features and the constant, an exact eigendecomposition costs
+# less than a sketch saves later. At 1,281 it takes .3 s instead of .2; five l2 of the
+# Weston-Watkins hinge on 10,000 generated rows of 50 classes take 732 passes instead of
+# 829, 17 l2 of softmax 40 instead of 38.
+EXACT_WIDTH = 1281
 # Directions kept of wider rows: RANK for losses with kinks or several losses,
 # RANK_OF_SMOOTH for one smooth loss, whose fits are so short that the time of the
 # factorisation matters. On CIFAR-10, with rank 384, 512, 640, 768 and 1024, softmax
