@@ -105,15 +105,16 @@ class Duals(NamedTuple):
     smoothing: Array | np.ndarray
 
 
-def default_num_pairs(num_weights: int) -> int:
+def default_num_pairs(num_weights: int, *, bytes_each: int = 4) -> int:
     """Number of L-BFGS pairs of a fit: fewer where a state takes a quarter of memory.
 
     The old and the new state then take half of it.
 
     Args:
-      num_weights: number of weights and biases, in float32.
+      num_weights: number of weights and biases.
+      bytes_each: bytes of a weight; default 4, float32.
     """
-    arrays = device_mesh.memory_bytes() // 4 // (4 * num_weights)
+    arrays = device_mesh.memory_bytes() // 4 // (bytes_each * num_weights)
     fitting = (n for n in NUMBERS_OF_PAIRS if 2 * n + _OTHER_ARRAYS <= arrays)
     return next(fitting, NUMBERS_OF_PAIRS[-1])
 
@@ -157,7 +158,10 @@ def start(
                 f"{getattr(settings, name)}"
             )
     if num_pairs is None:
-        num_pairs = default_num_pairs(params.weights.size + params.bias.size)
+        num_weights = params.weights.size + params.bias.size
+        num_pairs = default_num_pairs(
+            num_weights, bytes_each=params.weights.dtype.itemsize
+        )
     return _initial(
         params,
         settings.loss_arguments,
