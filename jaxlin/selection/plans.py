@@ -177,22 +177,10 @@ def plan(
     """
     fit_checks.check_concrete(examples=examples)
     fit_checks.check_classes(examples.targets, num_classes)
-    origin = ""
-    if memory_bytes is None:
-        memory_bytes = _default_memory(examples)
-        origin = ", half of the memory that the rows leave"
-    check.integer("memory_bytes", memory_bytes, at_least=1)
-    num_pairs, per_slot = _num_pairs(models, examples, num_classes, memory_bytes)
-    max_slots = memory_bytes // (2 * per_slot)
-    if max_slots < len(models.losses):
-        raise ValueError(
-            f"memory_bytes must hold a slot for each of {len(models.losses)} losses, "
-            f"at {2 * per_slot} bytes each for the state of a model of {num_classes} "
-            f"classes, got {memory_bytes}{origin}; give more, or use fewer features or "
-            "classes"
-        )
+    memory = _memory(models, examples, num_classes, memory_bytes)
+    per_slot = memory.bytes_per_slot
     tuning = _ON_ACCELERATOR if device_mesh.on_accelerator() else _ON_CPU
-    shares, pieces = _shares(models, tuning, slots=slots, max_slots=max_slots)
+    shares, pieces = _shares(models, tuning, slots=slots, max_slots=memory.max_slots)
     width = int(shares.sum())
     device_mesh.check_memory(
         f"a sweep of {width} models at once",
@@ -214,7 +202,7 @@ def plan(
         multiple=device_mesh.axis_size(device_mesh.MODELS),
         compile_cost=round(tuning.compile_operations / operations),
         iterations=min(max(iterations, 1), _MAX_ITERATIONS),
-        num_pairs=num_pairs,
+        num_pairs=memory.num_pairs,
         bytes_per_slot=per_slot,
         bytes=per_slot * width,
     )
@@ -287,31 +275,42 @@ def _proportional_slots(slots: int, sizes: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _default_memory(examples: Examples) -> int:
-    """Half of the memory that the rows leave.
+class _Memory(NamedTuple):
+    """Slots that fit into memory, and what they hold."""
 
-    The other half is for the rows' statistics, the sums of a pass and the results.
+    max_slots: int
+    num_pairs: int
+    bytes_per_slot: int
+
+
+def _memory(
+    models: Grid, examples: Examples, num_classes: int, memory_bytes: int | None
+) -> _Memory:
+    """Slots with as many L-BFGS pairs as leave one for each loss.
+
+    The bytes are those of the largest loss.
     """
-    features = examples.features
-    rows = device_mesh.bytes_of(features) // device_mesh.num_shards(len(features))
-    return max((device_mesh.memory_bytes() - rows) // 2, 1)
-
-
-def _num_pairs(
-    models: Grid, examples: Examples, num_classes: int, memory_bytes: int
-) -> tuple[int, int]:
-    """Most pairs of L-BFGS with which a slot per loss fits, and the bytes of a slot.
-
-    Where none fits they are the fewest. The slot is that of the largest loss.
-    """
+    origin, num_losses = "", len(models.losses)
+    if memory_bytes is None:
+        # The other half is for statistics of the rows, sums of a pass and results.
+        features = examples.features
+        rows = device_mesh.bytes_of(features) // device_mesh.num_shards(len(features))
+        memory_bytes = max((device_mesh.memory_bytes() - rows) // 2, 1)
+        origin = ", half of the memory that the rows leave"
+    check.integer("memory_bytes", memory_bytes, at_least=1)
     for num_pairs in optimizer_state.NUMBERS_OF_PAIRS:
         per_slot = max(
             _bytes_of_slot(models, examples, loss, num_classes, num_pairs)
             for loss in models.losses
         )
-        if 2 * per_slot * len(models.losses) <= memory_bytes:
-            break
-    return num_pairs, per_slot
+        max_slots = memory_bytes // (2 * per_slot)
+        if max_slots >= num_losses:
+            return _Memory(max_slots, num_pairs, per_slot)
+    raise ValueError(
+        f"memory_bytes must hold a slot for each of {num_losses} losses, at "
+        f"{2 * per_slot} bytes each for the state of a model of {num_classes} classes, "
+        f"got {memory_bytes}{origin}; give more, or use fewer features or classes"
+    )
 
 
 def _bytes_of_slot(models, examples, loss, num_classes, num_pairs) -> int:
