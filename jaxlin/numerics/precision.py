@@ -26,8 +26,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from jaxlin.typing import Array, PyTree
+
+# Products of float32 numbers as six or three products of shorter ones on tensor cores
+# (`jax.lax.DotAlgorithmPreset`). Three parts of bfloat16 hold all 24 bits of float32,
+# and what six products leave out is half of its unit roundoff; two parts of
+# TensorFloat-32 hold 22 bits. Tensor cores may truncate sums where float32 rounds. The
+# allowance for rounding in certificates is that of float32; no GPU has been asked
+# whether it covers these.
+SPLIT_PRODUCTS = ("BF16_BF16_F32_X6", "TF32_TF32_F32_X3")
 
 
 def enable_float64_for(*arrays: Any) -> contextlib.AbstractContextManager:
@@ -61,6 +70,23 @@ def float64_as_numpy(tree: PyTree) -> PyTree:
 def product(left: Array, right: Array) -> Array:
     """Returns ``left @ right`` at the precision of `matmul_precision`."""
     return jnp.matmul(left, right, precision=matmul_precision())
+
+
+def row_precision(dtype: DTypeLike) -> jax.lax.Precision | None:
+    """Returns the precision of products over the rows of a certified pass.
+
+    It is the highest, whatever JAX's default precision is, but for one case: float32
+    under ``with jax.default_matmul_precision("BF16_BF16_F32_X6"):`` (or another of
+    `SPLIT_PRODUCTS`), which JAX refuses on devices that do not have it, and in float64
+    everywhere. It is an option for measurements on accelerators. Proofs under it have
+    not been tested.
+
+    Args:
+      dtype: dtype of both factors.
+    """
+    default = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    is_split = jnp.dtype(dtype) == jnp.float32 and default in SPLIT_PRODUCTS
+    return None if is_split else jax.lax.Precision.HIGHEST
 
 
 def matmul_precision() -> jax.lax.Precision | None:

@@ -7,7 +7,7 @@ Sums over the rows of a part are not compensated; the sum over the parts is
 import jax
 import jax.numpy as jnp
 
-from jaxlin.numerics import compensated
+from jaxlin.numerics import compensated, precision
 from jaxlin.numerics.compensated import Compensated
 from jaxlin.typing import Array
 
@@ -83,4 +83,5 @@ def product(left: Array, right: Array) -> Array:
 
     The last axis of the first and the first axis of the second are summed over.
     """
-    return jnp.tensordot(left, right, axes=1, precision=jax.lax.Precision.HIGHEST)
+    asked = precision.row_precision(left.dtype)
+    return jnp.tensordot(left, right, axes=1, precision=asked)

@@ -151,6 +151,7 @@ def cross_validate(
     callback: SweepCallback | None = None,
     slots: int | None = None,
     block_size: int | None = None,
+    memory_bytes: int | None = None,
 ) -> CrossValidation:
     """Cross-validates every combination of losses, l2 and loss arguments.
 
@@ -183,6 +184,8 @@ def cross_validate(
       slots: number of models fitted at once, at least one per loss; None lets
         `jaxlin.selection.plans` choose.
       block_size: rows per block of a pass, at least 1; None chooses it from the shape.
+      memory_bytes: memory for the states of the models in the slots; None is half of
+        what the machine has beside the rows.
 
     Raises:
       ValueError: if an argument is invalid; the message gives the rule and the value.
@@ -210,7 +213,13 @@ def cross_validate(
         refine=refine,
         checkpoint=checkpoint,
         callback=callback,
-        plan=sweep.make_plan(models, problem, slots=slots, block_size=block_size),
+        plan=sweep.make_plan(
+            models,
+            problem,
+            slots=slots,
+            block_size=block_size,
+            memory_bytes=memory_bytes,
+        ),
     )
     table = tabulate(problem, fits, held_out=1 - train, known=known)
     return table._replace(num_repeats=num_repeats)

@@ -29,10 +29,8 @@ from jaxlin.numerics import device_mesh
 from jaxlin.objective import block_sizes
 from jaxlin.selection import grids
 from jaxlin.selection.grids import Grid
-from jaxlin.solvers import fit_checks, model_batch
+from jaxlin.solvers import fit_checks, model_batch, optimizer_state
 from jaxlin.solvers.interface import Examples
-
-_MEMORY_BYTES = 2 * 2**30
 
 
 class _TuningConstants(NamedTuple):
@@ -85,7 +83,7 @@ _MAX_ITERATIONS = 100
 
 
 class Plan(NamedTuple):
-    """Plan of a sweep, determined by the shapes and the backend alone.
+    """Plan of a sweep, determined by the shapes and the machine alone.
 
     Attributes:
       slots: number of models that run at once, per batch; each loss has one batch.
@@ -97,6 +95,8 @@ class Plan(NamedTuple):
         fewer slots.
       iterations: largest number of iterations, one pass of all slots each, between
         checks by the host; a finished model ends the call earlier.
+      num_pairs: number of L-BFGS pairs per model, fewer than usual where memory is
+        short.
       bytes_per_slot: size of the state of one model, the largest over the losses.
       bytes: size of the states of all slots.
     """
@@ -107,6 +107,7 @@ class Plan(NamedTuple):
     multiple: int
     compile_cost: int
     iterations: int
+    num_pairs: int
     bytes_per_slot: int
     bytes: int
 
@@ -141,11 +142,12 @@ def plan(
     *,
     num_classes: int,
     slots: int | None = None,
-    memory_bytes: int = _MEMORY_BYTES,
+    memory_bytes: int | None = None,
     block_size: int | None = None,
 ) -> Plan:
-    """Plan of a sweep: slots, segments and block size, from shapes and the backend.
+    """Plan of a sweep: slots, segments and block size, from shapes and the machine.
 
+    Of the machine count the backend and its memory, not how much of it is free.
     Under a mesh that spreads models (`jaxlin.sharding`), slots are rounded up to a
     multiple of its devices, and paths are cut into segments that fill them.
 
@@ -159,7 +161,9 @@ def plan(
         cut into pieces: more passes in fewer iterations, which pays where a pass of
         many models costs hardly more than that of one.
       memory_bytes: largest size of the states of all running models, counted twice: an
-        iteration holds the old and the new states. Default: 2 GiB.
+        iteration holds the old and the new states. None is half of the memory of the
+        device, or of the host, that the rows leave. Where that is too little for one
+        slot per loss, models keep fewer pairs of L-BFGS, at least 5 instead of 20.
       block_size: rows per block of a pass; None chooses it from the shape and the
         backend.
 
@@ -169,19 +173,10 @@ def plan(
     """
     fit_checks.check_concrete(examples=examples)
     fit_checks.check_classes(examples.targets, num_classes)
-    per_slot = max(
-        _bytes_of_slot(models, examples, loss, num_classes) for loss in models.losses
-    )
-    check.integer("memory_bytes", memory_bytes, at_least=1)
-    max_slots = memory_bytes // (2 * per_slot)
-    if max_slots < len(models.losses):
-        raise ValueError(
-            f"memory_bytes must hold a slot for each of {len(models.losses)} losses, "
-            f"at {2 * per_slot} bytes each for the state of a model of {num_classes} "
-            f"classes, got {memory_bytes}; give more, or use fewer features or classes"
-        )
+    memory = _memory(models, examples, num_classes, memory_bytes)
+    per_slot = memory.bytes_per_slot
     tuning = _ON_ACCELERATOR if device_mesh.on_accelerator() else _ON_CPU
-    shares, pieces = _shares(models, tuning, slots=slots, max_slots=max_slots)
+    shares, pieces = _shares(models, tuning, slots=slots, max_slots=memory.max_slots)
     width = int(shares.sum())
     device_mesh.check_memory(
         f"a sweep of {width} models at once",
@@ -203,6 +198,7 @@ def plan(
         multiple=device_mesh.axis_size(device_mesh.MODELS),
         compile_cost=round(tuning.compile_operations / operations),
         iterations=min(max(iterations, 1), _MAX_ITERATIONS),
+        num_pairs=memory.num_pairs,
         bytes_per_slot=per_slot,
         bytes=per_slot * width,
     )
@@ -225,7 +221,7 @@ def plan_of_part(
     own = make()
     if sum(own.slots) > sum(whole.slots):
         own = make(slots=max(sum(whole.slots), len(models.losses)))
-    return own
+    return own._replace(num_pairs=whole.num_pairs)
 
 
 def _shares(
@@ -295,7 +291,45 @@ def _proportional_slots(slots: int, sizes: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _bytes_of_slot(models, examples, loss, num_classes) -> int:
+class _Memory(NamedTuple):
+    """Slots that fit into memory, and what they hold."""
+
+    max_slots: int
+    num_pairs: int
+    bytes_per_slot: int
+
+
+def _memory(
+    models: Grid, examples: Examples, num_classes: int, memory_bytes: int | None
+) -> _Memory:
+    """Slots with as many L-BFGS pairs as leave one for each loss.
+
+    The bytes are those of the largest loss.
+    """
+    origin, num_losses = "", len(models.losses)
+    if memory_bytes is None:
+        # The other half is for statistics of the rows, sums of a pass and results.
+        features = examples.features
+        rows = device_mesh.bytes_of(features) // device_mesh.num_shards(len(features))
+        memory_bytes = max((device_mesh.memory_bytes() - rows) // 2, 1)
+        origin = ", half of the memory that the rows leave"
+    check.integer("memory_bytes", memory_bytes, at_least=1)
+    for num_pairs in optimizer_state.NUMBERS_OF_PAIRS:
+        per_slot = max(
+            _bytes_of_slot(models, examples, loss, num_classes, num_pairs)
+            for loss in models.losses
+        )
+        max_slots = memory_bytes // (2 * per_slot)
+        if max_slots >= num_losses:
+            return _Memory(max_slots, num_pairs, per_slot)
+    raise ValueError(
+        f"memory_bytes must hold a slot for each of {num_losses} losses, at "
+        f"{2 * per_slot} bytes each for the state of a model of {num_classes} classes, "
+        f"got {memory_bytes}{origin}; give more, or use fewer features or classes"
+    )
+
+
+def _bytes_of_slot(models, examples, loss, num_classes, num_pairs) -> int:
     """Bytes of the state of one model of a loss, from shapes alone."""
     first = int(np.argmax(models.loss == models.losses.index(loss)))
     batch = jax.eval_shape(
@@ -305,6 +339,7 @@ def _bytes_of_slot(models, examples, loss, num_classes) -> int:
             num_classes=num_classes,
             loss=loss,
             arguments=models.arguments_of(first),
+            num_pairs=num_pairs,
         )
     )
     size = device_mesh.bytes_of(batch)

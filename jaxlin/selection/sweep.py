@@ -66,6 +66,7 @@ def sweep(
     callback: SweepCallback | None = None,
     slots: int | None = None,
     block_size: int | None = None,
+    memory_bytes: int | None = None,
 ) -> SweepResult:
     """Fits every combination of losses, l2, loss arguments and weight sets.
 
@@ -93,6 +94,8 @@ def sweep(
       slots: number of models fitted at once, at least one per loss; None lets
         `jaxlin.selection.plans` choose.
       block_size: rows per block of a pass, at least 1; None chooses it from the shape.
+      memory_bytes: memory for the states of the models in the slots; None is half of
+        what the machine has beside the rows.
 
     Returns:
       The fits, in the order of `jaxlin.selection.grids.product`.
@@ -117,7 +120,13 @@ def sweep(
         refine=refine,
         checkpoint=checkpoint,
         callback=callback,
-        plan=make_plan(models, problem, slots=slots, block_size=block_size),
+        plan=make_plan(
+            models,
+            problem,
+            slots=slots,
+            block_size=block_size,
+            memory_bytes=memory_bytes,
+        ),
     )
 
 
@@ -258,18 +267,14 @@ def make_plan(
     block_size: int | None,
     memory_bytes: int | None = None,
 ) -> Plan:
-    """Plan of a sweep over a problem, with the slots and block size of `sweep`.
-
-    ``memory_bytes`` is that of `jaxlin.selection.plans.plan`; None is its default.
-    """
-    memory = {} if memory_bytes is None else {"memory_bytes": memory_bytes}
+    """Plan of a sweep over a problem, with the slots and block size of `sweep`."""
     return plans.plan(
         models,
         problem.examples,
         num_classes=problem.num_classes,
         slots=slots,
         block_size=block_size,
-        **memory,
+        memory_bytes=memory_bytes,
     )
 
 

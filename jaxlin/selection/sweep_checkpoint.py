@@ -160,6 +160,7 @@ def save(
         "models": sweep_facts.described(models),
         "facts": dict(facts or {}),
         "shape": _shape_of(state),
+        "num_pairs": _num_pairs(state),
         "queues": [queue._asdict() for queue in state.queues],
         "finished": [[model, fit.passes] for model, fit in state.finished.items()],
         "refined": list(state.refined),
@@ -281,6 +282,7 @@ def _template(
                 loss=models.losses[number],
                 arguments=models.arguments_of(first),
                 bias=models.bias,
+                num_pairs=found["num_pairs"],
             )
         )
 
@@ -313,6 +315,12 @@ def _shape_of(state: SweepState) -> dict[str, int]:
     # Running models hold the bias as one more column of the weights.
     is_folded = any(batch is not None for batch in state.batches)
     return {"num_classes": num_classes, "num_features": width - is_folded}
+
+
+def _num_pairs(state: SweepState) -> int | None:
+    """Number of L-BFGS pairs of the running models; None if none runs."""
+    lengths = {batch.state.history.factors.shape[1] for batch in state.batches if batch}
+    return lengths.pop() if lengths else None
 
 
 def _on_host(tree: Any) -> Any:

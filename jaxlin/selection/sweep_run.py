@@ -291,6 +291,7 @@ def _initial_state(inputs: SweepInputs) -> SweepState:
             loss=loss,
             arguments=models.arguments_of(segments[0][0]),
             bias=models.bias,
+            num_pairs=plan.num_pairs,
         )
         for slot, model in enumerate(queue.running):
             if model != schedule.IDLE:

@@ -21,7 +21,7 @@ from jaxlin.solvers import (
 from jaxlin.solvers.class_hessian import SampledRows
 from jaxlin.solvers.interface import Examples
 from jaxlin.solvers.model_batch import ModelBatch, spread
-from jaxlin.solvers.preconditioner import Preconditioner
+from jaxlin.solvers.preconditioner import SecondMoment
 from jaxlin.typing import Array, Loss
 
 
@@ -58,18 +58,17 @@ def _decide(
     *,
     loss: Loss,
 ) -> tuple[ModelBatch, optimizer.OptimizerInfo]:
-    statistics, sampled_for = _sample(examples, weight_sets)
+    num_classes = batch.state.candidate.shape[1]
+    moment, sample, sampled_for = _sample(examples, weight_sets, num_classes)
 
     def one(state, sums, dual_centers, settings, weight_set):
         sampled = sampled_for(weight_set, dual_centers)
-        return optimizer.advance(
-            loss, state, sums, sampled, statistics.moment, settings
-        )
+        return optimizer.advance(loss, state, sums, sampled, moment, settings)
 
     state, info = jax.vmap(one, in_axes=(0, 0, 1, 0, 0))(
         batch.state,
         sums,
-        batch.dual_centers[statistics.sample],
+        batch.dual_centers[sample],
         batch.settings,
         batch.weight_set,
     )
@@ -119,14 +118,15 @@ def _warm_started(
     *,
     loss: Loss,
 ) -> ModelBatch:
-    statistics, sampled_for = _sample(examples, weight_sets)
+    num_classes = batch.state.candidate.shape[1]
+    moment, sample, sampled_for = _sample(examples, weight_sets, num_classes)
     before, settings, weight_set = jax.tree.map(
         lambda leaf: leaf[slot],
         (batch.state, batch.settings, batch.weight_set),
     )
-    sampled = sampled_for(weight_set, batch.dual_centers[statistics.sample, slot])
+    sampled = sampled_for(weight_set, batch.dual_centers[sample, slot])
     state = regularization_path.warm_started(
-        loss, before, sampled, statistics.moment, settings, l2=l2
+        loss, before, sampled, moment, settings, l2=l2
     )
     state, settings = jax.tree.map(
         lambda leaves, leaf: leaves.at[slot].set(leaf),
@@ -145,15 +145,17 @@ _advance_quickly, _warm_start_quickly = (
 
 
 def _sample(
-    examples: Examples, weight_sets: Array | None
-) -> tuple[Preconditioner, Callable[[Array, Array], SampledRows]]:
-    """Statistics of the rows, and a function to the sampled rows of a model."""
+    examples: Examples, weight_sets: Array | None, num_classes: int
+) -> tuple[SecondMoment, Array, Callable[[Array, Array], SampledRows]]:
+    """Second moment, indices of the sampled rows, and those rows for a model."""
     statistics = certified.preconditioner_of(examples)
-    targets = examples.targets[statistics.sample]
-    sampled_weights = None if weight_sets is None else weight_sets[statistics.sample]
+    size = class_hessian.num_rows(num_classes, len(statistics.sample))
+    sample, rows = statistics.sample[:size], statistics.rows[:size]
+    targets = examples.targets[sample]
+    sampled_weights = None if weight_sets is None else weight_sets[sample]
 
     def sampled_for(weight_set: Array, dual_centers: Array) -> SampledRows:
         weights = None if sampled_weights is None else sampled_weights[:, weight_set]
-        return SampledRows(statistics.rows, targets, weights, dual_centers)
+        return SampledRows(rows, targets, weights, dual_centers)
 
-    return statistics, sampled_for
+    return statistics.moment, sample, sampled_for

@@ -52,28 +52,41 @@ def check_memory(
     """
     num_rows, num_features = rows.shape
     num_examples = num_rows if num_examples is None else num_examples
-    state_bytes, largest = _state_size(loss, num_classes, num_features, num_examples)
+    num_pairs = optimizer_state.default_num_pairs(num_classes * (num_features + 1))
+    state_bytes, largest = _state_size(
+        loss, num_classes, num_features, num_examples, num_pairs
+    )
+    rows_bytes = device_mesh.bytes_of(rows) // device_mesh.num_shards(num_rows)
+    remedy = (
+        "use fewer features or classes (a projection, the most frequent classes), or "
+        "jaxlin.solvers.minibatch, which keeps a few arrays of that size"
+    )
+    if rows_bytes > state_bytes:
+        remedy = "give the rows in blocks (jaxlin.objective.row_blocks)"
     device_mesh.check_memory(
         f"a fit of {num_classes} classes and {num_features} features, whose solver's "
         f"largest array has shape {largest},",
-        remedy="use fewer features or classes (a projection, the most frequent "
-        "classes), or jaxlin.solvers.minibatch, which keeps a few arrays of that size",
+        remedy=remedy,
         state=state_bytes,
-        rows=device_mesh.bytes_of(rows) // device_mesh.num_shards(num_rows),
+        rows=rows_bytes,
     )
 
 
 # Kept by shape: tracing takes an eighth of a fit of digits.
 @functools.lru_cache(maxsize=128)
 def _state_size(
-    loss: Loss, num_classes: int, num_features: int, num_examples: int
+    loss: Loss, num_classes: int, num_features: int, num_examples: int, num_pairs: int
 ) -> tuple[int, tuple[int, ...]]:
     """Bytes of an optimizer state, and the shape of its largest array."""
 
     def start(weights: Array) -> optimizer_state.OptimizerState:
         params = Params(weights, weights[:, 0])
         return optimizer_state.start(
-            loss, params, Settings(l2=1.0), num_examples=num_examples
+            loss,
+            params,
+            Settings(l2=1.0),
+            num_examples=num_examples,
+            num_pairs=num_pairs,
         )
 
     weights = jax.ShapeDtypeStruct((num_classes, num_features), jnp.float32)

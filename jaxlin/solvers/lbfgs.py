@@ -98,8 +98,12 @@ def add_pair(
     # Without a new pair the old one is written again, in place.
     step = jnp.where(when, step, history.steps[place])
     change = jnp.where(when, change - l2 * step, history.changes[place])
+    # Without the barriers XLA copies all pairs several times: an iteration of 8,142
+    # classes of 768 features took 5.4 s instead of .9, and 4.3 GB instead of 1.9.
+    step, change = jax.lax.optimization_barrier((step, change))
     steps = jax.lax.dynamic_update_index_in_dim(history.steps, step, place, 0)
     changes = jax.lax.dynamic_update_index_in_dim(history.changes, change, place, 0)
+    steps, changes = jax.lax.optimization_barrier((steps, changes))
     is_new = when & (jnp.arange(history.factors.shape[0]) == place)
     with_steps = _products(steps, step)
     return History(

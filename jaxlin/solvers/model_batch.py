@@ -61,6 +61,7 @@ def empty(
     loss: Loss,
     arguments: Iterable[str] = (),
     bias: Bias = Bias.PENALIZED,
+    num_pairs: int | None = None,
 ) -> ModelBatch:
     """An empty batch of placeholder models.
 
@@ -71,7 +72,12 @@ def empty(
       loss: the loss of the batch.
       arguments: names of the loss arguments that `place` will be given.
       bias: treatment of the bias.
+      num_pairs: number of L-BFGS pairs per model; None is
+        `jaxlin.solvers.optimizer_state.default_num_pairs`.
     """
+    if num_pairs is None:
+        num_weights = num_classes * (examples.features.shape[1] + 1)
+        num_pairs = optimizer_state.default_num_pairs(num_weights)
     return _empty(
         width=width,
         shape=examples.features.shape,
@@ -79,6 +85,7 @@ def empty(
         loss=loss,
         arguments=tuple(arguments),
         bias=bias,
+        num_pairs=num_pairs,
     )
 
 
@@ -127,7 +134,15 @@ def narrow(batch: ModelBatch, slots: Array) -> ModelBatch:
 
 @functools.partial(
     jax.jit,
-    static_argnames=("width", "shape", "num_classes", "loss", "arguments", "bias"),
+    static_argnames=(
+        "width",
+        "shape",
+        "num_classes",
+        "loss",
+        "arguments",
+        "bias",
+        "num_pairs",
+    ),
 )
 def _empty(
     *,
@@ -137,6 +152,7 @@ def _empty(
     loss: Loss,
     arguments: tuple[str, ...],
     bias: Bias,
+    num_pairs: int,
 ) -> ModelBatch:
     num_rows, num_features = shape
     settings = Settings(
@@ -144,7 +160,7 @@ def _empty(
         loss_arguments={name: jnp.ones(()) for name in arguments},
         bias=bias,
     )
-    state = _at_zero(loss, num_classes, num_features, settings)
+    state = _at_zero(loss, (num_classes, num_features), settings, num_pairs=num_pairs)
 
     def repeat(leaf: Array) -> Array:
         return jnp.broadcast_to(leaf, (width, *leaf.shape))
@@ -170,7 +186,12 @@ def _placed(
     loss: Loss,
 ) -> ModelBatch:
     num_classes, width = batch.state.candidate.shape[1:]
-    state = _at_zero(loss, num_classes, width - 1, settings)
+    state = _at_zero(
+        loss,
+        (num_classes, width - 1),
+        settings,
+        num_pairs=batch.state.history.factors.shape[1],
+    )
     dual_centers = batch.dual_centers.at[:, slot].set(0)
     state, settings, weight_set = jax.tree.map(
         lambda leaves, leaf: leaves.at[slot].set(leaf),
@@ -181,11 +202,13 @@ def _placed(
 
 
 def _at_zero(
-    loss: Loss, num_classes: int, num_features: int, settings: Settings
+    loss: Loss, shape: tuple[int, int], settings: Settings, *, num_pairs: int
 ) -> OptimizerState:
     """State of a model with parameters 0, without dual centers."""
-    params = Params(jnp.zeros((num_classes, num_features)), jnp.zeros(num_classes))
-    state = optimizer_state.start(loss, params, settings, num_examples=0)
+    params = Params(jnp.zeros(shape), jnp.zeros(shape[0]))
+    state = optimizer_state.start(
+        loss, params, settings, num_examples=0, num_pairs=num_pairs
+    )
     return state._replace(dual_centers=jnp.zeros(0))
 
 

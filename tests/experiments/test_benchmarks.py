@@ -118,6 +118,18 @@ def test_a_peer_that_needs_too_much_memory_is_left_out(embeddings, monkeypatch):
     assert found["fitted"] == 1
 
 
+@pytest.mark.full
+def test_split_products_are_asked_for_and_find_the_same_optima(embeddings):
+    """On a CPU, which computes the six products of bfloat16 in float32."""
+    split = dataclasses.replace(PROBES, products="BF16_BF16_F32_X6")
+    l2s = (1e-1, 1e-2)
+    ours, found = (
+        benchmark_probes.sweep_times(*embeddings, l2s, config)["objectives"]
+        for config in (PROBES, split)
+    )
+    np.testing.assert_allclose(found, ours, rtol=1e-3)
+
+
 def test_a_run_has_a_line_per_shape(tmp_path, capsys):
     (found,) = run_any("benchmark_probes", out=tmp_path / "run")
     ours, theirs = found["ours"], found["peers"]["lbfgs"]

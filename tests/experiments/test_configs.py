@@ -252,7 +252,7 @@ BAD = {
     "benchmark_sweep": [({"peer_fits": 99}, "peer_fits must be at most 3")],
     "benchmark_probes": [
         ({"shapes": ((9, 3, 3),)}, "examples must be at least 10"),
-        ({"shapes": ((29, 3, 3),)}, "examples must be at least 30"),
+        ({"shapes": ((11, 3, 6),)}, "examples must be at least 12"),
     ],
     "benchmark_protocol": [({"shapes": ((9, 3, 3),)}, "examples must be at least 10")],
 }

@@ -114,7 +114,7 @@ def test_a_part_of_another_run_is_refused_by_name(in_turn, tmp_path):
     (out / "parts" / "probe.json").unlink()
     code, errors = main("--merge", out, name="probe")
     assert code == 2
-    assert "part-2-of-3/sweep.npz must be of a sweep of these models" in errors
+    assert "part-2-of-3/sweep.npz must be of a sweep of the same facts" in errors
 
 
 def test_samples_of_tasks_are_those_of_one_process(finished_study, tmp_path):

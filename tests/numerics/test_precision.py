@@ -12,6 +12,7 @@ from jaxlin import linear, normalization
 from jaxlin.features import convolutional, encodings, patches, spherical
 from jaxlin.geometry import hyperplanes
 from jaxlin.numerics import precision
+from jaxlin.objective import part_sums
 
 KEY = jax.random.key(0)
 IMAGE = jnp.ones((8, 8, 1))
@@ -79,3 +80,24 @@ def test_a_compiled_function_listens_too():
 def test_it_is_the_product():
     left, right = np.arange(6.0).reshape(2, 3), np.arange(3.0)
     np.testing.assert_array_equal(precision.product(left, right), left @ right)
+
+
+@pytest.mark.parametrize("preset", precision.SPLIT_PRODUCTS)
+def test_products_of_rows_are_split_only_on_request_and_in_float32(preset):
+    """Lowered for a GPU, which does not have to be there."""
+
+    def lowered(dtype):
+        exported = jax.export.export(
+            jax.jit(lambda *pair: part_sums.product(*pair)), platforms=("cuda",)
+        )
+        return exported(jnp.ones((3, 4), dtype), jnp.ones((4, 2), dtype)).mlir_module()
+
+    assert "HIGHEST" in lowered(jnp.float32)
+    with jax.default_matmul_precision("tensorfloat32"):
+        assert "HIGHEST" in lowered(jnp.float32)
+    with jax.default_matmul_precision(preset):
+        number = preset[-1]
+        assert f"num_primitive_operations = {number}" in lowered(jnp.float32)
+        with jax.enable_x64(True):
+            assert "HIGHEST" in lowered(jnp.float64)
+    assert "HIGHEST" in lowered(jnp.float32)

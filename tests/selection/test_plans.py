@@ -168,8 +168,13 @@ def test_a_plan_keeps_to_its_memory(problem, monkeypatch):
     per_slot = plans.plan(models, problem, num_classes=4).bytes_per_slot
     plan = plans.plan(models, problem, num_classes=4, memory_bytes=12 * per_slot)
     assert sum(plan.slots) <= 6
+    assert plan.num_pairs == 20
+    few = plans.plan(models, problem, num_classes=4, memory_bytes=3 * per_slot)
+    assert few.slots == (1, 1)
+    assert 5 <= few.num_pairs < 20
+    assert 4 * few.bytes_per_slot <= 3 * per_slot
     with pytest.raises(ValueError, match="memory_bytes must hold a slot for each of 2"):
-        plans.plan(models, problem, num_classes=4, memory_bytes=3 * per_slot)
+        plans.plan(models, problem, num_classes=4, memory_bytes=per_slot)
     with pytest.raises(ValueError, match=r"got \d+; give more, or use fewer features"):
         plans.plan(models, problem, num_classes=1000, memory_bytes=10**6)
     monkeypatch.setattr(device_mesh, "memory_bytes", lambda: 20 * per_slot)
@@ -182,3 +187,43 @@ def test_a_plan_keeps_to_its_memory(problem, monkeypatch):
         plans.plan(models, problem, num_classes=4, slots=7, memory_bytes=12 * per_slot)
     with pytest.raises(ValueError, match="slots must be at least 2"):
         plans.plan(models, problem, num_classes=4, slots=1)
+
+
+@pytest.mark.parametrize("machine", ["as_on_cpu", "as_on_accelerator"])
+@pytest.mark.parametrize(
+    ("num_features", "num_classes"), [(7680, 1000), (768, 8142), (768, 21_841)]
+)
+def test_models_of_many_classes_have_a_plan(
+    problem, num_features, num_classes, machine, request, monkeypatch
+):
+    """Plans for the memory of the machine: 2 GiB hold two states of none."""
+    request.getfixturevalue(machine)
+    one = grids.product(losses=(SOFTMAX,), l2s=(1e-1, 1e-2))
+    large = problem._replace(
+        features=jax.ShapeDtypeStruct((10_000, num_features), np.float32)
+    )
+
+    def planned(memory):
+        monkeypatch.setattr(device_mesh, "memory_bytes", lambda: memory)
+        return plans.plan(one, large, num_classes=num_classes)
+
+    plan = planned(16 * 2**30)
+    assert plan.num_pairs == 20
+    assert 2**31 < 2 * plan.bytes <= 8 * 2**30
+    small = planned(7 * 2**30)
+    assert 5 <= small.num_pairs <= 20
+    assert small.slots[0] <= plan.slots[0]
+    assert 2 * small.bytes <= 3.5 * 2**30
+    with pytest.raises(ValueError, match=r"a slot for each of 1 losses, at \d+ bytes"):
+        planned(2**30)
+
+
+def test_rows_leave_the_less_memory_the_more_they_are(problem, monkeypatch):
+    models = product(losses=(SOFTMAX,), loss_arguments=None)
+    plan = plans.plan(models, problem, num_classes=4)
+    rows = problem.features.nbytes
+    monkeypatch.setattr(
+        device_mesh, "memory_bytes", lambda: rows + 5 * plan.bytes_per_slot
+    )
+    few = plans.plan(models, problem, num_classes=4)
+    assert (few.slots, few.num_pairs) == ((1,), 20)

@@ -254,3 +254,17 @@ def test_a_quadratic_is_minimised_in_as_many_steps_as_it_has_unknowns():
         )
         point = point + move
     np.testing.assert_allclose(point, target, rtol=1e-6)
+
+
+def test_a_pair_is_written_in_place():
+    """The program holds a few arrays of the weights' size, not copies of all pairs."""
+    like = jax.ShapeDtypeStruct((30, 40), np.float32)
+
+    def iteration(history, step, change):
+        l2 = jnp.float32(0.1)
+        after = lbfgs.add_pair(history, step, change, l2=l2, when=np.array(True))
+        return after, lbfgs.direction(after, change, lambda vector: vector, l2=l2)
+
+    pairs = jax.eval_shape(lambda: lbfgs.empty(jnp.zeros_like(like), 20))
+    program = jax.jit(iteration, donate_argnums=0).lower(pairs, like, like).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 10 * like.size * 4

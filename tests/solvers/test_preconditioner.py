@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxlin import losses, normalization
+from jaxlin.losses import conjugates
 from jaxlin.solvers import class_hessian, preconditioner
 
 L2S = (1e-3, 0.3)
@@ -79,16 +80,19 @@ def test_all_directions_of_narrow_rows_are_those_of_numpy():
     np.testing.assert_allclose(dense(moment), expected, atol=1e-5 * size)
 
 
+@pytest.mark.parametrize("is_diagonal", [False, True])
 @pytest.mark.parametrize("rank", [7, 4])
-def test_solve_equals_the_dense_kronecker_solve(rank):
+def test_solve_equals_the_dense_kronecker_solve(rank, is_diagonal):
     """Exact, and with one value for all directions beyond the rank."""
     rows, _ = decaying_rows(30, 7)
     limits = {} if rank == 7 else {"EXACT_WIDTH": 4}
     moment = factorised(rows, rank=rank, **limits)
     assert moment.vectors.shape == (7, rank)
     classes = factorised_hessian(np.float32(a_hessian(3)))
-    gradient = np.random.default_rng(4).normal(size=(3, 7))
     of_classes = np.asarray(classes.vectors, np.float64)
+    if is_diagonal:
+        classes, of_classes = classes._replace(vectors=None), np.eye(3)
+    gradient = np.random.default_rng(4).normal(size=(3, 7))
     hessian = (of_classes * np.asarray(classes.values)) @ of_classes.T
     kronecker = np.kron(hessian, dense(moment))
     for l2 in L2S:
@@ -249,8 +253,8 @@ def test_the_curvature_of_a_loss_is_its_mean_hessian(monkeypatch, is_weighted, a
     p /= p.sum(axis=1, keepdims=True)
     hessians = p[:, :, None] * np.eye(3) - p[:, :, None] * p[:, None, :]
 
-    # 9 numbers each; 8 examples at once leave 2 of the 50 over.
-    limit, used = (400_000, 50) if at_once is None else (9 * at_once, 48)
+    # 9 numbers each; 7 parts of at most 8 examples leave 1 of the 50 over.
+    limit, used = (400_000, 50) if at_once is None else (9 * at_once, 49)
     monkeypatch.setattr(class_hessian, "_NUMBERS_AT_ONCE", limit)
 
     @jax.jit
@@ -277,6 +281,59 @@ def test_the_curvature_of_a_loss_is_its_mean_hessian(monkeypatch, is_weighted, a
     if is_weighted:
         # A fold may leave nothing of the sample.
         assert np.isfinite(found(np.zeros(50))).all()
+
+
+@pytest.mark.parametrize("loss", conjugates.known_losses())
+def test_many_classes_have_the_diagonal_of_the_mean_hessian(monkeypatch, loss):
+    """Against automatic differentiation, with and without weights."""
+    generator = np.random.default_rng(9)
+    num_rows, num_classes, conjugate = 40, 7, conjugates.of(loss)
+    rows = np.float32(generator.normal(size=(num_rows, 5)))
+    weights = np.float32(generator.normal(size=(num_classes, 5)))
+    labels = generator.integers(0, num_classes, size=num_rows)
+    # Half of the examples are right, some of them by more than the margin.
+    labels[::2] = (rows @ weights.T).argmax(axis=1)[::2]
+    targets = labels
+    if loss is losses.cross_entropy:
+        targets = np.float32(generator.dirichlet(np.ones(num_classes), size=num_rows))
+    centers = generator.uniform(0, 0.1, size=(num_rows, num_classes))
+    if conjugate.shift_invariant:
+        centers[np.arange(num_rows), labels] = 0
+    sampled = class_hessian.SampledRows(
+        rows,
+        jnp.asarray(targets),
+        np.float32(generator.uniform(0, 2, size=num_rows)),
+        np.float32(centers[:, : 0 if conjugate.smooth else None]),
+    )
+    monkeypatch.setattr(class_hessian, "LARGEST_DENSE", num_classes - 1)
+    # Two parts of 20 rows.
+    monkeypatch.setattr(class_hessian, "_DIAGONAL_NUMBERS_AT_ONCE", 150)
+
+    def duals(scores, target, center):
+        return conjugate.duals(scores, target, center, smoothing=0.7)
+
+    def gradient(scores, target, center):
+        return conjugate.score_gradient(target, duals(scores, target, center))
+
+    @jax.jit
+    def compared(weights, sampled):
+        found = class_hessian.of_loss(
+            loss, weights, sampled, smoothing=jnp.float32(0.7)
+        )
+        examples = (sampled.rows @ weights.T, sampled.targets, np.float32(centers))
+        hessians = jax.vmap(jax.jacfwd(gradient))(*examples)
+        return found, hessians, jax.vmap(duals)(*examples)
+
+    found, hessians, of_rows = jax.tree.map(np.asarray, compared(weights, sampled))
+    assert found.vectors is None
+    mean = np.average(np.float64(hessians), axis=0, weights=sampled.weights)
+    np.testing.assert_allclose(found.values, np.diagonal(mean), rtol=1e-5)
+    if conjugate.cap == "sum":
+        is_capped = of_rows.sum(axis=1) > 0.999
+        assert 5 < is_capped.sum() < 35
+    # A fold may leave nothing of the sample.
+    nothing = sampled._replace(weights=np.zeros(num_rows, np.float32))
+    assert (np.asarray(compared(weights, nothing)[0].values) > 0).all()
 
 
 def test_sampled_rows_are_drawn_and_not_cut_off(monkeypatch):
@@ -336,6 +393,12 @@ def test_a_bad_rank_is_refused(rank):
         preconditioner.second_moment(jax.random.key(0), jnp.ones((3, 2)), rank=rank)
 
 
+def matrix(classes):
+    if classes.vectors is None:
+        return np.diag(classes.values)
+    return (classes.vectors * classes.values) @ classes.vectors.T
+
+
 def renewed(when, classes, weights, sampled):
     return class_hessian.renewed(
         losses.softmax_cross_entropy,
@@ -348,7 +411,9 @@ def renewed(when, classes, weights, sampled):
     )
 
 
-def test_renewed_under_vmap_is_that_of_each_model():
+@pytest.mark.parametrize("is_dense", [True, False])
+def test_renewed_under_vmap_is_that_of_each_model(is_dense, monkeypatch):
+    monkeypatch.setattr(class_hessian, "LARGEST_DENSE", 3 if is_dense else 2)
     generator = np.random.default_rng(0)
     sampled = class_hessian.SampledRows(
         np.float32(generator.normal(size=(40, 5))),
@@ -357,11 +422,15 @@ def test_renewed_under_vmap_is_that_of_each_model():
         np.zeros((40, 3), np.float32),
     )
     weights = np.float32(generator.normal(size=(3, 3, 5)))
-    known = class_hessian.ClassHessian(
-        np.tile(np.eye(3, dtype=np.float32), (3, 1, 1)), np.ones((3, 3), np.float32)
+    known = jax.tree.map(
+        lambda leaf: np.tile(leaf, (3,) + (1,) * leaf.ndim),
+        class_hessian.identity(3, np.float32),
     )
-    alone = jax.jit(renewed)
-    of_all = jax.jit(jax.vmap(renewed, in_axes=(0, 0, 0, None)))
+    # Traced anew under the other limit.
+    alone = jax.jit(lambda *arguments: renewed(*arguments))
+    of_all = jax.jit(
+        jax.vmap(lambda *arguments: renewed(*arguments), in_axes=(0, 0, 0, None))
+    )
     of_loss = jax.jit(
         lambda weights: class_hessian.of_loss(
             losses.softmax_cross_entropy, weights, sampled, smoothing=jnp.ones(())
@@ -378,8 +447,7 @@ def test_renewed_under_vmap_is_that_of_each_model():
                 alone(is_asked, old, weights[i], sampled),
             ):
                 hessians = (
-                    (one.vectors * one.values) @ one.vectors.T
-                    for one in jax.tree.map(np.asarray, (found, expected))
+                    matrix(one) for one in jax.tree.map(np.asarray, (found, expected))
                 )
                 np.testing.assert_allclose(*hessians, rtol=1e-4, atol=1e-6)
 
@@ -389,6 +457,7 @@ def test_few_numbers_of_rows_are_kept():
     assert sizes == sorted(sizes)
     assert sizes[:16] == [*range(1, 17)]
     assert len(set(sizes)) < 70
-    assert sizes[-1] == 1000
+    assert sizes[-1] == 2000
+    assert preconditioner.num_kept(10**6) == preconditioner.num_kept(4000) == 4000
     for size, kept in enumerate(sizes, 1):
         assert 0.88 * min(size, 1000) <= kept <= size
