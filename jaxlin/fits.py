@@ -114,20 +114,21 @@ def fit(
         rank=problem.rank,
         loss_arguments=loss_arguments,
     )
+    treatment = Bias.named(bias)
+    if treatment is Bias.FREE and not problem.is_blocked:
+        problem.check_every_class()
     fit_checks.check_memory(
         first.features,
         num_classes=problem.num_classes,
         loss=loss,
         num_examples=0 if problem.is_blocked else None,
+        bias=treatment,
     )
     begin = first_iterate.make(
         start, problem.num_classes, np.shape(first.features)[1], l2=l2, bias=bias
     )
     if not refine:
         begin = begin._replace(is_refined=False)
-    treatment = Bias.named(bias)
-    if treatment is Bias.FREE and not problem.is_blocked:
-        problem.check_every_class()
     settings = Settings(
         l2=l2, loss_arguments=dict(loss_arguments or {}), bias=treatment
     )

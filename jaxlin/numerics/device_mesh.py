@@ -112,7 +112,7 @@ def check_memory(what: str, *, remedy: str, **needed: int) -> None:
     total, memory = sum(needed.values()), memory_bytes()
     if total > memory:
         parts = ", ".join(
-            f"{name} {size / 1e9:.3g} GB" for name, size in needed.items()
+            f"{name} {size / 1e9:.3g} GB" for name, size in needed.items() if size
         )
         raise ValueError(
             f"{what} must fit into the memory of {memory / 1e9:.3g} GB, got at least "

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from jaxlin import check
 from jaxlin.certificates import certificate_checks
-from jaxlin.linear import Params
+from jaxlin.linear import Bias, Params
 from jaxlin.normalization.rounding import LARGEST_NORM
 from jaxlin.numerics import device_mesh
 from jaxlin.solvers import optimizer_state
@@ -40,7 +40,12 @@ def check_concrete(**arguments: Any) -> None:
 
 
 def check_memory(
-    rows: Any, *, num_classes: int, loss: Loss, num_examples: int | None = None
+    rows: Any,
+    *,
+    num_classes: int,
+    loss: Loss,
+    num_examples: int | None = None,
+    bias: Bias = Bias.PENALIZED,
 ) -> None:
     """Raises a ValueError if a fit surely needs more memory than there is.
 
@@ -49,6 +54,7 @@ def check_memory(
       num_classes: number of classes.
       loss: the loss of the fit.
       num_examples: number of examples whose duals are on the device; None is all rows.
+      bias: treatment of the bias; a free one needs the scores of all these examples.
     """
     num_rows, num_features = rows.shape
     num_examples = num_rows if num_examples is None else num_examples
@@ -56,6 +62,7 @@ def check_memory(
     state_bytes, largest = _state_size(
         loss, num_classes, num_features, num_examples, num_pairs
     )
+    scores = 4 * num_examples * num_classes if bias is Bias.FREE else 0
     rows_bytes = device_mesh.bytes_of(rows) // device_mesh.num_shards(num_rows)
     remedy = (
         "use fewer features or classes (a projection, the most frequent classes), or "
@@ -69,6 +76,7 @@ def check_memory(
         remedy=remedy,
         state=state_bytes,
         rows=rows_bytes,
+        scores=scores // device_mesh.num_shards(num_rows),
     )
 
 

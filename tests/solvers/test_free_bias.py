@@ -11,11 +11,13 @@ from random_problems import LOSSES
 
 import jaxlin
 from jaxlin import losses
+from jaxlin.linear import Bias
 from jaxlin.losses import conjugates
+from jaxlin.numerics import device_mesh
 from jaxlin.objective import row_blocks
 from jaxlin.problems import fit_methods
 from jaxlin.selection import folds
-from jaxlin.solvers import float64_methods
+from jaxlin.solvers import fit_checks, float64_methods
 
 CLASSES, L2, MARGIN = 3, 0.01, 0.8
 SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
@@ -249,6 +251,16 @@ def test_parameters_of_another_solver_are_certified(name):
     assert proof.certificate.dual <= best.value * (1 + 1e-9)
     # A hinge without its duals has a wide gap, whatever its bias.
     assert proof.relative_gap <= (1e-9 if conjugates.of(LOSSES[name]).smooth else 3)
+
+
+def test_scores_that_do_not_fit_into_memory_are_refused(monkeypatch):
+    """They have one number per example and class; without a free bias none is kept."""
+    monkeypatch.setattr(device_mesh, "memory_bytes", lambda: 2 * 10**9)
+    shape = jax.ShapeDtypeStruct((10**7, 10), np.float32)
+    check_memory = functools.partial(fit_checks.check_memory, shape, num_classes=100)
+    with pytest.raises(ValueError, match="got at least .* scores 4 GB"):
+        check_memory(loss=SOFTMAX, bias=Bias.FREE)
+    check_memory(loss=SOFTMAX)
 
 
 def test_a_class_without_weight_is_refused_by_name():
