@@ -110,10 +110,13 @@ def bias_term(
     of_class = primal / shares
     if loss is losses.one_vs_rest_hinge:
         margin = jnp.asarray(dict(loss_arguments or {}).get("margin", 1.0))
-        _, of_right, of_all = class_means
+        _, of_right, of_others = class_means
+        others = 1 - shares - 32 * jnp.finfo(shares.dtype).eps
         below = jnp.maximum((primal + of_right) / shares - margin, 0)
-        above = (primal - (of_all - of_right)) / (1 - shares) - margin
-        constant = jnp.sum(rises * below) + jnp.sum(falls * jnp.maximum(above, 0))
+        above = (primal - of_others) / jnp.where(others > 0, others, 1) - margin
+        # A share of the others that rounding may have made is no proof.
+        above = jnp.where(others > 0, jnp.maximum(above, 0), jnp.inf)
+        constant = jnp.sum(rises * below) + jnp.sum(falls * above)
         return BiasTerm(constant, radius * jnp.sum(rises + falls))
     if loss is losses.weston_watkins_squared_hinge:
         of_class = jnp.sqrt(of_class)
@@ -140,21 +143,26 @@ def bias_distance(
     *,
     example_weights: np.ndarray | None,
     normalization: Normalization | None,
-    gap: float,
+    certificate_gap: float,
+    rounding: float,
     l2: float,
 ) -> float:
     r"""Bound on the distance of a free bias of softmax from the optimum.
 
-    It is the norm of the difference without its mean over the classes, for the optimum
-    of the same sum of biases. It is about :math:`\rho` times the size of the rows over
+    It is the norm of the difference from the optimal bias shifted to the same sum,
+    about :math:`\rho` times the size of the rows over
     the square root of the smallest curvature. Computed in NumPy float64.
 
     Args:
       params: parameters of the fit.
-      features: raw rows of the fit, shape ``(examples, features)``.
+      features: raw rows of the fit, shape ``(examples, features)``. They are normalised
+        and rounded to the dtype of the parameters, as the fit's passes do.
       example_weights: shape ``(examples,)``; None is all ones.
       normalization: normalisation of the fit, or None.
-      gap: proven bound on objective minus minimum, rounding included.
+      certificate_gap: gap of a certificate whose duals are those of these parameters,
+        as a pass of a fit gives it. Another bound on objective minus minimum may be
+        smaller, and prove nothing of the bias.
+      rounding: part of the gap that rounding may hide.
       l2: strength of half the sum of squares, above 0.
     """
     weights, bias = (np.asarray(leaf, np.float64) for leaf in params)
@@ -167,6 +175,7 @@ def bias_distance(
         rows = np.asarray(features[some], np.float64)
         if normalization is not None:
             rows = (rows - np.asarray(normalization.mean)) / normalization.scale
+        rows = rows.astype(np.asarray(params.weights).dtype).astype(np.float64)
         scores = rows @ weights.T + bias
         exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
         probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -176,7 +185,11 @@ def bias_distance(
         largest = max(largest, float(squares.max()))
     # A Laplacian, as in `jaxlin.certificates.bias_search`; its null space is a shift.
     np.fill_diagonal(edges, 0)
-    curvature = float(np.linalg.eigvalsh(np.diag(edges.sum(axis=1)) - edges)[1])
+    laplacian = np.diag(edges.sum(axis=1)) - edges
+    noise = 8 * len(bias) * np.finfo(np.float64).eps * np.abs(laplacian).max()
+    curvature = float(np.linalg.eigvalsh(laplacian)[1] - noise)
+    # The duals are those of rounded scores: their terms differ by up to the rounding.
+    gap = (np.sqrt(certificate_gap) + np.sqrt(rounding)) ** 2
     if not (curvature > 0 and np.isfinite(gap)):
         return np.inf
     root, radius = np.sqrt(curvature), np.sqrt(2 * gap / l2)

@@ -14,7 +14,7 @@ gradient and Hessian of the mean loss in the bias:
           H(b) = \frac{\sum_i a_i \nabla u_i}{\sum_i a_i}
 
 The Hessian costs as much as a product of the rows with C / 2 features. It is shifted by
-a multiple of \|r\|, as its null space need not be that of the loss at all b.
+a multiple of \|r\|, because it may be singular where the loss is not flat.
 
 Reference:
   D.-H. Li, M. Fukushima, L. Qi and N. Yamashita. Regularized Newton methods for convex
@@ -109,7 +109,7 @@ def minimising_bias(bias: Array, data: BiasData, *, loss: Loss) -> Array:
 
     Args:
       bias: start of the search, shape ``(classes,)``.
-      data: scores and all else that stays the same.
+      data: scores, targets, weights and loss arguments.
       loss: one that has a conjugate.
     """
     evaluate = _evaluation(data, loss=loss)
@@ -152,7 +152,7 @@ def _next(
         base=search.candidate,
         direction=direction,
         first_slope=new_slope,
-        step=one,
+        step=jnp.where(new_slope < 0, one, 0),
         low=(jnp.zeros_like(slope), new_slope),
         high=(infinite, infinite),
     )

@@ -156,13 +156,20 @@ def pass_values(
     Args:
       sums: sums of `jaxlin.certificates.fenchel_young.example_function` at ``params``.
       params: parameters of the pass, in the dtype of the computation. A free bias is
-        that of `jaxlin.certificates.bias_search`: where it is not, the gap is large.
+        that of `jaxlin.certificates.bias_search`; at any other the gap is valid but
+        wide.
       loss: the loss of the pass.
       l2: strength of half the sum of squares, shape ``()``.
       loss_arguments: traced keywords of the loss.
       bias: treatment of the bias. The gradient in a bias that is not penalised is 0.
       center: center of the rows, for a free bias.
     """
+    if (bias is Bias.FREE) != (center is not None):
+        raise ValueError(
+            "center must be given for a free bias and no other, got "
+            f"{'none' if center is None else 'one'} for bias={bias.value!r}; prepare "
+            "examples with the bias of the settings (jaxlin.solvers.certified.prepare)"
+        )
     folded = bias.penalized_part(linear.fold_bias(params))
     weight = compensated.total(sums.weight)
     means = compensated.total(sums.values) / weight
@@ -184,6 +191,9 @@ def pass_values(
     # have the same sign, has an error of about sqrt(R) units of roundoff; the sum of N
     # such parts has a relative error smaller by sqrt(N).
     per_size = (8 + 2 * jnp.sqrt(sums.rows) / sums.parts) * unit
+    if center is not None:
+        sizes, *class_means = means[6:].reshape(-1, len(residual))
+        gradient_size += jnp.linalg.norm(sizes) * jnp.linalg.norm(center.mean)
     gradient_error = per_size * (gradient_size + l2 * jnp.linalg.norm(folded))
     rounding = (
         excess_error
@@ -193,7 +203,6 @@ def pass_values(
     primal_error = value_error + 64 * unit * primal
     gap = excess + stationarity
     if center is not None:
-        sizes, *class_means = means[6:].reshape(-1, len(residual))
         of_bias, error = _free_bias_terms(
             residual,
             per_size * sizes,
@@ -393,7 +402,12 @@ def _certificate(
     smoothings = margin * jnp.asarray(_SMOOTHINGS[: 1 if smooth else None], l2.dtype)
     certificates = jax.vmap(with_smoothing)(smoothings)
     best = jnp.argmin(bound(certificates))
-    return jax.tree.map(lambda leaf: leaf[best], certificates)
+    found = jax.tree.map(lambda leaf: leaf[best], certificates)
+    if bias is Bias.NONE:
+        # A traced bias is not checked.
+        gap = jnp.where(jnp.any(params.bias != 0), jnp.inf, found.gap)
+        return found._replace(gap=gap)
+    return found
 
 
 def _against(found: PassValues, dual: Array) -> Certificate:

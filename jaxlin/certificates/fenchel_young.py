@@ -177,14 +177,14 @@ def class_values(loss: Loss, scores: Array, target: Any) -> tuple[Array, ...]:
 
     Returns:
       The shares of the classes in the target, the shares times the lead of each class
-      over the smallest score, and zeros. For the one-vs-rest hinge the shares, the
-      shares times the scores, and the scores.
+      over the smallest score, and zeros. For the one-vs-rest hinge the shares, and the
+      scores times the shares and times the rest to 1.
     """
     shares = target
     if jnp.ndim(target) == 0:
         shares = jax.nn.one_hot(target, scores.shape[0], dtype=scores.dtype)
     if loss is losses.one_vs_rest_hinge:
-        return shares, shares * scores, scores
+        return shares, shares * scores, (1 - shares) * scores
     return shares, shares * (scores - jnp.min(scores)), jnp.zeros_like(scores)
 
 

@@ -83,8 +83,9 @@ def probe(
         the temperature, and there may be none.
       bias: treatment of the bias, as in `jaxlin.fit`. It is free by default, as in
         published protocols: with the strongest penalty, probabilities are then the
-        shares of the classes. Every class needs a training example; labels of the
-        optimum are certified with ``"penalized"`` only.
+        shares of the classes. Every class needs a training example. Labels of the
+        optimum are certified at smaller gaps than with ``"penalized"``, and not with
+        ``train_on_validation=False``.
       weights: weights of the training examples, shape ``(examples,)``, non-negative;
         None is all ones. They count in the normalization, ``cs``, all fits, the
         held-out accuracy and loss, and the temperature. Held-out examples are drawn

@@ -32,8 +32,9 @@ class Domain(NamedTuple):
       excess: ``(violations, g)`` to the maximum of <g', violations> over the domain
         minus <g, violations>, computed as a sum of non-negative terms, shape ``()``.
       derivative: projected vector g to the parts (d, v) of a derivative of the
-        projection there: diag(d), where no bound of the sum moves, plus the Laplacian
-        of the complete graph with the weights v_j v_k; v is None where it is 0.
+        projection there: diag(d) for coordinates free of the bound of the sum, plus the
+        Laplacian of the complete graph with the weights v_j v_k; v is None where it is
+        0.
       cap: the bound of the domain: ``"each"`` dual is at most 1, or their ``"sum"`` is.
     """
 

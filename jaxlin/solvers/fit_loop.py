@@ -90,8 +90,7 @@ class Outcome(NamedTuple):
     """Parameters of a fit and their certificate.
 
     Attributes:
-      params: weights and bias, float32, or float64 after a refinement; the bias is
-        penalised like the weights.
+      params: weights and bias, float32, or float64 after a refinement.
       certificate: certificate of ``params``, as Python floats.
       relative_gap: proven bound on (objective - optimum) / objective.
       converged: whether the requested gap was proven.
@@ -212,7 +211,7 @@ def _run(
         if callback is not None:
             callback(before + done, info)
         # Under a strong penalty parameters 0 may have a proven gap, but they give all
-        # classes the same score. A step away from 0 costs one pass.
+        # classes the same score, up to a free bias. A step away from 0 costs one pass.
         is_zero = done == 1 and not np.any(np.asarray(iteration.params.weights))
         if is_zero and before + done < stop.max_passes:
             continue

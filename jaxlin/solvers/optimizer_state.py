@@ -270,10 +270,10 @@ def centered(loss: Loss, weights: Array) -> Array:
 def finished_direction(
     loss: Loss, direction: Array, *, bias: Bias, center: RowCenter | None
 ) -> Array:
-    """A direction in the folded weights, with the entries of the bias.
+    """Direction in the folded weights, with the predicted change of a free bias.
 
-    A free bias is minimised out in each pass. Its entries here only predict its change:
-    that which keeps the scores at the center of the rows.
+    A free bias is minimised out in each pass. The prediction keeps the scores at the
+    center of the rows.
 
     Args:
       loss: one that has a conjugate.

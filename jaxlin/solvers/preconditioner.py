@@ -91,8 +91,8 @@ _MAX_KEPT = 4000
 class SecondMoment(NamedTuple):
     """Leading eigenvectors of the second moment of rows with a constant 1 appended.
 
-    For a free bias the rows are centred, and the constant is 0: eliminating the bias
-    from the Hessian subtracts the mean of the rows. Without a bias the constant is 0.
+    For a free bias the rows are centred, since the Schur complement of the bias in the
+    Hessian subtracts their mean, and the constant is 0. Without a bias it is 0, too.
 
     Attributes:
       vectors: orthonormal columns, shape ``(features + 1, rank)``.

@@ -118,8 +118,8 @@ class Curvature(NamedTuple):
     Attributes:
       times: changes of all scores by the weights alone, shape ``(examples, classes)``,
         to changes of the score gradients.
-      bias_change: changes of all scores to the change of the bias that belongs to
-        them, shape ``(classes,)``.
+      bias_change: changes of all scores to the change of the bias that keeps the summed
+        score gradients at 0, shape ``(classes,)``.
     """
 
     times: Callable[[Array], Array]
@@ -147,7 +147,7 @@ def curvature(
         return along(jnp.broadcast_to(change, scores.shape))
 
     units = jnp.eye(scores.shape[1], dtype=scores.dtype)
-    hessian = jax.vmap(lambda unit: jnp.sum(spread(unit), axis=0))(units)
+    hessian = jax.lax.map(lambda unit: jnp.sum(spread(unit), axis=0), units)
     values, vectors = jnp.linalg.eigh((hessian + hessian.T) / 2)
     # A shift of all scores, and a class without active examples, have no curvature.
     has_curvature = values > _LEAST_CURVATURE * values[-1]

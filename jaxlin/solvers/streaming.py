@@ -4,7 +4,8 @@ The method of `jaxlin.solvers.certified`, with a host loop over blocks for each 
 Whatever the number of rows, the device holds one block and the state of one model, and
 before the first pass the sampled rows. The host holds one norm per example, in the
 first pass the sampled rows (the larger of twice the width and 4,096), and for a hinge
-its duals (two arrays of ``(examples, classes)`` floats).
+its duals (two arrays of ``(examples, classes)`` floats). A free bias needs the scores
+of all examples on the device, another such array, and reads the blocks twice per pass.
 
   >>> import numpy as np
   >>> import jaxlin

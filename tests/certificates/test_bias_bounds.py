@@ -141,6 +141,57 @@ def test_a_gap_holds_at_any_bias(name):
     assert would_be_false or name in (*optima.HINGES, "weston_watkins_squared_hinge")
 
 
+def class_means_of(name, scores, targets, weights):
+    """Means of the class values, written out by hand."""
+    shares = np.float64(targets)
+    if shares.ndim == 1:
+        shares = np.eye(SHAPE[2])[targets]
+    shares /= shares.sum(axis=1, keepdims=True)
+    values = shares, shares * (scores - scores.min(axis=1, keepdims=True)), 0 * scores
+    if name == "one_vs_rest_hinge":
+        values = shares, shares * scores, (1 - shares) * scores
+    return [weights @ value / weights.sum() for value in values]
+
+
+@every_loss
+def test_the_bound_holds_for_any_residual_and_any_center(name):
+    """The inequality itself; without the distance of the weights it is false."""
+    generator = np.random.default_rng(5)
+    is_false_without = False
+    for kind in KINDS:
+        (features, targets), arguments, data, best = problem(name, kind)
+        weights = np.float64(arguments["example_weights"])
+        for scale in (0.01, 1.0, 30.0, None):
+            params = near(best, generator, scale or 0.0)
+            center = features.mean(axis=0) + generator.normal(size=SHAPE[1])
+            if scale is None:
+                # Weights far from the optimum, with a small objective.
+                params = linear.Params(*(0 * leaf for leaf in params))
+                center = 30 * center
+            scores = features @ params.weights.T + params.bias
+            residual = generator.normal(size=SHAPE[2])
+            if name != "one_vs_rest_hinge":
+                residual -= residual.mean()
+            with jax.enable_x64(True):
+                term = bias_bounds.bias_term(
+                    residual,
+                    np.zeros(SHAPE[2]),
+                    class_means_of(name, scores, targets, weights),
+                    loss=LOSSES[name],
+                    loss_arguments=arguments["loss_arguments"],
+                    primal=optima.free_objective(exactly(params), data),
+                    radius=np.linalg.norm(features - center, axis=1).max(),
+                )
+                constant, slope = map(float, term)
+            change = params.weights - best.weights[:, :-1]
+            moved = params.bias - best.weights[:, -1] + change @ center
+            needed = moved @ residual
+            distance = np.linalg.norm(change)
+            assert needed <= constant + slope * distance + 1e-8, (kind, scale)
+            is_false_without |= needed > constant + 1e-8
+    assert is_false_without
+
+
 @pytest.mark.parametrize("name", ["softmax_cross_entropy", "cross_entropy"])
 def test_the_bias_of_the_optimum_is_within_its_distance(name):
     generator = np.random.default_rng(4)
@@ -159,13 +210,18 @@ def test_the_bias_of_the_optimum_is_within_its_distance(name):
                 params, features, targets, loss=LOSSES[name], bias="free", **arguments
             )
             gap = float(duality.bound(proof)) + 1e-8 * best.value
-            found = bias_bounds.bias_distance(params, features, gap=gap, **of_rows)
+            found = bias_bounds.bias_distance(
+                params, features, certificate_gap=gap, rounding=0.0, **of_rows
+            )
             difference = params.bias - best.weights[:, -1]
             distance = np.linalg.norm(difference - difference.mean())
             assert distance <= found, (kind, scale)
             ratios.append(distance / found)
     assert max(ratios) > 1e-3
-    assert bias_bounds.bias_distance(params, features, gap=np.inf, **of_rows) == np.inf
+    infinite = bias_bounds.bias_distance(
+        params, features, certificate_gap=np.inf, rounding=0.0, **of_rows
+    )
+    assert infinite == np.inf
 
 
 @pytest.mark.parametrize("name", ["softmax_cross_entropy", "one_vs_rest_hinge"])

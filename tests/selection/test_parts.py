@@ -11,12 +11,12 @@ from sweep_problems import FOLD_IDS, HINGE, LABELS, MARGIN, ROWS, SOFTMAX
 import jaxlin
 from jaxlin.selection import parts, refinement, sweep_checkpoint
 
-# Hinges end in float64 at this gap, and the parts have both losses.
+# All models end in float64 at this gap, and the parts have both losses.
 SETTINGS = {
     "losses": (SOFTMAX, HINGE),
     "loss_arguments": MARGIN,
     "l2s": (1e-1, 3e-2),
-    "stop": jaxlin.Stop(1e-6),
+    "stop": jaxlin.Stop(1e-9),
 }
 
 
@@ -110,9 +110,9 @@ def test_a_lost_part_is_named_and_goes_on(validate, in_turn, dealt, monkeypatch)
     ("changes", "words"),
     [
         ({"l2s": (1e-1, 2e-2)}, "of these models, got others: their l2 differ"),
-        ({"stop": jaxlin.Stop(1e-5)}, "same facts, but its relative_gap is 1e-06, got"),
+        ({"stop": jaxlin.Stop(1e-5)}, "same facts, but its relative_gap is 1e-09, got"),
         (
-            {"stop": jaxlin.Stop(1e-6, 400)},
+            {"stop": jaxlin.Stop(1e-9, 400)},
             r"its max_passes is \[60, 1000\], got .60, 4",
         ),
         ({"folds": FOLD_IDS[::-1]}, "same facts, but its weights is one with digest"),

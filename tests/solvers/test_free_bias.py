@@ -17,7 +17,7 @@ from jaxlin.numerics import device_mesh
 from jaxlin.objective import row_blocks
 from jaxlin.problems import fit_methods
 from jaxlin.selection import folds
-from jaxlin.solvers import fit_checks, float64_methods
+from jaxlin.solvers import certified, fit_checks, float64_methods, interface
 
 CLASSES, L2, MARGIN = 3, 0.01, 0.8
 SOFTMAX, HINGE = losses.softmax_cross_entropy, losses.weston_watkins_hinge
@@ -311,3 +311,25 @@ def test_labels_are_certified_where_the_bias_is_bounded(tmp_path):
         assert not jaxlin.certified_labels(unknown, rows).any()
     penalized = fit("softmax_cross_entropy", "penalized", 1e-8)
     assert penalized.bias_radius == 0
+    # The duals of a certificate from outside are at another bias.
+    proof = jaxlin.certify(
+        problem("softmax_cross_entropy"),
+        fitted.params,
+        loss=SOFTMAX,
+        l2=L2,
+        bias="free",
+    )
+    assert proof.bias_radius == np.inf
+
+
+def test_examples_prepared_for_another_bias_are_refused():
+    """Their certificates would lack the part of the bias."""
+    on = problem("softmax_cross_entropy")
+    solver = certified.solver(loss=SOFTMAX)
+    params = fit("softmax_cross_entropy", "free", 1e-3).params
+    for prepared, bias in (("penalized", "free"), ("free", "penalized")):
+        settings = interface.Settings(l2=np.float32(L2), bias=Bias.named(bias))
+        examples = on.prepared(loss=SOFTMAX, bias=Bias.named(prepared))
+        state = solver.init(params, examples, settings)
+        with pytest.raises(ValueError, match="center must be given for a free bias"):
+            solver.step(None, None, state, examples, settings)

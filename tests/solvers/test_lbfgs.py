@@ -256,6 +256,10 @@ def test_a_quadratic_is_minimised_in_as_many_steps_as_it_has_unknowns():
     np.testing.assert_allclose(point, target, rtol=1e-6)
 
 
+@pytest.mark.skipif(
+    tuple(map(int, jax.__version__.split(".")[:2])) < (0, 11),
+    reason="XLA of jax 0.10 copies them",
+)
 def test_a_pair_is_written_in_place():
     """The program holds a few arrays of the weights' size, not copies of all pairs."""
     like = jax.ShapeDtypeStruct((30, 40), np.float32)
