@@ -79,6 +79,7 @@ CHAPTERS = {
             "bias_search",
             "bias_bounds",
             "duality",
+            "certification",
             "label_certificates",
         ),
         is_room=True,

@@ -26,7 +26,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check, losses, objective, problems
-from jaxlin.certificates import bias_bounds, certificate_checks, duality
+from jaxlin.certificates import bias_bounds, certificate_checks, certification, duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Bias, BiasName, Params
 from jaxlin.losses import conjugates
@@ -222,7 +222,7 @@ def certify(
     with problem.float64_context(in_float64):
         examples = problem.examples_in_float64() if in_float64 else problem.examples
         if is_certifiable:
-            found = duality.certificate(
+            found = certification.certificate(
                 params,
                 examples.features,
                 examples.targets,

@@ -124,7 +124,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
         temperature=metadata["temperature"],
         # Fits of version 0.1.0 do not say it.
         bias=metadata.get("bias", "penalized"),
-        bias_radius=float(metadata.get("bias radius", 0)),
+        bias_radius=float(metadata.get("bias radius", 0.0)),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import jaxlin
 from jaxlin import linear, losses, normalization, sharding
-from jaxlin.certificates import duality
+from jaxlin.certificates import certification
 from jaxlin.normalization import moments, rounding
 from jaxlin.objective import row_blocks
 
@@ -291,7 +291,9 @@ def test_scales_that_float32_cannot_divide_by_are_refused_at_every_door(scale):
         lambda: jaxlin.problem(rows, labels, **options),
         of_mesh,
         lambda: jaxlin.fit(row_blocks.over(rows, labels), **options, **loss),
-        lambda: duality.certificate(params, rows, labels, normalization=fitted, **loss),
+        lambda: certification.certificate(
+            params, rows, labels, normalization=fitted, **loss
+        ),
     ):
         with pytest.raises(
             ValueError, match=r"normalization must have scales from .* for feature 1"

@@ -115,7 +115,7 @@ CONCEPTS = _numbered(
     (
         "finding the best W",
         "jaxlin.solvers.minibatch jaxlin.solvers.certified "
-        "jaxlin.certificates.duality.certificate",
+        "jaxlin.certificates.certification.certificate",
     ),
     (
         "softmax = multinomial logistic regression",

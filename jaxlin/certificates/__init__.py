@@ -4,7 +4,8 @@ certificate_checks  checks of what is to be certified
 fenchel_young       Fenchel-Young term of one example, with its rounding error
 bias_search         free bias that minimises the objective of a pass
 bias_bounds         part of the gap that a free bias adds
-duality             duality gap, certificate, radius of the optimum
+duality             gap and gradient from the sums of a pass, radius of the optimum
+certification       certificate of parameters of any origin
 label_certificates  labels shared with the exact optimum, interval of its accuracy
 """
 

@@ -11,7 +11,7 @@ import random_problems
 from random_problems import LOSSES, over_losses
 
 from jaxlin import linear
-from jaxlin.certificates import bias_bounds, duality, fenchel_young
+from jaxlin.certificates import bias_bounds, certification, duality, fenchel_young
 from jaxlin.certificates.bias_bounds import RowCenter
 from jaxlin.linear import Bias
 from jaxlin.objective import row_sums
@@ -23,7 +23,7 @@ every_loss = over_losses(*LOSSES)
 
 @functools.cache
 def problem(name, kind):
-    """Arguments of `duality.certificate`, `optima.Data`, the free optimum."""
+    """Arguments of `certification.certificate`, `optima.Data`, the free optimum."""
     generator = np.random.default_rng(list(map(ord, kind)))
     given, arguments, data = random_problems.make(
         generator, kind, name, SHAPE, dtype=np.float64
@@ -63,7 +63,7 @@ def test_no_certificate_is_false_and_that_of_the_optimum_is_tight(name):
         arrays, arguments, data, best = problem(name, kind)
         for scale in (0.0, 1e-3, 0.1, 3.0):
             params = near(best, generator, scale)
-            proof = duality.certificate(
+            proof = certification.certificate(
                 params, *arrays, loss=LOSSES[name], bias="free", **arguments
             )
             value = optima.free_objective(exactly(params), data)
@@ -206,7 +206,7 @@ def test_the_bias_of_the_optimum_is_within_its_distance(name):
         for scale in (0.0, 1e-6, 1e-3, 0.1):
             params = near(best, generator, scale)
             # The optimal bias of these weights is close to them; any other is not.
-            proof = duality.certificate(
+            proof = certification.certificate(
                 params, features, targets, loss=LOSSES[name], bias="free", **arguments
             )
             gap = float(duality.bound(proof)) + 1e-8 * best.value
@@ -228,7 +228,7 @@ def test_the_bias_of_the_optimum_is_within_its_distance(name):
 def test_nothing_is_proven_without_an_example_of_a_class(name):
     (features, targets), arguments, _, best = problem(name, "noisy")
     arguments = {**arguments, "example_weights": np.float64(targets != 1)}
-    proof = duality.certificate(
+    proof = certification.certificate(
         near(best, np.random.default_rng(2), 0.1),
         features,
         targets,
@@ -249,11 +249,13 @@ def test_a_bias_that_is_not_there_must_be_0():
     with pytest.raises(
         ValueError, match=r'params must have a bias of 0 for bias="none'
     ):
-        duality.certificate(params, *given, loss=loss, bias="none", **arguments)
+        certification.certificate(params, *given, loss=loss, bias="none", **arguments)
     with pytest.raises(ValueError, match="bias must be .*'no'"):
-        duality.certificate(params, *given, loss=loss, bias="no", **arguments)
+        certification.certificate(params, *given, loss=loss, bias="no", **arguments)
     without = params._replace(bias=0 * params.bias)
-    proof = duality.certificate(without, *given, loss=loss, bias="none", **arguments)
+    proof = certification.certificate(
+        without, *given, loss=loss, bias="none", **arguments
+    )
     rows = data.rows.copy()
     rows[:, -1] = 0
     best = optima.optimum(data._replace(rows=rows))

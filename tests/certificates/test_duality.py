@@ -13,7 +13,7 @@ from optimization_modes import BOTH
 from random_problems import LOSSES, SMOOTH, over_losses
 
 from jaxlin import linear, losses, normalization, objective
-from jaxlin.certificates import duality, fenchel_young
+from jaxlin.certificates import certification, duality, fenchel_young
 from jaxlin.losses import transforms
 from jaxlin.objective import row_sums
 
@@ -58,7 +58,7 @@ def near(best, generator, dtype, scale):
 
 def certify(name, kind, params, **change):
     arrays, arguments, data, best = problem(name, kind)
-    proof = duality.certificate(params, *arrays, **{**arguments, **change})
+    proof = certification.certificate(params, *arrays, **{**arguments, **change})
     return jax.tree.map(float, proof)
 
 
@@ -149,14 +149,18 @@ def test_targets_that_sum_to_one_only_roughly_count_as_distributions():
     with jax.enable_x64(True):
         for scale in (0.0, 1e-5, 1e-2):
             params = near(truth, generator, np.float64, scale)
-            proof = duality.certificate(params, rows, jnp.asarray(rough), **arguments)
+            proof = certification.certificate(
+                params, rows, jnp.asarray(rough), **arguments
+            )
             value = optima.objective(exactly(params), exact)
             np.testing.assert_allclose(proof.primal, value, rtol=1e-12)
             assert proof.gap + proof.rounding >= value - truth.value - 1e-14 * (
                 1 + value
             )
         at_optimum = unfolded(truth.weights, np.float64)
-        proof = duality.certificate(at_optimum, rows, jnp.asarray(rough), **arguments)
+        proof = certification.certificate(
+            at_optimum, rows, jnp.asarray(rough), **arguments
+        )
         assert duality.relative_gap(proof) < 1e-12
 
 
@@ -248,7 +252,7 @@ def test_sums_of_many_equal_terms(constant, examples, block_size, weight):
     """Their rounding errors agree. While all margins are violated, P is a parabola."""
     rows = np.full((examples, 1), constant, np.float32)
     weights = None if weight is None else np.full(examples, weight, np.float32)
-    proof = duality.certificate(
+    proof = certification.certificate(
         linear.Params(jnp.zeros((2, 1)), jnp.zeros(2)),
         rows,
         np.zeros(examples, np.int32),
@@ -268,7 +272,7 @@ def test_sums_of_many_equal_terms(constant, examples, block_size, weight):
 @pytest.mark.parametrize("weight", [2e38, 0.0])
 def test_weights_whose_sum_is_no_number_prove_nothing(weight):
     def certify(weights):
-        return duality.certificate(
+        return certification.certificate(
             linear.Params(jnp.zeros((2, 1)), jnp.zeros(2)),
             jnp.full((2, 1), 0.1),
             jnp.array([0, 1]),
@@ -285,7 +289,7 @@ def test_weights_whose_sum_is_no_number_prove_nothing(weight):
 @BOTH
 def test_soft_targets_count_with_the_rounding_of_both_distributions():
     """The difference of targets and a prediction that agrees is all roundoff."""
-    proof = duality.certificate(
+    proof = certification.certificate(
         linear.Params(jnp.zeros((2, 1)), jnp.zeros(2)),
         np.ones((1, 1)),
         np.array([[0.5, 0.5]], np.float32),
@@ -305,7 +309,7 @@ def test_without_a_penalty_there_is_no_certificate(l2):
     arrays, arguments, _, best = problem("softmax_cross_entropy", "noisy")
     params = unfolded(best.weights, np.float32)
     with pytest.raises(ValueError, match="l2 must be"):
-        duality.certificate(params, *arrays, **{**arguments, "l2": l2})
+        certification.certificate(params, *arrays, **{**arguments, "l2": l2})
 
 
 @pytest.mark.parametrize(
@@ -336,7 +340,7 @@ def test_data_are_checked(change, message):
         **change,
     }
     with pytest.raises(ValueError, match=message):
-        duality.certificate(**given)
+        certification.certificate(**given)
 
 
 def test_traced_rows_normalizations_and_float64_parameters():
@@ -348,7 +352,7 @@ def test_traced_rows_normalizations_and_float64_parameters():
 
     def proof(params, rows, fitted):
         given = {**arguments, "normalization": fitted}
-        return duality.certificate(params, rows, labels, **given)
+        return certification.certificate(params, rows, labels, **given)
 
     plain = proof(params, rows, fitted)
     for one, given in (
@@ -366,7 +370,7 @@ def test_a_loss_without_a_conjugate_is_refused():
         lambda scores, label: 0.0,
     ):
         with pytest.raises(ValueError, match="loss must be one of"):
-            duality.certificate(params, *arrays, **{**arguments, "loss": loss})
+            certification.certificate(params, *arrays, **{**arguments, "loss": loss})
         with pytest.raises(ValueError, match="loss must be one of"):
             fenchel_young.example_function(loss)
 
@@ -375,7 +379,7 @@ def test_products_are_at_full_precision_on_every_platform():
     (rows, labels), arguments, *_ = problem("weston_watkins_hinge", "noisy", np.uint8)
 
     def bound(params, rows, labels, weights, fitted):
-        proof = duality.certificate(
+        proof = certification.certificate(
             params,
             rows,
             labels,

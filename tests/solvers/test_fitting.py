@@ -23,7 +23,7 @@ from fitting_problems import (
 
 import jaxlin
 from jaxlin import linear, losses, normalization
-from jaxlin.certificates import duality, label_certificates
+from jaxlin.certificates import certification, duality, label_certificates
 
 STOP = jaxlin.Stop(1e-4)
 
@@ -90,7 +90,7 @@ def test_a_fit_is_plain_numbers_and_is_what_duality_certifies():
     )
     np.testing.assert_allclose(fitted.relative_gap, expected, rtol=1e-5)
     rows, labels = data(3)
-    again = duality.certificate(
+    again = certification.certificate(
         fitted.params, rows, labels, loss=SOFTMAX, l2=0.01, **ALIKE
     )
     np.testing.assert_allclose(fitted.certificate, again, rtol=1e-3, atol=1e-8)
@@ -157,7 +157,9 @@ def test_numbers_that_overflow_prove_nothing():
         jaxlin.fit(1e20 * rows, labels, loss=SOFTMAX, l2=0.1)
     for size in (1e25, np.nan):
         params = linear.Params(np.full((3, WIDTH), size, np.float32), np.zeros(3))
-        proof = duality.certificate(params, rows, labels, loss=SOFTMAX, l2=0.1, **ALIKE)
+        proof = certification.certificate(
+            params, rows, labels, loss=SOFTMAX, l2=0.1, **ALIKE
+        )
         assert proof.gap == np.inf
         assert duality.relative_gap(proof) == np.inf
 
@@ -181,7 +183,7 @@ def test_parameters_from_anywhere_are_certified(num_classes):
     settings = {"loss": LOSS_OF_CLASSES[num_classes], "l2": 0.1}
     found = jaxlin.certify(problem(num_classes), fitted.params, **settings)
     rows, labels = data(num_classes)
-    expected = duality.certificate(fitted.params, rows, labels, **settings)
+    expected = certification.certificate(fitted.params, rows, labels, **settings)
     np.testing.assert_allclose(found.certificate, expected, rtol=1e-3, atol=1e-8)
     assert found.relative_gap == float(duality.relative_gap(expected))
     np.testing.assert_array_equal(folded(found), folded(fitted))

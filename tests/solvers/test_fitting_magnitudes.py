@@ -15,7 +15,7 @@ from fitting_problems import (
 
 import jaxlin
 from jaxlin import normalization
-from jaxlin.certificates import duality
+from jaxlin.certificates import certification, duality
 from jaxlin.objective import row_blocks
 
 STOP = jaxlin.Stop(1e-4)
@@ -111,7 +111,7 @@ def test_rows_of_weight_0_are_as_if_they_were_not_there(dtype, value, num_classe
             found.certificate.primal, alone.certificate.primal, rtol=2e-4
         )
         assert abs(found.passes - alone.passes) <= 2
-    proof = duality.certificate(
+    proof = certification.certificate(
         alone.params,
         *(given, targets),
         loss=settings["loss"],

@@ -9,7 +9,7 @@ from fitting_problems import SOFTMAX, data, exact, extended, fit, folded
 
 import jaxlin
 from jaxlin import losses
-from jaxlin.certificates import duality
+from jaxlin.certificates import certification, duality
 
 # --- What a fit says of itself.
 
@@ -97,7 +97,9 @@ def test_rows_of_any_float_dtype_whatever_the_configuration(dtype, x64):
     with jax.enable_x64(x64):
         given = np.asarray(rows, dtype)
         fitted = jaxlin.fit(given, labels, loss=SOFTMAX, l2=0.1, stop=jaxlin.Stop(1e-4))
-        proof = duality.certificate(fitted.params, given, labels, loss=SOFTMAX, l2=0.1)
+        proof = certification.certificate(
+            fitted.params, given, labels, loss=SOFTMAX, l2=0.1
+        )
     assert fitted.converged
     assert fitted.params.weights.dtype == jnp.float32
     exactly = exact(3, 0.1)._replace(rows=extended(given))
@@ -111,7 +113,9 @@ def test_the_certificate_of_a_refined_fit_can_be_had_again():
     """Certificates of float64 parameters, under any configuration."""
     rows, labels = data(3)
     fitted = fit(3, l2=0.01, relative_gap=1e-13, refine=True)
-    again = duality.certificate(fitted.params, rows, labels, loss=SOFTMAX, l2=0.01)
+    again = certification.certificate(
+        fitted.params, rows, labels, loss=SOFTMAX, l2=0.01
+    )
     np.testing.assert_allclose(again.primal, fitted.certificate.primal, rtol=1e-13)
     assert duality.relative_gap(again) <= 2e-13
 
