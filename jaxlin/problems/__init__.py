@@ -18,6 +18,7 @@ Rows that do not divide evenly are padded: some rows are repeated with weight 0.
   device_rows    rows on the device or the current mesh
   weight_checks  checks of sets of example weights
   checked        the class `Problem`
+  target_sets    several labels per row
   construction   problems from arrays and from blocks of rows
   first_iterate  parameters and duals that a fit begins with
   fit_methods    methods of a fit, in float32 and in float64

@@ -38,6 +38,8 @@ class Grid(NamedTuple):
       l2_path: index of the model's regularisation path, shape ``(models,)``; the models
         of a path differ in l2 alone.
       bias: treatment of the bias, the same for all models.
+      target_set: index of the model's set of labels, shape ``(models,)``; None where
+        all models have the labels of the problem.
     """
 
     losses: tuple[Loss, ...]
@@ -47,6 +49,7 @@ class Grid(NamedTuple):
     weight_set: np.ndarray
     l2_path: np.ndarray
     bias: Bias = Bias.PENALIZED
+    target_set: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -69,9 +72,10 @@ def product(
     l2s: Sequence[float],
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
     num_weight_sets: int = 1,
+    num_target_sets: int | None = None,
     bias: BiasName = "penalized",
 ) -> Grid:
-    """All combinations of losses, l2, loss arguments and weight sets.
+    """All combinations of losses, l2, loss arguments, target sets and weight sets.
 
     Args:
       losses: distinct losses with a conjugate (`jaxlin.losses.conjugates`).
@@ -80,11 +84,13 @@ def product(
         1.0)}``; None leaves each loss its defaults. A loss is combined only with the
         arguments that it takes.
       num_weight_sets: number of sets of example weights, at least 1.
+      num_target_sets: number of sets of labels, at least 1; None is the labels of the
+        problem.
       bias: treatment of the bias: ``"penalized"``, ``"free"`` or ``"none"``.
 
     Returns:
-      The grid. l2 varies fastest, from large to small; then weight sets, loss arguments
-      and losses.
+      The grid. l2 varies fastest, from large to small; then weight sets, target sets,
+      loss arguments and losses.
 
     Raises:
       ValueError: if an argument is invalid; the message gives the rule and the value.
@@ -99,6 +105,8 @@ def product(
     treatment = Bias.named(bias)
     values = sorted(check.numbers_list("l2s", l2s, above=0), reverse=True)
     check.integer("num_weight_sets", num_weight_sets, at_least=1)
+    num_targets = 1 if num_target_sets is None else num_target_sets
+    check.integer("num_target_sets", num_targets, at_least=1)
     taken = [check.argument_names(loss) for loss in losses]
     tried = _tried_arguments(loss_arguments or {}, taken)
     rows, path = [], 0
@@ -107,13 +115,14 @@ def product(
             tried_values if name in taken[index] else (1.0,)
             for name, tried_values in tried.items()
         ]
-        for arguments in itertools.product(*options):
-            for weight_set in range(num_weight_sets):
-                rows += [(index, l2, arguments, weight_set, path) for l2 in values]
-                path += 1
-    loss_column, l2_column, arguments_column, weight_set_column, l2_path_column = zip(
+        sets = (range(num_targets), range(num_weight_sets))
+        for arguments, *own in itertools.product(itertools.product(*options), *sets):
+            rows += [(index, l2, arguments, *own, path) for l2 in values]
+            path += 1
+    loss_column, l2_column, arguments_column, *set_columns, l2_path_column = zip(
         *rows, strict=True
     )
+    target_set, weight_set = np.array(set_columns, np.int32)
     return Grid(
         tuple(losses),
         np.array(loss_column, np.int32),
@@ -122,9 +131,10 @@ def product(
             name: np.array([arguments[i] for arguments in arguments_column])
             for i, name in enumerate(tried)
         },
-        np.array(weight_set_column, np.int32),
+        weight_set,
         np.array(l2_path_column, np.int32),
         treatment,
+        None if num_target_sets is None else target_set,
     )
 
 
@@ -172,6 +182,7 @@ def subset(models: Grid, numbers: Sequence[int] | np.ndarray) -> Grid:
         models.weight_set[chosen],
         l2_path.astype(np.int32),
         models.bias,
+        None if models.target_set is None else models.target_set[chosen],
     )
 
 

@@ -340,6 +340,7 @@ def _bytes_of_slot(models, examples, loss, num_classes, num_pairs) -> int:
             loss=loss,
             arguments=models.arguments_of(first),
             num_pairs=num_pairs,
+            has_target_sets=models.target_set is not None,
         )
     )
     size = device_mesh.bytes_of(batch)

@@ -87,6 +87,7 @@ def states(
     models: Grid,
     *,
     weight_sets: ArrayLike | None,
+    target_sets: Array | None = None,
     stop: Stop,
 ) -> Iterator[SweepState]:
     """States of a sweep that goes on in float64, as `refine_unproven` does.
@@ -97,6 +98,7 @@ def states(
         known.
       models: grid of the sweep.
       weight_sets: weight sets of the sweep, shape ``(sets, examples)``.
+      target_sets: target sets of the sweep, shape ``(examples, sets)``, or None.
       stop: stopping criterion of each fit.
 
     Yields:
@@ -111,7 +113,7 @@ def states(
         yield state
     while state.unrefined:
         model, *left = state.unrefined
-        found = _refined_fit(problem, result, model, weight_sets, stop)
+        found = _refined_fit(problem, result, model, weight_sets, stop, target_sets)
         state = state._replace(
             refined={**state.refined, model: found}, unrefined=tuple(left)
         )
@@ -178,6 +180,7 @@ def _refined_fit(
     model: int,
     weight_sets: ArrayLike | None,
     stop: Stop,
+    target_sets: Array | None = None,
 ) -> Refined:
     """Float64 fit of one model, started from its parameters in the sweep."""
     models = result.models
@@ -194,6 +197,10 @@ def _refined_fit(
         if by_row is not None:
             own = by_row[:, models.weight_set[model]]
             examples = examples._replace(example_weights=own)
+        if target_sets is not None:
+            targets = target_sets[:, models.target_set[model]]
+            targets = targets.astype(examples.targets.dtype)
+            examples = examples._replace(targets=targets)
         in_float32 = full_batch.iterations(
             certified.row_source(examples, loss=loss), loss=loss, settings=settings
         )

@@ -28,6 +28,8 @@ from jaxlin.certificates import certificate_checks
 from jaxlin.io.checkpoint import Path
 from jaxlin.linear import Bias, BiasName
 from jaxlin.problems import Problem, takes_problem
+from jaxlin.problems import target_sets as target_sets_of
+from jaxlin.problems.target_sets import TargetSets
 from jaxlin.selection import (
     grids,
     parts,
@@ -135,6 +137,7 @@ def fit_models(
     models: Grid,
     *,
     weight_sets: ArrayLike | None = None,
+    target_sets: TargetSets | None = None,
     allow_one_class: bool = False,
     stop: Stop = stopping.DEFAULT,
     refine: bool | None = None,
@@ -149,6 +152,9 @@ def fit_models(
       models: grid from `jaxlin.selection.grids`.
       weight_sets: sets of example weights, shape ``(sets, examples)``; None is one set
         of all ones.
+      target_sets: sets of labels, for a grid of models that each take one of them; None
+        is the labels of the problem. Each class needs an example of positive weight in
+        every combination of target set and weight set.
       allow_one_class: whether a weight set may have examples of a single class only, as
         where examples of missing classes count as wrong.
       stop: stopping criterion of each fit: relative gap and number of passes.
@@ -173,6 +179,7 @@ def fit_models(
             checkpoint,
             plan=plan or make_plan(models, problem, slots=None, block_size=None),
             weight_sets=weight_sets,
+            target_sets=target_sets,
             allow_one_class=allow_one_class,
             stop=stop,
             refine=refine,
@@ -183,16 +190,28 @@ def fit_models(
     sets = problem.weight_sets(
         weight_sets,
         num_sets=int(models.weight_set.max()) + 1,
-        allow_one_class=allow_one_class,
-        every_class=models.bias is Bias.FREE,
+        # With target sets the labels of the problem count for nothing.
+        allow_one_class=allow_one_class or target_sets is not None,
+        every_class=models.bias is Bias.FREE and target_sets is None,
     )
     inputs = _inputs(problem, models, sets, stop=stop, refine=refine, plan=plan)
+    if target_sets is not None:
+        given = None if weight_sets is None else np.asarray(weight_sets)
+        placed = target_sets_of.place(target_sets, problem, weight_sets=given)
+        inputs = inputs._replace(examples=inputs.examples._replace(target_sets=placed))
 
     def states(resume: SweepState | None) -> Iterator[SweepState]:
         running = sweep_run.run(inputs, resume=resume)
         if not inputs.float64_follows:
             return running
-        return refinement.states(problem, running, models, weight_sets=sets, stop=stop)
+        return refinement.states(
+            problem,
+            running,
+            models,
+            weight_sets=sets,
+            target_sets=inputs.examples.target_sets,
+            stop=stop,
+        )
 
     if checkpoint is None:
         last = _last(states(None), callback)

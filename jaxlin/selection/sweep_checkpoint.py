@@ -283,6 +283,7 @@ def _template(
                 arguments=models.arguments_of(first),
                 bias=models.bias,
                 num_pairs=found["num_pairs"],
+                has_target_sets=models.target_set is not None,
             )
         )
 

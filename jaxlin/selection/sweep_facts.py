@@ -40,6 +40,7 @@ def facts(inputs: SweepInputs, max_passes: int | None) -> dict[str, Any]:
         "plan": inputs.plan._replace(compile_cost=0, iterations=0)._asdict(),
         "features": _digest(examples.features),
         "targets": _digest(examples.targets),
+        "target_sets": _digest(examples.target_sets),
         "normalization": _digest(*(examples.normalization or (None,))),
         "curvature": _digest(*jax.tree.leaves(examples.preconditioner)),
         "weights": _digest(inputs.by_row),
@@ -48,6 +49,7 @@ def facts(inputs: SweepInputs, max_passes: int | None) -> dict[str, Any]:
 
 def described(models: Grid) -> dict[str, Any]:
     """The grid as values that JSON can hold."""
+    target_set = models.target_set
     return {
         "l2": models.l2.tolist(),
         "losses": [getattr(loss, "__name__", str(loss)) for loss in models.losses],
@@ -56,6 +58,7 @@ def described(models: Grid) -> dict[str, Any]:
             name: values.tolist() for name, values in models.loss_arguments.items()
         },
         "weight_sets": models.weight_set.tolist(),
+        "target_sets": None if target_set is None else target_set.tolist(),
         "bias": models.bias.value,
     }
 
@@ -63,7 +66,7 @@ def described(models: Grid) -> dict[str, Any]:
 def check_models(path: Path, found: Mapping[str, Any], models: Grid) -> None:
     """Raises a ValueError unless a file is of a sweep of these models."""
     for name, value in described(models).items():
-        if found[name] != value:
+        if found.get(name) != value:
             raise ValueError(
                 f"{path} must be of a sweep of these models, got others: their {name} "
                 "differ; give the grid that it was started with"

@@ -292,6 +292,7 @@ def _initial_state(inputs: SweepInputs) -> SweepState:
             arguments=models.arguments_of(segments[0][0]),
             bias=models.bias,
             num_pairs=plan.num_pairs,
+            has_target_sets=models.target_set is not None,
         )
         for slot, model in enumerate(queue.running):
             if model != schedule.IDLE:
@@ -311,6 +312,7 @@ def _placed(batch: ModelBatch, slot: int, models: Grid, model: int) -> ModelBatc
         l2=float(models.l2[model]),
         loss_arguments=models.arguments_of(model),
         weight_set=int(models.weight_set[model]),
+        target_set=None if models.target_set is None else models.target_set[model],
     )
 
 

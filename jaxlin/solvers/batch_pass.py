@@ -40,6 +40,7 @@ class _Shared(NamedTuple):
 
     terms: tuple[fenchel_young.TermArguments, ...]
     weight_set: tuple[Array, ...]
+    target_set: tuple[Array | None, ...]
 
 
 @functools.partial(jax.jit, static_argnames=("losses", "block_size"))
@@ -74,7 +75,7 @@ def evaluate(
     replicated, by_model = PartitionSpec(), PartitionSpec(device_mesh.MODELS)
     by_slot = PartitionSpec(None, device_mesh.MODELS)
     is_free = batches[0].settings.bias is Bias.FREE
-    batch_spec: Any = ModelBatch(by_model, by_slot, by_model, by_model)  # type: ignore[arg-type]
+    batch_spec: Any = ModelBatch(by_model, by_slot, *(by_model,) * 3)  # type: ignore[arg-type]
     return jax.shard_map(
         functools.partial(_evaluate, losses=losses, block_size=block_size),
         in_specs=((batch_spec,) * len(batches), replicated, replicated),
@@ -113,14 +114,17 @@ def _evaluate(
     sums, duals = row_sums.over_rows(
         Params(candidates[..., :-1], candidates[..., -1]),
         examples.features,
-        examples.targets,
+        examples.targets if examples.target_sets is None else examples.target_sets,
         _Examples(
             certified.preconditioner_of(examples).norms,
             weight_sets,
             tuple(batch.dual_centers for batch in batches),
         ),
         example_function=_example_function(
-            losses, tuple(batch.width for batch in batches), bias=bias
+            losses,
+            tuple(batch.width for batch in batches),
+            bias=bias,
+            has_target_sets=examples.target_sets is not None,
         ),
         shared=_Shared(
             tuple(
@@ -128,6 +132,7 @@ def _evaluate(
                 for batch in batches
             ),
             tuple(batch.weight_set for batch in batches),
+            tuple(batch.target_set for batch in batches),
         ),
         normalization=examples.normalization,
         block_size=block_size,
@@ -182,13 +187,14 @@ def _with_free_bias(
         of_model = functools.partial(
             _with_minimising_bias, examples=examples, weight_sets=weight_sets, loss=loss
         )
-        candidates = jax.vmap(of_model, in_axes=(0, 0, 1, 0, 0, 0))(
+        candidates = jax.vmap(of_model, in_axes=(0, 0, 1, 0, 0, 0, 0))(
             batch.state.candidate,
             products[first : first + batch.width],
             batch.dual_centers,
             batch.state.smoothing,
             batch.settings.loss_arguments,
             batch.weight_set,
+            batch.target_set,
         )
         first += batch.width
         found.append(candidates)
@@ -202,6 +208,7 @@ def _with_minimising_bias(
     smoothing: Array,
     loss_arguments: LossArguments | None,
     weight_set: Array,
+    target_set: Array | None,
     *,
     examples: Examples,
     weight_sets: Array | None,
@@ -209,9 +216,12 @@ def _with_minimising_bias(
 ) -> Array:
     """Candidate of one model with the bias that minimises its objective."""
     weights = None if weight_sets is None else weight_sets[:, weight_set]
+    targets = examples.targets
+    if examples.target_sets is not None:
+        targets = examples.target_sets[:, target_set]
     data = BiasData(
         products,
-        examples.targets,
+        targets,
         dual_centers,
         weights,
         smoothing,
@@ -241,13 +251,21 @@ def _by_batch(by_model: RowSums, batches: Iterable[ModelBatch]) -> Iterator[RowS
 
 @functools.cache
 def _example_function(
-    losses: tuple[Loss, ...], widths: tuple[int, ...], *, bias: Bias
+    losses: tuple[Loss, ...],
+    widths: tuple[int, ...],
+    *,
+    bias: Bias,
+    has_target_sets: bool,
 ) -> row_sums.ExampleFunction:
-    """Example function of all models; each loss takes its slice of the scores."""
+    """Example function of all models; each loss takes its slice of the scores.
+
+    With target sets, the target of an example is its labels of all sets.
+    """
     axes: Any = fenchel_young.PerExample(0, None)  # type: ignore[arg-type]
     example_functions = [
         jax.vmap(
-            fenchel_young.example_function(loss, bias=bias), in_axes=(0, 0, None, axes)
+            fenchel_young.example_function(loss, bias=bias),
+            in_axes=(0, 0, 0 if has_target_sets else None, axes),
         )
         for loss in losses
     ]
@@ -264,8 +282,9 @@ def _example_function(
             per_example = fenchel_young.PerExample(
                 example.dual_centers[batch], example.norms
             )
+            own = target[shared.target_set[batch]] if has_target_sets else target
             values, gradients, duals = example_function(
-                shared.terms[batch], scores[slots], target, per_example
+                shared.terms[batch], scores[slots], own, per_example
             )
             weights = jnp.ones(width, scores.dtype)
             if example.weights is not None:

@@ -6,6 +6,7 @@ once, after the pass of `jaxlin.solvers.batch_pass`.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,8 +62,8 @@ def _decide(
     num_classes = batch.state.candidate.shape[1]
     moment, sample, sampled_for = _sample(examples, weight_sets, num_classes)
 
-    def one(state, sums, dual_centers, settings, weight_set):
-        sampled = sampled_for(weight_set, dual_centers)
+    def one(state, sums, dual_centers, settings, sets):
+        sampled = sampled_for(sets, dual_centers)
         return optimizer.advance(loss, state, sums, sampled, moment, settings)
 
     state, info = jax.vmap(one, in_axes=(0, 0, 1, 0, 0))(
@@ -70,7 +71,7 @@ def _decide(
         sums,
         batch.dual_centers[sample],
         batch.settings,
-        batch.weight_set,
+        (batch.weight_set, batch.target_set),
     )
     # The duals at the end of a round are the dual centers of the next.
     begins_round = state.begins_round[None, :, None]
@@ -120,11 +121,11 @@ def _warm_started(
 ) -> ModelBatch:
     num_classes = batch.state.candidate.shape[1]
     moment, sample, sampled_for = _sample(examples, weight_sets, num_classes)
-    before, settings, weight_set = jax.tree.map(
+    before, settings, sets = jax.tree.map(
         lambda leaf: leaf[slot],
-        (batch.state, batch.settings, batch.weight_set),
+        (batch.state, batch.settings, (batch.weight_set, batch.target_set)),
     )
-    sampled = sampled_for(weight_set, batch.dual_centers[sample, slot])
+    sampled = sampled_for(sets, batch.dual_centers[sample, slot])
     state = regularization_path.warm_started(
         loss, before, sampled, moment, settings, l2=l2
     )
@@ -146,16 +147,22 @@ _advance_quickly, _warm_start_quickly = (
 
 def _sample(
     examples: Examples, weight_sets: Array | None, num_classes: int
-) -> tuple[SecondMoment, Array, Callable[[Array, Array], SampledRows]]:
+) -> tuple[SecondMoment, Array, Callable[[Any, Array], SampledRows]]:
     """Second moment, indices of the sampled rows, and those rows for a model."""
     statistics = certified.preconditioner_of(examples)
     size = class_hessian.num_rows(num_classes, len(statistics.sample))
     sample, rows = statistics.sample[:size], statistics.rows[:size]
-    targets = examples.targets[sample]
+    targets, target_sets = jax.tree.map(
+        lambda leaf: leaf[sample], (examples.targets, examples.target_sets)
+    )
     sampled_weights = None if weight_sets is None else weight_sets[sample]
 
-    def sampled_for(weight_set: Array, dual_centers: Array) -> SampledRows:
+    def sampled_for(
+        sets: tuple[Array, Array | None], dual_centers: Array
+    ) -> SampledRows:
+        weight_set, target_set = sets
         weights = None if sampled_weights is None else sampled_weights[:, weight_set]
-        return SampledRows(rows, targets, weights, dual_centers)
+        own = targets if target_sets is None else target_sets[:, target_set]
+        return SampledRows(rows, own, weights, dual_centers)
 
     return statistics.moment, sample, sampled_for

@@ -53,6 +53,8 @@ class Examples(NamedTuple):
       example_weights: shape ``(examples,)``, or None for all ones.
       normalization: applied to each row inside the step, or None.
       preconditioner: statistics of the rows for certified solvers, or None.
+      target_sets: labels of the target sets of a sweep, shape ``(examples, sets)``, of
+        which each model takes one in place of ``targets``; None elsewhere.
     """
 
     features: Array
@@ -60,6 +62,7 @@ class Examples(NamedTuple):
     example_weights: Array | None = None
     normalization: Normalization | None = None
     preconditioner: Preconditioner | None = None
+    target_sets: Array | None = None
 
 
 class Settings(NamedTuple):

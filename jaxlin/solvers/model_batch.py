@@ -8,7 +8,8 @@ candidate of each model. `jaxlin.solvers.device_loop` repeats both.
 The caller assigns models to slots (`jaxlin.selection.sweep_run`): `place` fills a slot,
 `jaxlin.solvers.batch_step.warm_start` continues in a slot with another l2, and `narrow`
 keeps some of the slots. Each model takes one of several vectors of example weights,
-which all models share (folds, resamples).
+which all models share (folds, resamples), and may take one of several vectors of labels
+(several labels per row).
 """
 
 import functools
@@ -40,12 +41,15 @@ class ModelBatch(NamedTuple):
         smooth loss.
       settings: l2 and loss arguments, each of shape ``(slots,)``.
       weight_set: index of each model's vector of example weights, shape ``(slots,)``.
+      target_set: index of each model's vector of labels, shape ``(slots,)``; None
+        where all models have the same labels.
     """
 
     state: OptimizerState
     dual_centers: Array
     settings: Settings
     weight_set: Array
+    target_set: Array | None = None
 
     @property
     def width(self) -> int:
@@ -62,6 +66,7 @@ def empty(
     arguments: Iterable[str] = (),
     bias: Bias = Bias.PENALIZED,
     num_pairs: int | None = None,
+    has_target_sets: bool = False,
 ) -> ModelBatch:
     """An empty batch of placeholder models.
 
@@ -74,6 +79,7 @@ def empty(
       bias: treatment of the bias.
       num_pairs: number of L-BFGS pairs per model; None is
         `jaxlin.solvers.optimizer_state.default_num_pairs`.
+      has_target_sets: whether each model has a vector of labels of its own.
     """
     if num_pairs is None:
         num_weights = num_classes * (examples.features.shape[1] + 1)
@@ -86,6 +92,7 @@ def empty(
         arguments=tuple(arguments),
         bias=bias,
         num_pairs=num_pairs,
+        has_target_sets=has_target_sets,
     )
 
 
@@ -97,6 +104,7 @@ def place(
     l2: float,
     loss_arguments: LossArguments,
     weight_set: int,
+    target_set: int | None = None,
 ) -> ModelBatch:
     """Puts a new model, with parameters 0, into a slot.
 
@@ -107,12 +115,14 @@ def place(
       l2: strength of half the sum of squares, above 0.
       loss_arguments: values of the arguments that were named to `empty`.
       weight_set: index of the model's example weights.
+      target_set: index of the model's labels; None if the batch has no target sets.
     """
     settings = Settings(
         l2=l2, loss_arguments=dict(loss_arguments), bias=batch.settings.bias
     )
     settings = jax.tree.map(np.float32, settings)
-    return _placed(batch, np.int32(slot), settings, np.int32(weight_set), loss=loss)
+    sets = jax.tree.map(np.int32, (weight_set, target_set))
+    return _placed(batch, np.int32(slot), settings, sets, loss=loss)
 
 
 @jax.jit
@@ -126,10 +136,10 @@ def slot_result(batch: ModelBatch, slot: ArrayLike) -> tuple[Params, Certificate
 @jax.jit
 def narrow(batch: ModelBatch, slots: Array) -> ModelBatch:
     """Returns the batch with only these slots, in this order."""
-    state, settings, weight_set = jax.tree.map(
-        lambda leaf: leaf[slots], (batch.state, batch.settings, batch.weight_set)
-    )
-    return spread(ModelBatch(state, batch.dual_centers[:, slots], settings, weight_set))
+    dual_centers = batch.dual_centers[:, slots]
+    others = batch._replace(dual_centers=None)  # type: ignore[arg-type]
+    others = jax.tree.map(lambda leaf: leaf[slots], others)
+    return spread(others._replace(dual_centers=dual_centers))
 
 
 @functools.partial(
@@ -142,6 +152,7 @@ def narrow(batch: ModelBatch, slots: Array) -> ModelBatch:
         "arguments",
         "bias",
         "num_pairs",
+        "has_target_sets",
     ),
 )
 def _empty(
@@ -153,6 +164,7 @@ def _empty(
     arguments: tuple[str, ...],
     bias: Bias,
     num_pairs: int,
+    has_target_sets: bool,
 ) -> ModelBatch:
     num_rows, num_features = shape
     settings = Settings(
@@ -172,6 +184,7 @@ def _empty(
             jnp.zeros((num_rows, width, num_duals)),
             jax.tree.map(repeat, settings),
             jnp.zeros(width, jnp.int32),
+            jnp.zeros(width, jnp.int32) if has_target_sets else None,
         )
     )
 
@@ -181,7 +194,7 @@ def _placed(
     batch: ModelBatch,
     slot: Array,
     settings: Settings,
-    weight_set: Array,
+    sets: tuple[Array, Array | None],
     *,
     loss: Loss,
 ) -> ModelBatch:
@@ -193,12 +206,12 @@ def _placed(
         num_pairs=batch.state.history.factors.shape[1],
     )
     dual_centers = batch.dual_centers.at[:, slot].set(0)
-    state, settings, weight_set = jax.tree.map(
+    state, settings, sets = jax.tree.map(
         lambda leaves, leaf: leaves.at[slot].set(leaf),
-        (batch.state, batch.settings, batch.weight_set),
-        (state, settings, weight_set),
+        (batch.state, batch.settings, (batch.weight_set, batch.target_set)),
+        (state, settings, sets),
     )
-    return spread(ModelBatch(state, dual_centers, settings, weight_set))
+    return spread(ModelBatch(state, dual_centers, settings, *sets))
 
 
 def _at_zero(
