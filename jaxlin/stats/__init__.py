@@ -4,6 +4,7 @@ metrics              accuracy, confusion matrix, calibration error, ...
 intervals            confidence intervals of proportions and means
 comparison           paired comparison of two methods on the same test examples
 estimates            shares, means and calibration error with intervals
+multilabel           average precision and F1 of several labels per example
 variance_components  variances over examples and over runs, and intervals from them
 decomposition        modelling, estimation and optimisation error, with intervals
 """
