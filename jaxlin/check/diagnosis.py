@@ -145,8 +145,7 @@ def of_multilabel(array: np.ndarray) -> str:
     row = int(np.argmax(counts != 1))
     return (
         f"several labels per example: row {row} names {counts[row]} classes; give one "
-        "label per example (for multilabel classification fit one classifier of 0 and "
-        "1 per label)"
+        "label per example, or all of them to jaxlin.linear_probe.multilabel_probe"
     )
 
 

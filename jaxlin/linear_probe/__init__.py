@@ -28,18 +28,23 @@ All rows are on one device, on the devices of a mesh, or spread over several pro
 the objective: the accuracy may still change with ``relative_gap``, within the bounds of
 ``test.optimum``.
 
-  class_weights   class weights, and the shift of the prior that they cause
-  examples        training and held-out examples
-  l2_choice       comparison of l2 on held-out examples
-  calibrated_fit  temperature of the final fit
-  result          `ProbeResult`
-  probing         the probe
-  few_shots       probes of k examples per class, on several draws: `few_shot`
-  paired          two probes on the same test examples: `compare`
+  class_weights      class weights, and the shift of the prior that they cause
+  examples           training and held-out examples
+  l2_choice          comparison of l2 on held-out examples
+  calibrated_fit     temperature of the final fit
+  result             `ProbeResult`
+  probing            the probe
+  few_shots          probes of k examples per class, on several draws: `few_shot`
+  paired             two probes on the same test examples: `compare`
+  multilabel_choice  choice of l2 by held-out average precision
+  multilabel_result  `MultilabelResult`
+  multilabel         several labels per example: `multilabel_probe`
 """
 
 from jaxlin import chapters
 from jaxlin.linear_probe.few_shots import FewShot, few_shot
+from jaxlin.linear_probe.multilabel import multilabel_probe
+from jaxlin.linear_probe.multilabel_result import MultilabelResult, label_scores
 from jaxlin.linear_probe.paired import ProbeComparison, compare
 from jaxlin.linear_probe.probing import CS, probe
 from jaxlin.linear_probe.result import ProbeResult
@@ -48,9 +53,12 @@ __getattr__ = chapters.loader(__name__)
 __all__ = [
     "CS",
     "FewShot",
+    "MultilabelResult",
     "ProbeComparison",
     "ProbeResult",
     "compare",
     "few_shot",
+    "label_scores",
+    "multilabel_probe",
     "probe",
 ]

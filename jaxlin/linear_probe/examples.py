@@ -61,6 +61,7 @@ def make(
     class_weights: str | Sequence[float] | None,
     normalization: Normalization | FitNormalization | None,
     classes: Any,
+    strata: ArrayLike | None = None,
 ) -> ProbeExamples:
     """Checked training examples; arguments are those of `jaxlin.probe`.
 
@@ -74,25 +75,30 @@ def make(
       class_weights: factors of the weights by class, or None.
       normalization: normalization, function that fits one, or None.
       classes: labels in the order of the scores, or None.
+      strata: integers of the groups within which held-out examples are drawn, shape
+        ``(examples,)``, or one for all; None is the labels.
 
     Raises:
       ValueError: if an argument is invalid; the message gives the rule and the value.
     """
     normalization = _of_all_processes(normalization)
     problem = _problem_of_labels(features, labels, weights=weights, classes=classes)
-    if _is_set(validation):
+    if is_set(validation):
         problem, validation = _with_set(problem, validation)
     rows: Any = problem.rows
     own = np.ones(problem.num_examples)
     if rows.example_weights is not None:
         own = np.asarray(rows.example_weights, np.float64)
+    drawn_by, names = rows.targets, problem.classes
+    if strata is not None:
+        drawn_by, names = np.broadcast_to(strata, rows.targets.shape), None
     parts = held_out.weights(
         key,
-        rows.targets,
+        drawn_by,
         validation=validation,
         example_weights=own,
         num_settings=num_settings,
-        classes=problem.classes,
+        classes=names,
     )
     numbers = np.ones(problem.num_classes)
     fitted = checked.fitted_normalization(
@@ -170,7 +176,7 @@ def _problem_of_labels(
     return problems.problem(features, labels, weights=weights, classes=classes)
 
 
-def _is_set(validation: Any) -> bool:
+def is_set(validation: Any) -> bool:
     """Returns whether a validation is features and labels, not rows of the training."""
     return (
         isinstance(validation, tuple)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +13,7 @@ from jaxlin.linear import BiasName
 from jaxlin.linear_probe import examples
 from jaxlin.linear_probe.examples import ProbeExamples
 from jaxlin.problems import Problem
+from jaxlin.problems.target_sets import TargetSets
 from jaxlin.selection import cross_validation, grids, sweep
 from jaxlin.selection import parts as selection_parts
 from jaxlin.selection.cross_validation import CrossValidation
@@ -81,20 +82,12 @@ def choose_l2(
     if not len(parts):
         return Choice(l2s[0], 0, (), None)
     factors = examples.held_out_factors(given, mean_per_class=mean_per_class)
-    indices = np.arange(len(parts))
-    groups = [indices] if len(given.part_problems) == 1 else indices[:, None]
     tables = []
-    for problem, group in zip(given.part_problems, groups, strict=True):
-        own = options
-        if options.checkpoint is not None and len(groups) > 1:
-            file = _checkpoint_of_sweep(options.checkpoint, group[0], len(groups))
-            if file is None:
-                continue
-            own = options._replace(checkpoint=file)
+    for problem, group, own in sweeps(given, options):
         models = grids.product(
             losses=(loss,), l2s=l2s, num_weight_sets=len(group), bias=bias
         )
-        fits = _sweep(problem, models, weight_sets=1 - parts[group], options=own)
+        fits = sweep_of(problem, models, weight_sets=1 - parts[group], options=own)
         tables.append(cross_validation.tabulate(problem, fits, held_out=factors[group]))
     table = tables[0] if len(tables) == 1 else _joined(tables)
     table = table._replace(num_repeats=given.num_repeats)
@@ -105,13 +98,44 @@ def choose_l2(
     return Choice(float(table.l2[setting]), setting, chosen, table)
 
 
-def _sweep(
-    problem: Problem, models: Grid, *, weight_sets: np.ndarray, options: SweepOptions
+def sweeps(
+    given: ProbeExamples, options: SweepOptions
+) -> Iterator[tuple[Problem, np.ndarray, SweepOptions]]:
+    """Problem, indices of the parts and options of each sweep of a comparison.
+
+    Args:
+      given: training examples; all parts share a sweep unless each has a normalization
+        of its own.
+      options: keywords of the sweeps; the checkpoint of each is made from them.
+    """
+    indices = np.arange(len(given.parts))
+    groups = [indices] if len(given.part_problems) == 1 else indices[:, None]
+    for problem, group in zip(given.part_problems, groups, strict=True):
+        own = options
+        if options.checkpoint is not None and len(groups) > 1:
+            file = _checkpoint_of_sweep(options.checkpoint, group[0], len(groups))
+            if file is None:
+                continue
+            own = options._replace(checkpoint=file)
+        yield problem, group, own
+
+
+def sweep_of(
+    problem: Problem,
+    models: Grid,
+    *,
+    weight_sets: np.ndarray | None,
+    target_sets: TargetSets | None = None,
+    refine: bool | None = None,
+    options: SweepOptions,
 ) -> SweepResult:
+    """`jaxlin.selection.sweep.fit_models` with the options of a probe."""
     return sweep.fit_models(
         problem,
         models,
         weight_sets=weight_sets,
+        target_sets=target_sets,
+        refine=refine,
         stop=options.stop,
         checkpoint=options.checkpoint,
         callback=options.callback,

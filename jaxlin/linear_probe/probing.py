@@ -153,7 +153,7 @@ def probe(
         check.concrete(name, value)
     check.key("key", key)
     stopping.checked(stop)
-    values = _values_to_try(cs, l2s)
+    values = values_to_try(cs, l2s)
     given = examples.make(
         key,
         features,
@@ -180,7 +180,7 @@ def probe(
         train_on_validation=train_on_validation,
         undo_prior_shift=undo_prior_shift,
     )
-    compared_total, final_total = _total_weights(given, train_on_validation)
+    compared_total, final_total = total_weights(given, train_on_validation)
     if l2s is None:
         num_classes = given.problem.num_classes
         values = l2_of_c(values, total_weight=compared_total, num_classes=num_classes)
@@ -229,7 +229,7 @@ def probe(
     )
 
 
-def _values_to_try(
+def values_to_try(
     cs: Sequence[float] | None, l2s: Sequence[float] | None
 ) -> tuple[float, ...]:
     """Checked values of C or of l2, one of which is given; `CS` if neither is."""
@@ -261,7 +261,7 @@ def _check_options(
         )
 
 
-def _total_weights(
+def total_weights(
     given: ProbeExamples, train_on_validation: bool
 ) -> tuple[float, float]:
     """Total weight that compared fits train on, in the mean, and the final fit."""
