@@ -89,9 +89,10 @@ def make(
     own = np.ones(problem.num_examples)
     if rows.example_weights is not None:
         own = np.asarray(rows.example_weights, np.float64)
-    drawn_by, names = rows.targets, problem.classes
+    drawn_by: np.ndarray = rows.targets
+    names: np.ndarray | None = problem.classes
     if strata is not None:
-        drawn_by, names = np.broadcast_to(strata, rows.targets.shape), None
+        drawn_by, names = np.broadcast_to(np.asarray(strata), drawn_by.shape), None
     parts = held_out.weights(
         key,
         drawn_by,

@@ -124,7 +124,7 @@ def sweep_of(
     problem: Problem,
     models: Grid,
     *,
-    weight_sets: np.ndarray | None,
+    weight_sets: np.ndarray,
     target_sets: TargetSets | None = None,
     refine: bool | None = None,
     options: SweepOptions,

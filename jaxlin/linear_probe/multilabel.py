@@ -171,7 +171,7 @@ def multilabel_probe(
         names=tuple(range(len(l2)) if names is None else names),
         test=multilabel.measure(scores, tested),
         fits=fits,
-        cs=2 / (l2 * final_total),
+        cs=np.array(values)[chosen.setting] if l2s is None else 2 / (l2 * final_total),
         at_edge=(len(final) > 1) & ((l2 == min(final)) | (l2 == max(final))),
         held_out=chosen.held_out,
         num_compared=0 if chosen.held_out is None else chosen.held_out.size,
@@ -196,12 +196,14 @@ def _final_fits(
         num_target_sets=len(l2),
         bias=bias,
     )
-    is_own = models.l2 == l2[models.target_set]
+    target_set: Any = models.target_set
+    is_own = models.l2 == l2[target_set]
     stop = Stop(options.stop.relative_gap, 10 * options.stop.max_passes)
     return l2_choice.sweep_of(
         given.problem,
         grids.subset(models, np.flatnonzero(is_own)),
-        weight_sets=None,
+        # A set of ones, which shares its programs with a comparison on one part.
+        weight_sets=np.ones((1, given.problem.num_examples)),
         target_sets=sets,
         refine=True,
         options=options._replace(stop=stop, checkpoint=None),
@@ -219,7 +221,8 @@ def _examples(
     normalization: Normalization | FitNormalization | None,
 ) -> tuple[ProbeExamples, TargetSets]:
     """Training examples, and labels of them and of a given validation set."""
-    codes, strata = sets.codes, 0
+    codes = sets.codes
+    strata: Any = 0
     check.one_per_example("indicators", len(codes), num_examples=np.shape(features)[0])
     if isinstance(validation, numbers.Real):
         strata = _rarest_labels(codes, weights)

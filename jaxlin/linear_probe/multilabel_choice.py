@@ -115,6 +115,7 @@ def _average_precisions(
     """Average precisions on the held-out examples of a part, ``(labels, l2s)``."""
     out, models = np.flatnonzero(given.parts[part]), fits.models
     features = given.problem.first_block.features[out]
+    target_set: Any = models.target_set
     of_l2 = np.searchsorted(np.sort(l2s), models.l2)
     position = np.argsort(np.argsort(l2s))
     found = np.zeros((len(sets.names), len(l2s)))
@@ -122,11 +123,11 @@ def _average_precisions(
     for first in range(0, len(sets.names), size):
         labels = np.arange(first, min(first + size, len(sets.names)))
         own = np.flatnonzero(
-            np.isin(models.target_set, labels) & (models.weight_set == weight_set)
+            np.isin(target_set, labels) & (models.weight_set == weight_set)
         )
         params = jax.tree.map(lambda leaf, own=own: leaf[own], fits.params)
         scores = label_scores(params, fits[int(own[0])], features)
-        target = models.target_set[own]
+        target = target_set[own]
         values = multilabel.average_precision(scores, sets.codes[out][:, target])
         by_label = np.zeros((len(labels), len(l2s)))
         by_label[target - first, of_l2[own]] = values

@@ -197,7 +197,7 @@ def _refined_fit(
         if by_row is not None:
             own = by_row[:, models.weight_set[model]]
             examples = examples._replace(example_weights=own)
-        if target_sets is not None:
+        if target_sets is not None and models.target_set is not None:
             targets = target_sets[:, models.target_set[model]]
             targets = targets.astype(examples.targets.dtype)
             examples = examples._replace(targets=targets)

@@ -240,7 +240,7 @@ def indicators(change):
     ("changes", "message"),
     [
         ({1: LABELS[TRAIN, 0]}, r"indicators must have shape \(examples, labels\)"),
-        ({1: LABELS[: NUM_TRAIN - 1]}, "indicators must have 120"),
+        ({1: LABELS[: NUM_TRAIN - 1]}, "indicators must have one .* got 119 for 120"),
         (
             {1: indicators(lambda found: found.__setitem__((3, 2), 2))},
             "indicators must be booleans, or 0 and 1, got 2.0 in row 3, label 2",
@@ -262,7 +262,10 @@ def indicators(change):
             "label tree must have an example .* got none in class True",
         ),
         ({3: LABELS[TEST, :3]}, r"test_indicators must have shape \(examples, 4\)"),
-        ({3: LABELS[NUM_TRAIN + 1 :]}, "test_indicators must have 80"),
+        (
+            {3: LABELS[NUM_TRAIN + 1 :]},
+            "test_indicators must have one .* got 79 for 80",
+        ),
         ({"names": NAMES[:3]}, "names must be 4 distinct names"),
         ({"l2s": (0.1,)}, "cs must not be given with l2s"),
         ({"validation": None}, "validation must be given to choose among 3"),

@@ -117,7 +117,7 @@ def test_intervals_are_of_the_derivatives_in_the_weights(batch):
 
 
 def test_intervals_cover_the_values_of_the_population():
-    """Of 300 test sets of 400 examples, 91 to 98 % have an interval with the truth."""
+    """Intervals of 91 to 98 % of 300 test sets of 400 examples have the truth."""
     generator = np.random.default_rng(0)
 
     def draw(size):
