@@ -244,6 +244,13 @@ BAD = {
         ({"features": "nothing.npz"}, "nothing.npz: cannot be opened"),
         ({"refit": False}, "refit must be True with folds, got False with 3"),
         ({"undo_prior_shift": True}, "undo_prior_shift must be False class_weights"),
+        (
+            {"features": ROWS_ALONE, "num_shots": (2,)},
+            "cs must be one value x_val got 4 values --cs 1",
+        ),
+        ({"num_shots": (2,), "protocol": "clip"}, "num_shots must be left out got 2"),
+        ({"compare": "b.npz", "parts": 2}, "compare must be left out with parts"),
+        ({"features": ROWS_ALONE, "compare": "b.npz"}, "b.npz: cannot be opened"),
         ({"protocol": "clip"}, "cs must be left out with protocol, got (0.0001"),
     ],
     "benchmark_solvers": [
