@@ -175,6 +175,7 @@ benchmark_neighbors settle_s >= 0
 benchmark_solvers   stop_at >= 0, growth_classes >= 2
 benchmark_sweep     folds >= 2, peer_fits >= 2
 compile_times       programs >= 0
+parity              classes >= 2, examples >= 10
 random_problems     only >= 0, float64 <= 1
 small_data          peer_seconds >= 0
 """
@@ -262,6 +263,7 @@ BAD = {
         ({"shapes": ((11, 3, 6),)}, "examples must be at least 12"),
     ],
     "benchmark_protocol": [({"shapes": ((9, 3, 3),)}, "examples must be at least 10")],
+    "many_classes": [({"shapes": ((20, 3, 1),)}, "classes must be at least 2, got 1")],
 }
 
 
@@ -286,6 +288,7 @@ def test_what_does_not_go_together_is_refused(
         ("benchmark_training", {"peer": True}, "peer must be False PyTorch --no-peer"),
         ("benchmark_probes", {"solvers": ("intelex",)}, "got intelex; run pip install"),
         ("benchmark_protocol", {}, "scikit-learn must be installed pip install"),
+        ("parity", {}, "scikit-learn must be installed pip install"),
         (
             "benchmark_probes",
             {"solvers": ("torch",)},
