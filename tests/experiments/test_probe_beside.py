@@ -59,6 +59,8 @@ def test_other_features_are_compared_as_two_probes_are(done):
     assert f"[{low:+.2f}, {high:+.2f}]" in printed
     page = (out / "report.html").read_text()
     assert "first classifies better here." in page
+    assert (found["l2"], found["at_edge"]) == (other.l2, other.at_edge)
+    assert found["c"] == OPTIONS["cs"][other.setting]
     saved = jaxlin.load(out / "parts" / "compare-model.npz")
     right = jaxlin.predict(saved, OTHER) == saved.classes[LABELS]
     assert found["accuracy"] == right.mean()
