@@ -1,11 +1,9 @@
 """Measurements: memory, seconds against the peers, recall, accuracy."""
 
 import functools
-import re
 import statistics
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,7 +11,7 @@ import numpy as np
 
 from experiments.benchmark_neighbors import peers
 from experiments.benchmark_neighbors.config import Config
-from experiments.common import timing
+from experiments.common import memory, timing
 from experiments.common.study import Measured, Part, Run
 from jaxlin import data, neighbors
 from jaxlin.neighbors import distances
@@ -49,25 +47,13 @@ def _memory(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     for name, metric in METRICS.items():
         some = queries if name == "l2" else queries[: config.l1_queries]
         neighbors.nearest(train[:200], some[:5], metric=metric, k=config.k)
-        before = _status_mb("VmRSS", reset=True)
+        before = memory.status_mb("VmRSS", reset=True)
         neighbors.nearest(train, some, metric=metric, k=config.k)
-        after = _status_mb("VmHWM")
+        after = memory.status_mb("VmHWM")
         grown = None if before is None or after is None else after - before
         found[name] = {"queries": len(some), "grown_mb": grown}
         print("memory", name, found[name], flush=True)
     return Measured(found)
-
-
-def _status_mb(name: str, *, reset: bool = False) -> float | None:
-    """A line of this process's status on Linux, in MB; its peak is forgotten first."""
-    try:
-        if reset:
-            Path("/proc/self/clear_refs").write_text("5")
-        text = Path("/proc/self/status").read_text()
-    except OSError:
-        return None
-    line = re.search(rf"{name}:\s+(\d+) kB", text)
-    return None if line is None else int(line[1]) / 1024
 
 
 def _against_peers(

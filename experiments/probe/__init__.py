@@ -23,9 +23,14 @@ left out and in the test as wrong. ``--join image question`` puts image_train an
 question_train side by side (and so for the other splits), as visual question answering
 does.
 
+Beside it. ``--compare OTHER`` probes other features of the same test examples alike and
+compares the two, example by example. ``--num-shots 1 5`` also probes draws of so many
+training examples per class, with C from x_val or a single C.
+
 Result. report.html, results.json, results.csv (one line a value of C), and in ``parts``
 probe-model.npz for `jaxlin.load` and probe.npz with labels and calibrated probabilities
-of the test examples. ``kill -9`` it and go on with ``--resume FOLDER``.
+of the test examples; likewise compare-model.npz, and the draws in shots-K.npz. ``kill
+-9`` it and go on with ``--resume FOLDER``.
 
 Command. ``python -m experiments.probe FEATURES.npz``; ``--smoke`` to see a page in
 seconds.

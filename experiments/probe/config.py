@@ -9,6 +9,7 @@ from experiments.common.config import (
     MAY_BE_EMPTY,
     Bounds,
     Count,
+    Counts,
     Positives,
     Seed,
     Share,
@@ -35,6 +36,12 @@ class Config:
     Attributes:
       features: a .npz file, a folder of .npy files, the name of a data set, or random.
       join: names of embeddings to put side by side: NAME_train and NAME_test of each.
+      compare: other features of the same test examples in the same order, as FEATURES;
+        probed alike and compared with these, example by example.
+      num_shots: numbers k of examples per class; also probes draws of k of each, or all
+        of a class that has fewer. C is chosen on x_val alone; without x_val, cs must be
+        one value.
+      num_draws: draws of each k.
       answers: K; the most frequent answers are the classes, and the others are counted.
       protocol: a published evaluation to reproduce; it sets loss, cs, bias, folds,
         choose and normalize, and the split where no validation examples are given.
@@ -66,12 +73,17 @@ class Config:
       slots: models fitted at once; decided by shapes and the kind of machine unless
         given, and then kept.
       block_size: rows a block of each pass; likewise.
+      memory_bytes: largest size of the states of the models fitted at once; half of
+        what the rows leave unless given.
       parts: sweeps that the models are dealt to, which tasks measure with --part K/N or
         one process in turn; another number changes rounding alone.
     """
 
     features: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FEATURES")]]
     join: Annotated[tuple[str, ...], MAY_BE_EMPTY] = ()
+    compare: str | None = None
+    num_shots: Annotated[Counts, MAY_BE_EMPTY] = ()
+    num_draws: Count = 5
     answers: Annotated[int | None, Bounds(at_least=2)] = None
     protocol: Literal["dinov2", "dinov3", "clip"] | None = None
     metric: Literal["accuracy", "mean_per_class"] = "accuracy"
@@ -90,6 +102,7 @@ class Config:
     max_passes: Count = 200
     slots: Annotated[int | None, Bounds(at_least=1)] = None
     block_size: Annotated[int | None, Bounds(at_least=1)] = None
+    memory_bytes: Annotated[int | None, Bounds(at_least=1)] = None
     parts: Count = 1
 
 
@@ -165,4 +178,16 @@ def check_fields(config: Config) -> None:
             "undo_prior_shift must be False without class_weights, got True; "
             "--class-weights balanced shifts the prior"
         )
+    if config.num_shots and config.protocol is not None:
+        raise ValueError(
+            "num_shots must be left out with protocol, whose examples are all of the "
+            f"training examples, got {' '.join(map(str, config.num_shots))}"
+        )
+    for name in ("answers", "parts"):
+        value = getattr(config, name)
+        if config.compare is not None and value != getattr(DEFAULT, name):
+            raise ValueError(
+                f"compare must be left out with {name}, got {config.compare} with "
+                f"{value}; probe both, and call jaxlin.linear_probe.compare"
+            )
     with_protocol(config)

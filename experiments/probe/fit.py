@@ -100,6 +100,7 @@ def plan(config: Config, dataset: data.Dataset) -> Plan:
         Examples(rows, labels),
         num_classes=dataset.num_classes,
         slots=config.slots,
+        memory_bytes=config.memory_bytes,
         block_size=config.block_size,
     )
 
@@ -148,24 +149,32 @@ def fitted(
             jax.random.key(config.seed),
             *dataset.train,
             *dataset.test,
-            loss=CERTIFIED[config.loss],
-            cs=config.cs,
-            bias=config.bias,
             weights=dataset.train_weights,
-            class_weights=config.class_weights,
-            undo_prior_shift=config.undo_prior_shift,
-            classes=range(dataset.num_classes),
-            normalization=_normalization(config, dataset),
             validation=validation(config, dataset),
             train_on_validation=config.refit,
-            mean_per_class=config.metric == "mean_per_class",
-            choose=rule(config),
-            stop=jaxlin.Stop(config.relative_gap, config.max_passes),
             slots=config.slots,
             block_size=config.block_size,
             checkpoint=checkpoint,
             callback=callback,
+            **options(config, dataset),
         )
+
+
+def options(config: Config, dataset: data.Dataset) -> dict[str, Any]:
+    """Keywords of `jaxlin.probe` that few examples per class share."""
+    return {
+        "loss": CERTIFIED[config.loss],
+        "cs": config.cs,
+        "bias": config.bias,
+        "class_weights": config.class_weights,
+        "undo_prior_shift": config.undo_prior_shift,
+        "classes": range(dataset.num_classes),
+        "normalization": _normalization(config, dataset),
+        "mean_per_class": config.metric == "mean_per_class",
+        "choose": rule(config),
+        "stop": jaxlin.Stop(config.relative_gap, config.max_passes),
+        "memory_bytes": config.memory_bytes,
+    }
 
 
 def _normalization(config: Config, dataset: data.Dataset) -> Any:

@@ -12,10 +12,12 @@ import jaxlin
 from experiments.common import tasks
 from experiments.common.study import Measured, Part, Run
 from experiments.common.tasks import TaskPart
-from experiments.probe import fit
+from experiments.common.text_table import text_table
+from experiments.probe import compared, few_shots, fit
 from experiments.probe.config import Config, with_protocol
 from experiments.probe.protocols import PROTOCOLS
 from jaxlin import check, data
+from jaxlin.certificates.label_certificates import AccuracyInterval
 from jaxlin.selection import calibration, grids
 from jaxlin.selection import parts as selection_parts
 from jaxlin.selection.parts import Parts
@@ -26,8 +28,11 @@ _SWEEP = "sweep.npz"
 
 
 def parts(config: Config) -> Mapping[str, Part]:
-    """The single part of a run, which the file of its sweep continues."""
-    return {"probe": _probe}
+    """The probe, which the file of its sweep continues, and what is asked beside it."""
+    asked: dict[str, Part] = {"probe": _probe, **few_shots.parts(config)}
+    if config.compare is not None:
+        asked["compare"] = compared.part
+    return asked
 
 
 def settle(config: Config, dataset: data.Dataset) -> Config:
@@ -40,12 +45,18 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
       ValueError: that names the field, the rule and the value.
     """
     config = with_protocol(config)
+    few_shots.check(config, dataset)
+    other = compared.checked(config, dataset)
     fit.check(config, dataset)
     check.integer("parts", config.parts, at_most=fit.models(config).size)
     plan = fit.plan(config, dataset)
-    return dataclasses.replace(
+    config = dataclasses.replace(
         config, slots=sum(plan.slots), block_size=plan.block_size
     )
+    if other is not None:
+        # With the slots of the first, more features may need too much memory.
+        fit.plan(config, other)
+    return config
 
 
 def task(config: Config, dataset: data.Dataset, run: Run, part: TaskPart) -> None:
@@ -97,7 +108,23 @@ def _probe(config: Config, dataset: data.Dataset, run: Run) -> Measured:
         "sweep": plan,
         "source": dataset.source,
     }
-    return Measured(numbers, _arrays(model, dataset), {"model": model})
+    print(_printed(numbers))
+    arrays = _arrays(model, dataset) | {"log_loss": found.test.example_log_losses}
+    return Measured(numbers, arrays, {"model": model})
+
+
+def _printed(numbers: Mapping[str, Any]) -> str:
+    """The metrics as a table of text, and what is proven of the exact optimum."""
+    rows = [
+        (
+            name.replace("_", " "),
+            *(f"{one[end]:.4f}" for end in ("value", "low", "high")),
+        )
+        for name, one in numbers["metrics"].items()
+    ]
+    table = text_table(("test metric", "value", "95 % from", "to"), rows)
+    optimum = numbers["optimum_in_words"]
+    return f"{table}\naccuracy of the exact optimum: {optimum}"
 
 
 def _published(config: Config) -> dict[str, Any]:
@@ -130,14 +157,17 @@ def _numbers(
     converged = () if found.table is None else found.table.fits.converged
     num_test = coverage["test_examples"] if coverage else test.num_examples
     share = test.num_examples / num_test
+    low, high, certified = test.optimum
+    optimum = AccuracyInterval(share * low, share * high, certified)
     values = _values(found, config)
     chosen = [row["c"] for row in values if row["chosen"]] or config.cs
     metrics_of_test = _metrics(test, num_test)
     return {
         "test_accuracy": metrics_of_test["accuracy"]["value"],
         "metrics": metrics_of_test,
-        "optimum_accuracy": [share * test.optimum.low, share * test.optimum.high],
-        "labels_certified": test.optimum.certified,
+        "optimum_accuracy": [optimum.low, optimum.high],
+        "optimum_in_words": str(optimum),
+        "labels_certified": certified,
         "num_train": len(dataset.train.labels),
         "num_held_out": found.num_held_out,
         "has_validation": dataset.validation is not None,

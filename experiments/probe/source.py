@@ -42,6 +42,12 @@ def load(config: Config, data_dir: Path | None) -> tuple[data.Dataset, dict[str,
     return dataset, {**data.summary(dataset), "answers": coverage}
 
 
+def other(config: Config) -> data.Dataset:
+    """The features that are compared with the first ones."""
+    assert config.compare is not None, "a config that compares"
+    return data.load(config.compare)
+
+
 def made(seed: int) -> data.Dataset:
     """Three classes of Gaussian features that overlap."""
     keys = jax.random.split(jax.random.key(seed), 3)

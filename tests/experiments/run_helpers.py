@@ -33,6 +33,8 @@ ONE_FILE = {
         "benchmark_protocol",
         "benchmark_training",
         "compile_times",
+        "many_classes",
+        "parity",
         "random_problems",
         "small_data",
     )

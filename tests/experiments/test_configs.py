@@ -175,6 +175,7 @@ benchmark_neighbors settle_s >= 0
 benchmark_solvers   stop_at >= 0, growth_classes >= 2
 benchmark_sweep     folds >= 2, peer_fits >= 2
 compile_times       programs >= 0
+parity              classes >= 2, examples >= 10
 random_problems     only >= 0, float64 <= 1
 small_data          peer_seconds >= 0
 """
@@ -244,6 +245,13 @@ BAD = {
         ({"features": "nothing.npz"}, "nothing.npz: cannot be opened"),
         ({"refit": False}, "refit must be True with folds, got False with 3"),
         ({"undo_prior_shift": True}, "undo_prior_shift must be False class_weights"),
+        (
+            {"features": ROWS_ALONE, "num_shots": (2,)},
+            "cs must be one value x_val got 4 values --cs 1",
+        ),
+        ({"num_shots": (2,), "protocol": "clip"}, "num_shots must be left out got 2"),
+        ({"compare": "b.npz", "parts": 2}, "compare must be left out with parts"),
+        ({"features": ROWS_ALONE, "compare": "b.npz"}, "b.npz: cannot be opened"),
         ({"protocol": "clip"}, "cs must be left out with protocol, got (0.0001"),
     ],
     "benchmark_solvers": [
@@ -255,6 +263,7 @@ BAD = {
         ({"shapes": ((11, 3, 6),)}, "examples must be at least 12"),
     ],
     "benchmark_protocol": [({"shapes": ((9, 3, 3),)}, "examples must be at least 10")],
+    "many_classes": [({"shapes": ((20, 3, 1),)}, "classes must be at least 2, got 1")],
 }
 
 
@@ -279,6 +288,7 @@ def test_what_does_not_go_together_is_refused(
         ("benchmark_training", {"peer": True}, "peer must be False PyTorch --no-peer"),
         ("benchmark_probes", {"solvers": ("intelex",)}, "got intelex; run pip install"),
         ("benchmark_protocol", {}, "scikit-learn must be installed pip install"),
+        ("parity", {}, "scikit-learn must be installed pip install"),
         (
             "benchmark_probes",
             {"solvers": ("torch",)},

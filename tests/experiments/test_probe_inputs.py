@@ -26,6 +26,11 @@ GROUPS = {"groups_train": np.arange(len(ROWS)) // 4}
 @pytest.mark.parametrize(
     ("arrays", "flags", "words"),
     [
+        (
+            {},
+            ("--memory-bytes", 1),
+            "memory_bytes must hold a slot .* got 1; give",
+        ),
         ({}, ("--folds", 61), "validation must be at most 60, got 61"),
         (GIVEN, FOLDS, "folds must not be given with x_val, .* got 3"),
         (GROUPS, (), "folds must be given with groups_train, got none"),

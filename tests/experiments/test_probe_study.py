@@ -66,6 +66,13 @@ def test_a_run_leaves_what_it_says(smoke):
             rtol=1e-6,
         )
     assert saved.temperature == found["temperature"] != 1
+    # No label is certified at the default gap: no bounds are shown.
+    optimum = found["optimum_in_words"]
+    assert optimum == "uninformative (0.0 % of labels certified)"
+    assert f"accuracy of the exact optimum: {optimum}" in printed
+    assert optimum in (out / "report.html").read_text()
+    ends = (f"{accuracy[end]:.4f}" for end in ("value", "low", "high"))
+    assert ["accuracy", *ends] in [line.split() for line in printed.splitlines()]
     rows = run_helpers.table(out)
     assert [float(row["c"]) for row in rows] == pytest.approx(sorted(SMOKE.cs))
     best = max(rows, key=lambda row: float(row["accuracy"]))
