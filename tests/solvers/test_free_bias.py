@@ -263,6 +263,22 @@ def test_scores_that_do_not_fit_into_memory_are_refused(monkeypatch):
     check_memory(loss=SOFTMAX)
 
 
+def test_scores_of_blocks_that_do_not_fit_into_memory_are_refused(monkeypatch):
+    """Their number is known after the first pass, and named before the second."""
+    rows = np.random.default_rng(0).normal(size=(2000, 2)).astype(np.float32)
+    blocks = row_blocks.over(rows, np.arange(2000) % 4, block_size=500)
+    on, options = jaxlin.problem(blocks), {"loss": SOFTMAX, "l2": 1.0}
+    monkeypatch.setattr(device_mesh, "memory_bytes", lambda: 31_000)
+    message = (
+        r"free bias of 2000 examples in blocks and 4 classes.*3\.1e-05 GB, got at least "
+        r"3\.2e-05 GB \(scores.*use bias=\"penalized\""
+    )
+    with pytest.raises(ValueError, match=message):
+        jaxlin.fit(on, bias="free", **options)
+    monkeypatch.setattr(device_mesh, "memory_bytes", lambda: 33_000)
+    assert jaxlin.fit(on, bias="free", **options).converged
+
+
 def test_a_class_without_weight_is_refused_by_name():
     rows, labels, weights = arrays("softmax_cross_entropy")
     names = np.array(["left", "middle", "right"])[labels]
