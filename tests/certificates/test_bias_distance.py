@@ -101,6 +101,9 @@ def test_the_bias_of_a_rare_class_is_within_its_distance(weight):
         gap = float(duality.bound(proof)) + known
         found = bound(params, rows, example_weights=weights, certificate_gap=gap)
         assert distance_to(best, params) <= found, scale
+        # Rounding counts no less than a gap of its size.
+        in_parts = {"certificate_gap": gap / 2, "rounding": gap / 2}
+        assert bound(params, rows, example_weights=weights, **in_parts) > found
         bounds.append(found * np.sqrt(weight) / np.sqrt(2 * gap / L2))
     # About the distance of the weights over the square root of the share.
     assert 1 <= bounds[0] <= 4
