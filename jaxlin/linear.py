@@ -59,6 +59,12 @@ class Bias(enum.Enum):
             return folded
         return folded.at[..., -1].set(0)
 
+    def allowed(self, params: "Params") -> "Params":
+        """Parameters that this treatment allows: without a bias, it becomes 0."""
+        if self is Bias.NONE:
+            return params._replace(bias=jnp.zeros_like(params.bias))
+        return params
+
 
 class Params(NamedTuple):
     """Parameters of a linear classifier.

@@ -104,6 +104,18 @@ def test_another_checkpoint_is_no_fit(tmp_path):
         jaxlin.load(path)
 
 
+def test_a_fit_of_version_0_1_0_has_a_penalised_bias(tmp_path):
+    """Its file says nothing of the bias."""
+    path, before = tmp_path / "fit.npz", trained()
+    jaxlin.save(path, before)
+    metadata = checkpoint.load_metadata(path)
+    del metadata["bias"], metadata["bias radius"]
+    checkpoint.save(path, (before.params, before.normalization), metadata=metadata)
+    after = jaxlin.load(path)
+    assert (after.bias, after.bias_radius) == ("penalized", 0.0)
+    np.testing.assert_array_equal(after.params.weights, before.params.weights)
+
+
 def test_another_format_is_refused_in_words(tmp_path):
     path = tmp_path / "old.npz"
     checkpoint.save(path, {}, metadata={"kind": "jaxlin linear classifier, format 1"})

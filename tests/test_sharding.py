@@ -363,7 +363,12 @@ def test_two_processes_that_load_half_the_rows_each(tmp_path):
     np.testing.assert_allclose(values[0][2:4], expected, rtol=3e-5)
     np.testing.assert_allclose(values[0][4:7], table.accuracy[1], atol=1e-6)
     np.testing.assert_allclose(values[0][7:10], table.loss[1], rtol=1e-3)
-    of_probe = values[0][10:]
+    of_probe, of_free = values[0][10:-2], values[0][-2:]
+    expected = [
+        jaxlin.fit(of_digits(), loss=loss, bias="free", **FIT_SETTINGS) for loss in BOTH
+    ]
+    primals = [fit.certificate.primal for fit in expected]
+    np.testing.assert_allclose(of_free, primals, rtol=1e-5)
     probe = jaxlin.probe(
         *(KEY, ROWS, LABELS, DIGITS.features[203:403], DIGITS.labels[203:403]),
         **{"validation": 2, "class_weights": "balanced"},

@@ -38,6 +38,9 @@ def iterations(
         )
         if settings.bias is Bias.FREE:
             problem.check_class_weights(statistics.class_weights)
+            fit_checks.check_scores_of_blocks(
+                len(statistics.norms), num_classes=problem.num_classes
+            )
         blocks = streaming.row_source(
             problem.rows,
             statistics,

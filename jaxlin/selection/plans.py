@@ -97,8 +97,9 @@ class Plan(NamedTuple):
         checks by the host; a finished model ends the call earlier.
       num_pairs: number of L-BFGS pairs per model, fewer than usual where memory is
         short.
-      bytes_per_slot: size of the state of one model, the largest over the losses.
-      bytes: size of the states of all slots.
+      bytes_per_slot: size of the state of one model, the largest over the losses; with
+        a free bias half of what its search holds in a pass, too.
+      bytes: size of all slots.
     """
 
     slots: tuple[int, ...]
@@ -345,7 +346,10 @@ def _bytes_of_slot(models, examples, loss, num_classes, num_pairs) -> int:
     )
     size = device_mesh.bytes_of(batch)
     if models.bias is Bias.FREE:
-        # A pass holds the scores of all rows.
         num_rows = examples.features.shape[0]
-        size += 4 * num_rows * num_classes // device_mesh.num_shards(num_rows)
+        of_search = fit_checks.bias_search_bytes(
+            loss, num_examples=num_rows, num_classes=num_classes
+        )
+        # Half, since all bytes of a slot are counted twice.
+        size += of_search // (2 * device_mesh.num_shards(num_rows))
     return size

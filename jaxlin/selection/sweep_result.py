@@ -96,6 +96,7 @@ class SweepResult:
             normalization=normalization,
             classes=self.classes,
             bias=self.models.bias.value,
+            # A free bias takes a pass over the rows, which a sweep does not keep.
             bias_radius=np.inf if self.models.bias is Bias.FREE else 0.0,
         )
 

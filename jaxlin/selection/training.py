@@ -33,7 +33,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check, linear, objective
-from jaxlin.linear import Params
+from jaxlin.linear import Bias, BiasName, Params
 from jaxlin.normalization import Normalization, check_normalization
 from jaxlin.problems import Problem, takes_problem
 from jaxlin.selection.training_result import TrainingResult
@@ -59,6 +59,7 @@ def train(
     num_epochs: int,
     learning_rates: Sequence[float],
     l2s: Sequence[float],
+    bias: BiasName = "penalized",
     loss_arguments: Mapping[str, Sequence[float]] | None = None,
     num_seeds: int = 1,
     weight_sets: ArrayLike | None = None,
@@ -77,6 +78,8 @@ def train(
       num_epochs: number of epochs, at least 1.
       learning_rates: distinct learning rates, above 0.
       l2s: distinct strengths of the penalty, at least 0.
+      bias: treatment of the bias: ``"penalized"`` like the weights; ``"free"``, without
+        a penalty; ``"none"`` keeps it at 0.
       loss_arguments: values to try by name, such as ``{"margin": (0.5, 1.0)}``; None
         leaves the loss its defaults.
       num_seeds: number of seeds, at least 1.
@@ -97,6 +100,7 @@ def train(
     check.integer("num_epochs", num_epochs, at_least=1)
     check.integer("num_seeds", num_seeds, at_least=1)
     settings = _settings(learning_rates, l2s, loss_arguments or {})
+    settings = settings._replace(bias=Bias.named(bias))
     stacked = _stacked(problem, weight_sets, normalizations)
     solver = minibatch.solver(
         loss=loss, make_optimizer=make_optimizer, batch_size=batch_size

@@ -18,7 +18,8 @@ class TrainingResult(NamedTuple):
       loss: mean loss over the examples of each epoch, without penalty, shape
         ``(epochs, normalizations, weight_sets, seeds, settings)``; not finite where
         training diverged.
-      settings: learning rate, l2 and loss arguments, each of shape ``(settings,)``.
+      settings: learning rate, l2 and loss arguments, each of shape ``(settings,)``, and
+        the treatment of the bias of all models.
       normalizations: normalisations of the features, stacked on a leading axis; None
         without normalisation.
       classes: class labels in the order of the scores, shape ``(classes,)``.

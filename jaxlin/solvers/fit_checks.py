@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check
+from jaxlin import check, losses
 from jaxlin.certificates import certificate_checks
 from jaxlin.linear import Bias, Params
 from jaxlin.normalization.rounding import LARGEST_NORM
@@ -16,6 +16,19 @@ from jaxlin.numerics import device_mesh
 from jaxlin.solvers import optimizer_state
 from jaxlin.solvers.interface import Settings
 from jaxlin.typing import Array, Loss, LossArguments
+
+# Arrays of one number per example and class that a pass holds while it searches for a
+# free bias, the products of weights and rows included, rounded up: XLA on a CPU, 20,000
+# rows. Softmax and the Weston-Watkins hinges have scores, gradients and factors of the
+# Hessian; targets of cross-entropy have this shape, too; Crammer-Singer sorts.
+_ARRAYS_OF_BIAS_SEARCH = {
+    losses.softmax_cross_entropy: 5,
+    losses.cross_entropy: 6,
+    losses.weston_watkins_hinge: 5,
+    losses.weston_watkins_squared_hinge: 5,
+    losses.crammer_singer_hinge: 8,
+    losses.one_vs_rest_hinge: 6,
+}
 
 
 def check_settings(
@@ -78,6 +91,30 @@ def check_memory(
         rows=rows_bytes,
         scores=scores // device_mesh.num_shards(num_rows),
     )
+
+
+def check_scores_of_blocks(num_examples: int, *, num_classes: int) -> None:
+    """Raises a ValueError if the scores of a free bias do not fit into memory.
+
+    A pass over rows in blocks keeps them for the search of
+    `jaxlin.certificates.bias_search`.
+
+    Args:
+      num_examples: number of examples of all blocks.
+      num_classes: number of classes.
+    """
+    device_mesh.check_memory(
+        f"a free bias of {num_examples} examples in blocks and {num_classes} classes, "
+        "whose scores are all kept in a pass,",
+        remedy='use bias="penalized" or "none", which keep none, or fewer examples or '
+        "classes",
+        scores=4 * num_examples * num_classes,
+    )
+
+
+def bias_search_bytes(loss: Loss, *, num_examples: int, num_classes: int) -> int:
+    """Bytes that a float32 pass of one model holds in the search for a free bias."""
+    return _ARRAYS_OF_BIAS_SEARCH[loss] * 4 * num_examples * num_classes
 
 
 # Kept by shape: tracing takes an eighth of a fit of digits.

@@ -73,7 +73,7 @@ class Settings(NamedTuple):
       l2: strength of half the sum of squares; None leaves the term out.
       l1: strength of the sum of absolute values; None leaves the term out.
       loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``.
-      bias: treatment of the bias by a certified solver; static.
+      bias: treatment of the bias, by every solver; static.
     """
 
     learning_rate: ArrayLike | None = None

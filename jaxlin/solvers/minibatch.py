@@ -22,7 +22,7 @@ import optax
 from jax.typing import ArrayLike
 
 from jaxlin import check, objective
-from jaxlin.linear import Params
+from jaxlin.linear import Bias, Params
 from jaxlin.solvers.interface import Examples, Settings, Solver
 from jaxlin.typing import Array, Loss, MakeOptimizer, PyTree
 
@@ -56,7 +56,6 @@ def solver(
     loss: Loss,
     make_optimizer: MakeOptimizer,
     batch_size: int,
-    penalize_bias: bool = True,
 ) -> Solver:
     """Returns the solver; equal arguments give the same object and share a program.
 
@@ -65,7 +64,6 @@ def solver(
       make_optimizer: ``learning_rate -> optax.GradientTransformation``, at module level
         or cached.
       batch_size: examples per batch, at least 1 and at most the number of examples.
-      penalize_bias: whether the penalties of the settings include the bias.
 
     Raises:
       ValueError: if ``batch_size`` is below 1 or ``make_optimizer`` is no function; in
@@ -92,6 +90,7 @@ def solver(
                 "settings.learning_rate must be a number, got None; give 1.0 to a "
                 "method that finds its own step"
             )
+        params = settings.bias.allowed(params)
         optimizer_state = optimizer_of(settings).init(params)
         # A copy, because the loop donates the state: the caller keeps the parameters,
         # and an optimiser may have put the same arrays into its own state.
@@ -119,7 +118,6 @@ def solver(
                     settings,
                     mean_weight=mean_weight,
                     loss=loss,
-                    penalize_bias=penalize_bias,
                 )
 
             (value, data_term), gradient = jax.value_and_grad(
@@ -136,6 +134,8 @@ def solver(
                 value_fn=lambda params: batch_objective(params)[0],
             )
             params = optax.apply_updates(state.params, updates)
+            # A transformation may move a bias without a gradient, as noise does.
+            params = settings.bias.allowed(params)
             return MinibatchState(params, optimizer_state), data_term
 
         order = _shuffled(jax.random.fold_in(key, epoch), num_examples)
@@ -159,10 +159,11 @@ def _batch_objective(
     *,
     mean_weight: ArrayLike,
     loss: Loss,
-    penalize_bias: bool,
 ) -> tuple[Array, Array]:
     """Objective of a batch, and its mean loss without penalty."""
     weights = examples.example_weights
+    # Here, too, so that a bias that is not there has a gradient of 0.
+    params = settings.bias.allowed(params)
     data_term = objective.mean_loss(
         params,
         examples.features[rows],
@@ -176,7 +177,10 @@ def _batch_objective(
         normalization=examples.normalization,
     )
     penalty = objective.penalty(
-        params, l2=settings.l2, l1=settings.l1, penalize_bias=penalize_bias
+        params,
+        l2=settings.l2,
+        l1=settings.l1,
+        penalize_bias=settings.bias is Bias.PENALIZED,
     )
     return data_term + penalty, data_term
 

@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlin import check, objective
-from jaxlin.linear import Params
+from jaxlin.linear import Bias, Params
 from jaxlin.solvers.interface import Examples, Settings, Solver
 from jaxlin.stats.metrics import Ratio
 from jaxlin.typing import Array, Loss
@@ -91,7 +91,7 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
                 "deviation of a draw"
             )
         # A copy, because the loop donates the state; the caller keeps the parameters.
-        params = jax.tree.map(jnp.copy, params)
+        params = jax.tree.map(jnp.copy, settings.bias.allowed(params))
         return RandomSearchState(params, value(params, examples, settings))
 
     def step(
@@ -111,6 +111,7 @@ def solver(*, loss: Loss, is_local: bool, num_trials: int = 1) -> Solver:
                     for one, x in zip(keys, state.params, strict=True)
                 )
             )
+            noise = settings.bias.allowed(noise)
             return jax.tree.map(jnp.add, state.params, noise) if is_local else noise
 
         keys = jax.random.split(jax.random.fold_in(key, step), num_trials)
@@ -155,4 +156,9 @@ def _value(
     mean = objective.blocked_sums(
         sums, examples.features, examples.targets, examples.example_weights
     ).value
-    return mean + objective.penalty(params, l2=settings.l2, l1=settings.l1)
+    return mean + objective.penalty(
+        params,
+        l2=settings.l2,
+        l1=settings.l1,
+        penalize_bias=settings.bias is Bias.PENALIZED,
+    )

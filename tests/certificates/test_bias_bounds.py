@@ -77,7 +77,9 @@ def test_no_certificate_is_false_and_that_of_the_optimum_is_tight(name):
 
 
 @functools.partial(jax.jit, static_argnames="loss")
-def values_at(params, features, targets, weights, norms, *, loss, l2, arguments):
+def values_at(
+    params, features, targets, weights, norms, *, loss, l2, arguments, center=None
+):
     """Values of a pass at any bias, without a search for the best one."""
     width = params.bias.size if loss.__name__ in optima.HINGES else 0
     centers = jnp.zeros((len(norms), width), norms.dtype)
@@ -90,8 +92,10 @@ def values_at(params, features, targets, weights, norms, *, loss, l2, arguments)
         shared=fenchel_young.term_arguments(params, jnp.asarray(0.1), arguments),
         example_weights=weights,
     )
-    mean = jnp.mean(features, axis=0)
-    distances = jnp.linalg.norm(features - mean[None, :], axis=1)
+    if center is None:
+        mean = jnp.mean(features, axis=0)
+        distances = jnp.linalg.norm(features - mean[None, :], axis=1)
+        center = RowCenter(mean, jnp.max(distances))
     return duality.pass_values(
         sums,
         params,
@@ -99,7 +103,7 @@ def values_at(params, features, targets, weights, norms, *, loss, l2, arguments)
         l2=l2,
         loss_arguments=arguments,
         bias=Bias.FREE,
-        center=RowCenter(mean, jnp.max(distances)),
+        center=center,
     )
 
 
@@ -139,6 +143,58 @@ def test_a_gap_holds_at_any_bias(name):
     assert max(shares_of_bound) > 1e-3
     # Without the part of the residual, certificates of some losses would be false.
     assert would_be_false or name in (*optima.HINGES, "weston_watkins_squared_hinge")
+
+
+def test_the_gradient_at_a_far_center_counts_its_rounding():
+    """It has the errors of the residual, times the size of the center."""
+    name = "softmax_cross_entropy"
+    (features, targets), arguments, _, best = problem(name, "noisy")
+    params = near(best, np.random.default_rng(6), 0.0)
+
+    def found(dtype):
+        rows, bias, weights = (
+            np.float32(one).astype(dtype)
+            for one in (features, params.bias, params.weights)
+        )
+        norms = np.linalg.norm(np.c_[rows, np.ones(len(rows))], axis=1)
+        # Of radius 0, so that no other part of the bound grows with the center.
+        center = RowCenter(np.full(SHAPE[1], 1e5, dtype), np.zeros((), dtype))
+        values = values_at(
+            linear.Params(weights, bias),
+            rows,
+            targets,
+            np.float32(arguments["example_weights"]).astype(dtype),
+            norms.astype(dtype),
+            loss=LOSSES[name],
+            l2=np.asarray(arguments["l2"], dtype),
+            arguments=arguments["loss_arguments"],
+            center=center,
+        )
+        return jax.device_get(values)
+
+    rounded = found(np.float32)
+    with jax.enable_x64(True):
+        precise = found(np.float64)
+    error = abs(float(rounded.stationarity) - float(precise.stationarity))
+    assert error <= rounded.certificate.rounding
+
+
+@pytest.mark.parametrize("share", [1.0, 1 - 1e-7, 0.9])
+def test_a_class_that_is_nearly_alone_has_no_bound_of_its_fall(share):
+    """One-vs-rest: the share of the others may be of rounding alone."""
+    zeros = jnp.zeros(2)
+    term = bias_bounds.bias_term(
+        jnp.array([-0.1, 0.0]),
+        zeros,
+        (jnp.array([share, 0.5], jnp.float32), zeros, zeros),
+        loss=LOSSES["one_vs_rest_hinge"],
+        loss_arguments=None,
+        primal=jnp.asarray(0.5),
+        radius=jnp.asarray(1.0),
+    )
+    # The loss of the others, 0.5 / 0.1, less the margin, bounds the fall.
+    expected = 0.1 * (5 - 1) if share == 0.9 else np.inf
+    np.testing.assert_allclose(term.constant, expected, rtol=1e-4)
 
 
 def class_means_of(name, scores, targets, weights):
@@ -252,7 +308,19 @@ def test_a_bias_that_is_not_there_must_be_0():
         certification.certificate(params, *given, loss=loss, bias="none", **arguments)
     with pytest.raises(ValueError, match="bias must be .*'no'"):
         certification.certificate(params, *given, loss=loss, bias="no", **arguments)
+    # A traced bias is not looked at; its certificate proves nothing.
+    traced = functools.partial(
+        certification.certificate,
+        features=np.float32(features),
+        targets=targets,
+        loss=loss,
+        bias="none",
+        **arguments,
+    )
+    rounded = jax.tree.map(np.float32, params)
+    assert jax.jit(traced)(rounded).gap == np.inf
     without = params._replace(bias=0 * params.bias)
+    assert jax.jit(traced)(rounded._replace(bias=np.zeros(SHAPE[2]))).gap < np.inf
     proof = certification.certificate(
         without, *given, loss=loss, bias="none", **arguments
     )

@@ -7,9 +7,10 @@ from two_losses import HINGE, SOFTMAX, product
 
 import jaxlin
 from jaxlin import losses, sharding
+from jaxlin.linear import Bias
 from jaxlin.numerics import device_mesh
 from jaxlin.selection import grids, plans
-from jaxlin.solvers import model_batch
+from jaxlin.solvers import batch_pass, model_batch
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +162,45 @@ def test_a_plan_counts_what_a_lane_holds(problem):
     )
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(batch))
     assert size == 5 * plan.bytes_per_slot
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "softmax_cross_entropy",
+        pytest.param("cross_entropy", marks=pytest.mark.full),
+        pytest.param("weston_watkins_hinge", marks=pytest.mark.full),
+        pytest.param("weston_watkins_squared_hinge", marks=pytest.mark.full),
+        "crammer_singer_hinge",
+        pytest.param("one_vs_rest_hinge", marks=pytest.mark.full),
+    ],
+)
+def test_a_plan_counts_the_search_for_a_free_bias(name):
+    """No less than the temporaries of the compiled pass, and not twice as much."""
+    loss, num_rows, width = getattr(losses, name), 3000, 6
+    rows, labels = np.ones((num_rows, 3), np.float32), np.arange(num_rows) % 4
+    targets = np.eye(4, dtype=np.float32)[labels] if name == "cross_entropy" else labels
+    on = jaxlin.problem(rows + labels[:, None], targets, classes=range(4))
+    examples = on.prepared(bias=Bias.FREE)
+    arguments = {"margin": (1.0,)} if "hinge" in name else {}
+    models = grids.product(losses=(loss,), l2s=(0.1,), loss_arguments=arguments)
+    planned = [
+        plans.plan(one, examples, num_classes=4).bytes_per_slot
+        for one in (models._replace(bias=Bias.FREE), models)
+    ]
+    batch = jax.eval_shape(
+        lambda: model_batch.empty(
+            width, examples, num_classes=4, loss=loss, arguments=tuple(arguments)
+        )
+    )
+    batch = batch._replace(settings=batch.settings._replace(bias=Bias.FREE))
+    # In small blocks of rows the search is what holds most.
+    program = batch_pass.evaluate.lower(
+        (batch,), examples, None, losses=(loss,), block_size=500
+    ).compile()
+    held = program.memory_analysis().temp_size_in_bytes
+    counted = 2 * width * (planned[0] - planned[1])
+    assert held <= counted <= 2 * held
 
 
 def test_a_plan_keeps_to_its_memory(problem, monkeypatch):

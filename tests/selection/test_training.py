@@ -179,6 +179,34 @@ def test_raw_rows_need_no_normalization_and_more_seeds_keep_the_first(data):
     assert not np.allclose(two.loss[..., 0, :], two.loss[..., 1, :], rtol=1e-4)
 
 
+@pytest.mark.parametrize("bias", ["free", "none"])
+def test_a_bias_without_penalty_ends_at_the_optimum_of_its_objective(data, bias):
+    """Full gradients: the gradient is 0 in the weights, and in a bias that is free."""
+    rows = (data[0] - data[0].mean(axis=0)) / data[0].std(axis=0)
+    rows += 0.5  # else the optimal bias would be near 0
+    wide = arguments(
+        loss=losses.softmax_cross_entropy,
+        loss_arguments=None,
+        batch_size=NUM_ROWS,
+        num_epochs=300,
+        learning_rates=(1.0,),
+        l2s=(0.1,),
+        num_seeds=1,
+    )
+    trained = jaxlin.train(KEY, problem_of(rows, data[1]), **wide, bias=bias)
+    weights, own = (leaf[0, 0, 0, 0].astype(np.float64) for leaf in trained.params)
+    odds = np.exp(rows @ weights.T + own)
+    residual = odds / odds.sum(axis=1, keepdims=True) - np.eye(NUM_CLASSES)[data[1]]
+    gradient = residual.T @ rows / NUM_ROWS + 0.1 * weights
+    np.testing.assert_allclose(gradient, 0, atol=1e-5)
+    if bias == "free":
+        np.testing.assert_allclose(residual.mean(axis=0), 0, atol=1e-5)
+        assert np.abs(own).max() > 1e-2  # a penalty would have left 0.1 * own
+    else:
+        np.testing.assert_array_equal(own, 0)
+        assert np.abs(residual.mean(axis=0)).max() > 1e-3
+
+
 def test_what_diverges_is_told(data):
     problem = problem_of(*data)
     # A step so large that the penalty alone drives weights away from 0.
@@ -215,6 +243,7 @@ def test_new_values_of_everything_compile_nothing(data, scalings, weights, train
         ({"learning_rates": (0.1, 0.0)}, r"learning_rates\[1\] must be above 0"),
         ({"l2s": (-1.0,)}, r"l2s\[0\] must be at least 0"),
         ({"l2s": (0.1, 0.1)}, "l2s must be distinct"),
+        ({"bias": "fixed"}, "bias must be .*got 'fixed'"),
         ({"num_epochs": 0}, "num_epochs must be at least 1"),
         ({"num_seeds": 0}, "num_seeds must be at least 1"),
         ({"batch_size": 41}, "batch_size must be at most 40"),

@@ -15,7 +15,7 @@ from jaxlin.linear import Bias
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
 from jaxlin.objective import row_blocks
-from jaxlin.problems import fit_methods
+from jaxlin.problems import first_iterate, fit_methods
 from jaxlin.selection import folds
 from jaxlin.solvers import certified, fit_checks, float64_methods, interface
 
@@ -232,6 +232,17 @@ def test_folds_and_refinement_take_a_free_bias():
     assert {one.bias for one in found.fits} == {"free"}
 
 
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", "weston_watkins_hinge"])
+def test_a_warm_start_may_have_another_bias(name):
+    """Without a bias that of the start is dropped; duals of another one are, too."""
+    free = fit(name, "free", 1e-3, refine=False)
+    assert np.any(free.params.bias)
+    check(fit(name, "none", 1e-3, refine=False, start=free), name, "none", 1e-3)
+    for bias in ("free", "penalized", "none"):
+        begin = first_iterate.make(free, CLASSES, WIDTH, l2=L2, bias=bias)
+        assert (begin.duals is not None) == (bias == "free")
+
+
 @every_loss
 def test_parameters_of_another_solver_are_certified(name):
     fitted = fit(name, "free", 1e-8)
@@ -261,6 +272,22 @@ def test_scores_that_do_not_fit_into_memory_are_refused(monkeypatch):
     with pytest.raises(ValueError, match="got at least .* scores 4 GB"):
         check_memory(loss=SOFTMAX, bias=Bias.FREE)
     check_memory(loss=SOFTMAX)
+
+
+def test_scores_of_blocks_that_do_not_fit_into_memory_are_refused(monkeypatch):
+    """Their number is known after the first pass, and named before the second."""
+    rows = np.random.default_rng(0).normal(size=(2000, 2)).astype(np.float32)
+    blocks = row_blocks.over(rows, np.arange(2000) % 4, block_size=500)
+    on, options = jaxlin.problem(blocks), {"loss": SOFTMAX, "l2": 1.0}
+    monkeypatch.setattr(device_mesh, "memory_bytes", lambda: 31_000)
+    message = (
+        r"free bias of 2000 examples in blocks and 4 classes.*3\.1e-05 GB, got at "
+        r"least 3\.2e-05 GB \(scores.*use bias=\"penalized\""
+    )
+    with pytest.raises(ValueError, match=message):
+        jaxlin.fit(on, bias="free", **options)
+    monkeypatch.setattr(device_mesh, "memory_bytes", lambda: 33_000)
+    assert jaxlin.fit(on, bias="free", **options).converged
 
 
 def test_a_class_without_weight_is_refused_by_name():

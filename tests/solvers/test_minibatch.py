@@ -20,6 +20,7 @@ from minibatch_runs import (
 )
 
 from jaxlin import linear, losses, objective
+from jaxlin.linear import Bias
 from jaxlin.solvers import interface, minibatch
 
 
@@ -150,13 +151,44 @@ def test_resuming_from_a_saved_state_gives_the_same_bits():
 
 def test_l1_and_free_bias():
     settings = interface.Settings(learning_rate=0.1, l2=0.0, l1=10.0)
-    trained, _ = train(
-        make(make_optimizer=optax.sgd, penalize_bias=False), settings, num_steps=40
-    )
+    free, solver = settings._replace(bias=Bias.FREE), make(make_optimizer=optax.sgd)
+    trained, _ = train(solver, free, num_steps=40)
     # So strong an l1 keeps every weight near zero, and leaves the bias alone.
     assert np.abs(trained.weights).max() <= 2 * 0.1 * 10.0
-    penalized, _ = train(make(make_optimizer=optax.sgd), settings, num_steps=40)
+    penalized, _ = train(solver, settings, num_steps=40)
     assert np.abs(trained.bias - penalized.bias).max() > 0.1
+
+
+def _drifting(learning_rate):
+    """Gradient descent that moves every parameter, whatever its gradient."""
+    drift = optax.stateless(
+        lambda updates, params: jax.tree.map(lambda update: update + 0.1, updates)
+    )
+    return optax.chain(optax.sgd(learning_rate), drift)
+
+
+@pytest.mark.parametrize("make_optimizer", [optax.sgd, _drifting])
+def test_without_a_bias_training_is_that_of_the_weights_alone(make_optimizer):
+    """Also for a transformation whose updates are not 0 where the gradient is."""
+    settings = interface.Settings(learning_rate=0.1, l2=0.01, bias=Bias.NONE)
+    begin = start()._replace(bias=jnp.ones(3))
+    solver = make(make_optimizer=make_optimizer)
+    trained, _ = train(solver, settings, params=begin)
+    np.testing.assert_array_equal(trained.bias, 0)
+    assert np.abs(trained.weights - start().weights).max() > 0.01
+
+
+def test_the_norm_of_a_gradient_without_a_bias_does_not_count_it():
+    """A clipped gradient has its full length in the weights."""
+    settings = interface.Settings(learning_rate=1.0, bias=Bias.NONE)
+    solver = make(make_optimizer=_of_unit_length, batch_size=NUM_EXAMPLES)
+    trained, _ = train(solver, settings, num_steps=1)
+    moved = np.linalg.norm(trained.weights - start().weights)
+    np.testing.assert_allclose(moved, 1e-3, rtol=1e-3)
+
+
+def _of_unit_length(learning_rate):
+    return optax.chain(optax.clip_by_global_norm(1e-3), optax.sgd(learning_rate))
 
 
 def test_training_reaches_the_optimum_that_scikit_learn_finds():

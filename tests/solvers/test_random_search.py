@@ -10,6 +10,7 @@ import pytest
 
 import jaxlin
 from jaxlin import linear, losses, normalization, objective
+from jaxlin.linear import Bias
 from jaxlin.solvers import interface, random_search
 from jaxlin.stats import metrics
 
@@ -63,6 +64,21 @@ def test_the_best_is_kept_with_its_objective(examples, is_local):
     found = of_hinge(state.params, examples)
     np.testing.assert_allclose(state.objective, found, rtol=1e-6)
     np.testing.assert_allclose(values[-1], found, rtol=1e-6)
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_bias_that_is_not_penalised_or_not_there(examples, is_local):
+    options = {"is_local": is_local, "num_steps": 4}
+    free = SETTINGS._replace(bias=Bias.FREE)
+    state, _ = searched(examples, settings=free, **options)
+    penalty = 1e-2 / 2 * np.square(state.params.bias).sum()
+    assert penalty > 1e-6
+    penalised = of_hinge(state.params, examples)
+    np.testing.assert_allclose(state.objective, penalised - penalty, rtol=1e-6)
+    none = SETTINGS._replace(bias=Bias.NONE)
+    state, info = searched(examples, settings=none, **options)
+    assert info.improved.any()
+    np.testing.assert_array_equal(state.params.bias, 0)
 
 
 @pytest.mark.full

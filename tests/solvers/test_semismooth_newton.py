@@ -10,6 +10,7 @@ from fitting_problems import EXAMPLES, data, problem
 
 import jaxlin
 from jaxlin import linear, losses, normalization, sharding
+from jaxlin.linear import Bias
 from jaxlin.losses import conjugates
 from jaxlin.problems import fit_methods
 from jaxlin.solvers import (
@@ -20,6 +21,7 @@ from jaxlin.solvers import (
     full_batch,
     interior_point,
     newton,
+    score_gradients,
     semismooth_newton,
 )
 from jaxlin.solvers.fit_loop import Start
@@ -148,6 +150,27 @@ def test_the_step_lowers_the_smoothed_objective_and_most_of_the_slope(loss):
     rows = np.c_[examples.features, np.ones(13)]
     np.testing.assert_allclose(moved_scores, rows @ np.asarray(moved.iterate).T)
     assert (moved.failures, moved.round_steps) == (0, 1)
+
+
+def test_the_hessian_of_a_free_bias_is_made_class_by_class():
+    """Not from the changes of all scores to all biases: classes times the scores."""
+    num_examples, num_classes = 200, 64
+    shape = jax.ShapeDtypeStruct((num_examples, num_classes), jnp.float32)
+
+    def changes(scores):
+        gradients = score_gradients.of_mean_loss(
+            losses.weston_watkins_hinge,
+            jnp.zeros(num_examples, jnp.int32),
+            jnp.full(num_examples, 1 / num_examples),
+            jnp.zeros_like(scores),
+            smoothing=jnp.ones(()),
+            loss_arguments=None,
+        )
+        found = score_gradients.curvature(gradients, scores, bias=Bias.FREE)
+        return found.times(scores)
+
+    held = jax.jit(changes).lower(shape).compile().memory_analysis()
+    assert held.temp_size_in_bytes <= 20 * 4 * num_examples * num_classes
 
 
 def test_a_larger_objective_ends_the_round():
