@@ -152,7 +152,9 @@ def _certificate(
         origin = jnp.zeros_like(params.weights[0])
         center = RowCenter(origin, jnp.max(counted).astype(l2.dtype))
 
-    def values_at(params: Params, smoothing: Array) -> duality.PassValues:
+    def values_at(
+        params: Params, smoothing: Array, curvature: Array | None = None
+    ) -> duality.PassValues:
         sums, _ = row_sums.over_rows(
             params,
             features,
@@ -164,6 +166,8 @@ def _certificate(
             products=products,
             **by_rows,
         )
+        if curvature is not None:
+            sums = sums._replace(bias_curvature=curvature)
         return duality.pass_values(
             sums,
             params,
@@ -179,8 +183,10 @@ def _certificate(
         if products is None:
             return here.certificate
         data = BiasData(products, targets, dual_centers, weights, smoothing, arguments)
-        minimising = bias_search.minimising_bias(params.bias, data, loss=loss)
-        there = values_at(params._replace(bias=minimising), smoothing)
+        found = bias_search.minimising_bias(params.bias, data, loss=loss)
+        there = values_at(
+            params._replace(bias=found.bias), smoothing, curvature=found.curvature
+        )
         # The lower bound of the minimum does not depend on the bias.
         return _against(here, there.certificate.dual)
 

@@ -64,6 +64,9 @@ class RowSums(NamedTuple):
       weight: sum of the example weights, shape ``()``.
       rows: number of rows, shape ``()``.
       parts: number of parts, each summed without compensation, shape ``()``.
+      bias_curvature: curvature of the mean loss along a free bias
+        (`jaxlin.certificates.bias_search`), shape ``(classes,)``. A pass leaves it 0,
+        unknown; who has searched the bias sets it.
     """
 
     values: Compensated
@@ -72,6 +75,7 @@ class RowSums(NamedTuple):
     weight: Compensated
     rows: Array
     parts: Array
+    bias_curvature: Array
 
 
 def zeros(params: Params, values: tuple[int, ...]) -> RowSums:
@@ -85,7 +89,12 @@ def zeros(params: Params, values: tuple[int, ...]) -> RowSums:
     none = jnp.zeros((), dtype)
     empty = (jnp.zeros(values, dtype), *map(jnp.zeros_like, params), none)
     of_values, of_weights, of_bias, weight = (Compensated(zero, zero) for zero in empty)
-    return RowSums(of_values, of_weights, of_bias, weight, rows=none, parts=none)
+    return RowSums(
+        *(of_values, of_weights, of_bias, weight),
+        rows=none,
+        parts=none,
+        bias_curvature=jnp.zeros_like(params.bias),
+    )
 
 
 def merge(first: RowSums, second: RowSums) -> RowSums:
@@ -97,6 +106,7 @@ def merge(first: RowSums, second: RowSums) -> RowSums:
         weight=compensated.merge(first.weight, second.weight),
         rows=first.rows + second.rows,
         parts=first.parts + second.parts,
+        bias_curvature=jnp.zeros_like(first.bias_curvature),
     )
 
 
@@ -304,5 +314,6 @@ def _add_block(
         weight,
         rows=sums.rows + rows.shape[0],
         parts=sums.parts + parts,
+        bias_curvature=sums.bias_curvature,
     )
     return after, outputs

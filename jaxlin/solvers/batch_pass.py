@@ -98,7 +98,8 @@ def _evaluate(
     block_size: int | None,
 ) -> tuple[tuple[Array, ...] | None, tuple[RowSums, ...], tuple[Array, ...]]:
     """`evaluate` for models that are all on one device."""
-    bias, products, minimising = batches[0].settings.bias, None, None
+    bias, products = batches[0].settings.bias, None
+    minimising, curvatures = None, None
     if bias is Bias.FREE:
         products = row_products.score_products(
             jnp.concatenate([batch.state.candidate for batch in batches])[..., :-1],
@@ -106,7 +107,7 @@ def _evaluate(
             normalization=examples.normalization,
             block_size=block_size,
         )
-        minimising = _with_free_bias(
+        minimising, curvatures = _with_free_bias(
             batches, products, examples, weight_sets, losses=losses
         )
         batches = with_candidates(batches, minimising)
@@ -149,6 +150,7 @@ def _evaluate(
         weight=weight,
         rows=jnp.broadcast_to(sums.rows, num_models),
         parts=jnp.broadcast_to(sums.parts, num_models),
+        bias_curvature=sums.bias_curvature if curvatures is None else curvatures,
     )
     return minimising, tuple(_by_batch(by_model, batches)), duals
 
@@ -172,8 +174,8 @@ def _with_free_bias(
     weight_sets: Array | None,
     *,
     losses: tuple[Loss, ...],
-) -> tuple[Array, ...]:
-    """Candidates of each batch that minimise the objective over the bias.
+) -> tuple[tuple[Array, ...], Array]:
+    """Candidates of each batch with a minimising bias, and its curvature, all models.
 
     Args:
       batches: model batches, one per loss.
@@ -182,12 +184,12 @@ def _with_free_bias(
       weight_sets: example weights, shape ``(examples, sets)``, or None.
       losses: the losses of the batches.
     """
-    found, first = [], 0
+    found, curvatures, first = [], [], 0
     for batch, loss in zip(batches, losses, strict=True):
         of_model = functools.partial(
             _with_minimising_bias, examples=examples, weight_sets=weight_sets, loss=loss
         )
-        candidates = jax.vmap(of_model, in_axes=(0, 0, 1, 0, 0, 0, 0))(
+        candidates, curvature = jax.vmap(of_model, in_axes=(0, 0, 1, 0, 0, 0, 0))(
             batch.state.candidate,
             products[first : first + batch.width],
             batch.dual_centers,
@@ -198,7 +200,8 @@ def _with_free_bias(
         )
         first += batch.width
         found.append(candidates)
-    return tuple(found)
+        curvatures.append(curvature)
+    return tuple(found), jnp.concatenate(curvatures)
 
 
 def _with_minimising_bias(
@@ -213,8 +216,8 @@ def _with_minimising_bias(
     examples: Examples,
     weight_sets: Array | None,
     loss: Loss,
-) -> Array:
-    """Candidate of one model with the bias that minimises its objective."""
+) -> tuple[Array, Array]:
+    """Candidate of one model with the minimising bias, and the curvature there."""
     weights = None if weight_sets is None else weight_sets[:, weight_set]
     targets = examples.targets
     if examples.target_sets is not None:
@@ -227,8 +230,8 @@ def _with_minimising_bias(
         smoothing,
         dict(loss_arguments or {}),
     )
-    bias = bias_search.minimising_bias(candidate[:, -1], data, loss=loss)
-    return candidate.at[:, -1].set(bias)
+    bias, curvature = bias_search.minimising_bias(candidate[:, -1], data, loss=loss)
+    return candidate.at[:, -1].set(bias), curvature
 
 
 def _term_arguments(

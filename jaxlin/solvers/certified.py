@@ -167,6 +167,7 @@ def _evaluate(
 ) -> Evaluation:
     """A certified pass at the folded weights ``candidate``."""
     params, products = linear.unfold_bias(candidate), None
+    curvature = jnp.zeros_like(params.bias)
     if settings.bias is Bias.FREE and search_bias:
         products = row_products.score_products(
             params.weights,
@@ -182,8 +183,8 @@ def _evaluate(
             smoothing,
             dict(settings.loss_arguments or {}),
         )
-        found = bias_search.minimising_bias(params.bias, data, loss=loss)
-        params = params._replace(bias=found)
+        bias, curvature = bias_search.minimising_bias(params.bias, data, loss=loss)
+        params = params._replace(bias=bias)
     sums, duals = row_sums.over_rows(
         params,
         examples.features,
@@ -196,6 +197,7 @@ def _evaluate(
         block_size=block_size,
         products=products,
     )
+    sums = sums._replace(bias_curvature=curvature)
     return Evaluation(linear.fold_bias(params), sums, duals)
 
 

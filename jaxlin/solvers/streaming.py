@@ -257,13 +257,16 @@ def _one_pass(
 ) -> Evaluation:
     """A certified pass over all blocks."""
     params, products = linear.unfold_bias(candidate), None
+    curvature = None
     each = functools.partial(_each_block, blocks, len(norms), normalization)
     if settings.bias is Bias.FREE and search_bias:
         data = _bias_data(
             params.weights, dual_centers, smoothing, settings, normalization, each()
         )
         products = data.products
-        bias = bias_search.compiled_minimising_bias(params.bias, data, loss=loss)
+        bias, curvature = bias_search.compiled_minimising_bias(
+            params.bias, data, loss=loss
+        )
         params = params._replace(bias=bias)
     count = fenchel_young.num_values(num_classes=len(params.bias), bias=settings.bias)
     sums = _no_rows(params, (count,))
@@ -284,6 +287,8 @@ def _one_pass(
         )
         # This read waits for the block, so that only one block is on the device.
         duals[rows] = np.asarray(of_block)
+    if curvature is not None:
+        sums = sums._replace(bias_curvature=curvature)
     return Evaluation(_fold_bias(params), sums, duals)
 
 

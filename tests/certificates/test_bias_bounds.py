@@ -78,7 +78,17 @@ def test_no_certificate_is_false_and_that_of_the_optimum_is_tight(name):
 
 @functools.partial(jax.jit, static_argnames="loss")
 def values_at(
-    params, features, targets, weights, norms, *, loss, l2, arguments, center=None
+    params,
+    features,
+    targets,
+    weights,
+    norms,
+    *,
+    loss,
+    l2,
+    arguments,
+    center=None,
+    curvature=None,
 ):
     """Values of a pass at any bias, without a search for the best one."""
     width = params.bias.size if loss.__name__ in optima.HINGES else 0
@@ -92,6 +102,8 @@ def values_at(
         shared=fenchel_young.term_arguments(params, jnp.asarray(0.1), arguments),
         example_weights=weights,
     )
+    if curvature is not None:
+        sums = sums._replace(bias_curvature=curvature)
     if center is None:
         mean = jnp.mean(features, axis=0)
         distances = jnp.linalg.norm(features - mean[None, :], axis=1)
@@ -207,6 +219,63 @@ def class_means_of(name, scores, targets, weights):
     if name == "one_vs_rest_hinge":
         values = shares, shares * scores, (1 - shares) * scores
     return [weights @ value / weights.sum() for value in values]
+
+
+def curvature_of(params, features, weights):
+    """Curvature of softmax along the bias: its smallest eigenvalue, and its diagonal."""
+    scores = features @ params.weights.T + params.bias
+    probabilities = np.exp(scores - scores.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    shares = weights / weights.sum()
+    hessian = np.diag(shares @ probabilities)
+    hessian -= (shares[:, None] * probabilities).T @ probabilities
+    diagonal = hessian.diagonal()
+    scaled = hessian / np.sqrt(np.outer(diagonal, diagonal))
+    return np.linalg.eigvalsh(scaled)[1] * diagonal
+
+
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", "cross_entropy"])
+def test_the_bound_of_second_order_holds_at_any_bias(name):
+    """And grows with the square of the residual, where the other bound is linear."""
+    generator = np.random.default_rng(6)
+    would_be_false, gains = False, []
+    for kind in KINDS:
+        (features, targets), arguments, data, best = problem(name, kind)
+        norms = np.linalg.norm(np.c_[features, np.ones(len(features))], axis=1)
+        weights = np.float64(arguments["example_weights"])
+        for away in (0.0, 0.03):
+            near_best = near(best, generator, away)
+            for scale in (1e-6, 1e-3, 0.03, 0.3, 3.0):
+                noise = generator.normal(size=SHAPE[2])
+                params = near_best._replace(bias=near_best.bias + scale * noise)
+
+                def values(curvature, params=params):
+                    with jax.enable_x64(True):
+                        found = values_at(
+                            params,
+                            features,
+                            jnp.asarray(targets),
+                            weights,
+                            norms,
+                            loss=LOSSES[name],
+                            l2=arguments["l2"],
+                            arguments=arguments["loss_arguments"],
+                            curvature=curvature,
+                        )
+                        return jax.device_get(found)
+
+                found = values(curvature_of(params, features, weights))
+                distance = optima.free_objective(exactly(params), data) - best.value
+                gap = found.certificate.gap
+                rounding = 1e-13 * best.value
+                assert gap >= distance - rounding, (kind, away, scale)
+                would_be_false |= (
+                    found.excess + found.stationarity < distance - rounding
+                )
+                gains.append(values(np.zeros(SHAPE[2])).certificate.gap / gap)
+    assert would_be_false
+    assert min(gains) >= 1 - 1e-12
+    assert max(gains) > 1e3
 
 
 @every_loss

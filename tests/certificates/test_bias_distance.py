@@ -60,7 +60,7 @@ def with_own_bias(weights, rows, labels, example_weights):
         found = bias_search.compiled_minimising_bias(
             jnp.zeros(CLASSES), data, loss=SOFTMAX
         )
-        return linear.Params(weights, np.asarray(found))
+        return linear.Params(weights, np.asarray(found.bias))
 
 
 def bound(params, rows, **changes):

@@ -66,6 +66,7 @@ def test_no_other_bias_has_a_lower_value(name):
         found = bias_search.compiled_minimising_bias(
             jnp.zeros(CLASSES), data, loss=LOSSES[name]
         )
+        found = found.bias
         value = jax.jit(jax.vmap(functools.partial(mean_value, data=data, name=name)))
         generator = np.random.default_rng(1)
         steps = generator.normal(size=(200, CLASSES))
@@ -83,7 +84,7 @@ def test_score_gradients_sum_to_nothing_there(name):
     search = functools.partial(bias_search.compiled_minimising_bias, loss=LOSSES[name])
     evaluate = jax.jit(bias_search._evaluation(data, loss=LOSSES[name]))
     found = search(jnp.zeros(CLASSES), data)
-    for bias in (found, search(found + 0.01, data)):
+    for bias in (found.bias, search(found.bias + 0.01, data).bias):
         residual, size, _ = jax.device_get(evaluate(bias))
         assert np.abs(residual).sum() <= 2e-6 * size
     residual, size, _ = jax.device_get(evaluate(jnp.zeros(CLASSES)))
@@ -123,6 +124,50 @@ def test_the_hessian_keeps_its_digits_where_predictions_are_certain(name):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", "cross_entropy"])
+@pytest.mark.parametrize("first", [0.3, 0.002])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+def test_the_curvature_is_below_the_hessian(name, first, scale):
+    """Along all directions, and not far below; with a rare class and large scores."""
+    data = data_of(name, dtype=np.float32, scale=scale, first=first)
+    found = bias_search.compiled_minimising_bias(
+        jnp.zeros(CLASSES), data, loss=LOSSES[name]
+    )
+    bias, curvature = np.float64(found.bias), np.float64(found.curvature)
+    scores = np.float64(data.products).T + bias[None, :]
+    probabilities = np.exp(scores - scores.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    shares = np.float64(data.example_weights) / np.sum(np.float64(data.example_weights))
+    hessian = np.diag(shares @ probabilities)
+    hessian -= (shares[:, None] * probabilities).T @ probabilities
+    # The least value over m of the quadratic form of the curvature.
+    below = np.diag(curvature) - np.outer(curvature, curvature) / curvature.sum()
+    roots = 1 / np.sqrt(curvature)
+    ratio = np.linalg.eigvalsh(roots[:, None] * (hessian - below) * roots[None, :])
+    assert (curvature > 0).all()
+    assert ratio[0] >= -1e-5
+    # Halving finds half of the smallest eigenvalue that is not above a half.
+    scaled = np.linalg.eigvalsh(
+        hessian / np.sqrt(np.outer(hessian.diagonal(), hessian.diagonal()))
+    )
+    least = min(scaled[1], 0.5)
+    assert (curvature >= 0.4 * least * hessian.diagonal()).all()
+
+
+def test_the_curvature_is_unknown_for_hinges_and_in_float64():
+    data = data_of("crammer_singer_hinge", dtype=np.float32)
+    loss = LOSSES["crammer_singer_hinge"]
+    found = bias_search.compiled_minimising_bias(jnp.zeros(CLASSES), data, loss=loss)
+    assert not np.any(found.curvature)
+    with jax.enable_x64(True):
+        found = bias_search.compiled_minimising_bias(
+            jnp.zeros(CLASSES),
+            data_of("softmax_cross_entropy"),
+            loss=losses.softmax_cross_entropy,
+        )
+        assert not np.any(found.curvature)
+
+
 @pytest.mark.parametrize("name", ["softmax_cross_entropy", "crammer_singer_hinge"])
 def test_rare_classes_and_examples_of_no_weight(name):
     """One example of a class in sixty, scores of 100, weights of 0 on anything."""
@@ -133,13 +178,14 @@ def test_rare_classes_and_examples_of_no_weight(name):
         )
         found = search(jnp.zeros(CLASSES), data)
         evaluate = jax.jit(bias_search._evaluation(data, loss=LOSSES[name]))
+        found = found.bias
         residual, size, _ = evaluate(found)
         assert np.abs(residual).sum() <= 1e-10 * size
         weights = data.example_weights.at[1:20].set(0)
         changed = data._replace(example_weights=weights)
-        same = search(jnp.zeros(CLASSES), changed)
+        same = search(jnp.zeros(CLASSES), changed).bias
         products = data.products.at[:, 1:20].set(jnp.inf)
-        other = search(jnp.zeros(CLASSES), changed._replace(products=products))
+        other = search(jnp.zeros(CLASSES), changed._replace(products=products)).bias
         found, same, other = jax.device_get((found, same, other))
     np.testing.assert_allclose(other - other.mean(), same - same.mean(), atol=1e-8)
     assert np.abs(found - same).max() > 1e-6
@@ -151,7 +197,7 @@ def test_without_features_the_bias_of_softmax_gives_the_shares():
         found = bias_search.compiled_minimising_bias(
             jnp.zeros(CLASSES), data, loss=losses.softmax_cross_entropy
         )
-        found = jax.nn.softmax(found)
+        found = jax.nn.softmax(found.bias)
     weights = np.asarray(data.example_weights)
     shares = np.bincount(data.targets, weights=weights) / weights.sum()
     np.testing.assert_allclose(found, shares, rtol=1e-6)

@@ -104,6 +104,12 @@ def test_float32_proves_the_gap(name, bias):
     check(fit(name, bias, 1e-3, refine=False), name, bias, 1e-3)
 
 
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", "cross_entropy"])
+def test_float32_proves_a_small_gap_of_losses_with_curvature(name):
+    """What rounding leaves of the residual counts to second order only."""
+    check(fit(name, "free", 3e-7, refine=False), name, "free", 3e-7)
+
+
 @pytest.mark.parametrize("bias", ["free", "none"])
 @every_loss
 def test_float64_proves_the_gap(name, bias):
@@ -121,8 +127,8 @@ def test_methods_of_large_problems_prove_the_gap(name, monkeypatch):
     large = jaxlin.problem(*arrays(name)[:2], weights=arrays(name)[2])
     is_hinge = name in optima.HINGES
     assert fit_methods.takes_semismooth_steps(large, LOSSES[name]) == is_hinge
-    fitted = fit(name, "free", 1e-7, on=large, refine=True)
-    check(fitted, name, "free", 1e-7)
+    fitted = fit(name, "free", 1e-10, on=large, refine=True)
+    check(fitted, name, "free", 1e-10)
     assert fitted.float64_passes > 0
 
 
@@ -224,7 +230,7 @@ def test_folds_and_refinement_take_a_free_bias():
         l2s=(L2,),
         folds=ids,
         bias="free",
-        stop=jaxlin.Stop(1e-7),
+        stop=jaxlin.Stop(1e-10),
         refine=True,
     )
     assert found.fits.converged.all()
@@ -245,7 +251,7 @@ def test_a_warm_start_may_have_another_bias(name):
 
 @every_loss
 def test_parameters_of_another_solver_are_certified(name):
-    fitted = fit(name, "free", 1e-8)
+    fitted = fit(name, "free", 1e-10)
     proof = jaxlin.certify(
         problem(name),
         fitted.params,

@@ -88,14 +88,18 @@ def test_logistic_regression_of_scikit_learn(num_classes, c):
     given = theirs.coef_, theirs.intercept_
     if num_classes == 2:
         given = tuple(np.concatenate([-part, part]) / 2 for part in given)
-    objective = jaxlin.certify(
-        jaxlin.problem(rows, labels, weights=weights),
-        jaxlin.linear.Params(*given),
-        loss=SOFTMAX,
-        l2=l2,
-        bias="free",
+    # In float64: a fit that float32 proves has a float32 objective.
+    theirs_there, ours_there = (
+        jaxlin.certify(
+            jaxlin.problem(rows, labels, weights=weights),
+            jaxlin.linear.Params(*map(np.float64, params)),
+            loss=SOFTMAX,
+            l2=l2,
+            bias="free",
+        )
+        for params in (given, fit.params)
     )
-    ratio = objective.certificate.primal / fit.certificate.primal
+    ratio = theirs_there.certificate.primal / ours_there.certificate.primal
     assert 1 - 1e-8 <= ratio <= 1 + 1e-6
     np.testing.assert_allclose(
         jaxlin.probabilities(fit, rows), theirs.predict_proba(rows), atol=1e-4
