@@ -156,8 +156,7 @@ def fit(
             float32_passes=float32_passes,
             callback=callback,
         )
-    radius = _bias_radius(problem, outcome, loss, settings)
-    return Fit(
+    found = Fit(
         **outcome._asdict(),
         loss=loss,
         l2=float(l2),
@@ -165,8 +164,8 @@ def fit(
         normalization=problem.normalization,
         classes=problem.classes,
         bias=bias,
-        bias_radius=radius,
     )
+    return found._replace(bias_radius=bias_radius(problem, found))
 
 
 @problems.takes_problem
@@ -274,24 +273,35 @@ def _objective(params, examples, l2, arguments, *, loss, bias):
     return mean + objective.penalty(params, l2=l2, penalize_bias=is_penalized)
 
 
-def _bias_radius(
-    problem: Problem, outcome: fit_loop.Outcome, loss: Loss, settings: Settings
+def bias_radius(
+    problem: Problem, fit: Fit, *, example_weights: np.ndarray | None = None
 ) -> float:
-    """Distance of a free bias from the optimum; infinite where it is not known."""
-    if settings.bias is not Bias.FREE:
+    """Distance of a free bias from the optimum; infinite where it is not known.
+
+    It is known for softmax and cross-entropy, of rows in memory of one process.
+
+    Args:
+      problem: the problem that was fitted.
+      fit: a fit with its own certificate, not one of `certify`.
+      example_weights: weights that it was fitted with, shape ``(examples,)``; None is
+        those of the problem.
+    """
+    if fit.bias != Bias.FREE.value:
         return 0.0
-    has_curvature = loss in (losses.softmax_cross_entropy, losses.cross_entropy)
+    has_curvature = fit.loss in (losses.softmax_cross_entropy, losses.cross_entropy)
     # At larger gaps the bound certifies no label, and it takes a pass.
-    is_useful = outcome.relative_gap <= _LARGEST_GAP_OF_BIAS_RADIUS
+    is_useful = fit.relative_gap <= _LARGEST_GAP_OF_BIAS_RADIUS
     rows, is_alone = problem.rows, jax.process_count() == 1
     if not (has_curvature and is_useful and is_alone and isinstance(rows, Block)):
         return np.inf
     return bias_bounds.bias_distance(
-        outcome.params,
+        fit.params,
         rows.features,
-        example_weights=rows.example_weights,
+        example_weights=(
+            rows.example_weights if example_weights is None else example_weights
+        ),
         normalization=problem.normalization,
-        certificate_gap=float(outcome.certificate.gap),
-        rounding=float(outcome.certificate.rounding),
-        l2=float(np.asarray(settings.l2)),
+        certificate_gap=float(fit.certificate.gap),
+        rounding=float(fit.certificate.rounding),
+        l2=fit.l2,
     )

@@ -84,8 +84,7 @@ def probe(
       bias: treatment of the bias, as in `jaxlin.fit`. It is free by default, as in
         published protocols: with the strongest penalty, probabilities are then the
         shares of the classes. Every class needs a training example. Labels of the
-        optimum are certified at smaller gaps than with ``"penalized"``, and not with
-        ``train_on_validation=False``.
+        optimum are certified at smaller gaps than with ``"penalized"``.
       weights: weights of the training examples, shape ``(examples,)``, non-negative;
         None is all ones. They count in the normalization, ``cs``, all fits, the
         held-out accuracy and loss, and the temperature. Held-out examples are drawn
@@ -300,7 +299,9 @@ def _final_fit(
     found = sweep.fit_models(
         problem, models, weight_sets=1 - given.parts, stop=stop, refine=True
     )
-    return found[0]
+    trained_on = given.weights * (1 - given.parts[0])
+    radius = fits.bias_radius(problem, found[0], example_weights=trained_on)
+    return found[0]._replace(bias_radius=radius)
 
 
 def _effective_size(weights: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sweep_problems import FOLD_IDS, LABELS, NUM_CLASSES, ROWS
 
 import jaxlin
-from jaxlin import losses, normalization
+from jaxlin import fits, losses, normalization
 from jaxlin.objective import penalties
 from jaxlin.selection import folds, splits
 
@@ -174,6 +174,18 @@ def test_the_final_fit_may_leave_the_validation_out(masked):
     assert again.certificate.primal == pytest.approx(found.fit.certificate.primal)
     assert found.fit.converged
     assert found.fit.certificate.primal != pytest.approx(masked.fit.certificate.primal)
+
+
+def test_labels_are_certified_without_the_validation():
+    """By the distance of the free bias on the rows of the final fit alone."""
+    stop = jaxlin.Stop(1e-8)
+    found = probe(HELD_OUT, l2s=(0.1,), train_on_validation=False, stop=stop)
+    problem = jaxlin.problem(
+        ROWS[:40], LABELS[:40], normalization=normalization.fit_standard(ROWS[:40])
+    )
+    alone = fits.bias_radius(problem, found.fit)
+    assert 0 < alone < 1
+    assert found.fit.bias_radius == pytest.approx(alone, rel=1e-6)
 
 
 def test_c_counts_the_examples_that_a_fit_trains_on():

@@ -106,7 +106,7 @@ def test_float32_proves_the_gap(name, bias):
 
 @pytest.mark.parametrize("name", ["softmax_cross_entropy", "cross_entropy"])
 def test_float32_proves_a_small_gap_of_losses_with_curvature(name):
-    """What rounding leaves of the residual counts to second order only."""
+    """The residual that rounding leaves counts to second order only."""
     check(fit(name, "free", 3e-7, refine=False), name, "free", 3e-7)
 
 
