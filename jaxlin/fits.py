@@ -276,7 +276,7 @@ def _objective(params, examples, l2, arguments, *, loss, bias):
 def bias_radius(
     problem: Problem, fit: Fit, *, example_weights: np.ndarray | None = None
 ) -> float:
-    """Distance of a free bias from the optimum; infinite where it is not known.
+    """Bound on the distance of a free bias from the optimum; inf where none is known.
 
     It is known for softmax and cross-entropy, of rows in memory of one process.
 

@@ -36,12 +36,12 @@ class Config:
     Attributes:
       features: a .npz file, a folder of .npy files, the name of a data set, or random.
       join: names of embeddings to put side by side: NAME_train and NAME_test of each.
-      compare: other features of the same test examples in the same order, as FEATURES;
-        probed alike and compared with these, example by example.
-      num_shots: numbers k of examples per class; also probes draws of k of each, or all
-        of a class that has fewer. C is chosen on x_val alone; without x_val, cs must be
-        one value.
-      num_draws: draws of each k.
+      compare: other features of the same test examples in the same order, a second
+        file like FEATURES; probed with the same settings and compared with these.
+      num_shots: examples per class, one or several numbers; each is probed on num_draws
+        random subsets, with all of a class that has fewer. C is chosen on x_val alone;
+        without x_val, cs must be one value.
+      num_draws: random subsets per number of examples.
       answers: K; the most frequent answers are the classes, and the others are counted.
       protocol: a published evaluation to reproduce; it sets loss, cs, bias, folds,
         choose and normalize, and the split where no validation examples are given.
@@ -73,8 +73,8 @@ class Config:
       slots: models fitted at once; decided by shapes and the kind of machine unless
         given, and then kept.
       block_size: rows a block of each pass; likewise.
-      memory_bytes: largest size of the states of the models fitted at once; half of
-        what the rows leave unless given.
+      memory_bytes: largest size of the states of the models fitted at once; half of the
+        memory left by the rows unless given.
       parts: sweeps that the models are dealt to, which tasks measure with --part K/N or
         one process in turn; another number changes rounding alone.
     """

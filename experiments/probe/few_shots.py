@@ -106,7 +106,14 @@ def _printed(config: Config, num_shots: int, numbers: dict[str, Any]) -> str:
     low, high = numbers["interval"] or (None, None)
     shares = (numbers["accuracy"], numbers["standard_deviation"], low, high)
     return text_table(
-        ("examples per class", "accuracy", "over draws", "95 % from", "to", "proven"),
+        (
+            "examples per class",
+            "accuracy",
+            "deviation over draws",
+            "95 % from",
+            "to",
+            "proven",
+        ),
         [
             (
                 num_shots,

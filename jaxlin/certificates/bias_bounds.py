@@ -28,25 +28,35 @@ By strong convexity :math:`\lambda_2 \rho^2 / 2` is at most the whole gap E + A 
 a quadratic inequality that bounds rho.
 
 That bound is linear in the residual, and in float32 seldom below 1e-5 of the objective.
-For softmax and cross-entropy, whose third derivatives are bounded by the second, there
-is one of second order (`curvature_term`). Let the mean loss, a function F of the bias
-alone at the scores as computed, have the curvature :math:`k_c` along the bias
-(`jaxlin.certificates.bias_search.MinimisingBias`), and its minimum at
+For softmax and cross-entropy there is one of second order (`curvature_term`), because
+their third derivative along :math:`\delta` is at most the range :math:`\tau` of its
+entries times the second: along :math:`s \delta` Hessians change by at most the factor
+:math:`e^{s \tau}`. Let F be the mean loss as a function of the bias alone, at the
+scores as computed, with the curvature :math:`k_c` along the bias
+(`jaxlin.certificates.bias_search.MinimisingBias`) and its minimum at
 :math:`\hat{b} = b + \delta`. With
 
 .. math:: \lambda^2 = \sum_c r_c^2 / k_c, \quad \kappa^2 = 2 / \min_c k_c, \quad
           d^2 = \delta^\top \nabla^2 F(b) \, \delta,
 
-:math:`\langle r, \delta \rangle \ge -\lambda d` and the range of :math:`\delta` is at
-most :math:`\kappa d`. As the derivative along :math:`\delta` vanishes at the end,
-:math:`1 - \exp(-\kappa d) \le \kappa \lambda`, so that :math:`d \le 1.4 \lambda` for
-:math:`\kappa \lambda \le 1/2`. The score gradients at :math:`\hat{b}` have no
-residual. They give the certificate, and differ from those at b by little:
+:math:`\langle r, \delta \rangle \ge -\lambda d` and :math:`\tau \le \kappa d`. The
+derivative along :math:`\delta` is 0 at the minimum, so that
+:math:`d^2 (1 - e^{-\tau}) / \tau \le -\langle r, \delta \rangle \le \lambda d` and
+:math:`1 - e^{-\kappa d} \le \kappa \lambda`. If the right side is below 1, level sets
+are bounded and a minimum exists; if it is at most 1/4, then :math:`d \le 1.2 \lambda`
+and :math:`\tau \le 0.3`. The score gradients at :math:`\hat{b}` have no residual. They
+give the certificate, and differ from those at b by little:
 
-* F is lower there by at most :math:`\lambda d`, and Fenchel-Young terms E that errors
-  of the scores hide add at most :math:`2.2 \sqrt{E} d`, by Cauchy-Schwarz;
-* the gradient in W differs by at most :math:`0.9 R d`, because that of one example
-  changes by at most its local norm of :math:`\delta` over :math:`\sqrt{2}`.
+* F is lower there by at most :math:`\lambda d`. Let e be the errors of the scores of
+  an example, and E the mean of the terms that they hide. The Fenchel-Young term of the
+  true scores is the sum of that of b, of that of the computed scores at
+  :math:`\hat{b}`, and of the product of e and the change of the score gradient. By
+  Cauchy-Schwarz the mean of the last is at most :math:`2.2 \sqrt{E} d`, because
+  `jaxlin.certificates.fenchel_young` takes for E at least twice the mean of the squared
+  norm of e under the Hessian.
+* The gradient in W differs by at most :math:`0.8 R d`: the Hessian of one example has
+  no eigenvalue above 1/2, so that its score gradient changes by at most the local norm
+  of :math:`\delta` over :math:`\sqrt{2}`, times 1.1.
 
 `bias_distance` bounds the distance D of the bias from the optimum, up to a shift of all
 scores, for softmax and cross-entropy, whose loss has curvature in the bias. By
@@ -150,8 +160,8 @@ def curvature_term(
     residual: Array,
     curvature: Array,
     *,
-    hidden: Array,
-    gradient: Array,
+    hidden_terms: Array,
+    gradient_norm: Array,
     radius: Array,
     l2: Array,
 ) -> Array:
@@ -163,8 +173,8 @@ def curvature_term(
       residual: absolute mean score gradients with their floating-point error, shape
         ``(classes,)``.
       curvature: curvature of the mean loss along the bias, same shape.
-      hidden: bound on the mean of the Fenchel-Young terms.
-      gradient: bound on the norm of the gradient in the weights.
+      hidden_terms: bound on the mean of the Fenchel-Young terms.
+      gradient_norm: bound on the norm of the gradient in the weights.
       radius: largest distance of a row from the center.
       l2: strength of half the sum of squares, above 0.
     """
@@ -172,11 +182,12 @@ def curvature_term(
     is_known = (least > 0) & (l2 > 0)
     known, strength = jnp.where(is_known, curvature, 1), jnp.where(is_known, l2, 1)
     decrement = jnp.linalg.norm(residual / jnp.sqrt(known))
-    is_small = decrement * jnp.sqrt(2 / jnp.where(is_known, least, 1)) <= 0.5
-    step = 1.4 * decrement
-    shift = 0.9 * radius * step
-    of_terms = step * (decrement + 2.2 * jnp.sqrt(hidden))
-    of_gradient = (2 * gradient + shift) * shift / (2 * strength)
+    is_small = decrement * jnp.sqrt(2 / jnp.where(is_known, least, 1)) <= 0.25
+    # -log(1 - 1/4) / (1/4) is 1.151, and (exp(.15) - 1) / .15 / sqrt(2) is .763.
+    step = 1.2 * decrement
+    shift = 0.8 * radius * step
+    of_terms = step * (decrement + 2.2 * jnp.sqrt(hidden_terms))
+    of_gradient = (2 * gradient_norm + shift) * shift / (2 * strength)
     return jnp.where(is_known & is_small, of_terms + of_gradient, jnp.inf)
 
 
@@ -246,8 +257,10 @@ def bias_distance(
     # The duals are those of rounded scores: their terms differ by up to the rounding.
     root = np.sqrt(certificate_gap) + np.sqrt(rounding)
     if np.asarray(params.weights).dtype == np.float32:
-        # They may be those of the minimising bias, at most 1.4 times the root of its
-        # part of the gap away (`curvature_term`).
+        # They may be those of the minimising bias (`curvature_term`). With T the gap
+        # and its rounding, (2 + range) / 2 and the change of the local norm make its
+        # term at most 1.33 sqrt(T). The way from there, d / sqrt(2) with d^2 <= 1.2 T,
+        # and the hidden terms add less than what is left of 2 sqrt(T).
         root += np.sqrt(certificate_gap + rounding)
     gap = root**2
     if not (curvature > 0 and np.isfinite(gap)):

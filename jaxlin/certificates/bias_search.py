@@ -170,6 +170,9 @@ def minimising_bias(bias: Array, data: BiasData, *, loss: Loss) -> MinimisingBia
     # Along a change of range t the Hessian falls by at most exp(-t).
     moved = found - search.base
     kept = _CERTAIN_SHARE * jnp.exp(jnp.min(moved) - jnp.max(moved))
+    # Scores are rounded at either bias.
+    largest = jnp.max(jnp.abs(data.products)) + jnp.max(jnp.abs(found))
+    kept *= jnp.exp(-8 * jnp.finfo(bias.dtype).eps * largest)
     curvature = jnp.where(search.is_over, kept * _curvature(search.hessian), 0)
     return MinimisingBias(found, curvature)
 
@@ -195,6 +198,8 @@ def _curvature(hessian: Array) -> Array:
         lambda share: share / 2,
         jnp.full_like(degrees[0], 0.5),
     )
+    # Errors of a factorisation are taken as independent, as all are in a certificate.
+    # From about 8,000 classes on nothing is known.
     rounding = 8 * len(degrees) * jnp.finfo(hessian.dtype).eps
     share = jnp.where(share > _SMALLEST_EIGENVALUE, share - rounding, 0)
     return jnp.where(jnp.isfinite(share), jnp.maximum(share, 0) * degrees, 0)

@@ -196,8 +196,8 @@ def pass_values(
         of_curvature = functools.partial(
             bias_bounds.curvature_term,
             curvature=sums.bias_curvature,
-            hidden=excess + excess_error,
-            gradient=jnp.sqrt(squared) + gradient_error,
+            hidden_terms=excess + excess_error,
+            gradient_norm=jnp.sqrt(squared) + gradient_error,
             radius=radius,
             l2=l2,
         )

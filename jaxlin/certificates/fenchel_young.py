@@ -221,6 +221,9 @@ def _smooth_excess_error(
     :math:`\log q_k` changes by :math:`1 - q_k` times the change of its lead, hence
     :math:`|d_k| \le 2 e \min(1, (1 - q_k) \exp(2 e))`. The bound is twice their sum. A
     certain prediction hides next to nothing.
+
+    `jaxlin.certificates.bias_bounds` relies on more: the bound is at least twice the
+    squared norm of the errors under the Hessian, at most 4 rest e^2.
     """
     if loss is losses.weston_watkins_squared_hinge:
         margin = jnp.asarray(arguments.get("margin", 1.0), scores.dtype)

@@ -177,6 +177,7 @@ def multilabel_probe(
         num_compared=0 if chosen.held_out is None else chosen.held_out.size,
         num_converged=chosen.num_converged,
         passes=chosen.slot_passes + fits.slot_passes,
+        num_positives=np.count_nonzero(tested, axis=0),
     )
 
 

@@ -10,6 +10,9 @@ from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.stats.comparison import Estimate
 from jaxlin.stats.multilabel import MultilabelMetrics
 
+# Positive test examples below which average precision is noticeably biased.
+_FEW_POSITIVES = 100
+
 
 class MultilabelResult(NamedTuple):
     """Final fits of all labels, their test metrics, and the comparison behind them.
@@ -19,7 +22,8 @@ class MultilabelResult(NamedTuple):
       test: metrics on the test examples, each with a 95 % interval. A label is
         predicted where its score is above 0, for softmax a probability above 0.5.
       fits: final fits, one per label; ``fits[i]`` is a `jaxlin.Fit` with the classes
-        False and True and a certificate.
+        False and True and a certificate. As in any sweep, no labels of the optimum are
+        certified with a free bias.
       cs: scikit-learn's C of each final fit, shape ``(labels,)``.
       at_edge: whether the chosen l2 of each label is the smallest or the largest of
         several, shape ``(labels,)``.
@@ -30,6 +34,7 @@ class MultilabelResult(NamedTuple):
       num_converged: number of compared fits with the requested gap proven.
       passes: number of passes of all models over the training examples, idle slots
         counted.
+      num_positives: positive test examples of each label, shape ``(labels,)``.
     """
 
     names: tuple[Any, ...]
@@ -41,6 +46,7 @@ class MultilabelResult(NamedTuple):
     num_compared: int
     num_converged: int
     passes: int
+    num_positives: np.ndarray
 
     @property
     def l2(self) -> np.ndarray:
@@ -64,7 +70,14 @@ class MultilabelResult(NamedTuple):
         if untested:
             notes.append(
                 f"{counted(untested, 'label')} without a positive test example: not in "
-                "the mean average precision"
+                "the mean average precision, nor in macro F1 unless predicted"
+            )
+        few = (self.num_positives > 0) & (self.num_positives < _FEW_POSITIVES)
+        if few.any():
+            notes.append(
+                f"{counted(int(few.sum()), 'label')} with fewer than {_FEW_POSITIVES} "
+                "positive test examples: average precision is biased upwards, and its "
+                "intervals are too narrow"
             )
         return tuple(notes)
 

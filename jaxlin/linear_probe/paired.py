@@ -11,13 +11,13 @@ from jaxlin.typing import Array
 
 
 class ProbeComparison(NamedTuple):
-    """Second probe against the first, on the same test examples.
+    """First probe less the second, on the same test examples.
 
     Attributes:
-      accuracy: accuracy of the second less that of the first, with its paired 95 %
-        bootstrap interval over examples.
-      log_loss: log loss of the second less that of the first, likewise; below 0 where
-        the second is better.
+      accuracy: accuracy of the first less that of the second, with its paired 95 %
+        bootstrap interval over examples; above 0 where the first is better.
+      log_loss: log loss of the first less that of the second, likewise; below 0 where
+        the first is better.
       mcnemar: exact test that both are equally often right; ``only_a`` is the first.
       agreement: share of the examples to which both give the same label.
     """
@@ -30,8 +30,8 @@ class ProbeComparison(NamedTuple):
     def __str__(self) -> str:
         low, high = (100 * end for end in self.accuracy.interval)
         return (
-            f"accuracy {100 * self.accuracy.value:+.2f} points [{low:+.2f}, "
-            f"{high:+.2f}], p = {self.mcnemar.p_value:.3g}; log loss "
+            f"first less second: accuracy {100 * self.accuracy.value:+.2f} points "
+            f"[{low:+.2f}, {high:+.2f}], p = {self.mcnemar.p_value:.3g}; log loss "
             f"{self.log_loss.value:+.4g}; {100 * self.agreement:.2f} % equal labels"
         )
 
@@ -62,9 +62,9 @@ def compare(key: Array, first: ProbeResult, second: ProbeResult) -> ProbeCompari
         )
     right_a, right_b = a.predictions == a.labels, b.predictions == b.labels
     return ProbeComparison(
-        comparison.paired_bootstrap(right_b.astype(float) - right_a, key=key),
+        comparison.paired_bootstrap(right_a.astype(float) - right_b, key=key),
         comparison.paired_bootstrap(
-            b.example_log_losses - a.example_log_losses, key=key
+            a.example_log_losses - b.example_log_losses, key=key
         ),
         comparison.mcnemar(right_a, right_b),
         float(np.mean(a.predictions == b.predictions)),

@@ -66,7 +66,7 @@ class RowSums(NamedTuple):
       parts: number of parts, each summed without compensation, shape ``()``.
       bias_curvature: curvature of the mean loss along a free bias
         (`jaxlin.certificates.bias_search`), shape ``(classes,)``. A pass leaves it 0,
-        unknown; who has searched the bias sets it.
+        unknown; the caller of the bias search sets it.
     """
 
     values: Compensated

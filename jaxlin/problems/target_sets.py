@@ -67,9 +67,10 @@ def _check_classes(
         )
         if not found.all():
             code, number = np.argwhere(found == 0)[0]
-            part = "" if weight_sets is None else f" in weight_sets[{i}]"
+            part = "" if weight_sets is None else f" of part {i}"
             raise ValueError(
                 f"{sets.names[number]} must have an example of positive weight in each "
-                f"class{part}, got none in class {problem.classes[code]!s}; leave it "
-                "out, or hold out fewer of its examples"
+                f"class among the training examples{part}, got none in class "
+                f"{problem.classes[code]!s}; leave the label out, or hold out fewer "
+                "examples of the class"
             )

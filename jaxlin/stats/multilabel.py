@@ -12,14 +12,18 @@ Labels are the columns of arrays of shape ``(examples, labels)``, on the host:
   [0.5]
 
 A label without a positive example has no average precision, one without a positive
-example or prediction no F1: they are NaN, and means over labels leave them out.
+example or prediction no F1: they are NaN, and means over labels leave them out, where
+scikit-learn counts 0.
 
 Intervals are normal, with the variance of the infinitesimal jackknife, which is that of
 a bootstrap over examples for small changes of their weights:
 :math:`\sum_i (\partial T / \partial w_i)^2` for a statistic T of examples of weight 1.
 Labels of an example count together, so that their correlation is allowed for. They are
-too narrow for a label with few positive examples, and have no width where all are
-right: the mean over many labels covers better than one of them.
+of the sampling error alone, too narrow for a label with few positive examples, and
+without width where all are right. Average precision of few positive examples is biased
+upwards, which a mean over labels does not remove: with scores N(0, 1), 1.5 higher for
+positives, by .08 at 5 of them and .01 at 100, so that the interval of the mean over 50
+labels holds the true value in 3 % and 71 % of cases.
 
 Reference:
   B. Efron. Nonparametric standard errors and confidence intervals. Canadian Journal of
@@ -62,7 +66,7 @@ def measure(scores: np.ndarray, present: np.ndarray) -> MultilabelMetrics:
 
     Args:
       scores: score of each label, such as the logarithm of the odds, shape
-        ``(examples, labels)``.
+        ``(examples, labels)``; finite.
       present: booleans, shape ``(examples, labels)``.
     """
     predicted = scores > 0

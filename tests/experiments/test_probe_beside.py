@@ -44,8 +44,7 @@ def test_other_features_are_compared_as_two_probes_are(done):
         )
         for rows in (ROWS, OTHER)
     )
-    # The page has the first less the other, the library the second less the first.
-    expected = linear_probe.compare(key, other, first)
+    expected = linear_probe.compare(key, first, other)
     measured = found["compared"]
     assert measured["difference"] == expected.accuracy.value
     assert measured["interval"] == list(expected.accuracy.interval)

@@ -212,7 +212,12 @@ def test_a_rare_label_is_chosen_with_the_others(validation):
     best = rules.best(np.nanmean(rare.held_out, axis=0), strength=-np.array(CS))
     assert rare.cs[0] == pytest.approx(CS[best])
     assert rare.fits.converged.all()
-    assert len(rare.notes) == 2
+    assert len(rare.notes) == 3
+    # The others have some, but few.
+    others = np.count_nonzero(labels[TEST], axis=0)[1:]
+    assert (others > 0).all()
+    assert (others < 100).all()
+    assert f"{len(others)} labels with fewer than 100 positive" in str(rare)
     assert "1 label without a positive test example" in str(rare)
 
 

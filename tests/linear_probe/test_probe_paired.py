@@ -31,16 +31,19 @@ def test_is_the_paired_comparison_of_what_was_predicted(probes):
     right = [probe.test.predictions == probe.test.labels for probe in probes]
     assert found.mcnemar == comparison.mcnemar(*right)
     assert found.accuracy.value == pytest.approx(
-        bad.test.accuracy.value - good.test.accuracy.value
+        good.test.accuracy.value - bad.test.accuracy.value
     )
-    assert found.accuracy.interval.low < found.accuracy.value < 0
+    assert found.accuracy.interval.high > found.accuracy.value > 0
     assert found.log_loss.value == pytest.approx(
-        bad.test.log_loss.value - good.test.log_loss.value
+        good.test.log_loss.value - bad.test.log_loss.value
     )
-    assert 0 < found.log_loss.interval.low < found.log_loss.value
+    assert 0 > found.log_loss.interval.high > found.log_loss.value
     same = good.test.predictions == bad.test.predictions
     assert found.agreement == same.mean() < 1
-    assert f"accuracy {100 * found.accuracy.value:+.2f} points [" in str(found)
+    assert (
+        f"first less second: accuracy {100 * found.accuracy.value:+.2f} points ["
+        in str(found)
+    )
 
 
 def test_swapped_it_is_the_negative(probes):
