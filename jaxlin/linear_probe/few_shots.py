@@ -34,11 +34,12 @@ class FewShot(NamedTuple):
 
     def __str__(self) -> str:
         mean, deviation, num_draws, _ = self.accuracy
-        spread = "" if deviation is None else f" +- {100 * deviation:.2f}"
+        spread = "" if deviation is None else f" (deviation {100 * deviation:.2f})"
+        notes = sorted({note for result in self.results for note in result.notes})
         proven = sum(result.fit.converged for result in self.results)
         return (
-            f"accuracy {100 * mean:.2f}{spread} % over {num_draws} draws, {proven} of "
-            "them proven"
+            f"accuracy {100 * mean:.2f} %{spread} over {num_draws} draws, {proven} of "
+            "them proven" + "".join(f"; note: {note}" for note in notes)
         )
 
 

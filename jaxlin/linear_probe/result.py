@@ -62,7 +62,7 @@ class ProbeResult(NamedTuple):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Weaknesses of the choice and of the probabilities, one sentence each."""
+        """Weaknesses of choice, test and probabilities, one sentence each."""
         notes = []
         if self.single_classes:
             count = len(self.single_classes)
@@ -79,6 +79,12 @@ class ProbeResult(NamedTuple):
                 f"accuracy has a standard error of up to {error:.0f} points"
                 + "; folds (validation=5) hold each example out once"
                 * (self.table.accuracy.shape[1] == 1)
+            )
+        untested = np.setdiff1d(self.fit.classes, self.test.labels)
+        if len(untested):
+            named = ", ".join(map(str, untested[:3])) + ", ..." * (len(untested) > 3)
+            notes.append(
+                f"means over classes leave out those without a test example: {named}"
             )
         if self.class_weights is not None:
             least, largest = self.class_weights.min(), self.class_weights.max()

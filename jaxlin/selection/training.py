@@ -79,7 +79,8 @@ def train(
       learning_rates: distinct learning rates, above 0.
       l2s: distinct strengths of the penalty, at least 0.
       bias: treatment of the bias: ``"penalized"`` like the weights; ``"free"``, without
-        a penalty; ``"none"`` keeps it at 0.
+        a penalty; ``"none"`` keeps it at 0. Weight decay of the optimizer is its own
+        affair, of a free bias too.
       loss_arguments: values to try by name, such as ``{"margin": (0.5, 1.0)}``; None
         leaves the loss its defaults.
       num_seeds: number of seeds, at least 1.

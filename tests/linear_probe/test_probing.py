@@ -167,6 +167,16 @@ def test_many_scores_are_thinned_for_the_temperature(monkeypatch):
     assert (np.diff(near.argmax(axis=1)) > 0).all()
 
 
+def test_classes_without_a_test_example_are_named():
+    labels = np.array(["ant", "bee", "cat"])[LABELS]
+    tested = np.flatnonzero(labels != "bee")
+    found = jaxlin.probe(
+        *(KEY, ROWS, labels, ROWS[tested], labels[tested]), l2s=(0.1,), validation=None
+    )
+    note = "means over classes leave out those without a test example: bee"
+    assert note in found.notes
+
+
 def test_one_example_a_class_and_one_l2_is_a_fit():
     labels = np.arange(5)
     found = jaxlin.probe(KEY, ROWS[:5], labels, ROWS[:5], labels, l2s=(1e-3,))
