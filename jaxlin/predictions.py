@@ -111,7 +111,10 @@ def check_examples(
     """
     rows = _rows(f"{prefix}features", features, num_features)
     codes, _ = class_labels.encode(
-        f"{prefix}labels", labels, classes=classes, remedy="the fit knows no others"
+        f"{prefix}labels",
+        labels,
+        classes=classes,
+        remedy="the fit knows no others; drop these rows, or train with them",
     )
     check.one_per_example(f"{prefix}labels", len(codes), num_examples=len(rows))
     return rows, codes

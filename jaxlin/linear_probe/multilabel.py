@@ -228,7 +228,7 @@ def _examples(
     if isinstance(validation, numbers.Real):
         strata = _rarest_labels(codes, weights)
     elif examples.is_set(validation):
-        others = _checked("validation indicators", validation[1], like=codes)
+        others = _checked("validation[1]", validation[1], like=codes)
         validation = (validation[0], others[:, 0] == 1)
         sets = sets._replace(codes=np.concatenate([codes, others]))
     given = examples.make(
@@ -265,7 +265,7 @@ def _checked_sets(indicators: ArrayLike, names: Sequence[Any] | None) -> TargetS
     if len(given) != num_labels or len(set(given)) < num_labels:
         raise ValueError(
             f"names must be {num_labels} distinct names, one per label, got "
-            f"{given!r:.80}"
+            f"{given!r:.80}; name each column of the indicators"
         )
     for value, kind in ((1, "positive"), (0, "negative")):
         missing = ~(codes == value).any(axis=0)
@@ -287,13 +287,14 @@ def _checked(
     width = "labels" if like is None else like.shape[1]
     if array.ndim != 2 or 0 in array.shape or width not in ("labels", array.shape[1]):
         raise ValueError(
-            f"{name} must have shape (examples, {width}), got shape {array.shape}"
+            f"{name} must have shape (examples, {width}), got shape {array.shape}; "
+            "give one column per label"
         )
     is_binary = (array == 0) | (array == 1)
     if not is_binary.all():
         row, column = np.argwhere(~is_binary)[0]
         raise ValueError(
             f"{name} must be booleans, or 0 and 1, got {array[row, column]!s} in row "
-            f"{row}, label {column}"
+            f"{row}, label {column}; compare counts or scores with a threshold first"
         )
     return array.astype(np.int8)

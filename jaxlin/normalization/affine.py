@@ -57,8 +57,8 @@ def check_normalization(
     if not isinstance(normalization, Normalization):
         raise ValueError(
             "normalization must be a jaxlin.normalization.Normalization or None, got "
-            f"{normalization!r:.80}; fit_standard(features) makes one, and "
-            "jaxlin.problem also takes the function fit_standard itself"
+            f"{normalization!r:.80}; jaxlin.normalization.fit_standard(features) makes "
+            "one, and problems and probes also take the function itself"
         )
     check.concrete("normalization", normalization)
     mean, scale = map(np.asarray, normalization)

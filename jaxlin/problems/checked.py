@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxlin import check
 from jaxlin.check.diagnosis import counted
 from jaxlin.linear import Bias
-from jaxlin.normalization import Normalization, check_normalization
+from jaxlin.normalization import Normalization, check_normalization, unit_rows
 from jaxlin.normalization.rounding import check_rounding, is_spoiled_by_float32
 from jaxlin.numerics import device_mesh, processes
 from jaxlin.objective import row_blocks
@@ -329,6 +329,12 @@ def fitted_normalization(
     """
     if normalization is None:
         return None
+    if normalization is unit_rows:
+        raise ValueError(
+            "normalization must be the same shift and scale for all rows, got "
+            "unit_rows, which scales each by itself; give unit_rows(features) as the "
+            "features, in training and prediction, and normalization=None"
+        )
     if callable(normalization):
         normalization = normalization(rows, example_weights=weights)
     return check_normalization(normalization, num_features=rows.shape[1])

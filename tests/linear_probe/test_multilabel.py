@@ -62,8 +62,10 @@ def test_each_fit_is_that_of_its_label(found, label):
     )
     assert own.converged
     assert alone.certificate.dual <= own.certificate.primal
-    assert own.certificate.primal - alone.certificate.primal <= (
-        own.certificate.gap + own.certificate.rounding
+    # Primal values of float32 have an error beside that of the gap; the dual has both.
+    assert own.certificate.dual <= alone.certificate.primal
+    np.testing.assert_allclose(
+        own.certificate.primal, alone.certificate.primal, rtol=1e-5
     )
     train, test = standardised(FEATURES[TRAIN], FEATURES[TEST])
     expected = logistic(train, LABELS[TRAIN, label], c=found.cs[label])

@@ -167,6 +167,14 @@ def test_many_scores_are_thinned_for_the_temperature(monkeypatch):
     assert (np.diff(near.argmax(axis=1)) > 0).all()
 
 
+def test_rows_of_unit_length_are_made_before_the_probe():
+    with pytest.raises(ValueError, match=r"give unit_rows\(features\) as the features"):
+        jaxlin.probe(
+            *(KEY, ROWS, LABELS, ROWS, LABELS),
+            normalization=normalization.unit_rows,
+        )
+
+
 def test_classes_without_a_test_example_are_named():
     labels = np.array(["ant", "bee", "cat"])[LABELS]
     tested = np.flatnonzero(labels != "bee")

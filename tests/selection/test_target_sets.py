@@ -138,9 +138,7 @@ def test_on_a_mesh_of_rows_and_models(found):
 def test_a_missing_class_is_refused_by_name(problem):
     codes = CODES.copy()
     codes[WEIGHTS[1] > 0, 3] = 0
-    with pytest.raises(
-        ValueError, match=r"label 3 .* weight_sets\[1\], got none .* 1;"
-    ):
+    with pytest.raises(ValueError, match=r"label 3 .* of part 1, got none .* 1;"):
         fitted(problem, grid(), target_sets=SETS._replace(codes=codes))
 
 
