@@ -62,6 +62,7 @@ CHAPTERS = {
             "penalties",
             "part_sums",
             "block_sizes",
+            "score_hessian",
             "row_products",
             "row_sums",
             "row_norms",

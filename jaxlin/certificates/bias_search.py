@@ -39,6 +39,7 @@ import numpy as np
 from jaxlin import losses
 from jaxlin.certificates import fenchel_young
 from jaxlin.losses import conjugates
+from jaxlin.objective import score_hessian
 from jaxlin.typing import Array, Loss, LossArguments
 
 # Evaluations on cached scores; a pass near the optimum takes one or two, and the first
@@ -283,55 +284,29 @@ def _evaluation(
     if conjugate.smooth:
         dual_centers = jnp.zeros((num_examples, num_classes), dtype)
 
-    def of_example(scores: Array, target: Any, dual_center: Array) -> tuple[Array, Any]:
+    def of_example(
+        scores: Array, target: Any, dual_center: Array
+    ) -> tuple[Array, Array]:
         target = fenchel_young.target_in_dtype(target, dtype)
         duals = conjugate.duals(
             scores, target, dual_center, smoothing=data.smoothing, **arguments
         )
-        gradient = conjugate.score_gradient(target, duals)
-        factors = conjugate.hessian_factors(duals, smoothing=data.smoothing)
-        return gradient, factors
+        return conjugate.score_gradient(target, duals), duals
 
     def evaluate(bias: Array) -> tuple[Array, Array, Array]:
         scores = data.products + bias[:, None]
         # Rows of weight 0 may overflow.
         scores = jnp.where(shares[None, :] > 0, scores, 0)
-        gradients, factors = jax.vmap(of_example, in_axes=(-1, 0, 0), out_axes=-1)(
+        gradients, duals = jax.vmap(of_example, in_axes=(-1, 0, 0), out_axes=-1)(
             scores, targets, dual_centers
         )
         size = jnp.sum(jnp.abs(gradients) @ shares)
-        hessian = _mean_hessian(factors, targets, shares, loss=loss)
-        return gradients @ shares, size, hessian
+        hessian = score_hessian.of_duals(
+            loss, duals, targets, shares, smoothing=data.smoothing
+        )
+        return gradients @ shares, size, score_hessian.mean(loss, hessian)
 
     return evaluate
-
-
-def _mean_hessian(
-    factors: tuple[Array | None, Array | None],
-    targets: Array,
-    shares: Array,
-    *,
-    loss: Loss,
-) -> Array:
-    """Mean of the Hessians in the scores, shape ``(classes, classes)``.
-
-    That of a shift-invariant loss is the Laplacian of a graph of the classes. Its
-    diagonal is computed from the other entries: where most predictions are certain, a
-    difference would leave rounding errors alone.
-    """
-    diagonals, vectors = factors
-    if not conjugates.of(loss).shift_invariant:
-        assert diagonals is not None, "the one-vs-rest hinge"
-        return jnp.diag(diagonals @ shares)
-    edges: Any = 0
-    if diagonals is not None:
-        one_hot = jax.nn.one_hot(targets, diagonals.shape[0], dtype=diagonals.dtype)
-        crossed = diagonals @ (shares[:, None] * one_hot)
-        edges += crossed + crossed.T
-    if vectors is not None:
-        edges += (shares[None, :] * vectors) @ vectors.T
-    edges = jnp.fill_diagonal(edges, 0, inplace=False)
-    return jnp.diag(jnp.sum(edges, axis=1)) - edges
 
 
 @functools.partial(jax.jit, static_argnames=("loss",))

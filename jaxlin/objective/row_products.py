@@ -81,6 +81,52 @@ def by_last_axis(rank: int) -> PartitionSpec:
     return PartitionSpec(*(None,) * (rank - 1), device_mesh.ROWS)
 
 
+def combinations(
+    coefficients: Array,
+    features: Array,
+    *,
+    normalization: Normalization | None = None,
+    block_size: int | None = None,
+) -> Array:
+    """Linear combinations of all rows, shape ``(classes, features)``.
+
+    It is the transpose of `score_products`, for rows on one device. Sums are not
+    compensated.
+
+    Args:
+      coefficients: shape ``(classes, examples)``, in the dtype of the computation.
+      features: raw rows, uint8 or floating, shape ``(examples, features)``.
+      normalization: normalisation applied to each row; None for normalised rows.
+      block_size: rows per block, at least 1; None chooses it from the shape.
+    """
+    num_classes, (num_rows, num_features) = coefficients.shape[0], features.shape
+    size = _block_size(block_size, num_rows, num_features, num_scores=num_classes)
+
+    def of_block(start: Array | int, length: int) -> Array:
+        block = jax.lax.dynamic_slice_in_dim(features, start, length)
+        rows = normalized_rows(block, normalization, coefficients.dtype)
+        own = jax.lax.dynamic_slice_in_dim(coefficients, start, length, axis=1)
+        return part_sums.product(own, rows)
+
+    full, rest = divmod(num_rows, size)
+    found, _ = jax.lax.scan(
+        lambda found, start: (found + of_block(start, size), None),
+        jnp.zeros((num_classes, num_features), coefficients.dtype),
+        size * jnp.arange(full),
+    )
+    return found + of_block(full * size, rest) if rest else found
+
+
+def _block_size(
+    block_size: int | None, num_rows: int, num_features: int, *, num_scores: int
+) -> int:
+    if block_size is None:
+        block_size = block_sizes.rows_per_block(
+            num_rows, num_features, num_scores=num_scores
+        )
+    return min(block_size, num_rows)
+
+
 def _score_products(
     weights: Array,
     features: Array,
@@ -90,11 +136,8 @@ def _score_products(
 ) -> Array:
     """`score_products` on one device."""
     num_rows, num_features = features.shape
-    if block_size is None:
-        block_size = block_sizes.rows_per_block(
-            num_rows, num_features, num_scores=weights.size // num_features
-        )
-    size = min(block_size, num_rows)
+    num_scores = weights.size // num_features
+    size = _block_size(block_size, num_rows, num_features, num_scores=num_scores)
 
     def with_block(found: Array, start: Array | int, length: int) -> Array:
         block = jax.lax.dynamic_slice_in_dim(features, start, length)

@@ -59,7 +59,7 @@ def iterations(
     rows = certified.row_source(examples, loss=loss)
     in_float32 = full_batch.iterations(rows, loss=loss, settings=settings)
 
-    def in_float64(start: Start, budget: int) -> Iterator[fit_loop.Iteration]:
+    def in_float64(start: Start, stop: Stop) -> Iterator[fit_loop.Iteration]:
         # Made when it is needed: float64 rows take twice the memory.
         given = examples
         if problem.has_float64:
@@ -73,7 +73,7 @@ def iterations(
             num_classes=problem.num_classes,
             is_small=problem.is_small,
         )
-        return method(start, budget)
+        return method(start, stop)
 
     return None if is_spoiled else in_float32, in_float64 if refines else None
 
@@ -85,6 +85,8 @@ def float32_passes(problem: Problem, loss: Loss, stop: Stop) -> int | None:
         return fit_loop.passes_before_float64(stop, is_newton=is_newton)
     if takes_semismooth_steps(problem, loss):
         return fit_loop.passes_before_semismooth_steps(stop)
+    if takes_newton_steps(problem, loss):
+        return fit_loop.passes_before_newton_steps(stop)
     return None
 
 
@@ -101,6 +103,15 @@ def _continues(problem: Problem, loss: Loss) -> bool:
     # A hinge takes dozens of steps, or hundreds by L-BFGS.
     products = problem.num_examples * problem.num_features * problem.num_classes
     return products <= _MAX_PRODUCTS and takes_semismooth_steps(problem, loss)
+
+
+def takes_newton_steps(problem: Problem, loss: Loss) -> bool:
+    """Returns whether Newton steps finish large fits of this loss in float64."""
+    if problem.is_small or problem.is_blocked:
+        return False
+    return float64_methods.takes_newton_steps(
+        loss, num_examples=problem.num_examples, num_classes=problem.num_classes
+    )
 
 
 def takes_semismooth_steps(problem: Problem, loss: Loss) -> bool:

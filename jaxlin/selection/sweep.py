@@ -27,7 +27,7 @@ from jaxlin import check
 from jaxlin.certificates import certificate_checks
 from jaxlin.io.checkpoint import Path
 from jaxlin.linear import Bias, BiasName
-from jaxlin.problems import Problem, takes_problem
+from jaxlin.problems import Problem, fit_methods, takes_problem
 from jaxlin.problems import target_sets as target_sets_of
 from jaxlin.problems.target_sets import TargetSets
 from jaxlin.selection import (
@@ -241,7 +241,12 @@ def _inputs(
     if plan is None:
         plan = plans.plan(models, examples, num_classes=problem.num_classes)
     finishes = refine is not False and problem.is_small
-    passes = fit_loop.passes_before_float64(stop) if finishes else stop.max_passes
+    takes_newton_steps = bool(refine) and all(
+        fit_methods.takes_newton_steps(problem, loss) for loss in models.losses
+    )
+    passes = stop.max_passes
+    if finishes or takes_newton_steps:
+        passes = fit_loop.passes_before_float64(stop)
     return SweepInputs(
         examples,
         models,

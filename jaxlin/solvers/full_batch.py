@@ -26,6 +26,7 @@ from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
 from jaxlin.solvers.interface import Settings
 from jaxlin.solvers.optimizer_state import Duals, OptimizerState
 from jaxlin.solvers.preconditioner import SecondMoment
+from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss
 
 
@@ -74,13 +75,13 @@ def iterations(rows: RowSource, *, loss: Loss, settings: Settings) -> Iterations
       settings: l2 and loss arguments; all else None.
     """
 
-    def iterations_from(start: Start, budget: int) -> Iterator[Iteration]:
+    def iterations_from(start: Start, stop: Stop) -> Iterator[Iteration]:
         state, dual_centers = begin(rows, start, loss=loss, settings=settings)
         cast = in_dtype_of(settings, state.candidate)
         quickly = compilation.is_worth_it(state.candidate.size)
         advance = _advance_quickly if quickly else _advance
         sampled = rows.sampled(dual_centers)
-        for _ in range(budget):
+        for _ in range(stop.max_passes):
             candidate, sums, duals = rows.evaluate(
                 state.candidate, dual_centers, state.smoothing, cast
             )

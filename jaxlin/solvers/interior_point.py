@@ -54,6 +54,7 @@ from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.solvers.interior_system import Data, InteriorState
 from jaxlin.solvers.optimizer_state import Duals
 from jaxlin.solvers.preconditioner import SecondMoment
+from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss
 
 # First mu, in units of the margin. From 60 float32 passes on digits .1 and .01 are
@@ -85,7 +86,7 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
     """
     source = certified.row_source(examples, loss=loss)
 
-    def iterations_from(start: Start, budget: int) -> Iterator[Iteration]:
+    def iterations_from(start: Start, stop: Stop) -> Iterator[Iteration]:
         cast = full_batch.in_dtype_of(settings, start.params.weights)
         state, data = _begin(start.params, examples, cast, loss=loss)
         no_smoothing = jnp.asarray(_NO_SMOOTHING, state.weights.dtype)
@@ -94,7 +95,7 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
         size = state.duals.size * state.duals.shape[1]
         quickly = compilation.is_worth_it(size)
         step = _step_quickly if quickly else _step
-        for _ in range(budget):
+        for _ in range(stop.max_passes):
             centers = _domain_duals(state.duals, data, loss=loss)
             # The duals of the state do not depend on the bias.
             _, sums, _ = source.evaluate(

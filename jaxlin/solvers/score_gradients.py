@@ -1,7 +1,7 @@
 """Scores of all examples, and the gradient of the mean loss in them.
 
-Newton's methods (`jaxlin.solvers.newton`, `jaxlin.solvers.semismooth_newton`)
-differentiate this gradient for their Hessian, and search along a direction with it;
+Newton's methods (`jaxlin.solvers.newton`, `jaxlin.solvers.semismooth_newton`) take
+their Hessian at the duals of this gradient, and search along a direction with it;
 neither takes a pass.
 """
 
@@ -14,13 +14,16 @@ import jax.numpy as jnp
 from jaxlin.certificates import fenchel_young
 from jaxlin.linear import Bias
 from jaxlin.losses import conjugates
-from jaxlin.objective import batches, row_products
+from jaxlin.objective import batches, row_products, score_hessian
+from jaxlin.objective.score_hessian import ScoreHessian
 from jaxlin.solvers import line_search
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array, Loss, LossArguments
 
-# Smallest curvature along the bias that counts, relative to the largest.
+# Smallest curvature along the bias that counts, relative to the largest; in float32
+# smaller ones may be roundoff.
 _LEAST_CURVATURE = 1e-10
+_LEAST_CURVATURE_IN_FLOAT32 = 1e-6
 
 
 def shares(examples: Examples, dtype: jax.typing.DTypeLike) -> Array:
@@ -112,11 +115,61 @@ def step_of_small_slope(
     return line_search.step_of_small_slope(slope, direction.dtype)
 
 
+def hessian_of_mean_loss(
+    loss: Loss,
+    scores: Array,
+    targets: Array,
+    shares: Array,
+    dual_centers: Array,
+    *,
+    smoothing: Array,
+    loss_arguments: LossArguments | None,
+    dtype: jax.typing.DTypeLike,
+) -> ScoreHessian:
+    """Hessian of the mean loss in all scores.
+
+    Args:
+      loss: one that has a conjugate.
+      scores: scores of all examples, shape ``(classes, examples)``.
+      targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
+      shares: example weights that sum to 1, shape ``(examples,)``.
+      dual_centers: dual centers of a hinge, shape ``(examples, classes)``; ``(examples,
+        0)`` for a smooth loss.
+      smoothing: smoothing of a hinge, in units of score; ignored for a smooth loss.
+      loss_arguments: traced keywords of the loss.
+      dtype: dtype of the Hessian; the duals are computed in that of the scores.
+    """
+    conjugate = conjugates.of(loss)
+    arguments = {
+        name: jnp.asarray(value, scores.dtype)
+        for name, value in dict(loss_arguments or {}).items()
+    }
+
+    def duals_of(scores: Array, target: Any, dual_center: Array) -> Array:
+        target = fenchel_young.target_in_dtype(target, scores.dtype)
+        if conjugate.smooth:
+            dual_center = jnp.zeros_like(scores)
+        return conjugate.duals(
+            scores, target, dual_center, smoothing=smoothing, **arguments
+        )
+
+    duals = jax.vmap(duals_of, in_axes=(-1, 0, 0), out_axes=-1)(
+        scores, targets, dual_centers
+    )
+    return score_hessian.of_duals(
+        loss,
+        duals.astype(dtype),
+        targets,
+        shares.astype(dtype),
+        smoothing=smoothing.astype(dtype),
+    )
+
+
 class Curvature(NamedTuple):
     """Products of the mean loss's Hessian in the scores, at one point.
 
     Attributes:
-      times: changes of all scores by the weights alone, shape ``(examples, classes)``,
+      times: changes of all scores by the weights alone, shape ``(classes, examples)``,
         to changes of the score gradients.
       bias_change: changes of all scores to the change of the bias that keeps the summed
         score gradients at 0, shape ``(classes,)``.
@@ -126,39 +179,37 @@ class Curvature(NamedTuple):
     bias_change: Callable[[Array], Array]
 
 
-def curvature(
-    gradients: Callable[[Array], Array], scores: Array, *, bias: Bias
-) -> Curvature:
+def curvature(loss: Loss, hessian: ScoreHessian, *, bias: Bias) -> Curvature:
     """Hessian of the mean loss in the scores, minimised over a free bias.
 
     Where the weights change, a free bias changes such that the sums of the score
     gradients over the examples stay 0, to first order.
 
     Args:
-      gradients: function of `of_mean_loss`.
-      scores: scores of all examples, shape ``(examples, classes)``.
+      loss: the loss of the Hessian.
+      hessian: from `hessian_of_mean_loss`.
       bias: treatment of the bias; only a free one changes.
     """
-    _, along = jax.linearize(gradients, scores)
+
+    def along(changes: Array) -> Array:
+        return score_hessian.product(loss, hessian, changes)
+
     if bias is not Bias.FREE:
-        return Curvature(along, lambda changes: jnp.zeros_like(changes[0]))
-
-    def spread(change: Array) -> Array:
-        return along(jnp.broadcast_to(change, scores.shape))
-
-    units = jnp.eye(scores.shape[1], dtype=scores.dtype)
-    hessian = jax.lax.map(lambda unit: jnp.sum(spread(unit), axis=0), units)
-    values, vectors = jnp.linalg.eigh((hessian + hessian.T) / 2)
+        return Curvature(along, lambda changes: jnp.zeros_like(changes[:, 0]))
+    values, vectors = jnp.linalg.eigh(score_hessian.mean(loss, hessian))
     # A shift of all scores, and a class without active examples, have no curvature.
-    has_curvature = values > _LEAST_CURVATURE * values[-1]
+    is_wide = values.dtype == jnp.float64
+    least = _LEAST_CURVATURE if is_wide else _LEAST_CURVATURE_IN_FLOAT32
+    has_curvature = values > least * values[-1]
     inverse = jnp.where(has_curvature, 1 / jnp.where(has_curvature, values, 1), 0)
 
     def bias_change(changes: Array) -> Array:
-        sums = jnp.sum(along(changes), axis=0)
+        sums = jnp.sum(along(changes), axis=1)
         return -vectors @ (inverse * (vectors.T @ sums))
 
     def times(changes: Array) -> Array:
-        return along(changes) + spread(bias_change(changes))
+        # A product is linear: one with the sum of both changes is enough.
+        return along(changes + bias_change(changes)[:, None])
 
     return Curvature(times, bias_change)
 

@@ -31,6 +31,7 @@ Reference:
   method for solving Lasso problems. SIAM Journal on Optimization, 2018.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -62,6 +63,7 @@ from jaxlin.solvers.fit_loop import Iteration, Iterations, Start
 from jaxlin.solvers.interface import Examples, Settings
 from jaxlin.solvers.optimizer_state import Duals
 from jaxlin.solvers.preconditioner import SecondMoment
+from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss
 
 # Passes of L-BFGS in float64 before the first step of a fit that starts without duals,
@@ -125,16 +127,18 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
     source = certified.row_source(examples, loss=loss)
     by_passes = full_batch.iterations(source, loss=loss, settings=settings)
 
-    def iterations_from(start: Start, budget: int) -> Iterator[Iteration]:
+    def iterations_from(start: Start, stop: Stop) -> Iterator[Iteration]:
+        left = stop.max_passes
         if start.duals is None:
             # At weights 0 all duals are at a bound, and no example is active.
-            for iteration in by_passes(start, min(budget, _FIRST_PASSES)):
-                budget -= 1
+            first = dataclasses.replace(stop, max_passes=min(left, _FIRST_PASSES))
+            for iteration in by_passes(start, first):
+                left -= 1
                 start = Start(iteration.params, iteration.duals)
                 yield iteration
-        yield from steps_from(start, budget)
+        yield from steps_from(start, left)
 
-    def steps_from(start: Start, budget: int) -> Iterator[Iteration]:
+    def steps_from(start: Start, passes: int) -> Iterator[Iteration]:
         begun, dual_centers = full_batch.begin(
             source, start, loss=loss, settings=settings
         )
@@ -142,7 +146,7 @@ def iterations(examples: Examples, *, loss: Loss, settings: Settings) -> Iterati
         state, scores = _begin(begun, examples)
         # It holds the pairs of L-BFGS.
         del begun
-        for _ in range(budget):
+        for _ in range(passes):
             iterate, sums, duals = source.evaluate(
                 state.iterate, dual_centers, state.smoothing, cast
             )
@@ -281,15 +285,17 @@ def _direction(
     Curvature is taken in float64: at a small smoothing the scores' errors in float32
     would move duals across their bounds. Products are float32.
     """
-    gradients = score_gradients.of_mean_loss(
+    hessian = score_gradients.hessian_of_mean_loss(
         loss,
+        active.scores.T,
         active.targets,
         active.shares,
         active.dual_centers,
         smoothing=state.smoothing,
         loss_arguments=settings.loss_arguments,
+        dtype=active.scores.dtype,
     )
-    curvature = score_gradients.curvature(gradients, active.scores, bias=settings.bias)
+    curvature = score_gradients.curvature(loss, hessian, bias=settings.bias)
     penalized = settings.bias.penalized_part
     classes = class_hessian.of_loss(
         loss,
@@ -301,9 +307,9 @@ def _direction(
     l2 = jnp.asarray(settings.l2, jnp.float32)
 
     def times_hessian(vector: Array) -> Array:
-        changes = (active.rows @ vector.T).astype(active.scores.dtype)
+        changes = (vector @ active.rows.T).astype(active.scores.dtype)
         curved = curvature.times(changes).astype(jnp.float32)
-        return penalized(curved.T @ active.rows + l2 * vector)
+        return penalized(curved @ active.rows + l2 * vector)
 
     direction = conjugate_gradients.solution(
         times_hessian,
@@ -312,7 +318,7 @@ def _direction(
         tolerance=jnp.asarray(_RESIDUAL, jnp.float32),
     )
     direction = penalized(optimizer_state.centered(loss, direction))
-    changes = (active.rows @ direction.T).astype(active.scores.dtype)
+    changes = (direction @ active.rows.T).astype(active.scores.dtype)
     direction = direction.astype(state.iterate.dtype)
     return direction.at[:, -1].add(curvature.bias_change(changes))
 

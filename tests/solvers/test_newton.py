@@ -16,6 +16,7 @@ from jaxlin.problems import fit_methods
 from jaxlin.solvers import (
     certified,
     conjugate_gradients,
+    fit_loop,
     float64_methods,
     full_hessian,
     line_search,
@@ -72,13 +73,13 @@ def test_a_direction_leads_to_gradient_0(loss, monkeypatch):
             values = jax.vmap(loss)(jnp.asarray(extended_rows) @ at.T, targets)
             return weights @ values / weights.sum() + 0.05 * jnp.sum(at**2)
 
-        zero = jnp.zeros(())
+        zero, one, tiny = jnp.zeros(()), jnp.ones(()), jnp.asarray(1e-24)
         state = newton.NewtonState(
             params=zero,
-            certificate=duality.Certificate(jnp.ones(()), jnp.ones(()), zero, zero),
+            certificate=duality.Certificate(one, one, tiny, zero),
             candidate=zero,
             iterate=jnp.asarray(at),
-            value=jnp.ones(()),
+            value=one,
             gradient=gradient(at),
             direction=zero,
             step=zero,
@@ -95,6 +96,7 @@ def test_a_direction_leads_to_gradient_0(loss, monkeypatch):
             source.moment,
             source.sampled(jnp.zeros((13, 0))),
             Settings(l2=0.1),
+            relative_gap=zero,
             loss=loss,
         )
         step = 1e-6 * found.direction
@@ -183,6 +185,50 @@ def test_larger_problems_go_on_in_float64_where_that_is_cheap(
     assert found.converged == float64
     alone = jaxlin.fit(problem(3), loss=loss, l2=1e-2, stop=stop, refine=False)
     assert alone.float64_passes == 0
+
+
+@pytest.mark.parametrize("bias", ["penalized", "free", "none"])
+def test_newton_steps_finish_what_passes_would_finish_late(bias, monkeypatch):
+    """A weak penalty, where L-BFGS takes hundreds of passes in float32."""
+    monkeypatch.setattr(float64_methods, "MAX_UNKNOWNS", 17)  # one less than there are
+    monkeypatch.setattr(fit_loop, "_FLOAT32_PASSES_BEFORE_NEWTON_STEPS", 12)
+    settings = {"loss": SOFTMAX, "l2": 1e-6, "bias": bias}
+    found = jaxlin.fit(problem(3), **settings, stop=jaxlin.Stop(1e-10, 400))
+    assert found.converged
+    assert found.passes - found.float64_passes == 12
+    assert found.float64_passes <= 20
+    # Where none follow, float32 has all passes.
+    alone = jaxlin.fit(
+        problem(3), **settings, stop=jaxlin.Stop(1e-10, 30), refine=False
+    )
+    assert alone.passes == 30
+    # In a sweep, too.
+    monkeypatch.setattr(fit_loop, "_FLOAT32_PASSES_OF_SMALL_GAPS", 12)
+    swept = jaxlin.sweep(
+        problem(3),
+        losses=(SOFTMAX,),
+        l2s=(1e-6,),
+        bias=bias,
+        stop=jaxlin.Stop(1e-10, 400),
+        refine=True,
+    )
+    assert swept.converged.all()
+    assert swept.passes[0] - swept.float64_passes[0] <= 12
+    digits = 1e-9 * found.certificate.primal
+    assert abs(swept[0].certificate.primal - found.certificate.primal) <= digits
+
+
+def test_a_step_leaves_no_more_of_the_gap_than_is_wanted():
+    """As many products as the wanted gap needs; quadratic convergence before."""
+
+    def tolerance(gap, wanted):
+        certificate = duality.Certificate(*map(jnp.asarray, (1.0, 1.0 - gap, gap, 0.0)))
+        return float(newton._tolerance(certificate, jnp.asarray(wanted)))
+
+    assert tolerance(1e-2, 1e-8) == pytest.approx(1e-2)
+    assert tolerance(1e-6, 1e-8) == pytest.approx(3e-3)
+    assert tolerance(1e-7, 1e-8) == pytest.approx(3e-2)
+    assert tolerance(np.inf, 1e-8) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("has_float64", [True, False])

@@ -158,16 +158,18 @@ def test_the_hessian_of_a_free_bias_is_made_class_by_class():
     shape = jax.ShapeDtypeStruct((num_examples, num_classes), jnp.float32)
 
     def changes(scores):
-        gradients = score_gradients.of_mean_loss(
-            losses.weston_watkins_hinge,
+        loss = losses.weston_watkins_hinge
+        hessian = score_gradients.hessian_of_mean_loss(
+            loss,
+            scores.T,
             jnp.zeros(num_examples, jnp.int32),
             jnp.full(num_examples, 1 / num_examples),
             jnp.zeros_like(scores),
             smoothing=jnp.ones(()),
             loss_arguments=None,
+            dtype=jnp.float32,
         )
-        found = score_gradients.curvature(gradients, scores, bias=Bias.FREE)
-        return found.times(scores)
+        return score_gradients.curvature(loss, hessian, bias=Bias.FREE).times(scores.T)
 
     held = jax.jit(changes).lower(shape).compile().memory_analysis()
     assert held.temp_size_in_bytes <= 20 * 4 * num_examples * num_classes
@@ -341,7 +343,7 @@ def test_each_problem_has_its_method(monkeypatch):
         (losses.softmax_cross_entropy, True, "newton"),
         (losses.crammer_singer_hinge, False, "semismooth_newton"),
         (losses.weston_watkins_squared_hinge, False, "full_batch"),
-        (losses.softmax_cross_entropy, False, "full_batch"),
+        (losses.softmax_cross_entropy, False, "newton"),
     ]
     for loss, is_small, expected in rows:
         assert method(loss, is_small=is_small) == expected
@@ -350,3 +352,7 @@ def test_each_problem_has_its_method(monkeypatch):
     for most, expected in ((numbers, "semismooth_newton"), (numbers - 1, "full_batch")):
         monkeypatch.setattr(float64_methods, "_MAX_NUMBERS_OF_STEPS", most)
         assert method(HINGES[0], is_small=False) == expected
+    softmax = losses.softmax_cross_entropy
+    for most, expected in ((13 * CLASSES, "newton"), (13 * CLASSES - 1, "full_batch")):
+        monkeypatch.setattr(float64_methods, "_MAX_SCORES_OF_STEPS", most)
+        assert method(softmax, is_small=False) == expected
