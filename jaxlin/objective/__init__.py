@@ -30,6 +30,7 @@ from the sums.
   penalties    l2, l1 and elastic-net penalties
   part_sums    compensated sums over a block, in short parts
   block_sizes  number of rows per block of a pass
+  score_hessian  Hessian of the mean loss in the scores, by its factors
   row_products  normalised rows and their products with weights
   row_sums     sums over rows in one blocked pass
   row_norms    norms of rows

@@ -55,7 +55,7 @@ from jaxlin.typing import Array, Loss
 _LEAST_RESIDUAL = 1e-10
 _LARGEST_RESIDUAL = 0.1
 # A step that ends the fit should leave this share of the gap that is wanted.
-_SHARE_OF_WANTED_GAP = 0.3
+_SHARE_OF_WANTED_GAP = 0.5
 # Passes without a better certificate after which the method has stalled.
 _PATIENCE = 20
 _SMALLEST_STEP = 2.0**-30

@@ -219,15 +219,15 @@ def test_newton_steps_finish_what_passes_would_finish_late(bias, monkeypatch):
 
 
 def test_a_step_leaves_no_more_of_the_gap_than_is_wanted():
-    """As many products as the wanted gap needs; quadratic convergence before."""
+    """Convergence is quadratic until the wanted gap is near."""
 
     def tolerance(gap, wanted):
         certificate = duality.Certificate(*map(jnp.asarray, (1.0, 1.0 - gap, gap, 0.0)))
         return float(newton._tolerance(certificate, jnp.asarray(wanted)))
 
     assert tolerance(1e-2, 1e-8) == pytest.approx(1e-2)
-    assert tolerance(1e-6, 1e-8) == pytest.approx(3e-3)
-    assert tolerance(1e-7, 1e-8) == pytest.approx(3e-2)
+    assert tolerance(1e-6, 1e-8) == pytest.approx(5e-3)
+    assert tolerance(1e-7, 1e-8) == pytest.approx(5e-2)
     assert tolerance(np.inf, 1e-8) == pytest.approx(0.1)
 
 
