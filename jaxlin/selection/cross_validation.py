@@ -175,8 +175,9 @@ def cross_validate(
         large: the model has learned only that the class does not occur.
       stop: stopping criterion of each fit: relative gap and number of passes.
       refine: whether to continue in float64 where float32 cannot prove the gap, one
-        fit after the other. None does so for small problems only, True for all,
-        False for none.
+        fit after the other. None does so for small problems, and where all losses
+        take Newton steps (`jaxlin.solvers.float64_methods`), True for all, False for
+        none.
       checkpoint: file to which the sweep is saved and from which it resumes, or
         `jaxlin.selection.parts.Parts`; None saves nothing.
       callback: function ``callback(state)``, called after some iterations; None calls

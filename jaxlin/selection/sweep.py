@@ -86,8 +86,9 @@ def sweep(
         give them weight 0 in the problem.
       stop: stopping criterion of each fit: relative gap and number of passes.
       refine: whether to continue in float64 where float32 cannot prove the gap, one
-        fit after the other. None does so for small problems only, True for all,
-        False for none.
+        fit after the other. None does so for small problems, and where all losses
+        take Newton steps (`jaxlin.solvers.float64_methods`), True for all, False for
+        none.
       checkpoint: file to which the sweep is saved. If it exists, the sweep resumes from
         it, bit for bit. None saves nothing. `jaxlin.selection.parts.Parts`, a file for
         each part, deals the sweep over several tasks.
@@ -159,8 +160,9 @@ def fit_models(
         where examples of missing classes count as wrong.
       stop: stopping criterion of each fit: relative gap and number of passes.
       refine: whether to continue in float64 where float32 cannot prove the gap, one
-        fit after the other. None does so for small problems only, True for all,
-        False for none.
+        fit after the other. None does so for small problems, and where all losses
+        take Newton steps (`jaxlin.solvers.float64_methods`), True for all, False for
+        none.
       checkpoint: file to which the sweep is saved and from which it resumes, or
         `jaxlin.selection.parts.Parts`; None saves nothing.
       callback: function ``callback(state)``, called after some iterations; None calls
@@ -240,13 +242,12 @@ def _inputs(
     examples = problem.prepared(loss=single_loss, bias=models.bias)
     if plan is None:
         plan = plans.plan(models, examples, num_classes=problem.num_classes)
-    finishes = refine is not False and problem.is_small
-    takes_newton_steps = bool(refine) and all(
+    # Passes are shared, steps in float64 are not.
+    has_steps = problem.is_small or all(
         fit_methods.takes_newton_steps(problem, loss) for loss in models.losses
     )
-    passes = stop.max_passes
-    if finishes or takes_newton_steps:
-        passes = fit_loop.passes_before_float64(stop)
+    finishes = refine is not False and has_steps
+    passes = fit_loop.passes_before_float64(stop) if finishes else stop.max_passes
     return SweepInputs(
         examples,
         models,

@@ -61,10 +61,11 @@ def takes_newton_steps(loss: Loss, *, num_examples: int, num_classes: int) -> bo
     """Returns whether a large problem of this shape has Newton's method."""
     is_on_one_device = device_mesh.axis_size(device_mesh.ROWS) == 1
     is_held = num_examples * num_classes <= _MAX_SCORES_OF_STEPS
+    is_possible = is_on_one_device and is_held and device_mesh.has_float64()
     # The Hessian of the squared hinge changes with each step: far from the optimum most
     # of its systems take hundreds of products and gain little.
     is_analytic = conjugates.of(loss).violations is None
-    return is_analytic and is_on_one_device and is_held
+    return is_analytic and is_possible
 
 
 def takes_semismooth_steps(

@@ -210,7 +210,6 @@ def test_newton_steps_finish_what_passes_would_finish_late(bias, monkeypatch):
         l2s=(1e-6,),
         bias=bias,
         stop=jaxlin.Stop(1e-10, 400),
-        refine=True,
     )
     assert swept.converged.all()
     assert swept.passes[0] - swept.float64_passes[0] <= 12
