@@ -98,7 +98,13 @@ def report(_: Config, results: Sequence[Mapping[str, Any]]) -> str:
         name = (*FEATURES, "constant")[row]
         lines.append((name, f"{column + 1}", published, found[row, column]))
     printed = [
-        (name, category, f"{published:.10g}", f"{ours:.10g}", f"{ours - published:+.1e}")
+        (
+            name,
+            category,
+            f"{published:.10g}",
+            f"{ours:.10g}",
+            f"{ours - published:+.1e}",
+        )
         for name, category, published, ours in lines
     ]
     columns = ("", "category", "published", "jaxlin", "difference")
