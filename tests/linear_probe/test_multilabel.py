@@ -76,7 +76,7 @@ def test_each_fit_is_that_of_its_label(found, label):
 
 
 def test_labels_of_final_fits_are_certified_at_small_gaps(found):
-    """As those of a fit of one label; at wider gaps the radius is not known."""
+    """By the radius of a fit of one label, which is not known at wider gaps."""
     is_known = np.isfinite(found.fits.bias_radius)
     np.testing.assert_array_equal(is_known, found.fits.relative_gap <= 1e-6)
     assert not is_known.all()
