@@ -10,8 +10,8 @@ scikit-learn's objective less ours, over ours: below 0 where scikit-learn is low
 no more than the proven gap if the certificate holds. Probabilities are those of the
 training rows.
 
-Command. ``python -m experiments.parity``. Stata's published digits of a multinomial
-logit: ``pytest tests/solvers/test_published_fits.py -k published_digits``.
+Command. ``python -m experiments.parity``. ``python -m experiments.published_digits``
+has Stata's digits of a multinomial logit.
 """
 
 import dataclasses

@@ -159,11 +159,9 @@ def _measured(fit: Fit, rows: np.ndarray, codes: np.ndarray) -> Any:
     temperatures = np.array([1.0, fit.temperature], params.weights.dtype)
     # The mean is subtracted from float64 rows before they are rounded to float32.
     with precision.enable_float64_for(*params, rows):
+        arrays = precision.as_views((params, rows, codes, fit.normalization))
         found = _per_row(
-            params,
-            rows,
-            codes,
-            fit.normalization,
+            *arrays,
             temperatures,
             k=min(_K, len(fit.classes)),
         )

@@ -188,7 +188,8 @@ def _of_rows(compute: Callable[..., Any], fit: Fit, features: Any) -> Any:
     params = jax.tree.map(as_float, fit.params)
     # The mean is subtracted from float64 rows before they are rounded to float32.
     with precision.enable_float64_for(*params, rows):
-        return jax.tree.map(np.asarray, compute(params, rows, fit.normalization))
+        arrays = precision.as_views((params, rows, fit.normalization))
+        return jax.tree.map(np.asarray, compute(*arrays))
 
 
 def as_float(leaf: Any) -> np.ndarray:

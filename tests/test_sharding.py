@@ -184,6 +184,7 @@ def test_models_are_tested_where_the_rows_are():
         stalled=nothing > 0,
         passes=nothing.astype(int),
         float64_passes=nothing.astype(int),
+        bias_radius=nothing,
         slot_passes=0,
         normalization=FITTED,
         classes=np.arange(10),

@@ -82,6 +82,13 @@ def part(config: Config, dataset: data.Dataset, run: Run) -> Measured:
             kept["prediction"], found.test.predictions, labels, key=key
         ),
     }
+    gaps = {
+        dataset.name: run.numbers("probe")["relative_gap"],
+        numbers["name"]: numbers["relative_gap"],
+    }
+    for name, gap in gaps.items():
+        kind = "proven" if gap <= config.relative_gap else "not proven"
+        print(f"fit of {name}: {kind}, gap {gap:.1e} of {config.relative_gap:g}")
     print(_printed(dataset.name, numbers))
     arrays = {"prediction": found.test.predictions}
     return Measured(numbers, arrays, {"model": model})

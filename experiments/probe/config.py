@@ -39,12 +39,12 @@ class Config:
       compare: other features of the same test examples in the same order, a second
         file like FEATURES; probed with the same settings and compared with these.
       num_shots: examples per class, one or several numbers; each is probed on num_draws
-        random subsets, with all of a class that has fewer. C is chosen on x_val alone;
-        without x_val, cs must be one value.
+        random subsets; a class that has fewer gives all of them, as a note says. C is
+        chosen on x_val alone; without x_val, cs must be one value.
       num_draws: random subsets per number of examples.
       answers: K; the most frequent answers are the classes, and the others are counted.
       protocol: a published evaluation to reproduce; it sets loss, cs, bias, folds,
-        choose and normalize, and the split where no validation examples are given.
+        choose and normalization, and the split where no validation examples are given.
       metric: what C is chosen by on the validation examples; mean_per_class weighs all
         classes alike, as some data sets are judged.
       loss: softmax_cross_entropy or another loss that can be certified.
@@ -56,10 +56,11 @@ class Config:
         example of a class stays in training. Without effect where x_val is given.
       folds: chooses by so many folds instead, whole groups where groups_train is given;
         needed for one_standard_error.
-      refit: whether the final fit trains on the validation examples too.
-      choose: best mean accuracy, or the strongest penalty within one standard error.
-      normalize: standardize brings each feature to mean 0 and deviation 1, without the
-        validation examples; unit_length divides each row by its length; none takes
+      refit: the final fit trains on the validation examples, too, unless --no-refit is
+        given, which leaves them out.
+      choose: best, or the strongest penalty within one standard error of the best.
+      normalization: standardize brings each feature to mean 0 and deviation 1, without
+        the validation examples; unit_length divides each row by its length; none takes
         features as they are, pixels of images over their largest value.
       class_weights: balanced weighs examples of each class by the inverse of the
         class's share.
@@ -94,7 +95,7 @@ class Config:
     folds: Annotated[int | None, Bounds(at_least=2)] = None
     refit: bool = True
     choose: Literal["best", "one_standard_error"] = "best"
-    normalize: Literal["standardize", "unit_length", "none"] = "standardize"
+    normalization: Literal["standardize", "unit_length", "none"] = "standardize"
     class_weights: Literal["balanced"] | None = None
     undo_prior_shift: bool = False
     seed: Seed = 0
@@ -122,7 +123,7 @@ def with_protocol(config: Config) -> Config:
         return config
     settings: dict[str, Any] = {
         "cs": PROTOCOLS[config.protocol].cs,
-        "normalize": "none",
+        "normalization": "none",
         "loss": DEFAULT.loss,
         "bias": "free",
         "folds": None,

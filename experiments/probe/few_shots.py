@@ -49,6 +49,8 @@ def _part(num_shots: int) -> Part:
         found = _probed(config, fit.scaled(config, dataset), num_shots)
         numbers = _numbers(config, found)
         print(_printed(config, num_shots, numbers))
+        for note in numbers["notes"]:
+            print(f"note: {note}")
         arrays = {f"draw_{i}": drawn for i, drawn in enumerate(found.indices)}
         return Measured(numbers, arrays)
 
@@ -98,6 +100,8 @@ def _numbers(config: Config, found: linear_probe.FewShot) -> dict[str, Any]:
         "standard_deviation": spread.standard_deviation,
         "interval": None if spread.interval is None else list(spread.interval),
         "num_proven": sum(draw["converged"] for draw in draws),
+        "overlap": found.overlap,
+        "notes": list(found.notes),
         "draws": draws,
     }
 

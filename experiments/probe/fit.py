@@ -89,7 +89,7 @@ def models(config: Config, *, num_weight_sets: int | None = None) -> Grid:
 def plan(config: Config, dataset: data.Dataset) -> Plan:
     """Number of models that run at once; by shapes, before anything is computed."""
     # A normalization that is fitted per fold makes a sweep of each.
-    per_sweep = 1 if config.normalize == "standardize" else None
+    per_sweep = 1 if config.normalization == "standardize" else None
     labels: Any = dataset.train.labels
     if dataset.validation is not None:
         labels = np.concatenate([labels, dataset.validation.labels])
@@ -107,7 +107,7 @@ def plan(config: Config, dataset: data.Dataset) -> Plan:
 
 def scaled(config: Config, dataset: data.Dataset) -> data.Dataset:
     """The data set with rows of length 1, if these were asked for."""
-    if config.normalize != "unit_length":
+    if config.normalization != "unit_length":
         return dataset
     changed = {
         name: split._replace(features=normalization.unit_rows(split.features))
@@ -179,9 +179,9 @@ def options(config: Config, dataset: data.Dataset) -> dict[str, Any]:
 
 def _normalization(config: Config, dataset: data.Dataset) -> Any:
     """Normalization of the features, or the function that fits it."""
-    if config.normalize == "standardize":
+    if config.normalization == "standardize":
         return normalization.fit_standard
-    if config.protocol is not None or config.normalize == "unit_length":
+    if config.protocol is not None or config.normalization == "unit_length":
         return None
     identity = normalization.identity(dataset.num_features)
     return identity._replace(scale=np.float32(dataset.max_value))

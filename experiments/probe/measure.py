@@ -18,6 +18,7 @@ from experiments.probe.config import Config, with_protocol
 from experiments.probe.protocols import PROTOCOLS
 from jaxlin import check, data
 from jaxlin.certificates.label_certificates import AccuracyInterval
+from jaxlin.check.diagnosis import counted
 from jaxlin.selection import calibration, grids
 from jaxlin.selection import parts as selection_parts
 from jaxlin.selection.parts import Parts
@@ -82,7 +83,7 @@ def _checkpoint(config: Config, folder: Path) -> Path | Parts:
 
 def _probe(config: Config, dataset: data.Dataset, run: Run) -> Measured:
     plan = str(fit.plan(config, dataset))
-    print(f"{dataset.name}: {len(config.cs)} values of C, {plan}")
+    print(f"{dataset.name}: {counted(len(config.cs), 'value')} of C, {plan}")
     published = _published(config)
     if published:
         print(f"protocol: {published['source']}\ncite: {published['citation']}")

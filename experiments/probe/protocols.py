@@ -117,8 +117,13 @@ PROTOCOLS: Mapping[str, Protocol] = {
             _OPTIMUM,
             _ROUNDING,
             _PER_CLASS,
-            "its few-shot draws, several labels per image, and metrics other than "
-            "accuracies are not part of this command",
+            "its few-shot protocol is not reproduced: PyTorch draws k examples per "
+            "class, or all of a class that has fewer; C is chosen on a hundredth of "
+            "each class, at least one example, and the final fit leaves these out; "
+            "--num-shots without --protocol draws as many by its own seed, with one C "
+            "or x_val",
+            "several labels per image, and metrics other than accuracies, are not part "
+            "of this command",
         ),
     ),
     "clip": Protocol(

@@ -124,6 +124,8 @@ def bias_term(
 ) -> BiasTerm:
     """Bound on the part of the gap that the residual of a free bias adds.
 
+    Infinite if a class has no example, or no example is of another class.
+
     Args:
       residual: mean of the score gradients, shape ``(classes,)``.
       residual_error: bound on its floating-point error, at least 0, same shape.
@@ -148,12 +150,22 @@ def bias_term(
         # A share of the others that rounding may have made is no proof.
         above = jnp.where(others > 0, jnp.maximum(above, 0), jnp.inf)
         constant = jnp.sum(rises * below) + jnp.sum(falls * above)
-        return BiasTerm(constant, radius * jnp.sum(rises + falls))
+        return _infinite_or_known(constant, radius * jnp.sum(rises + falls))
     if loss is losses.weston_watkins_squared_hinge:
         of_class = jnp.sqrt(of_class)
     assert conjugates.of(loss).shift_invariant, "all losses but one-vs-rest"
     constant = jnp.sum(rises * (of_class + class_means[1] / shares))
-    return BiasTerm(constant, jnp.sqrt(2) * radius * jnp.sum(rises))
+    return _infinite_or_known(constant, jnp.sqrt(2) * radius * jnp.sum(rises))
+
+
+def _infinite_or_known(constant: Array, slope: Array) -> BiasTerm:
+    """Bound of two parts, infinite where they are not numbers.
+
+    A residual of 0 times a bound that does not exist is none.
+    """
+    return BiasTerm(
+        *(jnp.where(jnp.isnan(part), jnp.inf, part) for part in (constant, slope))
+    )
 
 
 def curvature_term(
@@ -271,4 +283,5 @@ def bias_distance(
     linear = gap / (np.sqrt(2) * root)
     constant = 2 + np.sqrt(2) * (radius * np.sqrt(largest) + by_weights / root)
     rest = linear + np.sqrt(linear**2 + gap * constant)
-    return float((by_weights + rest) / root)
+    distance = float((by_weights + rest) / root)
+    return distance if np.isfinite(distance) else np.inf

@@ -59,7 +59,7 @@ def certificate(
     from smoothed hinges with several smoothings, of which the best is used. A certified
     fit has better duals, so that its own certificate is tighter.
 
-    Under `jax.jit` or `jax.vmap` values are not known: arguments are then not checked,
+    Inside `jax.jit` and for values that `jax.vmap` traces, arguments are not checked,
     the gap is infinite if l2 is not above 0, and float64 parameters keep their digits
     only if float64 is enabled in JAX.
 
@@ -92,8 +92,10 @@ def certificate(
         *(params, features, targets, l2, loss_arguments, example_weights),
         normalization,
     )
+    # A new array is traced where the program around is.
     is_traced = any(
-        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments)
+        isinstance(leaf, jax.core.Tracer)
+        for leaf in (*jax.tree.leaves(arguments), jnp.zeros(()))
     )
     if not is_traced:
         check.one_label_each("targets", targets)
@@ -110,14 +112,15 @@ def certificate(
         )
     # Refined parameters are float64 NumPy arrays; their certificate uses all digits.
     with precision.enable_float64_for(*(() if is_traced else params)):
+        arrays = precision.as_views(
+            (
+                *(params, features, targets, dict(loss_arguments or {})),
+                *(example_weights, normalization),
+            )
+        )
         result = _certificate(
-            params,
-            features,
-            targets,
+            *arrays,
             jnp.asarray(l2, jnp.result_type(params.weights)),
-            dict(loss_arguments or {}),
-            example_weights,
-            normalization,
             loss=loss,
             bias=treatment,
             block_size=block_size,
@@ -130,10 +133,10 @@ def _certificate(
     params,
     features,
     targets,
-    l2,
     arguments,
     weights,
     normalization,
+    l2,
     *,
     loss,
     bias,
@@ -195,14 +198,20 @@ def _certificate(
     best = jnp.argmin(duality.bound(certificates))
     found = jax.tree.map(lambda leaf: leaf[best], certificates)
     if bias is Bias.NONE:
-        # A traced bias is not checked.
-        gap = jnp.where(jnp.any(params.bias != 0), jnp.inf, found.gap)
-        return found._replace(gap=gap)
+        # A traced bias is not checked. The dual value would count it.
+        return _unless(~jnp.all(params.bias == 0), found)
     return found
 
 
 def _against(found: duality.PassValues, dual: Array) -> Certificate:
     """Certificate of the parameters of a pass, with a lower bound of the minimum."""
-    primal = found.certificate.primal
-    gap = jnp.where(jnp.isfinite(dual), jnp.maximum(primal - dual, 0), jnp.inf)
-    return Certificate(primal, dual, gap, found.primal_error)
+    primal, error = found.certificate.primal, found.primal_error
+    is_proof = jnp.isfinite(dual) & (primal + error < jnp.inf)
+    known = Certificate(primal, dual, jnp.maximum(primal - dual, 0), error)
+    return _unless(~is_proof, known)
+
+
+def _unless(is_unproven: Array, found: Certificate) -> Certificate:
+    """The certificate, or one with an infinite gap."""
+    unproven = duality.unproven_certificate(found.primal)
+    return jax.tree.map(functools.partial(jnp.where, is_unproven), unproven, found)

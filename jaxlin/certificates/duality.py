@@ -207,7 +207,8 @@ def pass_values(
         error = jnp.where(is_better, by_curvature - of_bias, error)
         gap, rounding = gap + of_bias, rounding + error
     is_proof = (l2 > 0) & (weight > 0) & (weight < jnp.inf)
-    is_proof &= (gap + rounding < jnp.inf) & (primal < jnp.inf)
+    # No comparison with a number that is not one is true.
+    is_proof &= (gap + rounding < jnp.inf) & (primal + primal_error < jnp.inf)
     gap = jnp.where(is_proof, gap, jnp.inf)
     rounding = jnp.where(is_proof, rounding, 0)
     return PassValues(
@@ -243,7 +244,10 @@ def _free_bias_terms(
     without = with_error(jnp.zeros_like(residual_error))
     distance = bias_bounds.bounded_distance(term, rest, l2=l2)
     of_bias = without.constant + without.slope * distance
-    return of_bias, term.constant + term.slope * distance - of_bias
+    both = term.constant + term.slope * distance
+    is_known = both < jnp.inf
+    error = jnp.where(is_known, both - of_bias, 0)
+    return jnp.where(is_known, of_bias, jnp.inf), error
 
 
 def unproven_certificate(primal: ArrayLike) -> Certificate:

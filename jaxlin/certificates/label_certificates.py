@@ -71,7 +71,8 @@ def label_radii(
         )
     # Scores and norms are computed in the dtype of the parameters.
     with precision.enable_float64_for(*params):
-        found = _label_radii(params, features, normalization, bias_radius)
+        arrays = precision.as_views((params, features, normalization))
+        found = _label_radii(*arrays, bias_radius)
         return precision.float64_as_numpy(found)
 
 

@@ -16,7 +16,7 @@ where there is one, the remedy. The checks use NumPy alone and compile nothing.
   diagnosis  descriptions of invalid arrays, for error messages
   arguments  numbers, options, keys, the shape of one example, arguments of a loss
   arrays     features and weights
-  targets    labels and distributions; examples as a whole
+  targets    labels, indicators and distributions; examples as a whole
 """
 
 from jaxlin import chapters
@@ -41,6 +41,7 @@ from jaxlin.check.arrays import (
 from jaxlin.check.targets import (
     distributions,
     examples,
+    indicators,
     labels,
     one_label_each,
     present_classes,
@@ -57,6 +58,7 @@ __all__ = [
     "example_weights",
     "examples",
     "features",
+    "indicators",
     "integer",
     "key",
     "labels",

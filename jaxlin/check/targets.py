@@ -71,6 +71,34 @@ def one_label_each(name: str, value: Any) -> None:
         )
 
 
+def indicators(name: str, value: Any, *, num_labels: int | None = None) -> np.ndarray:
+    """Returns ``value`` as int8 indicators ``(examples, labels)``, 0 and 1.
+
+    Args:
+      name: name of the array in the error message.
+      value: booleans, or numbers 0 and 1.
+      num_labels: required number of labels; None, the default, accepts any.
+
+    Raises:
+      ValueError: if the rank, the number of labels or a value is another.
+    """
+    array = dense(name, value)
+    width = "labels" if num_labels is None else num_labels
+    if array.ndim != 2 or 0 in array.shape or width not in ("labels", array.shape[1]):
+        raise ValueError(
+            f"{name} must have shape (examples, {width}), got shape {array.shape}; "
+            "give one column per label"
+        )
+    is_binary = (array == 0) | (array == 1)
+    if not np.all(is_binary):
+        row, column = np.argwhere(~is_binary)[0]
+        raise ValueError(
+            f"{name} must be booleans, or 0 and 1, got {array[row, column]!s} in row "
+            f"{row}, label {column}; compare counts or scores with a threshold first"
+        )
+    return array.astype(np.int8)
+
+
 def present_classes(
     value: np.ndarray, *, example_weights: np.ndarray | None = None
 ) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Few-shot protocol: probes of k examples per class, on several draws."""
 
+import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -7,6 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check, class_labels
+from jaxlin.check.diagnosis import counted
 from jaxlin.linear_probe.probing import probe
 from jaxlin.linear_probe.result import ProbeResult
 from jaxlin.stats import intervals
@@ -26,20 +28,48 @@ class FewShot(NamedTuple):
         examples, for these test examples.
       results: result of each draw.
       indices: training examples of each draw, ascending indices.
+      short_classes: classes with fewer than k examples, all of which are in each draw.
     """
 
     accuracy: Spread
     results: tuple[ProbeResult, ...]
     indices: tuple[np.ndarray, ...]
+    short_classes: tuple[Any, ...]
+
+    @property
+    def overlap(self) -> float:
+        """Mean share of a draw's examples that another draw has; 0 for one draw."""
+        shares = [
+            np.isin(one, other).mean()
+            for one, other in itertools.permutations(self.indices, 2)
+        ]
+        return float(np.mean(shares)) if shares else 0.0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Weaknesses of the draws and of their probes, one sentence each."""
+        notes = []
+        if self.short_classes:
+            names = ", ".join(map(str, self.short_classes))
+            notes.append(
+                f"{counted(len(self.short_classes), 'class')} with fewer examples than "
+                f"were asked for, all of which are in each draw: {names:.200}"
+            )
+        if self.overlap:
+            notes.append(
+                f"two draws share {100 * self.overlap:.2g} % of their examples in the "
+                "mean: the interval over draws is too narrow"
+            )
+        notes += sorted({note for result in self.results for note in result.notes})
+        return tuple(notes)
 
     def __str__(self) -> str:
         mean, deviation, num_draws, _ = self.accuracy
         spread = "" if deviation is None else f" (deviation {100 * deviation:.2f})"
-        notes = sorted({note for result in self.results for note in result.notes})
         proven = sum(result.fit.converged for result in self.results)
         return (
             f"accuracy {100 * mean:.2f} %{spread} over {num_draws} draws, {proven} of "
-            "them proven" + "".join(f"; note: {note}" for note in notes)
+            "them proven" + "".join(f"; note: {note}" for note in self.notes)
         )
 
 
@@ -58,6 +88,9 @@ def few_shot(
 
     Each draw is a probe of its own rows alone, with its own normalization: no draw sees
     the rows of another. All draws have the same shapes, and thus share their programs.
+    Examples are drawn without replacement within a draw, independently between draws.
+    The t interval takes draws for independent; it is too narrow where they share
+    examples, whose share ``overlap`` counts, about k over the size of a class.
 
     Args:
       key: a `jax.random.key`; draw i takes ``jax.random.fold_in(key, i)``.
@@ -67,8 +100,8 @@ def few_shot(
       test_features: raw features of the test examples, shape ``(test examples,
         features)``.
       test_labels: labels of the same kind, shape ``(test examples,)``.
-      num_shots: number k of examples per class, at least 1; all examples of a class
-        that has fewer.
+      num_shots: number k of examples per class, at least 1. A class that has fewer
+        gives all of them, and ``notes`` say so.
       num_draws: number of draws, at least 1.
       **options: keywords of `jaxlin.probe`, except ``weights`` and ``checkpoint``.
         Protocols fix one l2, ``l2s=(1e-3,)``, or choose it on other examples,
@@ -114,6 +147,7 @@ def few_shot(
         intervals.mean_and_spread([found.test.accuracy.value for found in results]),
         tuple(results),
         tuple(indices),
+        tuple(classes[np.bincount(codes) < num_shots].tolist()),
     )
 
 

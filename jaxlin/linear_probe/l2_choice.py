@@ -199,7 +199,7 @@ def _joined_fits(results: Sequence[SweepResult]) -> SweepResult:
     return dataclasses.replace(
         results[0],
         models=models,
-        **{name: all_of(name) for name in (*names, "float64_passes")},
+        **{name: all_of(name) for name in (*names, "float64_passes", "bias_radius")},
         slot_passes=sum(result.slot_passes for result in results),
         normalization=tuple(result[0].normalization for result in results),
     )

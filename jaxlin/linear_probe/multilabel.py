@@ -14,6 +14,7 @@
 (2, 3)
 """
 
+import dataclasses
 import numbers
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +23,7 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, losses
+from jaxlin import check, fits, losses
 from jaxlin import normalization as normalization_of
 from jaxlin.io.checkpoint import Path
 from jaxlin.linear import BiasName
@@ -132,7 +133,10 @@ def multilabel_probe(
     stopping.checked(stop)
     values = probing.values_to_try(cs, l2s)
     sets = _checked_sets(indicators, names)
-    tested = _checked("test_indicators", test_indicators, like=sets.codes)
+    check.concrete("test_indicators", test_indicators)
+    tested = check.indicators(
+        "test_indicators", test_indicators, num_labels=sets.codes.shape[1]
+    )
     given, sets = _examples(
         key,
         features,
@@ -165,18 +169,18 @@ def multilabel_probe(
         options=options,
     )
     l2 = np.array(final)[chosen.setting]
-    fits = _final_fits(given, sets, l2, loss=loss, bias=bias, options=options)
-    scores = multilabel_choice.label_scores(fits.params, fits[0], rows)
+    final_fits = _final_fits(given, sets, l2, loss=loss, bias=bias, options=options)
+    scores = multilabel_choice.label_scores(final_fits.params, final_fits[0], rows)
     return MultilabelResult(
         names=tuple(range(len(l2)) if names is None else names),
         test=multilabel.measure(scores, tested),
-        fits=fits,
+        fits=final_fits,
         cs=np.array(values)[chosen.setting] if l2s is None else 2 / (l2 * final_total),
         at_edge=(len(final) > 1) & ((l2 == min(final)) | (l2 == max(final))),
         held_out=chosen.held_out,
         num_compared=0 if chosen.held_out is None else chosen.held_out.size,
         num_converged=chosen.num_converged,
-        passes=chosen.slot_passes + fits.slot_passes,
+        passes=chosen.slot_passes + final_fits.slot_passes,
         num_positives=np.count_nonzero(tested, axis=0),
     )
 
@@ -200,7 +204,7 @@ def _final_fits(
     target_set: Any = models.target_set
     is_own = models.l2 == l2[target_set]
     stop = Stop(options.stop.relative_gap, 10 * options.stop.max_passes)
-    return l2_choice.sweep_of(
+    found = l2_choice.sweep_of(
         given.problem,
         grids.subset(models, np.flatnonzero(is_own)),
         # A set of ones, which shares its programs with a comparison on one part.
@@ -209,6 +213,8 @@ def _final_fits(
         refine=True,
         options=options._replace(stop=stop, checkpoint=None),
     )
+    radii = [fits.bias_radius(given.problem, one) for one in found]
+    return dataclasses.replace(found, bias_radius=np.array(radii))
 
 
 def _examples(
@@ -228,7 +234,10 @@ def _examples(
     if isinstance(validation, numbers.Real):
         strata = _rarest_labels(codes, weights)
     elif examples.is_set(validation):
-        others = _checked("validation[1]", validation[1], like=codes)
+        check.concrete("validation[1]", validation[1])
+        others = check.indicators(
+            "validation[1]", validation[1], num_labels=codes.shape[1]
+        )
         validation = (validation[0], others[:, 0] == 1)
         sets = sets._replace(codes=np.concatenate([codes, others]))
     given = examples.make(
@@ -259,7 +268,8 @@ def _rarest_labels(codes: np.ndarray, weights: ArrayLike | None) -> np.ndarray:
 
 def _checked_sets(indicators: ArrayLike, names: Sequence[Any] | None) -> TargetSets:
     """Checked training labels with their names."""
-    codes = _checked("indicators", indicators)
+    check.concrete("indicators", indicators)
+    codes = check.indicators("indicators", indicators)
     num_labels = codes.shape[1]
     given = list(range(num_labels) if names is None else names)
     if len(given) != num_labels or len(set(given)) < num_labels:
@@ -276,25 +286,3 @@ def _checked_sets(indicators: ArrayLike, names: Sequence[Any] | None) -> TargetS
                 "leave the label out"
             )
     return TargetSets(codes, tuple(f"label {name!s}" for name in given))
-
-
-def _checked(
-    name: str, indicators: ArrayLike, *, like: np.ndarray | None = None
-) -> np.ndarray:
-    """Checked indicators as int8, with the labels of others if these are given."""
-    check.concrete(name, indicators)
-    array = check.dense(name, indicators)
-    width = "labels" if like is None else like.shape[1]
-    if array.ndim != 2 or 0 in array.shape or width not in ("labels", array.shape[1]):
-        raise ValueError(
-            f"{name} must have shape (examples, {width}), got shape {array.shape}; "
-            "give one column per label"
-        )
-    is_binary = (array == 0) | (array == 1)
-    if not is_binary.all():
-        row, column = np.argwhere(~is_binary)[0]
-        raise ValueError(
-            f"{name} must be booleans, or 0 and 1, got {array[row, column]!s} in row "
-            f"{row}, label {column}; compare counts or scores with a threshold first"
-        )
-    return array.astype(np.int8)

@@ -22,8 +22,8 @@ class MultilabelResult(NamedTuple):
       test: metrics on the test examples, each with a 95 % interval. A label is
         predicted where its score is above 0, for softmax a probability above 0.5.
       fits: final fits, one per label; ``fits[i]`` is a `jaxlin.Fit` with the classes
-        False and True and a certificate. As in any sweep, no labels of the optimum are
-        certified with a free bias.
+        False and True and a certificate. With a free bias it certifies labels of the
+        optimum of softmax at gaps of at most 1e-6, as the fit of a single-label probe.
       cs: scikit-learn's C of each final fit, shape ``(labels,)``.
       at_edge: whether the chosen l2 of each label is the smallest or the largest of
         several, shape ``(labels,)``.

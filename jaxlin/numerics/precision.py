@@ -67,6 +67,21 @@ def float64_as_numpy(tree: PyTree) -> PyTree:
     return jax.tree.map(leaf_as_numpy, tree)
 
 
+def as_views(tree: PyTree) -> PyTree:
+    """Views of the NumPy arrays of a tree, for programs under `enable_float64_for`.
+
+    JAX (0.10 and 0.12) keeps the constants of a traced program on the device, and finds
+    them by their NumPy objects. Float64 arrays that a user's `jax.jit` without float64
+    has closed over would arrive in float32, which a program in float64 refuses with an
+    error of XLA. A view is another object. Other leaves are unchanged.
+    """
+
+    def leaf_as_view(leaf):
+        return leaf.view() if isinstance(leaf, np.ndarray) else leaf
+
+    return jax.tree.map(leaf_as_view, tree)
+
+
 def product(left: Array, right: Array) -> Array:
     """Returns ``left @ right`` at the precision of `matmul_precision`."""
     return jnp.matmul(left, right, precision=matmul_precision())

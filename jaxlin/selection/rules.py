@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxlin import check
 
-# Mean accuracies computed in float32 that differ by less than this are equal.
+# Mean scores computed in float32 that differ by less than this are equal.
 _ROUNDING = 1e-6
 
 # ``(scores (settings, parts), strength=(settings,), num_repeats=1) -> setting``.

@@ -28,6 +28,7 @@ _BY_MODEL = (
     "stalled",
     "passes",
     "float64_passes",
+    "bias_radius",
 )
 
 
@@ -48,6 +49,9 @@ class SweepResult:
       passes: number of passes of each model, float64 passes included, shape
         ``(models,)``.
       float64_passes: number of passes in float64, shape ``(models,)``.
+      bias_radius: bound on the distance of a free bias from the optimum, shape
+        ``(models,)``; inf where it is free, as the bound takes a pass over the rows,
+        which a sweep does not keep; 0 for another bias.
       slot_passes: number of passes of all slots, idle slots counted; at least the sum
         of ``passes``.
       normalization: normalisation of raw features, or None; a tuple of them, one per
@@ -63,6 +67,7 @@ class SweepResult:
     stalled: np.ndarray
     passes: np.ndarray
     float64_passes: np.ndarray
+    bias_radius: np.ndarray
     slot_passes: int
     normalization: Normalization | tuple[Normalization | None, ...] | None
     classes: np.ndarray
@@ -96,8 +101,7 @@ class SweepResult:
             normalization=normalization,
             classes=self.classes,
             bias=self.models.bias.value,
-            # A free bias takes a pass over the rows, which a sweep does not keep.
-            bias_radius=np.inf if self.models.bias is Bias.FREE else 0.0,
+            bias_radius=float(self.bias_radius[number]),
         )
 
     def __iter__(self) -> Iterator[Fit]:
@@ -167,6 +171,7 @@ def collect(
         stalled=~converged & (passes < stop.max_passes),
         passes=passes,
         float64_passes=np.zeros_like(passes),
+        bias_radius=np.full(len(passes), np.inf if models.bias is Bias.FREE else 0.0),
         slot_passes=sum(queue.slot_passes for queue in state.queues),
         normalization=problem.normalization,
         classes=problem.classes,

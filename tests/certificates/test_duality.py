@@ -1,59 +1,22 @@
 """Certificates, held against optima that dense float64 methods find by themselves."""
 
-import functools
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optima
 import pytest
 import random_problems
+from certificate_problems import exactly, near, problem, unfolded
 from optimization_modes import BOTH
 from random_problems import LOSSES, SMOOTH, over_losses
 
-from jaxlin import linear, losses, normalization, objective
+from jaxlin import linear, objective
 from jaxlin.certificates import certification, duality, fenchel_young
-from jaxlin.losses import transforms
 from jaxlin.objective import row_sums
 
-PLATFORMS = ("cpu", "cuda", "tpu")
-SHAPE = (20, 5, 3)
 # One hinge stands for three; what makes the dual value a bound, Fenchel and Young's
 # inequality, the tests of conjugates have for every loss.
 every_loss = over_losses("weston_watkins_hinge", *SMOOTH)
-
-
-@functools.cache
-def problem(name, kind, dtype=np.float32, seed=0):
-    """(arguments of `certificate`, its keywords, `optima.Data`, the optimum)."""
-    generator = np.random.default_rng([seed, *map(ord, kind)])
-    given, arguments, data = random_problems.make(
-        generator, kind, name, SHAPE, dtype=dtype
-    )
-    weights = given["example_weights"]
-    arguments = {
-        "loss": LOSSES[name],
-        "example_weights": jnp.asarray(weights),
-        "normalization": given["normalization"],
-        **arguments,
-    }
-    return (given["features"], given["targets"]), arguments, data, optima.optimum(data)
-
-
-def unfolded(folded, dtype):
-    return linear.Params(folded[:, :-1].astype(dtype), folded[:, -1].astype(dtype))
-
-
-def exactly(params):
-    return np.c_[params.weights, params.bias].astype(np.float64)
-
-
-def near(best, generator, dtype, scale):
-    """Parameters that miss the optimum by about ``scale`` of its size."""
-    noise = generator.normal(size=best.weights.shape)
-    size = np.abs(best.weights).max()
-    return unfolded(best.weights + scale * size * noise, dtype)
 
 
 def certify(name, kind, params, **change):
@@ -73,7 +36,7 @@ def test_the_gap_of_a_smooth_loss_is_its_squared_gradient(name):
         for kind in ("noisy", "weighted", "large scores"):
             data, best = problem(name, kind)[2:]
             for scale in (1e-4, 1e-1, 1.0):
-                params = near(best, generator, np.float64, scale)
+                params = near(best, generator, scale)
                 proof = certify(name, kind, params)
                 value, gradient, _ = optima.parts(exactly(params), data)
                 expected = (gradient**2).sum() / (2 * data.l2)
@@ -90,7 +53,7 @@ def test_no_parameters_are_below_the_dual_value(name):
         for kind in random_problems.KINDS:
             data, best = problem(name, kind)[2:]
             for scale in (0.0, 1e-3, 0.3):
-                params = near(best, generator, np.float64, scale)
+                params = near(best, generator, scale)
                 proof = certify(name, kind, params)
                 value = optima.objective(exactly(params), data)
                 np.testing.assert_allclose(proof.primal, value, rtol=1e-11)
@@ -112,7 +75,7 @@ def test_no_parameters_are_below_the_dual_value(name):
 def test_primal_is_the_objective(name):
     arrays, arguments, data, best = problem(name, "weighted")
     with jax.enable_x64(True):
-        params = near(best, np.random.default_rng(3), np.float64, 0.1)
+        params = near(best, np.random.default_rng(3), 0.1)
         expected = jax.jit(
             lambda params, rows, targets: objective.objective(
                 params, rows, targets, **arguments
@@ -148,7 +111,7 @@ def test_targets_that_sum_to_one_only_roughly_count_as_distributions():
     truth = optima.optimum(exact)
     with jax.enable_x64(True):
         for scale in (0.0, 1e-5, 1e-2):
-            params = near(truth, generator, np.float64, scale)
+            params = near(truth, generator, scale)
             proof = certification.certificate(
                 params, rows, jnp.asarray(rough), **arguments
             )
@@ -175,7 +138,7 @@ def test_certificates_of_any_parameters_bound_their_suboptimality(name):
     for kind in random_problems.KINDS:
         data, best = problem(name, kind)[2:]
         for scale in (0.0, 1e-6, 1e-4, 1e-2, 1.0, 100.0):
-            params = near(best, generator, np.float32, scale)
+            params = near(best, generator, scale, np.float32)
             proof = certify(name, kind, params)
             folded = exactly(params)
             above = optima.objective(folded, data) - best.value
@@ -201,7 +164,7 @@ def test_the_optimum_with_its_multipliers_is_certified_to_rounding(name):
     for kind in random_problems.KINDS:
         arrays, arguments, data, best = problem(name, kind)
         for scale in (0.0, 1e-7, 1e-5, 1e-3):
-            params = near(best, generator, np.float32, scale)
+            params = near(best, generator, scale, np.float32)
             found = evaluate(
                 params,
                 *arrays,
@@ -299,103 +262,3 @@ def test_soft_targets_count_with_the_rounding_of_both_distributions():
     assert proof.gap < 1e-20
     # Two units of roundoff in the slope.
     assert proof.rounding > 4 * np.finfo(np.float32).eps ** 2 / (2 * 10.0)
-
-
-# --- Refused, and what is compiled.
-
-
-@pytest.mark.parametrize("l2", [0, 0.0, -1e-3, float("nan"), float("inf"), None, "1"])
-def test_without_a_penalty_there_is_no_certificate(l2):
-    arrays, arguments, _, best = problem("softmax_cross_entropy", "noisy")
-    params = unfolded(best.weights, np.float32)
-    with pytest.raises(ValueError, match="l2 must be"):
-        certification.certificate(params, *arrays, **{**arguments, "l2": l2})
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"targets": np.full(20, 3)}, r"targets must lie in \[0, 2\], got 3"),
-        ({"targets": np.zeros(20)}, "targets must be integers"),
-        ({"targets": np.eye(3)}, "targets must be integers"),
-        ({"features": np.ones((20, 4))}, "features must have 5 features, got 4"),
-        ({"features": np.full((20, 5), np.nan)}, "features must be finite"),
-        ({"example_weights": np.zeros(20)}, "example_weights must have a positive sum"),
-        ({"loss_arguments": {"margin": 1.0}}, "loss_arguments must be among"),
-        ({"normalization": normalization.identity(4)}, "normalization must be for 5"),
-        (
-            {"params": linear.Params(np.zeros((3, 5)), np.zeros(2))},
-            r"params must have weights \(classes, features\) and bias",
-        ),
-    ],
-)
-def test_data_are_checked(change, message):
-    (rows, labels), arguments, *_ = problem("softmax_cross_entropy", "noisy")
-    params = linear.Params(jnp.zeros((3, 5)), jnp.zeros(3))
-    given = {
-        "params": params,
-        "features": rows,
-        "targets": labels,
-        **arguments,
-        **change,
-    }
-    with pytest.raises(ValueError, match=message):
-        certification.certificate(**given)
-
-
-def test_traced_rows_normalizations_and_float64_parameters():
-    """Whatever is traced: nothing then is looked at, and digits are those of JAX."""
-    (rows, labels), arguments, _, best = problem("softmax_cross_entropy", "noisy")
-    fitted = normalization.Normalization(jnp.full(5, 0.1), jnp.float32(2))
-    params = unfolded(best.weights, np.float32)
-    precise = jax.tree.map(np.float64, params)
-
-    def proof(params, rows, fitted):
-        given = {**arguments, "normalization": fitted}
-        return certification.certificate(params, rows, labels, **given)
-
-    plain = proof(params, rows, fitted)
-    for one, given in (
-        (lambda fitted: proof(params, rows, fitted), fitted),
-        (lambda rows: proof(precise, rows, fitted), rows),
-    ):
-        np.testing.assert_allclose(jax.jit(one)(given), plain, rtol=1e-3, atol=1e-6)
-
-
-def test_a_loss_without_a_conjugate_is_refused():
-    arrays, arguments, _, best = problem("weston_watkins_hinge", "noisy")
-    params = unfolded(best.weights, np.float32)
-    for loss in (
-        transforms.mean_over_all_classes(losses.weston_watkins_hinge),
-        lambda scores, label: 0.0,
-    ):
-        with pytest.raises(ValueError, match="loss must be one of"):
-            certification.certificate(params, *arrays, **{**arguments, "loss": loss})
-        with pytest.raises(ValueError, match="loss must be one of"):
-            fenchel_young.example_function(loss)
-
-
-def test_products_are_at_full_precision_on_every_platform():
-    (rows, labels), arguments, *_ = problem("weston_watkins_hinge", "noisy", np.uint8)
-
-    def bound(params, rows, labels, weights, fitted):
-        proof = certification.certificate(
-            params,
-            rows,
-            labels,
-            loss=LOSSES["weston_watkins_hinge"],
-            l2=0.1,
-            example_weights=weights,
-            normalization=fitted,
-        )
-        return duality.radius(proof, l2=0.1)
-
-    params = linear.Params(jnp.zeros((3, 5)), jnp.zeros(3))
-    exported = jax.export.export(jax.jit(bound), platforms=PLATFORMS)(
-        params, rows, labels, arguments["example_weights"], arguments["normalization"]
-    )
-    assert exported.platforms == PLATFORMS
-    products = re.findall(r"dot_general .*contracting.*", exported.mlir_module())
-    assert products
-    for product in products:
-        assert "precision = [HIGHEST, HIGHEST]" in product

@@ -35,6 +35,7 @@ ONE_FILE = {
         "compile_times",
         "many_classes",
         "parity",
+        "published_digits",
         "random_problems",
         "small_data",
     )

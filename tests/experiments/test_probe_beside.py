@@ -56,6 +56,9 @@ def test_other_features_are_compared_as_two_probes_are(done):
     low, high = (100 * end for end in expected.accuracy.interval)
     assert f"first less other: accuracy {100 * expected.accuracy.value:+.2f}" in printed
     assert f"[{low:+.2f}, {high:+.2f}]" in printed
+    for name, result in (("first", first), ("other", other)):
+        gap = f"gap {result.fit.relative_gap:.1e} of 0.001"
+        assert f"fit of {name}: proven, {gap}" in printed
     page = (out / "report.html").read_text()
     assert "first classifies better here." in page
     assert (found["l2"], found["at_edge"]) == (other.l2, other.at_edge)
@@ -90,6 +93,14 @@ def test_draws_are_those_of_the_library(done):
     assert f"{spread.mean:.4f}" in printed
     page = (out / "report.html").read_text()
     assert "chosen on the validation examples, which no draw trains on" in page
+    assert (found["overlap"], found["notes"]) == (
+        expected.overlap,
+        list(expected.notes),
+    )
+    assert 0 < expected.overlap < 1
+    (note,) = (note for note in found["notes"] if "share" in note)
+    assert f"note: {note}" in printed
+    assert f"Note on 4 per class: {note}." in page
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_rows_of_unit_length_weighted_classes_and_clips_search(tmp_path):
     path, out = tmp_path / "rows.npz", tmp_path / "run"
     labels = np.array([0] * 40 + [1] * 15 + [2] * 5)
     write_data(path, ROWS, labels)
-    flags = ("--normalize", "unit_length", "--class-weights", "balanced")
+    flags = ("--normalization", "unit_length", "--class-weights", "balanced")
     printed = run(path, *flags, "--cs", 1, 10, "--out", out)
     assert "probabilities are of a population in which classes are" in printed
     saved = jaxlin.load(out / "parts" / "probe-model.npz")

@@ -105,7 +105,7 @@ def test_equal_accuracies_go_to_the_most_penalised():
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_protocol_sets_what_it_publishes(name):
     config = with_protocol(dataclasses.replace(DEFAULT, protocol=name))
-    assert (config.normalize, config.folds, config.refit) == ("none", None, True)
+    assert (config.normalization, config.folds, config.refit) == ("none", None, True)
     assert config.cs == PROTOCOLS[name].cs
     assert rule(config) is PROTOCOLS[name].choose
     # A run is repeated with the config that it kept.
@@ -118,7 +118,10 @@ def test_a_protocol_sets_what_it_publishes(name):
     ("change", "words"),
     [
         ({"cs": (1.0, 2.0)}, r"cs must be left out with protocol, .* got \(1.0, 2.0\)"),
-        ({"normalize": "unit_length"}, "normalize must be left out .* 'unit_length'"),
+        (
+            {"normalization": "unit_length"},
+            "normalization must be left out .* 'unit_length'",
+        ),
         ({"loss": "one_vs_rest_hinge"}, "loss must be left out .* 'one_vs_rest_hinge'"),
         ({"folds": 5}, "folds must be left out .* got 5"),
         ({"refit": False}, "refit must be left out .* got False"),

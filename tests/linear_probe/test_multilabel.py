@@ -75,6 +75,30 @@ def test_each_fit_is_that_of_its_label(found, label):
     )
 
 
+def test_labels_of_final_fits_are_certified_at_small_gaps(found):
+    """By the radius of a fit of one label, which is not known at wider gaps."""
+    is_known = np.isfinite(found.fits.bias_radius)
+    np.testing.assert_array_equal(is_known, found.fits.relative_gap <= 1e-6)
+    assert not is_known.all()
+    precise = probe(cs=(1.0,), validation=None, stop=jaxlin.Stop(1e-9))
+    for label, fit in enumerate(precise.fits):
+        alone = jaxlin.fit(
+            FEATURES[TRAIN],
+            LABELS[TRAIN, label],
+            loss=losses.softmax_cross_entropy,
+            l2=fit.l2,
+            bias="free",
+            normalization=normalization.fit_standard,
+            stop=jaxlin.Stop(1e-9),
+        )
+        distance = np.float64(fit.params.bias) - np.float64(alone.params.bias)
+        distance = np.linalg.norm(distance - distance.mean())
+        assert distance <= fit.bias_radius + alone.bias_radius < 0.1
+        certified = jaxlin.certified_labels(fit, FEATURES[TEST])
+        assert certified.mean() > 0.9
+        assert jaxlin.evaluate(fit, FEATURES[TEST], LABELS[TEST, label]).optimum.low > 0
+
+
 def held_out_by_hand(label):
     """Average precision of scikit-learn's fits, for each C and fold."""
     table = np.zeros((len(CS), 2))

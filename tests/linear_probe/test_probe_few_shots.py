@@ -69,7 +69,23 @@ def test_each_draw_is_a_probe_of_its_rows(found):
         assert result.fit.certificate.primal == pytest.approx(
             alone.certificate.primal, rel=2e-3
         )
-    assert ") over 3 draws, 3 of them proven; note: 1 class has a single" in str(found)
+    printed = str(found)
+    assert ") over 3 draws, 3 of them proven; note: 1 class with fewer" in printed
+    assert "all of which are in each draw: 2; note: two draws share" in printed
+    assert "; note: 1 class has a single" in printed
+
+
+def test_notes_count_what_draws_share(found):
+    assert found.short_classes == (2,)
+    first, second, third = map(set, map(np.ndarray.tolist, found.indices))
+    shared = len(first & second) + len(first & third) + len(second & third)
+    assert found.overlap == pytest.approx(shared / 3 / 9)
+    # Class 2 gives its only example to each draw.
+    assert shared >= 3
+    apart = found._replace(indices=(np.array([0, 1]), np.array([2, 3])))
+    assert apart.overlap == 0
+    assert "share" not in str(apart)
+    assert found._replace(indices=found.indices[:1]).overlap == 0
 
 
 def test_l2_may_be_chosen_on_other_examples(found):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from programs import products
 
-from jaxlin import linear, normalization
+import jaxlin
+from jaxlin import linear, losses, normalization
 from jaxlin.features import convolutional, encodings, patches, spherical
 from jaxlin.geometry import hyperplanes
 from jaxlin.numerics import precision
@@ -101,3 +102,26 @@ def test_products_of_rows_are_split_only_on_request_and_in_float32(preset):
         with jax.enable_x64(True):
             assert "HIGHEST" in lowered(jnp.float64)
     assert "HIGHEST" in lowered(jnp.float32)
+
+
+@pytest.mark.parametrize(
+    "of_rows",
+    [
+        lambda fit, rows: jaxlin.scores(fit, rows),
+        lambda fit, rows: jaxlin.certified_labels(fit, rows),
+        lambda fit, rows: jaxlin.evaluate(fit, rows, np.arange(30) % 3).log_loss.value,
+    ],
+    ids=["scores", "labels", "metrics"],
+)
+def test_float64_arrays_after_a_program_without_it_has_closed_over_them(of_rows):
+    rows = np.random.default_rng(0).normal(size=(30, 6))
+    params = linear.Params(rows[:3] + 0.1, rows[0, :3] + 0.1)
+    problem = jaxlin.problem(rows.copy(), np.arange(30) % 3)
+    fit = jaxlin.certify(problem, params, loss=losses.softmax_cross_entropy, l2=0.1)
+
+    def user(scale):
+        return (scale * rows).sum() + sum(map(jnp.sum, fit.params))
+
+    assert jax.jit(user)(1.0).dtype == np.float32
+    found = of_rows(fit, rows)
+    np.testing.assert_array_equal(found, of_rows(fit, rows.copy()))

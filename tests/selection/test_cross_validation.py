@@ -67,6 +67,7 @@ def fits_of(problem, models, params):
         stalled=nothing > 0,
         passes=nothing.astype(int),
         float64_passes=nothing.astype(int),
+        bias_radius=nothing,
         slot_passes=0,
         normalization=problem.normalization,
         classes=problem.classes,

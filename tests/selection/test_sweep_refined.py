@@ -65,6 +65,7 @@ def fits(problem, models):
         stalled=np.array([fit.stalled for fit in each]),
         passes=passes,
         float64_passes=np.array([fit.float64_passes for fit in each]),
+        bias_radius=np.zeros(len(each)),
         slot_passes=int(passes.sum()),
         normalization=problem.normalization,
         classes=problem.classes,

@@ -1,59 +1,32 @@
 """Fits with a free bias, against other software and its published digits."""
 
-import pathlib
-
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 import jaxlin
-from jaxlin import losses, normalization
+from experiments import published_digits
+from jaxlin import losses
 from jaxlin.objective import penalties
 
 SOFTMAX = losses.softmax_cross_entropy
-ANES96 = pathlib.Path(__file__).parents[1] / "published" / "anes96.csv"
-
-# Stata 11's mlogit of the party identification in the American National Election
-# Studies of 1996, base category 0; the digits are in statsmodels (BSD licence),
-# statsmodels/discrete/tests/results/results_discrete.py. One column per category: the
-# logarithm of population + .1, left to right, age, education, income, constant.
-COEFFICIENTS = np.transpose(
-    [
-        [-0.01153598, 0.29771435, -0.024945, 0.08249144, 0.00519655, -0.37340167],
-        [-0.08875065, 0.39166864, -0.02289784, 0.18104276, 0.04787398, -2.2509132],
-        [-0.1059667, 0.57345051, -0.01485121, -0.00715242, 0.05757516, -3.6655835],
-        [-0.0915567, 1.2787718, -0.00868135, 0.19982796, 0.08449838, -7.6138431],
-        [-0.0932846, 1.3469616, -0.01790407, 0.21693885, 0.08095841, -7.0604782],
-        [-0.14088069, 2.0700801, -0.00943265, 0.3219257, 0.10889408, -12.105751],
-    ]
-)
-LOG_LIKELIHOOD = -1461.922747312
 
 
 def test_the_published_digits_of_a_multinomial_logit():
     """At an l2 that moves the seventh digit, on standardised features."""
-    table = np.loadtxt(ANES96, delimiter=",", skiprows=1)
-    rows, labels = table[:, :-1], table[:, -1].astype(int)
-    rows[:, 0] = np.log(rows[:, 0] + 0.1)
-    fit = jaxlin.fit(
-        rows,
-        labels,
-        loss=SOFTMAX,
-        l2=1e-9,
-        bias="free",
-        normalization=normalization.fit_standard,
-        stop=jaxlin.Stop(1e-12),
-        refine=True,
+    config = published_digits.Config()
+    row = published_digits.measured(config, None, "anes96")
+    assert row["relative_gap"] < 1e-10
+    likelihood = row["log_likelihood"]
+    np.testing.assert_allclose(likelihood, published_digits.LOG_LIKELIHOOD, rtol=1e-8)
+    np.testing.assert_allclose(
+        row["coefficients"], published_digits.COEFFICIENTS, rtol=1e-4, atol=1e-6
     )
-    assert fit.relative_gap < 1e-10
-    likelihood = -fit.certificate.primal * len(rows)
-    np.testing.assert_allclose(likelihood, LOG_LIKELIHOOD, rtol=1e-8)
-    mean, scale = fit.normalization
-    weights = fit.params.weights / scale
-    bias = fit.params.bias - weights @ mean
-    folded = np.c_[weights, bias]
-    found = (folded - folded[:1])[1:].T
-    np.testing.assert_allclose(found, COEFFICIENTS, rtol=1e-4, atol=1e-6)
+    printed = published_digits.report(config, [row])
+    published, ours = printed.splitlines()[1].split()[2:4]
+    assert published == "-1461.922747"
+    assert float(ours) == pytest.approx(likelihood, rel=1e-9)
+    assert len(printed.splitlines()) == 2 + published_digits.COEFFICIENTS.size + 1
 
 
 def noisy(num_classes):

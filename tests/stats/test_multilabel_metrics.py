@@ -139,3 +139,83 @@ def test_intervals_cover_the_values_of_the_population():
         )
     shares = np.mean(covered, axis=0)
     assert ((shares > 0.91) & (shares < 0.98)).all(), shares
+
+
+def test_where_all_are_right_intervals_are_wilsons():
+    """At most the share z^2 / (n + z^2) of n trials without a failure fails."""
+    present = np.arange(60).reshape(30, 2) % 3 == 0
+    scores = np.where(present, 1.0, -1.0)
+    scores[0, 1] = 1.0
+    found = multilabel.measure(scores, present)
+    failed = 1.959964**2 / (10 + 1.959964**2)
+    precision, f1 = found.average_precision[0], found.f1[0]
+    assert (precision.value, precision.interval.high) == (1, 1)
+    assert precision.interval.low == pytest.approx(1 - failed)
+    assert (f1.value, f1.interval.high) == (1, 1)
+    assert f1.interval.low == pytest.approx(2 * (1 - failed) / (2 - failed))
+    # The other label has derivatives; those of the mean are half of them.
+    for name in ("average_precision", "f1"):
+        right, other = getattr(found, name)
+        mean = found.macro_f1 if name == "f1" else found.mean_average_precision
+        half = (other.value - other.interval.low) / 2
+        expected = mean.value - half - (1 - right.interval.low) / 2
+        assert mean.interval.low == pytest.approx(expected)
+    wrong = multilabel.measure(np.where(present, -1.0, 1.0), present).micro_f1
+    all_right = multilabel.measure(np.where(present, 1.0, -1.0), present).micro_f1
+    assert (wrong.value, wrong.interval.low) == (0, 0)
+    assert (all_right.value, all_right.interval.high) == (1, 1)
+    num_counted = np.count_nonzero(present.any(axis=1))
+    failed = 1.959964**2 / (num_counted + 1.959964**2)
+    assert all_right.interval.low == pytest.approx(2 * (1 - failed) / (2 - failed))
+    failed = 1.959964**2 / (30 + 1.959964**2)
+    assert wrong.interval.high == pytest.approx(2 * failed / (1 + failed))
+
+
+def test_intervals_of_rare_errors_cover_the_true_value():
+    """40 examples at a share of errors of 2 %: in 44 % of cases all are right."""
+    generator = np.random.default_rng(3)
+    truth, covered = None, []
+    for size in (400_000, *(2_000 * [40])):
+        present = generator.random((size, 1)) < 0.5
+        is_error = generator.random((size, 1)) < 0.02
+        found = multilabel.measure(np.where(present ^ is_error, 1.0, -1.0), present)
+        if truth is None:
+            truth = found.f1[0].value
+            continue
+        low, high = found.f1[0].interval
+        covered.append(low <= truth <= high)
+    assert np.mean(covered) > 0.9
+
+
+GOOD = np.array([[0.5, -1.0], [2.0, 3.0], [-1.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("scores", "present", "words"),
+    [
+        (GOOD, GOOD[:2] > 0, r"scores must have the shape of present, \(2, 2\), got"),
+        (GOOD[:, :1], GOOD > 0, "scores must have the shape of present"),
+        (np.where(GOOD > 2, np.nan, GOOD), GOOD > 0, "scores must be finite"),
+        (np.where(GOOD > 2, np.inf, GOOD), GOOD > 0, "scores must be finite"),
+        (GOOD, GOOD, "present must be booleans, or 0 and 1, got 0.5 in row 0"),
+        (GOOD[:, 0], GOOD[:, 0] > 0, r"present must have shape \(examples, labels\)"),
+        (GOOD[:0], GOOD[:0] > 0, r"present must have shape \(examples, labels\)"),
+    ],
+)
+def test_arguments_are_checked(scores, present, words):
+    for function in (multilabel.measure, multilabel.average_precision):
+        with pytest.raises(ValueError, match=words):
+            function(scores, present)
+
+
+@pytest.mark.parametrize("function", [multilabel.f1, multilabel.micro_f1])
+def test_predictions_are_checked(function):
+    present = GOOD > 0
+    assert np.all(function(1 * present, 1 * present) == 1)
+    for predicted, labels, words in (
+        (GOOD, present, "predicted must be booleans, or 0 and 1, got 0.5"),
+        (present[:2], present, r"predicted must have the shape of present, \(3, 2\)"),
+        (present, GOOD, "present must be booleans, or 0 and 1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            function(predicted, labels)
