@@ -169,7 +169,7 @@ def _checked_splits(
             name_of(f"{split} labels"),
             labels,
             num_classes=dataset.num_classes,
-            num_examples=len(rows),
+            num_examples=rows.shape[0],
         )
         checked[split] = Split(rows, codes)
     if not has_test:
