@@ -138,7 +138,8 @@ def load(
     name = os.fspath(name)
     path = files.expanded(name)
     is_name = name == "digits" or name in official_sets.SETS
-    if reader is None and not is_name and path.exists():
+    is_npy = not is_name and array_files.is_folder(path)
+    if reader is None and not is_name and not is_npy and path.exists():
         reader = readers.reader_of(path)
     if reader is not None:
         return readers.read(path, reader, test=test, label=label)
@@ -149,7 +150,7 @@ def load(
         )
     if name == "digits":
         return digits.load()
-    if not is_name and (name.endswith(".npz") or array_files.is_folder(path)):
+    if is_npy or name.endswith(".npz"):
         return npz.load(path)
     return _images(
         name,

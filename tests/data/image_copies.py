@@ -19,6 +19,8 @@ CIFAR10_NAMES = (
     *("dog", "frog", "horse", "ship", "truck"),
 )
 
+CIFAR100_NAMES = tuple(f"thing_{number}" for number in range(100))
+
 
 class Images(NamedTuple):
     """Images ``(examples, height, width, channels)`` and labels of two splits."""
@@ -89,6 +91,36 @@ def cifar_python(folder, images):
         (made / name).write_bytes(python2_pickle(content))
     names = {"num_cases_per_batch": 1, "label_names": list(CIFAR10_NAMES)}
     (made / "batches.meta").write_bytes(python2_pickle(names))
+    return made
+
+
+def cifar100_binary(folder, images):
+    """Writes ``cifar-100-binary``, whose records have a coarse label first."""
+    made = folder / "cifar-100-binary"
+    made.mkdir(parents=True)
+    for split in ("train", "test"):
+        pixels, labels = images.split(split)
+        columns = [labels[:, None] // 5, labels[:, None], planes(pixels)]
+        (made / f"{split}.bin").write_bytes(np.hstack(columns).tobytes())
+    (made / "fine_label_names.txt").write_text("\n".join(CIFAR100_NAMES))
+    (made / "coarse_label_names.txt").write_text("things")
+    return made
+
+
+def cifar100_python(folder, images):
+    """Writes ``cifar-100-python`` as Python 2 has pickled it."""
+    made = folder / "cifar-100-python"
+    made.mkdir(parents=True)
+    for split in ("train", "test"):
+        pixels, labels = images.split(split)
+        content = {
+            "coarse_labels": (labels // 5).tolist(),
+            "fine_labels": labels.tolist(),
+            "data": planes(pixels),
+        }
+        (made / split).write_bytes(python2_pickle(content))
+    names = {"coarse_label_names": ["things"], "fine_label_names": list(CIFAR100_NAMES)}
+    (made / "meta").write_bytes(python2_pickle(names))
     return made
 
 

@@ -69,39 +69,15 @@ def test_pickles_of_python_3(tmp_path, load):
 
 
 HUNDRED = image_copies.small(num_classes=100)
-NAMES = tuple(f"thing_{number}" for number in range(100))
 
 
-def cifar100_binary(folder):
-    for split in ("train", "test"):
-        pixels, labels = HUNDRED.split(split)
-        columns = [labels[:, None] // 5, labels[:, None], image_copies.planes(pixels)]
-        (folder / f"{split}.bin").write_bytes(np.hstack(columns).tobytes())
-    (folder / "fine_label_names.txt").write_text("\n".join(NAMES))
-    (folder / "coarse_label_names.txt").write_text("things")
-
-
-def cifar100_python(folder):
-    for split in ("train", "test"):
-        pixels, labels = HUNDRED.split(split)
-        content = {
-            "coarse_labels": (labels // 5).tolist(),
-            "fine_labels": labels.tolist(),
-            "data": image_copies.planes(pixels),
-        }
-        (folder / split).write_bytes(image_copies.python2_pickle(content))
-    names = {"coarse_label_names": ["things"], "fine_label_names": list(NAMES)}
-    (folder / "meta").write_bytes(image_copies.python2_pickle(names))
-
-
-@pytest.mark.parametrize("write", [cifar100_binary, cifar100_python])
+@pytest.mark.parametrize(
+    "write", [image_copies.cifar100_binary, image_copies.cifar100_python]
+)
 def test_cifar100_by_its_fine_labels(tmp_path, load, write):
-    folder = tmp_path / "cifar-100"
-    folder.mkdir()
-    write(folder)
-    found = load(folder)
+    found = load(write(tmp_path, HUNDRED))
     assert_is(found, HUNDRED)
-    assert found.class_names == NAMES
+    assert found.class_names == image_copies.CIFAR100_NAMES
 
 
 def cut(name, length):

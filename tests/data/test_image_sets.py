@@ -245,6 +245,27 @@ def test_sets_known_by_their_numbers_alone(tmp_path, load, monkeypatch):
         load("kmnist", tmp_path / "two")
 
 
+def test_cifar100_is_known_by_its_labels_in_their_order(tmp_path, load, monkeypatch):
+    hundred = image_copies.small(num_classes=100)
+    known = official_sets.CIFAR100._replace(
+        expected=tuple(
+            official_sets.idx_md5(hundred.split(split)[1])
+            for split in ("train", "test")
+        )
+    )
+    monkeypatch.setitem(official_sets.SETS, "cifar100", known)
+    image_copies.cifar100_python(tmp_path, hundred)
+    found = load("cifar100", tmp_path)
+    assert_is(found, hundred)
+    order = np.roll(np.arange(500), 1)
+    rolled = hundred._replace(
+        train=hundred.train[order], train_labels=hundred.train_labels[order]
+    )
+    image_copies.cifar100_binary(tmp_path / "other", rolled)
+    with pytest.raises(ValueError, match="cifar100 must have the train images and lab"):
+        load("cifar100", tmp_path / "other")
+
+
 def test_without_array_record_another_form_is_read(
     prepare_set, tmp_path, load, monkeypatch
 ):
@@ -375,6 +396,12 @@ class TestFacts:
             hashlib.md5((folder / f"train-{name}-ubyte").read_bytes()).hexdigest()
             for name in ("images-idx3", "labels-idx1")
         )
+
+    def test_the_order_of_tensorflow_datasets_is_the_published_one(self):
+        """Beginning of ``image_order_c10.npy``, which CIFAR-10N publishes."""
+        found = tfds_images._stored_order("train", 50_000)
+        assert found[:5] == [16399, 1680, 47917, 17307, 27051]
+        assert sorted(found) == list(range(50_000))
 
     def test_every_set_is_complete(self):
         for name, known in official_sets.SETS.items():
