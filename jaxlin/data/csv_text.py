@@ -1,5 +1,6 @@
 """Reader of CSV: a line of column names, then an example per line."""
 
+import contextlib
 import csv
 import io
 import re
@@ -126,7 +127,11 @@ def _with_name(message: str, names: list[str]) -> str:
 
 def _as_numbers(labels: np.ndarray) -> np.ndarray:
     """Returns labels as numbers if all of them are."""
-    return labels.astype(float) if all(map(_is_number, labels)) else labels
+    # As integers first: long ones would be rounded as floats.
+    for dtype in (np.int64, np.float64):
+        with contextlib.suppress(ValueError, OverflowError):
+            return labels.astype(dtype)
+    return labels
 
 
 def _is_number(text: str) -> bool:

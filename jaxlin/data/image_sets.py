@@ -92,7 +92,8 @@ def locate(
     Raises:
       DataUnavailableError: if there is no copy that can be read, and no download.
     """
-    for found in _candidates(known, folder):
+    found = next(_candidates(known, folder), None)
+    if found is not None:
         return found
     if not download:
         raise _unavailable(known, folder, "downloads are switched off")
@@ -178,16 +179,18 @@ def _candidates(known: ImageSet, folder: Path) -> Iterator[Path]:
         yield version
     if _is_downloaded(known, folder):
         yield _downloaded(known, folder)[1]
-    # The folder itself comes last: it may hold another set beside this one's folder.
+    is_color = known.image_shape[-1] == 3
+    is_official = cifar_files.is_official if is_color else idx_files.is_idx
     for path in (*(folder / place for place in known.places), folder):
-        if is_source(path):
+        if is_official(path) or tfds_images.is_prepared(path):
             yield path
     if known.hub is None:
         return
     hub_name, hub_folder, _ = known.hub
     snapshots = f"datasets--{hub_name.replace('/', '--')}/snapshots/*/{hub_folder}"
     for path in (folder / hub_folder, folder, *_in_hub_cache(snapshots)):
-        if path.is_dir() and readers.reader_of(path) is parquet.read:
+        # The hub's library may have fetched one split alone.
+        if all(any(path.glob(f"{split}*.parquet")) for split in _SPLITS):
             yield path
 
 

@@ -111,7 +111,7 @@ def _pixels(path: Path, column: Any) -> np.ndarray:
             f"{encoded.index(None)}; embed them before saving"
         )
     try:
-        return encoded_images.decode(encoded, name=path.name)
+        return encoded_images.decode(encoded, name=path.name, progress=False)
     except OSError as error:
         raise ValueError(f"{path}: images must be PNG or JPEG ({error})") from error
 

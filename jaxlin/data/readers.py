@@ -81,11 +81,14 @@ def read(
     paths = _files(path) if path.is_dir() else {"train": [path]}
     if test is not None:
         paths = {**paths, "test": [files.expanded(test)]}
+    if not paths["train"]:
+        raise ValueError(f"{path} must have files whose names begin with train")
+    # All at once: the width of svmlight files is that of the widest.
     every = [one for split in paths.values() for one in split]
-    read_tables = iter(reader(every, label=label))
+    found = dict(zip(every, reader(every, label=label), strict=True))
     try:
         splits = {
-            split: tables.joined([next(read_tables) for _ in group])
+            split: tables.joined([found[one] for one in group])
             for split, group in paths.items()
             if group
         }

@@ -158,6 +158,20 @@ def test_the_cache_of_the_hub_is_looked_into(tmp_path, load, monkeypatch, variab
     assert_is(load("cifar10", tmp_path / "nothing"), IMAGES)
 
 
+def test_half_a_copy_of_the_hub_is_none(tmp_path, load):
+    folder = image_copies.hub_parquet(tmp_path / "plain_text", IMAGES)
+    (folder / "test-00000-of-00001.parquet").unlink()
+    with pytest.raises(data.DataUnavailableError, match="downloads are switched off"):
+        load("cifar10", tmp_path)
+
+
+def test_files_of_another_set_in_the_folder_are_not_this_one(tmp_path, load):
+    image_copies.idx_files(tmp_path / "home", GRAY)
+    with pytest.raises(data.DataUnavailableError, match="cifar10 is not in .*home"):
+        load("cifar10", tmp_path / "home")
+    assert_is(load("mnist", tmp_path / "home"), GRAY)
+
+
 def flipped_pixel(images):
     train = images.train.copy()
     train[17, 3, 4, 1] ^= 1

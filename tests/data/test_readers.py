@@ -101,6 +101,7 @@ class TestCsv:
             (["1.0", "0.0", "1.0", "2"], ("0", "1", "2")),
             (["True", "False", "True", "True"], ("False", "True")),
             (["10", "9", "x", "9"], ("10", "9", "x")),
+            ([2**60, 2**60 + 1, 2**60, 5], ("5", str(2**60), str(2**60 + 1))),
         ],
     )
     def test_labels_of_any_kind(self, tmp_path, labels, names):
@@ -443,6 +444,22 @@ class TestSplits:
         found = data.load(tmp_path, reader=read)
         assert found.class_names == ("x", "y")
         np.testing.assert_array_equal(found.test.features, [[1, 2, 3], [4, 5, 6]])
+
+    def test_a_folder_needs_training_examples(self, tmp_path):
+        (tmp_path / "test.csv").write_text(csv_of())
+        with pytest.raises(
+            ValueError, match="must have files whose names begin with tr"
+        ):
+            data.load(tmp_path, reader=csv_text.read)
+        with pytest.raises(ValueError, match="data set must be"):
+            data.load(tmp_path)
+
+    def test_arrays_in_a_folder_come_before_other_files(self, tmp_path):
+        for name, array in {"x": X, "y": np.arange(12) % 2}.items():
+            np.save(tmp_path / f"{name}_train.npy", array)
+            np.save(tmp_path / f"{name}_test.npy", array)
+        (tmp_path / "train.csv").write_text(csv_of())
+        assert data.load(tmp_path).class_names == ("0", "1")
 
     def test_home_and_variables_in_every_path(self, tmp_path, monkeypatch):
         monkeypatch.setenv("HOME", str(tmp_path))
