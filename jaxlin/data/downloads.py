@@ -92,7 +92,7 @@ def _receive(file: RemoteFile, part: Path, *, progress: bool) -> None:
     An address is tried again as long as it delivers something; a connection that
     breaks off costs only what was on its way.
     """
-    urls, reasons = list(file.urls), []
+    urls, reasons, started_anew = list(file.urls), [], set()
     bar = progress_bars.bar(
         file.num_bytes, f"downloading {file.name}", "B", progress=progress
     )
@@ -105,7 +105,10 @@ def _receive(file: RemoteFile, part: Path, *, progress: bool) -> None:
                     return
                 except (OSError, http.client.HTTPException) as error:
                     reasons.append(f"{url}: {error or type(error).__name__}")
-                if _size(part) <= before:
+                if before and not _size(part) and url not in started_anew:
+                    # What an earlier call had received may have been at fault.
+                    started_anew.add(url)
+                elif _size(part) <= before:
                     urls.remove(url)
     if not _size(part):
         part.unlink(missing_ok=True)
@@ -145,7 +148,11 @@ def _append(url: str, file: RemoteFile, part: Path, bar: Any) -> None:
             )
         with part.open("ab" if start else "wb") as out:
             bar.update(start - bar.n)
-            while chunk := response.read(_CHUNK_BYTES):
+            # Without a length a server may send without end.
+            while out.tell() <= file.num_bytes:
+                chunk = response.read(_CHUNK_BYTES)
+                if not chunk:
+                    break
                 out.write(chunk)
                 bar.update(len(chunk))
 

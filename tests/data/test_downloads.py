@@ -52,11 +52,13 @@ class Server:
         is_rest = bool(start) and self.takes_ranges
         rest = self.content[start if is_rest else 0 :]
         handler.send_response(206 if is_rest else 200)
-        handler.send_header("Content-Length", str(len(rest)))
+        if self.sends != "no end":
+            handler.send_header("Content-Length", str(len(rest)))
         handler.end_headers()
-        sent = rest if self.sends == "all" else rest[: len(rest) // 2]
+        sent = rest[: len(rest) // 2] if "half" in self.sends else rest
         with contextlib.suppress(ConnectionError):
-            handler.wfile.write(sent)
+            for _ in range(100 if self.sends == "no end" else 1):
+                handler.wfile.write(sent)
             handler.wfile.flush()
         if self.sends == "half, then waits":
             self.release.wait()
@@ -169,10 +171,36 @@ def test_a_login_page_does_not_replace_what_was_received(tmp_path, serve):
 
 
 @pytest.mark.parametrize("start", [b"x" * 1000, CONTENT + b"x", b"x" * len(CONTENT)])
-def test_a_wrong_beginning_is_discarded_and_fetched_anew(tmp_path, serve, start):
-    first, second = serve(), serve()
+def test_a_wrong_beginning_is_discarded_and_fetched_anew(tmp_path, server, start):
     (tmp_path / f"{NAME}.part").write_bytes(start)
-    assert fetch(tmp_path, file_at(first, second)).read_bytes() == CONTENT
+    assert fetch(tmp_path, file_at(server)).read_bytes() == CONTENT
+    assert server.ranges[-1] is None
+
+
+def test_addresses_that_spoil_each_other_come_to_an_end(tmp_path, serve):
+    """One breaks off, the other has a file of the same size."""
+    broken, other = serve(), serve(content=CONTENT[::-1])
+    broken.sends = "half"
+    with pytest.raises(OSError, match="broke off after .*must have SHA-256"):
+        fetch(tmp_path, file_at(broken, other))
+    assert len(other.ranges) == 2
+
+
+def test_a_server_that_sends_without_end_is_left(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(downloads, "_CHUNK_BYTES", 4096)
+    server.sends = "no end"
+    sizes = []
+    real = downloads._sha256
+
+    def sha256(path):
+        sizes.append(path.stat().st_size)
+        return real(path)
+
+    monkeypatch.setattr(downloads, "_sha256", sha256)
+    with pytest.raises(OSError, match="must have SHA-256"):
+        fetch(tmp_path, file_at(server))
+    assert len(CONTENT) < max(sizes) <= len(CONTENT) + 4096
+    assert seen(tmp_path) == []
 
 
 FAILURES = {
