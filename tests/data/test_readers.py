@@ -429,7 +429,7 @@ class TestSplits:
         assert_rows(found.train, X, Y, found.class_names)
 
     def test_a_reader_of_ones_own(self, tmp_path):
-        """Of a folder, with the names of its files."""
+        """Files of a folder in a format of their own."""
         for split in ("train", "test"):
             (tmp_path / f"{split}.rows").write_text("1 2 3 x\n4 5 6 y\n")
 
