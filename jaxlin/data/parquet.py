@@ -58,7 +58,11 @@ def read(paths: Sequence[Path], *, label: str | None = None) -> list[Table]:
 def _table(path: Path, table: Any, label: str | None) -> Table:
     names = [name for name in table.column_names if not _INDEX.fullmatch(name)]
     target = tables.label_column(path, names, label)
-    columns = {name: table.column(name) for name in names}
+    if not table.num_rows:
+        raise ValueError(f"{path}: must have examples, got no rows")
+    images = [name for name in names if _is_image(table.column(name).type)]
+    used = [target, images[0]] if images else names
+    columns = {name: table.column(name) for name in used}
     for name, column in columns.items():
         if column.null_count:
             row = int(np.argmax(column.is_null().to_numpy()))
@@ -68,7 +72,6 @@ def _table(path: Path, table: Any, label: str | None) -> Table:
             )
     labels = _flat(columns.pop(target))
     class_names = _class_names(table.schema.metadata, target)
-    images = [name for name in columns if _is_image(columns[name].type)]
     if images:
         return Table(_pixels(path, columns[images[0]]), labels, None, class_names)
     if not columns:

@@ -171,9 +171,9 @@ def _encoded(
 
 def _whole(labels: np.ndarray) -> np.ndarray:
     """Returns whole floats as integers, other labels as they are."""
-    if labels.dtype.kind == "f" and (labels == np.round(labels)).all():
-        return labels.astype(np.int64)
-    return labels
+    if labels.dtype.kind != "f" or not (np.abs(labels) < 2**53).all():
+        return labels
+    return labels.astype(np.int64) if (labels == np.round(labels)).all() else labels
 
 
 def _flat(rows: Any) -> Any:

@@ -142,6 +142,7 @@ BAD_CSV = {
         "a,b,label\n1,2,x\n3,4,x\n",
         "at least two classes, got only class 0",
     ),
+    "infinite": ("a,b,label\n1,2,inf\n3,4,1\n", "labels must be integers, booleans"),
     "only labels": ("label\nx\ny\n", "must not be empty, got shape"),
 }
 
@@ -211,6 +212,7 @@ class TestParquet:
                     "image": cells[part],
                     "label": images.train_labels[part],
                     "id": np.arange(15)[part],
+                    "note": [None] * len(cells[part]),
                 },
             )
         found = data.load(tmp_path)
@@ -240,6 +242,7 @@ BAD_PARQUET = {
     "no features": (TWO, "must have columns of features beside label"),
     "no label": ({"a": [1, 2]}, "label must name .* one of 'a', got 'label'"),
     "fractions": ({"label": [0.5, 1.5], "a": [1, 2]}, "labels must be integers"),
+    "no rows": ({"label": [], "a": []}, "must have examples, got no rows"),
     "no bytes": ({**TWO, "img": cells(PNG, None)}, "only a path for row 1"),
     "no image": ({**TWO, "img": cells(PNG, b"abc")}, "images must be PNG or JPEG"),
     "two modes": ({**TWO, "img": cells(PNG, COLOR)}, "must share one shape"),
@@ -288,7 +291,7 @@ class TestSvmlight:
     def test_a_narrower_test_file_gets_the_width_of_the_training_file(
         self, tmp_path, zero_based
     ):
-        """As a9a has: 123 features, of which 122 occur in its test file."""
+        """The case of a9a: 123 features, of which 122 occur in its test file."""
         train, test = tmp_path / "a9a", tmp_path / "a9a.t"
         narrow = SPARSE[:, [1, 2, 3]][:10]
         for path, rows in ((train, SPARSE), (test, narrow)):
