@@ -249,6 +249,7 @@ CHAPTERS = {
             "cifar_files",
             "idx_files",
             "tfrecords",
+            "tfds_folders",
             "tfds_images",
             "downloads",
             "official_sets",

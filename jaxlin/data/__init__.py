@@ -45,6 +45,7 @@ The modules:
   cifar_files     official files of CIFAR-10 and CIFAR-100
   idx_files       IDX files of MNIST and its relatives
   tfrecords       records of TFRecord files
+  tfds_folders    folders that tensorflow-datasets has prepared
   tfds_images     image sets prepared by tensorflow-datasets
   downloads       downloads that continue where they broke off
   official_sets   facts of published image sets
@@ -72,7 +73,7 @@ from jaxlin.data import (
     npz,
     official_sets,
     readers,
-    tfds_images,
+    tfds_folders,
 )
 from jaxlin.data.dataset import (
     Dataset,
@@ -155,7 +156,7 @@ def load(
     return _images(
         name,
         path,
-        tfds_images.data_folder(data_dir),
+        tfds_folders.data_folder(data_dir),
         cache.cache_folder(cache_dir),
         download=download,
         progress=progress,
@@ -178,7 +179,7 @@ def _images(
         decode = partial(image_sets.read, known, source, progress=progress)
     else:
         is_path = image_sets.is_source(path)
-        found = path if is_path else tfds_images.find(name, folder)
+        found = path if is_path else tfds_folders.find(name, folder)
         if found is None:
             raise ValueError(_unknown(name, path, folder))
         source, name = found, path.name if is_path else name
@@ -193,7 +194,7 @@ def _unknown(name: str, path: Path, folder: Path) -> str:
             f"{path} must have a name that ends in .npz, {', '.join(readers.READERS)}; "
             "give a reader for any other, such as reader=jaxlin.data.svmlight.read"
         )
-    prepared = ", ".join(tfds_images.prepared_names(folder)) or "none"
+    prepared = ", ".join(tfds_folders.prepared_names(folder)) or "none"
     return (
         f"data set must be {', '.join(official_sets.SETS)}, digits, the path of a file "
         f"(.npz, {', '.join(readers.READERS)}) or of a folder of .npy files, of train "

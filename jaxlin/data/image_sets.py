@@ -23,6 +23,7 @@ from jaxlin.data import (
     idx_files,
     parquet,
     readers,
+    tfds_folders,
     tfds_images,
 )
 from jaxlin.data.dataset import (
@@ -42,7 +43,7 @@ _SPLITS = ("train", "test")
 def is_source(path: Path) -> bool:
     """Returns whether a path holds images in a form that `read_source` reads."""
     return (
-        tfds_images.is_prepared(path)
+        tfds_folders.is_prepared(path)
         or cifar_files.is_official(path)
         or idx_files.is_idx(path)
     )
@@ -67,7 +68,7 @@ def read_source(
       DataUnavailableError: if a package is missing or a file cannot be opened.
       ValueError: if a file is damaged or values are not valid; the message names it.
     """
-    if tfds_images.is_prepared(path):
+    if tfds_folders.is_prepared(path):
         found = tfds_images.read(
             path, name=name, is_numbered=is_numbered, progress=progress
         )
@@ -174,15 +175,15 @@ def _in_official_order(train: Split, batches: tuple[str, ...]) -> Split:
 
 def _candidates(known: ImageSet, folder: Path) -> Iterator[Path]:
     """Yields copies that can be read, the best form first."""
-    version = tfds_images.find(known.name, folder)
-    if version is not None and tfds_images.is_readable(version):
+    version = tfds_folders.find(known.name, folder)
+    if version is not None and tfds_folders.is_readable(version):
         yield version
     if _is_downloaded(known, folder):
         yield _downloaded(known, folder)[1]
     is_color = known.image_shape[-1] == 3
     is_official = cifar_files.is_official if is_color else idx_files.is_idx
     for path in (*(folder / place for place in known.places), folder):
-        if is_official(path) or tfds_images.is_prepared(path):
+        if is_official(path) or tfds_folders.is_prepared(path):
             yield path
     if known.hub is None:
         return
@@ -227,9 +228,9 @@ def _unavailable(known: ImageSet, folder: Path, reason: str) -> DataUnavailableE
     parent, _ = _downloaded(known, folder)
     size = sum(file.num_bytes for file in known.remote) / 1e6
     what = f"{known.name} is not in {folder}"
-    version = tfds_images.find(known.name, folder)
+    version = tfds_folders.find(known.name, folder)
     if version is not None:
-        what = f"{tfds_images.unreadable(version)}. No other copy is in {folder}"
+        what = f"{tfds_folders.unreadable(version)}. No other copy is in {folder}"
     return DataUnavailableError(
         f"{what}, and none was fetched: {reason}. Three ways out: take the digits, "
         "which need no download (--dataset digits); set TFDS_DATA_DIR (or data_dir) to "

@@ -7,26 +7,15 @@ files by the package of that name, from tfrecord files by `tfrecords`.
 
 import errno
 import hashlib
-import importlib.util
-import json
 import operator
-import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxlin.data import encoded_images, tfrecords
+from jaxlin.data import encoded_images, tfds_folders, tfrecords
 from jaxlin.data.dataset import Dataset, DataUnavailableError, Split
-from jaxlin.io import files
-
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
-_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-_INFO = "dataset_info.json"
-
-_ARRAY_RECORD, _TFRECORD = "array_record", "tfrecord"
 
 # Errors unrelated to the content of files: permissions, memory, file handles or disk.
 _MACHINE_ERRORS = {
@@ -36,91 +25,6 @@ _MACHINE_ERRORS = {
 
 # Records per call of the reader, instead of one call per record.
 _RECORDS_PER_READ = 512
-
-
-def data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
-    """Returns ``data_dir``, else ``$TFDS_DATA_DIR``, else ``~/tensorflow_datasets``."""
-    chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return files.expanded(chosen)
-
-
-def find(name: str, folder: Path) -> Path | None:
-    """Returns the folder of the newest prepared version of a set, or None.
-
-    A version that cannot be read is returned if there is no other. The search needs no
-    import of tensorflow-datasets.
-
-    Args:
-      name: name of the set in TFDS, such as ``"mnist"`` or ``"emnist/balanced"``.
-      folder: folder of the data sets of TFDS.
-    """
-    if not _NAME.fullmatch(name):
-        return None
-    versions = [
-        info.parent
-        for info in (folder / name).glob(f"*/{_INFO}")
-        if _VERSION.fullmatch(info.parent.name)
-    ]
-    return max(
-        versions,
-        key=lambda one: (is_readable(one), _version_order(one)),
-        default=None,
-    )
-
-
-def is_prepared(path: Path) -> bool:
-    """Returns whether a path is the folder of a prepared version."""
-    return (path / _INFO).is_file()
-
-
-def is_readable(version: Path) -> bool:
-    """Returns whether a prepared version can be read with the installed packages."""
-    file_format = _file_format(version)
-    if file_format == _ARRAY_RECORD:
-        return _has_array_record()
-    return file_format in (_TFRECORD, None)  # `read` reports damage
-
-
-def unreadable(version: Path) -> str:
-    """Returns why a prepared version cannot be read, with the remedy."""
-    file_format = _file_format(version)
-    what = f"{version} is in files of format {file_format}"
-    if file_format == _ARRAY_RECORD:
-        return (
-            f"{what}, which need the package array_record: pip install array_record. "
-            "The copy is good and is left alone. Where the package does not exist "
-            "(Windows, some Macs), every other form of a data set is read: tfrecord "
-            "files, official archives, parquet, .npz"
-        )
-    return (
-        f"{what}, which jaxlin does not read; leave that copy where it is and prepare "
-        f"another in a data_dir of its own, with file_format='{_ARRAY_RECORD}'"
-    )
-
-
-def _file_format(version: Path) -> str | None:
-    """Returns the format of the files of a version; None if its facts are damaged."""
-    try:
-        info = json.loads((version / _INFO).read_text("utf-8"))
-        # Old versions have no entry for the format, which was always tfrecord.
-        return info.get("fileFormat", _TFRECORD)
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
-def _has_array_record() -> bool:
-    """Returns whether array_record is installed, without the time of its import."""
-    try:
-        return importlib.util.find_spec("array_record.python") is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def prepared_names(folder: Path) -> list[str]:
-    """Returns the names of all sets prepared in ``folder``, sorted."""
-    infos = [*folder.glob(f"*/*/{_INFO}"), *folder.glob(f"*/*/*/{_INFO}")]
-    names = {info.parent.parent.relative_to(folder).as_posix() for info in infos}
-    return sorted(name for name in names if find(name, folder) is not None)
 
 
 def _import_tfds() -> Any:
@@ -150,7 +54,7 @@ def read(
     is one (TFDS stores them shuffled), else they stay in the order of TFDS.
 
     Args:
-      folder: folder of the version, from `find`.
+      folder: folder of the version, from `tfds_folders.find`.
       name: name of the set.
       is_numbered: whether the set was prepared with the keys 0, 1, 2, ..., as MNIST and
         its relatives are. Without ids, examples then come back in that order.
@@ -171,8 +75,11 @@ def read(
     except Exception as error:
         raise _unreadable(folder, error) from error
     image_key, label_key = _keys(tfds, builder.info)
-    if builder.info.file_format.value == _ARRAY_RECORD and not _has_array_record():
-        raise DataUnavailableError(unreadable(folder))
+    if not tfds_folders.is_readable(folder):
+        # Only a missing package is a fault of this machine.
+        lacks_package = builder.info.file_format.value == tfds_folders.ARRAY_RECORD
+        kind = DataUnavailableError if lacks_package else ValueError
+        raise kind(tfds_folders.unreadable(folder))
     (train_images, train_labels), (test_images, test_labels) = (
         _read_split(
             tfds,
@@ -224,9 +131,6 @@ def _keys(tfds: Any, info: Any) -> tuple[str, str]:
             f"{', '.join(info.splits) or 'none'}; divide it as you want and save it as "
             ".npz"
         )
-    # TFDS also reads its parquet files, but silently drops most rows.
-    if info.file_format.value not in (_ARRAY_RECORD, _TFRECORD):
-        raise ValueError(unreadable(Path(info.data_dir)))
     return image_key, label_key
 
 
@@ -277,7 +181,7 @@ def _read_split(
 def _contents(info: Any, split: str) -> Iterator[bytes]:
     """Yields the records of a split, not yet parsed."""
     paths = list(map(str, info.splits[split].filepaths))
-    if info.file_format.value == _TFRECORD:
+    if info.file_format.value == tfds_folders.TFRECORD:
         for path in paths:
             yield from tfrecords.read(Path(path))
         return
@@ -325,7 +229,3 @@ def _unreadable(folder: Path, error: Exception) -> Exception:
             f"{what}; remove that cause on this machine. The copy is left alone"
         )
     return ValueError(f"{what}; delete that folder and prepare it again")
-
-
-def _version_order(folder: Path) -> tuple[int, ...]:
-    return tuple(int(part) for part in folder.name.split("."))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxlin.data import tfds_images
+from jaxlin.data import tfds_folders
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def prepare_set():
 @pytest.fixture(scope="session")
 def cifar10_dir():
     """The folder of a prepared CIFAR-10, or a skip."""
-    folder = tfds_images.data_folder(None)
+    folder = tfds_folders.data_folder(None)
     if "TFDS_DATA_DIR" not in os.environ:
         pytest.skip("TFDS_DATA_DIR is not set")
-    if tfds_images.find("cifar10", folder) is None:
+    if tfds_folders.find("cifar10", folder) is None:
         pytest.skip(f"no prepared cifar10 in {folder}")
     return folder

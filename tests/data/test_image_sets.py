@@ -12,7 +12,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from jaxlin import data
-from jaxlin.data import image_sets, official_sets, readers, tfds_images
+from jaxlin.data import image_sets, official_sets, readers, tfds_folders, tfds_images
 from jaxlin.data.downloads import RemoteFile
 
 IMAGES = image_copies.small()
@@ -457,7 +457,7 @@ def test_every_form_of_the_whole_cifar10(tmp_path, monkeypatch, cifar10_dir):
         image_copies.archive(binary, tmp_path / "cifar-10-binary.tar.gz"),
         image_copies.hub_parquet(tmp_path / "plain_text", whole),
         image_copies.as_tfrecord(
-            tfds_images.find("cifar10", cifar10_dir), tmp_path / "cifar10" / "3.0.2"
+            tfds_folders.find("cifar10", cifar10_dir), tmp_path / "cifar10" / "3.0.2"
         ),
     ]
     for form in forms:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxlin import data
-from jaxlin.data import tfds_images
+from jaxlin.data import tfds_folders, tfds_images
 
 
 @pytest.fixture
@@ -53,11 +53,11 @@ def test_unknown_names_list_what_there_is(tmp_path, name):
 
 def test_the_folder_is_the_argument_else_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    assert tfds_images.data_folder("/elsewhere").as_posix() == "/elsewhere"
-    assert tfds_images.data_folder(None) == tmp_path
+    assert tfds_folders.data_folder("/elsewhere").as_posix() == "/elsewhere"
+    assert tfds_folders.data_folder(None) == tmp_path
     monkeypatch.delenv("TFDS_DATA_DIR")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert tfds_images.data_folder(None) == tmp_path / "tensorflow_datasets"
+    assert tfds_folders.data_folder(None) == tmp_path / "tensorflow_datasets"
 
 
 @pytest.mark.parametrize(

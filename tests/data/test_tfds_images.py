@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from data_makers import encoded, in_order
 
 from jaxlin import data
-from jaxlin.data import tfds_images
+from jaxlin.data import tfds_folders, tfds_images
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 5, 4), dtype=np.uint8)
 
@@ -102,15 +102,15 @@ def test_the_newest_version_is_taken(toy, load):
         shutil.copytree(toy, toy.parent / version)
     shutil.copytree(toy, toy.parent / "2.0.0")
     (toy.parent / "2.0.0" / "dataset_info.json").unlink()
-    assert tfds_images.find("toy", toy.parent.parent) == toy.parent / "1.10.0"
+    assert tfds_folders.find("toy", toy.parent.parent) == toy.parent / "1.10.0"
 
 
 def test_prepared_names(toy, folder):
     shutil.copytree(toy, folder / "emnist" / "balanced" / "3.0.0")
     shutil.copytree(toy, folder / ".jaxlin-incomplete-x" / "cifar10" / "3.0.2")
     (folder / "downloads").mkdir(exist_ok=True)
-    assert tfds_images.prepared_names(folder) == ["emnist/balanced", "toy"]
-    assert tfds_images.find("../tfds/toy", folder) is None
+    assert tfds_folders.prepared_names(folder) == ["emnist/balanced", "toy"]
+    assert tfds_folders.find("../tfds/toy", folder) is None
 
 
 def without_test(prepare_set, folder):
