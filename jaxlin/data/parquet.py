@@ -1,7 +1,6 @@
 """Reader of parquet by pyarrow: numbers, embeddings or encoded images in columns."""
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,6 @@ import numpy as np
 from jaxlin.data import encoded_images, tables
 from jaxlin.data.dataset import DataUnavailableError
 from jaxlin.data.tables import Table
-
-# Columns in which pandas keeps its index.
-_INDEX = re.compile(r"__index_level_\d+__")
 
 
 def read(paths: Sequence[Path], *, label: str | None = None) -> list[Table]:
@@ -56,7 +52,9 @@ def read(paths: Sequence[Path], *, label: str | None = None) -> list[Table]:
 
 
 def _table(path: Path, table: Any, label: str | None) -> Table:
-    names = [name for name in table.column_names if not _INDEX.fullmatch(name)]
+    # The index of pandas is a column of the file, and no feature.
+    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    names = [name for name in table.column_names if name not in index]
     target = tables.label_column(path, names, label)
     if not table.num_rows:
         raise ValueError(f"{path}: must have examples, got no rows")

@@ -165,21 +165,24 @@ def archive(folder, path):
     return path
 
 
-def hub_parquet(folder, images, *, column="img", order=None, png=encoded):
+def hub_parquet(
+    folder, images, *, column="img", label="label", order=None, png=encoded
+):
     """Writes the files of the Hugging Face hub, with its description of the labels."""
     folder.mkdir(parents=True)
-    info = {
-        "features": {"label": {"names": list(CIFAR10_NAMES), "_type": "ClassLabel"}}
-    }
+    names = CIFAR10_NAMES if images.train_labels.max() < 10 else CIFAR100_NAMES
+    info = {"features": {label: {"names": list(names), "_type": "ClassLabel"}}}
     metadata = {"huggingface": json.dumps({"info": info})}
     for split in ("train", "test"):
         pixels, labels = images.split(split)
         if split == "train" and order is not None:
             pixels, labels = pixels[order], labels[order]
         cells = [{"bytes": png(one), "path": None} for one in pixels]
-        table = pyarrow.table({column: cells, "label": labels.astype(np.int64)})
+        columns = {column: cells, label: labels.astype(np.int64)}
+        if label == "fine_label":
+            columns["coarse_label"] = columns[label] // 5
         pyarrow.parquet.write_table(
-            table.replace_schema_metadata(metadata),
+            pyarrow.table(columns).replace_schema_metadata(metadata),
             folder / f"{split}-00000-of-00001.parquet",
         )
     return folder

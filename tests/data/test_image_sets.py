@@ -268,9 +268,12 @@ def test_cifar100_is_known_by_its_labels_in_their_order(tmp_path, load, monkeypa
         )
     )
     monkeypatch.setitem(official_sets.SETS, "cifar100", known)
-    image_copies.cifar100_python(tmp_path, hundred)
-    found = load("cifar100", tmp_path)
-    assert_is(found, hundred)
+    image_copies.cifar100_python(tmp_path / "python", hundred)
+    image_copies.hub_parquet(tmp_path / "hub" / "cifar100", hundred, label="fine_label")
+    for form in ("python", "hub"):
+        found = load("cifar100", tmp_path / form)
+        assert_is(found, hundred)
+        assert found.class_names == image_copies.CIFAR100_NAMES
     order = np.roll(np.arange(500), 1)
     rolled = hundred._replace(
         train=hundred.train[order], train_labels=hundred.train_labels[order]

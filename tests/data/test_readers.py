@@ -168,8 +168,11 @@ class TestParquet:
         columns = columns_of()
         columns["age"] = np.arange(12) > 5
         columns["width"] = np.arange(12, dtype="i2")
-        columns["__index_level_0__"] = np.arange(12)
-        found = data.load(parquet_of(tmp_path / "animals.parquet", columns))
+        columns["number"] = np.arange(12)
+        # An index with a name, as pandas describes it.
+        metadata = {"pandas": json.dumps({"index_columns": ["number"]})}
+        path = parquet_of(tmp_path / "animals.parquet", columns, metadata=metadata)
+        found = data.load(path)
         rows = np.stack([np.arange(12), X[:, 1], np.arange(12) > 5], axis=1)
         assert_rows(found.train, rows, Y, found.class_names)
         assert found.feature_names == NAMES
