@@ -140,7 +140,7 @@ def load(
     path = files.expanded(name)
     is_name = name == "digits" or name in official_sets.SETS
     is_npy = not is_name and array_files.is_folder(path)
-    if reader is None and not is_name and not is_npy and path.exists():
+    if reader is None and not is_name and not is_npy:
         reader = readers.reader_of(path)
     if reader is not None:
         return readers.read(path, reader, test=test, label=label)

@@ -121,6 +121,10 @@ def _with_name(message: str, names: list[str]) -> str:
     if found is None:
         return message.split("; use `usecols`")[0]
     cell, row, column = found[1], found[2], int(found[3]) - 1
+    if column >= len(names):
+        return (
+            f"rows must have {len(names)} cells, one per column, got more in row {row}"
+        )
     remedy = "encode text as numbers" if cell else "impute it or leave the row out"
     return f"{names[column]} must be a number, got {cell!r} in row {row}; {remedy}"
 

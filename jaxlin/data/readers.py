@@ -85,6 +85,13 @@ def read(
         raise ValueError(f"{path} must have files whose names begin with train")
     # All at once: the width of svmlight files is that of the widest.
     every = [one for split in paths.values() for one in split]
+    for one in every:
+        try:
+            one.open("rb").close()
+        except OSError as error:
+            raise ValueError(
+                f"{one} cannot be opened ({error.strerror}); check the path"
+            ) from error
     found = dict(zip(every, reader(every, label=label), strict=True))
     try:
         splits = {

@@ -43,7 +43,7 @@ def read(paths: Sequence[Path], *, label: str | None = None) -> list[Table]:
         opened = [stack.enter_context(tables.opened(path)) for path in paths]
         try:
             loaded = load_svmlight_files(opened)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise ValueError(_located(paths, error)) from error
     return [
         Table(features, labels)
@@ -51,7 +51,7 @@ def read(paths: Sequence[Path], *, label: str | None = None) -> list[Table]:
     ]
 
 
-def _located(paths: Sequence[Path], error: ValueError) -> str:
+def _located(paths: Sequence[Path], error: Exception) -> str:
     """Returns the message of the first wrong line of the files."""
     for path in paths:
         with tables.opened(path) as file:
@@ -77,6 +77,6 @@ def _fails(lines: Sequence[bytes]) -> bool:
 
     try:
         load_svmlight_file(io.BytesIO(b"".join(lines)))
-    except ValueError:
+    except (ValueError, OverflowError):
         return True
     return False

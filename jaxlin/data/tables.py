@@ -6,7 +6,9 @@ tables (`jaxlin.data.readers`); this module joins them into a data set.
 
 import bz2
 import gzip
+import io
 import lzma
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -16,10 +18,10 @@ import numpy as np
 from jaxlin import class_labels
 from jaxlin.data.dataset import Dataset, Split, check_dataset, is_sparse
 
-_OPENERS: Mapping[str, Callable[..., Any]] = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
+_UNPACK: Mapping[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
 }
 
 
@@ -41,13 +43,26 @@ class Table(NamedTuple):
 
 
 def opened(path: Path) -> IO[bytes]:
-    """Opens a file that may be compressed, as the end of its name says."""
-    return _OPENERS.get(path.suffix, lambda one: one.open("rb"))(path)
+    """Opens a file that may be compressed, as the end of its name says.
+
+    Raises:
+      ValueError: if the compressed file is damaged.
+      OSError: if the file cannot be read.
+    """
+    if path.suffix not in _UNPACK:
+        return path.open("rb")
+    packed = path.read_bytes()
+    try:
+        return io.BytesIO(_UNPACK[path.suffix](packed))
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(
+            f"{path}: must be a whole {path.suffix} file ({error}); take a new copy"
+        ) from error
 
 
 def uncompressed_name(path: Path) -> str:
     """Name of a file without the end that says how it is compressed."""
-    return path.stem if path.suffix in _OPENERS else path.name
+    return path.stem if path.suffix in _UNPACK else path.name
 
 
 def label_column(path: Path, names: Sequence[str], label: str | None) -> str:

@@ -128,6 +128,7 @@ BAD_CSV = {
     ),
     "huge": ("a,b,label\n1e99,2,x\n3,4,y\n", "must be finite, got inf at row 0"),
     "a short row": ("a,b,label\n1,2,x\n3,y\n", "columns changed from 3 to 2 at row"),
+    "long rows of numbers": ("a,b,label\n1,2,x,\n", "must have 3 .* got more in row 0"),
     "a long row": ("a,b,label\n1,2,x\n3,4,y,5\n", "columns changed from 3 to 4 at row"),
     "long rows": ("a,b,label\n1,2,x,0\n3,4,y,5\n", "rows must have 3 cells.*got 4"),
     "no rows": ("a,b,label\n", "rows must have 3 cells, one per column, got 0"),
@@ -154,6 +155,18 @@ def test_bad_csv_is_named(tmp_path, text, words):
     with pytest.raises(ValueError, match=words) as caught:
         data.load(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.svm.bz2", "a.csv.xz"])
+def test_packed_files_that_are_damaged(tmp_path, name):
+    path = tmp_path / name
+    packs = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    for content in (b"no packed file", packs[path.suffix](csv_of().encode())[:-9]):
+        path.write_bytes(content)
+        with pytest.raises(
+            ValueError, match=f"{name}: must be a whole {path.suffix} f"
+        ):
+            data.load(path)
 
 
 def test_csv_of_another_encoding_is_named(tmp_path):
@@ -336,6 +349,7 @@ BAD_LINES = {
         "line 71 must be .* rising indices, got '1 2:1",
     ),
     "no index": ("1 5\n", "line 71 must be a label and index:value pairs"),
+    "a huge index": ("1 99999999999:1\n", "line 71 must be .* got '1 99999999999:1'"),
     "no label": ("cat 1:2\n", "line 71 must be .* got 'cat 1:2'"),
     "several labels": ("1,2 1:2\n", "line 71 must be .* got '1,2 1:2'"),
     "infinite": ("1 2:inf\n", "must be finite, got inf at row 70, feature 1"),
@@ -450,6 +464,13 @@ class TestSplits:
         found = data.load(tmp_path, reader=read)
         assert found.class_names == ("x", "y")
         np.testing.assert_array_equal(found.test.features, [[1, 2, 3], [4, 5, 6]])
+
+    def test_files_that_are_not_there(self, tmp_path):
+        good, gone = tmp_path / "good.csv", tmp_path / "gone.csv"
+        good.write_text(csv_of())
+        for options in ((gone, None), (good, gone), (gone, good)):
+            with pytest.raises(ValueError, match=r"gone.csv cannot be opened .No such"):
+                data.load(options[0], test=options[1])
 
     def test_a_folder_needs_training_examples(self, tmp_path):
         (tmp_path / "test.csv").write_text(csv_of())
