@@ -20,6 +20,7 @@ import numpy as np
 import jaxlin
 from experiments.common import (
     cli,
+    datasets,
     files,
     interrupts,
     open_run,
@@ -99,7 +100,7 @@ def load_named(config: Any, data_dir: Path | None) -> tuple[Any, Any]:
     name = getattr(config, "dataset", None)
     if name is None:
         return None, None
-    dataset = data.load(name, str(data_dir) if data_dir else None)
+    dataset = datasets.load(name, data_dir)
     return dataset, data.summary(dataset)
 
 

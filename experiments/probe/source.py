@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.common.datasets import load as load_dense
 from experiments.probe.config import RANDOM, Config, check_fields
 from jaxlin import data
 from jaxlin.data import dataset as datasets
@@ -38,14 +39,14 @@ def load(config: Config, data_dir: Path | None) -> tuple[data.Dataset, dict[str,
     elif config.features == RANDOM:
         dataset = made(config.seed)
     else:
-        dataset = data.load(config.features, str(data_dir) if data_dir else None)
+        dataset = load_dense(config.features, data_dir)
     return dataset, {**data.summary(dataset), "answers": coverage}
 
 
 def other(config: Config) -> data.Dataset:
     """The features that are compared with the first ones."""
     assert config.compare is not None, "a config that compares"
-    return data.load(config.compare)
+    return load_dense(config.compare)
 
 
 def made(seed: int) -> data.Dataset:

@@ -132,8 +132,9 @@ def _from_npz(
         found = stored.files
         if {"indices", "indptr"} <= set(found):
             raise ValueError(
-                "holds a sparse matrix; sparse input is out of scope: call .toarray() "
-                f"if it fits in memory and {remedy}"
+                "holds a sparse matrix without labels; save both as svmlight text "
+                "(sklearn.datasets.dump_svmlight_file), or call .toarray() if it fits "
+                f"in memory and {remedy}"
             )
         _check_names(names, found, remedy)
         wanted = [*names, *(name for name in optional if name in found)]

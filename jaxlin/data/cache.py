@@ -21,18 +21,19 @@ import numpy as np
 
 from jaxlin.data import staging
 from jaxlin.data.dataset import Dataset, Split
+from jaxlin.io import files
 
 _LOGGER = logging.getLogger(__name__)
 
 # Part of the fingerprint: increment it when decoding or the format of entries changes.
-_FORMAT = 1
+_FORMAT = 2
 _META = "meta.json"
 
 
 def cache_folder(cache_dir: str | os.PathLike[str] | None) -> Path:
     """Returns ``cache_dir``, else ``$JAXLIN_CACHE``, else ``~/.cache/jaxlin``."""
     chosen = cache_dir or os.environ.get("JAXLIN_CACHE") or "~/.cache/jaxlin"
-    return Path(chosen).expanduser()
+    return files.expanded(chosen)
 
 
 def through_cache(
@@ -43,8 +44,8 @@ def through_cache(
     Args:
       decode: function that decodes the data set from its source.
       name: name of the data set, the first part of the name of the entry.
-      source: folder that ``decode`` reads; names, sizes and modification times of its
-        files make up the fingerprint.
+      source: file or folder that ``decode`` reads; names, sizes and modification times
+        of its files make up the fingerprint.
       folder: folder of the entries. If it cannot be written, the data set stays in
         memory and a warning is logged once.
 
@@ -81,7 +82,7 @@ def through_cache(
 def _fingerprint(source: Path) -> str:
     states = sorted(
         (path.name, path.stat().st_size, path.stat().st_mtime_ns)
-        for path in source.iterdir()
+        for path in (source.iterdir() if source.is_dir() else [source])
     )
     return hashlib.sha256(repr((_FORMAT, states)).encode()).hexdigest()[:16]
 

@@ -25,8 +25,8 @@ class Split(NamedTuple):
 
     Attributes:
       features: one row per example, shape ``(examples, features)``, uint8 or float32,
-        or float16 or bfloat16 for feature vectors; may be a read-only memory map.
-        Images are flattened in C order.
+        or float16 or bfloat16 for feature vectors; may be a read-only memory map, or a
+        sparse CSR matrix of float32. Images are flattened in C order.
       labels: class indices in [0, num_classes), int32, shape ``(examples,)``.
     """
 
@@ -40,7 +40,7 @@ class Dataset(NamedTuple):
     Attributes:
       name: name of the data set in reports.
       train: examples for training and model selection.
-      test: examples for the final evaluation.
+      test: examples for the final evaluation; without rows if the source has none.
       class_names: one name per class, in the order of the labels.
       image_shape: shape of one image, such as (32, 32, 3) or (8, 8); None if the rows
         are feature vectors.
@@ -54,6 +54,7 @@ class Dataset(NamedTuple):
         all ones.
       train_groups: groups of the training examples that are held out together, integers
         or strings, shape ``(examples,)``; None if the source has none.
+      feature_names: names of the features; None if the source has none.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Dataset(NamedTuple):
     validation: Split | None = None
     train_weights: np.ndarray | None = None
     train_groups: np.ndarray | None = None
+    feature_names: tuple[str, ...] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -79,10 +81,16 @@ class Dataset(NamedTuple):
         return self.train.features.shape[1]
 
 
+def is_sparse(rows: Any) -> bool:
+    """Returns whether rows are a sparse matrix of SciPy."""
+    return hasattr(rows, "tocsr")
+
+
 def check_dataset(
     dataset: Dataset,
     *,
     names: Mapping[str, str] | None = None,
+    has_test: bool = True,
 ) -> Dataset:
     """Returns ``dataset`` with checked rows, labels, weights and groups.
 
@@ -97,6 +105,8 @@ def check_dataset(
         as infinite.
       names: names of arrays in error messages, by default "train features", "test
         labels", "train groups" and so on, each after the name of the data set.
+      has_test: whether the source has test examples; if not, the test split of
+        ``dataset`` is not looked at, and the returned one has no rows.
 
     Returns:
       The data set with uint8, float32 or half-precision rows and int32 labels.
@@ -109,7 +119,7 @@ def check_dataset(
     def name_of(kind: str) -> str:
         return (names or {}).get(kind, f"{dataset.name} {kind}")
 
-    splits = _checked_splits(dataset, name_of)
+    splits = _checked_splits(dataset, name_of, has_test=has_test)
     train = splits["train"]
     num_examples, num_features = train.features.shape
     shape = dataset.image_shape
@@ -128,9 +138,13 @@ def check_dataset(
     return dataset._replace(**splits, train_weights=weights, train_groups=groups)
 
 
-def _checked_splits(dataset: Dataset, name_of: Callable[[str], str]) -> dict[str, Any]:
+def _checked_splits(
+    dataset: Dataset, name_of: Callable[[str], str], *, has_test: bool
+) -> dict[str, Any]:
     """Splits with checked rows of one width and dtype, and checked labels."""
-    splits = {"train": dataset.train, "test": dataset.test}
+    splits = {"train": dataset.train}
+    if has_test:
+        splits["test"] = dataset.test
     if dataset.validation is not None:
         splits["validation"] = dataset.validation
     dtypes = {getattr(rows, "dtype", None) for rows, _ in splits.values()}
@@ -155,9 +169,12 @@ def _checked_splits(dataset: Dataset, name_of: Callable[[str], str]) -> dict[str
             name_of(f"{split} labels"),
             labels,
             num_classes=dataset.num_classes,
-            num_examples=len(rows),
+            num_examples=rows.shape[0],
         )
         checked[split] = Split(rows, codes)
+    if not has_test:
+        rows, codes = checked["train"]
+        checked["test"] = Split(rows[:0], codes[:0])
     return checked
 
 
@@ -211,6 +228,8 @@ def _rows(
     name: str, value: Any, kept: list[Any], *, num_features: int | None = None
 ) -> np.ndarray:
     """Returns checked rows in uint8, float32 or a floating dtype of ``kept``."""
+    if is_sparse(value):
+        return _sparse_rows(name, value)
     dtype = getattr(value, "dtype", None)
     is_float = dtype is not None and (dtype.kind == "f" or dtype in HALVES)
     if is_float and dtype not in kept:
@@ -218,6 +237,22 @@ def _rows(
         with np.errstate(over="ignore"):
             value = value.astype(np.float32)
     return check.features(name, value, num_features=num_features)
+
+
+def _sparse_rows(name: str, value: Any) -> Any:
+    """Returns checked sparse rows in float32, as a CSR matrix."""
+    with np.errstate(over="ignore"):
+        rows = value.tocsr().astype(np.float32)
+    if 0 in rows.shape:
+        raise ValueError(f"{name} must not be empty, got shape {rows.shape}")
+    bad = np.flatnonzero(~np.isfinite(rows.data))
+    if bad.size:
+        row = int(np.searchsorted(rows.indptr, bad[0], side="right")) - 1
+        raise ValueError(
+            f"{name} must be finite, got {rows.data[bad[0]]} at row {row}, feature "
+            f"{rows.indices[bad[0]]}; drop or impute such values first"
+        )
+    return rows
 
 
 def _groups(name: str, value: Any, *, num_examples: int) -> np.ndarray:
@@ -252,6 +287,10 @@ def _describe_array(array: np.ndarray) -> dict[str, Any]:
 
 def _sha256(array: np.ndarray) -> str:
     digest = hashlib.sha256()
+    if is_sparse(array):
+        for part in (array.data, array.indices, array.indptr):  # type: ignore[attr-defined]
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
     for start in range(0, len(array), _ROWS_PER_BLOCK):
         block = np.ascontiguousarray(array[start : start + _ROWS_PER_BLOCK])
         # As bytes: a bfloat16 array has no buffer format.

@@ -26,6 +26,7 @@ import numpy as np
 from jaxlin import check
 from jaxlin.data import array_files, dataset
 from jaxlin.data.dataset import Dataset, Split
+from jaxlin.io import files
 
 #: Label of an answer that is not in the vocabulary.
 OUTSIDE = -1
@@ -168,7 +169,7 @@ def load(
     Raises:
       ValueError: if the file is not valid; the message names it and states the remedy.
     """
-    path = Path(path)
+    path = files.expanded(path)
     if isinstance(parts, str) or not parts:
         raise ValueError(
             f'parts must name at least one array, such as ("image", "question"), got '

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxlin import class_labels
 from jaxlin.data import array_files, dataset
+from jaxlin.io import files
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 _OPTIONAL = ("x_val", "y_val", "weights_train", "groups_train", "class_names")
@@ -47,7 +48,7 @@ def load(path: str | os.PathLike[str]) -> dataset.Dataset:
     Raises:
       ValueError: if the file is not valid; the message names it and states the remedy.
     """
-    path = Path(path)
+    path = files.expanded(path)
     try:
         found = array_files.read(path, _KEYS, optional=_OPTIONAL)
         loaded = _dataset(path, found)

@@ -78,7 +78,7 @@ def save(
       OSError: if writing fails, for example because the disk is full. A previous
         checkpoint is then unchanged and no partial file is left.
     """
-    files.replace(pathlib.Path(path), _serialize(tree, metadata or {}))
+    files.replace(files.expanded(path), _serialize(tree, metadata or {}))
 
 
 def load(path: Path, like: PyTree) -> PyTree:
@@ -100,7 +100,7 @@ def load(path: Path, like: PyTree) -> PyTree:
         dtype than in ``like`` (the message names the leaf).
       OSError: if the file cannot be read.
     """
-    path = pathlib.Path(path)
+    path = files.expanded(path)
     archive, manifest = _open(path)
     named, structure = _named_leaves(like)
     expected = {name: _describe(name, leaf) for name, leaf in named.items()}
@@ -118,7 +118,7 @@ def load(path: Path, like: PyTree) -> PyTree:
 
 def load_metadata(path: Path) -> dict[str, Any]:
     """Returns the metadata of a checkpoint; a damaged file raises as in `load`."""
-    _, manifest = _open(pathlib.Path(path))
+    _, manifest = _open(files.expanded(path))
     return manifest["metadata"]
 
 

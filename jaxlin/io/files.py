@@ -11,10 +11,33 @@ b'second'
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 # Files that a process killed during a write may leave behind; they are never read.
 PARTIAL_PATTERN = ".*.partial"
+_VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Returns a path with ``~`` and environment variables replaced.
+
+    Args:
+      path: a path, such as ``"~/data"`` or ``"$SCRATCH/fit.npz"``.
+
+    Raises:
+      ValueError: if an environment variable is not set. A file that has a dollar sign
+        in its name and exists is taken as it is.
+    """
+    given = Path(path)
+    found = Path(os.path.expandvars(given)).expanduser()
+    unset = _VARIABLE.search(str(found))
+    if unset and not given.exists():
+        raise ValueError(
+            f"path must have environment variables that are set, got {unset[0]} in "
+            f"{os.fspath(path)!r}; export it, or write the path out"
+        )
+    return given if unset else found
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from jaxlin.certificates.duality import Certificate
-from jaxlin.io import checkpoint
+from jaxlin.io import checkpoint, files
 from jaxlin.linear import Params
 from jaxlin.numerics import processes
 from jaxlin.selection import sweep_facts
@@ -64,7 +64,7 @@ def run(
       OSError: if the file cannot be read or written.
     """
     models, facts = inputs.models, sweep_facts.facts(inputs, max_passes)
-    path = pathlib.Path(path)
+    path = files.expanded(path)
     resume = processes.check_everywhere(lambda: _found(path, inputs, facts))
     saved = (0, 0, False) if resume is None else _progress(resume)
     last_save = next_save = time.monotonic()
@@ -128,7 +128,7 @@ def is_over(path: checkpoint.Path) -> bool:
       ValueError: if the file is damaged or of something else.
       OSError: if the file cannot be read.
     """
-    path = pathlib.Path(path)
+    path = files.expanded(path)
     return path.exists() and _metadata(path)["is_over"]
 
 

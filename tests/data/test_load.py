@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxlin import data
-from jaxlin.data import tfds_images
+from jaxlin.data import tfds_folders, tfds_images
 
 
 @pytest.fixture
@@ -27,7 +27,12 @@ def test_offline_and_no_copy(tmp_path, options, reason):
     with pytest.raises(OSError, match=reason) as caught:
         data.load("cifar10", tmp_path, **options)
     assert type(caught.value) is data.DataUnavailableError
-    for words in (str(tmp_path), "--dataset digits", "TFDS_DATA_DIR", "a download of"):
+    for words in (
+        str(tmp_path),
+        "--dataset digits",
+        "TFDS_DATA_DIR",
+        "download of 170 MB",
+    ):
         assert words in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -40,28 +45,29 @@ def test_a_data_folder_that_cannot_be_made(tmp_path):
         data.load("cifar10", taken / "folder")
 
 
-@pytest.mark.parametrize("name", ["cifr10", "mnist", "", "../digits", "my.npy"])
+@pytest.mark.parametrize("name", ["cifr10", "svhn", "", "../digits", "my.npy"])
 def test_unknown_names_list_what_there_is(tmp_path, name):
-    version = tmp_path / "cifar100" / "3.0.2"
+    version = tmp_path / "emnist" / "3.0.2"
     version.mkdir(parents=True)
     (version / "dataset_info.json").touch()
     with pytest.raises(ValueError, match="data set must be") as caught:
         data.load(name, tmp_path)
-    for words in ("cifar10,", "digits", ".npz", "cifar100", repr(name)):
+    for words in ("cifar10,", "digits", ".npz", "emnist", ".csv", repr(name)):
         assert words in str(caught.value)
 
 
 def test_the_folder_is_the_argument_else_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    assert tfds_images.data_folder("/elsewhere").as_posix() == "/elsewhere"
-    assert tfds_images.data_folder(None) == tmp_path
+    assert tfds_folders.data_folder("/elsewhere").as_posix() == "/elsewhere"
+    assert tfds_folders.data_folder(None) == tmp_path
     monkeypatch.delenv("TFDS_DATA_DIR")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert tfds_images.data_folder(None) == tmp_path / "tensorflow_datasets"
+    assert tfds_folders.data_folder(None) == tmp_path / "tensorflow_datasets"
 
 
 @pytest.mark.parametrize(
-    ("package", "name"), [("tensorflow_datasets", "cifar10"), ("sklearn", "digits")]
+    ("package", "name"),
+    [("filelock", "cifar10"), ("tqdm", "mnist"), ("sklearn", "digits")],
 )
 def test_a_missing_package_is_named(tmp_path, monkeypatch, package, name):
     monkeypatch.setitem(sys.modules, package, None)
@@ -71,6 +77,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, package, name):
 
 def test_importing_is_cheap():
     heavy = ["tensorflow_datasets", "sklearn", "PIL", "tqdm", "jax", "tensorflow"]
+    heavy += ["pyarrow", "scipy", "filelock", "google_crc32c", "array_record"]
     code = f"import sys, jaxlin.data; print(*(set({heavy!r}) & set(sys.modules)))"
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

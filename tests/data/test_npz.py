@@ -221,7 +221,7 @@ BAD_FILES = {
     "truncated": (truncated, "cut short numpy.savez"),
     "one byte flipped": (flipped, "x_train damaged CRC numpy.savez"),
     "a single array": (a_single_array, "not a .npz file numpy.savez"),
-    "sparse": (sparse, "sparse out of scope .toarray()"),
+    "sparse": (sparse, "sparse without labels svmlight .toarray()"),
     "empty archive": (lambda path: np.savez(path), "missing x_train found nothing"),
     "zip of text": (not_numpy, "x_train must be a NumPy array numpy.savez"),
     "short member": (header_too_long, "x_train"),

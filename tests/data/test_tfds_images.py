@@ -4,13 +4,14 @@ import os
 import shutil
 import sys
 
+import image_copies
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from data_makers import encoded, in_order
 
 from jaxlin import data
-from jaxlin.data import tfds_images
+from jaxlin.data import tfds_folders, tfds_images
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 5, 4), dtype=np.uint8)
 
@@ -101,15 +102,15 @@ def test_the_newest_version_is_taken(toy, load):
         shutil.copytree(toy, toy.parent / version)
     shutil.copytree(toy, toy.parent / "2.0.0")
     (toy.parent / "2.0.0" / "dataset_info.json").unlink()
-    assert tfds_images.find("toy", toy.parent.parent) == toy.parent / "1.10.0"
+    assert tfds_folders.find("toy", toy.parent.parent) == toy.parent / "1.10.0"
 
 
 def test_prepared_names(toy, folder):
     shutil.copytree(toy, folder / "emnist" / "balanced" / "3.0.0")
     shutil.copytree(toy, folder / ".jaxlin-incomplete-x" / "cifar10" / "3.0.2")
     (folder / "downloads").mkdir(exist_ok=True)
-    assert tfds_images.prepared_names(folder) == ["emnist/balanced", "toy"]
-    assert tfds_images.find("../tfds/toy", folder) is None
+    assert tfds_folders.prepared_names(folder) == ["emnist/balanced", "toy"]
+    assert tfds_folders.find("../tfds/toy", folder) is None
 
 
 def without_test(prepare_set, folder):
@@ -176,8 +177,8 @@ def shard_of(folder):
 
 
 DAMAGES = {
-    "tfrecord": (as_format("tfrecord"), "array_record tfrecord file_format="),
-    "parquet": (as_format("parquet"), "array_record parquet file_format="),
+    "parquet": (as_format("parquet"), "parquet does not read file_format="),
+    "files of another format": (as_format("tfrecord"), "delete prepare again"),
     "shard gone": (lambda folder: shard_of(folder).unlink(), "delete prepare again"),
     "shard cut": (lambda folder: os.truncate(shard_of(folder), 99), "delete again"),
     "info cut": (
@@ -204,6 +205,40 @@ def test_without_array_record_the_copy_is_left_alone(load, monkeypatch, capfd):
     assert "left alone" in str(caught.value)
     assert "delete" not in str(caught.value)
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_missing_package_is_named(load, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(data.DataUnavailableError, match=r'pip install "jaxlin\['):
+        load()
+
+
+def test_tfrecord_files_give_the_same_bits(toy, load, folder, monkeypatch):
+    """Without TensorFlow, and where array_record does not exist."""
+    expected = load()
+    made = image_copies.as_tfrecord(toy, folder / "again" / "1.0.0")
+    monkeypatch.setitem(sys.modules, "array_record.python", None)
+    found = load("again")
+    assert found.source == str(made)
+    assert "tensorflow" not in sys.modules
+    for split in ("train", "test"):
+        for one, other in zip(
+            getattr(found, split), getattr(expected, split), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+    by_path = load(made)
+    np.testing.assert_array_equal(by_path.train.features, found.train.features)
+
+
+def test_missing_records_are_found(toy, load, folder):
+    made = image_copies.as_tfrecord(toy, folder / "again" / "1.0.0")
+    (shard,) = made.glob("*train.tfrecord*")
+    content = shard.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    shard.write_bytes(content[length + 16 :])
+    with pytest.raises(ValueError, match="train must have 20 records, 19.*delete that"):
+        load("again")
 
 
 def after(cause):
@@ -242,7 +277,7 @@ def test_only_damage_is_to_be_deleted(load, monkeypatch, error):
 @pytest.mark.usefixtures("toy")
 def test_a_version_that_is_read_is_taken_before_a_newer_one(toy, load):
     newer = shutil.copytree(toy, toy.parent / "2.0.0")
-    as_format("tfrecord")(newer)
+    as_format("parquet")(newer)
     assert load().version == "1.0.0"
 
 
@@ -253,7 +288,7 @@ def test_a_hit_needs_no_tensorflow_datasets(load, monkeypatch):
     def fail():
         raise AssertionError("tensorflow-datasets is imported on a hit")
 
-    monkeypatch.setattr(tfds_images, "import_tfds", fail)
+    monkeypatch.setattr(tfds_images, "_import_tfds", fail)
     second = load()
     np.testing.assert_array_equal(first.train.features, second.train.features)
     assert data.summary(first) == data.summary(second)

@@ -124,6 +124,12 @@ def truncated_data():
     write("bad.npz", Path("bad.npz").read_bytes()[:-200])()
 
 
+def sparse_data():
+    Path("wide").mkdir()
+    for split in ("train", "test"):
+        write(f"wide/{split}.svm", b"1 1:1\n2 2:1\n")()
+
+
 def with_patch(row, patched):
     """A row that is acted under a patch."""
 
@@ -227,6 +233,12 @@ ROWS = [
     ),
     command("--dataset gone.npz", "gone.npz cannot be opened No such"),
     command("--dataset bad.npz", "bad.npz cut short", truncated_data),
+    command(
+        "--dataset one.csv",
+        "test examples none 'one.csv' folder train test",
+        write("one.csv", b"a,label\n1,x\n2,y\n"),
+    ),
+    command("--dataset wide", "dense rows sparse 'wide' .toarray()", sparse_data),
     command(
         "--smoke --dataset bad.npz",
         "y_train must lie in [0, 2], got -1 at position 5",

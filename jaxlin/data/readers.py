@@ -1,0 +1,124 @@
+r"""Readers of files with a label per example, by the ends of their names.
+
+A reader is a function of paths that returns a `jaxlin.data.tables.Table` for each:
+
+  >>> import pathlib, tempfile
+  >>> import numpy as np
+  >>> from jaxlin import data
+  >>> from jaxlin.data.tables import Table
+  >>> def read(paths, *, label=None):
+  ...     tables = []
+  ...     for path in paths:
+  ...         rows = np.array([line.split() for line in path.read_text().splitlines()])
+  ...         tables.append(Table(rows[:, 1:].astype(float), rows[:, 0]))
+  ...     return tables
+  >>> path = pathlib.Path(tempfile.mkdtemp(), "animals.txt")
+  >>> _ = path.write_text("cat 1 2\ndog 3 4\n")
+  >>> data.load(path, reader=read).class_names
+  ('cat', 'dog')
+
+To add one to the library, write it as the function ``read`` of a module of its own, and
+give it a row in `READERS`.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from jaxlin.data import csv_text, parquet, svmlight, tables
+from jaxlin.data.dataset import Dataset
+from jaxlin.data.tables import Table
+from jaxlin.io import files
+
+#: Function ``read(paths, label=None)`` that returns a table for each path.
+Reader = Callable[..., list[Table]]
+
+#: Readers by the end of a file's name, before ``.gz``, ``.bz2`` or ``.xz``.
+READERS: Mapping[str, Reader] = {
+    ".csv": csv_text.read,
+    ".tsv": csv_text.read,
+    ".parquet": parquet.read,
+    ".svm": svmlight.read,
+    ".svmlight": svmlight.read,
+    ".libsvm": svmlight.read,
+}
+
+_SPLITS = ("train", "test", "validation")
+
+
+def reader_of(path: Path) -> Reader | None:
+    """Returns the reader of a file, or of a folder of ``train`` files; None if none."""
+    if path.is_dir():
+        path = next(iter(_files(path)["train"]), path)
+    return READERS.get(Path(tables.uncompressed_name(path)).suffix)
+
+
+def read(
+    path: Path,
+    reader: Reader,
+    *,
+    test: str | os.PathLike[str] | None = None,
+    label: str | None = None,
+) -> Dataset:
+    """Reads a data set from files of examples with labels.
+
+    Args:
+      path: a file of training examples; or a folder whose files begin with ``train``,
+        and where there are such splits with ``test`` and ``validation``. Several files
+        of a split are joined in the order of their names.
+      reader: function that reads the files.
+      test: file of test examples in the same format; None, the default, for none, or
+        for those of the folder.
+      label: column of the labels, for formats that have names; None is ``"label"``.
+
+    Returns:
+      The checked data set. Without test examples its test split has no rows.
+
+    Raises:
+      ValueError: if a file is wrong; the message names it.
+      OSError: if a file cannot be read.
+    """
+    paths = _files(path) if path.is_dir() else {"train": [path]}
+    if test is not None:
+        paths = {**paths, "test": [files.expanded(test)]}
+    if not paths["train"]:
+        raise ValueError(f"{path} must have files whose names begin with train")
+    # All at once: the width of svmlight files is that of the widest.
+    every = [one for split in paths.values() for one in split]
+    for one in every:
+        try:
+            one.open("rb").close()
+        except OSError as error:
+            raise ValueError(
+                f"{one} cannot be opened ({error.strerror}); check the path"
+            ) from error
+    found = dict(zip(every, reader(every, label=label), strict=True))
+    try:
+        splits = {
+            split: tables.joined([found[one] for one in group])
+            for split, group in paths.items()
+            if group
+        }
+        name = Path(tables.uncompressed_name(path)).stem
+        return tables.dataset_of(splits, name=name, source=str(path.resolve()))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _files(folder: Path) -> dict[str, Sequence[Path]]:
+    """Returns the files of each split of a folder, sorted, of the same format."""
+
+    def suffix(path: Path) -> str:
+        return Path(tables.uncompressed_name(path)).suffix
+
+    found = sorted(one for one in folder.iterdir() if one.is_file())
+    formats = [suffix(one) for one in found if one.name.startswith("train")]
+    known = [one for one in formats if one in READERS] or formats or [""]
+    return {
+        split: [
+            one
+            for one in found
+            if one.name.startswith(split) and suffix(one) == known[0]
+        ]
+        for split in _SPLITS
+    }

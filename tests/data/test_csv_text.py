@@ -1,0 +1,123 @@
+"""CSV files: what they may hold, and what is refused by name."""
+
+import bz2
+import gzip
+import lzma
+
+import numpy as np
+import pytest
+from table_makers import NAMES, X, Y, assert_rows, csv_of
+
+from jaxlin import data
+
+
+class TestCsv:
+    def test_columns_are_features_and_text_labels_are_classes(self, tmp_path):
+        path = tmp_path / "animals.csv"
+        path.write_text(csv_of())
+        found = data.load(path)
+        assert_rows(found.train, X, Y, found.class_names)
+        assert found.class_names == ("cat", "dog", "eel")
+        assert found.feature_names == NAMES
+        assert (found.name, found.source) == ("animals", str(path))
+        assert (found.image_shape, found.max_value) == (None, 1.0)
+        assert found.test.features.shape == (0, 3)
+        assert found.test.labels.shape == (0,)
+
+    @pytest.mark.parametrize("column", [0, 2])
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+    def test_any_column_and_delimiter(self, tmp_path, column, delimiter):
+        path = tmp_path / "animals.csv"
+        text = csv_of(column=column, delimiter=delimiter, label="kind")
+        path.write_text(text, encoding="utf-8-sig")
+        found = data.load(path, label="kind")
+        assert_rows(found.train, X, Y, found.class_names)
+        assert found.feature_names == NAMES
+
+    @pytest.mark.parametrize(
+        ("suffix", "pack"),
+        [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)],
+    )
+    def test_packed_files(self, tmp_path, suffix, pack):
+        path = tmp_path / f"animals.csv.{suffix}"
+        path.write_bytes(pack(csv_of().encode()))
+        found = data.load(path)
+        assert_rows(found.train, X, Y, found.class_names)
+        assert found.name == "animals"
+
+    def test_quotes_and_line_ends_of_windows(self, tmp_path):
+        path = tmp_path / "quoted.csv"
+        path.write_bytes(b'"a, b","label"\r\n"1.5","x, y"\r\n2,"z"\r\n\r\n')
+        found = data.load(path)
+        assert found.feature_names == ("a, b",)
+        assert found.class_names == ("x, y", "z")
+        np.testing.assert_array_equal(found.train.features, [[1.5], [2]])
+
+    @pytest.mark.parametrize(
+        ("labels", "names"),
+        [
+            ([3, 1, 3, 7], ("1", "3", "7")),
+            ([-1, 1, 1, -1], ("-1", "1")),
+            (["1.0", "0.0", "1.0", "2"], ("0", "1", "2")),
+            (["True", "False", "True", "True"], ("False", "True")),
+            (["10", "9", "x", "9"], ("10", "9", "x")),
+            ([2**60, 2**60 + 1, 2**60, 5], ("5", str(2**60), str(2**60 + 1))),
+        ],
+    )
+    def test_labels_of_any_kind(self, tmp_path, labels, names):
+        path = tmp_path / "some.csv"
+        path.write_text(csv_of(X[:4], labels))
+        found = data.load(path)
+        assert found.class_names == names
+        wanted = [
+            str(int(float(one))) if "." in str(one) else str(one) for one in labels
+        ]
+        assert [names[code] for code in found.train.labels] == wanted
+
+
+BAD_CSV = {
+    "a word": ("a,b,label\n1,2,x\n3,red,y\n", "b must be a number, got 'red' in row 1"),
+    "a gap": (
+        "a,b,label\n,2,x\n3,4,y\n",
+        "a must be a number, got '' in row 0; impute",
+    ),
+    "nan": (
+        "a,b,label\nnan,2,x\n3,4,y\n",
+        "must be finite, got nan at row 0, feature 0",
+    ),
+    "huge": ("a,b,label\n1e99,2,x\n3,4,y\n", "must be finite, got inf at row 0"),
+    "a short row": ("a,b,label\n1,2,x\n3,y\n", "columns changed from 3 to 2 at row"),
+    "long rows of numbers": ("a,b,label\n1,2,x,\n", "must have 3 .* got more in row 0"),
+    "a long row": ("a,b,label\n1,2,x\n3,4,y,5\n", "columns changed from 3 to 4 at row"),
+    "long rows": ("a,b,label\n1,2,x,0\n3,4,y,5\n", "rows must have 3 cells.*got 4"),
+    "no rows": ("a,b,label\n", "rows must have 3 cells, one per column, got 0"),
+    "empty": ("", "first line must hold the names of the columns, got ''"),
+    "no names": ("1,2,3\n4,5,6\n", "first line must hold the names .* got '1,2,3'"),
+    "an index": (",a,label\n0,1,x\n1,2,y\n", "got none for column 0; .*index=False"),
+    "names twice": ("a,a,label\n1,2,x\n3,4,y\n", "must differ, got a more than once"),
+    "no label": ("a,b\n1,2\n", "label must name .* one of 'a', 'b', got 'label'"),
+    "a label missing": ("a,b,label\n1,2,x\n3,4,\n", "label must be given .* in row 1"),
+    "fractions": ("a,b,label\n1,2,0.5\n3,4,1.5\n", "labels must be integers, booleans"),
+    "one class": (
+        "a,b,label\n1,2,x\n3,4,x\n",
+        "at least two classes, got only class 0",
+    ),
+    "infinite": ("a,b,label\n1,2,inf\n3,4,1\n", "labels must be integers, booleans"),
+    "only labels": ("label\nx\ny\n", "must not be empty, got shape"),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), BAD_CSV.values(), ids=BAD_CSV)
+def test_bad_csv_is_named(tmp_path, text, words):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words) as caught:
+        data.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_csv_of_another_encoding_is_named(tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_bytes("größe,label\n1,x\n2,y\n".encode("latin1"))
+    with pytest.raises(ValueError, match=r"bad.csv: must be text in UTF-8"):
+        data.load(path)

@@ -1,0 +1,57 @@
+"""Facts of published sets, and what identifies their content."""
+
+import hashlib
+from importlib import resources
+
+import image_copies
+import numpy as np
+
+from jaxlin import data
+from jaxlin.data import official_sets, tfds_images
+
+IMAGES = image_copies.small()
+GRAY = image_copies.small((28, 28, 1))
+
+
+class TestFacts:
+    def test_the_digest_of_pairs_depends_on_pairs_alone(self):
+        split = data.Split(IMAGES.train.reshape(50, -1), IMAGES.train_labels)
+        order = np.random.default_rng(5).permutation(50)
+        mixed = data.Split(split.features[order], split.labels[order])
+        apart = data.Split(split.features[order], split.labels)
+        first, second, third = map(official_sets.pairs_sha256, (split, mixed, apart))
+        assert first == second != third
+
+    def test_md5_is_that_of_the_file(self, tmp_path):
+        folder = image_copies.idx_files(tmp_path / "raw", GRAY)
+        split = data.Split(GRAY.train.reshape(50, -1), GRAY.train_labels)
+        assert official_sets.mnist_md5(split) == tuple(
+            hashlib.md5((folder / f"train-{name}-ubyte").read_bytes()).hexdigest()
+            for name in ("images-idx3", "labels-idx1")
+        )
+
+    def test_the_order_of_tensorflow_datasets_is_the_published_one(self):
+        """Beginning of ``image_order_c10.npy``, which CIFAR-10N publishes."""
+        found = tfds_images._stored_order("train", 50_000)
+        assert found[:5] == [16399, 1680, 47917, 17307, 27051]
+        assert sorted(found) == list(range(50_000))
+
+    def test_every_set_is_complete(self):
+        for name, known in official_sets.SETS.items():
+            assert known.name == name
+            assert all(len(file.sha256) == 64 for file in known.remote)
+            assert all(file.num_bytes > 4000 and file.urls for file in known.remote)
+            for file in known.remote:
+                assert all(url.endswith(file.name) for url in file.urls)
+            names = known.class_names
+            assert names is None or len(set(names)) == 10
+
+    def test_facts_agree_with_tensorflow_datasets(self):
+        """Sizes and checksums of its registered downloads."""
+        folder = resources.files("tensorflow_datasets") / "url_checksums"
+        for known in official_sets.SETS.values():
+            text = (folder / f"{known.name}.txt").read_text()
+            listed = dict(line.split("\t", 1) for line in text.splitlines())
+            for file in known.remote:
+                num_bytes, sha256, _ = listed[file.urls[0]].split("\t")
+                assert (int(num_bytes), sha256) == (file.num_bytes, file.sha256)

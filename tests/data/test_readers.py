@@ -1,0 +1,147 @@
+"""Files of several splits, their paths, and readers of one's own."""
+
+import bz2
+import gzip
+import lzma
+
+import image_copies
+import numpy as np
+import pytest
+from table_makers import X, Y, assert_rows, csv_of, parquet_of
+
+import jaxlin
+from jaxlin import data
+from jaxlin.data import csv_text, tables
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.svm.bz2", "a.csv.xz"])
+def test_packed_files_that_are_damaged(tmp_path, name):
+    path = tmp_path / name
+    packs = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    for content in (b"no packed file", packs[path.suffix](csv_of().encode())[:-9]):
+        path.write_bytes(content)
+        with pytest.raises(
+            ValueError, match=f"{name}: must be a whole {path.suffix} f"
+        ):
+            data.load(path)
+
+
+class TestSplits:
+    def test_a_second_file_holds_the_test_examples(self, tmp_path):
+        train, test = tmp_path / "a.csv", tmp_path / "b.csv"
+        train.write_text(csv_of())
+        test.write_text(csv_of(X[:5], Y[:5]))
+        found = data.load(train, test=test)
+        assert_rows(found.test, X[:5], Y[:5], found.class_names)
+        fit = jaxlin.fit(
+            *found.train, loss=jaxlin.losses.softmax_cross_entropy, l2=1e-2
+        )
+        assert jaxlin.evaluate(fit, *found.test).accuracy.value >= 0
+
+    def test_a_folder_has_files_of_its_splits(self, tmp_path):
+        parts = {"train": slice(7), "test": slice(7, 9), "validation": slice(9, 12)}
+        for split, part in parts.items():
+            (tmp_path / f"{split}.tsv").write_text(
+                csv_of(X[part], Y[part], delimiter="\t")
+            )
+        (tmp_path / "train.txt").write_text("something else")
+        found = data.load(tmp_path)
+        for split, part in parts.items():
+            assert_rows(getattr(found, split), X[part], Y[part], found.class_names)
+        assert found.name == tmp_path.name
+
+    def test_splits_must_go_together(self, tmp_path):
+        train, test = tmp_path / "a.csv", tmp_path / "b.csv"
+        train.write_text(csv_of())
+        test.write_text(csv_of(names=("width", "age", "height")))
+        with pytest.raises(
+            ValueError, match="same columns .* width, height, age .3. and"
+        ):
+            data.load(train, test=test)
+        test.write_text(csv_of(labels=["cow"] * 12))
+        with pytest.raises(
+            ValueError, match="test labels .* got cow at position 0; each"
+        ):
+            data.load(train, test=test)
+        test.write_text(csv_of(labels=np.arange(12)))
+        with pytest.raises(ValueError, match="test labels must be text"):
+            data.load(train, test=test)
+
+    def test_images_of_another_shape(self, tmp_path):
+        for split, size in (("train", 2), ("test", 3)):
+            png = image_copies.encoded(np.zeros((size, 2), np.uint8))
+            cells = [{"bytes": png, "path": "some.png"}] * 2
+            columns = {"label": ["x", "y"], "img": cells}
+            parquet_of(tmp_path / f"{split}.parquet", columns)
+        with pytest.raises(
+            ValueError, match=r"one shape, got \(2, 2, 1\) and \(3, 2, 1"
+        ):
+            data.load(tmp_path)
+
+    def test_options_of_other_forms_are_refused(self, tmp_path):
+        for options in ({"label": "a"}, {"test": "b.csv"}):
+            with pytest.raises(
+                ValueError, match="test and label must be given with a CSV"
+            ):
+                data.load("digits", **options)
+
+    def test_a_name_without_an_end_needs_a_reader(self, tmp_path):
+        path = tmp_path / "a9a"
+        path.write_text(csv_of())
+        with pytest.raises(
+            ValueError, match="must have a name that ends in .npz, .csv"
+        ):
+            data.load(path)
+        found = data.load(path, reader=csv_text.read)
+        assert_rows(found.train, X, Y, found.class_names)
+
+    def test_a_reader_of_ones_own(self, tmp_path):
+        """Files of a folder in a format of their own."""
+        for split in ("train", "test"):
+            (tmp_path / f"{split}.rows").write_text("1 2 3 x\n4 5 6 y\n")
+
+        def read(paths, *, label=None):
+            found = []
+            for path in paths:
+                cells = [line.split() for line in path.read_text().splitlines()]
+                rows = np.array([line[:-1] for line in cells], float)
+                found.append(tables.Table(rows, np.array([line[-1] for line in cells])))
+            return found
+
+        found = data.load(tmp_path, reader=read)
+        assert found.class_names == ("x", "y")
+        np.testing.assert_array_equal(found.test.features, [[1, 2, 3], [4, 5, 6]])
+
+    def test_files_that_are_not_there(self, tmp_path):
+        good, gone = tmp_path / "good.csv", tmp_path / "gone.csv"
+        good.write_text(csv_of())
+        for options in ((gone, None), (good, gone), (gone, good)):
+            with pytest.raises(ValueError, match=r"gone.csv cannot be opened .No such"):
+                data.load(options[0], test=options[1])
+
+    def test_a_folder_needs_training_examples(self, tmp_path):
+        (tmp_path / "test.csv").write_text(csv_of())
+        with pytest.raises(
+            ValueError, match="must have files whose names begin with tr"
+        ):
+            data.load(tmp_path, reader=csv_text.read)
+        with pytest.raises(ValueError, match="data set must be"):
+            data.load(tmp_path)
+
+    def test_arrays_in_a_folder_come_before_other_files(self, tmp_path):
+        for name, array in {"x": X, "y": np.arange(12) % 2}.items():
+            np.save(tmp_path / f"{name}_train.npy", array)
+            np.save(tmp_path / f"{name}_test.npy", array)
+        (tmp_path / "train.csv").write_text(csv_of())
+        assert data.load(tmp_path).class_names == ("0", "1")
+
+    def test_home_and_variables_in_every_path(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("PART", "animals")
+        (tmp_path / "animals.csv").write_text(csv_of())
+        found = data.load("~/$PART.csv", test="${HOME}/animals.csv")
+        assert_rows(found.test, X, Y, found.class_names)
+        np.savez(tmp_path / "a.npz", x_train=X, y_train=Y, x_test=X, y_test=Y)
+        assert data.load("~/a.npz").name == "a"
+        with pytest.raises(ValueError, match=r"variables that are set, got \$NOWHERE"):
+            data.load("$NOWHERE/a.csv")
