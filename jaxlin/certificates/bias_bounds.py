@@ -159,10 +159,7 @@ def bias_term(
 
 
 def _infinite_or_known(constant: Array, slope: Array) -> BiasTerm:
-    """Bound of two parts, infinite where they are not numbers.
-
-    A residual of 0 times a bound that does not exist is none.
-    """
+    """Bound of two parts, infinite where they are NaN: 0 x inf is no bound."""
     return BiasTerm(
         *(jnp.where(jnp.isnan(part), jnp.inf, part) for part in (constant, slope))
     )

@@ -207,7 +207,7 @@ def pass_values(
         error = jnp.where(is_better, by_curvature - of_bias, error)
         gap, rounding = gap + of_bias, rounding + error
     is_proof = (l2 > 0) & (weight > 0) & (weight < jnp.inf)
-    # No comparison with a number that is not one is true.
+    # Comparisons with NaN are false.
     is_proof &= (gap + rounding < jnp.inf) & (primal + primal_error < jnp.inf)
     gap = jnp.where(is_proof, gap, jnp.inf)
     rounding = jnp.where(is_proof, rounding, 0)

@@ -60,7 +60,7 @@ def iterations(
     in_float32 = full_batch.iterations(rows, loss=loss, settings=settings)
 
     def in_float64(start: Start, stop: Stop) -> Iterator[fit_loop.Iteration]:
-        # Made when it is needed: float64 rows take twice the memory.
+        # Made when it is needed: float64 rows take three times the memory together.
         given = examples
         if problem.has_float64:
             given = problem.examples_in_float64()._replace(
@@ -97,8 +97,7 @@ def _continues(problem: Problem, loss: Loss) -> bool:
     if not device_mesh.has_float64():
         return False
     if conjugates.of(loss).smooth:
-        # Stalled parameters of a smooth loss are good to many digits, of which one pass
-        # in float64 proves 8 to 12.
+        # Newton steps, or a pass that proves 8 to 12 digits of stalled parameters.
         return True
     # A hinge takes dozens of steps, or hundreds by L-BFGS.
     products = problem.num_examples * problem.num_features * problem.num_classes

@@ -175,8 +175,9 @@ def cross_validate(
         large: the model has learned only that the class does not occur.
       stop: stopping criterion of each fit: relative gap and number of passes.
       refine: whether to continue in float64 where float32 cannot prove the gap, one
-        fit after the other. None does so for small problems, and where all losses
-        take Newton steps (`jaxlin.solvers.float64_methods`), True for all, False for
+        fit after the other. None does so for small problems, and for softmax and
+        cross-entropy of up to 3.2e7 scores on one device, where there is no other loss
+        and float64 rows, if any, have at most 2 GB. True does so for all, False for
         none.
       checkpoint: file to which the sweep is saved and from which it resumes, or
         `jaxlin.selection.parts.Parts`; None saves nothing.

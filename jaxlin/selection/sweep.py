@@ -52,6 +52,10 @@ from jaxlin.typing import Loss
 # written; an exception stops the sweep.
 SweepCallback = Callable[[SweepState], None]
 
+# Largest count of numbers in float64 rows that a sweep of a large problem copies to the
+# device by default: 2 GB.
+_MAX_FLOAT64_NUMBERS = 250_000_000
+
 
 @takes_problem
 def sweep(
@@ -86,9 +90,10 @@ def sweep(
         give them weight 0 in the problem.
       stop: stopping criterion of each fit: relative gap and number of passes.
       refine: whether to continue in float64 where float32 cannot prove the gap, one
-        fit after the other. None does so for small problems, and where all losses
-        take Newton steps (`jaxlin.solvers.float64_methods`), True for all, False for
-        none.
+        fit after the other. None does so for small problems, and for softmax and
+        cross-entropy of up to 3.2e7 scores on one device, where the sweep has no other
+        loss and float64 rows, if any, have at most 2 GB. True does so for all, False
+        for none.
       checkpoint: file to which the sweep is saved. If it exists, the sweep resumes from
         it, bit for bit. None saves nothing. `jaxlin.selection.parts.Parts`, a file for
         each part, deals the sweep over several tasks.
@@ -160,9 +165,10 @@ def fit_models(
         where examples of missing classes count as wrong.
       stop: stopping criterion of each fit: relative gap and number of passes.
       refine: whether to continue in float64 where float32 cannot prove the gap, one
-        fit after the other. None does so for small problems, and where all losses
-        take Newton steps (`jaxlin.solvers.float64_methods`), True for all, False for
-        none.
+        fit after the other. None does so for small problems, and for softmax and
+        cross-entropy of up to 3.2e7 scores on one device, where the sweep has no other
+        loss and float64 rows, if any, have at most 2 GB. True does so for all, False
+        for none.
       checkpoint: file to which the sweep is saved and from which it resumes, or
         `jaxlin.selection.parts.Parts`; None saves nothing.
       callback: function ``callback(state)``, called after some iterations; None calls
@@ -174,19 +180,48 @@ def fit_models(
       OSError: as `sweep`.
     """
     stopping.checked(stop)
+    options: dict[str, Any] = {
+        "weight_sets": weight_sets,
+        "target_sets": target_sets,
+        "allow_one_class": allow_one_class,
+        "stop": stop,
+        "refine": refine,
+        # By all losses, of which a part may have some.
+        "finishes": refine is not False and _has_steps(problem, models),
+        "callback": callback,
+    }
     if isinstance(checkpoint, Parts):
-        return _fit_parts(
-            problem,
-            models,
-            checkpoint,
-            plan=plan or make_plan(models, problem, slots=None, block_size=None),
-            weight_sets=weight_sets,
-            target_sets=target_sets,
-            allow_one_class=allow_one_class,
-            stop=stop,
-            refine=refine,
-            callback=callback,
-        )
+        plan = plan or make_plan(models, problem, slots=None, block_size=None)
+        return _fit_parts(problem, models, checkpoint, plan=plan, **options)
+    return _fit(problem, models, checkpoint, plan=plan, **options)
+
+
+def _has_steps(problem: Problem, models: Grid) -> bool:
+    """Returns whether the fits of a sweep continue in float64 unless told not to."""
+    if problem.is_small:
+        return True
+    # A proof in float64 is of float64 rows, where they were given.
+    numbers = problem.num_examples * problem.num_features * problem.has_float64
+    return numbers <= _MAX_FLOAT64_NUMBERS and all(
+        fit_methods.takes_newton_steps(problem, loss) for loss in models.losses
+    )
+
+
+def _fit(
+    problem: Problem,
+    models: Grid,
+    checkpoint: Path | None,
+    *,
+    plan: Plan | None,
+    weight_sets: ArrayLike | None,
+    target_sets: TargetSets | None,
+    allow_one_class: bool,
+    stop: Stop,
+    refine: bool | None,
+    finishes: bool,
+    callback: SweepCallback | None,
+) -> SweepResult:
+    """The fits of a whole grid, or of one part."""
     for loss in models.losses:
         certificate_checks.check_rank(loss, problem.rank, name="labels")
     sets = problem.weight_sets(
@@ -196,7 +231,8 @@ def fit_models(
         allow_one_class=allow_one_class or target_sets is not None,
         every_class=models.bias is Bias.FREE and target_sets is None,
     )
-    inputs = _inputs(problem, models, sets, stop=stop, refine=refine, plan=plan)
+    inputs = _inputs(problem, models, sets, stop=stop, finishes=finishes, plan=plan)
+    inputs = inputs._replace(float64_follows=bool(refine or finishes))
     if target_sets is not None:
         given = None if weight_sets is None else np.asarray(weight_sets)
         placed = target_sets_of.place(target_sets, problem, weight_sets=given)
@@ -234,19 +270,17 @@ def _inputs(
     weight_sets: ArrayLike | None,
     *,
     stop: Stop,
-    refine: bool | None,
+    finishes: bool,
     plan: Plan | None,
 ) -> SweepInputs:
-    """Inputs of a sweep in float32, from checked weight sets."""
+    """Inputs of a sweep in float32, from checked weight sets.
+
+    A model that takes long leaves the batch where float64 finishes it.
+    """
     single_loss = models.losses[0] if len(models.losses) == 1 else None
     examples = problem.prepared(loss=single_loss, bias=models.bias)
     if plan is None:
         plan = plans.plan(models, examples, num_classes=problem.num_classes)
-    # Passes are shared, steps in float64 are not.
-    has_steps = problem.is_small or all(
-        fit_methods.takes_newton_steps(problem, loss) for loss in models.losses
-    )
-    finishes = refine is not False and has_steps
     passes = fit_loop.passes_before_float64(stop) if finishes else stop.max_passes
     return SweepInputs(
         examples,
@@ -256,7 +290,7 @@ def _inputs(
         by_row=refinement.weights_by_row(examples, weight_sets),
         relative_gap=stop.relative_gap,
         max_passes=passes,
-        float64_follows=bool(refine or finishes),
+        float64_follows=finishes,
     )
 
 
@@ -269,13 +303,13 @@ def _fit_parts(
         if files.only not in (None, index):
             continue
         own = grids.subset(models, part)
-        fits = fit_models(
+        fits = _fit(
             problem,
             own,
+            files.paths[index],
             plan=plans.plan_of_part(
                 own, problem.examples, num_classes=problem.num_classes, whole=plan
             ),
-            checkpoint=files.paths[index],
             **options,
         )
         fitted.append(fits)

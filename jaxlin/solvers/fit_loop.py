@@ -184,7 +184,9 @@ def passes_before_newton_steps(stop: Stop) -> int:
 
 
 def passes_before_float64(stop: Stop, *, is_newton: bool = False) -> int:
-    """Returns the largest number of float32 passes of a small problem before float64.
+    """Returns the largest number of float32 passes before methods of float64.
+
+    Those of small problems, and of the sweeps of larger ones by Newton steps.
 
     Args:
       stop: stopping criterion of the fit.

@@ -6,7 +6,8 @@ The Hessian is
 
 S_i that of the loss in the scores. An iteration makes one certified pass at its
 candidate. Where that is accepted, conjugate gradients solve the Newton system in the
-metric of L-BFGS, approximately: the residual follows the gap. Each of their iterations
+metric of L-BFGS, up to a squared residual of the gap, or of half the gap that is wanted
+over it, if that is more. Each of their iterations
 takes two products with the rows, in float32 unless the rows are float64: a direction
 needs few digits. The line search needs no pass: along a direction the scores are
 linear. float64 proves gaps that float32 cannot.
@@ -151,7 +152,9 @@ def _decide(
     """State after a pass, its diagnostics, and whether the iterate is a new one."""
     params = linear.unfold_bias(state.candidate)
     found = optimizer.judged(loss, params, sums, moment, settings)
-    accepted = state.begins_round | line_search.decreases_enough(state, found)
+    # A direction that does not descend has step 0.
+    descends = line_search.decreases_enough(state, found) & (state.step > 0)
+    accepted = state.begins_round | descends
     shorter = line_search.backtracked_step(state, found)
     failed = ~accepted & (shorter < _SMALLEST_STEP)
     iterate, value, gradient = line_search.where(
@@ -332,6 +335,6 @@ def _tolerance(certificate: Certificate, relative_gap: Array) -> Array:
     """
     gap = duality.relative_gap(certificate)
     gap = jnp.where(jnp.isfinite(gap), gap, 1)
-    # Convergence is quadratic, unless the gap that is wanted is nearer.
-    wanted = jnp.maximum(gap, _SHARE_OF_WANTED_GAP * relative_gap / gap)
-    return jnp.clip(wanted, _LEAST_RESIDUAL, _LARGEST_RESIDUAL)
+    # A tolerance of the gap makes convergence quadratic. The last step needs less.
+    tolerance = jnp.maximum(gap, _SHARE_OF_WANTED_GAP * relative_gap / gap)
+    return jnp.clip(tolerance, _LEAST_RESIDUAL, _LARGEST_RESIDUAL)

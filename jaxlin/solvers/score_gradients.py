@@ -198,8 +198,8 @@ def curvature(loss: Loss, hessian: ScoreHessian, *, bias: Bias) -> Curvature:
         return Curvature(along, lambda changes: jnp.zeros_like(changes[:, 0]))
     values, vectors = jnp.linalg.eigh(score_hessian.mean(loss, hessian))
     # A shift of all scores, and a class without active examples, have no curvature.
-    is_wide = values.dtype == jnp.float64
-    least = _LEAST_CURVATURE if is_wide else _LEAST_CURVATURE_IN_FLOAT32
+    is_float64 = values.dtype == jnp.float64
+    least = _LEAST_CURVATURE if is_float64 else _LEAST_CURVATURE_IN_FLOAT32
     has_curvature = values > least * values[-1]
     inverse = jnp.where(has_curvature, 1 / jnp.where(has_curvature, values, 1), 0)
 

@@ -14,7 +14,8 @@ class Stop:
 
     Attributes:
       relative_gap: bound on (objective - optimum) / objective to be proven, above 0.
-      max_passes: largest number of passes over the rows, at least 1.
+      max_passes: largest number of passes over the rows, at least 1. Products of rows
+        and directions within a Newton step are not counted.
 
     Raises:
       ValueError: if a number is out of range.
