@@ -90,6 +90,7 @@ CHAPTERS = {
         (
             "metrics",
             "intervals",
+            "bootstrap",
             "comparison",
             "estimates",
             "multilabel",

@@ -31,6 +31,17 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    @property
+    def note(self) -> str:
+        """Warning about an interval of width zero; "" for all others."""
+        if self.low != self.high:
+            return ""
+        return "width zero: the values do not vary, which does not make them certain"
+
+    def __str__(self) -> str:
+        note = self.note and f" ({self.note})"
+        return f"[{self.low}, {self.high}]{note}"
+
 
 class Spread(NamedTuple):
     """Mean over repeated runs; deviation and interval are None for a single run."""
