@@ -42,7 +42,7 @@ class ProbeExamples(NamedTuple):
     @property
     def codes(self) -> np.ndarray:
         """Class of each example, shape ``(examples,)``."""
-        return np.asarray(self.problem.first_block.targets)
+        return np.asarray(self.problem.whole_rows.targets)
 
     @property
     def weights(self) -> np.ndarray:
@@ -85,7 +85,7 @@ def make(
     problem = _problem_of_labels(features, labels, weights=weights, classes=classes)
     if is_set(validation):
         problem, validation = _with_set(problem, validation)
-    rows: Any = problem.rows
+    rows = problem.whole_rows
     own = np.ones(problem.num_examples)
     if rows.example_weights is not None:
         own = np.asarray(rows.example_weights, np.float64)
@@ -195,10 +195,11 @@ def _with_set(
             *validation,
             num_features=problem.num_features,
             classes=problem.classes,
+            feature_names=problem.feature_names,
             prefix="validation ",
         )
     )
-    rows: Any = problem.rows
+    rows = problem.whole_rows
     own = rows.example_weights
     if own is not None:
         own = np.concatenate([own, np.ones(len(codes), own.dtype)])

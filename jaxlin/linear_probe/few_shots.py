@@ -127,8 +127,12 @@ def few_shot(
             )
     check.concrete("labels", labels)
     codes, classes = class_labels.encode("labels", labels)
-    rows: Any = features if hasattr(features, "dtype") else np.asarray(features)
-    check.one_per_example("labels", len(codes), num_examples=len(rows))
+    rows: Any = features
+    if check.is_sparse(features):
+        rows = rows.tocsr()
+    elif not isinstance(features, np.ndarray | jax.Array):
+        rows = check.dense("features", features)
+    check.one_per_example("labels", len(codes), num_examples=rows.shape[0])
     results, indices = [], []
     for draw in range(num_draws):
         draw_key, probe_key = jax.random.split(jax.random.fold_in(key, draw))
