@@ -95,10 +95,10 @@ def as_labels(name: str, value: Any) -> np.ndarray:
         missing entries, entries of several types, fractions.
     """
     array = check.one_axis(name, value)
+    if array.dtype.kind == "T":  # NumPy's text of variable length
+        array = array.astype(object)
     if array.dtype == object:
         array = _of_one_type(array)
-    if array.dtype.kind == "T":  # NumPy's text of variable length
-        array = array.astype(str)
     if array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
     if array.dtype.kind in "buiU":

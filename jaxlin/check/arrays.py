@@ -89,9 +89,10 @@ def check_layout(
         )
     if array.dtype.kind not in "buif" and array.dtype.name != "bfloat16":
         columns = foreign.column_names(value) or getattr(value, "columns", None)
+        array = np.asarray(array.data if foreign.is_sparse(array) else array)
         raise ValueError(
             f"{name} must hold uint8 or floating-point numbers, got "
-            f"{diagnosis.of_features(np.asarray(array), columns=columns)}"
+            f"{diagnosis.of_features(array, columns=columns)}"
         )
     if array.ndim != 2:
         remedy = "flatten each example to one row"

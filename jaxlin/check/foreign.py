@@ -123,9 +123,10 @@ def of_numbers(array: np.ndarray) -> np.ndarray:
         ((bool, np.bool_, int, np.integer, float, np.floating), np.float64),
     ):
         if kinds and all(issubclass(kind, types) for kind in kinds):
-            # Integers beyond int64 stay objects.
-            with contextlib.suppress(OverflowError):
+            try:
                 return array.astype(dtype)
+            except OverflowError:  # integers beyond int64
+                return array
     return array
 
 

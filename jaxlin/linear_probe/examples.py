@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxlin import check, class_labels, predictions, problems, sharding
 from jaxlin.linear_probe import class_weights as class_weights_of
 from jaxlin.normalization import Normalization, fit_standard
-from jaxlin.numerics import processes
+from jaxlin.numerics import processes, row_arrays
 from jaxlin.problems import FitNormalization, Problem, checked
 from jaxlin.selection import held_out
 from jaxlin.typing import Array
@@ -204,7 +204,9 @@ def _with_set(
     if own is not None:
         own = np.concatenate([own, np.ones(len(codes), own.dtype)])
     joined = type(rows)(
-        np.concatenate([rows.features, features]),
+        np.concatenate(
+            [rows.features, row_arrays.block("validation features", features)]
+        ),
         np.concatenate([rows.targets, codes]),
         own,
     )

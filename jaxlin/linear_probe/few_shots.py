@@ -11,6 +11,7 @@ from jaxlin import check, class_labels
 from jaxlin.check.diagnosis import counted
 from jaxlin.linear_probe.probing import probe
 from jaxlin.linear_probe.result import ProbeResult
+from jaxlin.numerics import row_arrays
 from jaxlin.stats import intervals
 from jaxlin.stats.intervals import Spread
 from jaxlin.typing import Array
@@ -127,11 +128,9 @@ def few_shot(
             )
     check.concrete("labels", labels)
     codes, classes = class_labels.encode("labels", labels)
-    rows: Any = features
-    if check.is_sparse(features):
-        rows = rows.tocsr()
-    elif not isinstance(features, np.ndarray | jax.Array):
-        rows = check.dense("features", features)
+    # Arrays are checked by each probe, so that only drawn rows of a map are read.
+    is_array = isinstance(features, np.ndarray | jax.Array)
+    rows: Any = features if is_array else row_arrays.rows("features", features)
     check.one_per_example("labels", len(codes), num_examples=rows.shape[0])
     results, indices = [], []
     for draw in range(num_draws):

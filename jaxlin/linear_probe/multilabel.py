@@ -232,7 +232,9 @@ def _examples(
     """Training examples, and labels of them and of a given validation set."""
     codes = sets.codes
     strata: Any = 0
-    check.one_per_example("indicators", len(codes), num_examples=np.shape(features)[0])
+    # A value without a shape, such as a lazy frame, is refused by name.
+    shape = np.shape(features) or row_arrays.rows("features", features).shape
+    check.one_per_example("indicators", len(codes), num_examples=shape[0])
     if isinstance(validation, numbers.Real):
         strata = _rarest_labels(codes, weights)
     elif examples.is_set(validation):

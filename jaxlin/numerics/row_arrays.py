@@ -65,8 +65,10 @@ def numbers(name: str, some: Any) -> np.ndarray | jax.Array:
       name: name of the rows in error messages.
       some: what `rows` takes; finite or not.
     """
+    if check.is_sparse(some):
+        some = some.toarray()
     array = device_array(name, some)
-    return check.as_numbers(name, block(name, some)) if array is None else array
+    return check.as_numbers(name, some) if array is None else array
 
 
 def device_array(name: str, value: Any) -> jax.Array | None:
@@ -106,9 +108,9 @@ def _csr(name: str, value: Any, *, num_features: int | None) -> Rows:
     if data.dtype != np.uint8 and not np.isfinite(data).all():
         where = int(np.argmin(np.isfinite(data)))
         row = int(np.searchsorted(found.indptr, where, side="right")) - 1
+        place = diagnosis.place((row, int(found.indices[where])), None)
         raise ValueError(
-            f"{name} must be finite, got {data[where]} at "
-            f"{diagnosis.place((row, int(found.indices[where])), None)}; drop or impute such "
+            f"{name} must be finite, got {data[where]} at {place}; drop or impute such "
             "values first"
         )
     return found if data.dtype == found.dtype else found.astype(data.dtype)

@@ -96,7 +96,7 @@ def over(
     if check.is_sparse(features):
         features = features.tocsr()
     elif not isinstance(features, np.ndarray):
-        features = check.dense("features", features)
+        features = check.features("features", features)
     for name, array in (("targets", targets), ("example_weights", example_weights)):
         check.concrete(name, array)
         if array is not None:

@@ -164,7 +164,7 @@ def test_columns_and_objects_are_labels(labels):
         ([[1, 2.0], [True, 3]], np.float64),
         ([[1, np.int8(2)], [True, 3]], np.float32),
         ([[True, np.True_], [True, False]], np.float32),
-        ([[2**53, 1], [0, 3]], np.float64),
+        ([[2**53 - 1, 1], [0, 3]], np.float64),
     ],
 )
 def test_objects_that_are_numbers_are_features(rows, dtype):

@@ -94,7 +94,7 @@ GOOD = Block(np.ones((2, 3)), np.array([0, 1]))
         ([GOOD._replace(targets=[["a"], ["b"]])], r"blocks\[0\].targets .* text 'a'"),
         (
             [GOOD._replace(targets=[[["a"]]])],
-            r"blocks\[0\].targets .*shape \(1, 1, 1\)",
+            r"targets .*shape \(1, 1, 1\)",
         ),
         (
             2 * [GOOD._replace(example_weights=np.full(2, 1e-30))],
