@@ -4,15 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from input_rows import LABELS as CODES
+from input_rows import ROWS
 
 import jaxlin
 from jaxlin import linear_probe, losses
 
 KEY = jax.random.key(0)
-ROWS = np.random.default_rng(0).integers(0, 6, (30, 3)).astype(np.float32)
-CODES = (ROWS[:, 0] + np.arange(30) % 3 > 3).astype(int)
 NAMES = np.array(["no", "yes"])[CODES]
-WEIGHTS = 1.0 + np.arange(30) % 4
+WEIGHTS = 1.0 + np.arange(48) % 4
 
 
 def numpy_kinds():
@@ -26,7 +26,7 @@ def numpy_kinds():
         "gaps": np.array([-7, 1_000_000])[CODES],
         "column": CODES[:, None],
         "column of text": NAMES[:, None],
-        "read-only": np.broadcast_to(CODES[:, None], (30, 1)),
+        "read-only": np.broadcast_to(CODES[:, None], (48, 1)),
         "byte-swapped": CODES.astype(">i4"),
         "strided": np.repeat(CODES, 2)[::2],
         "half": CODES.astype(np.float16),
@@ -46,7 +46,7 @@ def jax_kinds():
 
 def pandas_kinds():
     pandas = pytest.importorskip("pandas")
-    names = pandas.Series(NAMES, index=np.arange(30)[::-1])
+    names = pandas.Series(NAMES, index=np.arange(48)[::-1])
     return {
         "text": names,
         "strings": names.astype("string"),
@@ -176,7 +176,7 @@ def test_labels_that_are_missing_or_several_are_refused():
 
 def test_a_gradient_is_not_lost_in_silence():
     torch = pytest.importorskip("torch", reason="an optional peer")
-    weights = torch.ones(30, requires_grad=True)
+    weights = torch.ones(48, requires_grad=True)
     with pytest.raises(ValueError, match=r"weights must not be part of a differentia"):
         jaxlin.problem(ROWS, CODES, weights=weights)
 

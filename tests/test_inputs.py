@@ -1,25 +1,23 @@
 """Rows of every library at every door: the bits of an array, or a named refusal."""
 
+import tracemalloc
+
 import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
 import scipy.sparse
+from input_rows import COLUMNS, LABELS, ROWS
 from jax.experimental import sparse
 
 import jaxlin
-from jaxlin import linear_probe, losses, normalization
+from jaxlin import check, linear_probe, losses, normalization
 from jaxlin.objective import row_blocks
 
 KEY = jax.random.key(0)
 SOFTMAX = losses.softmax_cross_entropy
-# Whole numbers from 0 to 5, which every dtype holds; the last column is 0 and 1.
-ROWS = np.random.default_rng(0).integers(0, 6, (48, 4)).astype(np.float32)
-ROWS[:, 3] = np.arange(48) % 2
-LABELS = (ROWS @ [2.0, -1.0, 1.0, 3.0] + np.arange(48) % 5 > 9).astype(int)
 FIT = jaxlin.fit(ROWS, LABELS, loss=SOFTMAX, l2=0.1)
-COLUMNS = ("height", "width", "age", "is_new")
 
 
 def fit(rows):
@@ -345,3 +343,31 @@ def test_rows_that_are_none_are_refused_by_name(library, door):
         except BaseException as error:
             error.add_note(f"{kind} of {library} at {door}")
             raise
+
+
+@pytest.fixture
+def large_map(tmp_path):
+    """Big-endian map of 13 MB."""
+    rows = np.random.default_rng(1).normal(size=(200_000, 16)).astype(">f4")
+    rows.tofile(tmp_path / "large")
+    return np.memmap(tmp_path / "large", ">f4", "r", shape=rows.shape)
+
+
+def test_maps_are_read_in_blocks_without_a_whole_copy(large_map):
+    """Neither a moment nor a block turns the bytes of more rows than it reads."""
+    blocks = row_blocks.over(large_map, np.arange(len(large_map)) % 2)
+    assert np.shares_memory(blocks.features, large_map)
+    tracemalloc.start()
+    found = normalization.fit_standard(large_map)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < large_map.nbytes / 2
+    expected = normalization.fit_standard(np.array(large_map, np.float32))
+    assert_same_bits(found, expected)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_are_checked_without_a_copy(order):
+    rows = np.asarray(np.repeat(ROWS, 2, axis=0), order=order)[::2]
+    assert check.features("rows", rows) is rows
+    assert jaxlin.problem(rows, LABELS).rows.features is rows

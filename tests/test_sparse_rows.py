@@ -156,7 +156,7 @@ def test_probes_take_them_as_dense_rows():
             LABELS[:200],
             rows[200:],
             LABELS[200:],
-            l2s=(0.05, 0.5),
+            l2s=(0.05,),
             validation=(rows[200:], LABELS[200:]),
         )
         few = linear_probe.few_shot(

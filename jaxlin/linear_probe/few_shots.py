@@ -132,6 +132,8 @@ def few_shot(
     is_array = isinstance(features, np.ndarray | jax.Array)
     rows: Any = features if is_array else row_arrays.rows("features", features)
     check.one_per_example("labels", len(codes), num_examples=rows.shape[0])
+    names = check.column_names(features)
+    check.check_column_names("test_features", test_features, known=names)
     results, indices = [], []
     for draw in range(num_draws):
         draw_key, probe_key = jax.random.split(jax.random.fold_in(key, draw))
@@ -144,7 +146,8 @@ def few_shot(
             test_labels,
             **options,
         )
-        results.append(found)
+        # Drawn rows are an array, without names.
+        results.append(found._replace(fit=found.fit._replace(feature_names=names)))
         indices.append(drawn)
     return FewShot(
         intervals.mean_and_spread([found.test.accuracy.value for found in results]),
