@@ -55,6 +55,14 @@ def test_fits_and_predictions_leave_rows_on_the_device():
     assert jaxlin.evaluate(fit, rows, LABELS).accuracy.value > 0.9
 
 
+def test_double_precision_is_not_rounded_on_the_device():
+    with jax.enable_x64(True):
+        rows = jnp.asarray(ROWS, jnp.float64) + 1e-12
+    problem = jaxlin.problem(rows, LABELS)
+    assert problem.has_float64
+    np.testing.assert_array_equal(problem.rows.features, np.asarray(rows))
+
+
 def test_rows_of_another_device_are_moved_to_the_default_one():
     rows = jax.device_put(ROWS, jax.devices()[-1])
     if jax.device_count() > 1:
@@ -67,7 +75,9 @@ def test_rows_of_another_device_are_moved_to_the_default_one():
 @pytest.mark.devices(8)
 def test_rows_on_the_device_are_spread_over_a_mesh():
     with jax.set_mesh(jaxlin.sharding.mesh(rows=8)):
-        problem = jaxlin.problem(jnp.asarray(ROWS), LABELS)
+        # Committed to one device, where a program of the mesh could not take it.
+        rows = jax.device_put(ROWS, jax.devices()[0])
+        problem = jaxlin.problem(rows, LABELS)
         assert len(problem.examples.features.sharding.device_set) == 8
         np.testing.assert_array_equal(problem.examples.features, ROWS)
 

@@ -4,6 +4,7 @@ import warnings
 
 import jax
 import numpy as np
+import optax
 import pytest
 import scipy.sparse
 
@@ -145,6 +146,23 @@ def test_sweeps_and_folds_take_them_as_dense_rows():
         results.append((found.accuracy, found.fits.params, trained.certificate))
         assert problem.whole_rows is problem.whole_rows
     jax.tree.map(np.testing.assert_array_equal, *results)
+
+
+def test_training_takes_them_as_dense_rows():
+    trained = [
+        jaxlin.train(
+            KEY,
+            jaxlin.problem(rows, LABELS),
+            loss=LOSSES[0],
+            make_optimizer=optax.sgd,
+            batch_size=50,
+            learning_rates=(0.1,),
+            l2s=(0.1,),
+            num_epochs=2,
+        ).params
+        for rows in (SPARSE, DENSE)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *trained)
 
 
 def test_probes_take_them_as_dense_rows():

@@ -45,6 +45,7 @@ from jaxlin.check.arrays import (
 from jaxlin.check.foreign import (
     check_column_names,
     column_names,
+    is_array,
     is_sparse,
     is_table,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "features",
     "indicators",
     "integer",
+    "is_array",
     "is_sparse",
     "is_table",
     "key",

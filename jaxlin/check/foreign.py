@@ -98,6 +98,15 @@ def is_sparse(value: Any) -> bool:
     return hasattr(value, "tocsr")
 
 
+def is_array(value: Any) -> bool:
+    """Returns whether a value is a dense array with a dtype of NumPy.
+
+    Such are those of NumPy and JAX, memory maps, and arrays in files, such as of h5py,
+    that are read where they are indexed.
+    """
+    return isinstance(getattr(value, "dtype", None), np.dtype) and not is_sparse(value)
+
+
 def exact_floats(name: str, array: np.ndarray) -> np.ndarray:
     """Converts integers to float32, or to float64 where float32 is not exact."""
     too_large = (array > 2**53) | (array < -(2**53))
@@ -192,9 +201,10 @@ def _of_table(name: str, table: Any) -> np.ndarray:
         if array.dtype != object or array.shape[1] == 1:
             return array
     columns = [of_numbers(np.asarray(column)) for column in _columns(table)]
+    if not columns:
+        return np.asarray(table)
     if not all(column.dtype.kind in "buif" for column in columns):
-        objects = [column.astype(object) for column in columns]
-        return np.stack(objects, axis=1) if columns else np.asarray(table)
+        return np.stack([column.astype(object) for column in columns], axis=1)
     if len({column.dtype for column in columns}) > 1:
         columns = [
             exact_floats(name, column) if column.dtype.kind in "bui" else column

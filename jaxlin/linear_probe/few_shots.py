@@ -129,8 +129,9 @@ def few_shot(
     check.concrete("labels", labels)
     codes, classes = class_labels.encode("labels", labels)
     # Arrays are checked by each probe, so that only drawn rows of a map are read.
-    is_array = isinstance(features, np.ndarray | jax.Array)
-    rows: Any = features if is_array else row_arrays.rows("features", features)
+    rows: Any = features
+    if not check.is_array(features):
+        rows = row_arrays.rows("features", features)
     check.one_per_example("labels", len(codes), num_examples=rows.shape[0])
     names = check.column_names(features)
     check.check_column_names("test_features", test_features, known=names)

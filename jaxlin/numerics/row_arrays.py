@@ -81,7 +81,8 @@ def device_array(name: str, value: Any) -> jax.Array | None:
     Returns:
       The `jax.Array` that is given, or one that shares the memory of a tensor of
       another library; None for all that lies elsewhere, in the memory of the host in
-      particular, and for integers, which become floats on the host.
+      particular, for float64 and for integers, which the host converts, and on a mesh,
+      over which the host spreads the rows.
 
     Raises:
       ValueError: if the array is traced, part of a differentiation, or in the memory of
@@ -93,9 +94,14 @@ def device_array(name: str, value: Any) -> jax.Array | None:
             return None
         value = foreign.by_dlpack(name, value)
     check.concrete(name, value)
-    is_kept = value.dtype == np.uint8 or value.dtype.kind not in "bui"
+    is_integer = value.dtype.kind in "bui" and value.dtype != np.uint8
+    # JAX would round float64 where it is not enabled.
+    if is_integer or value.dtype == np.float64:
+        return None
+    if not jax.sharding.get_abstract_mesh().empty:
+        return None
     here = jax.device_put(np.float32(0)).devices()
-    return value if is_kept and value.devices() == here else None
+    return value if value.devices() == here else None
 
 
 def _csr(name: str, value: Any, *, num_features: int | None) -> Rows:

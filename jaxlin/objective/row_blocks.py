@@ -95,7 +95,7 @@ def over(
     check.concrete("features", features)
     if check.is_sparse(features):
         features = features.tocsr()
-    elif not isinstance(features, np.ndarray):
+    elif not check.is_array(features):
         features = check.features("features", features)
     for name, array in (("targets", targets), ("example_weights", example_weights)):
         check.concrete(name, array)

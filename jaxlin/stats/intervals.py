@@ -118,6 +118,10 @@ def mean_and_spread(values: Iterable[float], *, confidence: float = 0.95) -> Spr
     num_runs, mean = len(runs), float(runs.mean())
     if num_runs == 1:
         return Spread(mean, None, 1, None)
+    if (runs == runs[0]).all():
+        # Rounding of the mean would be a deviation.
+        mean = float(runs[0])
+        return Spread(mean, 0.0, num_runs, Interval(mean, mean))
     deviation = float(runs.std(ddof=1))
     quantile = float(stats.t.ppf((1 + confidence) / 2, num_runs - 1))
     half = quantile * deviation / math.sqrt(num_runs)
