@@ -38,11 +38,18 @@ CHAPTERS = {
     "chapters": Chapter("this list"),
     "check": Chapter(
         "checks of data and settings, where they enter",
-        ("diagnosis", "arguments", "arrays", "targets"),
+        ("diagnosis", "arguments", "foreign", "arrays", "targets"),
     ),
     "numerics": Chapter(
         "compensated sums, full-precision products, devices, processes",
-        ("compensated", "precision", "device_mesh", "compilation", "processes"),
+        (
+            "compensated",
+            "precision",
+            "device_mesh",
+            "compilation",
+            "processes",
+            "row_arrays",
+        ),
     ),
     "class_labels": Chapter("names of classes and their codes"),
     "normalization": Chapter(
@@ -90,6 +97,7 @@ CHAPTERS = {
         (
             "metrics",
             "intervals",
+            "bootstrap",
             "comparison",
             "estimates",
             "multilabel",

@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxlin import check
 from jaxlin.check import diagnosis
+from jaxlin.check.foreign import of_numbers
 
 
 def encode(
@@ -86,22 +87,20 @@ def as_labels(name: str, value: Any) -> np.ndarray:
 
     Args:
       name: name of the labels in error messages.
-      value: integers, booleans, text or whole floats, shape ``(examples,)``.
+      value: integers, booleans, text or whole floats, shape ``(examples,)`` or
+        ``(examples, 1)``; a column of a table, or a tensor.
 
     Raises:
       ValueError: if the labels have another shape, are empty, or are no class labels:
         missing entries, entries of several types, fractions.
     """
-    array = check.dense(name, value)
-    if array.ndim != 1:
-        raise ValueError(
-            f"{name} must have shape (examples,), got "
-            f"{diagnosis.of_shape(name, value, array)}"
-        )
-    if array.size == 0:
-        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
+    array = check.one_axis(name, value)
+    if array.dtype.kind == "T":  # NumPy's text of variable length
+        array = array.astype(object)
     if array.dtype == object:
         array = _of_one_type(array)
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
     if array.dtype.kind in "buiU":
         return array
     is_whole = array.dtype.kind == "f" and np.isfinite(array).all()
@@ -115,14 +114,11 @@ def as_labels(name: str, value: Any) -> np.ndarray:
 
 def _of_one_type(array: np.ndarray) -> np.ndarray:
     """An object array, such as text from pandas, in the dtype of its entries."""
-    for kinds, dtype in (((str,), str), ((bool, np.bool_), bool)):
-        if all(isinstance(entry, kinds) for entry in array):
-            return array.astype(dtype)
-    is_integer = all(
-        isinstance(entry, int | np.integer) and not isinstance(entry, bool)
-        for entry in array
-    )
-    return array.astype(np.int64) if is_integer else array
+    if all(isinstance(entry, str) for entry in array):
+        return array.astype(str)
+    is_boolean = [isinstance(entry, bool | np.bool_) for entry in array]
+    # True among 0, 1 and 2 would be a name of class 1.
+    return array if any(is_boolean) and not all(is_boolean) else of_numbers(array)
 
 
 def _kind(array: np.ndarray) -> str:

@@ -27,6 +27,7 @@ from jaxlin.check.diagnosis import counted
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
 from jaxlin.numerics import precision, processes
+from jaxlin.numerics.row_arrays import Rows
 from jaxlin.solvers.fitted import Fit
 from jaxlin.stats import estimates, metrics
 from jaxlin.stats.comparison import Estimate
@@ -109,6 +110,7 @@ def evaluate(fit: Fit, features: Any, labels: ArrayLike) -> Evaluation:
             labels,
             num_features=np.shape(predictions.check_fit(fit).params.weights)[1],
             classes=fit.classes,
+            feature_names=fit.feature_names,
         )
     )
     fit = predictions.of_this_process(fit)
@@ -153,19 +155,24 @@ class _PerRow(NamedTuple):
     confidences: Array
 
 
-def _measured(fit: Fit, rows: np.ndarray, codes: np.ndarray) -> Any:
+def _measured(fit: Fit, rows: Rows, codes: np.ndarray) -> Any:
     """`_PerRow` on the host, computed in the dtype of the parameters."""
     params = jax.tree.map(predictions.as_float, fit.params)
     temperatures = np.array([1.0, fit.temperature], params.weights.dtype)
     # The mean is subtracted from float64 rows before they are rounded to float32.
     with precision.enable_float64_for(*params, rows):
-        arrays = precision.as_views((params, rows, codes, fit.normalization))
-        found = _per_row(
-            *arrays,
-            temperatures,
-            k=min(_K, len(fit.classes)),
+        params, normalization = precision.as_views((params, fit.normalization))
+        return predictions.over_blocks(
+            lambda *some: _per_row(
+                params,
+                *some,
+                normalization,
+                temperatures,
+                k=min(_K, len(fit.classes)),
+            ),
+            rows,
+            codes,
         )
-        return jax.tree.map(np.asarray, found)
 
 
 @functools.partial(jax.jit, static_argnames=("k",))

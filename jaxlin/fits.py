@@ -164,6 +164,7 @@ def fit(
         normalization=problem.normalization,
         classes=problem.classes,
         bias=bias,
+        feature_names=problem.feature_names,
     )
     return found._replace(bias_radius=bias_radius(problem, found))
 
@@ -257,6 +258,7 @@ def certify(
         bias=bias,
         # The duals are those at another bias, for which the bound does not hold.
         bias_radius=np.inf if treatment is Bias.FREE else 0.0,
+        feature_names=problem.feature_names,
     )
 
 

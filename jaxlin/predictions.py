@@ -4,6 +4,7 @@ Scores are computed in the dtype of the parameters, float32 or float64, so that 
 are those of the fit itself.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,9 @@ from jaxlin.certificates import label_certificates
 from jaxlin.fits import Fit
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization, normalize
-from jaxlin.numerics import device_mesh, precision
+from jaxlin.numerics import device_mesh, precision, row_arrays
+from jaxlin.numerics.row_arrays import Rows
+from jaxlin.objective import row_blocks
 from jaxlin.selection import calibration
 from jaxlin.selection.sweep_result import SweepResult
 from jaxlin.selection.training_result import TrainingResult
@@ -32,7 +35,8 @@ def scores(fit: Fit, features: Any) -> np.ndarray:
       fit: a fit, from `jaxlin.fit`, `jaxlin.certify`, `jaxlin.sweep`, `jaxlin.probe` or
         `jaxlin.load`.
       features: raw features as in training (pixels 0..255, say), shape ``(examples,
-        ...)`` with the fit's number of features after the first axis.
+        ...)`` with the fit's number of features after the first axis: whatever
+        `jaxlin.problem` takes, but blocks.
 
     Raises:
       ValueError: if the features are not finite, not numeric or of another width, or a
@@ -74,15 +78,14 @@ def certified_labels(fit: Fit, features: Any) -> np.ndarray:
     weights (`jaxlin.certificates.bias_bounds`). Arguments and errors are those of
     `scores`.
     """
-    return np.asarray(
-        label_certificates.same_labels(
-            check_fit(fit).params,
-            _rows("features", features, np.shape(fit.params.weights)[1]),
-            radius=fit.radius,
-            bias_radius=fit.bias_radius,
-            normalization=fit.normalization,
-        )
+    rows = _rows_of(fit, features)
+    same_labels = functools.partial(
+        label_certificates.same_labels,
+        radius=fit.radius,
+        bias_radius=fit.bias_radius,
+        normalization=fit.normalization,
     )
+    return over_blocks(lambda some: same_labels(fit.params, some), rows)
 
 
 def check_examples(
@@ -91,8 +94,9 @@ def check_examples(
     *,
     num_features: int,
     classes: np.ndarray,
+    feature_names: tuple[str, ...] | None = None,
     prefix: str = "",
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Rows, np.ndarray]:
     """Checked rows and label codes of test examples.
 
     Args:
@@ -101,6 +105,7 @@ def check_examples(
       labels: integers, booleans, text or whole floats, shape ``(examples,)``.
       num_features: required number of features.
       classes: distinct labels in the order of the scores, shape ``(classes,)``.
+      feature_names: names of the columns that a table must have; None accepts any.
       prefix: prefix of ``features`` and ``labels`` in error messages.
 
     Returns:
@@ -109,14 +114,16 @@ def check_examples(
     Raises:
       ValueError: if an argument is invalid; the message gives the rule and the value.
     """
-    rows = _rows(f"{prefix}features", features, num_features)
+    rows = _rows(
+        f"{prefix}features", features, num_features, feature_names=feature_names
+    )
     codes, _ = class_labels.encode(
         f"{prefix}labels",
         labels,
         classes=classes,
         remedy="the fit knows no others; drop these rows, or train with them",
     )
-    check.one_per_example(f"{prefix}labels", len(codes), num_examples=len(rows))
+    check.one_per_example(f"{prefix}labels", len(codes), num_examples=rows.shape[0])
     return rows, codes
 
 
@@ -175,21 +182,61 @@ def _way_to_a_fit(result: Any) -> str:
     return "give the result of jaxlin.fit, jaxlin.certify or jaxlin.load in its place"
 
 
-def _rows(name: str, features: Any, num_features: int) -> np.ndarray:
-    # Sparse and ragged input is passed on: the error of `check.features` names it.
+def _rows(
+    name: str,
+    features: Any,
+    num_features: int,
+    *,
+    feature_names: tuple[str, ...] | None,
+) -> Rows:
+    check.check_column_names(name, features, known=feature_names)
+    # Ragged input is passed on: the error of `row_arrays.rows` names it.
     if getattr(features, "ndim", 2) > 2 and hasattr(features, "reshape"):
         features = features.reshape(len(features), math.prod(features.shape[1:]))
-    return check.features(name, features, num_features=num_features)
+    return row_arrays.rows(name, features, num_features=num_features)
+
+
+def _rows_of(fit: Fit, features: Any) -> Rows:
+    """Checked rows for the predictions of a fit."""
+    return _rows(
+        "features",
+        features,
+        np.shape(check_fit(fit).params.weights)[1],
+        feature_names=fit.feature_names,
+    )
 
 
 def _of_rows(compute: Callable[..., Any], fit: Fit, features: Any) -> Any:
     """Results on the host, computed in the dtype of the parameters."""
-    rows = _rows("features", features, np.shape(check_fit(fit).params.weights)[1])
+    rows = _rows_of(fit, features)
     params = jax.tree.map(as_float, fit.params)
     # The mean is subtracted from float64 rows before they are rounded to float32.
     with precision.enable_float64_for(*params, rows):
-        arrays = precision.as_views((params, rows, fit.normalization))
-        return jax.tree.map(np.asarray, compute(*arrays))
+        params, normalization = precision.as_views((params, fit.normalization))
+        return over_blocks(lambda some: compute(params, some, normalization), rows)
+
+
+def over_blocks(compute: Callable[..., Any], rows: Rows, *others: np.ndarray) -> Any:
+    """Results per row, on the host; sparse rows are made dense block by block.
+
+    Args:
+      compute: function of dense rows, and of the same rows of the other arrays, that
+        returns arrays with the rows first.
+      rows: checked rows (`jaxlin.numerics.row_arrays`).
+      *others: arrays with as many rows.
+    """
+    if not check.is_sparse(rows):
+        result = compute(*precision.as_views((rows, *others)))
+        return jax.tree.map(np.asarray, result)
+    size = max(1, row_blocks.BLOCK_BYTES // (rows.shape[1] * rows.dtype.itemsize))
+    results = []
+    for start in range(0, rows.shape[0], size):
+        some = slice(start, start + size)
+        result = compute(
+            row_arrays.block("features", rows[some]), *(one[some] for one in others)
+        )
+        results.append(jax.tree.map(np.asarray, result))
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
 
 
 def as_float(leaf: Any) -> np.ndarray:

@@ -76,6 +76,7 @@ def save(path: str | os.PathLike[str], fit: Fit) -> None:
         "temperature": check.number("temperature", fit.temperature, above=0),
         "bias": fit.bias,
         "bias radius": repr(float(fit.bias_radius)),
+        "feature names": fit.feature_names,
         "versions": {"jaxlin": jaxlin.__version__, "jax": jax.__version__},
     }
     checkpoint.save(pathlib.Path(path), arrays, metadata=metadata)
@@ -107,6 +108,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
     normalization = Normalization(*zeros[2:]) if len(zeros) > 2 else None
     params, normalization = checkpoint.load(path, (Params(*zeros[:2]), normalization))
     passes, float64_passes = metadata["passes"]
+    names = metadata.get("feature names")
     return Fit(
         params=params,
         certificate=Certificate(*map(float, metadata["certificate"])),  # type: ignore[arg-type]
@@ -125,6 +127,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
         # Fits of version 0.1.0 do not say it.
         bias=metadata.get("bias", "penalized"),
         bias_radius=float(metadata.get("bias radius", 0.0)),
+        feature_names=tuple(names) if names else None,
     )
 
 

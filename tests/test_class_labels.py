@@ -1,5 +1,6 @@
 """Class labels of any kind, encoded and back."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -24,12 +25,17 @@ class Named:
         np.array([7, 3, 1_000_000_007], np.int64),
         np.array([250, 3, 3], np.uint8),
         np.array([3, 4, 3], object),
+        np.array([3.0, np.float32(4), 3], object),
+        np.array([np.True_, False], object),
+        np.array(["dog", "cat"], np.dtypes.StringDType()),
+        np.array([3, 4, 3], ml_dtypes.bfloat16),
+        np.array([["dog"], ["cat"]]),
         Named(),
     ],
 )
 def test_codes_name_the_classes_in_ascending_order(labels):
     codes, classes = class_labels.encode("labels", labels)
-    given = np.asarray(labels)
+    given = np.asarray(labels).ravel()
     assert codes.dtype == np.int32
     assert classes.dtype.kind in "biufU"
     assert list(classes) == sorted(set(given.tolist()))
@@ -53,7 +59,8 @@ def test_numbers_of_any_type_are_among_classes_that_are_numbers():
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        ([[1], [2]], "shape (examples,), got shape (2, 1), one column"),
+        ([[[1], [2]]], "shape (examples,), got shape (1, 2, 1)"),
+        (np.array([True, 1, 0], object), "all entries are integers"),
         ([], "not be empty"),
         ([0.5, 1.0], "integers, booleans or text"),
         ([1.0, np.nan], "integers, booleans or text"),

@@ -103,7 +103,8 @@ def test_a_fit_prints_what_is_proven_and_why_not_more(changes, end):
 BAD_ROWS = {
     "width": (np.ones((2, 11)), "must have 12 features, got 11; give the columns"),
     "nan": (np.full((2, 12), np.nan), "finite"),
-    "sparse": (scipy.sparse.eye(12), "sparse"),
+    "sparse width": (scipy.sparse.eye(11), "must have 12 features, got 11"),
+    "sparse nan": (scipy.sparse.eye(12) * np.nan, "got nan at row 0, feature 0"),
     "ragged": ([[1.0], [1.0, 2.0]], "rectangular"),
     "rank": (np.ones(12), "shape"),
     "no images": (np.ones((0, 2, 2, 3)), "not be empty"),

@@ -45,6 +45,21 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, scale, classes):
     assert versions == {"jaxlin": jaxlin.__version__, "jax": jax.__version__}
 
 
+SCALARS = {
+    "text": [np.str_("cat"), np.str_("car"), np.str_("frog")],
+    "integers": [np.int8(7), np.int64(-1), np.uint16(300)],
+    "objects": np.array([np.int64(7), np.int64(-1), np.int64(300)], object),
+}
+
+
+@pytest.mark.parametrize("classes", SCALARS.values(), ids=SCALARS.keys())
+def test_class_names_that_are_numpy_scalars_are_saved(tmp_path, classes):
+    jaxlin.save(tmp_path / "fit.npz", trained(classes=classes))
+    after = jaxlin.load(tmp_path / "fit.npz")
+    assert after.classes.tolist() == list(classes)
+    assert set(jaxlin.predict(after, RAW)) <= set(classes)
+
+
 def test_a_fit_without_a_proof_is_saved(tmp_path):
     """At l2 = 0 the gap is infinite, for which JSON has no number."""
     nothing = Certificate(0.25, -np.inf, np.inf, 0.0)

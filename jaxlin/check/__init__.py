@@ -15,6 +15,7 @@ where there is one, the remedy. The checks use NumPy alone and compile nothing.
 
   diagnosis  descriptions of invalid arrays, for error messages
   arguments  numbers, options, keys, the shape of one example, arguments of a loss
+  foreign    arrays and tables of other libraries
   arrays     features and weights
   targets    labels, indicators and distributions; examples as a whole
 """
@@ -32,17 +33,28 @@ from jaxlin.check.arguments import (
     one_example,
 )
 from jaxlin.check.arrays import (
+    as_numbers,
+    check_finite,
+    check_layout,
     dense,
     example_weights,
     features,
     one_per_example,
     weight_size,
 )
+from jaxlin.check.foreign import (
+    check_column_names,
+    column_names,
+    is_array,
+    is_sparse,
+    is_table,
+)
 from jaxlin.check.targets import (
     distributions,
     examples,
     indicators,
     labels,
+    one_axis,
     one_label_each,
     present_classes,
     several_classes,
@@ -51,7 +63,12 @@ from jaxlin.check.targets import (
 __getattr__ = chapters.loader(__name__)
 __all__ = [
     "argument_names",
+    "as_numbers",
+    "check_column_names",
+    "check_finite",
+    "check_layout",
     "choice",
+    "column_names",
     "concrete",
     "dense",
     "distributions",
@@ -60,11 +77,15 @@ __all__ = [
     "features",
     "indicators",
     "integer",
+    "is_array",
+    "is_sparse",
+    "is_table",
     "key",
     "labels",
     "loss_arguments",
     "number",
     "numbers_list",
+    "one_axis",
     "one_example",
     "one_label_each",
     "one_per_example",

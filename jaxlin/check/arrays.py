@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxlin.check import diagnosis
-from jaxlin.check.arguments import concrete
+from jaxlin.check import diagnosis, foreign
 
 # Smallest value allowed for the largest example weight: sums, and products with other
 # weights and with losses, then stay far from both ends of the range of float32.
 _LEAST_WEIGHT = 1e-12
+# End of the message of another number of columns.
+_REMEDY = "give the columns of the training rows, in their order"
 # Rows checked at once, so that a check of a memory map does not load it whole.
 _ROWS_PER_CHECK = 8192
 
@@ -19,17 +20,20 @@ def features(
     value: Any,
     *,
     num_features: int | None = None,
-    remedy: str = "give the columns of the training rows, in their order",
+    remedy: str = _REMEDY,
+    native: bool = True,
 ) -> np.ndarray:
     """Returns ``value`` as a dense array ``(examples, num_features)``.
 
     Args:
       name: name of the array in the error message.
-      value: array-like, one row per example. ``uint8`` and floating dtypes are kept
-        (float64 too); booleans and other integers become float32, or float64 where
-        float32 does not represent them exactly.
+      value: array-like, table or tensor, one row per example. ``uint8`` and floating
+        dtypes are kept (float64 too); booleans and other integers become float32, or
+        float64 where float32 does not represent them exactly.
       num_features: required number of columns; None, the default, accepts any.
       remedy: end of the error message of another number of columns.
+      native: whether bytes in the order of another machine are turned, in a copy of the
+        whole array.
 
     Returns:
       The array, shape ``(examples, num_features)``.
@@ -38,14 +42,54 @@ def features(
       ValueError: if the rows are sparse, ragged, empty, not numeric, of another rank or
         width, or contain NaN or infinity.
     """
-    array = dense(name, value)
+    array = as_numbers(
+        name, value, num_features=num_features, remedy=remedy, native=native
+    )
+    if array.dtype != np.uint8:
+        check_finite(name, array, columns=foreign.column_names(value))
+    return array
+
+
+def as_numbers(
+    name: str,
+    value: Any,
+    *,
+    num_features: int | None = None,
+    remedy: str = _REMEDY,
+    native: bool = True,
+) -> np.ndarray:
+    """Returns `features` that need not be finite; arguments and errors are the same."""
+    array = foreign.of_numbers(dense(name, value, native=native))
+    check_layout(name, array, value, num_features=num_features, remedy=remedy)
+    is_kept = array.dtype == np.uint8 or array.dtype.kind not in "bui"
+    return array if is_kept else foreign.exact_floats(name, array)
+
+
+def check_layout(
+    name: str,
+    array: Any,
+    value: Any,
+    *,
+    num_features: int | None = None,
+    remedy: str = _REMEDY,
+) -> None:
+    """Raises a ValueError unless an array has the dtype and the shape of features.
+
+    Args:
+      name: name of the array in the error message.
+      array: array of any library with the attributes of NumPy's.
+      value: what was given in its place.
+      num_features: required number of columns; None accepts any.
+      remedy: end of the error message of another number of columns.
+    """
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         raise ValueError(
             f"{name} must be of float64 at most, got {array.dtype}, whose digits would "
             "be lost; use .astype(float)"
         )
     if array.dtype.kind not in "buif" and array.dtype.name != "bfloat16":
-        columns = getattr(value, "columns", None)
+        columns = foreign.column_names(value) or getattr(value, "columns", None)
+        array = np.asarray(array.data if foreign.is_sparse(array) else array)
         raise ValueError(
             f"{name} must hold uint8 or floating-point numbers, got "
             f"{diagnosis.of_features(array, columns=columns)}"
@@ -65,29 +109,11 @@ def features(
             f"{name} must have {diagnosis.counted(num_features, 'feature')}, got "
             f"{array.shape[1]}; {remedy}"
         )
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype.kind in "bui":
-        return _exact_floats(name, array)
-    _check_finite(name, array)
-    return array
 
 
-def _exact_floats(name: str, array: np.ndarray) -> np.ndarray:
-    """Converts integers to float32, or to float64 where float32 is not exact."""
-    too_large = (array > 2**53) | (array < -(2**53))
-    if too_large.any():
-        raise ValueError(
-            f"{name} must lie within 2^53 of 0, where float64 holds every integer, "
-            f"got {array[too_large][0]}; subtract what they have in common"
-        )
-    narrow = array.astype(np.float32)
-    if array.dtype.itemsize <= 2 or (narrow == array).all():
-        return narrow
-    return array.astype(np.float64)
-
-
-def _check_finite(name: str, array: np.ndarray) -> None:
+def check_finite(
+    name: str, array: np.ndarray, *, columns: tuple[str, ...] | None = None
+) -> None:
     """Raises a ValueError that names the first NaN or infinity."""
     for start in range(0, len(array), _ROWS_PER_CHECK):
         bad = ~np.isfinite(array[start : start + _ROWS_PER_CHECK])
@@ -95,8 +121,9 @@ def _check_finite(name: str, array: np.ndarray) -> None:
             row, column = np.argwhere(bad)[0]
             found = array[start + row, column]
             raise ValueError(
-                f"{name} must be finite, got {found} at row {start + row}, "
-                f"feature {column}; drop or impute such values first"
+                f"{name} must be finite, got {found} at "
+                f"{diagnosis.place((start + row, column), columns)}; drop or impute "
+                "such values first"
             )
 
 
@@ -118,7 +145,7 @@ def example_weights(
     The result is float64 for float64 input and float32 otherwise. If the examples are
     only a part of the data (``is_part``), all their weights may be 0.
     """
-    array = dense(name, value)
+    array = foreign.of_numbers(dense(name, value))
     if array.dtype.kind not in "buif" and array.dtype.name != "bfloat16":
         raise ValueError(f"{name} must be numbers, got {value!r:.80}")
     array = as_float(array)
@@ -157,36 +184,37 @@ def weight_size(name: str, largest: float) -> None:
         )
 
 
-def dense(name: str, value: Any) -> np.ndarray:
+def dense(name: str, value: Any, *, native: bool = True) -> np.ndarray:
     """Returns a value as a NumPy array of any dtype.
+
+    Args:
+      name: name of the value in error messages.
+      value: array-like, table or tensor (`jaxlin.check.foreign.as_numpy`).
+      native: whether bytes in the order of another machine are turned, in a copy; JAX
+        takes no others.
 
     Raises:
       ValueError: if the value is sparse, masked, ragged, traced or not an array.
     """
-    if hasattr(value, "tocsr") or hasattr(value, "todense"):
+    if foreign.is_sparse(value) or hasattr(value, "todense"):
         raise ValueError(
-            f"{name} must be dense, got sparse {type(value).__name__}; sparse input is "
-            "out of scope: call .toarray() if it fits in memory"
+            f"{name} must be dense, got sparse {type(value).__name__}; rows of "
+            "scipy.sparse are for jaxlin.problem and for predictions, here call "
+            ".toarray() if it fits in memory"
         )
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(
             f"{name} must be without missing entries, got a masked array with "
             f"{np.ma.count_masked(value)} masked; drop or impute them first"
         )
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(
-            f"{name} must be rectangular, got ragged rows ({error})"
-        ) from None
-    except TypeError:
-        concrete(name, value)
-        raise
-    if not array.dtype.isnative:
-        # Byte order of another machine, from a file; JAX rejects such an array.
+    array = foreign.as_numpy(name, value)
+    if native and not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.ndim == 0 and array.dtype == object:
-        raise ValueError(f"{name} must be an array, got a {type(value).__name__}")
+        remedy = "; call .collect()" if hasattr(value, "collect") else ""
+        raise ValueError(
+            f"{name} must be an array, got a {type(value).__name__}{remedy}"
+        )
     return array
 
 

@@ -52,16 +52,16 @@ def of_features(array: np.ndarray, *, columns: Any = None) -> str:
         "complex": "give real and imaginary parts as two features",
     }.items():
         if kind in kinds:
-            place = kinds[kind]
-            if kind == "text" and _is_number(array[place]):
+            where = kinds[kind]
+            if kind == "text" and _is_number(array[where]):
                 remedy = "numbers kept as text become numbers by .astype(float)"
-            found = f"{kind} {_shown(array[place])}"
+            found = f"{kind} {_shown(array[where])}"
             found = "ragged rows" if kind == "sequence" else found
-            return f"{found} at {_place(place, columns)} ({_dtype(array)}); {remedy}"
+            return f"{found} at {place(where, columns)} ({_dtype(array)}); {remedy}"
     if set(kinds) <= {"number", "integer", "boolean"}:
         return f"{_dtype(array)}, all entries are numbers; use .astype(float)"
     other = next(kind for kind in kinds if kind not in ("number", "integer", "boolean"))
-    return f"{other} at {_place(kinds[other], columns)} ({_dtype(array)})"
+    return f"{other} at {place(kinds[other], columns)} ({_dtype(array)})"
 
 
 def of_labels(name: str, array: np.ndarray) -> str:
@@ -88,35 +88,31 @@ def of_labels(name: str, array: np.ndarray) -> str:
         return f"text {_shown(array[0])} at position 0; {remedy}"
     if len(kinds) > 1 and set(kinds) - {"number", "integer", "boolean"}:
         found = ", ".join(
-            f"{_shown(array[place])} at position {place[0]}" for place in kinds.values()
+            f"{_shown(array[where])} at position {where[0]}" for where in kinds.values()
         )
         return f"entries of several types, {found}; make them of one type first"
     if set(kinds) <= {"integer", "boolean"}:
         return f"{_dtype(array)}, all entries are integers; use {word}.astype(int)"
     if set(kinds) <= {"number", "integer", "boolean"}:
         return _of_floats(word, array)
-    kind, place = next(iter(kinds.items()))
-    found = f"{kind} {_shown(array[place])} at position {place[0]}"
+    kind, first = next(iter(kinds.items()))
+    found = f"{kind} {_shown(array[first])} at position {first[0]}"
     if kind == "sequence":
         return f"{found}; give one label per example"
     return f"{found} ({_dtype(array)}); number the classes 0, 1, 2, ..."
 
 
-def of_shape(name: str, value: Any, array: np.ndarray) -> str:
-    """Describes labels that do not have exactly one axis, with the remedy.
+def of_shape(name: str, array: np.ndarray) -> str:
+    """Describes labels that are neither one axis nor one column, with the remedy.
 
     Args:
       name: name of the labels in the remedy.
-      value: the labels as the caller gave them, possibly a data frame.
-      array: the same labels as a NumPy array.
+      array: the labels.
     """
     shape = f"shape {array.shape}"
     if array.ndim != 2:
         return f"{shape}; give one label per example"
     word = name if name.isidentifier() else "labels"
-    if array.shape[1] == 1:
-        column = f"{word}.to_numpy()" if hasattr(value, "columns") else word
-        return f"{shape}, one column; use {column}.ravel()"
     multilabel = of_multilabel(array)
     if multilabel:
         return f"{shape}, {multilabel}"
@@ -186,13 +182,13 @@ def _of_floats(word: str, array: np.ndarray) -> str:
 def _first_places(array: np.ndarray) -> Mapping[str, tuple[int, ...]]:
     """Index of the first entry of each kind, in order of appearance."""
     found: dict[str, tuple[int, ...]] = {}
-    for place, entry in np.ndenumerate(array):
+    for where, entry in np.ndenumerate(array):
         kind = _kind(entry)
         # Text that is not a number is more informative than text that is.
         if kind not in found or (
             kind == "text" and _is_number(array[found[kind]]) and not _is_number(entry)
         ):
-            found[kind] = place
+            found[kind] = where
     return found
 
 
@@ -244,10 +240,11 @@ def _is_integer(entry: Any) -> bool:
     return True
 
 
-def _place(place: tuple[int, ...], columns: Any) -> str:
-    if len(place) != 2:
-        return f"position {', '.join(map(str, place))}"
-    row, column = place
+def place(where: tuple[int, ...], columns: Any) -> str:
+    """Describes the position of an entry, with the name of its column."""
+    if len(where) != 2:
+        return f"position {', '.join(map(str, where))}"
+    row, column = where
     if columns is not None and len(columns) > column:
         return f"row {row}, feature {column} (column {columns[column]!r})"
     return f"row {row}, feature {column}"

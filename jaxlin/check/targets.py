@@ -1,10 +1,11 @@
 """Checks of targets, labels or distributions, and of examples as a whole."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from jaxlin.check import diagnosis
+from jaxlin.check import diagnosis, foreign
 from jaxlin.check.arguments import integer
 from jaxlin.check.arrays import (
     as_float,
@@ -24,20 +25,14 @@ def labels(
 ) -> np.ndarray:
     """Returns ``value`` as int32 labels ``(examples,)``, each in [0, num_classes).
 
-    Booleans are labels too: False is class 0, True class 1.
+    Booleans are labels too: False is class 0, True class 1. A column ``(examples, 1)``
+    is taken as its entries.
 
     Raises:
       ValueError: if the labels are not integers, not of rank 1, empty, out of range, or
         differ in number from the examples.
     """
-    array = dense(name, value)
-    if array.ndim != 1:
-        raise ValueError(
-            f"{name} must have shape (examples,), got "
-            f"{diagnosis.of_shape(name, value, array)}"
-        )
-    if array.size == 0:
-        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
+    array = foreign.of_numbers(one_axis(name, value))
     if array.dtype.kind not in "bui":
         raise ValueError(
             f"{name} must be integers, got {diagnosis.of_labels(name, array)}"
@@ -56,18 +51,38 @@ def labels(
     return array.astype(np.int32)
 
 
+def one_axis(name: str, value: Any) -> np.ndarray:
+    """Returns labels of any kind, shape ``(examples,)``, of which there is one.
+
+    Args:
+      name: name of the labels in error messages.
+      value: array-like, table of one column or tensor, shape ``(examples,)`` or
+        ``(examples, 1)``.
+
+    Raises:
+      ValueError: if the labels have another shape or are empty.
+    """
+    array = dense(name, value)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(
+            f"{name} must have shape (examples,), got {diagnosis.of_shape(name, array)}"
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
+    return array
+
+
 def one_label_each(name: str, value: Any) -> None:
-    """Raises a ValueError for a column of labels, or for multilabel 0/1 rows.
+    """Raises a ValueError for multilabel 0/1 rows.
 
     Other arrays with two axes may be distributions or one-hot rows.
     """
     array = dense(name, value)
-    if array.ndim != 2:
-        return
-    if array.shape[1] == 1 or diagnosis.of_multilabel(array):
+    if array.ndim == 2 and diagnosis.of_multilabel(array):
         raise ValueError(
-            f"{name} must have shape (examples,), got "
-            f"{diagnosis.of_shape(name, value, array)}"
+            f"{name} must have shape (examples,), got {diagnosis.of_shape(name, array)}"
         )
 
 
@@ -176,7 +191,8 @@ def examples(
     prefix: str = "",
     names: tuple[str, str, str] = ("features", "targets", "example_weights"),
     is_part: bool = False,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    check_features: Callable[..., Any] | None = None,
+) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Checks the features, targets and weights of the same examples.
 
     Args:
@@ -190,6 +206,8 @@ def examples(
       names: names of features, targets and weights in an error message.
       is_part: whether the examples are only a part of the data, so that all their
         weights may be 0.
+      check_features: function with the arguments of `features`, such as
+        `jaxlin.numerics.row_arrays.rows`; None is `features`.
 
     Returns:
       Features, targets and weights, as `features`, `labels` or `distributions`, and
@@ -200,14 +218,15 @@ def examples(
     """
     integer("num_classes", num_classes, at_least=2)
     name_of_rows, name_of_targets, name_of_weights = (prefix + name for name in names)
-    rows = features(name_of_rows, rows, num_features=num_features)
+    check_features = check_features or features
+    rows = check_features(name_of_rows, rows, num_features=num_features)
     shape = dense(name_of_targets, targets).shape
     is_distribution = len(shape) == 2 and shape[1] > 1
     check_targets = distributions if is_distribution else labels
     targets = check_targets(name_of_targets, targets, num_classes=num_classes)
-    one_per_example(name_of_targets, len(targets), num_examples=len(rows))
+    one_per_example(name_of_targets, len(targets), num_examples=rows.shape[0])
     if weights is not None:
         weights = example_weights(
-            name_of_weights, weights, num_examples=len(rows), is_part=is_part
+            name_of_weights, weights, num_examples=rows.shape[0], is_part=is_part
         )
     return rows, targets, weights

@@ -109,7 +109,8 @@ def check_dataset(
         ``dataset`` is not looked at, and the returned one has no rows.
 
     Returns:
-      The data set with uint8, float32 or half-precision rows and int32 labels.
+      The data set with uint8, float32 or half-precision rows, int32 labels and class
+      names as text.
 
     Raises:
       ValueError: if an array breaks a rule of `jaxlin.check`, the splits differ in
@@ -135,7 +136,11 @@ def check_dataset(
     if groups is not None:
         name = name_of("train groups")
         groups = _groups(name, groups, num_examples=num_examples)
-    return dataset._replace(**splits, train_weights=weights, train_groups=groups)
+    # NumPy scalars, such as np.unique gives, cannot be written as JSON.
+    class_names = tuple(map(str, dataset.class_names))
+    return dataset._replace(
+        **splits, class_names=class_names, train_weights=weights, train_groups=groups
+    )
 
 
 def _checked_splits(

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -62,7 +61,7 @@ def _temperature(
     if not chosen:
         unknown = jnp.float32(np.nan)
         return Temperature(jnp.float32(1), unknown, unknown, jnp.bool_(False))
-    rows: Any = problem.rows
+    rows = problem.whole_rows
     # Every step-th example: evenly spaced, so that sorted labels keep their shares.
     num_held_out = processes.total(np.count_nonzero(held_out_weights))
     step = math.ceil(num_held_out * problem.num_classes / _MAX_SCORES)

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxlin import check, class_labels, predictions, problems, sharding
 from jaxlin.linear_probe import class_weights as class_weights_of
 from jaxlin.normalization import Normalization, fit_standard
-from jaxlin.numerics import processes
+from jaxlin.numerics import processes, row_arrays
 from jaxlin.problems import FitNormalization, Problem, checked
 from jaxlin.selection import held_out
 from jaxlin.typing import Array
@@ -42,7 +42,7 @@ class ProbeExamples(NamedTuple):
     @property
     def codes(self) -> np.ndarray:
         """Class of each example, shape ``(examples,)``."""
-        return np.asarray(self.problem.first_block.targets)
+        return np.asarray(self.problem.whole_rows.targets)
 
     @property
     def weights(self) -> np.ndarray:
@@ -85,7 +85,7 @@ def make(
     problem = _problem_of_labels(features, labels, weights=weights, classes=classes)
     if is_set(validation):
         problem, validation = _with_set(problem, validation)
-    rows: Any = problem.rows
+    rows = problem.whole_rows
     own = np.ones(problem.num_examples)
     if rows.example_weights is not None:
         own = np.asarray(rows.example_weights, np.float64)
@@ -195,15 +195,18 @@ def _with_set(
             *validation,
             num_features=problem.num_features,
             classes=problem.classes,
+            feature_names=problem.feature_names,
             prefix="validation ",
         )
     )
-    rows: Any = problem.rows
+    rows = problem.whole_rows
     own = rows.example_weights
     if own is not None:
         own = np.concatenate([own, np.ones(len(codes), own.dtype)])
     joined = type(rows)(
-        np.concatenate([rows.features, features]),
+        np.concatenate(
+            [rows.features, row_arrays.block("validation features", features)]
+        ),
         np.concatenate([rows.targets, codes]),
         own,
     )

@@ -11,6 +11,7 @@ from jaxlin import check, class_labels
 from jaxlin.check.diagnosis import counted
 from jaxlin.linear_probe.probing import probe
 from jaxlin.linear_probe.result import ProbeResult
+from jaxlin.numerics import row_arrays
 from jaxlin.stats import intervals
 from jaxlin.stats.intervals import Spread
 from jaxlin.typing import Array
@@ -127,8 +128,13 @@ def few_shot(
             )
     check.concrete("labels", labels)
     codes, classes = class_labels.encode("labels", labels)
-    rows: Any = features if hasattr(features, "dtype") else np.asarray(features)
-    check.one_per_example("labels", len(codes), num_examples=len(rows))
+    # Arrays are checked by each probe, so that only drawn rows of a map are read.
+    rows: Any = features
+    if not check.is_array(features):
+        rows = row_arrays.rows("features", features)
+    check.one_per_example("labels", len(codes), num_examples=rows.shape[0])
+    names = check.column_names(features)
+    check.check_column_names("test_features", test_features, known=names)
     results, indices = [], []
     for draw in range(num_draws):
         draw_key, probe_key = jax.random.split(jax.random.fold_in(key, draw))
@@ -141,7 +147,8 @@ def few_shot(
             test_labels,
             **options,
         )
-        results.append(found)
+        # Drawn rows are an array, without names.
+        results.append(found._replace(fit=found.fit._replace(feature_names=names)))
         indices.append(drawn)
     return FewShot(
         intervals.mean_and_spread([found.test.accuracy.value for found in results]),

@@ -37,6 +37,7 @@ from jaxlin.linear_probe.examples import ProbeExamples
 from jaxlin.linear_probe.l2_choice import SweepOptions
 from jaxlin.linear_probe.multilabel_result import MultilabelResult
 from jaxlin.normalization import Normalization
+from jaxlin.numerics import row_arrays
 from jaxlin.objective.penalties import l2_of_c
 from jaxlin.problems import FitNormalization
 from jaxlin.problems.target_sets import TargetSets
@@ -104,7 +105,8 @@ def multilabel_probe(
       normalization: normalisation of the features, a function that fits one to the
         training features without the held-out ones, or None. Default: standardises each
         feature.
-      names: distinct names of the labels; None is 0, 1, ...
+      names: distinct names of the labels; None takes the columns of a table of
+        indicators, and otherwise 0, 1, ...
       validation: examples on which l2 are compared, as in `jaxlin.probe`. A share or a
         number of folds is drawn stratified by the rarest label of each example. A pair
         is ``(features, indicators)``.
@@ -132,7 +134,7 @@ def multilabel_probe(
     check.key("key", key)
     stopping.checked(stop)
     values = probing.values_to_try(cs, l2s)
-    sets = _checked_sets(indicators, names)
+    sets, names = _checked_sets(indicators, names)
     check.concrete("test_indicators", test_indicators)
     tested = check.indicators(
         "test_indicators", test_indicators, num_labels=sets.codes.shape[1]
@@ -146,10 +148,10 @@ def multilabel_probe(
         weights=weights,
         normalization=normalization,
     )
-    rows = check.features(
+    rows = row_arrays.rows(
         "test_features", test_features, num_features=given.problem.num_features
     )
-    check.one_per_example("test_indicators", len(tested), num_examples=len(rows))
+    check.one_per_example("test_indicators", len(tested), num_examples=rows.shape[0])
     compared_total, final_total = probing.total_weights(given, True)
     compared = final = values
     if l2s is None:
@@ -172,7 +174,7 @@ def multilabel_probe(
     final_fits = _final_fits(given, sets, l2, loss=loss, bias=bias, options=options)
     scores = multilabel_choice.label_scores(final_fits.params, final_fits[0], rows)
     return MultilabelResult(
-        names=tuple(range(len(l2)) if names is None else names),
+        names=names,
         test=multilabel.measure(scores, tested),
         fits=final_fits,
         cs=np.array(values)[chosen.setting] if l2s is None else 2 / (l2 * final_total),
@@ -230,7 +232,9 @@ def _examples(
     """Training examples, and labels of them and of a given validation set."""
     codes = sets.codes
     strata: Any = 0
-    check.one_per_example("indicators", len(codes), num_examples=np.shape(features)[0])
+    # A value without a shape, such as a lazy frame, is refused by name.
+    shape = np.shape(features) or row_arrays.rows("features", features).shape
+    check.one_per_example("indicators", len(codes), num_examples=shape[0])
     if isinstance(validation, numbers.Real):
         strata = _rarest_labels(codes, weights)
     elif examples.is_set(validation):
@@ -266,12 +270,17 @@ def _rarest_labels(codes: np.ndarray, weights: ArrayLike | None) -> np.ndarray:
     return np.where(codes == 1, rank, codes.shape[1]).min(axis=1)
 
 
-def _checked_sets(indicators: ArrayLike, names: Sequence[Any] | None) -> TargetSets:
-    """Checked training labels with their names."""
+def _checked_sets(
+    indicators: ArrayLike, names: Sequence[Any] | None
+) -> tuple[TargetSets, tuple[Any, ...]]:
+    """Checked training labels, and their names as they are given."""
     check.concrete("indicators", indicators)
     codes = check.indicators("indicators", indicators)
     num_labels = codes.shape[1]
-    given = list(range(num_labels) if names is None else names)
+    if names is None:
+        names = check.column_names(indicators) or range(num_labels)
+    # NumPy scalars, such as np.unique gives, cannot be written as JSON.
+    given = [one.item() if isinstance(one, np.generic) else one for one in names]
     if len(given) != num_labels or len(set(given)) < num_labels:
         raise ValueError(
             f"names must be {num_labels} distinct names, one per label, got "
@@ -285,4 +294,4 @@ def _checked_sets(indicators: ArrayLike, names: Sequence[Any] | None) -> TargetS
                 f"label, got no {kind} one of label {given[np.argmax(missing)]!s}; "
                 "leave the label out"
             )
-    return TargetSets(codes, tuple(f"label {name!s}" for name in given))
+    return TargetSets(codes, tuple(f"label {name!s}" for name in given)), tuple(given)

@@ -114,7 +114,7 @@ def _average_precisions(
 ) -> np.ndarray:
     """Average precisions on the held-out examples of a part, ``(labels, l2s)``."""
     out, models = np.flatnonzero(given.parts[part]), fits.models
-    features = given.problem.first_block.features[out]
+    features = given.problem.whole_rows.features[out]
     target_set: Any = models.target_set
     of_l2 = np.searchsorted(np.sort(l2s), models.l2)
     position = np.argsort(np.argsort(l2s))

@@ -29,10 +29,12 @@ class ProbeComparison(NamedTuple):
 
     def __str__(self) -> str:
         low, high = (100 * end for end in self.accuracy.interval)
+        note = self.accuracy.interval.note and f" ({self.accuracy.interval.note})"
         return (
             f"first less second: accuracy {100 * self.accuracy.value:+.2f} points "
-            f"[{low:+.2f}, {high:+.2f}], p = {self.mcnemar.p_value:.3g}; log loss "
-            f"{self.log_loss.value:+.4g}; {100 * self.agreement:.2f} % equal labels"
+            f"[{low:+.2f}, {high:+.2f}]{note}, p = {self.mcnemar.p_value:.3g}; "
+            f"log loss {self.log_loss.value:+.4g}; "
+            f"{100 * self.agreement:.2f} % equal labels"
         )
 
 

@@ -170,6 +170,7 @@ def probe(
             test_labels,
             num_features=given.problem.num_features,
             classes=given.problem.classes,
+            feature_names=given.problem.feature_names,
             prefix="test_",
         )
     )

@@ -7,6 +7,8 @@ from jax.typing import ArrayLike
 
 from jaxlin import check
 from jaxlin.normalization.affine import Normalization, check_range
+from jaxlin.numerics import row_arrays
+from jaxlin.numerics.row_arrays import Rows
 
 # Rows summed at once: bounds the float64 copy of a block of a memory map.
 ROWS_PER_BLOCK = 4096
@@ -18,8 +20,8 @@ def fit_centered(
     """Fits the mean row, for a given scale (255 for 8-bit pixels).
 
     Args:
-      features: training rows, shape ``(examples, features)``, on the host; may be a
-        memory map, which is read in blocks.
+      features: training rows, shape ``(examples, features)``; a memory map, rows on
+        the device and sparse rows are read in blocks.
       scale: length of one normalised unit in raw units, above 0.
       example_weights: shape ``(examples,)``, non-negative; None is all ones. Rows of
         weight 0 have no influence but must be finite.
@@ -59,8 +61,8 @@ def fit_standard(
     gets scale 1, so that its normalised training values are 0 instead of NaN.
 
     Args:
-      features: training rows, shape ``(examples, features)``, on the host; may be a
-        memory map, which is read in blocks.
+      features: training rows, shape ``(examples, features)``; a memory map, rows on
+        the device and sparse rows are read in blocks.
       example_weights: shape ``(examples,)``, non-negative; None is all ones. Rows of
         weight 0 have no influence but must be finite.
 
@@ -97,27 +99,27 @@ def from_moments(
 
 def check_rows(
     features: ArrayLike, example_weights: ArrayLike | None, *, is_part: bool = False
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[Rows, np.ndarray | None]:
     """Returns checked rows and their checked weights, in float64, for the moments."""
-    rows = check.features("features", features)
+    rows = row_arrays.rows("features", features, native=False)
     if example_weights is None:
         return rows, None
     weights = check.example_weights(
-        "example_weights", example_weights, num_examples=len(rows), is_part=is_part
+        "example_weights", example_weights, num_examples=rows.shape[0], is_part=is_part
     )
     return rows, weights.astype(np.float64)
 
 
-def first_weighted_row(rows: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+def first_weighted_row(rows: Rows, weights: np.ndarray | None) -> np.ndarray:
     """Returns the first row of positive weight in float64; all inf if there is none."""
     first = 0 if weights is None else int(np.argmax(weights > 0))
     if weights is not None and not weights[first] > 0:
         return np.full(rows.shape[1], np.inf)
-    return rows[first].astype(np.float64)
+    return row_arrays.block("features", rows[first : first + 1])[0].astype(np.float64)
 
 
 def sums_of_rows(
-    rows: np.ndarray, *, weights: np.ndarray | None = None, shift: ArrayLike = 0.0
+    rows: Rows, *, weights: np.ndarray | None = None, shift: ArrayLike = 0.0
 ) -> tuple[np.ndarray, float, np.ndarray]:
     """Returns the weighted sums of the rows less ``shift``, in float64.
 
@@ -141,12 +143,12 @@ def sums_of_rows(
                 spread = np.maximum(spread, np.abs(end.astype(np.float64) - shift))
             shifted = np.subtract(block, shift, dtype=np.float64)
             total += shifted.sum(axis=0) if some is None else some @ shifted
-    count = len(rows) if weights is None else float(weights.sum())
+    count = rows.shape[0] if weights is None else float(weights.sum())
     return total, count, spread
 
 
 def sum_of_squares(
-    rows: np.ndarray,
+    rows: Rows,
     *,
     weights: np.ndarray | None = None,
     mean: np.ndarray,
@@ -169,11 +171,12 @@ def sum_of_squares(
 
 
 def weighted_blocks(
-    rows: np.ndarray, weights: np.ndarray | None
+    rows: Rows, weights: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Yields blocks of the rows of positive weight, with their weights."""
-    for start in range(0, len(rows), ROWS_PER_BLOCK):
-        block, some = rows[start : start + ROWS_PER_BLOCK], None
+    """Yields dense blocks of the rows of positive weight, with their weights."""
+    for start in range(0, rows.shape[0], ROWS_PER_BLOCK):
+        block = row_arrays.block("features", rows[start : start + ROWS_PER_BLOCK])
+        some = None
         if weights is not None:
             some = np.asarray(weights[start : start + ROWS_PER_BLOCK])
             block, some = block[some > 0], some[some > 0]

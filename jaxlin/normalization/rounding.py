@@ -134,13 +134,13 @@ def without_overflow(
     unused = np.flatnonzero(~has_weight(example_weights))
     if not len(unused):
         return rows
-    rows = np.asarray(rows)
     mean, scale = (np.asarray(part, float) for part in normalization or (0.0, 1.0))
     too_large = np.zeros(len(unused), bool)
     for start in range(0, len(unused), moments.ROWS_PER_BLOCK):
         some = slice(start, start + moments.ROWS_PER_BLOCK)
         with np.errstate(over="ignore"):
-            normalized = (rows[unused[some]].astype(np.float64) - mean) / scale
+            own = np.asarray(rows[unused[some]], np.float64)
+            normalized = (own - mean) / scale
             norms = np.sqrt(np.square(normalized).sum(axis=1))
         too_large[some] = ~(norms < LARGEST_NORM / 2)
     if not too_large.any():

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxlin import check
+from jaxlin.numerics import row_arrays
 
 # Default bytes per block: large enough that the overhead of a call is negligible, small
 # compared with any memory.
-_BLOCK_BYTES = 32 * 2**20
+BLOCK_BYTES = 32 * 2**20
 
 
 class Block(NamedTuple):
@@ -44,7 +45,8 @@ class ArrayBlocks:
     """Blocks of consecutive rows of arrays or memory maps; made by `over`.
 
     Attributes:
-      features: raw rows, shape ``(examples, features)``.
+      features: raw rows, shape ``(examples, features)``. Sparse rows become dense in
+        each block, each time it is read.
       targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
       example_weights: non-negative, shape ``(examples,)``; None is all ones.
       block_size: rows per block; the last block may have fewer.
@@ -57,11 +59,11 @@ class ArrayBlocks:
 
     def __iter__(self) -> Iterator[Block]:
         """Yields the blocks, each of which is read only when it is yielded."""
-        for start in range(0, len(self.features), self.block_size):
+        for start in range(0, self.features.shape[0], self.block_size):
             rows = slice(start, start + self.block_size)
             weights = self.example_weights
             yield Block(
-                np.asarray(self.features[rows]),
+                row_arrays.block("features", self.features[rows]),
                 np.asarray(self.targets[rows]),
                 None if weights is None else np.asarray(weights[rows]),
             )
@@ -77,10 +79,12 @@ def over(
     """Divides arrays or memory maps into blocks, which are read only when needed.
 
     Args:
-      features: array or memory map of raw rows, shape ``(examples, features)``.
+      features: array, memory map or table of raw rows, or rows of scipy.sparse, shape
+        ``(examples, features)``.
       targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
       example_weights: non-negative, shape ``(examples,)``; None is all ones.
-      block_size: rows per block, at least 1; None gives blocks of 32 MiB.
+      block_size: rows per block, at least 1; None gives blocks of 32 MiB, as dense
+        rows.
 
     Returns:
       The blocks, which can be iterated several times.
@@ -89,24 +93,39 @@ def over(
       ValueError: if the lengths differ, or ``block_size`` is below 1.
     """
     check.concrete("features", features)
+    if check.is_sparse(features):
+        features = features.tocsr()
+    elif not check.is_array(features):
+        features = check.features("features", features)
     for name, array in (("targets", targets), ("example_weights", example_weights)):
         check.concrete(name, array)
         if array is not None:
-            check.one_per_example(name, len(array), num_examples=len(features))
+            check.one_per_example(name, len(array), num_examples=features.shape[0])
     if block_size is None:
         row_bytes = features.shape[1] * features.dtype.itemsize
-        block_size = max(1, _BLOCK_BYTES // row_bytes)
+        block_size = max(1, BLOCK_BYTES // row_bytes)
     check.integer("block_size", block_size, at_least=1)
     return ArrayBlocks(features, targets, example_weights, block_size)
 
 
-def as_arrays(block: Block) -> Block:
-    """Converts a tuple of arrays or lists to a `Block` of arrays."""
+def as_arrays(block: Block, *, name: str = "block") -> Block:
+    """Converts a tuple of arrays, tables or lists to a `Block` of arrays.
+
+    Args:
+      block: features, targets and, unless they are all ones, weights.
+      name: name of the block in error messages.
+
+    Returns:
+      The block, with features of the dtypes that the library computes with
+      (`jaxlin.numerics.row_arrays.numbers`).
+    """
+    features, *others = block
     return Block(
+        row_arrays.numbers(f"{name}.features", features),
         *(
-            part if part is None or hasattr(part, "dtype") else np.asarray(part)
-            for part in block
-        )
+            part if part is None else check.dense(f"{name}.{kind}", part)
+            for kind, part in zip(Block._fields[1:], others, strict=False)
+        ),
     )
 
 
@@ -128,7 +147,7 @@ def first_of(blocks: Iterable[Block]) -> Block:
             "__iter__ starts anew"
         )
     for block in blocks:
-        return as_arrays(block)
+        return as_arrays(block, name="blocks[0]")
     raise ValueError("blocks must hold at least one block, got none")
 
 
@@ -154,8 +173,8 @@ def check_blocks(
     is_weighted, rank, dtype, largest = None, None, None, 0.0
     classes: set[int] = set()
     for number, given in enumerate(blocks):
-        block = as_arrays(given)
         name = f"blocks[{number}]"
+        block = as_arrays(given, name=name)
         features, targets, weights = check.examples(
             *block,
             num_classes=num_classes,

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,8 +17,9 @@ from jaxlin.linear import Bias
 from jaxlin.normalization import Normalization, check_normalization, unit_rows
 from jaxlin.normalization.rounding import check_rounding, is_spoiled_by_float32
 from jaxlin.numerics import device_mesh, processes
+from jaxlin.numerics.row_arrays import Rows
 from jaxlin.objective import row_blocks
-from jaxlin.objective.row_blocks import Block
+from jaxlin.objective.row_blocks import ArrayBlocks, Block
 from jaxlin.problems import device_rows, weight_checks
 from jaxlin.solvers import (
     certified,
@@ -39,14 +41,17 @@ class Problem:
 
     Attributes:
       rows: features, codes of the labels (or distributions) and weights of all
-        examples, on the host; blocks of them where they do not fit into memory.
+        examples, on the host (features that were given on the device are there); blocks
+        of them where they do not fit into memory or are sparse.
       classes: labels in the order of the scores, shape ``(classes,)``.
       normalization: applied to each row, or None.
+      feature_names: names of the columns, where the rows were given as a table.
     """
 
     rows: Block | Iterable[Block]
     classes: np.ndarray
     normalization: Normalization | None
+    feature_names: tuple[str, ...] | None = None
     # Device arrays and row statistics, by kind, precision and mesh.
     _cache: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False)
 
@@ -58,7 +63,9 @@ class Problem:
     @property
     def num_examples(self) -> int:
         """Number of examples; in several processes, of this process."""
-        return len(self._whole_rows().features)
+        if isinstance(self.rows, ArrayBlocks):
+            return self.rows.features.shape[0]
+        return len(self.whole_rows.features)
 
     @property
     def num_features(self) -> int:
@@ -84,16 +91,46 @@ class Problem:
             num_examples=self.num_examples,
         )
 
-    @property
+    @functools.cached_property
     def first_block(self) -> Block:
         """First block of rows; all rows if they are not in blocks."""
         return self.rows if isinstance(self.rows, Block) else next(iter(self.rows))
 
+    @property
+    def whole_rows(self) -> Block:
+        """All rows in one block; sparse rows become dense and are kept.
+
+        Raises:
+          ValueError: for other rows in blocks, and for sparse rows whose dense form
+            does not fit into memory.
+        """
+        if isinstance(self.rows, Block):
+            return self.rows
+        if not isinstance(self.rows, ArrayBlocks):
+            raise ValueError(
+                "solvers and sweeps must have all examples on the device, got a "
+                "problem of blocks; jaxlin.fit makes its passes block by block"
+            )
+        if "whole rows" not in self._cache:
+            sparse = self.rows.features
+            device_mesh.check_memory(
+                "sparse rows, which all but jaxlin.fit and predictions make dense,",
+                remedy="call jaxlin.fit, or use fewer features",
+                rows=math.prod(sparse.shape) * sparse.dtype.itemsize,
+            )
+            self._cache["whole rows"] = Block(
+                sparse.toarray(), self.rows.targets, self.rows.example_weights
+            )
+        return self._cache["whole rows"]
+
     def __repr__(self) -> str:
         size = "blocks of examples"
-        if isinstance(self.rows, Block):
+        if isinstance(self.rows, Block | ArrayBlocks):
             num_rows, num_features = self.rows.features.shape
             size = f"{counted(num_rows, 'example')}, {counted(num_features, 'feature')}"
+        if isinstance(self.rows, ArrayBlocks):
+            stored = self.rows.features.nnz / (num_rows * num_features)
+            size += f", sparse with {100 * stored:.2g} % stored"
         normalized = ", normalized" if self.normalization is not None else ""
         return f"Problem({size}, {counted(self.num_classes, 'class')}{normalized})"
 
@@ -218,7 +255,7 @@ class Problem:
         weight_checks.check_classes(
             name,
             checked,
-            rows=self._whole_rows(),
+            rows=self.whole_rows,
             classes=self.classes,
             allow_one_class=allow_one_class,
             every_class=every_class,
@@ -233,7 +270,7 @@ class Problem:
 
         Rows in blocks are checked by `check_class_weights` in their first pass.
         """
-        rows = self._whole_rows()
+        rows = self.whole_rows
         weights = rows.example_weights
         own = np.ones(len(rows.targets)) if weights is None else weights
         found = row_blocks.class_weights(
@@ -247,23 +284,15 @@ class Problem:
 
     def with_normalization(self, normalization: Normalization | None) -> "Problem":
         """The same examples under another normalization; the rows are shared."""
-        features, _, weights = self._whole_rows()
+        features, _, weights = self.whole_rows
         fitted = fitted_normalization(normalization, features, weights)
-        other = dataclasses.replace(self, normalization=fitted)
+        other = dataclasses.replace(self, rows=self.whole_rows, normalization=fitted)
         processes.check_everywhere(other._check_rounding)
         shared = self.examples._replace(
             normalization=device_rows.place_normalization(fitted)
         )
         other._cached("examples", lambda: shared)
         return other
-
-    def _whole_rows(self) -> Block:
-        if not isinstance(self.rows, Block):
-            raise ValueError(
-                "solvers and sweeps must have all examples on the device, got a "
-                "problem of blocks; jaxlin.fit makes its passes block by block"
-            )
-        return self.rows
 
     def _cached(self, kind: Any, make: Callable[[], Any]) -> Any:
         """Returns the result of ``make``, cached by kind, precision and mesh."""
@@ -280,7 +309,7 @@ class Problem:
         """True for rows or a normalisation of float64 that float32 does not hold."""
         with np.errstate(over="ignore"):
             return any(
-                np.asarray(part).dtype == np.float64
+                getattr(part, "dtype", np.float64) == np.float64
                 and not (np.asarray(part, np.float32) == part).all()
                 for part in (*self.first_block, *(self.normalization or ()))
                 if part is not None
@@ -289,21 +318,20 @@ class Problem:
     @functools.cached_property
     def is_spoiled_by_float32(self) -> bool:
         """True where rounding to float32 spoils rows in memory."""
-        features, _, weights = self._whole_rows()
+        features, _, weights = self.whole_rows
         return is_spoiled_by_float32(
             features, self.normalization, example_weights=weights
         )
 
     def _examples(self) -> Examples:
-        rows = self._whole_rows()
         processes.check_everywhere(self._check_rounding)
-        return device_rows.place(rows, self.normalization)
+        return device_rows.place(self.whole_rows, self.normalization)
 
     def _in_float64(self) -> Examples:
-        return device_rows.place(self.rows, self.normalization)  # type: ignore[arg-type]
+        return device_rows.place(self.whole_rows, self.normalization)
 
     def _check_rounding(self) -> None:
-        features, _, weights = self._whole_rows()
+        features, _, weights = self.whole_rows
         check_rounding(
             "features",
             features,
@@ -314,7 +342,7 @@ class Problem:
 
 def fitted_normalization(
     normalization: Normalization | FitNormalization | None,
-    rows: np.ndarray,
+    rows: Rows,
     weights: np.ndarray | None,
 ) -> Normalization | None:
     """Returns a checked normalization, fitted to the rows if it is a function.

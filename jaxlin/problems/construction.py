@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from jaxlin import check, class_labels
 from jaxlin.normalization import Normalization, check_normalization
-from jaxlin.numerics import processes
+from jaxlin.numerics import processes, row_arrays
 from jaxlin.objective import row_blocks
 from jaxlin.objective.row_blocks import Block
 from jaxlin.problems.checked import FitNormalization, Problem, fitted_normalization
@@ -32,12 +32,16 @@ def problem(
     """Checks examples, once, and encodes their labels.
 
     Args:
-      features: raw rows of finite numbers, shape ``(examples, features)``; uint8 and
-        floats are kept, booleans, other integers and lists are converted. Or blocks of
-        rows and labels (`jaxlin.objective.row_blocks`), without ``labels``.
-      labels: integers, booleans, text or whole floats, shape ``(examples,)``; for
-        `jaxlin.losses.cross_entropy` distributions ``(examples, classes)``. At least
-        two classes with a positive weight.
+      features: raw rows of finite numbers, shape ``(examples, features)``: an array,
+        a table (pandas, polars, PyArrow), a tensor (PyTorch, CuPy, JAX). uint8 and
+        floats are kept, booleans, other integers and lists are converted; arrays on the
+        device stay there. Or rows of scipy.sparse, which a fit makes dense block by
+        block: a pass takes as long as over dense rows, and the host converts them anew;
+        sweeps, probes and training make all rows dense. Or blocks of rows and labels
+        (`jaxlin.objective.row_blocks`), without ``labels``.
+      labels: integers, booleans, text or whole floats, shape ``(examples,)`` or
+        ``(examples, 1)``; for `jaxlin.losses.cross_entropy` distributions ``(examples,
+        classes)``. At least two classes with a positive weight.
       weights: shape ``(examples,)``, non-negative with a positive sum; None is all
         ones. A row of weight 0 has no effect, but must be finite.
       normalization: applied to each row; or a function such as
@@ -61,6 +65,11 @@ def problem(
         raise ValueError(
             "classes must be given in several processes, none of which sees all labels"
         )
+    if several and check.is_sparse(features):
+        raise ValueError(
+            "features must be dense in several processes, got sparse rows; call "
+            ".toarray() on those of each process"
+        )
     if several and callable(normalization):
         raise ValueError(
             "normalization must be fitted already in several processes, got a function "
@@ -77,13 +86,17 @@ def problem(
             names=("features", "labels", "weights"),
             # A property of all rows need not hold for those of one process.
             is_part=several,
+            check_features=row_arrays.rows,
         )
         fitted = fitted_normalization(normalization, rows[0], rows[2])
         return Block(*rows), known_classes, fitted
 
     rows, known_classes, fitted = processes.check_everywhere(checked)
     _check_classes_of_all(rows, known_classes)
-    return Problem(rows, known_classes, fitted)
+    if check.is_sparse(rows.features):
+        blocks = row_blocks.over(*rows[:2], example_weights=rows.example_weights)
+        return Problem(blocks, known_classes, fitted)
+    return Problem(rows, known_classes, fitted, check.column_names(features))
 
 
 def as_problem(
@@ -139,7 +152,7 @@ def _encoded(labels: Any, classes: Any) -> tuple[Any, np.ndarray]:
     """Codes of labels and their classes; distributions are returned unchanged."""
     check.one_label_each("labels", labels)
     array = check.dense("labels", labels)
-    if array.ndim != 2:
+    if array.ndim != 2 or array.shape[1] == 1:
         return class_labels.encode("labels", labels, classes=classes)
     width = array.shape[1]
     known = np.arange(width) if classes is None else class_labels.as_classes(classes)
@@ -181,7 +194,7 @@ class _EncodedBlocks:
 
     def __iter__(self) -> Iterator[Block]:
         for number, given in enumerate(self.blocks):
-            block = row_blocks.as_arrays(given)
+            block = row_blocks.as_arrays(given, name=f"blocks[{number}]")
             if np.ndim(block.targets) == 1:
                 codes, _ = class_labels.encode(
                     f"blocks[{number}].targets", block.targets, classes=self.classes
@@ -220,7 +233,7 @@ def _from_blocks(
 
 def _check_is_blocks(features: Any, weights: Any) -> None:
     """Raises a ValueError for arrays without labels, or weights beside blocks."""
-    if hasattr(features, "dtype") or hasattr(features, "columns"):
+    if hasattr(features, "dtype") or check.is_table(features):
         raise ValueError(
             "labels must be given with features, got None; only blocks of rows "
             "(jaxlin.objective.row_blocks) bring their own"

@@ -57,7 +57,7 @@ def _check_classes(
     sets: TargetSets, problem: Problem, weight_sets: np.ndarray | None
 ) -> None:
     """Raises a ValueError if a class of a set has no weight in a set of weights."""
-    own = problem.first_block.example_weights
+    own = problem.whole_rows.example_weights
     weights = np.ones((1, problem.num_examples)) if weight_sets is None else weight_sets
     is_counted = (weights > 0) & (True if own is None else np.asarray(own) > 0)
     for i, counted in enumerate(is_counted):

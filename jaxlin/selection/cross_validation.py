@@ -252,7 +252,7 @@ def check_parts(
       ValueError: if a class has no training example in some part and
         ``allow_missing_classes`` is False.
     """
-    rows: Any = problem.rows
+    rows = problem.whole_rows
     codes, weights = rows.targets, rows.example_weights
     own = np.ones(len(codes)) if weights is None else np.asarray(weights)
     train_counts, all_counts = (

@@ -127,7 +127,7 @@ def cross_validate(
     outer = folds_of.train_weights_of_all(folds, num_examples=problem.num_examples)
     allowed = {"allow_missing_classes": allow_missing_classes}
     known = cross_validation.check_parts(problem, outer, **allowed)
-    labels = problem.classes[problem.rows.targets]  # type: ignore[union-attr]
+    labels = problem.classes[problem.whole_rows.targets]
     train, held_out = _inner_folds(key, labels, outer, num_inner_folds, **allowed)
     # A class without training examples in an outer part is in none of its inner folds.
     known_within = cross_validation.check_parts(problem, train, **allowed)

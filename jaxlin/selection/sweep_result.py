@@ -57,6 +57,7 @@ class SweepResult:
       normalization: normalisation of raw features, or None; a tuple of them, one per
         weight set, where each set has its own.
       classes: class labels in the order of the scores, shape ``(classes,)``.
+      feature_names: names of the columns of a table; None otherwise.
     """
 
     models: Grid
@@ -71,6 +72,7 @@ class SweepResult:
     slot_passes: int
     normalization: Normalization | tuple[Normalization | None, ...] | None
     classes: np.ndarray
+    feature_names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.passes)
@@ -102,6 +104,7 @@ class SweepResult:
             classes=self.classes,
             bias=self.models.bias.value,
             bias_radius=float(self.bias_radius[number]),
+            feature_names=self.feature_names,
         )
 
     def __iter__(self) -> Iterator[Fit]:
@@ -175,6 +178,7 @@ def collect(
         slot_passes=sum(queue.slot_passes for queue in state.queues),
         normalization=problem.normalization,
         classes=problem.classes,
+        feature_names=problem.feature_names,
     )
 
 

@@ -40,6 +40,8 @@ class Fit(NamedTuple):
       bias_radius: bound on the distance of a free bias from the optimum, up to a shift
         of all scores; infinite where none is known, which is so for hinges, sweeps and
         blocks of rows. 0 for another bias, which ``radius`` covers.
+      feature_names: names of the columns, where the training rows were a table; None
+        otherwise. Tables to predict must have the same columns in the same order.
     """
 
     params: Params
@@ -58,6 +60,7 @@ class Fit(NamedTuple):
     temperature: float = 1.0
     bias: BiasName = "penalized"
     bias_radius: float = 0.0
+    feature_names: tuple[str, ...] | None = None
 
     @property
     def radius(self) -> float:

@@ -2,6 +2,7 @@
 
 metrics              accuracy, confusion matrix, calibration error, ...
 intervals            confidence intervals of proportions and means
+bootstrap            means of resamples, tails of percentile and BCa intervals
 comparison           paired comparison of two methods on the same test examples
 estimates            shares, means and calibration error with intervals
 multilabel           average precision and F1 of several labels per example

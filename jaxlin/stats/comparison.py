@@ -21,21 +21,16 @@ Intervals over examples cover the variation between test sets for these two mode
 training runs.
 """
 
-import functools
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxlin import check
-from jaxlin.stats.intervals import Interval, vector
+from jaxlin.stats import bootstrap
+from jaxlin.stats.intervals import Interval, mean_and_spread, vector
 from jaxlin.typing import Array
-
-# Draws per block of the bootstrap: about 8 MB of indices and values.
-_DRAWS_PER_BLOCK = 2**20
 
 
 class Estimate(NamedTuple):
@@ -43,6 +38,9 @@ class Estimate(NamedTuple):
 
     value: float
     interval: Interval
+
+    def __str__(self) -> str:
+        return f"{self.value} in {self.interval}"
 
 
 class Overlap(NamedTuple):
@@ -64,12 +62,22 @@ class McNemar(NamedTuple):
 
 
 class Equivalence(NamedTuple):
-    """Result of `equivalence`: whether the interval lies inside (-bound, bound)."""
+    """Result of two one-sided tests that a mean difference lies inside its bounds.
+
+    Attributes:
+      value: mean difference.
+      interval: interval of confidence 1 - 2 * level. One of width zero says so in its
+        ``note``: the differences do not vary, and the test rests on them alone.
+      bound: the smallest difference of practical relevance.
+      equivalent: whether the interval lies inside (-bound, bound).
+      p_value: larger p-value of the two tests by t; None by the bootstrap.
+    """
 
     value: float
     interval: Interval
     bound: float
     equivalent: bool
+    p_value: float | None = None
 
 
 def overlap(correct_a: Any, correct_b: Any) -> Overlap:
@@ -116,16 +124,29 @@ def agreement(predictions_a: Any, predictions_b: Any) -> float:
     return float(np.mean(a == b))
 
 
-def mcnemar(correct_a: Any, correct_b: Any) -> McNemar:
+def mcnemar(correct_a: Any, correct_b: Any, *, mid_p: bool = False) -> McNemar:
     """Exact two-sided McNemar test that two classifiers are equally often right.
 
     Under that hypothesis each discordant example (one classifier right, the other
-    wrong) is a toss of a fair coin. Without discordant examples p is 1. Arguments and
-    errors are those of `overlap`.
+    wrong) is a toss of a fair coin. Without discordant examples p is 1.
+
+    Args:
+      correct_a: booleans, shape ``(examples,)``.
+      correct_b: booleans for the same examples in the same order.
+      mid_p: whether outcomes as likely as the observed one count half. The exact test
+        rejects a true hypothesis more rarely than its level says, the mid-p test about
+        as often, with more power; it may exceed the level slightly.
+
+    Raises:
+      ValueError: if the arguments are not boolean vectors of equal length.
 
     Reference:
       Q. McNemar. Note on the sampling error of the difference between correlated
       proportions or percentages. Psychometrika, 1947.
+
+      M. W. Fagerland, S. Lydersen and P. Laake. The McNemar test for binary
+      matched-pairs data: mid-p and asymptotic are better than exact conditional. BMC
+      Medical Research Methodology, 2013.
     """
     from scipy import stats
 
@@ -134,6 +155,10 @@ def mcnemar(correct_a: Any, correct_b: Any) -> McNemar:
     p_value = 1.0
     if discordant:
         p_value = float(stats.binomtest(counts.only_a, discordant, 0.5).pvalue)
+    if discordant and mid_p:
+        outcomes = {counts.only_a, counts.only_b}
+        likely = float(stats.binom.pmf(counts.only_a, discordant, 0.5))
+        p_value -= len(outcomes) * likely / 2
     return McNemar(counts.only_a, counts.only_b, discordant, p_value)
 
 
@@ -143,15 +168,14 @@ def paired_bootstrap(
     key: Array,
     num_resamples: int = 10_000,
     confidence: float = 0.95,
+    method: Literal["percentile", "bca"] = "percentile",
 ) -> Estimate:
-    """Mean of a per-example difference with its percentile bootstrap interval.
+    """Mean of a per-example difference with its bootstrap interval.
 
     Examples are drawn with replacement, so each resample evaluates both classifiers on
-    the same examples. An index is a random 32-bit integer modulo n, uniform up to a
-    factor of 1 + n / 2^32. Memory does not grow with ``num_resamples`` times n. The
-    ends are resampled means, not interpolated, and integer differences below 2^24 / n
-    (of zero-one correctness, for instance) are summed without rounding: an end that
-    should be 0 is 0.
+    the same examples (`jaxlin.stats.bootstrap`). The ends are resampled means, not
+    interpolated, and integer differences below 2^24 / n (of zero-one correctness, for
+    instance) are summed without rounding: an end that should be 0 is 0.
 
     Args:
       differences: finite numbers, shape ``(examples,)``: value of b minus value of a.
@@ -159,33 +183,32 @@ def paired_bootstrap(
       num_resamples: number of bootstrap resamples, at least 1; 10,000 places each end
         within about 2 % of the width of the interval.
       confidence: coverage of the interval, in (0, 1).
+      method: ``"percentile"``, or ``"bca"``, bias-corrected and accelerated, whose
+        ends miss the true mean of skewed differences (log losses) equally often: the
+        error of their levels falls as 1 / n instead of 1 / sqrt(n).
 
     Returns:
       The mean and its interval. A single example, or equal differences, give an
-      interval of width zero: resampling reflects only the variation in the sample.
+      interval of width zero, whose ``note`` says so: resampling reflects only the
+      variation in the sample.
 
     Raises:
       ValueError: if an argument is out of range or a difference is not finite.
 
     Reference:
       B. Efron. Bootstrap methods: another look at the jackknife. Annals of Statistics,
-      1979.
+      1979. BCa: `jaxlin.stats.bootstrap.bca_tails`.
     """
     values = vector("differences", differences)
     check.key("key", key)
     check.integer("num_resamples", num_resamples, at_least=1)
     check.number("confidence", confidence, above=0, below=1)
-    # float32 sums of small residuals: the shift is one of the values and the scale is
-    # a power of two, so that neither rounds integers.
-    shift = np.quantile(values, 0.5, method="lower")
-    residuals = values - shift
-    scale = math.ldexp(1.0, math.frexp(np.abs(residuals).max())[1])
-    sums = _resampled_sums(
-        jnp.asarray(residuals / scale, jnp.float32), key, num_resamples=num_resamples
-    )
-    means = shift + scale * np.asarray(sums, np.float64) / len(values)
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    low, high = np.quantile(means, tails, method="nearest")
+    check.choice("method", method, ("percentile", "bca"))
+    means = bootstrap.resampled_means(values, key=key, num_resamples=num_resamples)
+    tails = bootstrap.percentile_tails(confidence)
+    if method == "bca":
+        tails = bootstrap.bca_tails(means, values, confidence=confidence)
+    low, high = np.quantile(means.values, tails, method="nearest")
     return Estimate(float(values.mean()), Interval(float(low), float(high)))
 
 
@@ -229,6 +252,51 @@ def equivalence(
     return Equivalence(value, interval, bound, inside)
 
 
+def t_equivalence(
+    differences: Any, *, bound: float, level: float = 0.05
+) -> Equivalence:
+    """Two one-sided t tests (TOST) that the mean difference lies inside its bounds.
+
+    As `equivalence`, with normal means in place of the bootstrap: without a key, and
+    with a p-value. Of few or very skewed differences prefer `equivalence`.
+
+    Args:
+      differences: finite numbers, shape ``(examples,)``, at least two: value of b minus
+        value of a.
+      bound: the smallest difference of practical relevance, above 0, in the units of
+        the differences. Fix it before looking at the data.
+      level: probability of declaring equivalence at a true difference of ``bound``, in
+        (0, 0.5).
+
+    Raises:
+      ValueError: if an argument is out of range, a difference is not finite, or there
+        is only one.
+
+    Example:
+      >>> found = t_equivalence([0.0, 0.1, -0.1, 0.0], bound=0.2)
+      >>> found.equivalent, round(found.p_value, 4)
+      (True, 0.0081)
+    """
+    from scipy import stats
+
+    bound = check.number("bound", bound, above=0)
+    check.number("level", level, above=0, below=0.5)
+    value, deviation, count, interval = mean_and_spread(
+        vector("differences", differences), confidence=1 - 2 * level
+    )
+    if interval is None:
+        raise ValueError(
+            "differences must be at least two for a t test, got 1; a single one says "
+            "nothing on their variation"
+        )
+    distance = bound - abs(value)
+    p_value = 0.0 if distance > 0 else 1.0
+    if deviation:
+        statistic = distance / (deviation / math.sqrt(count))
+        p_value = float(stats.t.sf(statistic, count - 1))
+    return Equivalence(value, interval, bound, p_value < level, p_value)
+
+
 def holm(p_values: Iterable[float]) -> tuple[float, ...]:
     """Holm's step-down adjustment of p-values, which controls the family-wise error.
 
@@ -266,27 +334,6 @@ def holm(p_values: Iterable[float]) -> tuple[float, ...]:
         largest = max(largest, min(1.0, (len(given) - rank) * given[i]))
         adjusted[i] = largest
     return tuple(adjusted)
-
-
-@functools.partial(jax.jit, static_argnames=("num_resamples", "draws_per_block"))
-def _resampled_sums(
-    values: Array,
-    key: Array,
-    *,
-    num_resamples: int,
-    draws_per_block: int = _DRAWS_PER_BLOCK,
-) -> Array:
-    """Returns sums over resamples of ``values`` (n,), shape ``(num_resamples,)``."""
-    size = len(values)
-
-    def resampled_sum(key: Array) -> Array:
-        bits = jax.random.bits(key, (size,), jnp.uint32)
-        return jnp.sum(values[bits % jnp.uint32(size)])
-
-    # One key per resample, so that the block size does not change the draws.
-    keys = jax.random.split(key, num_resamples)
-    block = min(num_resamples, max(1, draws_per_block // size))
-    return jax.lax.map(resampled_sum, keys, batch_size=block)
 
 
 def _booleans(name: str, value: Any) -> np.ndarray:

@@ -17,6 +17,7 @@ import statistics
 
 import numpy as np
 
+from jaxlin import check
 from jaxlin.stats import intervals
 from jaxlin.stats.comparison import Estimate
 from jaxlin.stats.intervals import Interval
@@ -91,17 +92,95 @@ def calibration_error(
       num_bins: number of bins of equal width, at least 1.
     """
     edges = np.arange(1, num_bins) / num_bins
-    bins = np.searchsorted(edges.astype(confidence.dtype), confidence, side="left")
-    differences = correct - np.asarray(confidence, np.float64)
-    count = np.bincount(bins, minlength=num_bins)
-    total = np.bincount(bins, differences, num_bins)
-    squares = np.bincount(bins, np.square(differences), num_bins)
-    size, distance = len(confidence), float(np.abs(total).sum())
-    variances = np.maximum(squares - total**2 / np.maximum(count, 1), 0)
-    bias = math.sqrt(2 / math.pi) * float(np.sqrt(variances).sum())
-    spread = _Z * math.sqrt((1 - 2 / math.pi) * variances.sum())
-    above = _Z * math.sqrt(max(squares.sum() - distance**2 / size, 0))
-    low, high = distance - bias - spread, distance + above
+    return _calibration_error(
+        confidence[:, None],
+        correct[:, None],
+        edges.astype(confidence.dtype)[:, None],
+    )
+
+
+def adaptive_calibration_error(
+    probabilities: np.ndarray, labels: np.ndarray, *, num_bins: int = 15
+) -> Estimate:
+    r"""Adaptive calibration error: all classes, bins of equal numbers of examples.
+
+    For each class the examples fall into bins by its probability, between quantiles of
+    these probabilities; equal probabilities share a bin, so that bins may be fewer and
+    unequal. With :math:`d_{km}` the sum of indicator minus probability of class k over
+    bin m, the error is :math:`\sum_{km} |d_{km}| / (n K)`. The interval is that of
+    `calibration_error`; noise is summed over classes as if they all erred together,
+    which makes the lower end low.
+
+    Args:
+      probabilities: shape ``(examples, classes)``, at least one example.
+      labels: integers in [0, classes), shape ``(examples,)``.
+      num_bins: number of bins per class, at least 1.
+
+    Raises:
+      ValueError: if a row is no distribution, a label is no class, or ``num_bins`` is
+        below 1.
+
+    Example:
+      >>> found = adaptive_calibration_error(
+      ...     np.array([[0.75, 0.25], [0.75, 0.25]]), np.array([0, 1]))
+      >>> found.value
+      0.25
+
+    Reference:
+      J. Nixon, M. W. Dusenberry, L. Zhang, G. Jerfel and D. Tran. Measuring calibration
+      in deep learning. CVPR Workshops 2019.
+    """
+    num_classes = np.shape(probabilities)[-1]
+    checked = check.distributions(
+        "probabilities", probabilities, num_classes=num_classes
+    )
+    codes = check.labels(
+        "labels", labels, num_classes=num_classes, num_examples=len(checked)
+    )
+    check.integer("num_bins", num_bins, at_least=1)
+    levels = np.arange(1, num_bins) / num_bins
+    return _calibration_error(
+        checked,
+        codes[:, None] == np.arange(num_classes),
+        np.quantile(checked, levels, axis=0),
+    )
+
+
+def _calibration_error(
+    probabilities: np.ndarray, outcomes: np.ndarray, edges: np.ndarray
+) -> Estimate:
+    """Mean over columns of the calibration error, with its interval.
+
+    Args:
+      probabilities: shape ``(examples, columns)``.
+      outcomes: booleans of the same shape.
+      edges: inner edges of the bins of each column, ascending, shape ``(bins - 1,
+        columns)``. A probability at an edge is in the bin below.
+    """
+    size, num_columns = probabilities.shape
+    distance = bias = spread = 0.0
+    # Contribution of each example to the distance from 0, whose signs are fixed.
+    contributions = np.zeros(size)
+    for column, inner in enumerate(edges.T):
+        bins = np.searchsorted(inner, probabilities[:, column], side="left")
+        differences = outcomes[:, column] - np.asarray(
+            probabilities[:, column], np.float64
+        )
+        num_bins = len(inner) + 1
+        count = np.bincount(bins, minlength=num_bins)
+        total = np.bincount(bins, differences, num_bins)
+        squares = np.bincount(bins, np.square(differences), num_bins)
+        variances = np.maximum(squares - total**2 / np.maximum(count, 1), 0)
+        distance += float(np.abs(total).sum())
+        bias += math.sqrt(2 / math.pi) * float(np.sqrt(variances).sum())
+        spread += _Z * math.sqrt((1 - 2 / math.pi) * variances.sum())
+        contributions += np.sign(total)[bins] * differences
+    squared = float(np.square(contributions).sum())
+    above = _Z * math.sqrt(max(squared - distance**2 / size, 0))
+    low, high = (
+        end / (size * num_columns)
+        for end in (distance - bias - spread, distance + above)
+    )
     return Estimate(
-        distance / size, Interval(max(0.0, low / size), min(1.0, high / size))
+        distance / (size * num_columns), Interval(max(0.0, low), min(1.0, high))
     )

@@ -31,6 +31,17 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    @property
+    def note(self) -> str:
+        """Warning about an interval of width zero; "" for all others."""
+        if self.low != self.high:
+            return ""
+        return "width zero: the values do not vary, which does not make them certain"
+
+    def __str__(self) -> str:
+        note = self.note and f" ({self.note})"
+        return f"[{self.low}, {self.high}]{note}"
+
 
 class Spread(NamedTuple):
     """Mean over repeated runs; deviation and interval are None for a single run."""
@@ -107,6 +118,10 @@ def mean_and_spread(values: Iterable[float], *, confidence: float = 0.95) -> Spr
     num_runs, mean = len(runs), float(runs.mean())
     if num_runs == 1:
         return Spread(mean, None, 1, None)
+    if (runs == runs[0]).all():
+        # Rounding of the mean would be a deviation.
+        mean = float(runs[0])
+        return Spread(mean, 0.0, num_runs, Interval(mean, mean))
     deviation = float(runs.std(ddof=1))
     quantile = float(stats.t.ppf((1 + confidence) / 2, num_runs - 1))
     half = quantile * deviation / math.sqrt(num_runs)

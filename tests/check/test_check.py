@@ -1,6 +1,7 @@
 """Values that are accepted, and the messages about those that are not."""
 
 import datetime
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -29,8 +30,8 @@ BAD_FEATURES = {
         np.array([["a", float("nan")]], dtype=object),
         "missing nan at row 0, feature 1",
     ),
-    "objects all numbers": (
-        np.array([[1, 2.0], [True, 3]], dtype=object),
+    "objects of other numbers": (
+        np.array([[1, Fraction(1, 2)], [True, 3]], dtype=object),
         "dtype object, all entries are numbers; use .astype.float",
     ),
     "objects ragged": (np.array([[1.0], [1, 2]], dtype=object), "got ragged rows"),
@@ -68,7 +69,10 @@ BAD_LABELS = {
     "real": ([0.0, 1.5, 2.0], "got 1.5 at position 1 .*real-valued targets"),
     "nan": ([0.0, np.nan, 2.0], "missing label nan at position 1; leave"),
     "none": ([0, None, 2], "missing label None at position 1; leave"),
-    "objects": (np.array([0, 1, 2], object), r"entries are integers; use y_train.as"),
+    "huge objects": (
+        np.array([0, 1, 2**70], object),
+        r"entries are integers; use y_train.as",
+    ),
     "text": (["cat", "dog", "car"], "text 'cat' at position 0; encode class names: "),
     "text objects": (
         np.array(["cat", "dog", "car"], object),
@@ -89,8 +93,8 @@ BAD_LABELS = {
     "one-hot": (np.eye(3, dtype=int), r"one-hot rows; use y_train.argmax\(axis=1\)"),
     "one-hot signs": (2 * np.eye(3) - 1, r"one-hot rows; use y_train.argmax\(axis=1\)"),
     "one-hot booleans": (np.eye(3, dtype=bool), "one-hot rows; use y_train.argmax"),
-    "column": (np.array([[0], [1], [2]]), r"one column; use y_train.ravel\(\)"),
-    "column of text": (np.array([["a"], ["b"], ["c"]]), r"use y_train.ravel\(\)"),
+    "column of text": (np.array([["a"], ["b"], ["c"]]), "text 'a' at position 0"),
+    "two columns": (np.arange(6).reshape(3, 2), "give one label per example"),
     "row": (np.array([[0, 1, 2]]), r"one row; use y_train.ravel\(\)"),
     "several labels": (
         np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1]]),
@@ -127,7 +131,7 @@ def test_bad_labels(value, message):
 @pytest.mark.parametrize(
     ("labels", "remedy"),
     [
-        (np.array([[2], [0], [1]]), lambda y: y.ravel()),
+        (np.array([[2, 0, 1]]), lambda y: y.ravel()),
         (np.eye(3, dtype=int)[[2, 0, 1]], lambda y: y.argmax(axis=1)),
         (np.array([1.0, -1.0]), lambda y: (y > 0).astype(int)),
         (np.array([1.0, 0.0]), lambda y: y.astype(int)),
@@ -137,9 +141,36 @@ def test_bad_labels(value, message):
 )
 def test_remedies_give_the_labels_that_were_meant(labels, remedy):
     with pytest.raises(ValueError, match="must"):
-        check.labels("y", labels, num_classes=2 + (len(labels) > 2))
+        check.labels("y", labels, num_classes=2 + (labels.size > 2))
     found = check.labels("y", remedy(labels))
-    assert found.tolist() == ([2, 0, 1] if len(labels) > 2 else [1, 0])
+    assert found.tolist() == ([2, 0, 1] if labels.size > 2 else [1, 0])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([[2], [0], [1]]),
+        np.array([2, 0, 1], object),
+        np.array([[2], [False], [1]], object),
+    ],
+)
+def test_columns_and_objects_are_labels(labels):
+    assert check.labels("y", labels, num_classes=3).tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "dtype"),
+    [
+        ([[1, 2.0], [True, 3]], np.float64),
+        ([[1, np.int8(2)], [True, 3]], np.float32),
+        ([[True, np.True_], [True, False]], np.float32),
+        ([[2**53 - 1, 1], [0, 3]], np.float64),
+    ],
+)
+def test_objects_that_are_numbers_are_features(rows, dtype):
+    found = check.features("x", np.array(rows, object))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, np.array(rows, float))
 
 
 @pytest.mark.parametrize("labels", [[True, False], np.array([True, False])])
@@ -174,8 +205,8 @@ def test_frames_and_categories_of_pandas():
             check.labels("y", labels)
     for labels in (pandas.array([1, 0], "Int64"), pandas.array([True, False])):
         assert check.labels("y", labels).tolist() == [1, 0]
-    with pytest.raises(ValueError, match=r"use y.to_numpy\(\).ravel"):
-        check.labels("y", pandas.DataFrame({"label": [0, 1]}))
+    column = pandas.DataFrame({"label": [0, 1]})
+    assert check.labels("y", column).tolist() == [0, 1]
 
 
 def test_bytes_of_other_machines_are_turned():

@@ -34,6 +34,13 @@ def test_checked_keeps_pixels_and_narrows_labels():
     assert (ready.num_classes, ready.num_features) == (4, 12)
 
 
+@pytest.mark.parametrize("names", [np.arange(4), np.array(list("abcd"))])
+def test_class_names_of_numpy_are_written_as_text(names):
+    ready = dataset.check_dataset(make(class_names=tuple(names)))
+    written = json.loads(json.dumps(dataset.summary(ready)))
+    assert written["class_names"] == [*map(str, names)]
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int64, np.bool_])
 def test_other_dtypes_become_float32(dtype):
     raw = make()

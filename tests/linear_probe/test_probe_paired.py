@@ -56,6 +56,13 @@ def test_swapped_it_is_the_negative(probes):
     assert other.mcnemar.p_value == one.mcnemar.p_value
 
 
+def test_a_probe_beside_itself_says_that_nothing_varies(probes):
+    found = compare(KEY, probes[0], probes[0])
+    assert found.accuracy.interval == (0, 0)
+    assert "accuracy +0.00 points [+0.00, +0.00] (width zero: " in str(found)
+    assert "width zero" not in str(compare(KEY, *probes))
+
+
 def test_other_rows_are_refused(probes):
     first, _ = probes
     names = np.array(["ant", "bee", "cat"])[LABELS]

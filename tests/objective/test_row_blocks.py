@@ -91,7 +91,11 @@ GOOD = Block(np.ones((2, 3)), np.array([0, 1]))
             [GOOD._replace(example_weights=np.array([0, 1]))],
             "targets of all blocks must name at least two classes, got only class 1",
         ),
-        ([GOOD._replace(targets=[["a"], ["b"]])], r"blocks\[0\].targets .*one column"),
+        ([GOOD._replace(targets=[["a"], ["b"]])], r"blocks\[0\].targets .* text 'a'"),
+        (
+            [GOOD._replace(targets=[[["a"]]])],
+            r"targets .*shape \(1, 1, 1\)",
+        ),
         (
             2 * [GOOD._replace(example_weights=np.full(2, 1e-30))],
             "example_weights of all blocks must have their largest between",

@@ -3,6 +3,8 @@
 import itertools
 import math
 from fractions import Fraction
+from functools import partial
+from operator import eq, lt
 
 import jax
 import jax.numpy as jnp
@@ -66,9 +68,56 @@ def test_mcnemar_by_hand():
     )
 
 
+@pytest.mark.parametrize(
+    ("only_a", "only_b"), [(0, 1), (1, 8), (5, 5), (6, 5), (40, 70), (300, 200)]
+)
+def test_mid_p_counts_outcomes_as_likely_half(only_a, only_b):
+    tosses = only_a + only_b
+    ways = [math.comb(tosses, i) for i in range(tosses + 1)]
+    less, equal = (sum(w for w in ways if keep(w, ways[only_a])) for keep in (lt, eq))
+    found = comparison.mcnemar(*correct_pair(17, only_a, only_b, 11), mid_p=True)
+    expected = float(Fraction(2 * less + equal, 2 * 2**tosses))
+    assert found.p_value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "exact", "mid_p"),
+    [(1, 7, 0.070, 0.039), (6, 16, 0.052, 0.035)],
+)
+def test_p_values_are_those_published(only_a, only_b, exact, mid_p):
+    """Fagerland, Lydersen and Laake (2013), both of their examples."""
+    pair = correct_pair(10, only_a, only_b, 3)
+    for is_mid, expected in ((False, exact), (True, mid_p)):
+        found = comparison.mcnemar(*pair, mid_p=is_mid).p_value
+        assert found == pytest.approx(expected, abs=5e-4)
+
+
+def test_mcnemar_is_that_of_statsmodels():
+    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
+    for counts in ((5, 4, 3, 2), (50, 30, 12, 8)):
+        expected = tables.mcnemar(np.reshape(counts, (2, 2)), exact=True).pvalue
+        found = comparison.mcnemar(*correct_pair(*counts)).p_value
+        assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_mid_p_rejects_a_true_hypothesis_about_as_often_as_its_level_says():
+    """Exact sums over all outcomes of 20 to 60 coins, at level 5 %, in the mean."""
+    rejected = {False: 0.0, True: 0.0}
+    sizes = range(20, 60, 3)
+    for size in sizes:
+        for heads in range(size + 1):
+            pair = correct_pair(0, heads, size - heads, 0)
+            for mid_p in rejected:
+                if comparison.mcnemar(*pair, mid_p=mid_p).p_value <= 0.05:
+                    rejected[mid_p] += math.comb(size, heads) / 2**size / len(sizes)
+    assert rejected[False] < 0.037
+    assert 0.045 < rejected[True] < 0.05
+
+
 def test_mcnemar_without_discordant_examples_is_one():
     a, _ = correct_pair(5, 0, 0, 5)
-    assert comparison.mcnemar(a, a) == (0, 0, 0, 1.0)
+    for mid_p in (False, True):
+        assert comparison.mcnemar(a, a, mid_p=mid_p) == (0, 0, 0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -101,165 +150,6 @@ def test_pairs_that_are_not_pairs_are_refused(a, b, message):
 def test_agreement_refuses(a, b, message):
     with pytest.raises(ValueError, match=message):
         comparison.agreement(a, b)
-
-
-# -- Bootstrap ----------------------------------------------------------------------
-
-
-def test_resampled_means_follow_the_enumerated_distribution():
-    """All 5^5 resamples of five numbers; Kolmogorov distance of 20,000 draws.
-
-    The 1e-6 quantile of the distance is 2.7 / sqrt(20,000) = 0.019.
-    """
-    values = np.array([-1.3, 0.2, 0.45, 2.1, 7.7], np.float32)
-    exact = np.sort([sum(draw) for draw in itertools.product(values, repeat=5)])
-    drawn = np.sort(
-        comparison._resampled_sums(jnp.asarray(values), KEY, num_resamples=20_000)
-    )
-    points = exact[::7] + 1e-4
-    distance = np.searchsorted(exact, points) / len(exact)
-    distance -= np.searchsorted(drawn, points) / len(drawn)
-    assert np.abs(distance).max() < 0.019
-
-
-def test_every_example_is_drawn_equally_often():
-    """7 examples, 70,000 draws each on average; six standard deviations."""
-    one_hot = np.eye(7, dtype=np.float32)
-    for row in one_hot:
-        sums = comparison._resampled_sums(jnp.asarray(row), KEY, num_resamples=70_000)
-        assert abs(float(sums.sum()) - 70_000) < 6 * math.sqrt(490_000 * 6 / 49)
-
-
-@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95])
-def test_bootstrap_interval_is_scipys(confidence):
-    """Both ends within 4 % of the width, four Monte Carlo standard errors."""
-    values = np.random.default_rng(3).gamma(0.7, size=100) - 0.5
-    ours = comparison.paired_bootstrap(values, key=KEY, confidence=confidence)
-    scipys = scipy.stats.bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=10_000,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    assert ours.value == pytest.approx(values.mean(), rel=1e-12)
-    width = scipys.high - scipys.low
-    np.testing.assert_allclose(
-        ours.interval, (scipys.low, scipys.high), atol=0.04 * width
-    )
-
-
-def test_bootstrap_covers_the_truth():
-    """400 samples of 40 skewed numbers with mean 1: nominal 90 %, band 84 % to 93 %.
-
-    The percentile interval undercovers a little at this size; the binomial standard
-    deviation is 1.5 %.
-    """
-    samples = np.random.default_rng(4).gamma(4.0, 0.25, size=(400, 40))
-    covered = 0
-    for seed, sample in enumerate(samples):
-        low, high = comparison.paired_bootstrap(
-            sample, key=jax.random.key(seed), num_resamples=1000, confidence=0.9
-        ).interval
-        covered += low <= 1.0 <= high
-    assert 0.84 * 400 < covered < 0.93 * 400
-
-
-def test_bootstrap_of_many_examples_is_normal():
-    """n = 900: mean -+ 1.96 standard errors, within 4 % of the width."""
-    values = np.random.default_rng(5).choice([-1, 0, 1], p=[0.1, 0.7, 0.2], size=900)
-    estimate = comparison.paired_bootstrap(values, key=KEY)
-    half = 1.959964 * values.std() / 30
-    expected = (values.mean() - half, values.mean() + half)
-    np.testing.assert_allclose(estimate.interval, expected, atol=0.08 * half)
-
-
-def test_counts_stay_counts():
-    """Ends of integer differences are counts over n, and 0 is 0 to the last bit.
-
-    10 % of the resamples of two wins and eight ties have no win at all, so that the
-    lower end of the 90 % interval is 0 exactly, not 1e-9.
-    """
-    estimate = comparison.paired_bootstrap(
-        [1, 1] + 8 * [0], key=KEY, num_resamples=9_999, confidence=0.9
-    )
-    assert estimate.interval.low == 0.0
-    zeros = 0
-    for wins in range(33):
-        differences = np.repeat([1, -1, 0], [wins, 5, 32 - wins])
-        ends = comparison.paired_bootstrap(
-            differences, key=KEY, num_resamples=200, confidence=0.9
-        ).interval
-        for end in ends:
-            assert end * 37 == pytest.approx(round(end * 37), rel=1e-14, abs=0)
-            zeros += end == 0
-    assert zeros > 0
-
-
-def test_bootstrap_repeats_and_depends_on_the_key():
-    values = np.random.default_rng(6).normal(size=100)
-    first = comparison.paired_bootstrap(values, key=KEY)
-    assert comparison.paired_bootstrap(values, key=jax.random.key(0)) == first
-    assert comparison.paired_bootstrap(values, key=jax.random.key(1)) != first
-
-
-def test_draws_do_not_depend_on_the_block():
-    values = np.arange(50, dtype=np.float32)
-    whole = comparison._resampled_sums(values, KEY, num_resamples=103)
-    blocks = comparison._resampled_sums(
-        values, KEY, num_resamples=103, draws_per_block=500
-    )
-    np.testing.assert_array_equal(whole, blocks)
-
-
-def test_bootstrap_traces_once_a_shape():
-    values = np.random.default_rng(7).normal(size=37)
-    comparison.paired_bootstrap(values, key=KEY, num_resamples=200)
-    traced = comparison._resampled_sums._cache_size()
-    comparison.paired_bootstrap(
-        values * 3, key=jax.random.key(9), num_resamples=200, confidence=0.8
-    )
-    assert comparison._resampled_sums._cache_size() == traced
-
-
-@pytest.mark.parametrize("values", [[0.1] * 10_000, [7.0], [1e300] * 3, [0] * 3])
-def test_equal_differences_give_an_interval_of_width_zero(values):
-    estimate = comparison.paired_bootstrap(values, key=KEY, num_resamples=100)
-    assert estimate.interval == (values[0], values[0])
-    assert estimate.value == pytest.approx(values[0], rel=1e-12)
-
-
-@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200])
-@pytest.mark.parametrize("shift", [0.0, 1e4])
-def test_bootstrap_follows_a_change_of_units(scale, shift):
-    """Float32 inside must neither overflow, nor underflow, nor lose a large mean."""
-    values = np.random.default_rng(8).normal(size=37)
-    plain = comparison.paired_bootstrap(values, key=KEY, num_resamples=200)
-    moved = comparison.paired_bootstrap(
-        scale * (values + shift), key=KEY, num_resamples=200
-    )
-    np.testing.assert_allclose(
-        np.array(moved.interval) / scale - shift, plain.interval, atol=1e-6
-    )
-
-
-@pytest.mark.parametrize(
-    ("values", "options", "message"),
-    [
-        ([], {}, "differences must be a non-empty vector"),
-        ([[1.0]], {}, r"got shape \(1, 1\)"),
-        ([0.0, math.nan], {}, "differences must be finite, got nan at position 1"),
-        ([math.inf], {}, "differences must be finite, got inf at position 0"),
-        ([True], {}, "differences must be numbers, got bool"),
-        ([1.0], {"num_resamples": 0}, "num_resamples must be at least 1, got 0"),
-        ([1.0], {"confidence": 1.0}, "confidence must be below 1, got 1.0"),
-        ([1.0], {"confidence": 95}, "confidence must be below 1, got 95"),
-    ],
-)
-def test_bootstrap_refuses(values, options, message):
-    with pytest.raises(ValueError, match=message):
-        comparison.paired_bootstrap(values, key=KEY, **options)
 
 
 # -- Equivalence, Holm --------------------------------------------------------------
@@ -303,8 +193,51 @@ def test_a_difference_of_the_bound_is_not_equivalent():
     ],
 )
 def test_equivalence_refuses(options, message):
-    with pytest.raises(ValueError, match=message):
-        comparison.equivalence([1.0], key=KEY, **options)
+    for test in (comparison.t_equivalence, partial(comparison.equivalence, key=KEY)):
+        with pytest.raises(ValueError, match=message):
+            test([1.0, 2.0], **options)
+
+
+@pytest.mark.parametrize("bound", [0.2, 0.4, 0.56, 1.0, 2.0])
+def test_t_equivalence_is_that_of_scipy_and_statsmodels(bound):
+    weightstats = pytest.importorskip("statsmodels.stats.weightstats")
+    values = np.random.default_rng(9).normal(0.4, 2.0, size=100)
+    result = comparison.t_equivalence(values, bound=bound)
+    above = scipy.stats.ttest_1samp(values, -bound, alternative="greater").pvalue
+    below = scipy.stats.ttest_1samp(values, bound, alternative="less").pvalue
+    assert result.p_value == pytest.approx(max(above, below), rel=1e-9)
+    theirs = weightstats.ttost_paired(values, np.zeros(100), -bound, bound)[0]
+    assert result.p_value == pytest.approx(theirs, rel=1e-9)
+    interval = weightstats.DescrStatsW(values).tconfint_mean(alpha=0.1)
+    np.testing.assert_allclose(result.interval, interval, rtol=1e-9)
+    inside = -bound < result.interval.low and result.interval.high < bound
+    assert result.equivalent is inside
+    assert result.equivalent is (result.p_value < 0.05)
+    assert (result.value, result.bound) == (pytest.approx(values.mean()), bound)
+
+
+def test_t_equivalence_changes_signs_with_the_differences():
+    values = np.random.default_rng(11).normal(0.3, 1.0, size=30)
+    one, other = (
+        comparison.t_equivalence(sign * values, bound=0.5, level=0.1)
+        for sign in (1, -1)
+    )
+    assert one.p_value == other.p_value
+    np.testing.assert_allclose(one.interval, np.negative(other.interval[::-1]))
+
+
+@pytest.mark.parametrize(("bound", "p_value"), [(0.4, 1.0), (0.5, 1.0), (0.51, 0.0)])
+def test_t_equivalence_of_equal_differences(bound, p_value):
+    """The limit of ever smaller variation; the interval says that there is none."""
+    result = comparison.t_equivalence([0.5] * 3, bound=bound)
+    assert result.p_value == p_value
+    assert result.equivalent is (p_value == 0)
+    assert "width zero: the values do not vary" in result.interval.note
+
+
+def test_one_difference_has_no_t_test():
+    with pytest.raises(ValueError, match="must be at least two for a t test, got 1"):
+        comparison.t_equivalence([0.1], bound=1.0)
 
 
 def test_holm_is_the_closure_of_bonferroni():
@@ -345,6 +278,8 @@ def test_results_are_plain_numbers():
         comparison.mcnemar(jnp.asarray(a), b),
         comparison.paired_bootstrap(a.astype(np.float32), key=KEY, num_resamples=50),
         comparison.equivalence(a.astype(float), bound=0.1, key=KEY, num_resamples=50),
+        comparison.t_equivalence(a.astype(np.float32), bound=0.1),
+        comparison.mcnemar(a, b, mid_p=True),
         comparison.holm(np.array([0.1, 0.2])),
     ]
     for leaf in jax.tree.leaves(results):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import sklearn.calibration
 import sklearn.metrics
 from metric_table import scored_batch, softmax_of
 
@@ -91,6 +92,84 @@ def test_calibration_error_is_that_of_the_metrics():
         assert 0 <= found.interval.low < found.value < found.interval.high <= 1
 
 
+def adaptive_error_by_classes(probabilities, labels, num_bins):
+    """Mean over classes, from scikit-learn's curves by quantiles."""
+    errors = []
+    for k, given in enumerate(np.asarray(probabilities, np.float64).T):
+        indicator = labels == k
+        shares, means = sklearn.calibration.calibration_curve(
+            indicator, given, n_bins=num_bins, strategy="quantile"
+        )
+        edges = np.quantile(given, np.arange(1, num_bins) / num_bins)
+        counts = np.bincount(np.searchsorted(edges, given), minlength=num_bins)
+        counts = counts[counts > 0]
+        errors.append(counts @ abs(shares - means) / len(labels))
+    return np.mean(errors)
+
+
+@pytest.mark.parametrize("num_bins", [1, 7, 15])
+def test_adaptive_calibration_error_is_that_of_scikit_learns_curves(num_bins):
+    scores, labels, _ = scored_batch()
+    for given in (scores, scores.round()):  # without and with ties
+        probabilities = np.asarray(softmax_of(given), np.float64)
+        found = estimates.adaptive_calibration_error(
+            probabilities, labels, num_bins=num_bins
+        )
+        expected = adaptive_error_by_classes(probabilities, labels, num_bins)
+        assert found.value == pytest.approx(expected, rel=1e-9)
+        assert 0 <= found.interval.low < found.value < found.interval.high <= 1
+
+
+def test_adaptive_calibration_error_by_hand():
+    """Nixon's sum: two bins of two examples for each of two classes.
+
+    Class 1 has probabilities .1, .2 | .6, .7 and indicators 0, 1 | 1, 1, so that its
+    bins err by .35 and .35; class 0 is its mirror image.
+    """
+    second = np.array([0.6, 0.1, 0.7, 0.2])
+    probabilities = np.stack([1 - second, second], axis=1)
+    found = estimates.adaptive_calibration_error(
+        probabilities, np.array([1, 0, 1, 1]), num_bins=2
+    )
+    assert found.value == pytest.approx(0.35)
+
+
+def adaptive_error_of(random, *, shift, size=1000):
+    """Estimate of a model of three classes that mixes in a share of class 0."""
+    probabilities = random.dirichlet([1, 1, 1], size=size)
+    labels = (random.random((size, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
+    given = (1 - shift) * probabilities + shift * np.eye(3)[0]
+    return estimates.adaptive_calibration_error(given, labels)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_adaptive_calibration_intervals_cover_the_true_error(shift):
+    """True error: shift times the mean over classes of |p - [class 0]|."""
+    truth = shift * (2 / 3 + 1 / 3 + 1 / 3) / 3
+    assert covered(lambda r: adaptive_error_of(r, shift=shift), truth=truth) > 0.93
+
+
+def test_adaptive_calibration_intervals_are_not_too_wide():
+    value, (low, high) = adaptive_error_of(np.random.default_rng(0), shift=0.3)
+    assert 0.08 < low < value < high < 0.18
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "labels", "options", "message"),
+    [
+        ([[0.5, 0.6]], [0], {}, "probabilities must be distributions"),
+        ([[0.5, 0.5]], [2], {}, r"labels must lie in \[0, 1\], got 2"),
+        ([[0.5, 0.5]], [0, 1], {}, "labels must have one entry per example"),
+        ([[0.5, 0.5]], [0], {"num_bins": 0}, "num_bins must be at least 1, got 0"),
+    ],
+)
+def test_adaptive_calibration_error_refuses(probabilities, labels, options, message):
+    with pytest.raises(ValueError, match=message):
+        estimates.adaptive_calibration_error(
+            np.array(probabilities), np.array(labels), **options
+        )
+
+
 def test_results_are_plain_numbers():
     codes, correct = np.arange(8) % 2, np.arange(8) < 6
     for found in (
@@ -98,6 +177,7 @@ def test_results_are_plain_numbers():
         estimates.mean(np.arange(8.0)),
         estimates.mean_per_class(correct, codes),
         estimates.calibration_error(np.full(8, 0.9, np.float32), correct),
+        estimates.adaptive_calibration_error(np.full((8, 2), 0.5, np.float32), codes),
     ):
         assert {type(number) for number in (found.value, *found.interval)} == {float}
 

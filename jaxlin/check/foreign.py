@@ -1,0 +1,224 @@
+"""Arrays and tables of other libraries, recognised by their protocols.
+
+pandas, polars, PyArrow, PyTorch, CuPy, scipy.sparse and JAX hand over what they hold by
+``__array__``, by DLPack (``__dlpack__``), by columns, or by ``tocsr``. None of them is
+imported to recognise its objects.
+
+  >>> import numpy as np
+  >>> from jaxlin.check import foreign
+  >>> foreign.as_numpy("x", [[1.0, 2.0]])
+  array([[1., 2.]])
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from jaxlin.check.arguments import concrete
+
+# Types of DLPack devices whose memory NumPy reads: kDLCPU.
+_HOST_DEVICES = (1,)
+_RULE = "must be an array that NumPy reads"
+
+
+def as_numpy(name: str, value: Any) -> np.ndarray:
+    """Returns an array-like, a table or a tensor as a NumPy array of any dtype.
+
+    The array shares the memory of the value where its library allows. A table of
+    columns of several types becomes one of the narrowest float dtype that holds all of
+    them exactly, or of objects where a column is not numeric.
+
+    Args:
+      name: name of the value in error messages.
+      value: array-like; a pandas, polars or PyArrow table; a tensor.
+
+    Raises:
+      ValueError: if the value is ragged, traced, part of a differentiation, or in the
+        memory of a device that JAX has not.
+    """
+    if is_table(value):
+        return _of_table(name, value)
+    check_is_plain(name, value)
+    if is_on_accelerator(value):
+        return np.asarray(by_dlpack(name, value))
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be rectangular, got ragged rows ({error})"
+        ) from None
+    except (TypeError, RuntimeError, BufferError) as error:
+        concrete(name, value)
+        if "bfloat16" in str(getattr(value, "dtype", "")):
+            # NumPy has no bfloat16; JAX registers one.
+            return np.asarray(by_dlpack(name, value))
+        raise ValueError(f"{name} {_RULE}, got a {_kind(value)} ({error})") from None
+
+
+def column_names(value: Any) -> tuple[str, ...] | None:
+    """Returns the names of the columns of a table; None unless all are text."""
+    if not is_table(value):
+        return None
+    names = tuple(getattr(value, "column_names", value.columns))
+    return names if all(isinstance(one, str) for one in names) else None
+
+
+def check_column_names(name: str, value: Any, *, known: tuple[str, ...] | None) -> None:
+    """Raises a ValueError for a table with other columns, or in another order.
+
+    Args:
+      name: name of the table in the error message.
+      value: any value; only a table with named columns is looked at.
+      known: names of the columns of the training rows; None accepts any.
+    """
+    names = column_names(value)
+    if known is None or names is None or names == known or len(names) != len(known):
+        return
+    where = next(i for i, one in enumerate(known) if names[i] != one)
+    remedy = "give the columns of the training rows"
+    if set(names) == set(known):
+        remedy = f"give {name}[list(fit.feature_names)]"
+    raise ValueError(
+        f"{name} must have the columns of the training rows in their order, got "
+        f"{names[where]!r} in place of {known[where]!r} as column {where}; {remedy}"
+    )
+
+
+def is_table(value: Any) -> bool:
+    """Returns whether a value has rows and named columns, as a data frame has."""
+    # The shape first: a lazy frame of polars has none, and warns about its columns.
+    shape = getattr(value, "shape", None)
+    return isinstance(shape, tuple) and len(shape) == 2 and hasattr(value, "columns")
+
+
+def is_sparse(value: Any) -> bool:
+    """Returns whether a value is an array or matrix of scipy.sparse."""
+    return hasattr(value, "tocsr")
+
+
+def is_array(value: Any) -> bool:
+    """Returns whether a value is a dense array with a dtype of NumPy.
+
+    Such are those of NumPy and JAX, memory maps, and arrays in files, such as of h5py,
+    that are read where they are indexed.
+    """
+    return isinstance(getattr(value, "dtype", None), np.dtype) and not is_sparse(value)
+
+
+def exact_floats(name: str, array: np.ndarray) -> np.ndarray:
+    """Converts integers to float32, or to float64 where float32 is not exact."""
+    too_large = (array > 2**53) | (array < -(2**53))
+    if too_large.any():
+        raise ValueError(
+            f"{name} must lie within 2^53 of 0, where float64 holds every integer, "
+            f"got {array[too_large][0]}; subtract what they have in common"
+        )
+    narrow = array.astype(np.float32)
+    if array.dtype.itemsize <= 2 or (narrow == array).all():
+        return narrow
+    return array.astype(np.float64)
+
+
+def of_numbers(array: np.ndarray) -> np.ndarray:
+    """Converts an array of objects that all are numbers; returns others unchanged."""
+    if array.dtype != object:
+        return array
+    kinds = set(map(type, array.ravel().tolist()))
+    for types, dtype in (
+        ((bool, np.bool_), np.bool_),
+        ((bool, np.bool_, int, np.integer), np.int64),
+        ((bool, np.bool_, int, np.integer, float, np.floating), np.float64),
+    ):
+        if kinds and all(issubclass(kind, types) for kind in kinds):
+            try:
+                return array.astype(dtype)
+            except OverflowError:  # integers beyond int64
+                return array
+    return array
+
+
+def check_is_plain(name: str, value: Any) -> None:
+    """Raises a ValueError for tensors whose memory does not hold their plain values."""
+    if getattr(value, "requires_grad", False) is True:
+        raise ValueError(
+            f"{name} must not be part of a differentiation, got a {_kind(value)} that "
+            "requires a gradient; a fit passes none on: give .detach()"
+        )
+    is_negative = getattr(value, "is_neg", None)
+    if callable(is_negative) and is_negative():
+        raise ValueError(
+            f"{name} {_RULE}, got a {_kind(value)} with its negative bit set; give "
+            ".resolve_neg()"
+        )
+
+
+def is_on_accelerator(value: Any) -> bool:
+    """Returns whether an array is in the memory of a device by DLPack."""
+    if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__"):
+        return False
+    # Other errors, such as those of meta tensors, come again with a name.
+    with contextlib.suppress(TypeError, ValueError, RuntimeError, BufferError):
+        return value.__dlpack_device__()[0] not in _HOST_DEVICES
+    return False
+
+
+def by_dlpack(name: str, value: Any) -> Any:
+    """Returns a JAX array with the memory of an array, or with a compact copy.
+
+    Raises:
+      ValueError: if the memory is that of a device that JAX has not.
+    """
+    import jax
+
+    if isinstance(value, jax.Array):
+        return value
+    # JAX takes compact arrays alone; a slice has to be copied on its device.
+    attempts = [lambda: value]
+    if hasattr(value, "contiguous"):
+        attempts.append(value.contiguous)
+    error: Exception | None = None
+    for compact in attempts:
+        try:
+            return jax.dlpack.from_dlpack(compact())
+        except (TypeError, ValueError, RuntimeError, BufferError) as raised:
+            error = raised
+    device = getattr(value, "device", "another device")
+    raise ValueError(
+        f"{name} must be in memory of the host or of a device that JAX has "
+        f"({jax.default_backend()}), got a {_kind(value)} on {device} "
+        f"({str(error):.80}); copy it to the host first, such as by .cpu() or .get()"
+    ) from None
+
+
+def _of_table(name: str, table: Any) -> np.ndarray:
+    """Columns of a table side by side, shape ``(rows, columns)``."""
+    types = getattr(table, "dtypes", None)
+    types = table.schema.types if types is None else types
+    if len({str(one) for one in types}) == 1:
+        array = np.asarray(table)
+        if array.dtype != object or array.shape[1] == 1:
+            return array
+    columns = [of_numbers(np.asarray(column)) for column in _columns(table)]
+    if not columns:
+        return np.asarray(table)
+    if not all(column.dtype.kind in "buif" for column in columns):
+        return np.stack([column.astype(object) for column in columns], axis=1)
+    if len({column.dtype for column in columns}) > 1:
+        columns = [
+            exact_floats(name, column) if column.dtype.kind in "bui" else column
+            for column in columns
+        ]
+    return np.stack(columns, axis=1)
+
+
+def _columns(table: Any) -> Iterator[Any]:
+    if hasattr(table, "iloc"):
+        # By position: names of pandas need not be distinct.
+        return (table.iloc[:, i] for i in range(table.shape[1]))
+    return (table[column] for column in getattr(table, "column_names", table.columns))
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
