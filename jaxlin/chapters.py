@@ -185,6 +185,7 @@ CHAPTERS = {
         (
             "splits",
             "group_folds",
+            "splitter_folds",
             "folds",
             "held_out",
             "resampling",
@@ -217,6 +218,7 @@ CHAPTERS = {
             "examples",
             "l2_choice",
             "calibrated_fit",
+            "selected_fit",
             "result",
             "probing",
             "few_shots",
@@ -228,6 +230,11 @@ CHAPTERS = {
         is_room=True,
     ),
     "saving": Chapter("a fit in one file: `jaxlin.save`, `jaxlin.load`"),
+    "sklearn": Chapter(
+        "estimators for scikit-learn",
+        ("certified_classifier", "linear_classifier", "probe_classifier"),
+        is_room=True,
+    ),
     "data": Chapter(
         "data sets as checked NumPy arrays",
         (

@@ -23,7 +23,7 @@ import numpy as np
 
 from jaxlin import check, class_labels
 from jaxlin.numerics import processes
-from jaxlin.selection import group_folds
+from jaxlin.selection import group_folds, splitter_folds
 from jaxlin.typing import Array
 
 
@@ -109,7 +109,7 @@ def grouped_k_fold(
         strings, or the labels have another length than the groups.
     """
     check.key("key", key)
-    groups = _group_names(groups)
+    groups = group_folds.checked_groups(groups)
     names, group_of = np.unique(groups, return_inverse=True)
     check.integer("num_folds", num_folds, at_least=2)
     if len(names) < num_folds:
@@ -152,6 +152,34 @@ def repeat(
     check.key("key", key)
     check.integer("num_repeats", num_repeats, at_least=1)
     return np.stack([draw(jax.random.fold_in(key, i)) for i in range(num_repeats)])
+
+
+def from_splitter(splitter: Any, labels: Any, *, groups: Any = None) -> np.ndarray:
+    """Fold ids of the splits of a splitter of scikit-learn.
+
+    Args:
+      splitter: an object with ``split(features, labels, groups)``, such as
+        `sklearn.model_selection.StratifiedGroupKFold`; or pairs of indices (train,
+        test).
+      labels: labels, shape ``(examples,)``.
+      groups: group of each example, for a splitter that keeps groups together.
+
+    Returns:
+      Fold ids, int32, in the order of the splits: shape ``(examples,)`` for one
+      partition, as of ``KFold``; else ``(repeats, examples)``, as of
+      ``RepeatedKFold``, or with a row per split, as of ``ShuffleSplit``. -1 marks
+      examples that are never held out.
+
+    Raises:
+      ValueError: if a split does not train on all examples that it does not hold out,
+        as ``TimeSeriesSplit``.
+    """
+    num_examples = len(labels)
+    pairs = splitter
+    if hasattr(splitter, "split"):
+        # Splitters count the rows of the features and ignore what is in them.
+        pairs = splitter.split(np.zeros((num_examples, 1)), labels, groups)
+    return splitter_folds.from_pairs(pairs, num_examples=num_examples)
 
 
 def train_weights(fold_ids: Any, *, num_folds: int) -> np.ndarray:
@@ -265,19 +293,6 @@ def _check_no_gaps(name: str, repeats: np.ndarray, num_folds: int) -> None:
                 f"{ids.tolist()[:9]}; np.unique(fold_ids, return_inverse=True)[1] "
                 "renumbers them"
             )
-
-
-def _group_names(groups: Any) -> np.ndarray:
-    """Checked groups: an array of integers or strings, shape ``(examples,)``."""
-    names = np.asarray(groups)
-    if names.dtype == object and all(isinstance(name, str) for name in names.flat):
-        names = names.astype(str)
-    if names.ndim != 1 or names.dtype.kind not in "iuUS" or not names.size:
-        raise ValueError(
-            "groups must be integers or strings, one an example, got "
-            f"{names.dtype} of shape {names.shape}"
-        )
-    return names
 
 
 def _stratified(key: Array, labels: np.ndarray, num_folds: int) -> np.ndarray:
