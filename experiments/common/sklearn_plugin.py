@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 
 from experiments.common import sklearn_substitutes
@@ -38,6 +39,8 @@ def pytest_runtest_call(item: Any) -> Iterator[None]:
     finally:
         fits = sklearn_substitutes._Substitute.num_fits - before
         item.user_properties.append(("fits", fits))
+        # A process may map 65,530 regions of memory, and each program takes some.
+        jax.clear_caches()
 
 
 def pytest_runtest_logreport(report: Any) -> None:

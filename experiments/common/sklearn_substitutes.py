@@ -7,6 +7,8 @@ n_jobs, verbose) have no effect: every fit is proven to the default gap of
 
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from jaxlin.linear import BiasName
 from jaxlin.sklearn import LinearClassifier
 
@@ -17,6 +19,7 @@ class _Substitute(LinearClassifier):
     #: Number of fits of substitutes so far.
     num_fits: ClassVar[int] = 0
     warm_start: bool = False
+    has_array_of_iterations: ClassVar[bool] = False
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fits the translated classifier."""
@@ -34,6 +37,8 @@ class _Substitute(LinearClassifier):
         model.fit(X, y, sample_weight)
         fitted = {name: value for name, value in vars(model).items() if name[-1] == "_"}
         self.__dict__.update(fitted)
+        if self.has_array_of_iterations:
+            self.n_iter_: Any = np.array([self.n_iter_], np.int32)
         return self
 
     def _translated(self, y: Any) -> tuple[str, BiasName]:
@@ -45,6 +50,7 @@ class LogisticRegression(_Substitute):
     """`LinearClassifier` under the signature of scikit-learn's class."""
 
     loss = "softmax"
+    has_array_of_iterations = True
 
     def __init__(
         self,

@@ -36,7 +36,7 @@ class LinearClassifier(CertifiedClassifier):
       class_weight: None, ``"balanced"`` or a dictionary of labels and weights; they
         multiply the sample weights.
       tol: relative gap to be proven, (objective - optimum) / objective, above 0. None
-        is 1e-10 for losses without kinks and 1e-8 for hinges, at which predictions no
+        is 1e-12 for softmax and 1e-8 for the other losses, at which predictions no
         longer change.
       max_iter: largest number of passes over the rows.
       warm_start: whether a fit begins with the parameters of the one before.

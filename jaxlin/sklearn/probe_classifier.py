@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from sklearn.model_selection import check_cv
 
+from jaxlin import check
 from jaxlin import normalization as normalization_of
 from jaxlin.linear import BiasName
 from jaxlin.linear_probe import examples, selected_fit
@@ -42,7 +43,8 @@ class ProbeClassifier(CertifiedClassifier):
         fitted one, or None.
       cv: number of folds, a splitter of scikit-learn, or pairs of indices (train,
         test), where all examples but the tested are trained on
-        (`jaxlin.selection.folds.from_splitter`); None is five folds.
+        (`jaxlin.selection.folds.from_splitter`). None is five folds of
+        `jaxlin.selection.held_out`, which classes with fewer examples do not prevent.
       choose: selection rule, such as `jaxlin.selection.rules.one_standard_error`.
       tol: relative gap of the final fit, as in `LinearClassifier`.
       cv_tol: relative gap of the compared fits.
@@ -106,6 +108,7 @@ class ProbeClassifier(CertifiedClassifier):
         """
         loss = certified_classifier.loss_of(self.loss)
         stop = self._stop(loss)
+        compared = Stop(check.number("cv_tol", self.cv_tol, above=0), stop.max_passes)
         X, y, weights = self._checked(X, y, sample_weight)
         class_weights = None
         if self.class_weight is not None:
@@ -114,13 +117,15 @@ class ProbeClassifier(CertifiedClassifier):
             )
             class_weights = numbers.tolist()
         values = self._values()
-        splitter = check_cv(self.cv, y, classifier=True)
+        validation: Any = 5
+        if self.cv is not None:
+            splitter = check_cv(self.cv, y, classifier=True)
+            validation = folds.from_splitter(splitter, y, groups=groups)
         given = examples.make(
-            # Without effect, since the held-out examples are given.
             jax.random.key(0),
             X,
             y,
-            validation=folds.from_splitter(splitter, y, groups=groups),
+            validation=validation,
             num_settings=len(values),
             weights=weights,
             class_weights=class_weights,
@@ -137,9 +142,7 @@ class ProbeClassifier(CertifiedClassifier):
             mean_per_class=False,
             train_on_validation=True,
             undo_prior_shift=False,
-            options=SweepOptions(
-                Stop(self.cv_tol, stop.max_passes), None, None, None, None, None
-            ),
+            options=SweepOptions(compared, None, None, None, None, None),
             final_stop=stop,
         )
         self._keep(found.fit, X.dtype, stop=stop)
