@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from experiments.common.measurements import Measurements, main
-from experiments.common.sklearn_reasons import reason_of
+from experiments.common.sklearn_reasons import REASONS, reason_of
 
 Suite = Literal["logistic_regression", "linear_svc", "checks"]
 _MODULES: dict[str, str] = {
@@ -105,12 +105,12 @@ def measured(config: Config, _: None, suite: Suite) -> dict[str, Any]:
 
 def _is_of_the_class(test: Mapping[str, Any]) -> bool:
     """Returns whether a test fitted a substitute, or failed before it could."""
-    return bool(test["fits"]) or test["outcome"] == "failed"
+    return bool(test["fits"]) or _has_failed(test)
 
 
 def verdict(test: Mapping[str, Any]) -> str:
     """Outcome of a test: passed, skipped, does not apply, or failed."""
-    if test["outcome"] == "failed" and reason_of(test["test"]):
+    if _has_failed(test) and reason_of(test["test"]):
         return "does not apply"
     return test["outcome"]
 
@@ -124,13 +124,21 @@ def report(config: Config, rows: Sequence[Mapping[str, Any]]) -> str:
         parts += [_counts(found), _reasons(found)]
     if checks is not None:
         parts.append(_of_estimators(checks))
-    failed = [
+    every = [test for tests in [*found.values(), checks or []] for test in tests]
+    parts += [
         f"failed without a reason: {test['test']}: {test['message']}"
-        for tests in [*found.values(), checks or []]
-        for test in tests
+        for test in every
         if verdict(test) == "failed"
     ]
-    return "\n\n".join([*parts, *failed])
+    if len(found) == len(_NAMES) and not config.only:
+        failed = {test["test"].partition("[")[0] for test in every if _has_failed(test)}
+        known = {name for names in REASONS.values() for name in names}
+        parts += [f"passes in spite of a reason: {name}" for name in known - failed]
+    return "\n\n".join(parts)
+
+
+def _has_failed(test: Mapping[str, Any]) -> bool:
+    return test["outcome"] == "failed"
 
 
 def _counts(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

@@ -48,7 +48,7 @@ def peer(**settings):
     return LogisticRegression(solver="newton-cg", tol=1e-12, max_iter=1000, **settings)
 
 
-def assert_same_model(model, other, rows, rtol=1e-6):
+def assert_same_model(model, other, rows, rtol=1e-5):
     np.testing.assert_allclose(model.coef_, other.coef_, rtol=rtol, atol=rtol)
     np.testing.assert_allclose(model.intercept_, other.intercept_, rtol=rtol, atol=rtol)
     np.testing.assert_array_equal(model.classes_, other.classes_)
