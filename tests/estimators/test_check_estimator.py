@@ -108,6 +108,6 @@ def test_weights_are_repeated_rows_at_a_strong_penalty():
 
 
 def test_labels_of_one_class_are_refused():
-    """As scikit-learn's own class does."""
+    """scikit-learn's own class does so, too."""
     with pytest.raises(ValueError, match="at least two classes, got only class 7"):
         LinearClassifier().fit(np.eye(3), [7, 7, 7])
