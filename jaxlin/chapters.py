@@ -186,6 +186,7 @@ CHAPTERS = {
             "splits",
             "group_folds",
             "splitter_folds",
+            "fold_weights",
             "folds",
             "held_out",
             "resampling",

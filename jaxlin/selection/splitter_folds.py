@@ -15,50 +15,50 @@ def from_pairs(pairs: Iterable[tuple[Any, Any]], *, num_examples: int) -> np.nda
 
     Returns:
       Fold ids, int32, shape ``(examples,)`` for one partition, else ``(repeats,
-      examples)``; -1 for examples that a row never holds out. Splits that do not form
-      partitions of equally many folds have a row each.
+      examples)``; -1 for examples that a row never holds out, -2 for those that it does
+      not train on either. Splits that do not form partitions of equally many folds have
+      a row each.
 
     Raises:
-      ValueError: if there is no split, or one does not train on all examples that it
-        does not hold out.
+      ValueError: if there is no split, or one holds out nothing or has an example
+        twice.
     """
-    held_out = [
-        _held_out(number, train, test, num_examples)
+    splits = [
+        _split(number, train, test, num_examples)
         for number, (train, test) in enumerate(pairs)
     ]
-    if not held_out:
+    if not splits:
         raise ValueError("splitter must give a split, got none")
-    rows: list[np.ndarray] = []
-    for mask in held_out:
+    rows = np.stack(splits)
+    if (rows == -2).any():
+        return rows
+    partitions = [np.full(num_examples, -1, np.int32)]
+    for row in rows:
         # Disjoint from the ones before: a further fold of the same partition.
-        if not rows or (rows[-1][mask] >= 0).any():
-            rows.append(np.full(num_examples, -1, np.int32))
-        rows[-1][mask] = rows[-1].max() + 1
-    if len({row.max() for row in rows}) > 1:
-        rows = [np.where(mask, 0, -1).astype(np.int32) for mask in held_out]
-    return rows[0] if len(rows) == 1 else np.stack(rows)
+        if (partitions[-1][row == 0] >= 0).any():
+            partitions.append(np.full(num_examples, -1, np.int32))
+        partitions[-1][row == 0] = partitions[-1].max() + 1
+    if len({fold_ids.max() for fold_ids in partitions}) == 1:
+        rows = np.stack(partitions)
+    return rows[0] if len(rows) == 1 else rows
 
 
-def _held_out(number: int, train: Any, test: Any, num_examples: int) -> np.ndarray:
-    """Checked mask of the held-out examples of a split."""
-    times = np.zeros((2, num_examples), int)
-    for i, indices in enumerate((train, test)):
+def _split(number: int, train: Any, test: Any, num_examples: int) -> np.ndarray:
+    """Fold ids of one split: 0 for the examples held out, -1 for training ones."""
+    fold_ids = np.full(num_examples, -2, np.int32)
+    for name, code, given in (("train on", -1, train), ("hold out", 0, test)):
         # An empty list would be of floats.
-        found = np.asarray(indices) if len(indices) else np.zeros(0, int)
-        np.add.at(times[i], found, 1)
-    if not times[1].any():
-        raise ValueError(
-            f"splitter must hold out an example in each split, got none in split "
-            f"{number}"
-        )
-    if (times.sum(axis=0) != 1).any():
-        where = int(np.argmax(times.sum(axis=0) != 1))
-        place = "neither in training nor held out"
-        if times[:, where].any():
-            place = "there more than once"
-        raise ValueError(
-            "splitter must train on all examples that it does not hold out, got split "
-            f"{number}, where example {where} is {place}; for other training sets give "
-            "jaxlin.sweep their weights: weight_sets="
-        )
-    return times[1] > 0
+        indices = np.asarray(given) if len(given) else np.zeros(0, int)
+        if not indices.size:
+            raise ValueError(
+                f"splitter must {name} an example in each split, got none in split "
+                f"{number}"
+            )
+        twice = (fold_ids[indices] != -2) | (np.bincount(indices)[indices] > 1)
+        if twice.any():
+            raise ValueError(
+                "splitter must give each example once in a split, got example "
+                f"{indices[np.argmax(twice)]} twice in split {number}"
+            )
+        fold_ids[indices] = code
+    return fold_ids
