@@ -12,6 +12,7 @@ from experiments.common import sklearn_substitutes
 from experiments.common.sklearn_substitutes import LinearSVC, LogisticRegression
 
 _OUTCOMES: list[dict[str, Any]] = []
+_TESTS_PER_CLEARING = 20
 
 
 def pytest_addoption(parser: Any) -> None:
@@ -40,7 +41,8 @@ def pytest_runtest_call(item: Any) -> Iterator[None]:
         fits = sklearn_substitutes._Substitute.num_fits - before
         item.user_properties.append(("fits", fits))
         # A process may map 65,530 regions of memory, and each program takes some.
-        jax.clear_caches()
+        if len(_OUTCOMES) % _TESTS_PER_CLEARING == 0:
+            jax.clear_caches()
 
 
 def pytest_runtest_logreport(report: Any) -> None:
