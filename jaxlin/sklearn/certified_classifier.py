@@ -14,8 +14,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from jaxlin import check, class_labels, linear, losses
+from jaxlin import check, class_labels, fits, linear, losses
 from jaxlin.numerics import precision
+from jaxlin.problems import Problem
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Loss
@@ -30,12 +31,15 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-# Relative gaps to be proven. With softmax a fit needs 1e-12: at 1e-10 it may end in
-# float32, and a coefficient of 8e-5 of glmnet's documentation is off by 0.8 %; the last
-# two digits take two to five more passes of 20,000 rows. Interior-point steps of hinges
-# stall on raw digits between 1e-9 and 1e-10; at 1e-8, scores with weights and with
-# repeated rows differ by 3e-9.
+# Relative gaps to be proven by default. With softmax a fit needs 1e-12: at 1e-10 it may
+# end in float32, and a coefficient of 8e-5 of glmnet's documentation is off by 0.8 %.
+# Interior-point steps of hinges stall on raw digits between 1e-9 and 1e-10; at 1e-8,
+# scores with weights and with repeated rows differ by 3e-9.
 _SOFTMAX_GAP, _HINGE_GAP = 1e-12, 1e-8
+# At 1e-12 such scores of softmax still differ by 2e-6; where rounding ends the fit, by
+# 1e-15. That takes 30 to 60 steps, 0.4 s of digits; 20,000 rows of 256 features would
+# take 4 to 25 s.
+_POLISHING = Stop(1e-16, 100)
 
 
 class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
@@ -100,6 +104,30 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         return X.toarray() if sparse.issparse(X) else X, y, sample_weight
 
+    def _polished(self, fit: Fit, problem: Problem) -> Fit:
+        """Fit of a small problem continued to the end of float64, if tol is None."""
+        is_smooth = fit.loss is losses.softmax_cross_entropy
+        if self.tol is not None or not (is_smooth and fit.converged):
+            return fit
+        if not problem.is_small:
+            return fit
+        found = fits.fit(
+            problem,
+            loss=losses.softmax_cross_entropy,
+            l2=fit.l2,
+            bias=fit.bias,
+            stop=_POLISHING,
+            start=fit,
+            refine=True,
+        )
+        return found._replace(
+            converged=True,
+            stalled=False,
+            passes=fit.passes + found.passes,
+            float64_passes=fit.float64_passes + found.float64_passes,
+            temperature=fit.temperature,
+        )
+
     def _keep(self, fit: Fit, dtype: Any, *, stop: Stop) -> None:
         """Sets the attributes of a fit; warns if it did not prove its gap.
 
@@ -118,7 +146,8 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        self.fit_ = fit
+        # Duals are one row per example, which an estimator does not keep.
+        self.fit_ = fit._replace(duals=None)
         self.classes_ = fit.classes
         self.certificate_ = fit.certificate
         self.n_iter_ = fit.passes

@@ -36,8 +36,8 @@ class LinearClassifier(CertifiedClassifier):
       class_weight: None, ``"balanced"`` or a dictionary of labels and weights; they
         multiply the sample weights.
       tol: relative gap to be proven, (objective - optimum) / objective, above 0. None
-        is 1e-12 for softmax and 1e-8 for the other losses, at which predictions no
-        longer change.
+        is 1e-12 for softmax, where fits of small problems go on to the end of float64,
+        and 1e-8 for the other losses.
       max_iter: largest number of passes over the rows.
       warm_start: whether a fit begins with the parameters of the one before.
 
@@ -110,7 +110,7 @@ class LinearClassifier(CertifiedClassifier):
             # scikit-learn computes in float64, too.
             refine=True,
         )
-        self._keep(fit, X.dtype, stop=stop)
+        self._keep(self._polished(fit, problem), X.dtype, stop=stop)
         return self
 
     def _l2(self, problem: Problem, loss: Loss) -> float:

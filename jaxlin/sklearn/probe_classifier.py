@@ -145,7 +145,7 @@ class ProbeClassifier(CertifiedClassifier):
             options=SweepOptions(compared, None, None, None, None, None),
             final_stop=stop,
         )
-        self._keep(found.fit, X.dtype, stop=stop)
+        self._keep(self._polished(found.fit, given.problem), X.dtype, stop=stop)
         self.l2_ = found.fit.l2
         self.table_ = found.choice.table
         return self
