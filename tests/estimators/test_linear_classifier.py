@@ -225,6 +225,7 @@ def test_sparse_rows_are_dense_ones(of_three):
     )
 
 
+@pytest.mark.full
 def test_pixels_stay_bytes():
     rows = np.random.default_rng(0).integers(0, 256, size=(60, 4), dtype=np.uint8)
     labels = examples(3)[1]
@@ -281,6 +282,16 @@ def test_cross_val_score():
     )
 
 
+def test_calibration():
+    rows, labels = examples(3)
+    found, expected = (
+        CalibratedClassifierCV(model, cv=3).fit(rows, labels).predict_proba(rows)
+        for model in (LinearClassifier(), peer())
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.full
 def test_calibration_gives_probabilities_of_a_hinge():
     rows, labels = examples(2)
     hinge = LinearClassifier("one_vs_rest_hinge", bias="penalized")

@@ -9,9 +9,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import jaxlin
+from jaxlin.normalization import fit_standard
 from jaxlin.selection import rules
 from jaxlin.sklearn import ProbeClassifier
 
@@ -19,18 +20,24 @@ CS = (1e-3, 1e-1, 10.0)
 RANDOM = np.random.default_rng(3)
 CODES = np.arange(60) % 3
 # Standardised features are not the raw ones.
-ROWS = 5 + 10 * (RANDOM.normal(size=(3, 4))[CODES] + RANDOM.normal(size=(60, 4)))
+ROWS = 0.3 + 2 * (RANDOM.normal(size=(3, 4))[CODES] + RANDOM.normal(size=(60, 4)))
 LABELS = np.array(["cat", "dog", "ship"])[CODES]
 
 
-@pytest.fixture(scope="module")
-def probe():
-    return ProbeClassifier(Cs=CS, cv=3).fit(ROWS, LABELS)
+@pytest.fixture(
+    scope="module",
+    params=[None, pytest.param(fit_standard, marks=pytest.mark.full)],
+    ids=["raw", "standardised"],
+)
+def probe(request):
+    model = ProbeClassifier(Cs=CS, cv=3, normalization=request.param)
+    return model.fit(ROWS, LABELS)
 
 
-def peer(c):
+def peer(probe, c):
+    """Separate fits on the features as the probe sees them."""
     return make_pipeline(
-        StandardScaler(),
+        StandardScaler() if probe.normalization else FunctionTransformer(),
         LogisticRegression(C=c, solver="newton-cg", tol=1e-12, max_iter=1000),
     )
 
@@ -39,7 +46,9 @@ def test_the_choice_is_that_of_separate_fits(probe):
     splits = list(StratifiedKFold(3).split(ROWS, LABELS))
     expected = [
         [
-            peer(c).fit(ROWS[train], LABELS[train]).score(ROWS[test], LABELS[test])
+            peer(probe, c)
+            .fit(ROWS[train], LABELS[train])
+            .score(ROWS[test], LABELS[test])
             for train, test in splits
         ]
         for c in CS
@@ -50,7 +59,7 @@ def test_the_choice_is_that_of_separate_fits(probe):
 
 
 def test_the_final_fit_is_of_all_examples_and_raw_features(probe):
-    other = peer(1 / (probe.l2_ * 60)).fit(ROWS, LABELS)
+    other = peer(probe, 1 / (probe.l2_ * 60)).fit(ROWS, LABELS)
     scores, expected = (one.decision_function(ROWS) for one in (probe, other))
     np.testing.assert_allclose(scores, expected, atol=1e-5)
     np.testing.assert_allclose(ROWS @ probe.coef_.T + probe.intercept_, scores)
