@@ -34,6 +34,7 @@ Chapters, in the order of imports (`jaxlin.chapters`):
   evaluation     metrics of a fit on test examples: `jaxlin.evaluate`
   linear_probe   choose, refit, test once: `jaxlin.probe`
   saving         a fit in one file: `jaxlin.save`, `jaxlin.load`
+  sklearn        estimators for scikit-learn
   data           data sets as checked NumPy arrays
   plotting       figures on given axes
 """

@@ -193,6 +193,8 @@ CHAPTERS = {
         (
             "splits",
             "group_folds",
+            "splitter_folds",
+            "fold_weights",
             "folds",
             "held_out",
             "resampling",
@@ -225,6 +227,7 @@ CHAPTERS = {
             "examples",
             "l2_choice",
             "calibrated_fit",
+            "selected_fit",
             "result",
             "probing",
             "few_shots",
@@ -236,6 +239,11 @@ CHAPTERS = {
         is_room=True,
     ),
     "saving": Chapter("a fit in one file: `jaxlin.save`, `jaxlin.load`"),
+    "sklearn": Chapter(
+        "estimators for scikit-learn",
+        ("certified_classifier", "linear_classifier", "probe_classifier"),
+        is_room=True,
+    ),
     "data": Chapter(
         "data sets as checked NumPy arrays",
         (

@@ -186,6 +186,22 @@ def test_fits_in_float64_in_blocks_and_in_pairs(run):
 
 
 @pytest.mark.full
+def test_scikit_learn(run):
+    variables, ((fit, shape), proofs, searched, probed, folds) = run(
+        "docs/guides/scikit_learn.md"
+    )
+    assert fit.startswith("softmax_cross_entropy, l2 0.0056")
+    assert shape.startswith("(3, 13) ")
+    assert shape.endswith(" True")
+    assert float(proofs[0]) == 1
+    assert searched[0].startswith("{'linearclassifier__C': ")
+    assert (numbers(searched[1]) > -0.2).all()
+    assert float(probed[0].split()[-1]) > 0.98
+    assert variables["probe"].table_.accuracy.shape == (3, 3)
+    assert folds[0].startswith("(178,) ")
+
+
+@pytest.mark.full
 def test_sweeps(run, tmp_path):
     _, (_, (*rows, chosen, best), paired, kept) = run("docs/guides/sweeps.md")
     assert len(rows) == 6
@@ -312,7 +328,7 @@ def test_values_of_the_lecture(run):
 def test_the_index_links_every_page_of_the_contents():
     """Readers of the repository see the links alone."""
     text = (ROOT / "docs/index.md").read_text()
-    contents = re.findall(r"^[a-z]+(?:/[a-z]+)?$", text, re.MULTILINE)
+    contents = re.findall(r"^[a-z]+(?:/[a-z_]+)?$", text, re.MULTILINE)
     links = re.findall(r"\]\((.*?)\.md\)", text)
     assert len(links) == len(set(links)) > 15
     # The API reference is made by the build; the changelog is of the repository.

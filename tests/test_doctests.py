@@ -36,6 +36,7 @@ LONG = {
     "jaxlin.selection.nested",
     "jaxlin.selection.sweep",
     "jaxlin.selection.training",
+    "jaxlin.sklearn",
     "jaxlin.solvers.interface",
     "jaxlin.solvers.certified",
     "jaxlin.solvers.random_search",

@@ -41,8 +41,13 @@ def shorten_signature(
 
 
 def skip_fields(app: Any, what: str, name: str, member: Any, *_: Any) -> bool | None:
-    """Skips fields of NamedTuples, which the docstring of the class describes."""
-    return True if type(member).__name__ == "_tuplegetter" else None
+    """Skips fields of NamedTuples, which the docstring of the class describes.
+
+    Also methods that scikit-learn adds to estimators, which its own pages describe.
+    """
+    is_field = type(member).__name__ == "_tuplegetter"
+    is_of_sklearn = str(getattr(member, "__module__", "")).startswith("sklearn.")
+    return True if is_field or is_of_sklearn else None
 
 
 def _item(module: Any, row: re.Match[str]) -> str:

@@ -32,6 +32,7 @@ the objective: the accuracy may still change with ``relative_gap``, within the b
   examples           training and held-out examples
   l2_choice          comparison of l2 on held-out examples
   calibrated_fit     temperature of the final fit
+  selected_fit       the fit on the chosen l2
   result             `ProbeResult`
   probing            the probe
   few_shots          probes of k examples per class, on several draws: `few_shot`
@@ -46,8 +47,9 @@ from jaxlin.linear_probe.few_shots import FewShot, few_shot
 from jaxlin.linear_probe.multilabel import multilabel_probe
 from jaxlin.linear_probe.multilabel_result import MultilabelResult, label_scores
 from jaxlin.linear_probe.paired import ProbeComparison, compare
-from jaxlin.linear_probe.probing import CS, probe
+from jaxlin.linear_probe.probing import probe
 from jaxlin.linear_probe.result import ProbeResult
+from jaxlin.linear_probe.selected_fit import CS
 
 __getattr__ = chapters.loader(__name__)
 __all__ = [

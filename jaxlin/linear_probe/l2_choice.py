@@ -53,6 +53,13 @@ class Choice(NamedTuple):
     fits: tuple[Fit, ...]
     table: CrossValidation | None
 
+    @property
+    def at_edge(self) -> bool:
+        """True if the chosen l2 is the smallest or the largest of several."""
+        if self.table is None or len(self.table.l2) == 1:
+            return False
+        return self.l2 in (self.table.l2.min(), self.table.l2.max())
+
 
 def choose_l2(
     given: ProbeExamples,

@@ -31,7 +31,7 @@ from jaxlin.linear_probe import (
     examples,
     l2_choice,
     multilabel_choice,
-    probing,
+    selected_fit,
 )
 from jaxlin.linear_probe.examples import ProbeExamples
 from jaxlin.linear_probe.l2_choice import SweepOptions
@@ -133,7 +133,7 @@ def multilabel_probe(
     check.integer("the number of processes", jax.process_count(), at_most=1)
     check.key("key", key)
     stopping.checked(stop)
-    values = probing.values_to_try(cs, l2s)
+    values = selected_fit.values_to_try(cs, l2s)
     sets, names = _checked_sets(indicators, names)
     check.concrete("test_indicators", test_indicators)
     tested = check.indicators(
@@ -152,7 +152,7 @@ def multilabel_probe(
         "test_features", test_features, num_features=given.problem.num_features
     )
     check.one_per_example("test_indicators", len(tested), num_examples=rows.shape[0])
-    compared_total, final_total = probing.total_weights(given, True)
+    compared_total, final_total = selected_fit.total_weights(given, True)
     compared = final = values
     if l2s is None:
         compared, final = (

@@ -6,32 +6,24 @@ from typing import Any
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, evaluation, fits, losses, predictions
+from jaxlin import check, evaluation, losses, predictions
 from jaxlin import normalization as normalization_of
 from jaxlin.io.checkpoint import Path
 from jaxlin.linear import BiasName
-from jaxlin.linear_probe import calibrated_fit, examples, l2_choice
-from jaxlin.linear_probe.examples import ProbeExamples
-from jaxlin.linear_probe.l2_choice import Choice, SweepOptions
+from jaxlin.linear_probe import examples, selected_fit
+from jaxlin.linear_probe.l2_choice import SweepOptions
 from jaxlin.linear_probe.result import ProbeResult
 from jaxlin.normalization import Normalization
 from jaxlin.numerics import processes
-from jaxlin.objective.penalties import l2_of_c
 from jaxlin.problems import FitNormalization
-from jaxlin.selection import grids, rules, sweep
+from jaxlin.selection import rules
 from jaxlin.selection.held_out import Validation
 from jaxlin.selection.parts import Parts
 from jaxlin.selection.rules import Choose
 from jaxlin.selection.sweep import SweepCallback
 from jaxlin.solvers import stopping
-from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Array, Loss
-
-#: Values of scikit-learn's C in DINOv2's protocol.
-CS = tuple(float(c) for c in np.logspace(-6, 5, 45))
-
-_SOFTMAX = losses.softmax_cross_entropy
 
 
 def probe(
@@ -41,7 +33,7 @@ def probe(
     test_features: ArrayLike,
     test_labels: ArrayLike,
     *,
-    loss: Loss = _SOFTMAX,
+    loss: Loss = losses.softmax_cross_entropy,
     cs: Sequence[float] | None = None,
     l2s: Sequence[float] | None = None,
     bias: BiasName = "free",
@@ -77,7 +69,7 @@ def probe(
       cs: distinct values of scikit-learn's C to try, above 0. A fit has the l2 of C on
         the examples that it trains on, as scikit-learn's has
         (`jaxlin.objective.penalties.l2_of_c`); on the mean of the folds where there are
-        several. None takes `CS`, unless ``l2s`` is given.
+        several. None takes `jaxlin.linear_probe.CS`, unless ``l2s`` is given.
       l2s: instead of ``cs``, distinct strengths of the penalty to try, above 0, the
         same on any number of examples. With a single value, held-out examples only set
         the temperature, and there may be none.
@@ -152,7 +144,7 @@ def probe(
         check.concrete(name, value)
     check.key("key", key)
     stopping.checked(stop)
-    values = values_to_try(cs, l2s)
+    values = selected_fit.values_to_try(cs, l2s)
     given = examples.make(
         key,
         features,
@@ -174,39 +166,27 @@ def probe(
             prefix="test_",
         )
     )
-    _check_options(
+    selected_fit.check_options(
         given,
         loss=loss,
         train_on_validation=train_on_validation,
         undo_prior_shift=undo_prior_shift,
     )
-    compared_total, final_total = total_weights(given, train_on_validation)
-    if l2s is None:
-        num_classes = given.problem.num_classes
-        values = l2_of_c(values, total_weight=compared_total, num_classes=num_classes)
-    chosen = l2_choice.choose_l2(
+    found = selected_fit.select(
         given,
         values,
+        are_cs=l2s is None,
         loss=loss,
         bias=bias,
         choose=choose,
         mean_per_class=mean_per_class,
+        train_on_validation=train_on_validation,
+        undo_prior_shift=undo_prior_shift,
         options=SweepOptions(
             stop, checkpoint, callback, slots, block_size, memory_bytes
         ),
     )
-    final = _final_fit(
-        given,
-        chosen,
-        loss=loss,
-        bias=bias,
-        l2=chosen.l2 * (compared_total / final_total if l2s is None else 1),
-        stop=Stop(stop.relative_gap, 10 * stop.max_passes),
-        train_on_validation=train_on_validation,
-    )
-    final, temperature = calibrated_fit.calibrated(
-        given, chosen.fits, final, undo_prior_shift=undo_prior_shift
-    )
+    final, chosen = found.fit, found.choice
     own, codes = (
         processes.gather_rows(one) for one in (given.own_weights, given.codes)
     )
@@ -218,8 +198,8 @@ def probe(
         test=evaluation.evaluate(final, test_features, test_labels),
         fit=final,
         setting=chosen.setting,
-        at_edge=len(values) > 1 and chosen.l2 in (min(values), max(values)),
-        temperature=temperature,
+        at_edge=chosen.at_edge,
+        temperature=found.temperature,
         table=table,
         class_weights=given.class_weights if is_shifted else None,
         passes=final.passes + (0 if table is None else table.fits.slot_passes),
@@ -227,82 +207,6 @@ def probe(
         effective_held_out=_effective_size(is_held_out * own),
         single_classes=tuple(given.problem.classes[single].tolist()),
     )
-
-
-def values_to_try(
-    cs: Sequence[float] | None, l2s: Sequence[float] | None
-) -> tuple[float, ...]:
-    """Checked values of C or of l2, one of which is given; `CS` if neither is."""
-    if cs is not None and l2s is not None:
-        raise ValueError("cs must not be given with l2s, got both; give one of them")
-    if l2s is not None:
-        return check.numbers_list("l2s", l2s, above=0)
-    return check.numbers_list("cs", CS if cs is None else cs, above=0)
-
-
-def _check_options(
-    given: ProbeExamples,
-    *,
-    loss: Loss,
-    train_on_validation: bool,
-    undo_prior_shift: bool,
-) -> None:
-    """Raises a ValueError for options that do not fit the examples or the loss."""
-    if not train_on_validation and len(given.parts) != 1:
-        raise ValueError(
-            "train_on_validation must be True unless there is one held-out set, got "
-            f"False for {len(given.parts)} of them"
-        )
-    if undo_prior_shift and loss is not _SOFTMAX:
-        raise ValueError(
-            "undo_prior_shift must be False unless the loss is softmax_cross_entropy, "
-            "whose scores are logarithms of probabilities, got True with "
-            f"{getattr(loss, '__name__', loss)}"
-        )
-
-
-def total_weights(
-    given: ProbeExamples, train_on_validation: bool
-) -> tuple[float, float]:
-    """Total weight that compared fits train on, in the mean, and the final fit."""
-    everything, parts = float(processes.total(given.weights.sum())), given.parts
-    if not len(parts):
-        return everything, everything
-    of_parts = float(processes.total((1 - parts) @ given.weights).mean())
-    return of_parts, everything if train_on_validation else of_parts
-
-
-def _final_fit(
-    given: ProbeExamples,
-    chosen: Choice,
-    *,
-    loss: Loss,
-    bias: BiasName,
-    l2: float,
-    stop: Stop,
-    train_on_validation: bool,
-) -> Fit:
-    """Fit on all examples, or on those that are not held out."""
-    if train_on_validation:
-        start = chosen.fits[0].params if chosen.fits else None
-        return fits.fit(
-            given.problem,
-            loss=loss,
-            l2=l2,
-            bias=bias,
-            start=start,
-            stop=stop,
-            refine=True,
-        )
-    # As a weight set, which shares the rows on the device with the comparison.
-    (problem,) = given.part_problems
-    models = grids.product(losses=(loss,), l2s=(l2,), bias=bias)
-    found = sweep.fit_models(
-        problem, models, weight_sets=1 - given.parts, stop=stop, refine=True
-    )
-    trained_on = given.weights * (1 - given.parts[0])
-    radius = fits.bias_radius(problem, found[0], example_weights=trained_on)
-    return found[0]._replace(bias_radius=radius)
 
 
 def _effective_size(weights: np.ndarray) -> float:

@@ -2,6 +2,8 @@
 
   splits            disjoint index arrays: training, validation and test examples
   group_folds       assignment of whole groups to folds
+  splitter_folds    fold ids of scikit-learn's splitters
+  fold_weights      example weights of all folds of fold ids
   folds             fold ids (stratified, grouped, repeated) as weights of 0 and 1
   held_out          held-out sets where some classes have few examples
   resampling        halves, quarters and bootstrap samples as example weights

@@ -33,8 +33,7 @@ from jaxlin.io.checkpoint import Path
 from jaxlin.linear import BiasName
 from jaxlin.numerics import processes
 from jaxlin.problems import Problem, takes_problem
-from jaxlin.selection import folds as folds_of
-from jaxlin.selection import grids, held_out_metrics, rules, sweep
+from jaxlin.selection import fold_weights, grids, held_out_metrics, rules, sweep
 from jaxlin.selection.parts import Parts
 from jaxlin.selection.rules import Choose
 from jaxlin.selection.sweep import SweepCallback
@@ -164,8 +163,9 @@ def cross_validate(
       l2s: distinct strengths of the penalty, above 0.
       folds: fold ids, shape ``(examples,)`` or ``(repeats, examples)``, from
         `jaxlin.selection.folds`; each repeat adds k parts. Examples of id -1 are never
-        held out. In several processes, the ids of the examples of this process; a fold
-        is the union of the folds of that id over all processes.
+        held out, those of -2 not trained on either. In several processes, the ids of
+        the examples of this process; a fold is the union of the folds of that id over
+        all processes.
       loss_arguments: values to try by name, above 0, such as ``{"margin": (0.5,
         1.0)}``; None leaves each loss its defaults.
       bias: treatment of the bias, as in `jaxlin.fit`.
@@ -195,9 +195,10 @@ def cross_validate(
     """
     check.concrete("folds", folds)
     check_labels(problem)
-    train = folds_of.train_weights_of_all(folds, num_examples=problem.num_examples)
-    num_repeats = train.shape[0] if train.ndim == 3 else 1
-    train = train.reshape(-1, train.shape[-1])
+    size = problem.num_examples
+    weights = fold_weights.of_ids(folds, num_examples=size, least=-2)
+    num_repeats = len(weights.train) if weights.train.ndim == 3 else 1
+    train, held_out = (part.reshape(-1, size) for part in weights)
     known = check_parts(problem, train, allow_missing_classes=allow_missing_classes)
     models = grids.product(
         losses=losses,
@@ -223,7 +224,7 @@ def cross_validate(
             memory_bytes=memory_bytes,
         ),
     )
-    table = tabulate(problem, fits, held_out=1 - train, known=known)
+    table = tabulate(problem, fits, held_out=held_out, known=known)
     return table._replace(num_repeats=num_repeats)
 
 

@@ -22,8 +22,7 @@ import jax
 import numpy as np
 
 from jaxlin import check, class_labels
-from jaxlin.numerics import processes
-from jaxlin.selection import group_folds
+from jaxlin.selection import group_folds, splitter_folds
 from jaxlin.typing import Array
 
 
@@ -109,7 +108,7 @@ def grouped_k_fold(
         strings, or the labels have another length than the groups.
     """
     check.key("key", key)
-    groups = _group_names(groups)
+    groups = group_folds.checked_groups(groups)
     names, group_of = np.unique(groups, return_inverse=True)
     check.integer("num_folds", num_folds, at_least=2)
     if len(names) < num_folds:
@@ -154,6 +153,34 @@ def repeat(
     return np.stack([draw(jax.random.fold_in(key, i)) for i in range(num_repeats)])
 
 
+def from_splitter(splitter: Any, labels: Any, *, groups: Any = None) -> np.ndarray:
+    """Fold ids of the splits of a splitter of scikit-learn.
+
+    Args:
+      splitter: an object with ``split(features, labels, groups)``, such as
+        `sklearn.model_selection.StratifiedGroupKFold`; or pairs of indices (train,
+        test).
+      labels: labels, shape ``(examples,)``.
+      groups: group of each example, for a splitter that keeps groups together.
+
+    Returns:
+      Fold ids, int32, in the order of the splits: shape ``(examples,)`` for one
+      partition, as of ``KFold``; else ``(repeats, examples)``, as of
+      ``RepeatedKFold``, or with a row per split, as of ``ShuffleSplit``. -1 marks
+      examples that a row never holds out; -2, for `jaxlin.cross_validate` alone, those
+      that it does not train on either, as of ``TimeSeriesSplit``.
+
+    Raises:
+      ValueError: if there is no split, or an example is twice in one.
+    """
+    num_examples = len(labels)
+    pairs = splitter
+    if hasattr(splitter, "split"):
+        # Splitters count the rows of the features and ignore what is in them.
+        pairs = splitter.split(np.zeros((num_examples, 1)), labels, groups)
+    return splitter_folds.from_pairs(pairs, num_examples=num_examples)
+
+
 def train_weights(fold_ids: Any, *, num_folds: int) -> np.ndarray:
     """Example weights of the training set of each split: 0 if held out, else 1.
 
@@ -186,98 +213,6 @@ def train_weights(fold_ids: Any, *, num_folds: int) -> np.ndarray:
             "empty fold; give num_folds as the folds were drawn"
         )
     return weights.astype(np.float32)
-
-
-def train_weights_of_all(
-    fold_ids: Any, *, num_examples: int, name: str = "folds"
-) -> np.ndarray:
-    """`train_weights` with the number of folds inferred from the fold ids.
-
-    Args:
-      fold_ids: integers 0, 1, ... without gaps, shape ``(examples,)`` or ``(repeats,
-        examples)``; -1 marks examples that are never held out, as in scikit-learn's
-        `PredefinedSplit`. In several processes: those of the examples of this process;
-        ids are without gaps over all processes.
-      num_examples: number of examples, in this process.
-      name: name of the fold ids in error messages.
-
-    Returns:
-      Weights of 0 and 1, float32, shape ``(folds, examples)`` or ``(repeats, folds,
-      examples)``.
-
-    Raises:
-      ValueError: if ``fold_ids`` has another shape or type, or a fold below the largest
-        id is empty.
-    """
-
-    def checked() -> np.ndarray:
-        try:
-            array = np.asarray(fold_ids)
-        except ValueError:  # lists of different lengths, such as pairs of indices
-            array = np.empty(0, object)
-        is_shaped = array.ndim in (1, 2) and array.shape[-1] == num_examples
-        if array.dtype.kind not in "iu" or not is_shaped:
-            raise ValueError(
-                f"{name} must be integers ({num_examples},), one per example, or "
-                f"(repeats, {num_examples}), got {array.dtype} of shape {array.shape}; "
-                "jaxlin.selection.folds draws them; of pairs (train, test) of indices, "
-                "ids[test] = number of the pair"
-            )
-        if array.min() < -1:
-            raise ValueError(
-                f"{name} must be at least 0, or -1 for examples that are never held "
-                f"out, got {array.min()}"
-            )
-        return array
-
-    array = processes.check_everywhere(checked)
-    processes.check_equal(rank=array.ndim, repeats=int(np.prod(array.shape[:-1])))
-    repeats = array.reshape(-1, num_examples)
-    num_folds = int(np.max(processes.gather_float64(array.max()))) + 1
-    _check_no_gaps(name, repeats, num_folds)
-    return (array[..., None, :] != np.arange(num_folds)[:, None]).astype(np.float32)
-
-
-def _check_no_gaps(name: str, repeats: np.ndarray, num_folds: int) -> None:
-    """Raises a ValueError if a fold is empty in some repeat, over all processes.
-
-    A single fold is enough where other examples are never held out.
-    """
-    least = 1 if processes.total(np.count_nonzero(repeats == -1)) else 2
-    of_folds = [fold_ids[fold_ids >= 0] for fold_ids in repeats]
-    occurring = [np.unique(fold_ids) for fold_ids in of_folds]
-    # More folds than examples always have gaps: counting, which needs memory for each
-    # fold, is skipped.
-    if 0 < num_folds <= processes.total(repeats.shape[1]):
-        counts = processes.total(
-            [np.bincount(fold_ids, minlength=num_folds) for fold_ids in of_folds]
-        )
-        occurring = [np.flatnonzero(count) for count in counts]
-    for ids in occurring:
-        if len(ids) != len(occurring[0]):
-            raise ValueError(
-                f"{name} must be the same number in each repeat, got "
-                f"{len(occurring[0])} and {len(ids)}"
-            )
-        if not np.array_equal(ids, np.arange(len(ids))) or len(ids) < least:
-            raise ValueError(
-                f"{name} must be named 0, 1, ... without gaps, at least two, got "
-                f"{ids.tolist()[:9]}; np.unique(fold_ids, return_inverse=True)[1] "
-                "renumbers them"
-            )
-
-
-def _group_names(groups: Any) -> np.ndarray:
-    """Checked groups: an array of integers or strings, shape ``(examples,)``."""
-    names = np.asarray(groups)
-    if names.dtype == object and all(isinstance(name, str) for name in names.flat):
-        names = names.astype(str)
-    if names.ndim != 1 or names.dtype.kind not in "iuUS" or not names.size:
-        raise ValueError(
-            "groups must be integers or strings, one an example, got "
-            f"{names.dtype} of shape {names.shape}"
-        )
-    return names
 
 
 def _stratified(key: Array, labels: np.ndarray, num_folds: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Assignment of whole groups to folds, by their sizes or their class counts."""
 
 import heapq
+from typing import Any
 
 import numpy as np
 
@@ -70,3 +71,16 @@ def evenly_shared(
         held[best] += counts[group]
         fold_ids[group] = best
     return fold_ids
+
+
+def checked_groups(groups: Any) -> np.ndarray:
+    """Checked groups: an array of integers or strings, shape ``(examples,)``."""
+    names = np.asarray(groups)
+    if names.dtype == object and all(isinstance(name, str) for name in names.flat):
+        names = names.astype(str)
+    if names.ndim != 1 or names.dtype.kind not in "iuUS" or not names.size:
+        raise ValueError(
+            "groups must be integers or strings, one an example, got "
+            f"{names.dtype} of shape {names.shape}"
+        )
+    return names

@@ -22,7 +22,7 @@ from jax.typing import ArrayLike
 
 from jaxlin import check, class_labels
 from jaxlin.numerics import processes
-from jaxlin.selection import folds, splits
+from jaxlin.selection import fold_weights, folds, splits
 from jaxlin.selection.splits import TrainHeldOutSplit
 from jaxlin.typing import Array
 
@@ -160,10 +160,10 @@ def _given(validation: ArrayLike | TrainHeldOutSplit, num_examples: int) -> np.n
     is_indices = given.ndim == 1 and 0 < len(given) < num_examples
     if given.dtype.kind not in "iu" or not is_indices:
         # The check of fold ids names every other shape and type.
-        train = folds.train_weights_of_all(
+        found = fold_weights.of_ids(
             validation, num_examples=num_examples, name="validation"
         )
-        return train.reshape(-1, num_examples) == 0
+        return found.held_out.reshape(-1, num_examples) > 0
     if given.min() < 0 or given.max() >= num_examples or len(set(given)) < len(given):
         raise ValueError(
             f"validation must be distinct indices in [0, {num_examples - 1}], got "

@@ -34,7 +34,14 @@ from jaxlin import check
 from jaxlin.io.checkpoint import Path
 from jaxlin.linear import BiasName
 from jaxlin.problems import Problem, takes_problem
-from jaxlin.selection import cross_validation, grids, held_out_metrics, rules, sweep
+from jaxlin.selection import (
+    cross_validation,
+    fold_weights,
+    grids,
+    held_out_metrics,
+    rules,
+    sweep,
+)
 from jaxlin.selection import folds as folds_of
 from jaxlin.selection.cross_validation import CrossValidation
 from jaxlin.selection.grids import Grid
@@ -124,7 +131,7 @@ def cross_validate(
       OSError: if a checkpoint cannot be read or written.
     """
     _check(key, problem, folds, num_inner_folds)
-    outer = folds_of.train_weights_of_all(folds, num_examples=problem.num_examples)
+    outer = fold_weights.of_ids(folds, num_examples=problem.num_examples).train
     allowed = {"allow_missing_classes": allow_missing_classes}
     known = cross_validation.check_parts(problem, outer, **allowed)
     labels = problem.classes[problem.whole_rows.targets]

@@ -37,6 +37,7 @@ ONE_FILE = {
         "parity",
         "published_digits",
         "random_problems",
+        "sklearn_tests",
         "small_data",
     )
 }

@@ -90,6 +90,31 @@ def test_scores_are_those_of_grid_search():
         )
 
 
+def test_scores_of_splits_that_leave_examples_out_are_those_of_grid_search():
+    splitter = sklearn.model_selection.StratifiedShuffleSplit(
+        NUM_FOLDS, train_size=20, test_size=30, random_state=0
+    )
+    table = jaxlin.cross_validate(
+        sweep_problems.problem(),
+        losses=(SOFTMAX,),
+        l2s=L2S,
+        folds=folds.from_splitter(splitter, LABELS),
+        stop=jaxlin.Stop(GAPS[SOFTMAX]),
+    )
+    search = sklearn.model_selection.GridSearchCV(
+        sklearn.linear_model.LogisticRegression(
+            fit_intercept=False, tol=1e-8, max_iter=5000
+        ),
+        {"C": [1 / (l2 * 20) for l2 in table.l2]},
+        cv=splitter,
+    ).fit(np.hstack([ROWS, np.ones((len(ROWS), 1))]), LABELS)
+    assert table.num_repeats == NUM_FOLDS
+    for part in range(NUM_FOLDS):
+        np.testing.assert_allclose(
+            table.accuracy[:, part], search.cv_results_[f"split{part}_test_score"]
+        )
+
+
 @BOTH
 def test_accuracy_and_loss_are_those_of_the_fold_held_out(loss):
     table = tabulated(loss)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sklearn.model_selection
 
-from jaxlin.selection import folds
+from jaxlin.selection import fold_weights, folds
 
 # Few sizes and numbers of folds, because JAX compiles a permutation for each.
 SIZES = [7, 17, 60, 111]
@@ -273,15 +273,15 @@ def test_bad_arguments_are_named(call, message):
 
 
 def test_minus_one_is_never_held_out():
-    found = folds.train_weights_of_all([[0, -1, 1, -1], [1, 0, 0, -1]], num_examples=4)
-    first, second = found
+    found = fold_weights.of_ids([[0, -1, 1, -1], [1, 0, 0, -1]], num_examples=4)
+    first, second = found.train
     np.testing.assert_array_equal(first, [[0, 1, 1, 1], [1, 1, 0, 1]])
     np.testing.assert_array_equal(second, [[1, 0, 0, 1], [0, 1, 1, 1]])
     # A single fold leaves the others to train on.
-    found = folds.train_weights_of_all([0, -1, -1, 0], num_examples=4)
-    np.testing.assert_array_equal(found, [[0, 1, 1, 0]])
+    found = fold_weights.of_ids([0, -1, -1, 0], num_examples=4)
+    np.testing.assert_array_equal(found.train, [[0, 1, 1, 0]])
     with pytest.raises(ValueError, match=r"without gaps, at least two, got \[\]"):
-        folds.train_weights_of_all([-1, -1], num_examples=2)
+        fold_weights.of_ids([-1, -1], num_examples=2)
 
 
 @pytest.mark.parametrize(
@@ -308,9 +308,15 @@ def test_minus_one_is_never_held_out():
 )
 def test_folds_that_say_how_many_they_are(fold_ids, words):
     with pytest.raises(ValueError, match=words):
-        folds.train_weights_of_all(fold_ids, num_examples=4)
+        fold_weights.of_ids(fold_ids, num_examples=4)
 
 
 def test_all_of_them_are_taken():
-    found = folds.train_weights_of_all([0, 1, 2, 2], num_examples=4)
-    assert found.tolist() == [[0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 0, 0]]
+    found = fold_weights.of_ids([0, 1, 2, 2], num_examples=4)
+    assert found.train.tolist() == [[0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 0, 0]]
+
+
+def test_minus_two_is_neither_held_out_nor_trained_on():
+    found = fold_weights.of_ids([[0, -1, -2, -1]], num_examples=4, least=-2)
+    np.testing.assert_array_equal(found.train, [[[0, 1, 0, 1]]])
+    np.testing.assert_array_equal(found.held_out, [[[1, 0, 0, 0]]])

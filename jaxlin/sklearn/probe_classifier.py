@@ -1,0 +1,158 @@
+"""A probe with the interface of scikit-learn: chooses l2 by cross-validation."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import jax
+import numpy as np
+from sklearn.model_selection import check_cv
+
+from jaxlin import check
+from jaxlin import normalization as normalization_of
+from jaxlin.linear import BiasName
+from jaxlin.linear_probe import examples, selected_fit
+from jaxlin.linear_probe.l2_choice import SweepOptions
+from jaxlin.normalization import Normalization
+from jaxlin.problems import FitNormalization
+from jaxlin.selection import folds, rules
+from jaxlin.selection.rules import Choose
+from jaxlin.sklearn import certified_classifier
+from jaxlin.sklearn.certified_classifier import CertifiedClassifier
+from jaxlin.solvers.stopping import Stop
+from jaxlin.typing import Loss
+
+
+class ProbeClassifier(CertifiedClassifier):
+    """Linear classifier that chooses its l2 by cross-validation.
+
+    All values of C are fitted on all folds in one sweep; the best is fitted again on
+    all examples, and the temperature of its probabilities is set by the scores of the
+    examples held out. Features are standardised by the training examples, those of a
+    fold without the fold's.
+
+    Args:
+      loss: name of a loss or function, as in `LinearClassifier`.
+      Cs: values of C to try, or their number, between 1e-4 and 1e4, as in
+        `LogisticRegressionCV`. A fit has the l2 of C on the examples that it trains on
+        (`jaxlin.objective.penalties.l2_of_c`).
+      l2s: in place of Cs, strengths of half the sum of squares beside the mean loss.
+      bias: ``"free"``, ``"penalized"`` or ``"none"``, as in `LinearClassifier`.
+      class_weight: None, ``"balanced"`` or a dictionary. It counts in fits and in the
+        temperature, not in the comparison.
+      normalization: function that fits a normalisation (`jaxlin.normalization`), a
+        fitted one, or None.
+      cv: number of folds, a splitter of scikit-learn, or pairs of indices (train,
+        test), where all examples but the tested are trained on
+        (`jaxlin.selection.folds.from_splitter`). None is five folds of
+        `jaxlin.selection.held_out`, which classes with fewer examples do not prevent.
+      choose: selection rule, such as `jaxlin.selection.rules.one_standard_error`.
+      tol: relative gap of the final fit, as in `LinearClassifier`.
+      cv_tol: relative gap of the compared fits.
+      max_iter: largest number of passes of each fit.
+
+    Attributes:
+      classes_: labels in ascending order, shape ``(classes,)``.
+      coef_: weights on raw features, as in `LinearClassifier`.
+      intercept_: bias on raw features.
+      l2_: chosen strength of the penalty of the final fit.
+      table_: the comparison (`jaxlin.CrossValidation`); None for a single value.
+      n_iter_: number of passes of the final fit.
+      n_features_in_: number of features.
+      feature_names_in_: names of the features, where X has column names of text.
+      certificate_: duality gap of the final fit.
+      fit_: the `jaxlin.Fit`, with its normalisation and temperature.
+
+    Raises:
+      ValueError: in ``fit``, naming the argument, the rule and the value.
+    """
+
+    def __init__(
+        self,
+        loss: str | Loss = "softmax",
+        *,
+        Cs: int | Sequence[float] = 10,
+        l2s: Sequence[float] | None = None,
+        bias: BiasName = "free",
+        class_weight: Any = None,
+        normalization: Normalization
+        | FitNormalization
+        | None = normalization_of.fit_standard,
+        cv: Any = None,
+        choose: Choose = rules.best,
+        tol: float | None = None,
+        cv_tol: float = 1e-6,
+        max_iter: int = 1000,
+    ):
+        self.loss = loss
+        self.Cs = Cs
+        self.l2s = l2s
+        self.bias = bias
+        self.class_weight = class_weight
+        self.normalization = normalization
+        self.cv = cv
+        self.choose = choose
+        self.tol = tol
+        self.cv_tol = cv_tol
+        self.max_iter = max_iter
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None
+    ) -> Self:
+        """Chooses l2 and fits the classifier.
+
+        Args:
+          X: features, shape ``(examples, features)``, as in `LinearClassifier`.
+          y: labels of any kind, shape ``(examples,)``.
+          sample_weight: non-negative weights, shape ``(examples,)``; None is all ones.
+          groups: group of each example, for a splitter that keeps groups together.
+        """
+        loss = certified_classifier.loss_of(self.loss)
+        stop = self._stop(loss)
+        compared = Stop(check.number("cv_tol", self.cv_tol, above=0), stop.max_passes)
+        X, y, weights = self._checked(X, y, sample_weight)
+        class_weights = None
+        if self.class_weight is not None:
+            numbers, _ = certified_classifier.class_weight_numbers(
+                self.class_weight, y, sample_weight=weights
+            )
+            class_weights = numbers.tolist()
+        values = self._values()
+        validation: Any = 5
+        if self.cv is not None:
+            splitter = check_cv(self.cv, y, classifier=True)
+            validation = folds.from_splitter(splitter, y, groups=groups)
+        given = examples.make(
+            jax.random.key(0),
+            X,
+            y,
+            validation=validation,
+            num_settings=len(values),
+            weights=weights,
+            class_weights=class_weights,
+            normalization=self.normalization,
+            classes=None,
+        )
+        found = selected_fit.select(
+            given,
+            values,
+            are_cs=self.l2s is None,
+            loss=loss,
+            bias=self.bias,
+            choose=self.choose,
+            mean_per_class=False,
+            train_on_validation=True,
+            undo_prior_shift=False,
+            options=SweepOptions(compared, None, None, None, None, None),
+            final_stop=stop,
+        )
+        self._keep(self._polished(found.fit, given.problem), X.dtype, stop=stop)
+        self.l2_ = found.fit.l2
+        self.table_ = found.choice.table
+        return self
+
+    def _values(self) -> tuple[float, ...]:
+        """Values of C or of l2 to try."""
+        Cs: Any = self.Cs
+        if np.ndim(Cs) == 0:
+            Cs = np.logspace(-4, 4, Cs)
+        return selected_fit.values_to_try(Cs if self.l2s is None else None, self.l2s)
