@@ -32,7 +32,9 @@ def cells(page):
 
 
 def imports_of(code):
-    return "\n".join(re.findall(r"^(?:import|from) .*$", code, re.MULTILINE))
+    """Imports of the library; others may be of packages of the documentation alone."""
+    found = re.findall(r"^(?:import|from) jaxlin\b.*$", code, re.MULTILINE)
+    return "\n".join(found)
 
 
 def calls_of_jaxlin(code, variables):

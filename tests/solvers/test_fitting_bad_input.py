@@ -94,10 +94,9 @@ BAD = {
         {"labels": 2 * (LABELS > 0) - 1, "classes": range(2)},
         r"labels must be among the 2 classes .*, got -1 at position 0",
     ),
-    "a column": ({"labels": LABELS[:, None]}, r"use labels.ravel\(\)"),
     "a column of distributions": (
         {"labels": LABELS[:, None], "loss": losses.cross_entropy},
-        r"use labels.ravel\(\)",
+        r"labels must be distributions \(examples, classes\)",
     ),
     "several labels": (
         {"labels": np.maximum(np.eye(3)[LABELS], np.eye(3)[0])},
