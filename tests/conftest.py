@@ -10,8 +10,10 @@ On a GPU: ``JAX_PLATFORMS=cuda,cpu XLA_PYTHON_CLIENT_PREALLOCATE=false python -m
 pytest``. What needs several devices is skipped there.
 """
 
+import gc
 import importlib.metadata
 import os
+import pathlib
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -39,6 +41,9 @@ import pytest
 from jaxlin.numerics import device_mesh
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Regions of memory that a process may map between two files of tests.
+_MOST_REGIONS = 20_000
 
 
 def pytest_addoption(parser):
@@ -76,6 +81,20 @@ def optimizations(request):
     yield
     jax.config.update("jax_disable_most_optimizations", before)
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_programs():
+    """Drops compiled programs before they take all regions of memory.
+
+    A process may map 65,530 on Linux, beyond which XLA ends it without a word; each
+    program takes some. Later files read their programs from the cache on disk.
+    """
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > _MOST_REGIONS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture

@@ -120,6 +120,8 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
             start=fit,
             refine=True,
         )
+        if found.relative_gap > fit.relative_gap:
+            return fit
         return found._replace(
             converged=True,
             stalled=False,
