@@ -8,7 +8,7 @@ differ, which of the two is the optimum's?
 Method. Rows are those of `experiments.benchmark_probes`, some of them kept for testing.
 scikit-learn gets them in float64 and fits one value of C after the other. Ours gets
 them in float32 and fits all values in one sweep, timed twice: the first call compiles.
-Where test labels differ, ours is continued to a gap of 1e-12, which is not timed.
+Where test labels differ, ours is continued to a gap of 1e-13, which is not timed.
 Labels that this certifies (`jaxlin.certified_labels`) are those of the exact optimum,
 and count for the one that gave them. The distance of scikit-learn's objective from the
 optimum, over the optimum, lies between that from our objective and that from the bound.
@@ -39,7 +39,7 @@ from jaxlin.objective import penalties
 
 _LOSS = losses.softmax_cross_entropy
 # Proven where labels differ.
-_DECIDING_GAP = 1e-12
+_DECIDING_GAP = 1e-13
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,24 +43,26 @@ class Server:
 
     def answer(self, handler):
         asked = handler.headers.get("Range")
+        # Before a test that waits for the request changes it.
+        sends = self.sends
         self.ranges.append(asked)
         start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked else 0
-        if self.sends == "nothing":
+        if sends == "nothing":
             handler.send_response(404)
             handler.end_headers()
             return
         is_rest = bool(start) and self.takes_ranges
         rest = self.content[start if is_rest else 0 :]
         handler.send_response(206 if is_rest else 200)
-        if self.sends != "no end":
+        if sends != "no end":
             handler.send_header("Content-Length", str(len(rest)))
         handler.end_headers()
-        sent = rest[: len(rest) // 2] if "half" in self.sends else rest
+        sent = rest[: len(rest) // 2] if "half" in sends else rest
         with contextlib.suppress(ConnectionError):
-            for _ in range(100 if self.sends == "no end" else 1):
+            for _ in range(100 if sends == "no end" else 1):
                 handler.wfile.write(sent)
             handler.wfile.flush()
-        if self.sends == "half, then waits":
+        if sends == "half, then waits":
             self.release.wait()
 
     def close(self):
