@@ -184,7 +184,13 @@ def _images(
             raise ValueError(_unknown(name, path, folder))
         source, name = found, path.name if is_path else name
         decode = partial(image_sets.read_source, source, name=name, progress=progress)
-    return cache.through_cache(decode, name=name, source=source, folder=cache_folder)
+    return cache.through_cache(
+        decode,
+        name=name,
+        source=source,
+        folder=cache_folder,
+        is_checked=known is not None,
+    )
 
 
 def _unknown(name: str, path: Path, folder: Path) -> str:
