@@ -78,6 +78,30 @@ class TestSplits:
         ):
             data.load(tmp_path)
 
+    def test_a_folder_has_each_file_once(self, tmp_path):
+        """Packed and unpacked copies would count every example twice."""
+        (tmp_path / "train.csv").write_text(csv_of())
+        packed = gzip.compress(csv_of(X[:5], Y[:5]).encode())
+        for split in ("train", "test"):
+            (tmp_path / f"{split}.csv.gz").write_bytes(packed)
+        with pytest.raises(
+            ValueError, match=r"file once, got train.csv and train.csv.gz; keep one"
+        ):
+            data.load(tmp_path)
+        (tmp_path / "train.csv.gz").rename(tmp_path / "train-2.csv.gz")
+        found = data.load(tmp_path)
+        assert (len(found.train.labels), len(found.test.labels)) == (17, 5)
+
+    @pytest.mark.parametrize("name", ["train.tsv", "test.parquet"])
+    def test_a_folder_has_one_format(self, tmp_path, name):
+        for one in ("train.csv", "test.csv", name):
+            (tmp_path / one).write_text(csv_of())
+        with pytest.raises(ValueError, match=f"one format, got .*{name}"):
+            data.load(tmp_path)
+        if name.startswith("test"):
+            given = data.load(tmp_path, test=tmp_path / "test.csv")
+            assert len(given.test.labels) == 12
+
     def test_options_of_other_forms_are_refused(self, tmp_path):
         for options in ({"label": "a"}, {"test": "b.csv"}):
             with pytest.raises(
