@@ -89,7 +89,8 @@ def joined(tables: Sequence[Table]) -> Table:
     """Returns one table of the examples of several files.
 
     Raises:
-      ValueError: if the files have no common columns, image shape or class names.
+      ValueError: if the files have no common columns, image shape, class names or kind
+        of labels.
     """
     first = tables[0]
     if len(tables) == 1:
@@ -102,9 +103,15 @@ def joined(tables: Sequence[Table]) -> Table:
         rows = scipy.sparse.vstack([one.features for one in tables], format="csr")
     else:
         rows = np.concatenate([one.features for one in tables])
-    return first._replace(
-        features=rows, labels=np.concatenate([one.labels for one in tables])
-    )
+    labels = [_whole(one.labels) for one in tables]
+    kinds = sorted({_kind(one) for one in labels})
+    if len(kinds) > 1:
+        # Joined by NumPy, numbers would become text, or booleans numbers.
+        raise ValueError(
+            f"files must have labels of one kind, got {' and '.join(kinds)}; save them "
+            "with the same type"
+        )
+    return first._replace(features=rows, labels=np.concatenate(labels))
 
 
 def check_same_columns(first: Table, other: Table) -> None:
@@ -189,6 +196,11 @@ def _whole(labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind != "f" or not (np.abs(labels) < 2**53).all():
         return labels
     return labels.astype(np.int64) if (labels == np.round(labels)).all() else labels
+
+
+def _kind(labels: np.ndarray) -> str:
+    kinds = {"b": "booleans", "i": "integers", "u": "integers", "f": "floats"}
+    return kinds.get(labels.dtype.kind, "text")
 
 
 def _flat(rows: Any) -> Any:

@@ -7,7 +7,7 @@ import lzma
 import image_copies
 import numpy as np
 import pytest
-from table_makers import X, Y, assert_rows, csv_of, parquet_of
+from table_makers import X, Y, assert_rows, columns_of, csv_of, parquet_of
 
 import jaxlin
 from jaxlin import data
@@ -64,8 +64,39 @@ class TestSplits:
         ):
             data.load(train, test=test)
         test.write_text(csv_of(labels=np.arange(12)))
+        with pytest.raises(ValueError, match="test labels .* got 0 at position 0; "):
+            data.load(train, test=test)
+        train = parquet_of(tmp_path / "a.parquet", columns_of())
+        test = parquet_of(tmp_path / "b.parquet", columns_of(labels=np.arange(12)))
         with pytest.raises(ValueError, match="test labels must be text"):
             data.load(train, test=test)
+
+    def test_labels_of_all_csv_files_are_of_one_kind(self, tmp_path):
+        """Numbers in some files alone are text, too: 01 is not 1."""
+        labels = {"train-1": ["01", "02"], "train-2": ["01", "x"], "test": ["02", "02"]}
+        for name, some in labels.items():
+            (tmp_path / f"{name}.csv").write_text(csv_of(X[:2], some))
+        found = data.load(tmp_path)
+        assert found.class_names == ("01", "02", "x")
+        assert found.train.labels.tolist() == [0, 1, 0, 2]
+        assert found.test.labels.tolist() == [1, 1]
+        (tmp_path / "train-2.csv").write_text(csv_of(X[:2], ["1", "3.0"]))
+        assert data.load(tmp_path).class_names == ("1", "2", "3")
+
+    @pytest.mark.parametrize(
+        ("other", "words"),
+        [([True, False], "booleans and integers"), (["0", "1"], "integers and text")],
+    )
+    def test_labels_of_another_kind_in_a_second_file(self, tmp_path, other, words):
+        for name, labels in {"train-1": [0, 1], "train-2": other}.items():
+            parquet_of(tmp_path / f"{name}.parquet", {"a": [1.0, 2.0], "label": labels})
+        with pytest.raises(ValueError, match=f"labels of one kind, got {words}; save"):
+            data.load(tmp_path)
+
+    def test_whole_floats_and_integers_go_together(self, tmp_path):
+        for name, labels in {"train-1": [0, 1], "train-2": [1.0, 2.0]}.items():
+            parquet_of(tmp_path / f"{name}.parquet", {"a": [1.0, 2.0], "label": labels})
+        assert data.load(tmp_path).class_names == ("0", "1", "2")
 
     def test_images_of_another_shape(self, tmp_path):
         for split, size in (("train", 2), ("test", 3)):
