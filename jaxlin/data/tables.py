@@ -155,7 +155,7 @@ def dataset_of(splits: Mapping[str, Table], *, name: str, source: str) -> Datase
         labels, names = _encoded(labels)
     shape = train.features.shape[1:]
     parts = {
-        split: Split(_flat(table.features), labels[split])
+        split: Split(_narrowed(_flat(table.features)), labels[split])
         for split, table in splits.items()
     }
     none = Split(parts["train"].features[:0], np.zeros(0, np.int32))
@@ -172,6 +172,7 @@ def dataset_of(splits: Mapping[str, Table], *, name: str, source: str) -> Datase
             feature_names=train.feature_names,
         ),
         has_test="test" in parts,
+        keep_float64=True,
     )
 
 
@@ -201,6 +202,17 @@ def _whole(labels: np.ndarray) -> np.ndarray:
 def _kind(labels: np.ndarray) -> str:
     kinds = {"b": "booleans", "i": "integers", "u": "integers", "f": "floats"}
     return kinds.get(labels.dtype.kind, "text")
+
+
+def _narrowed(value: Any) -> Any:
+    """Returns float64 rows in float32 if it holds them or overflows, else unchanged."""
+    if is_sparse(value) or getattr(value, "dtype", None) != np.float64:
+        return value
+    with np.errstate(over="ignore"):
+        narrow = value.astype(np.float32)
+    # The check for infinity refuses overflows.
+    is_narrow = np.isinf(narrow).any() or (narrow == value).all()
+    return narrow if is_narrow else value
 
 
 def _flat(rows: Any) -> Any:

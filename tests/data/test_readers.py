@@ -133,6 +133,26 @@ class TestSplits:
             given = data.load(tmp_path, test=tmp_path / "test.csv")
             assert len(given.test.labels) == 12
 
+    @pytest.mark.parametrize("end", ["csv", "parquet"])
+    def test_numbers_that_float32_does_not_hold(self, tmp_path, end):
+        """They stay as they are, and all splits are of one dtype."""
+        rows = {"train": [1, 2], "test": [1_700_000_001, 2], "validation": [0.5, 2]}
+        for split, (one, two) in rows.items():
+            path = tmp_path / f"{split}.{end}"
+            if end == "csv":
+                path.write_text(f"time,label\n{one},x\n{two},y\n")
+            else:
+                parquet_of(path, {"time": [one, two], "label": ["x", "y"]})
+        found = data.load(tmp_path)
+        for split, expected in rows.items():
+            np.testing.assert_array_equal(
+                getattr(found, split).features,
+                np.array(expected, np.float64)[:, None],
+                strict=True,
+            )
+        (tmp_path / f"test.{end}").unlink()
+        assert data.load(tmp_path).train.features.dtype == np.float32
+
     def test_options_of_other_forms_are_refused(self, tmp_path):
         for options in ({"label": "a"}, {"test": "b.csv"}):
             with pytest.raises(
