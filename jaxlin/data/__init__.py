@@ -3,7 +3,8 @@
 `load` takes the name of a data set or a path:
 
   * ``"cifar10"``, ``"cifar100"``, ``"mnist"``, ``"fashion_mnist"``, ``"kmnist"``: from
-    the copy that is there, in whichever form, else downloaded; checked by content;
+    the copy that is there, in whichever form, else downloaded; checked by content
+    (CIFAR-100 and KMNIST in part, see `load`);
   * ``"digits"``: scikit-learn's handwritten digits, no download;
   * any other image-classification set prepared by tensorflow-datasets, such as
     ``"emnist/balanced"``;
@@ -128,8 +129,10 @@ def load(
       progress: whether to draw progress bars on a terminal.
 
     Returns:
-      The data set. Published sets have exactly the images and labels of the official
-      files.
+      The data set. ``"cifar10"``, ``"mnist"`` and ``"fashion_mnist"`` have exactly the
+      images and labels of the official files. Of copies that were not downloaded here,
+      ``"cifar100"`` is compared by its labels in their order, ``"kmnist"`` by its
+      number of images per class.
 
     Raises:
       DataUnavailableError: an OSError, if the set is not on this machine and could not
