@@ -154,7 +154,7 @@ def load(
         )
     if name == "digits":
         return digits.load()
-    if is_npy or name.endswith(".npz"):
+    if is_npy or path.name.endswith(".npz"):
         return npz.load(path)
     return _images(
         name,

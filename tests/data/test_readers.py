@@ -218,5 +218,7 @@ class TestSplits:
         assert_rows(found.test, X, Y, found.class_names)
         np.savez(tmp_path / "a.npz", x_train=X, y_train=Y, x_test=X, y_test=Y)
         assert data.load("~/a.npz").name == "a"
+        monkeypatch.setenv("FEATURES", str(tmp_path / "a.npz"))
+        assert data.load("$FEATURES").name == "a"
         with pytest.raises(ValueError, match=r"variables that are set, got \$NOWHERE"):
             data.load("$NOWHERE/a.csv")
