@@ -37,22 +37,30 @@ def cache_folder(cache_dir: str | os.PathLike[str] | None) -> Path:
 
 
 def through_cache(
-    decode: Callable[[], Dataset], *, name: str, source: Path, folder: Path
+    decode: Callable[[], Dataset],
+    *,
+    name: str,
+    source: Path,
+    folder: Path,
+    is_checked: bool = False,
 ) -> Dataset:
     """Returns the data set decoded from ``source``, from the cache if present.
 
     Args:
       decode: function that decodes the data set from its source.
       name: name of the data set, the first part of the name of the entry.
-      source: file or folder that ``decode`` reads; names, sizes and modification times
-        of its files make up the fingerprint.
+      source: file or folder that ``decode`` reads; its path, and names, sizes and
+        modification times of its files, make up the fingerprint.
       folder: folder of the entries. If it cannot be written, the data set stays in
         memory and a warning is logged once.
+      is_checked: whether ``decode`` compares the content with that of a published set
+        and takes its class names; such an entry is never that of a plain path.
 
     Returns:
       The data set; its features are read-only memory maps if the cache is usable.
     """
-    entry = folder / f"{name.replace('/', '-')}-{source.name}-{_fingerprint(source)}"
+    fingerprint = _fingerprint(source, is_checked)
+    entry = folder / f"{name.replace('/', '-')}-{source.name}-{fingerprint}"
     try:
         return _open(entry)._replace(source=str(source))
     except (FileNotFoundError, NotADirectoryError):
@@ -79,12 +87,13 @@ def through_cache(
         return dataset
 
 
-def _fingerprint(source: Path) -> str:
+def _fingerprint(source: Path, is_checked: bool) -> str:
     states = sorted(
         (path.name, path.stat().st_size, path.stat().st_mtime_ns)
         for path in (source.iterdir() if source.is_dir() else [source])
     )
-    return hashlib.sha256(repr((_FORMAT, states)).encode()).hexdigest()[:16]
+    facts = (_FORMAT, is_checked, str(source.resolve()), states)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def _open(entry: Path) -> Dataset:

@@ -8,6 +8,7 @@ Reference:
   report, University of Toronto, 2009.
 """
 
+import gzip
 import math
 import tarfile
 import zlib
@@ -23,6 +24,7 @@ from jaxlin.data.dataset import Dataset, Split
 _IMAGE_SHAPE = (32, 32, 3)
 _WIDTH = math.prod(_IMAGE_SHAPE)
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
+_BLOCK = 2**20
 
 
 class _Form(NamedTuple):
@@ -94,7 +96,13 @@ def read(path: Path) -> Dataset:
             f"{', '.join(sorted(_FORMS[0].files))}, got "
             f"{', '.join(sorted(contents)[:8]) or 'none'}"
         )
-    except (ValueError, tarfile.TarError, EOFError, zlib.error) as error:
+    except (
+        ValueError,
+        tarfile.TarError,
+        gzip.BadGzipFile,
+        EOFError,
+        zlib.error,
+    ) as error:
         raise ValueError(
             f"{path}: {error}; take a new copy of the official files"
         ) from error
@@ -111,12 +119,16 @@ def _contents(path: Path) -> dict[str, bytes]:
         }
     with tarfile.open(path, "r:*") as tar:
         # Members are read, never extracted: no path of the archive is written to.
-        return {
+        contents = {
             name: opened.read()
             for member in tar
             if (name := PurePosixPath(member.name).name) in wanted
             and (opened := tar.extractfile(member)) is not None
         }
+        # A checksum is checked where the compressed bytes end, behind the last member.
+        while tar.fileobj is not None and tar.fileobj.read(_BLOCK):
+            pass
+    return contents
 
 
 def _dataset(path: Path, form: _Form, contents: Mapping[str, bytes]) -> Dataset:

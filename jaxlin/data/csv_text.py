@@ -26,17 +26,22 @@ def read(paths: Sequence[Path], *, label: str | None = None) -> list[Table]:
       label: name of the column of the labels; None is ``"label"``.
 
     Returns:
-      A table for each file, features as float64.
+      A table for each file, features as float64. Labels are numbers if those of all
+      files are, else text.
 
     Raises:
       ValueError: if names are missing, a cell is no number, or lines differ in length;
         the message names file, row and column.
       OSError: if a file cannot be read.
     """
-    return [_table(path, label) for path in paths]
+    found = [_table(path, label) for path in paths]
+    # One kind for all: as a number, 01 of one file would differ from 01 of another.
+    kind = _kind(np.concatenate([np.unique(one.labels) for one in found]))
+    return [one._replace(labels=one.labels.astype(kind)) for one in found]
 
 
 def _table(path: Path, label: str | None) -> Table:
+    """Returns the table of a file, labels as text."""
     with (
         tables.opened(path) as raw,
         io.TextIOWrapper(raw, "utf-8-sig", newline="") as text,
@@ -112,7 +117,7 @@ def _cells(
             f"{path}: {names[column]} must be given for every example, got none in row "
             f"{row}; leave such examples out"
         )
-    return values, _as_numbers(np.array(list(codes)))[rows]
+    return values, np.array(list(codes))[rows]
 
 
 def _with_name(message: str, names: list[str]) -> str:
@@ -129,13 +134,14 @@ def _with_name(message: str, names: list[str]) -> str:
     return f"{names[column]} must be a number, got {cell!r} in row {row}; {remedy}"
 
 
-def _as_numbers(labels: np.ndarray) -> np.ndarray:
-    """Returns labels as numbers if all of them are."""
+def _kind(labels: np.ndarray) -> type[np.generic]:
+    """Returns the type of numbers if all labels are numbers, else that of text."""
     # As integers first: long ones would be rounded as floats.
-    for dtype in (np.int64, np.float64):
+    for kind in (np.int64, np.float64):
         with contextlib.suppress(ValueError, OverflowError):
-            return labels.astype(dtype)
-    return labels
+            labels.astype(kind)
+            return kind
+    return np.str_
 
 
 def _is_number(text: str) -> bool:

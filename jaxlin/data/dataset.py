@@ -25,8 +25,8 @@ class Split(NamedTuple):
 
     Attributes:
       features: one row per example, shape ``(examples, features)``, uint8 or float32,
-        or float16 or bfloat16 for feature vectors; may be a read-only memory map, or a
-        sparse CSR matrix of float32. Images are flattened in C order.
+        or float16, bfloat16 or float64 for feature vectors; may be a read-only memory
+        map, or a sparse CSR matrix of float32. Images are flattened in C order.
       labels: class indices in [0, num_classes), int32, shape ``(examples,)``.
     """
 
@@ -91,6 +91,7 @@ def check_dataset(
     *,
     names: Mapping[str, str] | None = None,
     has_test: bool = True,
+    keep_float64: bool = False,
 ) -> Dataset:
     """Returns ``dataset`` with checked rows, labels, weights and groups.
 
@@ -102,15 +103,16 @@ def check_dataset(
       dataset: rows and labels as read. Feature vectors stay float16 or bfloat16 if
         those of all splits are; computations convert them to float32. Other rows that
         are neither uint8 nor float32 become float32, and values beyond its range count
-        as infinite.
+        as infinite. Integers that float32 does not hold become float64, in all splits.
       names: names of arrays in error messages, by default "train features", "test
         labels", "train groups" and so on, each after the name of the data set.
       has_test: whether the source has test examples; if not, the test split of
         ``dataset`` is not looked at, and the returned one has no rows.
+      keep_float64: whether dense float64 rows of a split stay float64, in all splits.
 
     Returns:
-      The data set with uint8, float32 or half-precision rows, int32 labels and class
-      names as text.
+      The data set with uint8, float32, half-precision or float64 rows, int32 labels and
+      class names as text.
 
     Raises:
       ValueError: if an array breaks a rule of `jaxlin.check`, the splits differ in
@@ -120,7 +122,9 @@ def check_dataset(
     def name_of(kind: str) -> str:
         return (names or {}).get(kind, f"{dataset.name} {kind}")
 
-    splits = _checked_splits(dataset, name_of, has_test=has_test)
+    splits = _checked_splits(
+        dataset, name_of, has_test=has_test, keep_float64=keep_float64
+    )
     train = splits["train"]
     num_examples, num_features = train.features.shape
     shape = dataset.image_shape
@@ -144,7 +148,11 @@ def check_dataset(
 
 
 def _checked_splits(
-    dataset: Dataset, name_of: Callable[[str], str], *, has_test: bool
+    dataset: Dataset,
+    name_of: Callable[[str], str],
+    *,
+    has_test: bool,
+    keep_float64: bool,
 ) -> dict[str, Any]:
     """Splits with checked rows of one width and dtype, and checked labels."""
     splits = {"train": dataset.train}
@@ -155,24 +163,28 @@ def _checked_splits(
     dtypes = {getattr(rows, "dtype", None) for rows, _ in splits.values()}
     is_half = dataset.image_shape is None and len(dtypes) == 1
     kept = [np.float32, *(HALVES if is_half else ())]
-    checked: dict[str, Split] = {}
-    for split, (raw, labels) in splits.items():
-        first = checked["train"].features if checked else None
-        rows = _rows(
+    found: dict[str, Any] = {}
+    for split, (raw, _) in splits.items():
+        found[split] = _rows(
             name_of(f"{split} features"),
             raw,
-            kept,
-            num_features=None if first is None else first.shape[1],
+            [*kept, np.float64] if keep_float64 else kept,
+            num_features=found["train"].shape[1] if found else None,
         )
-        if first is not None and rows.dtype != first.dtype:
+    if {rows.dtype for rows in found.values()} == {np.dtype("f4"), np.dtype("f8")}:
+        found = {split: rows.astype(np.float64) for split, rows in found.items()}
+    checked: dict[str, Split] = {}
+    for split, rows in found.items():
+        dtype = found["train"].dtype
+        if rows.dtype != dtype:
             raise ValueError(
                 f"{name_of(f'{split} features')} must have the dtype of "
-                f"{name_of('train features')}, {first.dtype}, got {rows.dtype}; give "
+                f"{name_of('train features')}, {dtype}, got {rows.dtype}; give "
                 "both the same scale and dtype"
             )
         codes = check.labels(
             name_of(f"{split} labels"),
-            labels,
+            splits[split].labels,
             num_classes=dataset.num_classes,
             num_examples=rows.shape[0],
         )

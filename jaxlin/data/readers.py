@@ -50,7 +50,7 @@ def reader_of(path: Path) -> Reader | None:
     """Returns the reader of a file, or of a folder of ``train`` files; None if none."""
     if path.is_dir():
         path = next(iter(_files(path)["train"]), path)
-    return READERS.get(Path(tables.uncompressed_name(path)).suffix)
+    return READERS.get(_format(path))
 
 
 def read(
@@ -80,7 +80,10 @@ def read(
     """
     paths = _files(path) if path.is_dir() else {"train": [path]}
     if test is not None:
-        paths = {**paths, "test": [files.expanded(test)]}
+        paths["test"] = []
+    _check_one_copy(path, [one for split in paths.values() for one in split])
+    if test is not None:
+        paths["test"] = [files.expanded(test)]
     if not paths["train"]:
         raise ValueError(f"{path} must have files whose names begin with train")
     # All at once: the width of svmlight files is that of the widest.
@@ -105,20 +108,44 @@ def read(
         raise ValueError(f"{path}: {error}") from error
 
 
-def _files(folder: Path) -> dict[str, Sequence[Path]]:
-    """Returns the files of each split of a folder, sorted, of the same format."""
+def _files(folder: Path) -> dict[str, list[Path]]:
+    """Returns the files of each split of a folder that have a reader, sorted.
 
-    def suffix(path: Path) -> str:
-        return Path(tables.uncompressed_name(path)).suffix
-
+    If no training file has one, those of the format of the first.
+    """
     found = sorted(one for one in folder.iterdir() if one.is_file())
-    formats = [suffix(one) for one in found if one.name.startswith("train")]
+    formats = [_format(one) for one in found if one.name.startswith("train")]
     known = [one for one in formats if one in READERS] or formats or [""]
     return {
         split: [
             one
             for one in found
-            if one.name.startswith(split) and suffix(one) == known[0]
+            if one.name.startswith(split) and _format(one) in (known[0], *READERS)
         ]
         for split in _SPLITS
     }
+
+
+def _check_one_copy(folder: Path, paths: Sequence[Path]) -> None:
+    """Raises a ValueError if examples are there packed and unpacked, or in two formats.
+
+    Joined, such copies would count every example twice.
+    """
+    first: dict[str, Path] = {}
+    for one in paths:
+        other = first.setdefault(tables.uncompressed_name(one), one)
+        if other != one:
+            raise ValueError(
+                f"{folder} must have each file once, got {other.name} and {one.name}; "
+                "keep one of them"
+            )
+    by_format = {_format(one): one.name for one in reversed(paths)}
+    if len(by_format) > 1:
+        raise ValueError(
+            f"{folder} must have files of one format, got "
+            f"{' and '.join(sorted(by_format.values()))}; keep those of one format"
+        )
+
+
+def _format(path: Path) -> str:
+    return Path(tables.uncompressed_name(path)).suffix

@@ -89,7 +89,8 @@ def joined(tables: Sequence[Table]) -> Table:
     """Returns one table of the examples of several files.
 
     Raises:
-      ValueError: if the files have no common columns, image shape or class names.
+      ValueError: if the files have no common columns, image shape, class names or kind
+        of labels.
     """
     first = tables[0]
     if len(tables) == 1:
@@ -102,9 +103,15 @@ def joined(tables: Sequence[Table]) -> Table:
         rows = scipy.sparse.vstack([one.features for one in tables], format="csr")
     else:
         rows = np.concatenate([one.features for one in tables])
-    return first._replace(
-        features=rows, labels=np.concatenate([one.labels for one in tables])
-    )
+    labels = [_whole(one.labels) for one in tables]
+    kinds = sorted({_kind(one) for one in labels})
+    if len(kinds) > 1:
+        # Joined by NumPy, numbers would become text, or booleans numbers.
+        raise ValueError(
+            f"files must have labels of one kind, got {' and '.join(kinds)}; save them "
+            "with the same type"
+        )
+    return first._replace(features=rows, labels=np.concatenate(labels))
 
 
 def check_same_columns(first: Table, other: Table) -> None:
@@ -148,7 +155,7 @@ def dataset_of(splits: Mapping[str, Table], *, name: str, source: str) -> Datase
         labels, names = _encoded(labels)
     shape = train.features.shape[1:]
     parts = {
-        split: Split(_flat(table.features), labels[split])
+        split: Split(_narrowed(_flat(table.features)), labels[split])
         for split, table in splits.items()
     }
     none = Split(parts["train"].features[:0], np.zeros(0, np.int32))
@@ -165,6 +172,7 @@ def dataset_of(splits: Mapping[str, Table], *, name: str, source: str) -> Datase
             feature_names=train.feature_names,
         ),
         has_test="test" in parts,
+        keep_float64=True,
     )
 
 
@@ -189,6 +197,22 @@ def _whole(labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind != "f" or not (np.abs(labels) < 2**53).all():
         return labels
     return labels.astype(np.int64) if (labels == np.round(labels)).all() else labels
+
+
+def _kind(labels: np.ndarray) -> str:
+    kinds = {"b": "booleans", "i": "integers", "u": "integers", "f": "floats"}
+    return kinds.get(labels.dtype.kind, "text")
+
+
+def _narrowed(value: Any) -> Any:
+    """Returns float64 rows in float32 if it holds them or overflows, else unchanged."""
+    if is_sparse(value) or getattr(value, "dtype", None) != np.float64:
+        return value
+    with np.errstate(over="ignore"):
+        narrow = value.astype(np.float32)
+    # The check for infinity refuses overflows.
+    is_narrow = np.isinf(narrow).any() or (narrow == value).all()
+    return narrow if is_narrow else value
 
 
 def _flat(rows: Any) -> Any:

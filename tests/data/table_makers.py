@@ -33,6 +33,7 @@ def columns_of(rows=X, labels=Y):
 
 def assert_rows(split, rows, labels, class_names):
     features = split.features
-    dense = features.toarray() if scipy.sparse.issparse(features) else features
-    np.testing.assert_array_equal(dense, rows.astype("f4"), strict=True)
+    if scipy.sparse.issparse(features):
+        features, rows = features.toarray(), rows.astype("f4")
+    np.testing.assert_array_equal(features, rows, strict=True)
     assert [class_names[code] for code in split.labels] == [str(one) for one in labels]

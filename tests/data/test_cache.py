@@ -78,11 +78,22 @@ def test_decoded_once_and_mapped_read_only(source, folder):
     assert source.calls == 1
 
 
-def test_a_copy_of_the_source_elsewhere_is_a_hit(source, folder, tmp_path):
-    """Reports name the folder that was asked for, not the one first decoded."""
+def test_a_source_elsewhere_is_decoded_of_its_own(source, folder, tmp_path):
+    """Other images may have files of the same names, sizes and times."""
     source.load(folder)
     (tmp_path / "other").mkdir()
     source.folder = source.folder.rename(tmp_path / "other" / "1.0.0")
+    source.load(folder)
+    assert source.calls == 2
+
+
+def test_a_link_to_the_source_is_a_hit(source, folder, tmp_path):
+    """Reports name the path that was asked for, not the one first decoded."""
+    source.load(folder)
+    (tmp_path / "other").mkdir()
+    link = tmp_path / "other" / "1.0.0"
+    link.symlink_to(source.folder)
+    source.folder = link
     source.load(folder)
     assert source.calls == 1
 

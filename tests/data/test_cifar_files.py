@@ -172,6 +172,21 @@ def test_archives_that_are_none(tmp_path, load):
         load(whole)
 
 
+def test_the_checksum_of_an_archive_is_checked(tmp_path, load):
+    """A flipped byte of stored blocks changes a pixel and nothing else."""
+    folder = image_copies.cifar_binary(tmp_path, IMAGES)
+    path = tmp_path / "some.tar.gz"
+    with tarfile.open(path, "w:gz", compresslevel=0) as tar:
+        for file in sorted(folder.iterdir()):
+            tar.add(file, file.name)
+    content = bytearray(path.read_bytes())
+    pixels = image_copies.planes(IMAGES.test[:1]).tobytes()
+    content[content.index(pixels[:1000])] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"some.tar.gz: CRC check failed .*new copy"):
+        load(path)
+
+
 def test_members_of_an_archive_are_never_written(tmp_path, load, monkeypatch):
     """A name that leads out of the folder is only a name."""
     path = tmp_path / "some.tar"

@@ -431,3 +431,21 @@ def test_every_form_of_the_whole_cifar10(tmp_path, monkeypatch, cifar10_dir):
                 getattr(found, split), getattr(expected, split), strict=True
             ):
                 np.testing.assert_array_equal(one, other, strict=True)
+
+
+def test_a_path_and_a_name_share_no_entry_of_the_cache(tmp_path, load, monkeypatch):
+    """By its path a set has its own class names; by its name the content is checked."""
+    known = official_sets.KMNIST._replace(expected=((5,), (2,)))
+    monkeypatch.setitem(official_sets.SETS, "kmnist", known)
+    for first in ("path", "name"):
+        parent = tmp_path / first
+        folder = image_copies.idx_files(parent / "kmnist", GRAY)
+        if first == "path":
+            assert load(folder, None).class_names[:2] == ("0", "1")
+        assert load("kmnist", parent).class_names[:2] == ("o", "ki")
+        assert load(folder, None).class_names[:2] == ("0", "1")
+    other = tmp_path / "other"
+    folder = image_copies.idx_files(other / "kmnist", image_copies.small((6, 5, 1)))
+    load(folder, None)
+    with pytest.raises(ValueError, match="kmnist must have images of shape"):
+        load("kmnist", other)

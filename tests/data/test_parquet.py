@@ -35,7 +35,7 @@ class TestParquet:
         columns = {"label": Y, "embedding": rows, "age": np.arange(12.0)}
         found = data.load(parquet_of(tmp_path / "e.parquet", columns))
         both = np.concatenate([X, np.arange(12.0)[:, None]], axis=1)
-        assert_rows(found.train, both, Y, found.class_names)
+        assert_rows(found.train, both.astype("f4"), Y, found.class_names)
         assert found.feature_names == (*(f"embedding[{i}]" for i in range(3)), "age")
 
     def test_categories_and_names_of_the_hub(self, tmp_path):

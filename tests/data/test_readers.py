@@ -7,7 +7,7 @@ import lzma
 import image_copies
 import numpy as np
 import pytest
-from table_makers import X, Y, assert_rows, csv_of, parquet_of
+from table_makers import X, Y, assert_rows, columns_of, csv_of, parquet_of
 
 import jaxlin
 from jaxlin import data
@@ -64,8 +64,39 @@ class TestSplits:
         ):
             data.load(train, test=test)
         test.write_text(csv_of(labels=np.arange(12)))
+        with pytest.raises(ValueError, match="test labels .* got 0 at position 0; "):
+            data.load(train, test=test)
+        train = parquet_of(tmp_path / "a.parquet", columns_of())
+        test = parquet_of(tmp_path / "b.parquet", columns_of(labels=np.arange(12)))
         with pytest.raises(ValueError, match="test labels must be text"):
             data.load(train, test=test)
+
+    def test_labels_of_all_csv_files_are_of_one_kind(self, tmp_path):
+        """Numbers in some files alone are text, too: 01 is not 1."""
+        labels = {"train-1": ["01", "02"], "train-2": ["01", "x"], "test": ["02", "02"]}
+        for name, some in labels.items():
+            (tmp_path / f"{name}.csv").write_text(csv_of(X[:2], some))
+        found = data.load(tmp_path)
+        assert found.class_names == ("01", "02", "x")
+        assert found.train.labels.tolist() == [0, 1, 0, 2]
+        assert found.test.labels.tolist() == [1, 1]
+        (tmp_path / "train-2.csv").write_text(csv_of(X[:2], ["1", "3.0"]))
+        assert data.load(tmp_path).class_names == ("1", "2", "3")
+
+    @pytest.mark.parametrize(
+        ("other", "words"),
+        [([True, False], "booleans and integers"), (["0", "1"], "integers and text")],
+    )
+    def test_labels_of_another_kind_in_a_second_file(self, tmp_path, other, words):
+        for name, labels in {"train-1": [0, 1], "train-2": other}.items():
+            parquet_of(tmp_path / f"{name}.parquet", {"a": [1.0, 2.0], "label": labels})
+        with pytest.raises(ValueError, match=f"labels of one kind, got {words}; save"):
+            data.load(tmp_path)
+
+    def test_whole_floats_and_integers_go_together(self, tmp_path):
+        for name, labels in {"train-1": [0, 1], "train-2": [1.0, 2.0]}.items():
+            parquet_of(tmp_path / f"{name}.parquet", {"a": [1.0, 2.0], "label": labels})
+        assert data.load(tmp_path).class_names == ("0", "1", "2")
 
     def test_images_of_another_shape(self, tmp_path):
         for split, size in (("train", 2), ("test", 3)):
@@ -77,6 +108,50 @@ class TestSplits:
             ValueError, match=r"one shape, got \(2, 2, 1\) and \(3, 2, 1"
         ):
             data.load(tmp_path)
+
+    def test_a_folder_has_each_file_once(self, tmp_path):
+        """Packed and unpacked copies would count every example twice."""
+        (tmp_path / "train.csv").write_text(csv_of())
+        packed = gzip.compress(csv_of(X[:5], Y[:5]).encode())
+        for split in ("train", "test"):
+            (tmp_path / f"{split}.csv.gz").write_bytes(packed)
+        with pytest.raises(
+            ValueError, match=r"file once, got train.csv and train.csv.gz; keep one"
+        ):
+            data.load(tmp_path)
+        (tmp_path / "train.csv.gz").rename(tmp_path / "train-2.csv.gz")
+        found = data.load(tmp_path)
+        assert (len(found.train.labels), len(found.test.labels)) == (17, 5)
+
+    @pytest.mark.parametrize("name", ["train.tsv", "test.parquet"])
+    def test_a_folder_has_one_format(self, tmp_path, name):
+        for one in ("train.csv", "test.csv", name):
+            (tmp_path / one).write_text(csv_of())
+        with pytest.raises(ValueError, match=f"one format, got .*{name}"):
+            data.load(tmp_path)
+        if name.startswith("test"):
+            given = data.load(tmp_path, test=tmp_path / "test.csv")
+            assert len(given.test.labels) == 12
+
+    @pytest.mark.parametrize("end", ["csv", "parquet"])
+    def test_numbers_that_float32_does_not_hold(self, tmp_path, end):
+        """They stay as they are, and all splits are of one dtype."""
+        rows = {"train": [1, 2], "test": [1_700_000_001, 2], "validation": [0.5, 2]}
+        for split, (one, two) in rows.items():
+            path = tmp_path / f"{split}.{end}"
+            if end == "csv":
+                path.write_text(f"time,label\n{one},x\n{two},y\n")
+            else:
+                parquet_of(path, {"time": [one, two], "label": ["x", "y"]})
+        found = data.load(tmp_path)
+        for split, expected in rows.items():
+            np.testing.assert_array_equal(
+                getattr(found, split).features,
+                np.array(expected, np.float64)[:, None],
+                strict=True,
+            )
+        (tmp_path / f"test.{end}").unlink()
+        assert data.load(tmp_path).train.features.dtype == np.float32
 
     def test_options_of_other_forms_are_refused(self, tmp_path):
         for options in ({"label": "a"}, {"test": "b.csv"}):
@@ -143,5 +218,7 @@ class TestSplits:
         assert_rows(found.test, X, Y, found.class_names)
         np.savez(tmp_path / "a.npz", x_train=X, y_train=Y, x_test=X, y_test=Y)
         assert data.load("~/a.npz").name == "a"
+        monkeypatch.setenv("FEATURES", str(tmp_path / "a.npz"))
+        assert data.load("$FEATURES").name == "a"
         with pytest.raises(ValueError, match=r"variables that are set, got \$NOWHERE"):
             data.load("$NOWHERE/a.csv")
