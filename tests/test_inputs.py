@@ -272,6 +272,23 @@ def bad_polars():
     }
 
 
+def bad_arrow():
+    arrow = pytest.importorskip("pyarrow")
+    columns = dict(zip(COLUMNS, ROWS.T, strict=True))
+    codes = arrow.chunked_array([[1, None], [2] * 46]).dictionary_encode()
+    missing = r"got nan at row 1, feature {} \(column '{}'\); drop or"
+    return {
+        "null category": (
+            arrow.table({**columns, "age": codes}),
+            missing.format(2, "age"),
+        ),
+        "null categories": (
+            arrow.table(dict.fromkeys(COLUMNS, codes)),
+            missing.format(0, "height"),
+        ),
+    }
+
+
 def bad_torch():
     torch = pytest.importorskip("torch", reason="an optional peer")
     tensor = torch.tensor(ROWS)
@@ -324,6 +341,7 @@ BAD = {
     "scipy": bad_scipy,
     "pandas": bad_pandas,
     "polars": bad_polars,
+    "PyArrow": bad_arrow,
     "PyTorch": bad_torch,
     "devices": bad_devices,
 }

@@ -44,7 +44,7 @@ def as_numpy(name: str, value: Any) -> np.ndarray:
     if is_on_accelerator(value):
         return np.asarray(by_dlpack(name, value))
     try:
-        return np.asarray(value)
+        return np.asarray(_decoded(value))
     except ValueError as error:
         raise ValueError(
             f"{name} must be rectangular, got ragged rows ({error})"
@@ -196,11 +196,12 @@ def _of_table(name: str, table: Any) -> np.ndarray:
     """Columns of a table side by side, shape ``(rows, columns)``."""
     types = getattr(table, "dtypes", None)
     types = table.schema.types if types is None else types
-    if len({str(one) for one in types}) == 1:
+    is_encoded = any(hasattr(one, "index_type") for one in types)
+    if len({str(one) for one in types}) == 1 and not is_encoded:
         array = np.asarray(table)
         if array.dtype != object or array.shape[1] == 1:
             return array
-    columns = [of_numbers(np.asarray(column)) for column in _columns(table)]
+    columns = [of_numbers(np.asarray(_decoded(column))) for column in _columns(table)]
     if not columns:
         return np.asarray(table)
     if not all(column.dtype.kind in "buif" for column in columns):
@@ -211,6 +212,13 @@ def _of_table(name: str, table: Any) -> np.ndarray:
             for column in columns
         ]
     return np.stack(columns, axis=1)
+
+
+def _decoded(value: Any) -> Any:
+    """Values of a PyArrow array of dictionary type; any other value is unchanged."""
+    # NumPy's view of encoded chunks gives the last category in place of a null.
+    kind: Any = getattr(value, "type", None)
+    return value.cast(kind.value_type) if hasattr(kind, "index_type") else value
 
 
 def _columns(table: Any) -> Iterator[Any]:
