@@ -363,6 +363,33 @@ def test_rows_that_are_none_are_refused_by_name(library, door):
             raise
 
 
+def times_in(unit, kind):
+    """Tables of every library with a column of times among numbers."""
+    pandas, polars, arrow = map(pytest.importorskip, ("pandas", "polars", "pyarrow"))
+    columns = dict(zip(COLUMNS, ROWS.T, strict=True))
+    times = {**columns, "age": ROWS[:, 2].astype(f"{kind}[{unit}]")}
+    # polars has no seconds.
+    return [
+        pandas.DataFrame(times),
+        *([polars.DataFrame(times)] if unit != "s" else []),
+        arrow.table(times),
+    ]
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "ms", "s"])
+@pytest.mark.parametrize("kind", ["datetime64", "timedelta64"])
+def test_columns_of_times_are_refused_in_every_unit(kind, unit):
+    for rows in times_in(unit, kind):
+        with pytest.raises(ValueError, match=r"time .* feature 2 \(column 'age'\)"):
+            check.features("rows", rows)
+
+
+def test_objects_that_are_durations_are_refused():
+    rows = np.array([[np.timedelta64(1, "ns")]], object)
+    with pytest.raises(ValueError, match="got time 1 nanoseconds at row 0, feature 0"):
+        check.features("rows", rows)
+
+
 @pytest.fixture
 def large_map(tmp_path):
     """Big-endian map of 13 MB."""

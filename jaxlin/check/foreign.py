@@ -126,6 +126,8 @@ def of_numbers(array: np.ndarray) -> np.ndarray:
     if array.dtype != object:
         return array
     kinds = set(map(type, array.ravel().tolist()))
+    if np.timedelta64 in kinds:  # a subclass of np.integer
+        return array
     for types, dtype in (
         ((bool, np.bool_), np.bool_),
         ((bool, np.bool_, int, np.integer), np.int64),
@@ -205,13 +207,20 @@ def _of_table(name: str, table: Any) -> np.ndarray:
     if not columns:
         return np.asarray(table)
     if not all(column.dtype.kind in "buif" for column in columns):
-        return np.stack([column.astype(object) for column in columns], axis=1)
+        return np.stack([_as_objects(column) for column in columns], axis=1)
     if len({column.dtype for column in columns}) > 1:
         columns = [
             exact_floats(name, column) if column.dtype.kind in "bui" else column
             for column in columns
         ]
     return np.stack(columns, axis=1)
+
+
+def _as_objects(column: np.ndarray) -> np.ndarray:
+    # NumPy's conversion makes plain integers of times in nanoseconds.
+    if column.dtype.kind in "mM":
+        return np.fromiter(column, object, len(column))
+    return column.astype(object)
 
 
 def _decoded(value: Any) -> Any:
