@@ -101,6 +101,14 @@ def test_entries_become_those_of_dense_rows(dtype):
     np.testing.assert_array_equal(found.features, expected.features)
 
 
+@pytest.mark.parametrize("row", [0, 299])
+def test_entries_that_float32_does_not_hold_are_seen_in_every_block(row, small_blocks):
+    assert not jaxlin.problem(SPARSE, LABELS).has_float64
+    fine = DENSE.copy()
+    fine[row, 0] = 0.1
+    assert jaxlin.problem(scipy.sparse.csr_array(fine), LABELS).has_float64
+
+
 def test_predictions_are_those_of_dense_rows(small_blocks):
     fit = jaxlin.fit(DENSE, LABELS, loss=losses.softmax_cross_entropy, l2=0.05)
     for door in (
