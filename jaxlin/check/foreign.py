@@ -65,23 +65,32 @@ def column_names(value: Any) -> tuple[str, ...] | None:
     return names if all(isinstance(one, str) for one in names) else None
 
 
-def check_column_names(name: str, value: Any, *, known: tuple[str, ...] | None) -> None:
+def check_column_names(
+    name: str,
+    value: Any,
+    *,
+    known: tuple[str, ...] | None,
+    owner: str = "the training rows",
+    source: str = "fit.feature_names",
+) -> None:
     """Raises a ValueError for a table with other columns, or in another order.
 
     Args:
       name: name of the table in the error message.
       value: any value; only a table with named columns is looked at.
-      known: names of the columns of the training rows; None accepts any.
+      known: names of the columns in their order; None accepts any.
+      owner: rows that have the known names, in the error message.
+      source: expression for the known names, in the error message.
     """
     names = column_names(value)
     if known is None or names is None or names == known or len(names) != len(known):
         return
     where = next(i for i, one in enumerate(known) if names[i] != one)
-    remedy = "give the columns of the training rows"
+    remedy = f"give the columns of {owner}"
     if set(names) == set(known):
-        remedy = f"give {name}[list(fit.feature_names)]"
+        remedy = f"give {name}[list({source})]"
     raise ValueError(
-        f"{name} must have the columns of the training rows in their order, got "
+        f"{name} must have the columns of {owner} in their order, got "
         f"{names[where]!r} in place of {known[where]!r} as column {where}; {remedy}"
     )
 

@@ -129,6 +129,27 @@ def as_arrays(block: Block, *, name: str = "block") -> Block:
     )
 
 
+def each_as_arrays(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yields the blocks as arrays.
+
+    Raises:
+      ValueError: for a table whose columns are not those of the first, in their order.
+    """
+    known: tuple[str, ...] | None = None
+    for number, given in enumerate(blocks):
+        features = given[0]
+        if number == 0:
+            known = check.column_names(features)
+        check.check_column_names(
+            f"blocks[{number}].features",
+            features,
+            known=known,
+            owner="the first block",
+            source="blocks[0].features.columns",
+        )
+        yield as_arrays(given, name=f"blocks[{number}]")
+
+
 def first_of(blocks: Iterable[Block]) -> Block:
     """Returns the first block, as arrays.
 
@@ -172,9 +193,8 @@ def check_blocks(
     first_of(blocks)
     is_weighted, rank, dtype, largest = None, None, None, 0.0
     classes: set[int] = set()
-    for number, given in enumerate(blocks):
+    for number, block in enumerate(each_as_arrays(blocks)):
         name = f"blocks[{number}]"
-        block = as_arrays(given, name=name)
         features, targets, weights = check.examples(
             *block,
             num_classes=num_classes,
