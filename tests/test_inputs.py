@@ -328,6 +328,31 @@ class OfADevice:
         return self
 
 
+class Pinned:
+    """A tensor in memory of the host that a device reads, as one of PyTorch has it."""
+
+    shape, ndim, dtype = ROWS.shape, 2, ROWS.dtype
+
+    def __init__(self, device_type):
+        self.device_type = device_type
+
+    def __array__(self, dtype=None, copy=None):
+        return ROWS
+
+    def __dlpack_device__(self):
+        return self.device_type, 0
+
+    def __dlpack__(self, **options):
+        raise BufferError("no such device")
+
+
+@pytest.mark.parametrize("device_type", [3, 11], ids=["kDLCUDAHost", "kDLROCMHost"])
+def test_pinned_memory_is_that_of_the_host(device_type):
+    pinned = Pinned(device_type)
+    np.testing.assert_array_equal(check.features("rows", pinned), ROWS)
+    np.testing.assert_array_equal(jaxlin.scores(FIT, pinned), jaxlin.scores(FIT, ROWS))
+
+
 def bad_devices():
     words = (
         r"memory of the host or of a device that JAX has \(cpu\), got a OfADevice on"

@@ -18,8 +18,8 @@ import numpy as np
 
 from jaxlin.check.arguments import concrete
 
-# Types of DLPack devices whose memory NumPy reads: kDLCPU.
-_HOST_DEVICES = (1,)
+# Types of DLPack devices whose memory NumPy reads: kDLCPU, kDLCUDAHost, kDLROCMHost.
+_HOST_DEVICES = (1, 3, 11)
 _RULE = "must be an array that NumPy reads"
 
 
