@@ -94,7 +94,7 @@ def over(
     """
     check.concrete("features", features)
     if check.is_sparse(features):
-        features = features.tocsr()
+        features = row_arrays.as_csr(features)
     elif not check.is_array(features):
         features = check.features("features", features)
     for name, array in (("targets", targets), ("example_weights", example_weights)):
