@@ -8,6 +8,7 @@ from input_rows import LABELS as CODES
 
 import jaxlin
 from jaxlin import linear_probe, losses
+from jaxlin.objective import row_blocks
 
 pandas = pytest.importorskip("pandas")
 
@@ -96,6 +97,28 @@ def test_other_columns_are_refused(door, fit):
         door(fit, other)
     with pytest.raises(ValueError, match=r"must have 4 features, got 2"):
         door(fit, TABLE[["height", "age"]])
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_blocks_have_the_columns_of_the_first(library):
+    tables = {
+        "pandas": lambda columns: pandas.DataFrame(columns),
+        "polars": lambda columns: pytest.importorskip("polars").DataFrame(columns),
+        "pyarrow": lambda columns: pytest.importorskip("pyarrow").table(columns),
+    }
+    columns = dict(zip(COLUMNS, ROWS.T, strict=True))
+    moved = {name: columns[name] for name in ("width", "height", "age", "is_new")}
+    first, second = (tables[library](one) for one in (columns, moved))
+    words = (
+        r"blocks\[1\].features must have the columns of the first block in their "
+        r"order, got 'width' in place of 'height' as column 0; "
+        r"give blocks\[1\].features\[list"
+    )
+    blocks = [(first, CODES), (second, CODES)]
+    with pytest.raises(ValueError, match=words):
+        jaxlin.fit(blocks, loss=SOFTMAX, l2=0.1)
+    with pytest.raises(ValueError, match=words):
+        list(row_blocks.check_blocks(blocks, num_classes=2))
 
 
 def test_the_remedy_gives_the_columns_that_were_meant(fit):

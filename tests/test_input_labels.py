@@ -157,11 +157,15 @@ def test_weights_of_every_kind_are_weights():
 def bad_labels():
     pandas = pytest.importorskip("pandas")
     polars = pytest.importorskip("polars")
+    arrow = pytest.importorskip("pyarrow")
     hidden = [None, *NAMES[1:].tolist()]
+    encoded = arrow.chunked_array([hidden]).dictionary_encode()
     return [
         (pandas.Series(hidden), "the missing label nan at position 0; leave such"),
         (pandas.Categorical(hidden), "the missing label nan at position 0; leave"),
         (polars.Series(hidden), "the missing label None at position 0; leave such"),
+        (encoded, "the missing label None at position 0; leave such"),
+        (arrow.table({"label": encoded}), "the missing label None at position 0"),
         (polars.Series([None, *CODES[1:].tolist()]), "missing label nan at position 0"),
         (np.stack([CODES, 3 * CODES], axis=1), "got a row with minimum"),
         (NAMES.astype("S"), "got text b'.*' at position 0; encode class names"),

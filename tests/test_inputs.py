@@ -272,6 +272,23 @@ def bad_polars():
     }
 
 
+def bad_arrow():
+    arrow = pytest.importorskip("pyarrow")
+    columns = dict(zip(COLUMNS, ROWS.T, strict=True))
+    codes = arrow.chunked_array([[1, None], [2] * 46]).dictionary_encode()
+    missing = r"got nan at row 1, feature {} \(column '{}'\); drop or"
+    return {
+        "null category": (
+            arrow.table({**columns, "age": codes}),
+            missing.format(2, "age"),
+        ),
+        "null categories": (
+            arrow.table(dict.fromkeys(COLUMNS, codes)),
+            missing.format(0, "height"),
+        ),
+    }
+
+
 def bad_torch():
     torch = pytest.importorskip("torch", reason="an optional peer")
     tensor = torch.tensor(ROWS)
@@ -311,6 +328,31 @@ class OfADevice:
         return self
 
 
+class Pinned:
+    """A tensor in memory of the host that a device reads, as one of PyTorch has it."""
+
+    shape, ndim, dtype = ROWS.shape, 2, ROWS.dtype
+
+    def __init__(self, device_type):
+        self.device_type = device_type
+
+    def __array__(self, dtype=None, copy=None):
+        return ROWS
+
+    def __dlpack_device__(self):
+        return self.device_type, 0
+
+    def __dlpack__(self, **options):
+        raise BufferError("no such device")
+
+
+@pytest.mark.parametrize("device_type", [3, 11], ids=["kDLCUDAHost", "kDLROCMHost"])
+def test_pinned_memory_is_that_of_the_host(device_type):
+    pinned = Pinned(device_type)
+    np.testing.assert_array_equal(check.features("rows", pinned), ROWS)
+    np.testing.assert_array_equal(jaxlin.scores(FIT, pinned), jaxlin.scores(FIT, ROWS))
+
+
 def bad_devices():
     words = (
         r"memory of the host or of a device that JAX has \(cpu\), got a OfADevice on"
@@ -324,6 +366,7 @@ BAD = {
     "scipy": bad_scipy,
     "pandas": bad_pandas,
     "polars": bad_polars,
+    "PyArrow": bad_arrow,
     "PyTorch": bad_torch,
     "devices": bad_devices,
 }
@@ -343,6 +386,33 @@ def test_rows_that_are_none_are_refused_by_name(library, door):
         except BaseException as error:
             error.add_note(f"{kind} of {library} at {door}")
             raise
+
+
+def times_in(unit, kind):
+    """Tables of every library with a column of times among numbers."""
+    pandas, polars, arrow = map(pytest.importorskip, ("pandas", "polars", "pyarrow"))
+    columns = dict(zip(COLUMNS, ROWS.T, strict=True))
+    times = {**columns, "age": ROWS[:, 2].astype(f"{kind}[{unit}]")}
+    # polars has no seconds.
+    return [
+        pandas.DataFrame(times),
+        *([polars.DataFrame(times)] if unit != "s" else []),
+        arrow.table(times),
+    ]
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "ms", "s"])
+@pytest.mark.parametrize("kind", ["datetime64", "timedelta64"])
+def test_columns_of_times_are_refused_in_every_unit(kind, unit):
+    for rows in times_in(unit, kind):
+        with pytest.raises(ValueError, match=r"time .* feature 2 \(column 'age'\)"):
+            check.features("rows", rows)
+
+
+def test_objects_that_are_durations_are_refused():
+    rows = np.array([[np.timedelta64(1, "ns")]], object)
+    with pytest.raises(ValueError, match="got time 1 nanoseconds at row 0, feature 0"):
+        check.features("rows", rows)
 
 
 @pytest.fixture

@@ -101,6 +101,44 @@ def test_entries_become_those_of_dense_rows(dtype):
     np.testing.assert_array_equal(found.features, expected.features)
 
 
+def given_twice(form, entry, dtype):
+    """Rows of scipy.sparse with two entries at the first place, and one at another."""
+    entries = np.full(3, entry, dtype)
+    if form == "coo":
+        return scipy.sparse.coo_array((entries, ([0, 0, 1], [0, 0, 1])), shape=(2, 2))
+    make = {"csr": scipy.sparse.csr_array, "csc": scipy.sparse.csc_array}[form]
+    return make((entries, [0, 0, 1], [0, 2, 3]), shape=(2, 2))
+
+
+@pytest.mark.parametrize("form", ["coo", "csr", "csc"])
+@pytest.mark.parametrize(
+    ("entry", "dtype", "expected"),
+    [
+        (100, np.uint8, np.uint8),
+        (200, np.uint8, np.float32),
+        (20_000, np.int16, np.float32),
+    ],
+)
+def test_integers_given_twice_are_added_without_wrapping(form, entry, dtype, expected):
+    dense = np.array([[2 * entry, 0], [0, entry]], expected)
+    rows = given_twice(form, entry, dtype)
+    whole = jaxlin.problem(rows, [0, 1]).whole_rows.features
+    (of_list,) = row_blocks.check_blocks([(rows, np.array([0, 1]))], num_classes=2)
+    (of_over,) = row_blocks.check_blocks(row_blocks.over(rows, [0, 1]), num_classes=2)
+    for found in (whole, of_list.features, of_over.features):
+        assert found.dtype == expected
+        np.testing.assert_array_equal(found, dense)
+    assert rows.nnz == 3  # The rows that were given are not changed.
+
+
+@pytest.mark.parametrize("row", [0, 299])
+def test_entries_that_float32_does_not_hold_are_seen_in_every_block(row, small_blocks):
+    assert not jaxlin.problem(SPARSE, LABELS).has_float64
+    fine = DENSE.copy()
+    fine[row, 0] = 0.1
+    assert jaxlin.problem(scipy.sparse.csr_array(fine), LABELS).has_float64
+
+
 def test_predictions_are_those_of_dense_rows(small_blocks):
     fit = jaxlin.fit(DENSE, LABELS, loss=losses.softmax_cross_entropy, l2=0.05)
     for door in (

@@ -18,8 +18,8 @@ import numpy as np
 
 from jaxlin.check.arguments import concrete
 
-# Types of DLPack devices whose memory NumPy reads: kDLCPU.
-_HOST_DEVICES = (1,)
+# Types of DLPack devices whose memory NumPy reads: kDLCPU, kDLCUDAHost, kDLROCMHost.
+_HOST_DEVICES = (1, 3, 11)
 _RULE = "must be an array that NumPy reads"
 
 
@@ -44,7 +44,7 @@ def as_numpy(name: str, value: Any) -> np.ndarray:
     if is_on_accelerator(value):
         return np.asarray(by_dlpack(name, value))
     try:
-        return np.asarray(value)
+        return np.asarray(_decoded(value))
     except ValueError as error:
         raise ValueError(
             f"{name} must be rectangular, got ragged rows ({error})"
@@ -65,23 +65,32 @@ def column_names(value: Any) -> tuple[str, ...] | None:
     return names if all(isinstance(one, str) for one in names) else None
 
 
-def check_column_names(name: str, value: Any, *, known: tuple[str, ...] | None) -> None:
+def check_column_names(
+    name: str,
+    value: Any,
+    *,
+    known: tuple[str, ...] | None,
+    owner: str = "the training rows",
+    source: str = "fit.feature_names",
+) -> None:
     """Raises a ValueError for a table with other columns, or in another order.
 
     Args:
       name: name of the table in the error message.
       value: any value; only a table with named columns is looked at.
-      known: names of the columns of the training rows; None accepts any.
+      known: names of the columns in their order; None accepts any.
+      owner: rows that have the known names, in the error message.
+      source: expression for the known names, in the error message.
     """
     names = column_names(value)
     if known is None or names is None or names == known or len(names) != len(known):
         return
     where = next(i for i, one in enumerate(known) if names[i] != one)
-    remedy = "give the columns of the training rows"
+    remedy = f"give the columns of {owner}"
     if set(names) == set(known):
-        remedy = f"give {name}[list(fit.feature_names)]"
+        remedy = f"give {name}[list({source})]"
     raise ValueError(
-        f"{name} must have the columns of the training rows in their order, got "
+        f"{name} must have the columns of {owner} in their order, got "
         f"{names[where]!r} in place of {known[where]!r} as column {where}; {remedy}"
     )
 
@@ -126,6 +135,8 @@ def of_numbers(array: np.ndarray) -> np.ndarray:
     if array.dtype != object:
         return array
     kinds = set(map(type, array.ravel().tolist()))
+    if np.timedelta64 in kinds:  # a subclass of np.integer
+        return array
     for types, dtype in (
         ((bool, np.bool_), np.bool_),
         ((bool, np.bool_, int, np.integer), np.int64),
@@ -196,21 +207,36 @@ def _of_table(name: str, table: Any) -> np.ndarray:
     """Columns of a table side by side, shape ``(rows, columns)``."""
     types = getattr(table, "dtypes", None)
     types = table.schema.types if types is None else types
-    if len({str(one) for one in types}) == 1:
+    is_encoded = any(hasattr(one, "index_type") for one in types)
+    if len({str(one) for one in types}) == 1 and not is_encoded:
         array = np.asarray(table)
         if array.dtype != object or array.shape[1] == 1:
             return array
-    columns = [of_numbers(np.asarray(column)) for column in _columns(table)]
+    columns = [of_numbers(np.asarray(_decoded(column))) for column in _columns(table)]
     if not columns:
         return np.asarray(table)
     if not all(column.dtype.kind in "buif" for column in columns):
-        return np.stack([column.astype(object) for column in columns], axis=1)
+        return np.stack([_as_objects(column) for column in columns], axis=1)
     if len({column.dtype for column in columns}) > 1:
         columns = [
             exact_floats(name, column) if column.dtype.kind in "bui" else column
             for column in columns
         ]
     return np.stack(columns, axis=1)
+
+
+def _as_objects(column: np.ndarray) -> np.ndarray:
+    # NumPy's conversion makes plain integers of times in nanoseconds.
+    if column.dtype.kind in "mM":
+        return np.fromiter(column, object, len(column))
+    return column.astype(object)
+
+
+def _decoded(value: Any) -> Any:
+    """Values of a PyArrow array of dictionary type; any other value is unchanged."""
+    # NumPy's view of encoded chunks gives the last category in place of a null.
+    kind: Any = getattr(value, "type", None)
+    return value.cast(kind.value_type) if hasattr(kind, "index_type") else value
 
 
 def _columns(table: Any) -> Iterator[Any]:

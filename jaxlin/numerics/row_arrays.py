@@ -66,7 +66,7 @@ def numbers(name: str, some: Any) -> np.ndarray | jax.Array:
       some: what `rows` takes; finite or not.
     """
     if check.is_sparse(some):
-        some = some.toarray()
+        some = as_csr(some).toarray()
     array = device_array(name, some)
     return check.as_numbers(name, some) if array is None else array
 
@@ -104,9 +104,25 @@ def device_array(name: str, value: Any) -> jax.Array | None:
     return value if value.devices() == here else None
 
 
+def as_csr(value: Any) -> Any:
+    """Returns rows of scipy.sparse as CSR; integers given twice are added as int64.
+
+    scipy adds them in their own dtype, where two entries of 200 make 144 of uint8.
+    """
+    found = value.tocsr()
+    is_narrow = value.dtype.kind in "iu" and value.dtype.itemsize < 8
+    # COO loses its duplicates on the way to CSR; CSR and CSC keep theirs.
+    if not is_narrow or (found.nnz == value.nnz and found.has_canonical_format):
+        return found
+    wide = value.astype(np.int64).tocsr()
+    wide.sum_duplicates()
+    narrow = wide.astype(value.dtype)
+    return narrow if (narrow.data == wide.data).all() else wide
+
+
 def _csr(name: str, value: Any, *, num_features: int | None) -> Rows:
     """Rows of scipy.sparse with checked entries, as CSR."""
-    found = value.tocsr()
+    found = as_csr(value)
     check.check_layout(name, found, value, num_features=num_features)
     data = check.dense(name, found.data)
     if data.dtype.kind in "bui" and data.dtype != np.uint8:

@@ -94,7 +94,7 @@ def over(
     """
     check.concrete("features", features)
     if check.is_sparse(features):
-        features = features.tocsr()
+        features = row_arrays.as_csr(features)
     elif not check.is_array(features):
         features = check.features("features", features)
     for name, array in (("targets", targets), ("example_weights", example_weights)):
@@ -127,6 +127,27 @@ def as_arrays(block: Block, *, name: str = "block") -> Block:
             for kind, part in zip(Block._fields[1:], others, strict=False)
         ),
     )
+
+
+def each_as_arrays(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yields the blocks as arrays.
+
+    Raises:
+      ValueError: for a table whose columns are not those of the first, in their order.
+    """
+    known: tuple[str, ...] | None = None
+    for number, given in enumerate(blocks):
+        features = given[0]
+        if number == 0:
+            known = check.column_names(features)
+        check.check_column_names(
+            f"blocks[{number}].features",
+            features,
+            known=known,
+            owner="the first block",
+            source="blocks[0].features.columns",
+        )
+        yield as_arrays(given, name=f"blocks[{number}]")
 
 
 def first_of(blocks: Iterable[Block]) -> Block:
@@ -172,9 +193,8 @@ def check_blocks(
     first_of(blocks)
     is_weighted, rank, dtype, largest = None, None, None, 0.0
     classes: set[int] = set()
-    for number, given in enumerate(blocks):
+    for number, block in enumerate(each_as_arrays(blocks)):
         name = f"blocks[{number}]"
-        block = as_arrays(given, name=name)
         features, targets, weights = check.examples(
             *block,
             num_classes=num_classes,

@@ -307,11 +307,16 @@ class Problem:
     @functools.cached_property
     def has_float64(self) -> bool:
         """True for rows or a normalisation of float64 that float32 does not hold."""
+        rows = self.first_block
+        if isinstance(self.rows, ArrayBlocks):
+            # Sparse rows are in memory, and so are the weights.
+            sparse = self.rows.features.data
+            rows = Block(sparse, self.rows.targets, self.rows.example_weights)
         with np.errstate(over="ignore"):
             return any(
                 getattr(part, "dtype", np.float64) == np.float64
                 and not (np.asarray(part, np.float32) == part).all()
-                for part in (*self.first_block, *(self.normalization or ()))
+                for part in (*rows, *(self.normalization or ()))
                 if part is not None
             )
 

@@ -193,8 +193,7 @@ class _EncodedBlocks:
     classes: np.ndarray
 
     def __iter__(self) -> Iterator[Block]:
-        for number, given in enumerate(self.blocks):
-            block = row_blocks.as_arrays(given, name=f"blocks[{number}]")
+        for number, block in enumerate(row_blocks.each_as_arrays(self.blocks)):
             if np.ndim(block.targets) == 1:
                 codes, _ = class_labels.encode(
                     f"blocks[{number}].targets", block.targets, classes=self.classes

@@ -297,8 +297,7 @@ def _each_block(
 ) -> Iterator[tuple[slice, Block]]:
     """Blocks with the indices of their rows; a ValueError if their number changes."""
     first = 0
-    for given in blocks:
-        block = row_blocks.as_arrays(given)
+    for block in row_blocks.each_as_arrays(blocks):
         features = without_overflow(
             block.features, block.example_weights, normalization
         )
