@@ -259,7 +259,7 @@ def _rows(
 def _sparse_rows(name: str, value: Any) -> Any:
     """Returns checked sparse rows in float32, as a CSR matrix."""
     with np.errstate(over="ignore"):
-        rows = value.tocsr().astype(np.float32)
+        rows = value.astype(np.float32).tocsr()
     if 0 in rows.shape:
         raise ValueError(f"{name} must not be empty, got shape {rows.shape}")
     bad = np.flatnonzero(~np.isfinite(rows.data))
