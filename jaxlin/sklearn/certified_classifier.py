@@ -174,14 +174,6 @@ def loss_of(name: str | Loss) -> Loss:
     return LOSSES[name]
 
 
-def has_row_per_class(loss: Loss) -> bool:
-    """Returns whether the loss has a penalised row per class for two classes, too.
-
-    So it is in `LinearSVC` for the two losses that it has in common with jaxlin.
-    """
-    return loss in (losses.one_vs_rest_hinge, losses.crammer_singer_hinge)
-
-
 def class_weight_numbers(
     class_weight: Any, labels: np.ndarray, *, sample_weight: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:

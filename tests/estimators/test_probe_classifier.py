@@ -2,6 +2,7 @@
 
 import pickle
 
+import jax
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -14,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import jaxlin
 from jaxlin.normalization import fit_standard
 from jaxlin.selection import rules
-from jaxlin.sklearn import ProbeClassifier
+from jaxlin.sklearn import LinearClassifier, ProbeClassifier
 
 CS = (1e-3, 1e-1, 10.0)
 RANDOM = np.random.default_rng(3)
@@ -66,6 +67,37 @@ def test_the_final_fit_is_of_all_examples_and_raw_features(probe):
     np.testing.assert_array_equal(probe.predict(ROWS), other.predict(ROWS))
     assert probe.fit_.converged
     assert probe.certificate_.gap <= 1e-12 * probe.certificate_.primal
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "one_vs_rest_hinge",
+        pytest.param("crammer_singer_hinge", marks=pytest.mark.full),
+        pytest.param("weston_watkins_hinge", marks=pytest.mark.full),
+        pytest.param("weston_watkins_squared_hinge", marks=pytest.mark.full),
+        pytest.param("softmax", marks=pytest.mark.full),
+    ],
+)
+def test_both_estimators_have_one_model_at_one_c(loss):
+    """With two classes, where scikit-learn penalises one row or two."""
+    labels = CODES > 0
+    one = LinearClassifier(loss, C=0.5, bias="penalized").fit(ROWS, labels)
+    settings = {"bias": "penalized", "cv": 2, "normalization": None}
+    other = ProbeClassifier(loss, Cs=[0.5], **settings)
+    other.fit(ROWS, labels)
+    assert other.l2_ == pytest.approx(one.fit_.l2, rel=1e-12)
+    np.testing.assert_allclose(other.coef_, one.coef_, atol=1e-5)
+    probed = jaxlin.probe(
+        jax.random.key(0),
+        *(ROWS, labels, ROWS, labels),
+        loss=one.fit_.loss,
+        cs=[0.5],
+        bias="penalized",
+        validation=2,
+        normalization=None,
+    )
+    assert probed.fit.l2 == pytest.approx(one.fit_.l2, rel=1e-12)
 
 
 def test_probabilities_have_the_temperature(probe):
