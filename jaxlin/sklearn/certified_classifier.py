@@ -149,7 +149,10 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
                 stacklevel=3,
             )
         # Duals are one row per example, which an estimator does not keep.
-        self.fit_ = fit._replace(duals=None)
+        names = getattr(self, "feature_names_in_", None)
+        self.fit_ = fit._replace(
+            duals=None, feature_names=None if names is None else tuple(names)
+        )
         self.classes_ = fit.classes
         self.certificate_ = fit.certificate
         self.n_iter_ = fit.passes

@@ -185,6 +185,21 @@ def test_functions_of_the_library_take_its_fit(of_two, of_three):
         assert accuracy == pytest.approx(model.score(rows, labels))
 
 
+def test_the_fit_knows_the_columns_of_a_frame():
+    pandas = pytest.importorskip("pandas")
+    rows, labels = examples(3)
+    frame = pandas.DataFrame(rows, columns=["a", "b", "c", "d"])
+    model = LinearClassifier(C=0.7).fit(frame, labels)
+    assert model.fit_.feature_names == ("a", "b", "c", "d")
+    with pytest.raises(ValueError, match="in their order, got 'd' in place of 'a'"):
+        jaxlin.predict(model.fit_, frame[["d", "c", "b", "a"]])
+    np.testing.assert_array_equal(
+        jaxlin.predict(model.fit_, frame), model.predict(frame)
+    )
+    # A fit to rows without names forgets them.
+    assert model.fit(rows, labels).fit_.feature_names is None
+
+
 def test_sparse_rows_are_dense_ones(of_three):
     rows, labels = examples(3)
     model = LinearClassifier(C=0.7).fit(sparse.csr_array(rows), labels)
