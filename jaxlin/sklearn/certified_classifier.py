@@ -109,14 +109,16 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
         is_smooth = fit.loss is losses.softmax_cross_entropy
         if self.tol is not None or not (is_smooth and fit.converged):
             return fit
-        if not problem.is_small:
+        # Its passes are of max_iter, too.
+        left = self.max_iter - fit.passes
+        if not problem.is_small or left < 1:
             return fit
         found = fits.fit(
             problem,
             loss=losses.softmax_cross_entropy,
             l2=fit.l2,
             bias=fit.bias,
-            stop=_POLISHING,
+            stop=Stop(_POLISHING.relative_gap, min(left, _POLISHING.max_passes)),
             start=fit,
             refine=True,
         )

@@ -156,6 +156,17 @@ def test_a_gap_that_is_not_proven_warns():
     assert model.fit_.relative_gap > 1e-12
 
 
+def test_passes_are_at_most_max_iter(of_three):
+    """Those after the gap is proven, too, of which the whole fit has many."""
+    rows, labels = examples(3)
+    proven = LinearClassifier(C=0.7, tol=1e-12).fit(rows, labels).n_iter_
+    assert of_three.n_iter_ > proven + 3
+    for max_iter in (proven, proven + 3):
+        model = LinearClassifier(C=0.7, max_iter=max_iter).fit(rows, labels)
+        assert model.fit_.converged
+        assert proven <= model.n_iter_ <= max_iter
+
+
 def test_a_warm_start_takes_fewer_passes(of_three):
     model = clone(of_three).set_params(warm_start=True).fit(*examples(3))
     first = model.n_iter_
