@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+import jax
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
@@ -137,7 +138,8 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
 
         Args:
           fit: the fit.
-          dtype: dtype of the rows, which ``coef_`` has if it is floating.
+          dtype: dtype of the rows, which ``coef_`` has if it is floating; float64 where
+            a normalisation is in ``coef_``.
           stop: its stopping criterion.
         """
         if not fit.converged:
@@ -159,7 +161,9 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
         self.certificate_ = fit.certificate
         self.n_iter_ = fit.passes
         weights, bias = _coefficients(fit)
-        kept = dtype if np.dtype(dtype).kind == "f" else np.float64
+        is_float = np.dtype(dtype).kind == "f"
+        # The mean of a normalisation, subtracted after the product, takes digits.
+        kept = dtype if is_float and fit.normalization is None else np.float64
         self.coef_, self.intercept_ = weights.astype(kept), bias.astype(kept)
 
 
@@ -212,6 +216,7 @@ def _coefficients(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Weights and bias on raw features, a single row for two classes."""
     params = fit.params
     if fit.normalization is not None:
+        params = jax.tree.map(np.float64, params)
         with precision.enable_float64_for(*params):
             params = linear.fold_normalization(params, fit.normalization)
     weights, bias = (np.asarray(leaf) for leaf in params)

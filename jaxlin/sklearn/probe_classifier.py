@@ -52,7 +52,8 @@ class ProbeClassifier(CertifiedClassifier):
 
     Attributes:
       classes_: labels in ascending order, shape ``(classes,)``.
-      coef_: weights on raw features, as in `LinearClassifier`.
+      coef_: weights on raw features, as in `LinearClassifier`; float64 where they have
+        a normalisation in them.
       intercept_: bias on raw features.
       l2_: chosen strength of the penalty of the final fit.
       table_: the comparison (`jaxlin.CrossValidation`); None for a single value.

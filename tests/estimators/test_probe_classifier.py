@@ -107,6 +107,24 @@ def test_probabilities_have_the_temperature(probe):
     )
 
 
+@pytest.mark.parametrize("tol", [1e-2, pytest.param(None, marks=pytest.mark.full)])
+def test_float32_rows_with_a_large_mean_keep_their_scores(tol):
+    """Weights on raw features are float64: their products with the mean cancel.
+
+    At a wide gap those of the fit itself are float32.
+    """
+    rows = (ROWS + 1e4).astype(np.float32)
+    model = ProbeClassifier(Cs=[0.5], cv=2, tol=tol, cv_tol=1e-2).fit(rows, LABELS)
+    is_wide = tol is not None
+    assert model.fit_.params.weights.dtype == (np.float32 if is_wide else np.float64)
+    assert model.coef_.dtype == model.intercept_.dtype == np.float64
+    scores = jaxlin.scores(model.fit_, rows)
+    found = model.decision_function(rows)
+    np.testing.assert_allclose(found, scores, atol=1e-5)
+    expected = jaxlin.probabilities(model.fit_, rows)
+    np.testing.assert_allclose(model.predict_proba(rows), expected, atol=1e-6)
+
+
 def test_pickles_and_clones(probe):
     kept = pickle.loads(pickle.dumps(probe))
     np.testing.assert_array_equal(kept.predict_proba(ROWS), probe.predict_proba(ROWS))
