@@ -80,7 +80,7 @@ def test_the_final_fit_is_of_all_examples_and_raw_features(probe):
     ],
 )
 def test_both_estimators_have_one_model_at_one_c(loss):
-    """With two classes, where scikit-learn penalises one row or two."""
+    """Two classes, for which scikit-learn penalises one row or two."""
     labels = CODES > 0
     one = LinearClassifier(loss, C=0.5, bias="penalized").fit(ROWS, labels)
     settings = {"bias": "penalized", "cv": 2, "normalization": None}
