@@ -49,7 +49,7 @@ class Config:
         classes alike, as some data sets are judged.
       loss: softmax_cross_entropy or another loss that can be certified.
       cs: values of scikit-learn's C to try, on the examples of each fit
-        (`jaxlin.objective.penalties.l2_of_c`).
+        (`jaxlin.objective.penalties.l2_of_c_for`).
       bias: free, as published protocols have it, penalized like the weights, or none; a
         free one needs a training example of every class.
       validation_fraction: share of the training examples that C is chosen on; the only

@@ -38,7 +38,7 @@ from jaxlin.linear_probe.l2_choice import SweepOptions
 from jaxlin.linear_probe.multilabel_result import MultilabelResult
 from jaxlin.normalization import Normalization
 from jaxlin.numerics import row_arrays
-from jaxlin.objective.penalties import l2_of_c
+from jaxlin.objective.penalties import l2_of_c_for
 from jaxlin.problems import FitNormalization
 from jaxlin.problems.target_sets import TargetSets
 from jaxlin.selection import grids, rules
@@ -96,7 +96,8 @@ def multilabel_probe(
       loss: loss with a conjugate, of two classes.
       cs: values of scikit-learn's C to try, above 0; None takes
         `jaxlin.linear_probe.CS`, unless ``l2s`` are given. Each fit has the l2 of C and
-        the total weight that it trains on, as `LogisticRegression` of two classes.
+        the total weight that it trains on, as scikit-learn's of two classes
+        (`jaxlin.objective.penalties.l2_of_c_for`).
       l2s: in place of ``cs``, strengths of the penalty to try, above 0.
       bias: treatment of the bias, as in `jaxlin.fit`.
       weights: weights of the training examples, shape ``(examples,)``, non-negative;
@@ -156,7 +157,7 @@ def multilabel_probe(
     compared = final = values
     if l2s is None:
         compared, final = (
-            l2_of_c(values, total_weight=total, num_classes=2)
+            l2_of_c_for(loss, values, total_weight=total, num_classes=2)
             for total in (compared_total, final_total)
         )
     options = SweepOptions(stop, checkpoint, callback, slots, block_size, memory_bytes)
@@ -171,13 +172,17 @@ def multilabel_probe(
         options=options,
     )
     l2 = np.array(final)[chosen.setting]
+    # The formula is its own inverse.
+    cs = values
+    if l2s is not None:
+        cs = l2_of_c_for(loss, values, total_weight=final_total, num_classes=2)
     final_fits = _final_fits(given, sets, l2, loss=loss, bias=bias, options=options)
     scores = multilabel_choice.label_scores(final_fits.params, final_fits[0], rows)
     return MultilabelResult(
         names=names,
         test=multilabel.measure(scores, tested),
         fits=final_fits,
-        cs=np.array(values)[chosen.setting] if l2s is None else 2 / (l2 * final_total),
+        cs=np.array(cs)[chosen.setting],
         at_edge=(len(final) > 1) & ((l2 == min(final)) | (l2 == max(final))),
         held_out=chosen.held_out,
         num_compared=0 if chosen.held_out is None else chosen.held_out.size,

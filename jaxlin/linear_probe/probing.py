@@ -68,8 +68,8 @@ def probe(
       loss: loss with a conjugate (`jaxlin.losses.conjugates`).
       cs: distinct values of scikit-learn's C to try, above 0. A fit has the l2 of C on
         the examples that it trains on, as scikit-learn's has
-        (`jaxlin.objective.penalties.l2_of_c`); on the mean of the folds where there are
-        several. None takes `jaxlin.linear_probe.CS`, unless ``l2s`` is given.
+        (`jaxlin.objective.penalties.l2_of_c_for`); on the mean of the folds where there
+        are several. None takes `jaxlin.linear_probe.CS`, unless ``l2s`` is given.
       l2s: instead of ``cs``, distinct strengths of the penalty to try, above 0, the
         same on any number of examples. With a single value, held-out examples only set
         the temperature, and there may be none.

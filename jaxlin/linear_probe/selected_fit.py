@@ -11,7 +11,7 @@ from jaxlin.linear_probe import calibrated_fit, l2_choice
 from jaxlin.linear_probe.examples import ProbeExamples
 from jaxlin.linear_probe.l2_choice import Choice, SweepOptions
 from jaxlin.numerics import processes
-from jaxlin.objective.penalties import l2_of_c
+from jaxlin.objective.penalties import l2_of_c_for
 from jaxlin.selection import grids, sweep
 from jaxlin.selection.calibration import Temperature
 from jaxlin.selection.rules import Choose
@@ -71,8 +71,12 @@ def select(
     """
     compared_total, final_total = total_weights(given, train_on_validation)
     if are_cs:
-        num_classes = given.problem.num_classes
-        values = l2_of_c(values, total_weight=compared_total, num_classes=num_classes)
+        values = l2_of_c_for(
+            loss,
+            values,
+            total_weight=compared_total,
+            num_classes=given.problem.num_classes,
+        )
     choice = l2_choice.choose_l2(
         given,
         values,

@@ -2,7 +2,8 @@ r"""Penalties: the value of a regulariser on a tree of weights, without its stre
 
 The penalty `l2` includes the factor one half, so that :math:`\lambda` times it has the
 gradient :math:`\lambda W`. The lecture and CS231n write :math:`\lambda \sum W^2`; their
-:math:`\lambda` is half of ours. `l2_of_c` converts scikit-learn's C.
+:math:`\lambda` is half of ours. `l2_of_c` converts scikit-learn's C, `l2_of_c_for` with
+the penalised rows that scikit-learn has for a loss.
 
   >>> import jax.numpy as jnp
   >>> from jaxlin.objective import penalties
@@ -17,8 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxlin import check
-from jaxlin.typing import Array, PyTree
+from jaxlin import check, losses
+from jaxlin.typing import Array, Loss, PyTree
 
 
 def l2(weights: PyTree) -> Array:
@@ -92,6 +93,40 @@ def l2_of_c(
     check.integer("num_classes", num_classes, at_least=2)
     factor = 2 if num_classes == 2 and not row_per_class else 1
     return tuple(factor / (c * float(total_weight)) for c in values)
+
+
+def l2_of_c_for(
+    loss: Loss, cs: Sequence[float], *, total_weight: float, num_classes: int
+) -> tuple[float, ...]:
+    """Converts C to l2 as `l2_of_c` does, with the rows penalised for this loss.
+
+    For two classes, `LinearSVC` penalises two rows with the one-vs-rest and the
+    Crammer-Singer hinge; with the other losses, scikit-learn penalises one.
+
+    Args:
+      loss: loss of the fit.
+      cs: values of C, as in `l2_of_c`, as are the others.
+      total_weight: sum of the example weights.
+      num_classes: number of classes.
+
+    Returns:
+      Strengths l2, in the order of ``cs``.
+
+    Raises:
+      ValueError: naming the argument, the rule and the value.
+
+    Example:
+      >>> from jaxlin import losses
+      >>> hinge = losses.crammer_singer_hinge
+      >>> l2_of_c_for(hinge, (0.5, 2.0), total_weight=100, num_classes=2)
+      (0.02, 0.005)
+    """
+    return l2_of_c(
+        cs,
+        total_weight=total_weight,
+        num_classes=num_classes,
+        row_per_class=loss in (losses.one_vs_rest_hinge, losses.crammer_singer_hinge),
+    )
 
 
 def _total(values: PyTree) -> Array:

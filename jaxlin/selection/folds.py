@@ -171,7 +171,8 @@ def from_splitter(splitter: Any, labels: Any, *, groups: Any = None) -> np.ndarr
       that it does not train on either, as of ``TimeSeriesSplit``.
 
     Raises:
-      ValueError: if there is no split, or an example is twice in one.
+      ValueError: if there is no split, an example is twice in one, or one has other
+        values than indices of the examples.
     """
     num_examples = len(labels)
     pairs = splitter

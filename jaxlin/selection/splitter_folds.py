@@ -20,8 +20,8 @@ def from_pairs(pairs: Iterable[tuple[Any, Any]], *, num_examples: int) -> np.nda
       a row each.
 
     Raises:
-      ValueError: if there is no split, or one holds out nothing or has an example
-        twice.
+      ValueError: if there is no split, or one holds out nothing, has an example twice
+        or has other values than indices of the examples.
     """
     splits = [
         _split(number, train, test, num_examples)
@@ -47,13 +47,13 @@ def _split(number: int, train: Any, test: Any, num_examples: int) -> np.ndarray:
     """Fold ids of one split: 0 for the examples held out, -1 for training ones."""
     fold_ids = np.full(num_examples, -2, np.int32)
     for name, code, given in (("train on", -1, train), ("hold out", 0, test)):
-        # An empty list would be of floats.
-        indices = np.asarray(given) if len(given) else np.zeros(0, int)
+        indices = np.asarray(given)
         if not indices.size:
             raise ValueError(
                 f"splitter must {name} an example in each split, got none in split "
                 f"{number}"
             )
+        indices = _checked(indices, number, num_examples)
         twice = (fold_ids[indices] != -2) | (np.bincount(indices)[indices] > 1)
         if twice.any():
             raise ValueError(
@@ -62,3 +62,25 @@ def _split(number: int, train: Any, test: Any, num_examples: int) -> np.ndarray:
             )
         fold_ids[indices] = code
     return fold_ids
+
+
+def _checked(indices: np.ndarray, number: int, num_examples: int) -> np.ndarray:
+    """Indices, int64; a ValueError for other values than indices of the examples."""
+    if indices.dtype.kind not in "iu" or indices.ndim != 1:
+        remedy = "convert them to integers"
+        if indices.dtype.kind == "b":
+            remedy = "give np.flatnonzero(mask) for a mask"
+        elif indices.ndim != 1:
+            remedy = "give pairs (train, test) of such indices"
+        raise ValueError(
+            "splitter must give indices of examples, integers of shape (indices,), got "
+            f"{indices.dtype} of shape {indices.shape} in split {number}; {remedy}"
+        )
+    outside = (indices < 0) | (indices >= num_examples)
+    if outside.any():
+        raise ValueError(
+            f"splitter must give indices in [0, {num_examples - 1}], positions among "
+            f"the labels, got {indices[np.argmax(outside)]} in split {number}; give "
+            "the labels that the splits were made for, and count from 0"
+        )
+    return indices.astype(np.int64)

@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+import jax
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
@@ -109,14 +110,16 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
         is_smooth = fit.loss is losses.softmax_cross_entropy
         if self.tol is not None or not (is_smooth and fit.converged):
             return fit
-        if not problem.is_small:
+        # Its passes are of max_iter, too.
+        left = self.max_iter - fit.passes
+        if not problem.is_small or left < 1:
             return fit
         found = fits.fit(
             problem,
             loss=losses.softmax_cross_entropy,
             l2=fit.l2,
             bias=fit.bias,
-            stop=_POLISHING,
+            stop=Stop(_POLISHING.relative_gap, min(left, _POLISHING.max_passes)),
             start=fit,
             refine=True,
         )
@@ -135,7 +138,8 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
 
         Args:
           fit: the fit.
-          dtype: dtype of the rows, which ``coef_`` has if it is floating.
+          dtype: dtype of the rows, which ``coef_`` has if it is floating; float64 where
+            a normalisation is in ``coef_``.
           stop: its stopping criterion.
         """
         if not fit.converged:
@@ -149,12 +153,17 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
                 stacklevel=3,
             )
         # Duals are one row per example, which an estimator does not keep.
-        self.fit_ = fit._replace(duals=None)
+        names = getattr(self, "feature_names_in_", None)
+        self.fit_ = fit._replace(
+            duals=None, feature_names=None if names is None else tuple(names)
+        )
         self.classes_ = fit.classes
         self.certificate_ = fit.certificate
         self.n_iter_ = fit.passes
         weights, bias = _coefficients(fit)
-        kept = dtype if np.dtype(dtype).kind == "f" else np.float64
+        is_float = np.dtype(dtype).kind == "f"
+        # The mean of a normalisation, subtracted after the product, takes digits.
+        kept = dtype if is_float and fit.normalization is None else np.float64
         self.coef_, self.intercept_ = weights.astype(kept), bias.astype(kept)
 
 
@@ -172,14 +181,6 @@ def loss_of(name: str | Loss) -> Loss:
             f"got {name!r}"
         )
     return LOSSES[name]
-
-
-def has_row_per_class(loss: Loss) -> bool:
-    """Returns whether the loss has a penalised row per class for two classes, too.
-
-    So it is in `LinearSVC` for the two losses that it has in common with jaxlin.
-    """
-    return loss in (losses.one_vs_rest_hinge, losses.crammer_singer_hinge)
 
 
 def class_weight_numbers(
@@ -215,6 +216,7 @@ def _coefficients(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Weights and bias on raw features, a single row for two classes."""
     params = fit.params
     if fit.normalization is not None:
+        params = jax.tree.map(np.float64, params)
         with precision.enable_float64_for(*params):
             params = linear.fold_normalization(params, fit.normalization)
     weights, bias = (np.asarray(leaf) for leaf in params)

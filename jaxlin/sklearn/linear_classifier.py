@@ -124,10 +124,7 @@ class LinearClassifier(CertifiedClassifier):
         C = check.number("C", 1.0 if self.C is None else self.C, above=0)
         weights = problem.first_block.example_weights
         total = problem.num_examples if weights is None else weights.sum()
-        (l2,) = penalties.l2_of_c(
-            (C,),
-            total_weight=float(total),
-            num_classes=problem.num_classes,
-            row_per_class=certified_classifier.has_row_per_class(loss),
+        (l2,) = penalties.l2_of_c_for(
+            loss, (C,), total_weight=float(total), num_classes=problem.num_classes
         )
         return l2

@@ -34,7 +34,7 @@ class ProbeClassifier(CertifiedClassifier):
       loss: name of a loss or function, as in `LinearClassifier`.
       Cs: values of C to try, or their number, between 1e-4 and 1e4, as in
         `LogisticRegressionCV`. A fit has the l2 of C on the examples that it trains on
-        (`jaxlin.objective.penalties.l2_of_c`).
+        (`jaxlin.objective.penalties.l2_of_c_for`).
       l2s: in place of Cs, strengths of half the sum of squares beside the mean loss.
       bias: ``"free"``, ``"penalized"`` or ``"none"``, as in `LinearClassifier`.
       class_weight: None, ``"balanced"`` or a dictionary. It counts in fits and in the
@@ -52,7 +52,8 @@ class ProbeClassifier(CertifiedClassifier):
 
     Attributes:
       classes_: labels in ascending order, shape ``(classes,)``.
-      coef_: weights on raw features, as in `LinearClassifier`.
+      coef_: weights on raw features, as in `LinearClassifier`; float64 where they have
+        a normalisation in them.
       intercept_: bias on raw features.
       l2_: chosen strength of the penalty of the final fit.
       table_: the comparison (`jaxlin.CrossValidation`); None for a single value.

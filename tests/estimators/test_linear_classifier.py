@@ -156,6 +156,17 @@ def test_a_gap_that_is_not_proven_warns():
     assert model.fit_.relative_gap > 1e-12
 
 
+def test_passes_are_at_most_max_iter(of_three):
+    """Those after the gap is proven, too, of which the whole fit has many."""
+    rows, labels = examples(3)
+    proven = LinearClassifier(C=0.7, tol=1e-12).fit(rows, labels).n_iter_
+    assert of_three.n_iter_ > proven + 3
+    for max_iter in (proven, proven + 3):
+        model = LinearClassifier(C=0.7, max_iter=max_iter).fit(rows, labels)
+        assert model.fit_.converged
+        assert proven <= model.n_iter_ <= max_iter
+
+
 def test_a_warm_start_takes_fewer_passes(of_three):
     model = clone(of_three).set_params(warm_start=True).fit(*examples(3))
     first = model.n_iter_
@@ -183,6 +194,21 @@ def test_functions_of_the_library_take_its_fit(of_two, of_three):
         assert jaxlin.certified_labels(model.fit_, rows).mean() > 0.9
         accuracy = jaxlin.evaluate(model.fit_, rows, labels).accuracy.value
         assert accuracy == pytest.approx(model.score(rows, labels))
+
+
+def test_the_fit_knows_the_columns_of_a_frame():
+    pandas = pytest.importorskip("pandas")
+    rows, labels = examples(3)
+    frame = pandas.DataFrame(rows, columns=["a", "b", "c", "d"])
+    model = LinearClassifier(C=0.7).fit(frame, labels)
+    assert model.fit_.feature_names == ("a", "b", "c", "d")
+    with pytest.raises(ValueError, match="in their order, got 'd' in place of 'a'"):
+        jaxlin.predict(model.fit_, frame[["d", "c", "b", "a"]])
+    np.testing.assert_array_equal(
+        jaxlin.predict(model.fit_, frame), model.predict(frame)
+    )
+    # A fit to rows without names forgets them.
+    assert model.fit(rows, labels).fit_.feature_names is None
 
 
 def test_sparse_rows_are_dense_ones(of_three):

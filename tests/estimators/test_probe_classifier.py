@@ -2,6 +2,7 @@
 
 import pickle
 
+import jax
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -14,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import jaxlin
 from jaxlin.normalization import fit_standard
 from jaxlin.selection import rules
-from jaxlin.sklearn import ProbeClassifier
+from jaxlin.sklearn import LinearClassifier, ProbeClassifier
 
 CS = (1e-3, 1e-1, 10.0)
 RANDOM = np.random.default_rng(3)
@@ -68,11 +69,60 @@ def test_the_final_fit_is_of_all_examples_and_raw_features(probe):
     assert probe.certificate_.gap <= 1e-12 * probe.certificate_.primal
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "one_vs_rest_hinge",
+        pytest.param("crammer_singer_hinge", marks=pytest.mark.full),
+        pytest.param("weston_watkins_hinge", marks=pytest.mark.full),
+        pytest.param("weston_watkins_squared_hinge", marks=pytest.mark.full),
+        pytest.param("softmax", marks=pytest.mark.full),
+    ],
+)
+def test_both_estimators_have_one_model_at_one_c(loss):
+    """Two classes, for which scikit-learn penalises one row or two."""
+    labels = CODES > 0
+    one = LinearClassifier(loss, C=0.5, bias="penalized").fit(ROWS, labels)
+    settings = {"bias": "penalized", "cv": 2, "normalization": None}
+    other = ProbeClassifier(loss, Cs=[0.5], **settings)
+    other.fit(ROWS, labels)
+    assert other.l2_ == pytest.approx(one.fit_.l2, rel=1e-12)
+    np.testing.assert_allclose(other.coef_, one.coef_, atol=1e-5)
+    probed = jaxlin.probe(
+        jax.random.key(0),
+        *(ROWS, labels, ROWS, labels),
+        loss=one.fit_.loss,
+        cs=[0.5],
+        bias="penalized",
+        validation=2,
+        normalization=None,
+    )
+    assert probed.fit.l2 == pytest.approx(one.fit_.l2, rel=1e-12)
+
+
 def test_probabilities_have_the_temperature(probe):
     assert probe.fit_.temperature != 1
     np.testing.assert_allclose(
         probe.predict_proba(ROWS), jaxlin.probabilities(probe.fit_, ROWS), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("tol", [1e-2, pytest.param(None, marks=pytest.mark.full)])
+def test_float32_rows_with_a_large_mean_keep_their_scores(tol):
+    """Weights on raw features are float64: their products with the mean cancel.
+
+    At a wide gap those of the fit itself are float32.
+    """
+    rows = (ROWS + 1e4).astype(np.float32)
+    model = ProbeClassifier(Cs=[0.5], cv=2, tol=tol, cv_tol=1e-2).fit(rows, LABELS)
+    is_wide = tol is not None
+    assert model.fit_.params.weights.dtype == (np.float32 if is_wide else np.float64)
+    assert model.coef_.dtype == model.intercept_.dtype == np.float64
+    scores = jaxlin.scores(model.fit_, rows)
+    found = model.decision_function(rows)
+    np.testing.assert_allclose(found, scores, atol=1e-5)
+    expected = jaxlin.probabilities(model.fit_, rows)
+    np.testing.assert_allclose(model.predict_proba(rows), expected, atol=1e-6)
 
 
 def test_pickles_and_clones(probe):

@@ -259,6 +259,8 @@ def test_a_hinge_predicts_by_its_margin():
     scores = linear_probe.label_scores(hinge, FEATURES[TEST])
     expected = sklearn.metrics.f1_score(LABELS[TEST], scores > 0, average="micro")
     assert hinge.test.micro_f1.value == pytest.approx(expected)
+    # `LinearSVC` penalises two rows with this loss.
+    np.testing.assert_allclose(hinge.cs, 1 / (1e-2 * NUM_TRAIN))
 
 
 def indicators(change):

@@ -114,6 +114,24 @@ def test_linear_svc_of_two_classes_has_its_optimum_at_this_l2(
 
 
 @pytest.mark.parametrize(
+    ("loss", "of_two"),
+    [
+        (losses.softmax_cross_entropy, 0.04),
+        (losses.weston_watkins_hinge, 0.04),
+        (losses.weston_watkins_squared_hinge, 0.04),
+        (losses.crammer_singer_hinge, 0.02),
+        (losses.one_vs_rest_hinge, 0.02),
+    ],
+)
+def test_the_loss_sets_the_number_of_penalised_rows(loss, of_two):
+    for num_classes, expected in ((2, of_two), (3, 0.02)):
+        found = penalties.l2_of_c_for(
+            loss, (0.5,), total_weight=100, num_classes=num_classes
+        )
+        assert found == pytest.approx((expected,))
+
+
+@pytest.mark.parametrize(
     ("loss", "row_per_class"),
     [
         (losses.weston_watkins_hinge, False),

@@ -73,6 +73,8 @@ def test_training_weights_are_those_of_the_splits(splitter, shape):
 def test_pairs_of_indices_are_a_splitter():
     pairs = [([2, 3], [0, 1]), ([0, 1], [3, 2])]
     np.testing.assert_array_equal(folds.from_splitter(pairs, [0] * 4), [0, 0, 1, 1])
+    unsigned = [tuple(map(np.uint64, pair)) for pair in pairs]
+    np.testing.assert_array_equal(folds.from_splitter(unsigned, [0] * 4), [0, 0, 1, 1])
 
 
 def test_groups_stay_whole_and_classes_even():
@@ -92,6 +94,17 @@ def test_groups_stay_whole_and_classes_even():
         ([([0, 1], [])], "must hold out an example in each split, got none in split 0"),
         ([([], [0, 1])], "must train on an example in each split, got none in split 0"),
         ([], "splitter must give a split, got none"),
+        (
+            [([0, 1], [24])],
+            r"indices in \[0, 23\], .* got 24 in split 0; give the labels",
+        ),
+        ([([0, -1], [2])], r"indices in \[0, 23\], .* got -1 in split 0; .* from 0"),
+        (
+            [([0], [1]), (LABELS == "cat", LABELS == "dog")],
+            r"integers .* got bool of shape \(24,\) in split 1; give np.flatnonzero",
+        ),
+        ([([0.0, 1.0], [2])], "integers .* got float64 .* in split 0; convert them to"),
+        ([([[0, 1]], [2])], r"integers .* got int64 of shape \(1, 2\) .*; give pairs"),
     ],
 )
 def test_other_splits_are_named(splitter, message):
