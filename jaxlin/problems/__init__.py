@@ -22,6 +22,7 @@ Rows that do not divide evenly are padded: some rows are repeated with weight 0.
   construction   problems from arrays and from blocks of rows
   first_iterate  parameters and duals that a fit begins with
   fit_methods    methods of a fit, in float32 and in float64
+  fit_hessian    the Hessian of a fit's objective
 """
 
 from jaxlin import chapters

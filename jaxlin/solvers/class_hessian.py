@@ -96,6 +96,13 @@ def factorised(hessian: Array) -> ClassHessian:
     return ClassHessian(vectors, _floored(values))
 
 
+def of_mean(hessian: Array) -> ClassHessian:
+    """As `factorised`; above `LARGEST_DENSE` classes of the diagonal alone."""
+    if hessian.shape[0] <= LARGEST_DENSE:
+        return factorised(hessian)
+    return ClassHessian(None, _floored(jnp.diagonal(hessian)))
+
+
 def identity(num_classes: int, dtype: Any) -> ClassHessian:
     """The identity, in the shape of `of_loss` for this number of classes."""
     is_dense = num_classes <= LARGEST_DENSE

@@ -53,3 +53,14 @@ def full_hessian(rows: Array, in_scores: Array, *, is_separable: bool = False) -
     matrix = matrix.at[first, :, second, :].set(blocks)
     matrix = matrix.at[second, :, first, :].set(blocks.swapaxes(1, 2))
     return matrix.reshape(num_classes * width, num_classes * width)
+
+
+def without_shift(matrix: Array, num_classes: int, width: int) -> Array:
+    """Matrix with curvature along a shift of all scores by a free bias.
+
+    The right sides have no such part, so that the solutions stay the same.
+    """
+    places = jnp.arange(1, num_classes + 1) * width - 1
+    curvature = jnp.max(matrix[places, places])
+    curvature = jnp.where(curvature > 0, curvature, 1) / num_classes
+    return matrix.at[places[:, None], places[None, :]].add(curvature)

@@ -125,7 +125,7 @@ def directions(
     penalized = Bias.FREE.penalized_part if is_free else Bias.PENALIZED.penalized_part
     matrix += jnp.diag(l2 * penalized(jnp.ones_like(state.weights)).ravel())
     if is_free and conjugate.shift_invariant:
-        matrix = _without_null_space(matrix, *state.weights.shape)
+        matrix = full_hessian.without_shift(matrix, *state.weights.shape)
     shift = state.shift * jnp.diag(jnp.diagonal(matrix))
     factor = jax.scipy.linalg.cho_factor(matrix + shift, lower=True)
     masked = jnp.where(data.is_free, duals, 0)
@@ -156,17 +156,6 @@ def directions(
         )
 
     return direction
-
-
-def _without_null_space(matrix: Array, num_classes: int, width: int) -> Array:
-    """Matrix with curvature along a shift of all scores by a free bias.
-
-    The right sides have no such part, so that the solutions stay the same.
-    """
-    places = jnp.arange(1, num_classes + 1) * width - 1
-    curvature = jnp.max(matrix[places, places])
-    curvature = jnp.where(curvature > 0, curvature, 1) / num_classes
-    return matrix.at[places[:, None], places[None, :]].add(curvature)
 
 
 def violations(weights: Array, *, data: Data, settings: Settings, loss: Loss) -> Array:

@@ -20,7 +20,7 @@ Hessian: `jaxlin.solvers.interior_point`.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -31,7 +31,6 @@ from jaxlin.certificates import duality
 from jaxlin.certificates.duality import Certificate
 from jaxlin.linear import Params
 from jaxlin.numerics import compilation, device_mesh
-from jaxlin.objective import row_products
 from jaxlin.objective.row_sums import RowSums
 from jaxlin.solvers import (
     certified,
@@ -199,39 +198,6 @@ _advance = _jit(_decide)
 _advance_quickly = _jit(_decide, compiler_options=compilation.FEW_OPTIMISATIONS)
 
 
-class _Rows(NamedTuple):
-    """Products with all rows and the constant 1.
-
-    Attributes:
-      scores: folded weights ``(classes, features + 1)`` to scores, shape ``(classes,
-        examples)``.
-      combinations: coefficients ``(classes, examples)`` to sums of the rows, shape
-        ``(classes, features + 1)``.
-    """
-
-    scores: Callable[[Array], Array]
-    combinations: Callable[[Array], Array]
-
-
-def _rows_of(examples: Examples) -> _Rows:
-    features, normalization = examples.features, examples.normalization
-
-    def scores(folded: Array) -> Array:
-        products = row_products.score_products(
-            folded[:, :-1], features, normalization=normalization
-        )
-        return products + folded[:, -1:]
-
-    def combinations(coefficients: Array) -> Array:
-        of_rows = row_products.combinations(
-            coefficients, features, normalization=normalization
-        )
-        sums = jnp.sum(coefficients, axis=1, keepdims=True)
-        return jnp.concatenate([of_rows, sums], axis=1)
-
-    return _Rows(scores, combinations)
-
-
 @functools.partial(jax.jit, static_argnames=("loss",))
 @jax.default_matmul_precision("highest")
 def _with_direction(
@@ -245,7 +211,7 @@ def _with_direction(
     loss: Loss,
 ) -> NewtonState:
     """State with a Newton direction at its iterate and the candidate along it."""
-    dtype, rows = state.iterate.dtype, _rows_of(examples)
+    dtype, rows = state.iterate.dtype, score_gradients.rows_of(examples)
     scores = rows.scores(state.iterate)
     direction = _direction(
         state,
@@ -290,7 +256,7 @@ def _direction(
     loss: Loss,
 ) -> Array:
     """Newton direction at the iterate, folded, by products in the dtype of the rows."""
-    rows, penalized = _rows_of(examples), settings.bias.penalized_part
+    rows, penalized = score_gradients.rows_of(examples), settings.bias.penalized_part
     dtype = jnp.promote_types(examples.features.dtype, jnp.float32)
     l2, smoothing = jnp.asarray(settings.l2, dtype), jnp.ones((), scores.dtype)
     hessian = score_gradients.hessian_of_mean_loss(

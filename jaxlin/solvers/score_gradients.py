@@ -165,6 +165,40 @@ def hessian_of_mean_loss(
     )
 
 
+class Rows(NamedTuple):
+    """Products with all rows and the constant 1.
+
+    Attributes:
+      scores: folded weights ``(classes, features + 1)`` to scores, shape ``(classes,
+        examples)``.
+      combinations: coefficients ``(classes, examples)`` to sums of the rows, shape
+        ``(classes, features + 1)``.
+    """
+
+    scores: Callable[[Array], Array]
+    combinations: Callable[[Array], Array]
+
+
+def rows_of(examples: Examples) -> Rows:
+    """Products with the rows of these examples, in the dtype of the other factor."""
+    features, normalization = examples.features, examples.normalization
+
+    def scores(folded: Array) -> Array:
+        products = row_products.score_products(
+            folded[:, :-1], features, normalization=normalization
+        )
+        return products + folded[:, -1:]
+
+    def combinations(coefficients: Array) -> Array:
+        of_rows = row_products.combinations(
+            coefficients, features, normalization=normalization
+        )
+        sums = jnp.sum(coefficients, axis=1, keepdims=True)
+        return jnp.concatenate([of_rows, sums], axis=1)
+
+    return Rows(scores, combinations)
+
+
 class Curvature(NamedTuple):
     """Products of the mean loss's Hessian in the scores, at one point.
 
@@ -173,10 +207,13 @@ class Curvature(NamedTuple):
         to changes of the score gradients.
       bias_change: changes of all scores to the change of the bias that keeps the summed
         score gradients at 0, shape ``(classes,)``.
+      solve_bias: summed score gradients to the change of the bias that adds them; 0 for
+        a bias that is not free.
     """
 
     times: Callable[[Array], Array]
     bias_change: Callable[[Array], Array]
+    solve_bias: Callable[[Array], Array]
 
 
 def curvature(loss: Loss, hessian: ScoreHessian, *, bias: Bias) -> Curvature:
@@ -195,7 +232,9 @@ def curvature(loss: Loss, hessian: ScoreHessian, *, bias: Bias) -> Curvature:
         return score_hessian.product(loss, hessian, changes)
 
     if bias is not Bias.FREE:
-        return Curvature(along, lambda changes: jnp.zeros_like(changes[:, 0]))
+        return Curvature(
+            along, lambda changes: jnp.zeros_like(changes[:, 0]), jnp.zeros_like
+        )
     values, vectors = jnp.linalg.eigh(score_hessian.mean(loss, hessian))
     # A shift of all scores, and a class without active examples, have no curvature.
     is_float64 = values.dtype == jnp.float64
@@ -203,15 +242,17 @@ def curvature(loss: Loss, hessian: ScoreHessian, *, bias: Bias) -> Curvature:
     has_curvature = values > least * values[-1]
     inverse = jnp.where(has_curvature, 1 / jnp.where(has_curvature, values, 1), 0)
 
+    def solve_bias(sums: Array) -> Array:
+        return vectors @ (inverse * (vectors.T @ sums))
+
     def bias_change(changes: Array) -> Array:
-        sums = jnp.sum(along(changes), axis=1)
-        return -vectors @ (inverse * (vectors.T @ sums))
+        return -solve_bias(jnp.sum(along(changes), axis=1))
 
     def times(changes: Array) -> Array:
         # A product is linear: one with the sum of both changes is enough.
         return along(changes + bias_change(changes)[:, None])
 
-    return Curvature(times, bias_change)
+    return Curvature(times, bias_change, solve_bias)
 
 
 @jax.default_matmul_precision("highest")

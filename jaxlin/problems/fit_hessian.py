@@ -1,0 +1,129 @@
+"""The Hessian of a fit's objective, on the rows of its problem."""
+
+import numpy as np
+
+from jaxlin import linear, losses
+from jaxlin.certificates import certificate_checks
+from jaxlin.linear import Bias, Params
+from jaxlin.numerics import device_mesh
+from jaxlin.objective.row_blocks import Block
+from jaxlin.problems.checked import Problem
+from jaxlin.solvers import hessian_system, optimizer_state
+from jaxlin.solvers.fitted import Fit
+from jaxlin.solvers.hessian_system import HessianSystem
+from jaxlin.solvers.interface import Settings
+from jaxlin.typing import Loss
+
+# Newton steps that lead from a fit to the optimum, up to rounding.
+_MAX_STEPS = 8
+
+#: Losses with a Hessian in the scores. That of the squared hinge is piecewise constant.
+SMOOTH = (
+    losses.softmax_cross_entropy,
+    losses.cross_entropy,
+    losses.weston_watkins_squared_hinge,
+)
+
+
+def of_fit(fit: Fit, problem: Problem, *, at_optimum: bool = True) -> HessianSystem:
+    """The Hessian at a fit, or at its optimum; under ``jax.enable_x64(True)``.
+
+    Args:
+      fit: a fit of this problem (`check` has the rules).
+      problem: the examples that it was fitted to.
+      at_optimum: whether Newton steps lead to the optimum first, until the gradient is
+        rounding error, where the Hessian is factorised. Elsewhere a step takes many
+        passes, and the Hessian is that at the fit.
+    """
+    treatment = Bias.named(fit.bias)
+    settings = Settings(
+        l2=np.float64(fit.l2),
+        loss_arguments={
+            name: np.asarray(value, np.float64)
+            for name, value in fit.loss_arguments.items()
+        },
+        bias=treatment,
+    )
+    shape = fit.params.weights.shape
+    examples = problem.examples_in_float64()
+    is_dense = hessian_system.is_dense(*shape)
+    if not is_dense:
+        prepared = problem.prepared(
+            loss=fit.loss,  # type: ignore[arg-type]
+            keep_float64=True,
+            bias=treatment,
+        )
+        examples = examples._replace(preconditioner=prepared.preconditioner)
+    loss: Loss = fit.loss  # type: ignore[assignment]
+    system = hessian_system.at(examples, fit.params, loss=loss, settings=settings)
+    return _at_optimum(system, loss) if at_optimum and is_dense else system
+
+
+def _at_optimum(system: HessianSystem, loss: Loss) -> HessianSystem:
+    """The Hessian where Newton steps no longer shorten the gradient."""
+    # Solutions sum to 0 over the classes, as the weights of the optimum.
+    start = linear.unfold_bias(optimizer_state.centered(loss, system.weights))
+    system = _moved(system, start, loss)
+    gradient = hessian_system.gradient(system, loss=loss)
+    for _ in range(_MAX_STEPS):
+        step = hessian_system.solve(system, -gradient[None], loss=loss).values[0]
+        after = _moved(system, linear.unfold_bias(system.weights + step), loss)
+        found = hessian_system.gradient(after, loss=loss)
+        if not np.linalg.norm(found) < np.linalg.norm(gradient):
+            break
+        system, gradient = after, found
+    return system
+
+
+def _moved(system: HessianSystem, params: Params, loss: Loss) -> HessianSystem:
+    return hessian_system.at(
+        system.examples, params, loss=loss, settings=system.settings
+    )
+
+
+def check(fit: Fit, problem: Problem, *, use: str) -> None:
+    """Raises a ValueError for a fit whose Hessian is not known on these rows.
+
+    Args:
+      fit: a fit.
+      problem: the examples that it was fitted to, in memory, on one device.
+      use: the function that needs the Hessian, for error messages.
+    """
+    if fit.loss not in SMOOTH:
+        names = ", ".join(one.__name__ for one in SMOOTH)
+        raise ValueError(
+            f"fit must be of a smooth loss ({names}) for {use}, got one of "
+            f"{getattr(fit.loss, '__name__', fit.loss)}"
+        )
+    check_same(fit, problem, use=use)
+
+
+def check_same(fit: Fit, problem: Problem, *, use: str) -> None:
+    """Raises a ValueError for rows that the fit cannot be of, or that are not held."""
+    if not (fit.l2 > 0):
+        raise ValueError(
+            f"fit must have an l2 above 0 for {use}, got {fit.l2}; its optimum is not "
+            "unique otherwise"
+        )
+    if not isinstance(problem.rows, Block):
+        raise ValueError(
+            f"problem must have dense rows in memory for {use}, got {problem!r}"
+        )
+    if device_mesh.axis_size(device_mesh.ROWS) > 1 or not device_mesh.has_float64():
+        raise ValueError(
+            f"{use} needs one device that computes in float64, got a mesh or a TPU; "
+            "call it outside the mesh, or on a CPU or GPU"
+        )
+    shape = (problem.num_classes, problem.num_features)
+    if np.shape(fit.params.weights) != shape:
+        raise ValueError(
+            f"problem must be the one that was fitted, with {shape[0]} classes and "
+            f"{shape[1]} features, got {np.shape(fit.params.weights)} weights"
+        )
+    if not np.array_equal(fit.classes, problem.classes):
+        raise ValueError(
+            "problem must have the classes of the fit in the same order, got "
+            f"{problem.classes.tolist()} for {np.asarray(fit.classes).tolist()}"
+        )
+    loss: Loss = fit.loss  # type: ignore[assignment]
+    certificate_checks.check_rank(loss, problem.rank, name="labels")
