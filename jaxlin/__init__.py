@@ -32,6 +32,7 @@ Chapters, in the order of imports (`jaxlin.chapters`):
   selection      splits, folds, sweeps, cross-validation, rules of choice, calibration
   predictions    labels, scores and probabilities of a fit
   evaluation     metrics of a fit on test examples: `jaxlin.evaluate`
+  sensitivity    leave-one-out, influence of examples, covariance of a fit
   linear_probe   choose, refit, test once: `jaxlin.probe`
   saving         a fit in one file: `jaxlin.save`, `jaxlin.load`
   sklearn        estimators for scikit-learn

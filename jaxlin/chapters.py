@@ -222,6 +222,11 @@ CHAPTERS = {
     ),
     "predictions": Chapter("labels, scores and probabilities of a fit"),
     "evaluation": Chapter("metrics of a fit on test examples: `jaxlin.evaluate`"),
+    "sensitivity": Chapter(
+        "leave-one-out, influence of examples, covariance of a fit",
+        (),
+        is_room=True,
+    ),
     "linear_probe": Chapter(
         "choose, refit, test once: `jaxlin.probe`",
         (

@@ -97,7 +97,7 @@ def factorised(hessian: Array) -> ClassHessian:
 
 
 def of_mean(hessian: Array) -> ClassHessian:
-    """As `factorised`; above `LARGEST_DENSE` classes of the diagonal alone."""
+    """Factorisation of a mean Hessian; its diagonal above `LARGEST_DENSE` classes."""
     if hessian.shape[0] <= LARGEST_DENSE:
         return factorised(hessian)
     return ClassHessian(None, _floored(jnp.diagonal(hessian)))
