@@ -66,6 +66,10 @@ if TYPE_CHECKING:
     from jaxlin.selection.sweep_result import SweepResult as SweepResult
     from jaxlin.selection.training import train as train
     from jaxlin.selection.training_result import TrainingResult as TrainingResult
+    from jaxlin.sensitivity.influence import Influence as Influence
+    from jaxlin.sensitivity.influence import influence as influence
+    from jaxlin.sensitivity.leave_one_out import LeaveOneOut as LeaveOneOut
+    from jaxlin.sensitivity.leave_one_out import leave_one_out as leave_one_out
     from jaxlin.solvers.fitted import Fit as Fit
     from jaxlin.solvers.stopping import Stop as Stop
 
@@ -85,6 +89,10 @@ _DOORS = {
     "certified_labels": "predictions",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
+    "LeaveOneOut": "sensitivity.leave_one_out",
+    "leave_one_out": "sensitivity.leave_one_out",
+    "Influence": "sensitivity.influence",
+    "influence": "sensitivity.influence",
     "SweepResult": "selection.sweep_result",
     "sweep": "selection.sweep",
     "CrossValidation": "selection.cross_validation",

@@ -224,7 +224,7 @@ CHAPTERS = {
     "evaluation": Chapter("metrics of a fit on test examples: `jaxlin.evaluate`"),
     "sensitivity": Chapter(
         "leave-one-out, influence of examples, covariance of a fit",
-        (),
+        ("left_out", "kronecker", "refits", "leave_one_out", "influence", "support"),
         is_room=True,
     ),
     "linear_probe": Chapter(

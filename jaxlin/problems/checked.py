@@ -294,6 +294,26 @@ class Problem:
         other._cached("examples", lambda: shared)
         return other
 
+    def with_weights(self, weights: np.ndarray) -> "Problem":
+        """The same rows with other weights; rows on the device are shared.
+
+        So are statistics of rows that are there already, which hold for fewer rows.
+
+        Args:
+          weights: non-negative, shape ``(examples,)``.
+        """
+        rows = self.whole_rows._replace(example_weights=weights)
+        other = dataclasses.replace(self, rows=rows)
+        for key, cached in self._cache.items():
+            if isinstance(cached, Examples):
+                placed = jax.device_put(weights.astype(np.float32))
+                other._cache[key] = cached._replace(example_weights=placed)
+        return other
+
+    def cached(self, kind: Any, make: Callable[[], Any]) -> Any:
+        """Returns the result of ``make``, cached by kind, precision and mesh."""
+        return self._cached(kind, make)
+
     def _cached(self, kind: Any, make: Callable[[], Any]) -> Any:
         """Returns the result of ``make``, cached by kind, precision and mesh."""
         x64 = jax.config.read("jax_enable_x64")

@@ -1,5 +1,6 @@
 """The Hessian of a fit's objective, on the rows of its problem."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxlin import linear, losses
@@ -33,7 +34,8 @@ def of_fit(fit: Fit, problem: Problem, *, at_optimum: bool = True) -> HessianSys
       problem: the examples that it was fitted to.
       at_optimum: whether Newton steps lead to the optimum first, until the gradient is
         rounding error, where the Hessian is factorised. Elsewhere a step takes many
-        passes, and the Hessian is that at the fit.
+        passes, and the Hessian is that at the fit, whose weights are centred over the
+        classes.
     """
     treatment = Bias.named(fit.bias)
     settings = Settings(
@@ -55,30 +57,28 @@ def of_fit(fit: Fit, problem: Problem, *, at_optimum: bool = True) -> HessianSys
         )
         examples = examples._replace(preconditioner=prepared.preconditioner)
     loss: Loss = fit.loss  # type: ignore[assignment]
-    system = hessian_system.at(examples, fit.params, loss=loss, settings=settings)
+    # The weights of the optimum sum to 0 over the classes.
+    folded = jnp.asarray(linear.fold_bias(Params(*map(jnp.asarray, fit.params))))
+    centered = optimizer_state.centered(loss, folded.astype(np.float64))
+    params = linear.unfold_bias(centered)
+    system = hessian_system.at(examples, params, loss=loss, settings=settings)
     return _at_optimum(system, loss) if at_optimum and is_dense else system
 
 
 def _at_optimum(system: HessianSystem, loss: Loss) -> HessianSystem:
     """The Hessian where Newton steps no longer shorten the gradient."""
-    # Solutions sum to 0 over the classes, as the weights of the optimum.
-    start = linear.unfold_bias(optimizer_state.centered(loss, system.weights))
-    system = _moved(system, start, loss)
-    gradient = hessian_system.gradient(system, loss=loss)
+    gradient = hessian_system.gradient(system)
     for _ in range(_MAX_STEPS):
         step = hessian_system.solve(system, -gradient[None], loss=loss).values[0]
-        after = _moved(system, linear.unfold_bias(system.weights + step), loss)
-        found = hessian_system.gradient(after, loss=loss)
+        params = linear.unfold_bias(system.weights + step)
+        after = hessian_system.at(
+            system.examples, params, loss=loss, settings=system.settings
+        )
+        found = hessian_system.gradient(after)
         if not np.linalg.norm(found) < np.linalg.norm(gradient):
             break
         system, gradient = after, found
     return system
-
-
-def _moved(system: HessianSystem, params: Params, loss: Loss) -> HessianSystem:
-    return hessian_system.at(
-        system.examples, params, loss=loss, settings=system.settings
-    )
 
 
 def check(fit: Fit, problem: Problem, *, use: str) -> None:

@@ -214,11 +214,10 @@ def products(system: HessianSystem, vectors: Array, *, loss: Loss) -> Array:
     return jax.vmap(product)(vectors)
 
 
-@functools.partial(jax.jit, static_argnames=("loss",))
+@jax.jit
 @jax.default_matmul_precision("highest")
-def gradient(system: HessianSystem, *, loss: Loss) -> Array:
+def gradient(system: HessianSystem) -> Array:
     """Gradient of the objective at the point, shape ``(classes, features + 1)``."""
-    del loss
     rows, bias = score_gradients.rows_of(system.examples), system.settings.bias
     of_loss = rows.combinations(system.shares[None, :] * system.gradients)
     penalized = bias.penalized_part(system.weights)
