@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxlin.normalization import Normalization
 from jaxlin.normalization.rounding import without_overflow
-from jaxlin.numerics import device_mesh, processes
+from jaxlin.numerics import device_mesh, precision, processes
 from jaxlin.objective.row_blocks import Block
 from jaxlin.solvers.interface import Examples
 
@@ -22,7 +22,8 @@ def place(rows: Block, normalization: Normalization | None) -> Examples:
       The examples without a preconditioner. Under a mesh the rows are padded to the
       same number per device; padding has weight 0.
     """
-    features, targets, weights = rows
+    # A program in float64 may have closed over these arrays.
+    features, targets, weights = precision.as_views(rows)
     features = without_overflow(features, weights, normalization)
     placed_normalization = place_normalization(normalization)
     if jax.sharding.get_abstract_mesh().empty:
@@ -51,5 +52,5 @@ def place_normalization(normalization: Normalization | None) -> Normalization | 
     if normalization is None:
         return None
     if jax.sharding.get_abstract_mesh().empty:
-        return Normalization(*map(jnp.asarray, normalization))
+        return Normalization(*map(jnp.asarray, precision.as_views(normalization)))
     return Normalization(*(processes.place(part, ()) for part in normalization))

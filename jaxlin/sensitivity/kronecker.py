@@ -138,7 +138,7 @@ def _times(system: HessianSystem, factors: Array, vectors: Array) -> Array:
 @jax.default_matmul_precision("highest")
 def _scores(system: HessianSystem, factors: Array, *, loss: Loss) -> Array:
     """Scores after the step, by the series of (I - K S)^-1."""
-    factors = factors * _limits(system, factors, loss=loss)
+    factors = factors * _limits(system, factors, loss=loss)[None, :]
     weighted = system.shares[None, :] * system.gradients
     first = _centered(_times(system, factors, weighted))
 
