@@ -14,6 +14,7 @@ its pipelines, searches and calibration:
 conversions and fits are those of `jaxlin.problem`, `jaxlin.fit` and
 `jaxlin.linear_probe`.
 
+  arguments             checks, whose errors name the estimators' arguments
   certified_classifier  attributes and predictions of both estimators
   linear_classifier     one fit: `LinearClassifier`
   probe_classifier      chooses l2, then fits: `ProbeClassifier`

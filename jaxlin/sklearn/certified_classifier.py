@@ -9,28 +9,17 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from jaxlin import check, class_labels, fits, linear, losses
+from jaxlin import check, fits, linear, losses
 from jaxlin.numerics import precision
 from jaxlin.problems import Problem
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Loss
-
-#: Losses by the names that the estimators take.
-LOSSES: dict[str, Loss] = {
-    "softmax": losses.softmax_cross_entropy,
-    "weston_watkins_hinge": losses.weston_watkins_hinge,
-    "weston_watkins_squared_hinge": losses.weston_watkins_squared_hinge,
-    "crammer_singer_hinge": losses.crammer_singer_hinge,
-    "one_vs_rest_hinge": losses.one_vs_rest_hinge,
-}
-
 
 # Relative gaps to be proven by default. With softmax a fit needs 1e-12: at 1e-10 it may
 # end in float32, and a coefficient of 8e-5 of glmnet's documentation is off by 0.8 %.
@@ -103,6 +92,7 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
         check_classification_targets(y)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+            check.example_weights("sample_weight", sample_weight, num_examples=len(y))
         return X.toarray() if sparse.issparse(X) else X, y, sample_weight
 
     def _polished(self, fit: Fit, problem: Problem) -> Fit:
@@ -165,42 +155,6 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
         # The mean of a normalisation, subtracted after the product, takes digits.
         kept = dtype if is_float and fit.normalization is None else np.float64
         self.coef_, self.intercept_ = weights.astype(kept), bias.astype(kept)
-
-
-def loss_of(name: str | Loss) -> Loss:
-    """Loss of this name; a function is returned unchanged.
-
-    Raises:
-      ValueError: if there is no loss of this name.
-    """
-    if callable(name):
-        return name
-    if name not in LOSSES:
-        raise ValueError(
-            f"loss must be a function of jaxlin.losses or one of {', '.join(LOSSES)}, "
-            f"got {name!r}"
-        )
-    return LOSSES[name]
-
-
-def class_weight_numbers(
-    class_weight: Any, labels: np.ndarray, *, sample_weight: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weight of each class, and the class of each example.
-
-    Args:
-      class_weight: None, "balanced" or a dictionary, as scikit-learn takes them.
-      labels: labels, shape ``(examples,)``.
-      sample_weight: weights of the examples, which "balanced" takes into account.
-
-    Returns:
-      Weights, shape ``(classes,)``, and codes, shape ``(examples,)``.
-    """
-    codes, classes = class_labels.encode("y", labels)
-    weights = compute_class_weight(
-        class_weight, classes=classes, y=classes[codes], sample_weight=sample_weight
-    )
-    return weights, codes
 
 
 def _has_probabilities(estimator: CertifiedClassifier) -> bool:

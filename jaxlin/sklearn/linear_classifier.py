@@ -2,11 +2,13 @@
 
 from typing import Any, Self
 
+import numpy as np
+
 from jaxlin import check, fits, problems
-from jaxlin.linear import BiasName
+from jaxlin.linear import BiasName, Params
 from jaxlin.objective import penalties
 from jaxlin.problems import Problem
-from jaxlin.sklearn import certified_classifier
+from jaxlin.sklearn import arguments
 from jaxlin.sklearn.certified_classifier import CertifiedClassifier
 from jaxlin.typing import Loss, LossArguments
 
@@ -89,27 +91,27 @@ class LinearClassifier(CertifiedClassifier):
           y: labels of any kind, shape ``(examples,)``.
           sample_weight: non-negative weights, shape ``(examples,)``; None is all ones.
         """
-        loss = certified_classifier.loss_of(self.loss)
+        loss = arguments.loss_of(self.loss)
         stop = self._stop(loss)
         X, y, weights = self._checked(X, y, sample_weight)
         if self.class_weight is not None:
-            numbers, codes = certified_classifier.class_weight_numbers(
+            numbers, codes = arguments.class_weight_numbers(
                 self.class_weight, y, sample_weight=weights
             )
             weights = numbers[codes] * (1 if weights is None else weights)
-        problem = problems.problem(X, y, weights=weights)
-        start = getattr(self, "fit_", None) if self.warm_start else None
-        fit = fits.fit(
-            problem,
-            loss=loss,
-            l2=self._l2(problem, loss),
-            bias=self.bias,
-            stop=stop,
-            loss_arguments=self.loss_arguments,
-            start=None if start is None else start.params,
-            # scikit-learn computes in float64, too.
-            refine=True,
-        )
+        with arguments.own_names():
+            problem = problems.problem(X, y, weights=weights)
+            fit = fits.fit(
+                problem,
+                loss=loss,
+                l2=self._l2(problem, loss),
+                bias=self.bias,
+                stop=stop,
+                loss_arguments=self.loss_arguments,
+                start=self._start(problem),
+                # scikit-learn computes in float64, too.
+                refine=True,
+            )
         self._keep(self._polished(fit, problem), X.dtype, stop=stop)
         return self
 
@@ -128,3 +130,16 @@ class LinearClassifier(CertifiedClassifier):
             loss, (C,), total_weight=float(total), num_classes=problem.num_classes
         )
         return l2
+
+    def _start(self, problem: Problem) -> Params | None:
+        """Parameters of the fit before, with ``warm_start``."""
+        if not (self.warm_start and hasattr(self, "fit_")):
+            return None
+        shape = (problem.num_classes, problem.num_features)
+        found = np.shape(self.fit_.params.weights)
+        if found != shape:
+            raise ValueError(
+                "warm_start must be False for other classes or features than before, "
+                f"got {self.warm_start} for (classes, features) {shape} after {found}"
+            )
+        return self.fit_.params

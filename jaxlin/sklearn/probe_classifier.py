@@ -1,5 +1,6 @@
 """A probe with the interface of scikit-learn: chooses l2 by cross-validation."""
 
+import numbers
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -16,7 +17,7 @@ from jaxlin.normalization import Normalization
 from jaxlin.problems import FitNormalization
 from jaxlin.selection import folds, rules
 from jaxlin.selection.rules import Choose
-from jaxlin.sklearn import certified_classifier
+from jaxlin.sklearn import arguments
 from jaxlin.sklearn.certified_classifier import CertifiedClassifier
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Loss
@@ -33,8 +34,8 @@ class ProbeClassifier(CertifiedClassifier):
     Args:
       loss: name of a loss or function, as in `LinearClassifier`.
       Cs: values of C to try, or their number, between 1e-4 and 1e4, as in
-        `LogisticRegressionCV`. A fit has the l2 of C on the examples that it trains on
-        (`jaxlin.objective.penalties.l2_of_c_for`).
+        `LogisticRegressionCV`; None is 10, or given by ``l2s``. A fit has the l2 of
+        C on the examples that it trains on (`jaxlin.objective.penalties.l2_of_c_for`).
       l2s: in place of Cs, strengths of half the sum of squares beside the mean loss.
       bias: ``"free"``, ``"penalized"`` or ``"none"``, as in `LinearClassifier`.
       class_weight: None, ``"balanced"`` or a dictionary. It counts in fits and in the
@@ -71,7 +72,7 @@ class ProbeClassifier(CertifiedClassifier):
         self,
         loss: str | Loss = "softmax",
         *,
-        Cs: int | Sequence[float] = 10,
+        Cs: int | Sequence[float] | None = None,
         l2s: Sequence[float] | None = None,
         bias: BiasName = "free",
         class_weight: Any = None,
@@ -107,45 +108,43 @@ class ProbeClassifier(CertifiedClassifier):
           sample_weight: non-negative weights, shape ``(examples,)``; None is all ones.
           groups: group of each example, for a splitter that keeps groups together.
         """
-        loss = certified_classifier.loss_of(self.loss)
+        loss = arguments.loss_of(self.loss)
         stop = self._stop(loss)
         compared = Stop(check.number("cv_tol", self.cv_tol, above=0), stop.max_passes)
         X, y, weights = self._checked(X, y, sample_weight)
         class_weights = None
         if self.class_weight is not None:
-            numbers, _ = certified_classifier.class_weight_numbers(
+            of_classes, _ = arguments.class_weight_numbers(
                 self.class_weight, y, sample_weight=weights
             )
-            class_weights = numbers.tolist()
+            class_weights = of_classes.tolist()
         values = self._values()
-        validation: Any = 5
-        if self.cv is not None:
-            splitter = check_cv(self.cv, y, classifier=True)
-            validation = folds.from_splitter(splitter, y, groups=groups)
-        given = examples.make(
-            jax.random.key(0),
-            X,
-            y,
-            validation=validation,
-            num_settings=len(values),
-            weights=weights,
-            class_weights=class_weights,
-            normalization=self.normalization,
-            classes=None,
-        )
-        found = selected_fit.select(
-            given,
-            values,
-            are_cs=self.l2s is None,
-            loss=loss,
-            bias=self.bias,
-            choose=self.choose,
-            mean_per_class=False,
-            train_on_validation=True,
-            undo_prior_shift=False,
-            options=SweepOptions(compared, None, None, None, None, None),
-            final_stop=stop,
-        )
+        validation = 5 if self.cv is None else self._fold_ids(y, groups)
+        with arguments.own_names():
+            given = examples.make(
+                jax.random.key(0),
+                X,
+                y,
+                validation=validation,
+                num_settings=len(values),
+                weights=weights,
+                class_weights=class_weights,
+                normalization=self.normalization,
+                classes=None,
+            )
+            found = selected_fit.select(
+                given,
+                values,
+                are_cs=self.l2s is None,
+                loss=loss,
+                bias=self.bias,
+                choose=self.choose,
+                mean_per_class=False,
+                train_on_validation=True,
+                undo_prior_shift=False,
+                options=SweepOptions(compared, None, None, None, None, None),
+                final_stop=stop,
+            )
         self._keep(self._polished(found.fit, given.problem), X.dtype, stop=stop)
         self.l2_ = found.fit.l2
         self.table_ = found.choice.table
@@ -153,7 +152,43 @@ class ProbeClassifier(CertifiedClassifier):
 
     def _values(self) -> tuple[float, ...]:
         """Values of C or of l2 to try."""
-        Cs: Any = self.Cs
-        if np.ndim(Cs) == 0:
-            Cs = np.logspace(-4, 4, Cs)
-        return selected_fit.values_to_try(Cs if self.l2s is None else None, self.l2s)
+        if self.l2s is not None:
+            if self.Cs is not None:
+                raise ValueError(
+                    f"Cs must be None if l2s is given, got Cs={self.Cs} and "
+                    f"l2s={self.l2s}"
+                )
+            return check.numbers_list("l2s", self.l2s, above=0)
+        Cs: Any = 10 if self.Cs is None else self.Cs
+        if isinstance(Cs, numbers.Integral) and not isinstance(Cs, bool):
+            Cs = np.logspace(-4, 4, check.integer("Cs", Cs, at_least=1))
+        elif np.ndim(Cs) == 0:
+            remedy = f"; write [{Cs!r}] for one value" if isinstance(Cs, float) else ""
+            raise ValueError(
+                "Cs must be a sequence of numbers, or an integer that is their number, "
+                f"got {Cs!r}{remedy}"
+            )
+        return check.numbers_list("Cs", Cs, above=0)
+
+    def _fold_ids(self, y: np.ndarray, groups: Any) -> np.ndarray:
+        """Fold ids of ``cv``."""
+        cv = self.cv
+        if isinstance(cv, numbers.Number):
+            check.integer("cv", cv, at_least=2)
+        try:
+            splitter = check_cv(cv, y, classifier=True)
+            fold_ids = folds.from_splitter(splitter, y, groups=groups)
+        # scikit-learn's errors name arguments of the splitter.
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "cv must be a number of folds, a splitter or pairs of indices that "
+                f"split these examples, got {cv!r:.80}: {error}"
+            ) from error
+        if fold_ids.min() < -1:
+            example = np.argmax((fold_ids < -1).reshape(-1, len(y)).any(axis=0))
+            raise ValueError(
+                "cv must train on all examples that a split does not hold out, got "
+                f"{cv!r:.80}, which leaves out example {example}; "
+                "jaxlin.cross_validate takes such splits"
+            )
+        return fold_ids
