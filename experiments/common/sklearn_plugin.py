@@ -13,6 +13,7 @@ from experiments.common.sklearn_substitutes import LinearSVC, LogisticRegression
 
 _OUTCOMES: list[dict[str, Any]] = []
 _TESTS_PER_CLEARING = 20
+_MESSAGE_LENGTH = 1000
 
 
 def pytest_addoption(parser: Any) -> None:
@@ -56,7 +57,7 @@ def pytest_runtest_logreport(report: Any) -> None:
             "test": report.nodeid.partition("::")[2],
             "outcome": report.outcome,
             "fits": dict(report.user_properties).get("fits", 0),
-            "message": message.partition("\n")[0][:200],
+            "message": " ".join(message.split())[:_MESSAGE_LENGTH],
         }
     )
 
