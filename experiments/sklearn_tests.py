@@ -1,10 +1,11 @@
 """Which of scikit-learn's own tests do jaxlin's estimators pass?
 
-Question. scikit-learn tests its `LogisticRegression` and its `LinearSVC`, and has
-checks for estimators of others. Which of them does `jaxlin.sklearn.LinearClassifier`
-pass in their place, and which cannot apply to it?
+Question. scikit-learn has tests of `LogisticRegression` and `LinearSVC`, and
+`check_estimator` for any estimator. Which of the tests does
+`jaxlin.sklearn.LinearClassifier` pass in place of these classes, and which cannot apply
+to it? Do both of jaxlin's estimators pass all checks?
 
-Method. The test files of the installed scikit-learn run by pytest, the two classes
+Method. pytest runs the test files of the installed scikit-learn with the two classes
 replaced by `LinearClassifier` under their signatures
 (`experiments.common.sklearn_substitutes`). Tests that fit neither class are left out. A
 case of a test that fails does not apply if `experiments.common.sklearn_reasons` has a
@@ -168,7 +169,7 @@ def _reasons(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             if entry is not None:
                 counts = groups.setdefault(entry.reason, collections.Counter())
                 counts[test["test"].partition("[")[0]] += 1
-    lines = ["| they need | cases | tests |", "|---|---|---|"]
+    lines = ["| the test needs | cases | tests |", "|---|---|---|"]
     for reason, counts in groups.items():
         names = ", ".join(f"`{name}`" for name in sorted(counts))
         lines.append(f"| {reason} | {counts.total()} | {names} |")

@@ -19,7 +19,7 @@ _NO_USER_WARNING = "Failed: DID NOT WARN.*UserWarning"
 
 # By reason: patterns of the exception, and of the tests and cases that it ends.
 _EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
-    "L1 or elastic-net penalty": {
+    "an L1 or elastic-net penalty": {
         _NO_L1: (
             r"test_LogisticRegression_elastic_net_objective\[.*\]",
             r"test_dense_liblinear_intercept_handling",
@@ -46,7 +46,7 @@ _EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
             r"test_scores_attribute_layout_elasticnet",
         ),
     },
-    "no penalty at all: such a fit has no certificate": {
+    "a fit without a penalty, which has no certificate": {
         _NO_INFINITE_C: (
             r"test_c_inf_no_warning\[.*\]",
             r"test_logistic_regression_solvers_multiclass_unpenalized\[.*\]",
@@ -54,7 +54,7 @@ _EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         _NO_USER_WARNING: (r"test_penalty_none\[.*\]",),
     },
-    "a solver of scikit-learn: its iterations, random numbers, dtypes and limits": {
+    "a solver of scikit-learn: its iterations, random numbers, dtypes, limits": {
         _NO_ERROR: (
             r"test_check_solver_option\[LogisticRegression\]",
             r"test_large_sparse_matrix\[.*-(liblinear|sag|saga)\]",
@@ -101,7 +101,7 @@ _EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
             r"test_lr_penalty_l1ratio_incompatible\[.*\]",
         ),
     },
-    "one-vs-rest squared hinge of more than two classes": {
+    "the one-vs-rest squared hinge with more than two classes": {
         _NO_SQUARED_HINGE: (
             r"test_auto_weight",
             r"test_liblinear_set_coef\[\d+\]",
@@ -109,7 +109,7 @@ _EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
             r"test_linearsvc_iris\[\d+\]",
         ),
     },
-    "digits that scikit-learn's own fit at its default tol does not have": {
+    "an optimum as inaccurate as scikit-learn's at its default tol": {
         "AssertionError: Arrays are not almost equal to 6 decimals .*"
         r"Max absolute difference among violations: \d\.\d+e-06": (
             r"test_logistic_cv\[\d+-(True|False)\]",
@@ -119,7 +119,7 @@ _EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
             r"test_logistic_cv_multinomial_score\[neg_log_loss-.*\]",
         ),
     },
-    "a class of weight 0": {
+    "a class weight of 0": {
         r"ValueError: class_weight\['foo'\] must be above 0, got 0": (
             r"test_multinomial_logistic_regression_string_inputs",
         ),

@@ -26,38 +26,40 @@ from jaxlin.typing import Loss
 class ProbeClassifier(CertifiedClassifier):
     """Linear classifier that chooses its l2 by cross-validation.
 
-    All values of C are fitted on all folds in one sweep; the best is fitted again on
-    all examples, and the temperature of its probabilities is set by the scores of the
-    examples held out. Features are standardised by the training examples, those of a
-    fold without the fold's.
+    One sweep fits all values of C on all folds. The best value is then fitted on all
+    examples, and the held-out scores set the temperature of its probabilities. Features
+    are standardised, in each fold by its training examples alone.
 
     Args:
       loss: name of a loss or function, as in `LinearClassifier`.
       Cs: values of C to try, or their number, between 1e-4 and 1e4, as in
-        `LogisticRegressionCV`; None is 10, or given by ``l2s``. A fit has the l2 of
-        C on the examples that it trains on (`jaxlin.objective.penalties.l2_of_c_for`).
-      l2s: in place of Cs, strengths of half the sum of squares beside the mean loss.
+        `LogisticRegressionCV`; None is 10 unless ``l2s`` is given. The l2 of each
+        fit follows from C and the examples that it trains on
+        (`jaxlin.objective.penalties.l2_of_c_for`).
+      l2s: strengths of half the sum of squares relative to the mean loss, as in
+        `jaxlin.fit`; replaces Cs.
       bias: ``"free"``, ``"penalized"`` or ``"none"``, as in `LinearClassifier`.
-      class_weight: None, ``"balanced"`` or a dictionary. It counts in fits and in the
-        temperature, not in the comparison.
+      class_weight: None, ``"balanced"`` or a dictionary from labels to weights above 0.
+        It counts in fits and in the temperature, not in held-out scores.
       normalization: function that fits a normalisation (`jaxlin.normalization`), a
         fitted one, or None.
-      cv: number of folds, a splitter of scikit-learn, or pairs of indices (train,
-        test), where all examples but the tested are trained on
-        (`jaxlin.selection.folds.from_splitter`). None is five folds of
-        `jaxlin.selection.held_out`, which classes with fewer examples do not prevent.
+      cv: number of folds, at least 2; a splitter of scikit-learn; or pairs of indices
+        (train, test). Each split trains on all examples that it does not hold out. None
+        is five folds, in which a class may have fewer than five examples
+        (`jaxlin.selection.held_out`).
       choose: selection rule, such as `jaxlin.selection.rules.one_standard_error`.
       tol: relative gap of the final fit, as in `LinearClassifier`.
-      cv_tol: relative gap of the compared fits.
+      cv_tol: relative gap of the fits on folds.
       max_iter: largest number of passes of each fit.
 
     Attributes:
       classes_: labels in ascending order, shape ``(classes,)``.
-      coef_: weights on raw features, as in `LinearClassifier`; float64 where they have
-        a normalisation in them.
-      intercept_: bias on raw features.
+      coef_: weights for raw features, as in `LinearClassifier`; float64 if the fit has
+        a normalisation.
+      intercept_: bias for raw features.
       l2_: chosen strength of the penalty of the final fit.
-      table_: the comparison (`jaxlin.CrossValidation`); None for a single value.
+      table_: scores of all values on all folds (`jaxlin.CrossValidation`); None for a
+        single value without an example to hold out.
       n_iter_: number of passes of the final fit.
       n_features_in_: number of features.
       feature_names_in_: names of the features, where X has column names of text.

@@ -25,7 +25,11 @@ def test_each_failure_has_one_reason():
 @pytest.mark.parametrize(
     ("test", "message", "reason"),
     [
-        ("test_saga_vs_liblinear[42-csr_array-1]", NO_L1, "L1 or elastic-net penalty"),
+        (
+            "test_saga_vs_liblinear[42-csr_array-1]",
+            NO_L1,
+            "an L1 or elastic-net penalty",
+        ),
         # Another case of that test, and another exception in that case.
         ("test_saga_vs_liblinear[42-csr_array-0]", NO_L1, None),
         ("test_saga_vs_liblinear[42-csr_array-1]", "AssertionError: 1 == 2", None),
@@ -69,7 +73,7 @@ def test_the_tables():
     rows = [{"suite": suite, "tests": tests} for suite, tests in suites.items()]
     text = sklearn_tests.report(Config(), rows)
     assert "| `LogisticRegression` | 2 | 2 | 1 |\n| `LinearSVC` | 0 | 0 | 1 |" in text
-    assert "| L1 or elastic-net penalty | 2 | `test_logreg_l1` |" in text
+    assert "| an L1 or elastic-net penalty | 2 | `test_logreg_l1` |" in text
     assert "| `LinearClassifier` | 1 | 0 | 0 |\n| `LinearSVC` | 0 | 0 | 1 |" in text
     assert "failed without a reason: test_weight: why" in text
     assert "failed without a reason: test_logreg_l1[c]: why" in text
