@@ -111,11 +111,11 @@ _EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "an optimum as inaccurate as scikit-learn's at its default tol": {
         "AssertionError: Arrays are not almost equal to 6 decimals .*"
-        r"Max absolute difference among violations: \d\.\d+e-06": (
+        r"Max absolute difference among violations: \d\.\d+e-0[56] ": (
             r"test_logistic_cv\[\d+-(True|False)\]",
         ),
         "AssertionError: Arrays are not almost equal to 6 decimals .*"
-        r"Max absolute difference among violations: 0\.000[0-4]": (
+        r"Max absolute difference among violations: 0\.000[0-4]\d* ": (
             r"test_logistic_cv_multinomial_score\[neg_log_loss-.*\]",
         ),
     },
