@@ -248,7 +248,12 @@ CHAPTERS = {
     "saving": Chapter("a fit in one file: `jaxlin.save`, `jaxlin.load`"),
     "sklearn": Chapter(
         "estimators for scikit-learn",
-        ("certified_classifier", "linear_classifier", "probe_classifier"),
+        (
+            "arguments",
+            "certified_classifier",
+            "linear_classifier",
+            "probe_classifier",
+        ),
         is_room=True,
     ),
     "data": Chapter(

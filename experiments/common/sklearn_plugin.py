@@ -1,5 +1,6 @@
 """Plugin of pytest: puts the substitutes in place and writes each test's outcome."""
 
+import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,12 @@ from experiments.common import sklearn_substitutes
 from experiments.common.sklearn_substitutes import LinearSVC, LogisticRegression
 
 _OUTCOMES: list[dict[str, Any]] = []
-_TESTS_PER_CLEARING = 20
+# Regions of memory that the process may map between two tests. Linux allows 65,530,
+# beyond which XLA ends the process; each program takes some, and a check of a probe up
+# to ten thousand.
+_MOST_REGIONS = 20_000
+_REGIONS = Path("/proc/self/maps")
+_MESSAGE_LENGTH = 1000
 
 
 def pytest_addoption(parser: Any) -> None:
@@ -40,9 +46,9 @@ def pytest_runtest_call(item: Any) -> Iterator[None]:
     finally:
         fits = sklearn_substitutes._Substitute.num_fits - before
         item.user_properties.append(("fits", fits))
-        # A process may map 65,530 regions of memory, and each program takes some.
-        if len(_OUTCOMES) % _TESTS_PER_CLEARING == 0:
+        if _REGIONS.exists() and _REGIONS.read_bytes().count(b"\n") > _MOST_REGIONS:
             jax.clear_caches()
+            gc.collect()
 
 
 def pytest_runtest_logreport(report: Any) -> None:
@@ -56,7 +62,7 @@ def pytest_runtest_logreport(report: Any) -> None:
             "test": report.nodeid.partition("::")[2],
             "outcome": report.outcome,
             "fits": dict(report.user_properties).get("fits", 0),
-            "message": message.partition("\n")[0][:200],
+            "message": " ".join(message.split())[:_MESSAGE_LENGTH],
         }
     )
 

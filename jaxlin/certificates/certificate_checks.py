@@ -1,5 +1,6 @@
 """Checks of what is to be certified: loss, l2, parameters, examples."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,11 @@ def check_certifiable(
             "certificate does"
         )
     check.number("l2", l2, above=0)
+    if not isinstance(loss_arguments, Mapping | None):
+        raise ValueError(
+            "loss_arguments must be keywords with their values, got "
+            f'{loss_arguments!r}; such as {{"margin": 1.0}}'
+        )
     check.loss_arguments(loss, loss_arguments or {})
     for name, value in (loss_arguments or {}).items():
         check.number(f"loss_arguments[{name!r}]", value, above=0)

@@ -68,7 +68,15 @@ def select(
       options: keywords of the sweeps.
       final_stop: stopping criterion of the final fit; None is that of the sweeps with
         ten times as many passes.
+
+    Raises:
+      ValueError: if an argument is invalid; the message gives the rule and the value.
     """
+    if not callable(choose):
+        raise ValueError(
+            "choose must be a selection rule, such as jaxlin.selection.rules.best, got "
+            f"{choose!r}"
+        )
     compared_total, final_total = total_weights(given, train_on_validation)
     if are_cs:
         values = l2_of_c_for(

@@ -189,6 +189,7 @@ def _check_parts(
             raise ValueError(
                 "validation must leave an example of every class to train on, but "
                 f"without part {part} there is none of class "
-                f"{classes[np.argmax(missing)]!s}; hold out fewer of its examples, or "
-                "give fold ids with -1 for those that stay in training"
+                f"{classes[np.argmax(missing)]!s}; hold out fewer of its examples, by "
+                "stratified folds or by fold ids with -1 for those that stay in "
+                "training"
             )

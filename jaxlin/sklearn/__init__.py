@@ -1,7 +1,6 @@
-"""Estimators for scikit-learn, whose fits are certified.
+"""Certified linear classifiers with the interface of scikit-learn.
 
-They follow scikit-learn's conventions, names of losses as text among them, and work in
-its pipelines, searches and calibration:
+They work in its pipelines, searches and calibration:
 
   >>> from sklearn.datasets import load_iris
   >>> from jaxlin.sklearn import LinearClassifier
@@ -10,10 +9,10 @@ its pipelines, searches and calibration:
   >>> model.coef_.shape, model.fit_.converged, model.certificate_.gap < 1e-8
   ((3, 4), True, True)
 
-``fit_`` is the `jaxlin.Fit`, which all functions of the library take. Checks,
-conversions and fits are those of `jaxlin.problem`, `jaxlin.fit` and
-`jaxlin.linear_probe`.
+``fit_`` is a `jaxlin.Fit`, as all functions of the library take it. The estimators fit
+by `jaxlin.fit` and `jaxlin.linear_probe`.
 
+  arguments             checks, whose errors name the estimators' arguments
   certified_classifier  attributes and predictions of both estimators
   linear_classifier     one fit: `LinearClassifier`
   probe_classifier      chooses l2, then fits: `ProbeClassifier`

@@ -1,4 +1,4 @@
-"""Attributes and predictions of a certified fit, as scikit-learn's users know them."""
+"""Fitted attributes and predictions of both estimators."""
 
 import warnings
 from typing import Any
@@ -9,42 +9,31 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from jaxlin import check, class_labels, fits, linear, losses
+from jaxlin import check, fits, linear, losses
 from jaxlin.numerics import precision
 from jaxlin.problems import Problem
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.stopping import Stop
 from jaxlin.typing import Loss
 
-#: Losses by the names that the estimators take.
-LOSSES: dict[str, Loss] = {
-    "softmax": losses.softmax_cross_entropy,
-    "weston_watkins_hinge": losses.weston_watkins_hinge,
-    "weston_watkins_squared_hinge": losses.weston_watkins_squared_hinge,
-    "crammer_singer_hinge": losses.crammer_singer_hinge,
-    "one_vs_rest_hinge": losses.one_vs_rest_hinge,
-}
-
-
-# Relative gaps to be proven by default. With softmax a fit needs 1e-12: at 1e-10 it may
-# end in float32, and a coefficient of 8e-5 of glmnet's documentation is off by 0.8 %.
-# Interior-point steps of hinges stall on raw digits between 1e-9 and 1e-10; at 1e-8,
-# scores with weights and with repeated rows differ by 3e-9.
+# Relative gaps to be proven by default. Softmax needs 1e-12: at 1e-10 a fit may stop in
+# float32, and a coefficient of 8e-5 in an example of glmnet's documentation is off by
+# 0.8 %. Interior-point steps of hinges stall on raw digits between 1e-9 and 1e-10. At
+# 1e-8 sample weights in place of repeated rows change scores by 3e-9.
 _SOFTMAX_GAP, _HINGE_GAP = 1e-12, 1e-8
-# At 1e-12 such scores of softmax still differ by 2e-6; where rounding ends the fit, by
-# 1e-15. That takes 30 to 60 steps, 0.4 s of digits; 20,000 rows of 256 features would
-# take 4 to 25 s.
+# With softmax they change scores by 2e-6 at 1e-12, and by 1e-15 if the fit continues
+# until rounding stops it. That takes 30 to 60 more steps: 0.4 s on digits, but 4 to
+# 25 s on 20,000 rows of 256 features.
 _POLISHING = Stop(1e-16, 100)
 
 
 class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
-    """Base of the estimators: what a fit leaves behind, and predictions from it.
+    """Base class of the estimators: fitted attributes and predictions.
 
     ``decision_function``, ``predict``, ``score``, ``sparsify`` and ``densify`` are
     scikit-learn's own, from ``coef_`` and ``intercept_``.
@@ -60,8 +49,8 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of the classes, shape ``(examples, classes)``.
 
-        For the softmax loss only: scores of hinges are no logarithms of probabilities.
-        `sklearn.calibration.CalibratedClassifierCV` calibrates them.
+        Only the softmax loss has probabilities. For hinges use
+        `sklearn.calibration.CalibratedClassifierCV`.
         """
         scores = self.decision_function(X)
         if scores.ndim == 1:
@@ -90,7 +79,8 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Rows, labels and weights by scikit-learn's conventions.
 
-        They set ``n_features_in_`` and ``feature_names_in_``; sparse rows become dense.
+        Sets ``n_features_in_`` and ``feature_names_in_``; sparse rows are converted to
+        dense ones.
         """
         X, y = validate_data(
             self,
@@ -103,14 +93,15 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
         check_classification_targets(y)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+            check.example_weights("sample_weight", sample_weight, num_examples=len(y))
         return X.toarray() if sparse.issparse(X) else X, y, sample_weight
 
     def _polished(self, fit: Fit, problem: Problem) -> Fit:
-        """Fit of a small problem continued to the end of float64, if tol is None."""
+        """Fit of a small problem, continued until float64 rounding if tol is None."""
         is_smooth = fit.loss is losses.softmax_cross_entropy
         if self.tol is not None or not (is_smooth and fit.converged):
             return fit
-        # Its passes are of max_iter, too.
+        # max_iter limits the passes of both together.
         left = self.max_iter - fit.passes
         if not problem.is_small or left < 1:
             return fit
@@ -134,12 +125,12 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
         )
 
     def _keep(self, fit: Fit, dtype: Any, *, stop: Stop) -> None:
-        """Sets the attributes of a fit; warns if it did not prove its gap.
+        """Sets the fitted attributes; warns if the gap was not proven.
 
         Args:
           fit: the fit.
-          dtype: dtype of the rows, which ``coef_`` has if it is floating; float64 where
-            a normalisation is in ``coef_``.
+          dtype: dtype of the rows. ``coef_`` has it too if it is floating and the fit
+            has no normalisation; else ``coef_`` is float64.
           stop: its stopping criterion.
         """
         if not fit.converged:
@@ -152,7 +143,7 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        # Duals are one row per example, which an estimator does not keep.
+        # Duals have a row per example: too large to keep in every estimator.
         names = getattr(self, "feature_names_in_", None)
         self.fit_ = fit._replace(
             duals=None, feature_names=None if names is None else tuple(names)
@@ -162,45 +153,9 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
         self.n_iter_ = fit.passes
         weights, bias = _coefficients(fit)
         is_float = np.dtype(dtype).kind == "f"
-        # The mean of a normalisation, subtracted after the product, takes digits.
+        # On raw features the mean is subtracted after the product, which loses digits.
         kept = dtype if is_float and fit.normalization is None else np.float64
         self.coef_, self.intercept_ = weights.astype(kept), bias.astype(kept)
-
-
-def loss_of(name: str | Loss) -> Loss:
-    """Loss of this name; a function is returned unchanged.
-
-    Raises:
-      ValueError: if there is no loss of this name.
-    """
-    if callable(name):
-        return name
-    if name not in LOSSES:
-        raise ValueError(
-            f"loss must be a function of jaxlin.losses or one of {', '.join(LOSSES)}, "
-            f"got {name!r}"
-        )
-    return LOSSES[name]
-
-
-def class_weight_numbers(
-    class_weight: Any, labels: np.ndarray, *, sample_weight: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weight of each class, and the class of each example.
-
-    Args:
-      class_weight: None, "balanced" or a dictionary, as scikit-learn takes them.
-      labels: labels, shape ``(examples,)``.
-      sample_weight: weights of the examples, which "balanced" takes into account.
-
-    Returns:
-      Weights, shape ``(classes,)``, and codes, shape ``(examples,)``.
-    """
-    codes, classes = class_labels.encode("y", labels)
-    weights = compute_class_weight(
-        class_weight, classes=classes, y=classes[codes], sample_weight=sample_weight
-    )
-    return weights, codes
 
 
 def _has_probabilities(estimator: CertifiedClassifier) -> bool:
@@ -213,7 +168,7 @@ def _has_probabilities(estimator: CertifiedClassifier) -> bool:
 
 
 def _coefficients(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and bias on raw features, a single row for two classes."""
+    """Weights and bias for raw features; a single row for two classes."""
     params = fit.params
     if fit.normalization is not None:
         params = jax.tree.map(np.float64, params)
@@ -222,6 +177,6 @@ def _coefficients(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     weights, bias = (np.asarray(leaf) for leaf in params)
     if len(bias) > 2:
         return weights, bias
-    # Half of the difference where both rows are scores of their own, as LinearSVC's.
+    # Of the one-vs-rest classifiers w and -w, LinearSVC keeps w.
     share = 0.5 if fit.loss is losses.one_vs_rest_hinge else 1.0
     return share * (weights[1:] - weights[:1]), share * (bias[1:] - bias[:1])

@@ -2,11 +2,13 @@
 
 from typing import Any, Self
 
+import numpy as np
+
 from jaxlin import check, fits, problems
-from jaxlin.linear import BiasName
+from jaxlin.linear import BiasName, Params
 from jaxlin.objective import penalties
 from jaxlin.problems import Problem
-from jaxlin.sklearn import certified_classifier
+from jaxlin.sklearn import arguments
 from jaxlin.sklearn.certified_classifier import CertifiedClassifier
 from jaxlin.typing import Loss, LossArguments
 
@@ -24,28 +26,30 @@ class LinearClassifier(CertifiedClassifier):
       loss: name of a loss: ``"softmax"``, ``"weston_watkins_hinge"``,
         ``"weston_watkins_squared_hinge"``, ``"crammer_singer_hinge"``,
         ``"one_vs_rest_hinge"``; or one of these functions of `jaxlin.losses`.
-      C: inverse strength of the penalty, above 0, as in scikit-learn; None is 1, or
-        given by ``l2``. For two classes the penalty is that of scikit-learn's single
-        row of weights, but for the Crammer-Singer and the one-vs-rest hinge, which
-        `LinearSVC` too penalises as two rows. Sample and class weights count.
-      l2: in place of C, strength of half the sum of squares beside the weighted mean
-        loss, above 0, as in `jaxlin.fit`.
+      C: inverse strength of the penalty, above 0, as in scikit-learn; None is 1 unless
+        ``l2`` is given. For two classes the penalty is that of scikit-learn's single
+        row of weights; for the Crammer-Singer and the one-vs-rest hinge it is that of
+        the two rows that `LinearSVC` penalises. C multiplies the sample and class
+        weights.
+      l2: strength of half the sum of squares relative to the weighted mean loss, above
+        0, as in `jaxlin.fit`; replaces C.
       bias: ``"free"``, an unpenalised intercept as in `LogisticRegression`;
         ``"penalized"``, as in `LinearSVC`; or ``"none"``.
       loss_arguments: keywords of the loss, such as ``{"margin": 1.0}``.
-      class_weight: None, ``"balanced"`` or a dictionary of labels and weights; they
-        multiply the sample weights.
+      class_weight: None, ``"balanced"`` or a dictionary from labels to weights above 0;
+        they multiply the sample weights.
       tol: relative gap to be proven, (objective - optimum) / objective, above 0. None
-        is 1e-12 for softmax, where fits of small problems go on to the end of float64,
-        and 1e-8 for the other losses.
+        is 1e-8 for hinges and 1e-12 for softmax; with softmax and at most 2,000 weights
+        the fit then continues until float64 rounding stops it.
       max_iter: largest number of passes over the rows.
-      warm_start: whether a fit begins with the parameters of the one before.
+      warm_start: whether `fit` starts from the previous solution, of the same number of
+        classes and features.
 
     Attributes:
       classes_: labels in ascending order, shape ``(classes,)``.
       coef_: weights, shape ``(classes, features)``; ``(1, features)`` for two classes,
-        those of the second class less those of the first (half of it for the
-        one-vs-rest hinge, as in `LinearSVC`).
+        the second class minus the first (half of that for the one-vs-rest hinge, as
+        in `LinearSVC`).
       intercept_: bias, shape ``(classes,)`` or ``(1,)``.
       n_iter_: number of passes over the rows.
       n_features_in_: number of features.
@@ -84,32 +88,32 @@ class LinearClassifier(CertifiedClassifier):
         """Fits the classifier.
 
         Args:
-          X: features, shape ``(examples, features)``: arrays, data frames or sparse
-            matrices, which become dense. uint8 stays uint8.
+          X: features, shape ``(examples, features)``: an array, a data frame or a
+            sparse matrix, which is converted to a dense array. uint8 stays uint8.
           y: labels of any kind, shape ``(examples,)``.
           sample_weight: non-negative weights, shape ``(examples,)``; None is all ones.
         """
-        loss = certified_classifier.loss_of(self.loss)
+        loss = arguments.loss_of(self.loss)
         stop = self._stop(loss)
         X, y, weights = self._checked(X, y, sample_weight)
         if self.class_weight is not None:
-            numbers, codes = certified_classifier.class_weight_numbers(
+            numbers, codes = arguments.class_weight_numbers(
                 self.class_weight, y, sample_weight=weights
             )
             weights = numbers[codes] * (1 if weights is None else weights)
-        problem = problems.problem(X, y, weights=weights)
-        start = getattr(self, "fit_", None) if self.warm_start else None
-        fit = fits.fit(
-            problem,
-            loss=loss,
-            l2=self._l2(problem, loss),
-            bias=self.bias,
-            stop=stop,
-            loss_arguments=self.loss_arguments,
-            start=None if start is None else start.params,
-            # scikit-learn computes in float64, too.
-            refine=True,
-        )
+        with arguments.own_names():
+            problem = problems.problem(X, y, weights=weights)
+            fit = fits.fit(
+                problem,
+                loss=loss,
+                l2=self._l2(problem, loss),
+                bias=self.bias,
+                stop=stop,
+                loss_arguments=self.loss_arguments,
+                start=self._start(problem),
+                # scikit-learn computes in float64, too.
+                refine=True,
+            )
         self._keep(self._polished(fit, problem), X.dtype, stop=stop)
         return self
 
@@ -128,3 +132,16 @@ class LinearClassifier(CertifiedClassifier):
             loss, (C,), total_weight=float(total), num_classes=problem.num_classes
         )
         return l2
+
+    def _start(self, problem: Problem) -> Params | None:
+        """Parameters of the fit before, with ``warm_start``."""
+        if not (self.warm_start and hasattr(self, "fit_")):
+            return None
+        shape = (problem.num_classes, problem.num_features)
+        found = np.shape(self.fit_.params.weights)
+        if found != shape:
+            raise ValueError(
+                "warm_start must be False for other classes or features than before, "
+                f"got {self.warm_start} for (classes, features) {shape} after {found}"
+            )
+        return self.fit_.params

@@ -41,6 +41,7 @@ def test_without_a_penalty_there_is_no_certificate(l2):
         ({"features": np.full((20, 5), np.nan)}, "features must be finite"),
         ({"example_weights": np.zeros(20)}, "example_weights must have a positive sum"),
         ({"loss_arguments": {"margin": 1.0}}, "loss_arguments must be among"),
+        ({"loss_arguments": 1.0}, "loss_arguments must be keywords .* got 1.0; such"),
         ({"normalization": normalization.identity(4)}, "normalization must be for 5"),
         (
             {"params": linear.Params(np.zeros((3, 5)), np.zeros(2))},

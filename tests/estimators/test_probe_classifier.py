@@ -164,20 +164,3 @@ def test_splitters_groups_weights_and_rules():
 def test_a_gap_that_is_not_proven_warns():
     with pytest.warns(ConvergenceWarning, match="ProbeClassifier proved a relative"):
         ProbeClassifier(Cs=CS, cv=3, max_iter=2).fit(ROWS, LABELS)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"l2s": (0.0,)}, r"l2s\[0\] must be above 0"),
-        ({"Cs": (1.0, 1.0)}, "cs must be distinct"),
-        ({"cv_tol": 0}, "cv_tol must be above 0"),
-        (
-            {"cv": [([0, 1], [2])]},
-            "validation must be at least 0, or -1 for examples that are never held out",
-        ),
-    ],
-)
-def test_bad_settings_are_named(settings, message):
-    with pytest.raises(ValueError, match=message):
-        ProbeClassifier(**settings).fit(ROWS, LABELS)

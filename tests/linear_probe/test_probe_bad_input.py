@@ -74,6 +74,7 @@ L2S = (1e-1, 1e-2, 1e-3)
             {"validation": 3, "train_on_validation": False},
             "train_on_validation must be True unless there is one held-out set, .* 3",
         ),
+        ({"choose": "best"}, "choose must be a selection rule, .* got 'best'"),
         ({"cs": (1.0,)}, "cs must not be given with l2s"),
         ({"l2s": None, "cs": (1.0, 0.0)}, r"cs\[1\] must be above 0"),
         (
