@@ -58,8 +58,8 @@ def block(name: str, some: Rows) -> np.ndarray:
     return check.dense(name, some.toarray() if check.is_sparse(some) else some)
 
 
-def numbers(name: str, some: Any) -> np.ndarray | jax.Array:
-    """Returns a block of rows, dense, of a dtype that the library computes with.
+def dense_rows(name: str, some: Any) -> np.ndarray | jax.Array:
+    """Returns rows as a dense array of a dtype that the library computes with.
 
     Args:
       name: name of the rows in error messages.

@@ -50,12 +50,14 @@ class ArrayBlocks:
       targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
       example_weights: non-negative, shape ``(examples,)``; None is all ones.
       block_size: rows per block; the last block may have fewer.
+      feature_names: names of the columns, where the rows were given as a table.
     """
 
     features: Any
     targets: Any
     example_weights: Any
     block_size: int
+    feature_names: tuple[str, ...] | None = None
 
     def __iter__(self) -> Iterator[Block]:
         """Yields the blocks, each of which is read only when it is yielded."""
@@ -93,6 +95,7 @@ def over(
       ValueError: if the lengths differ, or ``block_size`` is below 1.
     """
     check.concrete("features", features)
+    names = check.column_names(features)
     if check.is_sparse(features):
         features = row_arrays.as_csr(features)
     elif not check.is_array(features):
@@ -105,7 +108,7 @@ def over(
         row_bytes = features.shape[1] * features.dtype.itemsize
         block_size = max(1, BLOCK_BYTES // row_bytes)
     check.integer("block_size", block_size, at_least=1)
-    return ArrayBlocks(features, targets, example_weights, block_size)
+    return ArrayBlocks(features, targets, example_weights, block_size, names)
 
 
 def as_arrays(block: Block, *, name: str = "block") -> Block:
@@ -117,11 +120,11 @@ def as_arrays(block: Block, *, name: str = "block") -> Block:
 
     Returns:
       The block, with features of the dtypes that the library computes with
-      (`jaxlin.numerics.row_arrays.numbers`).
+      (`jaxlin.numerics.row_arrays.dense_rows`).
     """
     features, *others = block
     return Block(
-        row_arrays.numbers(f"{name}.features", features),
+        row_arrays.dense_rows(f"{name}.features", features),
         *(
             part if part is None else check.dense(f"{name}.{kind}", part)
             for kind, part in zip(Block._fields[1:], others, strict=False)
@@ -133,21 +136,37 @@ def each_as_arrays(blocks: Iterable[Block]) -> Iterator[Block]:
     """Yields the blocks as arrays.
 
     Raises:
-      ValueError: for a table whose columns are not those of the first, in their order.
+      ValueError: if tables have not the columns of the first, in their order, or if
+        only some of the blocks are tables with named columns.
     """
     known: tuple[str, ...] | None = None
     for number, given in enumerate(blocks):
-        features = given[0]
+        features, name = given[0], f"blocks[{number}].features"
+        found = check.column_names(features)
         if number == 0:
-            known = check.column_names(features)
+            known = found
+        if (found is None) != (known is None):
+            kinds = ["without names of columns", "with named columns"]
+            raise ValueError(
+                f"{name} must be {kinds[known is not None]} as in the first block, got "
+                f"a {type(features).__name__} {kinds[found is not None]}; give all "
+                "blocks as tables, or all as arrays"
+            )
         check.check_column_names(
-            f"blocks[{number}].features",
+            name,
             features,
             known=known,
             owner="the first block",
             source="blocks[0].features.columns",
         )
         yield as_arrays(given, name=f"blocks[{number}]")
+
+
+def column_names(blocks: Iterable[Block]) -> tuple[str, ...] | None:
+    """Returns the names of the columns of the first block; None if it has none."""
+    if isinstance(blocks, ArrayBlocks):
+        return blocks.feature_names
+    return check.column_names(next(iter(blocks))[0])
 
 
 def first_of(blocks: Iterable[Block]) -> Block:

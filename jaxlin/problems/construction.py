@@ -227,7 +227,12 @@ def _from_blocks(
         normalization = check_normalization(
             normalization, num_features=np.shape(first.features)[1]
         )
-    return Problem(_EncodedBlocks(blocks, known_classes), known_classes, normalization)
+    return Problem(
+        _EncodedBlocks(blocks, known_classes),
+        known_classes,
+        normalization,
+        row_blocks.column_names(blocks),
+    )
 
 
 def _check_is_blocks(features: Any, weights: Any) -> None:
