@@ -308,7 +308,7 @@ def bad_torch():
 
 
 class OfADevice:
-    """A tensor in the memory of a device that JAX has not, as one of CuPy has it."""
+    """A tensor on a device that JAX does not use, as CuPy would hand it over."""
 
     shape, ndim, dtype, device = ROWS.shape, 2, ROWS.dtype, "cuda:0"
 
@@ -355,7 +355,7 @@ def test_pinned_memory_is_that_of_the_host(device_type):
 
 def bad_devices():
     words = (
-        r"memory of the host or of a device that JAX has \(cpu\), got a OfADevice on"
+        r"memory of the host or of a device that JAX uses \(cpu\), got a OfADevice on"
     )
     return {"of another device": (OfADevice(), f"{words} cuda:0 .*copy it to the host")}
 

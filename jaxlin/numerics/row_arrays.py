@@ -86,7 +86,7 @@ def device_array(name: str, value: Any) -> jax.Array | None:
 
     Raises:
       ValueError: if the array is traced, part of a differentiation, or in the memory of
-        a device that JAX has not.
+        a device that JAX does not use.
     """
     if not isinstance(value, jax.Array):
         foreign.check_is_plain(name, value)

@@ -32,7 +32,11 @@ BAD_FEATURES = {
     ),
     "objects of other numbers": (
         np.array([[1, Fraction(1, 2)], [True, 3]], dtype=object),
-        "dtype object, all entries are numbers; use .astype.float",
+        r"Fraction 1/2 at row 0, feature 1 \(dtype object\); .* by .astype\(float\)",
+    ),
+    "objects beyond float64": (
+        np.array([[0.5, 2**53 + 1]], dtype=object),
+        r"int 9007199254740993 at row 0, feature 1 \(dtype object\)",
     ),
     "objects ragged": (np.array([[1.0], [1, 2]], dtype=object), "got ragged rows"),
     "objects text": (
