@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from jaxlin import check, class_labels, fits, linear, losses
-from jaxlin.numerics import precision
+from jaxlin.numerics import precision, row_arrays
 from jaxlin.problems import Problem
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.stopping import Stop
@@ -46,7 +46,7 @@ _POLISHING = Stop(1e-16, 100)
 class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
     """Base of the estimators: what a fit leaves behind, and predictions from it.
 
-    ``decision_function``, ``predict``, ``score``, ``sparsify`` and ``densify`` are
+    ``predict``, ``score``, ``sparsify`` and ``densify`` are
     scikit-learn's own, from ``coef_`` and ``intercept_``.
     """
 
@@ -73,6 +73,14 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
         """Logarithms of the probabilities, shape ``(examples, classes)``."""
         return np.log(self.predict_proba(X))
 
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Scores, shape ``(examples,)`` for two classes, else ``(examples, classes)``.
+
+        Args:
+          X: features, shape ``(examples, features)``.
+        """
+        return super().decision_function(_with_sums(X))
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -94,7 +102,7 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
         """
         X, y = validate_data(
             self,
-            X,
+            _with_sums(X),
             y,
             accept_sparse="csr",
             dtype=[np.float64, np.float32, np.uint8],
@@ -201,6 +209,14 @@ def class_weight_numbers(
         class_weight, classes=classes, y=classes[codes], sample_weight=sample_weight
     )
     return weights, codes
+
+
+def _with_sums(X: Any) -> Any:
+    """Sparse rows with entries that are given twice added up, without overflow.
+
+    scikit-learn adds them in their own dtype, where 200 and 200 make 144 of uint8.
+    """
+    return row_arrays.as_csr(X) if sparse.issparse(X) else X
 
 
 def _has_probabilities(estimator: CertifiedClassifier) -> bool:
