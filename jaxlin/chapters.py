@@ -38,7 +38,7 @@ CHAPTERS = {
     "chapters": Chapter("this list"),
     "check": Chapter(
         "checks of data and settings, where they enter",
-        ("diagnosis", "arguments", "foreign", "arrays", "targets"),
+        ("diagnosis", "arguments", "foreign", "arrays", "sparse", "targets"),
     ),
     "numerics": Chapter(
         "compensated sums, full-precision products, devices, processes",
@@ -258,6 +258,7 @@ CHAPTERS = {
             "progress",
             "array_files",
             "dataset",
+            "summaries",
             "digits",
             "npz",
             "embeddings",

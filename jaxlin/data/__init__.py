@@ -32,6 +32,7 @@ The modules:
   progress        progress bars
   array_files     named arrays of a ``.npz`` file or a folder of ``.npy`` files
   dataset         `Dataset`, `Split` and their checks
+  summaries       numbers of examples and checksums of a data set
   digits          scikit-learn's handwritten digits
   npz             a data set of the user's own files
   embeddings      joined embeddings of the same examples, with frequent answers
@@ -76,15 +77,9 @@ from jaxlin.data import (
     readers,
     tfds_folders,
 )
-from jaxlin.data.dataset import (
-    Dataset,
-    DataUnavailableError,
-    Split,
-    absent_classes,
-    class_histogram,
-    summary,
-)
+from jaxlin.data.dataset import Dataset, DataUnavailableError, Split
 from jaxlin.data.readers import Reader
+from jaxlin.data.summaries import absent_classes, class_histogram, summary
 from jaxlin.io import files
 
 __getattr__ = chapters.loader(__name__)

@@ -32,9 +32,9 @@ from jaxlin.data.dataset import (
     DataUnavailableError,
     Split,
     check_dataset,
-    class_histogram,
 )
 from jaxlin.data.official_sets import ImageSet, idx_md5
+from jaxlin.data.summaries import class_histogram
 
 # Where the hub's library keeps files, by its environment variables or by default.
 _HUB_CACHES = ("$HF_HUB_CACHE", "$HF_HOME/hub", "~/.cache/huggingface/hub")

@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from jaxlin import check, class_labels, fits, linear, losses
-from jaxlin.numerics import precision, row_arrays
+from jaxlin.numerics import precision
 from jaxlin.problems import Problem
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.stopping import Stop
@@ -216,7 +216,7 @@ def _with_sums(X: Any) -> Any:
 
     scikit-learn adds them in their own dtype, where 200 and 200 make 144 of uint8.
     """
-    return row_arrays.as_csr(X) if sparse.issparse(X) else X
+    return check.as_csr(X) if sparse.issparse(X) else X
 
 
 def _has_probabilities(estimator: CertifiedClassifier) -> bool:
