@@ -270,6 +270,7 @@ CHAPTERS = {
             "parquet",
             "readers",
             "array_pickles",
+            "bounded_files",
             "cifar_files",
             "idx_files",
             "tfrecords",

@@ -44,6 +44,7 @@ The modules:
   parquet         reader of parquet
   readers         readers by the ends of names; how to add one
   array_pickles   pickles of arrays, read without running what they name
+  bounded_files   files that are unpacked up to a limit
   cifar_files     official files of CIFAR-10 and CIFAR-100
   idx_files       IDX files of MNIST and its relatives
   tfrecords       records of TFRecord files
