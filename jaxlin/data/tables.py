@@ -85,6 +85,16 @@ def label_column(path: Path, names: Sequence[str], label: str | None) -> str:
     return wanted
 
 
+def check_distinct(path: Path, names: Sequence[str]) -> None:
+    """Raises a ValueError if columns have the same name."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(
+            f"{path}: names of columns must differ, got {', '.join(repeated)} more "
+            "than once"
+        )
+
+
 def joined(tables: Sequence[Table]) -> Table:
     """Returns one table of the examples of several files.
 
