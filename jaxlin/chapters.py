@@ -54,7 +54,7 @@ CHAPTERS = {
     "class_labels": Chapter("names of classes and their codes"),
     "normalization": Chapter(
         "centering and scaling of rows",
-        ("affine", "moments", "unit_length", "rounding"),
+        ("affine", "moments", "unit_length", "fitting", "rounding"),
         is_room=True,
     ),
     "linear": Chapter("parameters and scores of a linear classifier", is_room=True),

@@ -13,13 +13,14 @@ arrays or memory maps:
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxlin import check
-from jaxlin.numerics import row_arrays
+from jaxlin.numerics import device_mesh, row_arrays
 
 # Default bytes per block: large enough that the overhead of a call is negligible, small
 # compared with any memory.
@@ -69,6 +70,22 @@ class ArrayBlocks:
                 np.asarray(self.targets[rows]),
                 None if weights is None else np.asarray(weights[rows]),
             )
+
+    def whole(self) -> Block:
+        """Returns all rows in one block, dense.
+
+        Raises:
+          ValueError: if they are sparse and their dense form does not fit into memory.
+        """
+        rows = self.features
+        if check.is_sparse(rows):
+            device_mesh.check_memory(
+                "sparse rows, which all but jaxlin.fit and predictions make dense,",
+                remedy="call jaxlin.fit, or use fewer features",
+                rows=math.prod(rows.shape) * rows.dtype.itemsize,
+            )
+            rows = rows.toarray()
+        return Block(rows, self.targets, self.example_weights)
 
 
 def over(
