@@ -1,8 +1,8 @@
 """Arrays and tables of other libraries, recognised by their protocols.
 
-pandas, polars, PyArrow, PyTorch, CuPy, scipy.sparse and JAX hand over what they hold by
-``__array__``, by DLPack (``__dlpack__``), by columns, or by ``tocsr``. None of them is
-imported to recognise its objects.
+Objects of pandas, polars, PyArrow, PyTorch, CuPy, scipy.sparse and JAX are recognised
+and read by ``__array__``, DLPack (``__dlpack__``), columns or ``tocsr``. None of these
+libraries is imported for it.
 
   >>> import numpy as np
   >>> from jaxlin.check import foreign
@@ -112,8 +112,8 @@ def is_sparse(value: Any) -> bool:
 def is_array(value: Any) -> bool:
     """Returns whether a value is a dense array with a dtype of NumPy.
 
-    Such are those of NumPy and JAX, memory maps, and arrays in files, such as of h5py,
-    that are read where they are indexed.
+    Arrays of NumPy and JAX are, memory maps, and arrays in files that are read where
+    they are indexed, such as those of h5py.
     """
     return isinstance(getattr(value, "dtype", None), np.dtype) and not is_sparse(value)
 
@@ -162,7 +162,7 @@ def check_is_plain(name: str, value: Any) -> None:
     if getattr(value, "requires_grad", False) is True:
         raise ValueError(
             f"{name} must not be part of a differentiation, got a {_kind(value)} that "
-            "requires a gradient; a fit passes none on: give .detach()"
+            "requires a gradient; no gradient passes through a fit: give .detach()"
         )
     is_negative = getattr(value, "is_neg", None)
     if callable(is_negative) and is_negative():
@@ -176,7 +176,7 @@ def is_on_accelerator(value: Any) -> bool:
     """Returns whether an array is in the memory of a device by DLPack."""
     if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__"):
         return False
-    # Other errors, such as those of meta tensors, come again with a name.
+    # Other errors, such as those of meta tensors, are raised later, with a name.
     with contextlib.suppress(TypeError, ValueError, RuntimeError, BufferError):
         return value.__dlpack_device__()[0] not in _HOST_DEVICES
     return False
@@ -216,7 +216,7 @@ def _of_table(name: str, table: Any) -> np.ndarray:
     types = table.schema.types if types is None else types
     is_encoded = any(hasattr(one, "index_type") for one in types)
     if len({str(one) for one in types}) == 1 and not is_encoded:
-        # In one piece where that is numbers; errors come again, with a column's name.
+        # Numbers of one dtype in one piece. Errors are raised below, with a column.
         with contextlib.suppress(Exception):
             array = np.asarray(table)
             if array.dtype.kind in "buif" and array.ndim == 2:

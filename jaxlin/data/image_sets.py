@@ -8,9 +8,9 @@ CIFAR-100 and KMNIST no checksum of all images is published: their official file
 compared by the checksums of the files, CIFAR-100 in other forms by its labels and the
 sums of its pixels, KMNIST by its numbers of images per class.
 
-Examples come in the official order: by the ids or keys of tensorflow-datasets, in the
-order of the official files, and for the hub's CIFAR-10, which has the official batches
-in another order, in theirs. A copy of CIFAR-10 in an order of its own keeps that.
+Examples are in the official order: sorted by the ids or keys of tensorflow-datasets,
+in the order of the official files, and with the batches of the hub's CIFAR-10 sorted.
+A copy of CIFAR-10 in any other order keeps that order.
 """
 
 import hashlib

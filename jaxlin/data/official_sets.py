@@ -1,4 +1,4 @@
-"""Facts of published image sets: where they are found and what identifies them.
+"""Published image sets: their places, their downloads and checksums of their content.
 
 Sizes and SHA-256 checksums of downloads are those of tensorflow-datasets.
 """

@@ -63,7 +63,7 @@ def dense_rows(name: str, some: Any) -> np.ndarray | jax.Array:
 
     Args:
       name: name of the rows in error messages.
-      some: what `rows` takes; finite or not.
+      some: rows as `rows` takes them; they need not be finite.
     """
     if check.is_sparse(some):
         some = check.as_csr(some).toarray()
@@ -80,9 +80,9 @@ def device_array(name: str, value: Any) -> jax.Array | None:
 
     Returns:
       The `jax.Array` that is given, or one that shares the memory of a tensor of
-      another library; None for all that lies elsewhere, in the memory of the host in
-      particular, for float64 and for integers, which the host converts, and on a mesh,
-      over which the host spreads the rows.
+      another library. None for arrays on the host or on another device, for float64
+      and integers, which are converted on the host, and under a mesh, over which the
+      host spreads the rows.
 
     Raises:
       ValueError: if the array is traced, part of a differentiation, or in the memory of

@@ -162,7 +162,7 @@ def test_a_file_that_the_system_does_not_read_is_no_damage(tmp_path, monkeypatch
         data.load(path)
 
 
-def test_parquet_that_is_none_and_without_pyarrow(tmp_path, monkeypatch):
+def test_another_file_and_a_missing_package_are_named(tmp_path, monkeypatch):
     path = tmp_path / "bad.parquet"
     path.write_bytes(b"PAR1 no parquet PAR1")
     with pytest.raises(ValueError, match=r"bad.parquet: must be a whole parquet f"):
