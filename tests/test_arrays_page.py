@@ -40,7 +40,6 @@ def given(tmp_path_factory):
         "images": ROWS.reshape(48, 2, 2),
         "row_blocks": row_blocks,
         "rows": ROWS,
-        "softmax": losses.softmax_cross_entropy,
         "sparse": scipy.sparse.coo_array(ROWS),
     }
 
@@ -49,12 +48,12 @@ def of_pandas():
     pandas = pytest.importorskip("pandas")
     rows = pandas.DataFrame(ROWS, columns=COLUMNS)
     moved = rows[["age", "is_new", "height", "width"]]
+    cities = np.array(["Bern", "Rome", "Oslo"])[ROWS.astype(int)[:, 0] // 2]
     return {
         "pandas": pandas,
         "frame": rows.assign(kind=LABELS),
-        "city": pandas.Categorical(
-            np.array(["Bern", "Rome", "Oslo"])[ROWS.astype(int)[:, 0] // 2]
-        ),
+        "nullable": rows.convert_dtypes(),
+        "homes": rows.assign(city=pandas.Categorical(cities)),
         "gaps": rows.where(rows != 3.0),
         "moved": moved,
         "indicators": rows[["height", "width"]] > 2,
@@ -91,7 +90,7 @@ def of_torch():
 
 
 OPTIONAL = {
-    r"frame|pandas|moved|gaps|indicators": of_pandas,
+    r"frame|nullable|pandas|moved|gaps|indicators": of_pandas,
     r"first": of_blocks,
     r"table\.": of_polars,
     r"arrow\.": of_arrow,
@@ -115,9 +114,10 @@ def test_lines_of_the_table_run(have, line, given, monkeypatch):
         if re.search(names, line):
             variables.update(make())
     found = eval(line, variables)
-    if isinstance(found, jaxlin.Fit):
+    if isinstance(found, jaxlin.Problem):
+        found = jaxlin.fit(found, loss=losses.softmax_cross_entropy, l2=0.1)
         assert found.converged
-        is_table = re.search(r"frame|table\.|arrow\.|first|gaps", line)
+        is_table = re.search(r"frame|nullable|homes|table\.|arrow\.|first|gaps", line)
         # Of a column of categories come further columns.
         names = (found.feature_names or ())[: len(COLUMNS)]
         assert names == (COLUMNS if is_table else ())
