@@ -267,6 +267,11 @@ def _unavailable(known: ImageSet, folder: Path, reason: str) -> DataUnavailableE
     version = tfds_folders.find(known.name, folder)
     if version is not None:
         what = f"{tfds_folders.unreadable(version)}. No other copy is in {folder}"
+    for file in known.remote:
+        path = parent / file.name
+        if path.is_file() and path.stat().st_size != file.num_bytes:
+            found = f"{path.stat().st_size:,}"
+            what += f" ({path} must have {file.num_bytes:,} bytes, got {found})"
     return DataUnavailableError(
         f"{what}, and none was fetched: {reason}. Three ways out: take the digits, "
         "which need no download (--dataset digits); set TFDS_DATA_DIR (or data_dir) to "

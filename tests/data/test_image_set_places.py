@@ -122,10 +122,13 @@ class TestDownloads:
         # Found again with no network.
         assert_is(load_copy("cifar10", tmp_path / "tfds"), IMAGES)
 
-    def test_a_truncated_archive_there_is_replaced(self, tmp_path, fetch):
+    def test_a_truncated_archive_there_is_replaced(self, tmp_path, fetch, load_copy):
         folder = tmp_path / "tfds" / "downloads"
         folder.mkdir(parents=True)
         (folder / "cifar-10-binary.tar.gz").write_bytes(b"cut")
+        words = r"binary.tar.gz must have 170,052,171 bytes, got 3\), .*switched off"
+        with pytest.raises(data.DataUnavailableError, match=words):
+            load_copy("cifar10", tmp_path / "tfds")
         assert_is(fetch(), IMAGES)
 
     def test_a_failure_names_the_ways_out(self, tmp_path, fetch):
