@@ -38,7 +38,7 @@ CHAPTERS = {
     "chapters": Chapter("this list"),
     "check": Chapter(
         "checks of data and settings, where they enter",
-        ("diagnosis", "arguments", "foreign", "arrays", "targets"),
+        ("diagnosis", "arguments", "foreign", "arrays", "sparse", "targets"),
     ),
     "numerics": Chapter(
         "compensated sums, full-precision products, devices, processes",
@@ -54,7 +54,7 @@ CHAPTERS = {
     "class_labels": Chapter("names of classes and their codes"),
     "normalization": Chapter(
         "centering and scaling of rows",
-        ("affine", "moments", "unit_length", "rounding"),
+        ("affine", "moments", "unit_length", "fitting", "rounding"),
         is_room=True,
     ),
     "linear": Chapter("parameters and scores of a linear classifier", is_room=True),
@@ -263,6 +263,7 @@ CHAPTERS = {
             "progress",
             "array_files",
             "dataset",
+            "summaries",
             "digits",
             "npz",
             "embeddings",
@@ -274,6 +275,7 @@ CHAPTERS = {
             "parquet",
             "readers",
             "array_pickles",
+            "bounded_files",
             "cifar_files",
             "idx_files",
             "tfrecords",

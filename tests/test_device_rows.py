@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+from foreign_arrays import OfAnotherLibrary
 
 import jaxlin
 from jaxlin import losses, normalization
@@ -90,22 +91,6 @@ def test_weights_of_0_hide_rows_on_the_device_that_overflow():
         for rows in (huge, jnp.asarray(huge))
     ]
     np.testing.assert_array_equal(*(fit.params.weights for fit in fits))
-
-
-class OfAnotherLibrary:
-    """An array of JAX as CuPy would hand it over: by DLPack alone."""
-
-    def __init__(self, array):
-        self.array, self.shape, self.dtype = array, array.shape, array.dtype
-
-    def __array__(self, dtype=None, copy=None):
-        raise TypeError("Implicit conversion to a NumPy array is not allowed")
-
-    def __dlpack__(self, **options):
-        return self.array.__dlpack__(**options)
-
-    def __dlpack_device__(self):
-        return self.array.__dlpack_device__()
 
 
 @pytest.fixture

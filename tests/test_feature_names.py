@@ -99,16 +99,60 @@ def test_other_columns_are_refused(door, fit):
         door(fit, TABLE[["height", "age"]])
 
 
-@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+TABLES = {
+    "pandas": lambda columns: pandas.DataFrame(columns),
+    "polars": lambda columns: pytest.importorskip("polars").DataFrame(columns),
+    "pyarrow": lambda columns: pytest.importorskip("pyarrow").table(columns),
+}
+every_library = pytest.mark.parametrize("library", TABLES)
+
+
+@every_library
+def test_fits_of_blocks_have_the_names_of_the_tables(library):
+    first, second = (
+        TABLES[library](dict(zip(COLUMNS, half.T, strict=True)))
+        for half in (ROWS[:24], ROWS[24:])
+    )
+    whole = TABLES[library](dict(zip(COLUMNS, ROWS.T, strict=True)))
+    for blocks in (
+        [(first, CODES[:24]), (second, CODES[24:])],
+        row_blocks.over(whole, CODES, block_size=24),
+    ):
+        found = jaxlin.fit(blocks, loss=SOFTMAX, l2=0.1)
+        assert found.feature_names == COLUMNS
+        np.testing.assert_array_equal(
+            jaxlin.predict(found, whole), jaxlin.predict(found, ROWS)
+        )
+    arrays = [(ROWS[:24], CODES[:24]), (ROWS[24:], CODES[24:])]
+    for blocks in (arrays, row_blocks.over(ROWS, CODES)):
+        assert jaxlin.problem(blocks).feature_names is None
+
+
+@every_library
+@pytest.mark.parametrize("table_first", [True, False])
+def test_blocks_are_all_tables_or_all_arrays(library, table_first):
+    table = TABLES[library](dict(zip(COLUMNS, ROWS.T, strict=True)))
+    parts = [table, ROWS]
+    kinds = ["with named columns", "without names of columns"]
+    if not table_first:
+        parts.reverse()
+        kinds.reverse()
+    words = (
+        rf"blocks\[1\].features must be {kinds[0]} as in the first block, got a "
+        rf"{type(parts[1]).__name__} {kinds[1]}; give all blocks as tables, or"
+    )
+    blocks = [(part, CODES) for part in parts]
+    with pytest.raises(ValueError, match=words):
+        jaxlin.fit(blocks, loss=SOFTMAX, l2=0.1)
+    with pytest.raises(ValueError, match=words):
+        list(row_blocks.check_blocks(blocks, num_classes=2))
+
+
+@every_library
 def test_blocks_have_the_columns_of_the_first(library):
-    tables = {
-        "pandas": lambda columns: pandas.DataFrame(columns),
-        "polars": lambda columns: pytest.importorskip("polars").DataFrame(columns),
-        "pyarrow": lambda columns: pytest.importorskip("pyarrow").table(columns),
-    }
     columns = dict(zip(COLUMNS, ROWS.T, strict=True))
     moved = {name: columns[name] for name in ("width", "height", "age", "is_new")}
-    first, second = (tables[library](one) for one in (columns, moved))
+    first, second = (TABLES[library](one) for one in (columns, moved))
     words = (
         r"blocks\[1\].features must have the columns of the first block in their "
         r"order, got 'width' in place of 'height' as column 0; "

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from jaxlin import data
-from jaxlin.data import dataset as datasets
+from jaxlin import check, data
 
 
 def load(name: str, data_dir: Path | None = None) -> data.Dataset:
@@ -20,7 +19,7 @@ def load(name: str, data_dir: Path | None = None) -> data.Dataset:
             f"dataset must have test examples, got none in {name!r}; give a folder "
             "with a train and a test file"
         )
-    if datasets.is_sparse(loaded.train.features):
+    if check.is_sparse(loaded.train.features):
         raise ValueError(
             f"dataset must have dense rows, got sparse ones in {name!r}; save their "
             ".toarray() with numpy.savez"

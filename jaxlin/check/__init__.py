@@ -17,6 +17,7 @@ where there is one, the remedy. The checks use NumPy alone and compile nothing.
   arguments  numbers, options, keys, the shape of one example, arguments of a loss
   foreign    arrays and tables of other libraries
   arrays     features and weights
+  sparse     rows of scipy.sparse
   targets    labels, indicators and distributions; examples as a whole
 """
 
@@ -49,6 +50,7 @@ from jaxlin.check.foreign import (
     is_sparse,
     is_table,
 )
+from jaxlin.check.sparse import as_csr, sparse_features
 from jaxlin.check.targets import (
     distributions,
     examples,
@@ -63,6 +65,7 @@ from jaxlin.check.targets import (
 __getattr__ = chapters.loader(__name__)
 __all__ = [
     "argument_names",
+    "as_csr",
     "as_numbers",
     "check_column_names",
     "check_finite",
@@ -91,5 +94,6 @@ __all__ = [
     "one_per_example",
     "present_classes",
     "several_classes",
+    "sparse_features",
     "weight_size",
 ]

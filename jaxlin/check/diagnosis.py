@@ -56,10 +56,22 @@ def of_features(array: np.ndarray, *, columns: Any = None) -> str:
             if kind == "text" and _is_number(array[where]):
                 remedy = "numbers kept as text become numbers by .astype(float)"
             found = f"{kind} {_shown(array[where])}"
-            found = "ragged rows" if kind == "sequence" else found
+            if kind == "sequence":
+                found = "ragged rows"
+                if columns is not None:
+                    found = f"{type(array[where]).__name__} {_shown(array[where])}"
+                    remedy = "give each of its entries a column, or leave it out"
             return f"{found} at {place(where, columns)} ({_dtype(array)}); {remedy}"
     if set(kinds) <= {"number", "integer", "boolean"}:
-        return f"{_dtype(array)}, all entries are numbers; use .astype(float)"
+        where = next(
+            (i for i, entry in np.ndenumerate(array) if not _is_float64(entry)),
+            next(iter(kinds.values())),
+        )
+        return (
+            f"{type(array[where]).__name__} {_shown(array[where])} at "
+            f"{place(where, columns)} ({_dtype(array)}); all entries are numbers: "
+            "convert them to float, such as by .astype(float)"
+        )
     other = next(kind for kind in kinds if kind not in ("number", "integer", "boolean"))
     return f"{other} at {place(kinds[other], columns)} ({_dtype(array)})"
 
@@ -222,6 +234,13 @@ def _is_binary(array: np.ndarray, *, one_hot: bool = True) -> bool:
         if not any(((part == low) | (part == 1)).all() for low in (0, -1)):
             return False
     return not one_hot or bool(((array == 1).sum(axis=1) == 1).all())
+
+
+def _is_float64(entry: Any) -> bool:
+    """Returns whether float64 holds a number that is no decimal or fraction."""
+    if isinstance(entry, numbers.Integral):
+        return abs(int(entry)) <= 2**53
+    return isinstance(entry, np.bool_ | np.floating | float)
 
 
 def _is_number(entry: Any) -> bool:

@@ -1,8 +1,8 @@
 """Arrays and tables of other libraries, recognised by their protocols.
 
-pandas, polars, PyArrow, PyTorch, CuPy, scipy.sparse and JAX hand over what they hold by
-``__array__``, by DLPack (``__dlpack__``), by columns, or by ``tocsr``. None of them is
-imported to recognise its objects.
+Objects of pandas, polars, PyArrow, PyTorch, CuPy, scipy.sparse and JAX are recognised
+and read by ``__array__``, DLPack (``__dlpack__``), columns or ``tocsr``. None of these
+libraries is imported for it.
 
   >>> import numpy as np
   >>> from jaxlin.check import foreign
@@ -36,7 +36,7 @@ def as_numpy(name: str, value: Any) -> np.ndarray:
 
     Raises:
       ValueError: if the value is ragged, traced, part of a differentiation, or in the
-        memory of a device that JAX has not.
+        memory of a device that JAX does not use.
     """
     if is_table(value):
         return _of_table(name, value)
@@ -45,12 +45,14 @@ def as_numpy(name: str, value: Any) -> np.ndarray:
         return np.asarray(by_dlpack(name, value))
     try:
         return np.asarray(_decoded(value))
-    except ValueError as error:
-        raise ValueError(
-            f"{name} must be rectangular, got ragged rows ({error})"
-        ) from None
-    except (TypeError, RuntimeError, BufferError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # Every library has errors of its own.
         concrete(name, value)
+        if isinstance(error, ValueError) and isinstance(value, list | tuple):
+            raise ValueError(
+                f"{name} must be rectangular, got ragged rows ({error})"
+            ) from None
         if "bfloat16" in str(getattr(value, "dtype", "")):
             # NumPy has no bfloat16; JAX registers one.
             return np.asarray(by_dlpack(name, value))
@@ -110,8 +112,8 @@ def is_sparse(value: Any) -> bool:
 def is_array(value: Any) -> bool:
     """Returns whether a value is a dense array with a dtype of NumPy.
 
-    Such are those of NumPy and JAX, memory maps, and arrays in files, such as of h5py,
-    that are read where they are indexed.
+    Arrays of NumPy and JAX are, memory maps, and arrays in files that are read where
+    they are indexed, such as those of h5py.
     """
     return isinstance(getattr(value, "dtype", None), np.dtype) and not is_sparse(value)
 
@@ -131,7 +133,10 @@ def exact_floats(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def of_numbers(array: np.ndarray) -> np.ndarray:
-    """Converts an array of objects that all are numbers; returns others unchanged."""
+    """Converts an array of objects that all are numbers; returns others unchanged.
+
+    Decimals are unchanged, too, and so are integers that would be rounded.
+    """
     if array.dtype != object:
         return array
     kinds = set(map(type, array.ravel().tolist()))
@@ -144,9 +149,11 @@ def of_numbers(array: np.ndarray) -> np.ndarray:
     ):
         if kinds and all(issubclass(kind, types) for kind in kinds):
             try:
-                return array.astype(dtype)
+                converted = array.astype(dtype)
             except OverflowError:  # integers beyond int64
                 return array
+            is_exact = (converted == array) | (array != array)  # NaN differs from NaN
+            return converted if is_exact.all() else array
     return array
 
 
@@ -155,7 +162,7 @@ def check_is_plain(name: str, value: Any) -> None:
     if getattr(value, "requires_grad", False) is True:
         raise ValueError(
             f"{name} must not be part of a differentiation, got a {_kind(value)} that "
-            "requires a gradient; a fit passes none on: give .detach()"
+            "requires a gradient; no gradient passes through a fit: give .detach()"
         )
     is_negative = getattr(value, "is_neg", None)
     if callable(is_negative) and is_negative():
@@ -169,7 +176,7 @@ def is_on_accelerator(value: Any) -> bool:
     """Returns whether an array is in the memory of a device by DLPack."""
     if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__"):
         return False
-    # Other errors, such as those of meta tensors, come again with a name.
+    # Other errors, such as those of meta tensors, are raised later, with a name.
     with contextlib.suppress(TypeError, ValueError, RuntimeError, BufferError):
         return value.__dlpack_device__()[0] not in _HOST_DEVICES
     return False
@@ -179,7 +186,7 @@ def by_dlpack(name: str, value: Any) -> Any:
     """Returns a JAX array with the memory of an array, or with a compact copy.
 
     Raises:
-      ValueError: if the memory is that of a device that JAX has not.
+      ValueError: if the memory is that of a device that JAX does not use.
     """
     import jax
 
@@ -197,7 +204,7 @@ def by_dlpack(name: str, value: Any) -> Any:
             error = raised
     device = getattr(value, "device", "another device")
     raise ValueError(
-        f"{name} must be in memory of the host or of a device that JAX has "
+        f"{name} must be in memory of the host or of a device that JAX uses "
         f"({jax.default_backend()}), got a {_kind(value)} on {device} "
         f"({str(error):.80}); copy it to the host first, such as by .cpu() or .get()"
     ) from None
@@ -209,12 +216,17 @@ def _of_table(name: str, table: Any) -> np.ndarray:
     types = table.schema.types if types is None else types
     is_encoded = any(hasattr(one, "index_type") for one in types)
     if len({str(one) for one in types}) == 1 and not is_encoded:
-        array = np.asarray(table)
-        if array.dtype != object or array.shape[1] == 1:
-            return array
-    columns = [of_numbers(np.asarray(_decoded(column))) for column in _columns(table)]
-    if not columns:
-        return np.asarray(table)
+        # Numbers of one dtype in one piece. Errors are raised below, with a column.
+        with contextlib.suppress(Exception):
+            array = np.asarray(table)
+            if array.dtype.kind in "buif" and array.ndim == 2:
+                return array
+    columns = [
+        _column(name, label, column, kind)
+        for (label, column), kind in zip(_columns(table), types, strict=True)
+    ]
+    if len(columns) < 2:
+        return np.asarray(table) if not columns else columns[0][:, None]
     if not all(column.dtype.kind in "buif" for column in columns):
         return np.stack([_as_objects(column) for column in columns], axis=1)
     if len({column.dtype for column in columns}) > 1:
@@ -223,6 +235,27 @@ def _of_table(name: str, table: Any) -> np.ndarray:
             for column in columns
         ]
     return np.stack(columns, axis=1)
+
+
+def _column(name: str, label: Any, column: Any, kind: Any) -> np.ndarray:
+    """A column of a table as an array of one axis.
+
+    Raises:
+      ValueError: if NumPy has no such items, in the table's library or at all.
+    """
+    try:
+        array = of_numbers(np.asarray(_decoded(column)))
+        if array.ndim == 1:
+            return array
+        reason = f"shape {array.shape}"
+    except MemoryError:
+        raise
+    except Exception as error:  # Every library has errors of its own.
+        reason = str(error)
+    raise ValueError(
+        f"{name} must have columns of numbers, got column {label!r} of type {kind} "
+        f"({reason:.80}); convert it to numbers, or leave it out"
+    )
 
 
 def _as_objects(column: np.ndarray) -> np.ndarray:
@@ -239,11 +272,15 @@ def _decoded(value: Any) -> Any:
     return value.cast(kind.value_type) if hasattr(kind, "index_type") else value
 
 
-def _columns(table: Any) -> Iterator[Any]:
+def _columns(table: Any) -> Iterator[tuple[Any, Any]]:
+    """Names and columns of a table."""
     if hasattr(table, "iloc"):
         # By position: names of pandas need not be distinct.
-        return (table.iloc[:, i] for i in range(table.shape[1]))
-    return (table[column] for column in getattr(table, "column_names", table.columns))
+        for i, label in enumerate(table.columns):
+            yield label, table.iloc[:, i]
+        return
+    for label in getattr(table, "column_names", table.columns):
+        yield label, table[label]
 
 
 def _kind(value: Any) -> str:

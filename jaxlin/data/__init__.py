@@ -3,8 +3,8 @@
 `load` takes the name of a data set or a path:
 
   * ``"cifar10"``, ``"cifar100"``, ``"mnist"``, ``"fashion_mnist"``, ``"kmnist"``: from
-    the copy that is there, in whichever form, else downloaded; checked by content
-    (CIFAR-100 and KMNIST in part, see `load`);
+    a copy in any form, else downloaded; compared with the official content (CIFAR-100
+    and KMNIST in part, see `load`);
   * ``"digits"``: scikit-learn's handwritten digits, no download;
   * any other image-classification set prepared by tensorflow-datasets, such as
     ``"emnist/balanced"``;
@@ -20,9 +20,9 @@
 `jaxlin.data.embeddings` reads features in several parts, and answers that are strings.
 
 Images stay uint8 and are memory-mapped from a cache after the first load, which saves
-the time and memory of a float copy. Data sets are looked for in ``data_dir``, else the
-environment variable ``TFDS_DATA_DIR``, else ``~/tensorflow_datasets``, those of the
-Hugging Face hub in its cache, too; the cache of decoded images is ``cache_dir``, else
+the time and memory of a float copy. The folder of data sets is ``data_dir``, else the
+environment variable ``TFDS_DATA_DIR``, else ``~/tensorflow_datasets``; the cache of the
+Hugging Face hub is searched, too. The cache of decoded images is ``cache_dir``, else
 ``JAXLIN_CACHE``, else ``~/.cache/jaxlin``. In every path ``~`` and environment
 variables are replaced.
 
@@ -32,6 +32,7 @@ The modules:
   progress        progress bars
   array_files     named arrays of a ``.npz`` file or a folder of ``.npy`` files
   dataset         `Dataset`, `Split` and their checks
+  summaries       numbers of examples and checksums of a data set
   digits          scikit-learn's handwritten digits
   npz             a data set of the user's own files
   embeddings      joined embeddings of the same examples, with frequent answers
@@ -43,6 +44,7 @@ The modules:
   parquet         reader of parquet
   readers         readers by the ends of names; how to add one
   array_pickles   pickles of arrays, read without running what they name
+  bounded_files   files that are unpacked up to a limit
   cifar_files     official files of CIFAR-10 and CIFAR-100
   idx_files       IDX files of MNIST and its relatives
   tfrecords       records of TFRecord files
@@ -76,15 +78,9 @@ from jaxlin.data import (
     readers,
     tfds_folders,
 )
-from jaxlin.data.dataset import (
-    Dataset,
-    DataUnavailableError,
-    Split,
-    absent_classes,
-    class_histogram,
-    summary,
-)
+from jaxlin.data.dataset import Dataset, DataUnavailableError, Split
 from jaxlin.data.readers import Reader
+from jaxlin.data.summaries import absent_classes, class_histogram, summary
 from jaxlin.io import files
 
 __getattr__ = chapters.loader(__name__)
@@ -130,9 +126,10 @@ def load(
 
     Returns:
       The data set. ``"cifar10"``, ``"mnist"`` and ``"fashion_mnist"`` have exactly the
-      images and labels of the official files. Of copies that were not downloaded here,
-      ``"cifar100"`` is compared by its labels in their order, ``"kmnist"`` by its
-      number of images per class.
+      images and labels of the official files. Official files of ``"cifar100"`` and
+      packed ones of ``"kmnist"`` have their published checksums; other copies are
+      compared by labels in their order and sums of the color channels
+      (``"cifar100"``), or by numbers of images per class (``"kmnist"``).
 
     Raises:
       DataUnavailableError: an OSError, if the set is not on this machine and could not

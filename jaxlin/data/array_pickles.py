@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+_SCALARS = (bool, int, float, complex, str, bytes, bytearray, np.ndarray)
+
 
 def load(content: bytes) -> Any:
     """Returns the object in a pickle of arrays, numbers, text, lists and dictionaries.
@@ -23,7 +25,8 @@ def load(content: bytes) -> Any:
       ValueError: if the pickle names anything but arrays of numbers, or is damaged.
     """
     try:
-        return _arrays_in(_Unpickler(io.BytesIO(content), encoding="bytes").load())
+        loaded = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+        return _plain(loaded, {})
     except ValueError:
         raise
     # A damaged pickle may fail in any way.
@@ -56,6 +59,9 @@ class _DType:
 
 class _Array:
     """An array before its state arrives, and then with it."""
+
+    # Neither is a NumPy array a key or a member of a set.
+    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, *_: Any) -> None:
         self.array: np.ndarray | None = None
@@ -107,12 +113,38 @@ class _Unpickler(pickle.Unpickler):
         return _CODES[module, name]
 
 
-def _arrays_in(value: Any) -> Any:
-    """Replaces the arrays in a dictionary by NumPy's."""
+def _plain(value: Any, made: dict[int, Any]) -> Any:
+    """Returns an object with NumPy's arrays in it.
+
+    Args:
+      value: object as it was unpickled.
+      made: results by the identity of lists and the like, which may hold one another
+        many times over.
+
+    Raises:
+      ValueError: for an array without items, and for anything else that a pickle of
+        arrays does not hold, such as a dtype or a function by itself.
+    """
+    if isinstance(value, _Array):
+        if value.array is None:
+            raise ValueError("must hold whole arrays, got one without items")
+        return value.array
+    if id(value) in made:
+        return made[id(value)]
     if isinstance(value, dict):
-        return {key: _arrays_in(entry) for key, entry in value.items()}
-    if not isinstance(value, _Array):
-        return value
-    if value.array is None:
-        raise ValueError("must hold whole arrays, got one without items")
-    return value.array
+        entries = made[id(value)] = {}
+        entries.update({key: _plain(entry, made) for key, entry in value.items()})
+        return entries
+    if isinstance(value, list):
+        items = made[id(value)] = []
+        items.extend(_plain(item, made) for item in value)
+        return items
+    if isinstance(value, tuple):
+        made[id(value)] = tuple(_plain(item, made) for item in value)
+        return made[id(value)]
+    if value is not None and not isinstance(value, _SCALARS):
+        raise ValueError(
+            "must hold arrays, numbers, text, lists and dictionaries alone, got "
+            f"{getattr(value, '__name__', type(value).__name__).strip('_')}"
+        )
+    return value

@@ -26,7 +26,7 @@ from jaxlin.io import files
 _LOGGER = logging.getLogger(__name__)
 
 # Part of the fingerprint: increment it when decoding or the format of entries changes.
-_FORMAT = 2
+_FORMAT = 3
 _META = "meta.json"
 
 

@@ -19,12 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxlin.data import array_pickles
+from jaxlin.data.bounded_files import BoundedFile
 from jaxlin.data.dataset import Dataset, Split
 
 _IMAGE_SHAPE = (32, 32, 3)
 _WIDTH = math.prod(_IMAGE_SHAPE)
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
 _BLOCK = 2**20
+# First bytes of a file of gzip.
+_GZIP = b"\x1f\x8b"
 
 
 class _Form(NamedTuple):
@@ -72,11 +75,12 @@ def is_official(path: Path) -> bool:
     return any(all((path / name).is_file() for name in form.files) for form in _FORMS)
 
 
-def read(path: Path) -> Dataset:
+def read(path: Path, *, max_bytes: int | None = None) -> Dataset:
     """Reads CIFAR-10 or CIFAR-100, or a set in one of their forms.
 
     Args:
       path: folder of the files, such as ``cifar-10-batches-py``, or an archive of one.
+      max_bytes: number of bytes that an archive may hold, unpacked; None is no limit.
 
     Returns:
       The data set in the order of the files, not yet checked.
@@ -87,7 +91,7 @@ def read(path: Path) -> Dataset:
       OSError: if a file cannot be read.
     """
     try:
-        contents = _contents(path)
+        contents = _contents(path, max_bytes)
         for form in _FORMS:
             if form.files <= set(contents):
                 return _dataset(path, form, contents)
@@ -108,7 +112,7 @@ def read(path: Path) -> Dataset:
         ) from error
 
 
-def _contents(path: Path) -> dict[str, bytes]:
+def _contents(path: Path, max_bytes: int | None) -> dict[str, bytes]:
     """Returns the files of a folder or an archive that any form has, by name."""
     wanted = set().union(*(form.files for form in _FORMS))
     if path.is_dir():
@@ -117,17 +121,25 @@ def _contents(path: Path) -> dict[str, bytes]:
             for name in wanted
             if (path / name).is_file()
         }
-    with tarfile.open(path, "r:*") as tar:
+    with path.open("rb") as file:
+        is_packed = file.read(2) == _GZIP
+    with gzip.open(path) if is_packed else path.open("rb") as opened:
+        unpacked = BoundedFile(opened, max_bytes)
+        return _members(unpacked, wanted)
+
+
+def _members(archive: BoundedFile, wanted: set[str]) -> dict[str, bytes]:
+    """Returns the files of an archive with some names."""
+    contents: dict[str, bytes] = {}
+    with tarfile.open(fileobj=archive, mode="r:") as tar:
         # Members are read, never extracted: no path of the archive is written to.
-        contents = {
-            name: opened.read()
-            for member in tar
-            if (name := PurePosixPath(member.name).name) in wanted
-            and (opened := tar.extractfile(member)) is not None
-        }
-        # A checksum is checked where the compressed bytes end, behind the last member.
-        while tar.fileobj is not None and tar.fileobj.read(_BLOCK):
-            pass
+        for member in tar:
+            name = PurePosixPath(member.name).name
+            if name in wanted and (opened := tar.extractfile(member)) is not None:
+                contents[name] = opened.read()
+    # A checksum is checked where the compressed bytes end, behind the last member.
+    while archive.read(_BLOCK):
+        pass
     return contents
 
 

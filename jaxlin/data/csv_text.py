@@ -73,12 +73,7 @@ def _header(path: Path, text: IO[str]) -> tuple[list[str], str]:
             f"{path}: columns must have names, got none for column {names.index('')}; "
             "if pandas has written its index there, save with index=False"
         )
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(
-            f"{path}: names of columns must differ, got {', '.join(repeated)} more "
-            "than once"
-        )
+    tables.check_distinct(path, names)
     return names, delimiter
 
 

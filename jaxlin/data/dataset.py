@@ -1,6 +1,5 @@
-"""Types of data sets, their checks and their summary."""
+"""Types of data sets and their checks."""
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -12,8 +11,6 @@ from jaxlin import check
 
 #: Floating dtypes of 16 bits, which feature vectors keep.
 HALVES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
-# Rows hashed per block, so that the summary of a memory map does not load it whole.
-_ROWS_PER_BLOCK = 8192
 
 
 class DataUnavailableError(OSError):
@@ -26,7 +23,7 @@ class Split(NamedTuple):
     Attributes:
       features: one row per example, shape ``(examples, features)``, uint8 or float32,
         or float16, bfloat16 or float64 for feature vectors; may be a read-only memory
-        map, or a sparse CSR matrix of float32. Images are flattened in C order.
+        map, or a sparse CSR matrix. Images are flattened in C order.
       labels: class indices in [0, num_classes), int32, shape ``(examples,)``.
     """
 
@@ -79,11 +76,6 @@ class Dataset(NamedTuple):
     def num_features(self) -> int:
         """Number of features per example."""
         return self.train.features.shape[1]
-
-
-def is_sparse(rows: Any) -> bool:
-    """Returns whether rows are a sparse matrix of SciPy."""
-    return hasattr(rows, "tocsr")
 
 
 def check_dataset(
@@ -195,81 +187,19 @@ def _checked_splits(
     return checked
 
 
-def class_histogram(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Returns the number of examples of each class, shape ``(num_classes,)``.
-
-    >>> class_histogram(np.array([0, 2, 2]), 4)
-    array([1, 0, 2, 0])
-    """
-    return np.bincount(labels, minlength=num_classes)
-
-
-def absent_classes(dataset: Dataset) -> tuple[str, ...]:
-    """Names of the classes without a training example."""
-    counts = class_histogram(dataset.train.labels, dataset.num_classes)
-    return tuple(dataset.class_names[i] for i in np.flatnonzero(counts == 0))
-
-
-def summary(dataset: Dataset) -> dict[str, Any]:
-    """Summary of a data set, serialisable as JSON.
-
-    Returns:
-      Name, version, source, class names, image shape, ``max_value``, and numbers of
-      classes and features; per split the number of examples, the class histogram, and
-      shape, dtype and SHA-256 (of the values in C order) of features and labels; the
-      same of weights and groups, where there are any.
-    """
-    optional = {
-        field: _describe_array(value)
-        for field in ("train_weights", "train_groups")
-        if (value := getattr(dataset, field)) is not None
-    }
-    if dataset.validation is not None:
-        optional["validation"] = _describe(dataset.validation, dataset.num_classes)
-    return {
-        "name": dataset.name,
-        "version": dataset.version,
-        "source": dataset.source,
-        "num_classes": dataset.num_classes,
-        "num_features": dataset.num_features,
-        "image_shape": None if dataset.image_shape is None else [*dataset.image_shape],
-        "max_value": dataset.max_value,
-        "class_names": [*dataset.class_names],
-        "train": _describe(dataset.train, dataset.num_classes),
-        "test": _describe(dataset.test, dataset.num_classes),
-        **optional,
-    }
-
-
 def _rows(
     name: str, value: Any, kept: list[Any], *, num_features: int | None = None
 ) -> np.ndarray:
     """Returns checked rows in uint8, float32 or a floating dtype of ``kept``."""
-    if is_sparse(value):
-        return _sparse_rows(name, value)
+    is_sparse = check.is_sparse(value)
     dtype = getattr(value, "dtype", None)
     is_float = dtype is not None and (dtype.kind == "f" or dtype in HALVES)
-    if is_float and dtype not in kept:
+    if is_float and dtype not in ([np.float32] if is_sparse else kept):
         # Converted first, so that the check for infinity finds overflows.
         with np.errstate(over="ignore"):
             value = value.astype(np.float32)
-    return check.features(name, value, num_features=num_features)
-
-
-def _sparse_rows(name: str, value: Any) -> Any:
-    """Returns checked sparse rows in float32, as a CSR matrix."""
-    with np.errstate(over="ignore"):
-        rows = value.astype(np.float32).tocsr()
-    if 0 in rows.shape:
-        raise ValueError(f"{name} must not be empty, got shape {rows.shape}")
-    bad = np.flatnonzero(~np.isfinite(rows.data))
-    if bad.size:
-        row = int(np.searchsorted(rows.indptr, bad[0], side="right")) - 1
-        raise ValueError(
-            f"{name} must be finite, got {rows.data[bad[0]]} at row {row}, feature "
-            f"{rows.indices[bad[0]]}; drop or impute such values first"
-        )
-    return rows
+    check_rows = check.sparse_features if is_sparse else check.features
+    return check_rows(name, value, num_features=num_features)
 
 
 def _groups(name: str, value: Any, *, num_examples: int) -> np.ndarray:
@@ -282,34 +212,3 @@ def _groups(name: str, value: Any, *, num_examples: int) -> np.ndarray:
         )
     check.one_per_example(name, len(array), num_examples=num_examples)
     return array.astype(str) if array.dtype.kind == "S" else array
-
-
-def _describe(split: Split, num_classes: int) -> dict[str, Any]:
-    arrays = {field: _describe_array(array) for field, array in split._asdict().items()}
-    histogram = class_histogram(split.labels, num_classes)
-    return {
-        "num_examples": len(split.labels),
-        "class_histogram": histogram.tolist(),
-        **arrays,
-    }
-
-
-def _describe_array(array: np.ndarray) -> dict[str, Any]:
-    return {
-        "shape": [*array.shape],
-        "dtype": str(array.dtype),
-        "sha256": _sha256(array),
-    }
-
-
-def _sha256(array: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    if is_sparse(array):
-        for part in (array.data, array.indices, array.indptr):  # type: ignore[attr-defined]
-            digest.update(np.ascontiguousarray(part).data)
-        return digest.hexdigest()
-    for start in range(0, len(array), _ROWS_PER_BLOCK):
-        block = np.ascontiguousarray(array[start : start + _ROWS_PER_BLOCK])
-        # As bytes: a bfloat16 array has no buffer format.
-        digest.update(block.view(np.uint8).data)
-    return digest.hexdigest()

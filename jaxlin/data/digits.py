@@ -33,7 +33,7 @@ def load() -> dataset.Dataset:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise dataset.DataUnavailableError(
-            'digits needs scikit-learn: pip install "jaxlin[experiments]"'
+            'digits needs scikit-learn: pip install "jaxlin[sklearn]"'
         ) from error
     rows, labels = load_digits(return_X_y=True)
     in_test = _evenly_spaced(labels)

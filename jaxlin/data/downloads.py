@@ -1,8 +1,8 @@
-"""Downloads that continue where they broke off, verified by size and SHA-256.
+"""Downloads that continue where they stopped, verified by size and SHA-256.
 
-What has been received lies in ``NAME.part`` until the whole file is verified, so that
-a later call, also after a kill, asks an address for the rest alone. Processes that need
-the same file wait for one another.
+Received bytes stay in ``NAME.part`` until the whole file is verified, so that a later
+call requests only the rest, even after a kill. Processes that need the same file wait
+for one another.
 """
 
 import contextlib
@@ -65,7 +65,7 @@ def fetch(file: RemoteFile, folder: Path, *, progress: bool = True) -> Path:
 
 @contextlib.contextmanager
 def _locked_folder(folder: Path, name: str) -> Iterator[None]:
-    """Holds a lock in a folder; a folder that was made for nothing is removed."""
+    """Holds a lock in a folder; removes a new folder that stayed empty."""
     try:
         import filelock
         import tqdm  # noqa: F401
@@ -89,8 +89,8 @@ def _locked_folder(folder: Path, name: str) -> Iterator[None]:
 def _receive(file: RemoteFile, part: Path, *, progress: bool) -> None:
     """Completes ``part`` from the addresses of a file.
 
-    An address is tried again as long as it delivers something; a connection that
-    breaks off costs only what was on its way.
+    An address is tried again as long as it delivers something; after a broken
+    connection only the missing bytes are requested.
     """
     urls, reasons, started_anew = list(file.urls), [], set()
     bar = progress_bars.bar(
@@ -106,7 +106,7 @@ def _receive(file: RemoteFile, part: Path, *, progress: bool) -> None:
                 except (OSError, http.client.HTTPException) as error:
                     reasons.append(f"{url}: {error or type(error).__name__}")
                 if before and not _size(part) and url not in started_anew:
-                    # What an earlier call had received may have been at fault.
+                    # The bytes of an earlier call may have been wrong.
                     started_anew.add(url)
                 elif _size(part) <= before:
                     urls.remove(url)

@@ -35,7 +35,7 @@ def decode(
       encoded: the files, at least one.
       name: name of the data set in messages.
       channels: number of channels to convert to: 1, 3 or 4; None, the default, keeps
-        those that all images have.
+        the number of the images, which must be the same for all.
       progress: whether to draw a progress bar on a terminal.
 
     Returns:

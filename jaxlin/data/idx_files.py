@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxlin.data.bounded_files import BoundedFile
 from jaxlin.data.dataset import Dataset, Split
 
 _NAME = re.compile(r"(.*)(train|t10k|test)-(images|labels)[-.]idx\d-ubyte(\.gz)?")
@@ -28,13 +29,14 @@ def is_idx(folder: Path) -> bool:
     )
 
 
-def read(folder: Path) -> Dataset:
+def read(folder: Path, *, max_bytes: int | None = None) -> Dataset:
     """Reads training and test images with their labels.
 
     Args:
       folder: folder with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
         ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, each as it is or
         with ``.gz``; names may have a common beginning, as EMNIST's have.
+      max_bytes: number of bytes that a file may hold, unpacked; None is no limit.
 
     Returns:
       The data set in the order of the files, images with one channel, not yet checked.
@@ -46,7 +48,7 @@ def read(folder: Path) -> Dataset:
       OSError: if a file cannot be read.
     """
     files = _files(folder)
-    arrays = {part: _array(path) for part, path in files.items()}
+    arrays = {part: _array(path, max_bytes) for part, path in files.items()}
     for part, array in arrays.items():
         rank = 3 if part.endswith("images") else 1
         if array.ndim != rank:
@@ -102,13 +104,15 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _array(path: Path) -> np.ndarray:
+def _array(path: Path, max_bytes: int | None) -> np.ndarray:
     """Returns the array of one IDX file."""
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = BoundedFile(file, max_bytes).read()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}); take a new copy") from error
+    except ValueError as error:
+        raise ValueError(f"{path} {error}; take a new copy") from error
     if content[:3] != b"\0\0\x08" or len(content) < 4:
         raise ValueError(
             f"{path} must be an IDX file of uint8, begins with {content[:4]!r}"

@@ -3,14 +3,17 @@
 A set is looked for in the forms in which people have it: prepared by
 tensorflow-datasets, as its official files, as the hub's parquet. If there is none, the
 official files are downloaded. What was read is compared with the official content
-(`official_sets`), so that every form gives the same images with the same labels;
-CIFAR-100 is compared by its labels, KMNIST by its numbers of images per class.
+(`official_sets`), so that every form gives the same images with the same labels. For
+CIFAR-100 and KMNIST no checksum of all images is published: their official files are
+compared by the checksums of the files, CIFAR-100 in other forms by its labels and the
+sums of its pixels, KMNIST by its numbers of images per class.
 
-Examples come in the official order: by the ids or keys of tensorflow-datasets, in the
-order of the official files, and for the hub's CIFAR-10, which has the official batches
-in another order, in theirs. A copy of CIFAR-10 in an order of its own keeps that.
+Examples are in the official order: sorted by the ids or keys of tensorflow-datasets,
+in the order of the official files, and with the batches of the hub's CIFAR-10 sorted.
+A copy of CIFAR-10 in any other order keeps that order.
 """
 
+import hashlib
 import http.client
 import os
 from collections.abc import Iterator
@@ -32,9 +35,9 @@ from jaxlin.data.dataset import (
     DataUnavailableError,
     Split,
     check_dataset,
-    class_histogram,
 )
 from jaxlin.data.official_sets import ImageSet, idx_md5
+from jaxlin.data.summaries import class_histogram
 
 # Where the hub's library keeps files, by its environment variables or by default.
 _HUB_CACHES = ("$HF_HUB_CACHE", "$HF_HOME/hub", "~/.cache/huggingface/hub")
@@ -51,7 +54,12 @@ def is_source(path: Path) -> bool:
 
 
 def read_source(
-    path: Path, *, name: str, is_numbered: bool = False, progress: bool = True
+    path: Path,
+    *,
+    name: str,
+    is_numbered: bool = False,
+    max_bytes: int | None = None,
+    progress: bool = True,
 ) -> Dataset:
     """Reads images and their labels in any of the forms of image sets.
 
@@ -60,6 +68,8 @@ def read_source(
         CIFAR-100 (folder or archive), or a folder of IDX files.
       name: name of the data set.
       is_numbered: as for `tfds_images.read`.
+      max_bytes: number of bytes that an archive or a packed file may hold, unpacked;
+        None is no limit.
       progress: whether to draw progress bars on a terminal.
 
     Returns:
@@ -74,9 +84,9 @@ def read_source(
             path, name=name, is_numbered=is_numbered, progress=progress
         )
     elif cifar_files.is_official(path):
-        found = cifar_files.read(path)
+        found = cifar_files.read(path, max_bytes=max_bytes)
     else:
-        found = idx_files.read(path)
+        found = idx_files.read(path, max_bytes=max_bytes)
     return check_dataset(found._replace(name=name))
 
 
@@ -120,8 +130,13 @@ def read(known: ImageSet, source: Path, *, progress: bool = True) -> Dataset:
       ValueError: as `read_source`, and if images or labels are not the official ones.
     """
     if is_source(source):
+        _check_files(known, source)
         found = read_source(
-            source, name=known.name, is_numbered=known.is_numbered, progress=progress
+            source,
+            name=known.name,
+            is_numbered=known.is_numbered,
+            max_bytes=known.max_bytes,
+            progress=progress,
         )
     else:
         label = known.hub[2] if known.hub else None
@@ -141,6 +156,26 @@ def read(known: ImageSet, source: Path, *, progress: bool = True) -> Dataset:
     for split, expected in zip(_SPLITS, known.expected, strict=True):
         _check_content(known, found, split, expected)
     return found
+
+
+def _check_files(known: ImageSet, source: Path) -> None:
+    """Raises a ValueError unless files with published checksums have them."""
+    paths = [source] if source.is_file() else sorted(source.iterdir())
+    names = {path.name for path in paths}
+    for path in paths:
+        # A packed file that is there unpacked, too, is not read.
+        is_read = not (path.suffix == ".gz" and path.stem in names)
+        if path.name not in known.checksums or not is_read:
+            continue
+        algorithm, expected = known.checksums[path.name]
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, algorithm).hexdigest()
+        if digest != expected:
+            raise ValueError(
+                f"{path} must have {algorithm.upper()} {expected} as the official file "
+                f"of {known.name}, got {digest}; take another copy, or load this one "
+                "by its path as a data set of its own"
+            )
 
 
 def _check_content(
@@ -232,6 +267,11 @@ def _unavailable(known: ImageSet, folder: Path, reason: str) -> DataUnavailableE
     version = tfds_folders.find(known.name, folder)
     if version is not None:
         what = f"{tfds_folders.unreadable(version)}. No other copy is in {folder}"
+    for file in known.remote:
+        path = parent / file.name
+        if path.is_file() and path.stat().st_size != file.num_bytes:
+            found = f"{path.stat().st_size:,}"
+            what += f" ({path} must have {file.num_bytes:,} bytes, got {found})"
     return DataUnavailableError(
         f"{what}, and none was fetched: {reason}. Three ways out: take the digits, "
         "which need no download (--dataset digits); set TFDS_DATA_DIR (or data_dir) to "

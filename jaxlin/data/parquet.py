@@ -21,8 +21,8 @@ def read(paths: Sequence[Path], *, label: str | None = None) -> list[Table]:
     other columns are left out. Names of classes are taken from the hub's description.
 
     Args:
-      paths: parquet files. Not those of tensorflow-datasets, which are read by nobody
-        in full: prepare such a set in another format.
+      paths: parquet files. Not those that tensorflow-datasets prepares, which no reader
+        gives in full: prepare such a set in another format.
       label: name of the column of the labels; None is ``"label"``.
 
     Returns:
@@ -44,10 +44,16 @@ def read(paths: Sequence[Path], *, label: str | None = None) -> list[Table]:
     found = []
     for path in paths:
         try:
-            table = pyarrow.parquet.read_table(path)
-        except pyarrow.ArrowInvalid as error:
-            raise ValueError(f"{path}: must be a parquet file ({error})") from error
-        found.append(_table(path, table, label))
+            tables.check_distinct(path, pyarrow.parquet.read_schema(path).names)
+            found.append(_table(path, pyarrow.parquet.read_table(path), label))
+        # Damaged pages give an OSError that has no number of the system.
+        except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise ValueError(
+                f"{path}: must be a whole parquet file of columns that NumPy reads "
+                f"({error}); take a new copy, or leave such columns out"
+            ) from error
     return found
 
 

@@ -47,7 +47,7 @@ _SPLITS = ("train", "test", "validation")
 
 
 def reader_of(path: Path) -> Reader | None:
-    """Returns the reader of a file, or of a folder of ``train`` files; None if none."""
+    """Returns the reader of a file, or of a folder of ``train`` files, or None."""
     if path.is_dir():
         path = next(iter(_files(path)["train"]), path)
     return READERS.get(_format(path))

@@ -37,7 +37,7 @@ def read(paths: Sequence[Path], *, label: str | None = None) -> list[Table]:
         from sklearn.datasets import load_svmlight_files
     except ImportError as error:
         raise DataUnavailableError(
-            'svmlight files need scikit-learn: pip install "jaxlin[experiments]"'
+            'svmlight files need scikit-learn: pip install "jaxlin[sklearn]"'
         ) from error
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(tables.opened(path)) for path in paths]

@@ -15,8 +15,8 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from jaxlin import class_labels
-from jaxlin.data.dataset import Dataset, Split, check_dataset, is_sparse
+from jaxlin import check, class_labels
+from jaxlin.data.dataset import Dataset, Split, check_dataset
 
 _UNPACK: Mapping[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.decompress,
@@ -85,6 +85,16 @@ def label_column(path: Path, names: Sequence[str], label: str | None) -> str:
     return wanted
 
 
+def check_distinct(path: Path, names: Sequence[str]) -> None:
+    """Raises a ValueError if columns have the same name."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(
+            f"{path}: names of columns must differ, got {', '.join(repeated)} more "
+            "than once"
+        )
+
+
 def joined(tables: Sequence[Table]) -> Table:
     """Returns one table of the examples of several files.
 
@@ -97,7 +107,7 @@ def joined(tables: Sequence[Table]) -> Table:
         return first
     for table in tables[1:]:
         check_same_columns(first, table)
-    if is_sparse(first.features):
+    if check.is_sparse(first.features):
         import scipy.sparse
 
         rows = scipy.sparse.vstack([one.features for one in tables], format="csr")
@@ -206,7 +216,7 @@ def _kind(labels: np.ndarray) -> str:
 
 def _narrowed(value: Any) -> Any:
     """Returns float64 rows in float32 if it holds them or overflows, else unchanged."""
-    if is_sparse(value) or getattr(value, "dtype", None) != np.float64:
+    if check.is_sparse(value) or getattr(value, "dtype", None) != np.float64:
         return value
     with np.errstate(over="ignore"):
         narrow = value.astype(np.float32)

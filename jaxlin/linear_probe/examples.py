@@ -10,9 +10,9 @@ from jax.typing import ArrayLike
 
 from jaxlin import check, class_labels, predictions, problems, sharding
 from jaxlin.linear_probe import class_weights as class_weights_of
-from jaxlin.normalization import Normalization, fit_standard
+from jaxlin.normalization import Normalization, fit_standard, fitting
 from jaxlin.numerics import processes, row_arrays
-from jaxlin.problems import FitNormalization, Problem, checked
+from jaxlin.problems import FitNormalization, Problem
 from jaxlin.selection import held_out
 from jaxlin.typing import Array
 
@@ -102,9 +102,7 @@ def make(
         classes=names,
     )
     numbers = np.ones(problem.num_classes)
-    fitted = checked.fitted_normalization(
-        normalization, rows.features, rows.example_weights
-    )
+    fitted = fitting.fitted(normalization, rows.features, rows.example_weights)
     if class_weights is not None:
         numbers = class_weights_of.numbers(
             class_weights,

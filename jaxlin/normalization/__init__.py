@@ -20,6 +20,7 @@ Rows of length 1, which no affine map gives, are made before a fit: `unit_rows`.
   affine       the map of one example, and its checks
   moments      fits: mean and standard deviation of rows, in blocks
   unit_length  rows scaled to length 1
+  fitting      a normalization that is given, or a function that fits one
   rounding     rows that float32 cannot represent
 """
 

@@ -50,6 +50,21 @@ def check_rounding(
         )
 
 
+def needs_float64(*arrays: Any) -> bool:
+    """Returns whether float32 does not hold some float64 array exactly.
+
+    Args:
+      *arrays: arrays or numbers; None is skipped.
+    """
+    with np.errstate(over="ignore"):
+        return any(
+            getattr(array, "dtype", np.float64) == np.float64
+            and not (np.asarray(array, np.float32) == array).all()
+            for array in arrays
+            if array is not None
+        )
+
+
 def is_spoiled_by_float32(
     rows: np.ndarray,
     normalization: Normalization | None,

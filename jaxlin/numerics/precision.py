@@ -34,8 +34,8 @@ from jaxlin.typing import Array, PyTree
 # (`jax.lax.DotAlgorithmPreset`). Three parts of bfloat16 hold all 24 bits of float32,
 # and what six products leave out is half of its unit roundoff; two parts of
 # TensorFloat-32 hold 22 bits. Tensor cores may truncate sums where float32 rounds. The
-# allowance for rounding in certificates is that of float32; no GPU has been asked
-# whether it covers these.
+# allowance for rounding in certificates is that of float32; it has not been measured on
+# a GPU that it covers these.
 SPLIT_PRODUCTS = ("BF16_BF16_F32_X6", "TF32_TF32_F32_X3")
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlin import check
-from jaxlin.check import diagnosis, foreign
+from jaxlin.check import foreign
 
 # Rows as they are given: `np.ndarray`, `jax.Array`, or a csr_array of scipy.sparse.
 Rows = Any
@@ -43,7 +43,7 @@ def rows(
       ValueError: as `jaxlin.check.features`.
     """
     if check.is_sparse(value):
-        return _csr(name, value, num_features=num_features)
+        return check.sparse_features(name, value, num_features=num_features)
     array = device_array(name, value)
     if array is None:
         return check.features(name, value, num_features=num_features, native=native)
@@ -58,15 +58,15 @@ def block(name: str, some: Rows) -> np.ndarray:
     return check.dense(name, some.toarray() if check.is_sparse(some) else some)
 
 
-def numbers(name: str, some: Any) -> np.ndarray | jax.Array:
-    """Returns a block of rows, dense, of a dtype that the library computes with.
+def dense_rows(name: str, some: Any) -> np.ndarray | jax.Array:
+    """Returns rows as a dense array of a dtype that the library computes with.
 
     Args:
       name: name of the rows in error messages.
-      some: what `rows` takes; finite or not.
+      some: rows as `rows` takes them; they need not be finite.
     """
     if check.is_sparse(some):
-        some = as_csr(some).toarray()
+        some = check.as_csr(some).toarray()
     array = device_array(name, some)
     return check.as_numbers(name, some) if array is None else array
 
@@ -80,13 +80,13 @@ def device_array(name: str, value: Any) -> jax.Array | None:
 
     Returns:
       The `jax.Array` that is given, or one that shares the memory of a tensor of
-      another library; None for all that lies elsewhere, in the memory of the host in
-      particular, for float64 and for integers, which the host converts, and on a mesh,
-      over which the host spreads the rows.
+      another library. None for arrays on the host or on another device, for float64
+      and integers, which are converted on the host, and under a mesh, over which the
+      host spreads the rows.
 
     Raises:
       ValueError: if the array is traced, part of a differentiation, or in the memory of
-        a device that JAX has not.
+        a device that JAX does not use.
     """
     if not isinstance(value, jax.Array):
         foreign.check_is_plain(name, value)
@@ -102,40 +102,6 @@ def device_array(name: str, value: Any) -> jax.Array | None:
         return None
     here = jax.device_put(np.float32(0)).devices()
     return value if value.devices() == here else None
-
-
-def as_csr(value: Any) -> Any:
-    """Returns rows of scipy.sparse as CSR; integers given twice are added as int64.
-
-    scipy adds them in their own dtype, where two entries of 200 make 144 of uint8.
-    """
-    found = value.tocsr()
-    is_narrow = value.dtype.kind in "iu" and value.dtype.itemsize < 8
-    # COO loses its duplicates on the way to CSR; CSR and CSC keep theirs.
-    if not is_narrow or (found.nnz == value.nnz and found.has_canonical_format):
-        return found
-    wide = value.astype(np.int64).tocsr()
-    wide.sum_duplicates()
-    narrow = wide.astype(value.dtype)
-    return narrow if (narrow.data == wide.data).all() else wide
-
-
-def _csr(name: str, value: Any, *, num_features: int | None) -> Rows:
-    """Rows of scipy.sparse with checked entries, as CSR."""
-    found = as_csr(value)
-    check.check_layout(name, found, value, num_features=num_features)
-    data = check.dense(name, found.data)
-    if data.dtype.kind in "bui" and data.dtype != np.uint8:
-        data = foreign.exact_floats(name, data)
-    if data.dtype != np.uint8 and not np.isfinite(data).all():
-        where = int(np.argmin(np.isfinite(data)))
-        row = int(np.searchsorted(found.indptr, where, side="right")) - 1
-        place = diagnosis.place((row, int(found.indices[where])), None)
-        raise ValueError(
-            f"{name} must be finite, got {data[where]} at {place}; drop or impute such "
-            "values first"
-        )
-    return found if data.dtype == found.dtype else found.astype(data.dtype)
 
 
 @jax.jit

@@ -13,13 +13,14 @@ arrays or memory maps:
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxlin import check
-from jaxlin.numerics import row_arrays
+from jaxlin.numerics import device_mesh, row_arrays
 
 # Default bytes per block: large enough that the overhead of a call is negligible, small
 # compared with any memory.
@@ -50,12 +51,14 @@ class ArrayBlocks:
       targets: labels ``(examples,)`` or distributions ``(examples, classes)``.
       example_weights: non-negative, shape ``(examples,)``; None is all ones.
       block_size: rows per block; the last block may have fewer.
+      feature_names: names of the columns, where the rows were given as a table.
     """
 
     features: Any
     targets: Any
     example_weights: Any
     block_size: int
+    feature_names: tuple[str, ...] | None = None
 
     def __iter__(self) -> Iterator[Block]:
         """Yields the blocks, each of which is read only when it is yielded."""
@@ -67,6 +70,22 @@ class ArrayBlocks:
                 np.asarray(self.targets[rows]),
                 None if weights is None else np.asarray(weights[rows]),
             )
+
+    def whole(self) -> Block:
+        """Returns all rows in one block, dense.
+
+        Raises:
+          ValueError: if they are sparse and their dense form does not fit into memory.
+        """
+        rows = self.features
+        if check.is_sparse(rows):
+            device_mesh.check_memory(
+                "sparse rows, which all but jaxlin.fit and predictions make dense,",
+                remedy="call jaxlin.fit, or use fewer features",
+                rows=math.prod(rows.shape) * rows.dtype.itemsize,
+            )
+            rows = rows.toarray()
+        return Block(rows, self.targets, self.example_weights)
 
 
 def over(
@@ -93,8 +112,9 @@ def over(
       ValueError: if the lengths differ, or ``block_size`` is below 1.
     """
     check.concrete("features", features)
+    names = check.column_names(features)
     if check.is_sparse(features):
-        features = row_arrays.as_csr(features)
+        features = check.as_csr(features)
     elif not check.is_array(features):
         features = check.features("features", features)
     for name, array in (("targets", targets), ("example_weights", example_weights)):
@@ -105,7 +125,7 @@ def over(
         row_bytes = features.shape[1] * features.dtype.itemsize
         block_size = max(1, BLOCK_BYTES // row_bytes)
     check.integer("block_size", block_size, at_least=1)
-    return ArrayBlocks(features, targets, example_weights, block_size)
+    return ArrayBlocks(features, targets, example_weights, block_size, names)
 
 
 def as_arrays(block: Block, *, name: str = "block") -> Block:
@@ -117,11 +137,11 @@ def as_arrays(block: Block, *, name: str = "block") -> Block:
 
     Returns:
       The block, with features of the dtypes that the library computes with
-      (`jaxlin.numerics.row_arrays.numbers`).
+      (`jaxlin.numerics.row_arrays.dense_rows`).
     """
     features, *others = block
     return Block(
-        row_arrays.numbers(f"{name}.features", features),
+        row_arrays.dense_rows(f"{name}.features", features),
         *(
             part if part is None else check.dense(f"{name}.{kind}", part)
             for kind, part in zip(Block._fields[1:], others, strict=False)
@@ -133,21 +153,37 @@ def each_as_arrays(blocks: Iterable[Block]) -> Iterator[Block]:
     """Yields the blocks as arrays.
 
     Raises:
-      ValueError: for a table whose columns are not those of the first, in their order.
+      ValueError: if tables have not the columns of the first, in their order, or if
+        only some of the blocks are tables with named columns.
     """
     known: tuple[str, ...] | None = None
     for number, given in enumerate(blocks):
-        features = given[0]
+        features, name = given[0], f"blocks[{number}].features"
+        found = check.column_names(features)
         if number == 0:
-            known = check.column_names(features)
+            known = found
+        if (found is None) != (known is None):
+            kinds = ["without names of columns", "with named columns"]
+            raise ValueError(
+                f"{name} must be {kinds[known is not None]} as in the first block, got "
+                f"a {type(features).__name__} {kinds[found is not None]}; give all "
+                "blocks as tables, or all as arrays"
+            )
         check.check_column_names(
-            f"blocks[{number}].features",
+            name,
             features,
             known=known,
             owner="the first block",
             source="blocks[0].features.columns",
         )
         yield as_arrays(given, name=f"blocks[{number}]")
+
+
+def column_names(blocks: Iterable[Block]) -> tuple[str, ...] | None:
+    """Returns the names of the columns of the first block; None if it has none."""
+    if isinstance(blocks, ArrayBlocks):
+        return blocks.feature_names
+    return check.column_names(next(iter(blocks))[0])
 
 
 def first_of(blocks: Iterable[Block]) -> Block:

@@ -16,7 +16,7 @@ processes each makes the problem of the rows that it has loaded and sees no othe
 Rows that do not divide evenly are padded: some rows are repeated with weight 0.
 
   device_rows    rows on the device or the current mesh
-  weight_checks  checks of sets of example weights
+  weight_checks  sets of example weights
   checked        the class `Problem`
   target_sets    several labels per row
   construction   problems from arrays and from blocks of rows
@@ -26,13 +26,9 @@ Rows that do not divide evenly are padded: some rows are repeated with weight 0.
 """
 
 from jaxlin import chapters
+from jaxlin.normalization.fitting import FitNormalization
 from jaxlin.problems.checked import Problem
-from jaxlin.problems.construction import (
-    FitNormalization,
-    as_problem,
-    problem,
-    takes_problem,
-)
+from jaxlin.problems.construction import as_problem, problem, takes_problem
 
 __getattr__ = chapters.loader(__name__)
 __all__ = [

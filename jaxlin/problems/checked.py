@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,11 +13,8 @@ from jax.typing import ArrayLike
 from jaxlin import check
 from jaxlin.check.diagnosis import counted
 from jaxlin.linear import Bias
-from jaxlin.normalization import Normalization, check_normalization, unit_rows
-from jaxlin.normalization.rounding import check_rounding, is_spoiled_by_float32
-from jaxlin.numerics import device_mesh, processes
-from jaxlin.numerics.row_arrays import Rows
-from jaxlin.objective import row_blocks
+from jaxlin.normalization import Normalization, fitting, rounding
+from jaxlin.numerics import processes
 from jaxlin.objective.row_blocks import ArrayBlocks, Block
 from jaxlin.problems import device_rows, weight_checks
 from jaxlin.solvers import (
@@ -30,9 +26,6 @@ from jaxlin.solvers import (
 )
 from jaxlin.solvers.interface import Examples
 from jaxlin.typing import Array, Loss
-
-# Fits a normalization to features and weights, such as `normalization.fit_standard`.
-FitNormalization = Callable[..., Normalization]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -112,15 +105,7 @@ class Problem:
                 "problem of blocks; jaxlin.fit makes its passes block by block"
             )
         if "whole rows" not in self._cache:
-            sparse = self.rows.features
-            device_mesh.check_memory(
-                "sparse rows, which all but jaxlin.fit and predictions make dense,",
-                remedy="call jaxlin.fit, or use fewer features",
-                rows=math.prod(sparse.shape) * sparse.dtype.itemsize,
-            )
-            self._cache["whole rows"] = Block(
-                sparse.toarray(), self.rows.targets, self.rows.example_weights
-            )
+            self._cache["whole rows"] = self.rows.whole()
         return self._cache["whole rows"]
 
     def __repr__(self) -> str:
@@ -170,7 +155,10 @@ class Problem:
 
     def examples_in_float64(self) -> Examples:
         """Examples on the device with float64 rows; under `float64_context`."""
-        return self._cached("examples in float64", self._in_float64)
+        return self._cached(
+            "examples in float64",
+            lambda: device_rows.place(self.whole_rows, self.normalization),
+        )
 
     def row_statistics(
         self,
@@ -245,47 +233,27 @@ class Problem:
                     f"{name} must be given for models of {num_sets} of them, got None"
                 )
             return None
-        sets = np.asarray(values)
-        checked = processes.check_everywhere(
-            lambda: weight_checks.check_sets(
-                name, sets, num_sets=num_sets, num_examples=self.num_examples
-            )
-        )
-        processes.check_equal(**{name: len(sets)})
-        weight_checks.check_classes(
+        return weight_checks.placed_sets(
             name,
-            checked,
+            np.asarray(values),
             rows=self.whole_rows,
             classes=self.classes,
+            num_sets=num_sets,
             allow_one_class=allow_one_class,
             every_class=every_class,
         )
-        if jax.sharding.get_abstract_mesh().empty:
-            return checked
-        padded = np.stack([processes.pad(one) for one in checked])
-        return processes.place(padded, (None, device_mesh.ROWS))
 
     def check_every_class(self) -> None:
         """Raises a ValueError if a class has no weight: its free bias has no optimum.
 
-        Rows in blocks are checked by `check_class_weights` in their first pass.
+        Rows in blocks are checked in their first pass (`fit_methods`).
         """
-        rows = self.whole_rows
-        weights = rows.example_weights
-        own = np.ones(len(rows.targets)) if weights is None else weights
-        found = row_blocks.class_weights(
-            rows.targets, own, num_classes=self.num_classes
-        )
-        self.check_class_weights(processes.total(found))
-
-    def check_class_weights(self, found: np.ndarray) -> None:
-        """Raises a ValueError if one of these total weights of the classes is 0."""
-        weight_checks.check_class_weights("labels", found, classes=self.classes)
+        weight_checks.check_every_class(self.whole_rows, classes=self.classes)
 
     def with_normalization(self, normalization: Normalization | None) -> "Problem":
         """The same examples under another normalization; the rows are shared."""
         features, _, weights = self.whole_rows
-        fitted = fitted_normalization(normalization, features, weights)
+        fitted = fitting.fitted(normalization, features, weights)
         other = dataclasses.replace(self, rows=self.whole_rows, normalization=fitted)
         processes.check_everywhere(other._check_rounding)
         shared = self.examples._replace(
@@ -332,19 +300,13 @@ class Problem:
             # Sparse rows are in memory, and so are the weights.
             sparse = self.rows.features.data
             rows = Block(sparse, self.rows.targets, self.rows.example_weights)
-        with np.errstate(over="ignore"):
-            return any(
-                getattr(part, "dtype", np.float64) == np.float64
-                and not (np.asarray(part, np.float32) == part).all()
-                for part in (*rows, *(self.normalization or ()))
-                if part is not None
-            )
+        return rounding.needs_float64(*rows, *(self.normalization or ()))
 
     @functools.cached_property
     def is_spoiled_by_float32(self) -> bool:
         """True where rounding to float32 spoils rows in memory."""
         features, _, weights = self.whole_rows
-        return is_spoiled_by_float32(
+        return rounding.is_spoiled_by_float32(
             features, self.normalization, example_weights=weights
         )
 
@@ -352,42 +314,8 @@ class Problem:
         processes.check_everywhere(self._check_rounding)
         return device_rows.place(self.whole_rows, self.normalization)
 
-    def _in_float64(self) -> Examples:
-        return device_rows.place(self.whole_rows, self.normalization)
-
     def _check_rounding(self) -> None:
         features, _, weights = self.whole_rows
-        check_rounding(
-            "features",
-            features,
-            self.normalization,
-            example_weights=weights,
+        rounding.check_rounding(
+            "features", features, self.normalization, example_weights=weights
         )
-
-
-def fitted_normalization(
-    normalization: Normalization | FitNormalization | None,
-    rows: Rows,
-    weights: np.ndarray | None,
-) -> Normalization | None:
-    """Returns a checked normalization, fitted to the rows if it is a function.
-
-    Args:
-      normalization: a normalization, a function that fits one, or None.
-      rows: raw features, shape ``(examples, features)``.
-      weights: example weights, shape ``(examples,)``, or None for all ones.
-
-    Raises:
-      ValueError: if the normalization is not one of rows of this width.
-    """
-    if normalization is None:
-        return None
-    if normalization is unit_rows:
-        raise ValueError(
-            "normalization must be the same shift and scale for all rows, got "
-            "unit_rows, which scales each by itself; give unit_rows(features) as the "
-            "features, in training and prediction, and normalization=None"
-        )
-    if callable(normalization):
-        normalization = normalization(rows, example_weights=weights)
-    return check_normalization(normalization, num_features=rows.shape[1])

@@ -11,11 +11,12 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlin import check, class_labels
-from jaxlin.normalization import Normalization, check_normalization
+from jaxlin.normalization import Normalization, check_normalization, fitting
+from jaxlin.normalization.fitting import FitNormalization
 from jaxlin.numerics import processes, row_arrays
 from jaxlin.objective import row_blocks
 from jaxlin.objective.row_blocks import Block
-from jaxlin.problems.checked import FitNormalization, Problem, fitted_normalization
+from jaxlin.problems.checked import Problem
 
 _Args = ParamSpec("_Args")
 _Result = TypeVar("_Result")
@@ -88,7 +89,7 @@ def problem(
             is_part=several,
             check_features=row_arrays.rows,
         )
-        fitted = fitted_normalization(normalization, rows[0], rows[2])
+        fitted = fitting.fitted(normalization, rows[0], rows[2])
         return Block(*rows), known_classes, fitted
 
     rows, known_classes, fitted = processes.check_everywhere(checked)
@@ -227,7 +228,12 @@ def _from_blocks(
         normalization = check_normalization(
             normalization, num_features=np.shape(first.features)[1]
         )
-    return Problem(_EncodedBlocks(blocks, known_classes), known_classes, normalization)
+    return Problem(
+        _EncodedBlocks(blocks, known_classes),
+        known_classes,
+        normalization,
+        row_blocks.column_names(blocks),
+    )
 
 
 def _check_is_blocks(features: Any, weights: Any) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from jaxlin.linear import Bias
 from jaxlin.losses import conjugates
 from jaxlin.numerics import device_mesh
+from jaxlin.problems import weight_checks
 from jaxlin.problems.checked import Problem
 from jaxlin.solvers import (
     certified,
@@ -37,7 +38,9 @@ def iterations(
             loss=loss, keep_float64=bool(refine), bias=settings.bias
         )
         if settings.bias is Bias.FREE:
-            problem.check_class_weights(statistics.class_weights)
+            weight_checks.check_class_weights(
+                "labels", statistics.class_weights, classes=problem.classes
+            )
             fit_checks.check_scores_of_blocks(
                 len(statistics.norms), num_classes=problem.num_classes
             )

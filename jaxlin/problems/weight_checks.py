@@ -1,12 +1,60 @@
-"""Checks of sets of example weights, as folds and resamples use them."""
+"""Sets of example weights, as folds and resamples use them: checks and placement."""
 
 import jax
 import numpy as np
 
 from jaxlin import check
-from jaxlin.numerics import processes
+from jaxlin.numerics import device_mesh, processes
 from jaxlin.objective import row_blocks
 from jaxlin.objective.row_blocks import Block
+from jaxlin.typing import Array
+
+
+def placed_sets(
+    name: str,
+    sets: np.ndarray,
+    *,
+    rows: Block,
+    classes: np.ndarray,
+    num_sets: int | None,
+    allow_one_class: bool,
+    every_class: bool,
+) -> Array | np.ndarray:
+    """Checks sets of weights and spreads them over devices like the rows.
+
+    Args:
+      name: the argument's name in error messages.
+      sets: shape ``(sets, examples)``.
+      rows: rows of this process, whose own weights multiply each set.
+      classes: labels in the order of the scores.
+      num_sets: least number of sets; None allows any number.
+      allow_one_class: whether a set may leave examples of one class alone.
+      every_class: whether each set must leave examples of every class.
+
+    Returns:
+      Shape ``(sets, rows on the device)``, float32.
+
+    Raises:
+      ValueError: that names the argument, the rule and the value.
+    """
+    checked = processes.check_everywhere(
+        lambda: check_sets(
+            name, sets, num_sets=num_sets, num_examples=len(rows.targets)
+        )
+    )
+    processes.check_equal(**{name: len(sets)})
+    check_classes(
+        name,
+        checked,
+        rows=rows,
+        classes=classes,
+        allow_one_class=allow_one_class,
+        every_class=every_class,
+    )
+    if jax.sharding.get_abstract_mesh().empty:
+        return checked
+    padded = np.stack([processes.pad(one) for one in checked])
+    return processes.place(padded, (None, device_mesh.ROWS))
 
 
 def check_sets(
@@ -89,6 +137,14 @@ def check_classes(
                 f"{name}[{i}] must leave examples of at least two classes, got "
                 f"{got}; a classifier has nothing to tell apart"
             )
+
+
+def check_every_class(rows: Block, *, classes: np.ndarray) -> None:
+    """Raises a ValueError if a class has no weight in the rows of all processes."""
+    weights = rows.example_weights
+    own = np.ones(len(rows.targets)) if weights is None else weights
+    found = row_blocks.class_weights(rows.targets, own, num_classes=len(classes))
+    check_class_weights("labels", processes.total(found), classes=classes)
 
 
 def check_class_weights(name: str, found: np.ndarray, *, classes: np.ndarray) -> None:

@@ -35,8 +35,8 @@ _POLISHING = Stop(1e-16, 100)
 class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
     """Base class of the estimators: fitted attributes and predictions.
 
-    ``decision_function``, ``predict``, ``score``, ``sparsify`` and ``densify`` are
-    scikit-learn's own, from ``coef_`` and ``intercept_``.
+    ``predict``, ``score``, ``sparsify`` and ``densify`` are scikit-learn's own, from
+    ``coef_`` and ``intercept_``.
     """
 
     # Parameters and attributes of the subclasses.
@@ -62,6 +62,14 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
         """Logarithms of the probabilities, shape ``(examples, classes)``."""
         return np.log(self.predict_proba(X))
 
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Scores, shape ``(examples,)`` for two classes, else ``(examples, classes)``.
+
+        Args:
+          X: features, shape ``(examples, features)``.
+        """
+        return super().decision_function(_with_sums(X))
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -84,7 +92,7 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
         """
         X, y = validate_data(
             self,
-            X,
+            _with_sums(X),
             y,
             accept_sparse="csr",
             dtype=[np.float64, np.float32, np.uint8],
@@ -156,6 +164,14 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
         # On raw features the mean is subtracted after the product, which loses digits.
         kept = dtype if is_float and fit.normalization is None else np.float64
         self.coef_, self.intercept_ = weights.astype(kept), bias.astype(kept)
+
+
+def _with_sums(X: Any) -> Any:
+    """Sparse rows with entries that are given twice added up, without overflow.
+
+    scikit-learn adds them in their own dtype, where 200 and 200 make 144 of uint8.
+    """
+    return check.as_csr(X) if sparse.issparse(X) else X
 
 
 def _has_probabilities(estimator: CertifiedClassifier) -> bool:

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optima
 
 from jaxlin.certificates import duality, fenchel_young
@@ -55,3 +56,30 @@ def values_at(
         bias=Bias.FREE,
         center=center,
     )
+
+
+def exact_values_at(params, rows, arguments, *, loss, curvature=None):
+    """Values of a pass in float64 at any bias, as arrays of NumPy.
+
+    Args:
+      params: any parameters.
+      rows: features and targets of a problem of `optima`.
+      arguments: its example weights, l2 and arguments of the loss, by name.
+      loss: the loss.
+      curvature: curvature along the bias; None is that of the pass.
+    """
+    features, targets = rows
+    norms = np.linalg.norm(np.c_[features, np.ones(len(features))], axis=1)
+    with jax.enable_x64(True):
+        found = values_at(
+            params,
+            features,
+            jnp.asarray(targets),
+            np.float64(arguments["example_weights"]),
+            norms,
+            loss=loss,
+            l2=arguments["l2"],
+            arguments=arguments["loss_arguments"],
+            curvature=curvature,
+        )
+        return jax.device_get(found)

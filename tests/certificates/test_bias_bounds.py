@@ -1,12 +1,14 @@
 """Bounds on the part of a free bias, against optima of dense float64 methods."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optima
 import pytest
 from certificate_problems import SHAPE, exactly, free_problem, near
-from free_bias_passes import KINDS, values_at
+from free_bias_passes import KINDS, exact_values_at
 from random_problems import LOSSES, over_losses
 
 from jaxlin import linear
@@ -82,25 +84,6 @@ def curvature_of(params, features, weights):
     return np.linalg.eigvalsh(scaled)[1] * diagonal
 
 
-def values_with(curvature, params, name, kind):
-    """Values of a pass in float64 with a given curvature along the bias."""
-    (features, targets), arguments, _, _ = free_problem(name, kind)
-    norms = np.linalg.norm(np.c_[features, np.ones(len(features))], axis=1)
-    with jax.enable_x64(True):
-        found = values_at(
-            params,
-            features,
-            jnp.asarray(targets),
-            np.float64(arguments["example_weights"]),
-            norms,
-            loss=LOSSES[name],
-            l2=arguments["l2"],
-            arguments=arguments["loss_arguments"],
-            curvature=curvature,
-        )
-        return jax.device_get(found)
-
-
 @pytest.mark.parametrize("name", ["softmax_cross_entropy", "cross_entropy"])
 def test_the_bound_of_second_order_holds_at_any_bias(name):
     """And grows with the square of the residual, where the other bound is linear."""
@@ -108,20 +91,23 @@ def test_the_bound_of_second_order_holds_at_any_bias(name):
     would_be_false, gains = False, []
     sizes = [(away, scale) for away in (0, 0.03) for scale in (1e-6, 1e-3, 0.03, 0.3)]
     for kind in KINDS:
-        (features, _), arguments, data, best = free_problem(name, kind)
+        rows, arguments, data, best = free_problem(name, kind)
+        pass_at = functools.partial(
+            exact_values_at, rows=rows, arguments=arguments, loss=LOSSES[name]
+        )
         for away, scale in (*sizes, (0, 3.0)):
             params = near(best, generator, away)
             noise = scale * generator.normal(size=SHAPE[2])
             params = params._replace(bias=params.bias + noise)
             weights = np.float64(arguments["example_weights"])
-            curvature = curvature_of(params, features, weights)
-            found = values_with(curvature, params, name, kind)
+            curvature = curvature_of(params, rows[0], weights)
+            found = pass_at(params, curvature=curvature)
             distance = optima.free_objective(exactly(params), data) - best.value
             gap, rounding = found.certificate.gap, 1e-13 * best.value
             assert gap >= distance - rounding, (kind, away, scale)
             others = found.excess + found.stationarity
             would_be_false |= others < distance - rounding
-            without = values_with(0 * curvature, params, name, kind)
+            without = pass_at(params, curvature=0 * curvature)
             gains.append(without.certificate.gap / gap)
     assert would_be_false
     assert min(gains) >= 1 - 1e-12

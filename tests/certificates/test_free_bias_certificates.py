@@ -8,7 +8,7 @@ import numpy as np
 import optima
 import pytest
 from certificate_problems import SHAPE, exactly, free_problem, near
-from free_bias_passes import KINDS, values_at
+from free_bias_passes import KINDS, exact_values_at, values_at
 from random_problems import LOSSES, over_losses
 
 from jaxlin import linear
@@ -47,25 +47,13 @@ def test_a_gap_holds_at_any_bias(name):
     generator = np.random.default_rng(1)
     shares_of_bound, would_be_false = [], False
     for kind in KINDS:
-        (features, targets), arguments, data, best = free_problem(name, kind)
-        norms = np.linalg.norm(np.c_[features, np.ones(len(features))], axis=1)
+        rows, arguments, data, best = free_problem(name, kind)
         for scale in (1e-3, 0.1, 1.0, 10.0):
             params = near(best, generator, 0.0)
             params = params._replace(
                 bias=params.bias + scale * generator.normal(size=params.bias.shape)
             )
-            with jax.enable_x64(True):
-                found = values_at(
-                    params,
-                    features,
-                    jnp.asarray(targets),
-                    np.float64(arguments["example_weights"]),
-                    norms,
-                    loss=LOSSES[name],
-                    l2=arguments["l2"],
-                    arguments=arguments["loss_arguments"],
-                )
-                found = jax.device_get(found)
+            found = exact_values_at(params, rows, arguments, loss=LOSSES[name])
             proof = found.certificate
             value = optima.free_objective(exactly(params), data)
             np.testing.assert_allclose(proof.primal, value, rtol=1e-10)

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+import small_image_sets
 
-from jaxlin.data import tfds_folders
+from jaxlin import data
+from jaxlin.data import official_sets, tfds_folders
 
 
 @pytest.fixture
@@ -49,3 +51,29 @@ def cifar10_dir():
     if tfds_folders.find("cifar10", folder) is None:
         pytest.skip(f"no prepared cifar10 in {folder}")
     return folder
+
+
+@pytest.fixture
+def small_sets(monkeypatch, tmp_path):
+    """The names mean the small sets, and nothing is found or fetched elsewhere."""
+    for known in (small_image_sets.SMALL_CIFAR10, small_image_sets.SMALL_MNIST):
+        monkeypatch.setitem(official_sets.SETS, known.name, known)
+    for name in ("HF_HUB_CACHE", "HF_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def load_copy(tmp_path):
+    """Returns a function that loads a copy that is there."""
+
+    def load(name, folder):
+        return data.load(
+            name,
+            folder,
+            cache_dir=tmp_path / "cache",
+            download=False,
+            progress=False,
+        )
+
+    return load

@@ -29,7 +29,12 @@ def assert_same(found, expected):
         assert by_name.keys() == expected.keys()
         for key, value in expected.items():
             assert_same(by_name[key], value)
+    elif isinstance(expected, list | tuple):
+        assert type(found) is type(expected)
+        for one, value in zip(found, expected, strict=True):
+            assert_same(one, value)
     elif isinstance(expected, np.ndarray):
+        assert type(found) is np.ndarray
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)
     else:
@@ -40,6 +45,36 @@ def assert_same(found, expected):
 def test_every_protocol_gives_what_pickle_gives(protocol):
     content = image_copies.python3_pickle(VALUES, protocol)
     assert_same(array_pickles.load(content), pickle.loads(content))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize(
+    "value",
+    [
+        VALUES["data"],
+        [VALUES["big"], [VALUES["floats"], 1.5, None]],
+        (VALUES["data"], ([VALUES["big"]], "end")),
+        {"several": [VALUES["data"], {"deep": (VALUES["floats"],)}]},
+    ],
+    ids=["alone", "in lists", "in tuples", "in all"],
+)
+def test_arrays_are_those_of_numpy_wherever_they_are(value, protocol):
+    content = image_copies.python3_pickle(value, protocol)
+    assert_same(array_pickles.load(content), pickle.loads(content))
+
+
+def test_objects_that_hold_one_another_many_times_are_read_once():
+    nested = [VALUES["data"]]
+    for _ in range(60):
+        nested = [nested, nested]
+    loop = [1]
+    loop.append(loop)
+    found = array_pickles.load(pickle.dumps({"nested": nested, "loop": loop}))
+    assert found["loop"][1] is found["loop"]
+    inner = found["nested"]
+    while isinstance(inner, list):
+        inner = inner[-1]
+    np.testing.assert_array_equal(inner, VALUES["data"])
 
 
 def test_pickles_of_python_2():
@@ -76,6 +111,8 @@ class Calls:
         ),
         (np.array(["text"]), "arrays of numbers, got items of type <U"),
         (np.zeros(2, dtype="i4,f4"), "arrays of numbers|names"),
+        ([np.dtype("u1")], "arrays, numbers, text, .* alone, got DType"),
+        ((np.ndarray,), "arrays, numbers, text, .* alone, got Array"),
     ],
 )
 @pytest.mark.parametrize("protocol", [0, 2, 5])

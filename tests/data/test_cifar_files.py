@@ -157,7 +157,7 @@ def test_a_pickle_that_calls_something_is_refused(tmp_path, load):
         load(folder)
 
 
-def test_archives_that_are_none(tmp_path, load):
+def test_files_that_are_no_archives_and_cut_ones(tmp_path, load):
     path = tmp_path / "some.tar.gz"
     path.write_bytes(b"no archive")
     with pytest.raises(ValueError, match=r"(?s)some.tar.gz: .*take a new copy"):

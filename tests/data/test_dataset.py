@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from jaxlin import data
 from jaxlin.data import dataset
@@ -37,7 +38,7 @@ def test_checked_keeps_pixels_and_narrows_labels():
 @pytest.mark.parametrize("names", [np.arange(4), np.array(list("abcd"))])
 def test_class_names_of_numpy_are_written_as_text(names):
     ready = dataset.check_dataset(make(class_names=tuple(names)))
-    written = json.loads(json.dumps(dataset.summary(ready)))
+    written = json.loads(json.dumps(data.summary(ready)))
     assert written["class_names"] == [*map(str, names)]
 
 
@@ -107,3 +108,33 @@ def test_summary_tells_data_apart():
     assert first["train"]["features"] != second["train"]["features"]
     assert first["train"]["labels"] == second["train"]["labels"]
     assert first["test"] == second["test"]
+
+
+def sparse_set(rows):
+    labels = np.arange(rows.shape[0]) % 2
+    split = data.Split(rows, labels)
+    return make(train=split, test=split, class_names=("a", "b"), image_shape=None)
+
+
+def test_sparse_rows_are_checked_as_a_problem_checks_them():
+    twice = ([200, 200, 3], ([0, 0, 1], [1, 1, 0]))
+    for dtype in (np.uint8, np.int16, np.float64):
+        rows = scipy.sparse.coo_array((np.array(twice[0], dtype), twice[1]), (2, 3))
+        found = dataset.check_dataset(sparse_set(rows)).train.features
+        assert (found.format, found.dtype) == ("csr", np.float32)
+        np.testing.assert_array_equal(found.toarray(), [[0, 400, 0], [3, 0, 0]])
+    pixels = scipy.sparse.csr_array(np.eye(4, dtype=np.uint8))
+    assert dataset.check_dataset(sparse_set(pixels)).train.features.dtype == np.uint8
+    large = scipy.sparse.csr_array([[2**24 + 1, 0], [0, 1]])
+    found = dataset.check_dataset(sparse_set(large)).train.features
+    np.testing.assert_array_equal(found.toarray(), large.toarray())
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [(np.nan, "got nan at row 1, feature 1"), (1e39, "got inf at row 1"), (1j, "comp")],
+)
+def test_sparse_rows_that_are_no_numbers_are_refused(entry, message):
+    rows = scipy.sparse.csr_array([[1.0, 0.0], [0.0, entry]])
+    with pytest.raises(ValueError, match=f"toy train features must .*{message}"):
+        dataset.check_dataset(sparse_set(rows))

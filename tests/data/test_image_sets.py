@@ -2,109 +2,24 @@
 
 import gzip
 import hashlib
-import sys
-from urllib import request
+import tarfile
 
 import image_copies
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
+from small_image_sets import (
+    GRAY,
+    IMAGES,
+    SMALL_CIFAR10,
+    SMALL_MNIST,
+    assert_is,
+    prepared,
+)
 
 from jaxlin import data
-from jaxlin.data import image_sets, official_sets, readers, tfds_folders
-from jaxlin.data.downloads import RemoteFile
+from jaxlin.data import cifar_files, image_sets, official_sets, readers, tfds_folders
 
-IMAGES = image_copies.small()
-GRAY = image_copies.small((28, 28, 1))
-
-
-def pairs(images):
-    """SHA-256 of the sorted digests of each label and image, by a loop."""
-    found = []
-    for split in ("train", "test"):
-        pixels, labels = images.split(split)
-        digests = sorted(
-            hashlib.sha256(bytes([label, *image.ravel()])).digest()
-            for image, label in zip(pixels, labels, strict=True)
-        )
-        whole = hashlib.sha256()
-        for digest in digests:
-            whole.update(digest)
-        found.append(whole.hexdigest())
-    return tuple(found)
-
-
-SMALL_CIFAR10 = official_sets.CIFAR10._replace(
-    expected=pairs(IMAGES),
-    batches=tuple(
-        official_sets.idx_md5(labels) for _, labels in image_copies.batches(IMAGES)
-    ),
-)
-SMALL_MNIST = official_sets.MNIST._replace(
-    expected=tuple(
-        official_sets.mnist_md5(
-            data.Split(GRAY.split(split)[0].reshape(-1, 784), GRAY.split(split)[1])
-        )
-        for split in ("train", "test")
-    ),
-)
-
-
-@pytest.fixture(autouse=True)
-def small_sets(monkeypatch, tmp_path):
-    """The names mean the small sets, and nothing is found or fetched elsewhere."""
-    for known in (SMALL_CIFAR10, SMALL_MNIST):
-        monkeypatch.setitem(official_sets.SETS, known.name, known)
-    for name in ("HF_HUB_CACHE", "HF_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def load(tmp_path):
-    def load(name, folder):
-        return data.load(
-            name,
-            folder,
-            cache_dir=tmp_path / "cache",
-            download=False,
-            progress=False,
-        )
-
-    return load
-
-
-def assert_is(found, images):
-    for name in ("train", "test"):
-        split, (pixels, labels) = getattr(found, name), images.split(name)
-        np.testing.assert_array_equal(
-            split.features.reshape(pixels.shape), pixels, strict=True
-        )
-        np.testing.assert_array_equal(split.labels, labels.astype("i4"), strict=True)
-
-
-def prepared(prepare_set, folder, name, images, *, with_ids):
-    """Prepares a set with tensorflow-datasets under a name of its own."""
-    features = {
-        "image": tfds.features.Image(shape=images.train.shape[1:]),
-        "label": tfds.features.ClassLabel(names=list(image_copies.CIFAR10_NAMES)),
-    }
-    if with_ids:
-        features["id"] = tfds.features.Text()
-    png = image_copies.encoded
-    splits = {
-        split: image_copies.tfds_rows(
-            images,
-            split,
-            with_ids=with_ids,
-            png=lambda one: png(one[..., 0] if one.shape[-1] == 1 else one),
-        )
-        for split in ("train", "test")
-    }
-    made = prepare_set(folder / "made", features, splits)
-    target = folder / name / "3.0.2"
-    target.parent.mkdir()
-    return made.rename(target)
+pytestmark = pytest.mark.usefixtures("small_sets")
 
 
 def cifar_forms(prepare_set, folder):
@@ -125,56 +40,33 @@ def cifar_forms(prepare_set, folder):
     return forms
 
 
-def test_every_form_of_cifar10_gives_the_same_bits(prepare_set, tmp_path, load):
+def test_every_form_of_cifar10_gives_the_same_bits(prepare_set, tmp_path, load_copy):
     forms = cifar_forms(prepare_set, tmp_path / "tfds")
     for name, folder in forms.items():
-        found = load("cifar10", folder)
+        found = load_copy("cifar10", folder)
         assert_is(found, IMAGES)
         assert found.class_names == image_copies.CIFAR10_NAMES, name
         assert (found.name, found.image_shape) == ("cifar10", (32, 32, 3)), name
         assert isinstance(found.train.features, np.memmap), name
     # The folder of the copy itself does as well as the one above it.
-    assert_is(load("cifar10", forms["hub"] / "plain_text"), IMAGES)
-    assert_is(load("cifar10", forms["pickles"] / "cifar-10-batches-py"), IMAGES)
+    assert_is(load_copy("cifar10", forms["hub"] / "plain_text"), IMAGES)
+    assert_is(load_copy("cifar10", forms["pickles"] / "cifar-10-batches-py"), IMAGES)
 
 
-def test_batches_of_the_hub_come_in_the_official_order(tmp_path, load):
+def test_batches_of_the_hub_come_in_the_official_order(tmp_path, load_copy):
     """The hub has them as 4, 3, 2, 5, 1."""
     order = np.arange(50).reshape(5, 10)[[3, 2, 1, 4, 0]].ravel()
     folder = image_copies.hub_parquet(tmp_path / "plain_text", IMAGES, order=order)
-    assert_is(load("cifar10", tmp_path), IMAGES)
+    assert_is(load_copy("cifar10", tmp_path), IMAGES)
     by_path = readers.read(folder, readers.reader_of(folder))
     np.testing.assert_array_equal(by_path.train.labels, IMAGES.train_labels[order])
 
 
-def test_a_copy_in_an_order_of_its_own_keeps_it(tmp_path, load):
+def test_a_copy_in_an_order_of_its_own_keeps_it(tmp_path, load_copy):
     order = np.random.default_rng(3).permutation(50)
     image_copies.hub_parquet(tmp_path / "plain_text", IMAGES, order=order)
-    found = load("cifar10", tmp_path)
+    found = load_copy("cifar10", tmp_path)
     np.testing.assert_array_equal(found.train.labels, IMAGES.train_labels[order])
-
-
-@pytest.mark.parametrize("variable", ["HF_HUB_CACHE", "HF_HOME", "HOME"])
-def test_the_cache_of_the_hub_is_looked_into(tmp_path, load, monkeypatch, variable):
-    below = {"HF_HUB_CACHE": "", "HF_HOME": "hub", "HOME": ".cache/huggingface/hub"}
-    folder = tmp_path / "hf" / below[variable] / "datasets--uoft-cs--cifar10"
-    image_copies.hub_parquet(folder / "snapshots" / "ab12" / "plain_text", IMAGES)
-    monkeypatch.setenv(variable, str(tmp_path / "hf"))
-    assert_is(load("cifar10", tmp_path / "nothing"), IMAGES)
-
-
-def test_half_a_copy_of_the_hub_is_none(tmp_path, load):
-    folder = image_copies.hub_parquet(tmp_path / "plain_text", IMAGES)
-    (folder / "test-00000-of-00001.parquet").unlink()
-    with pytest.raises(data.DataUnavailableError, match="downloads are switched off"):
-        load("cifar10", tmp_path)
-
-
-def test_files_of_another_set_in_the_folder_are_not_this_one(tmp_path, load):
-    image_copies.idx_files(tmp_path / "home", GRAY)
-    with pytest.raises(data.DataUnavailableError, match="cifar10 is not in .*home"):
-        load("cifar10", tmp_path / "home")
-    assert_is(load("mnist", tmp_path / "home"), GRAY)
 
 
 def flipped_pixel(images):
@@ -199,15 +91,15 @@ def one_image_twice(images):
 
 
 @pytest.mark.parametrize("change", [flipped_pixel, swapped_labels, one_image_twice])
-def test_other_images_are_not_cifar10(tmp_path, load, change):
+def test_other_images_are_not_cifar10(tmp_path, load_copy, change):
     changed = change(IMAGES)
     folder = image_copies.cifar_binary(tmp_path, changed)
     with pytest.raises(ValueError, match="cifar10 must have the .* official") as caught:
-        load("cifar10", tmp_path)
+        load_copy("cifar10", tmp_path)
     assert str(folder) in str(caught.value)
     assert list((tmp_path / "cache").glob("cifar10*")) == []
     # By its path it is a data set of its own.
-    assert_is(load(folder, None), changed)
+    assert_is(load_copy(folder, None), changed)
 
 
 def mnist_forms(prepare_set, folder):
@@ -224,182 +116,162 @@ def mnist_forms(prepare_set, folder):
     return [folder, folder / "tfrecord", raw, packed, hub]
 
 
-def test_every_form_of_mnist_gives_the_same_bits(prepare_set, tmp_path, load):
+def test_every_form_of_mnist_gives_the_same_bits(prepare_set, tmp_path, load_copy):
     """tensorflow-datasets stores it shuffled and without ids."""
     for folder in mnist_forms(prepare_set, tmp_path / "tfds"):
-        found = load("mnist", folder)
+        found = load_copy("mnist", folder)
         assert_is(found, GRAY)
         assert found.class_names == tuple("0123456789")
         assert found.image_shape == (28, 28, 1)
 
 
-def test_the_order_of_mnist_counts(tmp_path, load):
+def test_the_order_of_mnist_counts(tmp_path, load_copy):
     order = np.random.default_rng(3).permutation(50)
     mixed = GRAY._replace(
         train=GRAY.train[order], train_labels=GRAY.train_labels[order]
     )
     image_copies.idx_files(tmp_path / "mnist", mixed)
     with pytest.raises(ValueError, match="mnist must have the train images and labels"):
-        load("mnist", tmp_path)
+        load_copy("mnist", tmp_path)
 
 
-def test_images_of_another_shape_are_another_set(tmp_path, load):
+def test_images_of_another_shape_are_another_set(tmp_path, load_copy):
     image_copies.idx_files(tmp_path / "mnist", image_copies.small((6, 5, 1)))
     with pytest.raises(
         ValueError, match=r"mnist must have images of shape \(28, 28, 1"
     ):
-        load("mnist", tmp_path)
+        load_copy("mnist", tmp_path)
 
 
-def test_sets_known_by_their_numbers_alone(tmp_path, load, monkeypatch):
+def test_sets_known_by_their_numbers_alone(tmp_path, load_copy, monkeypatch):
     known = official_sets.KMNIST._replace(expected=((5,), (2,)))
     monkeypatch.setitem(official_sets.SETS, "kmnist", known)
     image_copies.idx_files(tmp_path / "KMNIST" / "raw", GRAY)
-    found = load("kmnist", tmp_path)
+    found = load_copy("kmnist", tmp_path)
     assert_is(found, GRAY)
     assert found.class_names[:3] == ("o", "ki", "su")
     labels = np.where(GRAY.train_labels == 3, 4, GRAY.train_labels).astype(np.uint8)
     image_copies.idx_files(tmp_path / "two", GRAY._replace(train_labels=labels))
     with pytest.raises(ValueError, match=r"kmnist .*per class: \[5, 5, 5, 0, 10, 5,"):
-        load("kmnist", tmp_path / "two")
+        load_copy("kmnist", tmp_path / "two")
 
 
-def test_cifar100_is_known_by_its_labels_in_their_order(tmp_path, load, monkeypatch):
-    hundred = image_copies.small(num_classes=100)
-    known = official_sets.CIFAR100._replace(
-        expected=tuple(
-            official_sets.idx_md5(hundred.split(split)[1])
-            for split in ("train", "test")
-        )
-    )
-    monkeypatch.setitem(official_sets.SETS, "cifar100", known)
-    image_copies.cifar100_python(tmp_path / "python", hundred)
-    image_copies.hub_parquet(tmp_path / "hub" / "cifar100", hundred, label="fine_label")
+HUNDRED = image_copies.small(num_classes=100)
+
+
+def sums(images, split):
+    """Digest of the labels, and the sum of each color channel by a loop."""
+    pixels, labels = images.split(split)
+    channels = tuple(sum(pixels[..., one].ravel().tolist()) for one in range(3))
+    return official_sets.idx_md5(labels), channels
+
+
+SMALL_CIFAR100 = official_sets.CIFAR100._replace(
+    expected=(sums(HUNDRED, "train"), sums(HUNDRED, "test")), checksums={}
+)
+
+
+def test_cifar100_is_known_by_its_labels_and_sums(tmp_path, load_copy, monkeypatch):
+    monkeypatch.setitem(official_sets.SETS, "cifar100", SMALL_CIFAR100)
+    image_copies.cifar100_python(tmp_path / "python", HUNDRED)
+    image_copies.hub_parquet(tmp_path / "hub" / "cifar100", HUNDRED, label="fine_label")
     for form in ("python", "hub"):
-        found = load("cifar100", tmp_path / form)
-        assert_is(found, hundred)
+        found = load_copy("cifar100", tmp_path / form)
+        assert_is(found, HUNDRED)
         assert found.class_names == image_copies.CIFAR100_NAMES
     order = np.roll(np.arange(500), 1)
-    rolled = hundred._replace(
-        train=hundred.train[order], train_labels=hundred.train_labels[order]
+    rolled = HUNDRED._replace(
+        train=HUNDRED.train[order], train_labels=HUNDRED.train_labels[order]
     )
-    image_copies.cifar100_binary(tmp_path / "other", rolled)
-    with pytest.raises(ValueError, match="cifar100 must have the train images and lab"):
-        load("cifar100", tmp_path / "other")
+    for number, changed in enumerate((rolled, flipped_pixel(HUNDRED))):
+        folder = tmp_path / f"changed-{number}"
+        image_copies.cifar100_binary(folder, changed)
+        with pytest.raises(ValueError, match="cifar100 must have the train images and"):
+            load_copy("cifar100", folder)
 
 
-def test_without_array_record_another_form_is_read(
-    prepare_set, tmp_path, load, monkeypatch
+def test_files_with_published_checksums_must_have_them(
+    tmp_path, load_copy, monkeypatch
 ):
-    """Its own format alone is out of reach, and named if there is nothing else."""
-    version = prepared(prepare_set, tmp_path, "cifar10", IMAGES, with_ids=True)
-    monkeypatch.setitem(sys.modules, "array_record.python", None)
-    with pytest.raises(data.DataUnavailableError) as caught:
-        load("cifar10", tmp_path)
-    for words in (str(version), "pip install array_record", "left alone", "Windows"):
-        assert words in str(caught.value)
-    assert "delete" not in str(caught.value)
-    for write in (image_copies.cifar_python, image_copies.cifar_binary):
-        folder = write(tmp_path, IMAGES)
-        found = load("cifar10", tmp_path)
-        assert_is(found, IMAGES)
-        assert found.source == str(folder)
+    """In a folder and in an archive; an archive by its path has no such checksum."""
+    folder = image_copies.cifar100_python(tmp_path / "folder", HUNDRED)
+    packed = image_copies.archive(folder, tmp_path / "cifar-100-python.tar.gz")
+    right = {
+        path.name: ("md5", hashlib.md5(path.read_bytes()).hexdigest())
+        for path in (*folder.iterdir(), packed)
+    }
+    for name in ("cifar-100-python.tar.gz", "train"):
+        place = packed if name == packed.name else folder / name
+        for checksums, is_right in ((right, True), ({name: ("md5", "0" * 32)}, False)):
+            known = SMALL_CIFAR100._replace(checksums=checksums)
+            monkeypatch.setitem(official_sets.SETS, "cifar100", known)
+            if is_right:
+                assert_is(load_copy("cifar100", place.parent), HUNDRED)
+                place.touch()  # a new entry of the cache
+            else:
+                words = f"{name} must have MD5 000.* official file of cifar100, got "
+                with pytest.raises(ValueError, match=words + right[name][1]):
+                    load_copy("cifar100", place.parent)
+    assert_is(load_copy(packed, None), HUNDRED)
 
 
-def test_a_prepared_copy_that_is_read_comes_first(prepare_set, tmp_path, load):
-    version = prepared(prepare_set, tmp_path, "cifar10", IMAGES, with_ids=True)
-    image_copies.cifar_binary(tmp_path, image_copies.small(seed=1))
-    assert load("cifar10", tmp_path).source == str(version)
+def test_packed_files_of_kmnist_have_published_checksums(
+    tmp_path, load_copy, monkeypatch
+):
+    known = official_sets.KMNIST._replace(expected=((5,), (2,)))
+    monkeypatch.setitem(official_sets.SETS, "kmnist", known)
+    folder = tmp_path / "kmnist"
+    image_copies.idx_files(folder, GRAY, pack=gzip.compress, suffix=".gz")
+    with pytest.raises(ValueError, match=r"ubyte.gz must have SHA256 .* of kmnist"):
+        load_copy("kmnist", tmp_path)
+    # Only the unpacked files are read where both are there.
+    for path in image_copies.idx_files(tmp_path / "unpacked", GRAY).iterdir():
+        path.rename(folder / path.name)
+    assert_is(load_copy("kmnist", tmp_path), GRAY)
 
 
-@pytest.fixture
-def archive(tmp_path):
-    """An archive of the small set, and its description at an address of the disk."""
-    path = image_copies.archive(
-        image_copies.cifar_binary(tmp_path / "made", IMAGES), tmp_path / "made.tar.gz"
-    )
-    content = path.read_bytes()
-    return RemoteFile(
-        "cifar-10-binary.tar.gz",
-        (path.as_uri(),),
-        len(content),
-        hashlib.sha256(content).hexdigest(),
-    )
+class TestSizes:
+    """Packed files that would unpack to more than a published set holds."""
 
+    def test_archives(self, tmp_path, load_copy, monkeypatch):
+        few = SMALL_CIFAR10._replace(num_images=30)
+        monkeypatch.setitem(official_sets.SETS, "cifar10", few)
+        folder = image_copies.cifar_binary(tmp_path / "made", IMAGES)
+        path = image_copies.archive(folder, tmp_path / "cifar-10-binary.tar.gz")
+        words = r"cifar-10-binary.tar.gz: must hold at most 184,320 bytes, unpacked"
+        with pytest.raises(ValueError, match=words):
+            load_copy("cifar10", tmp_path)
+        assert_is(load_copy(path, None), IMAGES)
 
-class TestDownloads:
-    @pytest.fixture
-    def fetch(self, tmp_path, archive, monkeypatch):
-        """Loads with a download from the disk."""
-        # Files on the disk have no status, which only answers of servers have.
-        real = request.urlopen
+    def test_an_archive_of_zeros(self, tmp_path):
+        """A member or an extended header that says it has 8 GB."""
+        for kind in (tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME):
+            member = tarfile.TarInfo("data_batch_1.bin")
+            member.size, member.type = 8 * 10**9, kind
+            path = tmp_path / "cifar-10-binary.tar.gz"
+            path.write_bytes(gzip.compress(member.tobuf() + bytes(10**6)))
+            with pytest.raises(ValueError, match="must hold at most 5,000 bytes"):
+                cifar_files.read(path, max_bytes=5000)
 
-        def urlopen(*args, **kwargs):
-            response = real(*args, **kwargs)
-            response.code = 200
-            return response
+    def test_zeros_behind_the_last_member(self, tmp_path):
+        folder = image_copies.cifar_binary(tmp_path, IMAGES)
+        path = image_copies.archive(folder, tmp_path / "some.tar.gz")
+        whole = len(gzip.decompress(path.read_bytes()))
+        assert len(cifar_files.read(path, max_bytes=whole).train.labels) == 50
+        path.write_bytes(path.read_bytes() + gzip.compress(bytes(1)))
+        assert len(cifar_files.read(path).train.labels) == 50
+        with pytest.raises(ValueError, match=f"must hold at most {whole:,} bytes"):
+            cifar_files.read(path, max_bytes=whole)
 
-        monkeypatch.setattr(request, "urlopen", urlopen)
-
-        def fetch(**changes):
-            known = SMALL_CIFAR10._replace(remote=(archive._replace(**changes),))
-            monkeypatch.setitem(official_sets.SETS, "cifar10", known)
-            return data.load(
-                "cifar10",
-                tmp_path / "tfds",
-                cache_dir=tmp_path / "cache",
-                progress=False,
-            )
-
-        return fetch
-
-    def test_the_archive_is_fetched_and_read(self, tmp_path, fetch, load):
-        found = fetch()
-        assert_is(found, IMAGES)
-        path = tmp_path / "tfds" / "downloads" / "cifar-10-binary.tar.gz"
-        assert found.source == str(path)
-        assert not found.train.features.flags.writeable
-        # Found again with no network.
-        assert_is(load("cifar10", tmp_path / "tfds"), IMAGES)
-
-    def test_a_truncated_archive_there_is_replaced(self, tmp_path, fetch):
-        folder = tmp_path / "tfds" / "downloads"
-        folder.mkdir(parents=True)
-        (folder / "cifar-10-binary.tar.gz").write_bytes(b"cut")
-        assert_is(fetch(), IMAGES)
-
-    def test_a_failure_names_the_ways_out(self, tmp_path, fetch):
-        with pytest.raises(data.DataUnavailableError, match="SHA-256 000000") as caught:
-            fetch(sha256="0" * 64)
-        for words in ("--dataset digits", "TFDS_DATA_DIR", "cifar-10-batches-py"):
-            assert words in str(caught.value)
-        assert not (tmp_path / "tfds").exists()
-        assert_is(fetch(), IMAGES)
-
-    def test_the_four_files_of_mnist(self, tmp_path, load):
-        """Placed there by hand, complete by their sizes; then one is missing."""
-        folder = tmp_path / "downloads" / "mnist"
+    def test_files_of_idx(self, tmp_path, load_copy, monkeypatch):
+        few = SMALL_MNIST._replace(num_images=20)
+        monkeypatch.setitem(official_sets.SETS, "mnist", few)
+        folder = tmp_path / "mnist"
         image_copies.idx_files(folder, GRAY, pack=gzip.compress, suffix=".gz")
-        files = tuple(
-            file._replace(num_bytes=(folder / file.name).stat().st_size)
-            for file in SMALL_MNIST.remote
-        )
-        known = SMALL_MNIST._replace(remote=files)
-        assert image_sets.locate(known, tmp_path, download=False) == folder
-        (folder / files[2].name).unlink()
-        with pytest.raises(data.DataUnavailableError, match="belongs in .*mnist"):
-            image_sets.locate(known, tmp_path, download=False)
-
-
-def test_offline_error_of_a_copy_in_another_format(tmp_path, load):
-    version = tmp_path / "cifar10" / "3.0.2"
-    version.mkdir(parents=True)
-    (version / "dataset_info.json").write_text('{"fileFormat": "riegeli"}')
-    with pytest.raises(data.DataUnavailableError) as caught:
-        load("cifar10", tmp_path)
-    for words in (str(version), "riegeli", "leave that copy", "a download of"):
-        assert words in str(caught.value)
-    assert "delete" not in str(caught.value)
+        words = r"ubyte.gz must hold at most 31,360 bytes, unpacked, got more; take a"
+        with pytest.raises(ValueError, match=words):
+            load_copy("mnist", tmp_path)
+        assert_is(load_copy(folder, None), GRAY)
 
 
 @pytest.mark.full
@@ -431,21 +303,3 @@ def test_every_form_of_the_whole_cifar10(tmp_path, monkeypatch, cifar10_dir):
                 getattr(found, split), getattr(expected, split), strict=True
             ):
                 np.testing.assert_array_equal(one, other, strict=True)
-
-
-def test_a_path_and_a_name_share_no_entry_of_the_cache(tmp_path, load, monkeypatch):
-    """By its path a set has its own class names; by its name the content is checked."""
-    known = official_sets.KMNIST._replace(expected=((5,), (2,)))
-    monkeypatch.setitem(official_sets.SETS, "kmnist", known)
-    for first in ("path", "name"):
-        parent = tmp_path / first
-        folder = image_copies.idx_files(parent / "kmnist", GRAY)
-        if first == "path":
-            assert load(folder, None).class_names[:2] == ("0", "1")
-        assert load("kmnist", parent).class_names[:2] == ("o", "ki")
-        assert load(folder, None).class_names[:2] == ("0", "1")
-    other = tmp_path / "other"
-    folder = image_copies.idx_files(other / "kmnist", image_copies.small((6, 5, 1)))
-    load(folder, None)
-    with pytest.raises(ValueError, match="kmnist must have images of shape"):
-        load("kmnist", other)

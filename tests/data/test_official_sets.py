@@ -43,8 +43,28 @@ class TestFacts:
             assert all(file.num_bytes > 4000 and file.urls for file in known.remote)
             for file in known.remote:
                 assert all(url.endswith(file.name) for url in file.urls)
+            lengths = {"md5": 32, "sha256": 64}
+            for algorithm, checksum in known.checksums.values():
+                assert len(checksum) == lengths[algorithm]
             names = known.class_names
             assert names is None or len(set(names)) == 10
+
+    def test_sums_of_cifar100_are_its_published_means(self):
+        """Means of the channels in [0, 1], of 1,024 pixels in every image."""
+        means = {
+            50_000: (0.5070751592371323, 0.48654887331495095, 0.4409178433670343),
+            10_000: (0.5088964127604166, 0.48739301317401956, 0.44194221124387256),
+        }
+        for (count, published), (_, sums) in zip(
+            means.items(), official_sets.CIFAR100.expected, strict=True
+        ):
+            products = np.array(published) * 255 * count * 1024
+            np.testing.assert_allclose(sums, products, rtol=0, atol=2e-6)
+
+    def test_official_files_are_below_their_limits(self):
+        """Records of CIFAR have a label or two beside each image of 3,072 bytes."""
+        assert 60_000 * 3074 < official_sets.CIFAR100.max_bytes < 2**29
+        assert 16 + 60_000 * 784 < official_sets.KMNIST.max_bytes < 2**27
 
     def test_facts_agree_with_tensorflow_datasets(self):
         """Sizes and checksums of its registered downloads."""

@@ -1,5 +1,6 @@
 """Parquet files of numbers, embeddings and images."""
 
+import errno
 import json
 import sys
 
@@ -111,10 +112,60 @@ def test_bad_parquet_is_named(tmp_path, columns, words):
     assert path.name in str(caught.value)
 
 
-def test_parquet_that_is_none_and_without_pyarrow(tmp_path, monkeypatch):
+def test_columns_of_one_name_are_refused(tmp_path):
+    table = pyarrow.Table.from_arrays(
+        [pyarrow.array([1, 2])] * 3 + [pyarrow.array(["x", "y"])],
+        ["width", "width", "age", "label"],
+    )
+    path = tmp_path / "bad.parquet"
+    pyarrow.parquet.write_table(table, path)
+    with pytest.raises(
+        ValueError, match="bad.parquet: names of .* got width more than"
+    ):
+        data.load(path)
+
+
+@pytest.mark.parametrize("compression", ["snappy", "gzip", "none"])
+def test_damaged_parquet_is_named(tmp_path, compression):
+    """Bytes of pages, of the description at the end, and of names of columns."""
+    path = tmp_path / "bad.parquet"
+    columns = {"width": np.arange(1000.0), "label": ["x", "y"] * 500}
+    pyarrow.parquet.write_table(
+        pyarrow.table(columns), path, compression=compression, use_dictionary=False
+    )
+    whole = path.read_bytes()
+    named = whole.replace(b"width", b"w\xffdth")
+    cases = [named, whole[:-30], whole[:200] + whole[300:]]
+    for where in (4, 10, len(whole) - 50):
+        cases.append(whole[:where] + b"\xff" * 20 + whole[where + 20 :])
+    for content in cases:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="bad.parquet: must be a whole parquet f"):
+            data.load(path)
+
+
+def test_labels_that_numpy_cannot_hold_are_named(tmp_path):
+    times = pyarrow.array([1, 2], pyarrow.time64("ns"))
+    path = parquet_of(tmp_path / "bad.parquet", {"label": times, "a": [1, 2]})
+    with pytest.raises(ValueError, match="bad.parquet: .* or leave such columns out"):
+        data.load(path)
+
+
+def test_a_file_that_the_system_does_not_read_is_no_damage(tmp_path, monkeypatch):
+    path = parquet_of(tmp_path / "some.parquet", columns_of())
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "not allowed")
+
+    monkeypatch.setattr(pyarrow.parquet, "read_table", refuse)
+    with pytest.raises(PermissionError, match="not allowed"):
+        data.load(path)
+
+
+def test_another_file_and_a_missing_package_are_named(tmp_path, monkeypatch):
     path = tmp_path / "bad.parquet"
     path.write_bytes(b"PAR1 no parquet PAR1")
-    with pytest.raises(ValueError, match=r"bad.parquet: must be a parquet file"):
+    with pytest.raises(ValueError, match=r"bad.parquet: must be a whole parquet f"):
         data.load(path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(data.DataUnavailableError, match="pip install"):

@@ -199,6 +199,32 @@ def test_sparse_rows_are_dense_ones(of_three):
     )
 
 
+@pytest.mark.parametrize("kind", [sparse.coo_array, sparse.csr_array, sparse.csc_array])
+def test_entries_that_are_given_twice_are_added_without_overflow(kind):
+    """Each pixel of 200 is two entries of 200, 400 in all and not 144."""
+    rows = np.random.default_rng(0).integers(0, 2, size=(60, 4), dtype=np.uint8) * 200
+    labels = rows[:, 0] > 0
+    given = sparse.coo_array(rows)
+    twice = sparse.coo_array(
+        (np.tile(given.data, 2), tuple(np.tile(where, 2) for where in given.coords)),
+        rows.shape,
+    )
+    if kind is not sparse.coo_array:
+        # Made from their parts: a conversion adds the entries.
+        one = kind(rows)
+        twice = kind(
+            (one.data.repeat(2), one.indices.repeat(2), 2 * one.indptr), rows.shape
+        )
+    sums = rows.astype(float) * 2
+    model = LinearClassifier(C=1e-4).fit(twice, labels)
+    np.testing.assert_array_equal(
+        model.coef_, LinearClassifier(C=1e-4).fit(sums, labels).coef_
+    )
+    np.testing.assert_allclose(
+        model.decision_function(twice), model.decision_function(sums), rtol=1e-12
+    )
+
+
 @pytest.mark.full
 def test_pixels_stay_bytes():
     rows = np.random.default_rng(0).integers(0, 256, size=(60, 4), dtype=np.uint8)
