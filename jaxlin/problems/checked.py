@@ -122,7 +122,7 @@ class Problem:
     @property
     def examples(self) -> Examples:
         """Examples on the device, for a solver of `jaxlin.solvers`."""
-        return self._cached("examples", self._examples)
+        return self.cached("examples", self._examples)
 
     def prepared(
         self,
@@ -144,9 +144,9 @@ class Problem:
             make = functools.partial(
                 certified.prepare, self.examples, rank=rank, bias=bias
             )
-            return self._cached(("prepared", rank, bias), make)
+            return self.cached(("prepared", rank, bias), make)
         with self.float64_context(keep_float64):
-            return self._cached(
+            return self.cached(
                 ("prepared in float64", rank, bias),
                 lambda: certified.prepare(
                     self.examples_in_float64(), rank=rank, bias=bias
@@ -155,7 +155,7 @@ class Problem:
 
     def examples_in_float64(self) -> Examples:
         """Examples on the device with float64 rows; under `float64_context`."""
-        return self._cached(
+        return self.cached(
             "examples in float64",
             lambda: device_rows.place(self.whole_rows, self.normalization),
         )
@@ -187,7 +187,7 @@ class Problem:
             )
 
         with self.float64_context(keep_float64):
-            return self._cached(("row statistics", rank, in_float64, bias), make)
+            return self.cached(("row statistics", rank, in_float64, bias), make)
 
     def float64_context(self, keep: bool) -> contextlib.AbstractContextManager:
         """Context that keeps float64 rows in float64; no effect on other rows.
@@ -259,7 +259,7 @@ class Problem:
         shared = self.examples._replace(
             normalization=device_rows.place_normalization(fitted)
         )
-        other._cached("examples", lambda: shared)
+        other.cached("examples", lambda: shared)
         return other
 
     def with_weights(self, weights: np.ndarray) -> "Problem":
@@ -279,10 +279,6 @@ class Problem:
         return other
 
     def cached(self, kind: Any, make: Callable[[], Any]) -> Any:
-        """Returns the result of ``make``, cached by kind, precision and mesh."""
-        return self._cached(kind, make)
-
-    def _cached(self, kind: Any, make: Callable[[], Any]) -> Any:
         """Returns the result of ``make``, cached by kind, precision and mesh."""
         x64 = jax.config.read("jax_enable_x64")
         key = (kind, x64, jax.sharding.get_abstract_mesh())

@@ -40,7 +40,7 @@ from jaxlin.typing import Array, Loss
 # Largest number of unknowns, classes * (features + 1), of a factorised Hessian: 290 MB,
 # and its factorisation takes 2 s on two cores.
 MAX_DENSE = 6000
-# Squared residual of a round of conjugate gradients, relative to its right side.
+# Least squared residual of a round of conjugate gradients, relative to its right side.
 _RESIDUAL_OF_ROUND = 1e-8
 _MAX_ROUNDS = 12
 # Largest number of scores that the solutions of one round hold.
@@ -251,10 +251,11 @@ def solve(
         ]
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
     norms = _norms(rights)
+    squared = jnp.asarray(max(tolerance**2, _RESIDUAL_OF_ROUND), rights.dtype)
     found, residuals = jnp.zeros_like(rights), rights
     best, smallest = found, norms
     for _ in range(_MAX_ROUNDS):
-        found += _corrections(system, residuals, loss=loss)
+        found += rough_solutions(system, residuals, squared, loss=loss)
         residuals = rights - products(system, found, loss=loss)
         sizes = _norms(residuals)
         is_better = sizes < smallest
@@ -272,20 +273,31 @@ def _norms(vectors: Array) -> Array:
 
 @functools.partial(jax.jit, static_argnames=("loss",))
 @jax.default_matmul_precision("highest")
-def _corrections(system: HessianSystem, residuals: Array, *, loss: Loss) -> Array:
+def rough_solutions(
+    system: HessianSystem, rights: Array, tolerance: Array, *, loss: Loss
+) -> Array:
+    """Solutions without a look at their residuals, a round of `solve`.
+
+    Args:
+      system: the Hessian, from `at`.
+      rights: right sides, shape ``(systems, classes, features + 1)``.
+      tolerance: squared residual of conjugate gradients, in the metric of the
+        preconditioner and relative to the right side.
+      loss: its loss.
+    """
     if system.factor is not None:
-        flat = residuals.reshape(len(residuals), -1).T
+        flat = rights.reshape(len(rights), -1).T
         solved = jax.scipy.linalg.cho_solve((system.factor, True), flat).T
         return jax.vmap(lambda one: optimizer_state.centered(loss, one))(
-            solved.reshape(residuals.shape)
+            solved.reshape(rights.shape)
         )
-    return jax.vmap(lambda one: _by_conjugate_gradients(system, one, loss=loss))(
-        residuals
-    )
+    return jax.vmap(
+        lambda one: _by_conjugate_gradients(system, one, tolerance, loss=loss)
+    )(rights)
 
 
 def _by_conjugate_gradients(
-    system: HessianSystem, right: Array, *, loss: Loss
+    system: HessianSystem, right: Array, tolerance: Array, *, loss: Loss
 ) -> Array:
     """Solution to a few digits, by products in the dtype of the rows."""
     examples, bias = system.examples, system.settings.bias
@@ -314,7 +326,7 @@ def _by_conjugate_gradients(
         ),
         lambda vector: preconditioner.solve(moment, classes, vector, l2=l2),
         penalized(scaled),
-        tolerance=jnp.asarray(_RESIDUAL_OF_ROUND, dtype),
+        tolerance=tolerance.astype(dtype),
     )
     change = curvature.bias_change(rows.scores(penalized(found))) + of_bias
     found = optimizer_state.centered(loss, found.astype(right.dtype))

@@ -29,6 +29,7 @@ HINGE, SOFTMAX = METHODS = ("weston_watkins_hinge", "softmax_cross_entropy")
 ONE_FILE = {
     name: importlib.import_module(f"experiments.{name}").MEASUREMENTS
     for name in (
+        "benchmark_leave_one_out",
         "benchmark_probes",
         "benchmark_protocol",
         "benchmark_training",

@@ -170,7 +170,7 @@ def test_large_problems_have_an_approximate_step_and_refits(loss, bias, monkeypa
     fitted = centered(jaxlin.scores(fit, ROWS))
     change = centered(exact.scores) - fitted
     error = centered(found.scores) - centered(exact.scores)
-    assert np.linalg.norm(error) < 0.3 * np.linalg.norm(change)
+    assert np.linalg.norm(error) < 0.4 * np.linalg.norm(change)
     np.testing.assert_array_equal(found.refits.examples, np.arange(40))
     np.testing.assert_allclose(
         centered(found.refits.scores), centered(exact.scores), atol=1e-4
