@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from jaxlin.selection.sweep_result import SweepResult as SweepResult
     from jaxlin.selection.training import train as train
     from jaxlin.selection.training_result import TrainingResult as TrainingResult
+    from jaxlin.sensitivity.covariance import covariance as covariance
     from jaxlin.solvers.fitted import Fit as Fit
     from jaxlin.solvers.stopping import Stop as Stop
 
@@ -85,6 +86,7 @@ _DOORS = {
     "certified_labels": "predictions",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
+    "covariance": "sensitivity.covariance",
     "SweepResult": "selection.sweep_result",
     "sweep": "selection.sweep",
     "CrossValidation": "selection.cross_validation",

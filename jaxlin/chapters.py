@@ -224,7 +224,13 @@ CHAPTERS = {
     "evaluation": Chapter("metrics of a fit on test examples: `jaxlin.evaluate`"),
     "sensitivity": Chapter(
         "leave-one-out, influence of examples, covariance of a fit",
-        (),
+        (
+            "linear_functions",
+            "estimate_table",
+            "function_covariance",
+            "covariance_result",
+            "covariance",
+        ),
         is_room=True,
     ),
     "linear_probe": Chapter(

@@ -78,7 +78,7 @@ def certified_labels(fit: Fit, features: Any) -> np.ndarray:
     weights (`jaxlin.certificates.bias_bounds`). Arguments and errors are those of
     `scores`.
     """
-    rows = _rows_of(fit, features)
+    rows = rows_of(fit, features)
     same_labels = functools.partial(
         label_certificates.same_labels,
         radius=fit.radius,
@@ -196,8 +196,8 @@ def _rows(
     return row_arrays.rows(name, features, num_features=num_features)
 
 
-def _rows_of(fit: Fit, features: Any) -> Rows:
-    """Checked rows for the predictions of a fit."""
+def rows_of(fit: Fit, features: Any) -> Rows:
+    """Checked rows for the predictions of a fit; arguments are those of `scores`."""
     return _rows(
         "features",
         features,
@@ -208,7 +208,7 @@ def _rows_of(fit: Fit, features: Any) -> Rows:
 
 def _of_rows(compute: Callable[..., Any], fit: Fit, features: Any) -> Any:
     """Results on the host, computed in the dtype of the parameters."""
-    rows = _rows_of(fit, features)
+    rows = rows_of(fit, features)
     params = jax.tree.map(as_float, fit.params)
     # The mean is subtracted from float64 rows before they are rounded to float32.
     with precision.enable_float64_for(*params, rows):

@@ -2,6 +2,12 @@
 
 All of them are linear systems with the Hessian of the fit's objective
 (`jaxlin.solvers.hessian_system`).
+
+  linear_functions     coefficients, contrasts and probabilities as linear functions
+  estimate_table       estimates with standard errors, tests and intervals
+  function_covariance  covariance of linear functions, by systems with the Hessian
+  covariance_result    `Covariance`, with its tables
+  covariance           standard errors of a fit: `jaxlin.covariance`
 """
 
 from jaxlin import chapters
