@@ -227,9 +227,12 @@ CHAPTERS = {
         (
             "linear_functions",
             "estimate_table",
+            "sampling_checks",
             "function_covariance",
             "covariance_result",
             "covariance",
+            "bootstrap_result",
+            "fit_bootstrap",
         ),
         is_room=True,
     ),

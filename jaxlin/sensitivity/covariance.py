@@ -47,8 +47,7 @@ from jax.typing import ArrayLike
 
 from jaxlin import check, linear, predictions
 from jaxlin.problems import Problem, fit_hessian, takes_problem
-from jaxlin.selection import group_folds
-from jaxlin.sensitivity import covariance_result, function_covariance
+from jaxlin.sensitivity import function_covariance, sampling_checks
 from jaxlin.sensitivity.covariance_result import Covariance, Kind
 from jaxlin.solvers.fitted import Fit
 
@@ -88,12 +87,16 @@ def covariance(
     """
     check.choice("kind", kind, ("model", "sandwich"))
     fit_hessian.check(predictions.check_fit(fit), problem, use="jaxlin.covariance")
-    weights = _weights(problem)
-    if kind == "model":
-        covariance_result.check_likelihood(fit, use='kind="model"')
-        check_frequencies(weights)
-    codes = None if groups is None else _group_codes(groups, weights, kind=kind)
-    is_model = kind == "model"
+    weights, is_model = sampling_checks.weights_of(problem), kind == "model"
+    if is_model:
+        sampling_checks.check_likelihood(fit, use='kind="model"')
+        sampling_checks.check_frequencies(weights, use='kind="model"')
+    if is_model and groups is not None:
+        raise ValueError(
+            'groups must be None for kind="model", which has independent examples; '
+            'take kind="sandwich"'
+        )
+    codes = None if groups is None else sampling_checks.group_codes(groups, weights)
     loss: Any = fit.loss
     num_examples = int(weights.sum()) if is_model else int((weights > 0).sum())
     options: Any = {
@@ -122,40 +125,3 @@ def covariance(
         None if is_dense else system,
         codes,
     )
-
-
-def check_frequencies(weights: np.ndarray) -> None:
-    """Raises a ValueError for weights that are not whole numbers."""
-    is_whole = weights == np.round(weights)
-    if not is_whole.all():
-        where = int(np.argmin(is_whole))
-        raise ValueError(
-            'weights must be frequencies, whole numbers, for kind="model", got '
-            f'{weights[where]:g} at position {where}; take kind="sandwich" for other '
-            "weights"
-        )
-
-
-def _weights(problem: Problem) -> np.ndarray:
-    """Example weights in float64, shape ``(examples,)``."""
-    _, targets, weights = problem.whole_rows
-    found = np.ones(len(targets)) if weights is None else weights
-    return np.asarray(found, np.float64)
-
-
-def _group_codes(groups: ArrayLike, weights: np.ndarray, *, kind: Kind) -> np.ndarray:
-    if kind == "model":
-        raise ValueError(
-            'groups must be None for kind="model", which has independent examples; '
-            'take kind="sandwich"'
-        )
-    names = group_folds.checked_groups(groups)
-    check.one_per_example("groups", len(names), num_examples=len(weights))
-    _, codes = np.unique(names, return_inverse=True)
-    found = len(np.unique(codes[weights > 0]))
-    if found < 2:
-        raise ValueError(
-            f"groups must be at least two with positive weight, got {found}; one group "
-            "says nothing about the variation between groups"
-        )
-    return codes

@@ -4,17 +4,19 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import losses, predictions
+from jaxlin import predictions
 from jaxlin.check.diagnosis import counted
 from jaxlin.linear import Params
 from jaxlin.numerics.row_arrays import Rows
-from jaxlin.objective import row_products
-from jaxlin.sensitivity import estimate_table, function_covariance, linear_functions
+from jaxlin.sensitivity import (
+    estimate_table,
+    function_covariance,
+    linear_functions,
+    sampling_checks,
+)
 from jaxlin.sensitivity.estimate_table import EstimateTable
 from jaxlin.sensitivity.linear_functions import LinearFunctions, Units
 from jaxlin.solvers import hessian_system
@@ -24,8 +26,6 @@ from jaxlin.solvers.hessian_system import HessianSystem
 #: Kinds of covariance.
 Kind = Literal["model", "sandwich"]
 
-# Losses that are minus the logarithm of a probability.
-_LIKELIHOODS = (losses.softmax_cross_entropy, losses.cross_entropy)
 # Largest count of numbers in the derivatives of probabilities that are held at once.
 _MAX_NUMBERS = 20_000_000
 
@@ -146,15 +146,12 @@ class Covariance:
           ValueError: as `jaxlin.probabilities`, or for another loss than softmax or
             cross-entropy.
         """
-        check_likelihood(self.fit, use="probabilities")
+        sampling_checks.check_likelihood(self.fit, use="probabilities")
         half = estimate_table.quantile(confidence)
         rows = predictions.rows_of(self.fit, features)
         values, errors, shift = predictions.over_blocks(self._of_rows, rows)
         low, high = _log_odds_interval(values, half * errors)
-        names = (
-            tuple(f"row {number}" for number in range(len(values))),
-            tuple(map(str, self.fit.classes)),
-        )
+        names = linear_functions.row_names(self.fit, len(values))
         return EstimateTable(
             names, values, errors, None, None, low, high, shift, confidence
         )
@@ -201,17 +198,13 @@ class Covariance:
     def _of_rows(self, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Probabilities, standard errors and shifts of raw rows, in blocks."""
         fit = self.fit
-        with jax.enable_x64(True):
-            found = row_products.extended_rows(
-                jnp.asarray(rows), fit.normalization, np.float64
-            )
-        folded = np.c_[self.params.weights, self.params.bias]
-        extended = np.asarray(found)
+        folded = linear_functions.folded(self.params)
+        extended = linear_functions.extended_rows(fit, rows)
         size = max(1, _MAX_NUMBERS // (len(folded) * folded.size))
         parts = []
         for start in range(0, len(extended), size):
             some = extended[start : start + size]
-            values = _softmax(some @ folded.T / fit.temperature)
+            values = linear_functions.probabilities(fit, folded, some)
             vectors = linear_functions.of_probabilities(
                 values, some, temperature=fit.temperature
             )
@@ -239,22 +232,6 @@ class Covariance:
             num_examples=self.num_examples if self.kind == "model" else None,
             groups=self.groups,
         )
-
-
-def check_likelihood(fit: Fit, *, use: str) -> None:
-    """Raises a ValueError for a fit whose loss is no log likelihood."""
-    if fit.loss not in _LIKELIHOODS:
-        names = " or ".join(one.__name__ for one in _LIKELIHOODS)
-        raise ValueError(
-            f"fit must be of {names} for {use}, got one of "
-            f"{getattr(fit.loss, '__name__', fit.loss)}, which is no log likelihood; "
-            'kind="sandwich" has standard errors of its coefficients'
-        )
-
-
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
 
 
 def _log_odds_interval(

@@ -34,6 +34,8 @@ class EstimateTable(NamedTuple):
         of `jaxlin.covariance` is the shift by the penalty, to first order; that of a
         bootstrap is the mean over the resamples minus the value.
       confidence: coverage of the intervals.
+      ratio_noise: standard deviation of a ratio of estimated bias and standard error,
+        by the random resamples of a bootstrap; 0 without.
     """
 
     names: tuple[tuple[str, ...], ...]
@@ -45,6 +47,7 @@ class EstimateTable(NamedTuple):
     high: np.ndarray
     estimated_bias: np.ndarray
     confidence: float
+    ratio_noise: float = 0.0
 
     @property
     def bias_ratio(self) -> float:
@@ -56,7 +59,7 @@ class EstimateTable(NamedTuple):
     def note(self) -> str:
         """Warning about bias that intervals ignore; "" where it is small."""
         ratio = self.bias_ratio
-        if not ratio > _IGNORABLE:
+        if not ratio > _IGNORABLE + 3 * self.ratio_noise:
             return ""
         where = np.unravel_index(int(np.argmax(self._ratios())), self.values.shape)
         name = ", ".join(names[i] for names, i in zip(self.names, where, strict=True))

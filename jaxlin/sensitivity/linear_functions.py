@@ -13,11 +13,15 @@ with the mean m and the scale s of the normalisation.
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxlin import check
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
+from jaxlin.numerics.row_arrays import Rows
+from jaxlin.objective import row_products
 from jaxlin.solvers.fitted import Fit
 
 #: Features that coefficients multiply: as they were given, or after normalisation.
@@ -133,6 +137,12 @@ def of_probabilities(
     return in_scores[..., None] * rows[:, None, None, :] / temperature
 
 
+def folded(params: Params) -> np.ndarray:
+    """Parameters with the bias as last column, float64."""
+    weights, bias = (np.asarray(part, np.float64) for part in params)
+    return np.concatenate([weights, bias[..., None]], axis=-1)
+
+
 def values(vectors: np.ndarray, params: Params) -> np.ndarray:
     """Values of linear functions, shape ``(...)``.
 
@@ -140,10 +150,35 @@ def values(vectors: np.ndarray, params: Params) -> np.ndarray:
       vectors: shape ``(..., classes, features + 1)``.
       params: weights ``(classes, features)`` and bias ``(classes,)``.
     """
-    folded = np.concatenate(
-        [np.asarray(params.weights), np.asarray(params.bias)[:, None]], axis=1
-    )
-    return np.einsum("...cd,cd->...", vectors, np.float64(folded))
+    return np.einsum("...cd,cd->...", vectors, folded(params))
+
+
+def probabilities(fit: Fit, folded: np.ndarray, extended: np.ndarray) -> np.ndarray:
+    """Probabilities of a fit with other parameters, shape ``(..., examples, classes)``.
+
+    Args:
+      fit: a fit, for its temperature.
+      folded: parameters, shape ``(..., classes, features + 1)``, the bias last.
+      extended: rows of `extended_rows`, shape ``(examples, features + 1)``.
+    """
+    scores = extended @ np.swapaxes(folded, -1, -2) / fit.temperature
+    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def extended_rows(fit: Fit, rows: Rows) -> np.ndarray:
+    """Normalised rows with the constant 1, float64, ``(examples, features + 1)``."""
+    with jax.enable_x64(True):
+        found = row_products.extended_rows(
+            jnp.asarray(rows), fit.normalization, np.float64
+        )
+        return np.asarray(found)
+
+
+def row_names(fit: Fit, num_rows: int) -> tuple[tuple[str, ...], ...]:
+    """Names of the axes of a table of probabilities."""
+    rows = tuple(f"row {number}" for number in range(num_rows))
+    return rows, tuple(map(str, fit.classes))
 
 
 def for_fit(vectors: np.ndarray, fit: Fit, *, units: Units) -> np.ndarray:

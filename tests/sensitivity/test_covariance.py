@@ -441,7 +441,7 @@ BAD_FITS = {
     "no likelihood": (
         {"loss": SQUARED},
         'fit must be of softmax_cross_entropy or cross_entropy for kind="model", got '
-        'one of weston_watkins_squared_hinge, .*; kind="sandwich" has',
+        'one of weston_watkins_squared_hinge, .*with kind="sandwich"',
     ),
     "weights that are no frequencies": (
         {"problem": jaxlin.problem(ROWS, LABELS, weights=COUNTS + 0.5)},
