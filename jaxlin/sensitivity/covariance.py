@@ -10,8 +10,10 @@ r"""Covariance of the coefficients of a fit: `jaxlin.covariance`.
 ...     problem, loss=losses.softmax_cross_entropy, l2=1e-6, bias="free")
 >>> found = jaxlin.covariance(fit, problem)
 >>> table = found.coefficients(reference="no")
->>> table.values.shape, table.p_values[0, 0] < 1e-10 < table.p_values[0, 1]
-((1, 3), True)
+>>> table.names, table.standard_errors.shape
+((('yes',), ('feature 0', 'feature 1', 'bias')), (1, 3))
+>>> print(*(f"{one:.0e}" for one in table.p_values[0, :2]))
+6e-19 4e-01
 
 The objective of n examples with weights :math:`a_i` is :math:`P(W) = \sum_i a_i
 \ell_i(W) / \sum_i a_i + \lambda_2 |W|^2 / 2`; H is its Hessian, and J that of the mean

@@ -15,7 +15,7 @@ from jaxlin.typing import Array, Loss
 # Largest count of scores that are held at once.
 _MAX_SCORES = 20_000_000
 # Norm of the residual of a system, relative to its right side.
-_TOLERANCE = 1e-10
+_TOLERANCE = 1e-8
 
 
 def shift(system: HessianSystem, *, loss: Loss) -> np.ndarray:
