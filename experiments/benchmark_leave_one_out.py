@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxlin
-from experiments.common.config import Count, Positive, Seed
+from experiments.common.config import Count, Positive, Positives, Seed
 from experiments.common.measurements import Measurements, main
 from experiments.common.text_table import text_table
 from jaxlin import linear, losses, normalization
@@ -54,7 +54,7 @@ class Config:
     """
 
     dataset: str = "digits"
-    l2: tuple[float, ...] = (1e-3,)
+    l2: Positives = (1e-3,)
     relative_gap: Positive = 1e-9
     refits: Count = 1297
     cold: Count = 30

@@ -1,7 +1,7 @@
 """Published digits of a multinomial logit beside a fit with a free bias.
 
-Question. Does a fit with next to no penalty have the coefficients that statistical
-packages publish?
+Question. Does a fit with next to no penalty have the coefficients and the standard
+errors that statistical packages publish?
 
 Method. The model is that of party identification in the American National Election
 Studies of 1996: seven categories, of which 0 is the base. Stata 11's mlogit has
@@ -39,6 +39,22 @@ COEFFICIENTS = np.transpose(
         [-0.14088069, 2.0700801, -0.00943265, 0.3219257, 0.10889408, -12.105751],
     ]
 )
+STANDARD_ERRORS = np.transpose(
+    [
+        [0.0342823657, 0.093626795, 0.0065248584, 0.0735865799, 0.0176336937]
+        + [0.6298376313],
+        [0.0391615553, 0.1082386919, 0.0079144618, 0.0852893563, 0.0222809297]
+        + [0.7631899491],
+        [0.0570382292, 0.1585481337, 0.0113313133, 0.1262913234, 0.0336142088]
+        + [1.156541492],
+        [0.0437902764, 0.1288965854, 0.0084187486, 0.0941250559, 0.0261963632]
+        + [0.9575809602],
+        [0.0393516553, 0.1171860107, 0.0076110152, 0.0850070091, 0.0229760791]
+        + [0.8443638283],
+        [0.042138047, 0.1434089089, 0.0081338625, 0.0910979921, 0.025300888]
+        + [1.059954821],
+    ]
+)
 LOG_LIKELIHOOD = -1461.922747312
 
 
@@ -63,18 +79,17 @@ def items(_: Config) -> list[str]:
 
 
 def measured(config: Config, _: None, item: str) -> dict[str, Any]:
-    """Log likelihood and coefficients of a fit, as published."""
+    """Log likelihood, coefficients and standard errors of a fit, as published."""
     assert item == "anes96", "the one model"
     table = np.loadtxt(ANES96, delimiter=",", skiprows=1)
     rows, labels = table[:, :-1], table[:, -1].astype(int)
     rows[:, 0] = np.log(rows[:, 0] + 0.1)
+    problem = jaxlin.problem(rows, labels, normalization=normalization.fit_standard)
     fit = jaxlin.fit(
-        rows,
-        labels,
+        problem,
         loss=losses.softmax_cross_entropy,
         l2=config.l2,
         bias="free",
-        normalization=normalization.fit_standard,
         stop=jaxlin.Stop(config.relative_gap, config.max_passes),
         refine=True,
     )
@@ -82,21 +97,26 @@ def measured(config: Config, _: None, item: str) -> dict[str, Any]:
     mean, scale = fit.normalization
     weights = np.asarray(fit.params.weights) / scale
     folded = np.c_[weights, fit.params.bias - weights @ mean]
+    errors = jaxlin.covariance(fit, problem).coefficients(reference=0).standard_errors
     return {
         "log_likelihood": -float(fit.certificate.primal) * len(rows),
         "coefficients": (folded - folded[:1])[1:].T.tolist(),
+        "standard_errors": errors.T.tolist(),
         "relative_gap": fit.relative_gap,
     }
 
 
 def report(_: Config, results: Sequence[Mapping[str, Any]]) -> str:
-    """A line per coefficient, published and ours."""
+    """A line per coefficient and per standard error, published and ours."""
     (result,) = results
-    found = np.array(result["coefficients"])
     lines = [("log likelihood", "", LOG_LIKELIHOOD, result["log_likelihood"])]
-    for (row, column), published in np.ndenumerate(COEFFICIENTS):
-        name = (*FEATURES, "constant")[row]
-        lines.append((name, f"{column + 1}", published, found[row, column]))
+    for kind, table, key in (
+        ("", COEFFICIENTS, "coefficients"),
+        ("standard error, ", STANDARD_ERRORS, "standard_errors"),
+    ):
+        for (row, column), published in np.ndenumerate(table):
+            name = kind + (*FEATURES, "constant")[row]
+            lines.append((name, f"{column + 1}", published, result[key][row][column]))
     printed = [
         (
             name,

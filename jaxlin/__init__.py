@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from jaxlin.sensitivity.influence import influence as influence
     from jaxlin.sensitivity.leave_one_out import LeaveOneOut as LeaveOneOut
     from jaxlin.sensitivity.leave_one_out import leave_one_out as leave_one_out
+    from jaxlin.sensitivity.covariance import covariance as covariance
     from jaxlin.solvers.fitted import Fit as Fit
     from jaxlin.solvers.stopping import Stop as Stop
 
@@ -93,6 +94,7 @@ _DOORS = {
     "leave_one_out": "sensitivity.leave_one_out",
     "Influence": "sensitivity.influence",
     "influence": "sensitivity.influence",
+    "covariance": "sensitivity.covariance",
     "SweepResult": "selection.sweep_result",
     "sweep": "selection.sweep",
     "CrossValidation": "selection.cross_validation",

@@ -224,7 +224,22 @@ CHAPTERS = {
     "evaluation": Chapter("metrics of a fit on test examples: `jaxlin.evaluate`"),
     "sensitivity": Chapter(
         "leave-one-out, influence of examples, covariance of a fit",
-        ("left_out", "kronecker", "refits", "leave_one_out", "influence", "support"),
+        (
+            "left_out",
+            "kronecker",
+            "refits",
+            "leave_one_out",
+            "influence",
+            "support",
+            "linear_functions",
+            "estimate_table",
+            "sampling_checks",
+            "function_covariance",
+            "covariance_result",
+            "covariance",
+            "bootstrap_result",
+            "fit_bootstrap",
+        ),
         is_room=True,
     ),
     "linear_probe": Chapter(

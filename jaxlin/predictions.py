@@ -197,7 +197,7 @@ def _rows(
 
 
 def rows_of(fit: Fit, features: Any) -> Rows:
-    """Checked rows for the predictions of a fit, from raw features as in training."""
+    """Checked rows for the predictions of a fit; arguments are those of `scores`."""
     return _rows(
         "features",
         features,

@@ -188,6 +188,25 @@ def test_fits_in_float64_in_blocks_and_in_pairs(run):
 
 
 @pytest.mark.full
+def test_standard_errors(run):
+    variables, ((head, *table), (*_, last), (note,), (proven, *drawn)) = run(
+        "docs/guides/sensitivity.md", first=4
+    )
+    assert head.split()[0] == "estimate"
+    assert [line.split()[0] for line in table[:2]] == ["bus", "feature"]
+    # Rows depend on the first feature for the bus alone, on the second for the car.
+    found = variables["found"].coefficients(reference="walk")
+    assert (np.abs(found.z[[0, 1], [0, 1]]) > 5).all()
+    assert (np.abs(found.z[[0, 1], [1, 0]]) < 2).all()
+    assert last.split()[0] == "walk"
+    assert note.startswith("biased by up to ")
+    assert proven == "0 of 200 not proven"
+    assert len(drawn) == len(table) + 1
+    ratio = variables["drawn"].coefficients(reference="walk").standard_errors
+    np.testing.assert_allclose(ratio / found.standard_errors, 1, atol=0.2)
+
+
+@pytest.mark.full
 def test_scikit_learn(run):
     variables, ((fit, shape), proofs, searched, probed, folds) = run(
         "docs/guides/scikit_learn.md"

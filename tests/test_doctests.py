@@ -36,6 +36,8 @@ LONG = {
     "jaxlin.selection.nested",
     "jaxlin.selection.sweep",
     "jaxlin.selection.training",
+    "jaxlin.sensitivity.covariance",
+    "jaxlin.sensitivity.fit_bootstrap",
     "jaxlin.sklearn",
     "jaxlin.solvers.interface",
     "jaxlin.solvers.certified",

@@ -9,6 +9,14 @@ All of them are linear systems with the Hessian of the fit's objective
   leave_one_out  predictions of each example by the model fitted without it
   influence      influence of training examples on test losses and scores
   support        examples of a hinge that are certified to be no support vectors
+  linear_functions     coefficients, contrasts and probabilities as linear functions
+  estimate_table       estimates with standard errors, tests and intervals
+  sampling_checks      checks of weights, groups and losses
+  function_covariance  covariance of linear functions, by systems with the Hessian
+  covariance_result    `Covariance`, with its tables
+  covariance           standard errors of a fit: `jaxlin.covariance`
+  bootstrap_result     `Bootstrap`, with its tables
+  fit_bootstrap        parametric and nonparametric bootstrap, as one sweep
 """
 
 from jaxlin import chapters
