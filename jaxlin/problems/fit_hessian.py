@@ -89,22 +89,22 @@ def check(fit: Fit, problem: Problem, *, use: str) -> None:
       problem: the examples that it was fitted to, in memory, on one device.
       use: the function that needs the Hessian, for error messages.
     """
-    if fit.loss not in SMOOTH:
-        names = ", ".join(one.__name__ for one in SMOOTH)
-        raise ValueError(
-            f"fit must be of a smooth loss ({names}) for {use}, got one of "
-            f"{getattr(fit.loss, '__name__', fit.loss)}"
-        )
+    check_loss(fit.loss, use=use)
     check_same(fit, problem, use=use)
 
 
-def check_same(fit: Fit, problem: Problem, *, use: str) -> None:
-    """Raises a ValueError for rows that the fit cannot be of, or that are not held."""
-    if not (fit.l2 > 0):
+def check_loss(loss: Loss | str, *, use: str) -> None:
+    """Raises a ValueError for a loss without a Hessian in the scores."""
+    if loss not in SMOOTH:
+        names = ", ".join(one.__name__ for one in SMOOTH)
         raise ValueError(
-            f"fit must have an l2 above 0 for {use}, got {fit.l2}; its optimum is not "
-            "unique otherwise"
+            f"fit must be of a smooth loss ({names}) for {use}, got one of "
+            f"{getattr(loss, '__name__', loss)}"
         )
+
+
+def check_rows(problem: Problem, *, use: str) -> None:
+    """Raises a ValueError for rows that are not in memory, on one device."""
     if not isinstance(problem.rows, Block):
         raise ValueError(
             f"problem must have dense rows in memory for {use}, got {problem!r}"
@@ -114,6 +114,16 @@ def check_same(fit: Fit, problem: Problem, *, use: str) -> None:
             f"{use} needs one device that computes in float64, got a mesh or a TPU; "
             "call it outside the mesh, or on a CPU or GPU"
         )
+
+
+def check_same(fit: Fit, problem: Problem, *, use: str) -> None:
+    """Raises a ValueError for rows that the fit cannot be of, or that are not held."""
+    if not (fit.l2 > 0):
+        raise ValueError(
+            f"fit must have an l2 above 0 for {use}, got {fit.l2}; its optimum is not "
+            "unique otherwise"
+        )
+    check_rows(problem, use=use)
     shape = (problem.num_classes, problem.num_features)
     if np.shape(fit.params.weights) != shape:
         raise ValueError(
