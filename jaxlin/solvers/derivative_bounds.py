@@ -17,34 +17,41 @@ by Cauchy-Schwarz
 .. math:: \frac{1}{\mu} = \frac{1}{\lambda_2}
           + \frac{1 + L\, m / \lambda_2}{h}.
 
+The gradient is 0 at :math:`W^* = W + \delta`. If all Hessians between the two points
+are at least 1 - :math:`\epsilon` times H, then
+:math:`(1 - \epsilon)\, d^2 \le -\langle g, \delta \rangle \le \lambda\, d`, with
+:math:`d = \|\delta\|_H` and the Newton decrement :math:`\lambda = \|g\|_{H^{-1}}`, so
+that
+
+.. math:: d \le (1 + c) \lambda, \quad \|\delta\| \le \rho = (1 + c) \lambda /
+          \sqrt{\mu}, \quad c = \frac{\epsilon}{1 - \epsilon}.
+
 For softmax and cross-entropy the third derivative along a change of the scores is at
 most the range :math:`\tau` of its entries times the second
-(`jaxlin.certificates.bias_bounds`). Along :math:`\delta = W^* - W` Hessians change by
-at most the factor :math:`e^{\tau}`, where
-:math:`\tau \le \sqrt{2}\, Z \|\delta\| \le R\, d`, Z the largest norm of a row with its
-constant, :math:`d = \|\delta\|_H` and :math:`R = \sqrt{2 / \mu}\, Z`. The gradient is 0
-at :math:`W^*`, so that :math:`d^2 (1 - e^{-\tau}) / \tau \le -\langle g, \delta \rangle
-\le d\, \|g\| / \sqrt{\mu}`. The left side falls with :math:`\tau`. With
-:math:`\epsilon = \sqrt{2}\, Z \|g\| / \mu`
+(`jaxlin.certificates.bias_bounds`). Along :math:`\delta` Hessians change by at most the
+factor :math:`e^{\tau}`, where :math:`\tau \le \sqrt{2}\, Z \|\delta\| \le R\, d`, Z the
+largest norm of a row with its constant and :math:`R = \sqrt{2 / \mu}\, Z`. On average
+they are at least :math:`(1 - e^{-\tau}) / \tau` times H. That falls with :math:`\tau`,
+so that :math:`d^2 (1 - e^{-R d}) / (R d) \le \lambda\, d`. With
+:math:`\epsilon = R \lambda` that is :math:`1 - e^{-R d} \le \epsilon`: the bounds above
+follow, and :math:`e^{\tau} - 1 \le c`.
 
-.. math:: 1 - e^{-R d} \le \epsilon, \quad
-          e^{\tau} - 1 \le c = \frac{\epsilon}{1 - \epsilon}, \quad
-          \|\delta\| \le \rho = (1 + c) \|g\| / \mu,
+The Hessian of the squared hinge changes only where a violation :math:`v_{ij}` changes
+its sign. Within :math:`\|\delta\|_H \le 2 \lambda` that needs
+:math:`|v_{ij}| \le \sqrt{2}\, \|x_i\|\, 2 \lambda / \sqrt{\mu}`. With :math:`k_i` such
+classes :math:`\|H^* - H\| \le \sum_i 2\, s_i (k_i + 1) \|x_i\|^2` over the examples
+that have any; :math:`\epsilon` is that, divided by :math:`\mu`. If it is at most 1/2,
+the objective does not fall where :math:`\|\delta\|_H = 2 \lambda`, in the direction of
+:math:`\delta`: the optimum is within, and the bounds above hold.
 
-and nothing is known if :math:`\epsilon \ge 1`. The Hessian of the squared hinge changes
-only where a violation :math:`v_{ij}` changes its sign, for which
-:math:`|v_{ij}| \le \sqrt{2} \rho \|x_i\|` is necessary. With :math:`k_i` such classes
-:math:`\|H^* - H\| \le \sum_i 2\, s_i (k_i + 1) \|x_i\|^2` over the examples that have
-any. Divided by :math:`\mu` that is :math:`\epsilon`, and c follows, too. With a free
-bias :math:`\rho` is known only where no sign can change: the optimum is then that of a
-quadratic function.
+Nothing is known if :math:`\epsilon > 1/2`.
 
-**The adjoint.** The computed u has the residual r. Hessians that differ by the factor
-1 + c give :math:`\|(H^{*-1} - H^{-1}) v\|_H \le c\, \|v\|_{H^{-1}}`, and
+**The adjoint.** The computed u has the residual r. As :math:`H^*` differs from H by at
+most the factor 1 + c, :math:`\|(H^{*-1} - H^{-1}) v\|_H \le c\, \|v\|_{H^{-1}}`, and
 :math:`\|H^{-1} r\|_H \le \|r\| / \sqrt{\mu}`:
 
-.. math:: \|u^* - u\|_H \le E = c\, (\|u\|_H + \|r\| / \sqrt{\mu})
-          + \|r\| / \sqrt{\mu}.
+.. math:: \|u^* - u\|_H \le E = c\, \|v\|_{H^{-1}} + \|r\| / \sqrt{\mu}, \quad
+          \|v\|_{H^{-1}}^2 \le \langle u, v \rangle + \|r\| \|v\| / \mu.
 
 **A derivative.** It is :math:`-\langle u^*, B^* \rangle`, B the derivative of the
 gradient, which differs from that at W by at most :math:`\Delta`:
@@ -100,49 +107,64 @@ class Distance(NamedTuple):
     norms: Array
 
 
+def distance(system: HessianSystem, *, loss: Loss) -> Distance:
+    """Bounds the distance to the optimum; infinite where nothing is known.
+
+    It takes one solve, for the Newton decrement.
+    """
+    gradient = hessian_system.gradient(system, loss=loss)
+    newton = optimum_derivatives.adjoint(system, gradient, loss=loss)
+    return _distance(system, newton, loss=loss)
+
+
 @functools.partial(jax.jit, static_argnames=("loss",))
 @jax.default_matmul_precision("highest")
-def distance(system: HessianSystem, *, loss: Loss) -> Distance:
-    """Bounds the distance to the optimum; infinite where nothing is known."""
+def _distance(system: HessianSystem, newton: Adjoint, *, loss: Loss) -> Distance:
     shares, l2, bias = system.shares, system.l2, system.settings.bias
     examples, dtype = system.examples, system.weights.dtype
     norms = row_norms.norms(
         examples.features, normalization=examples.normalization
     ).astype(dtype)
     norms *= 1 + _NORMS_IN_FLOAT32
-    gradient = jnp.linalg.norm(hessian_system.gradient(system, loss=loss))
+    largest = jnp.max(jnp.where(shares > 0, norms, 0))
     sizes = jnp.linalg.norm(system.gradients, axis=0) * norms
     total = jnp.sum(_counted(shares, sizes)) + l2 * jnp.linalg.norm(system.weights)
-    gradient += _ROUNDING * jnp.finfo(dtype).eps * total
+    rounding = _ROUNDING * jnp.finfo(dtype).eps * total
     curvature = l2
     if bias is Bias.FREE:
         curvature = _curvature_with_free_bias(system, norms, loss=loss)
-    length = gradient / curvature
+    root = jnp.sqrt(curvature)
+    decrement = _dual_norm(newton, curvature) + rounding / root
     if conjugates.of(loss).violations is None:
         uncertain = jnp.zeros(norms.shape, int)
-        largest = jnp.max(jnp.where(shares > 0, norms, 0))
-        ratio = jnp.sqrt(2.0) * largest * length
-        change = _change(ratio)
-        return Distance((1 + change) * length, change, uncertain, curvature, norms)
-    violations = jax.vmap(
-        functools.partial(losses.margin_violations, **_arguments(system))
-    )(system.scores.T, examples.targets)
-    reach = jnp.sqrt(2.0) * length * norms
-    uncertain = jnp.sum(jnp.abs(violations) <= reach[:, None], axis=1)
-    of_rows = jnp.where(uncertain > 0, 2.0 * (uncertain + 1), 0) * norms**2
-    change = _change(jnp.sum(_counted(shares, of_rows)) / curvature)
-    if bias is Bias.FREE:
-        is_known = jnp.all(_counted(shares, uncertain) == 0)
-        length, change = (
-            jnp.where(is_known, part, jnp.inf) for part in (length, change)
-        )
-    return Distance(length, change, uncertain, curvature, norms)
+        ratio = jnp.sqrt(2.0) * largest * decrement / root
+    else:
+        violations = jax.vmap(
+            functools.partial(losses.margin_violations, **_arguments(system))
+        )(system.scores.T, examples.targets)
+        reach = jnp.sqrt(2.0) * norms * 2 * decrement / root
+        uncertain = jnp.sum(jnp.abs(violations) <= reach[:, None], axis=1)
+        of_rows = jnp.where(uncertain > 0, 2.0 * (uncertain + 1), 0) * norms**2
+        ratio = jnp.sum(_counted(shares, of_rows)) / curvature
+    # Comparisons with NaN are false.
+    is_known = ratio <= 0.5
+    change = jnp.where(is_known, ratio / (1 - jnp.where(is_known, ratio, 0)), jnp.inf)
+    radius = (1 + change) * decrement / root
+    return Distance(radius, change, uncertain, curvature, norms)
 
 
-def _change(ratio: Array) -> Array:
-    """The change c of a ratio: epsilon / (1 - epsilon); infinite from 1 on, or NaN."""
-    is_known = ratio < 1
-    return jnp.where(is_known, ratio / jnp.where(is_known, 1 - ratio, 1), jnp.inf)
+def _dual_norm(adjoint: Adjoint, curvature: Array) -> Array:
+    """Bound on the norm of a right side under the inverse of the Hessian."""
+    right = jnp.linalg.norm(adjoint.right)
+    squared = jnp.sum(adjoint.values * adjoint.right)
+    squared += _residual(adjoint) * right / curvature
+    return jnp.sqrt(jnp.maximum(squared, 0))
+
+
+def _residual(adjoint: Adjoint) -> Array:
+    """Norm of the residual, which has the rounding errors of the right side."""
+    rounding = _ROUNDING * jnp.finfo(adjoint.right.dtype).eps
+    return adjoint.residual + rounding * jnp.linalg.norm(adjoint.right)
 
 
 def _counted(shares: Array, values: Array) -> Array:
@@ -193,11 +215,8 @@ def _bound(
     length = jnp.linalg.norm(adjoint.values)
     root = jnp.sqrt(distance.curvature)
     rounding = _ROUNDING * jnp.finfo(length.dtype).eps
-    # A residual is a difference: it has the errors of its larger part.
-    residual = adjoint.residual + rounding * jnp.linalg.norm(adjoint.right)
-    squared = jnp.sum(adjoint.values * adjoint.right) + length * residual
-    norm = jnp.sqrt(jnp.maximum(squared, 0)) + residual / root
-    of_adjoint = (distance.change * norm + residual / root) / root
+    norm = _dual_norm(adjoint, distance.curvature)
+    of_adjoint = (distance.change * norm + _residual(adjoint) / root) / root
     found = of_adjoint * (derivative + change) + length * change
     found += rounding * length * derivative
     # 0 times infinity is not known.
