@@ -108,7 +108,15 @@ def fit(
 
     Raises:
       ValueError: that names the argument, the rule and the value; among others for
-        values that JAX traces: a fit cannot be differentiated, batched or compiled.
+        values that JAX traces: a fit cannot be batched or compiled.
+
+    `jax.grad`, `jax.value_and_grad` and `jax.jacrev` pass through a fit of softmax,
+    cross-entropy or the squared hinge, of rows in memory: ``params`` is a
+    differentiable function of features, labels that are distributions, weights, l2 and
+    loss arguments, by the implicit function theorem. The normalization is a constant
+    then. The derivatives are those of the optimum, for the gradient that the outer
+    function has at the fit: ask for a small gap. With bounds on their errors:
+    `jaxlin.problems.fit_derivatives`.
     """
     stopping.checked(stop)
     fit_checks.check_concrete(start=start)

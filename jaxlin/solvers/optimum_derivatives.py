@@ -146,16 +146,11 @@ def in_loss_arguments(
     system: HessianSystem, adjoint: Adjoint, *, loss: Loss
 ) -> dict[str, Array]:
     """Derivatives in the loss arguments of the system's settings, each of shape ()."""
-    dtype = system.weights.dtype
-    arguments = {
-        name: jnp.asarray(value, dtype)
-        for name, value in dict(system.settings.loss_arguments or {}).items()
-    }
     return jax.grad(
         lambda given: _pairing(
             system, adjoint, system.examples.targets, given, loss=loss
         )
-    )(arguments)
+    )(_loss_arguments(system))
 
 
 @functools.partial(jax.jit, static_argnames=("loss",))
@@ -165,10 +160,17 @@ def in_targets(system: HessianSystem, adjoint: Adjoint, *, loss: Loss) -> Array:
     The loss divides a distribution by its sum; that is differentiated, too.
     """
     targets = system.examples.targets.astype(system.weights.dtype)
-    arguments = dict(system.settings.loss_arguments or {})
+    arguments = _loss_arguments(system)
     return jax.grad(
         lambda given: _pairing(system, adjoint, given, arguments, loss=loss)
     )(targets)
+
+
+def _loss_arguments(system: HessianSystem) -> dict[str, Array]:
+    given = dict(system.settings.loss_arguments or {})
+    return {
+        name: jnp.asarray(value, system.weights.dtype) for name, value in given.items()
+    }
 
 
 def _pairing(
@@ -188,4 +190,6 @@ def _pairing(
         smoothing=jnp.ones((), system.weights.dtype),
         loss_arguments=arguments,
     )(system.scores.T)
-    return -jnp.sum(jnp.where(gradients != 0, gradients * adjoint.scores.T, 0))
+    # Rows of weight 0 may overflow.
+    products = jnp.where(system.shares[:, None] > 0, gradients * adjoint.scores.T, 0)
+    return -jnp.sum(products)

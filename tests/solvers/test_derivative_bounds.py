@@ -120,7 +120,7 @@ def test_nothing_is_known_far_from_the_optimum(loss):
 @pytest.mark.parametrize("loss", fit_hessian.SMOOTH, ids=lambda loss: loss.__name__)
 def test_the_distance_is_within_its_bound(loss, bias):
     """The bound on the eigenvalues, too, against those of the matrix."""
-    near, at = near_and_at_the_optimum(5, loss, bias, 1e-8)
+    near, at = near_and_at_the_optimum(5, loss, bias, 1e-12)
     distance = np.linalg.norm(near.system.weights - at.system.weights)
     assert distance <= float(near.distance.radius) < 1e4 * distance
     with jax.enable_x64(True):

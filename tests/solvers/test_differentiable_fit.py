@@ -92,11 +92,10 @@ def test_other_fields_are_those_of_the_concrete_fit():
 
 def test_the_jacobian_of_all_parameters():
     """One adjoint for each parameter; by linearity they give every gradient."""
-    params_of = lambda l2: (
-        jaxlin.fit(  # noqa: E731
-            ROWS, LABELS, **{**SETTINGS, "l2": l2}
-        ).params
-    )
+
+    def params_of(l2):
+        return jaxlin.fit(ROWS, LABELS, **{**SETTINGS, "l2": l2}).params
+
     rows = jax.jacrev(params_of)(0.05)
     assert rows.weights.shape == (CLASSES, WIDTH)
     assert rows.bias.shape == (CLASSES,)

@@ -136,7 +136,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("name, transformed", CASES)
+@pytest.mark.parametrize(("name", "transformed"), CASES)
 def test_a_fit_is_not_traced_through(name, transformed):
     # Outside of what is transformed, where it would be compiled anew.
     PROBLEM.prepared()
