@@ -1,5 +1,6 @@
 """The Hessian of a fit's objective, on the rows of its problem."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxlin import linear, losses
@@ -14,8 +15,10 @@ from jaxlin.solvers.hessian_system import HessianSystem
 from jaxlin.solvers.interface import Settings
 from jaxlin.typing import Loss
 
-# Newton steps that lead from a fit to the optimum, up to rounding.
-_MAX_STEPS = 8
+# Newton steps that lead from a fit to the optimum, up to rounding, and factorisations.
+_MAX_STEPS = 16
+# Ratio of the gradients of two steps, above which the Hessian is factorised anew.
+_STALE = 0.01
 
 #: Losses with a Hessian in the scores. That of the squared hinge is piecewise constant.
 SMOOTH = (
@@ -55,29 +58,43 @@ def of_fit(fit: Fit, problem: Problem, *, at_optimum: bool = True) -> HessianSys
         )
         examples = examples._replace(preconditioner=prepared.preconditioner)
     loss: Loss = fit.loss  # type: ignore[assignment]
-    system = hessian_system.at(examples, fit.params, loss=loss, settings=settings)
+    params = fit.params
+    if at_optimum and is_dense:
+        # Solutions sum to 0 over the classes, as the weights of the optimum.
+        folded = linear.fold_bias(
+            Params(*(jnp.asarray(leaf, jnp.float64) for leaf in params))
+        )
+        params = linear.unfold_bias(optimizer_state.centered(loss, folded))
+    system = hessian_system.at(examples, params, loss=loss, settings=settings)
     return _at_optimum(system, loss) if at_optimum and is_dense else system
 
 
 def _at_optimum(system: HessianSystem, loss: Loss) -> HessianSystem:
-    """The Hessian where Newton steps no longer shorten the gradient."""
-    # Solutions sum to 0 over the classes, as the weights of the optimum.
-    start = linear.unfold_bias(optimizer_state.centered(loss, system.weights))
-    system = _moved(system, start, loss)
-    gradient = hessian_system.gradient(system, loss=loss)
+    """The Hessian where Newton steps no longer shorten the gradient.
+
+    A factorisation takes most of the time, and serves steps until they stall.
+    """
+    gradient, is_factorised = hessian_system.gradient(system, loss=loss), True
     for _ in range(_MAX_STEPS):
         step = hessian_system.solve(system, -gradient[None], loss=loss).values[0]
-        after = _moved(system, linear.unfold_bias(system.weights + step), loss)
+        after = hessian_system.moved(system, system.weights + step, loss=loss)
         found = hessian_system.gradient(after, loss=loss)
-        if not np.linalg.norm(found) < np.linalg.norm(gradient):
-            break
-        system, gradient = after, found
-    return system
+        before, length = np.linalg.norm(gradient), np.linalg.norm(found)
+        if length < before / 2:
+            system, gradient, is_factorised = after, found, False
+        elif is_factorised:
+            return system
+        if not length < _STALE * before:
+            system, is_factorised = _factorised(system, loss), True
+    return system if is_factorised else _factorised(system, loss)
 
 
-def _moved(system: HessianSystem, params: Params, loss: Loss) -> HessianSystem:
+def _factorised(system: HessianSystem, loss: Loss) -> HessianSystem:
     return hessian_system.at(
-        system.examples, params, loss=loss, settings=system.settings
+        system.examples,
+        linear.unfold_bias(system.weights),
+        loss=loss,
+        settings=system.settings,
     )
 
 

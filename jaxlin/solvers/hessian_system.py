@@ -117,6 +117,21 @@ def at(
     return _at(examples, folded.astype(jnp.float64), settings, loss=loss, dense=dense)
 
 
+def moved(system: HessianSystem, weights: Array, *, loss: Loss) -> HessianSystem:
+    """The Hessian of a factorised system at other weights, with the factor as it was.
+
+    Its systems are solved by corrections, while the Hessian differs little from the
+    factorised one.
+
+    Args:
+      system: a factorised system.
+      weights: folded weights, shape ``(classes, features + 1)``.
+      loss: its loss.
+    """
+    found = _at(system.examples, weights, system.settings, loss=loss, dense=False)
+    return found._replace(factor=system.factor, classes=None)
+
+
 @functools.partial(jax.jit, static_argnames=("loss", "dense"))
 @jax.default_matmul_precision("highest")
 def _at(
