@@ -136,7 +136,8 @@ def draw(config: Config, number: int) -> Draw:
     rows = [np.concatenate(part, axis=1) for part in groups]
     standard = normalization.fit_standard(rows[0])
     features = [
-        np.float32((part - standard.mean) / np.asarray(standard.scale)) for part in rows
+        ((part - standard.mean) / np.asarray(standard.scale)).astype(np.float32)
+        for part in rows
     ]
     widths = [part.shape[1] for part in groups[0]]
     group_of = np.repeat(np.arange(len(GROUPS)), widths)
@@ -180,9 +181,10 @@ def measured(config: Config, _: None, number: int) -> dict[str, Any]:
 
     gradient = jax.value_and_grad(validation_loss)
     gradient(jnp.zeros(len(GROUPS)))
-    ends = np.log((_LEAST, _LARGEST))
-    same = [np.full(len(GROUPS), one) for one in np.linspace(*ends, config.num_grid)]
-    values = np.linspace(*ends, config.num_group_grid)
+    low, high = float(np.log(_LEAST)), float(np.log(_LARGEST))
+    values = np.linspace(low, high, config.num_grid)
+    same = [np.full(len(GROUPS), one) for one in values]
+    values = np.linspace(low, high, config.num_group_grid)
     grid = [np.array(one) for one in itertools.product(values, repeat=len(GROUPS))]
     one, seconds_of_one = timing.timed(lambda: min(same, key=validation_loss))
     best, seconds_of_grid = timing.timed(lambda: min(grid, key=validation_loss))

@@ -264,8 +264,7 @@ BAD = {
     ],
     "benchmark_protocol": [({"shapes": ((9, 3, 3),)}, "examples must be at least 10")],
     "group_penalties": [
-        ({"num_train": 1200}, "num_validation must be at most 97 got 60"),
-        ({"num_train": 1297}, "num_validation must be at most 0 got 60"),
+        ({"num_train": 1240}, "num_validation must be at most 57 beside got 60"),
     ],
     "many_classes": [({"shapes": ((20, 3, 1),)}, "classes must be at least 2, got 1")],
 }
