@@ -66,11 +66,11 @@ if TYPE_CHECKING:
     from jaxlin.selection.sweep_result import SweepResult as SweepResult
     from jaxlin.selection.training import train as train
     from jaxlin.selection.training_result import TrainingResult as TrainingResult
+    from jaxlin.sensitivity.covariance import covariance as covariance
     from jaxlin.sensitivity.influence import Influence as Influence
     from jaxlin.sensitivity.influence import influence as influence
     from jaxlin.sensitivity.leave_one_out import LeaveOneOut as LeaveOneOut
     from jaxlin.sensitivity.leave_one_out import leave_one_out as leave_one_out
-    from jaxlin.sensitivity.covariance import covariance as covariance
     from jaxlin.solvers.fitted import Fit as Fit
     from jaxlin.solvers.stopping import Stop as Stop
 

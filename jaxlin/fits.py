@@ -32,7 +32,14 @@ from jaxlin.linear import Bias, BiasName, Params
 from jaxlin.losses import conjugates
 from jaxlin.normalization import Normalization
 from jaxlin.objective.row_blocks import Block
-from jaxlin.problems import FitNormalization, Problem, first_iterate, fit_methods
+from jaxlin.problems import (
+    FitNormalization,
+    Problem,
+    differentiable_fit,
+    first_iterate,
+    fit_methods,
+)
+from jaxlin.problems.differentiable_fit import Arguments
 from jaxlin.solvers import fit_checks, fit_loop, stopping
 from jaxlin.solvers.fit_loop import PassCallback
 from jaxlin.solvers.fitted import Fit
@@ -101,17 +108,58 @@ def fit(
 
     Raises:
       ValueError: that names the argument, the rule and the value; among others for
-        values that JAX traces: a fit cannot be differentiated, batched or compiled.
+        values that JAX traces: a fit cannot be batched or compiled.
+
+    `jax.grad`, `jax.value_and_grad` and `jax.jacrev` pass through a fit of softmax,
+    cross-entropy or the squared hinge, of rows in memory: ``params`` is a
+    differentiable function of features, labels that are distributions, weights, l2 and
+    loss arguments, by the implicit function theorem. The normalization is a constant
+    then. The derivatives are those of the optimum, for the gradient that the outer
+    function has at the fit: ask for a small gap. With bounds on their errors:
+    `jaxlin.problems.fit_derivatives`.
     """
     stopping.checked(stop)
-    fit_checks.check_concrete(l2=l2, start=start)
-    problem = problems.as_problem(
+    fit_checks.check_concrete(start=start)
+    given = Arguments(
         features,
         labels,
         weights=weights,
+        l2=l2,
+        loss_arguments=loss_arguments,
+        loss=loss,
         normalization=normalization,
         classes=classes,
     )
+
+    def run(arguments: Arguments, problem: Problem) -> Fit:
+        return _fit(
+            problem,
+            loss=loss,
+            l2=arguments.l2,
+            loss_arguments=dict(arguments.loss_arguments or {}),
+            bias=bias,
+            stop=stop,
+            start=start,
+            refine=refine,
+            callback=callback,
+        )
+
+    return differentiable_fit.fit(given, run)
+
+
+def _fit(
+    problem: Problem,
+    *,
+    loss: Loss,
+    l2: float,
+    loss_arguments: LossArguments,
+    bias: BiasName,
+    stop: Stop,
+    start: Params | Fit | None,
+    refine: bool | None,
+    callback: PassCallback | None,
+) -> Fit:
+    """`fit` of a problem, with concrete settings."""
     first: Any = problem.first_block
     fit_checks.check_settings(
         loss=loss,
@@ -134,9 +182,7 @@ def fit(
     )
     if not refine:
         begin = begin._replace(is_refined=False)
-    settings = Settings(
-        l2=l2, loss_arguments=dict(loss_arguments or {}), bias=treatment
-    )
+    settings = Settings(l2=l2, loss_arguments=loss_arguments, bias=treatment)
     # Float64 blocks stay float64 in the float32 passes too.
     with problem.float64_context(problem.is_blocked and bool(refine)):
         iterations, in_float64 = fit_methods.iterations(
@@ -160,7 +206,7 @@ def fit(
         **outcome._asdict(),
         loss=loss,
         l2=float(l2),
-        loss_arguments=dict(loss_arguments or {}),
+        loss_arguments=loss_arguments,
         normalization=problem.normalization,
         classes=problem.classes,
         bias=bias,

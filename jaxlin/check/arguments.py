@@ -86,16 +86,21 @@ def concrete(name: str, *values: Any) -> None:
     for value in values:
         if isinstance(value, list | tuple):
             concrete(name, *value)
-        # By the name of the type, so that a check of data does not import JAX.
-        elif any(kind.__name__ == "Tracer" for kind in type(value).__mro__):
+        elif is_traced(value):
             raise ValueError(
                 f"{name} must be of concrete numbers, got a traced {value.aval}; call "
                 "this outside jax.jit, jax.vmap and jax.grad: a fit stops at a proof "
-                "and therefore cannot be traced or differentiated. Differentiate "
-                "jaxlin.objective at fixed parameters; the derivative of an optimum "
-                "follows from jax.hessian of the objective there (implicit function "
-                "theorem)"
+                "and therefore cannot be traced. jax.grad passes through jaxlin.fit "
+                "alone, of raw rows or a problem, in features, weights, l2 and "
+                "loss_arguments; other values stay outside, or are differentiated in "
+                "jaxlin.objective at fixed parameters"
             )
+
+
+def is_traced(value: Any) -> bool:
+    """Returns whether a value is traced by JAX, and has no known numbers."""
+    # By the name of the type, so that a check of data does not import JAX.
+    return any(kind.__name__ == "Tracer" for kind in type(value).__mro__)
 
 
 def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:

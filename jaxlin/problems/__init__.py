@@ -15,14 +15,16 @@ Under a mesh (`jaxlin.sharding`) the rows are spread over its devices. In severa
 processes each makes the problem of the rows that it has loaded and sees no others.
 Rows that do not divide evenly are padded: some rows are repeated with weight 0.
 
-  device_rows    rows on the device or the current mesh
-  weight_checks  sets of example weights
-  checked        the class `Problem`
-  target_sets    several labels per row
-  construction   problems from arrays and from blocks of rows
-  first_iterate  parameters and duals that a fit begins with
-  fit_methods    methods of a fit, in float32 and in float64
-  fit_hessian    the Hessian of a fit's objective
+  device_rows         rows on the device or the current mesh
+  weight_checks       sets of example weights
+  checked             the class `Problem`
+  target_sets         several labels per row
+  construction        problems from arrays and from blocks of rows
+  first_iterate       parameters and duals that a fit begins with
+  fit_methods         methods of a fit, in float32 and in float64
+  fit_hessian         the Hessian of a fit's objective
+  fit_derivatives     derivatives of the optimum, with bounds on their errors
+  differentiable_fit  fits through which `jax.grad` passes
 """
 
 from jaxlin import chapters

@@ -15,8 +15,10 @@ from jaxlin.solvers.hessian_system import HessianSystem
 from jaxlin.solvers.interface import Settings
 from jaxlin.typing import Loss
 
-# Newton steps that lead from a fit to the optimum, up to rounding.
-_MAX_STEPS = 8
+# Newton steps that lead from a fit to the optimum, up to rounding, and factorisations.
+_MAX_STEPS = 16
+# Ratio of the gradients of two steps, above which the Hessian is factorised anew.
+_STALE = 0.01
 
 #: Losses with a Hessian in the scores. That of the squared hinge is piecewise constant.
 SMOOTH = (
@@ -66,19 +68,32 @@ def of_fit(fit: Fit, problem: Problem, *, at_optimum: bool = True) -> HessianSys
 
 
 def _at_optimum(system: HessianSystem, loss: Loss) -> HessianSystem:
-    """The Hessian where Newton steps no longer shorten the gradient."""
-    gradient = hessian_system.gradient(system)
+    """The Hessian where Newton steps no longer shorten the gradient.
+
+    A factorisation takes most of the time, and serves steps until they stall.
+    """
+    gradient, is_factorised = hessian_system.gradient(system), True
     for _ in range(_MAX_STEPS):
         step = hessian_system.solve(system, -gradient[None], loss=loss).values[0]
-        params = linear.unfold_bias(system.weights + step)
-        after = hessian_system.at(
-            system.examples, params, loss=loss, settings=system.settings
-        )
+        after = hessian_system.moved(system, system.weights + step, loss=loss)
         found = hessian_system.gradient(after)
-        if not np.linalg.norm(found) < np.linalg.norm(gradient):
-            break
-        system, gradient = after, found
-    return system
+        before, length = np.linalg.norm(gradient), np.linalg.norm(found)
+        if length < before / 2:
+            system, gradient, is_factorised = after, found, False
+        elif is_factorised:
+            return system
+        if not length < _STALE * before:
+            system, is_factorised = _factorised(system, loss), True
+    return system if is_factorised else _factorised(system, loss)
+
+
+def _factorised(system: HessianSystem, loss: Loss) -> HessianSystem:
+    return hessian_system.at(
+        system.examples,
+        linear.unfold_bias(system.weights),
+        loss=loss,
+        settings=system.settings,
+    )
 
 
 def check(fit: Fit, problem: Problem, *, use: str) -> None:
@@ -89,22 +104,22 @@ def check(fit: Fit, problem: Problem, *, use: str) -> None:
       problem: the examples that it was fitted to, in memory, on one device.
       use: the function that needs the Hessian, for error messages.
     """
-    if fit.loss not in SMOOTH:
-        names = ", ".join(one.__name__ for one in SMOOTH)
-        raise ValueError(
-            f"fit must be of a smooth loss ({names}) for {use}, got one of "
-            f"{getattr(fit.loss, '__name__', fit.loss)}"
-        )
+    check_loss(fit.loss, use=use)
     check_same(fit, problem, use=use)
 
 
-def check_same(fit: Fit, problem: Problem, *, use: str) -> None:
-    """Raises a ValueError for rows that the fit cannot be of, or that are not held."""
-    if not (fit.l2 > 0):
+def check_loss(loss: Loss | str, *, use: str) -> None:
+    """Raises a ValueError for a loss without a Hessian in the scores."""
+    if loss not in SMOOTH:
+        names = ", ".join(one.__name__ for one in SMOOTH)
         raise ValueError(
-            f"fit must have an l2 above 0 for {use}, got {fit.l2}; its optimum is not "
-            "unique otherwise"
+            f"fit must be of a smooth loss ({names}) for {use}, got one of "
+            f"{getattr(loss, '__name__', loss)}"
         )
+
+
+def check_rows(problem: Problem, *, use: str) -> None:
+    """Raises a ValueError for rows that are not in memory, on one device."""
     if not isinstance(problem.rows, Block):
         raise ValueError(
             f"problem must have dense rows in memory for {use}, got {problem!r}"
@@ -114,6 +129,16 @@ def check_same(fit: Fit, problem: Problem, *, use: str) -> None:
             f"{use} needs one device that computes in float64, got a mesh or a TPU; "
             "call it outside the mesh, or on a CPU or GPU"
         )
+
+
+def check_same(fit: Fit, problem: Problem, *, use: str) -> None:
+    """Raises a ValueError for rows that the fit cannot be of, or that are not held."""
+    if not (fit.l2 > 0):
+        raise ValueError(
+            f"fit must have an l2 above 0 for {use}, got {fit.l2}; its optimum is not "
+            "unique otherwise"
+        )
+    check_rows(problem, use=use)
     shape = (problem.num_classes, problem.num_features)
     if np.shape(fit.params.weights) != shape:
         raise ValueError(

@@ -20,6 +20,8 @@
   conjugate_gradients  preconditioned conjugate gradients
   score_gradients  gradient of the mean loss in the scores of all examples
   hessian_system   linear systems with the Hessian of the objective
+  optimum_derivatives  derivatives of a function of the optimum
+  derivative_bounds    bounds on their errors
   interior_system  linear system of a step of the interior-point method
   interior_point   interior-point method in float64 for hinges of small problems
   newton           Newton's method in float64 for softmax of small problems

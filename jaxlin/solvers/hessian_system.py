@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxlin import linear
 from jaxlin.linear import Bias, Params
@@ -114,6 +115,21 @@ def at(
     dense = is_dense(*params.weights.shape)
     folded = jnp.asarray(linear.fold_bias(Params(*map(jnp.asarray, params))))
     return _at(examples, folded.astype(jnp.float64), settings, loss=loss, dense=dense)
+
+
+def moved(system: HessianSystem, weights: Array, *, loss: Loss) -> HessianSystem:
+    """The Hessian of a factorised system at other weights, with the factor as it was.
+
+    Its systems are solved by corrections, while the Hessian differs little from the
+    factorised one.
+
+    Args:
+      system: a factorised system.
+      weights: folded weights, shape ``(classes, features + 1)``.
+      loss: its loss.
+    """
+    found = _at(system.examples, weights, system.settings, loss=loss, dense=False)
+    return found._replace(factor=system.factor, classes=None)
 
 
 @functools.partial(jax.jit, static_argnames=("loss", "dense"))
@@ -250,21 +266,48 @@ def solve(
             for start in range(0, len(rights), size)
         ]
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+    return _solve(system, rights, tolerance, loss=loss)
+
+
+class _Round(NamedTuple):
+    """State of the corrections: the last solutions, and the best of each system."""
+
+    number: Array
+    found: Array
+    residuals: Array
+    best: Solutions
+    is_done: Array
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _solve(
+    system: HessianSystem, rights: Array, tolerance: ArrayLike, *, loss: Loss
+) -> Solutions:
+    """Solutions of systems that are corrected until their residuals stay."""
     norms = _norms(rights)
-    squared = jnp.asarray(max(tolerance**2, _RESIDUAL_OF_ROUND), rights.dtype)
-    found, residuals = jnp.zeros_like(rights), rights
-    best, smallest = found, norms
-    for _ in range(_MAX_ROUNDS):
-        found += rough_solutions(system, residuals, squared, loss=loss)
+    squared = jnp.maximum(jnp.square(tolerance), _RESIDUAL_OF_ROUND)
+
+    def corrected(last: _Round) -> _Round:
+        change = rough_solutions(system, last.residuals, squared, loss=loss)
+        found = last.found + change
         residuals = rights - products(system, found, loss=loss)
-        sizes = _norms(residuals)
+        sizes, smallest = _norms(residuals), last.best.residuals
         is_better = sizes < smallest
-        best = jnp.where(is_better[:, None, None], found, best)
-        stalled = ~jnp.any(sizes < smallest / 2)
+        best = jnp.where(is_better[:, None, None], found, last.best.values)
+        is_stalled = ~jnp.any(sizes < smallest / 2)
         smallest = jnp.minimum(sizes, smallest)
-        if stalled or bool(jnp.all(smallest <= tolerance * norms)):
-            break
-    return Solutions(best, smallest)
+        is_done = is_stalled | jnp.all(smallest <= tolerance * norms)
+        return _Round(
+            last.number + 1, found, residuals, Solutions(best, smallest), is_done
+        )
+
+    nothing = Solutions(jnp.zeros_like(rights), norms)
+    start = _Round(
+        jnp.zeros((), int), nothing.values, rights, nothing, jnp.zeros((), bool)
+    )
+    return jax.lax.while_loop(
+        lambda last: ~last.is_done & (last.number < _MAX_ROUNDS), corrected, start
+    ).best
 
 
 def _norms(vectors: Array) -> Array:

@@ -34,6 +34,7 @@ ONE_FILE = {
         "benchmark_protocol",
         "benchmark_training",
         "compile_times",
+        "group_penalties",
         "many_classes",
         "parity",
         "published_digits",

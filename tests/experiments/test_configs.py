@@ -263,6 +263,9 @@ BAD = {
         ({"shapes": ((11, 3, 6),)}, "examples must be at least 12"),
     ],
     "benchmark_protocol": [({"shapes": ((9, 3, 3),)}, "examples must be at least 10")],
+    "group_penalties": [
+        ({"num_train": 1240}, "num_validation must be at most 57 beside got 60"),
+    ],
     "many_classes": [({"shapes": ((20, 3, 1),)}, "classes must be at least 2, got 1")],
 }
 
