@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from jaxlin.selection.training import train as train
     from jaxlin.selection.training_result import TrainingResult as TrainingResult
     from jaxlin.sensitivity.covariance import covariance as covariance
+    from jaxlin.sensitivity.covariance_result import Covariance as Covariance
     from jaxlin.sensitivity.influence import Influence as Influence
     from jaxlin.sensitivity.influence import influence as influence
     from jaxlin.sensitivity.leave_one_out import LeaveOneOut as LeaveOneOut
@@ -94,6 +95,7 @@ _DOORS = {
     "leave_one_out": "sensitivity.leave_one_out",
     "Influence": "sensitivity.influence",
     "influence": "sensitivity.influence",
+    "Covariance": "sensitivity.covariance_result",
     "covariance": "sensitivity.covariance",
     "SweepResult": "selection.sweep_result",
     "sweep": "selection.sweep",
