@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxlin import check, objective, predictions, problems
 from jaxlin.check.diagnosis import counted
 from jaxlin.linear import Bias
 from jaxlin.problems import Problem, fit_hessian
-from jaxlin.sensitivity import kronecker, left_out, refits
+from jaxlin.sensitivity import kronecker, left_out, refits, sampling_checks
 from jaxlin.sensitivity.left_out import LeftOut
 from jaxlin.sensitivity.refits import Refits
 from jaxlin.solvers import hessian_system
@@ -100,6 +101,7 @@ def leave_one_out(
     fit: Fit,
     problem: Problem,
     *,
+    groups: ArrayLike | None = None,
     exact: bool | None = None,
     num_refits: int | None = None,
     key: Any = None,
@@ -112,16 +114,21 @@ def leave_one_out(
     errors are bounded; an example whose steps do not converge is fitted anew. For many
     examples one step is taken, exact but for the curvature of the loss along it. Larger
     problems have one step with an approximate Hessian (`jaxlin.sensitivity.kronecker`).
+    With ``groups`` an example is predicted by the model without its whole group, which
+    is fitted anew, one certified fit a group.
 
     Args:
       fit: a fit of ``problem`` with softmax, cross-entropy or the squared hinge. The
         smaller its gap, the better: 1e-6 or less for large problems.
       problem: the examples that were fitted, in memory.
+      groups: group of each example, integers or text, shape ``(examples,)``; None makes
+        each example its own.
       exact: whether Newton steps go on until the bounds are rounding errors. None does
         so where that takes less than about half a minute. True is refused where the
         Hessian is not factorised.
       num_refits: number of examples, drawn at random, that are fitted anew with a
-        certificate and compared. None is 0 where errors are bounded, else 20.
+        certificate and compared. None is 0 where errors are bounded, else 20. None or 0
+        with groups.
       key: draws the examples to refit; None is ``jax.random.key(0)``.
 
     Raises:
@@ -139,18 +146,28 @@ def leave_one_out(
             f"{hessian_system.MAX_DENSE:,} weights and biases, got True for "
             f"{np.size(fit.params.weights):,} weights; raise num_refits instead"
         )
+    if groups is not None and (exact or num_refits):
+        raise ValueError(
+            "exact and num_refits must be left out with groups, whose models are all "
+            f"fitted anew, got exact={exact} and num_refits={num_refits}"
+        )
     if exact is None:
         size = problem.num_examples**2 * np.size(fit.params.weights)
-        exact = is_dense and size <= _MAX_PRODUCTS
+        exact = groups is None and is_dense and size <= _MAX_PRODUCTS
     if num_refits is None:
-        num_refits = 0 if exact else _NUM_REFITS
+        num_refits = 0 if exact or groups is not None else _NUM_REFITS
     check.integer("num_refits", num_refits, at_least=0, at_most=problem.num_examples)
     key = jax.random.key(0) if key is None else check.key("key", key)
     drawn = jax.random.choice(key, problem.num_examples, (num_refits,), replace=False)
     loss: Loss = fit.loss  # type: ignore[assignment]
     with jax.enable_x64(True):
         system = fit_hessian.of_fit(fit, problem, at_optimum=False)
-        if is_dense:
+        if groups is not None:
+            own = sampling_checks.group_codes(
+                groups, sampling_checks.weights_of(problem)
+            )
+            found = _without_groups(fit, problem, own)
+        elif is_dense:
             found = left_out.without_each(system, loss=loss, exact=bool(exact))
         else:
             found = _approximate(system, problem, loss)
@@ -176,14 +193,32 @@ def _completed(found: LeftOut, fit: Fit, problem: Problem) -> LeftOut:
     """The same, with new fits where the steps did not converge."""
     scores, errors = found.scores.copy(), found.errors.copy()
     largest = np.nanmax(np.abs(scores))
-    for example in map(int, np.flatnonzero(~(errors <= _LARGEST_ERROR * largest))):
-        system = refits.optimum_without(fit, problem, example)
-        scores[example], errors[example] = left_out.at_optimum(
-            system,
-            example,
-            loss=fit.loss,  # type: ignore[arg-type]
-        )
+    for example in np.flatnonzero(~(errors <= _LARGEST_ERROR * largest)):
+        one = np.array([example])
+        scores[one], errors[one] = _fitted_anew(fit, problem, one)
     return LeftOut(scores, errors)
+
+
+def _without_groups(fit: Fit, problem: Problem, codes: np.ndarray) -> LeftOut:
+    """Scores of all examples, each by the model fitted without its group."""
+    scores = np.zeros((len(codes), problem.num_classes))
+    errors = np.zeros(len(codes))
+    for code in np.unique(codes):
+        members = np.flatnonzero(codes == code)
+        scores[members], errors[members] = _fitted_anew(fit, problem, members)
+    return LeftOut(scores, errors)
+
+
+def _fitted_anew(fit: Fit, problem: Problem, examples: np.ndarray) -> LeftOut:
+    """Scores of examples by a new fit without them, at its optimum where possible."""
+    if not hessian_system.is_dense(*np.shape(fit.params.weights)):
+        return refits.held_out(fit, problem, examples)
+    system = refits.optimum_without(fit, problem, examples)
+    return left_out.at_optimum(
+        system,
+        examples,
+        loss=fit.loss,  # type: ignore[arg-type]
+    )
 
 
 def _result(

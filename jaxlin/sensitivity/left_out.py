@@ -141,20 +141,23 @@ def without_each(system: HessianSystem, *, loss: Loss, exact: bool = True) -> Le
     return LeftOut(scores, errors)
 
 
-def at_optimum(
-    system: HessianSystem, example: int, *, loss: Loss
-) -> tuple[np.ndarray, float]:
-    """Scores of an example at an optimum without it, and the bound on their error.
+def at_optimum(system: HessianSystem, examples: np.ndarray, *, loss: Loss) -> LeftOut:
+    """Scores of some examples at the optimum without them, under ``enable_x64(True)``.
 
     Args:
-      system: the Hessian at the optimum where the example has weight 0, factorised.
-      example: index of the example.
+      system: the Hessian at that optimum, where they have weight 0, factorised.
+      examples: their indices.
       loss: its loss.
     """
-    inverse, chosen = _inverse(system, loss=loss), np.array([example])
-    changes = np.zeros((1, *system.weights.shape))
-    scores, errors, _ = _judged(inverse, chosen, changes, loss=loss)[0]
-    return np.asarray(scores)[0], float(errors[0])
+    inverse = _inverse(system, loss=loss)
+    size = min(len(examples), max(1, _MAX_SCORES // system.scores.size))
+    changes = np.zeros((size, *system.weights.shape))
+    parts = []
+    for chosen in _chunks(examples, size):
+        scores, errors, _ = _judged(inverse, chosen, changes, loss=loss)[0]
+        parts.append((np.asarray(scores), np.asarray(errors)))
+    found = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return LeftOut(*(part[: len(examples)] for part in found))
 
 
 def _chunks(examples: np.ndarray, size: int) -> Iterator[np.ndarray]:

@@ -6,10 +6,13 @@ A refit starts from the whole fit and shares its rows on the device.
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import fits
+from jaxlin import fits, predictions
+from jaxlin.objective import row_norms
 from jaxlin.problems import Problem, fit_hessian
+from jaxlin.sensitivity.left_out import LeftOut
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.hessian_system import HessianSystem
 from jaxlin.solvers.stopping import Stop
@@ -17,6 +20,7 @@ from jaxlin.solvers.stopping import Stop
 # An example's share of the objective is about 1 / examples; a refit that should show
 # what it changes needs a smaller gap.
 STOP = Stop(relative_gap=1e-10, max_passes=1000)
+_ROUNDING_OF_NORMS = 1e-4
 
 
 class Refits(NamedTuple):
@@ -76,6 +80,23 @@ def without(
         refine=True,
     )
     return found, left
+
+
+def held_out(
+    fit: Fit, problem: Problem, examples: np.ndarray, *, stop: Stop = STOP
+) -> LeftOut:
+    """Scores of some examples by a certified fit without them, with bounds.
+
+    Arguments are those of `without`. The bounds are those of the fit's radius: with a
+    free bias they are infinite where that of the bias is not known.
+    """
+    found, _ = without(fit, problem, examples, stop=stop)
+    rows = problem.whole_rows.features[examples]
+    norms = np.asarray(
+        row_norms.norms(jnp.asarray(rows), normalization=problem.normalization)
+    )
+    radius = found.radius * (1 + _ROUNDING_OF_NORMS)
+    return LeftOut(predictions.scores(found, rows), norms * radius + found.bias_radius)
 
 
 def optimum_without(

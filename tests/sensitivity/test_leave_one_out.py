@@ -188,6 +188,29 @@ def test_large_problems_have_an_approximate_step_and_refits(loss, bias, monkeypa
     assert "40 certified refits: scores differ by at most" in str(found)
 
 
+GROUPS = np.arange(40) % 7
+
+
+@pytest.mark.parametrize("method", ["factorised", "certified refits"])
+@pytest.mark.parametrize("bias", ["penalized", "free", "none"])
+def test_groups_are_left_out_together(bias, method, monkeypatch):
+    if method != "factorised":
+        monkeypatch.setattr(hessian_system, "MAX_DENSE", 0)
+    problem = problem_of(SOFTMAX)
+    fit = fit_of(problem, SOFTMAX, bias)
+    names = np.array(list("abcdefg"))[GROUPS]
+    found = jaxlin.leave_one_out(fit, problem, groups=names)
+    sets = np.where(GROUPS[None] == np.arange(7)[:, None], 0, WEIGHTS[None])
+    scores = scores_at(sets, loss=SOFTMAX, bias=bias)
+    expected = scores[GROUPS, np.arange(40)]
+    difference = np.abs(centered(found.scores) - expected).max(axis=1)
+    assert (difference <= found.errors).all()
+    assert difference.max() < (1e-9 if method == "factorised" else 1e-4)
+    assert found.errors.max() < (1e-8 if method == "factorised" else 0.1)
+    assert not len(found.refits.examples)
+    np.testing.assert_array_equal(found.labels, expected.argmax(axis=1))
+
+
 def test_leverages_near_1_do_not_spoil_the_approximate_step(monkeypatch):
     problem = problem_of(SOFTMAX)
     fit = fit_of(problem, SOFTMAX, l2=1e-5)
@@ -217,6 +240,13 @@ BAD = {
     "exact": (SOFTMAX, {"exact": True}, "exact must be False or None where"),
     "refits": (SOFTMAX, {"num_refits": 41}, "num_refits must be"),
     "key": (SOFTMAX, {"key": 1}, "key must be a key"),
+    "groups": (SOFTMAX, {"groups": [1, 2]}, "groups must have one entry per example"),
+    "one group": (SOFTMAX, {"groups": [1] * 40}, "groups must be at least two"),
+    "groups and refits": (
+        SOFTMAX,
+        {"groups": GROUPS, "num_refits": 1},
+        "exact and num_refits must be left out with groups",
+    ),
 }
 
 
