@@ -1,4 +1,4 @@
-"""The studies: of the lecture in its order, SGD, optima, the probe, benchmarks."""
+"""The studies: of the lecture, SGD, optima, influence, the probe, benchmarks."""
 
 import experiments.benchmark_neighbors.__main__ as benchmark_neighbors
 import experiments.benchmark_solvers.__main__ as benchmark_solvers
@@ -7,6 +7,7 @@ import experiments.certified_optima.__main__ as certified_optima
 import experiments.cross_validation.__main__ as cross_validation
 import experiments.error_decomposition.__main__ as error_decomposition
 import experiments.hard_cases.__main__ as hard_cases
+import experiments.influence.__main__ as influence
 import experiments.loss_questions.__main__ as loss_questions
 import experiments.nearest_neighbor.__main__ as nearest_neighbor
 import experiments.probe.__main__ as probe
@@ -25,6 +26,7 @@ _IN_ORDER = (
     svm_vs_softmax.STUDY,
     train_sgd.STUDY,
     certified_optima.STUDY,
+    influence.STUDY,
     probe.STUDY,
     benchmark_neighbors.STUDY,
     benchmark_solvers.STUDY,

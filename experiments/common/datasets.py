@@ -25,3 +25,14 @@ def load(name: str, data_dir: Path | None = None) -> data.Dataset:
             ".toarray() with numpy.savez"
         )
     return loaded
+
+
+def check_images(dataset: data.Dataset) -> None:
+    """Raises a ValueError unless the rows are images, grey or with three colours."""
+    shape = dataset.image_shape
+    if shape is None or not (len(shape) == 2 or shape[2:] in ((1,), (3,))):
+        raise ValueError(
+            "dataset must hold images, grey or with three colours, got "
+            f"{dataset.name} with rows of "
+            + ("features" if shape is None else f"shape {shape}")
+        )

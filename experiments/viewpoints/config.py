@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Annotated
 
+from experiments.common import datasets
 from experiments.common.config import Bounds, Count, Positive, Share
 from experiments.common.losses import LossName
 from jaxlin import data
@@ -66,13 +67,8 @@ def settle(config: Config, dataset: data.Dataset) -> Config:
     Raises:
       ValueError: that names the field, the rule and the value.
     """
-    shape = dataset.image_shape
-    if shape is None or not (len(shape) == 2 or shape[2:] in ((1,), (3,))):
-        raise ValueError(
-            "dataset must hold images, grey or with three colours, got "
-            f"{dataset.name} with rows of "
-            + ("features" if shape is None else f"shape {shape}")
-        )
+    datasets.check_images(dataset)
+    shape = dataset.image_shape or ()
     if math.prod(shape) < 3:
         raise ValueError(f"dataset must have three pixels at least, got {shape}")
     for name in ("images", "boxed_images"):

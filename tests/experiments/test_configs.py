@@ -170,6 +170,7 @@ error_decomposition train_examples >= 20, splits >= 2, resamples >= 2, seeds >= 
 error_decomposition threshold >= 0, published_error >= 0
 loss_questions      points >= 2, examples >= 10
 certified_optima    certified_share <= 1
+influence           folds >= 2, images <= 10, group_sizes <= 100, flipped <= 0.5
 probe               answers >= 2, folds >= 2
 benchmark_neighbors settle_s >= 0
 benchmark_solvers   stop_at >= 0, growth_classes >= 2
@@ -213,6 +214,11 @@ BAD = {
     "viewpoints": [
         ({"dataset": ROWS_ALONE}, "dataset must hold images"),
         ({"boxed_images": 501}, "boxed_images must be at most 500"),
+    ],
+    "influence": [
+        ({"dataset": ROWS_ALONE}, "dataset must hold images"),
+        ({"dataset": THREE_IMAGES}, "folds must be at most 1, got 2"),
+        ({"refits": 1298}, "refits must be at most 1297, got 1298"),
     ],
     "error_decomposition": [
         ({"train_examples": 1298}, "train_examples must be at most 1297, got 1298"),

@@ -29,7 +29,13 @@ TIMED = {
     "benchmark_sweep",
 }
 # Those that run with --full only.
-LONG = {*TIMED, "certified_optima", "error_decomposition", "svm_vs_softmax"}
+LONG = {
+    *TIMED,
+    "certified_optima",
+    "error_decomposition",
+    "influence",
+    "svm_vs_softmax",
+}
 
 
 @pytest.fixture(
