@@ -207,6 +207,24 @@ def test_standard_errors(run):
 
 
 @pytest.mark.full
+def test_leave_one_out_and_influence(run):
+    variables, _ = run("docs/guides/sensitivity.md")
+    left_out, quick = variables["left_out"], variables["quick"]
+    assert left_out.is_proven.all()
+    assert np.abs(quick.losses - left_out.losses).max() < 1e-2
+    assert quick.refits.same_labels.all()
+    silent = variables["silent"]
+    assert 0 < silent.mask.sum() < len(silent.mask)
+    assert silent.same_labels[silent.mask].mean() > 0.9
+    influences, (before, after) = variables["influences"], variables["loss"]
+    helpful = variables["digits"].train.labels[influences.most_helpful(10)[0]]
+    assert (helpful == 8).mean() > 0.5
+    # First order is too small, of the right sign and size.
+    true = after.log_loss.value - before.log_loss.value
+    assert 0.5 < variables["changes"][0, 1] / true < 1
+
+
+@pytest.mark.full
 def test_scikit_learn(run):
     variables, ((fit, shape), proofs, searched, probed, folds) = run(
         "docs/guides/scikit_learn.md"

@@ -12,6 +12,9 @@ from jaxlin import check, data
 # The data set of groups and of label noise.
 DIGITS = "digits"
 
+# Of the rarest digit there are 124 training examples.
+_GroupSizes = Annotated[tuple[int, ...], Bounds(at_least=1, at_most=100)]
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -41,9 +44,7 @@ class Config:
     folds: Annotated[int, Bounds(at_least=2)] = 5
     refits: Count = 10
     images: Annotated[int, Bounds(at_least=1, at_most=10)] = 10
-    group_sizes: Annotated[tuple[int, ...], Bounds(at_least=1, at_most=100)] = (
-        *(1, 10, 30, 100),
-    )
+    group_sizes: _GroupSizes = (1, 3, 10, 30)
     group_l2: Positives = (1e-2, 1e-3)
     flipped: Annotated[float, Bounds(above=0, at_most=0.5)] = 0.05
     flip_draws: Count = 3
