@@ -13,12 +13,12 @@ images of a class are one linear system. Groups of digits of one class are left 
 fitted anew. A share of the digits gets another label, and all are ranked by training
 loss, leave-one-out loss and the difference.
 
-Result. CIFAR-10: leave-one-out is right on 41.69 % at its best l2, 3e-3; folds are right
-on 41.45 %, the fit on 41.61 % of the test images. Images that help a class are its own;
-those that harm it share its colours. First order orders groups of up to 30 digits
-(correlation at least 0.92) and predicts too small changes. Leave-one-out finds 93.8 %
-of the wrong labels of digits, the training loss 93.3 %.
-``docs/results.md`` has the tables.
+Result. CIFAR-10: leave-one-out is right on 41.69 % at its best l2, 3e-3; folds are
+right on 41.45 %, the fit on 41.61 % of the test images. Images that help a class are
+its own; those that harm it share its colours. First order orders groups of up to 30
+digits (correlation at least 0.92) and predicts too small changes. Leave-one-out finds
+93.8 % of the wrong labels of digits, the training loss 93.3 %. ``docs/results.md`` has
+the tables.
 
 Command. ``python -m experiments.influence`` (CIFAR-10 and digits, two minutes),
 ``--dataset digits``, ``--smoke``. A run that was stopped continues with ``--resume
