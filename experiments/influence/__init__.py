@@ -1,4 +1,4 @@
-"""Which training examples decide: leave-one-out, influence, mislabelled examples.
+"""Which training examples help and harm, and which of them have wrong labels?
 
 Question. How well does a classifier predict each training example when it is fitted
 without it, beside five folds and the test set, and at what cost? Which training images
