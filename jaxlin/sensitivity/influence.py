@@ -101,9 +101,12 @@ def influence(
     labels: ArrayLike | None = None,
     *,
     mean: bool = False,
+    tolerance: float = 1e-6,
 ) -> Influence:
     """First-order influence of each training example on test losses or scores.
 
+    It is the change that leaving the example out makes: above 0 for a test loss that
+    the example makes smaller. For single examples `jaxlin.leave_one_out` is more exact.
     Leaving an example out means weight 0 in `jaxlin.fit` at the same l2, as in
     `jaxlin.leave_one_out`. The error is of second order in the share of what is left
     out, and grows with its leverage: groups of a tenth of the examples can be checked
@@ -121,6 +124,8 @@ def influence(
         of the first test example, of the second, and so on.
       mean: whether the tests are one: the mean of all losses, or of the scores of each
         class.
+      tolerance: relative residual of the linear systems, above 0, where the Hessian is
+        not factorised.
 
     Raises:
       ValueError: that names the argument, the rule and the value.
@@ -128,6 +133,7 @@ def influence(
     predictions.check_fit(fit)
     fit_hessian.check(fit, problem, use="influence")
     rows, targets = _checked(fit, problem, features, labels)
+    check.number("tolerance", tolerance, above=0, below=1)
     loss: Loss = fit.loss  # type: ignore[assignment]
     with jax.enable_x64(True):
         system = fit_hessian.of_fit(fit, problem)
@@ -136,7 +142,9 @@ def influence(
             per_test = 1 if targets is not None else problem.num_classes
             grouped = cotangents.reshape(-1, per_test, *system.weights.shape)
             cotangents = jnp.mean(grouped, axis=0)
-        solved = hessian_system.solve(system, cotangents, loss=loss)
+        solved = hessian_system.solve(
+            system, cotangents, loss=loss, tolerance=tolerance
+        )
         norms = jnp.sqrt(jnp.sum(jnp.square(cotangents), axis=(1, 2)))
         changes = [np.asarray(_changes(system, one)) for one in solved.values]
         residuals = solved.residuals / jnp.where(norms > 0, norms, 1)

@@ -53,7 +53,8 @@ class LeaveOneOut(NamedTuple):
       labels: its predicted label, of the kind given to the fit, shape ``(examples,)``.
       errors: bounds on the error of each example's scores, up to a shift of all of
         them, shape ``(examples,)``; infinite where none is known.
-      is_proven: whether the bound proves the label, shape ``(examples,)``.
+      is_proven: whether the bound proves the label, shape ``(examples,)``; False where
+        there is no bound.
       is_correct: whether the label is that of the example, shape ``(examples,)``; for
         distributions, whether it is the likeliest.
       example_weights: weights of the examples, or None for all ones.
@@ -87,13 +88,13 @@ class LeaveOneOut(NamedTuple):
 
     def __str__(self) -> str:
         low, high = (100 * end for end in self.accuracy.interval)
-        proven = 100 * np.mean(self.is_proven)
-        checked = f"; {self.refits}" if len(self.refits.examples) else ""
-        return (
+        found = (
             f"leave-one-out accuracy {100 * self.accuracy.value:.2f} % "
-            f"[{low:.2f}, {high:.2f}] of {counted(len(self.losses), 'example')}, "
-            f"{proven:.1f} % of labels proven{checked}"
+            f"[{low:.2f}, {high:.2f}] of {counted(len(self.losses), 'example')}"
         )
+        if np.isfinite(self.errors).any():
+            found += f", {100 * np.mean(self.is_proven):.1f} % of labels proven"
+        return f"{found}; {self.refits}" if len(self.refits.examples) else found
 
 
 @problems.takes_problem

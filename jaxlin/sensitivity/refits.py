@@ -30,7 +30,8 @@ class Refits(NamedTuple):
       examples: indices of the examples, shape ``(refits,)``.
       scores: scores of each example by the fit without it, ``(refits, classes)``.
       deviations: largest difference of an example's scores, up to a shift of all of
-        them, between the answer and the refit, shape ``(refits,)``.
+        them, between the answer and the refit, shape ``(refits,)``. It is the error of
+        both: where the answer has a bound, mostly that of the refit.
       same_labels: whether both predict the same label, shape ``(refits,)``.
       is_proven: whether the exact optimum without the example provably predicts the
         label of the refit, shape ``(refits,)``.

@@ -55,7 +55,7 @@ def test_changes_are_derivatives_in_the_weight(loss, bias, method, monkeypatch):
         (losses_of(loss, one, targets) - losses_of(loss, two, targets)) / (2 * STEP)
         for one, two in zip(less, more, strict=True)
     ]
-    found = jaxlin.influence(fit, problem, ROWS[:TESTS], targets)
+    found = jaxlin.influence(fit, problem, ROWS[:TESTS], targets, tolerance=1e-12)
     assert found.changes.shape == (TESTS, len(ROWS))
     size = np.abs(found.changes).max()
     np.testing.assert_allclose(
@@ -129,6 +129,8 @@ def test_labels_and_shapes_are_checked():
     with pytest.raises(ValueError, match="labels"):
         jaxlin.influence(of_soft, soft, ROWS[:2], DISTRIBUTIONS[:2, :2])
     found = jaxlin.influence(fit, problem, ROWS[:2], LABELS[:2])
+    with pytest.raises(ValueError, match="tolerance must be"):
+        jaxlin.influence(fit, problem, ROWS[:2], LABELS[:2], tolerance=0)
     with pytest.raises(ValueError, match="number must be"):
         found.most_helpful(41)
     with pytest.raises(ValueError, match="groups must have one entry per example"):
