@@ -136,7 +136,7 @@ def fit(
             problem,
             loss=loss,
             l2=arguments.l2,
-            loss_arguments=dict(arguments.loss_arguments or {}),
+            loss_arguments=arguments.loss_arguments or {},
             bias=bias,
             stop=stop,
             start=start,
@@ -167,6 +167,7 @@ def _fit(
         rank=problem.rank,
         loss_arguments=loss_arguments,
     )
+    loss_arguments = dict(loss_arguments)
     treatment = Bias.named(bias)
     if treatment is Bias.FREE and not problem.is_blocked:
         problem.check_every_class()

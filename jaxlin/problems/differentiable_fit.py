@@ -8,7 +8,7 @@ one solve with the Hessian of the fit's optimum
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -56,7 +56,9 @@ class Arguments(NamedTuple):
             names.append("labels")
         given = {name: getattr(self, name) for name in names}
         found = {name: one for name, one in given.items() if check.is_traced(one)}
-        of_loss = dict(self.loss_arguments or {})
+        of_loss = self.loss_arguments
+        # Others are refused where they are checked.
+        of_loss = dict(of_loss) if isinstance(of_loss, Mapping) else {}
         of_loss = {name: one for name, one in of_loss.items() if check.is_traced(one)}
         return {**found, "loss_arguments": of_loss} if of_loss else found
 

@@ -62,7 +62,7 @@ def test_changes_are_derivatives_in_the_weight(loss, bias, method, monkeypatch):
         found.changes[:, OTHERS], np.transpose(of_losses), atol=2e-5 * size
     )
     assert found.residuals.max() < 1e-9
-    of_scores = jaxlin.influence(fit, problem, ROWS[:TESTS]).changes
+    of_scores = jaxlin.influence(fit, problem, ROWS[:TESTS], tolerance=1e-12).changes
     expected = ((less - more) / (2 * STEP)).reshape(len(OTHERS), -1).T
     by_class = of_scores.reshape(TESTS, 3, -1)
     np.testing.assert_allclose(by_class.sum(axis=1), 0, atol=1e-9)
