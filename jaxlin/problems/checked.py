@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -14,7 +15,7 @@ from jaxlin import check
 from jaxlin.check.diagnosis import counted
 from jaxlin.linear import Bias
 from jaxlin.normalization import Normalization, fitting, rounding
-from jaxlin.numerics import processes
+from jaxlin.numerics import precision, processes
 from jaxlin.objective.row_blocks import ArrayBlocks, Block
 from jaxlin.problems import device_rows, weight_checks
 from jaxlin.solvers import (
@@ -265,7 +266,7 @@ class Problem:
     def with_weights(self, weights: np.ndarray) -> "Problem":
         """The same rows with other weights; rows on the device are shared.
 
-        So are statistics of rows that are there already, which hold for fewer rows.
+        The preconditioner stays that of the old weights, which affects speed alone.
 
         Args:
           weights: non-negative, shape ``(examples,)``.
@@ -273,8 +274,11 @@ class Problem:
         rows = self.whole_rows._replace(example_weights=weights)
         other = dataclasses.replace(self, rows=rows)
         for key, cached in self._cache.items():
-            if isinstance(cached, Examples):
-                placed = jax.device_put(weights.astype(np.float32))
+            _, x64, mesh = key
+            if isinstance(cached, Examples) and mesh.empty:
+                # In the dtype in which `device_rows.place` would put them there.
+                with jax.enable_x64(x64):
+                    placed = jnp.asarray(precision.as_views(weights))
                 other._cache[key] = cached._replace(example_weights=placed)
         return other
 

@@ -1,24 +1,31 @@
 """The Hessian of a fit's objective, on the rows of its problem."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import linear, losses
+from jaxlin import linear, losses, objective
 from jaxlin.certificates import certificate_checks
 from jaxlin.linear import Bias, Params
 from jaxlin.numerics import device_mesh
 from jaxlin.objective.row_blocks import Block
 from jaxlin.problems.checked import Problem
-from jaxlin.solvers import hessian_system, optimizer_state
+from jaxlin.solvers import fit_checks, hessian_system, optimizer_state
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.hessian_system import HessianSystem
 from jaxlin.solvers.interface import Settings
-from jaxlin.typing import Loss
+from jaxlin.typing import Array, Loss
 
 # Newton steps that lead from a fit to the optimum, up to rounding, and factorisations.
 _MAX_STEPS = 16
 # Ratio of the gradients of two steps, above which the Hessian is factorised anew.
 _STALE = 0.01
+# Relative difference of an objective from that of its certificate, in float32.
+_OBJECTIVE_ROUNDING = 1e-4
+# Largest squared Newton decrement of an optimum, relative to the objective.
+_LARGEST_DECREMENT = 1e-9
 
 #: Losses with a Hessian in the scores. That of the squared hinge is piecewise constant.
 SMOOTH = (
@@ -64,7 +71,56 @@ def of_fit(fit: Fit, problem: Problem, *, at_optimum: bool = True) -> HessianSys
     centered = optimizer_state.centered(loss, folded.astype(np.float64))
     params = linear.unfold_bias(centered)
     system = hessian_system.at(examples, params, loss=loss, settings=settings)
-    return _at_optimum(system, loss) if at_optimum and is_dense else system
+    check_objective(fit, float(_objective(system, loss=loss)))
+    if not (at_optimum and is_dense):
+        return system
+    found = _at_optimum(system, loss)
+    _check_is_optimum(fit, found, loss)
+    return found
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _objective(system: HessianSystem, *, loss: Loss) -> Array:
+    losses = objective.example_losses(
+        system.scores.T,
+        system.examples.targets,
+        loss=loss,
+        loss_arguments=system.settings.loss_arguments,
+    )
+    # Rows of weight 0 may overflow.
+    mean = jnp.sum(jnp.where(system.shares > 0, system.shares * losses, 0))
+    penalized = system.settings.bias.penalized_part(system.weights)
+    return mean + system.l2 / 2 * jnp.sum(jnp.square(penalized))
+
+
+def check_objective(fit: Fit, value: float) -> None:
+    """Raises a ValueError if the objective on some rows is not that of the fit.
+
+    Args:
+      fit: a fit; its certificate has the objective on the rows that were fitted.
+      value: the objective at its parameters on the given rows.
+    """
+    primal = float(fit.certificate.primal)
+    allowed = _OBJECTIVE_ROUNDING * abs(primal) + 4 * float(fit.certificate.rounding)
+    if not abs(value - primal) <= allowed:
+        raise ValueError(
+            "problem must be the one that was fitted, with its rows, labels, weights "
+            f"and normalization: the objective of the fit is {primal:.6g}, and "
+            f"{value:.6g} on this problem"
+        )
+
+
+def _check_is_optimum(fit: Fit, system: HessianSystem, loss: Loss) -> None:
+    """Raises a ValueError if Newton steps did not lead from the fit to its optimum."""
+    gradient = hessian_system.gradient(system)
+    step = hessian_system.solve(system, gradient[None], loss=loss).values[0]
+    left = float(jnp.vdot(gradient, step))
+    if not left <= _LARGEST_DECREMENT * abs(float(fit.certificate.primal)):
+        raise ValueError(
+            "fit must be nearer to its optimum, to which Newton steps did not lead: "
+            f"its relative gap is {fit.relative_gap:.1e}; fit with a smaller gap, such "
+            "as stop=jaxlin.Stop(1e-4)"
+        )
 
 
 def _at_optimum(system: HessianSystem, loss: Loss) -> HessianSystem:
@@ -132,7 +188,11 @@ def check_rows(problem: Problem, *, use: str) -> None:
 
 
 def check_same(fit: Fit, problem: Problem, *, use: str) -> None:
-    """Raises a ValueError for rows that the fit cannot be of, or that are not held."""
+    """Raises a ValueError for rows that the fit cannot be of, or that are not held.
+
+    `of_fit` compares the objective, too.
+    """
+    fit_checks.check_concrete()
     if not (fit.l2 > 0):
         raise ValueError(
             f"fit must have an l2 above 0 for {use}, got {fit.l2}; its optimum is not "
@@ -152,3 +212,11 @@ def check_same(fit: Fit, problem: Problem, *, use: str) -> None:
         )
     loss: Loss = fit.loss  # type: ignore[assignment]
     certificate_checks.check_rank(loss, problem.rank, name="labels")
+    given, own = problem.normalization, fit.normalization
+    if (given is None) != (own is None) or not all(
+        np.array_equal(*pair) for pair in zip(given or (), own or (), strict=True)
+    ):
+        raise ValueError(
+            "problem must have the normalization of the fit, got another; give "
+            "jaxlin.problem(..., normalization=fit.normalization)"
+        )

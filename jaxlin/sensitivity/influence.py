@@ -35,6 +35,7 @@ from jaxlin.linear import Bias
 from jaxlin.numerics import row_arrays
 from jaxlin.objective import row_products
 from jaxlin.problems import Problem, fit_hessian
+from jaxlin.selection import group_folds
 from jaxlin.solvers import hessian_system, score_gradients
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.hessian_system import HessianSystem
@@ -85,7 +86,7 @@ class Influence(NamedTuple):
         Returns:
           The groups in ascending order, and the changes, shape ``(tests, groups)``.
         """
-        groups = np.asarray(groups)
+        groups = group_folds.checked_groups(groups)
         check.one_per_example("groups", len(groups), num_examples=self.changes.shape[1])
         names, codes = np.unique(groups, return_inverse=True)
         sums = np.zeros((len(names), len(self.changes)))
@@ -105,8 +106,10 @@ def influence(
 ) -> Influence:
     """First-order influence of each training example on test losses or scores.
 
-    It is the change that leaving the example out makes: above 0 for a test loss that
-    the example makes smaller. For single examples `jaxlin.leave_one_out` is more exact.
+    It is the change by removal of the example: above 0 for a test loss that the example
+    makes smaller. The influence of Koh and Liang, by more weight, has the other sign.
+    Scores are those without their mean over the classes. For single examples
+    `jaxlin.leave_one_out` is more exact.
     Leaving an example out means weight 0 in `jaxlin.fit` at the same l2, as in
     `jaxlin.leave_one_out`. The error is of second order in the share of what is left
     out, and grows with its leverage: groups of a tenth of the examples can be checked
@@ -209,7 +212,9 @@ def _changes(system: HessianSystem, solved: Array) -> Array:
     along = score_gradients.rows_of(system.examples).scores(solved)
     of_loss = jnp.sum(system.gradients * along, axis=0)
     penalized = system.settings.bias.penalized_part(system.weights)
-    return system.shares * (of_loss + system.l2 * jnp.vdot(penalized, solved))
+    found = system.shares * (of_loss + system.l2 * jnp.vdot(penalized, solved))
+    # Rows of weight 0 may overflow.
+    return jnp.where(system.shares > 0, found, 0)
 
 
 def _largest(values: np.ndarray, number: int) -> np.ndarray:

@@ -107,8 +107,8 @@ def _factors(system: HessianSystem, squares: Array, rest: Array) -> Array:
 
 def _measured_factor(system: HessianSystem, factors: Array, *, loss: Loss) -> Array:
     """Ratio of exact and approximate changes, by least squares over some examples."""
-    weighted = np.flatnonzero(np.asarray(system.shares) > 0)
-    chosen = weighted[:: max(1, len(weighted) // _MEASURED)][:_MEASURED]
+    sizes = system.shares * jnp.linalg.norm(system.gradients, axis=0)
+    chosen = np.argsort(-np.asarray(sizes), kind="stable")[:_MEASURED]
     rows = row_products.extended_rows(
         system.examples.features[chosen],
         system.examples.normalization,
@@ -122,7 +122,10 @@ def _measured_factor(system: HessianSystem, factors: Array, *, loss: Loss) -> Ar
     solved = hessian_system.rough_solutions(system, rights, tolerance, loss=loss)
     exact = jnp.einsum("mcw,mw->cm", solved, rows)
     approximate = _centered(_times(system, factors[:, chosen], gradients))
-    return jnp.vdot(_centered(exact), approximate) / jnp.vdot(approximate, approximate)
+    square = jnp.vdot(approximate, approximate)
+    # Without a gradient nothing changes.
+    factor = jnp.vdot(_centered(exact), approximate) / jnp.where(square > 0, square, 1)
+    return jnp.where(square > 0, factor, 1)
 
 
 def _centered(changes: Array) -> Array:

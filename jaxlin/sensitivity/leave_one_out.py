@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlin import check, objective, predictions, problems
+from jaxlin import check, losses, objective, predictions, problems
 from jaxlin.check.diagnosis import counted
 from jaxlin.linear import Bias
 from jaxlin.problems import Problem, fit_hessian
@@ -72,7 +72,10 @@ class LeaveOneOut(NamedTuple):
 
     @property
     def accuracy(self) -> Estimate:
-        """Share of correct labels among examples of positive weight, with interval."""
+        """Share of correct labels among examples of positive weight, with interval.
+
+        The interval is that of independent examples; the models share nearly all rows.
+        """
         return estimates.share(self.is_correct[self._counts])
 
     @property
@@ -113,7 +116,7 @@ def leave_one_out(
     mean loss of the others plus the same penalty. Where the Hessian is factorised (up
     to 6,000 weights and biases), Newton steps lead to each of these models, and their
     errors are bounded; an example whose steps do not converge is fitted anew. For many
-    examples one step is taken, exact but for the curvature of the loss along it. Larger
+    examples one Newton step is taken, whose error is of second order. Larger
     problems have one step with an approximate Hessian (`jaxlin.sensitivity.kronecker`).
     With ``groups`` an example is predicted by the model without its whole group, which
     is fitted anew, one certified fit a group.
@@ -128,18 +131,20 @@ def leave_one_out(
         so where that takes less than about half a minute. True is refused where the
         Hessian is not factorised.
       num_refits: number of examples, drawn at random, that are fitted anew with a
-        certificate and compared. None is 0 where errors are bounded, else 20. None or 0
-        with groups.
+        certificate and compared. None is 0 with exact steps and bounds, which a free
+        bias of the squared hinge has not, else 20. None or 0 with groups.
       key: draws the examples to refit; None is ``jax.random.key(0)``.
 
     Raises:
       ValueError: that names the argument, the rule and the value; among others for a
-        hinge, for which `jaxlin.sensitivity.support` tells what holds.
+        hinge; see `jaxlin.sensitivity.support`.
     """
     predictions.check_fit(fit)
     fit_hessian.check(fit, problem, use="leave_one_out")
     _check_classes(fit, problem)
     weights = problem.whole_rows.example_weights
+    is_square = fit.loss is losses.weston_watkins_squared_hinge
+    has_bounds = not (is_square and fit.bias == Bias.FREE.value)
     is_dense = hessian_system.is_dense(*np.shape(fit.params.weights))
     if exact and not is_dense:
         raise ValueError(
@@ -156,7 +161,9 @@ def leave_one_out(
         size = problem.num_examples**2 * np.size(fit.params.weights)
         exact = groups is None and is_dense and size <= _MAX_PRODUCTS
     if num_refits is None:
-        num_refits = 0 if exact or groups is not None else _NUM_REFITS
+        num_refits = min(_NUM_REFITS, problem.num_examples)
+        if groups is not None or (exact and has_bounds):
+            num_refits = 0
     check.integer("num_refits", num_refits, at_least=0, at_most=problem.num_examples)
     key = jax.random.key(0) if key is None else check.key("key", key)
     drawn = jax.random.choice(key, problem.num_examples, (num_refits,), replace=False)
@@ -173,15 +180,21 @@ def leave_one_out(
         else:
             found = _approximate(system, problem, loss)
         if exact:
-            found = _completed(found, fit, problem)
-        losses = objective.example_losses(
+            largest = float(jnp.max(jnp.abs(system.scores)))
+            found = _completed(found, fit, problem, largest)
+        of_examples = objective.example_losses(
             jnp.asarray(found.scores),
             system.examples.targets,
             loss=loss,
             loss_arguments=fit.loss_arguments,
         )
     return _result(
-        found, np.asarray(losses), fit, problem, np.sort(np.asarray(drawn)), weights
+        found,
+        np.asarray(of_examples),
+        fit,
+        problem,
+        np.sort(np.asarray(drawn)),
+        weights,
     )
 
 
@@ -190,13 +203,23 @@ def _approximate(system: HessianSystem, problem: Problem, loss: Loss) -> LeftOut
     return LeftOut(scores, np.full(len(scores), np.inf))
 
 
-def _completed(found: LeftOut, fit: Fit, problem: Problem) -> LeftOut:
-    """The same, with new fits where the steps did not converge."""
+def _completed(found: LeftOut, fit: Fit, problem: Problem, largest: float) -> LeftOut:
+    """The same, with new fits where the steps did not converge.
+
+    Args:
+      found: scores and bounds by the steps.
+      fit: the fit of all examples.
+      problem: its problem.
+      largest: largest score of the fit.
+    """
     scores, errors = found.scores.copy(), found.errors.copy()
-    largest = np.nanmax(np.abs(scores))
-    for example in np.flatnonzero(~(errors <= _LARGEST_ERROR * largest)):
+    is_good = errors <= _LARGEST_ERROR * largest
+    if found.is_converged is not None and not np.isfinite(errors).any():
+        # No bounds are known for this loss and bias.
+        is_good = found.is_converged
+    for example in np.flatnonzero(~is_good):
         one = np.array([example])
-        scores[one], errors[one] = _fitted_anew(fit, problem, one)
+        scores[one], errors[one], _ = _fitted_anew(fit, problem, one)
     return LeftOut(scores, errors)
 
 
@@ -206,7 +229,7 @@ def _without_groups(fit: Fit, problem: Problem, codes: np.ndarray) -> LeftOut:
     errors = np.zeros(len(codes))
     for code in np.unique(codes):
         members = np.flatnonzero(codes == code)
-        scores[members], errors[members] = _fitted_anew(fit, problem, members)
+        scores[members], errors[members], _ = _fitted_anew(fit, problem, members)
     return LeftOut(scores, errors)
 
 
@@ -269,13 +292,16 @@ def _compared(found: LeftOut, fit: Fit, problem: Problem, drawn: np.ndarray) -> 
 
 def _check_classes(fit: Fit, problem: Problem) -> None:
     """Raises a ValueError where a class has one example and the bias is free."""
-    rows = problem.whole_rows
-    if fit.bias != Bias.FREE.value or rows.targets.ndim == 2:
+    if fit.bias != Bias.FREE.value:
         return
-    weighted = rows.targets
+    rows = problem.whole_rows
+    targets = rows.targets
     if rows.example_weights is not None:
-        weighted = weighted[rows.example_weights > 0]
-    counts = np.bincount(weighted, minlength=problem.num_classes)
+        targets = targets[rows.example_weights > 0]
+    if targets.ndim == 2:
+        counts = np.count_nonzero(targets, axis=0)
+    else:
+        counts = np.bincount(targets, minlength=problem.num_classes)
     if counts.min() < 2:
         name = problem.classes[np.argmin(counts)]
         raise ValueError(

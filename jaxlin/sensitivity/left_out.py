@@ -1,8 +1,10 @@
 r"""Optima without one example each, where the Hessian is factorised.
 
 Let H be the Hessian near the optimum, :math:`\pi_i` the share of example i among the
-weights, :math:`g_i` and :math:`S_i` gradient and Hessian of its loss in the scores, and
-F the objective without it, times :math:`1 - \pi_i`. The difference of the gradients is
+weights, :math:`g_i` and :math:`S_i` gradient and Hessian of its loss
+:math:`\ell_i` in the scores, P the objective and
+:math:`F = P - \pi_i (\ell_i + \lambda_2 \|W\|^2 / 2)`, which is the objective without
+the example times :math:`1 - \pi_i`. The difference of the gradients is
 :math:`\pi_i (g_i \otimes x_i + \lambda_2 W)`, that of the Hessians
 
 .. math:: \pi_i S_i \otimes x_i x_i^\top + \pi_i \lambda_2 I.
@@ -63,6 +65,8 @@ from jaxlin.typing import Array, Loss
 _MAX_SCORES = 1_500_000
 # Steps with the Hessian of the whole optimum.
 _MAX_STEPS = 40
+# A gradient of at most this times its rounding error has converged.
+_CONVERGED = 1e3
 
 
 class LeftOut(NamedTuple):
@@ -72,10 +76,13 @@ class LeftOut(NamedTuple):
       scores: shape ``(examples, classes)``.
       errors: bounds on the error of each example's scores, shape ``(examples,)``;
         infinite where none is known.
+      is_converged: whether steps went on until the gradient was about rounding error,
+        shape ``(examples,)``; None where no steps were taken.
     """
 
     scores: np.ndarray
     errors: np.ndarray
+    is_converged: np.ndarray | None = None
 
 
 class _Inverse(NamedTuple):
@@ -89,6 +96,7 @@ class _Inverse(NamedTuple):
       leverages: norms of the blocks K, shape ``(examples,)``.
       amplifications: the numbers a, shape ``(examples,)``.
       norm: bound on the norm of the inverse Hessian, shape ``()``.
+      smoothness: bound on the curvature of the loss in the scores, shape ``()``.
     """
 
     system: HessianSystem
@@ -98,6 +106,7 @@ class _Inverse(NamedTuple):
     leverages: Array
     amplifications: Array
     norm: Array
+    smoothness: Array
 
 
 def without_each(system: HessianSystem, *, loss: Loss, exact: bool = True) -> LeftOut:
@@ -114,7 +123,8 @@ def without_each(system: HessianSystem, *, loss: Loss, exact: bool = True) -> Le
     num_classes, num_examples = system.scores.shape
     size = min(num_examples, max(1, _MAX_SCORES // system.scores.size))
     scores = np.full((num_examples, num_classes), np.nan)
-    errors = np.full(num_examples, np.inf)
+    errors, sizes = np.full((2, num_examples), np.inf)
+    is_converged = np.zeros(num_examples, bool)
     changes = np.empty((num_examples if exact else 0, *system.weights.shape))
     pending = np.arange(num_examples)
     for chosen in _chunks(pending, size):
@@ -126,19 +136,21 @@ def without_each(system: HessianSystem, *, loss: Loss, exact: bool = True) -> Le
     for _ in range(_MAX_STEPS if exact else 0):
         goes_on = np.zeros(num_examples, bool)
         for chosen in _chunks(pending, size):
-            judged, after = _judged(inverse, chosen, changes[chosen], loss=loss)
-            own, of_own, is_exact = map(np.asarray, judged)
+            judged, after = _step_and_bounds(
+                inverse, chosen, changes[chosen], loss=loss
+            )
+            found, bounds, lengths, rounding = map(np.asarray, judged)
             changes[chosen] = after
-            # Where no bound is known yet, a step may lead to one.
-            is_unknown = np.isinf(of_own) & np.isfinite(own).all(axis=1)
-            goes_on[chosen] = ((of_own < errors[chosen] / 2) & ~is_exact) | is_unknown
-            better = (of_own < errors[chosen]) | np.isnan(scores[chosen]).all(axis=1)
-            scores[chosen[better]] = own[better]
-            errors[chosen[better]] = of_own[better]
+            goes_on[chosen] = (lengths < sizes[chosen] / 2) & (lengths > rounding)
+            is_converged[chosen] |= lengths <= _CONVERGED * rounding
+            better = lengths < sizes[chosen]
+            scores[chosen[better]] = found[better]
+            errors[chosen[better]] = bounds[better]
+            sizes[chosen[better]] = lengths[better]
         pending = np.flatnonzero(goes_on)
         if not len(pending):
             break
-    return LeftOut(scores, errors)
+    return LeftOut(scores, errors, is_converged)
 
 
 def at_optimum(system: HessianSystem, examples: np.ndarray, *, loss: Loss) -> LeftOut:
@@ -154,7 +166,7 @@ def at_optimum(system: HessianSystem, examples: np.ndarray, *, loss: Loss) -> Le
     changes = np.zeros((size, *system.weights.shape))
     parts = []
     for chosen in _chunks(examples, size):
-        scores, errors, _ = _judged(inverse, chosen, changes, loss=loss)[0]
+        scores, errors, *_ = _step_and_bounds(inverse, chosen, changes, loss=loss)[0]
         parts.append((np.asarray(scores), np.asarray(errors)))
     found = (np.concatenate(part) for part in zip(*parts, strict=True))
     return LeftOut(*(part[: len(examples)] for part in found))
@@ -195,8 +207,16 @@ def _inverse(system: HessianSystem, *, loss: Loss) -> _Inverse:
     )
     cores, amplified = jnp.split(solved, 2, axis=2)
     norm = jnp.linalg.norm(matrix) if bias is Bias.FREE else 1 / system.l2
+    is_square = loss is losses.weston_watkins_squared_hinge
     return _Inverse(
-        system, matrix, rows, cores, _row_sums(blocks), _row_sums(amplified), norm
+        system=system,
+        matrix=matrix,
+        rows=rows,
+        cores=cores,
+        leverages=_row_sums(blocks),
+        amplifications=_row_sums(amplified),
+        norm=norm,
+        smoothness=jnp.asarray(2.0 * num_classes if is_square else 1.0),
     )
 
 
@@ -250,14 +270,15 @@ def _solved(inverse: _Inverse, chosen: Array, rights: Array, *, loss: Loss) -> A
 
 @functools.partial(jax.jit, static_argnames=("loss",))
 @jax.default_matmul_precision("highest")
-def _judged(
+def _step_and_bounds(
     inverse: _Inverse, chosen: Array, changes: Array, *, loss: Loss
-) -> tuple[tuple[Array, Array, Array], Array]:
-    """A step for the models without some examples, and the quality of what it leaves.
+) -> tuple[tuple[Array, Array, Array, Array], Array]:
+    """A Newton step of the models without some examples, and error bounds before it.
 
     Returns:
-      Scores of the examples before the step, bounds on their errors, and whether these
-      are rounding errors; and the changes of the weights after the step.
+      Scores of the examples before the step, bounds on their errors, lengths of the
+      gradients in the metric of the step, and of their rounding errors; and the changes
+      of the weights after the step.
     """
     system, rows = inverse.system, inverse.rows
     bias, shares = system.settings.bias, system.shares
@@ -295,8 +316,7 @@ def _judged(
     sizes = jnp.sqrt(jnp.sum(jnp.square(gradients), axis=(1, 2)))
     in_metric = rounding * jnp.sqrt(inverse.norm * inverse.amplifications[chosen])
     found = errors(sizes + rounding, local + in_metric)
-    is_exact = local <= in_metric
-    return (scores[models, chosen], found, is_exact), changes + step
+    return (scores[models, chosen], found, local, in_metric), changes + step
 
 
 def _local_errors(
@@ -322,4 +342,5 @@ def _rounding(inverse: _Inverse, weights: Array) -> tuple[Array, Array]:
     of_scores = 2 * epsilon * jnp.sqrt(1.0 * rows.shape[1]) * largest
     per_row = jnp.linalg.norm(system.gradients, axis=0) * norms
     of_sums = 2 * epsilon * jnp.sqrt(1.0 * rows.shape[0]) * (system.shares @ per_row)
-    return of_sums + of_scores * (system.shares @ jnp.square(norms)), of_scores
+    moment = system.shares @ jnp.square(norms)
+    return of_sums + inverse.smoothness * of_scores * moment, of_scores

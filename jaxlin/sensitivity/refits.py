@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlin import fits, predictions
+from jaxlin.linear import Bias
 from jaxlin.objective import row_norms
-from jaxlin.problems import Problem, fit_hessian
+from jaxlin.problems import Problem, fit_hessian, weight_checks
 from jaxlin.sensitivity.left_out import LeftOut
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.hessian_system import HessianSystem
@@ -64,11 +65,13 @@ def without(
       problem: its problem.
       examples: their indices.
       stop: the gap to be proven and the largest number of passes.
+
+    Raises:
+      ValueError: for indices that are none, and if fewer than two classes are left, or
+        not all of them with a free bias.
     """
-    given = problem.whole_rows.example_weights
-    weights = np.ones(problem.num_examples, np.float32) if given is None else given
-    weights = np.array(weights)
-    weights[examples] = 0
+    fit_hessian.check_rows(problem, use="a refit")
+    weights = _weights_without(problem, examples, is_free=fit.bias == Bias.FREE.value)
     left = problem.with_weights(weights)
     found = fits.fit(
         left,
@@ -81,6 +84,32 @@ def without(
         refine=True,
     )
     return found, left
+
+
+def _weights_without(
+    problem: Problem, examples: np.ndarray | int, *, is_free: bool
+) -> np.ndarray:
+    """Example weights with 0 at these indices, checked."""
+    indices = np.atleast_1d(np.asarray(examples))
+    count = problem.num_examples
+    is_index = np.issubdtype(indices.dtype, np.integer) and indices.ndim == 1
+    if not is_index or np.any((indices < 0) | (indices >= count)):
+        raise ValueError(
+            f"examples must be indices in [0, {count}), one or a list, got {examples}"
+        )
+    rows = problem.whole_rows
+    given = rows.example_weights
+    weights = np.ones(count, np.float32) if given is None else np.array(given)
+    weights[indices] = 0
+    weight_checks.check_classes(
+        "weights without the examples",
+        (weights > 0)[None].astype(np.float32),
+        rows=rows,
+        classes=problem.classes,
+        allow_one_class=False,
+        every_class=is_free,
+    )
+    return weights
 
 
 def held_out(

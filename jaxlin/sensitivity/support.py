@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import losses, predictions, problems
+from jaxlin import losses, objective, predictions, problems
 from jaxlin.certificates import label_certificates
 from jaxlin.linear import Bias, Params
 from jaxlin.objective import row_norms
@@ -50,7 +50,7 @@ class NonSupport(NamedTuple):
 
     Attributes:
       mask: whether the exact optimum has loss 0 and no kink at the example, shape
-        ``(examples,)``. False says nothing.
+        ``(examples,)``. False is not certified.
       radii: distance from the fit within which the optimum of `jaxlin.fit` without the
         example lies, weights and penalised bias, shape ``(examples,)``; infinite where
         ``mask`` is False.
@@ -96,12 +96,13 @@ def non_support(fit: Fit, problem: Problem) -> NonSupport:
             row_norms.norms(jnp.asarray(rows.features), normalization=fit.normalization)
         ).astype(np.float64)
     norms *= 1 + _ROUNDING_OF_NORMS
+    fit_hessian.check_objective(fit, _objective(fit, problem, scores))
     lead = _largest_violations(fit, scores, rows.targets)
     rounding = _ROUNDING * norms * np.linalg.norm(fit.params.weights)
     num_scores = 1.0 if fit.loss is losses.one_vs_rest_hinge else np.sqrt(2.0)
     mask = lead + num_scores * fit.radius * norms + rounding < 0
     own = np.ones(len(norms)) if rows.example_weights is None else rows.example_weights
-    shares = own / own.sum()
+    shares = np.asarray(own, np.float64) / np.sum(own, dtype=np.float64)
     size = np.sqrt(sum(np.sum(np.square(part)) for part in fit.params)) + fit.radius
     with np.errstate(divide="ignore"):
         radii = np.where(mask, fit.radius + shares / (1 - shares) * size, np.inf)
@@ -109,6 +110,24 @@ def non_support(fit: Fit, problem: Problem) -> NonSupport:
         fit.params, rows.features, normalization=fit.normalization
     )
     return NonSupport(mask, radii, np.asarray(lead_of_labels) > radii)
+
+
+def _objective(fit: Fit, problem: Problem, scores: np.ndarray) -> float:
+    """Objective of the fit on these rows."""
+    rows, arguments = problem.whole_rows, dict(fit.loss_arguments)
+    with jax.enable_x64(True):
+        found = objective.example_losses(
+            jnp.asarray(scores),
+            jnp.asarray(rows.targets),
+            loss=fit.loss,  # type: ignore[arg-type]
+            loss_arguments=arguments,
+        )
+    own = np.ones(len(scores)) if rows.example_weights is None else rows.example_weights
+    counts = np.asarray(own) > 0
+    mean = np.average(np.asarray(found)[counts], weights=np.asarray(own)[counts])
+    return float(
+        mean + fit.l2 / 2 * sum(np.sum(np.square(part)) for part in fit.params)
+    )
 
 
 def _in_float64(fit: Fit) -> Fit:

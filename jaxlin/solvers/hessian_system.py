@@ -4,10 +4,11 @@ The Hessian is
 
 .. math:: H = \frac{1}{\sum_i a_i} \sum_i a_i\, S_i \otimes x_i x_i^\top + \lambda_2 I,
 
-S_i that of a smooth loss in the scores of example i. It answers how the optimum moves
-with its data and settings (`jaxlin.sensitivity`). Where it has at most `MAX_DENSE`
-rows it is factorised. Elsewhere conjugate gradients solve a system by products in the
-dtype of the rows, and float64 residuals correct the solution until they are small.
+S_i that of a smooth loss in the scores of example i. It determines how the optimum
+moves with its data and settings (`jaxlin.sensitivity`). Where it has at most
+`MAX_DENSE` rows it is factorised. Elsewhere conjugate gradients solve a system by
+products in the dtype of the rows, and float64 residuals correct the solution until they
+are small.
 
 With a free bias and a loss that ignores a shift of all scores, H is singular along that
 shift. Right sides must not have a part along it; solutions have none.

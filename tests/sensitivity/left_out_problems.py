@@ -14,7 +14,7 @@ GENERATOR = np.random.default_rng(0)
 ROWS = GENERATOR.normal(size=(40, 4))
 LABELS = (ROWS[:, :3] + GENERATOR.normal(size=(40, 3))).argmax(1)
 DISTRIBUTIONS = GENERATOR.dirichlet(np.ones(3), size=40)
-WEIGHTS = GENERATOR.uniform(0.5, 2, size=40).astype(np.float32)
+WEIGHTS = GENERATOR.uniform(0.5, 2, size=40)
 WEIGHTS[7] = 0
 NORMALIZATION = jaxlin.normalization.fit_standard(ROWS)
 

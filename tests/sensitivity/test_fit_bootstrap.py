@@ -176,19 +176,34 @@ BAD = {
         {
             "kind": "parametric",
             "loss": losses.cross_entropy,
-            "problem": jaxlin.problem(ROWS, np.eye(3)[LABELS]),
+            "problem": jaxlin.problem(
+                ROWS,
+                np.eye(3)[LABELS],
+                normalization=normalization.fit_standard(ROWS),
+            ),
         },
         "labels must be integers .*, got distributions",
     ),
     "weights that are no frequencies": (
         {
             "kind": "parametric",
-            "problem": jaxlin.problem(ROWS, LABELS, weights=COUNTS + 0.5),
+            "problem": jaxlin.problem(
+                ROWS,
+                LABELS,
+                weights=COUNTS + 0.5,
+                normalization=normalization.fit_standard(ROWS),
+            ),
         },
         'weights must be frequencies, whole numbers, for kind="parametric"',
     ),
     "a class of one example": (
-        {"problem": jaxlin.problem(ROWS, np.where(np.arange(400) == 0, 2, LABELS % 2))},
+        {
+            "problem": jaxlin.problem(
+                ROWS,
+                np.where(np.arange(400) == 0, 2, LABELS % 2),
+                normalization=normalization.fit_standard(ROWS),
+            )
+        },
         "problem must have enough examples of each class for a bootstrap, got none of "
         "class 2 in resample",
     ),

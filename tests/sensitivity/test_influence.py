@@ -133,5 +133,6 @@ def test_labels_and_shapes_are_checked():
         jaxlin.influence(fit, problem, ROWS[:2], LABELS[:2], tolerance=0)
     with pytest.raises(ValueError, match="number must be"):
         found.most_helpful(41)
-    with pytest.raises(ValueError, match="groups must have one entry per example"):
-        found.of_groups([1, 2])
+    for groups in ([1, 2], 3, [[1] * 40], [None] * 40, [np.nan] * 40):
+        with pytest.raises(ValueError, match="groups must"):
+            found.of_groups(groups)

@@ -63,6 +63,9 @@ def test_no_example_with_a_loss_is_certified(loss):
     own = np.array([loss(*one) for one in zip(scores, LABELS, strict=True)])
     assert (own > 0).any()
     assert not found.mask[own > 1e-4].any()
+    more = jaxlin.problem(np.r_[FAR, -FAR], np.r_[LABELS, LABELS])
+    with pytest.raises(ValueError, match="problem must be the one that was fitted"):
+        support.non_support(fit, more)
     loose = fit._replace(certificate=fit.certificate._replace(gap=10.0))
     assert not support.non_support(loose, problem).mask.any()
 
