@@ -89,8 +89,8 @@ def concrete(name: str, *values: Any) -> None:
         elif is_traced(value):
             raise ValueError(
                 f"{name} must be of concrete numbers, got a traced {value.aval}; call "
-                "this outside jax.jit, jax.vmap and jax.grad: a fit stops at a proof "
-                "and therefore cannot be traced. jax.grad passes through jaxlin.fit "
+                "this outside jax.jit and jax.vmap: a fit stops at a proof, which needs "
+                "the numbers. First derivatives pass, by jax.grad, through jaxlin.fit "
                 "alone, of raw rows or a problem, in features, weights, l2 and "
                 "loss_arguments; other values stay outside, or are differentiated in "
                 "jaxlin.objective at fixed parameters"

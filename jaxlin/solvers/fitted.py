@@ -63,6 +63,11 @@ class Fit(NamedTuple):
     feature_names: tuple[str, ...] | None = None
 
     @property
+    def objective(self) -> float:
+        """Mean loss plus penalty at the parameters, on the training rows."""
+        return float(self.certificate.primal)
+
+    @property
     def radius(self) -> float:
         """Distance from the parameters within which the exact optimum lies.
 

@@ -106,6 +106,7 @@ def test_labels_certified_by_a_fit_are_those_of_the_optimum():
         fitted = fit(num_classes, l2=0.1, relative_gap=gap)
         best = optima.optimum(exact(num_classes, 0.1)).weights
         radius = fitted.radius
+        assert fitted.objective == fitted.certificate.primal
         assert np.linalg.norm(np.float64(folded(fitted)) - best) <= radius
         same = label_certificates.same_labels(
             fitted.params, jnp.asarray(held_out), radius=radius
