@@ -89,11 +89,11 @@ def concrete(name: str, *values: Any) -> None:
         elif is_traced(value):
             raise ValueError(
                 f"{name} must be of concrete numbers, got a traced {value.aval}; call "
-                "this outside jax.jit and jax.vmap: a fit stops at a proof, which needs "
-                "the numbers. First derivatives pass, by jax.grad, through jaxlin.fit "
-                "alone, of raw rows or a problem, in features, weights, l2 and "
-                "loss_arguments; other values stay outside, or are differentiated in "
-                "jaxlin.objective at fixed parameters"
+                "this outside jax.jit and jax.vmap: a fit stops at a proof, for which "
+                "numbers must be known. First derivatives pass, by jax.grad, through "
+                "jaxlin.fit alone, of raw rows or a problem, in features, weights, l2 "
+                "and loss_arguments; other values stay outside, or are differentiated "
+                "in jaxlin.objective at fixed parameters"
             )
 
 
