@@ -62,17 +62,42 @@ class TestCsv:
             (["True", "False", "True", "True"], ("False", "True")),
             (["10", "9", "x", "9"], ("10", "9", "x")),
             ([2**60, 2**60 + 1, 2**60, 5], ("5", str(2**60), str(2**60 + 1))),
+            (["+1", "1", "02", "2"], ("1", "2")),
+            # Python's int and float would read some of these as the same number.
+            (["1_1", "11", "2_0", "2_0"], ("11", "1_1", "2_0")),
+            (["٣", "3", "3", "٣"], ("3", "٣")),
+            (["9" * 20, "9" * 19 + "8", "5", "5"], ("5", "9" * 19 + "8", "9" * 20)),
+            (["1." + "0" * 20 + "1", "1.0", "2", "2"], ...),
+            ([f"{2**53 + 1}.0", f"{2**53}", "1", "1"], ...),
+            (["1e2", "100", "100", "1e2"], ("100", "1e2")),
         ],
     )
     def test_labels_of_any_kind(self, tmp_path, labels, names):
         path = tmp_path / "some.csv"
         path.write_text(csv_of(X[:4], labels))
         found = data.load(path)
+        if names is ...:
+            names = tuple(sorted(set(labels)))
         assert found.class_names == names
-        wanted = [
-            str(int(float(one))) if "." in str(one) else str(one) for one in labels
+        read = [names[code] for code in found.train.labels]
+        is_number = not set(map(str, labels)) <= set(names)
+        assert read == [
+            str(int(float(one))) if is_number else str(one) for one in labels
         ]
-        assert [names[code] for code in found.train.labels] == wanted
+
+    def test_lines_in_a_quoted_cell(self, tmp_path):
+        path = tmp_path / "lines.csv"
+        path.write_text('"a\nb","label"\n1,"x\ny"\n\n2,"say ""z"""\n3,5" disk\n')
+        found = data.load(path)
+        assert found.feature_names == ("a\nb",)
+        assert found.class_names == ('5" disk', 'say "z"', "x\ny")
+        np.testing.assert_array_equal(found.train.features, [[1], [2], [3]])
+
+    def test_integers_up_to_2_to_the_53(self, tmp_path):
+        path = tmp_path / "large.csv"
+        path.write_text(f"a,label\n{2**53},x\n{-(2**53)},{2**60}\n1e20,z\n")
+        found = data.load(path).train.features
+        np.testing.assert_array_equal(found, [[2.0**53], [-(2.0**53)], [1e20]])
 
 
 BAD_CSV = {
@@ -86,9 +111,15 @@ BAD_CSV = {
         "must be finite, got nan at row 0, feature 0",
     ),
     "huge": ("a,b,label\n1e99,2,x\n3,4,y\n", "must be finite, got inf at row 0"),
-    "a short row": ("a,b,label\n1,2,x\n3,y\n", "columns changed from 3 to 2 at row"),
+    "a short row": (
+        "a,b,label\n1,2,x\n3,y\n",
+        "rows must have 3 cells, .* got 2 in row 1",
+    ),
     "long rows of numbers": ("a,b,label\n1,2,x,\n", "must have 3 .* got more in row 0"),
-    "a long row": ("a,b,label\n1,2,x\n3,4,y,5\n", "columns changed from 3 to 4 at row"),
+    "a long row": (
+        "a,b,label\n1,2,x\n3,4,y,5\n",
+        "rows must have 3 cells, .* got 4 in row 1",
+    ),
     "long rows": ("a,b,label\n1,2,x,0\n3,4,y,5\n", "rows must have 3 cells.*got 4"),
     "no rows": ("a,b,label\n", "rows must have 3 cells, one per column, got 0"),
     "empty": ("", "first line must hold the names of the columns, got ''"),
@@ -98,6 +129,23 @@ BAD_CSV = {
     "no label": ("a,b\n1,2\n", "label must name .* one of 'a', 'b', got 'label'"),
     "a label missing": ("a,b,label\n1,2,x\n3,4,\n", "label must be given .* in row 1"),
     "fractions": ("a,b,label\n1,2,0.5\n3,4,1.5\n", "labels must be integers, booleans"),
+    "a label nan": ("a,label\n1,x\n2,NaN\n", "label must be given .* got NaN in row 1"),
+    "an integer beyond 2^53": (
+        f'a,b,label\n1,2,x\n\n"3",-{2**53 + 1},y\n',
+        f"b must lie within 2.53 of 0, .* got -{2**53 + 1} in row 1; subtract",
+    ),
+    "a quote without end": (
+        'a,label\n1,x\n2,"y"\n3,"z\n4,x\n5,y\n',
+        "quotes must be closed, got one in row 2 that",
+    ),
+    "a quote without end in a large file": (
+        'a,label\n1,x\n2,"y\n' + "3,z\n" * 40000,
+        "quotes must be closed, got one in row 1 that",
+    ),
+    "a quote without end in the header": (
+        'a,"label\n1,x\n2,y\n',
+        "quotes must be closed, got one in the names of the columns that",
+    ),
     "one class": (
         "a,b,label\n1,2,x\n3,4,x\n",
         "at least two classes, got only class 0",
