@@ -90,7 +90,10 @@ def check_column_names(
     where = next(i for i, one in enumerate(known) if names[i] != one)
     remedy = f"give the columns of {owner}"
     if set(names) == set(known):
-        remedy = f"give {name}[list({source})]"
+        # A table of PyArrow takes no list in brackets.
+        is_arrow = hasattr(value, "column_names")
+        order = f".select({source})" if is_arrow else f"[list({source})]"
+        remedy = f"give {name}{order}"
     raise ValueError(
         f"{name} must have the columns of {owner} in their order, got "
         f"{names[where]!r} in place of {known[where]!r} as column {where}; {remedy}"
@@ -279,7 +282,10 @@ def _columns(table: Any) -> Iterator[tuple[Any, Any]]:
         for i, label in enumerate(table.columns):
             yield label, table.iloc[:, i]
         return
-    for label in getattr(table, "column_names", table.columns):
+    if hasattr(table, "column_names"):  # nor those of PyArrow
+        yield from zip(table.column_names, table.columns, strict=True)
+        return
+    for label in table.columns:
         yield label, table[label]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxlin.check import foreign
 from jaxlin.data import encoded_images, tables
 from jaxlin.data.dataset import DataUnavailableError
 from jaxlin.data.tables import Table
@@ -29,8 +30,8 @@ def read(paths: Sequence[Path], *, label: str | None = None) -> list[Table]:
       A table for each file.
 
     Raises:
-      ValueError: if a column is missing, has missing entries or is of another kind; the
-        message names file and column.
+      ValueError: if a column is missing, has missing entries, is of another kind or has
+        integers that float64 does not hold; the message names file and column.
       DataUnavailableError: if pyarrow is not installed.
       OSError: if a file cannot be read.
     """
@@ -59,7 +60,7 @@ def read(paths: Sequence[Path], *, label: str | None = None) -> list[Table]:
 
 def _table(path: Path, table: Any, label: str | None) -> Table:
     # The index of pandas is a column of the file, and no feature.
-    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    index = _description(path, table, b"pandas").get("index_columns") or []
     names = [name for name in table.column_names if name not in index]
     target = tables.label_column(path, names, label)
     if not table.num_rows:
@@ -74,8 +75,9 @@ def _table(path: Path, table: Any, label: str | None) -> Table:
                 f"{path}: {name} must be given for every example, got none in row "
                 f"{row}; impute it or leave the row out"
             )
-    labels = _flat(columns.pop(target))
-    class_names = _class_names(table.schema.metadata, target)
+    labels = foreign.as_numpy(f"{path}: {target}", columns.pop(target))
+    described = _description(path, table, b"huggingface")
+    class_names = _class_names(path, described, target)
     if images:
         return Table(_pixels(path, columns[images[0]]), labels, None, class_names)
     if not columns:
@@ -87,26 +89,20 @@ def _table(path: Path, table: Any, label: str | None) -> Table:
         for index in range(part.shape[1])
     ]
     return Table(
-        np.concatenate(list(parts.values()), axis=1),
+        tables.concatenated(list(parts.values()), axis=1),
         labels,
         tuple(feature_names),
         class_names,
     )
 
 
-def _flat(column: Any) -> np.ndarray:
-    """Returns a column as an array; categories as their values."""
-    import pyarrow
-
-    if pyarrow.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    return column.to_numpy()
-
-
 def _is_image(kind: Any) -> bool:
     import pyarrow
 
-    return pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+    if not pyarrow.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
+        return False
+    stored = kind.field("bytes").type
+    return pyarrow.types.is_binary(stored) or pyarrow.types.is_large_binary(stored)
 
 
 def _pixels(path: Path, column: Any) -> np.ndarray:
@@ -142,14 +138,36 @@ def _numbers(path: Path, name: str, column: Any) -> np.ndarray:
         raise ValueError(f"{path}: {name} must hold lists of one length")
     if values.null_count:
         raise ValueError(f"{path}: {name} must hold lists without missing entries")
-    return values.to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    found = foreign.as_numpy(f"{path}: {name}", values)
+    if found.dtype != np.uint8:
+        found = tables.exact(f"{path}: {name}", found)
+    return found.reshape(len(column), -1)
+
+
+def _description(path: Path, table: Any, key: bytes) -> dict[str, Any]:
+    """Returns what a library has written about a file; empty if there is nothing."""
+    try:
+        found = json.loads((table.schema.metadata or {}).get(key, b"{}"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: metadata {key.decode()!r} must be JSON ({error}); save the table "
+            "without them"
+        ) from error
+    return found if isinstance(found, dict) else {}
 
 
 def _class_names(
-    metadata: dict[bytes, bytes] | None, label: str
+    path: Path, described: dict[str, Any], label: str
 ) -> tuple[str, ...] | None:
     """Returns the names of the labels in the hub's description; None without one."""
-    described = json.loads((metadata or {}).get(b"huggingface", b"{}"))
-    feature = described.get("info", {}).get("features", {}).get(label, {})
-    names = feature.get("names")
-    return None if names is None else tuple(names)
+    found: Any = described
+    for key in ("info", "features", label, "names"):
+        found = found.get(key) if isinstance(found, dict) else None
+    if found is None:
+        return None
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise ValueError(
+            f"{path}: names of the classes in the metadata 'huggingface' must be a "
+            f"list of text, got {found!r:.60}; save the table without them"
+        )
+    return tuple(found)

@@ -16,6 +16,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from jaxlin import check, class_labels
+from jaxlin.check import foreign
 from jaxlin.data.dataset import Dataset, Split, check_dataset
 
 _UNPACK: Mapping[str, Callable[[bytes], bytes]] = {
@@ -112,7 +113,7 @@ def joined(tables: Sequence[Table]) -> Table:
 
         rows = scipy.sparse.vstack([one.features for one in tables], format="csr")
     else:
-        rows = np.concatenate([one.features for one in tables])
+        rows = concatenated([one.features for one in tables])
     labels = [_whole(one.labels) for one in tables]
     kinds = sorted({_kind(one) for one in labels})
     if len(kinds) > 1:
@@ -122,6 +123,22 @@ def joined(tables: Sequence[Table]) -> Table:
             "with the same type"
         )
     return first._replace(features=rows, labels=np.concatenate(labels))
+
+
+def concatenated(parts: Sequence[np.ndarray], *, axis: int = 0) -> np.ndarray:
+    """Joins arrays of numbers, where NumPy would round integers beside floats."""
+    if len({part.dtype for part in parts}) > 1:
+        parts = [exact("features", part) for part in parts]
+    return np.concatenate(parts, axis=axis)
+
+
+def exact(name: str, array: np.ndarray) -> np.ndarray:
+    """Returns integers and booleans as floats of the same value, others as they are.
+
+    Raises:
+      ValueError: if float64 does not hold an integer.
+    """
+    return foreign.exact_floats(name, array) if array.dtype.kind in "bui" else array
 
 
 def check_same_columns(first: Table, other: Table) -> None:

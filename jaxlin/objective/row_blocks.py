@@ -157,11 +157,14 @@ def each_as_arrays(blocks: Iterable[Block]) -> Iterator[Block]:
         only some of the blocks are tables with named columns.
     """
     known: tuple[str, ...] | None = None
+    attribute = "columns"
     for number, given in enumerate(blocks):
         features, name = given[0], f"blocks[{number}].features"
         found = check.column_names(features)
         if number == 0:
             known = found
+            if hasattr(features, "column_names"):  # as PyArrow calls them
+                attribute = "column_names"
         if (found is None) != (known is None):
             kinds = ["without names of columns", "with named columns"]
             raise ValueError(
@@ -174,7 +177,7 @@ def each_as_arrays(blocks: Iterable[Block]) -> Iterator[Block]:
             features,
             known=known,
             owner="the first block",
-            source="blocks[0].features.columns",
+            source=f"blocks[0].features.{attribute}",
         )
         yield as_arrays(given, name=f"blocks[{number}]")
 

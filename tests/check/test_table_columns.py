@@ -160,6 +160,13 @@ def test_columns_that_are_no_numbers_are_refused_by_name(library):
             assert "column 'age'" in str(caught.value), kind
 
 
+def test_columns_of_one_name_are_read_by_their_place():
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table([arrow.array([1, 2]), arrow.array([0.5, 1.5])], ["a", "a"])
+    found = check.features("x_train", table)
+    np.testing.assert_array_equal(found, [[1, 0.5], [2, 1.5]])
+
+
 @pytest.mark.parametrize(
     ("library", "labels"),
     [

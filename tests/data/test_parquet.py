@@ -39,6 +39,54 @@ class TestParquet:
         assert_rows(found.train, both.astype("f4"), Y, found.class_names)
         assert found.feature_names == (*(f"embedding[{i}]" for i in range(3)), "age")
 
+    def test_integers_of_several_types_are_not_rounded(self, tmp_path):
+        """NumPy makes float64 of int64 beside uint64, and of either beside floats."""
+        columns = {
+            "label": ["x", "y"],
+            "a": np.array([2**53, 0], np.uint64),
+            "b": np.array([-(2**53), 1], np.int64),
+            "c": np.array([200, 1], np.uint8),
+        }
+        found = data.load(parquet_of(tmp_path / "some.parquet", columns))
+        np.testing.assert_array_equal(
+            found.train.features, [[2.0**53, -(2.0**53), 200], [0, 1, 1]]
+        )
+        pixels = {"label": ["x", "y"], "c": columns["c"]}
+        found = data.load(parquet_of(tmp_path / "bytes.parquet", pixels))
+        assert found.train.features.dtype == np.uint8
+
+    @pytest.mark.parametrize(
+        "described",
+        [[], {"info": None}, {"info": {"features": None}}]
+        + [{"info": {"features": {"label": [{"names": ["a", "b"]}]}}}],
+    )
+    def test_descriptions_without_names(self, tmp_path, described):
+        text = json.dumps(described)
+        metadata = {"huggingface": text, "pandas": text}
+        path = parquet_of(tmp_path / "h.parquet", columns_of(), metadata=metadata)
+        found = data.load(path)
+        assert_rows(found.train, X, Y, found.class_names)
+
+    @pytest.mark.parametrize(
+        ("metadata", "words"),
+        [
+            ({"huggingface": "{"}, "metadata 'huggingface' must be JSON"),
+            ({"pandas": "{"}, "metadata 'pandas' must be JSON"),
+            (
+                {
+                    "huggingface": json.dumps(
+                        {"info": {"features": {"label": {"names": [1, 2]}}}}
+                    )
+                },
+                r"names of the classes .* must be a list of text, got \[1, 2\]",
+            ),
+        ],
+    )
+    def test_descriptions_that_are_damaged(self, tmp_path, metadata, words):
+        path = parquet_of(tmp_path / "h.parquet", columns_of(), metadata=metadata)
+        with pytest.raises(ValueError, match=f"h.parquet: {words}"):
+            data.load(path)
+
     def test_categories_and_names_of_the_hub(self, tmp_path):
         columns = columns_of(labels=pyarrow.array(Y).dictionary_encode())
         found = data.load(parquet_of(tmp_path / "c.parquet", columns))
@@ -99,6 +147,16 @@ BAD_PARQUET = {
     "no rows": ({"label": [], "a": []}, "must have examples, got no rows"),
     "no bytes": ({**TWO, "img": cells(PNG, None)}, "only a path for row 1"),
     "no image": ({**TWO, "img": cells(PNG, b"abc")}, "images must be PNG or JPEG"),
+    "text in place of an image": ({**TWO, "img": cells("a", "b")}, "img must hold num"),
+    "a label of lists": ({"label": [[1, 2], [3]], "a": [1, 2]}, "labels must be integ"),
+    "large integers": (
+        {**TWO, "a": [2**53 + 1, 2], "b": [0.5, 1.0]},
+        f"a must lie within 2.53 of 0, .* got {2**53 + 1}; subtract",
+    ),
+    "large integers in lists": (
+        {**TWO, "a": [[2**53 + 1], [2]], "b": [0.5, 1.0]},
+        f"a must lie within 2.53 of 0, .* got {2**53 + 1}; subtract",
+    ),
     "two modes": ({**TWO, "img": cells(PNG, COLOR)}, "must share one shape"),
     "16 bits": ({**TWO, "img": cells(DEEP, DEEP)}, "must be 8-bit .* got mode I;16"),
 }
@@ -147,7 +205,9 @@ def test_damaged_parquet_is_named(tmp_path, compression):
 def test_labels_that_numpy_cannot_hold_are_named(tmp_path):
     times = pyarrow.array([1, 2], pyarrow.time64("ns"))
     path = parquet_of(tmp_path / "bad.parquet", {"label": times, "a": [1, 2]})
-    with pytest.raises(ValueError, match="bad.parquet: .* or leave such columns out"):
+    with pytest.raises(
+        ValueError, match="bad.parquet: label must be an array that NumPy"
+    ):
         data.load(path)
 
 

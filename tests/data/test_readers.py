@@ -153,6 +153,16 @@ class TestSplits:
         (tmp_path / f"test.{end}").unlink()
         assert data.load(tmp_path).train.features.dtype == np.float32
 
+    def test_integers_beside_floats_of_a_second_file_are_not_rounded(self, tmp_path):
+        def read(paths, *, label=None):
+            rows = {"a": np.array([[2**53 + 1], [1]]), "b": np.ones((2, 1))}
+            return [tables.Table(rows[one.stem[-1]], np.arange(2)) for one in paths]
+
+        for name in ("train-a.rows", "train-b.rows"):
+            (tmp_path / name).touch()
+        with pytest.raises(ValueError, match=f"within 2.53 of 0, .* got {2**53 + 1};"):
+            data.load(tmp_path, reader=read)
+
     def test_options_of_other_forms_are_refused(self, tmp_path):
         for options in ({"label": "a"}, {"test": "b.csv"}):
             with pytest.raises(
