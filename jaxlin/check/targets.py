@@ -75,12 +75,15 @@ def one_axis(name: str, value: Any) -> np.ndarray:
 
 
 def one_label_each(name: str, value: Any) -> None:
-    """Raises a ValueError for multilabel 0/1 rows.
+    """Raises a ValueError for multilabel 0/1 rows, and for rows of text.
 
     Other arrays with two axes may be distributions or one-hot rows.
     """
     array = dense(name, value)
-    if array.ndim == 2 and diagnosis.of_multilabel(array):
+    is_text = array.dtype.kind in "US" or (
+        array.dtype == object and any(isinstance(one, str) for one in array.flat)
+    )
+    if array.ndim == 2 and (is_text or diagnosis.of_multilabel(array)):
         raise ValueError(
             f"{name} must have shape (examples,), got {diagnosis.of_shape(name, array)}"
         )

@@ -135,8 +135,14 @@ def _members(archive: BoundedFile, wanted: set[str]) -> dict[str, bytes]:
         # Members are read, never extracted: no path of the archive is written to.
         for member in tar:
             name = PurePosixPath(member.name).name
-            if name in wanted and (opened := tar.extractfile(member)) is not None:
-                contents[name] = opened.read()
+            if name not in wanted or member.isdir():
+                continue
+            opened = tar.extractfile(member) if member.isreg() else None
+            if opened is None:
+                raise ValueError(
+                    f"{member.name} must be a file, got a link or a device"
+                )
+            contents[name] = opened.read()
     # A checksum is checked where the compressed bytes end, behind the last member.
     while archive.read(_BLOCK):
         pass
@@ -189,14 +195,25 @@ def _records(content: bytes, label: int) -> tuple[np.ndarray, np.ndarray]:
 def _pickled(content: bytes, label: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Returns planes ``(examples, 3072)`` and labels of a pickle."""
     entries = _unpickled(content, (b"data", label))
-    planes, labels = entries[b"data"], np.asarray(entries[label])
-    dtype, shape = getattr(planes, "dtype", type(planes).__name__), np.shape(planes)
+    planes, labels = entries[b"data"], _labels(label.decode(), entries[label])
+    dtype = getattr(planes, "dtype", type(planes).__name__)
+    shape = getattr(planes, "shape", ())
     if dtype != np.uint8 or shape != (labels.size, _WIDTH):
         raise ValueError(
             f"must hold data, uint8 of shape (examples, {_WIDTH}), and as many labels, "
             f"got {dtype} of shape {shape} and {labels.size} labels"
         )
     return planes, labels
+
+
+def _labels(name: str, value: Any) -> np.ndarray:
+    """Returns labels as an array, shape ``(examples,)``."""
+    if isinstance(value, list) and all(isinstance(one, int) for one in value):
+        value = np.array(value)
+    if getattr(value, "ndim", None) != 1:
+        found = f"{type(value).__name__} {value!r:.40}"
+        raise ValueError(f"must hold {name}, an integer per image, got {found}")
+    return value
 
 
 def _class_names(form: _Form, content: bytes) -> tuple[str, ...]:
@@ -207,6 +224,13 @@ def _class_names(form: _Form, content: bytes) -> tuple[str, ...]:
         names = _unpickled(content, (form.names_key,))[form.names_key]
     except ValueError as error:
         raise ValueError(f"{form.names} {error}") from error
+    if not isinstance(names, list) or not all(
+        isinstance(n, str | bytes) for n in names
+    ):
+        raise ValueError(
+            f"{form.names} must hold {form.names_key.decode()}, a list of text, got "
+            f"{names!r:.60}"
+        )
     return tuple(name if isinstance(name, str) else name.decode() for name in names)
 
 
@@ -222,5 +246,7 @@ def _unpickled(content: bytes, keys: tuple[bytes, ...]) -> dict[bytes, Any]:
     }
     missing = [key.decode() for key in keys if key not in entries]
     if missing:
-        raise ValueError(f"must hold {', '.join(missing)}, got {sorted(entries)}")
+        raise ValueError(
+            f"must hold {', '.join(missing)}, got {sorted(map(str, entries))}"
+        )
     return entries

@@ -45,7 +45,7 @@ def fetch(file: RemoteFile, folder: Path, *, progress: bool = True) -> Path:
 
     Args:
       file: file to fetch.
-      folder: folder of the file; it is created, and removed again if nothing arrives.
+      folder: folder of the file; it is created, and removed if the download fails.
       progress: whether to draw a progress bar on a terminal.
 
     Raises:
@@ -141,11 +141,11 @@ def _append(url: str, file: RemoteFile, part: Path, bar: Any) -> None:
         # A server without ranges sends the whole file with status 200.
         start = start if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0
         # A login page instead of the file must not replace what has been received.
-        length = response.headers.get("Content-Length", file.num_bytes - start)
-        if start + int(length) != file.num_bytes:
-            raise OSError(
-                f"must send {file.num_bytes - start} bytes, offers {length} instead"
-            )
+        expected = str(file.num_bytes - start)
+        length = response.headers.get("Content-Length", expected).strip()
+        # Compared as text, since a server may send anything in its place.
+        if length != expected:
+            raise OSError(f"must send {expected} bytes, offers {length:.40} instead")
         with part.open("ab" if start else "wb") as out:
             bar.update(start - bar.n)
             # Without a length a server may send without end.

@@ -58,7 +58,7 @@ def read(folder: Path, *, max_bytes: int | None = None) -> Dataset:
             )
     train, test = (
         Split(
-            arrays[f"{split} images"].reshape(len(arrays[f"{split} images"]), -1),
+            _as_rows(arrays[f"{split} images"]),
             arrays[f"{split} labels"],
         )
         for split in ("train", "test")
@@ -79,6 +79,10 @@ def read(folder: Path, *, max_bytes: int | None = None) -> Dataset:
         max_value=255.0,
         source=str(folder),
     )
+
+
+def _as_rows(images: np.ndarray) -> np.ndarray:
+    return images.reshape(len(images), math.prod(images.shape[1:]))
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -118,6 +122,8 @@ def _array(path: Path, max_bytes: int | None) -> np.ndarray:
             f"{path} must be an IDX file of uint8, begins with {content[:4]!r}"
         )
     rank, num_bytes = content[3], len(content)
+    if rank not in (1, 3):
+        raise ValueError(f"{path} must have 1 axis or 3, got {rank}; take a new copy")
     start = 4 + 4 * rank
     shape = tuple(map(int, np.frombuffer(content[4:start].ljust(4 * rank), ">u4")))
     if num_bytes != start + math.prod(shape):

@@ -1,4 +1,4 @@
-r"""Readers of files with a label per example, by the ends of their names.
+r"""Readers of labelled files, by file extension.
 
 A reader is a function of paths that returns a `jaxlin.data.tables.Table` for each:
 
@@ -24,7 +24,9 @@ give it a row in `READERS`.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from jaxlin import check
 from jaxlin.data import csv_text, parquet, svmlight, tables
 from jaxlin.data.dataset import Dataset
 from jaxlin.data.tables import Table
@@ -33,7 +35,7 @@ from jaxlin.io import files
 #: Function ``read(paths, label=None)`` that returns a table for each path.
 Reader = Callable[..., list[Table]]
 
-#: Readers by the end of a file's name, before ``.gz``, ``.bz2`` or ``.xz``.
+#: Readers by file extension, before ``.gz``, ``.bz2`` or ``.xz``.
 READERS: Mapping[str, Reader] = {
     ".csv": csv_text.read,
     ".tsv": csv_text.read,
@@ -78,6 +80,11 @@ def read(
       ValueError: if a file is wrong; the message names it.
       OSError: if a file cannot be read.
     """
+    if not callable(reader):
+        raise ValueError(
+            f"reader must be a function of paths, got {reader!r:.40}; give one, such "
+            "as jaxlin.data.svmlight.read"
+        )
     paths = _files(path) if path.is_dir() else {"train": [path]}
     if test is not None:
         paths["test"] = []
@@ -95,7 +102,7 @@ def read(
             raise ValueError(
                 f"{one} cannot be opened ({error.strerror}); check the path"
             ) from error
-    found = dict(zip(every, reader(every, label=label), strict=True))
+    found = _tables(every, reader(every, label=label))
     try:
         splits = {
             split: tables.joined([found[one] for one in group])
@@ -106,6 +113,35 @@ def read(
         return tables.dataset_of(splits, name=name, source=str(path.resolve()))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _tables(paths: Sequence[Path], found: Any) -> dict[Path, Table]:
+    """Returns the tables of a reader by path, their columns as arrays.
+
+    Raises:
+      ValueError: if it has returned anything but a table for each path.
+    """
+    is_list = isinstance(found, list | tuple) and not isinstance(found, Table)
+    kinds = [type(one).__name__ for one in found] if is_list else type(found).__name__
+    if not is_list or not all(isinstance(one, Table) for one in found):
+        raise ValueError(
+            "reader must return a list of one jaxlin.data.tables.Table for each path, "
+            f"got {f'a list of {kinds[0]}' if is_list else kinds}"
+        )
+    if len(found) != len(paths):
+        raise ValueError(
+            f"reader must return a table for each of {len(paths)} paths, got "
+            f"{len(found)}"
+        )
+    return {
+        path: one._replace(
+            features=one.features
+            if check.is_sparse(one.features)
+            else check.dense(f"{path}: features", one.features),
+            labels=check.dense(f"{path}: labels", one.labels),
+        )
+        for path, one in zip(paths, found, strict=True)
+    }
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:

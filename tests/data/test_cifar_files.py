@@ -125,6 +125,47 @@ DAMAGES = {
         ),
         r"got uint8 of shape \(3, 3072\) and 2 labels",
     ),
+    "ragged labels": (
+        "python",
+        pickled(
+            "test_batch",
+            {"data": np.zeros((2, 3072), np.uint8), "labels": [[1], [2, 3]]},
+        ),
+        r"test_batch must hold labels, an integer per image, got list \[\[1\]",
+    ),
+    "labels in two axes": (
+        "python",
+        pickled(
+            "test_batch",
+            {"data": np.zeros((2, 3072), np.uint8), "labels": np.zeros((2, 1), int)},
+        ),
+        "test_batch must hold labels, an integer per image, got ndarray",
+    ),
+    "no labels": (
+        "python",
+        pickled("test_batch", {"data": np.zeros((2, 3072), np.uint8), "labels": None}),
+        "test_batch must hold labels, an integer per image, got NoneType",
+    ),
+    "data ragged": (
+        "python",
+        pickled("test_batch", {"data": [[1], [2, 3]], "labels": [1, 2]}),
+        "test_batch must hold data, uint8 of .* got list",
+    ),
+    "names as numbers": (
+        "python",
+        pickled("batches.meta", {"label_names": [1, 2]}),
+        r"batches.meta must hold label_names, a list of text, got \[1, 2\]",
+    ),
+    "names as nothing": (
+        "python",
+        pickled("batches.meta", {"label_names": None}),
+        "batches.meta must hold label_names, a list of text, got None",
+    ),
+    "keys of several types": (
+        "python",
+        pickled("batches.meta", {1: 1, "a": 1, None: 2}),
+        "batches.meta must hold label_names, got .*'1'.*'None'",
+    ),
     "no names": (
         "python",
         pickled("batches.meta", {"a": 1}),
@@ -185,6 +226,32 @@ def test_the_checksum_of_an_archive_is_checked(tmp_path, load):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"some.tar.gz: CRC check failed .*new copy"):
         load(path)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+@pytest.mark.parametrize("target", ["absent", "data_batch_1.bin"])
+def test_members_that_are_no_files_are_refused(tmp_path, load, kind, target):
+    """A link may lead to no member, or to itself."""
+    path = tmp_path / "some.tar"
+    folder = image_copies.cifar_binary(tmp_path, IMAGES)
+    with tarfile.open(path, "w") as tar:
+        for file in folder.iterdir():
+            member = tarfile.TarInfo(file.name)
+            if file.name == "data_batch_1.bin":
+                member.type, member.linkname = kind, target
+                tar.addfile(member)
+            else:
+                tar.add(file, file.name)
+    with pytest.raises(ValueError, match=r"some.tar: data_batch_1.bin must be a file"):
+        load(path)
+
+
+def test_a_folder_of_an_archive_may_be_called_as_a_file(tmp_path, load):
+    folder = image_copies.cifar_binary(tmp_path, IMAGES)
+    folder = folder.rename(tmp_path / "train")
+    with tarfile.open(tmp_path / "some.tar", "w") as tar:
+        tar.add(folder, "train")
+    assert_is(load(tmp_path / "some.tar"))
 
 
 def test_members_of_an_archive_are_never_written(tmp_path, load, monkeypatch):

@@ -25,6 +25,7 @@ class Server:
         self.content = content
         self.sends = "all"
         self.takes_ranges = True
+        self.length = None
         self.ranges = []
         self.release = threading.Event()
         outer = self
@@ -55,7 +56,7 @@ class Server:
         rest = self.content[start if is_rest else 0 :]
         handler.send_response(206 if is_rest else 200)
         if sends != "no end":
-            handler.send_header("Content-Length", str(len(rest)))
+            handler.send_header("Content-Length", self.length or str(len(rest)))
         handler.end_headers()
         sent = rest[: len(rest) // 2] if "half" in sends else rest
         with contextlib.suppress(ConnectionError):
@@ -170,6 +171,14 @@ def test_a_login_page_does_not_replace_what_was_received(tmp_path, serve):
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:1000])
     assert fetch(tmp_path, file_at(page, good)).read_bytes() == CONTENT
     assert good.ranges == ["bytes=1000-"]
+
+
+@pytest.mark.parametrize("length", ["200000, 200000", "many", "-1"])
+def test_a_length_that_is_no_number_leads_to_the_next_address(tmp_path, serve, length):
+    odd, good = serve(), serve()
+    odd.length = length
+    assert fetch(tmp_path, file_at(odd, good)).read_bytes() == CONTENT
+    assert good.ranges == [None]
 
 
 @pytest.mark.parametrize("start", [b"x" * 1000, CONTENT + b"x", b"x" * len(CONTENT)])

@@ -89,6 +89,17 @@ DAMAGES = {
         lambda content: header(50, 5, 6) + content[16:],
         r"images of one shape, got \(5, 6\) for training and \(6, 5\) for testing",
     ),
+    "no images": (TRAIN, lambda content: header(0, 6, 5), "must not be empty"),
+    "images without pixels": (
+        TRAIN,
+        lambda content: header(50, 0, 5),
+        r"images of one shape, got \(0, 5\)",
+    ),
+    "many axes": (
+        TRAIN,
+        lambda content: header(*[0] * 255),
+        "train-images-idx3-ubyte must have 1 axis or 3, got 255",
+    ),
     "fewer labels": (
         LABELS,
         lambda content: header(3) + b"\0\1\2",

@@ -197,6 +197,37 @@ class TestSplits:
         assert found.class_names == ("x", "y")
         np.testing.assert_array_equal(found.test.features, [[1, 2, 3], [4, 5, 6]])
 
+    @pytest.mark.parametrize(
+        ("found", "words"),
+        [
+            (None, "return a list of one .*Table for each path, got NoneType"),
+            ([], "return a table for each of 1 paths, got 0"),
+            ([[X, Y]], "return a list of one .* got a list of list"),
+            (tables.Table(X, Y), "return a list of one .* got Table"),
+            ([tables.Table([[1.0], [2.0, 3.0]], Y)], "a.rows: features must be rect"),
+            (
+                [tables.Table(X[:2], [("a", 1), ("b", 2)])],
+                r"labels must have shape \(examples,\), got shape \(2, 2\); give",
+            ),
+        ],
+    )
+    def test_a_reader_that_returns_something_else(self, tmp_path, found, words):
+        path = tmp_path / "a.rows"
+        path.touch()
+        with pytest.raises(ValueError, match=words):
+            data.load(path, reader=lambda paths, *, label=None: found)
+
+    def test_a_reader_may_return_lists_of_numbers(self, tmp_path):
+        path = tmp_path / "a.rows"
+        path.touch()
+        table = tables.Table([[1.0], [2.0]], ["x", "y"])
+        found = data.load(path, reader=lambda paths, *, label=None: [table])
+        np.testing.assert_array_equal(found.train.features, [[1], [2]])
+
+    def test_a_reader_is_a_function(self, tmp_path):
+        with pytest.raises(ValueError, match="reader must be a function .* 'svmlight'"):
+            data.load(tmp_path / "a9a", reader="svmlight")
+
     def test_files_that_are_not_there(self, tmp_path):
         good, gone = tmp_path / "good.csv", tmp_path / "gone.csv"
         good.write_text(csv_of())
