@@ -151,7 +151,7 @@ def load(
         )
     if name == "digits":
         return digits.load()
-    if is_npy or path.name.endswith(".npz"):
+    if is_npy or path.name.lower().endswith(".npz"):
         return npz.load(path)
     return _images(
         name,

@@ -70,7 +70,7 @@ _FORMS = (
 
 def is_official(path: Path) -> bool:
     """Returns whether a path is a folder of official files, or an archive."""
-    if path.name.endswith(_ARCHIVES):
+    if path.name.lower().endswith(_ARCHIVES):
         return path.is_file()
     return any(all((path / name).is_file() for name in form.files) for form in _FORMS)
 

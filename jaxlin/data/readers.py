@@ -22,6 +22,7 @@ give it a row in `READERS`.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ READERS: Mapping[str, Reader] = {
     ".libsvm": svmlight.read,
 }
 
+# Names without file extensions, such as train, test-2 and val-00000-of-00001.
+_NAME = re.compile(r"(train|test|val|validation)([0-9-].*)?", re.IGNORECASE)
 _SPLITS = ("train", "test", "validation")
 
 
@@ -65,9 +68,10 @@ def read(
     """Reads a data set from files of examples with labels.
 
     Args:
-      path: a file of training examples; or a folder whose files begin with ``train``,
-        and where there are such splits with ``test`` and ``validation``. Several files
-        of a split are joined in the order of their names.
+      path: a file of training examples; or a folder of files that are called ``train``,
+        and where there are such splits ``test`` and ``val`` or ``validation``, before
+        the file extension or before a digit or hyphen: ``train.csv``, ``train-2.csv``.
+        Several files of a split are joined in the order of their names.
       reader: function that reads the files.
       test: file of test examples in the same format; None, the default, for none, or
         for those of the folder.
@@ -85,14 +89,17 @@ def read(
             f"reader must be a function of paths, got {reader!r:.40}; give one, such "
             "as jaxlin.data.svmlight.read"
         )
-    paths = _files(path) if path.is_dir() else {"train": [path]}
+    paths = {"train": [path]}
+    if path.is_dir():
+        paths = _files(path)
+        _check_names(path, {_format(one) for one in paths["train"]})
     if test is not None:
         paths["test"] = []
     _check_one_copy(path, [one for split in paths.values() for one in split])
     if test is not None:
         paths["test"] = [files.expanded(test)]
     if not paths["train"]:
-        raise ValueError(f"{path} must have files whose names begin with train")
+        raise ValueError(f"{path} must have files of training examples, such as train")
     # All at once: the width of svmlight files is that of the widest.
     every = [one for split in paths.values() for one in split]
     for one in every:
@@ -122,11 +129,12 @@ def _tables(paths: Sequence[Path], found: Any) -> dict[Path, Table]:
       ValueError: if it has returned anything but a table for each path.
     """
     is_list = isinstance(found, list | tuple) and not isinstance(found, Table)
-    kinds = [type(one).__name__ for one in found] if is_list else type(found).__name__
-    if not is_list or not all(isinstance(one, Table) for one in found):
+    others = [one for one in found if not isinstance(one, Table)] if is_list else []
+    if not is_list or others:
+        kind = f"a list with a {type(others[0]).__name__}" if others else type(found)
         raise ValueError(
             "reader must return a list of one jaxlin.data.tables.Table for each path, "
-            f"got {f'a list of {kinds[0]}' if is_list else kinds}"
+            f"got {getattr(kind, '__name__', kind)}"
         )
     if len(found) != len(paths):
         raise ValueError(
@@ -149,17 +157,41 @@ def _files(folder: Path) -> dict[str, list[Path]]:
 
     If no training file has one, those of the format of the first.
     """
-    found = sorted(one for one in folder.iterdir() if one.is_file())
-    formats = [_format(one) for one in found if one.name.startswith("train")]
+    splits = {one: _split(one) for one in sorted(folder.iterdir()) if one.is_file()}
+    formats = [_format(one) for one, split in splits.items() if split == "train"]
     known = [one for one in formats if one in READERS] or formats or [""]
     return {
         split: [
             one
-            for one in found
-            if one.name.startswith(split) and _format(one) in (known[0], *READERS)
+            for one, found in splits.items()
+            if found == split and _format(one) in (known[0], *READERS)
         ]
         for split in _SPLITS
     }
+
+
+def _split(path: Path) -> str | None:
+    """Returns the split that a file in a folder has by its name."""
+    found = _NAME.fullmatch(Path(tables.uncompressed_name(path)).stem)
+    if found is None:
+        return None
+    split = found[1].lower()
+    return "validation" if split == "val" else split
+
+
+def _check_names(folder: Path, formats: set[str]) -> None:
+    """Raises a ValueError for a file of examples whose name says no split.
+
+    Left out without a word, dev.csv would be missed, and so would training.csv.
+    """
+    for one in sorted(folder.iterdir()):
+        is_read = one.is_file() and _format(one) in (formats | READERS.keys())
+        if is_read and not one.name.startswith(".") and _split(one) is None:
+            raise ValueError(
+                f"{folder} must have files of examples called train, test, val or "
+                f"validation, or these before a digit or hyphen, got {one.name}; "
+                "rename it, or move it out of the folder"
+            )
 
 
 def _check_one_copy(folder: Path, paths: Sequence[Path]) -> None:
@@ -184,4 +216,4 @@ def _check_one_copy(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def _format(path: Path) -> str:
-    return Path(tables.uncompressed_name(path)).suffix
+    return Path(tables.uncompressed_name(path)).suffix.lower()

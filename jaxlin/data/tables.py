@@ -50,11 +50,12 @@ def opened(path: Path) -> IO[bytes]:
       ValueError: if the compressed file is damaged.
       OSError: if the file cannot be read.
     """
-    if path.suffix not in _UNPACK:
+    end = path.suffix.lower()
+    if end not in _UNPACK:
         return path.open("rb")
     packed = path.read_bytes()
     try:
-        return io.BytesIO(_UNPACK[path.suffix](packed))
+        return io.BytesIO(_UNPACK[end](packed))
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(
             f"{path}: must be a whole {path.suffix} file ({error}); take a new copy"
@@ -63,7 +64,7 @@ def opened(path: Path) -> IO[bytes]:
 
 def uncompressed_name(path: Path) -> str:
     """Name of a file without the end that says how it is compressed."""
-    return path.stem if path.suffix in _UNPACK else path.name
+    return path.stem if path.suffix.lower() in _UNPACK else path.name
 
 
 def label_column(path: Path, names: Sequence[str], label: str | None) -> str:

@@ -318,3 +318,10 @@ def test_small_weights_beside_others_are_weights():
     np.testing.assert_array_equal(found, kept)
     for part in ([0.0, 0.0], [1e-3, 0.0]):
         check.example_weights("weights", part, num_examples=2, is_part=True)
+
+
+@pytest.mark.parametrize("rows", [[("a", 1), ("b", 2)], [["a", None], ["b", 2]]])
+def test_rows_of_text_are_no_distributions(rows):
+    words = r"labels must have shape \(examples,\), got shape \(2, 2\); give one label"
+    with pytest.raises(ValueError, match=words):
+        check.distributions("labels", rows, num_classes=2)

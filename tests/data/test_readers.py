@@ -50,6 +50,47 @@ class TestSplits:
             assert_rows(getattr(found, split), X[part], Y[part], found.class_names)
         assert found.name == tmp_path.name
 
+    @pytest.mark.parametrize("name", ["val", "VALIDATION", "val-0-of-1", "val2"])
+    def test_names_of_validation_files(self, tmp_path, name):
+        (tmp_path / "train.csv").write_text(csv_of())
+        (tmp_path / f"{name}.csv").write_text(csv_of(X[:5], Y[:5]))
+        found = data.load(tmp_path)
+        assert_rows(found.validation, X[:5], Y[:5], found.class_names)
+        assert (len(found.train.labels), len(found.test.labels)) == (12, 0)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["valid.csv", "dev.csv", "training.csv", "train_old.CSV", "tests.csv.gz"]
+        + ["animals.parquet", "trainval.svm"],
+    )
+    def test_files_of_no_split_are_refused(self, tmp_path, name):
+        """They would be left out without a word, or joined to the training rows."""
+        for one in ("train.csv", name):
+            (tmp_path / one).write_text(csv_of())
+        with pytest.raises(ValueError, match=f"called train, .*, got {name}; rename"):
+            data.load(tmp_path)
+        (tmp_path / name).rename(tmp_path / f".{name}")
+        assert len(data.load(tmp_path).train.labels) == 12
+
+    def test_files_of_ones_own_format_are_called_by_their_split(self, tmp_path):
+        for name in ("train.rows", "dev.rows"):
+            (tmp_path / name).write_text(csv_of())
+        with pytest.raises(ValueError, match="called train, .*, got dev.rows; rename"):
+            data.load(tmp_path, reader=csv_text.read)
+
+    def test_file_extensions_in_capitals(self, tmp_path):
+        (tmp_path / "X.CSV").write_text(csv_of())
+        (tmp_path / "Y.CSV.GZ").write_bytes(
+            gzip.compress(csv_of(X[:5], Y[:5]).encode())
+        )
+        found = data.load(tmp_path / "X.CSV", test=tmp_path / "Y.CSV.GZ")
+        assert_rows(found.test, X[:5], Y[:5], found.class_names)
+        arrays = {"x_train": X, "y_train": np.arange(12) % 2}
+        arrays |= {"x_test": X, "y_test": np.arange(12) % 2}
+        with (tmp_path / "Z.NPZ").open("wb") as file:
+            np.savez(file, **arrays)
+        assert data.load(tmp_path / "Z.NPZ").class_names == ("0", "1")
+
     def test_splits_must_go_together(self, tmp_path):
         train, test = tmp_path / "a.csv", tmp_path / "b.csv"
         train.write_text(csv_of())
@@ -202,7 +243,7 @@ class TestSplits:
         [
             (None, "return a list of one .*Table for each path, got NoneType"),
             ([], "return a table for each of 1 paths, got 0"),
-            ([[X, Y]], "return a list of one .* got a list of list"),
+            ([[X, Y]], "return a list of one .* got a list with a list"),
             (tables.Table(X, Y), "return a list of one .* got Table"),
             ([tables.Table([[1.0], [2.0, 3.0]], Y)], "a.rows: features must be rect"),
             (
@@ -238,7 +279,7 @@ class TestSplits:
     def test_a_folder_needs_training_examples(self, tmp_path):
         (tmp_path / "test.csv").write_text(csv_of())
         with pytest.raises(
-            ValueError, match="must have files whose names begin with tr"
+            ValueError, match="must have files of training examples, such as train"
         ):
             data.load(tmp_path, reader=csv_text.read)
         with pytest.raises(ValueError, match="data set must be"):
