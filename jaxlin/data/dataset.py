@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 
 from jaxlin import check
+from jaxlin.check import diagnosis
 
 #: Floating dtypes of 16 bits, which feature vectors keep.
 HALVES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
@@ -96,6 +97,7 @@ def check_dataset(
         those of all splits are; computations convert them to float32. Other rows that
         are neither uint8 nor float32 become float32, and values beyond its range count
         as infinite. Integers that float32 does not hold become float64, in all splits.
+        Errors give the names of the columns if ``feature_names`` does.
       names: names of arrays in error messages, by default "train features", "test
         labels", "train groups" and so on, each after the name of the data set.
       has_test: whether the source has test examples; if not, the test split of
@@ -161,6 +163,7 @@ def _checked_splits(
             name_of(f"{split} features"),
             raw,
             [*kept, np.float64] if keep_float64 else kept,
+            columns=dataset.feature_names,
             num_features=found["train"].shape[1] if found else None,
         )
     if {rows.dtype for rows in found.values()} == {np.dtype("f4"), np.dtype("f8")}:
@@ -188,18 +191,46 @@ def _checked_splits(
 
 
 def _rows(
-    name: str, value: Any, kept: list[Any], *, num_features: int | None = None
+    name: str,
+    value: Any,
+    kept: list[Any],
+    *,
+    columns: tuple[str, ...] | None,
+    num_features: int | None = None,
 ) -> np.ndarray:
     """Returns checked rows in uint8, float32 or a floating dtype of ``kept``."""
     is_sparse = check.is_sparse(value)
     dtype = getattr(value, "dtype", None)
+    if dtype is not None and dtype.kind == "f" and dtype.itemsize > 4:
+        _check_range(name, value, columns)
     is_float = dtype is not None and (dtype.kind == "f" or dtype in HALVES)
     if is_float and dtype not in ([np.float32] if is_sparse else kept):
-        # Converted first, so that the check for infinity finds overflows.
-        with np.errstate(over="ignore"):
-            value = value.astype(np.float32)
-    check_rows = check.sparse_features if is_sparse else check.features
-    return check_rows(name, value, num_features=num_features)
+        value = value.astype(np.float32)
+    if is_sparse:
+        return check.sparse_features(name, value, num_features=num_features)
+    rows = check.as_numbers(name, value, num_features=num_features)
+    if rows.dtype != np.uint8:
+        check.check_finite(name, rows, columns=columns)
+    return rows
+
+
+def _check_range(name: str, value: Any, columns: tuple[str, ...] | None) -> None:
+    """Raises a ValueError for a number that is infinite in float32 alone."""
+    is_sparse = check.is_sparse(value)
+    entries = value.tocoo() if is_sparse else value
+    numbers = entries.data if is_sparse else entries
+    with np.errstate(over="ignore"):
+        is_over = np.isinf(numbers.astype(np.float32)) & ~np.isinf(numbers)
+    if not is_over.any():
+        return
+    where = tuple(np.argwhere(is_over)[0].tolist())
+    found = numbers[where]
+    if is_sparse:
+        where = int(entries.row[where]), int(entries.col[where])
+    raise ValueError(
+        f"{name} must be finite in float32, got {found} (inf in float32) at "
+        f"{diagnosis.place(where, columns)}; scale this feature"
+    )
 
 
 def _groups(name: str, value: Any, *, num_examples: int) -> np.ndarray:

@@ -89,15 +89,16 @@ def read(
             f"reader must be a function of paths, got {reader!r:.40}; give one, such "
             "as jaxlin.data.svmlight.read"
         )
+    given = [] if test is None else [files.expanded(test)]
     paths = {"train": [path]}
     if path.is_dir():
         paths = _files(path)
-        _check_names(path, {_format(one) for one in paths["train"]})
-    if test is not None:
+        _check_names(path, {_format(one) for one in paths["train"]}, given)
+    if given:
         paths["test"] = []
     _check_one_copy(path, [one for split in paths.values() for one in split])
-    if test is not None:
-        paths["test"] = [files.expanded(test)]
+    if given:
+        paths["test"] = given
     if not paths["train"]:
         raise ValueError(f"{path} must have files of training examples, such as train")
     # All at once: the width of svmlight files is that of the widest.
@@ -131,10 +132,12 @@ def _tables(paths: Sequence[Path], found: Any) -> dict[Path, Table]:
     is_list = isinstance(found, list | tuple) and not isinstance(found, Table)
     others = [one for one in found if not isinstance(one, Table)] if is_list else []
     if not is_list or others:
-        kind = f"a list with a {type(others[0]).__name__}" if others else type(found)
+        kind = type(found).__name__
+        if others:
+            kind = f"a list with a {type(others[0]).__name__}"
         raise ValueError(
             "reader must return a list of one jaxlin.data.tables.Table for each path, "
-            f"got {getattr(kind, '__name__', kind)}"
+            f"got {kind}"
         )
     if len(found) != len(paths):
         raise ValueError(
@@ -179,12 +182,18 @@ def _split(path: Path) -> str | None:
     return "validation" if split == "val" else split
 
 
-def _check_names(folder: Path, formats: set[str]) -> None:
+def _check_names(folder: Path, formats: set[str], others: Sequence[Path]) -> None:
     """Raises a ValueError for a file of examples whose name says no split.
 
     Left out without a word, dev.csv would be missed, and so would training.csv.
+
+    Args:
+      folder: folder of the files.
+      formats: file extensions of examples, apart from those of `READERS`.
+      others: files that are given by their paths and may have any name.
     """
-    for one in sorted(folder.iterdir()):
+    paths = {*folder.iterdir()} - {folder / one.name for one in others}
+    for one in sorted(paths):
         is_read = one.is_file() and _format(one) in (formats | READERS.keys())
         if is_read and not one.name.startswith(".") and _split(one) is None:
             raise ValueError(

@@ -233,14 +233,12 @@ def _kind(labels: np.ndarray) -> str:
 
 
 def _narrowed(value: Any) -> Any:
-    """Returns float64 rows in float32 if it holds them or overflows, else unchanged."""
+    """Returns float64 rows in float32 if it holds them, else unchanged."""
     if check.is_sparse(value) or getattr(value, "dtype", None) != np.float64:
         return value
     with np.errstate(over="ignore"):
         narrow = value.astype(np.float32)
-    # The check for infinity refuses overflows.
-    is_narrow = np.isinf(narrow).any() or (narrow == value).all()
-    return narrow if is_narrow else value
+    return narrow if (narrow == value).all() else value
 
 
 def _flat(rows: Any) -> Any:

@@ -132,7 +132,11 @@ def test_sparse_rows_are_checked_as_a_problem_checks_them():
 
 @pytest.mark.parametrize(
     ("entry", "message"),
-    [(np.nan, "got nan at row 1, feature 1"), (1e39, "got inf at row 1"), (1j, "comp")],
+    [
+        (np.nan, "got nan at row 1, feature 1"),
+        (1e39, r"in float32, got 1e\+39 .* row 1, feature 1;"),
+        (1j, "comp"),
+    ],
 )
 def test_sparse_rows_that_are_no_numbers_are_refused(entry, message):
     rows = scipy.sparse.csr_array([[1.0, 0.0], [0.0, entry]])

@@ -135,7 +135,10 @@ RAGGED = np.array([[1, 2], [3]], dtype=object)
 BAD_VALUES = {
     "nan": ({"x_train": with_value(np.nan)}, "x_train must be finite nan row 5"),
     "infinity": ({"x_test": with_value(-np.inf)}, "x_test must be finite inf"),
-    "too large for float32": ({"x_train": with_value(1e300)}, "x_train finite inf"),
+    "too large for float32": (
+        {"x_train": with_value(1e300)},
+        "x_train finite 1e+300 inf row 5",
+    ),
     "label negative": ({"y_train": with_label(-1)}, "y_train must got -1 position 5"),
     "label float": ({"y_train": Y.astype(float)}, "y_train must be integers float64"),
     "label names": ({"y_test": Y[:6].astype(str)}, "y_test must be integers class"),

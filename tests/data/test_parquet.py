@@ -138,7 +138,10 @@ BAD_PARQUET = {
     "text": ({**TWO, "color": ["red", "blue"]}, "color must hold numbers.*got string"),
     "a gap": ({**TWO, "a": [1.0, None]}, "a must be given for .* got none in row 1"),
     "a label missing": ({"label": ["x", None], "a": [1, 2]}, "label must be given"),
-    "nan": ({**TWO, "a": [1.0, np.nan]}, "must be finite, got nan at row 1"),
+    "nan": (
+        {**TWO, "a": [1.0, np.nan]},
+        "must be finite, got nan at row 1, .*column 'a'",
+    ),
     "ragged": ({**TWO, "a": [[1.0], [1.0, 2.0]]}, "a must hold lists of one length"),
     "a gap in a list": ({**TWO, "a": [[1.0], [None]]}, "lists without missing entries"),
     "no features": (TWO, "must have columns of features beside label"),

@@ -69,6 +69,9 @@ class TestSplits:
             (tmp_path / one).write_text(csv_of())
         with pytest.raises(ValueError, match=f"called train, .*, got {name}; rename"):
             data.load(tmp_path)
+        if name.endswith(".csv"):
+            given = data.load(tmp_path, test=tmp_path / name)
+            assert len(given.test.labels) == 12
         (tmp_path / name).rename(tmp_path / f".{name}")
         assert len(data.load(tmp_path).train.labels) == 12
 
