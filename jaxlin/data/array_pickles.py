@@ -60,7 +60,7 @@ class _DType:
 class _Array:
     """An array before its state arrives, and then with it."""
 
-    # Neither is a NumPy array a key or a member of a set.
+    # NumPy arrays are not hashable either.
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, *_: Any) -> None:
@@ -114,7 +114,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _plain(value: Any, made: dict[int, Any]) -> Any:
-    """Returns an object with NumPy's arrays in it.
+    """Replaces placeholders by NumPy arrays.
 
     Args:
       value: object as it was unpickled.

@@ -59,8 +59,7 @@ def _table(path: Path, label: str | None) -> Table:
             values, labels = _cells(path, rows, names, column, delimiter)
             if (np.abs(values) >= 2**53).any():
                 text.seek(0)
-                features = [name for name in names if name != names[column]]
-                _check_integers(path, text, features)
+                _check_integers(path, text, label=names[column])
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{path}: must be text in UTF-8 ({error}); save it with that encoding"
@@ -165,12 +164,13 @@ def _cells(
     return values, np.array(list(codes))[found]
 
 
-def _check_integers(path: Path, text: IO[str], features: list[str]) -> None:
+def _check_integers(path: Path, text: IO[str], *, label: str) -> None:
     """Raises a ValueError for an integer feature that float64 may not hold."""
     names, delimiter, rows = _opened_rows(path, text)
-    for row, cells in enumerate(filter(None, csv.reader(rows, delimiter=delimiter))):
+    reader = csv.reader(rows, delimiter=delimiter)
+    for row, cells in enumerate(filter(None, reader)):
         for name, cell in zip(names, map(str.strip, cells), strict=True):
-            is_integer = name in features and _INTEGER.fullmatch(cell)
+            is_integer = name != label and _INTEGER.fullmatch(cell)
             if is_integer and decimal.Decimal(cell).copy_abs() > 2**53:
                 raise ValueError(
                     f"{path}: {name} must lie within 2^53 of 0, where float64 holds "

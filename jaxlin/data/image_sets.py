@@ -1,21 +1,21 @@
 """Published image sets from any copy of them, checked by content.
 
-A set is looked for in the forms in which people have it: prepared by
-tensorflow-datasets, as its official files, as the hub's parquet. If there is none, the
-official files are downloaded. What was read is compared with the official content
-(`official_sets`), so that every form gives the same images with the same labels. For
-CIFAR-100 and KMNIST no checksum of all images is published: their official files are
-compared by the checksums of the files, CIFAR-100 in other forms by its labels and the
-sums of its pixels, KMNIST by its numbers of images per class.
+A set is looked for in these forms: prepared by tensorflow-datasets, as its official
+files, as the hub's parquet. If there is none, the official files are downloaded. What
+was read is compared with the official content (`official_sets`), so that every form
+gives the same images with the same labels. For CIFAR-100 and KMNIST no checksum of all
+images is published: their official files are compared by the checksums of the files,
+CIFAR-100 in other forms by its labels and the sums of its pixels, KMNIST by its numbers
+of images per class.
 
 Examples are in the official order: sorted by the ids or keys of tensorflow-datasets,
 in the order of the official files, and with the batches of the hub's CIFAR-10 sorted.
 A copy of CIFAR-10 in any other order keeps that order.
 """
 
+import contextlib
 import hashlib
 import http.client
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from jaxlin.data.dataset import (
 )
 from jaxlin.data.official_sets import ImageSet, idx_md5
 from jaxlin.data.summaries import class_histogram
+from jaxlin.io import files
 
 # Where the hub's library keeps files, by its environment variables or by default.
 _HUB_CACHES = ("$HF_HUB_CACHE", "$HF_HOME/hub", "~/.cache/huggingface/hub")
@@ -233,12 +234,11 @@ def _candidates(known: ImageSet, folder: Path) -> Iterator[Path]:
 
 def _in_hub_cache(pattern: str) -> list[Path]:
     """Returns the folders in the hub's cache that match a pattern."""
-    roots = (
-        Path(os.path.expandvars(root)).expanduser()
-        for root in _HUB_CACHES
-        if "$" not in os.path.expandvars(root)
-    )
-    return [path for root in roots for path in sorted(root.glob(pattern))]
+    found: list[Path] = []
+    for root in _HUB_CACHES:
+        with contextlib.suppress(ValueError):  # a variable that is not set
+            found += sorted(files.expanded(root).glob(pattern))
+    return found
 
 
 def _downloaded(known: ImageSet, folder: Path) -> tuple[Path, Path]:

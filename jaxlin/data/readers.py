@@ -48,7 +48,7 @@ READERS: Mapping[str, Reader] = {
 
 # Names without file extensions, such as train, test-2 and val-00000-of-00001.
 _NAME = re.compile(r"(train|test|val|validation)([0-9-].*)?", re.IGNORECASE)
-_SPLITS = ("train", "test", "validation")
+_SPLITS = {"train": ("train",), "test": ("test",), "validation": ("val", "validation")}
 
 
 def reader_of(path: Path) -> Reader | None:
@@ -160,26 +160,23 @@ def _files(folder: Path) -> dict[str, list[Path]]:
 
     If no training file has one, those of the format of the first.
     """
-    splits = {one: _split(one) for one in sorted(folder.iterdir()) if one.is_file()}
-    formats = [_format(one) for one, split in splits.items() if split == "train"]
+    names = {one: _name(one) for one in sorted(folder.iterdir()) if one.is_file()}
+    formats = [_format(one) for one, name in names.items() if name == "train"]
     known = [one for one in formats if one in READERS] or formats or [""]
     return {
         split: [
             one
-            for one, found in splits.items()
-            if found == split and _format(one) in (known[0], *READERS)
+            for one, name in names.items()
+            if name in of_split and _format(one) in (known[0], *READERS)
         ]
-        for split in _SPLITS
+        for split, of_split in _SPLITS.items()
     }
 
 
-def _split(path: Path) -> str | None:
-    """Returns the split that a file in a folder has by its name."""
+def _name(path: Path) -> str | None:
+    """Returns ``train``, ``test``, ``val`` or ``validation``, as a file is called."""
     found = _NAME.fullmatch(Path(tables.uncompressed_name(path)).stem)
-    if found is None:
-        return None
-    split = found[1].lower()
-    return "validation" if split == "val" else split
+    return None if found is None else found[1].lower()
 
 
 def _check_names(folder: Path, formats: set[str], others: Sequence[Path]) -> None:
@@ -193,14 +190,24 @@ def _check_names(folder: Path, formats: set[str], others: Sequence[Path]) -> Non
       others: files that are given by their paths and may have any name.
     """
     paths = {*folder.iterdir()} - {folder / one.name for one in others}
-    for one in sorted(paths):
-        is_read = one.is_file() and _format(one) in (formats | READERS.keys())
-        if is_read and not one.name.startswith(".") and _split(one) is None:
+    names = {
+        one: _name(one)
+        for one in sorted(paths)
+        if one.is_file() and not one.name.startswith(".")
+        if _format(one) in (formats | READERS.keys())
+    }
+    for one, name in names.items():
+        if name is None:
             raise ValueError(
                 f"{folder} must have files of examples called train, test, val or "
                 f"validation, or these before a digit or hyphen, got {one.name}; "
                 "rename it, or move it out of the folder"
             )
+    if {"val", "validation"} <= {*names.values()}:
+        raise ValueError(
+            f"{folder} must have validation examples under one name, got val and "
+            "validation; keep one of them, or call them val-1 and val-2"
+        )
 
 
 def _check_one_copy(folder: Path, paths: Sequence[Path]) -> None:

@@ -72,6 +72,13 @@ def test_a_prepared_copy_that_is_read_comes_first(prepare_set, tmp_path, load_co
     assert load_copy("cifar10", tmp_path).source == str(version)
 
 
+def test_the_folder_may_be_the_prepared_copy_itself(prepare_set, tmp_path, load_copy):
+    version = prepared(prepare_set, tmp_path, "cifar10", IMAGES, with_ids=True)
+    found = load_copy("cifar10", version)
+    assert_is(found, IMAGES)
+    assert found.source == str(version)
+
+
 @pytest.fixture
 def archive(tmp_path):
     """An archive of the small set, and its description at an address of the disk."""

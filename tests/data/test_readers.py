@@ -58,6 +58,12 @@ class TestSplits:
         assert_rows(found.validation, X[:5], Y[:5], found.class_names)
         assert (len(found.train.labels), len(found.test.labels)) == (12, 0)
 
+    def test_validation_files_have_one_name(self, tmp_path):
+        for name in ("train", "val", "validation"):
+            (tmp_path / f"{name}.csv").write_text(csv_of())
+        with pytest.raises(ValueError, match="under one name, got val and validation"):
+            data.load(tmp_path)
+
     @pytest.mark.parametrize(
         "name",
         ["valid.csv", "dev.csv", "training.csv", "train_old.CSV", "tests.csv.gz"]
