@@ -48,7 +48,7 @@ def encode(
         return codes.reshape(-1).astype(np.int32), occurring
     known = as_classes(classes)
     order = np.argsort(known, kind="stable")
-    listed = f"{', '.join(map(str, known[:5]))}{', ...' if len(known) > 5 else ''}"
+    listed = diagnosis.listed(known)
     if _kind(known) != _kind(array):
         raise ValueError(
             f"{name} must be {_kind(known)}, as the classes are ({listed}), got "

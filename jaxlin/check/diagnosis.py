@@ -13,7 +13,7 @@ library that made them.
 """
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,11 @@ def counted(count: int, noun: str, /) -> str:
     """Returns a number with its noun: ``1 pass``, ``2,000 passes``."""
     ending = "es" if noun.endswith("s") else "s"
     return f"{count:,} {noun}{'' if count == 1 else ending}"
+
+
+def listed(names: Sequence[Any] | np.ndarray, /) -> str:
+    """Returns the first five of some names, and dots if there are more."""
+    return f"{', '.join(map(str, names[:5]))}{', ...' if len(names) > 5 else ''}"
 
 
 def of_features(array: np.ndarray, *, columns: Any = None) -> str:

@@ -80,10 +80,10 @@ def one_label_each(name: str, value: Any) -> None:
     Other arrays with two axes may be distributions or one-hot rows.
     """
     array = dense(name, value)
-    is_text = array.dtype.kind in "US" or (
-        array.dtype == object and any(isinstance(one, str) for one in array.flat)
-    )
-    if array.ndim == 2 and (is_text or diagnosis.of_multilabel(array)):
+    is_wide = array.ndim == 2 and array.shape[1] > 1
+    is_text = is_wide and array.dtype.kind in "USO"
+    is_text = is_text and any(isinstance(one, str | bytes) for one in array.flat)
+    if is_text or diagnosis.of_multilabel(array):
         raise ValueError(
             f"{name} must have shape (examples,), got {diagnosis.of_shape(name, array)}"
         )

@@ -22,6 +22,10 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+|inf|infinity)", re.IGNORECASE)
 
 
+class _OpenQuoteError(ValueError):
+    """A file ends inside a quote."""
+
+
 def read(paths: Sequence[Path], *, label: str | None = None) -> list[Table]:
     """Reads files whose columns are numbers, except for that of the labels.
 
@@ -95,7 +99,8 @@ def _rows(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[str]:
     """Yields the rows with text, the lines of a quoted cell in one piece.
 
     Raises:
-      ValueError: if the file ends inside a quote; all rows behind it would be a cell.
+      _OpenQuoteError: if the file ends inside a quote; all rows behind it would be a
+        cell.
     """
     lines = iter(lines)
     row = -1  # the names of the columns
@@ -109,7 +114,7 @@ def _rows(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[str]:
             # The reader asks for more lines inside a quote alone, up to a largest cell.
             except (csv.Error, EOFError) as error:
                 where = "the names of the columns" if row < 0 else f"row {row}"
-                raise ValueError(
+                raise _OpenQuoteError(
                     f"{path}: quotes must be closed, got one in {where} that is not; "
                     'close it, or write a quote inside a quoted cell as ""'
                 ) from error
@@ -146,6 +151,9 @@ def _cells(
                 converters={column: code},
                 ndmin=2,
             )
+        # Raised by the rows themselves, the others by NumPy for a cell.
+        except (UnicodeDecodeError, _OpenQuoteError):
+            raise
         except ValueError as error:
             raise ValueError(f"{path}: {_with_name(str(error), names)}") from error
     if not values.size or values.shape[1] != len(names):

@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from jaxlin import check, class_labels
-from jaxlin.check import foreign
+from jaxlin.check import diagnosis, foreign
 from jaxlin.data.dataset import Dataset, Split, check_dataset
 
 _UNPACK: Mapping[str, Callable[[bytes], bytes]] = {
@@ -248,4 +248,4 @@ def _flat(rows: Any) -> Any:
 def _listed(names: tuple[str, ...] | None) -> str:
     if names is None:
         return "none"
-    return f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''} ({len(names)})"
+    return f"{diagnosis.listed(names)} ({len(names)})"

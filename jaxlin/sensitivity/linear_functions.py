@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlin import check
+from jaxlin.check import diagnosis
 from jaxlin.linear import Params
 from jaxlin.normalization import Normalization
 from jaxlin.numerics.row_arrays import Rows
@@ -201,7 +202,7 @@ def class_index(fit: Fit, label: Any) -> int:
     known = [one.item() for one in np.asarray(fit.classes)]
     value = label.item() if isinstance(label, np.generic) else label
     if value not in known:
-        listed = ", ".join(map(str, known[:5])) + (", ..." if len(known) > 5 else "")
+        listed = diagnosis.listed(known)
         raise ValueError(
             f"reference must be one of the {len(known)} classes ({listed}), got "
             f"{label!r}"

@@ -165,10 +165,14 @@ def test_bad_csv_is_named(tmp_path, text, words):
     with pytest.raises(ValueError, match=words) as caught:
         data.load(path)
     assert str(path) in str(caught.value)
+    if "quote" in words:
+        assert str(caught.value).count(str(path)) == 1
 
 
 def test_csv_of_another_encoding_is_named(tmp_path):
     path = tmp_path / "bad.csv"
-    path.write_bytes("größe,label\n1,x\n2,y\n".encode("latin1"))
-    with pytest.raises(ValueError, match=r"bad.csv: must be text in UTF-8"):
-        data.load(path)
+    late = "a,label\n" + "1,x\n" * 40000 + "2,größe\n"
+    for text in ("größe,label\n1,x\n2,y\n", late):
+        path.write_bytes(text.encode("latin1"))
+        with pytest.raises(ValueError, match=r"bad.csv: must be text in UTF-8"):
+            data.load(path)
