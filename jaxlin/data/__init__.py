@@ -136,6 +136,11 @@ def load(
         be downloaded, or a package that reads it is not installed.
       ValueError: if the name is not known, a file is damaged, or values are not valid.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise ValueError(
+            "name must be the name of a data set or a path, got a "
+            f"{type(name).__name__}; give arrays and tables to jaxlin.problem"
+        )
     name = os.fspath(name)
     path = files.expanded(name)
     is_name = name == "digits" or name in official_sets.SETS

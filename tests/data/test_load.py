@@ -56,6 +56,12 @@ def test_unknown_names_list_what_there_is(tmp_path, name):
         assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("given", [3, None, np.zeros((2, 2)), b"digits"])
+def test_data_in_the_place_of_a_name_is_refused(given):
+    with pytest.raises(ValueError, match=r"name must be .*got a .*jaxlin\.problem"):
+        data.load(given)
+
+
 def test_the_folder_is_the_argument_else_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     assert tfds_folders.data_folder("/elsewhere").as_posix() == "/elsewhere"
