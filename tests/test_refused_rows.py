@@ -30,11 +30,41 @@ def bad_jax():
     return {"NaN": (jnp.asarray(ROWS).at[2, 1].set(jnp.nan), "got nan at row 2, feat")}
 
 
+def with_indices(rows, indices):
+    """Rows whose indices scipy does not check."""
+    return type(rows)((rows.data, indices, rows.indptr), shape=rows.shape)
+
+
 def bad_scipy():
     rows = scipy.sparse.csr_array(ROWS)
     rows.data[rows.indptr[5]] = np.inf
     column = rows.indices[rows.indptr[5]]
+    width = ROWS.shape[1]
+    by_row, by_column = (scipy.sparse.csr_array(ROWS), scipy.sparse.csc_array(ROWS))
+    blocks = scipy.sparse.bsr_array(ROWS)
+    coordinates, swapped = by_row.copy().tocoo(), by_row.copy()
+    coordinates.coords[1][4] = width
+    swapped.indptr[3] = swapped.indptr[5]
+    lists = by_row.tolil()
+    lists.rows[0][-1] = width
+    beyond = r"must have {} indices in \[0, {}\], got {} at entry .*; count from 0"
+    out_of_range = {
+        "from 1": (with_indices(by_row, by_row.indices + 1), ("column", width)),
+        "negative": (with_indices(by_row, by_row.indices - 1), ("column", -1)),
+        "CSC": (with_indices(by_column, by_column.indices + 1), ("row", len(ROWS))),
+        "BSR": (with_indices(blocks, blocks.indices + 1), ("block column", "[0-9]")),
+        "COO": (coordinates, ("column", width)),
+        "LIL": (lists, ("column", width)),
+    }
     return {
+        **{
+            kind: (found, beyond.format(axis, "[0-9]+", value))
+            for kind, (found, (axis, value)) in out_of_range.items()
+        },
+        "order of rows": (
+            swapped,
+            "must have an indptr that ascends from 0 to at most",
+        ),
         "infinite": (rows, f"got inf at row 5, feature {column}; drop or impute"),
         "complex": (
             scipy.sparse.csr_array(ROWS * 1j),
@@ -132,12 +162,19 @@ BAD = {
 }
 
 
+# scipy makes the slices of the last ones, and drops or refuses what is out of range.
+WITHOUT_SLICES = {
+    *("lazy", "sparse", "JAX"),
+    *("from 1", "negative", "CSC", "BSR", "COO", "LIL", "order of rows"),
+}
+
+
 @every_door
 @pytest.mark.parametrize("library", BAD)
 def test_bad_rows_are_refused_by_name(library, door):
     for kind, (rows, message) in BAD[library]().items():
-        if door == "list of blocks" and kind in ("lazy", "sparse", "JAX"):
-            continue  # They have no slices.
+        if door == "list of blocks" and kind in WITHOUT_SLICES:
+            continue
         if door == "list of blocks":
             message = message.split(r" \(column")[0]
         try:

@@ -66,7 +66,7 @@ def dense_rows(name: str, some: Any) -> np.ndarray | jax.Array:
       some: rows as `rows` takes them; they need not be finite.
     """
     if check.is_sparse(some):
-        some = check.as_csr(some).toarray()
+        some = check.as_csr(name, some).toarray()
     array = device_array(name, some)
     return check.as_numbers(name, some) if array is None else array
 

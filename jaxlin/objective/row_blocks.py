@@ -114,7 +114,7 @@ def over(
     check.concrete("features", features)
     names = check.column_names(features)
     if check.is_sparse(features):
-        features = check.as_csr(features)
+        features = check.as_csr("features", features)
     elif not check.is_array(features):
         features = check.features("features", features)
     for name, array in (("targets", targets), ("example_weights", example_weights)):

@@ -167,11 +167,11 @@ class CertifiedClassifier(LinearClassifierMixin, SparseCoefMixin, BaseEstimator)
 
 
 def _with_sums(X: Any) -> Any:
-    """Sparse rows with entries that are given twice added up, without overflow.
+    """Sparse rows with duplicate entries summed without overflow, and checked indices.
 
     scikit-learn adds them in their own dtype, where 200 and 200 make 144 of uint8.
     """
-    return check.as_csr(X) if sparse.issparse(X) else X
+    return check.as_csr("X", X) if sparse.issparse(X) else X
 
 
 def _has_probabilities(estimator: CertifiedClassifier) -> bool:

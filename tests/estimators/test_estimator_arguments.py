@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from estimator_peers import examples
+from scipy import sparse
 from sklearn.model_selection import GroupKFold, TimeSeriesSplit
 
 from jaxlin.sklearn import LinearClassifier, ProbeClassifier
@@ -12,6 +13,11 @@ from jaxlin.sklearn import LinearClassifier, ProbeClassifier
 ROWS, LABELS = examples(3)
 IS_DOG = LABELS == "dog"
 DOGS = np.flatnonzero(IS_DOG)
+FROM_0 = sparse.csr_array(ROWS)
+# scipy does not check the indices.
+FROM_1 = sparse.csr_array(
+    (FROM_0.data, FROM_0.indices + 1, FROM_0.indptr), shape=ROWS.shape
+)
 LARGEST = "must have their largest between 1e-12 and 1e+12, got"
 EVERY_CLASS = (
     "must give every class a positive weight where the bias is free, got 0 for"
@@ -40,6 +46,7 @@ OF_BOTH = [
     ("sample_weight times class_weight", {"dog": 1e13}, f"{LARGEST} 1e+13; divide "),
     ("sample_weight", IS_DOG - 2.0, "must be finite and at least 0, got -2.0 at row 0"),
     ("sample_weight", np.full(60, 1e13), f"{LARGEST} 1e+13; divide them by their mean"),
+    ("X", FROM_1, f"must have column indices in [0, {ROWS.shape[1] - 1}], got "),
     ("y", np.full(60, 7), "must name at least two classes, got only class 7"),
 ]
 OF_LINEAR_CLASSIFIER = [
@@ -133,6 +140,13 @@ def test_balanced_weights_without_examples_of_a_class():
     own = [1 / counts.get(label, np.inf) for label in LABELS]
     expected = fit(LinearClassifier, sample_weight=weights * own, **settings)
     np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-6, atol=1e-9)
+
+
+def test_predictions_refuse_sparse_rows_with_indices_out_of_range():
+    model = fit(LinearClassifier, C=0.7)
+    for door in (model.decision_function, model.predict, model.predict_proba):
+        with pytest.raises(ValueError, match="^X must have column indices in "):
+            door(FROM_1)
 
 
 def test_settings_that_exclude_each_other():
