@@ -165,21 +165,27 @@ def from_splitter(splitter: Any, labels: Any, *, groups: Any = None) -> np.ndarr
 
     Returns:
       Fold ids, int32, in the order of the splits: shape ``(examples,)`` for one
-      partition, as of ``KFold``; else ``(repeats, examples)``, as of
-      ``RepeatedKFold``, or with a row per split, as of ``ShuffleSplit``. -1 marks
-      examples that a row never holds out; -2, for `jaxlin.cross_validate` alone, those
-      that it does not train on either, as of ``TimeSeriesSplit``.
+      partition, as of ``KFold`` and ``PredefinedSplit``; else ``(repeats,
+      examples)``, as of ``RepeatedKFold``. Splits that do not hold out every example
+      once have a row each, as those of ``ShuffleSplit``, even if they are disjoint. -1
+      marks examples that a row never holds out; -2, for `jaxlin.cross_validate` alone,
+      those that it does not train on either, as of ``TimeSeriesSplit``.
 
     Raises:
-      ValueError: if there is no split, an example is twice in one, or one has other
-        values than indices of the examples.
+      ValueError: if the splitter is none, there is no split, an example is twice in
+        one, or one has other values than indices of the examples.
     """
+    splitter_folds.check_splitter(splitter)
     num_examples = len(labels)
     pairs = splitter
     if hasattr(splitter, "split"):
         # Splitters count the rows of the features and ignore what is in them.
         pairs = splitter.split(np.zeros((num_examples, 1)), labels, groups)
-    return splitter_folds.from_pairs(pairs, num_examples=num_examples)
+    # PredefinedSplit: the folds that its user named, which are disjoint.
+    are_disjoint = hasattr(splitter, "test_fold")
+    return splitter_folds.from_pairs(
+        pairs, num_examples=num_examples, are_disjoint=are_disjoint
+    )
 
 
 def train_weights(fold_ids: Any, *, num_folds: int) -> np.ndarray:

@@ -174,11 +174,12 @@ class ProbeClassifier(CertifiedClassifier):
 
     def _fold_ids(self, y: np.ndarray, groups: Any) -> np.ndarray:
         """Fold ids of ``cv``."""
-        cv = self.cv
+        cv = splitter = self.cv
         if isinstance(cv, numbers.Number):
             check.integer("cv", cv, at_least=2)
         try:
-            splitter = check_cv(cv, y, classifier=True)
+            if isinstance(cv, numbers.Number):
+                splitter = check_cv(cv, y, classifier=True)
             fold_ids = folds.from_splitter(splitter, y, groups=groups)
         # scikit-learn's errors name arguments of the splitter.
         except (TypeError, ValueError) as error:

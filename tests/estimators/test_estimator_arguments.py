@@ -82,7 +82,7 @@ OF_PROBE_CLASSIFIER = [
     ("cv", 61, f"{SPLITS}examples, got 61: Cannot have number of splits n_splits=61 "),
     ("cv", 21, f"{SPLITS}examples, got 21: n_splits=21 cannot be greater than the "),
     ("cv", [], f"{SPLITS}examples, got []: splitter must give a split, got none"),
-    ("cv", [1, 2], f"{SPLITS}examples, got [1, 2]: cannot unpack non-iterable int"),
+    ("cv", [1, 2], f"{SPLITS}examples, got [1, 2]: splitter must give pairs "),
     ("cv", GroupKFold(3), f"{SPLITS}examples, got GroupKFold(n_splits=3, "),
     ("cv", [([0, 1], [2])], f"{TRAINS}[([0, 1], [2])], which leaves out example 3; "),
     ("cv", TimeSeriesSplit(3), f"{TRAINS}TimeSeriesSplit(gap=0, "),

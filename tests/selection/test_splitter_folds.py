@@ -3,52 +3,9 @@
 import numpy as np
 import pytest
 from sklearn import model_selection
+from splitters import GROUPS, LABELS, SPLITTERS
 
 from jaxlin.selection import fold_weights, folds
-
-LABELS = np.repeat(["cat", "dog", "ship"], 8)
-GROUPS = np.tile(np.arange(6), 4)
-SPLITTERS = {
-    "k fold": (model_selection.KFold(4), (24,)),
-    "k fold, shuffled": (
-        model_selection.KFold(4, shuffle=True, random_state=0),
-        (24,),
-    ),
-    "stratified": (model_selection.StratifiedKFold(4), (24,)),
-    "grouped": (model_selection.GroupKFold(3), (24,)),
-    "stratified and grouped": (model_selection.StratifiedGroupKFold(3), (24,)),
-    "repeated": (
-        model_selection.RepeatedKFold(n_splits=4, n_repeats=3, random_state=0),
-        (3, 24),
-    ),
-    "repeated and stratified": (
-        model_selection.RepeatedStratifiedKFold(
-            n_splits=4, n_repeats=2, random_state=0
-        ),
-        (2, 24),
-    ),
-    "one out": (model_selection.LeaveOneOut(), (24,)),
-    "one group out": (model_selection.LeaveOneGroupOut(), (24,)),
-    "two groups out": (model_selection.LeavePGroupsOut(2), (15, 24)),
-    "given": (model_selection.PredefinedSplit(np.tile([-1, 0, 1], 8)), (24,)),
-    "shuffled": (
-        model_selection.ShuffleSplit(5, test_size=0.3, random_state=0),
-        (5, 24),
-    ),
-    "shuffled and stratified": (
-        model_selection.StratifiedShuffleSplit(5, test_size=0.3, random_state=0),
-        (5, 24),
-    ),
-    "shuffled, a part left out": (
-        model_selection.ShuffleSplit(5, test_size=0.2, train_size=0.2, random_state=0),
-        (5, 24),
-    ),
-    "time series": (model_selection.TimeSeriesSplit(3), (3, 24)),
-    "shuffled groups": (
-        model_selection.GroupShuffleSplit(5, test_size=0.4, random_state=0),
-        (5, 24),
-    ),
-}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +43,15 @@ def test_groups_stay_whole_and_classes_even():
         assert np.ptp(np.bincount(fold_ids[label == LABELS])) <= 2
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_shape_does_not_depend_on_chance(seed):
+    """Two drawn sets of 6 of 60 are disjoint for some seeds and not for others."""
+    splitter = model_selection.ShuffleSplit(2, test_size=0.1, random_state=seed)
+    assert folds.from_splitter(splitter, np.zeros(60)).shape == (2, 60)
+    three = model_selection.ShuffleSplit(3, test_size=0.05, random_state=seed)
+    assert folds.from_splitter(three, np.zeros(60)).shape == (3, 60)
+
+
 @pytest.mark.parametrize(
     ("splitter", "message"),
     [
@@ -94,6 +60,15 @@ def test_groups_stay_whole_and_classes_even():
         ([([0, 1], [])], "must hold out an example in each split, got none in split 0"),
         ([([], [0, 1])], "must train on an example in each split, got none in split 0"),
         ([], "splitter must give a split, got none"),
+        (3, r"must be an object with split\(.*\), or pairs .* got 3; such as KFold\(5"),
+        (None, "must be an object with split.*, or pairs .* got None; such as KFold"),
+        (model_selection.KFold, "must be an object .* got .*KFold.*; give an instance"),
+        ("abc", "must be an object with split.* got 'abc'; such as KFold"),
+        (["abc"], r"must give pairs \(train, test\) of indices, got 'abc' as split 0"),
+        ([([0], [1]), ([0], [1], [2])], r"pairs .* got \(\[0\], .* as split 1"),
+        ([3], r"must give pairs \(train, test\) of indices, got 3 as split 0"),
+        ([([[0], [1, 2]], [3])], r"integers .* object .* in split 0; give pairs"),
+        ([([0], ["a"])], "integers .* got <U1 .* in split 0; convert them to"),
         (
             [([0, 1], [24])],
             r"indices in \[0, 23\], .* got 24 in split 0; give the labels",
