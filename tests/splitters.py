@@ -1,6 +1,7 @@
 """Splitters of scikit-learn with the shape of their fold ids, for several tests."""
 
 import numpy as np
+import pytest
 from sklearn import model_selection
 
 LABELS = np.repeat(["cat", "dog", "ship"], 8)
@@ -46,3 +47,10 @@ SPLITTERS = {
         (5, 24),
     ),
 }
+# Those that train on all examples that they do not hold out. Programs are compiled for
+# each number of splits: the others of few repeats are long.
+OF_PROBES = [
+    name if "shuffled" in name.split() else pytest.param(name, marks=pytest.mark.full)
+    for name in SPLITTERS
+    if name not in ("shuffled, a part left out", "time series")
+]

@@ -29,7 +29,8 @@ class ProbeExamples(NamedTuple):
       parts: weights of 0 and 1 of the held-out examples, shape ``(parts, examples)``.
       part_problems: problem of each part, whose normalization is fitted without the
         held-out rows; a single problem for all parts where nothing is fitted.
-      num_repeats: number of partitions of the examples among the parts.
+      num_repeats: number of rows of fold ids, each a partition of the examples or a
+        split that was drawn; 1 if the validation is of another form.
     """
 
     problem: Problem
@@ -123,8 +124,7 @@ def make(
             )
             for part in parts
         )
-    # An example is held out once in each partition.
-    repeats = max(1, int(np.max(processes.gather_float64(parts.sum(axis=0).max()))))
+    repeats = held_out.num_repeats(validation)
     return ProbeExamples(problem, own, numbers, parts, part_problems, repeats)
 
 

@@ -153,8 +153,10 @@ def _settings(
         )
 
     def chosen(scores: np.ndarray) -> int:
-        # Parts left out belong to no whole partition.
-        repeats = num_repeats if scores.shape[1] == table.shape[2] else 1
+        # Parts left out belong to no whole partition, unless each is one of its own.
+        repeats, num_parts = 1, scores.shape[1]
+        if num_parts == table.shape[2] or num_repeats == table.shape[2]:
+            repeats = num_parts * num_repeats // table.shape[2]
         return choose(scores, strength=np.asarray(l2s), num_repeats=repeats)
 
     shared = chosen(np.nanmean(table, axis=0))

@@ -99,6 +99,13 @@ def weights(
     return parts[:, mine].astype(np.float32)
 
 
+def num_repeats(validation: Validation) -> int:
+    """Number of rows of valid fold ids; 1 for every other form of a validation."""
+    if validation is None or isinstance(validation, numbers.Real | TrainHeldOutSplit):
+        return 1
+    return len(np.atleast_2d(np.asarray(validation)))
+
+
 def _drawn(
     key: Array,
     codes: np.ndarray,

@@ -11,6 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from splitters import GROUPS, OF_PROBES, SPLITTERS
+from splitters import LABELS as SPLIT_LABELS
 
 import jaxlin
 from jaxlin.normalization import fit_standard
@@ -129,6 +131,19 @@ def test_pickles_and_clones(probe):
     kept = pickle.loads(pickle.dumps(probe))
     np.testing.assert_array_equal(kept.predict_proba(ROWS), probe.predict_proba(ROWS))
     assert clone(probe).get_params() == probe.get_params()
+
+
+@pytest.mark.parametrize("name", OF_PROBES)
+def test_every_splitter_is_a_cv(name):
+    splitter, shape = SPLITTERS[name]
+    model = ProbeClassifier(
+        l2s=(0.1,), cv=splitter, tol=1e-2, cv_tol=1e-2, normalization=None
+    )
+    groups = GROUPS if "Group" in type(splitter).__name__ else None
+    model.fit(ROWS[:24], SPLIT_LABELS, groups=groups)
+    num_splits = splitter.get_n_splits(ROWS[:24], SPLIT_LABELS, groups)
+    assert model.table_.accuracy.shape == (1, num_splits)
+    assert model.table_.num_repeats == (shape[0] if len(shape) == 2 else 1)
 
 
 @pytest.mark.full

@@ -4,12 +4,14 @@ import jax
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from splitters import GROUPS, OF_PROBES, SPLITTERS
+from splitters import LABELS as SPLIT_LABELS
 from sweep_problems import FOLD_IDS, LABELS, NUM_CLASSES, ROWS
 
 import jaxlin
 from jaxlin import fits, losses, normalization
 from jaxlin.objective import penalties
-from jaxlin.selection import folds, splits
+from jaxlin.selection import folds, rules, splits
 
 KEY = jax.random.key(0)
 L2S = (1e-1, 1e-2, 1e-3)
@@ -149,6 +151,44 @@ def test_repeats_count_once_in_errors():
     assert found.table.accuracy.shape == (3, 6)
     assert found.table.num_repeats == 2
     assert (found.num_held_out, found.effective_held_out) == (60, 60)
+
+
+SPLIT_ROWS = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", OF_PROBES)
+def test_folds_of_every_splitter_are_those_of_cross_validation(name):
+    """Scores, repeats and standard errors."""
+    splitter, _ = SPLITTERS[name]
+    groups = GROUPS if "Group" in type(splitter).__name__ else None
+    ids = folds.from_splitter(splitter, SPLIT_LABELS, groups=groups)
+    options = {
+        "l2s": (0.1, 1.0),
+        "bias": "penalized",
+        "stop": jaxlin.Stop(1e-3),
+        "slots": 1,
+    }
+    found = jaxlin.probe(
+        KEY,
+        *(SPLIT_ROWS, SPLIT_LABELS, SPLIT_ROWS, SPLIT_LABELS),
+        validation=ids,
+        normalization=None,
+        choose=rules.one_standard_error,
+        **options,
+    ).table
+    expected = jaxlin.cross_validate(
+        jaxlin.problem(SPLIT_ROWS, SPLIT_LABELS),
+        losses=(losses.softmax_cross_entropy,),
+        folds=ids,
+        **options,
+    )
+    np.testing.assert_array_equal(found.accuracy, expected.accuracy)
+    assert found.num_repeats == expected.num_repeats == len(np.atleast_2d(ids))
+    errors = [
+        [row["accuracy_standard_error"] for row in table.rows()]
+        for table in (found, expected)
+    ]
+    np.testing.assert_array_equal(*errors)
 
 
 def test_without_validation_a_single_l2_is_fitted_and_tested():
