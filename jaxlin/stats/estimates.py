@@ -23,6 +23,9 @@ from jaxlin.stats.comparison import Estimate
 from jaxlin.stats.intervals import Interval
 
 _Z = statistics.NormalDist().inv_cdf(0.975)
+# Least expected variance of a sum of outcomes that is taken as normal: as of 20 at
+# probability .5, or of 500 at .01.
+_FEW = 5
 
 
 def share(correct: np.ndarray) -> Estimate:
@@ -82,9 +85,12 @@ def calibration_error(
     again, and the percentile bootstrap never covers the error 0 of a calibrated model
     (0 of 1,500 samples of 10,000 examples). The upper end adds 1.96 standard errors.
     The lower end subtracts 1.96 standard deviations and the largest bias, which are the
-    moments of :math:`\sum_m |N(0, \sigma_m^2)| / n`. The interval covered the true
-    error, of 0, .02 or .1, in 95 % to 100 % of samples of 1,000 and 10,000 examples,
-    and 90 % or more of 200.
+    moments of :math:`\sum_m |N(0, \sigma_m^2)| / n`. Bins whose sums are not normal
+    take the bounds of both by :math:`\sigma_m`, and no variance below that of outcomes
+    drawn from the probabilities. The interval covered the true error, of 0, .02 or .1,
+    in 94 % to 100 % of samples of 2 to 10,000 examples in 15 bins, and those of 0 and
+    .1 of 200 and 1,000 examples in 100. With fewer than about 20 examples per bin its
+    lower end is mostly 0.
 
     Args:
       confidence: probabilities of the predicted classes, shape ``(examples,)``.
@@ -159,24 +165,37 @@ def _calibration_error(
     """
     size, num_columns = probabilities.shape
     distance = bias = spread = 0.0
-    # Contribution of each example to the distance from 0, whose signs are fixed.
-    contributions = np.zeros(size)
+    # Contribution of each example to the distance from 0, whose signs are fixed, and
+    # moments of the sign that an outcome drawn from the probabilities would add.
+    contributions, first, second = np.zeros((3, size))
     for column, inner in enumerate(edges.T):
         bins = np.searchsorted(inner, probabilities[:, column], side="left")
-        differences = outcomes[:, column] - np.asarray(
-            probabilities[:, column], np.float64
-        )
+        given = np.asarray(probabilities[:, column], np.float64)
+        differences = outcomes[:, column] - given
         num_bins = len(inner) + 1
         count = np.bincount(bins, minlength=num_bins)
         total = np.bincount(bins, differences, num_bins)
         squares = np.bincount(bins, np.square(differences), num_bins)
         variances = np.maximum(squares - total**2 / np.maximum(count, 1), 0)
+        # Few outcomes hardly vary, a single one not at all, and their sum is not
+        # normal: take at least the variance of outcomes drawn from the probabilities,
+        # and bounds in place of the moments of |N(0, 1)|.
+        drawn = np.bincount(bins, given * (1 - given), num_bins)
+        is_few = drawn < _FEW
+        variances = np.where(is_few, np.maximum(variances, drawn), variances)
+        means = np.where(is_few, 1, math.sqrt(2 / math.pi))
         distance += float(np.abs(total).sum())
-        bias += math.sqrt(2 / math.pi) * float(np.sqrt(variances).sum())
-        spread += _Z * math.sqrt((1 - 2 / math.pi) * variances.sum())
-        contributions += np.sign(total)[bins] * differences
+        bias += float(np.sum(means * np.sqrt(variances)))
+        spread += _Z * math.sqrt(
+            np.sum(np.where(is_few, 1, 1 - 2 / math.pi) * variances)
+        )
+        signs = np.sign(total)[bins]
+        contributions += signs * differences
+        first += signs * given
+        second += np.square(signs) * given
     squared = float(np.square(contributions).sum())
-    above = _Z * math.sqrt(max(squared - distance**2 / size, 0))
+    least = float(np.sum(second - np.square(first)))
+    above = _Z * math.sqrt(max(squared - distance**2 / size, least))
     low, high = (
         end / (size * num_columns)
         for end in (distance - bias - spread, distance + above)

@@ -59,11 +59,15 @@ def test_mean_per_class_covers_the_mean_of_unequal_classes():
     assert covered(draw, truth=share.mean()) > 0.92
 
 
-def calibration_of(random, *, shift, size=1000):
+# Numbers of examples and of bins that leave few examples to a bin.
+SMALL = [(1, 15), (30, 15), (100, 15), (200, 100)]
+
+
+def calibration_of(random, *, shift, size=1000, num_bins=15):
     """Estimate of a model whose confidence is too high by the shift."""
     confidence = 0.4 + 0.6 * random.beta(3, 1, size=size)
     return estimates.calibration_error(
-        confidence, random.random(size) < confidence - shift
+        confidence, random.random(size) < confidence - shift, num_bins=num_bins
     )
 
 
@@ -71,6 +75,30 @@ def calibration_of(random, *, shift, size=1000):
 def test_calibration_intervals_cover_the_true_error(shift):
     """Those of the percentile bootstrap never cover 0."""
     assert covered(lambda r: calibration_of(r, shift=shift), truth=shift) > 0.93
+
+
+@pytest.mark.parametrize(("size", "num_bins"), SMALL)
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_calibration_intervals_of_small_bins_cover_the_true_error(
+    size, num_bins, shift
+):
+    """Bins of one example have no variance of their own, and an error above 0."""
+
+    def draw(random):
+        return calibration_of(random, shift=shift, size=size, num_bins=num_bins)
+
+    assert covered(draw, truth=shift) > 0.93
+
+
+@pytest.mark.parametrize("size", [10, 30, 1000])
+def test_calibration_intervals_of_a_confident_model_cover_0(size):
+    """Bins of several examples that are all right have no variance of their own."""
+
+    def draw(random):
+        confidence = 0.9 + 0.1 * random.beta(3, 1, size=size)
+        return estimates.calibration_error(confidence, random.random(size) < confidence)
+
+    assert covered(draw, truth=0) > 0.93
 
 
 def test_calibration_intervals_are_not_too_wide():
@@ -134,12 +162,12 @@ def test_adaptive_calibration_error_by_hand():
     assert found.value == pytest.approx(0.35)
 
 
-def adaptive_error_of(random, *, shift, size=1000):
+def adaptive_error_of(random, *, shift, size=1000, num_bins=15):
     """Estimate of a model of three classes that mixes in a share of class 0."""
     probabilities = random.dirichlet([1, 1, 1], size=size)
     labels = (random.random((size, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
     given = (1 - shift) * probabilities + shift * np.eye(3)[0]
-    return estimates.adaptive_calibration_error(given, labels)
+    return estimates.adaptive_calibration_error(given, labels, num_bins=num_bins)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.1])
@@ -147,6 +175,15 @@ def test_adaptive_calibration_intervals_cover_the_true_error(shift):
     """True error: shift times the mean over classes of |p - [class 0]|."""
     truth = shift * (2 / 3 + 1 / 3 + 1 / 3) / 3
     assert covered(lambda r: adaptive_error_of(r, shift=shift), truth=truth) > 0.93
+
+
+@pytest.mark.parametrize(("size", "num_bins"), SMALL)
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_adaptive_intervals_of_small_bins_cover_the_true_error(size, num_bins, shift):
+    def draw(random):
+        return adaptive_error_of(random, shift=shift, size=size, num_bins=num_bins)
+
+    assert covered(draw, truth=shift * 4 / 9) > 0.93
 
 
 def test_adaptive_calibration_intervals_are_not_too_wide():
