@@ -29,7 +29,7 @@ import numpy as np
 
 from jaxlin import check
 from jaxlin.stats import bootstrap
-from jaxlin.stats.intervals import Interval, mean_and_spread, vector
+from jaxlin.stats.intervals import Interval, PointInterval, mean_and_spread, vector
 from jaxlin.typing import Array
 
 
@@ -67,7 +67,7 @@ class Equivalence(NamedTuple):
     Attributes:
       value: mean difference.
       interval: interval of confidence 1 - 2 * level. One of width zero says so in its
-        ``note``: the differences do not vary, and the test rests on them alone.
+        ``note``.
       bound: the smallest difference of practical relevance.
       equivalent: whether the interval lies inside (-bound, bound).
       p_value: larger p-value of the two tests by t; None by the bootstrap.
@@ -78,6 +78,12 @@ class Equivalence(NamedTuple):
     bound: float
     equivalent: bool
     p_value: float | None = None
+
+    def __str__(self) -> str:
+        result = "" if self.equivalent else "not "
+        return (
+            f"{self.value} in {self.interval}, {result}equivalent within {self.bound}"
+        )
 
 
 def overlap(correct_a: Any, correct_b: Any) -> Overlap:
@@ -133,7 +139,8 @@ def mcnemar(correct_a: Any, correct_b: Any, *, mid_p: bool = False) -> McNemar:
     Args:
       correct_a: booleans, shape ``(examples,)``.
       correct_b: booleans for the same examples in the same order.
-      mid_p: whether outcomes as likely as the observed one count half. The exact test
+      mid_p: whether to use the mid-p value, which counts half the probability of
+        outcomes as likely as the observed one. The exact test
         rejects a true hypothesis more rarely than its level says, the mid-p test about
         as often, with more power; it may exceed the level slightly.
 
@@ -189,8 +196,9 @@ def paired_bootstrap(
 
     Returns:
       The mean and its interval. A single example, or equal differences, give an
-      interval of width zero, whose ``note`` says so: resampling reflects only the
-      variation in the sample.
+      interval of width zero: resampling reflects only the variation in the sample. So
+      do differences that are almost all equal, and a single resample. The ``note`` of
+      the interval says which.
 
     Raises:
       ValueError: if an argument is out of range or a difference is not finite.
@@ -209,7 +217,9 @@ def paired_bootstrap(
     if method == "bca":
         tails = bootstrap.bca_tails(means, values, confidence=confidence)
     low, high = np.quantile(means.values, tails, method="nearest")
-    return Estimate(float(values.mean()), Interval(float(low), float(high)))
+    varies = bool((values != values[0]).any())
+    interval = (Interval if varies else PointInterval)(float(low), float(high))
+    return Estimate(float(values.mean()), interval)
 
 
 def equivalence(

@@ -24,6 +24,8 @@ import numpy as np
 
 from jaxlin import check
 
+_LARGEST = 1e300
+
 
 class Interval(NamedTuple):
     """A confidence interval, both ends included."""
@@ -36,11 +38,22 @@ class Interval(NamedTuple):
         """Warning about an interval of width zero; "" for all others."""
         if self.low != self.high:
             return ""
-        return "width zero: the values do not vary, which does not make them certain"
+        return "width zero at this confidence, which does not make the value certain"
 
     def __str__(self) -> str:
         note = self.note and f" ({self.note})"
         return f"[{self.low}, {self.high}]{note}"
+
+
+class PointInterval(Interval):
+    """An interval of width zero from values that do not vary."""
+
+    __slots__ = ()
+
+    @property
+    def note(self) -> str:
+        """Reason for the width of zero."""
+        return "width zero: the values do not vary, which does not make them certain"
 
 
 class Spread(NamedTuple):
@@ -50,6 +63,14 @@ class Spread(NamedTuple):
     standard_deviation: float | None
     num_runs: int
     interval: Interval | None
+
+    def __str__(self) -> str:
+        if self.interval is None:
+            return f"{self.mean} of a single run"
+        return (
+            f"{self.mean} +- {self.standard_deviation} of {self.num_runs} runs, mean "
+            f"in {self.interval}"
+        )
 
 
 def proportion_interval(
@@ -105,7 +126,7 @@ def mean_and_spread(values: Iterable[float], *, confidence: float = 0.95) -> Spr
       interval assumes that runs are independent and normally distributed.
 
     Raises:
-      ValueError: if there are no values or one is not finite.
+      ValueError: if there are no values, or one is not finite or above 1e300.
 
     Example:
       >>> mean_and_spread([0.41])
@@ -121,15 +142,17 @@ def mean_and_spread(values: Iterable[float], *, confidence: float = 0.95) -> Spr
     if (runs == runs[0]).all():
         # Rounding of the mean would be a deviation.
         mean = float(runs[0])
-        return Spread(mean, 0.0, num_runs, Interval(mean, mean))
-    deviation = float(runs.std(ddof=1))
+        return Spread(mean, 0.0, num_runs, PointInterval(mean, mean))
+    # A power of two, which rounds nothing, so that squares do not overflow.
+    scale = math.ldexp(1.0, math.frexp(np.abs(runs).max())[1])
+    deviation = scale * float((runs / scale).std(ddof=1))
     quantile = float(stats.t.ppf((1 + confidence) / 2, num_runs - 1))
     half = quantile * deviation / math.sqrt(num_runs)
     return Spread(mean, deviation, num_runs, Interval(mean - half, mean + half))
 
 
 def vector(name: str, value: Any) -> np.ndarray:
-    """Returns finite float64 numbers of shape (n,), n at least 1."""
+    """Returns float64 numbers within 1e300 of 0, shape (n,), n at least 1."""
     array = np.asarray(value)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(
@@ -146,5 +169,11 @@ def vector(name: str, value: Any) -> np.ndarray:
         where = int(np.argmax(bad))
         raise ValueError(
             f"{name} must be finite, got {array[where]} at position {where}"
+        )
+    where = int(np.argmax(np.abs(array)))
+    if abs(array[where]) > _LARGEST:
+        raise ValueError(
+            f"{name} must lie within {_LARGEST:g} of 0, where float64 holds sums, "
+            f"got {array[where]} at position {where}; divide them by a common unit"
         )
     return array

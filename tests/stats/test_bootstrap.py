@@ -101,6 +101,17 @@ def test_bca_tails_of_a_skewed_sample_are_scipys():
     assert tails[1] > 0.985
 
 
+@pytest.mark.parametrize("counts", [[30, 8, 2], [50, 5, 3], [10, 8, 2]])
+def test_bca_intervals_of_integers_with_ties_are_scipys(counts):
+    """A tenth of the resampled means equal that of the sample: they count half."""
+    values = np.repeat([0.0, 1.0, -1.0], counts)
+    ours = comparison.paired_bootstrap(values, key=KEY, method="bca").interval
+    scipys = scipy.stats.bootstrap(
+        (values,), np.mean, method="BCa", rng=np.random.default_rng(0)
+    ).confidence_interval
+    np.testing.assert_allclose(ours, scipys, atol=1e-12)
+
+
 def test_bca_intervals_miss_as_often_above_as_below():
     """400 samples of 40 very skewed numbers with mean 1: 5 % at each end, nominally.
 
@@ -208,6 +219,20 @@ def test_equal_differences_give_an_interval_of_width_zero(values):
         assert "width zero: the values do not vary" in str(estimate)
 
 
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        ([1] + 99 * [0], {"confidence": 0.2}),
+        ([1.0, 2.0, 3.0], {"num_resamples": 1, "method": "bca"}),
+    ],
+)
+def test_width_zero_of_values_that_vary_is_not_said_to_be_theirs(values, options):
+    estimate = comparison.paired_bootstrap(values, key=KEY, **options)
+    assert estimate.interval.low == estimate.interval.high
+    assert "width zero at this confidence" in str(estimate)
+    assert "do not vary" not in str(estimate)
+
+
 def test_an_interval_of_some_width_has_no_note():
     estimate = comparison.paired_bootstrap([0.0, 1.0], key=KEY, num_resamples=100)
     assert estimate.interval.note == ""
@@ -235,6 +260,11 @@ def test_bootstrap_follows_a_change_of_units(scale, shift):
         ([[1.0]], {}, r"got shape \(1, 1\)"),
         ([0.0, math.nan], {}, "differences must be finite, got nan at position 1"),
         ([math.inf], {}, "differences must be finite, got inf at position 0"),
+        (
+            [1.7e308, -1.7e308],
+            {},
+            r"within 1e\+300 of 0, .* got 1.7e\+308 at position 0",
+        ),
         ([True], {}, "differences must be numbers, got bool"),
         ([1.0], {"method": "t"}, "method must be one of percentile, bca, got 't'"),
         ([1.0], {"num_resamples": 0}, "num_resamples must be at least 1, got 0"),

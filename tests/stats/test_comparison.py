@@ -235,6 +235,28 @@ def test_t_equivalence_of_equal_differences(bound, p_value):
     assert "width zero: the values do not vary" in result.interval.note
 
 
+def test_equivalence_is_printed_with_the_note_of_its_interval():
+    equal = comparison.equivalence([0.01] * 3, bound=0.1, key=KEY, num_resamples=50)
+    assert "width zero: the values do not vary" in str(equal)
+    assert str(equal).endswith(", equivalent within 0.1")
+    other = comparison.t_equivalence([0.0, 1.0], bound=0.1)
+    assert str(other).endswith("], not equivalent within 0.1")
+
+
+def test_t_equivalence_of_huge_differences_follows_a_change_of_units():
+    """Squares of 1e200 are beyond float64."""
+    values = np.array([1.0, -1.0, 0.25])
+    plain = comparison.t_equivalence(values, bound=0.1)
+    for scale in (1e-200, 1e200):
+        found = comparison.t_equivalence(scale * values, bound=0.1 * scale)
+        assert found.p_value == pytest.approx(plain.p_value, rel=1e-12)
+        np.testing.assert_allclose(
+            np.divide(found.interval, scale), plain.interval, rtol=1e-12
+        )
+    with pytest.raises(ValueError, match=r"differences must lie within 1e\+300 of 0"):
+        comparison.t_equivalence([1.7e308, -1.7e308], bound=0.1)
+
+
 def test_one_difference_has_no_t_test():
     with pytest.raises(ValueError, match="must be at least two for a t test, got 1"):
         comparison.t_equivalence([0.1], bound=1.0)

@@ -85,7 +85,8 @@ def test_one_run_has_no_spread():
 def test_equal_runs_have_spread_zero():
     spread = intervals.mean_and_spread([0.1] * 1000)
     assert spread == (0.1, 0.0, 1000, (0.1, 0.1))
-    assert "width zero: the values do not vary" in str(spread.interval)
+    assert "width zero: the values do not vary" in str(spread)
+    assert str(intervals.mean_and_spread([0.5])) == "0.5 of a single run"
 
 
 def test_results_are_plain_numbers():
