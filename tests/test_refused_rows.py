@@ -27,7 +27,14 @@ def bad_numpy():
 
 
 def bad_jax():
-    return {"NaN": (jnp.asarray(ROWS).at[2, 1].set(jnp.nan), "got nan at row 2, feat")}
+    rows = jnp.asarray(ROWS)
+    return {
+        "NaN": (rows.at[2, 1].set(jnp.nan), "got nan at row 2, feat"),
+        "float8": (
+            rows.astype(jnp.float8_e5m2),
+            "at least, got float8_e5m2, which JAX",
+        ),
+    }
 
 
 def with_indices(rows, indices):

@@ -32,8 +32,7 @@ def features(
         float64 where float32 does not represent them exactly.
       num_features: required number of columns; None, the default, accepts any.
       remedy: end of the error message of another number of columns.
-      native: whether bytes in the order of another machine are turned, in a copy of the
-        whole array.
+      native: whether to convert non-native byte order, which copies the array.
 
     Returns:
       The array, shape ``(examples, num_features)``.
@@ -86,6 +85,11 @@ def check_layout(
         raise ValueError(
             f"{name} must be of float64 at most, got {array.dtype}, whose digits would "
             "be lost; use .astype(float)"
+        )
+    if array.dtype.name.startswith(("float4_", "float6_", "float8_")):
+        raise ValueError(
+            f"{name} must be of float16 or bfloat16 at least, got {array.dtype}, which "
+            "JAX does not promote; use .astype(np.float32)"
         )
     if array.dtype.kind not in "buif" and array.dtype.name != "bfloat16":
         columns = foreign.column_names(value) or getattr(value, "columns", None)
@@ -190,8 +194,8 @@ def dense(name: str, value: Any, *, native: bool = True) -> np.ndarray:
     Args:
       name: name of the value in error messages.
       value: array-like, table or tensor (`jaxlin.check.foreign.as_numpy`).
-      native: whether bytes in the order of another machine are turned, in a copy; JAX
-        takes no others.
+      native: whether to convert non-native byte order, which copies the array; JAX
+        takes no other.
 
     Raises:
       ValueError: if the value is sparse, masked, ragged, traced or not an array.

@@ -49,6 +49,11 @@ BAD_FEATURES = {
     "text": ([["a", "b"]], "floating-point"),
     "text of numbers": ([["1", "2.5"]], "numbers kept as text .* .astype.float"),
     "bytes": (np.array([[b"a"]]), "text b'a' at row 0, feature 0"),
+    "float8": (jnp.ones((2, 2), jnp.float8_e5m2), "bfloat16 at least, got float8_e5m2"),
+    "other float8": (
+        np.ones((2, 2)).astype(jnp.float8_e4m3fn),
+        r"got float8_e4m3fn, .*; use .astype\(np.float32\)",
+    ),
     "complex": (np.ones((2, 2), complex), "floating-point.* real and imaginary parts"),
     "dates": (np.zeros((2, 2), "datetime64[D]"), "time 1970-01-01.*convert times"),
     "structured": (
