@@ -9,7 +9,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from jaxlin.sklearn import LinearClassifier
+from jaxlin.sklearn import LinearClassifier, ProbeClassifier
+
+# One value of C, so that the probe is scikit-learn's model at this C and fits are few.
+PROBE = ProbeClassifier(Cs=[0.7], cv=2, cv_tol=1e-2, normalization=None)
 
 
 def test_names_of_features():
@@ -62,6 +65,35 @@ def test_calibration():
     found, expected = (
         CalibratedClassifierCV(model, cv=3).fit(rows, labels).predict_proba(rows)
         for model in (LinearClassifier(), peer())
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_probe_in_a_pipeline_and_in_cross_validation():
+    rows, labels = examples(3)
+    found, expected = (
+        cross_val_score(make_pipeline(StandardScaler(), model), rows, labels, cv=2)
+        for model in (PROBE, peer(C=0.7))
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_probe_in_a_grid_search():
+    rows, labels = examples(3)
+    grid = {"Cs": [[1e-4], [0.7]]}
+    search = GridSearchCV(PROBE, grid, cv=2).fit(rows, labels)
+    own = [cross_val_score(peer(C=c), rows, labels, cv=2).mean() for c in (1e-4, 0.7)]
+    np.testing.assert_allclose(search.cv_results_["mean_test_score"], own, rtol=1e-12)
+    assert search.best_params_["Cs"] == [(1e-4, 0.7)[int(np.argmax(own))]]
+    assert_same_model(search.best_estimator_, peer(C=0.7).fit(rows, labels), rows)
+
+
+def test_calibration_of_a_probe():
+    """Folds of its own in each fold; scores of the peer at this C are the same."""
+    rows, labels = examples(3)
+    found, expected = (
+        CalibratedClassifierCV(model, cv=2).fit(rows, labels).predict_proba(rows)
+        for model in (PROBE, peer(C=0.7))
     )
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
