@@ -111,7 +111,7 @@ def _is_of_the_class(test: Mapping[str, Any]) -> bool:
     return bool(test["fits"]) or _has_failed(test)
 
 
-def verdict(test: Mapping[str, Any]) -> str:
+def result(test: Mapping[str, Any]) -> str:
     """Outcome of a test: passed, skipped, does not apply, or failed."""
     if _has_failed(test) and _expected(test):
         return "does not apply"
@@ -123,7 +123,7 @@ def _expected(test: Mapping[str, Any]) -> Expected | None:
 
 
 def report(config: Config, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Tables in Markdown: counts, reasons, and tests that fail without one."""
+    """Tables in Markdown: counts and reasons; tests that fail without one or skip."""
     found = {row["suite"]: row["tests"] for row in rows}
     checks = found.pop("checks", None)
     parts = []
@@ -131,11 +131,17 @@ def report(config: Config, rows: Sequence[Mapping[str, Any]]) -> str:
         parts += [_counts(found), _reasons(found)]
     if checks is not None:
         parts.append(_of_estimators(checks))
+    parts += [
+        f"skipped after a fit, in no column: {test['test']}: {test['message'][:200]}"
+        for tests in found.values()
+        for test in tests
+        if result(test) not in ("passed", "does not apply", "failed")
+    ]
     every = [test for tests in [*found.values(), checks or []] for test in tests]
     parts += [
         f"failed without a reason: {test['test']}: {test['message'][:200]}"
         for test in every
-        if verdict(test) == "failed"
+        if result(test) == "failed"
     ]
     if len(found) == len(_NAMES) and not config.only:
         found_ones = {_expected(test) for test in every if _has_failed(test)}
@@ -154,7 +160,7 @@ def _has_failed(test: Mapping[str, Any]) -> bool:
 def _counts(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     lines = ["| tests of | passed | do not apply | failed |", "|---|---|---|---|"]
     for suite, tests in found.items():
-        counts = collections.Counter(map(verdict, tests))
+        counts = collections.Counter(map(result, tests))
         numbers = (counts[name] for name in ("passed", "does not apply", "failed"))
         lines.append(f"| {_NAMES[suite]} | {' | '.join(map(str, numbers))} |")
     return "\n".join(lines)

@@ -42,7 +42,7 @@ def test_a_reason_is_of_a_case_and_an_exception(test, message, reason):
     assert (found and found.reason) == reason
     failed = outcome(test, "failed", message=message)
     expected = "does not apply" if reason else "failed"
-    assert sklearn_tests.verdict(failed) == expected
+    assert sklearn_tests.result(failed) == expected
 
 
 def test_a_small_difference_is_expected_where_a_large_one_is_a_fault():
@@ -70,6 +70,7 @@ def test_the_tables():
             outcome("test_logreg_l1[b]", "failed", message=NO_L1),
             outcome("test_logreg_l1[c]", "failed"),
             outcome("test_max_iter[a]", "passed"),
+            outcome("test_arrays[torch]", "skipped"),
         ],
         "linear_svc": [outcome("test_weight", "failed")],
         "checks": [
@@ -82,6 +83,8 @@ def test_the_tables():
     assert "| `LogisticRegression` | 2 | 2 | 1 |\n| `LinearSVC` | 0 | 0 | 1 |" in text
     assert "| an L1 or elastic-net penalty | 2 | `test_logreg_l1` |" in text
     assert "| `LinearClassifier` | 1 | 0 | 0 |\n| `LinearSVC` | 0 | 0 | 1 |" in text
+    assert "skipped after a fit, in no column: test_arrays[torch]: why" in text
+    assert text.count("skipped after a fit") == 1
     assert "failed without a reason: test_weight: why" in text
     assert "failed without a reason: test_logreg_l1[c]: why" in text
     assert "no test fails as expected: test_max_iter" in text
