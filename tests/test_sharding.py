@@ -218,7 +218,7 @@ def test_models_are_tested_where_the_rows_are():
         ([[0, 1] * 100, [0, 1, 2, 2] * 50], "the same number in each repeat"),
         ([0, 1] * 98, r"folds must be integers \(200,\).* or \(repeats, 200\)"),
         ([0, -3] * 100, "folds must be at least 0, or -1 .* held out, got -3"),
-        (1 * (LABELS[:200] == 3), "without part 0 there is none of class 0"),
+        (1 * (LABELS[:200] == 3), "fold 0 leaves none of class 0"),
     ],
 )
 def test_folds_on_devices_are_checked(fold_ids, words):

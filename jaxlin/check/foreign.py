@@ -115,8 +115,8 @@ def is_sparse(value: Any) -> bool:
 def is_array(value: Any) -> bool:
     """Returns whether a value is a dense array with a dtype of NumPy.
 
-    Arrays of NumPy and JAX are, memory maps, and arrays in files that are read where
-    they are indexed, such as those of h5py.
+    True for NumPy and JAX arrays, memory maps, and lazily read arrays such as h5py
+    datasets.
     """
     return isinstance(getattr(value, "dtype", None), np.dtype) and not is_sparse(value)
 
@@ -127,7 +127,7 @@ def exact_floats(name: str, array: np.ndarray) -> np.ndarray:
     if too_large.any():
         raise ValueError(
             f"{name} must lie within 2^53 of 0, where float64 holds every integer, "
-            f"got {array[too_large][0]}; subtract what they have in common"
+            f"got {array[too_large][0]}; subtract a common offset"
         )
     narrow = array.astype(np.float32)
     if array.dtype.itemsize <= 2 or (narrow == array).all():

@@ -34,7 +34,7 @@ def rows(
         become CSR; shape ``(examples, features)``. An array on the default device stays
         there, also one of another library, by DLPack.
       num_features: required number of columns; None, the default, accepts any.
-      native: whether bytes in the order of another machine are turned, in a copy.
+      native: whether to convert non-native byte order, which copies the array.
 
     Returns:
       Array on the host or on the device, or CSR rows, shape ``(examples, features)``.

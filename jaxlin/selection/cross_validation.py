@@ -269,8 +269,8 @@ def check_parts(
     if not allow_missing_classes and not known.all():
         part, code = np.argwhere(~known)[0]
         raise ValueError(
-            "folds must leave an example of every class to train on, but without part "
-            f"{part} there is none of class {problem.classes[code]!s}; draw the folds "
+            "folds must leave an example of every class to train on, but fold "
+            f"{part} leaves none of class {problem.classes[code]!s}; draw the folds "
             "stratified, use fewer folds, or leave the class out; or count it as wrong "
             "there with allow_missing_classes=True"
         )

@@ -195,7 +195,7 @@ def _check_parts(
         if missing.any():
             raise ValueError(
                 "validation must leave an example of every class to train on, but "
-                f"without part {part} there is none of class "
+                f"fold {part} holds out every example of class "
                 f"{classes[np.argmax(missing)]!s}; hold out fewer of its examples, by "
                 "stratified folds or by fold ids with -1 for those that stay in "
                 "training"

@@ -30,7 +30,7 @@ _OWN_NAMES = {
 
 @contextlib.contextmanager
 def own_names() -> Iterator[None]:
-    """Context in which errors of the library name the estimator's arguments."""
+    """Renames arguments in the library's errors to the estimator's."""
     try:
         yield
     except ValueError as error:

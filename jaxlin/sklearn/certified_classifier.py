@@ -26,9 +26,9 @@ from jaxlin.typing import Loss
 # 0.8 %. Interior-point steps of hinges stall on raw digits between 1e-9 and 1e-10. At
 # 1e-8 sample weights in place of repeated rows change scores by 3e-9.
 _SOFTMAX_GAP, _HINGE_GAP = 1e-12, 1e-8
-# With softmax they change scores by 2e-6 at 1e-12, and by 1e-15 if the fit continues
-# until rounding stops it. That takes 30 to 60 more steps: 0.4 s on digits, but 4 to
-# 25 s on 20,000 rows of 256 features.
+# With softmax, sample weights in place of repeated rows change scores by 2e-6 at 1e-12,
+# and by 1e-15 if the fit continues until rounding stops it. That takes 30 to 60 more
+# steps: 0.4 s on digits, but 4 to 25 s on 20,000 rows of 256 features.
 _POLISHING = Stop(1e-16, 100)
 
 

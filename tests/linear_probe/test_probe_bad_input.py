@@ -47,8 +47,8 @@ L2S = (1e-1, 1e-2, 1e-3)
         ),
         (
             {"validation": LABELS == 1},
-            "validation must leave an example of every class to train on, but without "
-            "part 0 there is none of class 1; hold out fewer .* fold ids with -1",
+            "validation must leave an example of every class to train on, but "
+            "fold 0 holds out every example of class 1; .* by fold ids with -1",
         ),
         ({"validation": [3, 3]}, r"distinct indices in \[0, 59\], got 2 integers"),
         ({"validation": [3, 60]}, r"distinct indices in \[0, 59\], .* from 3 to 60"),

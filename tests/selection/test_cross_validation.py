@@ -263,15 +263,15 @@ def test_a_class_that_is_missing_where_one_trains_is_named():
     rows, labels = np.zeros((9, 2), np.float32), np.repeat([0, 1, 2], 3)
     settings = {"losses": (SOFTMAX,), "l2s": L2S}
     first, second = [0, 2, 0, 1, 1, 1, 2, 0, 2], [0, 2, 0, 2, 1, 1, 2, 0, 2]
-    with pytest.raises(ValueError, match="without part 1 there is none of class 1"):
+    with pytest.raises(ValueError, match="fold 1 leaves none of class 1"):
         jaxlin.cross_validate(jaxlin.problem(rows, labels), folds=first, **settings)
     # Nor does an example of weight 0 teach it.
     weights = np.float32([1, 1, 1, 0, 1, 1, 1, 1, 1])
     weighted = jaxlin.problem(rows, labels, weights=weights)
-    with pytest.raises(ValueError, match="without part 1 there is none of class 1"):
+    with pytest.raises(ValueError, match="fold 1 leaves none of class 1"):
         jaxlin.cross_validate(weighted, folds=second, **settings)
     named = jaxlin.problem(rows, np.array(["ant", "bee", "cat"])[labels])
-    with pytest.raises(ValueError, match="without part 1 there is none of class bee"):
+    with pytest.raises(ValueError, match="fold 1 leaves none of class bee"):
         jaxlin.cross_validate(named, folds=first, **settings)
     # A class without examples is missing everywhere, and so nowhere.
     wider = jaxlin.problem(rows, np.where(labels == 1, 3, labels), classes=range(4))

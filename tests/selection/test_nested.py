@@ -128,7 +128,7 @@ def test_errors_of_the_comparison_count_each_example_about_once(found):
         ({"l2s": ()}, "l2s must not be empty"),
         (
             {"folds": LABELS},
-            "without part 0 there is none of class 0; draw the folds stratified",
+            "fold 0 leaves none of class 0; draw the folds stratified",
         ),
         (
             {
