@@ -247,6 +247,22 @@ def test_a_rare_label_is_chosen_with_the_others(validation):
     assert "1 label without a positive test example" in str(rare)
 
 
+def test_each_row_of_fold_ids_is_a_repeat_where_a_label_leaves_parts_out():
+    """The standard error of drawn splits is that of the parts, however many remain."""
+    ids = np.where(np.arange(NUM_TRAIN) % 3 == np.arange(3)[:, None], 0, -1)
+    labels = LABELS[TRAIN].copy()
+    # Nothing in the first part judges it.
+    labels[ids[0] == 0, 0] = False
+    seen = []
+
+    def choose(scores, *, strength, num_repeats):
+        seen.append((np.shape(scores)[1], num_repeats))
+        return rules.best(scores, strength=strength, num_repeats=num_repeats)
+
+    probe(DATA[0], labels, DATA[2], LABELS[TEST], validation=ids, choose=choose)
+    assert set(seen) == {(3, 3), (2, 2)}
+
+
 def test_a_hinge_predicts_by_its_margin():
     hinge = probe(
         loss=losses.crammer_singer_hinge,
