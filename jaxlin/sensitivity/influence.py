@@ -81,11 +81,14 @@ class Influence(NamedTuple):
         """Changes without each group of training examples: the sums of its members'.
 
         Args:
-          groups: group of each training example, shape ``(examples,)``.
+          groups: group of each training example, integers, text or booleans, shape
+            ``(examples,)``.
 
         Returns:
           The groups in ascending order, and the changes, shape ``(tests, groups)``.
         """
+        if getattr(groups, "dtype", None) == bool:
+            groups = np.asarray(groups).astype(np.int8)
         groups = group_folds.checked_groups(groups)
         check.one_per_example("groups", len(groups), num_examples=self.changes.shape[1])
         names, codes = np.unique(groups, return_inverse=True)

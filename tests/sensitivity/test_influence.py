@@ -90,6 +90,8 @@ def test_groups_are_sums_and_orders_are_by_change():
     expected = found.changes[:, :10].sum(axis=1)
     np.testing.assert_allclose(sums[:, 1], expected, atol=1e-15)
     np.testing.assert_allclose(sums.sum(axis=1), found.changes.sum(axis=1), atol=1e-15)
+    mask = np.arange(40) < 10
+    np.testing.assert_allclose(found.of_groups(mask)[1], sums)
     order = np.argsort(found.changes[1])
     np.testing.assert_array_equal(found.most_harmful(4)[1], order[:4])
     np.testing.assert_array_equal(found.most_helpful(4)[1], order[::-1][:4])
