@@ -85,7 +85,7 @@ class FitDerivatives:
     def in_weights(self) -> Derivative:
         """Derivatives in the example weights, shape ``(examples,)``.
 
-        They are those before the division by the sum, at 0 too.
+        Derivatives with respect to unnormalised weights; also defined at weight 0.
         """
         return self._found(
             lambda: optimum_derivatives.in_weights(self.system, self.adjoint),

@@ -1,6 +1,5 @@
 """Covariance of linear functions of a fit's parameters, by systems with its Hessian."""
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -44,7 +43,7 @@ def factors(
     num_examples: int | None,
     groups: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices L and R with the covariance of linear functions L R^T.
+    """Factors of the covariance matrix L R^T of linear functions.
 
     Args:
       system: the Hessian.
@@ -67,7 +66,7 @@ def factors(
         ).values
         if num_examples is None:
             effects = _in_blocks(
-                lambda some: _effects(system, some, loss=loss), solutions, system
+                lambda some: removal_effects(system, some), solutions, system
             )
             if groups is not None:
                 order = np.argsort(groups, kind="stable")
@@ -86,11 +85,19 @@ def factors(
         return left, products.reshape(shape) / num_examples
 
 
-@functools.partial(jax.jit, static_argnames=("loss",))
+@jax.jit
 @jax.default_matmul_precision("highest")
-def _effects(system: HessianSystem, solutions: Array, *, loss: Loss) -> Array:
-    """Minus the first-order effects of examples on functions, (functions, examples)."""
-    del loss
+def removal_effects(system: HessianSystem, solutions: Array) -> Array:
+    """First-order changes of the functions by removing each example.
+
+    Args:
+      system: the Hessian at the optimum.
+      solutions: solutions of the systems whose right sides are the gradients of the
+        functions, shape ``(functions, classes, features + 1)``.
+
+    Returns:
+      Shape ``(functions, examples)``.
+    """
     rows, shares = score_gradients.rows_of(system.examples), system.shares
     penalized = system.settings.bias.penalized_part(system.weights)
 

@@ -44,7 +44,7 @@ that have any; :math:`\epsilon` is that, divided by :math:`\mu`. If it is at mos
 the objective does not fall where :math:`\|\delta\|_H = 2 \lambda`, in the direction of
 :math:`\delta`: the optimum is within, and the bounds above hold.
 
-Nothing is known if :math:`\epsilon > 1/2`.
+If :math:`\epsilon > 1/2` the bounds are infinite.
 
 **The adjoint.** The computed u has the residual r. As :math:`H^*` differs from H by at
 most the factor 1 + c, :math:`\|(H^{*-1} - H^{-1}) v\|_H \le c\, \|v\|_{H^{-1}}`, and
@@ -140,7 +140,9 @@ def _distance(system: HessianSystem, newton: Adjoint, *, loss: Loss) -> Distance
         ratio = jnp.sqrt(2.0) * largest * decrement / root
     else:
         violations = jax.vmap(
-            functools.partial(losses.margin_violations, **_arguments(system))
+            functools.partial(
+                losses.margin_violations, **optimum_derivatives.loss_arguments(system)
+            )
         )(system.scores.T, examples.targets)
         reach = jnp.sqrt(2.0) * norms * 2 * decrement / root
         uncertain = jnp.sum(jnp.abs(violations) <= reach[:, None], axis=1)
@@ -170,13 +172,6 @@ def _residual(adjoint: Adjoint) -> Array:
 def _counted(shares: Array, values: Array) -> Array:
     """Values times shares, without those of weight 0, which may overflow."""
     return jnp.where(shares > 0, shares * values, 0)
-
-
-def _arguments(system: HessianSystem) -> dict[str, Array]:
-    given = dict(system.settings.loss_arguments or {})
-    return {
-        name: jnp.asarray(value, system.weights.dtype) for name, value in given.items()
-    }
 
 
 def _curvature_with_free_bias(
