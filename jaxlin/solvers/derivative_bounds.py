@@ -64,7 +64,11 @@ gradient, which differs from that at W by at most :math:`\Delta`:
 the factor 1 + c (where a sign may change: by L).
 
 The bounds hold for the gradient v as given. They contain an estimate of the rounding
-errors of float64 sums, with a safety factor, which is not a worst case.
+errors of float64 sums, with a safety factor, which is not a worst case. Scores are off
+by roundoff times :math:`\|W\| \|x\|`, so that the gradient and a product H u are off by
+roundoff times :math:`L\, m` times :math:`\|W\|` or :math:`\|u\|`, at least L = 1 for
+softmax. Where that is large beside :math:`\lambda_2`, as for raw pixels and a small
+:math:`\lambda_2`, the bounds are infinite: normalise the features.
 """
 
 import functools
@@ -98,6 +102,8 @@ class Distance(NamedTuple):
         ``(examples,)``; 0 for softmax and cross-entropy.
       curvature: lower bound of the eigenvalues of the Hessian, shape ``()``.
       norms: norms of the rows with their constant, shape ``(examples,)``.
+      rounding: rounding error of a product of the Hessian and a vector, relative to the
+        norm of the vector, shape ``()``.
     """
 
     radius: Array
@@ -105,6 +111,7 @@ class Distance(NamedTuple):
     uncertain: Array
     curvature: Array
     norms: Array
+    rounding: Array
 
 
 def distance(system: HessianSystem, *, loss: Loss) -> Distance:
@@ -128,13 +135,19 @@ def _distance(system: HessianSystem, newton: Adjoint, *, loss: Loss) -> Distance
     norms *= 1 + _NORMS_IN_FLOAT32
     largest = jnp.max(jnp.where(shares > 0, norms, 0))
     sizes = jnp.linalg.norm(system.gradients, axis=0) * norms
-    total = jnp.sum(_counted(shares, sizes)) + l2 * jnp.linalg.norm(system.weights)
-    rounding = _ROUNDING * jnp.finfo(dtype).eps * total
+    # Scores have errors of |W| |x|, their gradients L times that; that of softmax adds
+    # two terms of norm 1/2.
+    largest_in_scores = max(1.0, _largest_eigenvalue(loss, system.weights.shape[0]))
+    of_scores = largest_in_scores * jnp.sum(_counted(shares, norms**2))
+    of_product = _ROUNDING * jnp.finfo(dtype).eps * (of_scores + l2)
+    rounding = _ROUNDING * jnp.finfo(dtype).eps * jnp.sum(_counted(shares, sizes))
+    rounding += of_product * jnp.linalg.norm(system.weights)
     curvature = l2
     if bias is Bias.FREE:
         curvature = _curvature_with_free_bias(system, norms, loss=loss)
     root = jnp.sqrt(curvature)
-    decrement = _dual_norm(newton, curvature) + rounding / root
+    residual = residual_bound(newton, of_product)
+    decrement = _dual_norm(newton, residual, curvature) + rounding / root
     if conjugates.of(loss).violations is None:
         uncertain = jnp.zeros(norms.shape, int)
         ratio = jnp.sqrt(2.0) * largest * decrement / root
@@ -152,21 +165,22 @@ def _distance(system: HessianSystem, newton: Adjoint, *, loss: Loss) -> Distance
     is_known = ratio <= 0.5
     change = jnp.where(is_known, ratio / (1 - jnp.where(is_known, ratio, 0)), jnp.inf)
     radius = (1 + change) * decrement / root
-    return Distance(radius, change, uncertain, curvature, norms)
+    return Distance(radius, change, uncertain, curvature, norms, of_product)
 
 
-def _dual_norm(adjoint: Adjoint, curvature: Array) -> Array:
+def _dual_norm(adjoint: Adjoint, residual: Array, curvature: Array) -> Array:
     """Bound on the norm of a right side under the inverse of the Hessian."""
     right = jnp.linalg.norm(adjoint.right)
     squared = jnp.sum(adjoint.values * adjoint.right)
-    squared += _residual(adjoint) * right / curvature
+    squared += residual * right / curvature
     return jnp.sqrt(jnp.maximum(squared, 0))
 
 
-def _residual(adjoint: Adjoint) -> Array:
-    """Norm of the residual, which has the rounding errors of the right side."""
+def residual_bound(adjoint: Adjoint, of_product: Array) -> Array:
+    """Bound on the norm of an adjoint's residual, with rounding errors."""
     rounding = _ROUNDING * jnp.finfo(adjoint.right.dtype).eps
-    return adjoint.residual + rounding * jnp.linalg.norm(adjoint.right)
+    found = adjoint.residual + rounding * jnp.linalg.norm(adjoint.right)
+    return found + of_product * jnp.linalg.norm(adjoint.values)
 
 
 def _counted(shares: Array, values: Array) -> Array:
@@ -210,8 +224,9 @@ def _bound(
     length = jnp.linalg.norm(adjoint.values)
     root = jnp.sqrt(distance.curvature)
     rounding = _ROUNDING * jnp.finfo(length.dtype).eps
-    norm = _dual_norm(adjoint, distance.curvature)
-    of_adjoint = (distance.change * norm + _residual(adjoint) / root) / root
+    residual = residual_bound(adjoint, distance.rounding)
+    norm = _dual_norm(adjoint, residual, distance.curvature)
+    of_adjoint = (distance.change * norm + residual / root) / root
     found = of_adjoint * (derivative + change) + length * change
     found += rounding * length * derivative
     # 0 times infinity is not known.
