@@ -64,11 +64,10 @@ gradient, which differs from that at W by at most :math:`\Delta`:
 the factor 1 + c (where a sign may change: by L).
 
 The bounds hold for the gradient v as given. They contain an estimate of the rounding
-errors of float64 sums, with a safety factor, which is not a worst case. Scores are off
-by roundoff times :math:`\|W\| \|x\|`, so that the gradient and a product H u are off by
-roundoff times :math:`L\, m` times :math:`\|W\|` or :math:`\|u\|`, at least L = 1 for
-softmax. Where that is large beside :math:`\lambda_2`, as for raw pixels and a small
-:math:`\lambda_2`, the bounds are infinite: normalise the features.
+errors of float64 sums, with a safety factor, which is not a worst case. Those of scores
+change the gradient and H u by roundoff times :math:`L\, m` (L = 1 for softmax) times
+:math:`\|W\|` and :math:`\|u\|`. For raw pixels and a small :math:`\lambda_2` the bounds
+are then infinite: normalise the features.
 """
 
 import functools
@@ -98,8 +97,8 @@ class Distance(NamedTuple):
     Attributes:
       radius: distance of the folded weights, up to a shift of all scores, shape ``()``.
       change: relative change c of the Hessian, shape ``()``.
-      uncertain: number of violations of each example that may change their sign, shape
-        ``(examples,)``; 0 for softmax and cross-entropy.
+      uncertain: number of violations per example that may change their sign, 0 without
+        violations, shape ``(examples,)``.
       curvature: lower bound of the eigenvalues of the Hessian, shape ``()``.
       norms: norms of the rows with their constant, shape ``(examples,)``.
       rounding: rounding error of a product of the Hessian and a vector, relative to the
@@ -115,10 +114,7 @@ class Distance(NamedTuple):
 
 
 def distance(system: HessianSystem, *, loss: Loss) -> Distance:
-    """Bounds the distance to the optimum; infinite where nothing is known.
-
-    It takes one solve, for the Newton decrement.
-    """
+    """Bounds the distance to the optimum by one solve; infinite if none is known."""
     gradient = hessian_system.gradient(system)
     newton = optimum_derivatives.adjoint(system, gradient, loss=loss)
     return _distance(system, newton, loss=loss)
@@ -135,8 +131,7 @@ def _distance(system: HessianSystem, newton: Adjoint, *, loss: Loss) -> Distance
     norms *= 1 + _NORMS_IN_FLOAT32
     largest = jnp.max(jnp.where(shares > 0, norms, 0))
     sizes = jnp.linalg.norm(system.gradients, axis=0) * norms
-    # Scores have errors of |W| |x|, their gradients L times that; that of softmax adds
-    # two terms of norm 1/2.
+    # The Hessian of softmax is a difference of two terms of norm 1/2.
     largest_in_scores = max(1.0, _largest_eigenvalue(loss, system.weights.shape[0]))
     of_scores = largest_in_scores * jnp.sum(_counted(shares, norms**2))
     of_product = _ROUNDING * jnp.finfo(dtype).eps * (of_scores + l2)
@@ -179,8 +174,8 @@ def _dual_norm(adjoint: Adjoint, residual: Array, curvature: Array) -> Array:
 def residual_bound(adjoint: Adjoint, of_product: Array) -> Array:
     """Bound on the norm of an adjoint's residual, with rounding errors."""
     rounding = _ROUNDING * jnp.finfo(adjoint.right.dtype).eps
-    found = adjoint.residual + rounding * jnp.linalg.norm(adjoint.right)
-    return found + of_product * jnp.linalg.norm(adjoint.values)
+    right, left = jnp.linalg.norm(adjoint.right), jnp.linalg.norm(adjoint.values)
+    return adjoint.residual + rounding * right + of_product * left
 
 
 def _counted(shares: Array, values: Array) -> Array:
