@@ -30,8 +30,13 @@ to first order. Both covariances are of the estimate that the penalty has shrunk
 * ``"sandwich"``: :math:`\sum_i \delta_i \delta_i^\top`, or the same of sums over groups
   of examples. It holds where examples, or groups, are independent.
 
-The penalty shifts the optimum by :math:`-\lambda_2 H^{-1} W`, to first order. No
-interval here corrects for that; tables print a note where it matters.
+The penalty shifts the optimum by :math:`-\lambda_2 H^{-1} W_0`, to first order, with
+the optimum :math:`W_0` without penalty. One Newton step without penalty estimates that,
+:math:`W_0 \approx W + \lambda_2 J^+ W`, and makes it :math:`-\lambda_2 J^+ W`. It is
+exact for a quadratic loss. Elsewhere it is too small where W is much smaller than
+:math:`W_0`, and in directions in which the loss has a curvature far below l2. Separable
+classes have no :math:`W_0`, and no bias in this sense. No interval here corrects for
+the shift; tables print a note where it matters.
 
 References:
   S. le Cessie and J. C. van Houwelingen. Ridge estimators in logistic regression.

@@ -42,7 +42,8 @@ class Covariance:
       num_groups: number of groups of examples, or None.
       params: the optimum in float64, to which Newton steps lead from the fit; of a fit
         with more than 6,000 parameters its own.
-      shift: shift of the parameters by the penalty, to first order.
+      shift: shift of the parameters by the penalty, from the optimum without one, to
+        first order.
       matrix_of_params: covariance of the parameters with the bias as last column,
         flattened; shape ``(parameters, parameters)``; None for more than 6,000
         parameters, where each table solves systems of its own.
