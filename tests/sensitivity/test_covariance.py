@@ -234,7 +234,7 @@ def test_the_shift_is_first_order_in_the_penalty(unpenalized):
 
 
 def test_the_shift_has_no_part_without_curvature():
-    """Of a column of zeros, and of the difference of two equal columns."""
+    """A column of zeros, and the difference of two equal columns, have none."""
     rows = np.c_[ROWS[:, :3], np.zeros(60), ROWS[:, 0]]
     problem = jaxlin.problem(rows, LABELS)
     for l2 in (1e-8, 1e-2):
