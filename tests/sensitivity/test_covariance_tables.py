@@ -276,6 +276,11 @@ def test_tables_of_what_there_is_not_are_refused(kind, penalized):
         ask(jaxlin.covariance(*penalized))
 
 
+def test_covariances_inside_jit_are_refused(penalized):
+    with pytest.raises(ValueError, match="outside jax.jit"):
+        jax.jit(lambda: jaxlin.covariance(*penalized).shift)()
+
+
 def test_probabilities_of_a_squared_hinge_are_refused():
     problem = jaxlin.problem(ROWS, LABELS)
     found = jaxlin.covariance(fitted(problem, SQUARED, L2), problem, kind="sandwich")

@@ -174,6 +174,11 @@ def test_the_stopping_criterion_does_not_depend_on_the_scale_of_weights():
     np.testing.assert_allclose(fits[1], fits[0], rtol=1e-6, atol=1e-6)
 
 
+def test_bootstraps_inside_jit_are_refused(given):
+    with pytest.raises(ValueError, match="outside jax.jit"):
+        jax.jit(lambda: fit_bootstrap.bootstrap(*given, key=KEY).draws)()
+
+
 def test_unproven_fits_are_counted(given):
     stop = jaxlin.Stop(1e-15, max_passes=2)
     found = fit_bootstrap.bootstrap(*given, key=KEY, num_resamples=3, stop=stop)

@@ -212,6 +212,8 @@ def test_derivatives_that_a_fit_has_not_are_refused():
         fit_derivatives.of_fit(3, problem, gradient_at(fit))
     with pytest.raises(ValueError, match="problem must be a jaxlin.Problem"):
         fit_derivatives.of_fit(fit, ROWS, gradient_at(fit))
+    with pytest.raises(ValueError, match="outside jax.jit"):
+        jax.jit(lambda: fit_derivatives.of_fit(fit, problem, gradient_at(fit)))()
     hinge = fit._replace(loss=losses.weston_watkins_hinge)
     with pytest.raises(ValueError, match="fit must be of a smooth loss"):
         fit_derivatives.of_fit(hinge, problem, gradient_at(fit))
