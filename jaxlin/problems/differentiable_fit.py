@@ -94,7 +94,7 @@ class Arguments(NamedTuple):
 class _Call:
     """A fit to be made: its arguments, and the function that fits.
 
-    No tree, in which JAX would find the traced arguments.
+    Not a pytree: JAX must not see the traced arguments inside.
     """
 
     arguments: Arguments

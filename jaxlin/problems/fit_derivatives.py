@@ -24,9 +24,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlin import linear
+from jaxlin import check, linear
 from jaxlin.linear import Params
-from jaxlin.problems import first_iterate, fit_hessian
+from jaxlin.problems import construction, first_iterate, fit_hessian
 from jaxlin.problems.checked import Problem
 from jaxlin.solvers import derivative_bounds, optimum_derivatives
 from jaxlin.solvers.derivative_bounds import Distance
@@ -74,7 +74,15 @@ class FitDerivatives:
           axis: None for one l2, shape ``()``; 1 for one l2 of each class, shape
             ``(classes,)``; 0 for one of each feature, and of the bias at the end,
             shape ``(features + 1,)``. They are the derivatives at a common value.
+
+        Raises:
+          ValueError: for another axis.
         """
+        if axis not in (None, 0, 1):
+            raise ValueError(
+                "axis must be None (one l2), 0 (one of each feature) or 1 (one of each "
+                f"class), got {axis!r}"
+            )
         return self._found(
             lambda: optimum_derivatives.in_l2(self.system, self.adjoint, axis=axis),
             lambda: derivative_bounds.of_l2(
@@ -85,7 +93,7 @@ class FitDerivatives:
     def in_weights(self) -> Derivative:
         """Derivatives in the example weights, shape ``(examples,)``.
 
-        They are those before the division by the sum, at 0 too.
+        Derivatives with respect to unnormalised weights; also defined at weight 0.
         """
         return self._found(
             lambda: optimum_derivatives.in_weights(self.system, self.adjoint),
@@ -157,6 +165,7 @@ class FitDerivatives:
             return Derivative(np.asarray(value()), np.asarray(error()))
 
 
+@construction.takes_problem
 def of_fit(fit: Fit, problem: Problem, cotangent: Params) -> FitDerivatives:
     """Solves for the derivatives of a function of the optimal parameters.
 
@@ -171,11 +180,16 @@ def of_fit(fit: Fit, problem: Problem, cotangent: Params) -> FitDerivatives:
         ``(classes,)``, taken as exact.
 
     Raises:
-      ValueError: for a loss without a Hessian, or another problem.
+      ValueError: for a loss without a Hessian, another problem, or a cotangent that is
+        not finite; inside ``jax.jit``, ``jax.vmap`` and ``jax.grad``.
     """
+    if not isinstance(fit, Fit):
+        raise ValueError(
+            f"fit must be a jaxlin.Fit, got a {type(fit).__name__}; give the result of "
+            "jaxlin.fit"
+        )
     fit_hessian.check(fit, problem, use="derivatives")
-    shape = (problem.num_classes, problem.num_features)
-    first_iterate.check_shapes("cotangent", cotangent, shape)
+    _check_cotangent(cotangent, (problem.num_classes, problem.num_features))
     loss: Loss = fit.loss  # type: ignore[assignment]
     with jax.enable_x64(True):
         system = fit_hessian.of_fit(fit, problem)
@@ -185,3 +199,19 @@ def of_fit(fit: Fit, problem: Problem, cotangent: Params) -> FitDerivatives:
         adjoint = optimum_derivatives.adjoint(system, right, loss=loss)
         distance = derivative_bounds.distance(system, loss=loss)
     return FitDerivatives(loss, system, adjoint, distance)
+
+
+def _check_cotangent(cotangent: Params, shape: tuple[int, int]) -> None:
+    if not isinstance(cotangent, Params):
+        raise ValueError(
+            "cotangent must be jaxlin.linear.Params, such as jax.grad of a function of "
+            f"fit.params gives, got a {type(cotangent).__name__}"
+        )
+    first_iterate.check_shapes("cotangent", cotangent, shape)
+    check.concrete("cotangent", *cotangent)
+    for name, leaf in zip(Params._fields, cotangent, strict=True):
+        if not np.isfinite(leaf).all():
+            raise ValueError(
+                f"cotangent must be finite, got NaN or infinity in its {name}; look at "
+                "the function whose gradient it is"
+            )

@@ -62,7 +62,7 @@ class Bootstrap:
     ) -> EstimateTable:
         """Coefficients of every class; arguments are those of `Covariance`.
 
-        Intervals are those between percentiles of the fits; z and p values are normal.
+        Intervals are those between percentiles of the fits, with no tests beside them.
         """
         functions = linear_functions.of_coefficients(
             self.fit, reference=reference, columns=columns, units=units
@@ -138,13 +138,12 @@ class Bootstrap:
         found, errors, low, high, bias = _summary(
             values[0], draws, confidence=confidence
         )
-        z, p_values = estimate_table.tests(found, errors)
         return EstimateTable(
             names,
             found,
             errors,
-            z,
-            p_values,
+            None,
+            None,
             low,
             high,
             bias,

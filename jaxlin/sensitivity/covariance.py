@@ -24,14 +24,19 @@ loss alone. An example moves the optimum by
 
 to first order. Both covariances are of the estimate that the penalty has shrunk:
 
-* ``"model"``: :math:`H^{-1} J H^{-1} / \sum_i a_i`. It holds where labels are drawn
-  from the probabilities of the model, and for small l2 it is the inverse of the
-  information matrix.
+* ``"model"``, model-based: :math:`H^{-1} J H^{-1} / \sum_i a_i`. It holds where labels
+  are drawn from the probabilities of the model, and for small l2 it is the inverse of
+  the information matrix.
 * ``"sandwich"``: :math:`\sum_i \delta_i \delta_i^\top`, or the same of sums over groups
   of examples. It holds where examples, or groups, are independent.
 
-The penalty shifts the optimum by :math:`-\lambda_2 H^{-1} W`, to first order. No
-interval here corrects for that; tables print a note where it matters.
+The penalty shifts the optimum by :math:`-\lambda_2 H^{-1} W_0`, to first order, with
+the optimum :math:`W_0` without penalty. One Newton step without penalty estimates that,
+:math:`W_0 \approx W + \lambda_2 J^+ W`, and makes it :math:`-\lambda_2 J^+ W`. It is
+exact for a quadratic loss. Elsewhere it is too small where W is much smaller than
+:math:`W_0`, and in directions in which the loss has a curvature far below l2. Separable
+classes have no :math:`W_0`, and no bias in this sense. No interval here corrects for
+the shift; tables print a note where it matters.
 
 References:
   S. le Cessie and J. C. van Houwelingen. Ridge estimators in logistic regression.
@@ -70,10 +75,11 @@ def covariance(
       fit: a fit of a smooth loss: softmax, cross-entropy, or the squared
         Weston-Watkins hinge (sandwich only).
       problem: the examples that it was fitted to, dense rows in memory.
-      kind: ``"model"`` trusts the probabilities of the model. Weights then are
-        frequencies, whole numbers, and the sample size is their sum. A distribution
-        over the classes counts as the shares among that many draws; as soft labels it
-        makes these standard errors too large. ``"sandwich"`` (HC0, without a factor for
+      kind: ``"model"``, the model-based covariance (statsmodels: ``nonrobust``),
+        assumes the probabilities of the model. Weights then are frequencies, whole
+        numbers, and the sample size is their sum. A distribution over the classes
+        counts as the shares among that many draws; as soft labels it makes these
+        standard errors too large. ``"sandwich"`` (HC0, without a factor for
         the sample size) needs independent rows alone. Each row is one observation,
         whatever its weight; repeat rows whose weights are frequencies.
       groups: group of each example for a sandwich of independent groups, integers or
@@ -111,11 +117,11 @@ def covariance(
         folded: Any = np.asarray(system.weights)
     shift: Any = function_covariance.shift(system, loss=loss)
     is_dense = system.factor is not None
-    of_params = None
+    matrix_of_params = None
     if is_dense:
         units = np.eye(folded.size).reshape(-1, *folded.shape)
         left, right = function_covariance.factors(system, units, **options)
-        of_params = (left @ right.T + right @ left.T) / 2
+        matrix_of_params = (left @ right.T + right @ left.T) / 2
     return Covariance(
         fit,
         kind,
@@ -123,7 +129,7 @@ def covariance(
         None if codes is None else len(np.unique(codes[weights > 0])),
         linear.unfold_bias(folded),
         linear.unfold_bias(shift),
-        of_params,
+        matrix_of_params,
         None if is_dense else system,
         codes,
     )

@@ -42,10 +42,11 @@ class Covariance:
       num_groups: number of groups of examples, or None.
       params: the optimum in float64, to which Newton steps lead from the fit; of a fit
         with more than 6,000 parameters its own.
-      shift: shift of the parameters by the penalty, to first order.
-      of_params: covariance of the parameters with the bias as last column, flattened;
-        shape ``(parameters, parameters)``; None for more than 6,000 parameters, where
-        each table solves systems of its own.
+      shift: shift of the parameters by the penalty, from the optimum without one, to
+        first order.
+      matrix_of_params: covariance of the parameters with the bias as last column,
+        flattened; shape ``(parameters, parameters)``; None for more than 6,000
+        parameters, where each table solves systems of its own.
       system: the Hessian for these systems, or None.
       groups: index of the group of each example, shape ``(examples,)``, or None.
     """
@@ -56,7 +57,7 @@ class Covariance:
     num_groups: int | None
     params: Params
     shift: Params
-    of_params: np.ndarray | None
+    matrix_of_params: np.ndarray | None
     system: HessianSystem | None
     groups: np.ndarray | None
 
@@ -161,7 +162,7 @@ class Covariance:
         if self.num_groups is not None:
             size += f" in {counted(self.num_groups, 'group')}"
         head = f"{self.kind} covariance of {size}, l2 {self.fit.l2:g}"
-        if self.of_params is None:
+        if self.matrix_of_params is None:
             return f"{head}; .coefficients(columns=...) has tables of some features"
         return f"{head}\n{self.coefficients()}"
 
@@ -171,7 +172,7 @@ class Covariance:
     def _coefficients(
         self, reference: Any, columns: Sequence[Any] | None, units: Units
     ) -> LinearFunctions:
-        if columns is None and self.of_params is None:
+        if columns is None and self.matrix_of_params is None:
             raise ValueError(
                 "columns must be given for a fit with more than "
                 f"{hessian_system.MAX_DENSE:,} parameters, got None for "
@@ -220,10 +221,10 @@ class Covariance:
         return np.sqrt(np.maximum(np.sum(left * right, axis=1), 0))
 
     def _factors(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Matrices L and R with the covariance of the functions L R^T."""
-        if self.of_params is not None:
+        """Factors of the covariance matrix L R^T of linear functions."""
+        if self.matrix_of_params is not None:
             flat = vectors.reshape(len(vectors), -1)
-            return flat @ self.of_params, flat
+            return flat @ self.matrix_of_params, flat
         assert self.system is not None
         return function_covariance.factors(
             self.system,

@@ -25,14 +25,16 @@ class EstimateTable(NamedTuple):
       names: one tuple of names per axis.
       values: estimates.
       standard_errors: their standard errors; not finite where nothing is known.
-      z: values over standard errors; None for probabilities.
+      z: values over standard errors; None for probabilities and for a bootstrap.
       p_values: two-sided p values of the hypothesis that a value is 0, by the normal
-        distribution; None for probabilities.
+        distribution; None where z is.
       low: lower ends of the intervals.
       high: upper ends.
       estimated_bias: estimated expectation of each value minus what it estimates. That
-        of `jaxlin.covariance` is the shift by the penalty, to first order; that of a
-        bootstrap is the mean over the resamples minus the value.
+        of `jaxlin.covariance` is the shift from the optimum without penalty, to first
+        order, and too small where the penalty shrinks strongly. That of a bootstrap is
+        the mean over the resamples minus the value. It takes the shrunk fit for the
+        truth, and so has the smaller shift of a shrunk model.
       confidence: coverage of the intervals.
       ratio_noise: standard deviation of a ratio of estimated bias and standard error,
         by the random resamples of a bootstrap; 0 without.
@@ -63,9 +65,10 @@ class EstimateTable(NamedTuple):
             return ""
         where = np.unravel_index(int(np.argmax(self._ratios())), self.values.shape)
         name = ", ".join(names[i] for names, i in zip(self.names, where, strict=True))
+        ignorant = "intervals" if self.z is None else "intervals and p values"
         return (
             f"biased by up to {ratio:.2g} standard errors ({name}), above "
-            f"{_IGNORABLE}: intervals and p values leave that out"
+            f"{_IGNORABLE}: {ignorant} leave that out"
         )
 
     def __str__(self) -> str:
@@ -97,7 +100,7 @@ def normal(
       confidence: coverage of the intervals, in (0, 1).
     """
     half = quantile(confidence) * standard_errors
-    z, p_values = tests(values, standard_errors)
+    z, p_values = _tests(values, standard_errors)
     return EstimateTable(
         names,
         values,
@@ -111,7 +114,7 @@ def normal(
     )
 
 
-def tests(
+def _tests(
     values: np.ndarray, standard_errors: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Standardised values and two-sided p values; NaN where the standard error is 0."""

@@ -15,7 +15,7 @@
 ((1, 3), 0)
 
 All fits are certified. The tables are those of `jaxlin.covariance`, with percentile
-intervals.
+intervals and without tests.
 
 Reference:
   B. Efron and R. J. Tibshirani. An introduction to the bootstrap. Chapman and Hall,
@@ -80,7 +80,8 @@ def bootstrap(
 
     Raises:
       ValueError: that names the argument, the rule and the value; also if a resample
-        has no example of some class.
+        has no example of some class, for a fit with a free bias, which has no optimum
+        then.
     """
     check.choice("kind", kind, ("nonparametric", "parametric"))
     fit_hessian.check_same(predictions.check_fit(fit), problem, use="bootstrap")
@@ -100,7 +101,7 @@ def bootstrap(
         chosen = _stop(fit, problem) if stop is None else stop
         fits = sweep.fit_models(problem, models, target_sets=sets, stop=chosen)
         return Bootstrap(fit, kind, fits, None)
-    weights, num_groups = _drawn_weights(key, problem, num_resamples, groups)
+    weights, num_groups = _drawn_weights(key, fit, problem, num_resamples, groups)
     models = grids.product(**options, num_weight_sets=num_resamples)
     chosen = _stop(fit, problem) if stop is None else stop
     fits = sweep.fit_models(problem, models, weight_sets=weights, stop=chosen)
@@ -111,11 +112,13 @@ def _stop(fit: Fit, problem: Problem) -> Stop:
     """Stopping criterion for errors that are small beside the standard errors.
 
     Parameters with a gap g to the optimum are off by at most sqrt(2 n g) standard
-    errors, to first order and where l2 is small.
+    errors, to first order and where l2 is small; n is the effective sample size.
     """
     if not conjugates.of(fit.loss).smooth:  # type: ignore[arg-type]
         return stopping.DEFAULT
-    num_examples = max(1.0, sampling_checks.weights_of(problem).sum())
+    weights = sampling_checks.weights_of(problem)
+    # Of Kish: the number of rows of equal weight, whatever the scale of the weights.
+    num_examples = weights.sum() ** 2 / np.sum(weights**2)
     gap = _LARGEST_ERROR**2 / (2 * num_examples)
     objective = max(fit.certificate.primal, gap)
     return Stop(min(stopping.DEFAULT.relative_gap, gap / objective))
@@ -164,13 +167,17 @@ def _drawn_labels(
         drawn = np.asarray(jax.random.uniform(own_key, (len(found),)))
         codes[:, number] = np.sum(drawn[:, None] >= ends, axis=1)
         counts = np.bincount(codes[:, number], minlength=found.shape[1])
-        _check_every_class(counts, problem, number)
+        _check_every_class(counts, fit, number)
     names = tuple(f"resample {number}" for number in range(num_resamples))
     return TargetSets(codes, names)
 
 
 def _drawn_weights(
-    key: Array, problem: Problem, num_resamples: int, groups: ArrayLike | None
+    key: Array,
+    fit: Fit,
+    problem: Problem,
+    num_resamples: int,
+    groups: ArrayLike | None,
 ) -> tuple[np.ndarray, int | None]:
     """Counts of all rows, shape ``(resamples, examples)``; number of groups or None."""
     weights = sampling_checks.weights_of(problem)
@@ -187,15 +194,16 @@ def _drawn_weights(
         found = row_blocks.class_weights(
             targets, one * weights, num_classes=problem.num_classes
         )
-        _check_every_class(found, problem, number)
+        _check_every_class(found, fit, number)
     return sets, None if groups is None else len(units)
 
 
-def _check_every_class(found: np.ndarray, problem: Problem, number: int) -> None:
-    if not (found > 0).all():
-        absent = problem.classes[int(np.argmin(found))]
+def _check_every_class(found: np.ndarray, fit: Fit, number: int) -> None:
+    # A free bias of a class without examples has no optimum.
+    if fit.bias == "free" and not (found > 0).all():
+        absent = fit.classes[int(np.argmin(found))]
         raise ValueError(
-            "problem must have enough examples of each class for a bootstrap, got none "
-            f"of class {absent!s} in resample {number}; leave the class out, or take "
-            "jaxlin.covariance"
+            "problem must have enough examples of each class for a bootstrap of a fit "
+            f"with a free bias, got none of class {absent!s} in resample {number}; "
+            'leave the class out, fit with bias="penalized", or take jaxlin.covariance'
         )

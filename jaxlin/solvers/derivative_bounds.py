@@ -44,7 +44,7 @@ that have any; :math:`\epsilon` is that, divided by :math:`\mu`. If it is at mos
 the objective does not fall where :math:`\|\delta\|_H = 2 \lambda`, in the direction of
 :math:`\delta`: the optimum is within, and the bounds above hold.
 
-Nothing is known if :math:`\epsilon > 1/2`.
+If :math:`\epsilon > 1/2` the bounds are infinite.
 
 **The adjoint.** The computed u has the residual r. As :math:`H^*` differs from H by at
 most the factor 1 + c, :math:`\|(H^{*-1} - H^{-1}) v\|_H \le c\, \|v\|_{H^{-1}}`, and
@@ -64,7 +64,10 @@ gradient, which differs from that at W by at most :math:`\Delta`:
 the factor 1 + c (where a sign may change: by L).
 
 The bounds hold for the gradient v as given. They contain an estimate of the rounding
-errors of float64 sums, with a safety factor, which is not a worst case.
+errors of float64 sums, with a safety factor, which is not a worst case. Those of scores
+change the gradient and H u by roundoff times :math:`L\, m` (L = 1 for softmax) times
+:math:`\|W\|` and :math:`\|u\|`. For raw pixels and a small :math:`\lambda_2` the bounds
+are then infinite: normalise the features.
 """
 
 import functools
@@ -94,10 +97,12 @@ class Distance(NamedTuple):
     Attributes:
       radius: distance of the folded weights, up to a shift of all scores, shape ``()``.
       change: relative change c of the Hessian, shape ``()``.
-      uncertain: number of violations of each example that may change their sign, shape
-        ``(examples,)``; 0 for softmax and cross-entropy.
+      uncertain: number of violations per example that may change their sign, 0 without
+        violations, shape ``(examples,)``.
       curvature: lower bound of the eigenvalues of the Hessian, shape ``()``.
       norms: norms of the rows with their constant, shape ``(examples,)``.
+      rounding: rounding error of a product of the Hessian and a vector, relative to the
+        norm of the vector, shape ``()``.
     """
 
     radius: Array
@@ -105,13 +110,11 @@ class Distance(NamedTuple):
     uncertain: Array
     curvature: Array
     norms: Array
+    rounding: Array
 
 
 def distance(system: HessianSystem, *, loss: Loss) -> Distance:
-    """Bounds the distance to the optimum; infinite where nothing is known.
-
-    It takes one solve, for the Newton decrement.
-    """
+    """Bounds the distance to the optimum by one solve; infinite if none is known."""
     gradient = hessian_system.gradient(system)
     newton = optimum_derivatives.adjoint(system, gradient, loss=loss)
     return _distance(system, newton, loss=loss)
@@ -128,19 +131,26 @@ def _distance(system: HessianSystem, newton: Adjoint, *, loss: Loss) -> Distance
     norms *= 1 + _NORMS_IN_FLOAT32
     largest = jnp.max(jnp.where(shares > 0, norms, 0))
     sizes = jnp.linalg.norm(system.gradients, axis=0) * norms
-    total = jnp.sum(_counted(shares, sizes)) + l2 * jnp.linalg.norm(system.weights)
-    rounding = _ROUNDING * jnp.finfo(dtype).eps * total
+    # The Hessian of softmax is a difference of two terms of norm 1/2.
+    largest_in_scores = max(1.0, _largest_eigenvalue(loss, system.weights.shape[0]))
+    of_scores = largest_in_scores * jnp.sum(_counted(shares, norms**2))
+    of_product = _ROUNDING * jnp.finfo(dtype).eps * (of_scores + l2)
+    rounding = _ROUNDING * jnp.finfo(dtype).eps * jnp.sum(_counted(shares, sizes))
+    rounding += of_product * jnp.linalg.norm(system.weights)
     curvature = l2
     if bias is Bias.FREE:
         curvature = _curvature_with_free_bias(system, norms, loss=loss)
     root = jnp.sqrt(curvature)
-    decrement = _dual_norm(newton, curvature) + rounding / root
+    residual = residual_bound(newton, of_product)
+    decrement = _dual_norm(newton, residual, curvature) + rounding / root
     if conjugates.of(loss).violations is None:
         uncertain = jnp.zeros(norms.shape, int)
         ratio = jnp.sqrt(2.0) * largest * decrement / root
     else:
         violations = jax.vmap(
-            functools.partial(losses.margin_violations, **_arguments(system))
+            functools.partial(
+                losses.margin_violations, **optimum_derivatives.loss_arguments(system)
+            )
         )(system.scores.T, examples.targets)
         reach = jnp.sqrt(2.0) * norms * 2 * decrement / root
         uncertain = jnp.sum(jnp.abs(violations) <= reach[:, None], axis=1)
@@ -150,33 +160,27 @@ def _distance(system: HessianSystem, newton: Adjoint, *, loss: Loss) -> Distance
     is_known = ratio <= 0.5
     change = jnp.where(is_known, ratio / (1 - jnp.where(is_known, ratio, 0)), jnp.inf)
     radius = (1 + change) * decrement / root
-    return Distance(radius, change, uncertain, curvature, norms)
+    return Distance(radius, change, uncertain, curvature, norms, of_product)
 
 
-def _dual_norm(adjoint: Adjoint, curvature: Array) -> Array:
+def _dual_norm(adjoint: Adjoint, residual: Array, curvature: Array) -> Array:
     """Bound on the norm of a right side under the inverse of the Hessian."""
     right = jnp.linalg.norm(adjoint.right)
     squared = jnp.sum(adjoint.values * adjoint.right)
-    squared += _residual(adjoint) * right / curvature
+    squared += residual * right / curvature
     return jnp.sqrt(jnp.maximum(squared, 0))
 
 
-def _residual(adjoint: Adjoint) -> Array:
-    """Norm of the residual, which has the rounding errors of the right side."""
+def residual_bound(adjoint: Adjoint, of_product: Array) -> Array:
+    """Bound on the norm of an adjoint's residual, with rounding errors."""
     rounding = _ROUNDING * jnp.finfo(adjoint.right.dtype).eps
-    return adjoint.residual + rounding * jnp.linalg.norm(adjoint.right)
+    right, left = jnp.linalg.norm(adjoint.right), jnp.linalg.norm(adjoint.values)
+    return adjoint.residual + rounding * right + of_product * left
 
 
 def _counted(shares: Array, values: Array) -> Array:
     """Values times shares, without those of weight 0, which may overflow."""
     return jnp.where(shares > 0, shares * values, 0)
-
-
-def _arguments(system: HessianSystem) -> dict[str, Array]:
-    given = dict(system.settings.loss_arguments or {})
-    return {
-        name: jnp.asarray(value, system.weights.dtype) for name, value in given.items()
-    }
 
 
 def _curvature_with_free_bias(
@@ -215,8 +219,9 @@ def _bound(
     length = jnp.linalg.norm(adjoint.values)
     root = jnp.sqrt(distance.curvature)
     rounding = _ROUNDING * jnp.finfo(length.dtype).eps
-    norm = _dual_norm(adjoint, distance.curvature)
-    of_adjoint = (distance.change * norm + _residual(adjoint) / root) / root
+    residual = residual_bound(adjoint, distance.rounding)
+    norm = _dual_norm(adjoint, residual, distance.curvature)
+    of_adjoint = (distance.change * norm + residual / root) / root
     found = of_adjoint * (derivative + change) + length * change
     found += rounding * length * derivative
     # 0 times infinity is not known.

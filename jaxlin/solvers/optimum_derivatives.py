@@ -150,7 +150,7 @@ def in_loss_arguments(
         lambda given: _pairing(
             system, adjoint, system.examples.targets, given, loss=loss
         )
-    )(_loss_arguments(system))
+    )(loss_arguments(system))
 
 
 @functools.partial(jax.jit, static_argnames=("loss",))
@@ -160,13 +160,14 @@ def in_targets(system: HessianSystem, adjoint: Adjoint, *, loss: Loss) -> Array:
     The loss divides a distribution by its sum; that is differentiated, too.
     """
     targets = system.examples.targets.astype(system.weights.dtype)
-    arguments = _loss_arguments(system)
+    arguments = loss_arguments(system)
     return jax.grad(
         lambda given: _pairing(system, adjoint, given, arguments, loss=loss)
     )(targets)
 
 
-def _loss_arguments(system: HessianSystem) -> dict[str, Array]:
+def loss_arguments(system: HessianSystem) -> dict[str, Array]:
+    """Loss arguments of the system's settings in its dtype, each of shape ``()``."""
     given = dict(system.settings.loss_arguments or {})
     return {
         name: jnp.asarray(value, system.weights.dtype) for name, value in given.items()

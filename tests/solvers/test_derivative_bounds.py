@@ -133,3 +133,56 @@ def test_the_distance_is_within_its_bound(loss, bias):
     missing = {"penalized": 0, "free": 1, "none": CLASSES}[bias]
     assert len(positive) == size - missing
     assert 0 < float(near.distance.curvature) <= positive[0] * (1 + 1e-9)
+
+
+def ill_conditioned(seed, loss):
+    """A problem with two equal columns of pixels, and the Hessian at its optimum."""
+    generator = np.random.default_rng(seed)
+    rows = generator.integers(0, 256, size=(30, 6)).astype(float)
+    rows[:, 3] = rows[:, 2]
+    labels = (rows[:, 0] + generator.normal(size=30) * 60 > 128).astype(int)
+    problem = jaxlin.problem(rows, labels)
+    stop = jaxlin.Stop(1e-8, 300)
+    fit = jaxlin.fit(problem, loss=loss, l2=1e-8, stop=stop, refine=True)
+    with jax.enable_x64(True):
+        system = fit_hessian.of_fit(fit, problem)
+        return system, derivative_bounds.distance(system, loss=loss), rows, labels
+
+
+@pytest.mark.parametrize("loss", [losses.softmax_cross_entropy, SQUARED])
+def test_the_residual_counts_the_rounding_of_products(loss):
+    """The smallest residual of several is small by chance.
+
+    The difference of two equal columns is an eigenvector of every Hessian, with the
+    eigenvalue l2.
+    """
+    system, distance, _, _ = ill_conditioned(0, loss)
+    vector = np.zeros(system.weights.shape)
+    vector[:, 2], vector[:, 3] = [1, -1], [-1, 1]
+    with jax.enable_x64(True):
+        adjoint = optimum_derivatives.adjoint(system, jnp.asarray(vector), loss=loss)
+        bound = derivative_bounds.residual_bound(adjoint, distance.rounding) / 1e-8
+    error = np.linalg.norm(np.asarray(adjoint.values) - vector / 1e-8)
+    # Ratios are below .001. Without the rounding errors of H u they are .8 and .9.
+    assert error <= 0.1 * float(bound)
+
+
+def test_the_gradient_has_the_rounding_errors_of_scores():
+    """Against long doubles, at weights a hundred times as large."""
+    system, distance, rows, labels = ill_conditioned(0, losses.softmax_cross_entropy)
+    extended = np.c_[rows, np.ones(30)].astype(np.longdouble)
+    with jax.enable_x64(True):
+        far = hessian_system.at(
+            system.examples,
+            linear.unfold_bias(100 * system.weights),
+            loss=losses.softmax_cross_entropy,
+            settings=system.settings,
+        )
+        found = np.asarray(hessian_system.gradient(far))
+    weights = np.asarray(far.weights).astype(np.longdouble)
+    scores = extended @ weights.T
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    gradients = powers / powers.sum(axis=1, keepdims=True) - np.eye(2)[labels]
+    exact = gradients.T @ extended / 30 + np.longdouble(1e-8) * weights
+    error = np.linalg.norm((found - exact).astype(float))
+    assert error <= float(distance.rounding) * np.linalg.norm(far.weights)

@@ -198,8 +198,22 @@ def test_derivatives_that_a_fit_has_not_are_refused():
         found.in_margin()
     with pytest.raises(ValueError, match="labels must be distributions"):
         found.in_labels()
+    with pytest.raises(ValueError, match=r"axis must be None .*got 2"):
+        found.in_l2(axis=2)
     with pytest.raises(ValueError, match="cotangent must"):
         fit_derivatives.of_fit(fit, problem, Params(COEFFICIENTS.T, np.zeros(5)))
+    with pytest.raises(ValueError, match="cotangent must be jaxlin.linear.Params"):
+        fit_derivatives.of_fit(fit, problem, COEFFICIENTS)
+    for bad in (np.nan, np.inf):
+        cotangent = Params(COEFFICIENTS, np.array([0, bad, 0]))
+        with pytest.raises(ValueError, match="cotangent must be finite.* in its bias"):
+            fit_derivatives.of_fit(fit, problem, cotangent)
+    with pytest.raises(ValueError, match="fit must be a jaxlin.Fit, got a int"):
+        fit_derivatives.of_fit(3, problem, gradient_at(fit))
+    with pytest.raises(ValueError, match="problem must be a jaxlin.Problem"):
+        fit_derivatives.of_fit(fit, ROWS, gradient_at(fit))
+    with pytest.raises(ValueError, match="outside jax.jit"):
+        jax.jit(lambda: fit_derivatives.of_fit(fit, problem, gradient_at(fit)))()
     hinge = fit._replace(loss=losses.weston_watkins_hinge)
     with pytest.raises(ValueError, match="fit must be of a smooth loss"):
         fit_derivatives.of_fit(hinge, problem, gradient_at(fit))
