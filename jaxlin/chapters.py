@@ -229,16 +229,17 @@ CHAPTERS = {
     "sensitivity": Chapter(
         "leave-one-out, influence of examples, covariance of a fit",
         (
+            "removal_systems",
             "left_out",
             "kronecker",
             "refits",
             "sampling_checks",
             "leave_one_out",
-            "influence",
             "support",
             "linear_functions",
             "estimate_table",
             "function_covariance",
+            "influence",
             "covariance_result",
             "covariance",
             "bootstrap_result",

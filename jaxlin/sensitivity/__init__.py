@@ -3,16 +3,17 @@
 All of them are linear systems with the Hessian of the fit's objective
 (`jaxlin.solvers.hessian_system`).
 
-  left_out       optima without one example each, where the Hessian is factorised
-  kronecker      scores without each example, by an approximate Hessian
-  refits         certified fits without some examples
-  leave_one_out  predictions of each example by the model fitted without it
-  influence      influence of training examples on test losses and scores
-  support        examples of a hinge that are certified to be no support vectors
+  removal_systems      systems without one example each, and bounds on their optima
+  left_out             optima without one example each
+  kronecker            scores without each example, by an approximate Hessian
+  refits               certified fits without some examples
+  sampling_checks      checks of weights, groups and losses
+  leave_one_out        predictions of each example by the model fitted without it
+  support              examples of a hinge that are certified to be no support vectors
   linear_functions     coefficients, contrasts and probabilities as linear functions
   estimate_table       estimates with standard errors, tests and intervals
-  sampling_checks      checks of weights, groups and losses
   function_covariance  covariance of linear functions, by systems with the Hessian
+  influence            influence of training examples on test losses and scores
   covariance_result    `Covariance`, with its tables
   covariance           standard errors of a fit: `jaxlin.covariance`
   bootstrap_result     `Bootstrap`, with its tables

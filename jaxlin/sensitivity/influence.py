@@ -36,6 +36,7 @@ from jaxlin.numerics import row_arrays
 from jaxlin.objective import row_products
 from jaxlin.problems import Problem, fit_hessian
 from jaxlin.selection import group_folds
+from jaxlin.sensitivity import function_covariance
 from jaxlin.solvers import hessian_system, score_gradients
 from jaxlin.solvers.fitted import Fit
 from jaxlin.solvers.hessian_system import HessianSystem
@@ -87,7 +88,7 @@ class Influence(NamedTuple):
         Returns:
           The groups in ascending order, and the changes, shape ``(tests, groups)``.
         """
-        if getattr(groups, "dtype", None) == bool:
+        if np.asarray(groups).dtype.kind == "b":
             groups = np.asarray(groups).astype(np.int8)
         groups = group_folds.checked_groups(groups)
         check.one_per_example("groups", len(groups), num_examples=self.changes.shape[1])
@@ -152,7 +153,8 @@ def influence(
             system, cotangents, loss=loss, tolerance=tolerance
         )
         norms = jnp.sqrt(jnp.sum(jnp.square(cotangents), axis=(1, 2)))
-        changes = [np.asarray(_changes(system, one)) for one in solved.values]
+        effects = function_covariance.removal_effects
+        changes = [np.asarray(effects(system, one[None]))[0] for one in solved.values]
         residuals = solved.residuals / jnp.where(norms > 0, norms, 1)
     return Influence(np.stack(changes), np.asarray(residuals))
 
@@ -206,18 +208,6 @@ def _cotangents(
         loss_arguments=system.settings.loss_arguments,
     )(scores)
     return gradients[:, :, None] * rows[:, None, :]
-
-
-@jax.jit
-@jax.default_matmul_precision("highest")
-def _changes(system: HessianSystem, solved: Array) -> Array:
-    """Changes of one test quantity without each training example."""
-    along = score_gradients.rows_of(system.examples).scores(solved)
-    of_loss = jnp.sum(system.gradients * along, axis=0)
-    penalized = system.settings.bias.penalized_part(system.weights)
-    found = system.shares * (of_loss + system.l2 * jnp.vdot(penalized, solved))
-    # Rows of weight 0 may overflow.
-    return jnp.where(system.shares > 0, found, 0)
 
 
 def _largest(values: np.ndarray, number: int) -> np.ndarray:

@@ -18,31 +18,12 @@ all examples. Steps with these matrices, and the gradient of F at each example's
 weights, lead to the optima. A step takes two products of all rows with the weights of
 all models.
 
-Errors are bounded by the gradient g of F at the last weights, whose distance from the
-optimum is d, :math:`\Delta` from the weights of H:
+Bounds on what is left are those of `jaxlin.sensitivity.removal_systems`.
 
-* F has the curvature :math:`(1 - \pi_i) \lambda_2`, unless the bias is free:
-  :math:`\|d\| \le \|g\| / ((1 - \pi_i) \lambda_2)`. It moves the scores of a row x by
-  at most :math:`\|d\| \|x\|`.
-* The third derivative of softmax along a change of the scores is at most the range of
-  that change times the second (Bach). With :math:`\tau` the largest range of
-  :math:`\Delta x_k` over the rows, the Hessian of F at the last weights is at least
-  :math:`(1 - \pi_i) e^{-\tau} B_i`. Let :math:`K_k` be the block of
-  :math:`H^{-1}` for the scores of row k, without a shift of all scores, and
-  :math:`a_i` the largest eigenvalue of :math:`(I - \pi_i S_i K_i)^{-1}`, so that
-  :math:`H \le a_i B_i`. Scores of row k then move by at most
-  :math:`(a_i \|K_k\|)^{1/2} \|d\|_B`, and with
-  :math:`\kappa^2 = 2 a_i \max_k \|K_k\|` and
-  :math:`q = e^\tau \|g\|_{B^{-1}} / (1 - \pi_i)`, as in
-  `jaxlin.certificates.bias_bounds`, :math:`1 - e^{-\kappa \|d\|_B} \le \kappa q`. This
-  holds for a free bias, too.
-
-References:
+Reference:
   K. Rahnama Rad and A. Maleki. A scalable estimate of the out-of-sample prediction
   error via approximate leave-one-out cross-validation. Journal of the Royal Statistical
   Society B, 2020.
-  F. Bach. Self-concordant analysis for logistic regression. Electronic Journal of
-  Statistics, 2010.
 """
 
 import functools
@@ -55,8 +36,9 @@ import numpy as np
 
 from jaxlin import losses
 from jaxlin.linear import Bias
-from jaxlin.objective import row_products
-from jaxlin.solvers import hessian_system, optimizer_state, score_gradients
+from jaxlin.sensitivity import removal_systems
+from jaxlin.sensitivity.removal_systems import Inverse
+from jaxlin.solvers import hessian_system, score_gradients
 from jaxlin.solvers.hessian_system import HessianSystem
 from jaxlin.typing import Array, Loss
 
@@ -85,30 +67,6 @@ class LeftOut(NamedTuple):
     is_converged: np.ndarray | None = None
 
 
-class _Inverse(NamedTuple):
-    """Inverse of the Hessian and what Woodbury's identity takes for each example.
-
-    Attributes:
-      system: the system near the optimum.
-      matrix: inverse Hessian, shape ``(unknowns, unknowns)``.
-      rows: normalised rows with the constant 1.
-      cores: shape ``(examples, classes, classes)``.
-      leverages: norms of the blocks K, shape ``(examples,)``.
-      amplifications: the numbers a, shape ``(examples,)``.
-      norm: bound on the norm of the inverse Hessian, shape ``()``.
-      smoothness: bound on the curvature of the loss in the scores, shape ``()``.
-    """
-
-    system: HessianSystem
-    matrix: Array
-    rows: Array
-    cores: Array
-    leverages: Array
-    amplifications: Array
-    norm: Array
-    smoothness: Array
-
-
 def without_each(system: HessianSystem, *, loss: Loss, exact: bool = True) -> LeftOut:
     """Scores of each example by the optimum without it; under ``enable_x64(True)``.
 
@@ -118,7 +76,7 @@ def without_each(system: HessianSystem, *, loss: Loss, exact: bool = True) -> Le
       exact: whether steps go on until bounds are rounding errors. False takes the
         first, without bounds.
     """
-    inverse = _inverse(system, loss=loss)
+    inverse = removal_systems.inverse_of(system, loss=loss)
     gradient = hessian_system.gradient(system)
     num_classes, num_examples = system.scores.shape
     size = min(num_examples, max(1, _MAX_SCORES // system.scores.size))
@@ -161,7 +119,7 @@ def at_optimum(system: HessianSystem, examples: np.ndarray, *, loss: Loss) -> Le
       examples: their indices.
       loss: its loss.
     """
-    inverse = _inverse(system, loss=loss)
+    inverse = removal_systems.inverse_of(system, loss=loss)
     size = min(len(examples), max(1, _MAX_SCORES // system.scores.size))
     changes = np.zeros((size, *system.weights.shape))
     parts = []
@@ -181,97 +139,29 @@ def _chunks(examples: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 @functools.partial(jax.jit, static_argnames=("loss",))
 @jax.default_matmul_precision("highest")
-def _inverse(system: HessianSystem, *, loss: Loss) -> _Inverse:
-    (num_classes, width), factor = system.weights.shape, system.factor
-    assert factor is not None, "a system that is not factorised"
-    matrix = jax.scipy.linalg.cho_solve((factor, True), jnp.eye(factor.shape[0]))
-    bias, rows = system.settings.bias, _rows(system)
-    by_class = matrix.reshape(num_classes, width, num_classes, width)
-
-    def products(pair: Array) -> Array:
-        block = by_class[pair[0], :, pair[1], :]
-        return jnp.sum((rows @ block) * rows, axis=1)
-
-    first, second = np.tril_indices(num_classes)
-    lower = jax.lax.map(products, jnp.stack([first, second], axis=1))
-    blocks = jnp.zeros((rows.shape[0], num_classes, num_classes), rows.dtype)
-    blocks = blocks.at[:, first, second].set(lower.T)
-    blocks = blocks.at[:, second, first].set(lower.T)
-    # Without a shift of all scores, which has little curvature.
-    blocks -= jnp.mean(blocks, axis=1, keepdims=True)
-    blocks -= jnp.mean(blocks, axis=2, keepdims=True)
-    weighted = system.shares[:, None, None] * hessian_system.of_examples(loss, system)
-    unit = jnp.broadcast_to(jnp.eye(num_classes, dtype=rows.dtype), blocks.shape)
-    solved = jnp.linalg.solve(
-        unit - weighted @ blocks, jnp.concatenate([weighted, unit], axis=2)
-    )
-    cores, amplified = jnp.split(solved, 2, axis=2)
-    norm = jnp.linalg.norm(matrix) if bias is Bias.FREE else 1 / system.l2
-    is_square = loss is losses.weston_watkins_squared_hinge
-    return _Inverse(
-        system=system,
-        matrix=matrix,
-        rows=rows,
-        cores=cores,
-        leverages=_row_sums(blocks),
-        amplifications=_row_sums(amplified),
-        norm=norm,
-        smoothness=jnp.asarray(2.0 * num_classes if is_square else 1.0),
-    )
-
-
-def _row_sums(matrices: Array) -> Array:
-    """Largest sums of absolute values in a row, at least the largest eigenvalues."""
-    return jnp.max(jnp.sum(jnp.abs(matrices), axis=2), axis=1)
-
-
-def _rows(system: HessianSystem) -> Array:
-    examples, bias = system.examples, system.settings.bias
-    rows = row_products.extended_rows(
-        examples.features, examples.normalization, system.weights.dtype
-    )
-    return bias.penalized_part(rows) if bias is Bias.NONE else rows
-
-
-@functools.partial(jax.jit, static_argnames=("loss",))
-@jax.default_matmul_precision("highest")
 def _first_changes(
-    inverse: _Inverse, chosen: Array, gradient: Array, *, loss: Loss
+    inverse: Inverse, chosen: Array, gradient: Array, *, loss: Loss
 ) -> Array:
     """Changes of the folded weights by one Newton step, ``(chosen, classes, ...)``."""
     system = inverse.system
     own = system.gradients[:, chosen].T[:, :, None] * inverse.rows[chosen][:, None, :]
     penalty = system.l2 * system.settings.bias.penalized_part(system.weights)
     rights = system.shares[chosen][:, None, None] * (own + penalty[None])
-    return _solved(inverse, chosen, rights - gradient[None], loss=loss)
+    return removal_systems.solved(inverse, chosen, rights - gradient[None], loss=loss)
 
 
 @jax.jit
 @jax.default_matmul_precision("highest")
-def _own_scores(inverse: _Inverse, chosen: Array, changes: Array) -> Array:
+def _own_scores(inverse: Inverse, chosen: Array, changes: Array) -> Array:
     """Scores of examples by their own models, shape ``(chosen, classes)``."""
     weights = inverse.system.weights[None] + changes
     return jnp.einsum("mcw,mw->mc", weights, inverse.rows[chosen])
 
 
-def _solved(inverse: _Inverse, chosen: Array, rights: Array, *, loss: Loss) -> Array:
-    """Solutions of the systems without these examples."""
-    rows = inverse.rows[chosen]
-
-    def times_inverse(vectors: Array) -> Array:
-        flat = vectors.reshape(len(vectors), -1)
-        return (flat @ inverse.matrix).reshape(vectors.shape)
-
-    of_rows = jnp.einsum("mcw,mw->mc", times_inverse(rights), rows)
-    update = jnp.einsum("mcd,md->mc", inverse.cores[chosen], of_rows)
-    found = times_inverse(rights + update[:, :, None] * rows[:, None, :])
-    return jax.vmap(lambda one: optimizer_state.centered(loss, one))(found)
-
-
 @functools.partial(jax.jit, static_argnames=("loss",))
 @jax.default_matmul_precision("highest")
 def _step_and_bounds(
-    inverse: _Inverse, chosen: Array, changes: Array, *, loss: Loss
+    inverse: Inverse, chosen: Array, changes: Array, *, loss: Loss
 ) -> tuple[tuple[Array, Array, Array, Array], Array]:
     """A Newton step of the models without some examples, and error bounds before it.
 
@@ -297,11 +187,11 @@ def _step_and_bounds(
     penalty = system.l2 * (1 - shares[chosen])
     gradients = jnp.einsum("mnc,nw->mcw", in_scores, rows)
     gradients += penalty[:, None, None] * bias.penalized_part(weights)
-    step = -_solved(inverse, chosen, gradients, loss=loss)
+    step = -removal_systems.solved(inverse, chosen, gradients, loss=loss)
     moved = scores - system.scores.T[None]
     ranges = jnp.max(jnp.max(moved, axis=2) - jnp.min(moved, axis=2), axis=1)
     local = jnp.sqrt(jnp.maximum(-jnp.sum(gradients * step, axis=(1, 2)), 0))
-    rounding, of_scores = _rounding(inverse, weights)
+    rounding, of_scores = removal_systems.rounding(inverse, weights)
     is_free = bias is Bias.FREE
     norms = jnp.linalg.norm(rows[chosen], axis=1)
 
@@ -309,7 +199,7 @@ def _step_and_bounds(
         by_penalty = norms * of_gradient / penalty
         found = jnp.full_like(by_penalty, jnp.inf) if is_free else by_penalty
         if loss is not losses.weston_watkins_squared_hinge:
-            own = _local_errors(inverse, chosen, of_local, ranges)
+            own = removal_systems.local_errors(inverse, chosen, of_local, ranges)
             found = jnp.minimum(found, own)
         return found + norms * of_scores
 
@@ -317,30 +207,3 @@ def _step_and_bounds(
     in_metric = rounding * jnp.sqrt(inverse.norm * inverse.amplifications[chosen])
     found = errors(sizes + rounding, local + in_metric)
     return (scores[models, chosen], found, local, in_metric), changes + step
-
-
-def _local_errors(
-    inverse: _Inverse, chosen: Array, sizes: Array, ranges: Array
-) -> Array:
-    """Bounds on the errors of scores by the gradient's norm in the metric of B."""
-    amplification = inverse.amplifications[chosen]
-    left = 1 - inverse.system.shares[chosen]
-    bound = jnp.exp(ranges) * sizes / left
-    kappa = jnp.sqrt(2 * amplification * jnp.max(inverse.leverages))
-    product = kappa * bound
-    is_known = product < 1
-    distance = -jnp.log1p(-jnp.where(is_known, product, 0)) / kappa
-    found = jnp.sqrt(amplification * inverse.leverages[chosen]) * distance
-    return jnp.where(is_known, found, jnp.inf)
-
-
-def _rounding(inverse: _Inverse, weights: Array) -> tuple[Array, Array]:
-    """Rounding errors of gradients, and of scores per length of a row; one a model."""
-    system, rows = inverse.system, inverse.rows
-    norms, epsilon = jnp.linalg.norm(rows, axis=1), jnp.finfo(rows.dtype).eps
-    largest = jnp.max(jnp.linalg.norm(weights, axis=2), axis=1)
-    of_scores = 2 * epsilon * jnp.sqrt(1.0 * rows.shape[1]) * largest
-    per_row = jnp.linalg.norm(system.gradients, axis=0) * norms
-    of_sums = 2 * epsilon * jnp.sqrt(1.0 * rows.shape[0]) * (system.shares @ per_row)
-    moment = system.shares @ jnp.square(norms)
-    return of_sums + inverse.smoothness * of_scores * moment, of_scores
