@@ -13,10 +13,10 @@ from left_out_problems import (
     scores_at,
     targets_of,
 )
+from smooth_cases import LOSS_AND_BIAS
 
 import jaxlin
 from jaxlin import losses
-from jaxlin.problems import fit_hessian
 from jaxlin.solvers import hessian_system
 
 SOFTMAX = losses.softmax_cross_entropy
@@ -42,8 +42,7 @@ def change_of_scores(loss, bias):
 
 
 @pytest.mark.parametrize("method", ["factorised", "conjugate gradients"])
-@pytest.mark.parametrize("bias", ["penalized", "free", "none"])
-@pytest.mark.parametrize("loss", fit_hessian.SMOOTH, ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize(("loss", "bias"), LOSS_AND_BIAS)
 def test_changes_are_derivatives_in_the_weight(loss, bias, method, monkeypatch):
     if method != "factorised":
         monkeypatch.setattr(hessian_system, "MAX_DENSE", 0)

@@ -14,6 +14,7 @@ from left_out_problems import (
     targets_of,
     without_each,
 )
+from smooth_cases import LOSS_AND_BIAS
 
 import jaxlin
 from jaxlin import losses
@@ -29,8 +30,7 @@ def own(scores):
     return scores[np.arange(len(scores)), np.arange(len(scores))]
 
 
-@pytest.mark.parametrize("bias", ["penalized", "free", "none"])
-@pytest.mark.parametrize("loss", fit_hessian.SMOOTH, ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize(("loss", "bias"), LOSS_AND_BIAS)
 def test_scores_are_those_of_the_optimum_without_the_example(loss, bias):
     problem = problem_of(loss)
     fit = fit_of(problem, loss, bias)
@@ -158,10 +158,7 @@ def test_one_step_is_that_of_newton_without_the_example():
 NORMALIZED = jaxlin.normalization.fit_standard(ROWS)
 
 
-@pytest.mark.parametrize("bias", ["penalized", "free", "none"])
-@pytest.mark.parametrize(
-    "loss", [SOFTMAX, losses.cross_entropy], ids=lambda loss: loss.__name__
-)
+@pytest.mark.parametrize(("loss", "bias"), LOSS_AND_BIAS[:6])
 def test_large_problems_have_an_approximate_step_and_refits(loss, bias, monkeypatch):
     problem = problem_of(loss)
     fit = fit_of(problem, loss, bias, 0.1)
@@ -193,7 +190,10 @@ GROUPS = np.arange(40) % 7
 
 
 @pytest.mark.parametrize("method", ["factorised", "certified refits"])
-@pytest.mark.parametrize("bias", ["penalized", "free", "none"])
+@pytest.mark.parametrize(
+    "bias",
+    ["free", *(pytest.param(b, marks=pytest.mark.full) for b in ("penalized", "none"))],
+)
 def test_groups_are_left_out_together(bias, method, monkeypatch):
     if method != "factorised":
         monkeypatch.setattr(hessian_system, "MAX_DENSE", 0)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from smooth_cases import LOSS_AND_BIAS
 
 import jaxlin
 from jaxlin import linear, losses
@@ -85,8 +86,7 @@ def near_and_at_the_optimum(seed, loss, bias, gap):
         return [derivatives_at(one, cotangent, loss) for one in (near, at)]
 
 
-@pytest.mark.parametrize("bias", ["penalized", "free", "none"])
-@pytest.mark.parametrize("loss", fit_hessian.SMOOTH, ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize(("loss", "bias"), LOSS_AND_BIAS)
 def test_errors_are_within_their_bounds(loss, bias):
     ratios = []
     for seed, gap in enumerate((1e-4, 1e-6, 1e-8, 1e-10, 1e-12, 1e-14, 1e-16)):
@@ -116,8 +116,7 @@ def test_nothing_is_known_far_from_the_optimum(loss):
         assert np.isinf(error[rows]).all(), name
 
 
-@pytest.mark.parametrize("bias", ["penalized", "free", "none"])
-@pytest.mark.parametrize("loss", fit_hessian.SMOOTH, ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize(("loss", "bias"), LOSS_AND_BIAS)
 def test_the_distance_is_within_its_bound(loss, bias):
     """The bound on the eigenvalues, too, against those of the matrix."""
     near, at = near_and_at_the_optimum(5, loss, bias, 1e-12)

@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from smooth_cases import LOSS_AND_BIAS
 
 import jaxlin
 from jaxlin import losses, normalization
 from jaxlin.linear import Params
 from jaxlin.objective import row_blocks
-from jaxlin.problems import fit_derivatives, fit_hessian
+from jaxlin.problems import fit_derivatives
 from jaxlin.solvers import hessian_system
 
 EXAMPLES, WIDTH, CLASSES = 60, 5, 3
@@ -52,8 +53,7 @@ def fit_of(arguments, loss, bias="penalized"):
 
 
 @pytest.mark.parametrize("is_factorised", [True, False])
-@pytest.mark.parametrize("bias", ["penalized", "free"])
-@pytest.mark.parametrize("loss", fit_hessian.SMOOTH, ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize(("loss", "bias"), LOSS_AND_BIAS)
 def test_gradients_are_the_derivatives_of_the_optimum(
     loss, bias, is_factorised, monkeypatch
 ):

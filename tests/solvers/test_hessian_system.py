@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from smooth_cases import LOSS_AND_BIAS
 
 import jaxlin
 from jaxlin import linear, losses
@@ -45,8 +46,7 @@ def method(request, monkeypatch):
     monkeypatch.setattr(hessian_system, "MAX_DENSE", limit)
 
 
-@pytest.mark.parametrize("bias", ["penalized", "free", "none"])
-@pytest.mark.parametrize("loss", fit_hessian.SMOOTH, ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize(("loss", "bias"), LOSS_AND_BIAS)
 def test_products_gradients_and_solutions(loss, bias, method):
     treatment = Bias.named(bias)
     point = POINT._replace(bias=POINT.bias * (bias != "none"))

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from smooth_cases import LOSS_AND_BIAS
 
 import jaxlin
 from jaxlin import linear, losses, normalization
 from jaxlin.linear import Params
-from jaxlin.problems import fit_derivatives, fit_hessian
+from jaxlin.problems import fit_derivatives
 from jaxlin.solvers import hessian_system
 
 GENERATOR = np.random.default_rng(0)
@@ -104,8 +105,7 @@ def method(request, monkeypatch):
     monkeypatch.setattr(hessian_system, "MAX_DENSE", limit)
 
 
-@pytest.mark.parametrize("bias", ["penalized", "free", "none"])
-@pytest.mark.parametrize("loss", fit_hessian.SMOOTH, ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize(("loss", "bias"), LOSS_AND_BIAS)
 def test_derivatives_are_those_of_certified_optima(loss, bias, method):
     fit, problem = certified(loss, bias, arguments_of(loss))
     found = fit_derivatives.of_fit(fit, problem, gradient_at(fit))
