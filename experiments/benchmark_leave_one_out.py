@@ -1,7 +1,8 @@
-"""How fast is leave-one-out beside refits, and how close to them?
+"""Time and accuracy of leave-one-out beside certified refits.
 
-Question. `jaxlin.leave_one_out` of a softmax fit against one `jaxlin.fit` without each
-example: times, differences of the scores, equal labels.
+Question. How fast is leave-one-out, and how close to refits? `jaxlin.leave_one_out` of
+a softmax fit against one `jaxlin.fit` without each example: times, differences of the
+scores, equal labels.
 
 Method. On raw pixels, with a constant scale. Compiled programs, the median of five
 calls; a pass over the rows is timed in the same process. Refits are timed one by one,
@@ -10,6 +11,10 @@ from zeros on a new problem and from the whole fit on shared rows, both to
 time of all is the sample's times the number of examples. Where the Hessian is
 factorised Newton steps lead from refits to their optima ("exact ones"), with which
 scores are compared; elsewhere they are compared with the refits.
+
+Result. Digits, two CPU cores: all 1,297 in 0.62 s, within 1.3e-10 of the optima of as
+many refits; 294 times as fast as these, 58 times as fast as fits from zeros, 22 times
+as fast as refits from the whole fit. ``docs/results.md`` has CIFAR-10.
 
 Command. ``python -m experiments.benchmark_leave_one_out`` (digits, 1,297 refits), and
 ``python -m experiments.benchmark_leave_one_out --dataset cifar10 --refits 200

@@ -26,19 +26,6 @@ from jaxlin import normalization
 from jaxlin.problems import fit_hessian
 from jaxlin.sensitivity import function_covariance
 
-
-@pytest.fixture(scope="module")
-def unpenalized():
-    problem = jaxlin.problem(ROWS, LABELS)
-    return fitted(problem), problem
-
-
-@pytest.fixture(scope="module")
-def penalized():
-    problem = jaxlin.problem(ROWS, LABELS)
-    return fitted(problem, l2=L2), problem
-
-
 KINDS = {
     "model": ({}, {}),
     "HC0": ({"kind": "sandwich"}, {"cov_type": "HC0"}),

@@ -22,18 +22,6 @@ from jaxlin.normalization import Normalization
 from jaxlin.solvers import hessian_system
 
 
-@pytest.fixture(scope="module")
-def unpenalized():
-    problem = jaxlin.problem(ROWS, LABELS)
-    return fitted(problem), problem
-
-
-@pytest.fixture(scope="module")
-def penalized():
-    problem = jaxlin.problem(ROWS, LABELS)
-    return fitted(problem, l2=L2), problem
-
-
 @pytest.mark.parametrize("bias", ["free", "none"])
 def test_units_of_the_raw_features(bias, unpenalized):
     """Without a penalty a normalisation changes nothing but the units."""
